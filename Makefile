@@ -1,0 +1,48 @@
+# `make help` lists the targets. Everything runs in .venv, which each target brings up to date by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bench kafka lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## .venv with the locked dependencies and the command eval-alignment
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: venv ## everything on this machine with a lively sample stream; Ctrl-C ends it
+	$(BIN)/eval-alignment demo
+
+test: venv ## all tests, with a real Apache Kafka where java and mvn are found; TESTS=path chooses
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: venv ## ruff and mypy over everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv ## measurements, minutes long
+	$(BIN)/python -m bench
+
+kafka: venv ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
+	$(BIN)/python -m tests.support.kafka --port 9092
+
+UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-config --custom-compile-command "make lock" $(UPGRADE)
+
+lock: ## requirements*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
+	@test -x $(BIN)/uv || { test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); $(BIN)/python -m pip install --quiet uv; }
+	$(UV) pyproject.toml --all-extras --output-file requirements.txt
+	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt

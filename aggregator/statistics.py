@@ -1,0 +1,226 @@
+"""Agreement statistics: pure functions of the four counts of a confusion matrix.
+
+Nothing here is ever stored or summed: every number is computed from counts when it is read. What cannot be
+computed is an `Undefined` reason, never 0 and never 1.
+
+Intervals do not use the number of comparisons. Several annotators (or metrics) on one item are not
+independent, so widths come from n_eff, the number of distinct items. A rate over a part of the comparisons
+(such as tpr) takes its share of it, n_eff * part / n: one design effect n / n_eff for the whole table (Kish
+1965, Survey Sampling).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import sqrt
+from typing import Final, NamedTuple
+
+Z_95: Final = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution."""
+
+
+class Undefined(StrEnum):
+    """Why a number does not exist."""
+
+    NO_COMPARISONS = "no_comparisons"
+    NO_HUMAN_PASS = "no_human_pass"
+    NO_HUMAN_FAIL = "no_human_fail"
+    NO_METRIC_PASS = "no_metric_pass"
+    NO_METRIC_FAIL = "no_metric_fail"
+    ONE_CLASS = "one_class"
+    """People and metric gave one and the same result throughout: chance explains everything."""
+    NO_QUEUE_ITEMS = "no_queue_items"
+    NO_VERDICTS = "no_verdicts"
+    """The metric gave no verdict on any item of the queue."""
+    OFF_TOPIC = "off_topic"
+    """The criterion and the metric are not a pair that means something."""
+
+
+class Estimate(NamedTuple):
+    """A share with its Wilson 95 % interval, all in 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Score interval of a share seen in `n` > 0 independent trials; `n` may be fractional.
+
+    Source: Wilson 1927, Probable inference, JASA 22:209-212.
+
+    >>> [round(bound, 4) for bound in wilson(0.85, 100)]
+    [0.7672, 0.9069]
+    """
+    z2 = Z_95 * Z_95
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # At the ends the bound is exactly the share; rounding must not push it outside.
+    return (0.0 if share == 0 else max(0.0, centre - half)), (1.0 if share == 1 else min(1.0, centre + half))
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of comparisons, and the number of distinct items among them (n_eff).
+
+    People are the truth: tp both pass, fn human pass and metric fail (too strict), tn both fail, fp human
+    fail and metric pass (too lenient). Raises ValueError when counts are negative or `items` does not fit
+    them.
+    """
+
+    tp: int
+    fn: int
+    tn: int
+    fp: int
+    items: int
+
+    def __post_init__(self) -> None:
+        if min(self.tp, self.fn, self.tn, self.fp) < 0:
+            raise ValueError(f"negative count: {self}")
+        if not min(self.n, 1) <= self.items <= self.n:
+            raise ValueError(f"{self.items} distinct items among {self.n} comparisons: {self}")
+
+    @property
+    def n(self) -> int:
+        """Comparisons."""
+        return self.tp + self.fn + self.tn + self.fp
+
+    @property
+    def misaligned(self) -> int:
+        """Comparisons in which people and metric disagree."""
+        return self.fn + self.fp
+
+    @property
+    def human_pass(self) -> int:
+        """Comparisons that people passed."""
+        return self.tp + self.fn
+
+    @property
+    def human_fail(self) -> int:
+        """Comparisons that people failed."""
+        return self.tn + self.fp
+
+    @property
+    def metric_pass(self) -> int:
+        """Comparisons that the metric passed."""
+        return self.tp + self.fp
+
+    @property
+    def metric_fail(self) -> int:
+        """Comparisons that the metric failed."""
+        return self.tn + self.fn
+
+    def _share(self, count: int, part: int, missing: Undefined) -> Estimate | Undefined:
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        if part == 0:
+            return missing
+        share = count / part
+        return Estimate(share, *wilson(share, self.items * part / self.n))
+
+    @property
+    def alignment(self) -> Estimate | Undefined:
+        """Share of comparisons in which people and metric agree (accuracy)."""
+        return self._share(self.tp + self.tn, self.n, Undefined.NO_COMPARISONS)
+
+    @property
+    def tpr(self) -> Estimate | Undefined:
+        """True positive rate (recall, sensitivity): share of human passes that the metric passes."""
+        return self._share(self.tp, self.human_pass, Undefined.NO_HUMAN_PASS)
+
+    @property
+    def tnr(self) -> Estimate | Undefined:
+        """True negative rate (specificity): share of human fails that the metric fails."""
+        return self._share(self.tn, self.human_fail, Undefined.NO_HUMAN_FAIL)
+
+    @property
+    def ppv(self) -> Estimate | Undefined:
+        """Positive predictive value (precision): share of the metric's passes that people pass."""
+        return self._share(self.tp, self.metric_pass, Undefined.NO_METRIC_PASS)
+
+    @property
+    def npv(self) -> Estimate | Undefined:
+        """Negative predictive value: share of the metric's fails that people fail."""
+        return self._share(self.tn, self.metric_fail, Undefined.NO_METRIC_FAIL)
+
+    @property
+    def baseline(self) -> float | Undefined:
+        """Alignment of a judge that always gives the result that people give more often."""
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        return max(self.human_pass, self.human_fail) / self.n
+
+    @property
+    def bias(self) -> float | Undefined:
+        """Pass rate of the metric minus pass rate of people, -1..1; above 0 the metric is lenient."""
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        return (self.fp - self.fn) / self.n
+
+    @property
+    def f1(self) -> float | Undefined:
+        """Harmonic mean of ppv and tpr (van Rijsbergen 1979; Dice 1945): 2 tp / (2 tp + fp + fn)."""
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        if self.tn == self.n:
+            return Undefined.ONE_CLASS
+        return 2 * self.tp / (2 * self.tp + self.fp + self.fn)
+
+    @property
+    def balanced_accuracy(self) -> float | Undefined:
+        """Mean of tpr and tnr (Brodersen et al. 2010, ICPR): 0.5 for every constant judge."""
+        tpr, tnr = self.tpr, self.tnr
+        if isinstance(tpr, Undefined):
+            return tpr
+        if isinstance(tnr, Undefined):
+            return tnr
+        return (tpr.value + tnr.value) / 2
+
+    @property
+    def kappa(self) -> float | Undefined:
+        """Cohen's kappa (Cohen 1960, Educ. Psychol. Meas. 20:37-46), reduced to whole numbers."""
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        chance = self.metric_pass * self.human_fail + self.human_pass * self.metric_fail
+        if chance == 0:
+            return Undefined.ONE_CLASS
+        return 2 * (self.tp * self.tn - self.fn * self.fp) / chance
+
+    @property
+    def mcc(self) -> float | Undefined:
+        """Matthews correlation (Matthews 1975, BBA 405:442-451).
+
+        On binary data Pearson's, Spearman's, Kendall's tau-b and phi are the same number.
+        """
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        for margin, reason in (
+            (self.human_pass, Undefined.NO_HUMAN_PASS),
+            (self.human_fail, Undefined.NO_HUMAN_FAIL),
+            (self.metric_pass, Undefined.NO_METRIC_PASS),
+            (self.metric_fail, Undefined.NO_METRIC_FAIL),
+        ):
+            if margin == 0:
+                return reason
+        margins = self.human_pass * self.human_fail * self.metric_pass * self.metric_fail
+        return (self.tp * self.tn - self.fp * self.fn) / sqrt(margins)
+
+    @property
+    def ac1(self) -> float | Undefined:
+        """Gwet's AC1 for two raters and two classes (Gwet 2008, Br. J. Math. Stat. Psychol. 61:29-48)."""
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        chance = 2 * (self.human_pass + self.metric_pass) * (self.human_fail + self.metric_fail)
+        return (4 * self.n * (self.tp + self.tn) - chance) / (4 * self.n * self.n - chance)
+
+    @property
+    def alpha(self) -> float | Undefined:
+        """Krippendorff's alpha for two raters and two classes, none missing.
+
+        Source: Krippendorff 2004, Content Analysis, chapter 11.
+        """
+        if self.n == 0:
+            return Undefined.NO_COMPARISONS
+        passes, fails = self.human_pass + self.metric_pass, self.human_fail + self.metric_fail
+        if passes == 0 or fails == 0:
+            return Undefined.ONE_CLASS
+        return 1 - (2 * self.n - 1) * self.misaligned / (passes * fails)

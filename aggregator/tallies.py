@@ -1,0 +1,123 @@
+"""Tallies: the absolute counts of one group in one source partition, and their keys on the wire.
+
+A reader sums tallies over partitions; nothing else ever adds them up. Keys are JSON arrays that start with their kind:
+
+- `["cells", queue, criterion, metric, day]`: per judge two cell vectors (see `ratings`), `current` where this
+  judge's evaluation is the item's latest, `superseded` where it is not;
+- `["annotations", queue, criterion, day]`: standing annotations, and those with at least one comparison;
+- `["evaluations", queue, metric, day]`: what the metric said of the items placed in the queue;
+- `["closed"]`: the last record of a checkpoint.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final, Literal, TypedDict
+
+import orjson
+
+DAY_MS: Final = 86_400_000
+CLOSED_KEY: Final = b'["closed"]'
+
+Coverage = Literal["pass", "fail", "error", "skipped"]
+COVERAGE: Final[tuple[Coverage, ...]] = ("pass", "fail", "error", "skipped")
+"""What a metric said of an item, in the order of its index."""
+
+Group = tuple[str, ...]
+"""A tally's key as a tuple: its kind, then its names and its day."""
+
+
+class JudgeCells(TypedDict):
+    """Counts of one judge version: two vectors of 14."""
+
+    current: list[int]
+    superseded: list[int]
+
+
+class CellsPayload(TypedDict):
+    """Comparisons of a (queue, criterion, metric, day), by judge version; empty when the group vanished."""
+
+    judges: dict[str, JudgeCells]
+
+
+class AnnotationsPayload(TypedDict):
+    """Annotations of a (queue, criterion, day): standing ones, and those with at least one comparison."""
+
+    annotations: int
+    contributing: int
+
+
+EvaluationsPayload = TypedDict("EvaluationsPayload", {"pass": int, "fail": int, "error": int, "skipped": int})
+"""Items of a queue by what a metric said of them, by the UTC day of the evaluation."""
+
+Payload = CellsPayload | AnnotationsPayload | EvaluationsPayload
+
+
+class SourcePosition(TypedDict):
+    """How far a source partition is processed: next offset, and its end offset when that was seen."""
+
+    position: int
+    end: int
+
+
+class Closed(TypedDict):
+    """The end of a checkpoint: up to ledger offset `position` this partition's tallies are whole, at time `at` (ms)."""
+
+    ledger: str
+    position: int
+    policy: str
+    at: int
+    sources: dict[str, SourcePosition]
+
+
+@lru_cache(maxsize=4096)
+def _day_name(days: int) -> str:
+    return (datetime.fromtimestamp(0, UTC) + timedelta(days=days)).date().isoformat()
+
+
+def day_of(at: int) -> str:
+    """The UTC day of a time in milliseconds since epoch, as ISO text.
+
+    >>> day_of(1_763_856_000_000 - 1)
+    '2025-11-22'
+    """
+    return _day_name(at // DAY_MS)
+
+
+def group_key(group: Group) -> bytes:
+    """A group as the key of its tally record."""
+    return orjson.dumps(group)
+
+
+def parse_key(key: bytes) -> Group:
+    """The group of a tally record's key. Raises ValueError when it is not a JSON array of strings."""
+    group = orjson.loads(key)
+    if not isinstance(group, list) or not group or not all(isinstance(part, str) for part in group):
+        raise ValueError(f"not the key of a tally: {key[:200]!r}")
+    return tuple(group)
+
+
+def cells_group(queue: str, criterion: str, metric: str, day: str) -> Group:
+    """The group of comparisons."""
+    return ("cells", queue, criterion, metric, day)
+
+
+def annotations_group(queue: str, criterion: str, day: str) -> Group:
+    """The group of annotations."""
+    return ("annotations", queue, criterion, day)
+
+
+def evaluations_group(queue: str, metric: str, day: str) -> Group:
+    """The group of what a metric said of a queue's items."""
+    return ("evaluations", queue, metric, day)
+
+
+def empty(group: Group) -> Payload:
+    """The payload that tells that a group vanished. Raises ValueError for a kind that does not exist."""
+    match group[0]:
+        case "cells":
+            return CellsPayload(judges={})
+        case "annotations":
+            return AnnotationsPayload(annotations=0, contributing=0)
+        case "evaluations":
+            return EvaluationsPayload({"pass": 0, "fail": 0, "error": 0, "skipped": 0})
+    raise ValueError(f"not a kind of tally: {group[0]!r}")

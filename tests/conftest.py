@@ -1,0 +1,82 @@
+"""Fixtures shared by all tests, and the summary that says what did not run."""
+
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import kafka as apache
+from tests.support.requirements import Requirements
+
+ROOT = Path(__file__).resolve().parent.parent
+SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
+_REQUIREMENTS = pytest.StashKey[Requirements]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_REQUIREMENTS] = Requirements.from_environment()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    passed = exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly
+    if passed and session.config.stash[_REQUIREMENTS].unmet():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    skips = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    if lines := config.stash[_REQUIREMENTS].lines(skips):
+        terminalreporter.section("NOT EVERYTHING RAN", red=True, bold=True)
+        for line in lines:
+            terminalreporter.line(line, red=True)
+
+
+@pytest.fixture(scope="session")
+def requirements(pytestconfig: pytest.Config) -> Requirements:
+    """Where fixtures state what they need of the machine."""
+    return pytestconfig.stash[_REQUIREMENTS]
+
+
+@pytest.fixture(scope="session")
+def kafka(requirements: Requirements) -> Iterator[apache.Kafka]:
+    """A running Apache Kafka, shared by the whole run: use topics and groups of your own (`prefix`).
+
+    A test that stops or kills the broker starts one for itself (`own_kafka`).
+    """
+    requirements.provide("kafka", apache.missing())
+    with apache.Kafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_kafka(requirements: Requirements) -> Iterator[apache.Kafka]:
+    """A running Apache Kafka for one test, to be stopped, killed, paused and restarted."""
+    requirements.provide("kafka", apache.missing())
+    with apache.Kafka() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def summeval(requirements: Requirements) -> Path:
+    """The directory of the SummEval events and their expected counts."""
+    here = (SUMMEVAL / "expected.json").is_file()
+    requirements.provide("summeval", None if here else "no ../shared/data/summeval beside the repository")
+    return SUMMEVAL
+
+
+@pytest.fixture(scope="session")
+def promtool(requirements: Requirements) -> str:
+    """The path of Prometheus' promtool."""
+    path = shutil.which("promtool")
+    requirements.provide("promtool", None if path else "promtool is not on PATH")
+    return str(path)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix for topics, groups and names that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}."

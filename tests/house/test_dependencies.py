@@ -1,0 +1,105 @@
+"""Dependencies: exact where private names are used, locked with hashes, the lock in step with pyproject."""
+
+import itertools
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support.tree import ROOT
+
+EXACT = {
+    "aiokafka": "0.14.0",
+    "faust-streaming": "0.15.3",
+    "mode-streaming": "0.7.1",
+}
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One package of a lock file."""
+
+    version: str
+    hashes: int
+    direct: bool
+
+
+def lock(name: str) -> dict[str, Locked]:
+    """The packages that a lock file names for this Python and system, by canonical name."""
+    text = (ROOT / name).read_text()
+    entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
+    packages: dict[str, Locked] = {}
+    for entry in entries:
+        requirement = Requirement(entry.splitlines()[0].rstrip("\\ "))
+        assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)), f"not pinned exactly: {requirement}"
+        if applies(requirement):
+            pinned = str(requirement.specifier).removeprefix("==")
+            direct = "eval-alignment (pyproject.toml" in entry
+            name_of = canonicalize_name(requirement.name)
+            assert name_of not in packages, f"pinned twice: {requirement}"
+            packages[name_of] = Locked(pinned, entry.count("--hash=sha256:"), direct)
+    assert packages
+    return packages
+
+
+def declared(*, development: bool) -> dict[str, Requirement]:
+    """The direct dependencies of pyproject.toml for this Python and system, extras included."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = document["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    if development:
+        lines += document["dependency-groups"]["dev"]
+    requirements = filter(applies, map(Requirement, lines))
+    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+
+
+def applies(requirement: Requirement) -> bool:
+    """Whether a requirement's marker holds here."""
+    return requirement.marker is None or requirement.marker.evaluate()
+
+
+def test_versions_with_pinned_private_names_are_exact() -> None:
+    requirements = declared(development=False)
+    assert {name: str(requirements[name].specifier) for name in EXACT} == {n: f"=={v}" for n, v in EXACT.items()}
+    assert str(requirements["click"].specifier) == "<8.4"
+
+
+@pytest.mark.parametrize(("name", "development"), [("requirements.txt", False), ("requirements-dev.txt", True)])
+def test_the_lock_is_in_step(name: str, development: bool) -> None:
+    packages, requirements = lock(name), declared(development=development)
+    unmet = {
+        n: packages.get(n)
+        for n, r in requirements.items()
+        if n not in packages or packages[n].version not in r.specifier
+    }
+    assert unmet == {}, "run make lock"
+    assert {n for n, package in packages.items() if package.direct} == requirements.keys(), "run make lock"
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_everything_locked_has_hashes_and_comes_from_the_default_registry(name: str) -> None:
+    assert all(package.hashes for package in lock(name).values())
+    text = (ROOT / name).read_text()
+    assert re.findall(r"://|--(?!hash=)\w+", text) == []
+
+
+def test_development_has_the_versions_of_production() -> None:
+    production, development = lock("requirements.txt"), lock("requirements-dev.txt")
+    assert {n: p.version for n, p in production.items() if development[n].version != p.version} == {}
+
+
+def test_tests_run_with_the_locked_versions() -> None:
+    locked = lock("requirements-dev.txt")
+    names = declared(development=True)
+    assert {n: version(n) for n in names} == {n: locked[n].version for n in names}
+
+
+def test_hosts_cannot_reach_the_lock_by_the_way_it_is_made() -> None:
+    recipe = (ROOT / "Makefile").read_text()
+    assert "--no-emit-index-url" in recipe
+    assert "--generate-hashes" in recipe
+    assert "--require-hashes" in recipe

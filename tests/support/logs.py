@@ -1,0 +1,99 @@
+"""Topics by hand: the facts and tallies of one partition as a worker writes them, record by record."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import orjson
+
+from aggregator.facts import Fact
+from aggregator.shard import Policy, Shard
+from aggregator.tallies import CLOSED_KEY
+from sinks.tail import Step, Tail
+from streams.claims import CLAIM_KEY, SCHEMA, Claim
+
+Record = tuple[bytes, bytes]
+
+
+@dataclass
+class Logs:
+    """Both logs of one partition, and the worker that owns them. A record's offset is its index."""
+
+    partition: int = 0
+    partitions: int = 1
+    ledger: str = "first"
+    policy: Policy = Policy.EACH
+    facts: list[Record] = field(default_factory=list)
+    tallies: list[Record] = field(default_factory=list)
+    at: int = 1_000
+
+    def __post_init__(self) -> None:
+        self.shard = Shard(self.partition, self.policy)
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Append a claim, as whoever takes the partition over does first."""
+        claim = Claim(self.ledger, self.partitions, self.policy, SCHEMA, "test", self.at)
+        self.facts.append((CLAIM_KEY, claim.encode()))
+
+    def write(self, facts: Iterable[Fact], *, close: bool = True, tallies: int | None = None) -> None:
+        """One checkpoint; `tallies` cuts it off after so many of them, `close` leaves out the `closed`."""
+        for fact in facts:
+            self.shard.apply(fact)
+        taken = self.shard.take()
+        self.facts += taken.rows.items()
+        for key, payload in list(taken.tallies.items())[:tallies]:
+            self.tallies.append((key, orjson.dumps({**payload, **self.stamp()})))
+        if close and tallies is None:
+            self.close()
+
+    def stamp(self, position: int | None = None) -> dict[str, object]:
+        """What every tally carries."""
+        at = len(self.facts) if position is None else position
+        return {"ledger": self.ledger, "position": at, "policy": self.policy}
+
+    def close(self, position: int | None = None) -> None:
+        """Append a `closed`."""
+        self.at += 1
+        self.tallies.append((CLOSED_KEY, orjson.dumps({**self.stamp(position), "at": self.at, "sources": {}})))
+
+    def successor(self, ledger: str | None = None) -> "Logs":
+        """The next owner of the same logs: it replays the ledger, claims, and publishes what differs."""
+        logs = Logs.__new__(Logs)
+        logs.__dict__.update(self.__dict__)
+        logs.ledger = ledger or self.ledger
+        logs.shard = Shard(self.partition, self.policy)
+        for key, value in self.facts:
+            if key != CLAIM_KEY:
+                logs.shard.replay(key, value)
+        logs.take_over()
+        published = {
+            key: {name: part for name, part in orjson.loads(value).items() if name not in self.stamp()}
+            for key, value in self.tallies
+            if key != CLOSED_KEY and orjson.loads(value)["ledger"] == logs.ledger
+        }
+        logs.shard.take()
+        folded = dict(logs.shard.tallies())
+        for key in folded.keys() | published.keys():
+            if folded.get(key) != published.get(key):
+                logs.shard.touch(key)
+        return logs
+
+
+def feed(tail: Tail, logs: Logs, facts_from: int = 0, tallies_from: int = 0) -> None:
+    """Give a tail all that the logs hold from these offsets on."""
+    for offset, (key, value) in list(enumerate(logs.facts))[facts_from:]:
+        tail.fact(offset, key, value)
+    for offset, (key, value) in list(enumerate(logs.tallies))[tallies_from:]:
+        tail.tally(offset, key, value)
+
+
+def steps_of(*partitions: Logs) -> list[Step]:
+    """One step a partition, from its whole logs."""
+    steps = []
+    for logs in partitions:
+        tail = Tail(logs.partition)
+        feed(tail, logs)
+        step = tail.step()
+        assert step is not None, "the logs hold a closed checkpoint"
+        steps.append(step)
+    return steps
