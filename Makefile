@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench kafka lock
+.PHONY: help venv demo test lint docs bench kafka lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: venv ## ruff and mypy over everything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: venv ## the reference pages of docs/ that are made from code
+	$(BIN)/python -m eval_alignment.docs docs
 
 bench: venv ## measurements, minutes long
 	$(BIN)/python -m bench

@@ -21,6 +21,9 @@ Level = Literal["trace", "span", "thread"]
 Direction = Literal["higher", "lower"]
 Status = Literal["ok", "error", "skipped"]
 
+_USUAL: Final = ("ok", False, "trace", "higher", None, None)
+"""Status, deleted, level, direction, reason and url of most evaluations."""
+
 _REST_LIMIT: Final = 64
 """Characters of a version's rest; a longer one is replaced by its digest, so that a row in memory stays small."""
 
@@ -137,20 +140,9 @@ def version(fact: Fact) -> str:
             return f"{fact.at:015d}{fact.id}\0{rating}{fact.level}"
         rest = orjson.dumps((rating, fact.level, fact.explanation, fact.expected, fact.url))
     elif isinstance(fact, Evaluation):
-        rest = orjson.dumps(
-            (
-                fact.passed,
-                fact.status,
-                fact.deleted,
-                fact.level,
-                fact.judge,
-                fact.score,
-                fact.threshold,
-                fact.direction,
-                fact.reason,
-                fact.url,
-            )
-        )
+        content = (fact.passed, fact.judge, fact.score, fact.threshold)
+        more = (fact.status, fact.deleted, fact.level, fact.direction, fact.reason, fact.url)
+        rest = orjson.dumps(content if more == _USUAL else content + more)
     else:
         rest = orjson.dumps((fact.deleted, fact.level, fact.url))
     text = rest.decode() if len(rest) <= _REST_LIMIT else blake2b(rest, digest_size=16).hexdigest()

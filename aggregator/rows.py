@@ -164,19 +164,15 @@ class MetricRow:
 
     def resolve(self) -> None:
         """Derive `current`, `standing` and `says` after a row changed."""
-        self.current = None
-        newest = ""
-        for judge, row in self.verdicts.items():
-            if not row.deleted and row.version > newest:
-                self.current, newest = judge, row.version
-        if self.current is None:
+        standing = [(row.version, judge) for judge, row in self.verdicts.items() if not row.deleted]
+        if not standing:
+            self.current = None
             self.standing = ()
             self.says = self._showing_failure()
             return
+        self.current = max(standing)[1]
         self.standing = tuple(
-            (judge, bool(row.passed), 0 if judge == self.current else COUNTS)
-            for judge, row in self.verdicts.items()
-            if not row.deleted
+            (judge, bool(self.verdicts[judge].passed), 0 if judge == self.current else COUNTS) for _, judge in standing
         )
         row = self.verdicts[self.current]
         self.says = (_VERDICT_INDEX[bool(row.passed)], row.day)

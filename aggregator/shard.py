@@ -125,7 +125,7 @@ class Shard:
             row = item.annotations[identity] = AnnotationRow(fact.queue, fact.criterion)
             self.rows += 1
         # Under `latest` a change can put another annotation of the same rubric in front.
-        rivals = [row] if self.policy is Policy.EACH else item.rivals(fact.queue, fact.criterion)
+        rivals = (row,) if self.policy is Policy.EACH else item.rivals(fact.queue, fact.criterion)
         self._leave(item, rivals)
         row.version = version
         row.rating = fact.rating
@@ -144,7 +144,7 @@ class Shard:
             return Merge.DUPLICATE if version == row.version else Merge.STALE
         if row is None:
             self.rows += 1
-        compared = [] if fact.failed else [row for row in item.annotations.values() if row.compared]
+        compared = () if fact.failed else [row for row in item.annotations.values() if row.compared]
         contributed = item.verdicts > 0
         self._cover(item, metric, -1)
         self._compare(compared, (metric,), -1)
@@ -194,17 +194,13 @@ class Shard:
 
     def _enter(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
         standing = [row for row in rows if row.rating != NO_RATING and item.holds(row.queue)]
-        if self.policy is Policy.EACH:
-            compared = standing
-        else:
-            newest: dict[str, AnnotationRow] = {}
+        newest: dict[str, AnnotationRow] = {}
+        if self.policy is Policy.LATEST:
             for row in standing:
                 if row.criterion not in newest or newest[row.criterion].version < row.version:
                     newest[row.criterion] = row
-            compared = list(newest.values())
-        for row in compared:
-            row.compared = True
         for row in standing:
+            row.compared = self.policy is Policy.EACH or newest[row.criterion] is row
             row.tally = self._day(row.queue, row.criterion, row.day)
             self._count(item, row, row.tally, +1)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eval_alignment.broker import HOST, BrokerError, refuse_taken_port, wait_until_ready
+from eval_alignment.broker import HOST, BrokerError, guard, refuse_taken_port, wait_until_ready
 from tests.support.ports import free_port
 
 MINIMUM_JAVA = 17
@@ -90,6 +90,7 @@ class Kafka:
         """Start the broker and return when a client sees it; BrokerError has the end of its log."""
         if self.pid is not None:
             return
+        self.kill()
         jars = jar_directory()
         refuse_taken_port(self.port)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ class Kafka:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._guard = _guard(self._process.pid)
+        self._guard = guard(self._process.pid)
         try:
             wait_until_ready(self.bootstrap, self._process.poll, READY_SECONDS)
         except BaseException as error:
@@ -238,16 +239,6 @@ def _cache() -> Path:
     if own := os.environ.get("EVAL_ALIGNMENT_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eval-alignment"
-
-
-def _guard(pid: int) -> subprocess.Popen[bytes]:
-    """A shell that kills `pid` when this process ends in any way: then the shell's standard input closes."""
-    return subprocess.Popen(
-        ["sh", "-c", f"read _; kill -9 {pid}"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def main() -> None:

@@ -1,0 +1,148 @@
+"""`demo`: everything on this machine, on a fresh directory, with a lively sample stream."""
+
+import asyncio
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+import orjson
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from eval_alignment import settings
+from eval_alignment.commands.up import DEFAULT_BROKER_PORT
+from eval_alignment.options import http_option
+from eval_alignment.sample import Event, Sample
+from eval_alignment.supervisor import Supervisor, UpError
+from streams.events import Kind
+from streams.producing import producer
+
+EVENTS_A_SECOND: Final = 20
+_PLAIN_SECONDS: Final = 5.0
+
+
+@click.command()
+@http_option("http", "127.0.0.1:8390, or a free port")
+@click.option("--embedded-broker-port", type=click.IntRange(1, 65535), help="Default: 9392, or a free port.")
+@click.option(
+    "--rate",
+    type=click.IntRange(1, 1000),
+    default=EVENTS_A_SECOND,
+    show_default=True,
+    help="Events a second.",
+)
+def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
+    """Try it: embedded broker, worker and view with sample events, until Ctrl-C. Nothing is kept."""
+    with tempfile.TemporaryDirectory(prefix="eval-alignment-demo-") as directory:
+        port = embedded_broker_port or _free(DEFAULT_BROKER_PORT)
+        chosen = settings.load(
+            data_dir=Path(directory),
+            http=http or f"127.0.0.1:{_free(8390)}",
+            brokers=f"127.0.0.1:{port}",
+        )
+        console = Console()
+
+        async def play(supervisor: Supervisor) -> None:
+            await asyncio.gather(_produce(supervisor, rate), _show(supervisor, console))
+
+        try:
+            asyncio.run(Supervisor(chosen, port, console.print, play).run())
+        except UpError as error:
+            raise click.ClickException(str(error)) from error
+    console.print("Everything has ended.")
+
+
+def _free(port: int) -> int:
+    """This port, or any free one where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def _produce(supervisor: Supervisor, rate: int) -> None:
+    by_kind = {kind: topic for topic, kind in supervisor.topics.sources.items()}
+    sample = Sample()
+
+    async with producer(supervisor.client) as out:
+
+        async def send(events: Iterator[Event]) -> None:
+            sent = [
+                await out.send(by_kind[Kind(event["kind"])], orjson.dumps(event), key=event["item"].encode())
+                for event in events
+            ]
+            for acknowledged in sent:
+                await acknowledged
+
+        await send(sample.history(_now()))
+        live = sample.live(_now)
+        while True:
+            await send(islice(live, max(1, rate // 5)))
+            await asyncio.sleep(0.2)
+
+
+async def _show(supervisor: Supervisor, console: Console) -> None:
+    base = f"http://{supervisor.settings.http}/api/v1/queues"
+    if not sys.stdout.isatty():
+        while True:
+            documents = await asyncio.to_thread(_documents, base)
+            for document in documents:
+                cards = document["cards"]
+                share = "-" if cards["alignment"] is None else f"{cards['alignment']:.1%}"
+                console.print(f"{document['queue']}: alignment {share}, {cards['comparisons']} comparisons")
+            await asyncio.sleep(_PLAIN_SECONDS)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while True:
+            live.update(_table(await asyncio.to_thread(_documents, base)))
+            await asyncio.sleep(1)
+
+
+def _documents(base: str) -> list[dict[str, Any]]:
+    queues = [entry["queue"] for entry in _get(base)["queues"]]
+    return [_get(f"{base}/{quote(queue, safe='')}") for queue in queues]
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 -- our own address
+        return orjson.loads(answer.read())
+
+
+def _table(documents: list[dict[str, Any]]) -> Table:
+    table = Table(title="Alignment with people, live", title_justify="left")
+    for name in ("queue", "criterion", "metric"):
+        table.add_column(name)
+    for name in ("alignment", "95 %", "comparisons", "too strict", "too lenient"):
+        table.add_column(name, justify="right")
+    table.add_column("gate")
+    for document in documents:
+        for criterion in document["criteria"]:
+            for metric in criterion["metrics"]:
+                undefined = metric["alignment"] is None
+                table.add_row(
+                    document["queue"],
+                    criterion["criterion"],
+                    metric["metric"],
+                    "-" if undefined else f"{metric['alignment']:.1%}",
+                    "-" if undefined else f"{metric['alignment_low']:.0%} to {metric['alignment_high']:.0%}",
+                    str(metric["comparisons"]),
+                    str(metric["fn"]),
+                    str(metric["fp"]),
+                    str(metric["gate"] or "-").replace("_", " "),
+                )
+    return table

@@ -1,0 +1,180 @@
+"""`dlq`: look at dead letters and send them again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import click
+import orjson
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aggregator.snapshot import timestamp
+from eval_alignment import settings, wiring
+from eval_alignment.options import broker_option
+from eval_alignment.render import printable
+from streams.client import Client
+from streams.reasons import Reason
+from streams.requeue import Identity, Stored, read_dead_letters, send_again
+from streams.topics import Topics, TopicsError
+
+_Result = TypeVar("_Result")
+
+_reason_option = click.option(
+    "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only those with this reason."
+)
+
+
+class _Identity(click.ParamType):
+    """TOPIC:PARTITION:OFFSET of a rejected event."""
+
+    name = "identity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Identity:
+        topic, *numbers = str(value).rsplit(":", 2)
+        if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdecimal() for n in numbers):
+            self.fail(f"{value!r} is not TOPIC:PARTITION:OFFSET", param, ctx)
+        return Identity(topic, int(numbers[0]), int(numbers[1]))
+
+
+@click.group()
+def dlq() -> None:
+    """Look at dead letters, which are rejected events, and send them again after a fix.
+
+    A dead letter is named by where its event stands in the source topic: TOPIC:PARTITION:OFFSET.
+    """
+
+
+@dlq.command()
+@broker_option
+@_reason_option
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show the newest N.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) -> None:
+    """List dead letters, the newest last, and count them by reason."""
+    letters = [letter for letter in _all(brokers).values() if reason in (None, letter.reason)]
+    shown = letters[-limit:]
+    if as_json:
+        click.echo(orjson.dumps([_summary(letter) for letter in shown], option=orjson.OPT_INDENT_2))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("event", "time", "reason", "detail"):
+        table.add_column(title, overflow="fold")
+    for letter in shown:
+        cells = (str(letter.identity), timestamp(letter.timestamp), letter.reason, letter.detail)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    if shown:
+        Console().print(table)
+    counts = Counter(letter.reason for letter in letters)
+    listed = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
+    click.echo(f"{len(letters)} dead letters{listed}" + (f"; the newest {limit} shown" if letters[limit:] else ""))
+
+
+@dlq.command()
+@broker_option
+@click.argument("topic")
+@click.argument("partition", type=click.IntRange(0))
+@click.argument("offset", type=click.IntRange(0))
+def show(brokers: str | None, topic: str, partition: int, offset: int) -> None:
+    """Show one dead letter: why it was rejected, and the original key, headers and value as text."""
+    identity = Identity(topic, partition, offset)
+    letter = _all(brokers).get(identity)
+    if letter is None:
+        raise click.ClickException(f"no dead letter of {identity}")
+    click.echo(f"event    {printable(str(identity))}")
+    click.echo(f"time     {timestamp(letter.timestamp)}")
+    click.echo(f"stage    {printable(letter.stage)}")
+    click.echo(f"reason   {printable(letter.reason)}")
+    click.echo(f"detail   {printable(letter.detail)}")
+    if letter.left_out:
+        click.echo(f"left out {', '.join(letter.left_out)}: too large to carry")
+    click.echo(f"key      {_readable(letter.key)}")
+    for name, value in letter.headers:
+        click.echo(f"header   {printable(name)}: {_readable(value)}")
+    click.echo(f"value    {_readable(letter.value)}")
+
+
+@dlq.command()
+@broker_option
+@_reason_option
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_Identity())
+def requeue(*, brokers: str | None, reason: str | None, everything: bool, identities: tuple[Identity, ...]) -> None:
+    """Send rejected events again to the topic they came from: those named, those with a reason, or all.
+
+    Key, value and headers are the original's, byte for byte; the partition is the one where the item belongs. The dead
+    letters stay, and sending an event twice changes nothing. Exit 0: the broker has acknowledged all that were asked
+    for; 1: some could not be sent, each is named.
+    """
+    if not (everything or reason or identities):
+        raise click.UsageError("say which: --all, --reason, or TOPIC:PARTITION:OFFSET")
+    if everything and identities:
+        raise click.UsageError("--all does not go with TOPIC:PARTITION:OFFSET")
+    stored = _all(brokers)
+    unsent = [f"{identity}: no such dead letter" for identity in identities if identity not in stored]
+    ready: list[Stored] = []
+    sources = wiring.topics(settings.load(brokers=brokers)).sources
+    for letter in stored.values():
+        if reason not in (None, letter.reason) or (identities and letter.identity not in identities):
+            continue
+        if (obstacle := letter.obstacle(sources)) is None:
+            ready.append(letter)
+        else:
+            unsent.append(f"{letter.identity}: {obstacle}")
+    sent = _run(brokers, lambda client, topics: send_again(client, topics, ready)) if ready else 0
+    counts = Counter(letter.identity.topic for letter in ready)
+    for topic, count in sorted(counts.items()):
+        click.echo(f"{topic}: {count} acknowledged")
+    for line in unsent:
+        click.echo(printable(line), err=True)
+    click.echo(f"{sent} sent again, {len(unsent)} not")
+    if unsent:
+        raise click.exceptions.Exit(1)
+
+
+def _all(brokers: str | None) -> dict[Identity, Stored]:
+    """All dead letters, oldest first; a record that is none is named on standard error."""
+    letters, problems = _run(brokers, read_dead_letters)
+    for problem in problems:
+        click.echo(printable(problem), err=True)
+    return letters
+
+
+def _run(brokers: str | None, job: Callable[[Client, Topics], Awaitable[_Result]]) -> _Result:
+    chosen = settings.load(brokers=brokers)
+
+    async def run() -> _Result:
+        return await job(wiring.client(chosen), wiring.topics(chosen))
+
+    try:
+        return asyncio.run(run())
+    except TopicsError as error:
+        raise click.ClickException(str(error)) from error
+    except (KafkaError, TimeoutError) as error:
+        raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+
+
+def _summary(letter: Stored) -> dict[str, object]:
+    topic, partition, offset = letter.identity
+    return {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "time": timestamp(letter.timestamp),
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
+        "value_bytes": None if letter.value is None else len(letter.value),
+        "left_out": letter.left_out,
+    }
+
+
+def _readable(part: bytes | None) -> str:
+    """Bytes as text for a terminal; lines stay lines."""
+    if part is None:
+        return "(none)"
+    return "\n".join(printable(line) for line in part.decode(errors="backslashreplace").split("\n"))

@@ -1,0 +1,62 @@
+"""`export`: the current facts as events."""
+
+import asyncio
+import unicodedata
+from pathlib import Path
+
+import click
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from eval_alignment import settings, wiring
+from eval_alignment.exporting import Ledger, LedgerError, line, read_ledger
+from eval_alignment.options import broker_option
+from streams.topics import TopicsError
+
+
+@click.command()
+@broker_option
+@click.option("--queue", help="Only this queue: its annotations, its queue items, and its items' evaluations.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default="-",
+    help="File to write, as a whole or not at all; - is standard output, the default.",
+)
+def export(brokers: str | None, queue: str | None, output: Path) -> None:
+    """Write the current facts as NDJSON events that `load` accepts, deletions included.
+
+    For a backup, for moving to another broker or another number of partitions, and for a recount of what is counted.
+    Exit 0: all is written; 1: the broker could not be read, or its ledger is not whole.
+    """
+    chosen = settings.load(brokers=brokers)
+    try:
+        ledger = _read(chosen)
+    except (KafkaError, TimeoutError) as error:
+        raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+    except (TopicsError, LedgerError) as error:
+        raise click.ClickException(str(error)) from error
+    written = 0
+    with click.open_file(str(output), "wb", atomic=str(output) != "-") as out:
+        for fact in ledger.facts(None if queue is None else unicodedata.normalize("NFC", queue)):
+            out.write(line(fact))
+            written += 1
+    click.echo(f"{written} events written, {len(ledger.rows)} rows in the ledger", err=True)
+    if ledger.unprocessed:
+        click.echo(f"{ledger.unprocessed} source events were not processed yet: they are not in it", err=True)
+    if ledger.missing:
+        listed = ", ".join(map(str, ledger.missing))
+        raise click.ClickException(f"the ledger ends before what was counted from it: partitions {listed}")
+
+
+def _read(chosen: settings.Settings) -> Ledger:
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} ledger records"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("export", total=None)
+        return asyncio.run(
+            read_ledger(
+                wiring.client(chosen), wiring.topics(chosen), lambda read: progress.update(task, completed=read)
+            )
+        )

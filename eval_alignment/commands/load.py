@@ -1,0 +1,107 @@
+"""`load`: events from files to the topics."""
+
+import asyncio
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+from eval_alignment import files, settings, wiring
+from eval_alignment.options import broker_option
+from streams.client import Client
+from streams.events import Decoder, Kind, Rejection
+from streams.producing import producer
+from streams.topics import Topics, partition_counts
+
+UNACKNOWLEDGED = 5_000
+"""Events in flight at most; what is acknowledged is counted in the order of the file."""
+
+
+@click.command()
+@broker_option
+@click.argument(
+    "paths",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
+    """Send events from (gzipped) NDJSON files to the topics; - reads standard input.
+
+    Annotations, evaluations and queue items in any mix. A line that is no event is named with its reason and left out.
+    Exit 0: the broker has acknowledged every line; 1: some lines were bad, all others are acknowledged, or the broker
+    could not be reached.
+    """
+    chosen = settings.load(brokers=brokers)
+    bad: Counter[str] = Counter()
+
+    def name_bad(line: files.Line, rejection: Rejection) -> None:
+        bad[rejection.reason.value] += 1
+        click.echo(f"{line.file}:{line.number}: {rejection.reason.value}: {rejection.detail}", err=True)
+
+    with _progress(files.size(paths)) as progress:
+        task = progress.task_ids[0]
+        events = _events(
+            files.read_lines(paths, lambda done: progress.update(task, completed=done)),
+            wiring.decoder(chosen),
+            name_bad,
+        )
+        try:
+            sent = asyncio.run(_send(wiring.client(chosen), wiring.topics(chosen), events))
+        except (KafkaError, TimeoutError) as error:
+            raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+        except (OSError, EOFError) as error:
+            raise click.ClickException(f"cannot read the input: {error}") from error
+    for topic, count in sorted(sent.items()):
+        click.echo(f"{topic}: {count} acknowledged")
+    if bad:
+        listed = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
+        click.echo(f"{bad.total()} bad lines: {listed}", err=True)
+        sys.exit(1)
+
+
+def _progress(size: int | None) -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("loading"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    progress.add_task("load", total=size)
+    return progress
+
+
+def _events(
+    lines: Iterable[files.Line], decoder: Decoder, name_bad: Callable[[files.Line, Rejection], None]
+) -> Iterable[tuple[Kind, str, bytes]]:
+    """Kind, item and value of every line that is an event. What is sent is the line as it stands."""
+    for line in lines:
+        outcome = decoder.decode_line(line.value)
+        if isinstance(outcome, Rejection):
+            name_bad(line, outcome)
+        else:
+            kind, fact = outcome
+            yield kind, fact.item, line.value
+
+
+async def _send(client: Client, topics: Topics, events: Iterable[tuple[Kind, str, bytes]]) -> Counter[str]:
+    """Send every event and wait for every acknowledgement; returns counts by topic."""
+    by_kind = {kind: topic for topic, kind in topics.sources.items()}
+    present = await partition_counts(client.settings)
+    if missing := [topic for topic in topics.sources if topic not in present]:
+        raise click.ClickException(f"missing: {', '.join(missing)}; run `eval-alignment topics apply`")
+    sent: Counter[str] = Counter()
+    async with producer(client) as out:
+        flying: deque[asyncio.Future[object]] = deque()
+        for kind, item, value in events:
+            topic = by_kind[kind]
+            flying.append(await out.send(topic, value, key=item.encode()))
+            sent[topic] += 1
+            if len(flying) >= UNACKNOWLEDGED:
+                await flying.popleft()
+        while flying:
+            await flying.popleft()
+    return sent

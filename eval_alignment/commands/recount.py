@@ -1,0 +1,80 @@
+"""`recount`: the batch answer from files, without Kafka."""
+
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+
+from aggregator.facts import Fact
+from aggregator.recount import Recount
+from aggregator.state import Window
+from eval_alignment import files, settings, wiring
+from eval_alignment.options import pass_stars_option, policy_option
+from eval_alignment.render import render
+from streams.events import Decoder, Rejection
+
+
+@click.command()
+@click.argument(
+    "paths",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the snapshot documents as a JSON array.")
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Last UTC day of the window; default: the newest event's.",
+)
+@click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
+@policy_option
+@pass_stars_option
+def recount(
+    *,
+    paths: tuple[Path, ...],
+    as_json: bool,
+    as_of: datetime | None,
+    window: str,
+    policy: str | None,
+    pass_stars: int | None,
+) -> None:
+    """Count events from (gzipped) NDJSON files: what the running system must show, and a way to try it in a second.
+
+    Exit 0: every line was an event; 1: some lines were not, they are named, and all others are counted.
+    """
+    chosen = settings.load(policy=policy, pass_stars=pass_stars)
+    facts, bad = read_facts(paths, wiring.decoder(chosen))
+    counted = Recount(facts, chosen.policy.value)
+    today: date | None = None if as_of is None else as_of.date()
+    documents = [
+        counted.document(queue, window=Window(window), today=today, reading=wiring.reading(chosen))
+        for queue in counted.queues
+    ]
+    if as_json:
+        click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
+    else:
+        for document in documents:
+            render(document, Console())
+    if bad:
+        raise click.exceptions.Exit(1)
+
+
+def read_facts(paths: tuple[Path, ...], decoder: Decoder) -> tuple[list[Fact], int]:
+    """All facts of the files, and the number of bad lines; each bad line is named on standard error."""
+    facts: list[Fact] = []
+    bad = 0
+    try:
+        for line in files.read_lines(paths):
+            outcome = decoder.decode_line(line.value)
+            if isinstance(outcome, Rejection):
+                bad += 1
+                click.echo(f"{line.file}:{line.number}: {outcome.reason.value}: {outcome.detail}", err=True)
+            else:
+                facts.append(outcome[1])
+    except (OSError, EOFError) as error:
+        raise click.ClickException(f"cannot read the input: {error}") from error
+    return facts, bad

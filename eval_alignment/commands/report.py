@@ -1,0 +1,208 @@
+"""`report`: the page's numbers in the terminal, and a gate for CI."""
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import click
+import orjson
+from rich.console import Console
+
+from aggregator.document import SnapshotDocument
+from aggregator.recount import Recount
+from aggregator.state import Reading, Window
+from eval_alignment import settings, wiring
+from eval_alignment.ci_gate import Ask, Bound, Outcome, PairOutcome, decide
+from eval_alignment.commands.recount import read_facts
+from eval_alignment.remote import DEFAULT_URL, UnreachableError, View
+from eval_alignment.render import DASH, printable, render, render_list
+from sinks.answers import QueueListing
+from sinks.http import BindError, read_token
+
+
+class _Share(click.ParamType):
+    """A number in 0..1. Not NaN: nothing is below it."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            share = float(value)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            self.fail(f"{value!r} is not a number from 0 to 1", param, ctx)
+        return share
+
+
+class _Source(Protocol):
+    """Where documents come from. Its methods raise UnreachableError."""
+
+    def document(self, queue: str, window: str) -> SnapshotDocument: ...
+    def listing(self) -> list[QueueListing]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Documents counted from files of events."""
+
+    counted: Recount
+    reading: Reading
+
+    def document(self, queue: str, window: str) -> SnapshotDocument:
+        if queue not in self.counted.queues:
+            raise UnreachableError(f"the files name no queue {queue!r}")
+        return self.counted.document(queue, window=Window(window), reading=self.reading)
+
+    def listing(self) -> list[QueueListing]:
+        documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
+        return [QueueListing(queue=d["queue"], revision=d["revision"], cards=d["cards"]) for d in documents]
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """Documents from a view."""
+
+    view: View
+
+    def document(self, queue: str, window: str) -> SnapshotDocument:
+        return self.view.document(queue, window)
+
+    def listing(self) -> list[QueueListing]:
+        return list(self.view.queues())
+
+
+@click.command()
+@click.argument("queue", required=False)
+@click.option("--url", help=f"Address of a view.  [default: {DEFAULT_URL}]")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the token that the view asks for.",
+)
+@click.option(
+    "--file",
+    "paths",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Count events of this (gzipped) NDJSON file instead of asking a view; may be given again.",
+)
+@click.argument(
+    "more_paths",
+    metavar="[FILE...]",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the document; without QUEUE an array of all.")
+@click.option("--fail-under", type=_Share(), metavar="X", help="Be a gate: what alignment must reach, 0 to 1.")
+@click.option("--criterion", help="With --fail-under: only pairs of this criterion.")
+@click.option("--metric", help="With --fail-under: only pairs of this metric.")
+@click.option(
+    "--bound",
+    type=click.Choice(["low", "point"]),
+    default="low",
+    show_default=True,
+    help="With --fail-under: the lower bound of the 95 % interval, or the point estimate.",
+)
+@click.option(
+    "--min-items",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    help="With --fail-under: distinct items below which a pair is not decided.",
+)
+def report(
+    *,
+    queue: str | None,
+    url: str | None,
+    token_file: Path | None,
+    paths: tuple[Path, ...],
+    more_paths: tuple[Path, ...],
+    window: Literal["7d", "30d", "90d", "all"],
+    as_json: bool,
+    fail_under: float | None,
+    criterion: str | None,
+    metric: str | None,
+    bound: Bound,
+    min_items: int,
+) -> None:
+    """Show a queue's numbers, or the list of queues; with --fail-under be a gate for CI.
+
+    Exit codes of the gate. 0: every pair of criterion and metric reaches the limit; 1: a pair with enough items is
+    below it; 2: none is below, but a pair has too few distinct items, or there is no pair at all; 3: the document
+    could not be had. Pairs that are off topic are not looked at.
+    """
+    if fail_under is None and (criterion is not None or metric is not None):
+        raise click.UsageError("--criterion and --metric need --fail-under")
+    if fail_under is not None and queue is None:
+        raise click.UsageError("--fail-under needs QUEUE")
+    try:
+        source = _source(url, token_file, paths, more_paths)
+        if queue is None:
+            _show_all(source, window, as_json=as_json)
+            return
+        document = source.document(_name(queue), window)
+    except UnreachableError as error:
+        click.echo(str(error), err=True)
+        raise click.exceptions.Exit(Outcome.UNREACHABLE.code) from error
+    if as_json:
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    elif fail_under is None:
+        render(document, Console())
+    if fail_under is not None:
+        wanted = [None if name is None else _name(name) for name in (criterion, metric)]
+        ask = Ask(fail_under, bound, min_items, *wanted)
+        outcome, deciding = decide(document, ask)
+        for line in _lines(outcome, deciding, ask):
+            click.echo(line, err=as_json)
+        raise click.exceptions.Exit(outcome.code)
+
+
+def _source(url: str | None, token_file: Path | None, paths: tuple[Path, ...], more_paths: tuple[Path, ...]) -> _Source:
+    if more_paths and not paths:
+        raise click.UsageError(f"unexpected argument {str(more_paths[0])!r}: files follow --file")
+    if not paths:
+        try:
+            return _Served(View(url or DEFAULT_URL, None if token_file is None else read_token(token_file)))
+        except BindError as error:
+            raise click.UsageError(str(error)) from error
+    if url is not None or token_file is not None:
+        raise click.UsageError("--file does not go with --url or --token-file")
+    chosen = settings.load()
+    try:
+        facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen))
+    except click.ClickException as error:
+        raise UnreachableError(error.message) from error
+    return _Files(Recount(facts, chosen.policy.value), wiring.reading(chosen))
+
+
+def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
+    listing = source.listing()
+    if as_json:
+        documents = [source.document(entry["queue"], window) for entry in listing]
+        click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
+    elif listing:
+        render_list(listing, Console())
+    else:
+        click.echo("no queue yet")
+
+
+def _name(text: str) -> str:
+    """A name as the system has it."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _lines(outcome: Outcome, deciding: list[PairOutcome], ask: Ask) -> list[str]:
+    word = outcome.name.lower().replace("_", " ")
+    what = "lower bound" if ask.bound == "low" else "alignment"
+    if not deciding:
+        return [f"{word}: no on-topic pair of what was asked for"]
+    return [
+        f"{word}: {printable(pair.criterion)} / {printable(pair.metric)}: "
+        f"{what} {DASH if pair.share is None else f'{pair.share:.4f}'}, limit {ask.limit:g}, "
+        f"{pair.items} items, at least {ask.items} asked for"
+        for pair in deciding
+    ]

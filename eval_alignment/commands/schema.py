@@ -1,0 +1,26 @@
+"""`schema`: JSON Schema of events and of the snapshot document."""
+
+from typing import Any, Final
+
+import click
+import orjson
+
+from aggregator.document import json_schema
+from streams.events import Kind
+from streams.schemas import DIALECT, event_schema
+
+_SNAPSHOT: Final = "snapshot"
+_KINDS: Final = {kind.value.replace("_", "-"): kind for kind in Kind}
+
+
+@click.command()
+@click.argument("name", required=False, type=click.Choice([*_KINDS, _SNAPSHOT]))
+def schema(name: str | None) -> None:
+    """Print the JSON Schema of an event or of the snapshot document; without NAME all four by name."""
+    schemas = {what: event_schema(kind) for what, kind in _KINDS.items()} | {_SNAPSHOT: _snapshot()}
+    click.echo(orjson.dumps(schemas if name is None else schemas[name], option=orjson.OPT_INDENT_2))
+
+
+def _snapshot() -> dict[str, Any]:
+    document, parts = json_schema()
+    return {"$schema": DIALECT, **document, "$defs": parts}

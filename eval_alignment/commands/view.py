@@ -1,0 +1,57 @@
+"""`view`: one view process."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from eval_alignment import __version__, logs, settings, wiring
+from eval_alignment.options import broker_option, data_dir_option, http_option, pass_stars_option
+from sinks.config import ViewConfig
+from sinks.view import run_view
+
+
+@click.command()
+@broker_option
+@data_dir_option
+@http_option("http", "127.0.0.1:8390")
+@pass_stars_option
+@click.option("--publish/--no-publish", default=None, help="Publish snapshot documents.  [setting: publish]")
+def view(
+    brokers: str | None,
+    data_dir: Path | None,
+    http: str | None,
+    pass_stars: int | None,
+    publish: bool | None,
+) -> None:
+    """Serve gauges, snapshot documents and the API from tallies and facts.
+
+    Runs until SIGTERM or SIGINT.
+    """
+    chosen = settings.load(brokers=brokers, data_dir=data_dir, http=http, pass_stars=pass_stars, publish=publish)
+    logs.configure(chosen.log_level)
+    sys.exit(run_view(_config(chosen)))
+
+
+def _config(chosen: settings.Settings) -> ViewConfig:
+    """What a view takes."""
+    host, port = settings.address(chosen.http)
+    return ViewConfig(
+        client=wiring.client(chosen).settings,
+        data_dir=chosen.data_dir,
+        host=host,
+        port=port,
+        facts_topic=chosen.topic("facts"),
+        tallies_topic=chosen.topic("tallies"),
+        snapshots_topic=chosen.topic("snapshots"),
+        reading=wiring.reading(chosen),
+        publish=chosen.publish,
+        history_count=chosen.snapshot_history_count,
+        history_days=chosen.snapshot_history_days,
+        series_limit=chosen.series_limit,
+        item_url=chosen.item_url,
+        token_file=chosen.token_file,
+        allow_open_bind=chosen.allow_open_bind,
+        allowed_hosts=chosen.allowed_hosts,
+        version=__version__,
+    )

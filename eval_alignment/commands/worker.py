@@ -1,0 +1,76 @@
+"""`worker`: one worker process."""
+
+import click
+
+from eval_alignment import __version__, logs, settings, wiring
+from eval_alignment.options import broker_option, http_option, policy_option
+from eval_alignment.probes import Probes
+from sinks.http import BindError
+from streams.app import Worker, WorkerConfig
+from streams.failures import exit_now
+from streams.fuse import FusePolicy
+
+
+@click.command()
+@broker_option
+@click.option("--name", help="Stable name of this worker, its own and the same after a restart.  [setting: name]")
+@http_option("worker_http", "127.0.0.1:8391")
+@policy_option
+@click.option("--fuse", type=click.Choice(["on", "off"]), help="Pause on a flood of bad events.  [setting: fuse]")
+@click.option("--accept-loss", is_flag=True, default=None, help="Start although input or ledger were lost.")
+def worker(
+    *,
+    brokers: str | None,
+    name: str | None,
+    worker_http: str | None,
+    policy: str | None,
+    fuse: str | None,
+    accept_loss: bool | None,
+) -> None:
+    """Join events to exact counts: one worker, of as many as there are partitions at most.
+
+    Runs until SIGTERM or SIGINT, then writes a last checkpoint and exits 0. docs/exit-codes.md has the other endings.
+    """
+    chosen = settings.load(
+        brokers=brokers,
+        name=name,
+        worker_http=worker_http,
+        policy=policy,
+        fuse=None if fuse is None else fuse == "on",
+        accept_loss=accept_loss,
+    )
+    logs.configure(chosen.log_level)
+    process = Worker(_config(chosen))
+    try:
+        host, port = settings.address(chosen.worker_http)
+        probes = Probes(
+            host,
+            port,
+            process.health,
+            process.metrics.registry,
+            token_file=chosen.token_file,
+            allow_open_bind=chosen.allow_open_bind,
+            allowed_hosts=chosen.allowed_hosts,
+        )
+    except BindError as error:
+        raise settings.SettingsError(f"worker_http: {error}") from error
+    probes.start()
+    # Not by returning: the interpreter would wait for Faust's thread, which hangs when it is stopped while joining.
+    exit_now(process.run())
+
+
+def _config(chosen: settings.Settings) -> WorkerConfig:
+    """What a worker takes."""
+    reached = wiring.client(chosen)
+    return WorkerConfig(
+        brokers=tuple(reached.brokers),
+        security=reached.security,
+        name=chosen.name,
+        group=chosen.group or f"{chosen.topic_prefix}eval-alignment",
+        topics=wiring.topics(chosen),
+        policy=chosen.policy,
+        decoder=wiring.decoder(chosen),
+        accept_loss=chosen.accept_loss,
+        fuse=FusePolicy() if chosen.fuse else None,
+        release=__version__,
+    )

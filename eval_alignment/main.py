@@ -1,0 +1,83 @@
+"""The command `eval-alignment`."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from eval_alignment.settings import CONFIG_VARIABLE, SettingsError
+
+USAGE = 64
+"""Exit code of a wrong call or wrong settings: none of the codes that a gate in CI reads."""
+
+_COMMANDS = (
+    "demo",
+    "up",
+    "worker",
+    "view",
+    "load",
+    "export",
+    "recount",
+    "report",
+    "topics",
+    "dlq",
+    "schema",
+    "config",
+)
+
+
+class _Commands(click.Group):
+    """Imports a subcommand when it is called: `report` need not load Kafka and SQLite."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """The subcommands, in the order in which a newcomer meets them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's
+        """The subcommand with this name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"eval_alignment.commands.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="eval-alignment")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"Settings file (TOML), also by {CONFIG_VARIABLE}.",
+)
+def cli(config: Path | None) -> None:
+    """How well LLM judges agree with people: exact, live, from Kafka events.
+
+    Settings come from options, the environment (EVAL_ALIGNMENT_...) and a TOML file; `config show` lists them.
+    """
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.resolve())
+
+
+def main() -> None:
+    """Run the command; the process ends with its exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("aborted", err=True)
+        code = 130
+    except click.UsageError as error:
+        error.show()
+        code = USAGE
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except SettingsError as error:
+        click.echo(f"These settings do not hold:\n{error}", err=True)
+        code = USAGE
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

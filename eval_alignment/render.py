@@ -1,0 +1,187 @@
+"""Snapshot documents as tables for a terminal: the page's numbers, a dash and its reason where one is undefined."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aggregator.document import Cards, CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.statistics import Undefined
+from sinks.answers import QueueListing
+
+DASH: Final = "-"
+"""Stands for a number that is undefined."""
+
+_WIDE: Final = 132
+"""Columns of a terminal from which one table holds all numbers of a metric."""
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that a terminal might obey or reorder (controls, bidi marks) spelled out.
+
+    >>> printable("a\x1b[31m\u202eb\nc")
+    'a\\x1b[31m\\u202eb\\nc'
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def percent(share: float | None) -> str:
+    """A share in 0..1 as a percentage with one decimal; a dash for None.
+
+    >>> percent(0.9078)
+    '90.8 %'
+    """
+    return DASH if share is None else f"{100 * share:.1f} %"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The bounds of an interval of a share.
+
+    >>> interval(0.8759, 0.9321)
+    '87.6-93.2 %'
+    """
+    return DASH if low is None or high is None else f"{100 * low:.1f}-{100 * high:.1f} %"
+
+
+def render(document: SnapshotDocument, console: Console) -> None:
+    """Print a document: its cards, then the metrics of each criterion in the document's order."""
+    console.print(
+        Text.assemble(
+            (printable(document["queue"]), "bold"),
+            f"   window {document['window']}, policy {document['policy']}, ",
+            f"pass from {document['pass_stars']} stars, as of {document['as_of']}",
+        ),
+        soft_wrap=True,
+    )
+    _print_cards(document["cards"], console)
+    for criterion in document["criteria"]:
+        console.print()
+        _print_criterion(criterion, console)
+
+
+def render_list(queues: Sequence[QueueListing], console: Console) -> None:
+    """Print the list of queues with their cards over all days."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("queue", overflow="fold")
+    for name in ("alignment", "interval", "comparisons", "misaligned", "items", "annotations"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for listing in queues:
+        cards = listing["cards"]
+        table.add_row(
+            Text(printable(listing["queue"])),
+            percent(cards["alignment"]),
+            interval(cards["alignment_low"], cards["alignment_high"]),
+            str(cards["comparisons"]),
+            str(cards["misaligned"]),
+            str(cards["items_compared"]),
+            str(cards["annotations"]),
+        )
+    console.print(table)
+    undefined = [(printable(listing["queue"]), listing["cards"]["undefined"]) for listing in queues]
+    _print_reasons(undefined, {"alignment"}, console)
+
+
+_CARDS: Final[Mapping[str, Callable[[Cards], str]]] = {
+    "alignment": lambda c: f"{percent(c['alignment'])}  ({interval(c['alignment_low'], c['alignment_high'])})",
+    "comparisons": lambda c: f"{c['comparisons']}, {c['misaligned']} misaligned",
+    "items": lambda c: f"{c['items_compared']} compared of {c['items_annotated']} annotated",
+    "annotations": lambda c: f"{c['annotations_contributing']} contributing of {c['annotations']}",
+    "criteria, metrics": lambda c: f"{c['criteria']}, {c['metrics']}",
+    "items in the queue": lambda c: _count(c["items_queued"]),
+    "waiting for evaluation": lambda c: _count(c["items_waiting_evaluation"]),
+    "only errors": lambda c: _count(c["items_errored"]),
+    "waiting for annotation": lambda c: _count(c["items_waiting_annotation"]),
+}
+
+
+def _print_cards(cards: Cards, console: Console) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    for name, text in _CARDS.items():
+        grid.add_row(name, text(cards))
+    console.print(grid)
+    _print_reasons([("", cards["undefined"])], cards["undefined"].keys(), console)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the table of metrics; `fields` are those of the document that it shows."""
+
+    title: str
+    fields: tuple[str, ...]
+    text: Callable[[MetricDocument], str]
+
+
+_AGREEMENT: Final = (
+    _Column("alignment", ("alignment",), lambda m: percent(m["alignment"])),
+    _Column("interval", (), lambda m: interval(m["alignment_low"], m["alignment_high"])),
+    _Column("baseline", ("baseline",), lambda m: percent(m["baseline"])),
+    _Column("n", (), lambda m: str(m["comparisons"])),
+    _Column("misaligned", (), lambda m: str(m["misaligned"])),
+    _Column("gate", ("gate",), lambda m: DASH if m["gate"] is None else m["gate"].value.replace("_", " ")),
+)
+_MATRIX: Final = (
+    _Column("items", (), lambda m: str(m["items_compared"])),
+    _Column("tp", (), lambda m: str(m["tp"])),
+    _Column("fn", (), lambda m: str(m["fn"])),
+    _Column("fp", (), lambda m: str(m["fp"])),
+    _Column("tn", (), lambda m: str(m["tn"])),
+    _Column("kappa", ("kappa",), lambda m: DASH if m["kappa"] is None else f"{m['kappa']:.2f}"),
+    _Column("tpr", ("tpr",), lambda m: percent(m["tpr"])),
+    _Column("tnr", ("tnr",), lambda m: percent(m["tnr"])),
+    _Column("bias", ("bias",), lambda m: DASH if m["bias"] is None else f"{100 * m['bias']:+.1f} %"),
+)
+
+
+def _print_criterion(criterion: CriterionDocument, console: Console) -> None:
+    console.print(
+        Text.assemble(
+            (printable(criterion["criterion"]), "bold"),
+            f"   alignment {percent(criterion['alignment'])}, {criterion['comparisons']} comparisons of ",
+            f"{criterion['items_compared']} items, {criterion['annotations_contributing']} of ",
+            f"{criterion['annotations']} annotations contributing",
+        ),
+        soft_wrap=True,
+    )
+    metrics = criterion["metrics"]
+    if console.width >= _WIDE:
+        console.print(_metrics((*_AGREEMENT[:-1], *_MATRIX, _AGREEMENT[-1]), metrics))
+    else:
+        console.print(_metrics(_AGREEMENT, metrics))
+        console.print(_metrics(_MATRIX, metrics))
+    shown = {field for column in (*_AGREEMENT, *_MATRIX) for field in column.fields}
+    _print_reasons([(printable(metric["metric"]), metric["undefined"]) for metric in metrics], shown, console)
+
+
+def _metrics(columns: Sequence[_Column], metrics: Sequence[MetricDocument]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("metric", overflow="fold", min_width=10)
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    for metric in metrics:
+        style = "dim" if metric["off_topic"] else ""
+        table.add_row(Text(printable(metric["metric"])), *(column.text(metric) for column in columns), style=style)
+    return table
+
+
+def _print_reasons(
+    undefined: Sequence[tuple[str, Mapping[str, Undefined]]], shown: Collection[str], console: Console
+) -> None:
+    """A line for each reason of each name, with the shown numbers that are undefined for it."""
+    for name, reasons in undefined:
+        by_reason: dict[Undefined, list[str]] = {}
+        for field, reason in reasons.items():
+            if field in shown:
+                by_reason.setdefault(reason, []).append(field)
+        for reason, fields in by_reason.items():
+            subject = f"{name}: " if name else ""
+            text = f"{DASH} {subject}{', '.join(fields)}: {reason.value.replace('_', ' ')}"
+            console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+def _count(value: int | None) -> str:
+    return DASH if value is None else str(value)

@@ -1,0 +1,267 @@
+"""Settings: one class, read from defaults, an optional TOML file, the environment and the command line, in that order.
+
+Every field is a setting: `policy` is `EVAL_ALIGNMENT_POLICY` in the environment, `policy = "latest"` in the file, and
+in the docs, which are generated from the field's description. Lists and tables are JSON in the environment.
+"""
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from aggregator.gate import Limits
+from aggregator.ratings import DEFAULT_PASS_STARS
+from aggregator.shard import Policy
+from streams.events import MetricDefaults
+
+ENVIRONMENT_PREFIX = "EVAL_ALIGNMENT_"
+CONFIG_VARIABLE = "EVAL_ALIGNMENT_CONFIG"
+
+_LIMITS = Limits()
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SettingsError(Exception):
+    """Settings do not hold. The message lists every problem, a line each, and never a value of a secret."""
+
+
+class MetricSettings(BaseModel):
+    """Threshold and direction of one metric, for evaluations that carry none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float | None = None
+    direction: Literal["higher", "lower"] = "higher"
+
+    def defaults(self) -> MetricDefaults:
+        """The same, as the decoder takes it."""
+        return MetricDefaults(self.threshold, self.direction)
+
+
+class Settings(BaseSettings):
+    """All settings of an installation. One deployment is one project and one trust domain."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=None,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    # Kafka
+    brokers: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, `host:port`, separated by commas.")
+    topic_prefix: str = Field("", description="Put before every topic name; a new prefix is a new installation.")
+    topic_annotations: str = Field("alignment.annotations.v1", description="Topic of annotations.")
+    topic_evaluations: str = Field("alignment.evaluations.v1", description="Topic of evaluations.")
+    topic_queue_items: str = Field("alignment.queue-items.v1", description="Topic of queue items.")
+    topic_facts: str = Field("alignment.facts.v1", description="Topic of the ledger.")
+    topic_tallies: str = Field("alignment.tallies.v1", description="Topic of tallies.")
+    topic_snapshots: str = Field("alignment.snapshots.v1", description="Topic of snapshot documents.")
+    topic_dead_letters: str = Field("alignment.dead-letters.v1", description="Topic of dead letters.")
+    partitions: int = Field(8, ge=1, le=1024, description="Partitions of the sources, the ledger and the tallies.")
+    replication_factor: int = Field(
+        0, ge=0, le=16, description="Replicas of every topic; 0 takes 3, or as many as there are brokers."
+    )
+    group: str = Field("", description="Consumer group of the workers; default: the prefix and `eval-alignment`.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to Kafka."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, with a SASL protocol."
+    )
+    sasl_username: str = Field("", description="SASL user.")
+    sasl_password: SecretStr = Field(SecretStr(""), description="SASL password. Never shown.")
+    ssl_ca_file: Path | None = Field(
+        None, description="CA certificates (PEM) that sign the brokers'; default: the system's."
+    )
+    ssl_certificate_file: Path | None = Field(None, description="Client certificate (PEM), for mutual TLS.")
+    ssl_key_file: Path | None = Field(None, description="Key of the client certificate (PEM).")
+
+    # What counts
+    policy: Policy = Field(
+        Policy.EACH,
+        description="`each` compares every annotation, `latest` the newest per queue, item and criterion. "
+        "Changing it recounts everything at the next start.",
+    )
+    pass_stars: int = Field(
+        DEFAULT_PASS_STARS, ge=1, le=5, description="Stars from which a rating is a pass. Applied when read."
+    )
+    pairs: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Criterion to the metrics that mean something for it; a criterion that is not named is compared "
+        "with all. Applied when read; other comparisons are marked `off_topic`.",
+    )
+    metrics: dict[str, MetricSettings] = Field(
+        default_factory=dict,
+        description="Metric to `threshold` and `direction`, for evaluations that carry none. Written into the fact; a "
+        "changed threshold does not decide stored rows anew.",
+    )
+    future_limit_ms: int = Field(
+        300_000, ge=0, description="How far `at` may be ahead of the broker's timestamp, in milliseconds."
+    )
+    gate_items: int = Field(_LIMITS.items, ge=1, description="Distinct items below which the gate is undecided.")
+    gate_trusted_low: Share = Field(_LIMITS.trusted_low, description="Lower bound of alignment for `trusted`.")
+    gate_trusted_tnr: Share = Field(_LIMITS.trusted_tnr, description="True negative rate for `trusted`.")
+    gate_probation_low: Share = Field(_LIMITS.probation_low, description="Lower bound of alignment for `probation`.")
+    gate_half_width: float = Field(
+        _LIMITS.half_width,
+        gt=0,
+        lt=0.5,
+        description="Half width of the interval that `labels_to_go` aims at.",
+    )
+
+    # Worker
+    name: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="Stable name of a worker (host or pod name): the same after every restart, and no other worker's.",
+    )
+    worker_http: str = Field("127.0.0.1:8391", description="Where a worker serves `/metrics`, `/healthz`, `/readyz`.")
+    fuse: bool = Field(True, description="Pause on a flood of bad events instead of sending them all to dead letters.")
+    accept_loss: bool = Field(
+        False,
+        description="Start although input or ledger were lost. For one start, after reading the runbook.",
+    )
+
+    # View
+    http: str = Field("127.0.0.1:8390", description="Where the view serves page, API and `/metrics`.")
+    data_dir: Path = Field(Path("eval-alignment-data"), description="Directory of the view's store.")
+    publish: bool = Field(True, description="Publish snapshot documents. Of several views, one publishes.")
+    snapshot_history_count: int = Field(1000, ge=1, description="Snapshot documents kept per queue.")
+    snapshot_history_days: int = Field(90, ge=1, description="Days that snapshot documents are kept.")
+    series_limit: int = Field(10_000, ge=100, description="Series that the view exposes at most; the rest is counted.")
+    item_url: str = Field("", description="Template of an item's address, `{item}` and `{level}`, where no `url` came.")
+    queue_url: str = Field("", description="Template of a queue's address in the annotation tool, `{queue}`.")
+
+    # Serving
+    token_file: Path | None = Field(
+        None, description="File with the token (32 bytes or more) that every bind beyond loopback needs."
+    )
+    allow_open_bind: bool = Field(
+        False,
+        description="Serve beyond loopback without a token. Only where something else keeps strangers out.",
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Host names under which clients may reach the HTTP servers, beside loopback.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        if self.security_protocol.startswith("SASL") and not self.sasl_username:
+            problems.append("sasl_username is needed with a SASL protocol")
+        if (self.ssl_certificate_file is None) != (self.ssl_key_file is None):
+            problems.append("ssl_certificate_file and ssl_key_file belong together")
+        names = [self.topic(role) for role in TOPIC_ROLES]
+        if len(set(names)) != len(names):
+            problems.append("two topics have the same name")
+        for field in ("http", "worker_http"):
+            try:
+                address(getattr(self, field))
+            except ValueError as error:
+                problems.append(f"{field}: {error}")
+        for broker in self.brokers.split(","):
+            try:
+                address(broker)
+            except ValueError as error:
+                problems.append(f"brokers: {error}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file over defaults."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := os.environ.get(CONFIG_VARIABLE):
+            sources = (*sources, TomlConfigSettingsSource(settings_cls, Path(path)))
+        return sources
+
+    def topic(self, role: str) -> str:
+        """Full name of the topic with this role, one of `TOPIC_ROLES`."""
+        name: str = getattr(self, f"topic_{role}")
+        return self.topic_prefix + name
+
+    def limits(self) -> Limits:
+        """The gate's limits."""
+        return Limits(
+            items=self.gate_items,
+            trusted_low=self.gate_trusted_low,
+            trusted_tnr=self.gate_trusted_tnr,
+            probation_low=self.gate_probation_low,
+            half_width=self.gate_half_width,
+        )
+
+
+TOPIC_ROLES = ("annotations", "evaluations", "queue_items", "facts", "tallies", "snapshots", "dead_letters")
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of `host:port` (`[::1]:80` for IPv6). Raises ValueError with what is wrong.
+
+    >>> address("127.0.0.1:8390")
+    ('127.0.0.1', 8390)
+    """
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def load(**given: Any) -> Settings:
+    """Settings with what the command line gave; an option that was not given is None.
+
+    Raises SettingsError with all problems at once.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    problems = [
+        f"{name}: no such setting"
+        for name in sorted(os.environ)
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not name.startswith(_OTHERS)
+    ]
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems += [_problem(detail) for detail in error.errors(include_input=False, include_url=False)]
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{path}: {error}")
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+    else:
+        if path and not Path(path).is_file():
+            problems.append(f"{CONFIG_VARIABLE}: {path} is not a file")
+        if not problems:
+            return settings
+    raise SettingsError("\n".join(problems))
+
+
+_OTHERS = ("EVAL_ALIGNMENT_REQUIRE", "EVAL_ALIGNMENT_CACHE", "EVAL_ALIGNMENT_TEST_")
+"""Names with our prefix that are not settings: they steer the test suite."""
+
+
+def _problem(detail: Any) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

@@ -1,0 +1,62 @@
+"""From settings to what each part takes."""
+
+import ssl
+from typing import Any
+
+from aiokafka.helpers import create_ssl_context
+
+from aggregator.state import Reading
+from eval_alignment.settings import TOPIC_ROLES, Settings, SettingsError
+from streams.client import Client
+from streams.events import Decoder
+from streams.topics import Topics
+
+
+def client(settings: Settings) -> Client:
+    """How to reach Kafka. Raises SettingsError when certificate files cannot be used."""
+    security: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if settings.security_protocol.startswith("SASL"):
+        security |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        }
+    if settings.security_protocol.endswith("SSL"):
+        security["ssl_context"] = _ssl_context(settings)
+    return Client([broker.strip() for broker in settings.brokers.split(",")], security)
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    def text(path: object) -> str | None:
+        return None if path is None else str(path)
+
+    try:
+        # Without a CA file this trusts the system's; host names are checked in any case.
+        return create_ssl_context(
+            cafile=text(settings.ssl_ca_file),
+            certfile=text(settings.ssl_certificate_file),
+            keyfile=text(settings.ssl_key_file),
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"ssl_ca_file, ssl_certificate_file, ssl_key_file: {error}") from error
+
+
+def topics(settings: Settings) -> Topics:
+    """Full topic names."""
+    return Topics(**{role: settings.topic(role) for role in TOPIC_ROLES})
+
+
+def decoder(settings: Settings) -> Decoder:
+    """What decides of events."""
+    metrics = {name: metric.defaults() for name, metric in settings.metrics.items()}
+    return Decoder(metrics=metrics, future_ms=settings.future_limit_ms)
+
+
+def reading(settings: Settings) -> Reading:
+    """What applies when counts are read."""
+    return Reading(pass_stars=settings.pass_stars, pairs=settings.pairs, limits=settings.limits())
+
+
+def partitions(settings: Settings) -> int | None:
+    """P as it was asked for; None when nobody said, so that topics which exist decide."""
+    return settings.partitions if "partitions" in settings.model_fields_set else None

@@ -1,0 +1,127 @@
+"""Snapshot documents from the store, made when asked for and kept while nothing of them changed."""
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, cast
+
+from aggregator.document import SnapshotDocument
+from aggregator.snapshot import document, timestamp
+from aggregator.state import PolicyName, Reading, Stamp, Window
+from sinks.counts import queue_state
+from sinks.store import Store
+
+_KEPT: Final = 2_000
+"""Documents in memory; the least recently made go first."""
+
+_QUEUES: Final = """
+SELECT id, queue, revision FROM queues AS q WHERE (
+    EXISTS (SELECT 1 FROM annotations AS a WHERE a.queue = q.queue)
+    OR EXISTS (SELECT 1 FROM queue_items AS i WHERE i.queue = q.queue))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Which state of the topics the store holds. `as_of` is the oldest partition's last `closed`, in ms; None
+    when no partition has one.
+    """
+
+    as_of: int | None
+    ledger: str
+    positions: dict[int, int]
+    policy: PolicyName
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A queue: its place in the order in which queues were first seen, its name, and the revision of its
+    documents.
+    """
+
+    place: int
+    queue: str
+    revision: int
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """The state that a connection sees."""
+    rows = connection.execute(
+        "SELECT partition, ledger, position, policy, at FROM partitions WHERE ledger IS NOT NULL ORDER BY at"
+    ).fetchall()
+    return State(
+        as_of=rows[0][4] if rows else None,
+        # One id in a healthy installation; several while a rebuild is half-way.
+        ledger="+".join(sorted({row[1] for row in rows})),
+        positions={row[0]: row[2] for row in rows},
+        policy=cast("PolicyName", rows[-1][3] if rows else "each"),
+    )
+
+
+class Documents:
+    """Documents of every queue and window. Methods block and may be called from any thread.
+
+    Args:
+        store: where the counts are.
+        reading: how counts are read.
+        today: gives the UTC day on which windows end.
+    """
+
+    def __init__(self, store: Store, reading: Reading, today: Callable[[], date]) -> None:
+        self.reading = reading
+        self._store = store
+        self._today = today
+        self._kept: OrderedDict[tuple[str, Window], tuple[int, date, SnapshotDocument]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def queues(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> Iterator[QueueEntry]:
+        """Queues that a row names, in the order in which they were first seen, from behind `after` on."""
+        for row in connection.execute(f"{_QUEUES} AND id > ? ORDER BY id LIMIT ?", (after, limit)):
+            yield QueueEntry(*row)
+
+    def exists(self, queue: str) -> bool:
+        """Whether a row names the queue."""
+        with self._store.read() as connection:
+            return connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone() is not None
+
+    def get(self, queue: str, window: Window = Window.ALL) -> SnapshotDocument | None:
+        """The current document of a queue; None when no row names the queue."""
+        with self._store.read() as connection:
+            found = connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone()
+            return None if found is None else self.make(connection, QueueEntry(*found), read_state(connection), window)
+
+    def make(
+        self, connection: sqlite3.Connection, entry: QueueEntry, state: State, window: Window
+    ) -> SnapshotDocument | None:
+        """The document of a queue in the state that a connection sees; None before the first `closed` of
+        all.
+        """
+        if state.as_of is None:
+            return None
+        today = self._today()
+        stamp = Stamp(timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy)
+        # Many clients of one queue ask at once when it changed: one of them makes the document.
+        with self._lock:
+            kept = self._kept.get((entry.queue, window))
+            if kept is not None and kept[:2] == (entry.revision, today):
+                # Nothing of this queue changed since: the same counts hold at the newer positions.
+                return _restamped(kept[2], stamp)
+            counts = queue_state(connection, entry.queue, window, today, self.reading)
+            made = document(counts, stamp, self.reading)
+            self._kept[entry.queue, window] = (entry.revision, today, made)
+            self._kept.move_to_end((entry.queue, window))
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def _restamped(made: SnapshotDocument, stamp: Stamp) -> SnapshotDocument:
+    fresh = made.copy()
+    fresh["as_of"] = stamp.as_of
+    fresh["ledger"] = stamp.ledger
+    fresh["positions"] = {str(partition): stamp.positions[partition] for partition in sorted(stamp.positions)}
+    fresh["policy"] = stamp.policy
+    return fresh

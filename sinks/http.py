@@ -1,0 +1,157 @@
+"""What every HTTP server of the product has in common: who may bind where, who may ask, and how errors
+look.
+"""
+
+import base64
+import binascii
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+TOKEN_BYTES: Final = 32
+"""Least length of a token."""
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+"""Paths that need no token: a supervisor's checks."""
+LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_METHODS: Final = ("GET", "HEAD")
+
+
+class BindError(Exception):
+    """A server may not be started like this; the message says what to set."""
+
+
+def read_token(path: Path) -> bytes:
+    """The token in a file, without surrounding white space. Raises BindError when it is too short or not
+    there.
+    """
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        raise BindError(f"cannot read the token file {path}: {error.strerror}") from error
+    if len(token) < TOKEN_BYTES:
+        raise BindError(f"the token in {path} has {len(token)} bytes, at least {TOKEN_BYTES} are needed")
+    return token
+
+
+def guard_bind(host: str, token_file: Path | None, *, allow_open: bool) -> bytes | None:
+    """The token that a server on `host` must ask for; None when it asks for none.
+
+    Without a token only loopback may be bound, unless `allow_open` says that something else keeps strangers
+    out. Raises BindError.
+    """
+    if token_file is not None:
+        return read_token(token_file)
+    if not (is_loopback(host) or allow_open):
+        raise BindError(
+            f"{host} can be reached from other machines: set token_file (a file with {TOKEN_BYTES} bytes or "
+            "more), or allow_open_bind where something else keeps strangers out"
+        )
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine only. A name other than localhost is not resolved: it may change."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An error as `application/problem+json` (RFC 9457)."""
+    title = HTTPException(status).detail
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+
+
+async def on_http_error(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for HTTPException."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+class Guard:
+    """ASGI middleware: GET and HEAD only, allowed hosts, the token, and safe headers on every answer.
+
+    Args:
+        app: what is guarded.
+        token: what clients must send, as `Authorization: Bearer` or as the password of HTTP Basic (any user
+            name), so that browsers and event streams can send it too; None asks for nothing. Health paths are
+            always open.
+        allowed_hosts: host names (without port) of the Host header beside loopback; `*` allows all. A name
+            that starts with `*.` allows its subdomains.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: bytes | None = None, allowed_hosts: Iterable[str] = ()) -> None:
+        self._app = app
+        self._token = token
+        self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve or refuse a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        guarded = _with_headers(send)
+        refusal = self._refusal(scope)
+        await (self._app if refusal is None else refusal)(scope, receive, guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = {name: value for name, value in scope["headers"] if name in (b"host", b"authorization")}
+        if scope["method"] not in _METHODS:
+            return problem(405, "only GET and HEAD are served here", {"Allow": ", ".join(_METHODS)})
+        if not self._allows(headers.get(b"host", b"").decode("latin-1")):
+            return problem(400, "this host name is not served here: see the setting allowed_hosts")
+        if self._token is None or scope["path"] in OPEN_PATHS:
+            return None
+        if hmac.compare_digest(_sent_token(headers.get(b"authorization", b"")), self._token):
+            return None
+        return problem(401, "a token is needed", {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'})
+
+    def _allows(self, host: str) -> bool:
+        name = host.lower()
+        if not name.endswith("]"):
+            name = name.rpartition(":")[0] or name
+        return any(
+            allowed in {name, "*"} or (allowed.startswith("*.") and name.endswith(allowed[1:]))
+            for allowed in self._hosts
+        )
+
+
+def _sent_token(authorization: bytes) -> bytes:
+    scheme, _, credentials = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return credentials.strip()
+    if scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(credentials.strip(), validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""
+
+
+def _with_headers(send: Send) -> Callable[[MutableMapping[str, Any]], Awaitable[None]]:
+    async def guarded(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            sent = {name for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *((n, v) for n, v in _HEADERS if n not in sent)]
+        await send(message)
+
+    return guarded

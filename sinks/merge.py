@@ -1,0 +1,245 @@
+"""How fact rows merge in the store, and what is derived from them in the same transaction.
+
+Rows merge by the one law: the higher `version` stays, so order and duplicates do not matter. A row of another
+partition is of another layout of the topics and always gives way. Derived, for whatever a merge may have
+changed:
+
+- `annotations.counted`: the annotation stands (it is not deleted and its item was not taken out of the queue)
+  and is compared: always under policy `each`, the newest of its item, queue and criterion under `latest`;
+- `evaluations.current`: the newest standing verdict of (item, metric) over judges;
+- `evaluations.shown`: the newest failure where no verdict stands, unless the same judge's deletion is newer;
+- `rated`: items with a counted annotation, and its newest day.
+"""
+
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
+
+import msgspec
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
+from aggregator.tallies import DAY_MS
+
+Row = tuple[str | bytes | int | float | None, ...]
+
+_ANNOTATION: Final = (
+    "queue", "item", "criterion", "annotator", "version", "partition", "at", "event", "level", "thumbs",
+    "stars", "deleted", "explanation", "expected", "url",
+)  # fmt: skip
+_EVALUATION: Final = (
+    "item", "metric", "judge", "failure", "version", "partition", "at", "event", "level", "score",
+    "threshold", "direction", "passed", "status", "deleted", "reason", "url",
+)  # fmt: skip
+_QUEUE_ITEM: Final = ("queue", "item", "version", "partition", "at", "event", "level", "deleted", "url")
+
+_F = TypeVar("_F", Annotation, Evaluation, QueueItem)
+_BOOLEANS: Final = frozenset({"deleted", "passed"})
+_OF_ITEMS: Final = """
+WHERE item IN (
+    SELECT item FROM annotations WHERE queue = :queue UNION SELECT item FROM queue_items WHERE queue = :queue)
+"""
+
+_CHUNK: Final = 10_000
+"""Rows in memory at a time."""
+
+
+def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in identity)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+        f"ON CONFLICT ({', '.join(identity)}) DO UPDATE SET {changes} "
+        f"WHERE excluded.version > {table}.version OR excluded.partition <> {table}.partition"
+    )
+
+
+_MERGE_ANNOTATIONS: Final = _upsert("annotations", _ANNOTATION, ("queue", "item", "criterion", "annotator"))
+_MERGE_EVALUATIONS: Final = _upsert("evaluations", _EVALUATION, ("item", "metric", "failure", "judge"))
+_MERGE_QUEUE_ITEMS: Final = _upsert("queue_items", _QUEUE_ITEM, ("queue", "item"))
+
+TEMPORARY: Final = """
+CREATE TEMP TABLE touched_rubrics (
+    queue TEXT, item TEXT, criterion TEXT, PRIMARY KEY (queue, item, criterion)
+) WITHOUT ROWID;
+CREATE TEMP TABLE touched_metrics (item TEXT, metric TEXT, PRIMARY KEY (item, metric)) WITHOUT ROWID;
+"""
+"""Tables of the writing connection: what the merge of one transaction may have changed."""
+
+_DERIVE: Final = (
+    """
+    UPDATE annotations AS a SET counted =
+        a.deleted = 0
+        AND NOT EXISTS (
+            SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item AND q.deleted = 1)
+        AND (
+            (SELECT p.policy FROM partitions AS p WHERE p.partition = a.partition) = 'each'
+            OR a.version IS (
+                SELECT max(b.version) FROM annotations AS b
+                WHERE b.queue = a.queue AND b.item = a.item AND b.criterion = a.criterion AND b.deleted = 0))
+    FROM touched_rubrics AS t
+    WHERE a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
+    """,
+    """
+    DELETE FROM rated WHERE (queue, item, criterion) IN (SELECT queue, item, criterion FROM touched_rubrics)
+    """,
+    f"""
+    INSERT INTO rated (queue, item, criterion, day)
+    SELECT a.queue, a.item, a.criterion, max(a.at) / {DAY_MS}
+    FROM touched_rubrics AS t CROSS JOIN annotations AS a
+        ON a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
+    WHERE a.counted = 1 GROUP BY a.queue, a.item, a.criterion
+    """,
+    """
+    UPDATE evaluations AS e SET current =
+        e.failure = 0 AND e.deleted = 0
+        AND e.version IS (
+            SELECT max(f.version) FROM evaluations AS f
+            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
+    FROM touched_metrics AS t WHERE e.item = t.item AND e.metric = t.metric
+    """,
+    """
+    UPDATE evaluations AS e SET shown =
+        e.failure = 1
+        AND NOT EXISTS (
+            SELECT 1 FROM evaluations AS f
+            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
+        AND e.version IS (
+            SELECT max(f.version) FROM evaluations AS f
+            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 1
+                AND NOT EXISTS (
+                    SELECT 1 FROM evaluations AS d
+                    WHERE d.item = f.item AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
+                        AND d.version > f.version))
+    FROM touched_metrics AS t
+    WHERE e.item = t.item AND e.metric = t.metric AND (e.shown = 1 OR e.failure = 1)
+    """,
+)
+
+
+def annotation_row(fact: Annotation, partition: int) -> Row:
+    """An annotation as a row."""
+    return (
+        fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
+        fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url,
+    )  # fmt: skip
+
+
+def evaluation_row(fact: Evaluation, partition: int) -> Row:
+    """An evaluation as a row."""
+    return (
+        fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
+        fact.level, fact.score, fact.threshold, fact.direction, fact.passed, fact.status, fact.deleted,
+        fact.reason, fact.url,
+    )  # fmt: skip
+
+
+def queue_item_row(fact: QueueItem, partition: int) -> Row:
+    """A queue item as a row."""
+    return (
+        fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
+        fact.url,
+    )  # fmt: skip
+
+
+def merge(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
+    """Merge ledger rows of a partition, within the caller's transaction, and note what they may have changed.
+
+    Gives the queues that annotations and queue items name. Raises ValueError for a record that is no row.
+    """
+    queues: set[str] = set()
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _CHUNK)):
+        queues |= _merge_chunk(connection, partition, chunk)
+    return queues
+
+
+def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
+    annotations: list[Row] = []
+    evaluations: list[Row] = []
+    queue_items: list[Row] = []
+    for key, value in rows:
+        fact = parse(key, value)
+        if isinstance(fact, Annotation):
+            annotations.append(annotation_row(fact, partition))
+        elif isinstance(fact, Evaluation):
+            evaluations.append(evaluation_row(fact, partition))
+        else:
+            queue_items.append(queue_item_row(fact, partition))
+    connection.executemany(_MERGE_ANNOTATIONS, annotations)
+    connection.executemany(_MERGE_EVALUATIONS, evaluations)
+    connection.executemany(_MERGE_QUEUE_ITEMS, queue_items)
+    connection.executemany("INSERT OR IGNORE INTO touched_rubrics VALUES (?, ?, ?)", {row[:3] for row in annotations})
+    connection.executemany("INSERT OR IGNORE INTO touched_metrics VALUES (?, ?)", {row[:2] for row in evaluations})
+    connection.executemany(
+        "INSERT OR IGNORE INTO touched_rubrics "
+        "SELECT queue, item, criterion FROM annotations WHERE queue = ? AND item = ?",
+        {row[:2] for row in queue_items},
+    )
+    return {str(row[0]) for row in annotations} | {str(row[0]) for row in queue_items}
+
+
+def touch_annotations(connection: sqlite3.Connection, partition: int) -> None:
+    """Note that all annotations of a partition must be derived again: its policy changed."""
+    connection.execute(
+        "INSERT OR IGNORE INTO touched_rubrics SELECT queue, item, criterion FROM annotations WHERE partition = ?",
+        (partition,),
+    )
+
+
+def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> None:
+    """Delete the rows whose partition meets `condition` (an SQL comparison), and note what that may have
+    changed.
+
+    Rows of an item lie in one partition, but a rebuild with another number of partitions can drop an item's
+    annotations before its new ones arrive.
+    """
+    where = f"WHERE partition {condition}"
+    connection.execute(
+        f"INSERT OR IGNORE INTO touched_rubrics SELECT queue, item, criterion FROM annotations {where}",
+        (value,),
+    )
+    connection.execute(
+        "INSERT OR IGNORE INTO touched_rubrics SELECT a.queue, a.item, a.criterion "
+        "FROM queue_items AS q JOIN annotations AS a ON a.queue = q.queue AND a.item = q.item "
+        f"WHERE q.partition {condition}",
+        (value,),
+    )
+    connection.execute(f"INSERT OR IGNORE INTO touched_metrics SELECT item, metric FROM evaluations {where}", (value,))
+    for table in ("annotations", "evaluations", "queue_items"):
+        connection.execute(f"DELETE FROM {table} {where}", (value,))
+
+
+def derive(connection: sqlite3.Connection) -> None:
+    """Derive what the merges of this transaction may have changed. The partitions' policies must be set
+    before.
+    """
+    for statement in _DERIVE:
+        connection.execute(statement)
+    connection.execute("DELETE FROM touched_rubrics")
+    connection.execute("DELETE FROM touched_metrics")
+
+
+def facts_of(connection: sqlite3.Connection, queue: str | None) -> Iterator[Fact]:
+    """The current rows as facts, deletions and failures included.
+
+    With a queue: its annotations and queue items, and the evaluations of the items that these name.
+    """
+    values = {} if queue is None else {"queue": queue}
+    of_queue = "" if queue is None else "WHERE queue = :queue"
+    of_items = "" if queue is None else _OF_ITEMS
+    yield from _facts(connection, Annotation, f"annotations {of_queue}", values)
+    yield from _facts(connection, Evaluation, f"evaluations {of_items}", values)
+    yield from _facts(connection, QueueItem, f"queue_items {of_queue}", values)
+
+
+def _facts(connection: sqlite3.Connection, kind: type[_F], source: str, values: dict[str, str]) -> Iterator[_F]:
+    names = kind.__struct_fields__
+    columns = ", ".join("event" if name == "id" else name for name in names)
+    for row in connection.execute(f"SELECT {columns} FROM {source}", values):
+        fields = dict(zip(names, row, strict=True))
+        for name in _BOOLEANS & fields.keys():
+            fields[name] = None if fields[name] is None else bool(fields[name])
+        yield msgspec.convert(fields, kind)

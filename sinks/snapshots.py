@@ -1,0 +1,218 @@
+"""Snapshot documents to the compacted topic and to the store's history.
+
+A document is written when its numbers changed, at most once a second per queue, and looked at again at UTC
+midnight. What has not been written stays due, so a broker or a disk that is away costs nothing but time.
+"""
+
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, Protocol
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from aggregator.document import SnapshotDocument
+from aggregator.tallies import DAY_MS
+from sinks.changes import Subscription
+from sinks.documents import Documents
+from sinks.metrics import ViewMetrics
+from sinks.store import Store
+
+log = logging.getLogger(__name__)
+
+PASS_SECONDS: Final = 1.0
+"""Time between two passes: the most often that a queue's document is written."""
+_BATCH: Final = 200
+"""Documents in memory and in one transaction."""
+
+_STAMP: Final = ("as_of", "revision", "ledger", "positions")
+"""Fields that say which state a document is of. A change of nothing else is no change."""
+
+
+class Topic(Protocol):
+    """Where documents are published."""
+
+    async def publish(self, documents: Sequence[SnapshotDocument]) -> None:
+        """Publish documents; returns when the broker has them all. Raises KafkaError."""
+
+
+class History:
+    """Snapshot documents in the store. Methods block.
+
+    Args:
+        store: the store.
+        count: documents kept per queue; older ones are thinned to the last of each UTC day.
+        days: age at which documents go altogether.
+    """
+
+    def __init__(self, store: Store, count: int, days: int) -> None:
+        self._store = store
+        self._count = count
+        self._days = days
+
+    def add(self, documents: Iterable[SnapshotDocument], at: int) -> list[SnapshotDocument]:
+        """Keep those documents whose numbers changed, as of `at` in ms; gives them back."""
+        changed = []
+        with self._store.write() as connection:
+            for document in documents:
+                queue, digest = document["queue"], _digest(document)
+                last = connection.execute(
+                    "SELECT digest FROM snapshots WHERE queue = ? ORDER BY at DESC LIMIT 1", (queue,)
+                ).fetchone()
+                if last is not None and last[0] == digest:
+                    continue
+                changed.append(document)
+                connection.execute(
+                    "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)",
+                    (queue, at, document["revision"], digest, zlib.compress(orjson.dumps(document), 1)),
+                )
+                self._thin(connection, queue, at)
+        return changed
+
+    def _thin(self, connection: sqlite3.Connection, queue: str, at: int) -> None:
+        connection.execute("DELETE FROM snapshots WHERE queue = ? AND at < ?", (queue, at - self._days * DAY_MS))
+        connection.execute(
+            "DELETE FROM snapshots WHERE queue = ?1 AND at <= ("
+            "SELECT at FROM snapshots WHERE queue = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2) "
+            "AND EXISTS (SELECT 1 FROM snapshots AS later WHERE later.queue = ?1 AND later.at > snapshots.at "
+            f"AND later.at / {DAY_MS} = snapshots.at / {DAY_MS})",
+            (queue, self._count),
+        )
+
+    def between(self, queue: str, start: int, end: int, limit: int) -> list[tuple[int, SnapshotDocument]]:
+        """Documents with their time in ms, start <= time < end, newest first."""
+        with self._store.read() as connection:
+            rows = connection.execute(
+                "SELECT at, document FROM snapshots WHERE queue = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT ?",
+                (queue, start, end, limit),
+            ).fetchall()
+        return [(at, orjson.loads(zlib.decompress(document))) for at, document in rows]
+
+
+def _digest(document: SnapshotDocument) -> bytes:
+    numbers = {name: value for name, value in document.items() if name not in _STAMP}
+    return hashlib.blake2b(orjson.dumps(numbers, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+class KafkaTopic:
+    """The snapshots topic. `client`: arguments of the Kafka client. Connects when first used."""
+
+    def __init__(self, topic: str, client: Mapping[str, Any]) -> None:
+        self._topic = topic
+        self._client = client
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, documents: Sequence[SnapshotDocument]) -> None:
+        """Publish documents; returns when the broker has them all. Raises KafkaError."""
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                acks="all", client_id="eval-alignment-view", max_request_size=16 << 20, **self._client
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        sent = [
+            await self._producer.send(self._topic, key=document["queue"].encode(), value=orjson.dumps(document))
+            for document in documents
+        ]
+        await asyncio.gather(*sent)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+
+class Snapshots:
+    """Writes the documents of changed queues, pass by pass.
+
+    Args:
+        documents: makes them.
+        store: tells which queues there are.
+        history: where they are kept.
+        topic: where they are published; None for a view that only serves.
+        now: the time in seconds since epoch.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        store: Store,
+        history: History,
+        topic: Topic | None,
+        metrics: ViewMetrics,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._documents = documents
+        self._store = store
+        self._history = history
+        self._topic = topic
+        self._metrics = metrics
+        self._now = now
+        self._due: set[str] = set()
+        self._unpublished: set[str] = set()
+        self._published: set[str] = set()
+
+    async def run(self, changes: Subscription) -> None:
+        """Write until cancelled. All documents are looked at first, and again at UTC midnight."""
+        day: date | None = None
+        while True:
+            today = datetime.fromtimestamp(self._now(), UTC).date()
+            if today != day:
+                self._due |= await asyncio.to_thread(self._all)
+                day = today
+            await self.write()
+            await asyncio.sleep(PASS_SECONDS)
+            midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC).timestamp()
+            rest = 0.0 if self._due or self._unpublished else max(0.0, min(PASS_SECONDS * 10, midnight - self._now()))
+            self._due |= await changes.wait(rest)
+
+    def _all(self) -> set[str]:
+        with self._store.read() as connection:
+            return {entry.queue for entry in self._documents.queues(connection)}
+
+    async def write(self, queues: Iterable[str] = ()) -> None:
+        """One pass over `queues` and those that are due."""
+        self._due.update(queues)
+        try:
+            while batch := sorted(self._due)[:_BATCH]:
+                changed = await asyncio.to_thread(self._keep, batch)
+                # What an earlier process kept it may not have published.
+                self._unpublished |= changed | (set(batch) - self._published)
+                self._due.difference_update(batch)
+            self._metrics.succeeded("history", self._now())
+        except sqlite3.OperationalError as error:
+            self._metrics.failed("history")
+            log.warning("snapshots cannot be kept, trying again: %s", error)
+        if self._topic is None:
+            self._unpublished.clear()
+            return
+        try:
+            while batch := sorted(self._unpublished)[:_BATCH]:
+                await self._topic.publish(await asyncio.to_thread(self._made, batch))
+                self._unpublished.difference_update(batch)
+                self._published.update(batch)
+            self._metrics.succeeded("topic", self._now())
+        except KafkaError as error:
+            self._metrics.failed("topic")
+            log.warning("snapshots cannot be published, trying again: %s", error)
+
+    def _made(self, queues: list[str]) -> list[SnapshotDocument]:
+        return [document for queue in queues if (document := self._documents.get(queue)) is not None]
+
+    def _keep(self, queues: list[str]) -> set[str]:
+        return {document["queue"] for document in self._history.add(self._made(queues), int(self._now() * 1000))}

@@ -1,0 +1,186 @@
+"""One partition's tail: which facts and tallies become visible together. Pure; the reader feeds it, the store
+applies.
+
+Tallies wait until their `closed`; a `closed` waits until the ledger was read up to its position. Then
+everything that belongs to it goes to the store as one `Step`: facts below the position, tallies, positions.
+So the store never holds half a checkpoint.
+
+Who may speak: only records of the current ledger id, which the newest claim on the ledger tells, and only
+positions that are not below the last applied one. So a zombie, whose positions lie below its successor's
+claim, never wins.
+
+A tail that resumed in the middle of a log cannot tell a new ledger from a zombie of a lost one. When it meets
+another ledger id it asks to be restarted from the beginning of both logs, once; from there the claims tell.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import msgspec
+import orjson
+
+from aggregator import tallies
+from aggregator.tallies import Closed, Group
+from streams.claims import CLAIM_KEY, SCHEMA, parse_claim
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A ledger row as it was read."""
+
+    position: int
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A tally as it was read: the position that it is the fold of, and its payload as JSON without the
+    stamp.
+    """
+
+    position: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """All that becomes visible with one `closed`: the facts below its position, its tallies, and where to go
+    on.
+
+    `anew`: the facts are those of a whole other log, so the rows that the store holds of this partition go.
+    """
+
+    partition: int
+    closed: Closed
+    facts: list[Fact]
+    tallies: dict[Group, Stamped]
+    tallies_next: int
+    anew: bool
+
+
+@dataclass(slots=True)
+class _Segment:
+    closed: Closed
+    tallies: dict[Group, Stamped]
+    tallies_next: int
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What was read of one ledger id: tallies after the last `closed`, and closed ones that wait for the
+    facts.
+
+    `floor` is the position of the last `closed`: whatever is below it is older than what is known already.
+    """
+
+    floor: int
+    open: dict[Group, Stamped] = field(default_factory=dict)
+    segments: deque[_Segment] = field(default_factory=deque)
+
+
+class Tail:
+    """Reads one partition of facts and tallies, and says what may become visible.
+
+    Args:
+        partition: the partition.
+        ledger: id of the ledger of which the store holds this partition, None when it holds nothing.
+        position: the position of the last applied `closed`, 0 when there is none.
+        facts_next: the ledger offset where reading goes on; None when both logs are read from their
+            beginning.
+
+    Attributes:
+        ledger: the current ledger id, None until it is known.
+        facts_next: the next ledger offset to read.
+        restart: this tail met another ledger id; a new one must read both logs from their beginning.
+    """
+
+    def __init__(
+        self, partition: int, ledger: str | None = None, position: int = 0, facts_next: int | None = None
+    ) -> None:
+        self.partition = partition
+        self.facts_next = facts_next or 0
+        self.restart = False
+        self._resumed = facts_next is not None
+        self._stored = ledger
+        self._position = position
+        # When read from the beginning the claims tell: what the store holds may be of another log.
+        self.ledger = ledger if self._resumed else None
+        self._anew = ledger is not None and not self._resumed
+        self._facts: deque[Fact] = deque()
+        self._ledgers: dict[str, _Ledger] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Facts in memory that no `closed` has reached."""
+        return len(self._facts)
+
+    def fact(self, position: int, key: bytes, value: bytes) -> None:
+        """A record of the ledger. Raises ValueError for a claim that is none, or of a later release."""
+        self.facts_next = position + 1
+        if key != CLAIM_KEY:
+            self._facts.append(Fact(position, key, value))
+            return
+        claim = parse_claim(value)
+        if claim.schema > SCHEMA:
+            raise ValueError(f"the ledger has schema {claim.schema}, this release knows {SCHEMA} at most")
+        if claim.ledger != self.ledger:
+            self._ledgers.pop(self.ledger or "", None)
+            self.ledger = claim.ledger
+            self.restart = self._resumed
+
+    def tally(self, offset: int, key: bytes, value: bytes) -> None:
+        """A record of the tallies. Raises ValueError or KeyError when it is none."""
+        body = orjson.loads(value)
+        ledger: str = body["ledger"]
+        position: int = body["position"]
+        if self._resumed and ledger != self.ledger:
+            self.restart = True
+        read = self._ledgers.get(ledger)
+        if read is None:
+            floor = self._position if ledger == self._stored else 0
+            read = self._ledgers[ledger] = _Ledger(floor)
+        if position < read.floor:
+            return
+        if key == tallies.CLOSED_KEY:
+            read.segments.append(_Segment(body, read.open, offset + 1))
+            read.open = {}
+            read.floor = position
+            return
+        group = tallies.parse_key(key)
+        known = read.open.get(group)
+        if known is None or known.position <= position:
+            del body["ledger"], body["position"], body["policy"]
+            # Held until the next `closed`: orjson keeps 4 KiB for each result, however short.
+            read.open[group] = Stamped(position, msgspec.json.encode(body))
+
+    def skip_to(self, facts_next: int) -> None:
+        """The ledger was read up to here: offsets without records (compacted, control batches) count as
+        read.
+        """
+        self.facts_next = max(self.facts_next, facts_next)
+
+    def spool(self) -> list[Fact]:
+        """Facts that wait, for the store to keep them instead of the memory."""
+        facts = list(self._facts)
+        self._facts.clear()
+        return facts
+
+    def step(self) -> Step | None:
+        """What may become visible now; several `closed` are one step. None when there is nothing."""
+        read = None if self.restart or self.ledger is None else self._ledgers.get(self.ledger)
+        if read is None:
+            return None
+        changed: dict[Group, Stamped] = {}
+        last: _Segment | None = None
+        while read.segments and read.segments[0].closed["position"] <= self.facts_next:
+            last = read.segments.popleft()
+            changed.update(last.tallies)
+        if last is None:
+            return None
+        facts: list[Fact] = []
+        while self._facts and self._facts[0].position < last.closed["position"]:
+            facts.append(self._facts.popleft())
+        anew = self._anew and self.ledger != self._stored
+        self._anew = False
+        return Step(self.partition, last.closed, facts, changed, last.tallies_next, anew)

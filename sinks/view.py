@@ -1,0 +1,171 @@
+"""The view as a process: reader, gauges, snapshots and HTTP server in one event loop.
+
+One unexpected exception in any part ends the process with a non-zero code: a supervisor starts it again, and
+it goes on from the store. A broker that is away or a store that cannot be written is expected: the last good
+state is served.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import uvicorn
+
+from sinks.api import Services, create_app
+from sinks.changes import Changes, Subscription
+from sinks.collector import Collector
+from sinks.config import ViewConfig
+from sinks.documents import Documents
+from sinks.http import BindError, guard_bind
+from sinks.metrics import ViewMetrics
+from sinks.reader import Reader, ReaderConfig
+from sinks.schema import StoreError
+from sinks.snapshots import History, KafkaTopic, Snapshots
+from sinks.store import Store
+from sinks.stream import Streams
+
+log = logging.getLogger(__name__)
+
+STORE_NAME: Final = "view.sqlite3"
+"""The store's file in the data directory."""
+_REFRESH_SECONDS: Final = 0.25
+"""Time between two refreshes of the gauges at least, and twice what the last one took."""
+_IDLE_SECONDS: Final = 5.0
+_CONNECTIONS: Final = 300
+_HEADER_BYTES: Final = 16_384
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the view."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run_view(config: ViewConfig) -> int:
+    """Run a view until SIGINT or SIGTERM; gives the exit code: 0 after a signal, 1 when a part failed, 2 when
+    the configuration or the store does not allow to start.
+    """
+    try:
+        token = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        store = Store(config.data_dir / STORE_NAME)
+        listener = _listen(config.host, config.port)
+    except (BindError, StoreError, OSError) as error:
+        log.error("the view cannot start: %s", error)  # noqa: TRY400 -- the message says what to do
+        return 2
+    with contextlib.closing(store), contextlib.closing(listener):
+        try:
+            asyncio.run(_run(config, store, listener, token))
+        except Exception:
+            log.exception("the view failed")
+            return 1
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
+        )
+    except OSError as error:
+        raise BindError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+async def _run(config: ViewConfig, store: Store, listener: socket.socket, token: bytes | None) -> None:
+    metrics = ViewMetrics(config.version)
+    changes = Changes()
+    documents = Documents(store, config.reading, lambda: datetime.now(UTC).date())
+    history = History(store, config.history_count, config.history_days)
+    topic = KafkaTopic(config.snapshots_topic, config.client) if config.publish else None
+    reader = Reader(
+        ReaderConfig(client=config.client, facts_topic=config.facts_topic, tallies_topic=config.tallies_topic),
+        store,
+        changes.tell,
+        metrics,
+    )
+    services = Services(
+        config=config,
+        store=store,
+        documents=documents,
+        history=history,
+        changes=changes,
+        metrics=metrics,
+        streams=Streams(changes, metrics),
+        ready=lambda: reader.ready,
+    )
+    server = _Server(
+        uvicorn.Config(
+            create_app(services, token),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=_HEADER_BYTES,
+            http="h11",
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with changes.subscribe() as for_gauges, changes.subscribe() as for_snapshots:
+        collector = Collector(store, documents, config.series_limit)
+        snapshots = Snapshots(documents, store, history, topic, metrics)
+        parts = [
+            asyncio.create_task(server.serve([listener]), name="http"),
+            asyncio.create_task(reader.run(), name="reader"),
+            asyncio.create_task(refresh(services, collector, for_gauges), name="gauges"),
+            asyncio.create_task(snapshots.run(for_snapshots), name="snapshots"),
+        ]
+        stopping = asyncio.create_task(stop.wait(), name="signal")
+        log.info("the view serves http://%s:%d", *listener.getsockname()[:2])
+        try:
+            done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+            if stopping not in done:
+                raise RuntimeError(f"{', '.join(part.get_name() for part in done)} ended although nobody asked it to")
+        finally:
+            services.streams.close()
+            server.should_exit = True
+            for part in (*parts[1:], stopping):
+                part.cancel()
+            await asyncio.gather(*parts, stopping, return_exceptions=True)
+            if topic is not None:
+                await topic.close()
+
+
+async def refresh(services: Services, collector: Collector, changes: Subscription) -> None:
+    """Bring the gauges up to date until cancelled: soon after a change, and every few seconds otherwise."""
+    metrics = services.metrics
+    suppressed = 0
+    while True:
+        started = time.monotonic()
+        try:
+            gauges = await asyncio.to_thread(collector.collect, services.today())
+        except sqlite3.OperationalError as error:
+            metrics.failed("gauges")
+            log.warning("the gauges cannot be brought up to date, trying again: %s", error)
+        else:
+            services.gauges = gauges
+            metrics.as_of.set((gauges.as_of or 0) / 1000)
+            metrics.suppressed.inc(max(0, gauges.suppressed - suppressed))
+            suppressed = gauges.suppressed
+            metrics.succeeded("gauges", services.now())
+        took = time.monotonic() - started
+        metrics.collect_seconds.observe(took)
+        await asyncio.sleep(max(_REFRESH_SECONDS, 2 * took))
+        await changes.wait(_IDLE_SECONDS)

@@ -1,0 +1,1 @@
+"""The Kafka side: events in, a ledger that replays, tallies out."""

@@ -1,0 +1,67 @@
+"""The broker as the worker sees it: connection settings, and what this broker can do."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownError, UnsupportedVersionError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What differs between Apache Kafka and the embedded broker, as one value.
+
+    `idempotence`: producers may be idempotent. `exact_ends`: the end offset that the broker tells is exact, so the
+    idle fence can compare it. `session_seconds`: the group's session time-out; the embedded broker answers a join
+    only after half of it.
+    """
+
+    idempotence: bool
+    exact_ends: bool
+    session_seconds: float
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Interval of heartbeats."""
+        return self.session_seconds / 5
+
+
+KAFKA = Capabilities(idempotence=True, exact_ends=True, session_seconds=10.0)
+EMBEDDED = Capabilities(idempotence=False, exact_ends=False, session_seconds=6.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where the broker is and how to talk to it. `security` are aiokafka's own arguments (SASL, TLS)."""
+
+    brokers: Sequence[str]
+    security: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What every aiokafka client takes."""
+        return {"bootstrap_servers": list(self.brokers), **self.security}
+
+    async def probe(self) -> Capabilities:
+        """Find out which kind of broker answers: only the embedded one refuses an idempotent producer.
+
+        Raises KafkaConnectionError when none answers.
+        """
+        producer = AIOKafkaProducer(**self.settings, enable_idempotence=True, request_timeout_ms=10_000)
+        # The refusal is an answer here, not a problem to be logged.
+        sender_log = logging.getLogger("aiokafka.producer.sender")
+        level = sender_log.level
+        sender_log.setLevel(logging.CRITICAL)
+        try:
+            await producer.start()
+        except (UnknownError, UnsupportedVersionError) as error:
+            _log.info("the broker has no idempotent producers (%s): it is treated as an embedded one", error)
+            return EMBEDDED
+        finally:
+            sender_log.setLevel(level)
+            await producer.stop()
+        return KAFKA

@@ -1,0 +1,75 @@
+"""The guard: once a second, looks whether nobody else writes, the broker answers, and the worker gets on."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.failures import Failure, WorkerFailure
+from streams.group import Group
+from streams.health import Health, Watchdog
+from streams.log import end_offsets
+from streams.owned import Owned, Progress
+from streams.restore import Restore
+
+_log = logging.getLogger(__name__)
+
+GUARD_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class Guard:
+    """Idle fence, broker check and watchdog. `fenced`: the broker tells exact ends, so the fence can compare them."""
+
+    facts: str
+    owned: Mapping[int, Owned]
+    group: Group
+    reader: AIOKafkaConsumer
+    fenced: bool
+    health: Health
+    restore: Restore
+    watchdog: Watchdog = field(default_factory=Watchdog)
+
+    async def run(self, lock: asyncio.Lock) -> None:
+        """Look until cancelled. Raises WorkerFailure for what only a restart mends."""
+        while True:
+            await asyncio.sleep(GUARD_SECONDS)
+            async with lock:
+                await self._look_at_broker()
+            self._look_at_worker()
+
+    async def _look_at_broker(self) -> None:
+        """Compare the ends of both logs of every partition with what this worker wrote; the caller holds the lock."""
+        logs = {log.tp: log for owned in self.owned.values() if owned.ready for log in (owned.ledger, owned.tallies)}
+        try:
+            ends = await end_offsets(self.reader, logs or [TopicPartition(self.facts, 0)])
+        except (KafkaError, TimeoutError) as error:
+            if self.health.broker:
+                _log.warning("the broker does not answer: %r", error)
+            self.health.broker = False
+            return
+        if not self.health.broker:
+            _log.info("the broker answers again")
+        self.health.broker = True
+        if self.fenced:
+            for tp, log in logs.items():
+                log.expect(ends[tp])
+
+    def _look_at_worker(self) -> None:
+        generation, alive = self.group.membership()
+        if not alive:
+            raise WorkerFailure(Failure.STALLED, "the task that keeps the membership has ended")
+        self.health.stalled = self.watchdog.observe(
+            time.monotonic(),
+            progress=self.group.commits() + self.restore.rows,
+            lag=Progress(self.owned, self.group).uncommitted(),
+            member=generation >= 0,
+            paused=self.health.fuse is not None,
+        )
+        if self.health.stalled is not None:
+            raise WorkerFailure(Failure.STALLED, self.health.stalled)

@@ -1,0 +1,135 @@
+"""The way back: stored dead letters, each once, and sent again to the topic they came from.
+
+The source's identity (topic, partition, offset) tells copies of one dead letter; a requeued one is an event like any
+other, so sending it twice changes nothing.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from aiokafka import ConsumerRecord
+
+from streams.client import Client
+from streams.dead_letters import Header
+from streams.producing import producer
+from streams.scan import Records, scan
+from streams.topics import Topics, TopicsError, partition_counts
+
+_UNACKNOWLEDGED: Final = 500
+_FIRST: Final = "alignment-topic"
+_PARTS: Final = ("value", "headers", "key")
+
+
+class Identity(NamedTuple):
+    """Where the rejected event stands in its source topic."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A dead letter as it was read: the original event, where it stood, and why it was rejected.
+
+    `timestamp` is the original's, in milliseconds; `left_out` names the parts that were too large to carry.
+    """
+
+    identity: Identity
+    timestamp: int
+    stage: str
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+    left_out: list[str]
+
+    def obstacle(self, sources: Collection[str]) -> str | None:
+        """Why this cannot be sent again to one of `sources`; None when it can."""
+        if self.identity.topic not in sources:
+            return f"{self.identity.topic} is no source topic of this installation"
+        if self.left_out:
+            return f"its {' and '.join(self.left_out)} was too large to carry: send the original again"
+        if self.key is None and self.value is None:
+            return "it has neither key nor value"
+        return None
+
+
+def restore(record: ConsumerRecord[bytes | None, bytes | None]) -> Stored:
+    """The dead letter of a record. Raises ValueError when it is none."""
+    headers: list[Header] = list(record.headers)
+    # Ours stand last; what comes before them is the original's, whatever it is called.
+    start = max((i for i, (name, _) in enumerate(headers) if name == _FIRST), default=None)
+    if start is None:
+        raise ValueError(f"no header {_FIRST}")
+    ours = {name.removeprefix("alignment-"): _text(value) for name, value in headers[start:]}
+    try:
+        return Stored(
+            identity=Identity(ours["topic"], int(ours["partition"]), int(ours["offset"])),
+            timestamp=int(ours["timestamp"]),
+            stage=ours["stage"],
+            reason=ours["reason"],
+            detail=ours["detail"],
+            key=record.key,
+            value=record.value,
+            headers=headers[:start],
+            left_out=[part for part in _PARTS if f"{part}-sha256" in ours],
+        )
+    except KeyError as error:
+        raise ValueError(f"no header alignment-{error.args[0]}") from error
+
+
+async def read_dead_letters(client: Client, topics: Topics) -> tuple[dict[Identity, Stored], list[str]]:
+    """All dead letters by identity, oldest first, and what is wrong with each record that is none.
+
+    Raises what `scan` raises.
+    """
+    letters: dict[Identity, Stored] = {}
+    problems: list[str] = []
+
+    def fold(partition: int, records: Records) -> None:
+        for record in records:
+            try:
+                letter = restore(record)
+            except ValueError as error:
+                problems.append(f"{topics.dead_letters}[{partition}] at {record.offset} is no dead letter: {error}")
+            else:
+                letters[letter.identity] = letter
+
+    await scan(client, topics.dead_letters, fold)
+    return dict(sorted(letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))), problems
+
+
+async def send_again(client: Client, topics: Topics, letters: Iterable[Stored]) -> int:
+    """Send original keys, values and headers, byte for byte, and return how many the broker acknowledged: all.
+
+    An event goes to its item's home partition, which a misrouted one had missed; without a key, to the partition it
+    was in. No letter may have an obstacle. Raises KafkaError, TopicsError.
+    """
+    counts = await partition_counts(client.settings)
+    if missing := [topic for topic in topics.sources if topic not in counts]:
+        raise TopicsError(f"missing: {', '.join(missing)}; run `topics apply`")
+    sent = 0
+    async with producer(client) as out:
+        flying: deque[Any] = deque()
+        for letter in letters:
+            topic, partition, _ = letter.identity
+            chosen = partition % counts[topic] if letter.key is None else None
+            flying.append(await out.send(topic, letter.value, key=letter.key, headers=letter.headers, partition=chosen))
+            if len(flying) >= _UNACKNOWLEDGED:
+                await flying.popleft()
+                sent += 1
+        while flying:
+            await flying.popleft()
+            sent += 1
+    return sent
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")

@@ -1,0 +1,267 @@
+"""`report`: the gate's exit codes, from files and from a view that may be anything."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aggregator.facts import Annotation, Evaluation, Fact, encode
+from aggregator.recount import Recount
+from eval_alignment.commands.report import report
+
+AT = 1_795_428_902_412
+
+
+def facts(agree: int, disagree: int, metric: str = "relevance", queue: str = "a/b ü") -> list[Fact]:
+    made: list[Fact] = []
+    for number in range(agree + disagree):
+        item = f"{metric}{number}"
+        made.append(Annotation(AT, f"a{item}", queue, item, thumbs="up"))
+        made.append(Evaluation(AT, f"e{item}", item, metric, passed=number < agree))
+    return made
+
+
+def call(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(report, arguments, env=environment)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Two files: 36 of 40 items agree on relevance, 9 of 10 on tone."""
+    paths = []
+    for name, made in (("one", facts(36, 4)), ("two", facts(9, 1, metric="tone"))):
+        path = tmp_path / f"{name}.ndjson"
+        path.write_bytes(b"".join(encode(fact) + b"\n" for fact in made))
+        paths.append(str(path))
+    return paths
+
+
+def gate(files: list[str], *options: str) -> Result:
+    return call("a/b ü", "--file", *files, "--fail-under", *options)
+
+
+# 36 of 40 have the Wilson interval 0.7695 to 0.9604.
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["0.76", "--metric", "relevance"], 0),
+        (["0.78", "--metric", "relevance"], 1),
+        (["0.78", "--metric", "relevance", "--bound", "point"], 0),
+        (["0.9", "--metric", "relevance", "--bound", "point"], 0),
+        (["0.91", "--metric", "relevance", "--bound", "point"], 1),
+        (["0.1", "--metric", "tone"], 2),
+        (["0.1", "--metric", "tone", "--min-items", "10"], 0),
+        (["0.1", "--metric", "tone", "--min-items", "11"], 2),
+        (["0.76"], 2),
+        (["0.78"], 1),
+        (["0.1", "--metric", "unheard of"], 2),
+        (["0.1", "--criterion", "unheard of"], 2),
+        (["0.1", "--criterion", "overall", "--min-items", "0"], 0),
+        (["1"], 1),
+        (["0", "--metric", "relevance"], 0),
+    ],
+)
+def test_the_gates_exit_code(files: list[str], options: list[str], code: int) -> None:
+    assert gate(files, *options).exit_code == code
+
+
+def test_one_line_for_each_pair_that_decides(files: list[str]) -> None:
+    assert [line.partition(":")[0] for line in gate(files, "0.76").stdout.splitlines()] == ["too few"]
+    below = gate(files, "0.78").stdout
+    assert below == "below: overall / relevance: lower bound 0.7695, limit 0.78, 40 items, at least 30 asked for\n"
+    passed = gate(files, "0.1", "--min-items", "1").stdout.splitlines()
+    assert [line.partition(": lower")[0] for line in passed] == ["pass: overall / relevance", "pass: overall / tone"]
+
+
+def test_items_are_counted_once_however_many_annotators(tmp_path: Path) -> None:
+    made: list[Fact] = [
+        *(Annotation(AT, f"a{n}", "q", f"i{n % 20}", annotator=f"p{n}", thumbs="up") for n in range(60)),
+        *(Evaluation(AT, f"e{n}", f"i{n}", "relevance", passed=True) for n in range(20)),
+    ]
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(b"\n".join(map(encode, made)))
+    assert call("q", "--file", str(path), "--fail-under", "0.1").exit_code == 2
+    assert call("q", "--file", str(path), "--fail-under", "0.1", "--min-items", "20").exit_code == 0
+
+
+def test_off_topic_pairs_are_not_looked_at(files: list[str]) -> None:
+    only_tone = {"EVAL_ALIGNMENT_PAIRS": '{"overall": ["tone"]}'}
+    options = ("a/b ü", "--file", *files, "--fail-under", "0.78", "--min-items", "10")
+    assert call(*options).exit_code == 1
+    assert call(*options, "--bound", "point", **only_tone).exit_code == 0
+    assert call(*options, "--metric", "relevance", **only_tone).exit_code == 2
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf", "-0.1", "1.01", "90%", ""])
+def test_a_limit_that_is_no_share_is_a_wrong_call(files: list[str], limit: str) -> None:
+    assert "not a number from 0 to 1" in gate(files, limit).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fail-under", "0.5"],
+        ["q", "--metric", "m"],
+        ["q", "--file", "FILE", "--url", "http://127.0.0.1:1"],
+        ["q", "FILE"],
+        ["q", "--file", "no such file"],
+    ],
+)
+def test_wrong_calls_are_usage_errors(files: list[str], arguments: list[str]) -> None:
+    given = [files[0] if argument == "FILE" else argument for argument in arguments]
+    result = CliRunner().invoke(report, given, standalone_mode=False)
+    assert type(result.exception).__name__ in ("UsageError", "BadParameter")
+
+
+def test_a_queue_that_the_files_do_not_name_cannot_be_had(files: list[str]) -> None:
+    result = call("misspelt", "--file", *files, "--fail-under", "0.1")
+    assert (result.exit_code, result.stderr) == (3, "the files name no queue 'misspelt'\n")
+
+
+def test_a_broken_archive_cannot_be_had(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson.gz"
+    path.write_bytes(b"\x1f\x8bnot an archive")
+    assert call("q", "--file", str(path), "--fail-under", "0.1").exit_code == 3
+
+
+def test_json_goes_to_standard_output_alone(files: list[str]) -> None:
+    result = call("a/b ü", "--file", *files, "--json", "--fail-under", "0.78")
+    assert json.loads(result.stdout)["queue"] == "a/b ü"
+    assert (result.exit_code, result.stderr.partition(":")[0]) == (1, "below")
+    assert [document["queue"] for document in json.loads(call("--file", files[0], "--json").stdout)] == ["a/b ü"]
+
+
+def test_without_a_gate_the_numbers_are_shown(files: list[str]) -> None:
+    shown = call("a/b ü", "--file", *files)
+    assert (shown.exit_code, "90.0 %" in shown.stdout) == (0, True)
+    listed = call("--file", files[0])
+    assert (listed.exit_code, "a/b ü" in listed.stdout) == (0, True)
+
+
+# ---- a view
+
+
+class Answers(HTTPServer):
+    """A server that gives the answer set for a path, or 404; it notes the requests."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def set(self, path: str, body: Any, status: int = 200, **headers: str) -> None:
+        self.answers[path] = status, headers, body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Answers
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        status, headers, body = self.server.answers.get(self.path, (404, {}, b"nothing here"))
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def view() -> Iterator[Answers]:
+    with Answers() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+PATH = "/api/v1/queues/a%2Fb%20%C3%BC?window=7d"
+DOCUMENT = Recount(facts(36, 4)).document("a/b ü")
+
+
+def ask(view: Answers, *options: str) -> Result:
+    return call("a/b ü", "--url", view.url, "--window", "7d", "--fail-under", "0.7", *options)
+
+
+def test_a_views_document_is_decided_on(view: Answers) -> None:
+    view.set(PATH, DOCUMENT)
+    assert ask(view).exit_code == 0
+    assert ask(view, "--bound", "point", "--min-items", "41").exit_code == 2
+    assert call("a/b ü", "--url", f"{view.url}/", "--window", "7d", "--fail-under", "0.99").exit_code == 1
+    assert [path for path, _ in view.asked] == [PATH] * 3
+
+
+def test_a_later_release_may_say_more(view: Answers) -> None:
+    view.set(PATH, {**DOCUMENT, "more": [1]})
+    assert ask(view).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "headers"),
+    [
+        ({"type": "about:blank", "title": "", "status": 401, "detail": "a token is needed"}, 401, {}),
+        (DOCUMENT, 404, {}),
+        (DOCUMENT, 500, {}),
+        (b"<html>", 200, {}),
+        (b"", 200, {}),
+        (b"\xff", 200, {}),
+        ({}, 200, {}),
+        ([DOCUMENT], 200, {}),
+        ({**DOCUMENT, "schema": "alignment.snapshot.v2"}, 200, {}),
+        ({**DOCUMENT, "criteria": None}, 200, {}),
+        (b"{}", 200, {"Content-Length": "100"}),
+        (b"", 302, {"Location": "http://127.0.0.1:1/"}),
+    ],
+)
+def test_any_other_answer_is_unreachable(view: Answers, body: Any, status: int, headers: dict[str, str]) -> None:
+    view.set(PATH, body, status, **headers)
+    result = ask(view)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"{view.url}{PATH}: ")
+    assert result.stdout == ""
+
+
+def test_the_views_words_are_passed_on(view: Answers) -> None:
+    view.set(PATH, {"type": "", "title": "", "status": 401, "detail": "a token is needed"}, 401)
+    assert "401" in ask(view).stderr
+    assert "a token is needed" in ask(view).stderr
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "file:///etc/passwd", "http://[", "nothing", "http://a b"])
+def test_no_view_is_unreachable(url: str) -> None:
+    result = call("q", "--url", url, "--fail-under", "0.1")
+    assert (result.exit_code, result.exception.__class__) == (3, SystemExit)
+    assert url in result.stderr
+
+
+def test_the_token_is_sent_and_never_to_where_a_redirect_leads(view: Answers, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef0123456789abcdef\n")
+    view.set(PATH, b"", 302, Location=f"{view.url}/elsewhere")
+    assert ask(view, "--token-file", str(token)).exit_code == 3
+    assert view.asked == [(PATH, "Bearer 0123456789abcdef0123456789abcdef")]
+
+
+def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:
+    def page(queue: str, following: str | None) -> dict[str, Any]:
+        listing = {"queue": queue, "revision": 1, "cards": DOCUMENT["cards"]}
+        return {"as_of": None, "stale": False, "ready": True, "queues": [listing], "next": following}
+
+    view.set("/api/v1/queues", page("first", "5"))
+    view.set("/api/v1/queues?cursor=5", page("second", None))
+    result = call("--url", view.url)
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["queue", "first", "second"]

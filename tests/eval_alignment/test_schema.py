@@ -1,0 +1,33 @@
+"""`schema`: documents and events are valid by what it prints."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.recount import Recount
+from eval_alignment.commands.schema import schema
+
+
+def printed(*arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(schema, arguments, catch_exceptions=False)
+    decoded: dict[str, Any] = json.loads(result.stdout)
+    return decoded
+
+
+@pytest.mark.parametrize("name", ["annotation", "evaluation", "queue-item", "snapshot"])
+def test_each_is_a_schema_and_all_are_printed_together(name: str) -> None:
+    Draft202012Validator.check_schema(printed(name))
+    assert printed()[name] == printed(name)
+
+
+def test_a_document_is_valid_and_a_broken_one_is_not() -> None:
+    facts: list[Fact] = [Annotation(1, "a", "q", "i", stars=4), Evaluation(1, "e", "i", "relevance", passed=True)]
+    document = json.loads(json.dumps(Recount(facts).document("q")))
+    validator = Draft202012Validator(printed("snapshot"))
+    validator.validate(document)
+    document["criteria"][0]["metrics"][0]["tp"] = "1"
+    assert not validator.is_valid(document)

@@ -1,0 +1,213 @@
+"""The product's gauges: names, values, what is absent, the cap, and names that try to break out."""
+
+import asyncio
+import subprocess
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.state import Reading
+from sinks.api import Services, create_app
+from sinks.collector import FAMILIES, PREFIX, SERIES_PER_PAIR, Collector, Gauges
+from sinks.documents import Documents
+from sinks.store import Store
+from tests.sinks.conftest import HOSTILE, NOW, NOW_MS, fill
+
+TODAY = datetime.fromtimestamp(NOW, UTC).date()
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def collect(store: Store, limit: int = 10_000, reading: Reading | None = None) -> Gauges:
+    return Collector(store, Documents(store, reading or Reading(), lambda: TODAY), limit).collect(TODAY)
+
+
+def samples(gauges: Gauges) -> list[Sample]:
+    return [sample for family in parse_text(gauges.text.decode()) for sample in family.samples]
+
+
+def value(gauges: Gauges, name: str, **labels: str) -> float | None:
+    found = [s.value for s in samples(gauges) if s.name == PREFIX + name and s.labels == labels]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def comparisons(queue: str, outcomes: str, metric: str = "m", criterion: str = "c") -> list[Fact]:
+    """Facts whose comparisons have these outcomes, a letter each: p or f by people, then by the metric."""
+    facts: list[Fact] = []
+    for number, outcome in enumerate(outcomes.split(":")):
+        human, verdict = outcome[0], outcome[1]
+        item = f"{queue} {metric} {number}"
+        facts += [
+            Annotation(at=NOW_MS, id="a", queue=queue, item=item, criterion=criterion, stars=5 if human == "p" else 1),
+            Evaluation(at=NOW_MS, id="e", item=item, metric=metric, passed=verdict == "p"),
+        ]
+    return facts
+
+
+def test_gauges_tell_what_the_document_tells(store: Store) -> None:
+    fill(store, comparisons("q", "pp:pp:pf:ff:fp"))
+    gauges = collect(store)
+    pair = {"queue": "q", "criterion": "c", "metric": "m"}
+    assert {outcome: value(gauges, "comparisons", **pair, outcome=outcome) for outcome in ("tp", "fn", "tn", "fp")} == {
+        "tp": 2, "fn": 1, "tn": 1, "fp": 1
+    }  # fmt: skip
+    for name, expected in (
+        ("ratio", 3 / 5),
+        ("baseline_ratio", 3 / 5),
+        ("true_positive_ratio", 2 / 3),
+        ("true_negative_ratio", 1 / 2),
+        ("kappa", 1 / 6),
+    ):
+        assert value(gauges, name, **pair) == pytest.approx(expected)
+    assert value(gauges, "ratio", **pair, window="7d") == pytest.approx(3 / 5)
+    assert value(gauges, "ratio", **pair, window="30d") == pytest.approx(3 / 5)
+    assert value(gauges, "gate", **pair, verdict="undecided") == 1
+    assert value(gauges, "annotations", queue="q", criterion="c", state="contributing") == 5
+    assert value(gauges, "annotations", queue="q", criterion="c", state="not_contributing") == 0
+    assert gauges.series == len(samples(gauges)) == SERIES_PER_PAIR + 2
+    assert {sample.name for sample in samples(gauges)} == {PREFIX + name for name in FAMILIES}
+
+
+def test_what_is_undefined_is_absent(store: Store) -> None:
+    fill(store, comparisons("q", "pp:pf"))
+    gauges = collect(store)
+    pair = {"queue": "q", "criterion": "c", "metric": "m"}
+    assert value(gauges, "true_positive_ratio", **pair) == 0.5
+    assert value(gauges, "true_negative_ratio", **pair) is None
+    assert value(gauges, "mcc", **pair) is None
+
+
+def test_what_is_off_topic_or_out_of_the_window_is_absent(store: Store) -> None:
+    old = comparisons("q", "pp", "old")
+    for fact in old:
+        fact.at -= 20 * 86_400_000
+    fill(store, comparisons("q", "pp") + old)
+    gauges = collect(store, reading=Reading(pairs={"c": ["old"]}))
+    assert {sample.labels["metric"] for sample in samples(gauges) if "metric" in sample.labels} == {"old"}
+    pair = {"queue": "q", "criterion": "c", "metric": "old"}
+    assert value(gauges, "ratio", **pair, window="30d") == 1
+    assert value(gauges, "ratio", **pair, window="7d") is None
+
+
+def test_what_vanished_is_gone(store: Store) -> None:
+    facts = comparisons("q", "pp") + comparisons("other", "pp")
+    documents = Documents(store, Reading(), lambda: TODAY)
+    collector = Collector(store, documents, 10_000)
+    fill(store, facts)
+    before = collector.collect(TODAY)
+    assert value(before, "ratio", queue="q", criterion="c", metric="m") == 1
+    fill(store, [*facts, Annotation(at=NOW_MS + 1, id="d", queue="q", item="q m 0", criterion="c", deleted=True)])
+    after = collector.collect(TODAY)
+    assert {sample.labels["queue"] for sample in samples(after)} == {"other"}
+
+
+def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> None:
+    sizes = [SERIES_PER_PAIR + 2] * 3
+    queues = ["z first", "m second", "a third"]
+    fill(store, comparisons(queues[0], "pp:pf:ff:fp"))
+    everything: list[Fact] = comparisons(queues[0], "pp:pf:ff:fp")
+    for queue in queues[1:]:
+        everything += comparisons(queue, "pp:pf:ff:fp")
+        fill(store, everything)
+    whole = collect(store)
+    assert (whole.series, whole.suppressed) == (sum(sizes), 0)
+    capped = collect(store, limit=sizes[0] + 3)
+    assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "ratio"} == {"z first"}
+    # Of the queues behind, only pairs are counted: their documents are not made.
+    assert capped.series + capped.suppressed == whole.series - 2
+    alone = [line for line in whole.text.decode().splitlines() if 'queue="z first"' in line]
+    assert [line for line in capped.text.decode().splitlines() if 'queue="z first"' in line] == alone
+
+
+def test_once_a_series_is_kept_out_all_later_ones_are(store: Store) -> None:
+    fill(store, comparisons("q", "pp:pf:ff:fp") + comparisons("q", "pp", criterion="d"))
+    capped = collect(store, limit=4)
+    assert [sample.labels["criterion"] for sample in samples(capped)] == ["c", "c"]
+
+
+names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20) | st.sampled_from(
+    [HOSTILE, '"', "\\", "\\n", '\\"', "{}", 'x"} 1\n', "# HELP a b", "\u202e\u2066", "\u2028", "e\u0301", "é"]
+)
+
+
+@given(found=st.lists(st.tuples(names, names, names), min_size=1, max_size=4, unique=True))
+@settings(max_examples=40, deadline=None)
+def test_any_name_comes_back_from_both_parsers(
+    found: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store") / "s")
+    facts: list[Fact] = []
+    for queue, criterion, metric in found:
+        facts += comparisons(queue, "pp", metric, criterion)
+    fill(store, facts)
+    text = collect(store).text.decode()
+    store.close()
+    expected = set(found)
+    openmetrics = parse_openmetrics(text + "# EOF\n")  # type: ignore[no-untyped-call]
+    for families in (parse_text(text), openmetrics):
+        got = {
+            (s.labels["queue"], s.labels["criterion"], s.labels["metric"])
+            for family in families
+            for s in family.samples
+            if s.name == PREFIX + "ratio"
+        }
+        assert got == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain; version=1.0.0", "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"),
+        (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
+    ],
+)
+async def test_a_scrape_is_in_the_format_that_was_asked_for(services: Services, accept: str, content_type: str) -> None:
+    services.gauges = collect(services.store)
+    transport = httpx.ASGITransport(create_app(services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"] == content_type
+    parse = parse_openmetrics if accept == OPENMETRICS else parse_text
+    names = {family.name for family in parse(answer.text)}
+    assert {f"{PREFIX}{name}" for name in FAMILIES} <= names | {f"{PREFIX}mcc", f"{PREFIX}true_negative_ratio"}
+    assert "eval_alignment_series_suppressed" in {name.removesuffix("_total") for name in names}
+    assert HOSTILE in {sample.labels.get("queue") for family in parse(answer.text) for sample in family.samples}
+
+
+async def test_promtool_finds_nothing(services: Services, promtool: str) -> None:
+    services.gauges = collect(services.store)
+    transport = httpx.ASGITransport(create_app(services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        text = (await client.get("/metrics")).content
+    checked = await asyncio.to_thread(
+        subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_a_collection_is_one_state(store: Store) -> None:
+    """Facts that arrive while documents are made do not show in half of them."""
+    facts = comparisons("one", "pp") + comparisons("two", "pp")
+    fill(store, facts)
+    documents = Documents(store, Reading(), lambda: TODAY)
+    make = documents.make
+    calls: list[object] = []
+
+    def interrupted(*arguments: object) -> object:
+        if not calls:
+            fill(store, comparisons("one", "pp:pp") + comparisons("two", "pp:pp"))
+        calls.append(arguments)
+        return make(*arguments)  # type: ignore[arg-type]
+
+    documents.make = interrupted  # type: ignore[method-assign, assignment]
+    gauges = Collector(store, documents, 10_000).collect(TODAY)
+    for queue in ("one", "two"):
+        assert value(gauges, "comparisons", queue=queue, criterion="c", metric="m", outcome="tp") == 1

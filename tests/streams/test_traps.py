@@ -1,0 +1,325 @@
+"""The traps of Faust and aiokafka that the transport and the engine step around: without the handling, these fail."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import weakref
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.types import TP
+
+from streams import garbage, transport
+from streams.app import Worker, WorkerConfig
+from streams.client import EMBEDDED, KAFKA
+from streams.engine import Engine
+from streams.failures import Failure
+from streams.fetching import Batch
+from streams.guard import Guard
+from streams.health import Health
+from streams.log import new_producer
+from streams.restore import Restore
+from streams.transport import BatchConsumer, BatchThread
+from tests.streams.rig import Rig, history
+
+SOURCE = TP("alignment.annotations.v1", 0)
+
+
+@pytest.fixture
+async def consumer() -> AsyncIterator[BatchConsumer]:
+    """A batch consumer of an app that is not started."""
+    worker = Worker(WorkerConfig(("127.0.0.1:1",), "w1"))
+    app = worker._new_app(KAFKA)
+    app.finalize()
+    yield app.consumer  # type: ignore[misc]
+    app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
+
+
+# ---- 1. a dead coordinator makes a mute worker
+
+
+async def test_a_dead_coordinator_ends_the_worker(rig: Rig) -> None:
+    """With an address that changes between starts, the coordinator's task dies on the first assignment."""
+    first = rig.worker(url="http://first")
+    await rig.restored(first)
+    first.kill()
+    second = rig.worker(url="http://second")
+    assert await second.ended(20.0) == Failure.STALLED.value.code
+    assert "the task that keeps the membership has ended" in second.text()
+
+
+async def test_a_fetch_finds_a_dead_coordinator(consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead() -> None:
+        raise KafkaError("the coordinator has died")
+
+    def ends(error: BaseException) -> None:
+        raise SystemExit(str(error))
+
+    monkeypatch.setattr(transport, "end_process", ends)
+    fetcher = SimpleNamespace(_subscriptions=SimpleNamespace(fetch_context=contextlib.nullcontext))
+    mute = SimpleNamespace(_fetcher=fetcher, _coordinator=SimpleNamespace(check_errors=dead))
+    with pytest.raises(SystemExit, match="the coordinator has died"):
+        await consumer.batches._fetch_records(mute, set(), 0.1)  # type: ignore[arg-type]
+
+
+async def test_a_fixed_address_restarts_within_the_session(rig: Rig) -> None:
+    first = rig.worker()
+    await rig.restored(first)
+    first.kill()
+    second = rig.worker()
+    # The group's session lasts 10 s: only the stable name and address are faster.
+    await rig.restored(second, 8.0)
+
+
+def test_membership_that_ended_is_seen_without_a_fetch() -> None:
+    group = SimpleNamespace(membership=lambda: (3, False))
+    guard = Guard("facts", {}, group, None, True, Health(), None)  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="keeps the membership has ended"):
+        guard._look_at_worker()
+
+
+# ---- 2. `commit` returns at once while the timer's commit is in flight
+
+
+async def test_what_was_released_during_a_commit_is_committed_by_the_next(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed: list[dict[TP, int]] = []
+    in_flight = asyncio.Event()
+
+    async def commit_offsets(self: BatchConsumer, offsets: dict[TP, int], *_: Any) -> bool:
+        committed.append(dict(offsets))
+        await in_flight.wait()
+        self._committed_offset.update(offsets)
+        return True
+
+    monkeypatch.setattr(BatchConsumer, "_commit_offsets", commit_offsets)
+    consumer.make_committable({SOURCE: 5})
+    timer = asyncio.create_task(consumer.commit())
+    await asyncio.sleep(0)
+    consumer.make_committable({SOURCE: 9})
+    last = asyncio.create_task(consumer.commit_pending())
+    await asyncio.sleep(0)
+    in_flight.set()
+    assert await last
+    await timer
+    assert committed == [{SOURCE: 5}, {SOURCE: 9}]
+
+
+async def test_a_refused_commit_does_not_loop(consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any, **__: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(BatchConsumer, "_commit_offsets", refused)
+    consumer.make_committable({SOURCE: 5})
+    assert not await asyncio.wait_for(consumer.commit_pending(), 5)
+
+
+# ---- 3. a partition without a committed offset is not sought by Faust
+
+
+class _Offsets:
+    """A group whose member owns partition 0 of the three sources; nothing is committed but one."""
+
+    def __init__(self, committed: dict[TP, int]) -> None:
+        self._committed = committed
+        self.sought: dict[TP, int] = {}
+
+    def assigned(self) -> set[TP]:
+        return {TP(topic, 0) for topic in WorkerConfig(("b",), "w").topics.sources}
+
+    async def committed(self, partitions: list[TP]) -> dict[TP, int | None]:
+        return {tp: self._committed.get(tp) for tp in partitions}
+
+    async def starts(self, partitions: list[TP]) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 3)
+
+    async def ends(self, partitions: list[TP]) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 100)
+
+    async def seek(self, positions: dict[TP, int]) -> None:
+        self.sought.update(positions)
+
+
+async def test_partitions_that_were_never_committed_are_sought_to_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = _Offsets({SOURCE: 42})
+    topics = WorkerConfig(("b",), "w").topics
+    owned: dict[int, Any] = {}
+
+    async def nothing(*_: Any, **__: Any) -> list[int]:
+        return []
+
+    for step in ("_replay", "_lost_ledgers", "_claim", "_compare", "_repair"):
+        monkeypatch.setattr(Restore, step, nothing)
+    restoring = Restore(
+        name="w",
+        topics=topics,
+        partitions=1,
+        policy=WorkerConfig(("b",), "w").policy,
+        accept_loss=False,
+        capabilities=KAFKA,
+        group=group,  # type: ignore[arg-type]
+        producer=None,  # type: ignore[arg-type]
+        reader=None,  # type: ignore[arg-type]
+        checkpoint=nothing,  # type: ignore[arg-type]
+        metrics=None,  # type: ignore[arg-type]
+        on_step=lambda _: None,
+        owned=owned,
+    )
+    await restoring(lambda: False)
+    expected = {SOURCE: 42, TP(topics.evaluations, 0): 3, TP(topics.queue_items, 0): 3}
+    assert group.sought == expected
+    assert owned[0].sources() == expected
+
+
+# ---- 4. Faust would keep every offset between two batches in an interval tree
+
+
+async def test_gaps_between_messages_are_not_kept(consumer: BatchConsumer) -> None:
+    await consumer._add_gap(SOURCE, 0, 10**9)
+    assert not consumer._gap
+
+
+# ---- 5. whatever is awaited in Faust's recovery can be cancelled
+
+
+async def test_a_restore_goes_on_when_the_wait_for_it_is_cancelled() -> None:
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Restoring:
+        def __init__(self) -> None:
+            self.owned: dict[int, Any] = {}
+
+        async def __call__(self, _: Any) -> None:
+            begun.set()
+            await may_end.wait()
+            ended.set()
+
+    metrics = SimpleNamespace(recovering=SimpleNamespace(set=lambda _: None))
+    group = SimpleNamespace(generation=lambda: 7)
+    engine = Engine(
+        folder=None,  # type: ignore[arg-type]
+        dead_letters=None,  # type: ignore[arg-type]
+        group=group,  # type: ignore[arg-type]
+        health=Health(),
+        metrics=metrics,  # type: ignore[arg-type]
+        restore=Restoring(),  # type: ignore[arg-type]
+        checkpoint=None,  # type: ignore[arg-type]
+        guard=None,  # type: ignore[arg-type]
+    )
+    waiting = asyncio.create_task(engine.restore())
+    await begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    may_end.set()
+    await asyncio.wait_for(ended.wait(), 5)
+    await engine.wait_empty()
+    assert engine.generation is None
+
+
+# ---- 6. offsets have gaps: only a fetch knows where the next one starts (test_fetching.py)
+
+
+async def test_a_batch_counts_as_its_last_offset(consumer: BatchConsumer) -> None:
+    batch = Batch(*SOURCE, start=10, next=90, records=[], generation=4)
+    message: Any = consumer._to_message(SOURCE, batch)
+    assert (message.offset, message.generation_id, message.value) == (89, 4, batch)
+    consumer.make_committable({SOURCE: 90})
+    assert consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks()) == {SOURCE: 90}
+
+
+# ---- 7. garbage collection nearly doubles the time of a restore
+
+
+def test_nothing_is_collected_while_restoring() -> None:
+    frozen = gc.get_freeze_count()
+    with garbage.no_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > frozen
+    gc.unfreeze()
+
+
+def test_rows_are_put_out_of_sight_as_they_grow() -> None:
+    thresholds = gc.get_threshold()
+    frozen = gc.get_freeze_count()
+    try:
+        rows = garbage.Rows()
+        rows.count(garbage.GROWTH_ROWS - 1)
+        assert gc.get_freeze_count() == frozen
+        cycle: list[Any] = []
+        cycle.append(cycle)
+        gone = weakref.ref(_Weak(cycle))
+        del cycle
+        rows.count(garbage.GROWTH_ROWS)
+        assert gc.get_freeze_count() > frozen
+        assert gone() is None, "garbage is collected first"
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+class _Weak:
+    """Garbage that only a collection finds."""
+
+    def __init__(self, cycle: list[Any]) -> None:
+        self.cycle = cycle
+        cycle.append(self)
+
+
+# ---- settings that matter
+
+
+@pytest.mark.parametrize("capabilities", [KAFKA, EMBEDDED])
+async def test_the_consumer_has_our_settings(capabilities: Any) -> None:
+    worker = Worker(WorkerConfig(("127.0.0.1:1", "127.0.0.1:2"), "host 7/a"))
+    app = worker._new_app(capabilities)
+    app.finalize()
+    assert str(app.conf.canonical_url) == "http://worker/host%207%2Fa"
+    thread = app.consumer._thread  # type: ignore[attr-defined]
+    made = thread._create_worker_consumer(app.transport)
+    made._closed = True
+    thread.thread_loop.close()
+    assert isinstance(thread, BatchThread)
+    # Without a Faust table, Faust would take aiokafka's round robin, which does not co-partition.
+    assert made._partition_assignment_strategy == [app.assignor]
+    assert isinstance(app.assignor, PartitionAssignor)
+    assert made._fetch_max_wait_ms == transport.FETCH_MAX_WAIT_MS == 50
+    assert made._isolation_level == "read_committed"
+    assert made._auto_offset_reset == "earliest"
+    assert made._group_instance_id == "host 7/a"
+    assert made._enable_auto_commit is False
+    assert made._session_timeout_ms == capabilities.session_seconds * 1000
+    assert made._heartbeat_interval_ms == capabilities.session_seconds * 200
+    assert made._rebalance_timeout_ms >= 30_000
+    assert made._client._bootstrap_servers == ["127.0.0.1:1", "127.0.0.1:2"]
+
+
+async def test_the_producer_has_our_settings() -> None:
+    client = Worker(WorkerConfig(("127.0.0.1:1",), "w"))._client
+    for capabilities in (KAFKA, EMBEDDED):
+        producer = new_producer(client, capabilities)
+        producer._closed = True
+        assert producer._compression_type == "zstd"
+        assert producer._sender._acks == -1
+        assert (producer._txn_manager is not None) == capabilities.idempotence
+        assert producer._request_timeout_ms == 30_000
+
+
+async def test_faust_keeps_no_producer_no_web_and_no_directories(rig: Rig) -> None:
+    before = set(rig.directory.iterdir())
+    worker = rig.worker()
+    await rig.restored(worker)
+    await rig.produce(history(seed=41, events=10))
+    await rig.settled()
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended(10.0) == 0
+    for service in ("Producer", "Web"):
+        assert f"{service}: Starting" not in worker.text()
+    assert set(rig.directory.iterdir()) == before | {worker.log}

@@ -1,0 +1,62 @@
+"""A worker as a process of its own, told what to do by one JSON argument; it can kill itself at a named step."""
+
+import collections
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from aggregator.shard import Policy
+from streams.app import Worker, WorkerConfig
+from streams.fuse import FusePolicy
+from streams.topics import Topics
+
+
+def main() -> int:
+    told = json.loads(sys.argv[1])
+    logging.basicConfig(level=told["log_level"], format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    kill_step, kill_count = told["kill_at"] or (None, 0)
+    seen: collections.Counter[str] = collections.Counter()
+
+    def on_step(step: str) -> None:
+        seen[step] += 1
+        if step == kill_step and seen[step] >= kill_count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if told["url"]:
+        _change_url(told["url"])
+    worker = Worker(
+        WorkerConfig(
+            brokers=tuple(told["brokers"]),
+            name=told["name"],
+            group=told["group"],
+            topics=Topics(**told["topics"]),
+            policy=Policy(told["policy"]),
+            accept_loss=told["accept_loss"],
+            fuse=FusePolicy() if told["fuse"] else None,
+            on_step=on_step,
+        )
+    )
+    code = worker.run()
+    events = [sample for family in worker.metrics.events.collect() for sample in family.samples]
+    sys.stdout.write(f"processed {sum(sample.value for sample in events):.0f} events\n")
+    return code
+
+
+def _change_url(url: str) -> None:
+    """Give the worker an address that changes between starts, as Faust's default does."""
+    new_app = Worker._new_app
+
+    def changed(worker: Worker, capabilities: Any) -> Any:
+        app: Any = new_app(worker, capabilities)
+        app.conf.canonical_url = url
+        return app
+
+    setattr(Worker, "_new_app", changed)  # noqa: B010 mypy knows no other way
+
+
+if __name__ == "__main__":
+    sys.exit(main())

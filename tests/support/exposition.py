@@ -1,0 +1,29 @@
+"""What a scrape says, read by the parsers of prometheus-client."""
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+"""Value by name and labels."""
+
+
+def series(text: str, *, openmetrics: bool = False) -> Series:
+    """Every sample of a scrape. Fails when a series is there twice."""
+    found: Series = {}
+    families = openmetrics_families(text) if openmetrics else text_families(text)  # type: ignore[no-untyped-call]
+    for family in families:
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            assert key not in found, f"twice: {key}"
+            found[key] = sample.value
+    return found
+
+
+def value(of: Series, name: str, **labels: str) -> float | None:
+    """The value of one series, None when it is not there."""
+    return of.get((name, frozenset(labels.items())))
+
+
+def total(of: Series, name: str, **labels: str) -> float:
+    """Sum of the series with this name and at least these labels."""
+    return sum(found for (of_name, has), found in of.items() if of_name == name and labels.items() <= dict(has).items())

@@ -1,0 +1,409 @@
+"""The real command as real processes: started, awaited, killed, ended, and never left behind.
+
+`Command` is one process with a log. `Installation` is `up` on the embedded broker, `Cluster` is workers and a view on
+an existing Kafka, with topics and a consumer group of its own. All methods block; an event loop calls them by
+`asyncio.to_thread`.
+
+Every process carries a token in its environment, so whatever it started is found again, whoever its parent is now:
+the end of a context kills what is left and fails.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+from eval_alignment.broker import guard
+from tests.support.ports import free_port
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 45.0
+RUN_SECONDS = 120.0
+_TOKEN = "EVAL_ALIGNMENT_TEST_PROCESSES"
+_ROOT = Path(__file__).resolve().parents[2]
+_LOOPBACK = "127.0.0.1"
+_T = TypeVar("_T")
+
+
+def wait_until(condition: Callable[[], _T], deadline: float, what: str) -> _T:
+    """Poll until `condition` gives something true, and return that; fails with `what` after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline:g} s: {what}; the last answer was {found!r}"[:4000])
+        time.sleep(0.05)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers (names in lower case) and body of an HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """The answer to a GET, whatever its status. Raises OSError or HTTPException where nothing answers."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or _LOOPBACK, parts.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", f"{parts.path or '/'}?{parts.query}", headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+
+
+def get_json(url: str) -> Any:
+    """The JSON behind an address; fails with the answer when its status is not 200."""
+    answer = get(url)
+    assert answer.status == 200, f"{url}: {answer.status} {answer.body[:500]!r}"
+    return answer.json()
+
+
+def ready(url: str) -> bool:
+    """Whether the process that serves at `url` answers `/readyz` with 200."""
+    try:
+        return get(f"{url}/readyz").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def marked(token: str, listener: str) -> dict[int, str]:
+    """Process id and command line of every process that has this token in its environment, or (the embedded broker,
+    which gets no environment) listens for Kafka clients at this address. Needs /proc.
+    """
+    mark = f"{_TOKEN}={token}".encode()
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        # A process may end while it is looked at; one that nobody waited for has neither.
+        with contextlib.suppress(OSError):
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+            embedded = b"--listener-url" in words and f"tcp://{listener}".encode() in words
+            if embedded or mark in (directory / "environ").read_bytes().split(b"\0"):
+                found[int(directory.name)] = b" ".join(words).decode()
+    return found
+
+
+class Command:
+    """One process of `eval-alignment` with `arguments`, its output appended to `log`.
+
+    Settings come from `environment` alone: nothing of the tests' own environment gets in. Context manager: ends
+    the process by SIGTERM, and kills it when that takes too long.
+    """
+
+    def __init__(self, *arguments: str, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.arguments = arguments
+        self.log = log
+        self.environment = isolated(log.parent, environment)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id; fails when it does not run."""
+        assert self.process is not None and self.process.poll() is None, f"not running:\n{self.text()[-3000:]}"
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> Self:
+        """Start it, again after it ended."""
+        assert not self.running, "runs already"
+        self._release()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "eval_alignment", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.log.parent,
+                env=self.environment,
+                start_new_session=True,
+            )
+        self._guard = guard(self.process.pid)
+        return self
+
+    def wait_ready(self, url: str, deadline: float = READY_SECONDS) -> Self:
+        """Return when `url`/readyz answers 200; fails with the log when the process ends before, or in time."""
+        end = time.monotonic() + deadline
+        while not ready(url):
+            assert self.running, f"ended before it was ready:\n{self.text()[-3000:]}"
+            assert time.monotonic() < end, f"not ready after {deadline:g} s:\n{self.text()[-3000:]}"
+            time.sleep(0.05)
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL; returns when the process is gone. Nothing when it does not run."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self._release()
+
+    def wait(self, deadline: float = STOP_SECONDS) -> int:
+        """The exit code, once it has ended; fails when it does not in time."""
+        assert self.process is not None, "started"
+        try:
+            code = self.process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still runs after {deadline:g} s:\n{self.text()[-3000:]}") from None
+        self._release()
+        return code
+
+    def terminate(self, deadline: float = STOP_SECONDS, number: signal.Signals = signal.SIGTERM) -> int:
+        """SIGTERM (or `number`), and the exit code; fails when it does not end in time."""
+        if self.running:
+            self.send(number)
+        return self.wait(deadline)
+
+    def text(self) -> str:
+        """Its log so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def close(self) -> None:
+        """End it if it runs: SIGTERM first."""
+        try:
+            if self.running:
+                self.terminate()
+        finally:
+            self.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _release(self) -> None:
+        # The guard goes as soon as the process is gone: its id may then belong to somebody else.
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
+
+
+def isolated(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process: no setting of the tests' own, an empty home, and `environment`."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("EVAL_ALIGNMENT_")}
+    return {**own, "HOME": str(home), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
+
+
+def run(
+    *arguments: str, home: Path, environment: Mapping[str, str] | None = None, stdin: bytes = b"", expect: int = 0
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command to its end; fails with its output when the exit code is not `expect`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "eval_alignment", *arguments],
+        input=stdin,
+        capture_output=True,
+        cwd=home,
+        env=isolated(home, environment),
+        timeout=RUN_SECONDS,
+        check=False,
+    )
+    said = f"{(done.stdout + done.stderr)[-3000:].decode(errors='replace')}"
+    assert done.returncode == expect, f"{' '.join(arguments)[:500]}: exit code {done.returncode}, not {expect}\n{said}"
+    return done
+
+
+class _Deployment:
+    """What an installation and a cluster have in common: addresses, settings, and commands that use them."""
+
+    def __init__(self, directory: Path, broker: str, environment: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.broker = broker
+        self.token = uuid.uuid4().hex
+        self.environment = {**environment, _TOKEN: self.token}
+        self.http = f"{_LOOPBACK}:{free_port()}"
+        self.url = f"http://{self.http}"
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def run(self, *arguments: str, stdin: bytes = b"", expect: int = 0) -> subprocess.CompletedProcess[bytes]:
+        """Run a command with this deployment's settings; `--broker` is for the caller to give."""
+        return run(*arguments, home=self.directory, environment=self.environment, stdin=stdin, expect=expect)
+
+    def load(self, *files: Path) -> str:
+        """`load` of these files; its output."""
+        return self.run("load", "--broker", self.broker, *map(str, files)).stdout.decode()
+
+    def send(self, *events: Mapping[str, Any]) -> str:
+        """`load` of these events from standard input; its output."""
+        lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        return self.run("load", "--broker", self.broker, "-", stdin=lines).stdout.decode()
+
+    def document(self, queue: str, window: str = "all") -> Any:
+        """The API's document of a queue; None while the view knows no such queue."""
+        answer = get(f"{self.url}/api/v1/queues/{quote(queue, safe='')}?window={window}")
+        assert answer.status in (200, 404), answer
+        return answer.json() if answer.status == 200 else None
+
+    def metrics(self) -> str:
+        """The view's `/metrics` in the text format."""
+        answer = get(f"{self.url}/metrics")
+        assert answer.status == 200, answer
+        return answer.body.decode()
+
+    def processes(self) -> dict[int, str]:
+        """Every process of this deployment that runs, by id, with its command line."""
+        return marked(self.token, self.broker)
+
+    @contextlib.contextmanager
+    def _nothing_left(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            # Children of a killed parent end by themselves, a moment later.
+            end = time.monotonic() + STOP_SECONDS
+            while (left := self.processes()) and time.monotonic() < end:
+                time.sleep(0.05)
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        assert not left, f"left behind: {left}"
+
+
+class Installation(_Deployment):
+    """`up` on the embedded broker, or on `broker`; context manager that starts it and waits until it is ready."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        broker: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        command: str = "up",
+    ) -> None:
+        port = free_port()
+        super().__init__(directory, broker or f"{_LOOPBACK}:{port}", environment or {})
+        self.worker_http = f"{_LOOPBACK}:{free_port()}"
+        self.environment["EVAL_ALIGNMENT_WORKER_HTTP"] = self.worker_http
+        self.data = directory / "data"
+        where = ("--embedded-broker-port", str(port)) if broker is None else ("--broker", broker)
+        self.up = Command(
+            command,
+            *("--data-dir", str(self.data), "--http", self.http, *where),
+            log=directory / f"{command}.log",
+            environment=self.environment,
+        )
+
+    def start(self) -> Self:
+        """Start it, again after it ended, and wait until worker and view are ready and `up` said so."""
+        said = self.up.text().count("is ready")
+        self.up.start()
+        self.up.wait_ready(self.url).wait_ready(f"http://{self.worker_http}")
+        wait_until(lambda: self.up.text().count("is ready") > said, READY_SECONDS, "`up` says that it is ready")
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        return self.up.terminate()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._nothing_left():
+            self.up.close()
+
+
+class Cluster(_Deployment):
+    """Workers and a view on an existing Kafka; context manager that creates topics, starts all, and waits for them.
+
+    Topics and group carry `prefix`. `workers` are stable names; processes are in `workers` by name, and `view`.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        directory: Path,
+        *,
+        workers: tuple[str, ...] = ("w1",),
+        partitions: int = 8,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        own = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_GROUP": f"{prefix}workers"}
+        super().__init__(directory, bootstrap, {**own, **(environment or {})})
+        self.prefix = prefix
+        self.group = f"{prefix}workers"
+        self.partitions = partitions
+        self.data = directory / "view"
+        self.worker_urls = {name: f"http://{_LOOPBACK}:{free_port()}" for name in workers}
+        self.workers = {name: self._worker(name, url) for name, url in self.worker_urls.items()}
+        self.view = Command(
+            *("view", "--broker", bootstrap, "--data-dir", str(self.data), "--http", self.http),
+            log=directory / "view.log",
+            environment=self.environment,
+        )
+
+    def topic(self, role: str) -> str:
+        """The full name of a topic by its role, such as `queue-items` or `dead-letters`."""
+        return f"{self.prefix}alignment.{role}.v1"
+
+    def create_topics(self) -> None:
+        """`topics apply`."""
+        self.run("topics", "apply", "--broker", self.broker, "--partitions", str(self.partitions))
+
+    def wait_ready(self) -> Self:
+        """Return when view and workers are ready."""
+        self.view.wait_ready(self.url)
+        for name, worker in self.workers.items():
+            worker.wait_ready(self.worker_urls[name])
+        return self
+
+    def __enter__(self) -> Self:
+        try:
+            self.create_topics()
+            for process in (self.view, *self.workers.values()):
+                process.start()
+            return self.wait_ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._nothing_left(), contextlib.ExitStack() as closing:
+            for process in (self.view, *self.workers.values()):
+                closing.callback(process.close)
+                if process.running:
+                    process.send(signal.SIGTERM)
+
+    def _worker(self, name: str, url: str) -> Command:
+        return Command(
+            *("worker", "--broker", self.broker, "--name", name, "--http", url.removeprefix("http://")),
+            log=self.directory / f"{name}.log",
+            environment=self.environment,
+        )

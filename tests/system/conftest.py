@@ -1,0 +1,14 @@
+"""An installation on the embedded broker for tests that only add to it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.processes import Installation
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """`up` on the embedded broker, shared by the whole run: use queues of your own, and leave it running."""
+    with Installation(tmp_path_factory.mktemp("embedded")) as installation:
+        yield installation
