@@ -21,6 +21,8 @@ Level = Literal["trace", "span", "thread"]
 Direction = Literal["higher", "lower"]
 Status = Literal["ok", "error", "skipped"]
 
+DEFAULT_CRITERION: Final = "overall"
+
 _USUAL: Final = ("ok", False, "trace", "higher", None, None)
 """Status, deleted, level, direction, reason and url of most evaluations."""
 
@@ -36,7 +38,7 @@ class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
     queue: str
     item: str
     level: Level = "trace"
-    criterion: str = "overall"
+    criterion: str = DEFAULT_CRITERION
     annotator: str = ""
     thumbs: Thumbs | None = None
     stars: int | None = None
@@ -92,6 +94,7 @@ class QueueItem(msgspec.Struct, omit_defaults=True, gc=False):
 
 Fact = Annotation | Evaluation | QueueItem
 
+# For what stays in memory: an orjson result keeps its whole buffer, some 4 KiB, for as long as it is held.
 _encode = msgspec.json.Encoder().encode
 _decode: Final[Mapping[bytes, Callable[[bytes], Fact]]] = {
     b"a": msgspec.json.Decoder(Annotation).decode,
@@ -108,10 +111,10 @@ def key(fact: Fact) -> bytes:
     b'["e","i","relevance","v2"]'
     """
     if isinstance(fact, Annotation):
-        return orjson.dumps(("a", fact.queue, fact.item, fact.criterion, fact.annotator))
+        return _encode(("a", fact.queue, fact.item, fact.criterion, fact.annotator))
     if isinstance(fact, Evaluation):
-        return orjson.dumps(("x" if fact.status != "ok" else "e", fact.item, fact.metric, fact.judge))
-    return orjson.dumps(("q", fact.queue, fact.item))
+        return _encode(("x" if fact.status != "ok" else "e", fact.item, fact.metric, fact.judge))
+    return _encode(("q", fact.queue, fact.item))
 
 
 def encode(fact: Fact) -> bytes:

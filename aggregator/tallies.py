@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, TypedDict
 
+import msgspec
 import orjson
 
 DAY_MS: Final = 86_400_000
@@ -69,6 +70,10 @@ class Closed(TypedDict):
     sources: dict[str, SourcePosition]
 
 
+# Not orjson: a result of it keeps its whole buffer, some 4 KiB, for as long as it is held.
+_encode = msgspec.json.Encoder().encode
+
+
 @lru_cache(maxsize=4096)
 def _day_name(days: int) -> str:
     return (datetime.fromtimestamp(0, UTC) + timedelta(days=days)).date().isoformat()
@@ -85,7 +90,7 @@ def day_of(at: int) -> str:
 
 def group_key(group: Group) -> bytes:
     """A group as the key of its tally record."""
-    return orjson.dumps(group)
+    return _encode(group)
 
 
 def parse_key(key: bytes) -> Group:

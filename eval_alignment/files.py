@@ -1,8 +1,11 @@
 """Files of events: NDJSON, plain or gzipped, or standard input."""
 
+import asyncio
 import gzip
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -43,6 +46,38 @@ def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda
                 yield line
             done += stored.tell()
             progress(done)
+
+
+async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object]) -> AsyncIterator[Line]:
+    """The same for an event loop: it goes on while nothing comes from a pipe on standard input."""
+    done = 0
+    for path in paths:
+        if path == Path("-") and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+            async for line in _piped():
+                yield line
+            continue
+
+        def told(read: int, before: int = done) -> object:
+            return progress(before + read)
+
+        for line in read_lines([path], told):
+            yield line
+        done += size([path]) or 0
+
+
+async def _piped() -> AsyncIterator[Line]:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    number, rest = 0, b""
+    while True:
+        chunk = await reader.read(1 << 16)
+        *complete, rest = (rest + chunk).split(b"\n") if chunk else (rest, b"")
+        for text in complete:
+            number += 1
+            if value := text.strip():
+                yield Line("-", number, value)
+        if not chunk:
+            return
 
 
 def _lines(name: str, stream: IO[bytes]) -> Iterator[Line]:

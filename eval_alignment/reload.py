@@ -1,8 +1,10 @@
 """The embedded broker over stops and starts: rows go back to its topics, and a stop proves that none is missing."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,8 +16,8 @@ from sinks.documents import read_state
 from sinks.store import Store
 from streams.client import Client
 from streams.events import KIND_OF
-from streams.producing import producer
-from streams.topics import Topics, partition_counts
+from streams.producing import Outgoing, require_sources, send_all
+from streams.topics import Topics
 
 POLL_SECONDS: Final = 0.05
 _UNSEEN_MS: Final = 5_000
@@ -47,24 +49,21 @@ def held(store: Path) -> Held:
 
 async def reload(client: Client, topics: Topics, stores: Iterable[Path]) -> tuple[int, Positions]:
     """Send the rows of these stores to the source topics; gives their number and the positions behind them."""
-    by_kind = {kind: topic for topic, kind in topics.sources.items()}
-    ends: dict[tuple[str, int], int] = {}
+    ends: Counter[tuple[str, int]] = Counter()
     count = 0
-    async with producer(client) as out:
-        for path in stores:
-            store = Store(path)
-            try:
-                flying = []
-                for fact in store.facts():
-                    flying.append(await out.send(by_kind[KIND_OF[type(fact)]], encode(fact), key=fact.item.encode()))
-                    count += 1
-                for sent in flying:
-                    metadata = await sent
-                    place = (metadata.topic, metadata.partition)
-                    ends[place] = max(ends.get(place, 0), metadata.offset + 1)
-            finally:
-                store.close()
+    for path in stores:
+        with contextlib.closing(Store(path)) as store:
+            async for acknowledged in send_all(client, _events(store, topics)):
+                place = (acknowledged.topic, acknowledged.partition)
+                ends[place] = max(ends[place], acknowledged.offset + 1)
+                count += 1
     return count, ends
+
+
+async def _events(store: Store, topics: Topics) -> AsyncIterator[Outgoing]:
+    by_kind = {kind: topic for topic, kind in topics.sources.items()}
+    for fact in store.facts():
+        yield Outgoing(by_kind[KIND_OF[type(fact)]], encode(fact), fact.item.encode())
 
 
 async def source_ends(client: Client, topics: Topics) -> Positions:
@@ -72,14 +71,14 @@ async def source_ends(client: Client, topics: Topics) -> Positions:
 
     The end offsets that the embedded broker tells are too low. Only for topics that nobody will read any more.
     """
-    counts = await partition_counts(client.settings)
-    async with producer(client) as out:
-        sent = [
-            await out.send(topic, None, key=b"end", partition=partition)
-            for topic in topics.sources
-            for partition in range(counts[topic])
-        ]
-        return {(metadata.topic, metadata.partition): metadata.offset for metadata in [await one for one in sent]}
+    counts = await require_sources(client, topics)
+
+    async def records() -> AsyncIterator[Outgoing]:
+        for topic, partitions in counts.items():
+            for partition in range(partitions):
+                yield Outgoing(topic, None, b"end", (), partition)
+
+    return {(sent.topic, sent.partition): sent.offset async for sent in send_all(client, records())}
 
 
 async def reached(store: Path, ends: Positions, seconds: float) -> bool:

@@ -208,7 +208,8 @@ class Supervisor:
         clean = False
         with contextlib.suppress(KafkaError, TimeoutError, BrokerError):
             clean = self._stop.is_set() and self._broker.poll() is None and await self._drain()
-        await self._worker.stop(WORKER_STOP_SECONDS)
+        # Without its broker a worker could only wait for it.
+        await self._worker.stop(WORKER_STOP_SECONDS if self._broker.poll() is None else 0)
         await self._view.stop(VIEW_STOP_SECONDS)
         await asyncio.to_thread(self._broker.stop)
         if clean:

@@ -6,9 +6,10 @@ from aggregator.document import Cards, SnapshotDocument
 
 
 class QueueListing(TypedDict):
-    """A queue in the list: its cards over all days."""
+    """A queue in the list: its cards over all days, and its address in the annotation tool if a setting makes one."""
 
     queue: str
+    url: str | None
     revision: int
     cards: Cards
 

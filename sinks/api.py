@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeVar
 from unicodedata import normalize
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import orjson
 from prometheus_client.exposition import choose_encoder
@@ -202,7 +202,12 @@ class _Api:
             state = read_state(connection)
             entries = list(documents.queues(connection, after, limit + 1))
             listed = [
-                QueueListing(queue=entry.queue, revision=entry.revision, cards=document["cards"])
+                QueueListing(
+                    queue=entry.queue,
+                    url=self._queue_url(entry.queue),
+                    revision=entry.revision,
+                    cards=document["cards"],
+                )
                 for entry in entries[:limit]
                 if (document := documents.make(connection, entry, state, Window.ALL)) is not None
             ]
@@ -215,6 +220,10 @@ class _Api:
             queues=listed,
             next=more,
         )
+
+    def _queue_url(self, queue: str) -> str | None:
+        template = self._services.config.queue_url
+        return template.replace("{queue}", quote(queue, safe="")) if template else None
 
     def _kept(self, queue: str, start: int, end: int, limit: int) -> HistoryList | None:
         if not self._services.documents.exists(queue):

@@ -24,7 +24,9 @@ class Subscription:
     async def wait(self, timeout_s: float | None = None) -> set[str]:
         """The queues that changed since the last call, as soon as there are any; empty after the time-out."""
         try:
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            # Not wait_for: on Python 3.11 it can swallow a cancellation, and a task that was cancelled runs on.
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         except TimeoutError:
             return set()
         self._event.clear()

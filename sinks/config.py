@@ -21,6 +21,7 @@ class ViewConfig:
         history_days: age at which they go altogether.
         series_limit: cap on Prometheus series.
         item_url: template of an item's address with `{item}` and `{level}`, where no `url` came.
+        queue_url: template of a queue's address in the annotation tool, with `{queue}`.
         token_file, allow_open_bind, allowed_hosts: see `sinks.http`.
         stale_after_s: age of the state from which it is called stale.
         version: the release, for `build_info`.
@@ -39,6 +40,7 @@ class ViewConfig:
     history_days: int = 90
     series_limit: int = 10_000
     item_url: str = ""
+    queue_url: str = ""
     token_file: Path | None = None
     allow_open_bind: bool = False
     allowed_hosts: Sequence[str] = ()

@@ -105,8 +105,8 @@ class Streams:
                 else:
                     body = _event("heartbeat", await state())
                 try:
-                    sending = send({"type": "http.response.body", "body": body, "more_body": True})
-                    await asyncio.wait_for(sending, self._slow_s)
+                    async with asyncio.timeout(self._slow_s):
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
                 except TimeoutError:
                     return
                 await asyncio.sleep(PACE_SECONDS)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from urllib.parse import quote
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
 from aggregator.shard import Policy
@@ -252,8 +253,9 @@ class Worker:
                 await worker.stop()
                 starting.cancel()
                 await self._disconnect()
-        except TimeoutError:
+        except (TimeoutError, KafkaError) as error:
             # Nothing is at stake any more. Faust hangs when it is stopped while joining, aiokafka sometimes too.
+            _log.info("connections were not closed in order: %r", error)
             exit_now(0)
 
     async def _disconnect(self) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from aggregator.facts import Annotation, Direction, Evaluation, Fact, Level, QueueItem, Status
+from aggregator.facts import DEFAULT_CRITERION, Annotation, Direction, Evaluation, Fact, Level, QueueItem, Status
 from streams.reasons import Reason
 
 MAX_VALUE_BYTES: Final = 256 * 1024
@@ -224,7 +224,9 @@ class Decoder:
     def _annotation(self, event: AnnotationEvent, envelope: _Envelope) -> Annotation:
         at, id, item = _identified(event, envelope)
         queue = self._name("queue", _required("queue", event.queue))
-        criterion = "overall" if event.criterion is None else self._name("criterion", event.criterion)
+        criterion = event.criterion
+        # The default is one object: only then does the canonical form leave it out.
+        criterion = DEFAULT_CRITERION if criterion in (None, DEFAULT_CRITERION) else self._name("criterion", criterion)
         annotator = "" if not event.annotator else _id("annotator", event.annotator)
         level: Level = event.level or "trace"
         if event.deleted:
@@ -259,7 +261,8 @@ class Decoder:
         if event.deleted:
             return Evaluation(at, id, item, metric, level, judge, deleted=True)
         status: Status = event.status or "ok"
-        passed, threshold, direction = event.passed, event.threshold, event.direction
+        passed, direction = event.passed, event.direction
+        score, threshold = _number(event.score), _number(event.threshold)
         if status != "ok":
             passed = None
         elif passed is None:
@@ -268,10 +271,10 @@ class Decoder:
             if defaults is not None:
                 threshold = defaults.threshold if threshold is None else threshold
                 direction = direction or defaults.direction
-            if event.score is None or threshold is None:
-                absent = "score" if event.score is None else "threshold"
+            if score is None or threshold is None:
+                absent = "score" if score is None else "threshold"
                 raise _Invalid(Reason.NO_VERDICT, f"neither `passed` nor score and threshold - at `$.{absent}`")
-            passed = event.score <= threshold if direction == "lower" else event.score >= threshold
+            passed = score <= threshold if direction == "lower" else score >= threshold
         return Evaluation(
             at,
             id,
@@ -279,7 +282,7 @@ class Decoder:
             metric,
             level,
             judge,
-            event.score,
+            score,
             threshold,
             direction or "higher",
             passed,
@@ -364,6 +367,11 @@ def _milliseconds(at: int | datetime) -> int:
     if not 0 <= at <= LATEST_AT:
         raise _Invalid(Reason.INVALID_FIELD, "not between the years 1970 and 9999 - at `$.at`")
     return at
+
+
+def _number(value: float | None) -> float | None:
+    """Without a negative zero, which not every store keeps."""
+    return None if value is None else value + 0.0
 
 
 def _text(value: str | None) -> str | None:

@@ -1,9 +1,6 @@
 """Folding: decides of each record of a batch, and merges what is accepted into the shard."""
 
 from collections.abc import Sequence
-from typing import Final
-
-from murmurhash2 import murmurhash2
 
 from aggregator.shard import Merge
 from streams.dead_letters import DeadLetter
@@ -12,20 +9,9 @@ from streams.fetching import Record
 from streams.fuse import Fuse
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
+from streams.producing import home_partition
 from streams.reasons import Reason
 from streams.topics import Topics
-
-_MURMUR2_SEED: Final = 0x9747B28C
-
-
-def home_partition(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's default partitioner (murmur2) gives a key.
-
-    >>> home_partition(b"item-1", 8)
-    3
-    """
-    hashed: int = murmurhash2(key, _MURMUR2_SEED)
-    return (hashed & 0x7FFFFFFF) % partitions
 
 
 class Folder:

@@ -136,7 +136,8 @@ async def read_to_end(
             reader.seek(log.tp, log.next)
         return await _read(reader, {log.tp: log for log in logs}, fold, until, abandoned)
     finally:
-        reader.unsubscribe()
+        # Never `unsubscribe`: when that is quick, aiokafka's fetch task dies on the missing subscription.
+        reader.assign([])
 
 
 async def _read(

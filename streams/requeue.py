@@ -4,20 +4,18 @@ The source's identity (topic, partition, offset) tells copies of one dead letter
 other, so sending it twice changes nothing.
 """
 
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 
 from streams.client import Client
 from streams.dead_letters import Header
-from streams.producing import producer
+from streams.producing import Outgoing, require_sources, send_all
 from streams.scan import Records, scan
-from streams.topics import Topics, TopicsError, partition_counts
+from streams.topics import Topics
 
-_UNACKNOWLEDGED: Final = 500
 _FIRST: Final = "alignment-topic"
 _PARTS: Final = ("value", "headers", "key")
 
@@ -112,23 +110,15 @@ async def send_again(client: Client, topics: Topics, letters: Iterable[Stored]) 
     An event goes to its item's home partition, which a misrouted one had missed; without a key, to the partition it
     was in. No letter may have an obstacle. Raises KafkaError, TopicsError.
     """
-    counts = await partition_counts(client.settings)
-    if missing := [topic for topic in topics.sources if topic not in counts]:
-        raise TopicsError(f"missing: {', '.join(missing)}; run `topics apply`")
-    sent = 0
-    async with producer(client) as out:
-        flying: deque[Any] = deque()
+    counts = await require_sources(client, topics)
+
+    async def records() -> AsyncIterator[Outgoing]:
         for letter in letters:
             topic, partition, _ = letter.identity
             chosen = partition % counts[topic] if letter.key is None else None
-            flying.append(await out.send(topic, letter.value, key=letter.key, headers=letter.headers, partition=chosen))
-            if len(flying) >= _UNACKNOWLEDGED:
-                await flying.popleft()
-                sent += 1
-        while flying:
-            await flying.popleft()
-            sent += 1
-    return sent
+            yield Outgoing(topic, letter.value, letter.key, letter.headers, chosen)
+
+    return len([acknowledged async for acknowledged in send_all(client, records())])
 
 
 def _text(value: bytes | None) -> str:

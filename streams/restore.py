@@ -251,6 +251,8 @@ class Restore:
             told = published[owned.partition]
             if told.highest > owned.ledger.next:
                 await self._shortened(owned, told.highest)
+            # Replaying touched every tally; what is published already needs no second time.
+            owned.shard.dirty.update(owned.shard.take().rows)
             for key, payload in owned.shard.tallies():
                 if told.tallies.pop(key, None) != (self.policy.value, payload):
                     owned.shard.touch(key)

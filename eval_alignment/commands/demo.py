@@ -17,6 +17,7 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from eval_alignment import settings
 from eval_alignment.commands.up import DEFAULT_BROKER_PORT
@@ -50,6 +51,7 @@ def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
             brokers=f"127.0.0.1:{port}",
         )
         console = Console()
+        console.print("Starting broker, worker and view: about ten seconds.")
 
         async def play(supervisor: Supervisor) -> None:
             await asyncio.gather(_produce(supervisor, rate), _show(supervisor, console))
@@ -124,22 +126,21 @@ def _get(url: str) -> Any:
 
 
 def _table(documents: list[dict[str, Any]]) -> Table:
-    table = Table(title="Alignment with people, live", title_justify="left")
-    for name in ("queue", "criterion", "metric"):
-        table.add_column(name)
-    for name in ("alignment", "95 %", "comparisons", "too strict", "too lenient"):
-        table.add_column(name, justify="right")
-    table.add_column("gate")
+    """A line a pair, under its queue: names are whole in a terminal of 80 columns and 24 lines."""
+    table = Table(title="Alignment with people, live", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("criterion / metric", no_wrap=True)
+    for name in ("agree", "95 %", "n", "strict", "lenient"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("gate", no_wrap=True)
     for document in documents:
+        table.add_row(Text(document["queue"], style="bold"))
         for criterion in document["criteria"]:
             for metric in criterion["metrics"]:
                 undefined = metric["alignment"] is None
                 table.add_row(
-                    document["queue"],
-                    criterion["criterion"],
-                    metric["metric"],
+                    Text(f"{criterion['criterion']} / {metric['metric']}"),
                     "-" if undefined else f"{metric['alignment']:.1%}",
-                    "-" if undefined else f"{metric['alignment_low']:.0%} to {metric['alignment_high']:.0%}",
+                    "-" if undefined else f"{metric['alignment_low']:.0%}-{metric['alignment_high']:.0%}",
                     str(metric["comparisons"]),
                     str(metric["fn"]),
                     str(metric["fp"]),

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import click
@@ -14,12 +14,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from eval_alignment import files, settings, wiring
 from eval_alignment.options import broker_option
 from streams.client import Client
-from streams.events import Decoder, Kind, Rejection
-from streams.producing import producer
-from streams.topics import Topics, partition_counts
-
-UNACKNOWLEDGED = 5_000
-"""Events in flight at most; what is acknowledged is counted in the order of the file."""
+from streams.events import Decoder, Rejection
+from streams.producing import Outgoing, require_sources, send_all
+from streams.topics import Topics, TopicsError
 
 
 @click.command()
@@ -47,13 +44,13 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
 
     with _progress(files.size(paths)) as progress:
         task = progress.task_ids[0]
-        events = _events(
-            files.read_lines(paths, lambda done: progress.update(task, completed=done)),
-            wiring.decoder(chosen),
-            name_bad,
-        )
+        topics = wiring.topics(chosen)
+        lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
+        events = _events(lines, wiring.decoder(chosen), topics, name_bad)
         try:
-            sent = asyncio.run(_send(wiring.client(chosen), wiring.topics(chosen), events))
+            sent = asyncio.run(_send(wiring.client(chosen), topics, events))
+        except TopicsError as error:
+            raise click.ClickException(str(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
         except (OSError, EOFError) as error:
@@ -74,34 +71,27 @@ def _progress(size: int | None) -> Progress:
     return progress
 
 
-def _events(
-    lines: Iterable[files.Line], decoder: Decoder, name_bad: Callable[[files.Line, Rejection], None]
-) -> Iterable[tuple[Kind, str, bytes]]:
-    """Kind, item and value of every line that is an event. What is sent is the line as it stands."""
-    for line in lines:
+async def _events(
+    lines: AsyncIterator[files.Line],
+    decoder: Decoder,
+    topics: Topics,
+    name_bad: Callable[[files.Line, Rejection], None],
+) -> AsyncIterator[Outgoing]:
+    """A record for every line that is an event. What is sent is the line as it stands."""
+    by_kind = {kind: topic for topic, kind in topics.sources.items()}
+    async for line in lines:
         outcome = decoder.decode_line(line.value)
         if isinstance(outcome, Rejection):
             name_bad(line, outcome)
         else:
             kind, fact = outcome
-            yield kind, fact.item, line.value
+            yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 
 
-async def _send(client: Client, topics: Topics, events: Iterable[tuple[Kind, str, bytes]]) -> Counter[str]:
+async def _send(client: Client, topics: Topics, events: AsyncIterator[Outgoing]) -> Counter[str]:
     """Send every event and wait for every acknowledgement; returns counts by topic."""
-    by_kind = {kind: topic for topic, kind in topics.sources.items()}
-    present = await partition_counts(client.settings)
-    if missing := [topic for topic in topics.sources if topic not in present]:
-        raise click.ClickException(f"missing: {', '.join(missing)}; run `eval-alignment topics apply`")
+    await require_sources(client, topics)
     sent: Counter[str] = Counter()
-    async with producer(client) as out:
-        flying: deque[asyncio.Future[object]] = deque()
-        for kind, item, value in events:
-            topic = by_kind[kind]
-            flying.append(await out.send(topic, value, key=item.encode()))
-            sent[topic] += 1
-            if len(flying) >= UNACKNOWLEDGED:
-                await flying.popleft()
-        while flying:
-            await flying.popleft()
+    async for acknowledged in send_all(client, events):
+        sent[acknowledged.topic] += 1
     return sent

@@ -58,7 +58,7 @@ class _Files:
 
     def listing(self) -> list[QueueListing]:
         documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
-        return [QueueListing(queue=d["queue"], revision=d["revision"], cards=d["cards"]) for d in documents]
+        return [QueueListing(queue=d["queue"], url=None, revision=d["revision"], cards=d["cards"]) for d in documents]
 
 
 @dataclass(frozen=True, slots=True)

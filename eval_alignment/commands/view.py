@@ -50,6 +50,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         history_days=chosen.snapshot_history_days,
         series_limit=chosen.series_limit,
         item_url=chosen.item_url,
+        queue_url=chosen.queue_url,
         token_file=chosen.token_file,
         allow_open_bind=chosen.allow_open_bind,
         allowed_hosts=chosen.allowed_hosts,

@@ -91,7 +91,7 @@ def test_the_list_shows_every_queue() -> None:
     made = document(MIXED)
     empty = document([Annotation(AT, "a", "quiet", "i", thumbs="up")], queue="quiet")
     out = io.StringIO()
-    listing = [QueueListing(queue=d["queue"], revision=0, cards=d["cards"]) for d in (made, empty)]
+    listing = [QueueListing(queue=d["queue"], url=None, revision=0, cards=d["cards"]) for d in (made, empty)]
     render_list(listing, Console(file=out, width=120))
     text = out.getvalue()
     assert row(text, "support") == ["support", "80.0", "%", "49.0-94.3", "%", "10", "2", "10", "10"]

@@ -257,7 +257,7 @@ def test_the_token_is_sent_and_never_to_where_a_redirect_leads(view: Answers, tm
 
 def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:
     def page(queue: str, following: str | None) -> dict[str, Any]:
-        listing = {"queue": queue, "revision": 1, "cards": DOCUMENT["cards"]}
+        listing = {"queue": queue, "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
         return {"as_of": None, "stale": False, "ready": True, "queues": [listing], "next": following}
 
     view.set("/api/v1/queues", page("first", "5"))

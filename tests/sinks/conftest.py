@@ -63,7 +63,13 @@ def fill(store: Store, facts: list[Fact], at: int = NOW_MS) -> set[str]:
 def services(store: Store, tmp_path: Path) -> Services:
     """A view of `FACTS`, caught up."""
     fill(store, FACTS)
-    config = ViewConfig(client={}, data_dir=tmp_path, version="1.2.3", item_url="https://t.test/{level}/{item}")
+    config = ViewConfig(
+        client={},
+        data_dir=tmp_path,
+        version="1.2.3",
+        item_url="https://t.test/{level}/{item}",
+        queue_url="https://t.test/q/{queue}",
+    )
     metrics, changes = ViewMetrics(config.version), Changes()
     return Services(
         config=config,

@@ -63,6 +63,9 @@ async def test_the_list_pages_in_the_order_of_appearance(client: httpx.AsyncClie
     second = (await client.get(f"/api/v1/queues?limit=1&cursor={first['next']}")).json()
     names = [entry["queue"] for page in (first, second) for entry in page["queues"]]
     assert sorted(names) == sorted([HOSTILE, "support"])
+    urls = {entry["queue"]: entry["url"] for page in (first, second) for entry in page["queues"]}
+    assert urls["support"] == "https://t.test/q/support"
+    assert urls[HOSTILE] == f"https://t.test/q/{quote(HOSTILE, safe='')}"
     assert second["next"] is None
     assert (first["as_of"], first["stale"], first["ready"]) == ("2026-11-24T12:00:00.000Z", False, True)
 

@@ -43,7 +43,7 @@ class Topics:
             # A topic that was just deleted may still be in the way.
             topics = [NewTopic(name, partitions, 1, topic_configs=settings) for name in sorted(missing)]
             answer = await admin.create_topics(topics)
-            missing = {name for name, code, _ in answer.topic_errors if code != 0}
+            missing = {name for name, code, _ in answer.topic_errors if code != 0}  # type: ignore[attr-defined]
         await admin.close()
 
     async def delete(self) -> None:

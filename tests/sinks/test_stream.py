@@ -10,6 +10,7 @@ import pytest
 from sinks import stream
 from sinks.answers import Readiness
 from sinks.api import Services, create_app
+from sinks.changes import Changes
 from sinks.stream import Streams
 from tests.sinks.conftest import FACTS, HOSTILE, NOW_MS, fill
 
@@ -169,3 +170,18 @@ async def test_a_part_that_fails_ends_the_stream_with_its_error(services: Servic
     connection = Connection(services.streams.response("q", failing, state))
     with pytest.raises(LookupError, match="boom"):
         await connection.ended()
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_cancellation_is_never_lost_to_a_change_of_the_same_moment(ticks: int) -> None:
+    changes = Changes()
+    with changes.subscribe() as subscription:
+        waiting = asyncio.create_task(subscription.wait(10))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        changes.tell({"q"})
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting

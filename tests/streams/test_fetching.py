@@ -109,6 +109,18 @@ async def test_reading_ends_on_a_log_whose_last_offset_is_a_transaction_marker(r
         assert log.next == 2
 
 
+async def test_readings_follow_each_other_at_once(rig: Rig) -> None:
+    async with _log(rig) as (log, reader), asyncio.timeout(20):
+        await log.append([(b"k", b"v")])
+        for _ in range(3):
+            log.next = 0
+            # Given up before the reader's tasks take note of the assignment, which they do in the sleep.
+            assert not await read_to_end(reader, [log], lambda _, __: None, abandoned=lambda: True)
+            await asyncio.sleep(0.01)
+            assert await read_to_end(reader, [log], lambda _, __: None)
+            assert log.next == 1
+
+
 async def test_reading_can_be_given_up(rig: Rig) -> None:
     answers = iter([False, True])
     async with _log(rig) as (log, reader), asyncio.timeout(10):

@@ -5,7 +5,7 @@ from typing import Any
 
 from aggregator.facts import Annotation, Evaluation, encode
 from streams.events import MAX_VALUE_BYTES
-from streams.folding import home_partition
+from streams.producing import home_partition
 from streams.reasons import Reason
 from tests.streams.rig import Event, Rig, history
 

@@ -1,6 +1,8 @@
 """Taking partitions over on a real Apache Kafka when something is not as it was left."""
 
 import asyncio
+import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -8,6 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from aggregator.shard import Policy
+from aggregator.tallies import CLOSED_KEY
 from streams import topics as topic_table
 from streams.claims import CLAIM_KEY, SCHEMA, Claim, parse_claim
 from streams.failures import Failure
@@ -134,3 +137,18 @@ async def test_workers_that_start_together_agree_on_one_ledger_id(rig: Rig) -> N
     await rig.verify(facts)
     claims = [parse_claim(row.value or b"") for row in await rig.read(rig.topics.facts) if row.key == CLAIM_KEY]
     assert len({claim.ledger for claim in claims}) == 1
+
+
+async def test_a_restart_publishes_nothing_that_is_published_already(rig: Rig) -> None:
+    facts = history(seed=43, events=1_000, items=50)
+    await rig.produce(facts)
+    worker = rig.worker()
+    await rig.settled()
+    worker.kill()
+    before = [record.key for record in await rig.read(rig.topics.tallies)]
+    again = rig.worker()
+    await rig.restored(again)
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    after = [record.key for record in await rig.read(rig.topics.tallies)]
+    assert set(Counter(after) - Counter(before)) == {CLOSED_KEY}

@@ -3,10 +3,11 @@
 It knows ratings and verdicts, as in SummEval: a deletion, a failure or a queue item is refused, not guessed.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from tests.support.wire import Stored
 
@@ -42,7 +43,7 @@ class Partition:
         self._rows: list[_Row] = []
         for record in records:
             assert record.key is not None and record.value is not None, record
-            key, value = tuple(json.loads(record.key)), json.loads(record.value)
+            key, value = tuple(orjson.loads(record.key)), orjson.loads(record.value)
             if key == ("claim",):
                 self.claims.append(value)
                 continue
@@ -56,29 +57,29 @@ class Partition:
 
     def count(self, below: int) -> Counts:
         """Counts of the rows that stand when the ledger ends before this offset."""
-        ratings: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        ratings: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
         verdicts: dict[str, dict[str, list[tuple[tuple[int, str], str, str]]]] = defaultdict(lambda: defaultdict(list))
         for row in self._standing(below):
             if row.key[0] == "e":
                 _, item, metric, judge = row.key
                 verdicts[item][metric].append((row.version, judge, row.said))
             elif row.key[1] == self._queue:
-                ratings[row.item][row.key[3]].append(row.said)
+                ratings[row.item][row.key[3]][row.said] += 1
         counts: Counts = Counter()
         for item, criteria in ratings.items():
             judged = {metric: sorted(said, reverse=True) for metric, said in verdicts.get(item, {}).items()}
             counts["items_annotated",] += 1
             counts["items_compared",] += bool(judged)
             for criterion, given in criteria.items():
-                counts["annotations", criterion] += len(given)
-                counts["annotations_contributing", criterion] += len(given) if judged else 0
+                counts["annotations", criterion] += given.total()
+                counts["annotations_contributing", criterion] += given.total() if judged else 0
                 counts["items_compared", criterion] += bool(judged)
                 for metric, said in judged.items():
                     counts["items_compared", criterion, metric] += 1
-                    for rating in given:
-                        counts["cell", criterion, metric, rating, said[0][2]] += 1
+                    for rating, times in given.items():
+                        counts["cell", criterion, metric, rating, said[0][2]] += times
                         for _, judge, verdict in said:
-                            counts["judge", criterion, metric, judge, _OUTCOMES[rating, verdict]] += 1
+                            counts["judge", criterion, metric, judge, _OUTCOMES[rating, verdict]] += times
         return +counts
 
     def _standing(self, below: int) -> Iterable[_Row]:
@@ -121,11 +122,11 @@ def counts_of_document(document: Mapping[str, Any]) -> Counts:
 
 def counts_of_tallies(queue: str, records: Sequence[Stored]) -> Counts:
     """Cells and annotations as the tallies topic tells them: the last record of each key, summed over partitions."""
-    last = {(record.partition, record.key): json.loads(record.value or b"") for record in records}
+    last = {(record.partition, record.key): orjson.loads(record.value or b"") for record in records}
     assert len({value["ledger"] for value in last.values()}) == 1
     counts: Counts = Counter()
     for (_, key), value in last.items():
-        kind, *names = json.loads(key or b"")
+        kind, *names = orjson.loads(key or b"")
         if kind == "closed" or names[0] != queue:
             continue
         if kind == "annotations":

@@ -1,11 +1,7 @@
 """The real command as real processes: started, awaited, killed, ended, and never left behind.
 
-`Command` is one process with a log. `Installation` is `up` on the embedded broker, `Cluster` is workers and a view on
-an existing Kafka, with topics and a consumer group of its own. All methods block; an event loop calls them by
+`Command` is one process with a log, `run` one that ends by itself. All functions block; an event loop calls them by
 `asyncio.to_thread`.
-
-Every process carries a token in its environment, so whatever it started is found again, whoever its parent is now:
-the end of a context kills what is left and fails.
 """
 
 import contextlib
@@ -16,32 +12,31 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from eval_alignment.broker import guard
-from tests.support.ports import free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 45.0
 RUN_SECONDS = 120.0
-_TOKEN = "EVAL_ALIGNMENT_TEST_PROCESSES"
+TOKEN = "EVAL_ALIGNMENT_TEST_PROCESSES"
 _ROOT = Path(__file__).resolve().parents[2]
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _T = TypeVar("_T")
 
 
-def wait_until(condition: Callable[[], _T], deadline: float, what: str) -> _T:
+def wait_until(condition: Callable[[], _T], deadline: float, what: str | Callable[[], str]) -> _T:
     """Poll until `condition` gives something true, and return that; fails with `what` after `deadline` seconds."""
     end = time.monotonic() + deadline
     while not (found := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:g} s: {what}; the last answer was {found!r}"[:4000])
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {deadline:g} s: {said}; the last answer was {found!r}"[:4000])
         time.sleep(0.05)
     return found
 
@@ -62,7 +57,7 @@ class Answer:
 def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
     """The answer to a GET, whatever its status. Raises OSError or HTTPException where nothing answers."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or _LOOPBACK, parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or LOOPBACK, parts.port, timeout=30)
     with contextlib.closing(connection):
         connection.request("GET", f"{parts.path or '/'}?{parts.query}", headers=dict(headers or {}))
         answer = connection.getresponse()
@@ -88,7 +83,7 @@ def marked(token: str, listener: str) -> dict[int, str]:
     """Process id and command line of every process that has this token in its environment, or (the embedded broker,
     which gets no environment) listens for Kafka clients at this address. Needs /proc.
     """
-    mark = f"{_TOKEN}={token}".encode()
+    mark = f"{TOKEN}={token}".encode()
     found = {}
     for directory in Path("/proc").glob("[0-9]*"):
         # A process may end while it is looked at; one that nobody waited for has neither.
@@ -229,181 +224,3 @@ def run(
     said = f"{(done.stdout + done.stderr)[-3000:].decode(errors='replace')}"
     assert done.returncode == expect, f"{' '.join(arguments)[:500]}: exit code {done.returncode}, not {expect}\n{said}"
     return done
-
-
-class _Deployment:
-    """What an installation and a cluster have in common: addresses, settings, and commands that use them."""
-
-    def __init__(self, directory: Path, broker: str, environment: Mapping[str, str]) -> None:
-        self.directory = directory
-        self.broker = broker
-        self.token = uuid.uuid4().hex
-        self.environment = {**environment, _TOKEN: self.token}
-        self.http = f"{_LOOPBACK}:{free_port()}"
-        self.url = f"http://{self.http}"
-        directory.mkdir(parents=True, exist_ok=True)
-
-    def run(self, *arguments: str, stdin: bytes = b"", expect: int = 0) -> subprocess.CompletedProcess[bytes]:
-        """Run a command with this deployment's settings; `--broker` is for the caller to give."""
-        return run(*arguments, home=self.directory, environment=self.environment, stdin=stdin, expect=expect)
-
-    def load(self, *files: Path) -> str:
-        """`load` of these files; its output."""
-        return self.run("load", "--broker", self.broker, *map(str, files)).stdout.decode()
-
-    def send(self, *events: Mapping[str, Any]) -> str:
-        """`load` of these events from standard input; its output."""
-        lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
-        return self.run("load", "--broker", self.broker, "-", stdin=lines).stdout.decode()
-
-    def document(self, queue: str, window: str = "all") -> Any:
-        """The API's document of a queue; None while the view knows no such queue."""
-        answer = get(f"{self.url}/api/v1/queues/{quote(queue, safe='')}?window={window}")
-        assert answer.status in (200, 404), answer
-        return answer.json() if answer.status == 200 else None
-
-    def metrics(self) -> str:
-        """The view's `/metrics` in the text format."""
-        answer = get(f"{self.url}/metrics")
-        assert answer.status == 200, answer
-        return answer.body.decode()
-
-    def processes(self) -> dict[int, str]:
-        """Every process of this deployment that runs, by id, with its command line."""
-        return marked(self.token, self.broker)
-
-    @contextlib.contextmanager
-    def _nothing_left(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            # Children of a killed parent end by themselves, a moment later.
-            end = time.monotonic() + STOP_SECONDS
-            while (left := self.processes()) and time.monotonic() < end:
-                time.sleep(0.05)
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        assert not left, f"left behind: {left}"
-
-
-class Installation(_Deployment):
-    """`up` on the embedded broker, or on `broker`; context manager that starts it and waits until it is ready."""
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        broker: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        command: str = "up",
-    ) -> None:
-        port = free_port()
-        super().__init__(directory, broker or f"{_LOOPBACK}:{port}", environment or {})
-        self.worker_http = f"{_LOOPBACK}:{free_port()}"
-        self.environment["EVAL_ALIGNMENT_WORKER_HTTP"] = self.worker_http
-        self.data = directory / "data"
-        where = ("--embedded-broker-port", str(port)) if broker is None else ("--broker", broker)
-        self.up = Command(
-            command,
-            *("--data-dir", str(self.data), "--http", self.http, *where),
-            log=directory / f"{command}.log",
-            environment=self.environment,
-        )
-
-    def start(self) -> Self:
-        """Start it, again after it ended, and wait until worker and view are ready and `up` said so."""
-        said = self.up.text().count("is ready")
-        self.up.start()
-        self.up.wait_ready(self.url).wait_ready(f"http://{self.worker_http}")
-        wait_until(lambda: self.up.text().count("is ready") > said, READY_SECONDS, "`up` says that it is ready")
-        return self
-
-    def stop(self) -> int:
-        """SIGTERM, and its exit code."""
-        return self.up.terminate()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._nothing_left():
-            self.up.close()
-
-
-class Cluster(_Deployment):
-    """Workers and a view on an existing Kafka; context manager that creates topics, starts all, and waits for them.
-
-    Topics and group carry `prefix`. `workers` are stable names; processes are in `workers` by name, and `view`.
-    """
-
-    def __init__(
-        self,
-        bootstrap: str,
-        prefix: str,
-        directory: Path,
-        *,
-        workers: tuple[str, ...] = ("w1",),
-        partitions: int = 8,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        own = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_GROUP": f"{prefix}workers"}
-        super().__init__(directory, bootstrap, {**own, **(environment or {})})
-        self.prefix = prefix
-        self.group = f"{prefix}workers"
-        self.partitions = partitions
-        self.data = directory / "view"
-        self.worker_urls = {name: f"http://{_LOOPBACK}:{free_port()}" for name in workers}
-        self.workers = {name: self._worker(name, url) for name, url in self.worker_urls.items()}
-        self.view = Command(
-            *("view", "--broker", bootstrap, "--data-dir", str(self.data), "--http", self.http),
-            log=directory / "view.log",
-            environment=self.environment,
-        )
-
-    def topic(self, role: str) -> str:
-        """The full name of a topic by its role, such as `queue-items` or `dead-letters`."""
-        return f"{self.prefix}alignment.{role}.v1"
-
-    def create_topics(self) -> None:
-        """`topics apply`."""
-        self.run("topics", "apply", "--broker", self.broker, "--partitions", str(self.partitions))
-
-    def wait_ready(self) -> Self:
-        """Return when view and workers are ready."""
-        self.view.wait_ready(self.url)
-        for name, worker in self.workers.items():
-            worker.wait_ready(self.worker_urls[name])
-        return self
-
-    def __enter__(self) -> Self:
-        try:
-            self.create_topics()
-            for process in (self.view, *self.workers.values()):
-                process.start()
-            return self.wait_ready()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._nothing_left(), contextlib.ExitStack() as closing:
-            for process in (self.view, *self.workers.values()):
-                closing.callback(process.close)
-                if process.running:
-                    process.send(signal.SIGTERM)
-
-    def _worker(self, name: str, url: str) -> Command:
-        return Command(
-            *("worker", "--broker", self.broker, "--name", name, "--http", url.removeprefix("http://")),
-            log=self.directory / f"{name}.log",
-            environment=self.environment,
-        )

@@ -41,11 +41,22 @@ class Expected:
 
     def shown_by(self, document: Mapping[str, Any] | None) -> bool:
         """Whether a document has exactly these cells and cards."""
-        return (
-            document is not None
-            and cards_of_document(document) == self.cards
-            and cells_of_document(document) == self.cells
-        )
+        return document is not None and not self.difference(document)
+
+    def difference(self, document: Mapping[str, Any] | None) -> str:
+        """What a document has otherwise; empty when nothing."""
+        if document is None:
+            return "no document"
+        lines = [
+            f"{name}: {found.get(name)} instead of {wanted.get(name)}"
+            for found, wanted in (
+                (cards_of_document(document), self.cards),
+                (cells_of_document(document), self.cells),
+            )
+            for name in sorted(found.keys() | wanted.keys())
+            if found.get(name) != wanted.get(name)
+        ]
+        return "\n".join(lines)
 
     def shown_by_gauges(self, scrape: str, queue: str = QUEUE) -> bool:
         """Whether a scrape has exactly these comparisons of the queue, and its annotations."""

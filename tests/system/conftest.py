@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.processes import Installation
+from tests.support.deployments import Installation
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """People and judges change their mind: the old cell is left, the new one entered, on the API and on the gauges.
 
 Everything goes through Kafka, a worker process and a view process. How long each change took from its acknowledgement
-until API and gauges showed it is logged, and kept as a property of the test.
+until API and gauges showed it is logged.
 """
 
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -15,9 +15,11 @@ import pytest
 
 from aggregator.recount import Recount
 from streams.events import Decoder, Rejection
+from tests.support.deployments import Cluster
+from tests.support.documents import comparable
 from tests.support.exposition import series, total, value
 from tests.support.kafka import Kafka
-from tests.support.processes import Cluster, get, wait_until
+from tests.support.processes import get, wait_until
 from tests.support.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -32,13 +34,12 @@ Event = dict[str, Any]
 class Shop:
     """One queue with one item on a running cluster; every event is remembered for the recount."""
 
-    def __init__(self, cluster: Cluster, wire: Wire, name: str, note: Callable[[str, object], None]) -> None:
+    def __init__(self, cluster: Cluster, wire: Wire, name: str) -> None:
         self.cluster = cluster
         self.queue = name
         self.item = f"{name}-item"
         self.events: list[Event] = []
         self._wire = wire
-        self._note = note
 
     def annotate(self, seconds: int, **fields: Any) -> None:
         """Send an annotation `seconds` after the beginning."""
@@ -53,13 +54,13 @@ class Shop:
         self._send("queue-items", seconds, {"kind": "queue_item", "queue": self.queue, **fields})
 
     def shows(self, cells: Cells, queue: str | None = None, criterion: str = "overall") -> None:
-        """Wait until API and gauges show these outcomes of the metric and no others; note how long it took."""
+        """Wait until API and gauges show these outcomes of the metric and no others; log how long it took."""
         named = queue or self.queue
         wanted = {outcome: cells.get(outcome, 0) for outcome in OUTCOMES}
         began = time.monotonic()
         wait_until(lambda: self.outcomes(named, criterion) == wanted, DEADLINE, f"{named} on the API: {wanted}")
         wait_until(lambda: self.gauges(named, criterion) == wanted, DEADLINE, f"{named} on the gauges: {wanted}")
-        self._noted(began)
+        _log.info("%s: shown %.3f s after it was acknowledged", named, time.monotonic() - began)
 
     def outcomes(self, queue: str, criterion: str = "overall") -> Cells:
         """Outcomes of the metric on the API; zeros where it has none."""
@@ -94,11 +95,6 @@ class Shop:
         self.events.append(event)
         self._wire.event(self.cluster.topic(role), event)
 
-    def _noted(self, began: float) -> None:
-        seconds = round(time.monotonic() - began, 3)
-        self._note(f"change_{len(self.events)}_seconds", seconds)
-        _log.info("%s: shown %.3f s after it was acknowledged", self.queue, seconds)
-
 
 def metric_of(document: Any, criterion: str = "overall") -> Any:
     """The document's entry for the metric `relevance`, or None."""
@@ -108,12 +104,6 @@ def metric_of(document: Any, criterion: str = "overall") -> Any:
                 if metric["metric"] == "relevance":
                     return metric
     return None
-
-
-def comparable(document: Any) -> Any:
-    """A document without what says when and where it was made."""
-    own = ("as_of", "revision", "ledger", "positions")
-    return {name: part for name, part in document.items() if name not in own}
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +119,8 @@ def wire(kafka: Kafka) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def shop(
-    cluster: Cluster, wire: Wire, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Shop:
-    return Shop(cluster, wire, str(request.node.name), record_property)
+def shop(cluster: Cluster, wire: Wire, request: pytest.FixtureRequest) -> Shop:
+    return Shop(cluster, wire, str(request.node.name))
 
 
 def test_a_correction_moves_the_comparison(shop: Shop) -> None:

@@ -1,9 +1,8 @@
 """`export` is the whole truth: recounting it, or loading it elsewhere with another P, gives what the API serves."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -11,23 +10,12 @@ import pytest
 from aggregator.facts import Annotation, Evaluation, Fact, encode
 from aggregator.recount import Recount
 from tests.streams.rig import history
+from tests.support.deployments import Cluster, Installation
+from tests.support.documents import Documents, comparable, documents
 from tests.support.kafka import Kafka
-from tests.support.processes import Cluster, Installation, get_json, run, wait_until
+from tests.support.processes import run, wait_until
 
 DEADLINE = 60.0
-Documents = dict[str, Mapping[str, Any]]
-
-
-def comparable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A document without what says when and where it was made."""
-    return {name: part for name, part in document.items() if name not in ("as_of", "revision", "ledger", "positions")}
-
-
-def documents(of: Installation | Cluster) -> Documents:
-    """All documents of an API by queue."""
-    listed = get_json(f"{of.url}/api/v1/queues?limit=500")
-    assert listed["next"] is None
-    return {entry["queue"]: comparable(of.document(entry["queue"])) for entry in listed["queues"]}
 
 
 def recounted(file: Path) -> Documents:

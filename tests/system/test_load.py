@@ -2,15 +2,18 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
-from tests.support.processes import Installation, run, wait_until
+from tests.support.processes import isolated, run, wait_until
 
 DEADLINE = 30.0
 AT = "2026-05-28T20:26:40Z"
@@ -34,6 +37,20 @@ def compared(installation: Installation, queue: str) -> int:
     """Comparisons of a queue."""
     document = installation.document(queue)
     return 0 if document is None else int(document["cards"]["comparisons"])
+
+
+def test_a_pipe_that_stays_open_is_live(embedded: Installation, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "eval_alignment", "load", "--broker", embedded.broker, "-"]
+    environment = isolated(tmp_path, embedded.environment)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=tmp_path) as process:
+        assert process.stdin is not None
+        process.stdin.write(lines("live", "live-1"))
+        process.stdin.flush()
+        wait_until(lambda: compared(embedded, "live") == 1, DEADLINE, "the first events are served")
+        process.stdin.write(lines("live", "live-2").rstrip())
+        process.stdin.close()
+        assert process.wait(DEADLINE) == 0
+    wait_until(lambda: compared(embedded, "live") == 2, DEADLINE, "a last line without its end is served")
 
 
 def test_plain_gzipped_and_standard_input_arrive(embedded: Installation, tmp_path: Path) -> None:

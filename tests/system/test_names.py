@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.deployments import Installation
 from tests.support.exposition import series
-from tests.support.processes import Installation, get, get_json, run, wait_until
+from tests.support.processes import get, get_json, run, wait_until
 
 DEADLINE = 60.0
 AT = 1_780_000_000_000

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.deployments import Installation
 from tests.support.exposition import series, total
-from tests.support.processes import Installation, get, run, wait_until
+from tests.support.processes import get, run, wait_until
 from tests.support.summeval import QUEUE, Expected, files, renamed, shuffled
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def up(tmp_path: Path) -> Iterator[Installation]:
 def equals(up: Installation, expected: Expected, note: Callable[[str, object], None], queue: str = QUEUE) -> None:
     """API and gauges come to show the expected counts; note how long that took."""
     began = time.monotonic()
-    wait_until(lambda: expected.shown_by(up.document(queue)), DEADLINE, f"the API shows {expected.cards}")
+    wait_until(lambda: expected.shown_by(up.document(queue)), DEADLINE, lambda: expected.difference(up.document(queue)))
     api = time.monotonic() - began
     wait_until(lambda: expected.shown_by_gauges(up.metrics(), queue), DEADLINE, "the gauges equal")
     gauges = time.monotonic() - began

@@ -1,0 +1,82 @@
+"""A Kafka broker in memory: partitions, offsets, gaps, compaction with its lag, committed offsets.
+
+It does what the real one promises and no more. A partition also keeps every record that was ever written (`history`)
+for the verdict, which the system under test cannot see.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from streams.fetching import Batch
+
+TP = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record, and which process wrote it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    writer: str
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition of a topic. `end` is the offset that the next record gets."""
+
+    records: list[Stored] = field(default_factory=list)
+    history: list[Stored] = field(default_factory=list)
+    end: int = 0
+
+    def append(self, timestamp: int, rows: list["Row"], writer: str) -> int:
+        """Write a batch, whole or not at all; gives the offset of its first record."""
+        base = self.end
+        for key, value, headers in rows:
+            record = Stored(self.end, timestamp, key, value, headers, writer)
+            self.records.append(record)
+            self.history.append(record)
+            self.end += 1
+        return base
+
+    def compact(self, older_than: int) -> None:
+        """What min.compaction.lag.ms allows: of the records older than this, the last of each key stays.
+
+        A younger record supersedes nothing yet.
+        """
+        old = [record for record in self.records if record.timestamp < older_than]
+        last = {record.key: record.offset for record in old}
+        self.records = [r for r in old if last[r.key] == r.offset] + self.records[len(old) :]
+
+    def read(self, start: int, limit: int) -> tuple[int, list[Stored]]:
+        """Up to `limit` records from an offset on, and the offset to ask for next."""
+        found = []
+        for record in self.records:
+            if record.offset >= start:
+                if len(found) == limit:
+                    return record.offset, found
+                found.append(record)
+        return self.end, found
+
+
+Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+
+
+class Broker:
+    """Topics and committed offsets."""
+
+    def __init__(self) -> None:
+        self.partitions: dict[TP, Partition] = defaultdict(Partition)
+        self.committed: dict[TP, int] = {}
+
+    def batch(self, tp: TP, start: int, limit: int, generation: int = -1) -> Batch | None:
+        """What a fetch from this offset brings; None when there is nothing."""
+        partition = self.partitions[tp]
+        if start >= partition.end:
+            return None
+        following, records = partition.read(start, limit)
+        # A consumer's record is what the fetch needs of it; the record's class does not matter to it.
+        return Batch(*tp, start, following, records, generation)  # type: ignore[arg-type]

@@ -1,0 +1,179 @@
+"""Producer and reader as the product uses aiokafka's, on the broker in memory.
+
+Every call takes time, in which the process can be killed, paused or cut off; a write can be applied and its
+acknowledgement lost, or be applied long after its process is gone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
+
+from streams.fetching import Batch
+from tests.simulation.broker import TP, Broker, Row
+from tests.simulation.clock import wall
+from tests.simulation.lifeline import Lifeline
+
+
+@dataclass(slots=True)
+class FakeBatch:
+    """Up to `room` records that are written together."""
+
+    room: int
+    rows: list[Row] = field(default_factory=list)
+
+    def append(self, *, timestamp: None, key: Any, value: Any, headers: Any = ()) -> object | None:
+        """None when there is no room."""
+        del timestamp
+        if len(self.rows) == self.room:
+            return None
+        self.rows.append((key, value, list(headers)))
+        return self
+
+    def record_count(self) -> int:
+        """Number of records."""
+        return len(self.rows)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What a producer still has to write to one partition: one batch is under way at a time, as idempotence asks."""
+
+    waiting: deque[tuple[FakeBatch, "asyncio.Future[Any]"]] = field(default_factory=deque)
+    busy: bool = False
+
+
+class FakeProducer:
+    """An idempotent producer of one process."""
+
+    def __init__(self, broker: Broker, life: Lifeline) -> None:
+        self._broker = broker
+        self._life = life
+        self._queues: dict[TP, _Queue] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def create_batch(self) -> FakeBatch:
+        """A small one, so that an append takes several."""
+        return FakeBatch(self._life.rng.choice((1, 2, 3, 8)))
+
+    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+        """Queue a batch; the future is its acknowledgement."""
+        self._life.point(f"send to {topic}[{partition}]")
+        acknowledged: asyncio.Future[Any] = self._loop.create_future()
+        queue = self._queues.setdefault((topic, partition), _Queue())
+        queue.waiting.append((batch, acknowledged))
+        if not queue.busy:
+            self._send((topic, partition), queue)
+        return acknowledged
+
+    def _send(self, tp: TP, queue: _Queue) -> None:
+        queue.busy = True
+        batch, acknowledged = queue.waiting.popleft()
+        self._later(self._life.latency(), self._arrive, tp, queue, batch, acknowledged)
+
+    def _arrive(self, tp: TP, queue: _Queue, batch: FakeBatch, acknowledged: "asyncio.Future[Any]") -> None:
+        """The request reaches the broker, unless its process is paused, or was killed before it left."""
+        life, rng = self._life, self._life.rng
+        if not life.alive:
+            # What the kernel had in its buffers still arrives, sooner or later.
+            if life.last_words and rng.random() < 0.5:
+                life.last_words = False
+                self._loop.call_later(rng.choice((0.0, 0.3, 2.0)), self._apply, tp, batch)
+            return
+        if (wait := life.held()) > 0:
+            self._later(wait, self._arrive, tp, queue, batch, acknowledged)
+            return
+        if not self._crossed(f"before {tp[0]}[{tp[1]}]"):
+            return
+        base = self._apply(tp, batch)
+        if not self._crossed(f"written to {tp[0]}[{tp[1]}]"):
+            return
+        self._later(life.latency(), self._acknowledge, tp, queue, base, acknowledged)
+
+    def _apply(self, tp: TP, batch: FakeBatch) -> int:
+        self._life.trace(f"{len(batch.rows)} records at {self._broker.partitions[tp].end} of {tp[0]}[{tp[1]}]")
+        return self._broker.partitions[tp].append(int(wall() * 1000), batch.rows, self._life.name)
+
+    def _acknowledge(self, tp: TP, queue: _Queue, base: int, acknowledged: "asyncio.Future[Any]") -> None:
+        life = self._life
+        if not life.alive or acknowledged.done():
+            return
+        if (wait := life.held()) > 0:
+            self._later(wait, self._acknowledge, tp, queue, base, acknowledged)
+            return
+        if life.lose_acknowledgement():
+            acknowledged.set_exception(KafkaTimeoutError())
+            return
+        acknowledged.set_result(SimpleNamespace(offset=base))
+        queue.busy = False
+        if queue.waiting:
+            self._send(tp, queue)
+
+    def _crossed(self, place: str) -> bool:
+        """Whether the process lives on after this place; these run in callbacks, where nobody catches its death."""
+        self._life.point(place, quietly=True)
+        return self._life.alive
+
+    def _later(self, seconds: float, call: Callable[..., Any], *args: Any) -> None:
+        self._loop.call_later(seconds, call, *args)
+
+
+class FakeReader:
+    """A consumer without a group: assigned and sought by hand."""
+
+    def __init__(self, broker: Broker, life: Lifeline) -> None:
+        self._broker = broker
+        self._life = life
+        self._positions: dict[TP, int] = {}
+        self._highwaters: dict[TP, int] = {}
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget everything, read these."""
+        self._positions = dict.fromkeys(partitions, 0)
+        self._highwaters = {}
+
+    def unsubscribe(self) -> None:
+        """Read nothing."""
+        self.assign([])
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from here."""
+        self._positions[partition] = offset
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """The end as the last fetch told it."""
+        return self._highwaters.get(partition)
+
+    async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The ends as the broker tells them."""
+        await self._life.request("ends")
+        ends = {tp: self._broker.partitions[tp].end for tp in partitions}
+        await self._life.answer("ends")
+        return ends
+
+    async def fetch(self, wanted: Collection[TP]) -> list[Batch]:
+        """One fetch: of each partition what the broker gives at once."""
+        await self._life.request("fetch of logs")
+        batches = []
+        for tp in wanted:
+            batch = self._broker.batch(tp, self._positions[tp], self._life.rng.choice((1, 5, 100)))
+            self._highwaters[tp] = self._broker.partitions[tp].end  # type: ignore[index]
+            if batch is not None:
+                batches.append(batch)
+                self._positions[tp] = batch.next
+        await self._life.answer("fetch of logs")
+        return batches
+
+
+async def fetch(consumer: Any, wanted: Collection[TP], wait_seconds: float) -> list[Batch]:
+    """In place of `streams.fetching.fetch`."""
+    reader: FakeReader = consumer
+    batches = await reader.fetch(wanted)
+    if not batches:
+        await asyncio.sleep(wait_seconds)
+    return batches

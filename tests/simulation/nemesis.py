@@ -1,0 +1,110 @@
+"""What goes wrong, chosen by the seed."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aggregator.shard import Policy
+from tests.simulation.clock import monotonic
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+
+class Nemesis:
+    """Produces events, and does to the installation whatever it must survive."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._rng = world.rng
+        self._actions: list[tuple[Callable[[], None], int]] = [
+            (self._events, 10),
+            (self._kill, 2),
+            (self._kill_at_a_point, 6),
+            (self._lose_an_acknowledgement, 2),
+            (self._pause, 3),
+            (self._deafen, 4),
+            (self._second_of_the_name, 2),
+            (self._another_worker, 2),
+            (self._drain, 2),
+            (self._change_policy, 1),
+            (self._restart_the_reader, 1),
+            (world.compact, 2),
+        ]
+
+    async def act(self) -> None:
+        """Some actions, with pauses between them in which much or little can happen."""
+        actions, weights = zip(*self._actions, strict=True)
+        self._events()
+        for _ in range(self._rng.randint(3, 14)):
+            await self._world.pass_time(self._rng.choice((0.05, 0.3, 1.0, 2.5, 5.0)))
+            (action,) = self._rng.choices(actions, weights)
+            action()
+            if self._rng.random() < 0.02:
+                await self._world.pass_time(70.0)
+                self._world.compact()
+        self._events()
+
+    def _any(self) -> "Process | None":
+        alive = [worker for worker in self._world.running.values() if worker.life.alive]
+        return self._rng.choice(alive) if alive else None
+
+    def _events(self) -> None:
+        self._world.produce(self._rng.randint(1, 8))
+
+    def _kill(self) -> None:
+        if (worker := self._any()) is not None:
+            worker.life.trace("killed")
+            worker.life.kill()
+
+    def _kill_at_a_point(self) -> None:
+        if (worker := self._any()) is not None:
+            worker.life.points_left = self._rng.choice((0, 2, 5, 10, 20, 40)) + self._rng.randrange(10)
+            self._events()
+
+    def _lose_an_acknowledgement(self) -> None:
+        if (worker := self._any()) is not None:
+            worker.life.acknowledgements_left = self._rng.randrange(6)
+            self._events()
+
+    def _pause(self) -> None:
+        if (worker := self._any()) is not None:
+            worker.life.trace("paused")
+            worker.life.paused_until = monotonic() + self._rng.choice((0.5, 4.0, 8.0))
+            self._events()
+
+    def _deafen(self) -> None:
+        if (worker := self._any()) is not None:
+            worker.life.trace("cut off from its group")
+            worker.life.deaf_until = monotonic() + self._rng.choice((2.0, 6.0, 12.0))
+            self._events()
+
+    def _second_of_the_name(self) -> None:
+        if (worker := self._any()) is not None:
+            if self._rng.random() < 0.5:
+                worker.life.deaf_until = monotonic() + 6.0
+            self._world.start(worker.instance)
+
+    def _another_worker(self) -> None:
+        instance = f"w{len(self._world.running)}"
+        if len(self._world.running) < 4:
+            self._world.wanted.add(instance)
+            self._world.start(instance)
+
+    def _drain(self) -> None:
+        worker = self._any()
+        if worker is not None and not worker.draining:
+            worker.life.trace("draining")
+            worker.drain()
+            if self._rng.random() < 0.5:
+                self._world.wanted.discard(worker.instance)
+
+    def _change_policy(self) -> None:
+        world = self._world
+        world.policy = Policy.LATEST if world.policy is Policy.EACH else Policy.EACH
+        for worker in world.running.values():
+            if self._rng.random() < 0.7:
+                worker.life.kill()
+
+    def _restart_the_reader(self) -> None:
+        self._world.viewer.restart()

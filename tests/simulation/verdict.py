@@ -1,0 +1,77 @@
+"""The verdict on a history that came to rest: nothing lost, nothing counted twice, everything committed."""
+
+from typing import TYPE_CHECKING, Any
+
+from aggregator.facts import Fact, parse
+from aggregator.recount import Recount
+from streams.claims import CLAIM_KEY
+from tests.simulation.broker import Partition
+from tests.simulation.process import TOPICS
+from tests.simulation.viewer import Viewer, Wrong
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def verify(world: "World") -> None:
+    """Raises Wrong unless reader, ledger and dead letters tell what a recount of the events tells.
+
+    Committed offsets were waited for. A second time after compaction of all that is there, from where a new reader
+    and a new worker would start.
+    """
+    expected = [
+        Recount(
+            [event.fact for event, _ in world.events if event.fact is not None and event.partition == partition],
+            world.policy.value,
+        )
+        for partition in range(world.partitions)
+    ]
+    _verify_dead_letters(world)
+    world.viewer.look()
+    for compacted in (False, True):
+        for partition, recount in enumerate(expected):
+            where = f"partition {partition}{' after compaction' if compacted else ''}"
+            _verify_ledger(world.broker.partitions[TOPICS.facts, partition], recount, where)
+            for viewer in (world.viewer, _new_reader(world)):
+                _verify_counts(viewer.kept[partition].tallies, recount, where)
+        for topic in (TOPICS.facts, TOPICS.tallies):
+            for partition in range(world.partitions):
+                world.broker.partitions[topic, partition].compact(1 << 62)
+
+
+def _new_reader(world: "World") -> Viewer:
+    viewer = Viewer(world.broker, world.partitions)
+    viewer.look()
+    return viewer
+
+
+def _verify_counts(shown: dict[Any, Any], recount: Recount, where: str) -> None:
+    counted = recount.tallies()
+    if shown != counted:
+        groups = sorted(group for group in shown.keys() | counted.keys() if shown.get(group) != counted.get(group))
+        told = "; ".join(f"{group}: {shown.get(group)} instead of {counted.get(group)}" for group in groups[:3])
+        raise Wrong(f"wrong counts in {where}: {told}")
+
+
+def _verify_ledger(ledger: Partition, recount: Recount, where: str) -> None:
+    last: dict[bytes, Fact] = {}
+    for record in ledger.records:
+        assert record.key is not None and record.value is not None
+        if record.key != CLAIM_KEY:
+            last[record.key] = parse(record.key, record.value)
+    if last != recount.rows:
+        keys = sorted(key for key in last.keys() | recount.rows.keys() if last.get(key) != recount.rows.get(key))
+        told = "; ".join(f"{last.get(key)} instead of {recount.rows.get(key)}" for key in keys[:3])
+        raise Wrong(f"the ledger's last records are not the winners in {where}: {told}")
+
+
+def _verify_dead_letters(world: "World") -> None:
+    found = set()
+    for record in world.broker.partitions[TOPICS.dead_letters, 0].records:
+        told = {name: (value or b"").decode() for name, value in record.headers}
+        found.add(tuple(told[f"alignment-{name}"] for name in ("topic", "partition", "offset")))
+    expected = {
+        (event.topic, str(event.partition), str(offset)) for event, offset in world.events if event.fact is None
+    }
+    if found != expected:
+        raise Wrong(f"dead letters: {sorted(found ^ expected)} are too many or too few")

@@ -1,0 +1,148 @@
+"""A reader as the view is one: the real `sinks.tail.Tail`, and positions that survive with the data.
+
+After every step it is compared with a recount of the ledger up to the position it tells: what is served must at every
+moment be a state that really was.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from aggregator.facts import parse, version
+from aggregator.recount import Recount
+from aggregator.tallies import Group
+from sinks.tail import Step, Tail
+from streams.claims import CLAIM_KEY
+from streams.topics import Topics
+from tests.simulation.broker import Broker, Partition
+
+_TOPICS: Final = Topics()
+
+
+class Wrong(AssertionError):
+    """The system under test broke its promise."""
+
+
+def counts_something(payload: Any) -> bool:
+    """Whether a payload is not that of an empty group."""
+    if isinstance(payload, dict):
+        return any(map(counts_something, payload.values()))
+    return any(payload) if isinstance(payload, list) else payload != 0
+
+
+@dataclass(slots=True)
+class Kept:
+    """What the store holds of one partition."""
+
+    ledger: str | None = None
+    policy: str = ""
+    position: int = 0
+    facts_next: int = 0
+    tallies_next: int = 0
+    tallies: dict[Group, Any] = field(default_factory=dict)
+    rows: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+
+    def apply(self, step: Step) -> None:
+        """One transaction of the store."""
+        closed = step.closed
+        if step.anew:
+            self.rows.clear()
+        if self.ledger != closed["ledger"]:
+            self.tallies.clear()
+        for row in step.facts:
+            told = version(parse(row.key, row.value))
+            if row.key not in self.rows or told > self.rows[row.key][0]:
+                self.rows[row.key] = told, row.value
+        for group, tally in step.tallies.items():
+            payload = orjson.loads(tally.payload)
+            if counts_something(payload):
+                self.tallies[group] = payload
+            else:
+                self.tallies.pop(group, None)
+        self.ledger, self.policy, self.position = closed["ledger"], closed["policy"], closed["position"]
+        self.facts_next, self.tallies_next = closed["position"], step.tallies_next
+
+
+@dataclass(slots=True)
+class _Source:
+    """Where one partition's reader is. `goals`: it is caught up when it was there."""
+
+    tail: Tail
+    tallies_next: int
+    goals: tuple[int, int]
+    ready: bool = False
+
+
+class Viewer:
+    """Reads all partitions; `look` reads a little, `restart` forgets what is only in memory."""
+
+    def __init__(self, broker: Broker, partitions: int) -> None:
+        self._broker = broker
+        self.kept = {partition: Kept() for partition in range(partitions)}
+        self._sources: dict[int, _Source] = {}
+        self._recounts: dict[tuple[int, int, str], Recount] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process on the same store."""
+        for partition, kept in self.kept.items():
+            self._open(partition, kept, resume=kept.ledger is not None)
+
+    def _logs(self, partition: int) -> tuple[Partition, Partition]:
+        logs = self._broker.partitions
+        return logs[_TOPICS.facts, partition], logs[_TOPICS.tallies, partition]
+
+    def _open(self, partition: int, kept: Kept, *, resume: bool) -> None:
+        facts, tallies = self._logs(partition)
+        tail = Tail(partition, kept.ledger, kept.position, kept.facts_next if resume else None)
+        self._sources[partition] = _Source(tail, kept.tallies_next if resume else 0, (facts.end, tallies.end))
+
+    def look(self, limit: int = 0) -> None:
+        """Read up to `limit` records of each log, or all of them. Raises Wrong."""
+        for partition, kept in self.kept.items():
+            source = self._sources[partition]
+            facts, tallies = self._logs(partition)
+            most = limit or 1_000_000
+            following, records = facts.read(source.tail.facts_next, most)
+            for record in records:
+                source.tail.fact(record.offset, record.key or b"", record.value or b"")
+            source.tail.skip_to(following)
+            source.tallies_next, records = tallies.read(source.tallies_next, most)
+            for record in records:
+                source.tail.tally(record.offset, record.key or b"", record.value or b"")
+            if source.tail.restart:
+                self._open(partition, kept, resume=False)
+                continue
+            step = source.tail.step()
+            if step is not None:
+                kept.apply(step)
+            source.ready = source.ready or (source.tail.facts_next, source.tallies_next) >= source.goals
+            # Before it has caught up a reader serves nothing: compaction may have left it half a checkpoint.
+            if step is not None and source.ready:
+                self._check(partition, kept)
+
+    def _check(self, partition: int, kept: Kept) -> None:
+        recount = self._recount(partition, kept)
+        where = f"partition {partition} at ledger position {kept.position}"
+        if kept.tallies != recount.tallies():
+            raise Wrong(f"the reader shows counts that never were, {where}: {_difference(kept.tallies, recount)}")
+        rows = {key: parse(key, value) for key, (_, value) in kept.rows.items()}
+        if rows != recount.rows:
+            raise Wrong(f"the reader shows rows that never were, {where}")
+
+    def _recount(self, partition: int, kept: Kept) -> Recount:
+        known = self._recounts.get((partition, kept.position, kept.policy))
+        if known is None:
+            facts, _ = self._logs(partition)
+            below = facts.history[: kept.position]
+            rows = [parse(row.key, row.value) for row in below if row.key and row.value and row.key != CLAIM_KEY]
+            known = Recount(rows, kept.policy)  # type: ignore[arg-type]
+            self._recounts[partition, kept.position, kept.policy] = known
+        return known
+
+
+def _difference(shown: dict[Group, Any], recount: Recount) -> str:
+    expected = recount.tallies()
+    groups = sorted(g for g in shown.keys() | expected.keys() if shown.get(g) != expected.get(g))
+    return "; ".join(f"{group}: {shown.get(group)} instead of {expected.get(group)}" for group in groups[:3])

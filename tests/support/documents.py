@@ -1,0 +1,22 @@
+"""Documents of two installations are compared without what says when and where they were made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.deployments import Cluster, Installation
+from tests.support.processes import get_json
+
+Documents = dict[str, Mapping[str, Any]]
+_OWN = ("as_of", "revision", "ledger", "positions")
+
+
+def comparable(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document without what says when and where it was made."""
+    return {name: part for name, part in document.items() if name not in _OWN}
+
+
+def documents(of: Installation | Cluster) -> Documents:
+    """All documents of an API by queue, comparable."""
+    listed = get_json(f"{of.url}/api/v1/queues?limit=500")
+    assert listed["next"] is None
+    return {entry["queue"]: comparable(of.document(entry["queue"])) for entry in listed["queues"]}

@@ -1,0 +1,109 @@
+"""`demo`: ready soon, numbers move, and Ctrl-C ends everything."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.exposition import series, total
+from tests.support.ports import free_port
+from tests.support.processes import Command, get, get_json, marked, wait_until
+
+_log = logging.getLogger(__name__)
+
+READY_SECONDS = 60.0
+DEADLINE = 30.0
+TOKEN = "EVAL_ALIGNMENT_TEST_PROCESSES"
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Command:
+    """The command, with a place for its temporary directory."""
+    (tmp_path / "temporary").mkdir()
+    return Command(
+        *("demo", "--http", f"127.0.0.1:{free_port()}", "--embedded-broker-port", str(free_port())),
+        log=tmp_path / "demo.log",
+        environment={"TMPDIR": str(tmp_path / "temporary"), TOKEN: str(tmp_path)},
+    )
+
+
+def left(demo: Command) -> list[str]:
+    """Processes and files of a demo that are there."""
+    running = marked(demo.environment[TOKEN], f"127.0.0.1:{demo.arguments[-1]}")
+    return [*running.values(), *map(str, Path(demo.environment["TMPDIR"]).iterdir())]
+
+
+def test_it_is_ready_moves_and_ends_with_everything(demo: Command) -> None:
+    http = demo.arguments[2]
+    began = time.monotonic()
+    with demo:
+        wait_until(lambda: "is ready" in demo.text(), READY_SECONDS, "it says that it is ready")
+        _log.info("ready after %.2f s", time.monotonic() - began)
+        wait_until(lambda: comparisons(http) > 100, DEADLINE, "the history is counted")
+        _log.info("the history is counted after %.2f s", time.monotonic() - began)
+        before = comparisons(http)
+        wait_until(lambda: comparisons(http) > before, DEADLINE, "the numbers on the gauges move")
+        queues = get_json(f"http://{http}/api/v1/queues")["queues"]
+        assert len(queues) >= 3
+        assert all(entry["cards"]["metrics"] >= 2 for entry in queues)
+        wait_until(lambda: " comparisons" in demo.text(), DEADLINE, "the summary is told")
+        assert len(left(demo)) >= 5, "`up`, broker, worker, view and a directory"
+        ended = time.monotonic()
+        assert demo.terminate(number=signal.SIGINT) == 0
+        _log.info("ended %.2f s after Ctrl-C", time.monotonic() - ended)
+    assert left(demo) == []
+    assert "Everything has ended." in demo.text()
+    assert "Traceback" not in demo.text()
+
+
+def test_ctrl_c_in_a_terminal_ends_everything(demo: Command) -> None:
+    """The terminal sends the signal to all processes of its foreground group, here even three times."""
+    shown, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "eval_alignment", *demo.arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=demo.environment,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 -- the child's terminal
+    )
+    os.close(terminal)
+    text = bytearray()
+
+    def read() -> None:
+        # A terminal whose other end is closed is an error, not an end.
+        with contextlib.suppress(OSError):
+            while part := os.read(shown, 65536):
+                text.extend(part)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        wait_until(lambda: b"conciseness" in text, READY_SECONDS, "the live table is shown, its names whole")
+        for _ in range(3):
+            os.write(shown, b"\x03")
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        reading.join()
+        os.close(shown)
+    assert b"Everything has ended." in text
+    assert b"Traceback" not in text
+    assert left(demo) == []
+
+
+def comparisons(http: str) -> float:
+    """All comparisons on the gauges."""
+    return total(series(get(f"http://{http}/metrics").body.decode()), "eval_alignment_comparisons")

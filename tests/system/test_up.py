@@ -1,0 +1,179 @@
+"""`up`: what was accepted comes back, whichever process dies and however it ends, and nothing is left behind."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.deployments import Installation
+from tests.support.documents import documents
+from tests.support.kafka import Kafka
+from tests.support.ports import free_port
+from tests.support.processes import Command, ready, wait_until
+
+DEADLINE = 60.0
+AT = 1_780_000_000_000
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation on the embedded broker with a few events; every test leaves it running."""
+    with Installation(tmp_path_factory.mktemp("up")) as up:
+        add(up, 4)
+        yield up
+
+
+def add(up: Installation, count: int) -> None:
+    """Send this many new items, one of them retracted again, and wait until they are compared."""
+    before = compared(up)
+    for item in range(before, before + count):
+        up.send(
+            {"id": "a", "at": AT, "queue": "support", "item": f"i{item}", "stars": 1 + item % 5},
+            {"id": "b", "at": AT, "queue": "support", "item": f"i{item}", "stars": 1, "annotator": "gone"},
+            {"id": "c", "at": AT + 1, "queue": "support", "item": f"i{item}", "annotator": "gone", "deleted": True},
+            {"id": "e", "at": AT, "item": f"i{item}", "metric": "relevance", "passed": item % 2 == 0},
+        )
+    wait_until(lambda: compared(up) == before + count, DEADLINE, f"{before + count} comparisons")
+
+
+def compared(up: Installation) -> int:
+    """Comparisons of the queue."""
+    document = up.document("support")
+    return 0 if document is None else int(document["cards"]["comparisons"])
+
+
+def child(up: Installation, word: str) -> int:
+    """Process id of the broker (tansu), the worker or the view."""
+    found = [pid for pid, line in up.processes().items() if f" {word} " in line and "-c" not in line.split()]
+    assert len(found) == 1, up.processes()
+    return found[0]
+
+
+def test_a_stop_is_clean_and_a_start_brings_everything_back(running: Installation) -> None:
+    expected = documents(running)
+    said = len(running.up.text())
+    assert running.up.terminate(number=signal.SIGTERM) == 0
+    assert running.processes() == {}
+    running.start()
+    assert documents(running) == expected
+    assert "clean" not in running.up.text()[said:]
+    assert "rows of the last run again" in running.up.text()[said:]
+
+
+def test_a_killed_worker_is_started_again_and_counts_stay_right(running: Installation) -> None:
+    before, worker = documents(running), child(running, "worker")
+    os.kill(worker, signal.SIGKILL)
+    add(running, 1)
+    assert child(running, "worker") != worker
+    assert "The worker ended with exit code -9" in running.up.text()
+    assert compared(running) == before["support"]["cards"]["comparisons"] + 1
+
+
+def test_a_killed_view_is_started_again_and_serves_the_same(running: Installation) -> None:
+    before, view = documents(running), child(running, "view")
+    os.kill(view, signal.SIGKILL)
+    wait_until(lambda: ready(running.url) and child(running, "view") != view, DEADLINE, "another view is ready")
+    assert documents(running) == before
+    assert "The view ended with exit code -9" in running.up.text()
+    add(running, 1)
+
+
+def test_a_killed_broker_is_replaced_and_everything_comes_back(running: Installation) -> None:
+    before, said = documents(running), len(running.up.text())
+    os.kill(child(running, "broker"), signal.SIGKILL)
+    wait_until(lambda: "is ready" in running.up.text()[said:], DEADLINE, "`up` says that it is ready again")
+    assert "The embedded broker died, and its topics with it" in running.up.text()[said:]
+    assert unclean_since(running.up.text()[said:]) <= time.time()
+    assert documents(running) == before
+    add(running, 1)
+
+
+def test_a_killed_up_leaves_no_process_and_the_next_says_what_may_be_missing(running: Installation) -> None:
+    """Even when the next one is interrupted while it starts, which is prompt and loses nothing."""
+    before, said = documents(running), len(running.up.text())
+    killed = time.time()
+    running.up.kill()
+    wait_until(lambda: not running.processes(), 5, "no process is left")
+
+    running.up.start()
+    wait_until(lambda: "not clean" in running.up.text()[said:], DEADLINE, "it says what may be missing")
+    # Nothing that was accepted long before is in doubt, and whatever was accepted just before is.
+    assert killed - 20 < unclean_since(running.up.text()[said:]) < killed
+    wait_until(lambda: " worker " in str(running.processes()), DEADLINE, "the worker starts")
+    joining = time.monotonic() + 2
+    wait_until(lambda: time.monotonic() > joining, DEADLINE, "it joins its group")
+    began = time.monotonic()
+    assert running.up.terminate(number=signal.SIGINT) == 0
+    assert time.monotonic() - began < 8
+    assert running.processes() == {}
+
+    running.start()
+    assert documents(running) == before
+    add(running, 1)
+
+
+def unclean_since(said: str) -> float:
+    """The time from which events may be missing, in seconds since epoch."""
+    found = re.search(r"The last stop was not clean: events accepted after (\S+) may be missing", said)
+    assert found, said
+    return datetime.fromisoformat(found[1]).timestamp()
+
+
+def refused(up: Installation, directory: Path, *arguments: str, worker_http: str | None = None) -> str:
+    """What another `up` says, which must end with an error and leave no process behind."""
+    environment = {**up.environment, "EVAL_ALIGNMENT_WORKER_HTTP": worker_http or f"127.0.0.1:{free_port()}"}
+    before = up.processes().keys()
+    with Command("up", *arguments, log=directory / "refused.log", environment=environment) as other:
+        assert other.wait() == 1
+    assert up.processes().keys() == before
+    said = other.text()
+    assert "Error: " in said
+    assert "is ready" not in said
+    assert "Traceback" not in said
+    return said
+
+
+def own(**given: str) -> list[str]:
+    """Options of an `up` on free ports, except what is given."""
+    options = {"--http": f"127.0.0.1:{free_port()}", "--embedded-broker-port": str(free_port())} | {
+        f"--{name.replace('_', '-')}": text for name, text in given.items()
+    }
+    return [word for option in options.items() for word in option]
+
+
+def test_two_on_one_directory(running: Installation, tmp_path: Path) -> None:
+    said = refused(running, tmp_path, *own(data_dir=str(running.data)))
+    assert f"{running.data} is in use by another `up`" in said
+
+
+def test_taken_ports(running: Installation, tmp_path: Path) -> None:
+    port = running.broker.rpartition(":")[2]
+    said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "a"), embedded_broker_port=port))
+    assert f"cannot listen on {running.broker}: Address already in use" in said
+    said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "b"), http=running.http))
+    assert f"cannot listen on {running.http}: Address already in use" in said
+    said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "c")), worker_http=running.worker_http)
+    assert f"worker_http: cannot listen on {running.worker_http}: Address already in use" in said
+
+
+def test_on_a_real_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:
+    """It comes back from the topics; and a directory stays with its kind of broker."""
+    environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_PARTITIONS": "2"}
+    with Installation(tmp_path, broker=kafka.bootstrap, environment=environment) as up:
+        add(up, 2)
+        expected = documents(up)
+        assert up.stop() == 0
+        assert up.processes() == {}
+        up.start()
+        assert documents(up) == expected
+        add(up, 1)
+        # A closed terminal is a stop like any other.
+        assert up.up.terminate(number=signal.SIGHUP) == 0
+        assert "clean" not in up.up.text()
+        said = refused(running, tmp_path, *own(data_dir=str(up.data)))
+        assert f"{up.data} was used with an external broker" in said
