@@ -119,8 +119,8 @@ class Process:
     async def _heartbeats(self) -> None:
         """Returns when partitions are to be given up: a rebalance, or membership is gone."""
         while True:
-            await asyncio.sleep(0.2 + 0.3 * self.life.rng.random())
-            await self.life.request("heartbeat")
+            await asyncio.sleep(0.5 * (1.0 + self.life.rng.random()))
+            await self.life.answer("heartbeat due")
             if self.life.deaf:
                 continue
             news = self._coordinator.heartbeat(self.instance, self.life)
@@ -138,16 +138,15 @@ class Process:
     async def _fetch(self) -> None:
         rng, group, life = self.life.rng, self.group, self.life
         while True:
-            await asyncio.sleep(0.01 if self._queue else 0.1)
-            for tp in sorted(group.positions, key=lambda _: rng.random()):
+            await asyncio.sleep(0.01 if self._queue else 0.2)
+            waiting = [tp for tp, start in group.positions.items() if self._broker.partitions[tp].end > start]
+            rng.shuffle(waiting)
+            for tp in waiting:
                 if not self._flow or len(self._queue) >= _QUEUED_BATCHES:
                     break
                 start, generation = group.positions.get(tp), group.seen
                 if start is None:
                     break
-                if self._broker.partitions[tp].end <= start:
-                    group.fetched(tp, start)
-                    continue
                 await life.request("fetch")
                 batch = self._broker.batch(tp, start, rng.choice((1, 2, 5, 50)), generation)
                 group.fetched(tp, self._broker.partitions[tp].end)

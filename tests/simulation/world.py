@@ -137,10 +137,11 @@ class World:
             self.wanted.add("w0")
             self.start("w0")
         deadline = monotonic() + _SETTLED_SECONDS
-        started = -1
-        while not (self._done() and started == self._started):
+        while True:
             started = self._started
             await self.pass_time(_QUIET_SECONDS)
+            if self._done() and started == self._started:
+                return
             if monotonic() > deadline:
                 raise Wrong(f"not settled after {_SETTLED_SECONDS:g} s: {self._unsettled()}")
 
