@@ -1,0 +1,86 @@
+"""The command as a whole: help of every subcommand, and exit codes of wrong calls."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from eval_alignment.main import USAGE, cli
+from tests.support.processes import isolated, run
+
+EVENTS = (
+    b'{"id":"a","at":1,"queue":"q","item":"i","thumbs":"up"}\n'
+    b'{"id":"e","at":1,"item":"i","metric":"m","score":0.4,"threshold":0.5}\n'
+)
+
+
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["nothing"], {}),
+        (["load"], {}),
+        (["up", "--broker", "127.0.0.1:1", "--embedded-broker-port", "2"], {}),
+        (["config", "show"], {"EVAL_ALIGNMENT_POLICY": "sometimes"}),
+    ],
+)
+def test_a_wrong_call_is_never_a_gates_answer(
+    arguments: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    told = run(*arguments, home=tmp_path, environment=environment, expect=USAGE).stderr
+    assert b"Traceback" not in told
+    assert told
+
+
+def test_recount_prints_documents_and_names_bad_lines(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(EVENTS + b'{"metric":"m"}\n\n{"id":\n')
+    result = run("recount", str(file), "--json", home=tmp_path, expect=1)
+    (document,) = orjson.loads(result.stdout)
+    assert (document["queue"], document["cards"]["misaligned"]) == ("q", 1)
+    told = result.stderr.decode().splitlines()
+    assert [line.split(": ")[:2] for line in told] == [
+        [f"{file}:3", "missing_field"],
+        [f"{file}:5", "malformed"],
+    ]
+
+
+def test_recount_reads_standard_input_and_renders_a_table(tmp_path: Path) -> None:
+    shown = run("recount", "-", home=tmp_path, stdin=EVENTS).stdout.decode()
+    assert "q" in shown
+    assert "overall" in shown
+
+
+def test_a_broken_archive_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson.gz"
+    file.write_bytes(b"\x1f\x8b\x08\x00broken")
+    assert b"cannot read the input" in run("recount", str(file), home=tmp_path, expect=1).stderr
+
+
+def test_topics_and_load_tell_quickly_that_no_broker_answers(tmp_path: Path) -> None:
+    for arguments in (["topics", "apply"], ["topics", "diff"], ["load", "-"]):
+        told = run(*arguments, "--broker", "127.0.0.1:1", home=tmp_path, stdin=EVENTS, expect=1).stderr
+        assert b"127.0.0.1:1" in told
+        assert b"Traceback" not in told
+
+
+def test_a_light_command_loads_neither_faust_nor_sqlite(tmp_path: Path) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from eval_alignment.main import cli; "
+        "CliRunner().invoke(cli, ['recount', '-'], input=''); "
+        "print([name for name in ('faust', 'sqlite3') if name in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, env=isolated(tmp_path), cwd=tmp_path
+    )
+    assert shown.stdout.strip() == b"[]"
