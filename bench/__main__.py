@@ -21,8 +21,9 @@ from bench.load import QUEUE, preload
 from streams.client import Client
 from streams.producing import producer
 from streams.topics import TABLE, Topics
+from tests.support.deployments import Cluster
 from tests.support.kafka import Kafka
-from tests.support.processes import Cluster, get, wait_until
+from tests.support.processes import get, wait_until
 
 PREFIX = "bench."
 MINUTES = 600.0
