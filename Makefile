@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint docs bench kafka lock
+.PHONY: help venv demo test faults soak lint docs bench kafka lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,12 +26,20 @@ demo: venv ## everything on this machine with a lively sample stream; Ctrl-C end
 	$(BIN)/eval-alignment demo
 
 test: venv ## all tests, with a real Apache Kafka where java and mvn are found; TESTS=path chooses
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+faults: venv ## every fault of docs/reliability.md on a real Apache Kafka, and the table of this run
+	$(BIN)/python -m pytest tests -m row --reliability docs/reliability.md
 
 lint: venv ## ruff and mypy over everything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+SEEDS ?= 20000
+
+soak: venv ## simulated histories that nobody has seen, on all cores; SEEDS=20000
+	$(BIN)/python -m tests.simulation --soak $(SEEDS)
 
 docs: venv ## the reference pages of docs/ that are made from code
 	$(BIN)/python -m eval_alignment.docs docs

@@ -60,7 +60,7 @@ class Shard:
         self._days: dict[tuple[str, str, str], DayTally] = {}
         self._coverage: dict[tuple[str, str, str], QueueTally] = {}
         self._touched: list[DayTally | CellsTally | QueueTally] = []
-        self._vanished: set[tallies.Group] = set()
+        self._vanished: dict[tallies.Group, None] = {}
 
     # ---- merging
 
@@ -288,7 +288,7 @@ class Shard:
             case _:
                 raise ValueError(f"not a group of tallies: {group!r}")
         if tally is None:
-            self._vanished.add(group)
+            self._vanished[group] = None
         else:
             self._touch(tally)
 
@@ -319,7 +319,7 @@ class Shard:
             if tally.empty:
                 self._forget(tally)
         self._touched = []
-        self._vanished = set()
+        self._vanished = {}
         return Taken(rows, published)
 
     def _forget(self, tally: DayTally | CellsTally | QueueTally) -> None:

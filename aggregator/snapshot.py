@@ -62,19 +62,21 @@ def document(state: QueueState, stamp: Stamp, reading: Reading) -> SnapshotDocum
     )
 
 
-class _Nulls:
-    """Turns undefined numbers into null and keeps their reasons."""
+class Nulls:
+    """Turns undefined numbers into null and keeps their `reasons` by the name of the field."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, Undefined] = {}
 
     def number(self, name: str, value: _Number | Undefined) -> _Number | None:
+        """The number, or null."""
         if isinstance(value, Undefined):
             self.reasons[name] = value
             return None
         return value
 
     def estimate(self, name: str, value: Estimate | Undefined) -> tuple[float | None, float | None, float | None]:
+        """The share and the bounds of its interval, or three nulls."""
         names = name, f"{name}_low", f"{name}_high"
         if isinstance(value, Undefined):
             self.reasons.update(dict.fromkeys(names, value))
@@ -83,7 +85,7 @@ class _Nulls:
 
 
 def _cards(state: QueueState, counts: Confusion, metrics: int) -> Cards:
-    nulls = _Nulls()
+    nulls = Nulls()
     alignment, low, high = nulls.estimate("alignment", counts.alignment)
     funnel = state.funnel
     missing = Undefined.NO_QUEUE_ITEMS
@@ -114,7 +116,7 @@ def _cards(state: QueueState, counts: Confusion, metrics: int) -> Cards:
 def _criterion(
     name: str, criterion: CriterionState, counts: Confusion, state: QueueState, reading: Reading
 ) -> CriterionDocument:
-    nulls = _Nulls()
+    nulls = Nulls()
     alignment = counts.alignment
     heard = [metric for metric in (state.funnel.metrics if state.funnel else ()) if reading.on_topic(name, metric)]
     metrics = [
@@ -146,7 +148,7 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, readin
     current = _current(pair.judges)
     counts = Confusion(*reading.outcomes(current), pair.items)
     on_topic = reading.on_topic(criterion, name)
-    nulls = _Nulls()
+    nulls = Nulls()
     alignment, alignment_low, alignment_high = nulls.estimate("alignment", counts.alignment)
     tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
     tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)

@@ -130,6 +130,12 @@ class Settings(BaseSettings):
     )
     worker_http: str = Field("127.0.0.1:8391", description="Where a worker serves `/metrics`, `/healthz`, `/readyz`.")
     fuse: bool = Field(True, description="Pause on a flood of bad events instead of sending them all to dead letters.")
+    audit_interval_s: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds between audits: one owned partition is folded anew from the ledger and compared with its "
+        "tallies. It takes the memory of one more partition; 0 switches it off.",
+    )
     accept_loss: bool = Field(
         False,
         description="Start although input or ledger were lost. For one start, after reading the runbook.",

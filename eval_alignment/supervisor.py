@@ -168,6 +168,7 @@ class Supervisor:
     def _tell_addresses(self) -> None:
         kind = "" if self._broker is None else " (embedded, topics in memory)"
         self._say(f"Eval Alignment {__version__} is ready. Ctrl-C ends it.")
+        self._say(f"  page     http://{self.settings.http}/")
         self._say(f"  API      http://{self.settings.http}/api/v1/queues")
         self._say(f"  metrics  http://{self.settings.http}/metrics  http://{self.worker_http}/metrics")
         self._say(f"  broker   {self.settings.brokers}{kind}")

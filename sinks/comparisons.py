@@ -7,9 +7,11 @@ item.
 
 import base64
 import binascii
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import quote
 
@@ -18,7 +20,6 @@ import orjson
 from aggregator.facts import Direction, Level
 from aggregator.ratings import Thumbs
 from aggregator.state import Reading, Window, window_start
-from sinks.store import Store
 
 Outcome = Literal["tp", "fn", "tn", "fp"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("tp", "fn", "tn", "fp")
@@ -37,15 +38,46 @@ _SELECT: Final = f"""
 SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
     e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {_HUMAN},
     coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item), e.url)
+"""
+_FROM: Final = """
 FROM annotations AS a CROSS JOIN evaluations AS e ON e.item = a.item AND e.current = 1
 WHERE a.queue = :queue AND a.counted = 1
 """
-_ORDER: Final = """
-ORDER BY a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC, e.metric DESC LIMIT :limit
+
+
+class Sort(StrEnum):
+    """Orders of comparisons; equals come newest first.
+
+    Dissent is the distance of the stars from the pass mark; thumbs have none and follow, then by the distance of the
+    score from the threshold.
+    """
+
+    NEWEST = "newest"
+    DISSENT = "dissent"
+    THRESHOLD = "threshold"
+
+
+_NEWEST: Final = "a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC, e.metric DESC"
+_MARGIN: Final = "abs(e.score - e.threshold)"
+_ORDERS: Final = {
+    Sort.NEWEST: _NEWEST,
+    Sort.DISSENT: f"abs(a.stars - :pass_stars + 0.5) DESC NULLS LAST, {_MARGIN} DESC NULLS LAST, {_NEWEST}",
+    Sort.THRESHOLD: f"{_MARGIN} ASC NULLS LAST, {_NEWEST}",
+}
+_ON_TOPIC: Final = """
+AND (a.criterion NOT IN (SELECT value FROM json_each(:paired)) OR (a.criterion, e.metric) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs)))
 """
+_EQUAL: Final = {
+    "criterion": "a.criterion",
+    "metric": "e.metric",
+    "annotator": "a.annotator",
+    "level": "a.level",
+    "judge": "e.judge",
+}
 _BEHIND: Final = """
 AND a.at <= :at
-AND (a.at, a.item, a.criterion, a.annotator, e.metric) < (:at, :item, :row, :annotator, :column)
+AND (a.at, a.item, a.criterion, a.annotator, e.metric) < (:at, :item, :row, :column, :name)
 """
 
 
@@ -90,45 +122,71 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which comparisons: empty means all. `limit` is 1 to `PAGE_LIMIT`."""
+    """Which comparisons: empty means all. `limit` is 1 to `PAGE_LIMIT`.
+
+    A page starts behind `cursor` (newest first only), or after `offset` comparisons. `on_topic` leaves out what the
+    setting `pairs` does.
+    """
 
     queue: str
     criterion: str | None = None
     metric: str | None = None
     outcomes: Sequence[Outcome] = ()
+    annotator: str | None = None
+    level: str | None = None
+    judge: str | None = None
+    on_topic: bool = False
     window: Window = Window.ALL
+    sort: Sort = Sort.NEWEST
     cursor: str | None = None
+    offset: int = 0
     limit: int = 50
 
 
-def comparisons(store: Store, query: Query, reading: Reading, today: date, item_url: str = "") -> Page:
-    """A page of comparisons. `item_url`: template with `{item}` and `{level}` where no url came.
+def comparisons(
+    connection: sqlite3.Connection, query: Query, reading: Reading, today: date, item_url: str = ""
+) -> Page:
+    """A page of comparisons in the state that a connection sees. `item_url`: template with `{item}` and `{level}` where
+    no url came.
 
     Raises CursorError.
     """
-    sql = _SELECT
-    values: dict[str, str | int | None] = {
-        "queue": query.queue, "pass_stars": reading.pass_stars, "limit": query.limit + 1
-    }  # fmt: skip
-    if query.criterion is not None:
-        sql += " AND a.criterion = :criterion"
-        values["criterion"] = query.criterion
-    if query.metric is not None:
-        sql += " AND e.metric = :metric"
-        values["metric"] = query.metric
+    where, values = _where(query, reading, today)
+    if query.cursor is not None:
+        where += _BEHIND
+        values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
+    values.update(limit=query.limit + 1, offset=query.offset)
+    sql = f"{_SELECT} {where} ORDER BY {_ORDERS[query.sort]} LIMIT :limit OFFSET :offset"
+    rows = connection.execute(sql, values).fetchall()
+    found = [_comparison(row, item_url) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return Page(comparisons=found, next=_cursor(found[-1]) if more else None)
+
+
+def total(connection: sqlite3.Connection, query: Query, reading: Reading, today: date) -> int:
+    """How many comparisons a query has on all its pages."""
+    where, values = _where(query, reading, today)
+    return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
+
+
+def _where(query: Query, reading: Reading, today: date) -> tuple[str, dict[str, str | int | None]]:
+    sql = _FROM
+    values: dict[str, str | int | None] = {"queue": query.queue, "pass_stars": reading.pass_stars}
+    for name, column in _EQUAL.items():
+        if (value := getattr(query, name)) is not None:
+            sql += f" AND {column} = :{name}"
+            values[name] = value
+    if query.on_topic and reading.pairs:
+        sql += _ON_TOPIC
+        values["paired"] = orjson.dumps(list(reading.pairs)).decode()
+        pairs = [(criterion, metric) for criterion, metrics in reading.pairs.items() for metric in metrics]
+        values["pairs"] = orjson.dumps(pairs).decode()
     if query.outcomes:
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
     if (start := window_start(query.window, today)) is not None:
         sql += " AND a.at >= :start"
         values["start"] = (date.fromisoformat(start) - date(1970, 1, 1)).days * 86_400_000
-    if query.cursor is not None:
-        sql += _BEHIND
-        values.update(zip(("at", "item", "row", "annotator", "column"), _parse(query.cursor), strict=True))
-    with store.read() as connection:
-        rows = connection.execute(sql + _ORDER, values).fetchall()
-    found = [_comparison(row, item_url) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return Page(comparisons=found, next=_cursor(found[-1]) if more else None)
+    return sql, values
 
 
 def _comparison(row: Sequence[Any], item_url: str) -> Comparison:

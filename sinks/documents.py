@@ -82,16 +82,21 @@ class Documents:
         for row in connection.execute(f"{_QUEUES} AND id > ? ORDER BY id LIMIT ?", (after, limit)):
             yield QueueEntry(*row)
 
+    def entry(self, connection: sqlite3.Connection, queue: str) -> QueueEntry | None:
+        """A queue by its name; None when no row names it."""
+        found = connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone()
+        return None if found is None else QueueEntry(*found)
+
     def exists(self, queue: str) -> bool:
         """Whether a row names the queue."""
         with self._store.read() as connection:
-            return connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone() is not None
+            return self.entry(connection, queue) is not None
 
     def get(self, queue: str, window: Window = Window.ALL) -> SnapshotDocument | None:
         """The current document of a queue; None when no row names the queue."""
         with self._store.read() as connection:
-            found = connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone()
-            return None if found is None else self.make(connection, QueueEntry(*found), read_state(connection), window)
+            entry = self.entry(connection, queue)
+            return None if entry is None else self.make(connection, entry, read_state(connection), window)
 
     def make(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: State, window: Window

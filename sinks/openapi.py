@@ -1,6 +1,6 @@
 """The OpenAPI document of the HTTP API. Schemas are derived from the types of the answers."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -8,8 +8,22 @@ from aggregator.document import SnapshotDocument
 from aggregator.state import Window
 from sinks.answers import Health, HistoryList, Problem, QueueList, Readiness
 from sinks.comparisons import OUTCOMES, PAGE_LIMIT, Page
+from sinks.insight_answers import Ceiling, Corrected, Trend, TrendReading, Versions, WhatIf
 
-_ANSWERS: Final = (SnapshotDocument, QueueList, Page, HistoryList, Health, Readiness, Problem)
+_ANSWERS: Final = (
+    SnapshotDocument,
+    QueueList,
+    Page,
+    HistoryList,
+    Trend,
+    WhatIf,
+    Ceiling,
+    Versions,
+    Corrected,
+    Health,
+    Readiness,
+    Problem,
+)
 
 
 def _query(name: str, description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
@@ -27,6 +41,8 @@ _QUEUE: Final = {
 _WINDOW: Final = _query(
     "window", "UTC days back, today included.", {"enum": [w.value for w in Window], "default": "all"}
 )
+_CRITERION: Final = _query("criterion", "Name of the criterion.", _STRING, required=True)
+_METRIC: Final = _query("metric", "Name of the metric.", _STRING, required=True)
 _LIMIT: Final = _query("limit", "Most entries.", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT})
 _CURSOR: Final = _query("cursor", "`next` of the page before.", _STRING)
 
@@ -44,6 +60,49 @@ def _get(
     for status in errors:
         responses[str(status)] = {"description": "See `detail`.", "content": failed}
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
+
+
+def _insights() -> dict[str, Any]:
+    pair = [_QUEUE, _CRITERION, _METRIC, _WINDOW]
+    errors = (400, 401, 404)
+    return {
+        "/api/v1/queues/{queue}/trend": _get(
+            "Alignment by day, and when judge versions appeared.",
+            Trend,
+            [
+                _QUEUE,
+                _query("criterion", "Only of this criterion.", _STRING),
+                _query("metric", "Only of this metric; otherwise of all that are on topic.", _STRING),
+                _query(
+                    "reading",
+                    "By day of annotation with the present rows, or as the last document of each day had it.",
+                    {"enum": list(get_args(TrendReading)), "default": "annotated"},
+                ),
+                _WINDOW,
+            ],
+            errors,
+        ),
+        "/api/v1/queues/{queue}/what-if": _get(
+            "What other thresholds would give, measured on the comparisons at hand.",
+            WhatIf,
+            [
+                *pair,
+                _query(
+                    "cost",
+                    "How many false negatives one false positive is worth.",
+                    {"type": "number", "exclusiveMinimum": 0, "default": 1},
+                ),
+            ],
+            errors,
+        ),
+        "/api/v1/queues/{queue}/ceiling": _get(
+            "How well people agree with each other.", Ceiling, [_QUEUE, _CRITERION, _WINDOW], errors
+        ),
+        "/api/v1/queues/{queue}/versions": _get("Judge versions side by side.", Versions, pair, errors),
+        "/api/v1/queues/{queue}/corrected": _get(
+            "Pass rates over all items, corrected for the judge's errors.", Corrected, pair, errors
+        ),
+    }
 
 
 def openapi(version: str) -> dict[str, Any]:
@@ -89,6 +148,7 @@ def openapi(version: str) -> dict[str, Any]:
                 ],
                 (400, 401, 404),
             ),
+            **_insights(),
             "/api/v1/stream": _get(
                 "Server-sent events: `snapshot` is the whole document, again on every change and at most "
                 "once a second; `heartbeat` is as `/readyz`.",

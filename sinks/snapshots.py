@@ -8,6 +8,7 @@ midnight. What has not been written stays due, so a broker or a disk that is awa
 # ruff: noqa: S608
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import sqlite3
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 PASS_SECONDS: Final = 1.0
 """Time between two passes: the most often that a queue's document is written."""
+CLOSE_SECONDS: Final = 2.0
+"""How long an end waits for a broker to take what is under way; aiokafka itself waits 40 s."""
 _BATCH: Final = 200
 """Documents in memory and in one transaction."""
 
@@ -131,9 +134,13 @@ class KafkaTopic:
         await asyncio.gather(*sent)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. What a broker that is away does not take soon is left to the next view, which looks at
+        all documents first.
+        """
         if self._producer is not None:
-            await self._producer.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._producer.stop()
 
 
 class Snapshots:

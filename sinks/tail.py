@@ -6,8 +6,8 @@ everything that belongs to it goes to the store as one `Step`: facts below the p
 So the store never holds half a checkpoint.
 
 Who may speak: only records of the current ledger id, which the newest claim on the ledger tells, and only
-positions that are not below the last applied one. So a zombie, whose positions lie below its successor's
-claim, never wins.
+positions that are not below any that was read before. So a zombie, whose positions lie below its successor's
+claim, never wins: it cannot even close what its successor has begun to publish.
 
 A tail that resumed in the middle of a log cannot tell a new ledger from a zombie of a lost one. When it meets
 another ledger id it asks to be restarted from the beginning of both logs, once; from there the claims tell.
@@ -71,10 +71,12 @@ class _Ledger:
     """What was read of one ledger id: tallies after the last `closed`, and closed ones that wait for the
     facts.
 
-    `floor` is the position of the last `closed`: whatever is below it is older than what is known already.
+    `floor` is the highest position so far: whatever is below it comes late, from a predecessor. `policy` is that of
+    the open tallies.
     """
 
     floor: int
+    policy: str | None = None
     open: dict[Group, Stamped] = field(default_factory=dict)
     segments: deque[_Segment] = field(default_factory=deque)
 
@@ -142,17 +144,19 @@ class Tail:
             read = self._ledgers[ledger] = _Ledger(floor)
         if position < read.floor:
             return
+        read.floor = position
+        if body["policy"] != read.policy:
+            # What a predecessor left open counts under another policy; its successor publishes all of it again.
+            read.policy = body["policy"]
+            read.open = {}
         if key == tallies.CLOSED_KEY:
             read.segments.append(_Segment(body, read.open, offset + 1))
             read.open = {}
-            read.floor = position
             return
         group = tallies.parse_key(key)
-        known = read.open.get(group)
-        if known is None or known.position <= position:
-            del body["ledger"], body["position"], body["policy"]
-            # Held until the next `closed`: orjson keeps 4 KiB for each result, however short.
-            read.open[group] = Stamped(position, msgspec.json.encode(body))
+        del body["ledger"], body["position"], body["policy"]
+        # Held until the next `closed`: orjson keeps 4 KiB for each result, however short.
+        read.open[group] = Stamped(position, msgspec.json.encode(body))
 
     def skip_to(self, facts_next: int) -> None:
         """The ledger was read up to here: offsets without records (compacted, control batches) count as

@@ -18,7 +18,7 @@ from typing import Final
 
 import uvicorn
 
-from sinks.api import Services, create_app
+from sinks.api import create_app
 from sinks.changes import Changes, Subscription
 from sinks.collector import Collector
 from sinks.config import ViewConfig
@@ -27,6 +27,7 @@ from sinks.http import BindError, guard_bind
 from sinks.metrics import ViewMetrics
 from sinks.reader import Reader, ReaderConfig
 from sinks.schema import StoreError
+from sinks.services import Services
 from sinks.snapshots import History, KafkaTopic, Snapshots
 from sinks.store import Store
 from sinks.stream import Streams

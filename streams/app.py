@@ -15,6 +15,7 @@ from faust.tables.manager import TableManager
 
 from aggregator.shard import Policy
 from streams import topics as topic_table
+from streams.audit import Audit
 from streams.checkpoint import Checkpoint
 from streams.client import Capabilities, Client
 from streams.dead_letters import DeadLetters
@@ -50,8 +51,8 @@ class WorkerConfig:
     """Everything a worker is told.
 
     `name` is the instance's stable name: a restart under the same name takes its partitions over at once. `security`
-    are aiokafka's own arguments. `fuse` None switches the fuse off. `release` is for the metrics. `on_step` is told
-    every step of restore and checkpoint: a place for tests to kill the process.
+    are aiokafka's own arguments. `fuse` None switches the fuse off, `audit_interval_s` 0 the audit. `release` is for
+    the metrics. `on_step` is told every step of restore and checkpoint: a place for tests to kill the process.
     """
 
     brokers: tuple[str, ...]
@@ -62,6 +63,7 @@ class WorkerConfig:
     decoder: Decoder = field(default_factory=Decoder)
     accept_loss: bool = False
     fuse: FusePolicy | None = field(default_factory=FusePolicy)
+    audit_interval_s: float = 60.0
     security: Mapping[str, Any] = field(default_factory=dict)
     release: str = "unknown"
     on_step: Callable[[str], None] = _no_step
@@ -176,9 +178,9 @@ class Worker:
         app.finalize()
         topics = config.topics
         producer = new_producer(self._client, capabilities)
-        # One is asked for ends while the other reads.
-        reader, ends_reader = new_reader(self._client), new_reader(self._client)
-        self._connections += [producer, reader, ends_reader]
+        # They read at the same time: the restore, the guard for ends, the audit.
+        reader, ends_reader, audit_reader = (new_reader(self._client) for _ in range(3))
+        self._connections += [producer, reader, ends_reader, audit_reader]
         for connection in self._connections:
             await connection.start()
         group = Group(app)
@@ -199,6 +201,7 @@ class Worker:
             owned=self._owned,
         )
         guard = Guard(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health, restore)
+        audit = Audit(config.policy, config.audit_interval_s, self._owned, producer, audit_reader, self.metrics)
         fuse = Fuse(config.fuse) if config.fuse is not None else None
         engine = Engine(
             folder=Folder(topics, counts[topics.facts], config.decoder, fuse, self.metrics),
@@ -209,6 +212,7 @@ class Worker:
             restore=restore,
             checkpoint=checkpoint,
             guard=guard,
+            audit=audit if config.audit_interval_s else None,
         )
         self._progress = Progress(self._owned, group)
         consumer = cast("BatchConsumer", app.consumer)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from streams.audit import Audit
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import DeadLetter, DeadLetters
 from streams.failures import Failure, WorkerFailure, end_process
@@ -52,6 +53,7 @@ class Engine:
         restore: Restore,
         checkpoint: Checkpoint,
         guard: Guard,
+        audit: Audit | None = None,
     ) -> None:
         self._folder = folder
         self._dead_letters = dead_letters
@@ -61,6 +63,7 @@ class Engine:
         self._restore = restore
         self._checkpoint = checkpoint
         self._guard = guard
+        self._audit = audit
         self._owned = restore.owned
         self.generation: int | None = None
         self._suspended = False
@@ -73,9 +76,11 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Start the checkpoints, the fence and the watchdog: tasks of their own, which nobody cancels half-way."""
+        """Start checkpoints, fence, watchdog and audit: tasks of their own, which nobody cancels half-way."""
         self._spawn(self._checkpoints())
         self._spawn(self._guard.run(self._lock))
+        if self._audit is not None:
+            self._spawn(self._audit.run(self._lock))
 
     async def stop(self) -> None:
         """The last checkpoint and commit; afterwards nothing is processed any more, whatever the group does."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,33 +39,49 @@ class Guard:
         """Look until cancelled. Raises WorkerFailure for what only a restart mends."""
         while True:
             await asyncio.sleep(GUARD_SECONDS)
-            async with lock:
-                await self._look_at_broker()
+            # Ends are compared while nothing is being written. A write that waits for a broker that is away must not
+            # keep the guard from seeing just that.
+            if await _acquired(lock):
+                try:
+                    await self._look_at_broker()
+                finally:
+                    lock.release()
+            else:
+                await self._ends([])
             self._look_at_worker()
 
     async def _look_at_broker(self) -> None:
         """Compare the ends of both logs of every partition with what this worker wrote; the caller holds the lock."""
         logs = {log.tp: log for owned in self.owned.values() if owned.ready for log in (owned.ledger, owned.tallies)}
+        ends = await self._ends(logs)
+        if self.fenced and ends is not None:
+            for tp, log in logs.items():
+                log.expect(ends[tp])
+
+    async def _ends(self, logs: Collection[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """End offsets, of any partition when there is none to ask for; None when the broker does not answer."""
         try:
             ends = await end_offsets(self.reader, logs or [TopicPartition(self.facts, 0)])
         except (KafkaError, TimeoutError) as error:
             if self.health.broker:
                 _log.warning("the broker does not answer: %r", error)
             self.health.broker = False
-            return
+            return None
         if not self.health.broker:
             _log.info("the broker answers again")
         self.health.broker = True
-        if self.fenced:
-            for tp, log in logs.items():
-                log.expect(ends[tp])
+        return ends
 
     def _look_at_worker(self) -> None:
         generation, alive = self.group.membership()
         if not alive:
             raise WorkerFailure(Failure.STALLED, "the task that keeps the membership has ended")
+        now = time.monotonic()
+        if not self.health.broker:
+            # A restart would not bring it back, and a supervisor that backs off would come late.
+            self.watchdog.excuse(now)
         self.health.stalled = self.watchdog.observe(
-            time.monotonic(),
+            now,
             progress=self.group.commits() + self.restore.rows,
             lag=Progress(self.owned, self.group).uncommitted(),
             member=generation >= 0,
@@ -73,3 +89,12 @@ class Guard:
         )
         if self.health.stalled is not None:
             raise WorkerFailure(Failure.STALLED, self.health.stalled)
+
+
+async def _acquired(lock: asyncio.Lock) -> bool:
+    """Whether the lock was free within a second; it is then held."""
+    try:
+        async with asyncio.timeout(GUARD_SECONDS):
+            return await lock.acquire()
+    except TimeoutError:
+        return False

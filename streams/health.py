@@ -59,6 +59,10 @@ class Watchdog:
     _moved_at: float = field(default=-1.0)
     _member_at: float = field(default=-1.0)
 
+    def excuse(self, now: float) -> None:
+        """Nothing was to be expected until now: the time starts anew."""
+        self._moved_at = self._member_at = now
+
     def observe(self, now: float, *, progress: int, lag: int, member: bool, paused: bool = False) -> str | None:
         """Look at the worker; returns what is wrong, or None.
 

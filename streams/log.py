@@ -21,6 +21,7 @@ BATCH_BYTES: Final = 768 * 1024
 
 _FETCH_BYTES: Final = 1 << 20
 _READ_WAIT_SECONDS: Final = 0.02
+_FOLD_AT_ONCE: Final = 2000
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
 
 Row = tuple[bytes, bytes]
@@ -84,7 +85,8 @@ class Log:
         """Write rows in their order; all are acknowledged when this returns, and `next` is behind them.
 
         Raises WorkerFailure (another writer) when an acknowledged batch is not where it must be, KafkaError when the
-        broker does not acknowledge within 30 s.
+        broker refuses. While it is away an idempotent producer tries again, without end; another one gives up after
+        30 s.
         """
         acknowledgements = []
         for batch in self._batches(rows):
@@ -153,11 +155,13 @@ async def _read(
             return False
         for batch in await fetch(reader, pending, _READ_WAIT_SECONDS):
             log = pending[TopicPartition(batch.topic, batch.partition)]
-            fold(log, batch.records)
+            # At least once: a batch may have lost all its records to compaction.
+            for start in range(0, len(batch.records) or 1, _FOLD_AT_ONCE):
+                fold(log, batch.records[start : start + _FOLD_AT_ONCE])
+                # Heartbeats, health checks and the other tasks go on.
+                await asyncio.sleep(0)
             log.next = batch.next
             progress_at = time.monotonic()
-            # Heartbeats, health checks and the other tasks go on.
-            await asyncio.sleep(0)
         for tp, log in list(pending.items()):
             end = until[tp] if until is not None else reader.highwater(tp)
             if end is not None and log.next >= end:

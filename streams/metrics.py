@@ -62,6 +62,14 @@ FUSE_BLOWN: Final = MetricSpec(f"{_PREFIX}fuse_blown", "gauge", "1 while the fus
 RECOVERING: Final = MetricSpec(
     f"{_PREFIX}recovering", "gauge", "1 while this worker joins its group or replays the ledger."
 )
+AUDITS: Final = MetricSpec(
+    f"{_PREFIX}audits_total", "counter", "Audits: partitions folded anew from the ledger and compared."
+)
+AUDIT_MISMATCHES: Final = MetricSpec(
+    f"{_PREFIX}audit_mismatches",
+    "gauge",
+    "Tallies that differed from the fold of the ledger in the last audit of each owned partition; never but 0.",
+)
 UNCOMMITTED: Final = MetricSpec(
     f"{_PREFIX}uncommitted_events", "gauge", "Source offsets that are processed and not committed yet."
 )
@@ -87,6 +95,8 @@ METRICS: Final = (
     RECOVERY_ROWS,
     FUSE_BLOWN,
     RECOVERING,
+    AUDITS,
+    AUDIT_MISMATCHES,
     UNCOMMITTED,
     LAG,
     BUILD_INFO,
@@ -116,6 +126,8 @@ class WorkerMetrics:
         self.recovery_rows = self._counter(RECOVERY_ROWS)
         self.fuse_blown = self._gauge(FUSE_BLOWN)
         self.recovering = self._gauge(RECOVERING)
+        self.audits = self._counter(AUDITS)
+        self.audit_mismatches = self._gauge(AUDIT_MISMATCHES)
         self.uncommitted = self._gauge(UNCOMMITTED)
         self._gauge(BUILD_INFO).labels(version).set(1)
         self.registry.register(_Lag(lag))

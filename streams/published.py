@@ -14,18 +14,17 @@ _STAMP: Final = ("ledger", "position", "policy")
 
 
 class Published:
-    """Per key the later record of the higher position, of one ledger id.
+    """Per key the later record, of one ledger id; a record below a position that stands before it comes late.
 
-    `tallies`: policy and payload by key, without `closed`. `highest`: the highest position of all. `records`: how many
-    records there are at all, of any ledger id.
+    `tallies`: policy and payload by key, without `closed`; None where the last record came late. `highest`: the
+    highest position of all. `records`: how many records there are at all, of any ledger id.
     """
 
     def __init__(self, ledger: str | None) -> None:
         self._ledger = ledger
         self.records = 0
         self.highest = 0
-        self.tallies: dict[bytes, tuple[str, Any]] = {}
-        self._positions: dict[bytes, int] = {}
+        self.tallies: dict[bytes, tuple[str, Any] | None] = {}
 
     def fold(self, log: Log, records: Sequence[Record]) -> None:
         """Take records in. Raises WorkerFailure on one that is no tally."""
@@ -39,10 +38,11 @@ class Published:
                 raise unreadable(log, record, error) from error
             if ledger != self._ledger or key is None:
                 continue
+            late = position < self.highest
             self.highest = max(self.highest, position)
-            if key != CLOSED_KEY and position >= self._positions.get(key, 0):
-                self._positions[key] = position
-                self.tallies[key] = (policy, payload)
+            if key != CLOSED_KEY:
+                # Readers pass over what a predecessor wrote late, but compaction would leave it.
+                self.tallies[key] = None if late else (policy, payload)
 
 
 def unreadable(log: Log, record: Record, error: Exception) -> WorkerFailure:

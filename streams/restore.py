@@ -185,6 +185,7 @@ class Restore:
             or any(offset > starts[tp] for tp, offset in positions[owned.partition].items())
         ]
         if lost:
+            await self._expect_alone(unclaimed)
             told = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
             if not self.accept_loss:
                 raise WorkerFailure(Failure.LEDGER_LOST, told)
@@ -256,8 +257,9 @@ class Restore:
             for key, payload in owned.shard.tallies():
                 if told.tallies.pop(key, None) != (self.policy.value, payload):
                     owned.shard.touch(key)
-            for key, (_, payload) in told.tallies.items():
-                if payload != empty(parse_key(key)):
+            for key, kept in told.tallies.items():
+                # Emptied under another policy is not enough: readers drop what such a predecessor did not close.
+                if kept != (self.policy.value, empty(parse_key(key))):
                     owned.shard.touch(key)
 
     async def _published(self, partitions: Sequence[Owned]) -> dict[int, Published]:
@@ -269,8 +271,24 @@ class Restore:
             raise Moved
         return told
 
+    async def _expect_alone(self, partitions: Sequence[Owned]) -> None:
+        """Make sure that these ledgers end where they were read to.
+
+        What looks like a lost ledger is another writer's when this worker stood still since: its successor claimed,
+        wrote and published.
+        """
+        ends = [owned.ledger.next for owned in partitions]
+        await self._replay(partitions)
+        for owned, end in zip(partitions, ends, strict=True):
+            if owned.ledger.next != end:
+                raise WorkerFailure(
+                    Failure.ANOTHER_WRITER,
+                    f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} while restoring",
+                )
+
     async def _shortened(self, owned: Owned, highest: int) -> None:
         """The ledger ends before what was published from it."""
+        await self._expect_alone([owned])
         ledger = owned.ledger
         told = f"{ledger.topic}[{ledger.partition}] ends at {ledger.next}, tallies were published for {highest}"
         if not self.accept_loss:

@@ -5,11 +5,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import kafka as apache
 from tests.support.requirements import Requirements
+
+pytest_plugins = ["tests.support.reliability"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
@@ -20,7 +23,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REQUIREMENTS] = Requirements.from_environment()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    del error
+    if told := getattr(node, "workeroutput", {}).get("requirements"):
+        node.config.stash[_REQUIREMENTS].learn(told)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        # One of several processes: the one that started them tells the end of the run.
+        output["requirements"] = session.config.stash[_REQUIREMENTS].told()
+        return
     passed = exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly
     if passed and session.config.stash[_REQUIREMENTS].unmet():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -73,6 +87,14 @@ def promtool(requirements: Requirements) -> str:
     """The path of Prometheus' promtool."""
     path = shutil.which("promtool")
     requirements.provide("promtool", None if path else "promtool is not on PATH")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def chromium(requirements: Requirements) -> str:
+    """The path of Debian's chromium."""
+    path = shutil.which("chromium")
+    requirements.provide("chromium", None if path else "chromium is not on PATH")
     return str(path)
 
 

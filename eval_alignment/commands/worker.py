@@ -72,5 +72,6 @@ def _config(chosen: settings.Settings) -> WorkerConfig:
         decoder=wiring.decoder(chosen),
         accept_loss=chosen.accept_loss,
         fuse=FusePolicy() if chosen.fuse else None,
+        audit_interval_s=chosen.audit_interval_s,
         release=__version__,
     )

@@ -4,42 +4,48 @@ import argparse
 import sys
 import time
 
+from tests.simulation.history import installed, simulate
+from tests.simulation.survey import survey
 from tests.simulation.viewer import Wrong
-from tests.simulation.world import installed, simulate
+
+_CHUNK = 100
 
 
 def main() -> int:
     """0 when every promise was kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seed", type=int, nargs="?", help="the history to repeat")
-    parser.add_argument("--soak", type=int, metavar="N", help="this many histories, from the seed on or from the time")
+    parser.add_argument("seed", type=int, nargs="?", help="the history to repeat, or the first of a soak")
+    parser.add_argument("--soak", type=int, metavar="N", help="this many histories; without a seed, from the time on")
     options = parser.parse_args()
-    with installed():
-        if options.soak is None:
-            return _repeat(options.seed or 0)
-        return _soak(time.time_ns() // 1_000_000 if options.seed is None else options.seed, options.soak)
+    if options.soak is None:
+        return _repeat(options.seed or 0)
+    return _soak(int(time.time()) if options.seed is None else options.seed, options.soak)
 
 
 def _repeat(seed: int) -> int:
-    try:
-        simulate(seed, print)
-    except Wrong as wrong:
-        print(f"seed {seed}: {wrong}")
-        return 1
+    with installed():
+        try:
+            simulate(seed, print)
+        except Wrong as wrong:
+            print(f"seed {seed}: {wrong}")
+            return 1
     print(f"seed {seed}: every promise was kept")
     return 0
 
 
 def _soak(first: int, count: int) -> int:
     started = time.monotonic()
-    for seed in range(first, first + count):
-        try:
-            simulate(seed)
-        except BaseException:
-            print(f"fails: python -m tests.simulation {seed}", flush=True)
-            raise
-    print(f"seeds {first} to {first + count - 1}: every promise was kept, {time.monotonic() - started:.1f} s")
-    return 0
+    failing = 0
+    chunks = -(-count // _CHUNK)
+    with survey(first, chunks, _CHUNK) as histories:
+        for start, history in histories.items():
+            for line in history.result():
+                print(line, flush=True)
+                failing += 1
+            print(f"seeds {first} to {start + _CHUNK - 1}: {failing} failing", flush=True)
+    print(f"{chunks * _CHUNK} histories in {time.monotonic() - started:.0f} s, {failing} failing")
+    return 1 if failing else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -53,7 +53,7 @@ class Partition:
 
     def read(self, start: int, limit: int) -> tuple[int, list[Stored]]:
         """Up to `limit` records from an offset on, and the offset to ask for next."""
-        found = []
+        found: list[Stored] = []
         for record in self.records:
             if record.offset >= start:
                 if len(found) == limit:

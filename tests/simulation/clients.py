@@ -85,10 +85,10 @@ class FakeProducer:
                 life.last_words = False
                 self._loop.call_later(rng.choice((0.0, 0.3, 2.0)), self._apply, tp, batch)
             return
+        if not self._crossed(f"before {tp[0]}[{tp[1]}]"):
+            return
         if (wait := life.held()) > 0:
             self._later(wait, self._arrive, tp, queue, batch, acknowledged)
-            return
-        if not self._crossed(f"before {tp[0]}[{tp[1]}]"):
             return
         base = self._apply(tp, batch)
         if not self._crossed(f"written to {tp[0]}[{tp[1]}]"):
@@ -162,7 +162,7 @@ class FakeReader:
         batches = []
         for tp in wanted:
             batch = self._broker.batch(tp, self._positions[tp], self._life.rng.choice((1, 5, 100)))
-            self._highwaters[tp] = self._broker.partitions[tp].end  # type: ignore[index]
+            self._highwaters[tp] = self._broker.partitions[tp].end
             if batch is not None:
                 batches.append(batch)
                 self._positions[tp] = batch.next

@@ -45,7 +45,7 @@ class _Member:
     life: Lifeline
     heard_at: float
     partitions: frozenset[int] = frozenset()
-    joining: "asyncio.Future[Assignment] | None" = None
+    joining: "asyncio.Future[Assignment | None] | None" = None
 
 
 @dataclass(slots=True)
@@ -59,9 +59,12 @@ class Coordinator:
     _members: dict[str, _Member] = field(default_factory=dict)
     _rebalance_until: float | None = None
 
-    def join(self, instance: str, life: Lifeline) -> "asyncio.Future[Assignment]":
-        """Take part in the next generation. A known instance's new process takes its place, the old one is fenced."""
-        answer: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
+    def join(self, instance: str, life: Lifeline) -> "asyncio.Future[Assignment | None]":
+        """Take part in the next generation; None for whoever was fenced meanwhile.
+
+        A known instance's new process takes its place, the old one is fenced.
+        """
+        answer: asyncio.Future[Assignment | None] = asyncio.get_running_loop().create_future()
         known = self._members.get(instance)
         if known is None or known.life is life:
             member = self._members.setdefault(instance, _Member(life, monotonic()))
@@ -70,6 +73,8 @@ class Coordinator:
                 self._rebalance_until = monotonic() + REBALANCE_SECONDS
         else:
             known.life = life
+            if known.joining is not None and not known.joining.done():
+                known.joining.set_result(None)
             if self._rebalance_until is None:
                 # The group does not even notice: same generation, same partitions.
                 answer.set_result(Assignment(self.generation, known.partitions))
@@ -94,14 +99,14 @@ class Coordinator:
         member = self._members.get(instance)
         if member is None or member.life is not life or generation != self.generation or member.joining is not None:
             return False
-        self.broker.committed.update(offsets)
+        self.broker.committed.update(offsets.items())
         return True
 
-    def owner(self, partition: int) -> str | None:
-        """Instance to which a partition is assigned, once the group is stable."""
-        if self._rebalance_until is not None:
-            return None
-        return next((name for name, member in self._members.items() if partition in member.partitions), None)
+    def owned(self, partition: int) -> bool:
+        """Whether the group is stable, and a process that lives has this partition."""
+        return self._rebalance_until is None and any(
+            partition in member.partitions and member.life.alive for member in self._members.values()
+        )
 
     async def run(self) -> None:
         """Let sessions and rebalances end."""
@@ -231,7 +236,7 @@ class MemberGroup(Group):
     async def _commit(self, positions: Mapping[TP, int]) -> bool:
         generation = self.seen
         await self.life.request("commit")
-        if self.life.deaf or not self._coordinator.commit(self.instance, self.life, generation, positions):
+        if self.life.deaf_for() > 0 or not self._coordinator.commit(self.instance, self.life, generation, positions):
             return False
         await self.life.answer("commit")
         self._commits += 1

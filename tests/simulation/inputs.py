@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
-from streams.folding import home_partition
+from streams.producing import home_partition
 from streams.topics import Topics
 from tests.simulation.clock import EPOCH
 
 _TOPICS: Final = Topics()
-_START_MS: Final = int(EPOCH * 1000) - 86_400_000
-_ITEMS: Final = ("a", "b", "c", "d", "e")
+_START_MS: Final = int(EPOCH * 1000) - 5 * 86_400_000
+_ITEMS: Final = ("a", "b", "c", "d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,11 @@ class Event:
     fact: Fact | None
 
 
-def random_event(rng: random.Random, partitions: int) -> Event:
-    """One event: few names and few times, so that most of them meet."""
+def random_event(rng: random.Random, count: int, partitions: int) -> Event:
+    """The event after `count` others: few names and few times, so that most of them meet."""
     item = rng.choice(_ITEMS)
-    at = _START_MS + rng.randrange(8) * 10_800_000
+    # Mostly later than what came before, sometimes days late.
+    at = _START_MS + (min(count, 100) if rng.random() < 0.6 else rng.randrange(40)) * 3_600_000
     id = f"e{rng.randrange(6)}"
     draw = rng.random()
     fact: Fact

@@ -18,8 +18,10 @@ class Killed(BaseException):
 class Lifeline:
     """The fate of one process; `rng` decides, and the nemesis arms it.
 
-    `points_left`: killed when that many more points were passed, where points lie between every two steps of restore
-    and checkpoint, and before and after every write. `acknowledgements_left`: the acknowledgement after that many is
+    `points_left`: when that many more points were passed, it is killed, or stands still for `pause_at_point` seconds;
+    points lie between every two steps of restore and checkpoint, and before and after every write. `fatal_place`: the
+    same happens at the next point whose name begins so.
+    `acknowledgements_left`: the acknowledgement after that many is
     lost. `ended`: how it ended by itself, with what it told.
     """
 
@@ -32,6 +34,8 @@ class Lifeline:
     paused_until: float = 0.0
     deaf_until: float = 0.0
     points_left: int = -1
+    pause_at_point: float = 0.0
+    fatal_place: str | None = None
     acknowledgements_left: int = -1
     last_words: bool = True
 
@@ -67,23 +71,27 @@ class Lifeline:
         self.point(f"{what} answered")
 
     async def _stand_still(self) -> None:
-        while (wait := self.held()) > 0:
+        if (wait := self.held()) > 0:
             await asyncio.sleep(wait)
 
-    @property
-    def deaf(self) -> bool:
-        """Whether the group's coordinator cannot be reached, while the logs can."""
-        return monotonic() < self.deaf_until
+    def deaf_for(self) -> float:
+        """Seconds for which the group's coordinator cannot be reached, while the logs can."""
+        return max(0.0, self.deaf_until - monotonic())
 
     # ---- death
 
     def point(self, place: str, *, quietly: bool = False) -> None:
         """A place where the process may be killed. Raises Killed, unless nobody could catch that (`quietly`)."""
+        if self.fatal_place is not None and place.startswith(self.fatal_place):
+            self.fatal_place, self.points_left = None, 0
         if self.alive and self.points_left >= 0:
             self.points_left -= 1
             if self.points_left < 0:
-                self.trace(f"killed at: {place}")
-                self.kill()
+                self.trace(f"{'paused' if self.pause_at_point else 'killed'} at: {place}")
+                if self.pause_at_point:
+                    self.paused_until = monotonic() + self.pause_at_point
+                else:
+                    self.kill()
         if not self.alive and not quietly:
             raise Killed
 
@@ -95,9 +103,12 @@ class Lifeline:
         return False
 
     def kill(self) -> None:
-        """The process is gone at once; what it has on the wire may still arrive."""
+        """The process is gone at once: nothing of it reaches the broker, but what is on the wire may still arrive."""
         self.alive = False
-        current = asyncio.current_task()
+        # Its tasks end a moment later: one that has not even begun could not be cancelled cleanly.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._cancel)
+
+    def _cancel(self) -> None:
         for task in self.tasks:
-            if task is not current and not task.done():
-                task.cancel()
+            task.cancel()

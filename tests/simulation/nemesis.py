@@ -1,35 +1,42 @@
 """What goes wrong, chosen by the seed."""
 
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Final
 
 from aggregator.shard import Policy
 from tests.simulation.clock import monotonic
+from tests.simulation.process import Process
+from tests.simulation.world import World
 
-if TYPE_CHECKING:
-    from tests.simulation.process import Process
-    from tests.simulation.world import World
+Action = Callable[[], None]
+PLACES: Final = (
+    "assigned", "ledger read", "claimed", "compared", "taken", "rows appended", "tallies published",
+    "positions released", "restored", "send to alignment.facts", "before alignment.facts", "written to alignment.facts",
+    "send to alignment.tallies", "before alignment.tallies", "written to alignment.tallies",
+)  # fmt: skip
+"""Steps of restore and checkpoint, and the way of a write; a point's name begins so."""
 
 
 class Nemesis:
     """Produces events, and does to the installation whatever it must survive."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
         self._rng = world.rng
-        self._actions: list[tuple[Callable[[], None], int]] = [
+        self._actions: list[tuple[Action, int]] = [
             (self._events, 10),
             (self._kill, 2),
             (self._kill_at_a_point, 6),
+            (self._restart_into_doom, 3),
             (self._lose_an_acknowledgement, 2),
-            (self._pause, 3),
+            (self._pause_at_a_point, 6),
             (self._deafen, 4),
             (self._second_of_the_name, 2),
             (self._another_worker, 2),
             (self._drain, 2),
-            (self._change_policy, 1),
+            (self._change_policy, 2),
             (self._restart_the_reader, 1),
-            (world.compact, 2),
         ]
 
     async def act(self) -> None:
@@ -40,12 +47,13 @@ class Nemesis:
             await self._world.pass_time(self._rng.choice((0.05, 0.3, 1.0, 2.5, 5.0)))
             (action,) = self._rng.choices(actions, weights)
             action()
-            if self._rng.random() < 0.02:
-                await self._world.pass_time(70.0)
+            if self._rng.random() < 0.01:
+                await self._world.pass_time(65.0)
                 self._world.compact()
         self._events()
+        await self._world.pass_time(1.0)
 
-    def _any(self) -> "Process | None":
+    def _any(self) -> Process | None:
         alive = [worker for worker in self._world.running.values() if worker.life.alive]
         return self._rng.choice(alive) if alive else None
 
@@ -59,25 +67,40 @@ class Nemesis:
 
     def _kill_at_a_point(self) -> None:
         if (worker := self._any()) is not None:
-            worker.life.points_left = self._rng.choice((0, 2, 5, 10, 20, 40)) + self._rng.randrange(10)
+            worker.life.pause_at_point = 0.0
+            self._aim(worker)
             self._events()
+
+    def _aim(self, worker: Process) -> None:
+        """Choose where it happens."""
+        if self._rng.random() < 0.4:
+            worker.life.fatal_place = self._rng.choice(PLACES)
+        else:
+            worker.life.points_left = self._rng.choice((0, 2, 5, 10, 20, 40)) + self._rng.randrange(10)
+
+    def _restart_into_doom(self) -> None:
+        self._world.doom = self._rng.choice(PLACES)
+        self._kill()
 
     def _lose_an_acknowledgement(self) -> None:
         if (worker := self._any()) is not None:
             worker.life.acknowledgements_left = self._rng.randrange(6)
             self._events()
 
-    def _pause(self) -> None:
+    def _pause_at_a_point(self) -> None:
         if (worker := self._any()) is not None:
-            worker.life.trace("paused")
-            worker.life.paused_until = monotonic() + self._rng.choice((0.5, 4.0, 8.0))
+            worker.life.pause_at_point = self._rng.choice((0.5, 4.0, 5.0, 8.0))
+            self._aim(worker)
             self._events()
+            # For whoever has its partitions by then.
+            asyncio.get_running_loop().call_later(self._rng.choice((1.0, 4.0, 5.0)), self._events)
 
     def _deafen(self) -> None:
         if (worker := self._any()) is not None:
             worker.life.trace("cut off from its group")
             worker.life.deaf_until = monotonic() + self._rng.choice((2.0, 6.0, 12.0))
             self._events()
+            asyncio.get_running_loop().call_later(self._rng.choice((1.0, 4.0, 5.0)), self._events)
 
     def _second_of_the_name(self) -> None:
         if (worker := self._any()) is not None:
@@ -102,9 +125,17 @@ class Nemesis:
     def _change_policy(self) -> None:
         world = self._world
         world.policy = Policy.LATEST if world.policy is Policy.EACH else Policy.EACH
-        for worker in world.running.values():
-            if self._rng.random() < 0.7:
+        for instance, worker in list(world.running.items()):
+            draw = self._rng.random()
+            if draw < 0.4:
                 worker.life.kill()
+            elif draw < 0.8 and worker.life.alive:
+                # A rolling restart that does not wait for the former process.
+                worker.life.deaf_until = monotonic() + 6.0
+                worker.life.fatal_place = self._rng.choice(PLACES)
+                worker.life.pause_at_point = self._rng.choice((0.5, 2.0, 5.0))
+                world.start(instance)
+        self._events()
 
     def _restart_the_reader(self) -> None:
         self._world.viewer.restart()

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections import deque
-from typing import Any, Final, cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+
+from faust.types import TP
 
 from aggregator.shard import Policy
 from streams.checkpoint import Checkpoint
@@ -11,7 +14,6 @@ from streams.dead_letters import DeadLetters
 from streams.engine import Engine, guarded
 from streams.events import Decoder
 from streams.failures import failure_of
-from streams.fetching import Batch
 from streams.folding import Folder
 from streams.guard import Guard
 from streams.health import Health
@@ -25,6 +27,9 @@ from tests.simulation.clock import OWNER
 from tests.simulation.coordinator import Assignment, Coordinator, MemberGroup, News
 from tests.simulation.lifeline import Killed, Lifeline
 
+if TYPE_CHECKING:
+    from streams.fetching import Batch
+
 TOPICS: Final = Topics()
 METRICS: Final = WorkerMetrics("simulation", lambda: ())
 """Of all processes: building a registry costs more than a restore here."""
@@ -35,7 +40,14 @@ class Process:
     """A worker process from start to death; `instance` is the name that survives restarts."""
 
     def __init__(
-        self, instance: str, life: Lifeline, broker: Broker, coordinator: Coordinator, partitions: int, policy: Policy
+        self,
+        instance: str,
+        life: Lifeline,
+        *,
+        broker: Broker,
+        coordinator: Coordinator,
+        partitions: int,
+        policy: Policy,
     ) -> None:
         self.instance = instance
         self.life = life
@@ -47,9 +59,10 @@ class Process:
         self._queue: deque[Batch] = deque()
         self._filled = asyncio.Event()
         self.group = MemberGroup(instance, life, coordinator, broker, TOPICS.sources)
-        producer, reader, ends_reader = (
-            FakeProducer(broker, life), FakeReader(broker, life), FakeReader(broker, life)
-        )  # fmt: skip
+        # Any: they have of aiokafka's classes what the product uses.
+        producer: Any = FakeProducer(broker, life)
+        reader: Any = FakeReader(broker, life)
+        ends_reader: Any = FakeReader(broker, life)
         health, owned = Health(), dict[int, Owned]()
         checkpoint = Checkpoint(policy, self.group, METRICS, life.point)
         restore = Restore(
@@ -60,19 +73,17 @@ class Process:
             accept_loss=False,
             capabilities=KAFKA,
             group=self.group,
-            producer=cast("Any", producer),
-            reader=cast("Any", reader),
+            producer=producer,
+            reader=reader,
             checkpoint=checkpoint,
             metrics=METRICS,
             on_step=life.point,
             owned=owned,
         )
-        guard = Guard(
-            TOPICS.facts, owned, self.group, cast("Any", ends_reader), KAFKA.exact_ends, health, restore
-        )
+        guard = Guard(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health, restore)
         self.engine = Engine(
             folder=Folder(TOPICS, partitions, Decoder(), None, METRICS),
-            dead_letters=DeadLetters(cast("Any", producer), TOPICS.dead_letters, 1),
+            dead_letters=DeadLetters(producer, TOPICS.dead_letters, 1),
             group=self.group,
             health=health,
             metrics=METRICS,
@@ -84,19 +95,24 @@ class Process:
         try:
             self.engine.start()
             for work in (self._take_part(), self._fetch(), self._agent(), self._commit_timer()):
-                asyncio.create_task(guarded(work))
+                self._spawn(work)
         finally:
             OWNER.set(None)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # The task belongs to the lifeline, which keeps it.
+        asyncio.get_running_loop().create_task(guarded(work))
 
     # ---- membership
 
     async def _take_part(self) -> None:
         while True:
+            await asyncio.sleep(self.life.deaf_for())
             await self.life.request("join")
-            while self.life.deaf:
-                await asyncio.sleep(0.2)
             assignment = await self._coordinator.join(self.instance, self.life)
             await self.life.answer("join")
+            if assignment is None:
+                self._end_fenced()
             self._start(assignment)
             restoring = asyncio.create_task(self._restore())
             await self._heartbeats()
@@ -108,7 +124,7 @@ class Process:
     def _start(self, assignment: Assignment) -> None:
         self.life.trace(f"generation {assignment.generation}: partitions {sorted(assignment.partitions)}")
         # Batches of before may still wait for the agent.
-        if self.life.rng.random() < 0.5:
+        if self.life.rng.random() < 0.1:
             self._queue.clear()
         self.group.assign(assignment)
 
@@ -121,48 +137,51 @@ class Process:
         while True:
             await asyncio.sleep(0.5 * (1.0 + self.life.rng.random()))
             await self.life.answer("heartbeat due")
-            if self.life.deaf:
+            if self.life.deaf_for() > 0:
                 continue
             news = self._coordinator.heartbeat(self.instance, self.life)
             await self.life.answer("heartbeat")
             if news is News.FENCED:
-                self.life.trace("fenced by another process of its name")
-                self.life.kill()
-                raise Killed
+                self._end_fenced()
             if news is not News.STABLE:
                 self.group.member = news is News.REBALANCE
                 return
 
+    def _end_fenced(self) -> NoReturn:
+        self.life.trace("fenced by another process of its name")
+        self.life.kill()
+        raise Killed
+
     # ---- batches
 
     async def _fetch(self) -> None:
-        rng, group, life = self.life.rng, self.group, self.life
         while True:
-            await asyncio.sleep(0.01 if self._queue else 0.2)
-            waiting = [tp for tp, start in group.positions.items() if self._broker.partitions[tp].end > start]
-            rng.shuffle(waiting)
+            await asyncio.sleep(0.02 if self._queue else 0.5)
+            waiting = [tp for tp, start in self.group.positions.items() if self._broker.partitions[tp].end > start]
+            self.life.rng.shuffle(waiting)
             for tp in waiting:
-                if not self._flow or len(self._queue) >= _QUEUED_BATCHES:
-                    break
-                start, generation = group.positions.get(tp), group.seen
-                if start is None:
-                    break
-                await life.request("fetch")
-                batch = self._broker.batch(tp, start, rng.choice((1, 2, 5, 50)), generation)
-                group.fetched(tp, self._broker.partitions[tp].end)
-                await life.answer("fetch")
-                if batch is None or not self._flow or group.seen != generation or group.positions.get(tp) != start:
-                    continue
-                group.positions[tp] = batch.next
-                self._queue.append(batch)
-                self._filled.set()
+                if self._flow and len(self._queue) < _QUEUED_BATCHES and tp in self.group.positions:
+                    await self._fetch_from(tp)
+
+    async def _fetch_from(self, tp: TP) -> None:
+        group, life = self.group, self.life
+        start, generation = group.positions[tp], group.seen
+        await life.request("fetch")
+        batch = self._broker.batch(tp, start, life.rng.choice((1, 2, 5, 50)), generation)
+        group.fetched(tp, self._broker.partitions[tp].end)
+        await life.answer("fetch")
+        # What was asked for before a rebalance or a seek is dropped.
+        if batch is not None and self._flow and group.seen == generation and group.positions.get(tp) == start:
+            group.positions[tp] = batch.next
+            self._queue.append(batch)
+            self._filled.set()
 
     async def _agent(self) -> None:
         while True:
             while not self._queue:
                 self._filled.clear()
                 await self._filled.wait()
-            if self.life.rng.random() < 0.3:
+            if self.life.rng.random() < 0.4:
                 await asyncio.sleep(self.life.rng.choice((0.01, 0.1, 1.0)))
             await self.life.request("message")
             if self._queue:
@@ -180,7 +199,7 @@ class Process:
         self.draining = True
         OWNER.set(self.life)
         try:
-            asyncio.create_task(guarded(self._drain()))
+            self._spawn(self._drain())
         finally:
             OWNER.set(None)
 

@@ -1,6 +1,6 @@
 """The verdict on a history that came to rest: nothing lost, nothing counted twice, everything committed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aggregator.facts import Fact, parse
 from aggregator.recount import Recount
@@ -8,12 +8,10 @@ from streams.claims import CLAIM_KEY
 from tests.simulation.broker import Partition
 from tests.simulation.process import TOPICS
 from tests.simulation.viewer import Viewer, Wrong
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from tests.simulation.world import World
 
 
-def verify(world: "World") -> None:
+def verify(world: World) -> None:
     """Raises Wrong unless reader, ledger and dead letters tell what a recount of the events tells.
 
     Committed offsets were waited for. A second time after compaction of all that is there, from where a new reader
@@ -39,7 +37,7 @@ def verify(world: "World") -> None:
                 world.broker.partitions[topic, partition].compact(1 << 62)
 
 
-def _new_reader(world: "World") -> Viewer:
+def _new_reader(world: World) -> Viewer:
     viewer = Viewer(world.broker, world.partitions)
     viewer.look()
     return viewer
@@ -65,7 +63,7 @@ def _verify_ledger(ledger: Partition, recount: Recount, where: str) -> None:
         raise Wrong(f"the ledger's last records are not the winners in {where}: {told}")
 
 
-def _verify_dead_letters(world: "World") -> None:
+def _verify_dead_letters(world: World) -> None:
     found = set()
     for record in world.broker.partitions[TOPICS.dead_letters, 0].records:
         told = {name: (value or b"").decode() for name, value in record.headers}

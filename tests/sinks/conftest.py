@@ -9,11 +9,13 @@ import httpx
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from sinks.api import Services, create_app
+from aggregator.state import Reading
+from sinks.api import create_app
 from sinks.changes import Changes
 from sinks.config import ViewConfig
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
+from sinks.services import Services
 from sinks.snapshots import History
 from sinks.store import Store
 from sinks.stream import Streams
@@ -59,13 +61,12 @@ def fill(store: Store, facts: list[Fact], at: int = NOW_MS) -> set[str]:
     return store.apply(steps_of(logs), 1)
 
 
-@pytest.fixture
-def services(store: Store, tmp_path: Path) -> Services:
-    """A view of `FACTS`, caught up."""
-    fill(store, FACTS)
+def view_of(store: Store, directory: Path, reading: Reading | None = None) -> Services:
+    """A view of what a store holds, caught up."""
     config = ViewConfig(
         client={},
-        data_dir=tmp_path,
+        data_dir=directory,
+        reading=reading or Reading(),
         version="1.2.3",
         item_url="https://t.test/{level}/{item}",
         queue_url="https://t.test/q/{queue}",
@@ -82,6 +83,13 @@ def services(store: Store, tmp_path: Path) -> Services:
         ready=lambda: True,
         now=lambda: NOW,
     )
+
+
+@pytest.fixture
+def services(store: Store, tmp_path: Path) -> Services:
+    """A view of `FACTS`, caught up."""
+    fill(store, FACTS)
+    return view_of(store, tmp_path)
 
 
 @pytest.fixture

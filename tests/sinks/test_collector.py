@@ -14,9 +14,10 @@ from prometheus_client.samples import Sample
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.state import Reading
-from sinks.api import Services, create_app
+from sinks.api import create_app
 from sinks.collector import FAMILIES, PREFIX, SERIES_PER_PAIR, Collector, Gauges
 from sinks.documents import Documents
+from sinks.services import Services
 from sinks.store import Store
 from tests.sinks.conftest import HOSTILE, NOW, NOW_MS, fill
 

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from sinks.api import Services, create_app
+from sinks.api import create_app
 from sinks.http import TOKEN_BYTES, BindError, Guard, guard_bind, is_loopback
+from sinks.services import Services
 
 ANY = "0.0.0.0"  # noqa: S104 -- what the guard is for
 TOKEN = b"0123456789abcdef0123456789abcdef"

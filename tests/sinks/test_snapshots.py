@@ -16,13 +16,15 @@ from aggregator.document import SnapshotDocument
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.state import Reading
 from aggregator.tallies import DAY_MS
+from eval_alignment.broker import EmbeddedBroker
 from sinks.changes import Changes
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import History, KafkaTopic, Snapshots
+from sinks.snapshots import CLOSE_SECONDS, History, KafkaTopic, Snapshots
 from sinks.store import Store
 from tests.sinks.conftest import FACTS, NOW_MS, fill
 from tests.support.kafka import Kafka
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 
@@ -175,3 +177,25 @@ async def test_documents_arrive_in_the_topic(kafka: Kafka, prefix: str, store: S
         record = await asyncio.wait_for(consumer.getone(), 20)
     assert record.key == b"support"
     assert record.value == orjson.dumps(document)
+
+
+async def test_an_end_does_not_wait_for_a_broker_that_is_away(store: Store) -> None:
+    fill(store, FACTS)
+    document = View(store).documents.get("support")
+    assert document is not None
+    broker = EmbeddedBroker(free_port())
+    await asyncio.to_thread(broker.start)
+    try:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic("snapshots", 1, 1)])
+        await admin.close()
+        topic = KafkaTopic("snapshots", {"bootstrap_servers": broker.bootstrap})
+        await topic.publish([document])
+    finally:
+        await asyncio.to_thread(broker.kill)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(topic.publish([document]), 0.5)
+    began = time.monotonic()
+    await topic.close()
+    assert time.monotonic() - began < CLOSE_SECONDS + 2

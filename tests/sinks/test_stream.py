@@ -9,8 +9,9 @@ import pytest
 
 from sinks import stream
 from sinks.answers import Readiness
-from sinks.api import Services, create_app
+from sinks.api import create_app
 from sinks.changes import Changes
+from sinks.services import Services
 from sinks.stream import Streams
 from tests.sinks.conftest import FACTS, HOSTILE, NOW_MS, fill
 

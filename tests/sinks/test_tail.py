@@ -216,3 +216,33 @@ def test_a_claim_of_a_later_release_is_refused() -> None:
     claim = {"ledger": "x", "partitions": 1, "policy": "each", "schema": 99, "owner": "o", "at": 1}
     with pytest.raises(ValueError, match="schema 99"):
         Tail(0).fact(0, CLAIM_KEY, orjson.dumps(claim))
+
+
+def test_a_zombie_cannot_close_what_its_successor_began_to_publish() -> None:
+    logs = Logs()
+    logs.write(ONE)
+    zombie = logs.stamp()
+    successor = logs.successor()
+    successor.write([Annotation(at=2, id="b", queue="q", item="i", stars=1)], tallies=1)
+    logs.tallies.append((CLOSED_KEY, orjson.dumps({**zombie, "at": 9, "sources": {}})))
+    tail = Tail(0)
+    feed(tail, logs)
+    step = tail.step()
+    assert step is not None
+    model = Model()
+    model.apply(step)
+    assert step.closed["at"] != 9
+    model.is_the_state_at(logs)
+
+
+def test_a_tally_of_another_policy_is_not_closed_with_those_of_its_successor() -> None:
+    logs = Logs()
+    group = ("annotations", "q", "overall", "2026-11-23")
+    late = {"annotations": 9, "contributing": 9, **logs.stamp(), "policy": "latest"}
+    successor = logs.successor()
+    logs.tallies.append((group_key(group), orjson.dumps(late)))
+    successor.write(ONE)
+    tail = Tail(0)
+    feed(tail, logs)
+    step = tail.step()
+    assert step is not None and group not in step.tallies

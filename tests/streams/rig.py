@@ -59,27 +59,36 @@ class WorkerProcess:
 
     def processed(self) -> int:
         """How many events a worker had processed when it ended cleanly."""
-        (count,) = re.findall(r"^processed (\d+) events$", self.text(), re.MULTILINE)
-        return int(count)
+        return self.counters()["eval_alignment_events"]
+
+    def counters(self) -> dict[str, int]:
+        """Its counters by name, summed over labels, when it ended cleanly."""
+        (counted,) = re.findall(r"^counted (.*)$", self.text(), re.MULTILINE)
+        return dict(json.loads(counted))
 
 
 @dataclass
 class Rig:
-    """One installation: seven topics, a group, producers and workers."""
+    """One installation: seven topics, a group, producers and workers.
+
+    Topics and group carry the prefix, unless `named` and `group_named` are those of an installation that others made.
+    """
 
     bootstrap: str
     prefix: str
     directory: Path
     partitions: int = 4
+    named: Topics | None = None
+    group_named: str = ""
     workers: list[WorkerProcess] = field(default_factory=list)
 
     @property
     def topics(self) -> Topics:
-        return Topics(**{each.name: f"{self.prefix}{each.name}" for each in fields(Topics)})
+        return self.named or Topics(**{each.name: f"{self.prefix}{each.name}" for each in fields(Topics)})
 
     @property
     def group(self) -> str:
-        return f"{self.prefix}group"
+        return self.group_named or f"{self.prefix}group"
 
     async def __aenter__(self) -> Self:
         await topic_table.apply({"bootstrap_servers": self.bootstrap}, self.topics, self.partitions)
@@ -98,11 +107,13 @@ class Rig:
         accept_loss: bool = False,
         policy: str = "each",
         url: str | None = None,
+        inject: str | None = None,
+        audit: float = 60.0,
         log_level: str = "INFO",
     ) -> WorkerProcess:
-        """Start a worker."""
+        """Start a worker; `inject` names a fault of tests/streams/injections.py."""
         told = {
-            "brokers": [self.bootstrap],
+            "brokers": self.bootstrap.split(","),
             "name": f"{self.prefix}{name}",
             "group": self.group,
             "topics": asdict(self.topics),
@@ -111,6 +122,8 @@ class Rig:
             "fuse": fuse,
             "kill_at": kill_at,
             "url": url,
+            "inject": inject,
+            "audit": audit,
             "log_level": log_level,
         }
         log = self.directory / f"{name}-{len(self.workers)}.log"
@@ -130,11 +143,8 @@ class Rig:
     def event(self, fact: Fact) -> Event:
         """A fact as a producer sends it."""
         topics = self.topics
-        if isinstance(fact, Annotation):
-            return topics.annotations, fact.item.encode(), encode(fact)
-        if isinstance(fact, Evaluation):
-            return topics.evaluations, fact.item.encode(), encode(fact)
-        return topics.queue_items, fact.item.encode(), encode(fact)
+        topic = {Annotation: topics.annotations, Evaluation: topics.evaluations, QueueItem: topics.queue_items}
+        return topic[type(fact)], fact.item.encode(), encode(fact)
 
     async def produce(self, facts: Iterable[Fact]) -> None:
         """Send facts as events."""

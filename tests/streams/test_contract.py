@@ -5,8 +5,10 @@ streams/app.py and tests/streams/worker_process.py to match, run the whole of te
 only then change the pinned version.
 """
 
+import ast
 import importlib
 import inspect
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -45,12 +47,15 @@ USED = [
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "self._coordination_task.result()"),
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.reset_generation", "self.generation = "),
     ("aiokafka.consumer.group_coordinator:NoGroupCoordinator.check_errors", ""),
+    ("aiokafka.consumer.consumer:AIOKafkaConsumer.__init__", "self._subscription = SubscriptionState("),
     ("aiokafka.consumer.consumer:AIOKafkaConsumer.start", "self._fetcher = Fetcher("),
     ("aiokafka.consumer.consumer:AIOKafkaConsumer.start", "self._coordinator = GroupCoordinator("),
     # Faust: the consumer and its thread
     ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.getmany", "self._fetch_records,"),
+    ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_worker_consumer", "self._assignor = "),
+    ("faust.transport.drivers.aiokafka:Consumer._to_message", "return ConsumerMessage("),
     ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_consumer", "_create_worker_consumer(transport)"),
-    ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._ensure_consumer", ""),
+    ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._ensure_consumer", "return self._consumer"),
     ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._commit", "await self.crash(exc)"),
     ("faust.transport.drivers.aiokafka:Consumer._new_consumer_thread", ""),
     ("faust.transport.consumer:Consumer.getmany", "yield tp, to_message(tp, record)"),
@@ -101,6 +106,27 @@ def test_a_private_name_still_means_what_we_rely_on(where: str, line: str) -> No
         found = inspect.getattr_static(found, name)
     code: Any = found.fget if isinstance(found, property) else found
     assert line in inspect.getsource(inspect.unwrap(code)), f"{where} has changed: {HINT}"
+
+
+USERS = ("app", "client", "fetching", "group", "log", "transport")
+_PRIVATE = re.compile(r"(?<![\w])_[a-z]\w*")
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_no_private_name_is_used_that_is_not_listed(user: str) -> None:
+    """A name that the module does not make itself is somebody else's."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(f"streams.{user}")))
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    made = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    made |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    made |= {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    listed = set(_PRIVATE.findall(" ".join(f"{where} {line}" for where, line in USED)))
+    foreign = {name for name in read - made if _PRIVATE.fullmatch(name)}
+    assert foreign <= listed, f"list them in USED with what is relied on: {sorted(foreign - listed)}"
 
 
 def test_the_stream_drops_what_another_generation_fetched() -> None:

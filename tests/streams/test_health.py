@@ -42,3 +42,12 @@ def test_lost_membership_is_seen_without_lag() -> None:
     assert dog.observe(44, progress=0, lag=0, member=False) is None
     assert dog.observe(45, progress=0, lag=0, member=False) == "not a member of the consumer group for 45 s"
     assert dog.observe(46, progress=0, lag=0, member=True) is None
+
+
+def test_nothing_is_expected_while_the_broker_is_away() -> None:
+    dog = Watchdog(stall_seconds=45, membership_seconds=45)
+    for now in range(0, 1000, 30):
+        dog.excuse(now)
+        assert dog.observe(now, progress=0, lag=10, member=False) is None
+    assert dog.observe(1015, progress=0, lag=10, member=True) is None, "the time starts when it is back"
+    assert dog.observe(1040, progress=0, lag=10, member=True) is not None

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from aggregator.facts import Annotation, Evaluation, encode
 from streams.events import MAX_VALUE_BYTES
 from streams.producing import home_partition
@@ -17,6 +19,7 @@ def _annotation(**changed: Any) -> bytes:
     return json.dumps({**event, **changed}).encode()
 
 
+@pytest.mark.row(10)
 async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: Rig) -> None:
     topics = rig.topics
     annotations, evaluations = topics.annotations, topics.evaluations
@@ -66,6 +69,7 @@ async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: 
     assert " DEBUG " not in worker.text()
 
 
+@pytest.mark.row(12)
 async def test_a_flood_pauses_the_worker_and_nothing_of_its_batch_is_lost(rig: Rig) -> None:
     good = Annotation(NOW, "g", "q", "item", thumbs="up")
     before = Evaluation(NOW, "e", "item", "m", passed=True)

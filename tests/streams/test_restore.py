@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import orjson
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
@@ -43,6 +44,7 @@ async def _ends_with(rig: Rig, failure: Failure, **how: object) -> str:
     return worker.text()
 
 
+@pytest.mark.row(17)
 async def test_a_lost_ledger_is_named_and_rebuilt_only_when_that_is_accepted(rig: Rig) -> None:
     facts = history(seed=17, events=1_000, items=50)
     await rig.produce(facts)
@@ -59,6 +61,7 @@ async def test_a_lost_ledger_is_named_and_rebuilt_only_when_that_is_accepted(rig
     await rig.verify_current_ledger(facts)
 
 
+@pytest.mark.row(17)
 async def test_a_ledger_shorter_than_its_tallies_is_named_and_outgrown_when_that_is_accepted(rig: Rig) -> None:
     facts = history(seed=19, events=1_000, items=50)
     await rig.produce(facts)
@@ -81,6 +84,7 @@ async def test_a_ledger_shorter_than_its_tallies_is_named_and_outgrown_when_that
     await rig.verify(facts)
 
 
+@pytest.mark.row(17)
 async def test_deleted_input_is_named_and_skipped_only_when_that_is_accepted(rig: Rig) -> None:
     facts = history(seed=23, events=1_000, items=50)
     await rig.produce(facts)
@@ -114,6 +118,7 @@ async def test_a_changed_policy_is_published_as_a_whole(rig: Rig) -> None:
     assert policies == {Policy.EACH, Policy.LATEST}
 
 
+@pytest.mark.row(17)
 async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
     def claim(partitions: int, schema: int) -> bytes:
         return Claim("5f0c", partitions, Policy.EACH, schema, "other", 1).encode()

@@ -11,7 +11,9 @@ from typing import Any
 from aggregator.shard import Policy
 from streams.app import Worker, WorkerConfig
 from streams.fuse import FusePolicy
+from streams.metrics import AUDIT_MISMATCHES
 from streams.topics import Topics
+from tests.streams import injections
 
 
 def main() -> int:
@@ -37,12 +39,19 @@ def main() -> int:
             policy=Policy(told["policy"]),
             accept_loss=told["accept_loss"],
             fuse=FusePolicy() if told["fuse"] else None,
+            audit_interval_s=told["audit"],
             on_step=on_step,
         )
     )
+    if told["inject"]:
+        injections.prepare(told["inject"], worker)
     code = worker.run()
-    events = [sample for family in worker.metrics.events.collect() for sample in family.samples]
-    sys.stdout.write(f"processed {sum(sample.value for sample in events):.0f} events\n")
+    counted = {
+        family.name: int(sum(sample.value for sample in family.samples))
+        for family in worker.metrics.registry.collect()
+        if family.type == "counter" or family.name == AUDIT_MISMATCHES.name
+    }
+    sys.stdout.write(f"counted {json.dumps(counted)}\n")
     return code
 
 

@@ -172,19 +172,27 @@ class Cluster(_Deployment):
             worker.wait_ready(self.worker_urls[name])
         return self
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Create topics, start all, and wait for them."""
         try:
             self.create_topics()
             for process in (self.view, *self.workers.values()):
                 process.start()
             return self.wait_ready()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.stop()
             raise
+
+    def __enter__(self) -> Self:
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """SIGTERM to all; kills what does not end, and fails when something is left behind."""
         with self._nothing_left(), contextlib.ExitStack() as closing:
             for process in (self.view, *self.workers.values()):
                 closing.callback(process.close)

@@ -58,7 +58,8 @@ class Kafka:
     """One broker with a data directory and two fixed ports; `start` after `stop` or `kill` restarts on both.
 
     `directory` keeps data and `broker.log`; without it a temporary one is used and removed by `close` (and at
-    the end of the context). `properties` are further lines of server.properties. `heap` is the JVM's -Xmx.
+    the end of the context). `properties` are further lines of server.properties,
+    `controller` is the port of its controller. `heap` is the JVM's -Xmx.
     The methods block: a running event loop calls them by `asyncio.to_thread`.
     """
 
@@ -66,6 +67,7 @@ class Kafka:
         self,
         *,
         port: int | None = None,
+        controller: int | None = None,
         directory: Path | None = None,
         properties: Mapping[str, str] | None = None,
         heap: str = "512m",
@@ -76,7 +78,7 @@ class Kafka:
         self.log = self.directory / "broker.log"
         self._remove = directory is None
         self._properties = dict(properties or {})
-        self._controller = free_port()
+        self._controller = controller or free_port()
         self._heap = heap
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None

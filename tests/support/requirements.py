@@ -1,18 +1,19 @@
 """What tests need from the machine: a missing thing skips them loudly, or fails them where it is required.
 
-`EVAL_ALIGNMENT_REQUIRE` is a comma list of names (kafka, summeval, promtool). A required thing that is
+`EVAL_ALIGNMENT_REQUIRE` is a comma list of names (kafka, summeval, promtool, chromium). A required thing that is
 missing fails every test that needs it, and the run fails as well when no test needed it: CI cannot pass by
 running less.
 """
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-NAMES = ("kafka", "summeval", "promtool")
+NAMES = ("kafka", "summeval", "promtool", "chromium")
 VARIABLE = "EVAL_ALIGNMENT_REQUIRE"
 
 
@@ -39,6 +40,15 @@ class Requirements:
             return
         self.missing[name] = reason
         self._refuse(name, reason)
+
+    def told(self) -> dict[str, Any]:
+        """What became of everything, for the process that tells the end of a run on several."""
+        return {"used": sorted(self.used), "missing": self.missing}
+
+    def learn(self, told: Mapping[str, Any]) -> None:
+        """Add what another process told."""
+        self.used.update(told["used"])
+        self.missing.update(told["missing"])
 
     def unmet(self) -> list[str]:
         """Required names that no test of this run used."""

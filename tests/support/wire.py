@@ -81,7 +81,7 @@ class Wire:
         return self._call(self._ends(topics))
 
     def configure(self, topic: str, **configs: str) -> None:
-        """Set configurations of a topic; in their names `_` stands for a dot."""
+        """Set the configurations of a topic, all others go back to the broker's; in names `_` stands for a dot."""
         dotted = {name.replace("_", "."): text for name, text in configs.items()}
         self._call(self._configure(ConfigResource(ConfigResourceType.TOPIC, topic, dotted)))
 

@@ -22,6 +22,8 @@ from tests.support.kafka import Kafka
 from tests.support.processes import get, wait_until
 from tests.support.wire import Wire
 
+pytestmark = pytest.mark.row(9)
+
 _log = logging.getLogger(__name__)
 
 T0 = 1_780_000_000_000

@@ -192,6 +192,7 @@ def test_every_reason_is_provoked() -> None:
     assert {bad.reason for bad in BAD} == set(Reason)
 
 
+@pytest.mark.row(10)
 def test_each_bad_event_is_one_dead_letter_with_its_reason(provoked: Provoked) -> None:
     found = provoked.letters()
     assert found.keys() == set(provoked.places.values())
@@ -211,6 +212,7 @@ def test_each_bad_event_is_one_dead_letter_with_its_reason(provoked: Provoked) -
             assert int(ours["value-bytes"]) == len(bad.value)
 
 
+@pytest.mark.row(10)
 def test_the_worker_lives_and_accounts_for_every_event(provoked: Provoked) -> None:
     url = provoked.cluster.worker_urls["w1"]
     assert (get(f"{url}/healthz").status, get(f"{url}/readyz").status) == (200, 200)
@@ -288,6 +290,7 @@ def compared(cluster: Cluster, queue: str) -> Any:
     return document["cards"] if document is not None and document["cards"]["comparisons"] else None
 
 
+@pytest.mark.row(12)
 def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
     kafka: Kafka, wire: Wire, prefix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

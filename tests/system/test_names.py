@@ -11,6 +11,8 @@ from tests.support.deployments import Installation
 from tests.support.exposition import series
 from tests.support.processes import get, get_json, run, wait_until
 
+pytestmark = pytest.mark.row(13)
+
 DEADLINE = 60.0
 AT = 1_780_000_000_000
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}

@@ -242,6 +242,7 @@ def test_the_reader_only_saw_true_states(story: Story, record_property: Callable
     only_forward(story.documents)
 
 
+@pytest.mark.row(8)
 @pytest.mark.parametrize("order", ["annotations first", "evaluations first", "three times over"])
 def test_at_full_speed_in_any_order(
     order: str, story: Story, summeval: Path, expected: Expected, record_property: Callable[[str, object], None]

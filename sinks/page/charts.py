@@ -1,0 +1,235 @@
+"""Charts of the slow parts: alignment over time, and scores under a movable threshold. Places are percent or viewBox
+units, made on the server.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from math import floor
+from typing import Final
+
+from sinks.insight_answers import Cut, Epoch, Trend, TrendDay, WhatIf
+from sinks.page.numbers import decimal
+
+_LEFT: Final = 4.5
+"""Where days start, in percent of the width: what is left of it holds the labels of shares."""
+_TOP: Final = 24
+_HEIGHT: Final = 200
+_TICKS: Final = 8
+_SPARK_DAYS: Final = 30
+_POOLED: Final = 7
+_LEAST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A line in a box of 100 by 24, its end, and its first and last share."""
+
+    path: str
+    end: float
+    first: float
+    last: float
+
+
+def spark(days: Mapping[str, Sequence[int]]) -> Spark | None:
+    """The share of the last 7 days, over the last 30 days that have one; `days` has aligned and all by day.
+
+    None on fewer than 5 such days.
+    """
+    if not days:
+        return None
+    last = date.fromisoformat(max(days))
+    shares = []
+    for back in range(_SPARK_DAYS - 1, -1, -1):
+        names = [(last - timedelta(days=back + step)).isoformat() for step in range(_POOLED)]
+        if names[0] not in days:
+            continue
+        counts = [days[name] for name in names if name in days]
+        shares.append((_SPARK_DAYS - 1 - back, sum(k for k, _ in counts) / sum(n for _, n in counts)))
+    if len(shares) < _LEAST:
+        return None
+    low, high = min(share for _, share in shares), max(share for _, share in shares)
+    # A flat line is drawn flat: differences under 4 points do not fill the height.
+    middle, height = (low + high) / 2, max(high - low, 0.04)
+    points = [(2 + 96 * place / (_SPARK_DAYS - 1), 12 - 20 * (share - middle) / height) for place, share in shares]
+    path = "M" + " ".join(f"{x:.0f} {y:.1f}" for x, y in points)
+    return Spark(path, round(points[-1][1], 1), shares[0][1], shares[-1][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A new judge version in the chart: its number, and place in percent."""
+
+    number: int
+    x: float
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A day in the chart: its label, and its place in percent and pixels."""
+
+    label: str
+    day: TrendDay
+    x: float
+    y: float
+    hit: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The chart of alignment over time. Shares are at pixels, days at percent of the width."""
+
+    points: list[Point]
+    band: str
+    line: str
+    grid: list[tuple[float, float]]
+    ticks: list[tuple[float, str]]
+    marks: list[Mark]
+    baseline: float | None
+    ceiling: float | None
+
+
+def short(day: str) -> str:
+    """A day for people.
+
+    >>> short("2026-11-03")
+    '3 Nov'
+    """
+    found = date.fromisoformat(day)
+    return f"{found.day} {found:%b}"
+
+
+def history(trend: Trend, baseline: float | None, ceiling: float | None) -> History | None:
+    """The chart; None without a day."""
+    days = trend["days"]
+    if not days:
+        return None
+    lowest = min([day["alignment"] for day in days] + [share for share in (baseline, ceiling) if share is not None])
+    start = max(0.0, min(0.5, floor((lowest - 0.05) * 10) / 10))
+    first = date.fromisoformat(days[0]["day"])
+    width = (100 - _LEFT) / ((date.fromisoformat(days[-1]["day"]) - first).days + 1)
+
+    def x(day: str) -> float:
+        return _LEFT + width * ((date.fromisoformat(day) - first).days + 0.5)
+
+    def y(share: float) -> float:
+        return round(_TOP + _HEIGHT * (1 - max(share, start)) / (1 - start), 1)
+
+    def path(points: Sequence[tuple[str, float]]) -> str:
+        return " ".join(f"{10 * x(day):.0f} {y(share) - _TOP:.0f}" for day, share in points)
+
+    high = [(day["day"], day["high"]) for day in days]
+    low = [(day["day"], day["low"]) for day in reversed(days)]
+    steps = round((1 - start) * 10)
+    every = 1 if steps <= 6 else 2
+    # A mark outside the days drawn would be off the chart.
+    epochs = [epoch for epoch in trend["epochs"] if days[0]["day"] <= epoch["day"] <= days[-1]["day"]]
+    return History(
+        points=[
+            Point(
+                short(day["day"]), day, round(x(day["day"]), 2), y(day["alignment"]),
+                round(x(day["day"]) - width / 2, 2), round(width, 2),
+            )
+            for day in days
+        ],
+        band=f"M{path(high)} {path(low)}z" if len(days) > 1 else "",
+        line=f"M{path([(day['day'], day['alignment']) for day in days])}" if len(days) > 1 else "",
+        grid=[(1 - step / 10, y(1 - step / 10)) for step in range(0, steps + 1, every)],
+        ticks=_ticks(first, width, date.fromisoformat(days[-1]["day"])),
+        marks=[Mark(number, round(x(epoch["day"]), 2), epoch) for number, epoch in enumerate(epochs, start=1)],
+        baseline=None if baseline is None else y(baseline),
+        ceiling=None if ceiling is None else y(ceiling),
+    )  # fmt: skip
+
+
+def _ticks(first: date, width: float, last: date) -> list[tuple[float, str]]:
+    span = (last - first).days
+    step = max(1, -(-(span + 1) // _TICKS))
+    days = range(0, span + 1, step)
+    return [
+        (round(_LEFT + width * (offset + 0.5), 2), short((first + timedelta(days=offset)).isoformat()))
+        for offset in days
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Histograms of scores, up for human passes and down for human fails, in a box of 1000 by 160."""
+
+    up: str
+    down: str
+    axis: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A threshold to move. Places are shares of the range of scores; `tried` is the index of the row tried."""
+
+    operator: str
+    bars: Bars
+    low: float
+    high: float
+    rows: list[tuple[Cut, float]]
+    tried: int
+    now: float | None
+    best: float | None
+
+
+def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
+    """The lab of a metric whose scores can be swept; `cut` is a row of the grid."""
+    bins, grid, best = what_if["histogram"], what_if["grid"], what_if["best_alignment"]
+    if not bins or not grid or best is None:
+        return None
+    low, high = bins[0]["low"], bins[-1]["high"]
+
+    def place(value: float | None) -> float | None:
+        # In halves: the range of two large numbers may be larger than the largest number.
+        if value is None:
+            return None
+        return round(min(1.0, max(0.0, (value / 2 - low / 2) / (high / 2 - low / 2))), 4) if high > low else 0.5
+
+    rows = [(row, place(row["cut"]) or 0.0) for row in grid]
+    wanted = place(best["cut"]) or 0.0
+    nearest = min(range(len(rows)), key=lambda index: abs(rows[index][1] - wanted))
+    return Lab(
+        operator="≤" if what_if["direction"] == "lower" else "≥",
+        bars=_bars([bin_["pass"] for bin_ in bins], [bin_["fail"] for bin_ in bins]),
+        low=low,
+        high=high,
+        rows=rows,
+        tried=nearest if cut is None else min(cut, len(rows) - 1),
+        now=place(what_if["threshold"]),
+        best=place(best["cut"]),
+    )
+
+
+def _bars(passes: Sequence[int], fails: Sequence[int]) -> Bars:
+    room = 156
+    total = max(passes) + max(fails)
+    unit = room / total if total else 0
+    axis = max(passes) * unit + 1
+    width = 1000 / len(passes)
+
+    def path(counts: Sequence[int], start: float, sign: int) -> str:
+        step = sign * unit
+        return "".join(
+            f"M{index * width + 3:.0f} {start:.1f}v{step * number:.1f}h{width - 6:.0f}v{-step * number:.1f}z"
+            for index, number in enumerate(counts)
+            if number
+        )
+
+    return Bars(path(passes, axis, -1), path(fails, axis + 2, 1), round(axis + 1, 1))
+
+
+def threshold(value: float | None) -> str:
+    """A threshold, without needless digits.
+
+    >>> threshold(0.5), threshold(0.125), threshold(None)
+    ('0.50', '0.125', 'none')
+    """
+    if value is None:
+        return "none"
+    text = decimal(value, 3)
+    return text.removesuffix("0") if len(text.partition(".")[2]) == 3 else text

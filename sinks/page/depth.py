@@ -1,0 +1,127 @@
+"""What takes a look at rows: the human ceiling, alignment over time, and one metric in depth.
+
+Made when asked for and kept while nothing of the queue changed, so many readers cost one.
+"""
+
+import sqlite3
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+from sinks import insights
+from sinks.insight_answers import Ceiling, Corrected, Trend, Versions, WhatIf
+from sinks.insight_rows import tallied
+from sinks.insights import Scope
+from sinks.page.charts import History, Lab, Spark, history, lab, spark
+
+LIGHT: Final = 20_000
+"""Comparisons of a queue up to which everything is on the page at once; above, the slow parts are loaded afterwards."""
+_KEPT: Final = 256
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The slow parts. `metric` is the one that is looked at; `lab` is None where its scores cannot be swept."""
+
+    trend: Trend
+    history: History | None
+    metric: str | None
+    what_if: WhatIf | None
+    lab: Lab | None
+    versions: Versions | None
+    corrected: Corrected | None
+
+
+class Insights:
+    """Answers that were made, by what they are of. For any thread."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple[object, ...], object] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, key: tuple[object, ...], make: Callable[[], _T]) -> _T:
+        """The answer of a key, made when it is not there."""
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return cast("_T", self._made[key])
+        made = make()
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at one criterion of a queue in one window, at a revision of it."""
+
+    kept: Insights
+    connection: sqlite3.Connection
+    scope: Scope
+    revision: int
+    criterion: str
+
+    def ceiling(self) -> Ceiling:
+        """How well people agree with each other."""
+        return self._keep("ceiling", lambda: insights.ceiling(self.connection, self.scope, self.criterion))
+
+    def sparks(self) -> Mapping[str, Spark]:
+        """Alignment over time of every on-topic metric with enough days, in small."""
+
+        def make() -> Mapping[str, Spark]:
+            days: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+            for tally in tallied(self.connection, self.scope, self.criterion):
+                tp, _, tn, _ = self.scope.reading.outcomes(tally.vector)
+                sums = days[tally.metric][tally.day]
+                sums[0] += tp + tn
+                sums[1] += sum(tally.vector)
+            drawn = {metric: spark(counts) for metric, counts in days.items()}
+            return {metric: line for metric, line in drawn.items() if line is not None}
+
+        return self._keep("sparks", make)
+
+    def trend(self, metric: str | None, *, published: bool) -> Trend:
+        """Alignment over time, by day of annotation or as it was published."""
+        ask = insights.published if published else insights.trend
+        return self._keep(
+            f"trend {published}", lambda: ask(self.connection, self.scope, self.criterion, metric), metric
+        )
+
+    def metric(self, metric: str) -> tuple[WhatIf, Versions, Corrected]:
+        """One metric: other thresholds, its judge versions, and its pass rate corrected."""
+        asked = (self.connection, self.scope, self.criterion, metric)
+        return self._keep(
+            "metric",
+            lambda: (insights.what_if(*asked), insights.versions(*asked), insights.corrected(*asked)),
+            metric,
+        )
+
+    def _keep(self, what: str, make: Callable[[], _T], metric: str | None = None) -> _T:
+        scope = self.scope
+        key = (scope.queue, scope.window, scope.today, self.revision, self.criterion, what, metric)
+        return self.kept.keep(key, make)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of the slow parts: the trend of a metric or of all, as published or not; a metric in depth, and a cut."""
+
+    over_time: str | None = None
+    published: bool = False
+    metric: str | None = None
+    cut: int | None = None
+
+
+def depth(look: Look, wanted: Wanted, baseline: float | None, ceiling: float | None) -> Depth:
+    """The slow parts; `baseline` and `ceiling` are lines beside the trend."""
+    found = look.trend(wanted.over_time, published=wanted.published)
+    drawn = history(found, baseline, ceiling)
+    if wanted.metric is None:
+        return Depth(found, drawn, None, None, None, None, None)
+    what_if, versions, corrected = look.metric(wanted.metric)
+    return Depth(found, drawn, wanted.metric, what_if, lab(what_if, wanted.cut), versions, corrected)

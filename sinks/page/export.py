@@ -1,0 +1,70 @@
+"""Comparisons as files: CSV for spreadsheets, JSON lines for programs."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from sinks.comparisons import PAGE_LIMIT, Comparison, Page, Query, Sort, comparisons
+from sinks.page.numbers import moment
+from sinks.services import Services
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+"""What makes a spreadsheet take a text for a formula or a command."""
+COLUMNS: Final = (
+    "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
+    "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
+)  # fmt: skip
+_TIMES: Final = ("annotated_at", "evaluated_at")
+
+
+def guarded(value: Any) -> Any:
+    """A cell that no spreadsheet runs: texts that look like a formula get an apostrophe in front.
+
+    >>> guarded("=HYPERLINK(1)"), guarded(" fine"), guarded(-0.5)
+    ("'=HYPERLINK(1)", ' fine', -0.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+
+
+def csv_lines(rows: list[Comparison], *, head: bool) -> bytes:
+    """Rows as CSV (RFC 4180, UTF-8); times as RFC 3339."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if head:
+        writer.writerow(COLUMNS)
+    for row in rows:
+        cells: dict[str, Any] = dict(row)
+        cells.update({name: moment(cells[name]).isoformat(timespec="milliseconds") for name in _TIMES})
+        writer.writerow([guarded(cells[name]) for name in COLUMNS])
+    return text.getvalue().encode()
+
+
+def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 -- the same shape as csv_lines
+    """Rows as JSON lines, with the fields of the API."""
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+
+async def export(services: Services, query: Query, lines: Callable[..., bytes]) -> AsyncIterator[bytes]:
+    """All comparisons of a query, newest first, whatever its page.
+
+    Read page by page, so a slow reader holds no state of the store: a row that changes meanwhile may come twice or not.
+    """
+
+    def read() -> Page:
+        with services.store.read() as connection:
+            config = services.config
+            return comparisons(connection, wanted, config.reading, services.today(), config.item_url)
+
+    wanted = replace(query, sort=Sort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
+    head = True
+    while True:
+        page = await asyncio.to_thread(read)
+        yield lines(page["comparisons"], head=head)
+        if page["next"] is None:
+            return
+        wanted, head = replace(wanted, cursor=page["next"]), False

@@ -1,0 +1,236 @@
+"""Numbers of a document as shapes: bars, cells and plots in percent of their width.
+
+Geometry goes into SVG attributes and classes, so the page needs no style attribute.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from aggregator.document import CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.ratings import LEVELS, human_passes
+from aggregator.state import Reading
+from aggregator.statistics import Confusion, Undefined
+from sinks.comparisons import Outcome
+from sinks.page.words import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, Lean, Verdict, lean, verdict
+
+_DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
+"""Order of a bar: the disagreement sits where pass meets fail."""
+_GAP: Final = 0.5
+_SIDES: Final[Mapping[Outcome, tuple[bool, str]]] = {
+    "tp": (True, "pass"),
+    "fn": (True, "fail"),
+    "fp": (False, "pass"),
+    "tn": (False, "fail"),
+}
+
+
+def anchor(*names: str) -> str:
+    """An id for names of any kind, the same on every rendering."""
+    return blake2b("\0".join(names).encode(), digest_size=5).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RatingCounts:
+    """Comparisons by what people gave, in the order of `LEVELS`; `bars` is a path in a box of 140 by 32.
+
+    `borderline`: the stars on both sides of the pass mark; `clear`: other stars; thumbs have no strength.
+    """
+
+    counts: tuple[int, ...]
+    borderline: int
+    clear: int
+    thumbs: int
+    bars: str
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts)
+
+
+def ratings(metrics: Iterable[MetricDocument], outcomes: Sequence[Outcome], reading: Reading) -> RatingCounts:
+    """Ratings behind these outcomes, summed over metrics."""
+    counts = [0] * len(LEVELS)
+    for metric in metrics:
+        by_level: Mapping[str, Mapping[str, int]] = metric["ratings"]  # type: ignore[assignment]
+        for index, level in enumerate(LEVELS):
+            for outcome in outcomes:
+                human, verdict_name = _SIDES[outcome]
+                if human_passes(index, reading.pass_stars) == human:
+                    counts[index] += by_level[level][verdict_name]
+    near = {str(reading.pass_stars - 1), str(reading.pass_stars)}
+    borderline = sum(counts[index] for index, level in enumerate(LEVELS) if level in near)
+    thumbs = counts[0] + counts[1]
+    return RatingCounts(tuple(counts), borderline, sum(counts) - borderline - thumbs, thumbs, _bars(counts))
+
+
+def _bars(counts: Sequence[int]) -> str:
+    most = max(counts)
+    if not most:
+        return ""
+    return "".join(
+        f"M{3 + 20 * index} 32v-{max(1.0, 30 * number / most):.1f}h14V32z"
+        for index, number in enumerate(counts)
+        if number
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a bar, or a cell of a matrix: its outcome, number, share, place, and the ratings behind it."""
+
+    outcome: Outcome
+    number: int
+    share: float | None
+    x: float
+    width: float
+    heat: int
+    name: str
+    words: str
+    drawn: str
+    ratings: RatingCounts
+
+    @property
+    def aligned(self) -> bool:
+        """Whether people and metric agree in it."""
+        return self.outcome in ("tp", "tn")
+
+
+def _parts(metric: MetricDocument, reading: Reading) -> dict[Outcome, Part]:
+    total = metric["comparisons"]
+    numbers: dict[Outcome, int] = {outcome: metric[outcome] for outcome in _DRAWN}
+    shown = [outcome for outcome in _DRAWN if numbers[outcome]]
+    room = 100 - _GAP * max(0, len(shown) - 1)
+    x, parts = 0.0, {}
+    for outcome in _DRAWN:
+        share = numbers[outcome] / total if total else None
+        width = room * (share or 0)
+        heat = min(9, int((share or 0) * (14 if outcome in ("tp", "tn") else 28)))
+        parts[outcome] = Part(
+            outcome, numbers[outcome], share, x, width, heat, OUTCOME_NAMES[outcome], OUTCOME_WORDS[outcome],
+            SEGMENT_WORDS[outcome], ratings([metric], [outcome], reading),
+        )  # fmt: skip
+        x += width + _GAP if outcome in shown else 0
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A scale of shares that ends at 100 %; places are percent of its width."""
+
+    start: float = 0.4
+
+    @classmethod
+    def of(cls, shares: Iterable[float | None]) -> "Scale":
+        """From 40 %, or from 0 when a share is below that."""
+        return cls(0.0 if any(share is not None and share < 0.4 for share in shares) else 0.4)
+
+    def at(self, share: float) -> float:
+        """The place of a share."""
+        return round(100 * max(0.0, share - self.start) / (1 - self.start), 2)
+
+    def span(self, low: float, high: float) -> float:
+        """The width of an interval."""
+        return round(self.at(high) - self.at(low), 2)
+
+    @property
+    def middle(self) -> float:
+        """The share in the middle."""
+        return (1 + self.start) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A metric under a criterion as it is drawn. `rank` is None where nothing can be decided yet."""
+
+    document: MetricDocument
+    key: str
+    verdict: Verdict
+    lean: Lean
+    parts: Mapping[Outcome, Part]
+    rank: int | None = None
+    drawn: Sequence[Outcome] = field(default=_DRAWN)
+
+    @property
+    def below_baseline(self) -> bool:
+        """Whether a judge that never changes its answer would do as well."""
+        alignment, baseline = self.document["alignment"], self.document["baseline"]
+        return alignment is not None and baseline is not None and alignment <= baseline
+
+
+def figures(criterion: CriterionDocument, reading: Reading) -> tuple[list[Figure], list[Figure]]:
+    """Figures of a criterion: those on topic, ranked ones first, and those off topic."""
+    made = [_figure(criterion["criterion"], metric, reading) for metric in criterion["metrics"]]
+    enough, few, off = [], [], []
+    for figure in made:
+        if figure.document["off_topic"]:
+            off.append(figure)
+        elif figure.document["items_compared"] >= reading.limits.items:
+            enough.append(figure)
+        else:
+            few.append(figure)
+    ranked = [_ranked(figure, rank) for rank, figure in enumerate(enough, start=1)]
+    return ranked + few, off
+
+
+def _figure(criterion: str, metric: MetricDocument, reading: Reading) -> Figure:
+    return Figure(
+        document=metric,
+        key=anchor(criterion, metric["metric"]),
+        verdict=verdict(metric, reading.limits),
+        lean=lean(metric),
+        parts=_parts(metric, reading),
+    )
+
+
+def _ranked(figure: Figure, rank: int) -> Figure:
+    return Figure(figure.document, figure.key, figure.verdict, figure.lean, figure.parts, rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """Passes and fails of one side (people, or metrics) over all comparisons of a criterion."""
+
+    name: str
+    key: str
+    passed: int
+    failed: int
+    passed_ratings: RatingCounts
+    failed_ratings: RatingCounts
+
+    @property
+    def share(self) -> float:
+        """Pass rate."""
+        return self.passed / (self.passed + self.failed)
+
+
+def margins(criterion: CriterionDocument, shown: Sequence[Figure], reading: Reading) -> list[Margin]:
+    """Both sides of a criterion that has comparisons."""
+    metrics = [figure.document for figure in shown]
+
+    def margin(name: str, passes: Sequence[Outcome], fails: Sequence[Outcome]) -> Margin:
+        passed, failed = (ratings(metrics, outcomes, reading) for outcomes in (passes, fails))
+        key = anchor(criterion["criterion"], name)
+        return Margin(name, key, passed.total, failed.total, passed, failed)
+
+    return [
+        margin("Human annotations", ("tp", "fn"), ("tn", "fp")),
+        margin("Metrics", ("tp", "fp"), ("tn", "fn")),
+    ]
+
+
+def pooled(document: SnapshotDocument) -> Confusion:
+    """The on-topic comparisons of all criteria as one table: margins and misalignment fix its cells."""
+    cards = document["cards"]
+    human = sum(criterion["human"]["pass"] for criterion in document["criteria"])
+    metric = sum(criterion["metric"]["pass"] for criterion in document["criteria"])
+    tp = (human + metric - cards["misaligned"]) // 2
+    fn, fp = human - tp, metric - tp
+    return Confusion(tp, fn, cards["comparisons"] - tp - fn - fp, fp, cards["items_compared"])
+
+
+def defined(value: float | Undefined) -> float | None:
+    """A number, or None for a reason."""
+    return None if isinstance(value, Undefined) else value

@@ -1,0 +1,91 @@
+"""Numbers as the page writes them. One place, so that the same number looks the same everywhere."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+DASH: Final = "\u2014"
+"""Stands for a number that is undefined, always beside its reason."""
+_MINUS: Final = "\u2212"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in 0..1 as a percentage.
+
+    >>> percent(0.9078), percent(1.0, 0)
+    ('90.8%', '100%')
+    """
+    return f"{100 * share:.{digits}f}%"
+
+
+def interval(low: float, high: float) -> str:
+    """Bounds of an interval of a share.
+
+    >>> interval(0.8759, 0.9321)
+    '87.6 to 93.2%'
+    """
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points, with its sign.
+
+    >>> points(0.119), points(-0.0004)
+    ('+11.9', '0.0')
+    """
+    text = f"{100 * difference:+.1f}".replace("-", _MINUS)
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def decimal(value: float, digits: int = 2) -> str:
+    """A coefficient such as kappa.
+
+    >>> decimal(-0.9231)
+    '\u22120.92'
+    """
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def count(number: int) -> str:
+    """A whole number.
+
+    >>> count(2412)
+    '2,412'
+    """
+    return f"{number:,}"
+
+
+def plural(number: int, word: str, words: str | None = None) -> str:
+    """A number and the word for what it counts.
+
+    >>> plural(1, "item"), plural(1200, "query", "queries")
+    ('1 item', '1,200 queries')
+    """
+    return f"{count(number)} {word if number == 1 else words or word + 's'}"
+
+
+def moment(at: int) -> datetime:
+    """A time in ms since epoch; such as year 9999 too."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at)
+
+
+def when(at: int) -> str:
+    """A time in ms since epoch, to the minute, UTC.
+
+    >>> when(1_795_428_902_412)
+    '23 Nov 2026, 10:15'
+    """
+    found = moment(at)
+    return f"{found.day} {found:%b} {found.year}, {found:%H:%M}"
+
+
+def age(seconds: float) -> str:
+    """How long ago.
+
+    >>> age(2.4), age(200), age(7300), age(200_000)
+    ('2 s ago', '3 min ago', '2 h ago', '2 d ago')
+    """
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{max(0, int(seconds))} s ago"

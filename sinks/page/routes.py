@@ -1,0 +1,234 @@
+"""The page's routes: requests become what templates show, in a thread, in one state of the store."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+from unicodedata import normalize
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sinks import parameters
+from sinks.comparisons import OUTCOMES, Query
+from sinks.comparisons import Sort as ItemSort
+from sinks.page import charts, index, items, numbers, queue, words
+from sinks.page.address import queue_path
+from sinks.page.assets import PREFIX, Assets
+from sinks.page.depth import Insights, Wanted
+from sinks.page.export import csv_lines, export, json_lines
+from sinks.page.shell import shell
+from sinks.services import Services
+
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Content security policy of a page: files of its own, nothing inline, nothing from elsewhere."""
+_HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+_COMPRESSED: Final = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)]
+_EXPORTS: Final[Mapping[str, tuple[str, Callable[..., bytes]]]] = {
+    "csv": ("text/csv; charset=utf-8", csv_lines),
+    "jsonl": ("application/x-ndjson", json_lines),
+}
+_CHOICES: Final = 200
+"""Metrics that a request may choose at most."""
+_T = TypeVar("_T")
+
+
+def page_routes(services: Services) -> list[Route]:
+    """Routes of the page, to be served beside the API's."""
+    pages = _Pages(services)
+    return [
+        Route("/", pages.shown(pages.index), middleware=_COMPRESSED),
+        Route("/queues/{queue}", pages.shown(pages.queue), middleware=_COMPRESSED),
+        Route("/queues/{queue}/items", pages.shown(pages.items), middleware=_COMPRESSED),
+        Route("/queues/{queue}/items.csv", pages.shown(pages.csv), middleware=_COMPRESSED),
+        Route("/queues/{queue}/items.jsonl", pages.shown(pages.jsonl), middleware=_COMPRESSED),
+        Route(PREFIX + "{name}", pages.assets.serve, middleware=_COMPRESSED),
+    ]
+
+
+class _Pages:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._insights = Insights()
+        self.assets = Assets()
+        self._templates = Environment(
+            loader=PackageLoader("sinks.page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(
+            {name: getattr(numbers, name) for name in ("percent", "interval", "points", "decimal", "count", "when")},
+            age=numbers.age,
+            short=charts.short,
+            threshold=charts.threshold,
+            twice=lambda names: [(name, name) for name in names],
+        )
+        self._templates.globals.update(
+            asset=self.assets.path,
+            dash=numbers.DASH,
+            plural=numbers.plural,
+            queue_path=queue_path,
+            why=words.why,
+            limits=services.config.reading.limits,
+            pass_stars=services.config.reading.pass_stars,
+            version=services.config.version,
+        )
+
+    def shown(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """A handler whose errors are pages too."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except HTTPException as error:
+                return await self._error(error)
+
+        return endpoint
+
+    # ---- handlers
+
+    async def index(self, request: Request) -> Response:
+        query = _text(request, "q") or ""
+        sort = _member(request, "sort", index.Sort, index.Sort.COMPARISONS)
+        page = _page(request)
+        shown = await self._ask(lambda connection: index.index_page(self._services, connection, query, sort, page))
+        return await self._render("index.html", shown)
+
+    async def queue(self, request: Request) -> Response:
+        wanted = queue.QueueRequest(
+            queue=parameters.queue_name(request),
+            criterion=_text(request, "criterion"),
+            window=parameters.window(request),
+            view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
+            metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
+            live=request.query_params.get("live") != "off",
+            wanted=Wanted(
+                over_time=_text(request, "trend"),
+                published=request.query_params.get("reading") == "published",
+                metric=_text(request, "depth"),
+                cut=_cut(request),
+            ),
+            more=request.query_params.get("more") == "1",
+        )
+        shown = await self._ask(lambda connection: queue.queue_page(self._services, self._insights, connection, wanted))
+        return await self._render("queue.html", _found(shown, wanted.queue), windows=queue.WINDOW_NAMES)
+
+    async def items(self, request: Request) -> Response:
+        number = _page(request)
+        query = replace(_query(request), offset=(number - 1) * items.PAGE, limit=items.PAGE)
+        wanted = items.ItemsRequest(query=query, page=number)
+        shown = await self._ask(lambda connection: items.items_page(self._services, connection, wanted))
+        return await self._render(
+            "items.html",
+            _found(shown, query.queue),
+            windows=queue.WINDOW_NAMES,
+            window_options=_WINDOWS,
+            sorts=_SORTS,
+            levels=_LEVELS,
+        )
+
+    async def csv(self, request: Request) -> Response:
+        return await self._export(request, "csv")
+
+    async def jsonl(self, request: Request) -> Response:
+        return await self._export(request, "jsonl")
+
+    async def _export(self, request: Request, kind: str) -> Response:
+        query = _query(request)
+        exists = await asyncio.to_thread(self._services.documents.exists, query.queue)
+        _found(exists or None, query.queue)
+        media_type, lines = _EXPORTS[kind]
+        headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="comparisons.{kind}"'}
+        return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
+
+    # ---- what they share
+
+    async def _ask(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
+        def asked() -> _T:
+            with self._services.store.read() as connection:
+                return ask(connection)
+
+        return await asyncio.to_thread(asked)
+
+    async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
+        text = await asyncio.to_thread(self._templates.get_template(template).render, page=page, **more)
+        return Response(text, status, _HEADERS, media_type="text/html")
+
+    async def _error(self, error: HTTPException) -> Response:
+        around, _ = await self._ask(lambda connection: shell(self._services, connection))
+        return await self._render("error.html", {"shell": around}, error.status_code, detail=error.detail)
+
+
+_SORTS: Final = (
+    (ItemSort.DISSENT, "Strongest dissent"),
+    (ItemSort.THRESHOLD, "Nearest the threshold"),
+    (ItemSort.NEWEST, "Newest"),
+)
+_WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in queue.WINDOW_NAMES.items()]
+_LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
+
+
+# ---- parts of a request; each raises HTTPException 400 with what is wrong
+
+
+def _found(page: _T | None, name: str) -> _T:
+    if page is None:
+        raise HTTPException(404, f"No queue is called {name!r}, or nothing of it was read yet.")
+    return page
+
+
+def _text(request: Request, name: str) -> str | None:
+    """A text; a field of a form that was left empty is none."""
+    value = request.query_params.get(name)
+    return normalize("NFC", value) if value else None
+
+
+def _member(request: Request, name: str, members: Any, default: Any) -> Any:
+    value = request.query_params.get(name) or default
+    try:
+        return members(value)
+    except ValueError as error:
+        raise HTTPException(400, f"{name}: {value!r} is none of {', '.join(members)}.") from error
+
+
+def _page(request: Request) -> int:
+    value = request.query_params.get("page") or "1"
+    if not (value.isascii() and value.isdecimal() and len(value) < 7 and 1 <= int(value) <= items.MOST_PAGES):
+        raise HTTPException(400, f"page: {value!r} is not a number from 1 to {items.MOST_PAGES}.")
+    return int(value)
+
+
+def _cut(request: Request) -> int | None:
+    return parameters.number(request, "cut", 0, least=0, most=1_000) if "cut" in request.query_params else None
+
+
+def _query(request: Request) -> Query:
+    said = request.query_params.get("outcome", "")
+    outcomes = [part for part in said.split(",") if part]
+    if unknown := [part for part in outcomes if part not in OUTCOMES]:
+        raise HTTPException(400, f"outcome: {unknown[0]!r} is none of {', '.join(OUTCOMES)}.")
+    criterion, metric = _text(request, "criterion"), _text(request, "metric")
+    return Query(
+        queue=parameters.queue_name(request),
+        criterion=criterion,
+        metric=metric,
+        outcomes=[outcome for outcome in OUTCOMES if outcome in outcomes] or list(items.MISALIGNED),
+        annotator=request.query_params.get("annotator") or None,
+        level=_text(request, "level"),
+        judge=_text(request, "judge"),
+        # What is off topic is shown to those who name both.
+        on_topic=criterion is None or metric is None,
+        window=parameters.window(request),
+        sort=_member(request, "sort", ItemSort, ItemSort.DISSENT),
+    )

@@ -1,0 +1,292 @@
+// Small enhancements only: every control here is a link or a form without this file.
+// Text goes in as text nodes and attributes, never as markup; there is no style attribute anywhere.
+const root = document.documentElement;
+const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+const clamp = (number, low, high) => Math.min(high, Math.max(low, number));
+root.classList.add('script');
+
+// ---- ratings cards: Escape hides an open one until the pointer or the focus moves on (WCAG 1.4.13)
+
+const tips = (off) => root.classList.toggle('tips-off', off);
+addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape') return;
+  tips(true);
+  for (const picker of all('.picker[open]')) {
+    const inside = picker.contains(document.activeElement);
+    picker.open = false;
+    if (inside) picker.querySelector('summary').focus();
+  }
+});
+addEventListener('focusin', () => tips(false));
+addEventListener('pointerover', (event) => { if (!event.target.closest?.('.ratings')) tips(false); });
+addEventListener('pointerdown', (event) => {
+  for (const picker of all('.picker[open]')) if (!picker.contains(event.target)) picker.open = false;
+});
+
+// ---- bars: one tab stop, arrow keys move between segments
+
+const stops = (bars) => all('g[tabindex]', bars);
+const rove = (bars, to) => stops(bars).forEach((stop) => stop.setAttribute('tabindex', stop === to ? 0 : -1));
+addEventListener('focusin', (event) => {
+  const stop = event.target.closest?.('.bars g[tabindex]');
+  if (stop) rove(stop.closest('.bars'), stop);
+});
+addEventListener('keydown', (event) => {
+  const stop = event.target.closest?.('.bars g[tabindex]');
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!stop || !step) return;
+  const list = stops(stop.closest('.bars'));
+  const next = list[list.indexOf(stop) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+});
+
+// ---- search and choice of metrics: at once, what the form would do
+
+const filter = () => {
+  for (const input of all('[data-filter]')) {
+    const body = document.getElementById(input.dataset.filter);
+    if (!body) continue;
+    const wanted = input.value.trim().toLowerCase();
+    const rows = all('tr', body);
+    for (const row of rows) row.hidden = !row.dataset.name.includes(wanted);
+    document.getElementById(`${input.dataset.filter}-none`).hidden = rows.some((row) => !row.hidden);
+  }
+};
+const choose = () => {
+  for (const picker of all('.picker')) {
+    const boxes = all('input[type="checkbox"]', picker);
+    const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
+    for (const card of all('[data-metric]')) card.hidden = !shown.has(card.dataset.metric);
+    picker.querySelector('[data-picker]').textContent = `${shown.size} of ${boxes.length} metrics`;
+  }
+};
+addEventListener('input', (event) => { if (event.target.matches('[data-filter]')) filter(); });
+addEventListener('change', (event) => { if (event.target.closest('.picker')) choose(); });
+
+// ---- threshold what-if: the table of all cut-offs is the data
+
+const whatIf = (lab) => {
+  const slider = lab.querySelector('input[type="range"]');
+  const rows = all('[data-sweep] tbody tr', lab);
+  const place = (cut) => (cut - Number(slider.min)) / ((Number(slider.max) - Number(slider.min)) || 1);
+  const row = rows[clamp(Math.round(place(Number(slider.value)) * (rows.length - 1)), 0, rows.length - 1)];
+  if (!row) return;
+  const [cut, , fn, fp, , alignment, change] = all('th, td', row).map((cell) => cell.textContent);
+  const said = all('[data-row] td', lab);
+  [`${lab.dataset.op} ${cut}`, fp, fn, alignment, change].forEach((text, index) => { said[index].textContent = text; });
+  slider.setAttribute('aria-valuetext', `${cut}: alignment ${alignment}, ${fp} false positives, ${fn} false negatives`);
+  const at = Number(row.dataset.at);
+  lab.querySelector('[data-low]').setAttribute('width', at * 1000);
+  lab.querySelector('[data-high]').setAttribute('x', at * 1000);
+  lab.querySelector('[data-high]').setAttribute('width', 1000 - at * 1000);
+  for (const end of ['x1', 'x2']) lab.querySelector('[data-try]').setAttribute(end, `${at * 100}%`);
+};
+addEventListener('input', (event) => {
+  const lab = event.target.closest('[data-whatif]');
+  if (lab) whatIf(lab);
+});
+
+// ---- patching: the page takes over what differs in a newer rendering of itself
+
+const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key || '' : '');
+const own = { details: ['open'], g: ['tabindex'], input: ['checked', 'value'], article: ['hidden'], tr: ['hidden'] };
+
+function patch(from, to) {
+  if (from.nodeType !== Node.ELEMENT_NODE) {
+    if (from.data !== to.data) from.data = to.data;
+    return;
+  }
+  // The live line is the script's own; slow parts that are there stay until they are asked for again.
+  if (from.hasAttribute('data-own') || (to.hasAttribute('data-lazy') && !from.hasAttribute('data-lazy'))) return;
+  const kept = own[from.localName] ?? [];
+  for (const { name } of [...from.attributes]) if (!kept.includes(name) && !to.hasAttribute(name)) from.removeAttribute(name);
+  for (const { name, value } of to.attributes) if (!kept.includes(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
+  const keyed = new Map([...from.childNodes].map((node) => [key(node), node]));
+  let next = from.firstChild;
+  for (const wanted of [...to.childNodes]) {
+    const name = key(wanted);
+    const match = name ? keyed.get(name) : next;
+    if (match && match.nodeName === wanted.nodeName && key(match) === name) {
+      if (match === next) next = next.nextSibling;
+      else from.insertBefore(match, next);
+      patch(match, wanted);
+    } else {
+      from.insertBefore(document.importNode(wanted, true), next);
+    }
+  }
+  while (next) {
+    const after = next.nextSibling;
+    next.remove();
+    next = after;
+  }
+}
+
+const settle = () => {
+  filter();
+  choose();
+  all('[data-whatif]').forEach(whatIf);
+  for (const bars of all('.bars')) if (!stops(bars).some((stop) => stop.matches(':focus'))) rove(bars, stops(bars)[0]);
+};
+
+// The slow parts are asked for once the rest is there, and again at most every ten seconds.
+const light = (address) => {
+  const made = new URL(address, location.href);
+  made.searchParams.delete('more');
+  return made.href;
+};
+let slow = 0;
+const more = () => {
+  const part = document.querySelector('#more');
+  if (!part || (!part.hasAttribute('data-lazy') && !slow) || Date.now() - slow < 10000) return Promise.resolve();
+  slow = Date.now();
+  return refresh(part.dataset.more);
+};
+
+async function refresh(address = light(location.href)) {
+  const answer = await fetch(address, { headers: { Accept: 'text/html' } });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const made = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const focused = document.activeElement;
+  for (const part of ['.rail', '.main']) {
+    const [from, to] = [document.querySelector(part), made.querySelector(part)];
+    if (from && to) patch(from, to);
+  }
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
+  settle();
+}
+
+addEventListener('click', (event) => {
+  const link = event.target.closest?.('a[data-patch]');
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  const there = link.href;
+  refresh(there).then(() => history.replaceState(null, '', there), () => location.assign(there));
+});
+
+// ---- live: as of, age, pause, stale, offline
+
+function live(form) {
+  const state = form.querySelector('[data-live]');
+  const time = form.querySelector('[data-time]');
+  const ageText = form.querySelector('[data-age]');
+  const button = form.querySelector('[data-pause]');
+  const banner = document.querySelector('[data-banner]');
+  const skew = Date.now() - Number(form.dataset.now);
+  const staleAfter = Number(form.dataset.staleAfter);
+  let asOf = Number(form.dataset.asOf) || null;
+  let paused = form.hasAttribute('data-paused');
+  let online = true;
+  let ready = true;
+  let busy = false;
+  let due = false;
+  let source = null;
+
+  const age = () => Math.max(0, (Date.now() - skew - asOf) / 1000);
+  const words = (seconds) => {
+    for (const [size, unit] of [[86400, 'd'], [3600, 'h'], [60, 'min']]) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+    return `${Math.floor(seconds)} s`;
+  };
+  const clock = () => (asOf ? new Date(asOf).toISOString().slice(11, 19) : 'now');
+  const say = (tone, head, text) => {
+    if (banner.textContent.trim() === (head ? `${head} ${text}` : '')) return;
+    banner.replaceChildren();
+    if (!head) return;
+    const line = document.createElement('p');
+    line.className = `banner ${tone}`;
+    const strong = document.createElement('b');
+    strong.textContent = head;
+    line.append(strong, ` ${text}`);
+    banner.append(line);
+  };
+  const show = () => {
+    const stale = !asOf || age() > staleAfter;
+    const [word, off] = paused ? ['Paused', true] : !online ? ['Offline', true] : !ready ? ['Catching up', true] : stale ? ['Stale', true] : ['Live', false];
+    if (state.textContent !== word) state.textContent = word;
+    state.classList.toggle('off', off);
+    if (asOf && time) {
+      time.textContent = `${clock()} UTC`;
+      time.setAttribute('datetime', new Date(asOf).toISOString());
+      ageText.textContent = `${words(age())} ago`;
+    }
+    if (paused) say();
+    else if (!online) say('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Trying again by itself.`);
+    else if (!ready) say('undecided', 'Catching up', `The view replays what it missed. The numbers below are complete up to ${clock()} UTC.`);
+    else if (stale) say('probation', 'No new checkpoint', `A worker or the broker is away. The numbers below are complete up to ${clock()} UTC.`);
+    else say();
+  };
+  // One reading at a time; what comes meanwhile is one more afterwards, and never sooner than the last one took.
+  const read = async () => {
+    if (busy) { due = true; return; }
+    busy = true;
+    const began = Date.now();
+    try {
+      do {
+        due = false;
+        await refresh();
+        await more();
+        await new Promise((done) => setTimeout(done, Math.max(1000, Date.now() - began)));
+      } while (due && !paused);
+      online = true;
+    } catch {
+      online = false;
+    }
+    busy = false;
+    show();
+  };
+  const told = (text) => {
+    online = true;
+    if (text) asOf = Date.parse(text);
+  };
+
+  const open = () => {
+    if (!form.dataset.stream || source || paused) return;
+    let first = true;
+    source = new EventSource(form.dataset.stream);
+    source.addEventListener('snapshot', (event) => {
+      const document = JSON.parse(event.data);
+      told(document.as_of);
+      // The first one is what the page was made from, unless it came with a new connection.
+      if (!first || form.dataset.revision !== String(document.revision)) read();
+      first = false;
+      form.dataset.revision = document.revision;
+      show();
+    });
+    source.addEventListener('heartbeat', (event) => {
+      const state = JSON.parse(event.data);
+      ready = state.ready;
+      told(state.as_of);
+      show();
+    });
+    source.addEventListener('error', () => {
+      online = false;
+      show();
+      // A refusal ends the stream for good; a lost connection is taken up again by the browser.
+      if (source?.readyState === EventSource.CLOSED) { close(); setTimeout(open, 5000); }
+    });
+  };
+  const close = () => {
+    source?.close();
+    source = null;
+  };
+
+  button?.addEventListener('click', () => {
+    paused = !paused;
+    button.textContent = paused ? 'Resume' : 'Pause';
+    if (paused) close();
+    else { open(); read(); }
+    show();
+  });
+  addEventListener('pagehide', close);
+  addEventListener('pageshow', (event) => { if (event.persisted) open(); });
+  if (form.dataset.poll) {
+    setInterval(() => { if (!paused && !document.hidden) read(); }, Number(form.dataset.poll) * 1000);
+  }
+  setInterval(show, 1000);
+  open();
+}
+
+settle();
+more().catch(() => {});
+all('form.live').forEach(live);

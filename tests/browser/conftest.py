@@ -1,0 +1,103 @@
+"""The page in Debian's chromium, over a view in this process or a whole installation."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+import uvicorn
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from sinks.api import create_app
+from sinks.services import Services
+from sinks.store import Store
+from tests.support.deployments import Installation
+
+ARGUMENTS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_WATCH: Final = """
+window.reports = [];
+document.addEventListener('securitypolicyviolation', (event) => reports.push(event.violatedDirective));
+"""
+
+
+@dataclass
+class Watched:
+    """A page, and everything that went wrong in it: console, errors, dialogs, requests to elsewhere, policy reports."""
+
+    page: Page
+    wrong: list[str] = field(default_factory=list)
+
+    async def clean(self) -> None:
+        """Fails when something went wrong so far."""
+        self.wrong += [f"policy: {report}" for report in await self.page.evaluate("window.reports ?? []")]
+        assert self.wrong == []
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """A running chromium."""
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        yield running
+        await running.close()
+
+
+async def watch(context: BrowserContext) -> Watched:
+    """A new page that is watched."""
+    await context.add_init_script(_WATCH)
+    page = await context.new_page()
+    page.set_default_timeout(30_000)
+    watched = Watched(page)
+    page.on("console", lambda message: watched.wrong.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: watched.wrong.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: watched.wrong.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: None if own(request.url) else watched.wrong.append(f"request: {request.url}"))
+    return watched
+
+
+def own(url: str) -> bool:
+    """Whether an address is of this machine."""
+    return url.startswith("http://127.0.0.1:")
+
+
+@contextlib.contextmanager
+def serving(services: Services) -> Iterator[str]:
+    """A view of this process behind a real socket; gives its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None, lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with contextlib.closing(Store(tmp_path / "view.sqlite3")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """`up` on the embedded broker."""
+    with Installation(tmp_path_factory.mktemp("browser")) as running:
+        yield running

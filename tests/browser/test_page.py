@@ -1,0 +1,150 @@
+"""What a reader does, in a real browser: load, follow, choose, without scripts and by keyboard alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from sinks.page.address import queue_path
+from sinks.services import Services
+from sinks.store import Store
+from tests.browser.conftest import serving, watch
+from tests.sinks.conftest import NOW_MS, fill, view_of
+from tests.sinks.page.test_safety import CORPUS, facts_of
+from tests.support.sample_queue import QUEUE, sample_queue
+
+PATH = queue_path(QUEUE)
+
+
+@pytest.fixture
+def services(store: Store, tmp_path: Path) -> Services:
+    """A view of the sample queue."""
+    fill(store, sample_queue(NOW_MS))
+    return view_of(store, tmp_path)
+
+
+@pytest.fixture
+def address(services: Services) -> Iterator[str]:
+    """Where that view is served."""
+    with serving(services) as base:
+        yield base
+
+
+async def test_from_the_start_page_to_an_explanation(browser: Browser, address: str) -> None:
+    watched = await watch(await browser.new_context())
+    page = watched.page
+    await page.goto(address)
+    await page.get_by_role("main").get_by_role("link", name=QUEUE).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(QUEUE)
+    await expect(page.get_by_text("Too strict", exact=True)).to_be_visible()
+    await expect(page.get_by_text("Too lenient", exact=True)).to_be_visible()
+    await page.get_by_role("article").filter(has_text="lenient_judge").get_by_role("link").nth(2).click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("lenient_judge: where people disagree")
+    await expect(page.locator("blockquote").first).to_have_text("The refund period is wrong.")
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Export CSV").click()
+    assert (await downloading.value).suggested_filename == "comparisons.csv"
+    await watched.clean()
+
+
+async def test_everything_works_without_scripts(browser: Browser, address: str) -> None:
+    watched = await watch(await browser.new_context(java_script_enabled=False))
+    page = watched.page
+    await page.goto(address + PATH)
+    await expect(page.get_by_role("link", name="Reload")).to_be_visible()
+    await expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    await page.get_by_role("link", name="tone").click()
+    await page.get_by_role("link", name="7 d", exact=True).click()
+    await expect(page.get_by_role("link", name="tone")).to_have_attribute("aria-current", "page")
+    await page.get_by_role("link", name="Aggregate").click()
+    await expect(page.locator("#outcomes")).to_contain_text("Human annotations")
+    await page.locator(".picker summary").click()
+    await page.get_by_role("checkbox", name="relevancy").uncheck()
+    await page.get_by_role("button", name="Apply").click()
+    await expect(page.locator("article:visible")).to_have_count(2)
+    await expect(page.locator("#outcomes")).to_contain_text("Human annotations")
+    await page.locator("#depth-metric").select_option("relevancy")
+    await page.locator("#depth").get_by_role("button", name="Show").click()
+    await expect(page.locator("#wi-h")).to_contain_text("relevancy")
+    await page.locator("#cut").fill("2")
+    await page.get_by_role("button", name="Try this threshold").click()
+    await expect(page.locator("[data-row]")).to_contain_text("≥ 0.10")
+    assert watched.wrong == []
+
+
+async def test_the_keyboard_reaches_everything(browser: Browser, address: str) -> None:
+    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 900}))
+    page = watched.page
+    await page.goto(address + PATH)
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+
+    # The bars are one stop; arrows move in them; a card opens with the focus, and Escape closes it.
+    segments = page.locator(".bars g[tabindex]")
+    await expect(page.locator(".bars g[tabindex='0']")).to_have_count(1)
+    await page.get_by_role("link", name="Per metric").focus()
+    await page.keyboard.press("Tab")
+    await expect(segments.first).to_be_focused()
+    await page.keyboard.press("ArrowRight")
+    await expect(segments.nth(1)).to_be_focused()
+    card = page.locator(f"#{await segments.nth(1).get_attribute('aria-describedby')}")
+    await expect(card).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(card).to_be_hidden()
+    await page.keyboard.press("ArrowLeft")
+    await expect(segments.first).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".bars g:focus")).to_have_count(0)
+
+    # A choice of metrics, closed by Escape with the focus where it came from.
+    summary = page.locator(".picker summary")
+    await summary.focus()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Space")
+    await expect(summary).to_have_text("2 of 3 metrics")
+    await expect(page.locator("article:visible")).to_have_count(2)
+    await page.keyboard.press("Escape")
+    await expect(summary).to_be_focused()
+
+    # A cell opens its items; the slider moves the row beside it.
+    slider = page.locator("#cut")
+    await slider.focus()
+    before = await page.locator("[data-row]").inner_text()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("[data-row]")).not_to_have_text(before, use_inner_text=True)
+    assert "false positives" in (await slider.get_attribute("aria-valuetext") or "")
+    await page.locator("article:visible .cell-face:is(a)").first.focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/items?**")
+    await watched.clean()
+
+
+async def test_a_choice_of_view_keeps_place_and_focus(browser: Browser, address: str) -> None:
+    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}))
+    page = watched.page
+    await page.goto(address + PATH)
+    await page.locator("#br-h").scroll_into_view_if_needed()
+    link = page.get_by_role("link", name="Aggregate")
+    await link.focus()
+    place = await page.evaluate("scrollY")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#outcomes")).to_contain_text("Human annotations")
+    await expect(link).to_be_focused()
+    assert await page.evaluate("scrollY") == place
+    await page.wait_for_url("**view=aggregate**")
+    await watched.clean()
+
+
+async def test_hostile_texts_do_nothing(browser: Browser, store: Store, tmp_path: Path) -> None:
+    fill(store, [fact for text in CORPUS for fact in facts_of(text)])
+    with serving(view_of(store, tmp_path)) as address:
+        watched = await watch(await browser.new_context())
+        await watched.page.goto(address)
+        for text in CORPUS:
+            for rest in ("", "/items"):
+                await watched.page.goto(address + queue_path(text, rest))
+                assert text in (await watched.page.locator("body").inner_text()) or "\u2028" in text
+                await watched.page.locator("body").press("Tab")
+        await watched.clean()

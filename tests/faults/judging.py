@@ -1,0 +1,53 @@
+"""From a rig or a cluster to the verdict: everything is committed, and every count is the plain recount."""
+
+from collections.abc import Iterable
+
+from streams.topics import Topics as Names
+from tests.streams.rig import Rig, WorkerProcess
+from tests.support.deployments import Cluster
+from tests.support.verdict import Topics, Verdict, judge
+
+SETTLED_SECONDS = 30.0
+_BROKEN = (" ERROR ", " CRITICAL ", "Traceback")
+# What it retries it calls an error.
+_CLIENT = " ERROR aiokafka."
+
+
+async def judged(
+    rig: Rig, *, rejected: int = 0, settled: float = SETTLED_SECONDS, compacted: bool = False, policy: str = "each"
+) -> Verdict:
+    """Wait until committed == end on every source partition, then judge all that is in the rig's topics."""
+    await rig.settled(settled)
+    topics = rig.topics
+    verdict = judge(
+        Topics(
+            annotations=await rig.read(topics.annotations),
+            evaluations=await rig.read(topics.evaluations),
+            queue_items=await rig.read(topics.queue_items),
+            dead_letters=await rig.read(topics.dead_letters, 1),
+            facts=await rig.read(topics.facts),
+            tallies=await rig.read(topics.tallies),
+        ),
+        policy=policy,
+        compacted=compacted,
+    )
+    assert verdict.rejected == rejected
+    return verdict
+
+
+def rig_of(cluster: Cluster) -> Rig:
+    """A rig on a cluster's topics: for load and verdict, it starts no workers."""
+    named = Names(
+        *(cluster.topic(role) for role in ("annotations", "evaluations", "queue-items", "facts", "tallies")),
+        *(cluster.topic(role) for role in ("snapshots", "dead-letters")),
+    )
+    return Rig(cluster.broker, cluster.prefix, cluster.directory, cluster.partitions, named, cluster.group)
+
+
+def clean(workers: Iterable[WorkerProcess]) -> None:
+    """Nothing in the logs that a person would have to look at."""
+    for worker in workers:
+        lines = [
+            line for line in worker.text().splitlines() if any(mark in line for mark in _BROKEN) and _CLIENT not in line
+        ]
+        assert not lines, f"{worker.log.name}: {lines[:5]}"

@@ -1,0 +1,68 @@
+"""Row 19: a tally that left the fold of the rows is found, in memory and in what is published."""
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from aggregator.facts import Annotation
+from tests.faults.judging import clean, judged
+from tests.faults.load import Load
+from tests.streams.rig import Rig, WorkerProcess, history
+
+AUDIT_SECONDS = 0.2
+T0 = 1_780_000_000_000
+
+Measure = Callable[..., None]
+
+
+@pytest.mark.row(19)
+async def test_row_19_the_audit_finds_nothing_where_nothing_is_wrong(rig: Rig, measured: Measure) -> None:
+    worker = rig.worker(audit=AUDIT_SECONDS)
+    await rig.restored(worker)
+    async with Load(rig, per_second=1_000) as load:
+
+        async def loaded() -> bool:
+            return load.sent >= 6_000
+
+        await rig.until("a few seconds of load", loaded)
+    await judged(rig)
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    clean([worker])
+    counted = worker.counters()
+    assert counted["eval_alignment_audits"] > rig.partitions
+    assert counted["eval_alignment_audit_mismatches"] == 0
+    measured(f"{counted['eval_alignment_audits']} audits under load, 0 mismatches")
+
+
+@pytest.mark.row(19)
+@pytest.mark.parametrize(("fault", "what"), [("memory_goes_bad", "counted"), ("publishes_wrong", "published")])
+async def test_row_19_the_audit_finds(rig: Rig, measured: Measure, fault: str, what: str) -> None:
+    facts = history(seed=19, events=3_000, items=50)
+    worker = rig.worker(audit=AUDIT_SECONDS, inject=fault)
+    await rig.produce(facts)
+    await rig.settled()
+    worker.signal(signal.SIGUSR1)
+    began = time.monotonic()
+    # One more checkpoint, and only of its own tallies.
+    later = Annotation(T0, "later", "another", "item-1", thumbs="up")
+    await rig.produce([later])
+    await rig.until("found", lambda: says(worker, f'"]: {what} is '))
+    measured(f"{fault.replace('_', ' ')}: found after s", time.monotonic() - began)
+    assert "audit: 1 tallies of partition" in worker.text()
+    assert worker.process.poll() is None, "it goes on, and an operator is told"
+    # A restart counts and publishes anew.
+    worker.kill()
+    again = rig.worker(audit=AUDIT_SECONDS)
+    await rig.restored(again)
+    await rig.verify([*facts, later])
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    assert again.counters()["eval_alignment_audit_mismatches"] == 0
+
+
+async def says(worker: WorkerProcess, text: str) -> bool:
+    """Whether it is in the log."""
+    return text in worker.text()

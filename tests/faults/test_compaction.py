@@ -1,0 +1,70 @@
+"""Row 17: the broker compacts ledger and tallies for real, and a restore still gives the counts."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from aggregator.facts import Annotation
+from tests.faults.judging import clean, judged
+from tests.streams.rig import Rig, history
+from tests.support.wire import Wire
+
+NOW = 1_780_500_000_000
+CLEANED_SECONDS = 120.0
+PROMPT = {
+    "cleanup_policy": "compact",
+    "message_timestamp_type": "LogAppendTime",
+    "min_compaction_lag_ms": "0",
+    "max_compaction_lag_ms": "1000",
+    "min_cleanable_dirty_ratio": "0.01",
+    "segment_ms": "1000",
+    "segment_bytes": "1048576",
+}
+"""Topic settings under which the log cleaner comes at once; `_` for a dot."""
+
+Measure = Callable[..., None]
+
+
+@pytest.mark.row(17)
+@pytest.mark.faults
+async def test_row_17_a_compacted_ledger_gives_the_same_counts(rig: Rig, wire: Wire, measured: Measure) -> None:
+    logs = (rig.topics.facts, rig.topics.tallies)
+    for topic in logs:
+        await asyncio.to_thread(wire.configure, topic, **PROMPT)
+    facts = history(seed=17, events=12_000, items=60)
+    worker = rig.worker()
+    for part in range(6):
+        await rig.produce(facts[part::6])
+        await rig.settled()
+    before = await judged(rig)
+    lengths = [len(await rig.read(topic)) for topic in logs]
+
+    async def cleaned() -> bool:
+        # Only closed segments are cleaned, and only what is written closes them.
+        nudges = [Annotation(NOW + len(facts), "n", "nudged", f"item-{number}", thumbs="up") for number in range(20)]
+        facts.extend(nudges)
+        await rig.produce(nudges)
+        return all([len(await rig.read(topic)) < length * 0.7 for topic, length in zip(logs, lengths, strict=True)])
+
+    await rig.until("ledger and tallies are compacted", cleaned, CLEANED_SECONDS)
+    await rig.settled()
+    worker.kill()
+    again = rig.worker()
+    await rig.restored(again)
+    after = [len(await rig.read(topic)) for topic in logs]
+    await judged(rig, compacted=True)
+    await rig.verify(facts)
+    # And it goes on from there.
+    later = history(seed=18, events=2_000, items=60)
+    await rig.produce(later)
+    await judged(rig, compacted=True)
+    await rig.verify([*facts, *later])
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    clean(rig.workers)
+    measured(
+        f"ledger {lengths[0]} to {after[0]} records for {before.rows} rows, tallies {lengths[1]} to {after[1]}; "
+        "counts right after the restore equal"
+    )

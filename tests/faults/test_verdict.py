@@ -1,0 +1,125 @@
+"""The verdict itself: it agrees with the product where that is right, and finds what is wrong."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import orjson
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from aggregator.facts import Annotation, Evaluation, Fact, encode
+from aggregator.shard import Policy
+from tests.streams.rig import history
+from tests.support.logs import Logs, Record
+from tests.support.verdict import Topics, judge
+from tests.support.wire import Stored
+
+PARTS = 8
+
+
+def stored(topic: str, rows: Iterable[tuple[bytes | None, bytes | None]]) -> list[Stored]:
+    """Records of partition 0."""
+    return [
+        ConsumerRecord(topic, 0, offset, 0, 0, key, value, None, 0, 0, ())
+        for offset, (key, value) in enumerate(rows)
+    ]  # fmt: skip
+
+
+def of_kind(facts: Iterable[Fact], *kinds: type[Fact]) -> list[tuple[bytes, bytes]]:
+    return [(fact.item.encode(), encode(fact)) for fact in facts if isinstance(fact, kinds)]
+
+
+def run(policy: Policy = Policy.EACH, takeover: bool = True) -> tuple[Topics, Logs]:
+    """What a whole run leaves: several checkpoints, and a second owner."""
+    facts = history(seed=4, events=3_000, items=40)
+    logs = Logs(policy=policy)
+    for part in range(PARTS):
+        logs.write(facts[part::PARTS])
+        if part == PARTS // 2 and takeover:
+            logs = logs.successor()
+            logs.write([])
+    others = [fact for fact in facts if not isinstance(fact, Annotation | Evaluation)]
+    topics = Topics(
+        annotations=stored("annotations", of_kind(facts, Annotation)),
+        evaluations=stored("evaluations", of_kind(facts, Evaluation)),
+        queue_items=stored("queue-items", of_kind(others, *{type(fact) for fact in others})),
+        dead_letters=[],
+        facts=stored("facts", logs.facts),
+        tallies=stored("tallies", logs.tallies),
+    )
+    return topics, logs
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_what_the_shard_counts_is_what_the_plain_loops_count(policy: Policy) -> None:
+    topics, _ = run(policy)
+    verdict = judge(topics, policy=policy.value, sample=PARTS)
+    assert verdict.events == 3_300
+    assert verdict.states > PARTS
+    assert sum(verdict.comparisons.values()) > 500
+
+
+def one_more(record: Record) -> Record:
+    key, value = record
+    payload = orjson.loads(value)
+    payload["annotations"] += 1
+    return key, orjson.dumps(payload)
+
+
+def annotations_of(tallies: list[Record]) -> list[int]:
+    return [index for index, (key, _) in enumerate(tallies) if key.startswith(b'["annotations"')]
+
+
+def a_wrong_count_at_the_end(topics: Topics, logs: Logs) -> Topics:
+    place = annotations_of(logs.tallies)[-1]
+    logs.tallies[place] = one_more(logs.tallies[place])
+    return replace(topics, tallies=stored("tallies", logs.tallies))
+
+
+def a_wrong_count_on_the_way(topics: Topics, logs: Logs) -> Topics:
+    place = annotations_of(logs.tallies)[0]
+    logs.tallies[place] = one_more(logs.tallies[place])
+    return replace(topics, tallies=stored("tallies", logs.tallies))
+
+
+def a_tally_that_was_never_published(topics: Topics, logs: Logs) -> Topics:
+    gone = logs.tallies[annotations_of(logs.tallies)[0]][0]
+    return replace(topics, tallies=stored("tallies", [row for row in logs.tallies if row[0] != gone]))
+
+
+def an_event_that_was_lost(topics: Topics, _: Logs) -> Topics:
+    newest = Annotation(1_790_000_000_000, "z", "support", "item-0", thumbs="up")
+    rows = [(record.key, record.value) for record in topics.annotations]
+    return replace(topics, annotations=stored("annotations", [*rows, *of_kind([newest], Annotation)]))
+
+
+def a_row_that_nobody_sent(topics: Topics, logs: Logs) -> Topics:
+    logs.write([Annotation(1_790_000_000_000, "z", "support", "item-0", annotator="nobody", thumbs="up")])
+    return replace(topics, facts=stored("facts", logs.facts), tallies=stored("tallies", logs.tallies))
+
+
+def an_accepted_event_in_the_dead_letters(topics: Topics, logs: Logs) -> Topics:
+    times = Counter(record.value for record in topics.annotations)
+    standing = {value for value in dict(logs.facts).values() if times[value] == 1}
+    offset = next(record.offset for record in topics.annotations if record.value in standing)
+    place = {"alignment-topic": b"annotations", "alignment-partition": b"0", "alignment-offset": str(offset).encode()}
+    (letter,) = stored("dead-letters", [(b"item", b"{}")])
+    return replace(topics, dead_letters=[replace(letter, headers=tuple(place.items()))])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        a_wrong_count_at_the_end,
+        a_wrong_count_on_the_way,
+        a_tally_that_was_never_published,
+        an_event_that_was_lost,
+        a_row_that_nobody_sent,
+        an_accepted_event_in_the_dead_letters,
+    ],
+)
+def test_it_finds(wrong: Callable[[Topics, Logs], Topics]) -> None:
+    topics, logs = run(takeover=False)
+    with pytest.raises(AssertionError):
+        judge(wrong(topics, logs), sample=PARTS)

@@ -1,0 +1,48 @@
+"""One history. Everything follows from the seed.
+
+The nemesis acts for a while, then everybody is left alone; when nothing moves any more, counts, ledger, offsets and
+dead letters must be those of a plain recount of the events.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from unittest.mock import patch
+
+from tests.simulation import clients, clock, process
+from tests.simulation.nemesis import Nemesis
+from tests.simulation.verdict import verify
+from tests.simulation.world import World
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[None]:
+    """The product on virtual time and on the simulated broker, instead of this process' own."""
+    modules = ("streams.log", "streams.restore", "streams.checkpoint", "streams.engine", "streams.guard")
+    with (
+        clock.virtual_clock(*modules),
+        patch("streams.log.fetch", clients.fetch),
+        patch("streams.engine.end_process", process.end_process),
+        patch("streams.restore.no_collection", contextlib.nullcontext),
+        patch("streams.engine.Rows", process.NoRows),
+        patch("streams.restore.new_ledger_id", lambda: "ledger"),
+    ):
+        silenced = logging.root.manager.disable
+        logging.disable()
+        try:
+            yield
+        finally:
+            logging.disable(silenced)
+
+
+def simulate(seed: int, say: Callable[[str], None] | None = None) -> None:
+    """One history, within `installed`. Raises Wrong when the promise was broken."""
+
+    async def play() -> None:
+        world = World(seed, say)
+        world.begin()
+        await Nemesis(world).act()
+        await world.settle()
+        verify(world)
+
+    clock.run(play)

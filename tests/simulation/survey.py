@@ -1,0 +1,32 @@
+"""Many histories at once, on all cores."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+
+from tests.simulation.history import installed, simulate
+
+
+def broken(first: int, count: int) -> list[str]:
+    """Of these seeds the ones that break a promise: the line that repeats each, and what was seen."""
+    found = []
+    with installed():
+        for seed in range(first, first + count):
+            try:
+                simulate(seed)
+            except Exception as error:  # noqa: BLE001 whatever it is, it is the finding
+                found.append(f"python -m tests.simulation {seed}: {type(error).__name__}: {error}")
+    return found
+
+
+@contextmanager
+def survey(first: int, chunks: int, chunk: int) -> Iterator[dict[int, "Future[list[str]]"]]:
+    """Chunks of seeds under way in other processes, by their first seed; leaving cancels what has not begun."""
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        firsts = range(first, first + chunks * chunk, chunk)
+        try:
+            yield {start: pool.submit(broken, start, chunk) for start in firsts}
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,40 @@
+"""A queue as it is in life: two criteria, a strict, a lenient and a fair metric, people who mostly agree."""
+
+import random
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.tallies import DAY_MS
+
+QUEUE = "Support / EN"
+
+
+def sample_queue(now: int, items: int = 120) -> list[Fact]:
+    """Facts of the last 20 days before `now`; one metric got a new judge version."""
+    luck = random.Random(1)
+    facts: list[Fact] = []
+    for number in range(items):
+        at, item, quality = now - (number % 20) * DAY_MS - number, f"trace-{number:04}", luck.random()
+        facts.append(QueueItem(at=at, id=f"q{number}", queue=QUEUE, item=item))
+        for place, annotator in enumerate(("ann", "bob")[: 1 + number % 2]):
+            seen = min(0.99, max(0.0, quality + luck.gauss(0, 0.08)))
+            facts += [
+                Annotation(
+                    at=at, id=f"h{number}.{place}", queue=QUEUE, item=item, criterion="helpfulness",
+                    annotator=annotator, thumbs="up" if seen >= 0.4 else "down",
+                    explanation="Names the next step." if seen >= 0.4 else "The refund period is wrong.",
+                ),
+                Annotation(
+                    at=at, id=f"t{number}.{place}", queue=QUEUE, item=item, criterion="tone", annotator=annotator,
+                    stars=1 + int(5 * seen),
+                ),
+            ]  # fmt: skip
+        for metric, lean in (("strict_judge", -0.25), ("lenient_judge", 0.25), ("relevancy", 0.0)):
+            for judge in ("p1", "p2") if metric == "relevancy" and number % 20 < 8 else ("p1",):
+                score = round(min(1.0, max(0.0, quality + lean + luck.gauss(0, 0.06 if judge == "p2" else 0.12))), 3)
+                facts.append(
+                    Evaluation(
+                        at=at + 1 + (judge == "p2"), id=f"{metric}{judge}{number}", item=item, metric=metric,
+                        judge=judge, score=score, threshold=0.4, passed=score >= 0.4, reason=f"Scored {score:.2f}.",
+                    )
+                )  # fmt: skip
+    return facts
