@@ -113,9 +113,12 @@ class Engine:
         async with self._lock:
             try:
                 await self._restore(moved)
-            except (Moved, KafkaError):
+            except (Moved, KafkaError) as error:
                 if not moved():
                     raise
+                if not isinstance(error, Moved):
+                    # What its checkpoint took may not be written: these shards are made again from their ledgers.
+                    self._owned.clear()
                 _log.info("generation %d ended while it was being restored", generation)
                 return
             self._start_generation(generation)

@@ -157,7 +157,10 @@ async def _read(
             log = pending[TopicPartition(batch.topic, batch.partition)]
             # At least once: a batch may have lost all its records to compaction.
             for start in range(0, len(batch.records) or 1, _FOLD_AT_ONCE):
-                fold(log, batch.records[start : start + _FOLD_AT_ONCE])
+                records = batch.records[start : start + _FOLD_AT_ONCE]
+                fold(log, records)
+                if records:
+                    log.next = records[-1].offset + 1
                 # Heartbeats, health checks and the other tasks go on.
                 await asyncio.sleep(0)
             log.next = batch.next

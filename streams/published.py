@@ -16,8 +16,8 @@ _STAMP: Final = ("ledger", "position", "policy")
 class Published:
     """Per key the later record, of one ledger id; a record below a position that stands before it comes late.
 
-    `tallies`: policy and payload by key, without `closed`; None where the last record came late. `highest`: the
-    highest position of all. `records`: how many records there are at all, of any ledger id.
+    `tallies`: policy and payload by key, without `closed`; None where the last record came late, or where readers
+    dropped it. `highest`: the highest position of all. `records`: how many records there are at all, of any ledger id.
     """
 
     def __init__(self, ledger: str | None) -> None:
@@ -25,6 +25,8 @@ class Published:
         self.records = 0
         self.highest = 0
         self.tallies: dict[bytes, tuple[str, Any] | None] = {}
+        self._policy: str | None = None
+        self._open: list[bytes] = []
 
     def fold(self, log: Log, records: Sequence[Record]) -> None:
         """Take records in. Raises WorkerFailure on one that is no tally."""
@@ -38,11 +40,25 @@ class Published:
                 raise unreadable(log, record, error) from error
             if ledger != self._ledger or key is None:
                 continue
-            late = position < self.highest
-            self.highest = max(self.highest, position)
-            if key != CLOSED_KEY:
+            if position < self.highest:
                 # Readers pass over what a predecessor wrote late, but compaction would leave it.
-                self.tallies[key] = None if late else (policy, payload)
+                if key != CLOSED_KEY:
+                    self.tallies[key] = None
+                continue
+            self.highest = position
+            self._take(key, policy, payload)
+
+    def _take(self, key: bytes, policy: str, payload: Any) -> None:
+        if policy != self._policy:
+            # What a predecessor left open counts under another policy: readers drop it.
+            self.tallies.update(dict.fromkeys(self._open))
+            self._open.clear()
+            self._policy = policy
+        if key == CLOSED_KEY:
+            self._open.clear()
+        else:
+            self._open.append(key)
+            self.tallies[key] = (policy, payload)
 
 
 def unreadable(log: Log, record: Record, error: Exception) -> WorkerFailure:

@@ -75,16 +75,18 @@ def own(url: str) -> bool:
 
 @contextlib.contextmanager
 def serving(services: Services) -> Iterator[str]:
-    """A view of this process behind a real socket; gives its address."""
+    """A view of this process behind a real socket; gives its address. Close what reads it before this ends."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None, lifespan="off", ws="none"))
+    config = uvicorn.Config(
+        create_app(services), log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        server.force_exit = True
         thread.join()
         listener.close()
 

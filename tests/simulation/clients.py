@@ -90,26 +90,34 @@ class FakeProducer:
         if (wait := life.held()) > 0:
             self._later(wait, self._arrive, tp, queue, batch, acknowledged)
             return
-        base = self._apply(tp, batch)
+        lost = life.lose_acknowledgement()
+        # To whoever waits for it, a lost acknowledgement is no different from a lost request.
+        base = None if lost and rng.random() < 0.5 else self._apply(tp, batch)
         if not self._crossed(f"written to {tp[0]}[{tp[1]}]"):
             return
-        self._later(life.latency(), self._acknowledge, tp, queue, base, acknowledged)
+        self._later(life.latency(), self._acknowledge, tp, queue, None if lost else base, acknowledged)
 
     def _apply(self, tp: TP, batch: FakeBatch) -> int:
         self._life.trace(f"{len(batch.rows)} records at {self._broker.partitions[tp].end} of {tp[0]}[{tp[1]}]")
         return self._broker.partitions[tp].append(int(wall() * 1000), batch.rows, self._life.name)
 
-    def _acknowledge(self, tp: TP, queue: _Queue, base: int, acknowledged: "asyncio.Future[Any]") -> None:
+    def _acknowledge(self, tp: TP, queue: _Queue, base: int | None, acknowledged: "asyncio.Future[Any]") -> None:
         life = self._life
-        if not life.alive or acknowledged.done():
+        if not life.alive:
             return
         if (wait := life.held()) > 0:
             self._later(wait, self._acknowledge, tp, queue, base, acknowledged)
             return
-        if life.lose_acknowledgement():
+        if acknowledged.done():
+            life.trace(f"nobody waits for what is at {base} of {tp[0]}[{tp[1]}]")
+        elif base is None:
             acknowledged.set_exception(KafkaTimeoutError())
-            return
-        acknowledged.set_result(SimpleNamespace(offset=base))
+            # An idempotent producer leaves no gap: what waits behind is not written either.
+            for _, waiting in queue.waiting:
+                waiting.set_exception(KafkaTimeoutError())
+            queue.waiting.clear()
+        else:
+            acknowledged.set_result(SimpleNamespace(offset=base))
         queue.busy = False
         if queue.waiting:
             self._send(tp, queue)

@@ -39,6 +39,21 @@ def test_a_late_record_of_a_lower_position_must_be_written_over() -> None:
     assert published((9, 2), (5, 1), (12, 2)).tallies[KEY] == ("each", {"annotations": 2, "contributing": 0})
 
 
+def test_what_was_left_open_under_another_policy_must_be_written_again() -> None:
+    """Readers drop it when the policy changes; that it changes back does not bring it back."""
+
+    def stored(key: bytes, position: int, policy: str, offset: int) -> Any:
+        value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy}
+        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset)
+
+    told = Published("l")
+    log = Log(NOBODY, "tallies", 0)
+    told.fold(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
+    assert told.tallies[KEY] is None
+    told.fold(log, [stored(KEY, 7, "latest", 3)])
+    assert told.tallies[KEY] is not None and told.tallies[OTHER] is not None
+
+
 def test_a_record_is_late_behind_any_other_that_is_further() -> None:
     """A reader that has seen a successor's tally believes nothing of its predecessors any more."""
     assert published((9, None), (5, 1)).tallies[KEY] is None

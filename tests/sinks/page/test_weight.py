@@ -1,0 +1,40 @@
+"""A page is light, also with many metrics."""
+
+import gzip
+import random
+from pathlib import Path
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from sinks.store import Store
+from tests.sinks.conftest import NOW_MS, fill, view_of
+from tests.sinks.page.conftest import connected
+from tests.support.html import read
+
+MOST_BYTES = 100_000
+
+
+def packed(body: bytes) -> int:
+    return len(gzip.compress(body, 5))
+
+
+async def test_a_page_with_its_files_is_under_100_kb(store: Store, tmp_path: Path) -> None:
+    luck = random.Random(2)
+    facts: list[Fact] = []
+    for number in range(60):
+        at, item = NOW_MS - number * 86_400_000, f"i{number}"
+        facts.append(Annotation(at=at, id=item, queue="q", item=item, stars=luck.randint(1, 5), explanation="why"))
+        facts += [
+            Evaluation(
+                at=at, id=f"{item}-{metric}", item=item, metric=f"metric number {metric}", passed=luck.random() < 0.6
+            )
+            for metric in range(20)
+        ]
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:
+        answer = await client.get("/queues/q")
+        page = read(answer.text)
+        assert len(page.all("article")) == 20
+        assert answer.headers["content-encoding"] == "gzip"
+        files = {page.one("script").attributes["src"], *(link.attributes["href"] for link in page.all("link"))}
+        weight = packed(answer.content) + sum([packed((await client.get(path)).content) for path in files])
+    assert weight < MOST_BYTES
