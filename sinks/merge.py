@@ -76,9 +76,10 @@ _DERIVE: Final = (
             SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item AND q.deleted = 1)
         AND (
             (SELECT p.policy FROM partitions AS p WHERE p.partition = a.partition) = 'each'
-            OR a.version IS (
-                SELECT max(b.version) FROM annotations AS b
-                WHERE b.queue = a.queue AND b.item = a.item AND b.criterion = a.criterion AND b.deleted = 0))
+            OR a.id IS (
+                SELECT b.id FROM annotations AS b
+                WHERE b.queue = a.queue AND b.item = a.item AND b.criterion = a.criterion AND b.deleted = 0
+                ORDER BY b.version DESC, b.annotator DESC LIMIT 1))
     FROM touched_rubrics AS t
     WHERE a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
     """,

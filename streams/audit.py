@@ -96,7 +96,9 @@ class Audit:
         self._found[owned.partition] = len(differences)
         self.metrics.audits.inc()
         self.metrics.audit_mismatches.set(sum(self._found.get(partition, 0) for partition in self.owned))
-        if differences:
+        if not differences:
+            _log.info("audit: partition %d is the fold of its %d rows", owned.partition, fold.shard.rows)
+        else:
             _log.error(
                 "audit: %d tallies of partition %d differ from the fold of its ledger, restart the worker to have them "
                 "counted and published anew: %s",

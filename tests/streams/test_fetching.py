@@ -71,6 +71,8 @@ async def _log(rig: Rig) -> AsyncIterator[tuple[Log, AIOKafkaConsumer]]:
     producer, reader = new_producer(client, KAFKA), new_reader(client)
     async with producer, reader:
         yield Log(producer, rig.topics.facts, 0), reader
+        # aiokafka hangs when it is closed while it still gives an assignment up: it swallows its own cancellation.
+        await asyncio.sleep(0.3)
 
 
 async def test_rows_are_appended_in_order_and_read_back(rig: Rig) -> None:
@@ -126,5 +128,3 @@ async def test_reading_can_be_given_up(rig: Rig) -> None:
     async with _log(rig) as (log, reader), asyncio.timeout(10):
         far = {log.tp: 1}
         assert not await read_to_end(reader, [log], lambda _, __: None, until=far, abandoned=lambda: next(answers))
-        # aiokafka hangs when it is closed while it still gives an assignment up.
-        await asyncio.sleep(0.3)

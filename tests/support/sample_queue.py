@@ -9,7 +9,7 @@ QUEUE = "Support / EN"
 
 
 def sample_queue(now: int, items: int = 120) -> list[Fact]:
-    """Facts of the last 20 days before `now`; one metric got a new judge version."""
+    """Facts of the last 20 days before `now`: some items wait for evaluation, one metric got a new judge version."""
     luck = random.Random(1)
     facts: list[Fact] = []
     for number in range(items):
@@ -28,6 +28,8 @@ def sample_queue(now: int, items: int = 120) -> list[Fact]:
                     stars=1 + int(5 * seen),
                 ),
             ]  # fmt: skip
+        if number % 10 == 9:
+            continue
         for metric, lean in (("strict_judge", -0.25), ("lenient_judge", 0.25), ("relevancy", 0.0)):
             for judge in ("p1", "p2") if metric == "relevancy" and number % 20 < 8 else ("p1",):
                 score = round(min(1.0, max(0.0, quality + lean + luck.gauss(0, 0.06 if judge == "p2" else 0.12))), 3)

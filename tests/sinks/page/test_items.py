@@ -124,7 +124,9 @@ async def test_off_topic_pairs_show_to_those_who_name_them(store: Store, tmp_pat
     async with connected(services) as client:
         for query, items in (("", []), ("?metric=m", []), ("?metric=m&criterion=overall", ["i"])):
             assert shown(read((await client.get(f"/queues/q/items{query}")).text)) == items
+        tabs = read((await client.get("/queues/q/items")).text).one("nav", class_="tabs")
         folded = read((await client.get("/queues/q?criterion=overall")).text)
+    assert {tab.one("span").words for tab in tabs.all("a")} == {"0"}
     (article,) = folded.all("article")
     above = article.parent
     while above is not None and above.tag != "details":

@@ -1,7 +1,8 @@
 """The numbers that a page shows are those of the API, and of a recount."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import quote
 
 import pytest
@@ -10,9 +11,11 @@ from aggregator.recount import Recount
 from aggregator.state import Window
 from sinks.page.address import queue_path
 from sinks.services import Services
-from tests.sinks.conftest import FACTS, HOSTILE
+from sinks.store import Store
+from tests.sinks.conftest import FACTS, HOSTILE, NOW_MS, fill, view_of
 from tests.sinks.page.conftest import Get, connected
 from tests.support.html import Element, read
+from tests.support.sample_queue import QUEUE, sample_queue
 
 DASH = "\u2014"
 COUNTS = (
@@ -21,6 +24,14 @@ COUNTS = (
     "evaluated", "waiting", "errored", "skipped", "tp", "fn", "tn", "fp",
 )  # fmt: skip
 COEFFICIENTS = ("kappa", "ac1", "mcc", "alpha")
+
+
+SEGMENTS: dict[Literal["tp", "fp", "fn", "tn"], str] = {
+    "tp": "pass, humans agree",
+    "fp": "pass, humans say fail (too lenient)",
+    "fn": "fail, humans say pass (too strict)",
+    "tn": "fail, humans agree",
+}
 
 
 def written(name: str, value: float | None) -> str:
@@ -85,6 +96,27 @@ async def test_a_queue_shows_the_numbers_of_a_recount(page: Get) -> None:
     document = Recount(FACTS).document("support")
     for criterion in document["criteria"]:
         compare_page(await page(f"/queues/support?criterion={criterion['criterion']}"), document, criterion)
+
+
+async def test_a_lively_queue_shows_the_numbers_of_a_recount(store: Store, tmp_path: Path) -> None:
+    facts = sample_queue(NOW_MS)
+    fill(store, facts)
+    document = Recount(facts).document(QUEUE)
+    cards = document["cards"]
+    assert 0 < cards["annotations_contributing"] < cards["annotations"]
+    async with connected(view_of(store, tmp_path)) as client:
+        for criterion in document["criteria"]:
+            assert len({criterion["metrics"][0][outcome] for outcome in ("tp", "fn", "fp", "tn")}) == 4
+            answer = await client.get(queue_path(QUEUE) + f"?criterion={criterion['criterion']}")
+            page = read(answer.text)
+            compare_page(page, document, criterion)
+            segments = [each.attributes["aria-label"] for each in page.one(id="outcomes").all("g")]
+            assert sorted(segments) == sorted(
+                f"{metric['metric']} {words}: {metric[outcome]}"
+                for metric in criterion["metrics"]
+                for outcome, words in SEGMENTS.items()
+                if metric[outcome]
+            )
 
 
 async def test_the_start_page_shows_every_queues_cards(services: Services) -> None:
