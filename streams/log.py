@@ -88,16 +88,13 @@ class Log:
         broker refuses. While it is away an idempotent producer tries again, without end; another one gives up after
         30 s.
         """
-        batches = list(self._batches(rows))
-        # The last batch may carry `closed`, which says that all before it is there: it waits until that is so.
-        await self._write(batches[:-1])
-        await self._write(batches[-1:])
-
-    async def _write(self, batches: Sequence[Any]) -> None:
-        counts = [batch.record_count() for batch in batches]
-        sent = [await self._producer.send_batch(batch, self.topic, partition=self.partition) for batch in batches]
-        for acknowledged, count in zip(sent, counts, strict=True):
-            written = await acknowledged
+        acknowledgements = []
+        for batch in self._batches(rows):
+            count = batch.record_count()
+            future = await self._producer.send_batch(batch, self.topic, partition=self.partition)
+            acknowledgements.append((future, count))
+        for future, count in acknowledgements:
+            written = await future
             self.expect(written.offset)
             self.next += count
 
