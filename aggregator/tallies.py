@@ -11,7 +11,7 @@ A reader sums tallies over partitions; nothing else ever adds them up. Keys are 
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 import orjson
@@ -61,13 +61,23 @@ class SourcePosition(TypedDict):
 
 
 class Closed(TypedDict):
-    """The end of a checkpoint: up to ledger offset `position` this partition's tallies are whole, at time `at` (ms)."""
+    """The end of a checkpoint: up to ledger offset `position` this partition's tallies are whole, at time `at` (ms).
+
+    `offset` is where in the tallies log it must stand. Elsewhere somebody else wrote in between, or something before
+    it is missing: then it closes nothing. Release 0.1.0 did not write it.
+    """
 
     ledger: str
     position: int
     policy: str
     at: int
     sources: dict[str, SourcePosition]
+    offset: NotRequired[int]
+
+
+def in_place(closed: Closed, offset: int) -> bool:
+    """Whether a `closed` found at this offset of the tallies log closes what stands before it."""
+    return closed.get("offset", offset) == offset
 
 
 # Not orjson: a result of it keeps its whole buffer, some 4 KiB, for as long as it is held.

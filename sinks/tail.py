@@ -7,7 +7,8 @@ So the store never holds half a checkpoint.
 
 Who may speak: only records of the current ledger id, which the newest claim on the ledger tells, and only
 positions that are not below any that was read before. So a zombie, whose positions lie below its successor's
-claim, never wins: it cannot even close what its successor has begun to publish.
+claim, never wins: it cannot even close what its successor has begun to publish. And a `closed` speaks only where its
+writer meant it to stand: what a zombie published in between is not mixed with what its successor adds.
 
 A tail that resumed in the middle of a log cannot tell a new ledger from a zombie of a lost one. When it meets
 another ledger id it asks to be restarted from the beginning of both logs, once; from there the claims tell.
@@ -150,8 +151,9 @@ class Tail:
             read.policy = body["policy"]
             read.open = {}
         if key == tallies.CLOSED_KEY:
-            read.segments.append(_Segment(body, read.open, offset + 1))
-            read.open = {}
+            if tallies.in_place(body, offset):
+                read.segments.append(_Segment(body, read.open, offset + 1))
+                read.open = {}
             return
         group = tallies.parse_key(key)
         del body["ledger"], body["position"], body["policy"]

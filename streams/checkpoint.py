@@ -94,6 +94,7 @@ class Checkpoint:
             yield key, orjson.dumps({**payload, **stamp})
         part.closed["ledger"] = claim.ledger
         part.closed["position"] = position
+        part.closed["offset"] = part.owned.tallies.next + len(part.taken.tallies)
         yield CLOSED_KEY, orjson.dumps(part.closed)
 
     def _settle(self, parts: Sequence[_Part], started: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import orjson
 
-from aggregator.tallies import CLOSED_KEY
+from aggregator.tallies import CLOSED_KEY, in_place
 from streams.failures import Failure, WorkerFailure
 from streams.fetching import Record
 from streams.log import Log
@@ -46,16 +46,17 @@ class Published:
                     self.tallies[key] = None
                 continue
             self.highest = position
-            self._take(key, policy, payload)
+            self._take(record.offset, key, policy, payload)
 
-    def _take(self, key: bytes, policy: str, payload: Any) -> None:
+    def _take(self, offset: int, key: bytes, policy: str, payload: Any) -> None:
         if policy != self._policy:
             # What a predecessor left open counts under another policy: readers drop it.
             self.tallies.update(dict.fromkeys(self._open))
             self._open.clear()
             self._policy = policy
         if key == CLOSED_KEY:
-            self._open.clear()
+            if in_place(payload, offset):
+                self._open.clear()
         else:
             self._open.append(key)
             self.tallies[key] = (policy, payload)

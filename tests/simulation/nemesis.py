@@ -29,7 +29,7 @@ class Nemesis:
             (self._kill, 2),
             (self._kill_at_a_point, 6),
             (self._restart_into_doom, 3),
-            (self._lose_an_acknowledgement, 2),
+            (self._lose_an_acknowledgement, 4),
             (self._pause_at_a_point, 6),
             (self._deafen, 4),
             (self._second_of_the_name, 2),

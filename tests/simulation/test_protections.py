@@ -1,29 +1,64 @@
 """Take one protection away, and a promise breaks: so each of them is needed, and the simulation can see it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 
 from tests.simulation.history import installed, simulate
-from tests.simulation.protections import REMOVALS
-from tests.simulation.viewer import Wrong
+from tests.simulation.protections import ALARMS, DOUBLED, REMOVALS, both
+from tests.simulation.viewer import NeedlessEnd, Wrong
 
 MOST_SEEDS = 1_500
 """Each is found among the first 150 or so; how far exactly changes with every change of the product."""
 
 
 @pytest.mark.parametrize("protection", REMOVALS)
-def test_without_it_a_promise_breaks(protection: str) -> None:
-    with installed():
-        with REMOVALS[protection]():
-            seed = first_broken()
-        # With it, the same history is one like any other.
-        simulate(seed)
+def test_without_it_a_count_is_wrong(protection: str) -> None:
+    broken = first_broken(REMOVALS[protection], lambda wrong: not isinstance(wrong, NeedlessEnd))
+    with_it(broken)
 
 
-def first_broken() -> int:
-    """The first seed that breaks a promise."""
+@pytest.mark.parametrize("protection", ALARMS)
+def test_without_it_a_worker_ends_for_nothing(protection: str) -> None:
+    broken = first_broken(ALARMS[protection], lambda wrong: isinstance(wrong, NeedlessEnd))
+    with_it(broken)
+
+
+@pytest.mark.parametrize("protection", DOUBLED)
+def test_without_both_nets_a_count_is_wrong(protection: str) -> None:
+    first, second = DOUBLED[protection]
     for seed in range(MOST_SEEDS):
+        if is_wrong(seed, first, second) and not is_wrong(seed, second):
+            return
+    pytest.fail(f"{MOST_SEEDS} histories are the same with it")
+
+
+def is_wrong(seed: int, *removals: Callable[[], AbstractContextManager[None]]) -> bool:
+    """Whether a count is wrong at some time in this history without these protections."""
+    with installed(), both(*removals):
         try:
             simulate(seed)
+        except NeedlessEnd:
+            return False
         except Wrong:
-            return seed
+            return True
+    return False
+
+
+def first_broken(removal: Callable[[], AbstractContextManager[None]], sought: Callable[[Wrong], bool]) -> int:
+    """The first seed that breaks a promise in the way that is sought."""
+    with installed(), removal():
+        for seed in range(MOST_SEEDS):
+            try:
+                simulate(seed)
+            except Wrong as wrong:
+                if sought(wrong):
+                    return seed
     pytest.fail(f"{MOST_SEEDS} histories kept every promise without it")
+
+
+def with_it(seed: int) -> None:
+    """With the protection the same history is one like any other."""
+    with installed():
+        simulate(seed)

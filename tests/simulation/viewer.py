@@ -24,6 +24,10 @@ class Wrong(AssertionError):
     """The system under test broke its promise."""
 
 
+class NeedlessEnd(Wrong):
+    """A worker ended by itself although it could have gone on: an operator is called for nothing, no count is wrong."""
+
+
 def counts_something(payload: Any) -> bool:
     """Whether a payload is not that of an empty group."""
     if isinstance(payload, dict):

@@ -13,7 +13,7 @@ from tests.simulation.coordinator import Coordinator
 from tests.simulation.inputs import Event, random_event
 from tests.simulation.lifeline import Lifeline
 from tests.simulation.process import TOPICS, Process
-from tests.simulation.viewer import Viewer, Wrong
+from tests.simulation.viewer import NeedlessEnd, Viewer, Wrong
 
 LAG_SECONDS = 60.0
 """min.compaction.lag.ms: longer than anything stays broken here, as a day is."""
@@ -68,7 +68,7 @@ class World:
         life.trace(f"starts with policy {self.policy}")
 
     def supervise(self) -> None:
-        """Restart what should run and does not. Raises Wrong for a process that ended as none should."""
+        """Restart what should run and does not. Raises NeedlessEnd for a process that ended as none should."""
         for instance, worker in self.running.items():
             self._look_at(worker)
             if not worker.life.alive and instance in self.wanted:
@@ -79,7 +79,7 @@ class World:
     def _look_at(self, worker: Process) -> None:
         ended = worker.life.ended
         if ended is not None and ended[0] not in EXPECTED_ENDS:
-            raise Wrong(f"{worker.life.name} ended without need: {ended[0].name}: {ended[1]}")
+            raise NeedlessEnd(f"{worker.life.name} ended without need: {ended[0].name}: {ended[1]}")
 
     def produce(self, count: int) -> None:
         """Events arrive, some of them twice."""

@@ -246,3 +246,29 @@ def test_a_tally_of_another_policy_is_not_closed_with_those_of_its_successor() -
     feed(tail, logs)
     step = tail.step()
     assert step is not None and group not in step.tallies
+
+
+@pytest.mark.parametrize("fault", ["a zombie's record in between", "a lost record"])
+def test_a_closed_that_is_not_where_it_was_meant_to_be_closes_nothing(fault: str) -> None:
+    logs = Logs()
+    logs.write(ONE)
+    closed = len(logs.tallies)
+    logs.write([Annotation(at=2, id="b", queue="q", item="i", annotator="other", stars=1)])
+    if fault == "a lost record":
+        del logs.tallies[closed]
+    else:
+        logs.tallies.insert(closed, logs.tallies[0])
+    tail = Tail(0)
+    feed(tail, logs)
+    step = tail.step()
+    assert step is not None
+    assert step.tallies_next == closed
+    model = Model()
+    model.apply(step)
+    read = len(logs.facts), len(logs.tallies)
+    logs.successor().write([])
+    feed(tail, logs, *read)
+    mended = tail.step()
+    assert mended is not None
+    model.apply(mended)
+    model.is_the_state_at(logs)

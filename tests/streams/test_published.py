@@ -57,3 +57,16 @@ def test_what_was_left_open_under_another_policy_must_be_written_again() -> None
 def test_a_record_is_late_behind_any_other_that_is_further() -> None:
     """A reader that has seen a successor's tally believes nothing of its predecessors any more."""
     assert published((9, None), (5, 1)).tallies[KEY] is None
+
+
+def test_what_a_misplaced_closed_left_open_must_be_written_again_under_another_policy() -> None:
+    def stored(key: bytes, position: int, policy: str, at: int, **more: int) -> Any:
+        value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy, **more}
+        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at)
+
+    log = Log(NOBODY, "tallies", 0)
+    for place, kept in ((1, True), (2, False)):
+        told = Published("l")
+        told.fold(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
+        told.fold(log, [stored(OTHER, 6, "latest", 2)])
+        assert (told.tallies[KEY] is not None) is kept

@@ -54,7 +54,8 @@ class Logs:
     def close(self, position: int | None = None) -> None:
         """Append a `closed`."""
         self.at += 1
-        self.tallies.append((CLOSED_KEY, orjson.dumps({**self.stamp(position), "at": self.at, "sources": {}})))
+        closed = {**self.stamp(position), "at": self.at, "sources": {}, "offset": len(self.tallies)}
+        self.tallies.append((CLOSED_KEY, orjson.dumps(closed)))
 
     def successor(self, ledger: str | None = None) -> "Logs":
         """The next owner of the same logs: it replays the ledger, claims, and publishes what differs."""
