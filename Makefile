@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults soak lint docs bench kafka lock
+.PHONY: help venv demo test faults soak lint docs dashboards bench kafka lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## .venv with the locked dependencies and the command eval-alignment
 
@@ -29,7 +29,7 @@ test: venv ## all tests, with a real Apache Kafka where java and mvn are found; 
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 faults: venv ## every fault of docs/reliability.md on a real Apache Kafka, and the table of this run
-	$(BIN)/python -m pytest tests -m row --reliability docs/reliability.md
+	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
 
 lint: venv ## ruff and mypy over everything
 	$(BIN)/ruff check .
@@ -37,12 +37,17 @@ lint: venv ## ruff and mypy over everything
 	$(BIN)/mypy
 
 SEEDS ?= 20000
+MINUTES ?= 120
 
-soak: venv ## simulated histories that nobody has seen, on all cores; SEEDS=20000
+soak: venv ## new simulated histories, then mixed faults on a real Apache Kafka; SEEDS=20000 MINUTES=120 SEED=
 	$(BIN)/python -m tests.simulation --soak $(SEEDS)
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --write docs/reliability.md
 
 docs: venv ## the reference pages of docs/ that are made from code
 	$(BIN)/python -m eval_alignment.docs docs
+
+dashboards: venv ## the JSON for Grafana, made from monitoring/grafana; PAGE=address of the page in links
+	$(BIN)/python -m monitoring.grafana $(if $(PAGE),--page $(PAGE))
 
 bench: venv ## measurements, minutes long
 	$(BIN)/python -m bench
@@ -57,3 +62,4 @@ lock: ## requirements*.txt from pyproject.toml; UPGRADE=--upgrade takes newer ve
 	@test -x $(BIN)/uv || { test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); $(BIN)/python -m pip install --quiet uv; }
 	$(UV) pyproject.toml --all-extras --output-file requirements.txt
 	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(UV) --group build --constraints requirements-dev.txt --output-file requirements-build.txt

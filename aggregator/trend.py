@@ -2,11 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from datetime import date, timedelta
+from typing import Final, NamedTuple
 
 from aggregator.document import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.state import Reading, Vector
 from aggregator.statistics import wilson
+
+WEEK: Final = 7
+"""Days that are looked at together where one alone has few comparisons."""
 
 
 class Share(NamedTuple):
@@ -41,6 +45,17 @@ def by_day(vectors: Iterable[tuple[str, Vector]], items: Mapping[str, int], read
         sums[day][0] += tp + tn
         sums[day][1] += sum(vector)
     return {day: Share(k, n, items[day]) for day, (k, n) in sorted(sums.items()) if n}
+
+
+def by_week(days: Mapping[str, Share], items: Mapping[str, int]) -> dict[str, Share]:
+    """The comparisons of the week that ends on each of these days; `items`: distinct ones of each such week."""
+    weeks = {}
+    for day in days:
+        last = date.fromisoformat(day)
+        names = [(last - timedelta(days=back)).isoformat() for back in range(WEEK)]
+        shares = [days[name] for name in names if name in days]
+        weeks[day] = Share(sum(share.k for share in shares), sum(share.n for share in shares), items[day])
+    return weeks
 
 
 def in_document(document: SnapshotDocument, criterion: str | None, metric: str | None) -> Share | None:

@@ -15,6 +15,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from eval_alignment.ci_gate import Outcome
+from eval_alignment.doctor.checks import CHECKS, Check
+from eval_alignment.doctor.findings import NOT_ASKED, NOT_MADE, OK, Exit
+from eval_alignment.doctor.problems import Problem
 from eval_alignment.main import USAGE
 from eval_alignment.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
 from sinks.collector import FAMILIES, PREFIX
@@ -35,6 +38,7 @@ def pages() -> dict[str, str]:
         "reasons.md": _reasons(),
         "metrics.md": _metrics(),
         "exit-codes.md": _exit_codes(),
+        "doctor.md": _doctor(),
     }
 
 
@@ -144,9 +148,12 @@ def _metrics() -> str:
     ]
     return _page(
         "Metrics",
-        "For Prometheus, at `/metrics` of the view and of each worker.",
+        "For Prometheus, at `/metrics` of the view and of each worker. On Linux both also give the usual `process_*` "
+        "(memory, CPU seconds, open files, start time).",
         "## The product, from the view\n\n"
-        "Ratios come with the label `window` too, 7d and 30d. What is undefined is absent.\n\n"
+        "Ratios come with the label `window` too, 7d and 30d; alignment and its interval also as 5d; cells and items "
+        "of 30d are families of their own. What is undefined is absent. With the setting `judge_label` the newest "
+        "judge has the label `judge`.\n\n"
         + _table(head, products)
         + "\n## The view itself\n\n"
         + _table(head, own)
@@ -160,6 +167,11 @@ _PRODUCT_LABELS = {
     "comparisons": (*_PAIR, "outcome"),
     "gate": (*_PAIR, "verdict"),
     "annotations": ("queue", "criterion", "state"),
+    "window_comparisons": (*_PAIR, "window", "outcome"),
+    "window_items": (*_PAIR, "window"),
+    "newest_judge_first_timestamp_seconds": ("metric",),
+    "newest_judge_comparisons": ("metric",),
+    "judge_comparisons": (*_PAIR, "judge", "outcome"),
 }
 """Labels of the product's gauges where they are not those of a pair."""
 
@@ -193,10 +205,38 @@ def _exit_codes() -> str:
         + _table(("code", "meaning"), common)
         + "\n## `report --fail-under`\n\n"
         + _table(("code", "name", "meaning"), gate)
+        + "\n## `doctor`\n\n"
+        + _table(("code", "name", "meaning"), [(str(e.value), e.name.lower(), e.meaning) for e in Exit])
         + "\n## `worker`\n\n"
         "A failure ends the process at once: what is gone cannot commit a broken state. `restart` says whether a "
         "supervisor starts it again.\n\n" + _table(("code", "name", "cause", "restart", "what to do"), worker),
     )
+
+
+def _doctor() -> str:
+    return _page(
+        "Doctor",
+        "`eval-alignment doctor` examines a running installation end to end and says what is wrong, the worst first, "
+        "and what to do. It only reads: it writes to no topic and joins no group. With access rules its user needs "
+        "Read and DescribeConfigs on the topics, and Describe on the group (without DescribeConfigs the settings of "
+        "topics are taken as right). All checks are made at once, each within `--timeout` seconds; one that cannot be "
+        f"made is the finding `{NOT_MADE}` (a warning) and keeps no other from being made.\n\n"
+        "    eval-alignment doctor --broker kafka:9092 --worker-url http://w1:8391 --worker-url http://w2:8391 \\\n"
+        "        --view-url http://view:8390 --prometheus http://prometheus:9090\n\n"
+        "`--only CHECK` and `--skip CHECK` choose, `--list` names the checks. `--json` prints an array of findings: "
+        "`severity` (`ok`, `info`, `warning`, `error`, `critical`), `check`, `name`, `seen`, `do`, `docs`. Names stay "
+        f"what they are; beside those below there are `{OK}`, `{NOT_MADE}`, and `{NOT_ASKED}` (nothing to check, or "
+        "another finding says why it cannot be). The exit code is the worst finding's: "
+        + "; ".join(f"{code.value}: {code.meaning}" for code in Exit)
+        + ".",
+        "\n".join(map(_check, CHECKS)),
+    )
+
+
+def _check(check: Check) -> str:
+    entries = [(problem.name.lower(), problem.value) for problem in Problem if problem.value.check == check.name]
+    rows = [(f"`{name}`", e.severity.name.lower(), e.meaning, e.do) for name, e in entries]
+    return f"## {check.name}\n\n{check.looks_at}\n\n" + _table(("finding", "severity", "meaning", "what to do"), rows)
 
 
 def _page(title: str, text: str, body: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import orjson
 
 from aggregator.facts import Evaluation, Fact, encode, parse, version
@@ -63,8 +64,7 @@ async def read_ledger(client: Client, topics: Topics, progress: Callable[[int], 
     Raises LedgerError, and what `scan` raises.
     """
     # Rows are written before the tallies made from them: the ledger, read afterwards, must reach all these positions.
-    closed: dict[int, Closed] = {}
-    await scan(client, topics.tallies, lambda p, records: _note_closed(closed, p, records), last=_CLOSED_WITHIN)
+    closed = await last_closed(client, topics)
     ledger = Ledger()
     ids: dict[int, str] = {}
     read = 0
@@ -76,17 +76,30 @@ async def read_ledger(client: Client, topics: Topics, progress: Callable[[int], 
         progress(read)
 
     ends = await scan(client, topics.facts, fold)
-    for partition, last in sorted(closed.items()):
+    for partition, (last, _) in sorted(closed.items()):
         if last["ledger"] == ids.get(partition, last["ledger"]) and last["position"] > ends.get(partition, 0):
             ledger.missing.append(partition)
         ledger.unprocessed += sum(max(0, s["end"] - s["position"]) for s in last["sources"].values())
     return ledger
 
 
-def _note_closed(closed: dict[int, Closed], partition: int, records: Records) -> None:
-    for record in records:
-        if record.key == CLOSED_KEY:
-            closed[partition] = orjson.loads(record.value or b"null")
+async def last_closed(client: Client, topics: Topics) -> dict[int, tuple[Closed, int]]:
+    """The last `closed` of each partition that has one, with the broker's time of it in milliseconds.
+
+    Raises LedgerError, and what `scan` raises.
+    """
+    closed: dict[int, tuple[Closed, int]] = {}
+
+    def note(partition: int, records: Records) -> None:
+        for record in records:
+            if record.key == CLOSED_KEY:
+                try:
+                    closed[partition] = msgspec.json.decode(record.value or b"", type=Closed), record.timestamp
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise LedgerError(f"{topics.tallies}[{partition}] at {record.offset}: {error}") from error
+
+    await scan(client, topics.tallies, note, last=_CLOSED_WITHIN)
+    return closed
 
 
 def _merge(ledger: Ledger, ids: dict[int, str], topic: str, partition: int, records: Records) -> None:

@@ -22,6 +22,7 @@ _COMMANDS = (
     "recount",
     "report",
     "topics",
+    "doctor",
     "dlq",
     "schema",
     "config",

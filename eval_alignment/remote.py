@@ -12,6 +12,7 @@ import msgspec
 
 from aggregator.document import SnapshotDocument
 from sinks.answers import Problem, QueueList, QueueListing
+from sinks.parameters import queue_segment
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
@@ -30,7 +31,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER: Final = urllib.request.build_opener(_NoRedirects)
+OPENER: Final = urllib.request.build_opener(_NoRedirects)
+"""Opens addresses without following redirects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class View:
 
     def document(self, queue: str, window: str = "all") -> SnapshotDocument:
         """The current document of a queue. Raises UnreachableError, also when there is no such queue."""
-        path = f"/api/v1/queues/{urllib.parse.quote(queue, safe='')}"
+        path = f"/api/v1/queues/{queue_segment(queue)}"
         return self._get(path, {"window": window}, SnapshotDocument)
 
     def queues(self) -> Iterator[QueueListing]:
@@ -66,7 +68,7 @@ class View:
             headers["Authorization"] = f"Bearer {self.token.decode('latin-1')}"
         try:
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked above
-            with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
+            with OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 body = response.read()
         except urllib.error.HTTPError as error:
             with error:

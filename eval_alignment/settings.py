@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     )
     sasl_username: str = Field("", description="SASL user.")
     sasl_password: SecretStr = Field(SecretStr(""), description="SASL password. Never shown.")
+    sasl_password_file: Path | None = Field(
+        None, description="File with the SASL password, instead of `sasl_password`; white space around it is ignored."
+    )
     ssl_ca_file: Path | None = Field(
         None, description="CA certificates (PEM) that sign the brokers'; default: the system's."
     )
@@ -148,6 +151,9 @@ class Settings(BaseSettings):
     snapshot_history_count: int = Field(1000, ge=1, description="Snapshot documents kept per queue.")
     snapshot_history_days: int = Field(90, ge=1, description="Days that snapshot documents are kept.")
     series_limit: int = Field(10_000, ge=100, description="Series that the view exposes at most; the rest is counted.")
+    judge_label: bool = Field(
+        False, description="Expose comparisons by judge version too, with the version as the label `judge`."
+    )
     item_url: str = Field("", description="Template of an item's address, `{item}` and `{level}`, where no `url` came.")
     queue_url: str = Field("", description="Template of a queue's address in the annotation tool, `{queue}`.")
 
@@ -163,6 +169,8 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Host names under which clients may reach the HTTP servers, beside loopback.",
     )
+    prometheus_url: str = Field("", description="Address of Prometheus; only `doctor` asks it.")
+    alertmanager_url: str = Field("", description="Address of Alertmanager; only `doctor` asks it.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
     @model_validator(mode="after")
@@ -170,6 +178,8 @@ class Settings(BaseSettings):
         problems = []
         if self.security_protocol.startswith("SASL") and not self.sasl_username:
             problems.append("sasl_username is needed with a SASL protocol")
+        if self.sasl_password_file is not None and self.sasl_password.get_secret_value():
+            problems.append("of sasl_password and sasl_password_file only one can be given")
         if (self.ssl_certificate_file is None) != (self.ssl_key_file is None):
             problems.append("ssl_certificate_file and ssl_key_file belong together")
         names = [self.topic(role) for role in TOPIC_ROLES]
@@ -208,6 +218,17 @@ class Settings(BaseSettings):
         """Full name of the topic with this role, one of `TOPIC_ROLES`."""
         name: str = getattr(self, f"topic_{role}")
         return self.topic_prefix + name
+
+    def password(self) -> str:
+        """The SASL password, from its file where one is named. Raises SettingsError when that cannot be read."""
+        if self.sasl_password_file is None:
+            return self.sasl_password.get_secret_value()
+        try:
+            return self.sasl_password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            # What a file of secrets holds is in no message.
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise SettingsError(f"sasl_password_file: cannot read {self.sasl_password_file}: {why}") from None
 
     def limits(self) -> Limits:
         """The gate's limits."""

@@ -1,8 +1,11 @@
 """From settings to what each part takes."""
 
+import asyncio
 import ssl
 from typing import Any
 
+import click
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
 from aggregator.state import Reading
@@ -13,17 +16,25 @@ from streams.topics import Topics
 
 
 def client(settings: Settings) -> Client:
-    """How to reach Kafka. Raises SettingsError when certificate files cannot be used."""
+    """How to reach Kafka. Raises SettingsError when certificate or password files cannot be used."""
     security: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if settings.security_protocol.startswith("SASL"):
         security |= {
             "sasl_mechanism": settings.sasl_mechanism,
             "sasl_plain_username": settings.sasl_username,
-            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+            "sasl_plain_password": settings.password(),
         }
     if settings.security_protocol.endswith("SSL"):
         security["ssl_context"] = _ssl_context(settings)
     return Client([broker.strip() for broker in settings.brokers.split(",")], security)
+
+
+def failed(settings: Settings, error: Exception) -> click.ClickException:
+    """The end of a command that Kafka kept from its work: where, and why, also where aiokafka only says that nobody
+    answers. Not for a running event loop.
+    """
+    reason = asyncio.run(client(settings).refusal()) if isinstance(error, KafkaConnectionError) else None
+    return click.ClickException(f"{settings.brokers}: {reason or repr(error)}")
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:
@@ -44,6 +55,11 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
 def topics(settings: Settings) -> Topics:
     """Full topic names."""
     return Topics(**{role: settings.topic(role) for role in TOPIC_ROLES})
+
+
+def group(settings: Settings) -> str:
+    """Consumer group of the workers."""
+    return settings.group or f"{settings.topic_prefix}eval-alignment"
 
 
 def decoder(settings: Settings) -> Decoder:

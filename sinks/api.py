@@ -22,7 +22,7 @@ from aggregator.snapshot import timestamp
 from aggregator.state import Window
 from sinks import parameters
 from sinks.answers import HistoryEntry, HistoryList, QueueList, QueueListing, Readiness
-from sinks.comparisons import OUTCOMES, PAGE_LIMIT, CursorError, Page, Query, comparisons
+from sinks.comparisons import PAGE_LIMIT, CursorError, Page, Query, comparisons
 from sinks.documents import read_state
 from sinks.http import Guard, on_http_error
 from sinks.insight_routes import insight_routes
@@ -85,14 +85,11 @@ class _Api:
         return _json(await self._found(name, lambda: self._services.documents.get(name, window)))
 
     async def comparisons(self, request: Request) -> Response:
-        outcomes = [part for part in request.query_params.get("outcome", "").split(",") if part]
-        if unknown := [part for part in outcomes if part not in OUTCOMES]:
-            raise HTTPException(400, f"outcome: {unknown[0]!r} is none of {', '.join(OUTCOMES)}")
         query = Query(
             queue=parameters.queue_name(request),
             criterion=parameters.text(request, "criterion"),
             metric=parameters.text(request, "metric"),
-            outcomes=[outcome for outcome in OUTCOMES if outcome in outcomes],
+            outcomes=parameters.outcomes(request),
             window=parameters.window(request),
             cursor=request.query_params.get("cursor"),
             limit=parameters.number(request, "limit", 50, least=1, most=PAGE_LIMIT),

@@ -9,15 +9,19 @@ Series stand in the order in which queues were first seen, so when the cap is re
 theirs.
 """
 
+import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from aggregator.document import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.state import Window
-from sinks.documents import Documents, QueueEntry, read_state
+from aggregator.statistics import Confusion, Estimate, Undefined
+from sinks.counts import queue_state
+from sinks.documents import Documents, QueueEntry, State, read_state
+from sinks.judges import Judges
 from sinks.store import Store
 
 PREFIX: Final = "eval_alignment_"
@@ -34,23 +38,44 @@ FAMILIES: Final = {
     "mcc": "Matthews correlation coefficient, from -1 to 1.",
     "gate": "Always 1; the verdict of the gate on the metric.",
     "annotations": "Standing annotations, by whether they take part in a comparison.",
+    "window_comparisons": "Comparisons by outcome in a window.",
+    "window_items": "Distinct items among the comparisons in a window: what its intervals rest on.",
+    "newest_judge_first_timestamp_seconds": "First verdict of the metric's newest judge version that is in use.",
+    "newest_judge_comparisons": "Comparisons of the metric's newest judge version in use, over all queues.",
+    "judge_comparisons": "Comparisons by judge version and outcome; only with the setting `judge_label`.",
 }
 """Names without prefix, and their help. All are gauges."""
 
-_RATIOS: Final = tuple(name for name in FAMILIES if name.endswith("ratio"))
+_RATIOS: Final = (
+    "ratio",
+    "low_ratio",
+    "high_ratio",
+    "baseline_ratio",
+    "true_positive_ratio",
+    "true_negative_ratio",
+)
 _OUTCOMES: Final = ("tp", "fn", "tn", "fp")
 WINDOWS: Final = (Window.DAYS_7, Window.DAYS_30)
 """Windows of which the ratios are exposed too, with a label `window`; without the label they are of all
 days.
 """
 
-SERIES_PER_PAIR: Final = len(_OUTCOMES) + (1 + len(WINDOWS)) * len(_RATIOS) + 3
-"""Series of a criterion and metric of which everything is defined."""
+RECENT_DAYS: Final = 5
+"""Alignment and its interval are exposed of these last days too (`window="5d"`), for the alert on a drop: in a
+window of 7 days a drop would stay diluted by good days for longer than it may go unseen.
+"""
+
+SERIES_PER_PAIR: Final = len(_OUTCOMES) + (1 + len(WINDOWS)) * len(_RATIOS) + 3 + 3 + 5
+"""Series of a criterion and metric of which everything is defined: outcomes, ratios, then kappa, mcc and gate,
+alignment of the recent days, and the cells and items of 30 days. Without those by judge version.
+"""
 
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 Line = tuple[str, str]
 """A family and one of its lines."""
+Recent = dict[tuple[str, str], Estimate]
+"""Alignment of the last `RECENT_DAYS` by criterion and metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +97,16 @@ def label(value: str) -> str:
     return f'"{value.translate(_ESCAPED)}"'
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What a queue adds: groups of lines that are shown or kept out together, and comparisons by judge version."""
+
+    revision: int
+    day: date
+    groups: list[list[Line]]
+    judged: dict[tuple[str, str], int]
+
+
 class Collector:
     """Makes `Gauges` from the documents of a store. Its methods block: call them in a thread, one at a time.
 
@@ -79,39 +114,43 @@ class Collector:
         store: where the documents come from.
         documents: makes them.
         limit: the cap on series.
+        judge_label: whether comparisons are exposed by judge version too, with its id as a label.
     """
 
-    def __init__(self, store: Store, documents: Documents, limit: int) -> None:
+    def __init__(self, store: Store, documents: Documents, limit: int, *, judge_label: bool = False) -> None:
         self._store = store
         self._documents = documents
         self._limit = limit
-        self._blocks: dict[str, tuple[int, date, list[list[Line]]]] = {}
+        self._judge_label = judge_label
+        self._judges = Judges()
+        self._blocks: dict[str, _Block] = {}
 
     def collect(self, today: date) -> Gauges:
         """The gauges of the store's current state on a UTC day."""
         families: dict[str, list[str]] = defaultdict(list)
-        blocks: dict[str, tuple[int, date, list[list[Line]]]] = {}
+        blocks: dict[str, _Block] = {}
         series = suppressed = 0
+
+        def show(groups: Iterable[list[Line]]) -> None:
+            nonlocal series, suppressed
+            for group in groups:
+                # Once one is kept out all later ones are: what is shown does not depend on who is small.
+                if suppressed or series + len(group) > self._limit:
+                    suppressed += len(group)
+                    continue
+                series += len(group)
+                for family, line in group:
+                    families[family].append(line)
+
         with self._store.read() as connection:
             state = read_state(connection)
             last = 0
             for entry in self._documents.queues(connection):
                 block = self._blocks.get(entry.queue)
-                if block is None or block[:2] != (entry.revision, today):
-                    made = {
-                        window: self._documents.make(connection, entry, state, window)
-                        for window in (Window.ALL, *WINDOWS)
-                    }
-                    block = (entry.revision, today, list(_groups(entry, made)))
+                if block is None or (block.revision, block.day) != (entry.revision, today):
+                    block = self._block(connection, entry, state, today)
                 blocks[entry.queue] = block
-                for group in block[2]:
-                    # Once one is kept out all later ones are: what is shown does not depend on who is small.
-                    if suppressed or series + len(group) > self._limit:
-                        suppressed += len(group)
-                        continue
-                    series += len(group)
-                    for family, line in group:
-                        families[family].append(line)
+                show(block.groups)
                 last = entry.place
                 if suppressed:
                     break
@@ -123,11 +162,54 @@ class Collector:
                     (last,),
                 ).fetchone()
                 suppressed += pairs * SERIES_PER_PAIR
+            else:
+                # Over all queues, so only where all of them were looked at.
+                self._judges.update(connection)
+                show(self._newest(blocks.values()))
         self._blocks = blocks
         unique = {line.rsplit(" ", 1)[0] for lines in families.values() for line in lines}
         if len(unique) != series:
             raise AssertionError("a series was made twice")
         return Gauges("".join(_text(families)).encode(), series, suppressed, state.as_of)
+
+    def _block(self, connection: sqlite3.Connection, entry: QueueEntry, state: State, today: date) -> _Block:
+        made = {window: self._documents.make(connection, entry, state, window) for window in (Window.ALL, *WINDOWS)}
+        whole = made[Window.ALL]
+        if whole is None:
+            return _Block(entry.revision, today, [], {})
+        recent = self._recent(connection, entry.queue, today)
+        judged: dict[tuple[str, str], int] = defaultdict(int)
+        for metric in (metric for criterion in whole["criteria"] for metric in _compared(criterion)):
+            for judge, counts in metric["judges"].items():
+                judged[metric["metric"], judge] += sum(counts[name] for name in _OUTCOMES) - counts["superseded"]
+        groups = list(_groups(entry.queue, whole, made, recent, judge_label=self._judge_label))
+        return _Block(entry.revision, today, groups, judged)
+
+    def _recent(self, connection: sqlite3.Connection, queue: str, today: date) -> Recent:
+        # A window has no upper bound: seven days that end in two days are the last five.
+        end = today + timedelta(days=7 - RECENT_DAYS)
+        reading = self._documents.reading
+        counts = queue_state(connection, queue, Window.DAYS_7, end, reading)
+        found: Recent = {}
+        for criterion, of_criterion in counts.criteria.items():
+            for metric, pair in of_criterion.metrics.items():
+                outcomes = (reading.outcomes(cell.current) for cell in pair.judges.values())
+                tp, fn, tn, fp = map(sum, zip(*outcomes, strict=True))
+                confusion = Confusion(tp, fn, tn, fp, pair.items)
+                if not isinstance(confusion.alignment, Undefined):
+                    found[criterion, metric] = confusion.alignment
+        return found
+
+    def _newest(self, blocks: Collection[_Block]) -> Iterator[list[Line]]:
+        metrics = sorted({metric for block in blocks for metric, _ in block.judged})
+        for metric in metrics:
+            if (judge := self._judges.newest(metric)) is not None:
+                comparisons = sum(block.judged.get((metric, judge.name), 0) for block in blocks)
+                labels = f"metric={label(metric)}" + (f",judge={label(judge.name)}" if self._judge_label else "")
+                yield [
+                    _line("newest_judge_first_timestamp_seconds", labels, judge.first / 1000),
+                    _line("newest_judge_comparisons", labels, comparisons),
+                ]
 
 
 def _text(families: dict[str, list[str]]) -> Iterator[str]:
@@ -137,11 +219,21 @@ def _text(families: dict[str, list[str]]) -> Iterator[str]:
             yield from lines
 
 
-def _groups(entry: QueueEntry, made: dict[Window, SnapshotDocument | None]) -> Iterator[list[Line]]:
-    """Lines of a queue, in groups that are shown or kept out together."""
-    whole = made[Window.ALL]
-    if whole is None:
-        return
+def _compared(criterion: CriterionDocument) -> list[MetricDocument]:
+    """The metrics that gauges tell of, by name: the order of a document changes with every comparison."""
+    metrics = (metric for metric in criterion["metrics"] if metric["comparisons"] and not metric["off_topic"])
+    return sorted(metrics, key=lambda metric: metric["metric"])
+
+
+def _groups(
+    name: str,
+    whole: SnapshotDocument,
+    made: dict[Window, SnapshotDocument | None],
+    recent: Recent,
+    *,
+    judge_label: bool,
+) -> Iterator[list[Line]]:
+    """Lines of a queue, in groups that are shown or kept out together: a criterion's, then those of its pairs."""
     windows = {
         window: {
             (criterion["criterion"], metric["metric"]): metric
@@ -151,20 +243,40 @@ def _groups(entry: QueueEntry, made: dict[Window, SnapshotDocument | None]) -> I
         for window in WINDOWS
         if (of_window := made[window]) is not None
     }
-    queue = label(entry.queue)
+    queue = label(name)
     for criterion in whole["criteria"]:
-        name = criterion["criterion"]
-        labels = f"queue={queue},criterion={label(name)}"
+        labels = f"queue={queue},criterion={label(criterion['criterion'])}"
         yield list(_annotations(labels, criterion))
-        # By name: the order of a document changes with every comparison.
-        for metric in sorted(criterion["metrics"], key=lambda metric: metric["metric"]):
-            if metric["comparisons"] and not metric["off_topic"]:
-                pair = f"{labels},metric={label(metric['metric'])}"
-                group = list(_pair(pair, metric))
-                for window, metrics in windows.items():
-                    if (recent := metrics.get((name, metric["metric"]))) is not None:
-                        group += _ratios(f'{pair},window="{window.value}"', recent)
-                yield group
+        for metric in _compared(criterion):
+            key = criterion["criterion"], metric["metric"]
+            pair = f"{labels},metric={label(metric['metric'])}"
+            group = list(_pair(pair, metric))
+            for window, metrics in windows.items():
+                if (of_window_metric := metrics.get(key)) is not None:
+                    group += _windowed(f'{pair},window="{window.value}"', window, of_window_metric)
+            if (estimate := recent.get(key)) is not None:
+                group += [
+                    _line(family, f'{pair},window="{RECENT_DAYS}d"', value)
+                    for family, value in zip(_RATIOS, estimate, strict=False)
+                ]
+            if judge_label:
+                group += _judged(pair, metric)
+            yield group
+
+
+def _judged(labels: str, metric: MetricDocument) -> Iterator[Line]:
+    for judge, counts in metric["judges"].items():
+        for outcome in _OUTCOMES:
+            yield _line("judge_comparisons", f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
+
+
+def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[Line]:
+    yield from _ratios(labels, metric)
+    if window is Window.DAYS_30 and metric["comparisons"]:
+        # Families of their own: who adds up `comparisons` must not count them twice.
+        for outcome in _OUTCOMES:
+            yield _line("window_comparisons", f'{labels},outcome="{outcome}"', metric[outcome])
+        yield _line("window_items", labels, metric["items_compared"])
 
 
 def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[Line]:

@@ -20,6 +20,7 @@ class ViewConfig:
         history_count: snapshot documents kept per queue; older ones are thinned to one a day.
         history_days: age at which they go altogether.
         series_limit: cap on Prometheus series.
+        judge_label: whether judge versions may be labels of gauges.
         item_url: template of an item's address with `{item}` and `{level}`, where no `url` came.
         queue_url: template of a queue's address in the annotation tool, with `{queue}`.
         token_file, allow_open_bind, allowed_hosts: see `sinks.http`.
@@ -39,6 +40,7 @@ class ViewConfig:
     history_count: int = 1_000
     history_days: int = 90
     series_limit: int = 10_000
+    judge_label: bool = False
     item_url: str = ""
     queue_url: str = ""
     token_file: Path | None = None

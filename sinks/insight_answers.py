@@ -25,9 +25,13 @@ class Agreed(TypedDict):
 
 
 class TrendDay(Agreed):
-    """The comparisons of one day, or (reading `published`) of all days up to it, as the last document of it had."""
+    """The comparisons of one day, or (reading `published`) of all days up to it, as the last document of it had.
+
+    `week`: those of the seven days that end on it, as far as the window reaches; null as published.
+    """
 
     day: str
+    week: Agreed | None
 
 
 class Epoch(TypedDict):

@@ -8,7 +8,7 @@ an item's evaluations are then read once, however many people annotated it.
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -20,8 +20,8 @@ import orjson
 from aggregator.ceiling import Panel
 from aggregator.document import SnapshotDocument
 from aggregator.facts import Direction
-from aggregator.ratings import COUNTS, LEVELS, level_of
-from aggregator.state import Reading, Vector, Window, window_start
+from aggregator.ratings import LEVELS, level_of
+from aggregator.state import Reading, Window, window_start
 from aggregator.statistics import Confusion
 from aggregator.tallies import DAY_MS, day_of
 from aggregator.versions import Version
@@ -66,88 +66,36 @@ people AS MATERIALIZED (
     GROUP BY a.item)
 """
 
-# ---- tallies
-
-
-class Tallied(NamedTuple):
-    """Current comparisons of a criterion, metric and day; several of one are of several partitions."""
-
-    criterion: str
-    metric: str
-    day: str
-    vector: Vector
-
-
-def tallied(
-    connection: sqlite3.Connection, scope: Scope, criterion: str | None = None, metric: str | None = None
-) -> Iterator[Tallied]:
-    """Current comparisons of the window: of a metric, or of all on-topic pairs."""
-    sql = "SELECT criterion, metric, day, payload FROM tallies WHERE queue = :queue AND kind = 'cells' AND day >= :day"
-    if criterion is not None:
-        sql += " AND criterion = :criterion"
-    if metric is not None:
-        sql += " AND metric = :metric"
-    values = {**scope.values(criterion, metric), "day": scope.first_day}
-    for row_criterion, row_metric, day, payload in connection.execute(sql, values):
-        if metric is None and not scope.reading.on_topic(row_criterion, row_metric):
-            continue
-        vector = [0] * COUNTS
-        for cells in orjson.loads(payload)["judges"].values():
-            vector = [total + count for total, count in zip(vector, cells["current"], strict=True)]
-        yield Tallied(row_criterion, row_metric, day, vector)
-
-
-_ITEMS_BY_DAY: Final = f"""
-SELECT a.at / {DAY_MS} * {DAY_MS}, count(DISTINCT a.item) FROM annotations AS a
-WHERE a.queue = :queue AND a.counted = 1 AND a.at >= :start AND (:criterion IS NULL OR a.criterion = :criterion)
-    AND EXISTS (
-        SELECT 1 FROM evaluations AS e WHERE e.item = a.item AND e.current = 1 AND (
-            e.metric = :metric OR :metric IS NULL AND (
-                a.criterion NOT IN (SELECT value FROM json_each(:paired))
-                OR (a.criterion, e.metric) IN (
-                    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs)))))
-GROUP BY 1
-"""
-
-
-def items_by_day(
-    connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None
-) -> dict[str, int]:
-    """Distinct items among the comparisons of each UTC day of the window, of the same pairs as `tallied`."""
-    pairs = scope.reading.pairs
-    values = {
-        **scope.values(criterion, metric),
-        "paired": orjson.dumps(list(pairs)).decode(),
-        "pairs": orjson.dumps([(name, metric) for name, metrics in pairs.items() for metric in metrics]).decode(),
-    }
-    return {day_of(at): items for at, items in connection.execute(_ITEMS_BY_DAY, values)}
-
-
 # ---- scores
 
 
-class ScoredItem(NamedTuple):
-    """An item's current evaluation, and how many people passed and failed the item; `at` in ms."""
+class ScoredItems(NamedTuple):
+    """Items whose current evaluations are the same, and how often people passed and failed them; `at` in ms: of the
+    newest of these evaluations.
+    """
 
     score: float | None
     threshold: float | None
     direction: Direction
     passed: int
     at: int
+    items: int
     passes: int
     fails: int
 
 
 _SCORED: Final = f"""
 WITH {_PEOPLE}
-SELECT e.score, e.threshold, e.direction, e.passed, e.at, p.passes, p.fails
-FROM people AS p CROSS JOIN evaluations AS e ON e.item = p.item AND e.metric = :metric AND e.current = 1
+SELECT e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
+FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+    ON e.item = p.item AND e.metric = :metric AND e.current = 1
+GROUP BY e.score, e.threshold, e.direction, e.passed
 """
 
 
-def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> list[ScoredItem]:
+def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> list[ScoredItems]:
     """The compared items of a pair."""
-    return list(map(ScoredItem._make, connection.execute(_SCORED, scope.values(criterion, metric))))
+    return list(map(ScoredItems._make, connection.execute(_SCORED, scope.values(criterion, metric))))
 
 
 # ---- people among themselves
@@ -155,6 +103,10 @@ def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric:
 _STANDING: Final = """
 SELECT a.item, a.annotator, a.thumbs, a.stars FROM annotations AS a
 WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
+    AND a.item IN (
+        SELECT b.item FROM annotations AS b
+        WHERE b.queue = :queue AND b.criterion = :criterion AND b.deleted = 0 AND b.at >= :start
+        GROUP BY b.item HAVING count(*) > 1)
     AND a.item NOT IN (SELECT q.item FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
 ORDER BY a.item
 """
@@ -165,11 +117,8 @@ def panels(connection: sqlite3.Connection, scope: Scope, criterion: str) -> tupl
     found: Counter[tuple[int, ...]] = Counter()
     annotators: set[str] = set()
     for _, group in groupby(connection.execute(_STANDING, scope.values(criterion)), itemgetter(0)):
-        ratings = list(group)
-        if len(ratings) < 2:
-            continue
         levels = [0] * len(LEVELS)
-        for _, annotator, thumbs, stars in ratings:
+        for _, annotator, thumbs, stars in group:
             annotators.add(annotator)
             levels[level_of(thumbs, stars)] += 1
         found[tuple(levels)] += 1
@@ -177,6 +126,9 @@ def panels(connection: sqlite3.Connection, scope: Scope, criterion: str) -> tupl
 
 
 # ---- judge versions
+
+Judges = Mapping[str, Sequence[Version]]
+"""Judge versions with their own comparisons, by metric."""
 
 _VERSIONS: Final = f"""
 WITH {_PEOPLE}
@@ -188,10 +140,8 @@ GROUP BY e.metric, e.judge
 """
 
 
-def judge_versions(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None = None
-) -> dict[str, list[Version]]:
-    """Judge versions with their own comparisons, by metric: of one, or of all."""
+def judge_versions(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None = None) -> Judges:
+    """Judge versions of a criterion: of one metric, or of all."""
     found: dict[str, list[Version]] = {}
     rows = connection.execute(_VERSIONS, scope.values(criterion, metric))
     for name, judge, first_at, items, tp, fn, tn, fp, superseded in rows:

@@ -1,7 +1,8 @@
 """What the page shows beyond the snapshot document, made on demand from the store.
 
 Every function reads on a connection that sees one state (`Store.read`), so several of them, and a document made on the
-same connection, agree with each other. Windows are of the annotations' days, except where an answer's type says
+same connection, agree with each other; `judges` is what `insight_rows.judge_versions` gives, where a caller has it.
+Windows are of the annotations' days, except where an answer's type says
 otherwise. A queue, criterion or metric that nothing names gives an answer without comparisons.
 """
 
@@ -16,7 +17,7 @@ from aggregator.corrected import corrected_pass_rate
 from aggregator.snapshot import Nulls
 from aggregator.statistics import Confusion, Estimate, Undefined
 from aggregator.tallies import day_of
-from aggregator.trend import Share, by_day, in_document
+from aggregator.trend import Share, by_day, by_week, in_document
 from aggregator.versions import Version, epochs, in_order, mcnemar
 from sinks import insight_rows as rows
 from sinks.insight_answers import (
@@ -33,7 +34,8 @@ from sinks.insight_answers import (
     VersionTest,
 )
 from sinks.insight_answers import Version as VersionAnswer
-from sinks.insight_rows import Scope
+from sinks.insight_days import distinct_items, tallied
+from sinks.insight_rows import Judges, Scope
 from sinks.thresholds import what_if
 
 __all__ = ["Scope", "ceiling", "corrected", "published", "trend", "versions", "what_if"]
@@ -42,16 +44,30 @@ _NO_COMPARISONS: Final = Confusion(tp=0, fn=0, tn=0, fp=0, items=0)
 
 
 def trend(
-    connection: sqlite3.Connection, scope: Scope, criterion: str | None = None, metric: str | None = None
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str | None = None,
+    metric: str | None = None,
+    judges: Judges | None = None,
 ) -> Trend:
     """Alignment by day of annotation, with today's rows: of a metric, or of all on-topic pairs."""
-    vectors = ((tally.day, tally.vector) for tally in rows.tallied(connection, scope, criterion, metric))
-    shares = by_day(vectors, rows.items_by_day(connection, scope, criterion, metric), scope.reading)
-    return _trend(connection, scope, (criterion, metric), shares, "annotated")
+    vectors = ((tally.day, tally.vector) for tally in tallied(connection, scope, criterion, metric))
+    items = distinct_items(connection, scope, criterion, metric)
+    shares = by_day(vectors, items.by_day, scope.reading)
+    marks = _marks(connection, scope, criterion, metric, judges)
+    made = _trend(scope, (criterion, metric), shares, "annotated", marks)
+    weeks = by_week(shares, items.by_week)
+    for day in made["days"]:
+        day["week"] = _agreed(weeks[day["day"]])
+    return made
 
 
 def published(
-    connection: sqlite3.Connection, scope: Scope, criterion: str | None = None, metric: str | None = None
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str | None = None,
+    metric: str | None = None,
+    judges: Judges | None = None,
 ) -> Trend:
     """Alignment over all days as it was published: per UTC day of the window the last document of the history.
 
@@ -62,7 +78,8 @@ def published(
         share = in_document(document, criterion, metric)
         if share is not None:
             shares[day] = share
-    return _trend(connection, scope, (criterion, metric), shares, "published")
+    marks = _marks(connection, scope, criterion, metric, judges)
+    return _trend(scope, (criterion, metric), shares, "published", marks)
 
 
 def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Ceiling:
@@ -93,7 +110,7 @@ def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Cei
 
 def _headrooms(connection: sqlite3.Connection, scope: Scope, criterion: str, agreement: float | None) -> list[Headroom]:
     aligned: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for tally in rows.tallied(connection, scope, criterion):
+    for tally in tallied(connection, scope, criterion):
         tp, _, tn, _ = scope.reading.outcomes(tally.vector)
         aligned[tally.metric][0] += tp + tn
         aligned[tally.metric][1] += sum(tally.vector)
@@ -109,19 +126,23 @@ def _headrooms(connection: sqlite3.Connection, scope: Scope, criterion: str, agr
     ]
 
 
-def corrected(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> Corrected:
+def corrected(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
+) -> Corrected:
     """Pass rates over the queue's items, corrected for the judge's errors, by judge version."""
     items = rows.items_queued(connection, scope)
-    compared = {v.judge: v for v in rows.judge_versions(connection, scope, criterion, metric).get(metric, ())}
+    if judges is None:
+        judges = rows.judge_versions(connection, scope, criterion, metric)
+    compared = {version.judge: version for version in judges.get(metric, ())}
     heard = rows.judged_items(connection, scope, metric)
     first_at = {
         judge: min(seen[judge].first_at for seen in (compared, heard) if judge in seen) for judge in compared | heard
     }
-    judges = []
+    answers = []
     for judge in sorted(first_at, key=lambda judge: (first_at[judge], judge)):
         counts = compared[judge].counts if judge in compared else _NO_COMPARISONS
         _, evaluated, passed = heard.get(judge, rows.NOTHING_JUDGED)
-        judges.append(_corrected(judge, items, evaluated, passed, counts))
+        answers.append(_corrected(judge, items, evaluated, passed, counts))
     return Corrected(
         queue=scope.queue,
         criterion=criterion,
@@ -129,7 +150,7 @@ def corrected(connection: sqlite3.Connection, scope: Scope, criterion: str, metr
         window=scope.window.value,
         interval="delta",
         items=items,
-        judges=judges,
+        judges=answers,
     )
 
 
@@ -156,10 +177,14 @@ def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Conf
     )
 
 
-def versions(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> Versions:
+def versions(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
+) -> Versions:
     """Judge versions side by side, tested against each other, and when each appeared."""
-    ordered = in_order(rows.judge_versions(connection, scope, criterion, metric).get(metric, ()))
-    duels = rows.duels(connection, scope, criterion, metric)
+    if judges is None:
+        judges = rows.judge_versions(connection, scope, criterion, metric)
+    ordered = in_order(judges.get(metric, ()))
+    duels = rows.duels(connection, scope, criterion, metric) if len(ordered) > 1 else {}
     return Versions(
         queue=scope.queue,
         criterion=criterion,
@@ -246,25 +271,33 @@ def _agreed(share: Share) -> Agreed:
     return Agreed(k=share.k, n=share.n, items=share.items, alignment=share.alignment, low=low, high=high)
 
 
+def _marks(
+    connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None, judges: Judges | None
+) -> list[Epoch]:
+    marks: list[Epoch] = []
+    if criterion is None:
+        return marks
+    if judges is None:
+        judges = rows.judge_versions(connection, scope, criterion, metric)
+    for name, found in judges.items():
+        if name == metric if metric is not None else scope.reading.on_topic(criterion, name):
+            marks += _epochs(name, found)
+    return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
+
+
 def _trend(
-    connection: sqlite3.Connection,
     scope: Scope,
     pair: tuple[str | None, str | None],
     shares: dict[str, Share],
     reading: TrendReading,
+    marks: list[Epoch],
 ) -> Trend:
-    criterion, metric = pair
-    marks: list[Epoch] = []
-    if criterion is not None:
-        for name, found in rows.judge_versions(connection, scope, criterion, metric).items():
-            if metric is not None or scope.reading.on_topic(criterion, name):
-                marks += _epochs(name, found)
     return Trend(
         queue=scope.queue,
-        criterion=criterion,
-        metric=metric,
+        criterion=pair[0],
+        metric=pair[1],
         window=scope.window.value,
         reading=reading,
-        days=[TrendDay(day=day, **_agreed(share)) for day, share in shares.items()],
-        epochs=sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"])),
+        days=[TrendDay(day=day, week=None, **_agreed(share)) for day, share in shares.items()],
+        epochs=marks,
     )

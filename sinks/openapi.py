@@ -35,7 +35,7 @@ _QUEUE: Final = {
     "name": "queue",
     "in": "path",
     "required": True,
-    "description": "Name of the queue, percent-encoded: `/` is `%2F`.",
+    "description": "Name of the queue, percent-encoded: `/` is `%2F`. `.` and `..` are written `~.` and `~..`.",
     "schema": _STRING,
 }
 _WINDOW: Final = _query(

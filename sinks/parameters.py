@@ -1,29 +1,56 @@
 """Parts of a request. Each raises HTTPException 400 that says what is wrong."""
 
+import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from math import isfinite
-from typing import Any
+from typing import Final, TypeVar
 from unicodedata import normalize
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from aggregator.state import Window
+from sinks.comparisons import OUTCOMES, Outcome
+
+_DOTS: Final = re.compile(r"~*\.\.?")
+"""Names that no client sends as they are (browsers take `.` and `..` away, encoded too), and those that look like
+their escape.
+"""
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def queue_segment(queue: str) -> str:
+    """A queue's name as one segment of a path: percent-encoded; `.` and `..` with `~` in front.
+
+    >>> queue_segment("a/b"), queue_segment(".."), queue_segment("~."), queue_segment("~a")
+    ('a%2Fb', '~..', '~~.', '~a')
+    """
+    return f"~{queue}" if _DOTS.fullmatch(queue) else quote(queue, safe="")
 
 
 def queue_name(request: Request) -> str:
-    """The queue in the path, decoded and normalised."""
+    """The queue in the path, as `queue_segment` writes it, normalised."""
     try:
-        return normalize("NFC", unquote(request.path_params["queue"], errors="strict"))
+        name = normalize("NFC", unquote(request.path_params["queue"], errors="strict"))
     except UnicodeDecodeError as error:
         raise HTTPException(400, "the queue's name is not percent-encoded UTF-8") from error
+    return name[1:] if name.startswith("~") and _DOTS.fullmatch(name) else name
 
 
 def text(request: Request, name: str) -> str | None:
-    """A name, normalised; None when it is not given."""
-    value = request.query_params.get(name)
-    return None if value is None else normalize("NFC", value)
+    """A name, normalised; None when it is not given or, as in a form, left empty."""
+    return normalize("NFC", request.query_params.get(name, "")) or None
+
+
+def member(request: Request, name: str, default: _Member) -> _Member:
+    """One of the values that an enumeration has, that of `default` unless given."""
+    value = request.query_params.get(name) or default
+    try:
+        return type(default)(value)
+    except ValueError as error:
+        raise HTTPException(400, f"{name}: {value!r} is none of {', '.join(type(default))}") from error
 
 
 def needed(request: Request, name: str) -> str:
@@ -36,17 +63,21 @@ def needed(request: Request, name: str) -> str:
 
 def window(request: Request) -> Window:
     """The window, all days unless given."""
-    value = request.query_params.get("window", Window.ALL)
-    try:
-        return Window(value)
-    except ValueError as error:
-        raise HTTPException(400, f"window: {value!r} is none of {', '.join(Window)}") from error
+    return member(request, "window", Window.ALL)
+
+
+def outcomes(request: Request) -> list[Outcome]:
+    """Outcomes, separated by commas, in their usual order; empty when none is given."""
+    said = [part for part in request.query_params.get("outcome", "").split(",") if part]
+    if unknown := [part for part in said if part not in OUTCOMES]:
+        raise HTTPException(400, f"outcome: {unknown[0]!r} is none of {', '.join(OUTCOMES)}")
+    return [outcome for outcome in OUTCOMES if outcome in said]
 
 
 def number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
     """A whole number from `least` to `most`."""
-    value: Any = request.query_params.get(name)
-    if value is None:
+    value = request.query_params.get(name)
+    if not value:
         return default
     if not (value.isascii() and value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
         raise HTTPException(400, f"{name}: {value!r} is not a number from {least} to {most}")
@@ -56,7 +87,7 @@ def number(request: Request, name: str, default: int, *, least: int, most: int) 
 def positive(request: Request, name: str, default: float) -> float:
     """A finite number above 0."""
     value = request.query_params.get(name)
-    if value is None:
+    if not value:
         return default
     try:
         given = float(value)

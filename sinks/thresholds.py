@@ -10,7 +10,7 @@ from aggregator.statistics import Confusion, Estimate, Undefined
 from aggregator.what_if import Cut, Scored, Sweep
 from sinks.insight_answers import Bin, WhatIf
 from sinks.insight_answers import Cut as CutAnswer
-from sinks.insight_rows import Scope, ScoredItem, scored
+from sinks.insight_rows import Scope, ScoredItems, scored
 
 SELECTED: Final = 200
 """Most cuts of an answer, beside the ones that it names."""
@@ -20,7 +20,7 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
     """What other thresholds would give; `cost` (above 0): false negatives that one false positive is worth."""
     found = scored(connection, scope, criterion, metric)
     with_score = [row for row in found if row.score is not None]
-    items = len(with_score)
+    items = sum(row.items for row in with_score)
     threshold = max(((row.at, row.threshold) for row in with_score if row.threshold is not None), default=(0, None))[1]
     answer = WhatIf(
         queue=scope.queue,
@@ -58,11 +58,11 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
     return answer
 
 
-def _missing(found: Sequence[ScoredItem]) -> Undefined:
+def _missing(found: Sequence[ScoredItems]) -> Undefined:
     return Undefined.NO_SCORES if found else Undefined.NO_COMPARISONS
 
 
-def _as_it_is(with_score: Sequence[ScoredItem], threshold: float | None) -> Cut:
+def _as_it_is(with_score: Sequence[ScoredItems], threshold: float | None) -> Cut:
     """The verdicts that were given, whatever gave them."""
     passed = [row for row in with_score if row.passed]
     failed = [row for row in with_score if not row.passed]
@@ -75,7 +75,7 @@ def _as_it_is(with_score: Sequence[ScoredItem], threshold: float | None) -> Cut:
     )
 
 
-def _fill(answer: WhatIf, with_score: Sequence[ScoredItem], direction: Direction) -> None:
+def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Direction) -> None:
     sweep = Sweep.of(
         (Scored(row.score, row.passes, row.fails) for row in with_score if row.score is not None), direction
     )

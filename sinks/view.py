@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import uvicorn
+from prometheus_client import ProcessCollector
 
 from sinks.api import create_app
 from sinks.changes import Changes, Subscription
@@ -83,6 +84,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _run(config: ViewConfig, store: Store, listener: socket.socket, token: bytes | None) -> None:
     metrics = ViewMetrics(config.version)
+    ProcessCollector(registry=metrics.registry)
     changes = Changes()
     documents = Documents(store, config.reading, lambda: datetime.now(UTC).date())
     history = History(store, config.history_count, config.history_days)
@@ -123,7 +125,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with changes.subscribe() as for_gauges, changes.subscribe() as for_snapshots:
-        collector = Collector(store, documents, config.series_limit)
+        collector = Collector(store, documents, config.series_limit, judge_label=config.judge_label)
         snapshots = Snapshots(documents, store, history, topic, metrics)
         parts = [
             asyncio.create_task(server.serve([listener]), name="http"),

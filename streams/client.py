@@ -1,14 +1,29 @@
 """The broker as the worker sees it: connection settings, and what this broker can do."""
 
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import UnknownError, UnsupportedVersionError
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnknownError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
 
 _log = logging.getLogger(__name__)
+
+_TIMEOUT_MS: Final = 10_000
+
+
+class BrokerUntrustedError(KafkaError):
+    """The broker does not prove by TLS that it is the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +64,9 @@ class Client:
     async def probe(self) -> Capabilities:
         """Find out which kind of broker answers: only the embedded one refuses an idempotent producer.
 
-        Raises KafkaConnectionError when none answers.
+        Raises KafkaConnectionError when none answers, and what `refusal` gives when one does and it comes to nothing.
         """
-        producer = AIOKafkaProducer(**self.settings, enable_idempotence=True, request_timeout_ms=10_000)
+        producer = AIOKafkaProducer(**self.settings, enable_idempotence=True, request_timeout_ms=_TIMEOUT_MS)
         # The refusal is an answer here, not a problem to be logged.
         sender_log = logging.getLogger("aiokafka.producer.sender")
         level = sender_log.level
@@ -61,7 +76,32 @@ class Client:
         except (UnknownError, UnsupportedVersionError) as error:
             _log.info("the broker has no idempotent producers (%s): it is treated as an embedded one", error)
             return EMBEDDED
+        except KafkaConnectionError:
+            if (reason := await self.refusal()) is not None:
+                raise reason from None
+            raise
         finally:
             sender_log.setLevel(level)
             await producer.stop()
         return KAFKA
+
+    async def refusal(self) -> KafkaError | None:
+        """Why a broker that can be reached is of no use: it refuses the credentials, or cannot be trusted. None when
+        there is no such broker.
+
+        aiokafka's clients log such reasons, and then call the broker unreachable.
+        """
+        for broker in self.brokers:
+            host, _, port = broker.rpartition(":")
+            try:
+                connection = await create_conn(
+                    host.removeprefix("[").removesuffix("]"), int(port), request_timeout_ms=_TIMEOUT_MS, **self.security
+                )
+            except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
+                return error
+            except ssl.SSLError as error:
+                return BrokerUntrustedError(f"{broker}: {getattr(error, 'verify_message', None) or error}")
+            except (OSError, KafkaError, TimeoutError):
+                continue
+            connection.close()
+        return None

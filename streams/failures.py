@@ -17,7 +17,10 @@ from aiokafka.errors import (
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
 )
+
+from streams.client import BrokerUntrustedError
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +112,13 @@ class Failure(Enum):
         False,
         "The log names topic, partition and offset. Find out who wrote it; only workers may write there.",
     )
+    BROKER_UNTRUSTED = Ending(
+        87,
+        "The broker did not prove by TLS that it is the one that was asked for.",
+        False,
+        "Compare the broker's certificate with the names in `brokers`, the authority in `ssl_ca_file` and the date. "
+        "See whether the port speaks TLS.",
+    )
 
 
 class WorkerFailure(Exception):
@@ -128,9 +138,12 @@ def failure_of(error: BaseException) -> Failure:
         GroupAuthorizationFailedError,
         SaslAuthenticationFailed,
         TopicAuthorizationFailedError,
+        UnsupportedSaslMechanismError,
     )
     if isinstance(error, refused):
         return Failure.NOT_AUTHORISED
+    if isinstance(error, BrokerUntrustedError):
+        return Failure.BROKER_UNTRUSTED
     if isinstance(error, KafkaError):
         return Failure.BROKER_LOST
     return Failure.UNEXPECTED

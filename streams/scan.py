@@ -5,7 +5,7 @@ last batch, but a batch is fetched whole, so a position that reached the end it 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -21,12 +21,18 @@ _QUIET_SECONDS: Final = 30.0
 
 
 async def scan(
-    client: Client, topic: str, fold: Callable[[int, Records], None], *, last: int | None = None
+    client: Client,
+    topic: str,
+    fold: Callable[[int, Records], None],
+    *,
+    last: int | None = None,
+    partitions: Collection[int] | None = None,
 ) -> dict[int, int]:
     """Give `fold` all records of a topic, a partition's part at a time, and return the end offset of each partition.
 
-    With `last`, reading starts at about that many offsets before the end of each partition. Raises TopicsError when
-    the topic is missing, TimeoutError when nothing is read for 30 s, KafkaError.
+    With `last`, reading starts at about that many offsets before the end of each partition; with `partitions`, only
+    these are read. Raises TopicsError when the topic is missing, TimeoutError when nothing is read for 30 s,
+    KafkaError.
     """
     counts = await partition_counts(client.settings)
     if topic not in counts:
@@ -39,7 +45,8 @@ async def scan(
     )
     try:
         await consumer.start()
-        pending = {TopicPartition(topic, number) for number in range(counts[topic])}
+        chosen = range(counts[topic]) if partitions is None else partitions
+        pending = {TopicPartition(topic, number) for number in chosen}
         consumer.assign(list(pending))
         if last is not None:
             for tp, end in (await consumer.end_offsets(list(pending))).items():

@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 from tests.support.processes import LOOPBACK, READY_SECONDS, Command, get_json, run, wait_until
 
 IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
-MOST_BYTES: Final = 150_000
+MOST_BYTES: Final = 200_000
 _QUEUE: Final = "/queues/Support%20replies"
 _EMPTY: Final = "Sales outreach"
 _SETTLED: Final = 700
@@ -39,12 +39,13 @@ class Shot:
 
 
 SHOTS: Final = (
-    Shot("queue-light", _QUEUE, height=860),
+    Shot("queue-light", _QUEUE, height=940),
+    Shot("queue-wide", _QUEUE, width=1600, height=900),
     Shot("queue-dark", _QUEUE, at="#breakdown", scheme="dark", hover="article .misaligned .cell-face:is(a)"),
     Shot("depth", _QUEUE, at="#trend", height=880),
     Shot("queue-narrow", _QUEUE, width=390, height=1250),
     Shot("index", "/", height=440, scheme="dark"),
-    Shot("items", f"{_QUEUE}/items?criterion=helpfulness&metric=helpfulness_judge&outcome=fn", width=1024, height=900),
+    Shot("items", f"{_QUEUE}/items?criterion=tone&metric=politeness&outcome=fp", width=1024, height=900),
     Shot("empty", f"/queues/{quote(_EMPTY)}", height=680),
 )
 

@@ -154,7 +154,7 @@ def _run(brokers: str | None, job: Callable[[Client, Topics], Awaitable[_Result]
     except TopicsError as error:
         raise click.ClickException(str(error)) from error
     except (KafkaError, TimeoutError) as error:
-        raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+        raise wiring.failed(chosen, error) from error
 
 
 def _summary(letter: Stored) -> dict[str, object]:

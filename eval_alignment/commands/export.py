@@ -34,7 +34,7 @@ def export(brokers: str | None, queue: str | None, output: Path) -> None:
     try:
         ledger = _read(chosen)
     except (KafkaError, TimeoutError) as error:
-        raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+        raise wiring.failed(chosen, error) from error
     except (TopicsError, LedgerError) as error:
         raise click.ClickException(str(error)) from error
     written = 0

@@ -52,7 +52,7 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
         except TopicsError as error:
             raise click.ClickException(str(error)) from error
         except (KafkaError, TimeoutError) as error:
-            raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+            raise wiring.failed(chosen, error) from error
         except (OSError, EOFError) as error:
             raise click.ClickException(f"cannot read the input: {error}") from error
     for topic, count in sorted(sent.items()):

@@ -28,7 +28,7 @@ def apply(brokers: str | None, partitions: int | None) -> None:
     except table.TopicsError as error:
         raise click.ClickException(str(error)) from error
     except (KafkaError, TimeoutError) as error:
-        raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+        raise wiring.failed(chosen, error) from error
     for name in created:
         click.echo(f"created {name}")
     if not created:
@@ -44,7 +44,7 @@ def diff(brokers: str | None) -> None:
     try:
         differences = asyncio.run(table.diff(client.settings, names))
     except (KafkaError, TimeoutError) as error:
-        raise click.ClickException(f"{chosen.brokers}: {error!r}") from error
+        raise wiring.failed(chosen, error) from error
     for difference in differences:
         click.echo(str(difference))
     if not differences:

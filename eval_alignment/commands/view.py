@@ -49,6 +49,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         history_count=chosen.snapshot_history_count,
         history_days=chosen.snapshot_history_days,
         series_limit=chosen.series_limit,
+        judge_label=chosen.judge_label,
         item_url=chosen.item_url,
         queue_url=chosen.queue_url,
         token_file=chosen.token_file,

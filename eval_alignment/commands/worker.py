@@ -1,6 +1,7 @@
 """`worker`: one worker process."""
 
 import click
+from prometheus_client import ProcessCollector
 
 from eval_alignment import __version__, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option, policy_option
@@ -41,6 +42,7 @@ def worker(
     )
     logs.configure(chosen.log_level)
     process = Worker(_config(chosen))
+    ProcessCollector(registry=process.metrics.registry)
     try:
         host, port = settings.address(chosen.worker_http)
         probes = Probes(
@@ -66,7 +68,7 @@ def _config(chosen: settings.Settings) -> WorkerConfig:
         brokers=tuple(reached.brokers),
         security=reached.security,
         name=chosen.name,
-        group=chosen.group or f"{chosen.topic_prefix}eval-alignment",
+        group=wiring.group(chosen),
         topics=wiring.topics(chosen),
         policy=chosen.policy,
         decoder=wiring.decoder(chosen),

@@ -1,7 +1,9 @@
 """Addresses of the page's own routes. Names go into them percent-encoded, `/` too."""
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
+
+from sinks.parameters import queue_segment
 
 Value = str | int | Iterable[str] | None
 
@@ -12,7 +14,7 @@ def queue_path(queue: str, rest: str = "") -> str:
     >>> queue_path("a/b", "/items")
     '/queues/a%2Fb/items'
     """
-    return f"/queues/{quote(queue, safe='')}{rest}"
+    return f"/queues/{queue_segment(queue)}{rest}"
 
 
 def address(path: str, parameters: Mapping[str, Value]) -> str:

@@ -67,7 +67,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A day in the chart: its label, and its place in percent and pixels."""
+    """A day in the chart: its label, and the places of the day in percent and of its own share in pixels."""
 
     label: str
     day: TrendDay
@@ -79,9 +79,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The chart of alignment over time. Shares are at pixels, days at percent of the width."""
+    """The chart of alignment over time. Shares are at pixels, days at percent of the width.
+
+    Line and band are of weeks where days have them, and `end` is the line's.
+    """
 
     points: list[Point]
+    end: float
     band: str
     line: str
     grid: list[tuple[float, float]]
@@ -106,7 +110,8 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Hist
     days = trend["days"]
     if not days:
         return None
-    lowest = min([day["alignment"] for day in days] + [share for share in (baseline, ceiling) if share is not None])
+    drawn = [(day["day"], day["week"] or day) for day in days]
+    lowest = min([agreed["alignment"] for _, agreed in drawn] + [low for low in (baseline, ceiling) if low is not None])
     start = max(0.0, min(0.5, floor((lowest - 0.05) * 10) / 10))
     first = date.fromisoformat(days[0]["day"])
     width = (100 - _LEFT) / ((date.fromisoformat(days[-1]["day"]) - first).days + 1)
@@ -120,8 +125,8 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Hist
     def path(points: Sequence[tuple[str, float]]) -> str:
         return " ".join(f"{10 * x(day):.0f} {y(share) - _TOP:.0f}" for day, share in points)
 
-    high = [(day["day"], day["high"]) for day in days]
-    low = [(day["day"], day["low"]) for day in reversed(days)]
+    high = [(day, agreed["high"]) for day, agreed in drawn]
+    low = [(day, agreed["low"]) for day, agreed in reversed(drawn)]
     steps = round((1 - start) * 10)
     every = 1 if steps <= 6 else 2
     # A mark outside the days drawn would be off the chart.
@@ -134,8 +139,9 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Hist
             )
             for day in days
         ],
+        end=y(drawn[-1][1]["alignment"]),
         band=f"M{path(high)} {path(low)}z" if len(days) > 1 else "",
-        line=f"M{path([(day['day'], day['alignment']) for day in days])}" if len(days) > 1 else "",
+        line=f"M{path([(day, agreed['alignment']) for day, agreed in drawn])}" if len(days) > 1 else "",
         grid=[(1 - step / 10, y(1 - step / 10)) for step in range(0, steps + 1, every)],
         ticks=_ticks(first, width, date.fromisoformat(days[-1]["day"])),
         marks=[Mark(number, round(x(epoch["day"]), 2), epoch) for number, epoch in enumerate(epochs, start=1)],
@@ -164,6 +170,15 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
+class Roc:
+    """Passes found over fails missed, of every threshold, in a box of 100 by 100; and where threshold and best are."""
+
+    path: str
+    now: tuple[float, float]
+    best: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
     """A threshold to move. Places are shares of the range of scores; `tried` is the index of the row tried."""
 
@@ -175,6 +190,7 @@ class Lab:
     tried: int
     now: float | None
     best: float | None
+    roc: Roc | None
 
 
 def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
@@ -202,7 +218,24 @@ def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
         tried=nearest if cut is None else min(cut, len(rows) - 1),
         now=place(what_if["threshold"]),
         best=place(best["cut"]),
+        roc=_roc(what_if),
     )
+
+
+def _roc(what_if: WhatIf) -> Roc | None:
+    """None when people gave one result only."""
+
+    def point(cut: Cut | None) -> tuple[float, float] | None:
+        if cut is None or cut["tpr"] is None or cut["fpr"] is None:
+            return None
+        return round(100 * cut["fpr"], 1), round(100 - 100 * cut["tpr"], 1)
+
+    now, best = point(what_if["now"]), point(what_if["best_alignment"])
+    if now is None or best is None:
+        return None
+    # From the corner where nothing passes to the one where everything does: both grow together.
+    points = sorted((place for cut in what_if["sweep"] if (place := point(cut))), key=lambda at: (at[0], -at[1]))
+    return Roc("M" + " ".join(f"{x:g} {y:g}" for x, y in dict.fromkeys(points)), now, best)
 
 
 def _bars(passes: Sequence[int], fails: Sequence[int]) -> Bars:

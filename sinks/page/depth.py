@@ -6,13 +6,14 @@ Made when asked for and kept while nothing of the queue changed, so many readers
 import sqlite3
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from sinks import insights
 from sinks.insight_answers import Ceiling, Corrected, Trend, Versions, WhatIf
-from sinks.insight_rows import tallied
+from sinks.insight_days import Tallied, tallied
+from sinks.insight_rows import Judges, judge_versions
 from sinks.insights import Scope
 from sinks.page.charts import History, Lab, Spark, history, lab, spark
 
@@ -56,6 +57,16 @@ class Insights:
         return made
 
 
+def aligned(tallies: Iterable[Tallied], scope: Scope) -> dict[str, list[int]]:
+    """Aligned comparisons and all, by day."""
+    days: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for tally in tallies:
+        tp, _, tn, _ = scope.reading.outcomes(tally.vector)
+        days[tally.day][0] += tp + tn
+        days[tally.day][1] += sum(tally.vector)
+    return days
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """A look at one criterion of a queue in one window, at a revision of it."""
@@ -74,13 +85,10 @@ class Look:
         """Alignment over time of every on-topic metric with enough days, in small."""
 
         def make() -> Mapping[str, Spark]:
-            days: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+            by_metric: dict[str, list[Tallied]] = defaultdict(list)
             for tally in tallied(self.connection, self.scope, self.criterion):
-                tp, _, tn, _ = self.scope.reading.outcomes(tally.vector)
-                sums = days[tally.metric][tally.day]
-                sums[0] += tp + tn
-                sums[1] += sum(tally.vector)
-            drawn = {metric: spark(counts) for metric, counts in days.items()}
+                by_metric[tally.metric].append(tally)
+            drawn = {metric: spark(aligned(found, self.scope)) for metric, found in by_metric.items()}
             return {metric: line for metric, line in drawn.items() if line is not None}
 
         return self._keep("sparks", make)
@@ -89,17 +97,30 @@ class Look:
         """Alignment over time, by day of annotation or as it was published."""
         ask = insights.published if published else insights.trend
         return self._keep(
-            f"trend {published}", lambda: ask(self.connection, self.scope, self.criterion, metric), metric
-        )
-
-    def metric(self, metric: str) -> tuple[WhatIf, Versions, Corrected]:
-        """One metric: other thresholds, its judge versions, and its pass rate corrected."""
-        asked = (self.connection, self.scope, self.criterion, metric)
-        return self._keep(
-            "metric",
-            lambda: (insights.what_if(*asked), insights.versions(*asked), insights.corrected(*asked)),
+            f"trend {published}",
+            lambda: ask(self.connection, self.scope, self.criterion, metric, self._judges()),
             metric,
         )
+
+    def what_if(self, metric: str, cost: float) -> WhatIf:
+        """Other thresholds of a metric, with the stated cost of a false positive in false negatives."""
+        return self._keep(
+            f"what-if {cost!r}",
+            lambda: insights.what_if(self.connection, self.scope, self.criterion, metric, cost=cost),
+            metric,
+        )
+
+    def judged(self, metric: str) -> tuple[Versions, Corrected]:
+        """The judge versions of a metric, and its pass rate corrected."""
+        asked = (self.connection, self.scope, self.criterion, metric)
+        return self._keep(
+            "judged",
+            lambda: (insights.versions(*asked, self._judges()), insights.corrected(*asked, self._judges())),
+            metric,
+        )
+
+    def _judges(self) -> Judges:
+        return self._keep("judges", lambda: judge_versions(self.connection, self.scope, self.criterion))
 
     def _keep(self, what: str, make: Callable[[], _T], metric: str | None = None) -> _T:
         scope = self.scope
@@ -109,12 +130,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What of the slow parts: the trend of a metric or of all, as published or not; a metric in depth, and a cut."""
+    """What of the slow parts: the trend of a metric or of all, as published or not; a metric in depth, a cut of it, and
+    how many false negatives one false positive is worth.
+    """
 
     over_time: str | None = None
     published: bool = False
     metric: str | None = None
     cut: int | None = None
+    cost: float = 1.0
 
 
 def depth(look: Look, wanted: Wanted, baseline: float | None, ceiling: float | None) -> Depth:
@@ -123,5 +147,6 @@ def depth(look: Look, wanted: Wanted, baseline: float | None, ceiling: float | N
     drawn = history(found, baseline, ceiling)
     if wanted.metric is None:
         return Depth(found, drawn, None, None, None, None, None)
-    what_if, versions, corrected = look.metric(wanted.metric)
+    what_if = look.what_if(wanted.metric, wanted.cost)
+    versions, corrected = look.judged(wanted.metric)
     return Depth(found, drawn, wanted.metric, what_if, lab(what_if, wanted.cut), versions, corrected)

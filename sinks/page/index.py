@@ -10,7 +10,11 @@ from typing import Final
 from aggregator.document import Cards, MetricDocument, SnapshotDocument
 from aggregator.gate import Gate
 from aggregator.state import Reading, Window
+from sinks.insight_days import tallied
+from sinks.insights import Scope
 from sinks.page.address import address, queue_path
+from sinks.page.charts import Spark, spark
+from sinks.page.depth import Insights, aligned
 from sinks.page.figures import Scale, anchor, defined, pooled
 from sinks.page.numbers import age
 from sinks.page.shell import Shell, shell
@@ -49,7 +53,9 @@ _LAST: Final = "SELECT max(at) FROM annotations WHERE queue = ? AND counted = 1"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A queue. `verdicts`: how many of its pairs got which, by tone and words; `last`: when it was last annotated."""
+    """A queue. `verdicts`: how many of its pairs got which, by tone and words; `last`: when it was last annotated;
+    `spark`: its alignment over the last 30 days.
+    """
 
     name: str
     key: str
@@ -60,6 +66,7 @@ class Row:
     lowest: tuple[str, float] | None
     verdicts: list[tuple[str, str]]
     last: str | None
+    spark: Spark | None
 
     @property
     def below_baseline(self) -> bool:
@@ -85,8 +92,18 @@ class IndexPage:
     later: str | None
 
 
-def index_page(services: Services, connection: sqlite3.Connection, query: str, sort: Sort, page: int) -> IndexPage:
-    """The start page in the state that a connection sees; `query` is a part of a name, `page` counts from 1."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexRequest:
+    """Which queues somebody wants to see: `query` is a part of a name, `page` counts from 1."""
+
+    query: str = ""
+    sort: Sort = Sort.COMPARISONS
+    page: int = 1
+
+
+def index_page(services: Services, kept: Insights, connection: sqlite3.Connection, request: IndexRequest) -> IndexPage:
+    """The start page in the state that a connection sees."""
+    query, sort, page = request.query, request.sort, request.page
     surrounding, state = shell(services, connection)
     wanted = query.casefold()
     named = (entry for entry in services.documents.queues(connection) if wanted in entry.queue.casefold())
@@ -97,7 +114,7 @@ def index_page(services: Services, connection: sqlite3.Connection, query: str, s
         if (document := services.documents.make(connection, entry, state, Window.ALL)) is not None
     ]
     found.sort(key=_ORDERS[sort])
-    rows = [_row(services, connection, document) for document in found[(page - 1) * PAGE : page * PAGE]]
+    rows = [_row(services, kept, connection, document) for document in found[(page - 1) * PAGE : page * PAGE]]
 
     def href(number: int) -> str:
         return address("/", {"q": query, "sort": sort.value, "page": number})
@@ -117,7 +134,8 @@ def index_page(services: Services, connection: sqlite3.Connection, query: str, s
     )
 
 
-def _row(services: Services, connection: sqlite3.Connection, document: SnapshotDocument) -> Row:
+def _row(services: Services, kept: Insights, connection: sqlite3.Connection, document: SnapshotDocument) -> Row:
+    scope = Scope(document["queue"], Window.ALL, services.today(), services.config.reading)
     (last,) = connection.execute(_LAST, (document["queue"],)).fetchone()
     metrics = [
         (criterion["criterion"], metric)
@@ -137,6 +155,10 @@ def _row(services: Services, connection: sqlite3.Connection, document: SnapshotD
         lowest=_lowest(metrics, services.config.reading),
         verdicts=[(tone, f"{gates.count(gate)} {words}") for gate, tone, words in _GATES if gate in gates],
         last=None if last is None else age(services.now() - last / 1000),
+        spark=kept.keep(
+            (scope.queue, document["revision"], scope.today, "spark"),
+            lambda: spark(aligned(tallied(connection, scope), scope)),
+        ),
     )
 
 

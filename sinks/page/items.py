@@ -10,7 +10,7 @@ from aggregator.document import CriterionDocument, MetricDocument, SnapshotDocum
 from aggregator.state import Reading, Window
 from sinks.comparisons import OUTCOMES, Comparison, Outcome, Query, Sort, comparisons, total
 from sinks.page.address import Value, address, queue_path
-from sinks.page.figures import RatingCounts, ratings
+from sinks.page.figures import RatingCounts, anchor, ratings
 from sinks.page.shell import Shell, shell
 from sinks.services import Services
 
@@ -79,6 +79,7 @@ class Shown:
     """A comparison as it is drawn. `pips` is the strength of dissent, 1 to 3, None without stars or dissent."""
 
     row: Comparison
+    key: str
     href: str | None
     pips: int | None
     strength: str
@@ -118,6 +119,12 @@ class ItemsPage:
     annotators: list[str]
     earlier: str | None
     later: str | None
+
+    @property
+    def stream(self) -> str:
+        """Where it is told that something of the queue changed."""
+        query = self.request.query
+        return address("/api/v1/stream", {"queue": query.queue, "window": query.window.value})
 
 
 def items_page(services: Services, connection: sqlite3.Connection, request: ItemsRequest) -> ItemsPage | None:
@@ -179,7 +186,7 @@ def _shown(row: Comparison, reading: Reading) -> Shown:
     aligned = row["outcome"] in ("tp", "tn")
     pips, strength = None, ""
     if row["stars"] is not None and not aligned:
-        pips = max(1, min(3, round(abs(row["stars"] - reading.pass_stars + 0.5) + 0.5)))
+        pips = _strength(row["stars"], reading.pass_stars)
         strength = ("Borderline", "Clear dissent", "Strong dissent")[pips - 1]
     elif not aligned:
         strength = "Thumb, strength unknown"
@@ -191,7 +198,15 @@ def _shown(row: Comparison, reading: Reading) -> Shown:
         # In parts: the range of two large numbers may be larger than the largest number.
         return None if value is None else round(100 * (value / 2 - low / 2) / (high / 2 - low / 2), 2)
 
-    return Shown(row, _openable(row["url"]), pips, strength, place(threshold), place(score), low, high)
+    key = anchor(row["item"], row["criterion"], row["annotator"], row["metric"])
+    return Shown(row, key, _openable(row["url"]), pips, strength, place(threshold), place(score), low, high)
+
+
+def _strength(stars: int, pass_stars: int) -> int:
+    """1 beside the pass mark, 3 at the end of the scale, else 2."""
+    if stars in (pass_stars - 1, pass_stars):
+        return 1
+    return 3 if stars in (1, 5) else 2
 
 
 def _openable(url: str | None) -> str | None:

@@ -14,8 +14,9 @@ from sinks.page.address import Value, address, queue_path
 from sinks.page.charts import Spark
 from sinks.page.depth import LIGHT, Depth, Insights, Look, Wanted, depth
 from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled
-from sinks.page.numbers import plural
+from sinks.page.numbers import count, percent, plural
 from sinks.page.shell import Shell, shell
+from sinks.page.waiting import Waiting, waiting
 from sinks.services import Services
 
 WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
@@ -24,7 +25,7 @@ WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
     Window.DAYS_90: ("90 d", "last 90 days"),
     Window.ALL: ("All", "all time"),
 }
-VIEWS: Final = ("aggregate", "metrics")
+_FINDINGS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class QueueRequest:
             "trend": self.wanted.over_time,
             "reading": "published" if self.wanted.published else None,
             "depth": self.wanted.metric,
+            "cost": None if self.wanted.cost == 1 else repr(self.wanted.cost).removesuffix(".0"),
             "more": "1" if self.more else None,
         }
 
@@ -84,6 +86,7 @@ class Finding:
 
     tone: str
     head: str
+    metric: str
     text: str
     action: str
     href: str
@@ -91,7 +94,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class QueuePage:
-    """Everything that the template of a queue shows. `criterion` is None where the window has no such one."""
+    """Everything that the template of a queue shows. `criterion` is None where the window has no such one; `waiting` is
+    there where nothing was ever compared.
+    """
 
     shell: Shell
     request: QueueRequest
@@ -108,18 +113,12 @@ class QueuePage:
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
     depth: Depth | None
+    waiting: Waiting | None
 
     @property
     def headrooms(self) -> Mapping[str, float | None]:
         """Headroom to the human ceiling by metric."""
         return {} if self.ceiling is None else {each["metric"]: each["headroom"] for each in self.ceiling["metrics"]}
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was ever compared in this queue."""
-        return self.request.window is Window.ALL and not any(
-            metric["comparisons"] for criterion in self.document["criteria"] for metric in criterion["metrics"]
-        )
 
     @property
     def stream(self) -> str:
@@ -135,12 +134,6 @@ class QueuePage:
     def off_topic_chosen(self) -> bool:
         """Whether somebody asked for a metric that is off topic."""
         return any(figure.document["metric"] in self.request.metrics for figure in self.off_topic)
-
-    @property
-    def waiting_annotations(self) -> int:
-        """Annotations without any evaluation to compare with."""
-        cards = self.document["cards"]
-        return cards["annotations"] - cards["annotations_contributing"]
 
 
 def queue_page(
@@ -185,6 +178,14 @@ def queue_page(
         ceiling=ceiling,
         sparks={} if look is None else look.sparks(),
         depth=deep,
+        waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
+    )
+
+
+def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
+    """Whether nothing was ever compared in this queue."""
+    return request.window is Window.ALL and not any(
+        metric["comparisons"] for criterion in document["criteria"] for metric in criterion["metrics"]
     )
 
 
@@ -218,42 +219,55 @@ def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument |
 
 
 def _findings(request: QueueRequest, drawn: Sequence[Figure], reading: Reading) -> list[Finding]:
-    """The strictest and the most lenient metric, and those that are no better than a constant judge."""
+    """The strictest and the most lenient metric, those no better than a constant judge, and the nearest to people."""
     known = [figure for figure in drawn if figure.document["items_compared"] >= reading.limits.items]
-    found = []
-    for side, head, what in (
-        ("fn", "Too strict", "that people passed"),
-        ("fp", "Too lenient", "that people failed"),
-    ):
-        leaning = [figure for figure in known if figure.lean.side == side]
-        if not leaning:
-            continue
-        worst = max(leaning, key=lambda figure: abs(figure.document["bias"] or 0))
-        name, number = worst.document["metric"], worst.document["fn" if side == "fn" else "fp"]
-        found.append(
-            Finding(
-                tone="untrusted",
-                head=head,
-                text=f"{name} {'fails' if side == 'fn' else 'passes'} {plural(number, 'comparison')} {what}.",
-                action="Read why",
-                href=request.items(metric=name, outcome=side),
-            )
+    found = [
+        _leaning(request, max(leaning, key=lambda figure: abs(figure.document["bias"] or 0)))
+        for side in ("fn", "fp")
+        if (leaning := [figure for figure in known if figure.lean.side == side])
+    ]
+    found += [
+        Finding(
+            tone="probation",
+            head="No better than a constant",
+            metric=figure.document["metric"],
+            text="Agrees with people no more often than a judge that never changes its answer.",
+            action=f"Read {plural(figure.document['misaligned'], 'disagreement')}",
+            href=request.items(metric=figure.document["metric"], outcome="fp,fn"),
         )
-    for figure in known:
-        if figure.below_baseline and figure.lean.side == "":
-            name = figure.document["metric"]
-            found.append(
-                Finding(
-                    tone="probation",
-                    head="No better than a constant",
-                    text=f"{name} agrees with people no more often than a judge that never changes its answer.",
-                    action="Read why",
-                    href=request.items(metric=name, outcome="fp,fn"),
-                )
-            )
-    trusted = [figure.document["metric"] for figure in known if figure.verdict.tone == "trusted"]
-    if trusted:
-        found.append(
-            Finding("trusted", "Trusted", f"{', '.join(trusted[:3])} may stand in for people.", "See why", "#top")
-        )
-    return found[:4]
+        for figure in known
+        if figure.below_baseline and figure.lean.side == ""
+    ]
+    # Ranked ones come first, by alignment.
+    if known and known[0].lean.side == "" and not known[0].below_baseline:
+        found.append(_nearest(request, known[0]))
+    return found[:_FINDINGS]
+
+
+def _leaning(request: QueueRequest, figure: Figure) -> Finding:
+    metric, strict = figure.document, figure.lean.side == "fn"
+    wrong, right = (metric["fn"], metric["tp"]) if strict else (metric["fp"], metric["tn"])
+    did, said = ("Fails", "passed") if strict else ("Passes", "failed")
+    return Finding(
+        tone="untrusted",
+        head="Too strict" if strict else "Too lenient",
+        metric=metric["metric"],
+        text=f"{did} {percent(wrong / (wrong + right), 0)} of what people {said}: {count(wrong)} of "
+        f"{plural(wrong + right, 'comparison')}.",
+        action=f"Read why people {said} {'them' if wrong > 1 else 'it'}",
+        href=request.items(metric=metric["metric"], outcome=figure.lean.side),
+    )
+
+
+def _nearest(request: QueueRequest, figure: Figure) -> Finding:
+    metric, tone = figure.document, figure.verdict.tone
+    wrong = metric["misaligned"]
+    said = f"{figure.verdict.reasons}." if tone == "trusted" else figure.verdict.sentence
+    return Finding(
+        tone=tone,
+        head="Trusted" if tone == "trusted" else "Nearest to people",
+        metric=metric["metric"],
+        text=f"Agrees with people on {percent(metric['alignment'] or 0)}. {said}",
+        action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",
+        href=request.items(metric=metric["metric"], outcome="fp,fn") if wrong else f"#m-{figure.key}",
+    )

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final, TypeVar
 from unicodedata import normalize
 
@@ -16,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from sinks import parameters
-from sinks.comparisons import OUTCOMES, Query
+from sinks.comparisons import Query
 from sinks.comparisons import Sort as ItemSort
 from sinks.page import charts, index, items, numbers, queue, words
 from sinks.page.address import queue_path
@@ -55,35 +56,41 @@ def page_routes(services: Services) -> list[Route]:
     ]
 
 
+@cache
+def templates() -> Environment:
+    """The templates of this release, all compiled: no reader waits for that."""
+    made = Environment(
+        loader=PackageLoader("sinks.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(
+        {name: getattr(numbers, name) for name in ("percent", "interval", "points", "decimal", "count", "when", "age")},
+        short=charts.short,
+        threshold=charts.threshold,
+        twice=lambda names: [(name, name) for name in names],
+    )
+    made.globals.update(dash=numbers.DASH, plural=numbers.plural, queue_path=queue_path, why=words.why)
+    for name in made.list_templates():
+        made.get_template(name)
+    return made
+
+
 class _Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._insights = Insights()
         self.assets = Assets()
-        self._templates = Environment(
-            loader=PackageLoader("sinks.page"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters.update(
-            {name: getattr(numbers, name) for name in ("percent", "interval", "points", "decimal", "count", "when")},
-            age=numbers.age,
-            short=charts.short,
-            threshold=charts.threshold,
-            twice=lambda names: [(name, name) for name in names],
-        )
-        self._templates.globals.update(
-            asset=self.assets.path,
-            dash=numbers.DASH,
-            plural=numbers.plural,
-            queue_path=queue_path,
-            why=words.why,
-            limits=services.config.reading.limits,
-            pass_stars=services.config.reading.pass_stars,
-            version=services.config.version,
-        )
+        self._templates = templates()
+        self._said = {
+            "asset": self.assets.path,
+            "limits": services.config.reading.limits,
+            "pass_stars": services.config.reading.pass_stars,
+            "version": services.config.version,
+        }
 
     def shown(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """A handler whose errors are pages too."""
@@ -99,25 +106,28 @@ class _Pages:
     # ---- handlers
 
     async def index(self, request: Request) -> Response:
-        query = _text(request, "q") or ""
-        sort = _member(request, "sort", index.Sort, index.Sort.COMPARISONS)
-        page = _page(request)
-        shown = await self._ask(lambda connection: index.index_page(self._services, connection, query, sort, page))
+        wanted = index.IndexRequest(
+            query=parameters.text(request, "q") or "",
+            sort=parameters.member(request, "sort", index.Sort.COMPARISONS),
+            page=_page(request),
+        )
+        shown = await self._ask(lambda connection: index.index_page(self._services, self._insights, connection, wanted))
         return await self._render("index.html", shown)
 
     async def queue(self, request: Request) -> Response:
         wanted = queue.QueueRequest(
             queue=parameters.queue_name(request),
-            criterion=_text(request, "criterion"),
+            criterion=parameters.text(request, "criterion"),
             window=parameters.window(request),
             view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
             metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
             live=request.query_params.get("live") != "off",
             wanted=Wanted(
-                over_time=_text(request, "trend"),
+                over_time=parameters.text(request, "trend"),
                 published=request.query_params.get("reading") == "published",
-                metric=_text(request, "depth"),
+                metric=parameters.text(request, "depth"),
                 cut=_cut(request),
+                cost=parameters.positive(request, "cost", 1.0),
             ),
             more=request.query_params.get("more") == "1",
         )
@@ -162,7 +172,8 @@ class _Pages:
         return await asyncio.to_thread(asked)
 
     async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
-        text = await asyncio.to_thread(self._templates.get_template(template).render, page=page, **more)
+        made = self._templates.get_template(template)
+        text = await asyncio.to_thread(made.render, page=page, **self._said, **more)
         return Response(text, status, _HEADERS, media_type="text/html")
 
     async def _error(self, error: HTTPException) -> Response:
@@ -179,56 +190,33 @@ _WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in 
 _LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
 
 
-# ---- parts of a request; each raises HTTPException 400 with what is wrong
-
-
 def _found(page: _T | None, name: str) -> _T:
     if page is None:
         raise HTTPException(404, f"No queue is called {name!r}, or nothing of it was read yet.")
     return page
 
 
-def _text(request: Request, name: str) -> str | None:
-    """A text; a field of a form that was left empty is none."""
-    value = request.query_params.get(name)
-    return normalize("NFC", value) if value else None
-
-
-def _member(request: Request, name: str, members: Any, default: Any) -> Any:
-    value = request.query_params.get(name) or default
-    try:
-        return members(value)
-    except ValueError as error:
-        raise HTTPException(400, f"{name}: {value!r} is none of {', '.join(members)}.") from error
-
-
 def _page(request: Request) -> int:
-    value = request.query_params.get("page") or "1"
-    if not (value.isascii() and value.isdecimal() and len(value) < 7 and 1 <= int(value) <= items.MOST_PAGES):
-        raise HTTPException(400, f"page: {value!r} is not a number from 1 to {items.MOST_PAGES}.")
-    return int(value)
+    return parameters.number(request, "page", 1, least=1, most=items.MOST_PAGES)
 
 
 def _cut(request: Request) -> int | None:
+    # The best one is tried where nobody chose.
     return parameters.number(request, "cut", 0, least=0, most=1_000) if "cut" in request.query_params else None
 
 
 def _query(request: Request) -> Query:
-    said = request.query_params.get("outcome", "")
-    outcomes = [part for part in said.split(",") if part]
-    if unknown := [part for part in outcomes if part not in OUTCOMES]:
-        raise HTTPException(400, f"outcome: {unknown[0]!r} is none of {', '.join(OUTCOMES)}.")
-    criterion, metric = _text(request, "criterion"), _text(request, "metric")
+    criterion, metric = parameters.text(request, "criterion"), parameters.text(request, "metric")
     return Query(
         queue=parameters.queue_name(request),
         criterion=criterion,
         metric=metric,
-        outcomes=[outcome for outcome in OUTCOMES if outcome in outcomes] or list(items.MISALIGNED),
-        annotator=request.query_params.get("annotator") or None,
-        level=_text(request, "level"),
-        judge=_text(request, "judge"),
+        outcomes=parameters.outcomes(request) or list(items.MISALIGNED),
+        annotator=parameters.text(request, "annotator"),
+        level=parameters.text(request, "level"),
+        judge=parameters.text(request, "judge"),
         # What is off topic is shown to those who name both.
         on_topic=criterion is None or metric is None,
         window=parameters.window(request),
-        sort=_member(request, "sort", ItemSort, ItemSort.DISSENT),
+        sort=parameters.member(request, "sort", ItemSort.DISSENT),
     )

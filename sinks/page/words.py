@@ -68,6 +68,12 @@ class Verdict:
     label: str
     reasons: str
 
+    @property
+    def sentence(self) -> str:
+        """Label and reasons."""
+        rest = f": {self.reasons[:1].lower()}{self.reasons[1:]}" if self.reasons else ""
+        return f"{self.label}{rest}."
+
 
 def verdict(metric: MetricDocument, limits: Limits) -> Verdict:
     """The gate's decision on a metric, with what it rests on."""

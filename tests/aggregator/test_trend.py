@@ -10,7 +10,7 @@ from aggregator.facts import Fact
 from aggregator.ratings import COUNTS
 from aggregator.recount import Recount
 from aggregator.state import Reading
-from aggregator.trend import Share, by_day, in_document
+from aggregator.trend import Share, by_day, by_week, in_document
 from tests.support import facts as strategies
 
 days = st.sampled_from(("2026-11-22", "2026-11-23", "2026-11-24"))
@@ -28,6 +28,17 @@ def test_days_add_up(parts: list[tuple[str, list[int]]], pass_stars: int) -> Non
     for day, share in shares.items():
         tp, fn, tn, fp = reading.outcomes(whole[day])
         assert share == Share(tp + tn, tp + fn + tn + fp, 1)
+
+
+def test_a_week_ends_on_its_day() -> None:
+    days = {f"2026-11-{day:02}": Share(day, 20, 20) for day in (1, 2, 8, 16)}
+    weeks = by_week(days, {"2026-11-01": 11, "2026-11-02": 12, "2026-11-08": 13, "2026-11-16": 14})
+    assert weeks == {
+        "2026-11-01": Share(1, 20, 11),
+        "2026-11-02": Share(3, 40, 12),
+        "2026-11-08": Share(10, 40, 13),
+        "2026-11-16": Share(16, 20, 14),
+    }
 
 
 @given(strategies.histories)

@@ -43,10 +43,12 @@ async def test_numbers_move_and_the_reader_keeps_place(browser: Browser, install
     await page.get_by_text("All numbers").first.click()
     cell = page.locator("article .cell-face:is(a)").nth(1)
     await cell.focus()
-    place = await page.evaluate("window.mark = 1, scrollY")
+    await page.evaluate("window.mark = 1")
+    place = await cell.bounding_box()
     await send(installation, annotation(40), evaluation(40))
     await expect(number).to_have_text("41")
-    assert await page.evaluate("[window.mark, scrollY]") == [1, place]
+    assert await page.evaluate("window.mark") == 1
+    assert await cell.bounding_box() == place
     await expect(cell).to_be_focused()
     await expect(page.locator("article details").first).to_have_attribute("open", "")
 
@@ -79,4 +81,47 @@ async def test_the_page_takes_up_again_when_the_view_restarts(browser: Browser, 
     await expect(page.locator("[data-banner]")).to_have_text("")
     # The browser itself tells of connections that were refused meanwhile.
     watched.wrong = [line for line in watched.wrong if "net::ERR_" not in line]
+    await watched.clean()
+
+
+async def test_newer_items_are_offered_and_the_reader_keeps_place(browser: Browser, installation: Installation) -> None:
+    await send(installation, *(event for n in range(100, 140) for event in (annotation(n), evaluation(n))))
+    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}))
+    page = watched.page
+    await page.goto(installation.url + PATH + "/items?outcome=tp,fn,tn,fp&sort=newest")
+    offer = page.get_by_role("button", name="Show newer items")
+    await expect(page.locator("[data-live]")).to_have_text("Live")
+    await expect(offer).to_be_hidden()
+    second = await page.locator(".item").nth(1).locator("b.id").inner_text()
+    sort = page.get_by_role("button", name="Sort")
+    await sort.focus()
+    await page.evaluate("window.mark = 1")
+
+    await send(installation, annotation(900), evaluation(900))
+    await expect(offer).to_be_visible()
+    await expect(page.get_by_text("i900")).to_have_count(0)
+    await expect(sort).to_be_focused()
+    await offer.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".item b.id").first).to_have_text("i900")
+    await expect(page.locator(".item b.id").nth(2)).to_have_text(second)
+    await expect(offer).to_be_hidden()
+    await expect(page.get_by_role("button", name="Pause")).to_be_focused()
+    assert await page.evaluate("window.mark") == 1
+    await watched.clean()
+
+
+async def test_the_empty_state_counts_up_and_ends_by_itself(browser: Browser, installation: Installation) -> None:
+    def waiting(number: int) -> dict[str, object]:
+        return {**annotation(number), "queue": "waits", "item": f"w{number}", "id": f"w{number}"}
+
+    await send(installation, waiting(1))
+    watched = await watch(await browser.new_context())
+    page = watched.page
+    await page.goto(installation.url + "/queues/waits")
+    await expect(page.locator("[data-waiting=annotations]")).to_have_text("1")
+    await send(installation, waiting(2))
+    await expect(page.locator("[data-waiting=annotations]")).to_have_text("2")
+    await send(installation, {**evaluation(3), "item": "w1", "id": "e of w1"})
+    await expect(page.locator("[data-value=items_compared]").first).to_have_text("1")
     await watched.clean()

@@ -38,8 +38,10 @@ async def test_from_the_start_page_to_an_explanation(address: str, browser: Brow
     await page.get_by_role("main").get_by_role("link", name=QUEUE).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(QUEUE)
     findings = page.get_by_role("region", name="What stands out")
-    await expect(findings).to_contain_text("Too strict strict_judge fails")
-    await expect(findings).to_contain_text("Too lenient lenient_judge passes")
+    await expect(findings).to_contain_text(
+        "Too strictstrict_judgeFails 46% of what people passed: 46 of 99"
+    )
+    await expect(findings).to_contain_text("Too lenientlenient_judgePasses 68% of what people failed: 39 of 57")
     await page.get_by_role("article").filter(has_text="lenient_judge").locator("[href*='outcome=fp']").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("lenient_judge: where people disagree")
     await expect(page.locator("blockquote").first).to_have_text("The refund period is wrong.")
@@ -62,7 +64,7 @@ async def test_everything_works_without_scripts(address: str, browser: Browser) 
     await expect(page.locator("#outcomes")).to_contain_text("Human annotations")
     await page.locator(".picker summary").click()
     await page.get_by_role("checkbox", name="relevancy").uncheck()
-    await page.get_by_role("button", name="Apply").click()
+    await page.locator("#breakdown").get_by_role("button", name="Apply").click()
     await expect(page.locator("article:visible")).to_have_count(2)
     await expect(page.locator("#outcomes")).to_contain_text("Human annotations")
     await page.locator("#depth-metric").select_option("relevancy")
@@ -70,6 +72,10 @@ async def test_everything_works_without_scripts(address: str, browser: Browser) 
     await expect(page.locator("#wi-h")).to_contain_text("relevancy")
     await page.locator("#cut").fill("2")
     await page.get_by_role("button", name="Try this threshold").click()
+    await expect(page.locator("[data-row]")).to_contain_text("≥ 0.10")
+    await page.locator("#cost").fill("4")
+    await page.locator("#whatif").get_by_role("button", name="Apply").click()
+    await expect(page.locator("#whatif")).to_contain_text("Cheapest")
     await expect(page.locator("[data-row]")).to_contain_text("≥ 0.10")
     assert watched.wrong == []
 
@@ -137,6 +143,44 @@ async def test_a_choice_of_view_keeps_place_and_focus(address: str, browser: Bro
     await watched.clean()
 
 
+async def test_a_cost_is_stated_without_leaving_the_page(address: str, browser: Browser) -> None:
+    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 700}))
+    page = watched.page
+    await page.goto(address + PATH)
+    await page.evaluate("window.mark = 1")
+    field = page.get_by_label("One false positive is worth")
+    await field.fill("0.2")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#whatif")).to_contain_text("Cheapest")
+    await expect(field).to_be_focused()
+    await page.wait_for_url("**cost=0.2**")
+    await page.locator("#depth-metric").select_option("strict_judge")
+    await page.locator("#depth").get_by_role("button", name="Show").click()
+    await expect(page.locator("#wi-h")).to_contain_text("strict_judge")
+    await expect(field).to_have_value("0.2")
+    await page.get_by_text("ROC curve").click()
+    await expect(page.get_by_role("img", name="ROC curve, area")).to_be_visible()
+    assert await page.evaluate("window.mark") == 1
+    await watched.clean()
+
+
+async def test_a_queue_called_like_a_directory_is_reached(browser: Browser, store: Store, tmp_path: Path) -> None:
+    fill(store, [fact for name in (".", "..") for fact in facts_of(name)])
+    with serving(view_of(store, tmp_path)) as address:
+        context = await browser.new_context()
+        watched = await watch(context)
+        page = watched.page
+        for name in (".", ".."):
+            await page.goto(address)
+            await page.get_by_role("main").get_by_role("link", name=name, exact=True).click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text(name)
+            await page.locator("article .misaligned .cell-face:is(a)").first.click()
+            await expect(page.locator("blockquote").first).to_have_text(name)
+        await watched.clean()
+        await context.close()
+
+
+@pytest.mark.row(13)
 async def test_hostile_texts_do_nothing(browser: Browser, store: Store, tmp_path: Path) -> None:
     fill(store, [fact for text in CORPUS for fact in facts_of(text)])
     with serving(view_of(store, tmp_path)) as address:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from aiokafka import TopicPartition
+
 from streams.topics import Topics as Names
 from tests.streams.rig import Rig, WorkerProcess
 from tests.support.deployments import Cluster
@@ -18,21 +20,22 @@ async def judged(
 ) -> Verdict:
     """Wait until committed == end on every source partition, then judge all that is in the rig's topics."""
     await rig.settled(settled)
-    topics = rig.topics
-    verdict = judge(
-        Topics(
-            annotations=await rig.read(topics.annotations),
-            evaluations=await rig.read(topics.evaluations),
-            queue_items=await rig.read(topics.queue_items),
-            dead_letters=await rig.read(topics.dead_letters, 1),
-            facts=await rig.read(topics.facts),
-            tallies=await rig.read(topics.tallies),
-        ),
-        policy=policy,
-        compacted=compacted,
-    )
+    verdict = judge(await records(rig), policy=policy, compacted=compacted)
     assert verdict.rejected == rejected
     return verdict
+
+
+async def records(rig: Rig, since: dict[TopicPartition, int] | None = None) -> Topics:
+    """All that is in the rig's topics, or all behind `since`, which is moved to the ends."""
+    topics = rig.topics
+    return Topics(
+        annotations=await rig.read(topics.annotations, since=since),
+        evaluations=await rig.read(topics.evaluations, since=since),
+        queue_items=await rig.read(topics.queue_items, since=since),
+        dead_letters=await rig.read(topics.dead_letters, 1, since=since),
+        facts=await rig.read(topics.facts, since=since),
+        tallies=await rig.read(topics.tallies, since=since),
+    )
 
 
 def rig_of(cluster: Cluster) -> Rig:

@@ -4,17 +4,27 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaProducer
+from msgspec.structs import replace
 
 from aggregator.facts import Fact
-from tests.streams.rig import Rig, history
+from tests.streams.rig import Event, Rig, history
 
 _TICK_SECONDS: Final = 0.02
 _CHUNK: Final = 5_000
+
+
+def endless(seed: int = 1, items: int = 400, *, advance_ms: int = 0) -> Iterator[Fact]:
+    """One history after the other, of the same items; each is `advance_ms` later than the one before, so that events
+    that win never end. No two events have one time and id and different contents.
+    """
+    for number in itertools.count():
+        for fact in history(seed=seed + number, events=_CHUNK, items=items):
+            yield replace(fact, id=f"{number}-{fact.id}", at=fact.at + number * advance_ms)
 
 
 class Load:
@@ -23,11 +33,13 @@ class Load:
     Goes on whatever the broker does: what is not acknowledged is sent again.
     """
 
-    def __init__(self, rig: Rig, per_second: int = 500, *, seed: int = 1, items: int = 400) -> None:
+    def __init__(
+        self, rig: Rig, per_second: int = 500, *, items: int = 400, facts: Iterator[Fact] | None = None
+    ) -> None:
         self.sent = 0
         self._rig = rig
         self._per_second = per_second
-        self._facts = self._history(seed, items)
+        self._facts = facts or endless(items=items)
         self._stopping = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
 
@@ -59,6 +71,12 @@ class Load:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._producer.stop(), 10)
 
+    async def send(self, events: Iterable[Event]) -> None:
+        """Events beside the others; all are acknowledged when this returns."""
+        assert self._producer is not None
+        flying = [await self._producer.send(topic, value, key=key) for topic, key, value in events]
+        await asyncio.gather(*flying)
+
     async def _run(self, producer: AIOKafkaProducer) -> None:
         began = time.monotonic()
         flying: list[asyncio.Future[Any]] = []
@@ -71,8 +89,3 @@ class Load:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _TICK_SECONDS)
         await asyncio.gather(*flying)
-
-    @staticmethod
-    def _history(seed: int, items: int) -> Iterator[Fact]:
-        for number in itertools.count(seed):
-            yield from history(seed=number, events=_CHUNK, items=items)

@@ -2,22 +2,50 @@
 
 import asyncio
 import contextlib
-from typing import Self
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, Self, TypeVar
 
 from streams.failures import Failure
-from tests.streams.rig import Rig
 
 RESTARTED = frozenset(failure.value.code for failure in Failure if failure.value.restart)
 _LOOK_SECONDS = 0.2
 
 
-class Supervisor:
-    """Keeps workers of a rig running; `endings` are the exit codes it saw. Use with `async with`."""
+class Supervised(Protocol):
+    """A process and its log."""
 
-    def __init__(self, rig: Rig, names: tuple[str, ...]) -> None:
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """None before it was started."""
+
+    def text(self) -> str:
+        """The log so far."""
+
+
+_P = TypeVar("_P", bound=Supervised)
+
+
+class Supervisor(Generic[_P]):
+    """Keeps processes running that `start` starts by name; `endings` are the exit codes it saw. An async context."""
+
+    def __init__(self, start: Callable[[str], _P], names: Iterable[str]) -> None:
         self.endings: list[int] = []
-        self._rig = rig
-        self.workers = {name: rig.worker(name) for name in names}
+        self._start = start
+        self.workers = {name: start(name) for name in names}
+
+    def add(self, name: str) -> None:
+        """Start one more, or again."""
+        self.workers[name] = self._start(name)
+
+    def remove(self, name: str) -> _P:
+        """Whatever happens to it from now on is meant."""
+        return self.workers.pop(name)
+
+    def check(self) -> None:
+        """Raises what ended the supervisor, if anything did."""
+        if self._task.done():
+            self._task.result()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -32,9 +60,10 @@ class Supervisor:
 
     async def _run(self) -> None:
         while True:
-            for name, worker in self.workers.items():
+            for name, worker in list(self.workers.items()):
+                assert worker.process is not None
                 if (code := worker.process.poll()) is not None:
-                    assert code in RESTARTED, worker.text()[-3000:]
+                    assert code in RESTARTED, f"{name} ended with {code}:\n{worker.text()[-3000:]}"
                     self.endings.append(code)
-                    self.workers[name] = self._rig.worker(name)
+                    self.add(name)
             await asyncio.sleep(_LOOK_SECONDS)

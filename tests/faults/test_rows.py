@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from tests.support.reliability import BEGIN, END, ROWS
+from tests.support.reliability import BEGIN, END, ROWS, SOAK_BEGIN, SOAK_END, Ran, Table, write_soak
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -22,7 +22,51 @@ def test_every_row_has_a_test() -> None:
     assert marked_rows() == set(ROWS)
 
 
-def test_the_page_has_a_place_for_the_table() -> None:
+def test_the_page_has_a_place_for_both_tables() -> None:
     page = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
-    assert page.count(BEGIN) == page.count(END) == 1
-    assert page.index(BEGIN) < page.index(END)
+    places = [page.index(mark) for mark in (BEGIN, END, SOAK_BEGIN, SOAK_END)]
+    assert places == sorted(places)
+    assert [page.count(mark) for mark in (BEGIN, END, SOAK_BEGIN, SOAK_END)] == [1, 1, 1, 1]
+
+
+def test_a_row_lacks_what_did_not_run_or_did_not_hold(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    tests = {number: f"tests/test_it.py::test_row_{number}" for number in ROWS}
+    table.rows = {test: [number] for number, test in tests.items()} | {"tests/test_it.py::test_two": [3, 4]}
+    for number, test in tests.items():
+        table.ran[number].append(Ran(test, "passed", 1.0, ["it 5.00"]))
+    unseen = "did not run: tests/test_it.py::test_two"
+    assert table.lacking() == {3: unseen, 4: unseen}
+    for number, outcome in ((3, "passed"), (4, "skipped")):
+        table.ran[number].append(Ran("tests/test_it.py::test_two", outcome, 1.0, []))
+    assert table.lacking() == {4: "tests/test_it.py::test_two skipped"}
+    del table.rows[tests[5]]
+    assert table.lacking().keys() == {4, 5}
+    (fourth,) = (line for line in table.lines() if line.startswith("| 4 |"))
+    assert "| held: row 4 (it 5.00)<br>**SKIPPED**: two |" in fourth
+
+
+def test_the_soak_writes_its_row_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\n{END}\n{SOAK_BEGIN}\nwhat was\n{SOAK_END}\nafter\n", encoding="utf-8")
+    write_soak(page, ["7 minutes", "difference 0"])
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{BEGIN}\n{END}\n{SOAK_BEGIN}\n")
+    assert text.endswith(f"{SOAK_END}\nafter\n")
+    assert "what was" not in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| 20 |"))
+    assert "| 7 minutes<br>difference 0 |" in row
+
+
+def test_the_table_can_be_a_plugin_of_a_run_over_several_directories(tmp_path: Path) -> None:
+    """Pytest takes those out of a set that a directory does not want."""
+    table = Table(tmp_path)
+    assert {table} - {table} == set()
+
+
+def test_hostile_names_of_tests_do_not_come_into_the_table(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    for text in ("<script>alert(1)</script>", "a | b", "x"):
+        table.ran[13].append(Ran(f"tests/test_it.py::test_only_said[{text}]", "passed", 1.0, []))
+    (row,) = (line for line in table.lines() if line.startswith("| 13 |"))
+    assert "| held: only said, 2 times<br>held: only said[x] |" in row

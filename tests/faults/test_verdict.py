@@ -12,7 +12,7 @@ from aggregator.facts import Annotation, Evaluation, Fact, encode
 from aggregator.shard import Policy
 from tests.streams.rig import history
 from tests.support.logs import Logs, Record
-from tests.support.verdict import Topics, judge
+from tests.support.verdict import Judge, Topics, judge
 from tests.support.wire import Stored
 
 PARTS = 8
@@ -58,6 +58,66 @@ def test_what_the_shard_counts_is_what_the_plain_loops_count(policy: Policy) -> 
     assert verdict.events == 3_300
     assert verdict.states > PARTS
     assert sum(verdict.comparisons.values()) > 500
+
+
+def halves() -> tuple[Topics, Topics, Logs]:
+    """What one run leaves at two points at which all is at rest."""
+    facts, logs = history(seed=6, events=3_000, items=40), Logs()
+    found: list[Topics] = []
+    done = 0, 0
+    for half in (facts[::2], facts[1::2]):
+        logs.write(half[: len(half) // 2])
+        logs.write(half[len(half) // 2 :])
+        others = [fact for fact in half if not isinstance(fact, Annotation | Evaluation)]
+        found.append(
+            Topics(
+                annotations=stored("annotations", of_kind(half, Annotation)),
+                evaluations=stored("evaluations", of_kind(half, Evaluation)),
+                queue_items=stored("queue-items", of_kind(others, *{type(fact) for fact in others})),
+                dead_letters=[],
+                facts=stored("facts", logs.facts)[done[0] :],
+                tallies=stored("tallies", logs.tallies)[done[1] :],
+            )
+        )
+        done = len(logs.facts), len(logs.tallies)
+    return found[0], found[1], logs
+
+
+def test_readings_follow_each_other() -> None:
+    first, second, _ = halves()
+    reading = Judge()
+    early, late = reading.read(first), reading.read(second)
+    assert early.events == 3_300 // 2
+    assert late.events == 3_300
+    assert late.states > early.states
+    with pytest.raises(AssertionError):
+        Judge().read(second)
+
+
+def test_a_difference_of_the_second_reading_is_found() -> None:
+    first, second, logs = halves()
+    reading = Judge()
+    reading.read(first)
+    place = annotations_of(logs.tallies)[-1]
+    wrong = stored("tallies", [*logs.tallies[:place], one_more(logs.tallies[place]), *logs.tallies[place + 1 :]])
+    with pytest.raises(AssertionError, match=r"closed at|at its end"):
+        reading.read(replace(second, tallies=wrong[len(first.tallies) :]))
+
+
+def test_a_closed_that_stands_elsewhere_closes_nothing() -> None:
+    """A reader does not look there, so what is open then may be half of something."""
+    topics, logs = run(takeover=False)
+    tally, closed = logs.tallies[annotations_of(logs.tallies)[-1]], logs.tallies[-1]
+    for offset, holds in ((len(logs.tallies), True), (len(logs.tallies) + 1, False)):
+        elsewhere = closed[0], orjson.dumps({**orjson.loads(closed[1]), "offset": offset})
+        right = closed[0], orjson.dumps({**orjson.loads(closed[1]), "offset": len(logs.tallies) + 3})
+        tallies = [*logs.tallies, one_more(tally), elsewhere, tally, right]
+        found = replace(topics, tallies=stored("tallies", tallies))
+        if holds:
+            judge(found, sample=1_000)
+        else:
+            with pytest.raises(AssertionError, match="closed at"):
+                judge(found, sample=1_000)
 
 
 def one_more(record: Record) -> Record:

@@ -14,6 +14,8 @@ from prometheus_client.samples import Sample
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.state import Reading
+from aggregator.statistics import wilson
+from aggregator.tallies import DAY_MS
 from sinks.api import create_app
 from sinks.collector import FAMILIES, PREFIX, SERIES_PER_PAIR, Collector, Gauges
 from sinks.documents import Documents
@@ -22,6 +24,11 @@ from sinks.store import Store
 from tests.sinks.conftest import HOSTILE, NOW, NOW_MS, fill
 
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
+OF_CRITERION = 2
+"""Series of a criterion that are of no metric."""
+OF_METRIC = 2
+"""Series of a metric over all queues."""
+BY_JUDGE = f"{PREFIX}judge_comparisons"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -72,8 +79,10 @@ def test_gauges_tell_what_the_document_tells(store: Store) -> None:
     assert value(gauges, "gate", **pair, verdict="undecided") == 1
     assert value(gauges, "annotations", queue="q", criterion="c", state="contributing") == 5
     assert value(gauges, "annotations", queue="q", criterion="c", state="not_contributing") == 0
-    assert gauges.series == len(samples(gauges)) == SERIES_PER_PAIR + 2
-    assert {sample.name for sample in samples(gauges)} == {PREFIX + name for name in FAMILIES}
+    assert value(gauges, "window_items", **pair, window="30d") == 5
+    assert value(gauges, "window_comparisons", **pair, window="30d", outcome="tp") == 2
+    assert gauges.series == len(samples(gauges)) == SERIES_PER_PAIR + OF_CRITERION + OF_METRIC
+    assert {sample.name for sample in samples(gauges)} == {PREFIX + name for name in FAMILIES} - {BY_JUDGE}
 
 
 def test_what_is_undefined_is_absent(store: Store) -> None:
@@ -97,6 +106,75 @@ def test_what_is_off_topic_or_out_of_the_window_is_absent(store: Store) -> None:
     assert value(gauges, "ratio", **pair, window="7d") is None
 
 
+def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None:
+    facts: list[Fact] = []
+    for days in range(8):
+        of_day = comparisons(f"q{days}", "pp")
+        for fact in of_day:
+            fact.at -= days * 86_400_000
+        facts += of_day
+    fill(store, facts)
+    gauges = collect(store)
+    shown = {
+        window: {s.labels["queue"] for s in samples(gauges) if s.labels.get("window") == window}
+        for window in ("5d", "7d")
+    }
+    assert shown == {"5d": {f"q{days}" for days in range(5)}, "7d": {f"q{days}" for days in range(7)}}
+    pair = {"queue": "q0", "criterion": "c", "metric": "m", "window": "5d"}
+    assert [value(gauges, name, **pair) for name in ("low_ratio", "ratio", "high_ratio", "kappa")] == [
+        pytest.approx(wilson(1, 1)[0]), 1, 1, None
+    ]  # fmt: skip
+
+
+def judged(item: str, judge: str, at: int, *, passed: bool = True) -> Evaluation:
+    return Evaluation(at=at, id=f"{judge} {item}", item=item, metric="m", judge=judge, passed=passed)
+
+
+def test_the_newest_judge_is_seen_before_anybody_labels_its_items(store: Store) -> None:
+    documents = Documents(store, Reading(), lambda: TODAY)
+    collector = Collector(store, documents, 10_000)
+
+    def newest() -> tuple[float | None, float | None]:
+        gauges = collector.collect(TODAY)
+        first = value(gauges, "newest_judge_first_timestamp_seconds", metric="m")
+        return first, value(gauges, "newest_judge_comparisons", metric="m")
+
+    facts: list[Fact] = [
+        *(Annotation(at=NOW_MS, id="a", queue="q", item=f"i{number}", criterion="c", stars=5) for number in range(2)),
+        *(judged(f"i{number}", "v1", NOW_MS - 5_000) for number in range(2)),
+    ]
+    fill(store, facts)
+    assert newest() == ((NOW_MS - 5_000) / 1000, 2)
+    facts += [judged("nobody rated it", "v2", NOW_MS), judged("nor this", "v2", NOW_MS - 2_000)]
+    fill(store, facts)
+    assert newest() == ((NOW_MS - 2_000) / 1000, 0)
+    # A failure and a retracted verdict are no verdicts; an old version that comes late is not the newest.
+    facts += [
+        Evaluation(at=NOW_MS, id="e", item="i0", metric="m", judge="v3", status="error"),
+        Evaluation(at=NOW_MS, id="d", item="i0", metric="m", judge="v4", deleted=True),
+        judged("i1", "v0", NOW_MS - 9_000),
+        judged("i1", "v2", NOW_MS),
+    ]
+    fill(store, facts)
+    assert newest() == ((NOW_MS - 2_000) / 1000, 1)
+    # Rolled back: v1 goes on, and v2 has said nothing for more than a day.
+    fill(store, [*facts, judged("later", "v1", NOW_MS + 2 * DAY_MS)])
+    assert newest() == ((NOW_MS - 5_000) / 1000, 1)
+
+
+def test_judges_are_labels_only_where_a_setting_says_so(store: Store) -> None:
+    annotation = Annotation(at=NOW_MS, id="a", queue="q", item="i", criterion="c", stars=5)
+    fill(store, [annotation, judged("i", "v1", NOW_MS - 1), judged("i", "v2", NOW_MS, passed=False)])
+    assert not [sample for sample in samples(collect(store)) if "judge" in sample.labels]
+    documents = Documents(store, Reading(), lambda: TODAY)
+    gauges = Collector(store, documents, 10_000, judge_label=True).collect(TODAY)
+    pair = {"queue": "q", "criterion": "c", "metric": "m"}
+    assert value(gauges, "judge_comparisons", **pair, judge="v1", outcome="tp") == 1
+    assert value(gauges, "judge_comparisons", **pair, judge="v2", outcome="fn") == 1
+    assert value(gauges, "newest_judge_comparisons", metric="m", judge="v2") == 1
+    assert sum(s.value for s in samples(gauges) if s.name == PREFIX + "comparisons") == 1
+
+
 def test_what_vanished_is_gone(store: Store) -> None:
     facts = comparisons("q", "pp") + comparisons("other", "pp")
     documents = Documents(store, Reading(), lambda: TODAY)
@@ -106,11 +184,11 @@ def test_what_vanished_is_gone(store: Store) -> None:
     assert value(before, "ratio", queue="q", criterion="c", metric="m") == 1
     fill(store, [*facts, Annotation(at=NOW_MS + 1, id="d", queue="q", item="q m 0", criterion="c", deleted=True)])
     after = collector.collect(TODAY)
-    assert {sample.labels["queue"] for sample in samples(after)} == {"other"}
+    assert {sample.labels["queue"] for sample in samples(after) if "queue" in sample.labels} == {"other"}
 
 
 def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> None:
-    sizes = [SERIES_PER_PAIR + 2] * 3
+    sizes = [SERIES_PER_PAIR + OF_CRITERION] * 3
     queues = ["z first", "m second", "a third"]
     fill(store, comparisons(queues[0], "pp:pf:ff:fp"))
     everything: list[Fact] = comparisons(queues[0], "pp:pf:ff:fp")
@@ -118,11 +196,11 @@ def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> No
         everything += comparisons(queue, "pp:pf:ff:fp")
         fill(store, everything)
     whole = collect(store)
-    assert (whole.series, whole.suppressed) == (sum(sizes), 0)
+    assert (whole.series, whole.suppressed) == (sum(sizes) + OF_METRIC, 0)
     capped = collect(store, limit=sizes[0] + 3)
     assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "ratio"} == {"z first"}
-    # Of the queues behind, only pairs are counted: their documents are not made.
-    assert capped.series + capped.suppressed == whole.series - 2
+    # Of the queues behind, only pairs are counted: their documents are not made. Nor is what is over all queues.
+    assert capped.series + capped.suppressed == whole.series - OF_CRITERION - OF_METRIC
     alone = [line for line in whole.text.decode().splitlines() if 'queue="z first"' in line]
     assert [line for line in capped.text.decode().splitlines() if 'queue="z first"' in line] == alone
 
@@ -178,7 +256,8 @@ async def test_a_scrape_is_in_the_format_that_was_asked_for(services: Services, 
     assert answer.headers["content-type"] == content_type
     parse = parse_openmetrics if accept == OPENMETRICS else parse_text
     names = {family.name for family in parse(answer.text)}
-    assert {f"{PREFIX}{name}" for name in FAMILIES} <= names | {f"{PREFIX}mcc", f"{PREFIX}true_negative_ratio"}
+    undefined = {f"{PREFIX}{name}" for name in ("mcc", "true_negative_ratio")}
+    assert {f"{PREFIX}{name}" for name in FAMILIES} <= names | undefined | {BY_JUDGE}
     assert "eval_alignment_series_suppressed" in {name.removesuffix("_total") for name in names}
     assert HOSTILE in {sample.labels.get("queue") for family in parse(answer.text) for sample in family.samples}
 

@@ -91,7 +91,11 @@ async def test_a_window_is_of_the_question(client: httpx.AsyncClient, scope: Sco
         (await client.get(path(scope.queue, f"/trend?{PAIR}&window={window}"))).json() for window in ("all", "7d")
     ]
     assert [day["day"] for day in week["days"]] == [day_of(NOW_MS - days * DAY_MS) for days in range(6, -1, -1)]
-    assert whole["days"][-7:] == week["days"]
+    # The week up to a day ends where the window does.
+    alone = [[{**day, "week": None} for day in trend["days"]] for trend in (whole, week)]
+    assert alone[0][-7:] == alone[1]
+    assert whole["days"][-1] == week["days"][-1]
+    assert week["days"][0]["week"] == {name: week["days"][0][name] for name in week["days"][0]["week"]}
     assert len(whole["days"]) == 10
 
 

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -136,10 +136,15 @@ def test_trend_is_the_comparisons_of_each_day(
             if name == metric or (metric is None and scope.reading.on_topic(annotation.criterion, name)):
                 passed = next(verdict.passed for verdict in found if verdict.current)
                 days[day_of(annotation.at)].append((annotation.item, passed is plain.human(annotation)))
-    expected = [
-        {"day": day, **share(sum(ok for _, ok in found), len(found), len({item for item, _ in found}))}
-        for day, found in sorted(days.items())
-    ]
+
+    def agreed(found: list[tuple[str, bool]]) -> Agreed:
+        return share(sum(ok for _, ok in found), len(found), len({item for item, _ in found}))
+
+    def week(last: str) -> list[tuple[str, bool]]:
+        span = {(date.fromisoformat(last) - timedelta(days=back)).isoformat() for back in range(7)}
+        return [one for day, found in days.items() if day in span for one in found]
+
+    expected = [{"day": day, "week": agreed(week(day)), **agreed(found)} for day, found in sorted(days.items())]
     with stored(history, policy) as store, store.read() as connection:
         answer = insights.trend(connection, scope, criterion, metric)
     assert answer["days"] == expected

@@ -146,6 +146,27 @@ def test_rivals_are_told_apart(history: list[Fact], policy: Policy) -> None:
         matches(store, facts, policy)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_annotators_that_tie_the_store_compares_one_as_the_shard_does(store: Store, turned: bool) -> None:
+    """Equal time, id and rating: only the annotators tell them apart, and the newest is one of them."""
+    tie = [Annotation(at=2, id="a", queue="q", item="i", annotator=name, stars=4) for name in ("ann", "bob", "cem")]
+    facts: list[Fact] = [
+        *(tie[::-1] if turned else tie),
+        Annotation(at=1, id="z", queue="q", item="i", annotator="dan", stars=1),
+        Evaluation(at=1, id="e", item="i", metric="m", passed=True),
+    ]
+    logs = Logs(policy=Policy.LATEST)
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.LATEST)
+    with store.read() as connection:
+        counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
+    # Any one is right, but always the same, in whatever order they came.
+    assert [row[0] for row in counted] == ["cem"]
+    compared = [row.compared for row in logs.shard._items["i"].annotations.values()]
+    assert compared.count(True) == len(counted)
+
+
 def test_a_failure_shows_again_when_it_is_newer_than_the_deletion(store: Store) -> None:
     facts: list[Fact] = [
         Evaluation(at=1, id="e", item="i", metric="m", deleted=True),

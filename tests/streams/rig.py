@@ -183,18 +183,24 @@ class Rig:
             consumer.assign(tps)
             return {tp: await consumer.committed(tp) or 0 for tp in tps}
 
-    async def read(self, topic: str, partitions: int | None = None) -> list[Stored]:
-        """Every record of a topic, in offset order per partition; aborted ones are left out."""
+    async def read(
+        self, topic: str, partitions: int | None = None, since: dict[TopicPartition, int] | None = None
+    ) -> list[Stored]:
+        """Every record of a topic, in offset order per partition; aborted ones are left out. `since` has the offsets
+        to begin with, and is moved to the ends.
+        """
         tps = [TopicPartition(topic, index) for index in range(partitions or self.partitions)]
         async with self._consumer(isolation_level="read_committed") as consumer:
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
             records: list[Stored] = []
             for tp in tps:
-                consumer.seek(tp, 0)
+                consumer.seek(tp, (since or {}).get(tp, 0))
             while any([await consumer.position(tp) < ends[tp] for tp in tps]):
                 for batch in (await consumer.getmany(timeout_ms=200)).values():
                     records.extend(batch)
+            if since is not None:
+                since.update(ends)
             return records
 
     async def dead_letters(self) -> list[Stored]:

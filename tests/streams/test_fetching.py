@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -13,6 +14,7 @@ from streams.failures import Failure, WorkerFailure
 from streams.fetching import Batch, Record, fetch
 from streams.log import BATCH_BYTES, Log, new_producer, new_reader, read_to_end
 from tests.streams.rig import Rig
+from tests.support.waiting import eventually
 
 
 @contextlib.asynccontextmanager
@@ -71,8 +73,10 @@ async def _log(rig: Rig) -> AsyncIterator[tuple[Log, AIOKafkaConsumer]]:
     producer, reader = new_producer(client, KAFKA), new_reader(client)
     async with producer, reader:
         yield Log(producer, rig.topics.facts, 0), reader
-        # aiokafka hangs when it is closed while it still gives an assignment up: it swallows its own cancellation.
-        await asyncio.sleep(0.3)
+        # aiokafka hangs when it is closed while it still waits for the fetches that it gave up: there it swallows its
+        # own cancellation.
+        fetcher: Any = reader._fetcher
+        await eventually(lambda: not fetcher._pending_tasks)
 
 
 async def test_rows_are_appended_in_order_and_read_back(rig: Rig) -> None:

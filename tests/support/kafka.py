@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,7 +59,8 @@ class Kafka:
 
     `directory` keeps data and `broker.log`; without it a temporary one is used and removed by `close` (and at
     the end of the context). `properties` are further lines of server.properties,
-    `controller` is the port of its controller. `heap` is the JVM's -Xmx.
+    `controller` is the port of its controller. `heap` is the JVM's -Xmx, `java` are further arguments of the JVM,
+    `format` of the tool that formats the storage.
     The methods block: a running event loop calls them by `asyncio.to_thread`.
     """
 
@@ -71,6 +72,8 @@ class Kafka:
         directory: Path | None = None,
         properties: Mapping[str, str] | None = None,
         heap: str = "512m",
+        java: Sequence[str] = (),
+        format: Sequence[str] = (),  # noqa: A002 -- Kafka's word for it
     ) -> None:
         self.port = port or free_port()
         self.bootstrap = f"{HOST}:{self.port}"
@@ -80,6 +83,8 @@ class Kafka:
         self._properties = dict(properties or {})
         self._controller = controller or free_port()
         self._heap = heap
+        self._java = java
+        self._format = format
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -103,12 +108,13 @@ class Kafka:
             "-cp",
             f"{jars}/*",
             f"-Dlog4j2.configurationFile={_HERE}/log4j2.properties",
+            *self._java,
         ]
         with self.log.open("ab") as output:
             if not (self.directory / "data" / "meta.properties").exists():
                 cluster = ["--config", str(settings), "--cluster-id", "ZXZhbC1hbGlnbm1lbnQxMg"]
                 done = subprocess.run(
-                    [*java, "kafka.tools.StorageTool", "format", *cluster],
+                    [*java, "kafka.tools.StorageTool", "format", *cluster, *self._format],
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     check=False,
@@ -210,9 +216,8 @@ def missing() -> str | None:
     return None
 
 
-def jar_directory() -> Path:
-    """The directory of the broker's jars; the first call for a pom.xml fills it with Maven."""
-    pom = _HERE / "pom.xml"
+def jar_directory(pom: Path = _HERE / "pom.xml") -> Path:
+    """The directory of the jars of a pom.xml, the broker's by default; the first call for it fills it with Maven."""
     content = hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
     target = _cache() / f"kafka-{content}"
     if not target.is_dir():
@@ -228,7 +233,7 @@ def jar_directory() -> Path:
         )
         if done.returncode != 0:
             shutil.rmtree(filling)
-            raise BrokerError(f"Maven could not bring Apache Kafka:\n{done.stdout[-3000:]}")
+            raise BrokerError(f"Maven could not bring the jars of {pom}:\n{done.stdout[-3000:]}")
         try:
             filling.rename(target)
         except OSError:

@@ -1,13 +1,16 @@
 """The table of a run of the fault tests: which fault each test is about, what it measured, and whether it held.
 
 A test says its fault by `@pytest.mark.row(number)`, and what it measured by the fixture `measured`.
-`pytest --reliability FILE` writes the table between the two marks of that file.
+`pytest --reliability FILE` writes the table between the two marks of that file, and fails when anything of a row
+did not run, or does not hold. Row 20 is the soak's, which writes it by `write_soak`.
 """
 
+import html
 import os
 import platform
 import re
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +21,8 @@ import pytest
 
 BEGIN = "<!-- the last run of `make faults`: begin -->"
 END = "<!-- end -->"
+SOAK_BEGIN = "<!-- the last run of `make soak`: begin -->"
+SOAK_END = "<!-- end of the soak -->"
 MEASURED = "measured: "
 
 ROWS: Mapping[int, tuple[str, str]] = {
@@ -41,9 +46,9 @@ ROWS: Mapping[int, tuple[str, str]] = {
     ),
     10: ("malformed events of every kind", "one dead letter each, exact reason, worker alive"),
     11: ("oversized payload and names, 1970 and year 9999, clock stepped back", "rejected or ordered as documented"),
-    12: ("poison flood", "fuse pauses within 1,000 events, offsets not advanced, no restart loop"),
-    13: ("hostile names", "round trip through both parsers; no duplicate series"),
-    14: ("100,000 queues in 60 s", "series capped, memory bounded, the rest counted"),
+    12: ("poison flood", "fuse pauses within 1,000 events, offsets not advanced, alert, no restart loop"),
+    13: ("hostile names", "round trip through both parsers; no duplicate series; page safe"),
+    14: ("100,000 queues in 60 s", "series capped, memory bounded, the rest counted, alert"),
     15: (
         "slow scraper, 20 parallel scrapes, reader that never reads",
         "p99 scrape at most 250 ms at 10,000 series; slow readers dropped",
@@ -53,10 +58,13 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "ledger lost, truncated, compacted, other partition count, newer version",
         "named start-up error or rebuild; never a silent zero",
     ),
-    18: ("frozen commit, lost membership", "liveness fails within 60 s, restart heals"),
+    18: ("frozen commit, lost membership", "liveness fails within 60 s, alert, restart heals"),
     19: ("audit: one partition re-folded per minute", "mismatch gauge 0; injected corruption found"),
 }
 """Fault and what must hold, by row."""
+SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")
+"""Row 20."""
+_POM = Path(__file__).with_name("kafka") / "pom.xml"
 
 _Measure = Callable[..., None]
 
@@ -77,24 +85,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if path := config.getoption("--reliability"):
-        config.pluginmanager.register(_Table(path), "reliability-table")
+        config.pluginmanager.register(Table(path), "reliability-table")
 
 
 @dataclass
-class _Ran:
+class Ran:
+    """One test of a row: how it ended, and what it measured."""
+
     test: str
     outcome: str
     seconds: float
     measured: list[str]
 
 
-@dataclass
-class _Table:
+# pytest keeps its plugins in sets.
+@dataclass(eq=False)
+class Table:
     """Collects what ran."""
 
     path: Path
     rows: dict[str, list[int]] = field(default_factory=dict)
-    ran: dict[int, list[_Ran]] = field(default_factory=lambda: defaultdict(list))
+    ran: dict[int, list[Ran]] = field(default_factory=lambda: defaultdict(list))
+    began: float = field(default_factory=time.monotonic)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
@@ -105,37 +117,110 @@ class _Table:
             return
         told = [str(text) for name, text in report.user_properties if name == MEASURED]
         for row in self.rows.get(report.nodeid, ()):
-            self.ran[row].append(_Ran(report.nodeid, report.outcome, report.duration, told))
+            self.ran[row].append(Ran(report.nodeid, report.outcome, report.duration, told))
 
-    def pytest_sessionfinish(self) -> None:
-        before, _, rest = self.path.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        made = "\n".join(self._lines())
-        self.path.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.INTERRUPTED or session.config.option.collectonly:
+            return
+        _write(self.path, BEGIN, END, self.lines())
+        if self.lacking():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def _lines(self) -> Iterable[str]:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("faults")
+        for line in self.lines():
+            terminalreporter.line(line)
+        if lacking := self.lacking():
+            terminalreporter.section("NOT EVERY ROW HOLDS", red=True, bold=True)
+            for row, why in lacking.items():
+                terminalreporter.line(f"row {row}, {ROWS[row][0]}: {why}", red=True)
+
+    def lacking(self) -> dict[int, str]:
+        """Rows that did not run as a whole, or do not hold, and why."""
+        found: dict[int, str] = {}
+        for row in ROWS:
+            ran = self.ran.get(row, [])
+            collected = {test for test, rows in self.rows.items() if row in rows}
+            if not collected:
+                found[row] = "it has no test"
+            elif unseen := collected - {each.test for each in ran}:
+                found[row] = f"did not run: {', '.join(sorted(unseen))}"
+            elif bad := [f"{each.test} {each.outcome}" for each in ran if each.outcome != "passed"]:
+                found[row] = "; ".join(bad)
+        return found
+
+    def lines(self) -> Iterable[str]:
+        """The table, and where it was measured."""
+        minutes = (time.monotonic() - self.began) / 60
+        yield from machine()
+        yield ""
         yield (
-            f"{datetime.now(UTC).date().isoformat()}, {os.cpu_count()} cores, {platform.machine()}, Python "
-            f"{platform.python_version()}, aiokafka {version('aiokafka')}, one local Apache Kafka unless it says "
-            "otherwise. Times are of this machine, and include the start of interpreters."
+            f"One local broker unless it says otherwise, {sum(len(ran) for ran in self.ran.values())} results in "
+            f"{minutes:.0f} minutes. Times are of this machine, and include the start of interpreters."
         )
         yield ""
         yield "| # | fault | must hold | measured | where |"
         yield "| --- | --- | --- | --- | --- |"
         for row, (fault, holds) in ROWS.items():
             ran = self.ran.get(row, [])
-            told = "<br>".join(_result(each) for each in ran) or "not run"
+            told = _results(ran) or "**NOT RUN**"
             where = "<br>".join(dict.fromkeys(_where(each.test) for each in ran))
             yield f"| {row} | {fault} | {holds} | {told} | {where} |"
 
 
-def _result(ran: _Ran) -> str:
-    name = re.sub(r"^test_(row_\d+_)?", "", ran.test.partition("::")[2]).replace("_", " ").replace("|", "/")
+def machine() -> list[str]:
+    """Date, and what of machine and programs matters to what was measured."""
+    processor = re.search(r"^model name\s*: (.*)$", _text("/proc/cpuinfo"), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s*(\d+) kB", _text("/proc/meminfo"), re.MULTILINE)
+    broker = re.search(r"<artifactId>kafka_[^<]*</artifactId>\s*<version>([^<]*)<", _POM.read_text(encoding="utf-8"))
+    parts = [
+        f"{datetime.now(UTC).date().isoformat()}: {os.cpu_count()} cores{f' ({processor[1]})' if processor else ''}",
+        f"{int(memory[1]) / 1024**2:.0f} GiB" if memory else "",
+        f"{platform.system()} {platform.machine()}",
+        f"Apache Kafka {broker[1] if broker else '?'}",
+        f"Python {platform.python_version()}",
+        f"aiokafka {version('aiokafka')}",
+    ]
+    return [", ".join(filter(None, parts)) + "."]
+
+
+def write_soak(path: Path, measured: Iterable[str]) -> None:
+    """Put row 20 into this file."""
+    row = f"| 20 | {SOAK[0]} | {SOAK[1]} | {'<br>'.join(measured)} | `tests/faults/soak.py` |"
+    table = ["| # | fault | must hold | measured | where |", "| --- | --- | --- | --- | --- |", row]
+    _write(path, SOAK_BEGIN, SOAK_END, [*machine(), "", *table])
+
+
+def _write(path: Path, begin: str, end: str, lines: Iterable[str]) -> None:
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    assert found and closed, f"{path} has no place for the table: {begin} {end}"
+    made = "\n".join(lines)
+    path.write_text(f"{before}{begin}\n\n{made}\n\n{end}{after}", encoding="utf-8")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _results(ran: Iterable[Ran]) -> str:
+    """What each test says; those that say the same, once."""
+    told = Counter(map(_result, ran))
+    return "<br>".join(f"{text}, {times} times" if times > 1 else text for text, times in told.items())
+
+
+def _result(ran: Ran) -> str:
+    name = re.sub(r"^test_(row_\d+_)?", "", ran.test.partition("::")[2]).replace("_", " ")
+    # Some tests are called by the hostile text that they are about.
+    name = re.sub(r"\[.*[^\w \-.\]].*\]$", "", name)
     if ran.outcome != "passed":
         return f"**{ran.outcome.upper()}**: {name}"
-    if not ran.measured:
-        return f"held: {name}"
-    return f"held: {name} ({'; '.join(ran.measured)})"
+    told = f" ({'; '.join(ran.measured)})" if ran.measured else ""
+    return html.escape(f"held: {name}{told}", quote=False).replace("|", "/")
 
 
 def _where(test: str) -> str:

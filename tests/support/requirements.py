@@ -1,8 +1,7 @@
 """What tests need from the machine: a missing thing skips them loudly, or fails them where it is required.
 
-`EVAL_ALIGNMENT_REQUIRE` is a comma list of names (kafka, summeval, promtool, chromium). A required thing that is
-missing fails every test that needs it, and the run fails as well when no test needed it: CI cannot pass by
-running less.
+`EVAL_ALIGNMENT_REQUIRE` is a comma list of `NAMES`. A required thing that is missing fails every test that needs it,
+and the run fails as well when no test needed it: CI cannot pass by running less.
 """
 
 import os
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-NAMES = ("kafka", "summeval", "promtool", "chromium")
+NAMES = ("kafka", "summeval", "promtool", "prometheus", "amtool", "chromium", "systemd")
 VARIABLE = "EVAL_ALIGNMENT_REQUIRE"
 
 

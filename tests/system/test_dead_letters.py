@@ -71,6 +71,7 @@ BAD = (
     Bad(Reason.INVALID_FIELD, "annotations", annotation(stars=3)),
     Bad(Reason.INVALID_FIELD, "annotations", annotation(thumbs="sideways")),
     Bad(Reason.INVALID_FIELD, "evaluations", evaluation(score="high")),
+    Bad(Reason.INVALID_FIELD, "evaluations", evaluation(score=1, threshold=0).replace(b'"score":1', b'"score":1e999')),
     Bad(Reason.INVALID_FIELD, "queue-items", b"null"),
     Bad(Reason.MISSING_FIELD, "annotations", annotation(thumbs=None)),
     Bad(Reason.MISSING_FIELD, "evaluations", evaluation(metric=None)),

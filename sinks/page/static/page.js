@@ -100,7 +100,7 @@ function patch(from, to) {
   }
   // The live line is the script's own; slow parts that are there stay until they are asked for again.
   if (from.hasAttribute('data-own') || (to.hasAttribute('data-lazy') && !from.hasAttribute('data-lazy'))) return;
-  const kept = own[from.localName] ?? [];
+  const kept = (from.type === 'hidden' ? [] : own[from.localName]) ?? [];
   for (const { name } of [...from.attributes]) if (!kept.includes(name) && !to.hasAttribute(name)) from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (!kept.includes(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
   const keyed = new Map([...from.childNodes].map((node) => [key(node), node]));
@@ -157,12 +157,22 @@ async function refresh(address = light(location.href)) {
   settle();
 }
 
+const go = (event, there) => {
+  event.preventDefault();
+  refresh(there).then(() => history.replaceState(null, '', there), () => location.assign(there));
+};
 addEventListener('click', (event) => {
   const link = event.target.closest?.('a[data-patch]');
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-  event.preventDefault();
-  const there = link.href;
-  refresh(there).then(() => history.replaceState(null, '', there), () => location.assign(there));
+  go(event, link.href);
+});
+addEventListener('submit', (event) => {
+  const form = event.target;
+  if (!form.matches('[data-patch]')) return;
+  const there = new URL(location.pathname, location.href);
+  there.search = new URLSearchParams(new FormData(form));
+  there.hash = new URL(form.action).hash;
+  go(event, there.href);
 });
 
 // ---- live: as of, age, pause, stale, offline
@@ -172,6 +182,8 @@ function live(form) {
   const time = form.querySelector('[data-time]');
   const ageText = form.querySelector('[data-age]');
   const button = form.querySelector('[data-pause]');
+  // Where a reader would lose the place, newer numbers are offered and not put in.
+  const offer = form.querySelector('[data-offer]');
   const banner = document.querySelector('[data-banner]');
   const skew = Date.now() - Number(form.dataset.now);
   const staleAfter = Number(form.dataset.staleAfter);
@@ -248,7 +260,10 @@ function live(form) {
       const document = JSON.parse(event.data);
       told(document.as_of);
       // The first one is what the page was made from, unless it came with a new connection.
-      if (!first || form.dataset.revision !== String(document.revision)) read();
+      if (!first || form.dataset.revision !== String(document.revision)) {
+        if (offer) offer.hidden = false;
+        else read();
+      }
       first = false;
       form.dataset.revision = document.revision;
       show();
@@ -275,8 +290,13 @@ function live(form) {
     paused = !paused;
     button.textContent = paused ? 'Resume' : 'Pause';
     if (paused) close();
-    else { open(); read(); }
+    else { open(); if (!offer) read(); }
     show();
+  });
+  offer?.addEventListener('click', () => {
+    button.focus({ preventScroll: true });
+    offer.hidden = true;
+    read();
   });
   addEventListener('pagehide', close);
   addEventListener('pageshow', (event) => { if (event.persisted) open(); });

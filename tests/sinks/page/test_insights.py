@@ -1,6 +1,8 @@
 """What takes rows: the page shows what the API answers."""
 
 import random
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,7 +77,14 @@ async def test_slow_parts_equal_the_api(lively: Services) -> None:
 
     assert len(trend["days"]) == 20
     assert cells(page.one(id="trend")) == [
-        [percent(day["alignment"]), interval(day["low"], day["high"]), str(day["n"]), str(day["n"] - day["k"])]
+        [
+            percent(day["alignment"]),
+            interval(day["low"], day["high"]),
+            str(day["n"]),
+            str(day["n"] - day["k"]),
+            percent(day["week"]["alignment"]),
+            interval(day["week"]["low"], day["week"]["high"]),
+        ]
         for day in reversed(trend["days"])
     ]
     assert len(page.one(class_="events").all("li")) == len(trend["epochs"]) == 1
@@ -87,12 +96,48 @@ async def test_slow_parts_equal_the_api(lively: Services) -> None:
     tried = [cell.words for cell in page.one("tr", data_row="").all("td")]
     assert tried[1:4] == [grid[3][2], grid[3][1], grid[3][4]]
 
+    assert [row[6:] for row in cells(page.one("table", data_sweep=""))] == [
+        [percent(cut["tpr"]), percent(cut["fpr"])] for cut in what_if["grid"]
+    ]
+
     shown = [row.one("b").words for row in page.one(id="versions").one("tbody").all("tr")]
     assert shown == [percent(version["alignment"]) for version in versions["versions"]]
     assert len(shown) == 2
     assert f"p = {versions['tests'][0]['p_value']:.3f}" in page.one(id="versions").words
     people = [row[1] for row in cells(page.one(id="corrected"))]
     assert people == [percent(judge["corrected"]) for judge in corrected["judges"]]
+
+
+async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
+    async with connected(lively) as client:
+        pair = "criterion=overall&metric=strict"
+        said = (await client.get(f"/api/v1/queues/q/what-if?{pair}&cost=7.5")).json()
+        page = read((await client.get("/queues/q?depth=strict&cost=7.5")).text)
+        plain = read((await client.get("/queues/q?depth=strict&cost=")).text)
+        refused = await client.get("/queues/q?cost=-1")
+    field = page.one("input", id="cost")
+    assert field.attributes["value"] == "7.5"
+    rows = {row.one("th").words: [cell.words for cell in row.all("td")] for row in page.one(id="whatif").all("tr")[1:6]}
+    best = said["best_cost"]
+    assert best != said["best_alignment"]
+    assert rows["Cheapest"][1:4] == [str(best["fp"]), str(best["fn"]), percent(best["alignment"])]
+    assert "Cheapest" not in plain.one(id="whatif").words
+    assert refused.status_code == 400
+    kept = [each.attributes["value"] for each in page.one(id="trend").all("input") if each.attributes["name"] == "cost"]
+    assert kept == ["7.5"], "the other forms keep it"
+
+
+async def test_the_roc_goes_through_every_cut(lively: Services) -> None:
+    async with connected(lively) as client:
+        said = (await client.get("/api/v1/queues/q/what-if?criterion=overall&metric=fair")).json()
+        page = read((await client.get("/queues/q?depth=fair")).text)
+    (curve,) = page.one(id="whatif").all("path", class_="m-roc")
+    points = [tuple(map(float, place.split())) for place in re.findall(r"[\d.]+ [\d.]+", curve.attributes["d"])]
+    assert (points[0], points[-1]) == ((0, 100), (100, 0))
+    assert points == sorted(points, key=lambda point: (point[0], -point[1]))
+    assert set(points) == {(round(100 * cut["fpr"], 1), round(100 - 100 * cut["tpr"], 1)) for cut in said["sweep"]}
+    area = sum((b[0] - a[0]) * (200 - a[1] - b[1]) / 2 for a, b in pairwise(points)) / 10_000
+    assert area == pytest.approx(said["auc"], abs=0.01)
 
 
 async def test_a_page_starts_with_the_metric_that_disagrees_most(lively: Services) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact
@@ -85,6 +86,7 @@ def inside(page: Element) -> list[str]:
     return [link.partition("#")[0] for link in links if link.startswith("/")]
 
 
+@pytest.mark.row(13)
 @pytest.mark.parametrize("text", CORPUS)
 async def test_hostile_texts_are_only_said(store: Store, tmp_path: Path, text: str) -> None:
     fill(store, facts_of(text))
@@ -191,3 +193,21 @@ async def test_no_link_is_dead(services: Services) -> None:
                 due += inside(read(answer.text))
     for route in (queue_path(HOSTILE), queue_path("support", "/items"), queue_path(HOSTILE, "/items.csv")):
         assert any(path.startswith(route) for path in seen), route
+
+
+@pytest.mark.parametrize("name", [".", "..", "~.", "~~..", "~", "...", "~a"])
+async def test_names_that_clients_take_for_directories_are_reached(store: Store, tmp_path: Path, name: str) -> None:
+    others = [each for each in (".", "..", "~.", "~..", "~~.") if each != name]
+    fill(store, [fact for each in (name, *others) for fact in facts_of(each)])
+    async with connected(view_of(store, tmp_path)) as client:
+        start = read((await client.get("/")).text)
+        (link,) = (each for each in start.one("tbody").all("a") if each.words == name)
+        path = link.attributes["href"]
+        # What a browser makes of it: nothing.
+        assert httpx.URL("http://localhost").join(path).raw_path.decode() == path
+        assert path.rpartition("/")[2].lower() not in {".", "..", "%2e", "%2e%2e", ".%2e", "%2e."}
+        page = read((await client.get(path)).text)
+        assert page.one("h1").words == name
+        assert (await client.get(f"{path}/items")).status_code == 200
+        told = (await client.get(f"/api/v1{path}")).json()
+    assert told["queue"] == name

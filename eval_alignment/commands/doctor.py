@@ -1,0 +1,130 @@
+"""`doctor`: what is wrong with a running installation."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+import orjson
+
+from eval_alignment import settings, wiring
+from eval_alignment.doctor.checks import CHECKS, examine
+from eval_alignment.doctor.findings import Exit, Finding, exit_code
+from eval_alignment.doctor.problems import Severity
+from eval_alignment.doctor.target import Target
+from eval_alignment.options import broker_option, data_dir_option
+from eval_alignment.render import printable
+from sinks.http import BindError, read_token
+
+_names = click.Choice([check.name for check in CHECKS])
+
+
+@click.command()
+@broker_option
+@data_dir_option
+@click.option(
+    "--worker-url", "workers", multiple=True, help="Address of a worker; once for each.  [default: from worker_http]"
+)
+@click.option("--view-url", "view", help="Address of the view.  [default: from http]")
+@click.option("--prometheus", "prometheus_url", metavar="URL", help="Address of Prometheus.  [setting: prometheus_url]")
+@click.option(
+    "--alertmanager", "alertmanager_url", metavar="URL", help="Address of Alertmanager.  [setting: alertmanager_url]"
+)
+@click.option("--partition", type=click.IntRange(0), help="Partition to recount.  [default: another one every minute]")
+@click.option("--only", type=_names, multiple=True, help="Make only this check; may be given again.")
+@click.option("--skip", type=_names, multiple=True, help="Leave this check out; may be given again.")
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(1, 3600),
+    default=30.0,
+    show_default=True,
+    help="Seconds that a check may take.",
+)
+@click.option("--list", "as_list", is_flag=True, help="Name the checks and what each looks at, and make none.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON array.")
+def doctor(
+    *,
+    workers: tuple[str, ...],
+    view: str | None,
+    partition: int | None,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    seconds: float,
+    as_list: bool,
+    as_json: bool,
+    **given: object,
+) -> None:
+    """Examine a running installation, and say what is wrong and what to do, the worst first.
+
+    Reads only: it writes to no topic and joins no group. Exit 0: nothing worse than a remark; 1: a warning, or a check
+    that could not be made; 2: an error or something critical. docs/doctor.md has every finding.
+    """
+    if only and skip:
+        raise click.UsageError("--only and --skip exclude each other")
+    chosen = [check for check in CHECKS if (not only or check.name in only) and check.name not in skip]
+    if as_list:
+        for check in chosen:
+            click.echo(f"{check.name:12}  {check.looks_at}")
+        return
+    target = _target(settings.load(**given), workers, view, partition, seconds)
+    # What Kafka's client would log on the way is in the findings.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    findings = asyncio.run(examine(target, chosen))
+    if as_json:
+        click.echo(orjson.dumps([finding.as_json() for finding in findings], option=orjson.OPT_INDENT_2))
+    else:
+        for line in _lines(findings):
+            click.echo(line)
+    if (code := exit_code(findings)) is not Exit.SOUND:
+        raise click.exceptions.Exit(code)
+
+
+def _target(
+    chosen: settings.Settings, workers: tuple[str, ...], view: str | None, partition: int | None, seconds: float
+) -> Target:
+    try:
+        token = None if chosen.token_file is None else read_token(chosen.token_file)
+    except BindError as error:
+        raise settings.SettingsError(f"token_file: {error}") from error
+    return Target(
+        client=wiring.client(chosen),
+        topics=wiring.topics(chosen),
+        group=wiring.group(chosen),
+        decoder=wiring.decoder(chosen),
+        policy=chosen.policy.value,
+        partitions=wiring.partitions(chosen),
+        partition=partition,
+        workers=workers or (_local(chosen.worker_http),),
+        view=view or _local(chosen.http),
+        prometheus=chosen.prometheus_url,
+        alertmanager=chosen.alertmanager_url,
+        token=token,
+        data_dir=chosen.data_dir,
+        seconds=seconds,
+    )
+
+
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach what listens everywhere
+
+
+def _local(bound: str) -> str:
+    """The base address of a server that is bound here."""
+    host, port = settings.address(bound)
+    host = _LOCAL.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _lines(findings: Sequence[Finding]) -> list[str]:
+    lines = []
+    for finding in findings:
+        severity = finding.severity.name.lower()
+        lines.append(f"{severity:8}  {finding.check:12}  {printable(finding.seen)}")
+        if finding.do:
+            lines.append(f"{'':24}-> {finding.do} [{finding.name}, {finding.docs}]")
+    counts = Counter(finding.severity for finding in findings)
+    told = ", ".join(
+        f"{counts[severity]} {severity.name.lower()}" for severity in reversed(Severity) if counts[severity]
+    )
+    return [*lines, f"{told}: {exit_code(findings).meaning}"]

@@ -1,0 +1,170 @@
+"""Ledger against tallies: one partition is read as a view reads it, counted anew by the recount, and compared.
+
+The recount shares no counting with the workers, and reading is the view's own: what is compared is what users see.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from aggregator.facts import parse
+from aggregator.recount import Recount
+from aggregator.shard import Policy
+from aggregator.tallies import Group, empty
+from eval_alignment.doctor.findings import Finding, found, not_asked, ok
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.target import Target
+from sinks.tail import Step, Tail
+from streams.claims import CLAIM_KEY, Claim, parse_claim
+from streams.scan import Records, scan
+
+_TOLD: Final = 3
+_ROTATE_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Recounted:
+    """One partition: rows and tallies at `position`, and every tally that is not the recount of these rows.
+
+    `position` is None when no `closed` could be reached. `end`: where the ledger ends; `highest`: the highest position
+    that tallies of this ledger name. `unreadable`: what is wrong with a record that is none, else empty.
+    """
+
+    partition: int
+    claim: Claim | None
+    position: int | None
+    end: int
+    highest: int
+    rows: int
+    tallies: int
+    differences: Sequence[str]
+    unreadable: str = ""
+
+
+def choose(closed: Collection[int], now_s: float) -> int | None:
+    """A partition that has tallies, another one every minute; None when there is none."""
+    ready = sorted(closed)
+    return ready[int(now_s // _ROTATE_SECONDS) % len(ready)] if ready else None
+
+
+async def recount(target: Target, partition: int) -> Recounted:
+    """Read and count one partition."""
+    tail = Tail(partition)
+    claims: list[Claim] = []
+    highest: dict[str, int] = {}
+    place = ""
+
+    def tally(_: int, records: Records) -> None:
+        nonlocal place
+        for record in records:
+            place = f"{target.topics.tallies}[{partition}] at {record.offset}"
+            value = record.value or b""
+            tail.tally(record.offset, record.key or b"", value)
+            stamp = msgspec.json.decode(value, type=_Stamp)
+            highest[stamp.ledger] = max(stamp.position, highest.get(stamp.ledger, 0))
+
+    def row(_: int, records: Records) -> None:
+        nonlocal place
+        for record in records:
+            place = f"{target.topics.facts}[{partition}] at {record.offset}"
+            tail.fact(record.offset, record.key or b"", record.value or b"")
+            if record.key == CLAIM_KEY:
+                claims.append(parse_claim(record.value or b""))
+
+    end = 0
+    try:
+        # Rows are written before the tallies made from them: the ledger, read afterwards, must reach their position.
+        await scan(target.client, target.topics.tallies, tally, partitions=[partition])
+        end = (await scan(target.client, target.topics.facts, row, partitions=[partition]))[partition]
+        tail.skip_to(end)
+        step = tail.step()
+        differences = [] if step is None else await asyncio.to_thread(_differences, step)
+    except (ValueError, KeyError, TypeError) as error:
+        why = f"{place}: {type(error).__name__}: {error}"
+        return Recounted(partition, claims[-1] if claims else None, None, end, 0, 0, 0, [], why)
+    return Recounted(
+        partition=partition,
+        claim=claims[-1] if claims else None,
+        position=None if step is None else step.closed["position"],
+        end=end,
+        highest=highest.get(tail.ledger or "", 0),
+        rows=0 if step is None else len(step.facts),
+        tallies=0 if step is None else len(step.tallies),
+        differences=differences,
+    )
+
+
+class _Stamp(msgspec.Struct):
+    ledger: str
+    position: int
+
+
+def _differences(step: Step) -> list[str]:
+    rows = (parse(fact.key, fact.value) for fact in step.facts)
+    counted = Recount(rows, Policy(step.closed["policy"]).value).tallies()
+    published = {
+        group: payload
+        for group, stamped in step.tallies.items()
+        if (payload := msgspec.json.decode(stamped.payload)) != empty(group)
+    }
+    return compare(published, counted)
+
+
+def compare(published: Mapping[Group, Any], counted: Mapping[Group, Any]) -> list[str]:
+    """A line for every group whose published payload is not the counted one."""
+    return [
+        f"{' / '.join(group)}: published {_short(published.get(group))}, counted {_short(counted.get(group))}"
+        for group in sorted(published.keys() | counted.keys())
+        if published.get(group) != counted.get(group)
+    ]
+
+
+def _short(payload: object) -> str:
+    return "nothing" if payload is None else msgspec.json.encode(payload).decode()
+
+
+def judge_recount(recounted: Recounted | None, partitions: int) -> list[Finding]:
+    """What the recount of one partition says; None when nothing was counted yet."""
+    if recounted is None:
+        return [not_asked("recount", "nothing was counted yet")]
+    where = f"partition {recounted.partition}"
+    if recounted.unreadable:
+        return [found(Problem.LEDGER_UNREADABLE, recounted.unreadable)]
+    findings = []
+    claim = recounted.claim
+    if claim is not None and claim.partitions != partitions:
+        findings.append(
+            found(
+                Problem.CLAIM_PARTITIONS, f"{where}: claimed with P = {claim.partitions}, the topics have {partitions}"
+            )
+        )
+    if recounted.highest > recounted.end:
+        findings.append(
+            found(
+                Problem.LEDGER_SHORT,
+                f"{where}: the ledger ends at {recounted.end}, tallies were made from {recounted.highest}",
+            )
+        )
+    if recounted.differences:
+        count = len(recounted.differences)
+        told = "; ".join(recounted.differences[:_TOLD])
+        findings.append(
+            found(
+                Problem.TALLIES_DIFFER,
+                f"{where} at {recounted.position}: {count} of {recounted.tallies} tallies differ: {told}",
+            )
+        )
+    if findings:
+        return findings
+    if recounted.position is None:
+        return [not_asked("recount", f"{where} was not closed yet")]
+    return [
+        ok(
+            "recount",
+            f"{where}: {recounted.tallies} tallies are the recount of {recounted.rows} ledger records below "
+            f"{recounted.position}",
+        )
+    ]

@@ -1,0 +1,41 @@
+"""Room for the view's store."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from eval_alignment.doctor.findings import Finding, found, not_asked, ok
+from eval_alignment.doctor.problems import Problem, Severity
+from sinks.view import STORE_NAME
+
+_MIB: Final = 1 << 20
+_LOW: Final = 1 << 30
+_FULL: Final = 200 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes left on the file system of a directory, and bytes of the store in it."""
+
+    directory: Path
+    free: int
+    store: int
+
+
+def observe_disk(directory: Path) -> Disk | None:
+    """Look at the data directory; None when it is not on this machine."""
+    if not directory.is_dir():
+        return None
+    store = directory / STORE_NAME
+    return Disk(directory, shutil.disk_usage(directory).free, store.stat().st_size if store.is_file() else 0)
+
+
+def judge_disk(disk: Disk | None, directory: Path) -> list[Finding]:
+    """Whether there is room: some, and as much again as the store has."""
+    if disk is None:
+        return [not_asked("disk", f"{directory} is not on this machine")]
+    seen = f"{disk.directory}: {disk.free // _MIB} MiB left, the store has {disk.store // _MIB} MiB"
+    if disk.free < _FULL:
+        return [found(Problem.DISK_FULL, seen, Severity.ERROR)]
+    return [found(Problem.DISK_FULL, seen)] if disk.free < max(_LOW, disk.store) else [ok("disk", seen)]

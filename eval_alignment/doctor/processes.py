@@ -1,0 +1,170 @@
+"""Workers and view by HTTP: health, readiness, scrape, fuse, releases and clocks."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.http import Answer, get
+from eval_alignment.doctor.problems import Problem, Severity
+from streams.metrics import AUDIT_MISMATCHES, BUILD_INFO, FUSE_BLOWN
+
+_SINK_SECONDS: Final = 60.0
+_SKEW_SECONDS: Final = 2.0
+_SKEW_ERROR_SECONDS: Final = 10.0
+_SINK: Final = "eval_alignment_snapshot_last_success_timestamp_seconds"
+_SUPPRESSED: Final = "eval_alignment_series_suppressed_total"
+
+Sample = tuple[str, Mapping[str, str], float]
+"""Name, labels and value of one series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A worker or the view: its base address and what it answered. `series` is None when `/metrics` is no scrape."""
+
+    url: str
+    health: Answer
+    readiness: Answer
+    scrape: Answer
+    series: Sequence[Sample] | None = None
+    at: float = field(default_factory=time.time)
+
+    def values(self, name: str) -> list[tuple[Mapping[str, str], float]]:
+        """Labels and values of the series with this name."""
+        return [(labels, value) for series, labels, value in self.series or () if series == name]
+
+    @property
+    def version(self) -> str | None:
+        """The release it tells."""
+        return next((labels.get("version") for labels, _ in self.values(BUILD_INFO.name)), None)
+
+
+async def observe(url: str, token: bytes | None) -> Process:
+    """Ask a worker or a view how it is."""
+    base = url.rstrip("/")
+    paths = ("healthz", "readyz", "metrics")
+    health, readiness, scrape = await asyncio.gather(*(get(f"{base}/{path}", token) for path in paths))
+    return Process(base, health, readiness, scrape, parse(scrape))
+
+
+def parse(scrape: Answer) -> list[Sample] | None:
+    """The samples of a scrape; None when it is none of ours."""
+    if scrape.status != 200:
+        return None
+    try:
+        families = list(text_string_to_metric_families(scrape.body.decode()))
+    except ValueError:
+        return None
+    samples: list[Sample] = [
+        (sample.name, sample.labels, sample.value) for family in families for sample in family.samples
+    ]
+    return samples if any(name == BUILD_INFO.name for name, _, _ in samples) else None
+
+
+def judge_worker(process: Process) -> list[Finding]:
+    """How a worker is."""
+    if not process.health.status:
+        return [found(Problem.WORKER_UNREACHABLE, f"{process.url}: {process.health.error}")]
+    health, readiness = _object(process.health), _object(process.readiness)
+    if "live" not in health or "ready" not in readiness:
+        return [found(Problem.WORKER_REFUSES, f"{process.url}/healthz: {process.health.status}, not as a worker's")]
+    findings = []
+    if not health["live"]:
+        findings.append(found(Problem.WORKER_STALLED, f"{process.url}: {_reasons(health)}"))
+    elif not readiness["ready"]:
+        findings.append(found(Problem.WORKER_NOT_READY, f"{process.url}: {_reasons(readiness)}"))
+    if process.series is None:
+        findings.append(found(Problem.WORKER_REFUSES, _no_scrape(process)))
+    if mismatches := sum(value for _, value in process.values(AUDIT_MISMATCHES.name)):
+        findings.append(found(Problem.AUDIT_MISMATCH, f"{process.url}: {mismatches:g} tallies"))
+    return findings or [ok("worker", f"{process.url} is ready and can be scraped")]
+
+
+def judge_fuse(processes: Sequence[Process]) -> list[Finding]:
+    """Whether the fuse pauses a worker; nothing when no worker could be scraped."""
+    blown = [
+        found(Problem.FUSE_BLOWN, f"{process.url}: {_reasons(_object(process.readiness))}")
+        for process in processes
+        if any(value for _, value in process.values(FUSE_BLOWN.name))
+    ]
+    scraped = sum(process.series is not None for process in processes)
+    return blown or ([ok("fuse", f"not blown in {_counted(scraped, 'worker')}")] if scraped else [])
+
+
+def judge_view(process: Process) -> list[Finding]:
+    """How the view is."""
+    if not process.health.status:
+        return [found(Problem.VIEW_UNREACHABLE, f"{process.url}: {process.health.error}")]
+    readiness = _object(process.readiness)
+    if "stale" not in readiness:
+        return [found(Problem.VIEW_REFUSES, f"{process.url}/readyz: {process.readiness.status}, not as a view's")]
+    findings = []
+    as_of = readiness.get("as_of") or "before the first checkpoint"
+    if not readiness["ready"]:
+        findings.append(found(Problem.VIEW_NOT_READY, f"{process.url}: as of {as_of}"))
+    if readiness["stale"]:
+        findings.append(found(Problem.VIEW_STALE, f"{process.url}: as of {as_of}"))
+    if process.series is None:
+        findings.append(found(Problem.VIEW_REFUSES, _no_scrape(process)))
+    # By the view's own clock, as far as its answers tell it.
+    now = process.at + (process.health.ahead_s or 0.0)
+    late = {labels["sink"]: now - value for labels, value in process.values(_SINK)}
+    late = {sink: age for sink, age in late.items() if age > _SINK_SECONDS}
+    if late:
+        listed = ", ".join(f"{sink} {age:.0f} s ago" for sink, age in late.items())
+        findings.append(found(Problem.SINK_FAILS, f"{process.url}: last passes: {listed}"))
+    if suppressed := sum(value for _, value in process.values(_SUPPRESSED)):
+        findings.append(found(Problem.SERIES_SUPPRESSED, f"{process.url}: {suppressed:g} series"))
+    return findings or [ok("view", f"{process.url} is ready, as of {as_of}")]
+
+
+def judge_versions(processes: Sequence[Process], own: str) -> list[Finding]:
+    """Whether all are of one release; nothing when none told its own."""
+    told = {process.url: process.version for process in processes if process.version is not None}
+    if set(told.values()) - {own}:
+        listed = ", ".join(f"{url} {version}" for url, version in told.items())
+        return [found(Problem.VERSIONS_DIFFER, f"this command is {own}, {listed}")]
+    return [ok("versions", f"{_counted(len(told), 'process')} of release {own}, as this command")] if told else []
+
+
+def judge_clock(processes: Sequence[Process], broker_ahead_s: float | None) -> list[Finding]:
+    """Whether clocks agree: each process's with ours, and the broker's with the workers'."""
+    ahead = {process.url: process.health.ahead_s for process in processes if process.health.ahead_s is not None}
+    if broker_ahead_s is not None:
+        ahead["the broker, seen by the workers,"] = broker_ahead_s
+    findings = [
+        found(
+            Problem.CLOCK_SKEW,
+            f"{name} is {abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}",
+            Severity.ERROR if abs(seconds) >= _SKEW_ERROR_SECONDS else None,
+        )
+        for name, seconds in ahead.items()
+        if abs(seconds) > _SKEW_SECONDS
+    ]
+    return findings or ([ok("clock", f"{len(ahead)} clocks within {_SKEW_SECONDS:g} s")] if ahead else [])
+
+
+def _object(answer: Answer) -> Mapping[str, Any]:
+    try:
+        found_here = answer.json()
+    except ValueError:
+        return {}
+    return found_here if isinstance(found_here, dict) else {}
+
+
+def _reasons(said: Mapping[str, Any]) -> str:
+    return "; ".join(map(str, said.get("reasons", ()))) or "no reason given"
+
+
+def _no_scrape(process: Process) -> str:
+    said = process.scrape.error or f"status {process.scrape.status}"
+    return f"{process.url}/metrics: {said}, not a scrape of ours"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"

@@ -1,0 +1,178 @@
+"""Progress: who works in the group, which partitions are closed, what waits, and whether commits move."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from aggregator.state import PolicyName
+from aggregator.tallies import Closed
+from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.target import Target
+
+STALE_SECONDS: Final = 15.0
+"""Owners close every 5 s, also when idle."""
+WATCH_SECONDS: Final = 6.0
+"""How long lag is watched: the commit timer runs every second."""
+_SAMPLE_SECONDS: Final = 0.5
+_SMALL_LAG: Final = 1_000
+_NAMED: Final = 5
+
+LastClosed = Mapping[int, tuple[Closed, int]]
+"""By partition the last `closed`, and the broker's time of it in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """State of the consumer group, as Kafka calls it, and its number of members."""
+
+    name: str
+    state: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """One source partition: the oldest offset that is left, the end, and what is committed (None: nothing ever)."""
+
+    start: int
+    end: int
+    committed: int | None
+
+    @property
+    def lag(self) -> int:
+        """Offsets that are not committed."""
+        return max(0, self.end - (self.start if self.committed is None else self.committed))
+
+
+Sample = Mapping[TopicPartition, Offsets]
+
+
+async def describe_group(target: Target) -> Group:
+    """Ask for the workers' consumer group."""
+    admin = AIOKafkaAdminClient(**target.client.settings)
+    try:
+        await admin.start()
+        (response,) = await admin.describe_consumer_groups([target.group])
+    finally:
+        await admin.close()
+    (group,) = response.to_object()["groups"]
+    return Group(target.group, group["state"], len(group["members"]))
+
+
+async def sample(target: Target, partitions: int) -> list[Sample]:
+    """The first and the last of the samples of all source partitions; one when nothing waits at the first.
+
+    Watching ends as soon as every commit that had to move has moved, and after a few seconds in any case.
+    """
+    sources = [TopicPartition(topic, number) for topic in target.topics.sources for number in range(partitions)]
+    admin = AIOKafkaAdminClient(**target.client.settings)
+    consumer = AIOKafkaConsumer(**target.client.settings, enable_auto_commit=False)
+    try:
+        await admin.start()
+        await consumer.start()
+        first = await _sample(admin, consumer, target.group, sources)
+        waiting = {tp for tp, offsets in first.items() if offsets.lag}
+        end = time.monotonic() + WATCH_SECONDS
+        last = first
+        while time.monotonic() < end and any(last[tp].committed == first[tp].committed for tp in waiting):
+            await asyncio.sleep(_SAMPLE_SECONDS)
+            last = await _sample(admin, consumer, target.group, sources)
+    finally:
+        await consumer.stop()
+        await admin.close()
+    return [first, last] if waiting else [first]
+
+
+async def _sample(
+    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, sources: Sequence[TopicPartition]
+) -> Sample:
+    # Committed first: the ends are then never behind it.
+    told = await admin.list_consumer_group_offsets(group, partitions=list(sources))
+    committed = {tp: told[tp].offset if tp in told and told[tp].offset >= 0 else None for tp in sources}
+    starts = await consumer.beginning_offsets(list(sources))
+    ends = await consumer.end_offsets(list(sources))
+    return {tp: Offsets(starts[tp], ends[tp], committed[tp]) for tp in sources}
+
+
+def judge_workers(group: Group, closed: LastClosed, partitions: int, policy: PolicyName, now_ms: int) -> list[Finding]:
+    """Who owns the partitions, by what the group says and by when each partition was closed last."""
+    findings = []
+    if not group.members:
+        findings.append(found(Problem.NO_WORKER, f"group {group.name} is {group.state or 'unknown'}, without members"))
+    elif group.state in ("PreparingRebalance", "CompletingRebalance"):
+        findings.append(found(Problem.REBALANCING, f"group {group.name} is {group.state}"))
+    stale = {partition: (now_ms - at) / 1000 for partition, (_, at) in closed.items()}
+    stale = {partition: age for partition, age in stale.items() if age > STALE_SECONDS}
+    if stale:
+        findings.append(
+            found(
+                Problem.PARTITION_STALE,
+                f"{_numbers(list(stale))} not closed for {max(stale.values()):.0f} s",
+            )
+        )
+    if group.members and (never := [number for number in range(partitions) if number not in closed]):
+        findings.append(found(Problem.PARTITION_STALE, f"{_numbers(never)} never closed"))
+    ids = {last["ledger"] for last, _ in closed.values()}
+    if len(ids) > 1:
+        findings.append(found(Problem.LEDGER_IDS, f"ledger ids {', '.join(sorted(ids))}"))
+    policies = {last["policy"] for last, _ in closed.values()} | {str(policy)}
+    if len(policies) > 1:
+        findings.append(found(Problem.POLICIES, f"counted as {', '.join(sorted(policies))}; the setting is {policy}"))
+    return findings or [ok("workers", f"{group.members} in group {group.name}, all {partitions} partitions closed")]
+
+
+def judge_lag(samples: Sequence[Sample]) -> list[Finding]:
+    """Whether events wait, and whether they get fewer."""
+    first, last = samples[0], samples[-1]
+    lost = [
+        f"{_name(tp)} committed {offsets.committed}, left are {offsets.start} to {offsets.end}"
+        for tp, offsets in last.items()
+        # The ends that the embedded broker tells may be a little low: only a start is sure.
+        if offsets.committed is not None and offsets.committed < offsets.start
+    ]
+    if lost:
+        return [found(Problem.INPUT_LOST, "; ".join(lost[:_NAMED]))]
+    before, now = (sum(offsets.lag for offsets in each.values()) for each in (first, last))
+    if not now:
+        return [ok("lag", "nothing waits")]
+    waiting = sorted((tp for tp in last if last[tp].lag), key=lambda tp: -last[tp].lag)
+    listed = ", ".join(f"{_name(tp)} {last[tp].lag}" for tp in waiting[:_NAMED])
+    seen = f"{now} events wait ({before} at the first look), most in {listed}"
+    moves = all(last[tp].committed != first[tp].committed for tp in waiting if first[tp].lag)
+    if moves and now <= _SMALL_LAG:
+        return [ok("lag", f"{now} events on their way")]
+    return [found(Problem.LAG_FALLS if moves and now < before else Problem.LAG, seen)]
+
+
+def judge_commits(samples: Sequence[Sample]) -> list[Finding]:
+    """Whether the committed offset moves wherever events wait."""
+    first, last = samples[0], samples[-1]
+    frozen = [tp for tp in first if first[tp].lag and last[tp].lag and first[tp].committed == last[tp].committed]
+    if not frozen:
+        return [ok("commits", "committed offsets are at the ends, or they move")]
+    listed = ", ".join(f"{_name(tp)} at {last[tp].committed}" for tp in frozen[:_NAMED])
+    more = f" and {len(frozen) - _NAMED} more" if len(frozen) > _NAMED else ""
+    return [found(Problem.COMMITS_FROZEN, f"not moved in {WATCH_SECONDS:g} s: {listed}{more}")]
+
+
+def broker_ahead_s(closed: LastClosed) -> float | None:
+    """By how many seconds the broker's clock is ahead of the workers': both write their time on a `closed`.
+
+    The time that a write takes looks like a broker ahead, so the least of the partitions is the one to believe.
+    """
+    return min(((at - last["at"]) / 1000 for last, at in closed.values()), default=None)
+
+
+def _name(tp: TopicPartition) -> str:
+    return f"{tp.topic}[{tp.partition}]"
+
+
+def _numbers(partitions: Sequence[int]) -> str:
+    listed = ", ".join(map(str, sorted(partitions)))
+    return f"partition{'s' if len(partitions) > 1 else ''} {listed}"

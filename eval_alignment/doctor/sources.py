@@ -1,0 +1,135 @@
+"""What producers send: recent records of each source, decided as a worker would, and recent dead letters."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.target import Target
+from streams.events import Decoder, Kind, Rejection
+from streams.producing import home_partition
+from streams.reasons import Reason
+from streams.requeue import restore
+from streams.scan import Records, scan
+
+SAMPLED: Final = 200
+"""Records of each source partition that are looked at."""
+_LETTERS: Final = 2_000
+RECENT_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One recent record of a source. `home` is where its key belongs, None without a key."""
+
+    topic: str
+    partition: int
+    offset: int
+    home: int | None
+    mismatch: bool
+
+
+async def sample_sources(target: Target, partitions: int) -> list[Seen]:
+    """The last records of every partition of each source."""
+    seen: list[Seen] = []
+    for topic, kind in target.topics.sources.items():
+        look = _Looker(target.decoder, kind, topic, partitions)
+        await scan(target.client, topic, look, last=SAMPLED)
+        seen += look.seen
+    return seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Looker:
+    decoder: Decoder
+    kind: Kind
+    topic: str
+    partitions: int
+    seen: list[Seen] = field(default_factory=list)
+
+    def __call__(self, partition: int, records: Records) -> None:
+        for record in records:
+            key = record.key
+            outcome = self.decoder.decode(self.kind, record.value, key, record.headers, record.timestamp)
+            mismatch = isinstance(outcome, Rejection) and outcome.reason is Reason.KEY_MISMATCH
+            home = None if key is None else home_partition(key, self.partitions)
+            self.seen.append(Seen(self.topic, partition, record.offset, home, mismatch))
+
+
+def judge_producers(seen: Sequence[Seen]) -> list[Finding]:
+    """Whether keys are items, and whether they stand in their home partitions."""
+    findings = []
+    for topic in dict.fromkeys(one.topic for one in seen):
+        of_topic = [one for one in seen if one.topic == topic]
+        keyless = [one for one in of_topic if one.home is None]
+        mismatched = [one for one in of_topic if one.home is not None and one.mismatch]
+        misrouted = [one for one in of_topic if one.home is not None and one.home != one.partition]
+        for problem, bad, what in (
+            (Problem.KEY_MISSING, keyless, "have no key"),
+            (Problem.KEY_MISMATCH, mismatched, "have a key that is not their item"),
+            (Problem.MISROUTED, misrouted, "stand in another partition than murmur2 of their key gives"),
+        ):
+            if bad:
+                newest = max(bad, key=lambda one: one.offset)
+                findings.append(
+                    found(
+                        problem,
+                        f"{topic}: {len(bad)} of the last {len(of_topic)} records {what}, "
+                        f"one in partition {newest.partition} at {newest.offset}",
+                    )
+                )
+    return findings or [ok("producers", f"the last {len(seen)} records have their item as key, in its home partition")]
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters of the last 24 hours by source topic and reason, how many records are none, and whether there
+    were more than were read.
+    """
+
+    recent: Counter[tuple[str, str]]
+    foreign: int
+    newest_ms: int | None
+    more: bool
+
+
+async def read_letters(target: Target) -> Letters:
+    """The newest records of the topic of dead letters."""
+    recent: dict[object, tuple[str, str]] = {}
+    times: list[int] = []
+    foreign = read = 0
+    since = int(time.time() * 1000) - RECENT_MS
+
+    def fold(_: int, records: Records) -> None:
+        nonlocal foreign, read
+        read += len(records)
+        for record in records:
+            if record.timestamp < since:
+                continue
+            try:
+                letter = restore(record)
+            except ValueError:
+                foreign += 1
+                continue
+            # Published at least once: copies count once.
+            recent[letter.identity] = letter.identity.topic, letter.reason
+            times.append(record.timestamp)
+
+    await scan(target.client, target.topics.dead_letters, fold, last=_LETTERS)
+    return Letters(Counter(recent.values()), foreign, max(times, default=None), read >= _LETTERS)
+
+
+def judge_letters(letters: Letters, now_ms: int) -> list[Finding]:
+    """How many were rejected lately, and why."""
+    findings = []
+    if letters.recent:
+        listed = ", ".join(f"{count} {reason} from {topic}" for (topic, reason), count in letters.recent.most_common())
+        ago = (now_ms - (letters.newest_ms or now_ms)) / 1000
+        least = "at least " if letters.more else ""
+        findings.append(found(Problem.DEAD_LETTERS, f"{least}{listed}; the newest {max(0.0, ago):.0f} s ago"))
+    if letters.foreign:
+        findings.append(found(Problem.DEAD_LETTER_FOREIGN, f"{letters.foreign} records are no dead letters"))
+    return findings or [ok("dead-letters", "none in the last 24 hours")]

@@ -1,0 +1,182 @@
+"""One queue: a metric against people on one criterion, over time, and what it gets wrong."""
+
+from grafana_foundation_sdk.models import dashboard as models
+
+from monitoring.grafana import pair
+from monitoring.grafana.frame import PAGE, QUEUE_UID, frame, names_of, page_url, queue_url
+from monitoring.grafana.panels import (
+    COLOURED,
+    GREY,
+    LIMITS,
+    LOW_BOUND,
+    RATE_OF_FAILS,
+    VERDICTS,
+    Query,
+    data_link,
+    grid,
+    link,
+    number,
+    series,
+    threshold_property,
+    value_map,
+)
+from monitoring.grafana.promql import PAIR, count_all, one
+
+
+def _now() -> list[object]:
+    verdict: Query = (f"max by (verdict) (eval_alignment_gate{{{PAIR}}})", "{{verdict}}")
+    gate = number(
+        "May it stand in for people?",
+        f"Trusted: lower bound of alignment at least {LIMITS.trusted_low:.0%} and tnr at least "
+        f"{LIMITS.trusted_tnr:.0%}. Probation: lower bound at least {LIMITS.probation_low:.0%} and better than a "
+        f"constant judge. Undecided: fewer than {LIMITS.items} annotated items, or people gave only one result. A "
+        "dash: off topic. The page says which reason holds.",
+        "none",
+        verdict,
+        names=True,
+        width=5,
+        steps=((None, GREY),),
+    ).links([link("Open the queue on the page", page_url("queue"))])  # fmt: skip
+    for name, (words, colour) in VERDICTS.items():
+        gate.override_by_name(
+            name,
+            [
+                models.DynamicConfigValue("displayName", words),
+                models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour}),
+            ],
+        )
+    return [
+        gate,
+        number(
+            "Alignment, with its interval",
+            "Share of comparisons in which people and metric agree, between the bounds of the 95 % interval over "
+            "distinct items. Wide bounds: annotate more items.",
+            "percentunit",
+            (one("low_ratio"), "low"),
+            (one("ratio"), "alignment"),
+            (one("high_ratio"), "high"),
+            width=8,
+            steps=LOW_BOUND,
+            decimals=1,
+        ),
+        number(
+            "A constant judge",
+            "What a judge would score that always gives the more frequent human result. A metric that is not clearly "
+            "above it has learned nothing that people would miss.",
+            "percentunit",
+            (one("baseline_ratio"), "baseline"),
+            width=3,
+            decimals=1,
+        ),
+        number(
+            "TPR",
+            "Of what people passed, the share that the metric passed too. Low: it is too strict; read the false "
+            "negatives.",
+            "percentunit",
+            (one("true_positive_ratio"), "tpr"),
+            width=2,
+            decimals=0,
+        ),
+        number(
+            "TNR",
+            "Of what people failed, the share that the metric failed too. Low: it is too lenient, and lets bad output "
+            "pass; read the false positives.",
+            "percentunit",
+            (one("true_negative_ratio"), "tnr"),
+            width=2,
+            steps=RATE_OF_FAILS,
+            decimals=0,
+        ),
+        number(
+            "Kappa",
+            "Agreement beyond chance, from -1 to 1. Near 0 although alignment is high: nearly everything passes, and "
+            "chance would do as well.",
+            "none",
+            (one("kappa"), "kappa"),
+            width=2,
+            decimals=2,
+        ),
+        number(
+            "Comparisons",
+            "How many pairs of rating and verdict all this rests on.",
+            "short",
+            (count_all(), "comparisons"),
+            width=2,
+        ),
+    ]  # fmt: skip
+
+
+def _beside() -> list[object]:
+    of_criterion = 'queue="$queue",criterion="$criterion"'
+
+    def each(name: str, window: str = "") -> str:
+        return f'max by (metric) (eval_alignment_{name}{{{of_criterion},window="{window}"}})'
+
+    columns = {
+        "Verdict": f"max by (metric, verdict) (eval_alignment_gate{{{of_criterion}}})",
+        "Alignment": each("ratio"),
+        "Low": each("low_ratio"),
+        "High": each("high_ratio"),
+        "Baseline": each("baseline_ratio"),
+        "TPR": each("true_positive_ratio"),
+        "TNR": each("true_negative_ratio"),
+        "7 days": each("ratio", "7d"),
+        "Comparisons": f"sum by (metric) (max by (metric, outcome) (eval_alignment_comparisons{{{of_criterion}}}))",
+    }
+    row = "__data.fields.metric"
+    return [
+        grid(
+            "All metrics of this criterion",
+            "The best first. Another metric may already do what this one does not: click it.",
+            "percentunit",
+            columns,
+            keys=("metric", "verdict"),
+            sort=("Low", True),
+            hidden=("Value #A",),
+            width=14,
+            properties={
+                "metric": (("links", [data_link("Show this metric", queue_url("queue", "criterion", row))]),),
+                "verdict": (("mappings", [value_map(VERDICTS)]), COLOURED),
+                "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
+                "TNR": (threshold_property(RATE_OF_FAILS), COLOURED, ("decimals", 1)),
+                "Comparisons": (("unit", "short"), ("decimals", 0)),
+            },
+        ),
+        series(
+            "Metrics of this criterion, last 30 days",
+            "Alignment of every metric over the days that count for today, on one scale. All of them falling at once "
+            "points to other items or other annotators, not to a judge.",
+            "percentunit",
+            (each("ratio", "30d"), "{{metric}}"),
+            width=10,
+            height=10,
+            lowest=None,
+            highest=1,
+        ),
+    ]
+
+
+def build(page: str = PAGE) -> models.Dashboard:
+    """The dashboard."""
+    every = "eval_alignment_comparisons"
+    return frame(
+        QUEUE_UID,
+        "Eval Alignment / One queue",
+        "A metric against people on one criterion of a queue. Choose queue, criterion and metric above.",
+        (
+            ("Now", _now()),
+            ("Alignment over time", pair.alignment()),
+            ("Which way it errs", pair.direction()),
+            ("What it rests on", pair.counts()),
+            ("Fresh labels, new judges", pair.fresh()),
+            ("Beside other metrics", _beside()),
+        ),
+        variables=(
+            names_of("queue", every, "Queue"),
+            names_of("criterion", f'{every}{{queue="$queue"}}', "Criterion"),
+            names_of("metric", f'{every}{{queue="$queue",criterion="$criterion"}}', "Metric"),
+        ),
+        since="now-30d",
+        alerting=('queue="$queue"',),
+        page=page,
+    )

@@ -1,0 +1,226 @@
+"""All queues: which metric may stand in for people, and where to look first."""
+
+from typing import Final
+
+from grafana_foundation_sdk.models import dashboard as models
+
+from monitoring.grafana.frame import PAGE, QUEUES_UID, frame, page_url, queue_url
+from monitoring.grafana.panels import (
+    ALERT_STATES,
+    COLOURED,
+    GREY,
+    LIMITS,
+    LOW_BOUND,
+    NONE_IS_GOOD,
+    RATE_OF_FAILS,
+    SEVERITIES,
+    STALE_AFTER,
+    VERDICTS,
+    data_link,
+    grid,
+    number,
+    series,
+    threshold_property,
+    value_map,
+)
+from monitoring.grafana.promql import alerting
+
+_PAIR: Final = "queue, criterion, metric"
+_CELLS: Final = f"max by ({_PAIR}, outcome) (eval_alignment_comparisons)"
+_AGREED: Final = f'max by ({_PAIR}, outcome) (eval_alignment_comparisons{{outcome=~"tp|tn"}})'
+_GATES: Final = f"max by ({_PAIR}, verdict) (eval_alignment_gate)"
+_PRODUCT_ALERTS: Final = alerting('alertstate="firing"', 'area="product"')
+
+
+def _of_pairs(name: str, window: str = "") -> str:
+    return f'max by ({_PAIR}) (eval_alignment_{name}{{window="{window}"}})'
+
+
+def _having(verdict: str) -> str:
+    return f'count(max by ({_PAIR}) (eval_alignment_gate{{verdict="{verdict}"}}))'
+
+
+def _now() -> list[object]:
+    by_verdict = [(f"{_having(verdict)} or vector(0)", words, colour) for verdict, (words, colour) in VERDICTS.items()]
+    counts = [
+        number(
+            words,
+            f"Pairs of criterion and metric, over all queues, whose verdict is {words.lower()}. {_MEANING[words]}",
+            "short",
+            (query, words),
+            width=3,
+            steps=((None, colour),),
+        )
+        for query, words, colour in by_verdict
+    ]
+    return [
+        number(
+            "Queues",
+            "Queues with at least one comparison.",
+            "short",
+            ("count(count by (queue) (eval_alignment_comparisons))", "queues"),
+            width=3,
+        ),
+        *counts,
+        number(
+            "Comparisons",
+            "A person's rating beside a metric's verdict on the same item. It falls when people take ratings back.",
+            "short",
+            (f"sum({_CELLS})", "comparisons"),
+            width=3,
+        ),
+        number(
+            "Alerts firing",
+            "Alerts about a queue that fire now. The service dashboard lists them; Alertmanager silences them.",
+            "short",
+            (f"count({_PRODUCT_ALERTS}) or vector(0)", "alerts"),
+            width=3,
+            steps=NONE_IS_GOOD,
+        ),
+        number(
+            "State is from",
+            "Age of what all numbers here are computed from. Above 15 s something stands still: see the service "
+            "dashboard.",
+            "s",
+            ("time() - max(eval_alignment_as_of_timestamp_seconds > 0)", "age"),
+            width=3,
+            steps=STALE_AFTER,
+            decimals=0,
+        ),
+    ]  # fmt: skip
+
+
+_MEANING: Final = {
+    "Trusted": f"Lower bound of alignment at least {LIMITS.trusted_low:.0%}, tnr at least {LIMITS.trusted_tnr:.0%}: "
+    "they may stand in for people.",
+    "Probation": f"Lower bound at least {LIMITS.probation_low:.0%} and better than a constant judge: use them beside "
+    "people.",
+    "Not trusted": "Do not let them gate anything; open the queue and read what they get wrong.",
+    "Undecided": f"Fewer than {LIMITS.items} annotated items, or people gave only one result: annotate more.",
+}
+
+
+def _table() -> object:
+    columns = {
+        "Verdict": _GATES,
+        "Alignment": _of_pairs("ratio"),
+        "Low": _of_pairs("low_ratio"),
+        "High": _of_pairs("high_ratio"),
+        "Baseline": _of_pairs("baseline_ratio"),
+        "TPR": _of_pairs("true_positive_ratio"),
+        "TNR": _of_pairs("true_negative_ratio"),
+        "7 days": _of_pairs("ratio", "7d"),
+        "30 days": _of_pairs("ratio", "30d"),
+        "Comparisons": f"sum by ({_PAIR}) ({_CELLS})",
+    }
+    row = "__data.fields."
+    page = page_url(f"{row}queue")
+    items = page_url(f"{row}queue", "/items", criterion=f"{row}criterion", metric=f"{row}metric")
+    ours = queue_url(f"{row}queue", f"{row}criterion", f"{row}metric")
+    return grid(
+        "Every metric of every criterion, the worst first",
+        "Sorted by the upper bound of alignment: the top row is bad even at its luckiest. Click a queue for its page, "
+        "a metric for its dashboard, an alignment for the items that people and metric disagree on. A dash is "
+        "undefined, not zero. Colours are the gate's limits.",
+        "percentunit",
+        columns,
+        keys=("queue", "criterion", "metric", "verdict"),
+        sort=("High", False),
+        hidden=("Value #A",),
+        height=12,
+        properties={
+            "queue": (("links", [data_link("Open the queue on the page", page)]), ("custom.width", 200)),
+            "metric": (("links", [data_link("Open the dashboard of this metric", ours)]),),
+            "verdict": (("mappings", [value_map(VERDICTS)]), COLOURED),
+            "Alignment": (("links", [data_link("Open the disagreements", items)]), ("decimals", 1)),
+            "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
+            "TNR": (threshold_property(RATE_OF_FAILS), COLOURED, ("decimals", 1)),
+            "Comparisons": (("unit", "short"), ("decimals", 0)),
+        },
+    )
+
+
+def _alerts() -> object:
+    row = "__data.fields."
+    about = alerting('area="product"')
+    wanted = f"max by (severity, alertname, alertstate, {_PAIR}) ({about})"
+    return grid(
+        "Alerts about people and metrics",
+        "Firing or pending now. docs/runbook.md has a section for each; click a metric for its dashboard. Empty is "
+        "good.",
+        "none",
+        {"Value": wanted},
+        keys=("severity", "alertname", "alertstate", "queue", "criterion", "metric"),
+        sort=("severity", False),
+        hidden=("Value",),
+        height=6,
+        properties={
+            "severity": (("mappings", [value_map(SEVERITIES)]), COLOURED),
+            "alertstate": (("mappings", [value_map(ALERT_STATES)]), COLOURED),
+            "metric": (
+                (
+                    "links",
+                    [
+                        data_link(
+                            "Open the dashboard of this metric",
+                            queue_url(f"{row}queue", f"{row}criterion", f"{row}metric"),
+                        )
+                    ],
+                ),
+            ),
+        },
+    )
+
+
+def _trend() -> list[object]:
+    pooled = f"sum by (queue) ({_AGREED}) / sum by (queue) ({_CELLS} > 0)"
+    lowest = f'min by (queue) (max by ({_PAIR}) (eval_alignment_low_ratio{{window="30d"}}))'
+    return [
+        series(
+            "Alignment by queue",
+            "All comparisons of a queue together: cells are summed first and divided once. A queue that sinks has a "
+            "metric that got worse, or items of a new kind: open it.",
+            "percentunit",
+            (pooled, "{{queue}}"),
+            lowest=None,
+            highest=1,
+        ),
+        series(
+            "Weakest metric by queue, last 30 days",
+            "The lowest lower bound of a queue's metrics over the days that count for today. Below the dashed line no "
+            "metric of that strength is trusted.",
+            "percentunit",
+            (lowest, "{{queue}}"),
+            limit=((None, "transparent"), (LIMITS.trusted_low, GREY)),
+            lowest=None,
+            highest=1,
+        ),
+        series(
+            "Verdicts",
+            "How many pairs of criterion and metric had which verdict. Trusted ones should grow as labels come in.",
+            "short",
+            *((_having(name), words) for name, (words, _) in VERDICTS.items()),
+            stacked=True,
+            colours=dict(VERDICTS.values()),
+        ),
+        series(
+            "Annotations",
+            "Standing annotations by queue. A flat line is a queue that nobody annotates any more: its numbers say "
+            "less every day.",
+            "short",
+            ("sum by (queue) (max by (queue, criterion, state) (eval_alignment_annotations))", "{{queue}}"),
+        ),
+    ]  # fmt: skip
+
+
+def build(page: str = PAGE) -> models.Dashboard:
+    """The dashboard."""
+    return frame(
+        QUEUES_UID,
+        "Eval Alignment / All queues",
+        "How well metrics agree with people, over all queues. Start with the top row of the table.",
+        (("Now", _now()), ("Where to look", [_table(), _alerts()]), ("Trend", _trend())),
+        since="now-30d",
+        alerting=('area="product"',),
+        page=page,
+    )

@@ -1,0 +1,183 @@
+"""docker-compose.yml and Dockerfile as data: valid, hardened, and of one mind with the product's settings."""
+
+import copy
+import json
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compose_viz.spec.compose_spec import ComposeSpecification
+from pydantic import ValidationError
+
+from eval_alignment import settings
+from streams.app import DRAIN_SECONDS, END_SECONDS
+from tests.deployment.containers import compose, grace_seconds, secrets, services
+from tests.support.tree import ROOT
+
+OURS = ("topics", "worker-1", "worker-2", "view")
+WORKERS = ("worker-1", "worker-2")
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of every instruction of this name in the Dockerfile, in order."""
+    joined = re.sub(r"\\\n", " ", DOCKERFILE)
+    return re.findall(rf"^{name} (.*)$", joined, re.MULTILINE)
+
+
+def test_it_is_valid() -> None:
+    ComposeSpecification.model_validate(compose())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"helthcheck": {"test": ["CMD", "true"]}},
+        {"depends_on": {"kafka": {"condition": "service_healthyy"}}},
+        {"ports": {"8390": "8390"}},
+    ],
+)
+def test_the_schema_sees_what_is_wrong(change: dict[str, Any]) -> None:
+    document = copy.deepcopy(compose())
+    document["services"]["view"] |= change
+    with pytest.raises(ValidationError):
+        ComposeSpecification.model_validate(document)
+
+
+@pytest.mark.parametrize("name", services())
+def test_a_container_can_do_little(name: str) -> None:
+    service = services()[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "env_file"} & service.keys()
+    assert "docker.sock" not in json.dumps(service)
+
+
+@pytest.mark.parametrize("name", services())
+def test_ports_are_on_loopback(name: str) -> None:
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in services()[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", services())
+def test_images_are_pinned(name: str) -> None:
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", services()[name]["image"])
+
+
+def test_our_image_has_our_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert {services()[name]["image"] for name in OURS} == {f"eval-alignment:{version}"}
+
+
+def test_everything_that_runs_is_checked_by_a_call_and_restarted() -> None:
+    for name, service in services().items():
+        if name == "topics":
+            assert service["restart"] == "no"
+            assert service["healthcheck"] == {"disable": True}
+            continue
+        assert service["restart"] == "unless-stopped"
+        program = service["healthcheck"]["test"][1].rpartition("/")[2]
+        assert program in {"health", "wget", "kafka-broker-api-versions.sh"}
+
+
+def test_nothing_starts_before_what_it_needs() -> None:
+    for name, service in services().items():
+        for needed, how in service.get("depends_on", {}).items():
+            condition = "service_completed_successfully" if needed == "topics" else "service_healthy"
+            assert how == {"condition": condition}, name
+    assert "topics" in services()["worker-1"]["depends_on"]
+    assert "kafka" in services()["topics"]["depends_on"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_has_time_to_drain(name: str) -> None:
+    assert grace_seconds(name) > DRAIN_SECONDS + END_SECONDS
+
+
+@pytest.mark.parametrize("name", [*WORKERS, "view"])
+def test_what_must_not_be_restarted_is_held(name: str) -> None:
+    assert services()[name]["entrypoint"] == ["tini", "--", "hold", "eval-alignment"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_settings_hold(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in services()[name]["environment"].items():
+        monkeypatch.setenv(variable, value)
+    settings.load()
+
+
+@pytest.mark.parametrize("name", [*WORKERS, "view"])
+def test_a_process_is_reached_by_its_name_and_asks_for_the_token(name: str) -> None:
+    environment = services()[name]["environment"]
+    assert json.loads(environment["EVAL_ALIGNMENT_ALLOWED_HOSTS"]) == [name]
+    assert environment["EVAL_ALIGNMENT_TOKEN_FILE"] == "/run/secrets/token"
+    assert secrets(name) == {"token": "/run/secrets/token"}
+    assert "EVAL_ALIGNMENT_ALLOW_OPEN_BIND" not in environment
+
+
+def test_worker_names_are_stable_and_their_own() -> None:
+    for name in WORKERS:
+        assert services()[name]["environment"]["EVAL_ALIGNMENT_NAME"] == name
+        assert services()[name]["hostname"] == name
+        assert "deploy" not in services()[name]
+
+
+def test_volumes_networks_and_secrets_are_declared_and_used() -> None:
+    volumes = {v.partition(":")[0] for service in services().values() for v in service.get("volumes", [])}
+    assert {volume for volume in volumes if not volume.startswith(".")} == set(compose()["volumes"])
+    assert {name for service in services().values() for name in service["networks"]} == set(compose()["networks"])
+    assert {name for service in services() for name in secrets(service)} == set(compose()["secrets"])
+    assert [source for source in volumes if source.startswith(".") and not (ROOT / source).exists()] == []
+
+
+def test_prometheus_and_grafana_do_not_reach_kafka() -> None:
+    assert {n for n, service in services().items() if "kafka" in service["networks"]} == {"kafka", *OURS}
+
+
+def test_prometheus_scrapes_every_process_by_its_name_and_with_the_token() -> None:
+    document = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
+    jobs = document["scrape_configs"]
+    targets = {t: job for job in jobs for group in job["static_configs"] for t in group["targets"]}
+    assert {"worker-1:8391", "worker-2:8391", "view:8390"} <= targets.keys()
+    for target in ("worker-1:8391", "worker-2:8391", "view:8390"):
+        # From beside the file, as Prometheus reads it.
+        credentials = Path("/etc/prometheus") / targets[target]["authorization"]["credentials_file"]
+        assert secrets("prometheus")["token"] == str(credentials)
+
+
+def test_the_image_is_built_from_the_lock() -> None:
+    installs = [line for line in re.sub(r"\\\n", " ", DOCKERFILE).split("&&") if "pip install" in line]
+    assert len(installs) == 3
+    assert all("--require-hashes -r requirements" in line or "--no-deps dist/" in line for line in installs)
+    assert "PIP_ONLY_BINARY=:all:" in DOCKERFILE
+
+
+def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
+    (base,) = instructions("ARG")
+    assert re.fullmatch(r"PYTHON=3\.\d+\.\d+-slim-\w+", base)
+    assert {line.split(" AS ")[0] for line in instructions("FROM")} == {"python:${PYTHON}"}
+    assert instructions("USER") == [services()["view"]["user"]]
+    assert instructions("ENTRYPOINT") == ['["tini", "--", "eval-alignment"]']
+    assert instructions("HEALTHCHECK")[0].endswith('CMD ["health"]')
+
+
+def test_the_build_gets_what_it_copies_and_nothing_else() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    allowed = [line[1:] for line in lines if line.startswith("!")]
+    copied = [
+        source
+        for line in instructions("COPY")
+        if "--from" not in line
+        for source in [word for word in line.split() if not word.startswith("--")][:-1]
+    ]
+    assert [source for source in copied if not (ROOT / source).exists()] == []
+    assert [s for s in copied if not any(s == a or fnmatch(s, f"{a}/*") for a in allowed)] == []
+    assert [a for a in allowed if not any(s == a or fnmatch(s, f"{a}/*") for s in copied)] == []

@@ -1,0 +1,119 @@
+"""The services of docker-compose.yml work together, as processes."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.deployment.containers import LEFT_OUT, Containers, in_order, services, stop
+from tests.support import kafka as apache
+from tests.support.processes import get, run, wait_until
+from tests.support.requirements import Requirements
+
+SECONDS = 90.0
+EVENTS: tuple[Mapping[str, Any], ...] = (
+    {"id": "a1", "at": "2026-11-23T10:15:00Z", "queue": "q", "item": "i", "criterion": "c", "annotator": "n"}
+    | {"thumbs": "down"},
+    {"id": "e1", "at": "2026-11-23T10:14:02Z", "item": "i", "metric": "m", "score": 0.81, "threshold": 0.5},
+)
+
+
+class Running:
+    """All services but those left out, each ready."""
+
+    def __init__(self, containers: Containers, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+        self.containers = containers
+        self.processes = processes
+
+    def prometheus(self, query: str) -> list[Any]:
+        """What Prometheus answers to an instant query."""
+        answer = get(f"{self.containers.url('prometheus', 9090)}/api/v1/query?query={quote(query)}")
+        found: list[Any] = answer.json()["data"]["result"]
+        return found
+
+    def await_instances(self, query: str, services: Mapping[str, int]) -> None:
+        """Wait until a query has a sample of each of these services, given with the ports that are scraped."""
+        wanted = {self.containers.url(name, port).removeprefix("http://") for name, port in services.items()}
+
+        def seen() -> set[str]:
+            return {sample["metric"]["instance"] for sample in self.prometheus(query)}
+
+        wait_until(lambda: wanted <= seen(), SECONDS, lambda: f"{query}: {wanted - seen()} is missing")
+
+
+@pytest.fixture(scope="module")
+def running(requirements: Requirements, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    requirements.provide("kafka", apache.missing())
+    # Debian's packages of the two; amtool comes with Alertmanager.
+    for name, program in (("prometheus", "prometheus"), ("amtool", "prometheus-alertmanager")):
+        requirements.provide(name, None if shutil.which(program) else f"{program} is not on PATH")
+    containers = Containers(tmp_path_factory.mktemp("containers") / "here")
+    containers.prepare()
+    logs = containers.directory / "logs"
+    logs.mkdir()
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    with ExitStack() as closing:
+        for names in in_order([name for name in services() if name not in LEFT_OUT]):
+            for name in names:
+                if name == "kafka":
+                    closing.enter_context(containers.broker())
+                    continue
+                processes[name] = containers.start(name, logs / f"{name}.log")
+                closing.callback(processes[name].wait)
+                closing.callback(processes[name].kill)
+            for name in names:
+                log = logs / f"{name}.log"
+                if services()[name]["restart"] == "no":
+                    assert processes.pop(name).wait(SECONDS) == 0, log.read_text()
+                else:
+                    wait_until_healthy(containers, name, log)
+        yield Running(containers, processes)
+        # Each within the grace that the file gives it.
+        assert {name: stop(process, name) for name, process in reversed(processes.items())} == dict.fromkeys(
+            processes, 0
+        )
+
+
+def wait_until_healthy(containers: Containers, name: str, log: Path) -> None:
+    """Ask a health check, which is a process each time, until it succeeds."""
+    end = time.monotonic() + SECONDS
+    while not containers.healthy(name):
+        said = log.read_text()[-3000:] if log.exists() else ""
+        assert time.monotonic() < end, f"{name} is not healthy after {SECONDS:g} s:\n{said}"
+        time.sleep(0.5)
+
+
+def test_events_become_gauges_in_prometheus(running: Running, tmp_path: Path) -> None:
+    # As from the host: by the port that is published.
+    broker = f"127.0.0.1:{running.containers.port('kafka', 9092)}"
+    lines = b"".join(json.dumps(event).encode() + b"\n" for event in EVENTS)
+    run("load", "--broker", broker, "-", home=tmp_path, stdin=lines)
+    query = 'eval_alignment_comparisons{queue="q",criterion="c",metric="m",outcome="fp"}'
+    (found,) = wait_until(lambda: running.prometheus(query), SECONDS, "the comparison is in Prometheus")
+    assert found["value"][1] == "1"
+
+
+def test_every_target_is_up(running: Running) -> None:
+    targets = {"worker-1": 8391, "worker-2": 8391, "view": 8390, "alertmanager": 9093}
+    running.await_instances("up == 1", targets)
+
+
+def test_both_workers_work(running: Running) -> None:
+    running.await_instances("eval_alignment_lag_events", {"worker-1": 8391, "worker-2": 8391})
+
+
+@pytest.mark.parametrize(("service", "port"), [("view", 8390), ("worker-1", 8391)])
+def test_metrics_need_the_token_and_a_known_name(running: Running, service: str, port: int) -> None:
+    url = running.containers.url(service, port)
+    token = (running.containers.directory / "secrets" / "token").read_text().strip()
+    allowed = {"Authorization": f"Bearer {token}", "Host": f"{service}:{port}"}
+    assert get(f"{url}/metrics", allowed).status == 200
+    assert get(f"{url}/metrics", {"Host": f"{service}:{port}"}).status == 401
+    assert get(f"{url}/metrics", allowed | {"Host": "elsewhere:1"}).status == 400

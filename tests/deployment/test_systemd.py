@@ -1,0 +1,109 @@
+"""The systemd units: valid, hardened, and of one mind with exit codes and settings."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from eval_alignment import settings
+from eval_alignment.main import USAGE, cli
+from streams.app import DRAIN_SECONDS, END_SECONDS
+from streams.failures import Failure
+from tests.deployment.containers import CONTAINER
+from tests.support.requirements import Requirements
+from tests.support.tree import ROOT
+
+UNITS = ROOT / "deploy" / "systemd"
+WORKER, VIEW = "eval-alignment-worker@.service", "eval-alignment-view.service"
+SERVICES = (WORKER, VIEW)
+PROGRAM = "/opt/eval-alignment/bin/eval-alignment"
+EXPOSURE_TENTHS = 15
+"""What `systemd-analyze security` may find at most; 100 is an unprotected service."""
+
+
+def values(unit: str, key: str) -> list[str]:
+    """Everything that a unit file sets a key to."""
+    return re.findall(rf"^{key}=(.*)$", (UNITS / unit).read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def analyze(requirements: Requirements) -> str:
+    """The path of systemd-analyze."""
+    path = shutil.which("systemd-analyze")
+    requirements.provide("systemd", None if path else "systemd-analyze is not on PATH")
+    return str(path)
+
+
+@pytest.fixture(params=["plain", "with secrets"])
+def units(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The units with a program that is on this machine, without and with the drop-in."""
+    for path in UNITS.iterdir():
+        (tmp_path / path.name).write_text(path.read_text().replace(PROGRAM, shutil.which("true") or "true"))
+    if request.param == "with secrets":
+        for unit in SERVICES:
+            (tmp_path / f"{unit}.d").mkdir()
+            shutil.copy(UNITS / "secrets.conf", tmp_path / f"{unit}.d")
+    return tmp_path
+
+
+def named(unit: str) -> str:
+    """A unit with a name for its instance."""
+    return unit.replace("@.", "@worker-1.")
+
+
+def test_systemd_takes_them(analyze: str, units: Path) -> None:
+    names = [f"./{named(unit)}" for unit in (*SERVICES, "eval-alignment.target")]
+    done = subprocess.run([analyze, "verify", *names], cwd=units, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_little_is_exposed(analyze: str, units: Path, unit: str) -> None:
+    options = ("--no-pager", "--offline=true", f"--threshold={EXPOSURE_TENTHS}")
+    command = [analyze, "security", *options, f"./{named(unit)}"]
+    done = subprocess.run(command, cwd=units, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Overall exposure level" in done.stdout
+
+
+def test_a_worker_is_restarted_as_the_table_of_exit_codes_says() -> None:
+    kept_down = {int(code) for code in values(WORKER, "RestartPreventExitStatus")[0].split()}
+    assert kept_down == {USAGE, *(failure.value.code for failure in Failure if not failure.value.restart)}
+    assert values(WORKER, "Restart") == ["on-failure"]
+    # While a broker is away nothing gives up.
+    assert values(WORKER, "StartLimitIntervalSec") == ["0"]
+
+
+def test_containers_and_units_hold_the_same() -> None:
+    assert values(VIEW, "RestartPreventExitStatus") == ["2 64"]
+    assert "VIEW_CANNOT_START = 2" in (CONTAINER / "hold.py").read_text()
+
+
+def test_a_worker_has_time_to_drain() -> None:
+    assert float(values(WORKER, "TimeoutStopSec")[0]) > DRAIN_SECONDS + END_SECONDS
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_the_command_is_one(unit: str) -> None:
+    program, name, *options = values(unit, "ExecStart")[0].split()
+    assert program == PROGRAM
+    command = cli.commands.get(name) or cli.get_command(None, name)  # type: ignore[arg-type] # it asks for none
+    assert command is not None
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {option for option in options if option.startswith("--")} <= known
+
+
+def test_the_example_environment_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (UNITS / "eval-alignment.env").read_text()
+    examples = re.findall(r"^(?:# )?(EVAL_ALIGNMENT_\w+)=(.*)$", text, re.MULTILINE)
+    assert examples
+    for variable, value in examples:
+        monkeypatch.setenv(variable, value)
+    for line in values("secrets.conf", "Environment"):
+        variable, _, value = line.partition("=")
+        monkeypatch.setenv(variable, value)
+    loaded = settings.load()
+    assert loaded.sasl_username == "view"
+    assert loaded.http == "0.0.0.0:8390"

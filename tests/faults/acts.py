@@ -1,0 +1,185 @@
+"""The acts of a soak: each is one fault on a running installation, and ends when what it did is done."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.reasons import Reason
+from tests.faults.load import Load
+from tests.faults.supervising import RESTARTED, Supervisor
+from tests.streams.rig import Event, Rig
+from tests.support.deployments import Cluster
+from tests.support.kafka import Kafka
+from tests.support.processes import Command
+
+log = logging.getLogger("soak")
+
+PAST_SESSION_SECONDS = 15.0
+"""The session is over after 10 s."""
+BROKER_DOWN_SECONDS = 5.0, 20.0
+AFTERMATH_SECONDS = 30.0
+"""A worker that slept or waited for the broker finds out, and ends or joins again, within this time."""
+BURST = 12
+"""Bad events at once: the fuse blows at 21 in a row, and at 51 of 1,000."""
+_AT = 1_780_000_000_000
+
+
+@dataclass
+class Stage:
+    """What acts act upon. `spared` are processes that no act ends, so that their memory can be watched."""
+
+    kafka: Kafka
+    cluster: Cluster
+    rig: Rig
+    supervisor: Supervisor[Command]
+    names: tuple[str, ...]
+    rng: random.Random
+    load: Load | None = None
+    spared: frozenset[str] = frozenset()
+    rejected: dict[bytes, Reason] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+    """Workers that an act has to do with."""
+    disturbed_until: float = 0.0
+    """Until then a worker may end by itself, by `time.monotonic`."""
+
+    @contextlib.contextmanager
+    def victim(self) -> Iterator[str | None]:
+        """A running worker that is not spared, for this act alone; None when there is none."""
+        names = sorted(self.supervisor.workers.keys() - self.spared - self.busy)
+        name = self.rng.choice(names) if names else None
+        with self.engaged(*filter(None, [name])):
+            yield name
+
+    @contextlib.contextmanager
+    def engaged(self, *names: str) -> Iterator[None]:
+        """No other act touches these."""
+        self.busy.update(names)
+        try:
+            yield
+        finally:
+            self.busy.difference_update(names)
+
+    @contextlib.contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """Workers may end by themselves, until it was over for a while."""
+        self.disturbed_until = math.inf
+        try:
+            yield
+        finally:
+            self.disturbed_until = time.monotonic() + AFTERMATH_SECONDS
+
+
+Act = Callable[[Stage], Coroutine[Any, Any, None]]
+
+
+async def kill_a_worker(stage: Stage) -> None:
+    """Row 1."""
+    with stage.victim() as name:
+        if name is not None:
+            away = stage.rng.choice((0.0, 3.0, 15.0))
+            log.info("kill -9 of %s, started again after %g s", name, away)
+            stage.supervisor.remove(name).kill()
+            await asyncio.sleep(away)
+            stage.supervisor.add(name)
+
+
+async def terminate_a_worker(stage: Stage) -> None:
+    """Row 2."""
+    with stage.victim() as name:
+        if name is not None:
+            log.info("SIGTERM to %s", name)
+            await _terminated(stage, name)
+            stage.supervisor.add(name)
+
+
+async def pause_a_worker(stage: Stage) -> None:
+    """Row 4."""
+    with stage.victim() as name, stage.disturbed():
+        if name is not None:
+            log.info("SIGSTOP of %s past its session", name)
+            worker = stage.supervisor.workers[name]
+            worker.send(signal.SIGSTOP)
+            await asyncio.sleep(PAST_SESSION_SECONDS)
+            worker.send(signal.SIGCONT)
+
+
+async def change_the_number_of_workers(stage: Stage) -> None:
+    """Row 5."""
+    size, running = stage.rng.randint(1, len(stage.names)), sorted(stage.supervisor.workers)
+    free = [name for name in stage.names if name not in stage.busy]
+    leaving = [name for name in free if name in running and name not in stage.spared][: max(0, len(running) - size)]
+    coming = [name for name in free if name not in running][: max(0, size - len(running))]
+    log.info("%d workers, stopping %s, starting %s", len(running), leaving or "none", coming or "none")
+    with stage.engaged(*leaving):
+        await asyncio.gather(*(_terminated(stage, name) for name in leaving))
+    for name in coming:
+        stage.supervisor.add(name)
+
+
+async def restart_the_broker(stage: Stage) -> None:
+    """Row 6."""
+    killed, down = stage.rng.random() < 0.5, stage.rng.uniform(*BROKER_DOWN_SECONDS)
+    log.info("broker %s, away for %.0f s", "kill -9" if killed else "SIGTERM", down)
+    with stage.disturbed():
+        await asyncio.to_thread(stage.kafka.kill if killed else stage.kafka.stop)
+        await asyncio.sleep(down)
+        await asyncio.to_thread(stage.kafka.start)
+
+
+async def kill_the_view(stage: Stage) -> None:
+    """The view goes on from its store."""
+    if "view" not in stage.spared:
+        log.info("kill -9 of the view")
+        stage.cluster.view.kill()
+        stage.cluster.view.start()
+
+
+async def poison(stage: Stage) -> None:
+    """Row 10: a burst that does not blow the fuse."""
+    assert stage.load is not None
+    bad = list(_bad(stage.rig, len(stage.rejected)))
+    log.info("%d bad events in a row", len(bad))
+    stage.rejected.update((event[2] or b"", reason) for event, reason in bad)
+    await stage.load.send(event for event, _ in bad)
+
+
+ACTS: tuple[Act, ...] = (
+    kill_a_worker,
+    terminate_a_worker,
+    pause_a_worker,
+    change_the_number_of_workers,
+    restart_the_broker,
+    kill_the_view,
+    poison,
+)
+
+
+async def _terminated(stage: Stage, name: str) -> None:
+    """Stop a worker for good. It drains, unless something else just happened to it."""
+    until = stage.disturbed_until
+    calm = time.monotonic() > until
+    code = await asyncio.to_thread(stage.supervisor.remove(name).terminate)
+    calm = calm and until == stage.disturbed_until
+    assert code == 0 or (code in RESTARTED and not calm), f"{name} ended with {code} after SIGTERM"
+
+
+def _bad(rig: Rig, first: int) -> Iterator[tuple[Event, Reason]]:
+    """Bad events, no two alike, with the reason of each."""
+    topic = rig.topics.annotations
+    for number in range(first, first + BURST):
+        key = b"item-%d" % (number % 97)
+        whole = b'{"id":"bad-%d","at":%d,"queue":"support","item":"%s"' % (number, _AT, key)
+        ends, reason = (
+            (b"", Reason.MALFORMED),
+            (b',"stars":9}', Reason.INVALID_FIELD),
+            (b',"thumbs":"\xff"}', Reason.MALFORMED),
+            (b',"stars":NaN}', Reason.MALFORMED),
+        )[number % 4]
+        yield (topic, key, whole + ends), reason

@@ -1,0 +1,109 @@
+"""What processes hold while they live: memory and descriptors by time, and whether either grows."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import linear_regression, median
+from typing import NamedTuple
+
+WARM = 1 / 3
+"""Of a life. Interpreter, caches and allocator fill until then, and all partitions were once its own."""
+JUDGED_SECONDS = 1800.0
+"""Shorter lives are told and not judged: one step of the allocator would be a slope."""
+GROWTH_PER_HOUR = 0.05
+"""Of the resident memory. The rows are the same all the time, so there is nothing to grow for: 16 bytes left behind by
+each of 300 events a second are 20 % an hour. What is allowed is for the allocator, as partitions come and go."""
+MORE_DESCRIPTORS = 4
+"""A connection to the broker and one to a peer, in two directions, may be open or not at a sample."""
+
+
+class Sample(NamedTuple):
+    """Seconds, resident bytes, open descriptors."""
+
+    at: float
+    resident: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process from the end of its warm-up on: seconds of its whole life, memory at the middle (bytes), growth of
+    the memory (share of it per hour), and the usual number of descriptors in the first and in the second half.
+    """
+
+    name: str
+    seconds: float
+    resident: float
+    growth: float
+    descriptors: tuple[float, float]
+
+    def __str__(self) -> str:
+        first, second = self.descriptors
+        return (
+            f"{self.name} in {self.seconds / 60:.0f} min: {self.resident / 1e6:.0f} MB, {self.growth:+.1%} an hour, "
+            f"{first:.0f} then {second:.0f} descriptors"
+        )
+
+    @property
+    def judged(self) -> bool:
+        """Whether it was long enough."""
+        return self.seconds >= JUDGED_SECONDS
+
+    @property
+    def flat(self) -> bool:
+        """Whether neither memory nor descriptors grow."""
+        first, second = self.descriptors
+        return self.growth <= GROWTH_PER_HOUR and second <= first + MORE_DESCRIPTORS
+
+
+class Lives:
+    """Samples of processes by name and id."""
+
+    def __init__(self) -> None:
+        self._samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+
+    def look(self, processes: Mapping[str, int]) -> None:
+        """A sample of each."""
+        for name, pid in processes.items():
+            if (found := sample(pid)) is not None:
+                self._samples[name, pid].append(found)
+
+    def longest(self) -> list[Life]:
+        """The longest life under each name, where it has enough samples."""
+        found: dict[str, Life] = {}
+        for (name, _), samples in self._samples.items():
+            life = life_of(name, samples)
+            if life is not None and (name not in found or life.seconds > found[name].seconds):
+                found[name] = life
+        return [found[name] for name in sorted(found)]
+
+
+def sample(pid: int) -> Sample | None:
+    """Now; None when the process is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return None
+    resident = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
+    return Sample(time.monotonic(), int(resident[0]) * 1024, descriptors) if resident else None
+
+
+def life_of(name: str, samples: Sequence[Sample]) -> Life | None:
+    """What a life says; None where it has too few samples."""
+    seconds = samples[-1].at - samples[0].at
+    warm = [each for each in samples if each.at >= samples[0].at + WARM * seconds]
+    if len(warm) < 4:
+        return None
+    slope = linear_regression([each.at for each in warm], [each.resident for each in warm]).slope
+    resident = median(each.resident for each in warm)
+    half = len(warm) // 2
+    first, second = (median(each.descriptors for each in part) for part in (warm[:half], warm[half:]))
+    return Life(name, seconds, resident, slope * 3600 / resident, (first, second))
+
+
+def growing(lives: Iterable[Life]) -> list[Life]:
+    """Those that were long enough, and grow."""
+    return [life for life in lives if life.judged and not life.flat]

@@ -1,0 +1,235 @@
+"""Row 20: hours of mixed faults on a real Apache Kafka, in an order and with choices of one seed.
+
+    python -m tests.faults.soak [--minutes 120] [--seed N] [--write docs/reliability.md]
+
+Real workers and a real view under a steady load that corrects, deletes and repeats. At quiet points the load pauses,
+and everything is judged. Which fault comes when follows from the seed; what it meets is up to the machine.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiokafka import TopicPartition
+
+from streams.failures import Failure
+from streams.reasons import Reason
+from tests.faults.acts import ACTS, Act, Stage
+from tests.faults.judging import records, rig_of
+from tests.faults.lives import Lives, growing
+from tests.faults.load import Load, endless
+from tests.faults.supervising import Supervisor
+from tests.support.deployments import Cluster
+from tests.support.exposition import series, total
+from tests.support.kafka import Kafka
+from tests.support.processes import Command, get, get_json, ready, wait_until
+from tests.support.reliability import machine, write_soak
+from tests.support.verdict import Judge, Verdict
+
+NAMES = ("w1", "w2", "w3", "w4")
+PER_SECOND = 300
+ITEMS = 400
+"""Few enough that every row is there after some minutes: from then on the rows that are held are the same number."""
+ADVANCE_MS = 30 * 60_000
+STRETCH_SECONDS = 240.0
+GAP_SECONDS = 20.0, 60.0
+AT_ONCE = 0.2
+"""Share of the acts that begin while the one before is under way."""
+QUIET_SECONDS = 30.0
+SAMPLE_SECONDS = 5.0
+EXPECTED = {failure.value.code for failure in (Failure.BROKER_LOST, Failure.ANOTHER_WRITER)}
+"""How a worker may end by itself, when the broker was away or it was."""
+SPARED_AFTER = 0.25
+"""Of the run: from then on a worker and the view live on, and their memory is watched."""
+
+log = logging.getLogger("soak")
+
+Offsets = dict[TopicPartition, int]
+
+
+class Soak:
+    """One run."""
+
+    def __init__(self, stage: Stage, seconds: float) -> None:
+        self.stage = stage
+        self.lives = Lives()
+        self.acted: Counter[str] = Counter()
+        self.quiet: list[float] = []
+        self.verdict: Verdict | None = None
+        self._seconds = seconds
+        self._facts = endless(stage.rng.randrange(1_000_000), ITEMS, advance_ms=ADVANCE_MS)
+        self._judge = Judge()
+        self._since: Offsets = {}
+        self._letters: set[tuple[bytes, Reason]] = set()
+        self._sent = 0
+        self._began = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self._began + self._seconds - time.monotonic()
+
+    async def run(self) -> None:
+        """Stretches of load and faults, and a verdict behind each."""
+        acts = self._acts()
+        async with asyncio.TaskGroup() as group:
+            sampling = group.create_task(self._sample())
+            while self.left > 0:
+                await self._stretch(acts, min(STRETCH_SECONDS, self.left))
+                await self._at_rest()
+            sampling.cancel()
+
+    def _acts(self) -> Iterator[Act]:
+        """All of them in random order, again and again."""
+        while True:
+            yield from self.stage.rng.sample(ACTS, len(ACTS))
+            if self.left < (1 - SPARED_AFTER) * self._seconds:
+                self.stage.spared = frozenset({NAMES[0], "view"})
+
+    async def _stretch(self, acts: Iterator[Act], seconds: float) -> None:
+        rng, end = self.stage.rng, time.monotonic() + seconds
+        async with Load(self.stage.rig, PER_SECOND, facts=self._facts) as load, asyncio.TaskGroup() as group:
+            self.stage.load = load
+            while (now := time.monotonic()) < end:
+                act = next(acts)
+                self.acted[act.__name__] += 1
+                task = group.create_task(act(self.stage))
+                gap = rng.uniform(*GAP_SECONDS)
+                if rng.random() >= AT_ONCE:
+                    await asyncio.wait([task])
+                await asyncio.sleep(max(0.0, min(now + gap, end) - time.monotonic()))
+        self._sent += load.sent
+
+    async def _sample(self) -> None:
+        while True:
+            running = {**self.stage.supervisor.workers, "view": self.stage.cluster.view}
+            self.lives.look({name: each.process.pid for name, each in running.items() if each.process is not None})
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    # ---- what must hold
+
+    async def _at_rest(self) -> None:
+        """The load has paused: committed is the end, and every count of Kafka and of the view is the plain recount."""
+        stage, began = self.stage, time.monotonic()
+        stage.supervisor.check()
+        await stage.rig.settled(QUIET_SECONDS)
+        self.quiet.append(time.monotonic() - began)
+        topics = await records(stage.rig, self._since)
+        verdict = self.verdict = await asyncio.to_thread(self._judge.read, topics)
+        # More where the broker was away: a request that was written and not answered is sent again.
+        assert verdict.events >= self._sent + len(stage.rejected), "everything that was sent is there"
+        for letter in topics.dead_letters:
+            self._letters.add((letter.value or b"", Reason(dict(letter.headers)["alignment-reason"].decode())))
+        assert self._letters == set(stage.rejected.items()), "the dead letters are the bad events"
+        await asyncio.to_thread(self._processes, verdict)
+        log.info(
+            "quiet after %.1f s: %d events, %d rows, %d states counted, %d dead letters, difference 0",
+            self.quiet[-1],
+            verdict.events,
+            verdict.rows,
+            verdict.states,
+            verdict.rejected,
+        )
+
+    def _processes(self, verdict: Verdict) -> None:
+        """The view shows the counts, and what runs is well."""
+        cluster = self.stage.cluster
+        assert cluster.view.running, f"the view ended:\n{cluster.view.text()[-3000:]}"
+        for queue in verdict.annotations:
+            wanted = verdict.annotations[queue], verdict.comparisons[queue]
+            wait_until(lambda q=queue, w=wanted: _cards(cluster, q) == w, QUIET_SECONDS, f"{queue} shows {wanted}")  # type: ignore[misc]
+        wait_until(lambda: not get_json(f"{cluster.url}/api/v1/queues")["stale"], QUIET_SECONDS, "the view is fresh")
+        for name in self.stage.supervisor.workers:
+            url = cluster.worker_urls[name]
+            wait_until(lambda u=url: ready(u), QUIET_SECONDS, f"{name} is ready")  # type: ignore[misc]
+            told = series(get(f"{url}/metrics").body.decode())
+            assert total(told, "eval_alignment_audit_mismatches") == total(told, "eval_alignment_fuse_blown") == 0, name
+
+    def judged(self) -> list[str]:
+        """What was measured. Fails when memory or descriptors grew, or a log says what nobody expects."""
+        assert not (grown := growing(self.lives.longest())), f"growing: {'; '.join(map(str, grown))}"
+        assert "Traceback" not in self.stage.cluster.view.text(), self.stage.cluster.view.log
+        assert self.verdict is not None
+        endings = Counter(self.stage.supervisor.endings)
+        assert endings.keys() <= EXPECTED, f"exit codes {dict(endings)}"
+        told = [", ".join(f"{count} x {name.replace('_', ' ')}" for name, count in sorted(self.acted.items()))]
+        told.append(
+            f"restarted after exit codes {dict(sorted(endings.items()))}" if endings else "none ended by itself"
+        )
+        told.append(
+            f"{self.verdict.events} events, {self.verdict.rejected} dead letters, {self.verdict.states} published "
+            f"states counted at {len(self.quiet)} quiet points, difference 0"
+        )
+        told.append(f"committed = end after {max(self.quiet):.1f} s at most")
+        told += [f"{life}{'' if life.judged else ' (too short to be judged)'}" for life in self.lives.longest()]
+        return told
+
+
+def _cards(cluster: Cluster, queue: str) -> tuple[int, int] | None:
+    document = cluster.document(queue)
+    return None if document is None else (document["cards"]["annotations"], document["cards"]["comparisons"])
+
+
+async def soak(minutes: float, seed: int, directory: Path) -> tuple[list[str], bool]:
+    """A whole run: what was measured, and whether memory was judged. Raises AssertionError when something is wrong."""
+    with Kafka(directory=directory / "kafka") as kafka:
+        cluster = Cluster(kafka.bootstrap, "soak.", directory, workers=NAMES)
+        try:
+            await asyncio.to_thread(cluster.create_topics)
+            cluster.view.start()
+
+            def start(name: str) -> Command:
+                return cluster.workers[name].start()
+
+            async with Supervisor(start, NAMES[:2]) as supervisor:
+                stage = Stage(kafka, cluster, rig_of(cluster), supervisor, NAMES, random.Random(seed))
+                for name in NAMES[:2]:
+                    await asyncio.to_thread(cluster.workers[name].wait_ready, cluster.worker_urls[name])
+                run = Soak(stage, minutes * 60)
+                await run.run()
+                return run.judged(), any(life.judged for life in run.lives.longest())
+        finally:
+            await asyncio.to_thread(cluster.stop)
+
+
+def main() -> int:
+    """0 when everything held."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--write", type=Path, help="put row 20 into this file when it was whole")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.setLevel(logging.INFO)
+    # The load's producer tries again while the broker is away, and says so every time.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    directory = Path(tempfile.mkdtemp(prefix="soak-"))
+    command = f"make soak MINUTES={options.minutes:g} SEED={options.seed}"
+    print(f"{command}\nlogs: {directory}", flush=True)
+    try:
+        lines, whole = asyncio.run(soak(options.minutes, options.seed, directory))
+    except Exception:
+        print(f"it did not hold; logs: {directory}; once more: {command}", file=sys.stderr, flush=True)
+        raise
+    for line in (*machine(), *lines):
+        print(line)
+    if not whole:
+        print("everything held, but no process was watched for half an hour: this is no row 20")
+    elif options.write is not None:
+        write_soak(options.write, [f"{options.minutes:g} minutes, seed {options.seed}", *lines])
+    with contextlib.suppress(OSError):
+        shutil.rmtree(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

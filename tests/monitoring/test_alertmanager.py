@@ -1,0 +1,164 @@
+"""Alertmanager: the configuration holds, alerts go where they should, and news that explains others comes alone."""
+
+import contextlib
+import http.client
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.alertmanager import Alertmanager, Webhook
+from tests.support.processes import wait_until
+from tests.support.rules import alerts, load
+from tests.support.tree import ROOT
+
+CONFIGURATION: Final = ROOT / "monitoring" / "alertmanager" / "alertmanager.yml"
+DEADLINE: Final = 30.0
+PAIR: Final = {"queue": "q", "criterion": "c", "metric": "m"}
+WORKER: Final = {"job": "eval-alignment-worker", "instance": "w1"}
+VIEW: Final = {"job": "eval-alignment-view", "instance": "view"}
+
+
+def receiver(name: str) -> str:
+    """Who hears of an alert: the severest of service and product at once, what can wait in a digest."""
+    severity = alerts()[name]["labels"]["severity"]
+    return {"critical": "pager", "warning": "team", "info": "digest"}[severity]
+
+
+def run(amtool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([amtool, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_amtool_finds_nothing(amtool: str) -> None:
+    done = run(amtool, "check-config", str(CONFIGURATION))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_amtool_finds_nothing_in_the_example_receivers(amtool: str, tmp_path: Path) -> None:
+    """The comment signs are taken away, as the file says."""
+    head, receivers = CONFIGURATION.read_text(encoding="utf-8").split("\nreceivers:\n")
+    examples, taken = re.subn(r"^( +)# ", r"\1", receivers, flags=re.MULTILINE)
+    assert taken > 10
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(f"{head}\nreceivers:\n{examples}")
+    done = run(amtool, "check-config", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    kinds = {kind for one in load(path)["receivers"] for kind in one if kind != "name"}
+    assert kinds == {"webhook_configs", "slack_configs", "email_configs"}
+    secrets = re.findall(r"^ *(?:- )?(\w*(?:password|token|credentials|api_url)\w*):", examples, re.MULTILINE)
+    assert secrets and all(name.endswith("_file") for name in secrets)
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_every_alert_reaches_its_receiver(name: str, amtool: str) -> None:
+    labels = [f"{key}={value}" for key, value in alerts()[name]["labels"].items()]
+    arguments = ["config", "routes", "test", f"--config.file={CONFIGURATION}", f"--verify.receivers={receiver(name)}"]
+    done = run(amtool, *arguments, f"alertname={name}", *labels)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def quick(url: str) -> Any:
+    """The configuration of the repository with a webhook per receiver, and waits of a second."""
+    configuration = load(CONFIGURATION)
+    for one in configuration["receivers"]:
+        one["webhook_configs"] = [{"url": f"{url}/{one['name']}"}]
+    routes = [configuration["route"], *configuration["route"]["routes"]]
+    for route in routes:
+        route["group_wait"] = route["group_interval"] = "1s"
+    return configuration
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alertmanager(amtool: str, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    assert amtool
+    with Alertmanager(tmp_path_factory.mktemp("alertmanager"), quick(webhook.url)) as running:
+        yield running
+
+
+Alert = tuple[str, Mapping[str, str]]
+
+
+def post(alertmanager: Alertmanager, *those: Alert, ended: bool = False) -> None:
+    """Post alerts as Prometheus does."""
+    now = datetime.now(UTC)
+    posted = [
+        {
+            "labels": {"alertname": name, **alerts()[name]["labels"], **labels},
+            "annotations": {"summary": "s"},
+            "startsAt": (now - timedelta(minutes=1)).isoformat(),
+            "endsAt": (now - timedelta(seconds=1) if ended else now + timedelta(minutes=5)).isoformat(),
+        }
+        for name, labels in those
+    ]
+    connection = http.client.HTTPConnection(alertmanager.http, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("POST", "/api/v2/alerts", json.dumps(posted), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+
+
+CASES: Final = [
+    (("EvalAlignmentStateStale", {"job": VIEW["job"]}), ("EvalAlignmentLow", PAIR), True),
+    (("EvalAlignmentDown", VIEW), ("EvalAlignmentDropped", PAIR), True),
+    (("EvalAlignmentDropped", PAIR), ("EvalAlignmentLow", PAIR), True),
+    (("EvalAlignmentFuseBlown", WORKER), ("EvalAlignmentRejectsHigh", {"topic": "t"}), True),
+    (("EvalAlignmentFuseBlown", WORKER), ("EvalAlignmentCommitsStalled", WORKER), True),
+    (("EvalAlignmentDown", WORKER), ("EvalAlignmentLag", {"topic": "t"}), True),
+    (("EvalAlignmentAuditMismatch", WORKER), ("EvalAlignmentNotReady", WORKER), True),
+    # A worker is down: another takes over, and the numbers stay good.
+    (("EvalAlignmentDown", WORKER), ("EvalAlignmentLow", PAIR), False),
+    (("EvalAlignmentDropped", PAIR), ("EvalAlignmentLow", {**PAIR, "queue": "another"}), False),
+    (("EvalAlignmentDown", WORKER), ("EvalAlignmentNotReady", VIEW), False),
+]
+
+
+@pytest.mark.parametrize(("cause", "effect", "silenced"), CASES)
+def test_news_that_explains_other_news_comes_alone(
+    cause: Alert, effect: Alert, silenced: bool, alertmanager: Alertmanager
+) -> None:
+    post(alertmanager, cause, effect)
+
+    def known() -> dict[str, dict[str, Any]] | None:
+        found = {alert["labels"]["alertname"]: alert for alert in alertmanager.alerts()}
+        settled = all(alert["status"]["state"] != "unprocessed" for alert in found.values())
+        return found if found.keys() == {cause[0], effect[0]} and settled else None
+
+    found = wait_until(known, DEADLINE, "both alerts are known")
+    assert found is not None
+    assert found[cause[0]]["status"]["inhibitedBy"] == []
+    expected = [found[cause[0]]["fingerprint"]] if silenced else []
+    assert found[effect[0]]["status"]["inhibitedBy"] == expected
+    post(alertmanager, cause, effect, ended=True)
+    wait_until(lambda: not alertmanager.alerts(), DEADLINE, "both are resolved")
+
+
+def test_what_is_wrong_with_a_queue_is_one_message(alertmanager: Alertmanager, webhook: Webhook) -> None:
+    those = [
+        ("EvalAlignmentLow", {**PAIR, "queue": "grouped"}),
+        ("EvalAlignmentTooLenient", {**PAIR, "queue": "grouped", "criterion": "d"}),
+        ("EvalAlignmentLow", {**PAIR, "queue": "other"}),
+    ]
+    post(alertmanager, *those)
+
+    def messages() -> list[list[str]] | None:
+        found = [
+            sorted(alert["labels"]["alertname"] for alert in message["alerts"])
+            for path, message in list(webhook.received)
+            if path == "/team" and message["groupLabels"].get("queue") in ("grouped", "other")
+        ]
+        return sorted(found) if len(found) == 2 else None
+
+    delivered = wait_until(messages, DEADLINE, "a message for each queue")
+    post(alertmanager, *those, ended=True)
+    assert delivered == [["EvalAlignmentLow"], ["EvalAlignmentLow", "EvalAlignmentTooLenient"]]

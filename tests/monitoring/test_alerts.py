@@ -1,0 +1,104 @@
+"""Alerts: complete, written alike, each with a section in the runbook and the cases that promtool runs."""
+
+import re
+import shutil
+from collections import Counter, defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.support.rules import CASES, PROMETHEUS, alerts, load, promtool_test
+from tests.support.tree import ROOT
+
+EXPECTED: Final = {
+    "product": {"Low", "Dropped", "BelowBaseline", "TooLenient", "TooStrict", "StaleLabels", "JudgeChanged"},
+    "service": {
+        "Down", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "FuseBlown", "SnapshotStale",
+        "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
+    },
+}  # fmt: skip
+RUNBOOK: Final = ROOT / "docs" / "runbook.md"
+FILES: Final = sorted(CASES.glob("*.yml"))
+
+
+def test_every_alert_is_there() -> None:
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, rule in alerts().items():
+        found[rule["labels"]["area"]].add(name.removeprefix("EvalAlignment"))
+    assert found == EXPECTED
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_says_what_a_person_needs(name: str) -> None:
+    rule = alerts()[name]
+    assert re.fullmatch(r"EvalAlignment([A-Z][a-z]+)+", name)
+    assert rule["for"] != "0s"
+    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    annotations = rule["annotations"]
+    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    assert "$value" in annotations["description"]
+    assert "$labels" in annotations["summary"] or name == "EvalAlignmentStateStale"
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_has_a_section_in_the_runbook(name: str) -> None:
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL))
+    assert sections.keys() == alerts().keys()
+    assert re.findall(r"^- \*\*(\w+)\*\*:", sections[name], re.MULTILINE) == ["Means", "See", "Do", "Close"]
+    assert alerts()[name]["annotations"]["runbook_url"] == f"{RUNBOOK.relative_to(ROOT)}#{name.lower()}"
+
+
+def minutes(text: str) -> float:
+    """A duration of promtool in minutes."""
+    return sum(
+        float(number) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit]
+        for number, unit in re.findall(r"(\d+)([dhms])", text)
+    )
+
+
+@cache
+def groups() -> list[dict[str, Any]]:
+    """Every group of cases: one history and what is asked of it."""
+    return [group for file in FILES for group in load(file)["tests"]]
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_has_its_four_cases(name: str) -> None:
+    quiet_histories = 0
+    kinds: Counter[str] = Counter()
+    for group in groups():
+        cases = [case for case in group["alert_rule_test"] if case["alertname"] == name]
+        firing = [minutes(case["eval_time"]) for case in cases if case["exp_alerts"]]
+        quiet = [minutes(case["eval_time"]) for case in cases if not case["exp_alerts"]]
+        kinds["fires"] += len(firing)
+        kinds["cases"] += len(cases)
+        if firing:
+            kinds["quiet before"] += sum(time < min(firing) for time in quiet)
+            kinds["resolves"] += sum(time > max(firing) for time in quiet)
+        elif quiet:
+            quiet_histories += 1
+    assert min(kinds["fires"], kinds["quiet before"], kinds["resolves"], quiet_histories) >= 1
+    assert kinds["cases"] >= 4
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_promtool_agrees_with_every_case(file: Path, promtool: str) -> None:
+    done = promtool_test(promtool, file)
+    assert done.returncode == 0, (done.stdout + done.stderr)[:5000]
+
+
+def test_the_cases_see_when_an_alert_does_not_wait(promtool: str, tmp_path: Path) -> None:
+    """Without `for` every alert fails a case: those that are quiet before it look at the right time."""
+    shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
+    path = tmp_path / "prometheus" / "rules" / "alerts.yml"
+    rules = load(path)
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            del rule["for"]
+    path.write_text(yaml.safe_dump(rules, width=1000))
+    done = promtool_test(promtool, *sorted((tmp_path / "prometheus" / "tests").glob("*.yml")))
+    assert done.returncode != 0
+    assert set(re.findall(r"alertname: (\w+)", done.stdout + done.stderr)) == alerts().keys()

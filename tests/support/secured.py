@@ -1,0 +1,132 @@
+"""A real Apache Kafka that strangers cannot use: SASL_SSL with SCRAM-SHA-512, and an authorizer that refuses.
+
+Beside the secured listener there is a plain one whose clients are superusers, for what a test itself wants to see. The
+certificate is of an authority of this broker's own, and only for 127.0.0.1: under another name it is wrong.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from eval_alignment.broker import HOST
+from tests.support.kafka import Kafka, jar_directory
+from tests.support.ports import free_port
+
+ADMIN: Final = "admin"
+_TOOL_SECONDS: Final = 300.0
+_USED = re.compile(
+    r"Principal = User:([\w-]+) is Allowed operation = (\w+) .*based on rule MatchingAcl\(acl=StandardAcl\("
+    r"resourceType=(\w+), resourceName=([^,]+), patternType=(\w+), principal=[^,]+, host=\*, operation=(\w+),"
+)
+
+Rule = tuple[str, str, str, str, str]
+"""Principal, operation, kind of resource, its name, and the pattern type: literal or prefixed."""
+
+
+class SecuredKafka:
+    """One broker for SCRAM users; a context manager. `passwords` are by user, and the superuser `admin` is added.
+
+    `bootstrap` is the secured listener's address, `plain` the other one's.
+    """
+
+    def __init__(self, directory: Path, passwords: Mapping[str, str]) -> None:
+        self.passwords = {**passwords, ADMIN: "of-the-admin"}
+        self._port = free_port()
+        self.bootstrap = f"{HOST}:{self._port}"
+        self.ca = directory / "ca.pem"
+        self._directory = directory
+        port, controller = free_port(), free_port()
+        self.plain = f"{HOST}:{port}"
+        listeners = f"PLAINTEXT://{self.plain},SASL_SSL://{self.bootstrap}"
+        self._kafka = Kafka(
+            port=port,
+            controller=controller,
+            directory=directory / "kafka",
+            java=["-Dauthorizer.level=debug"],
+            format=[
+                word
+                for user, password in self.passwords.items()
+                for word in ("--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]")
+            ],
+            properties={
+                "listeners": f"{listeners},CONTROLLER://{HOST}:{controller}",
+                "advertised.listeners": listeners,
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+                "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+                "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                ),
+                "ssl.keystore.type": "PEM",
+                "ssl.keystore.location": str(directory / "broker.pem"),
+                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users": f"User:ANONYMOUS;User:{ADMIN}",
+            },
+        )
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.ca)
+        issued = authority.issue_cert(HOST)
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        # Java reads keys in this form only.
+        own = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        (self._directory / "broker.pem").write_bytes(own + chain)
+        self._kafka.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kafka.close()
+
+    def environment(self, user: str) -> dict[str, str]:
+        """Settings of a process that is this user; its password is in a file."""
+        password = self._directory / f"{user}.password"
+        password.write_text(f"{self.passwords[user]}\n")
+        return {
+            "EVAL_ALIGNMENT_BROKERS": self.bootstrap,
+            "EVAL_ALIGNMENT_SECURITY_PROTOCOL": "SASL_SSL",
+            "EVAL_ALIGNMENT_SASL_USERNAME": user,
+            "EVAL_ALIGNMENT_SASL_PASSWORD_FILE": str(password),
+            "EVAL_ALIGNMENT_SSL_CA_FILE": str(self.ca),
+        }
+
+    def elsewhere(self) -> str:
+        """The secured listener by a name that its certificate does not have."""
+        return f"localhost:{self._port}"
+
+    def run_with_tools(self, script: str, environment: Mapping[str, str]) -> str:
+        """Run a shell script in which `kafka-acls.sh` is Kafka's own; fails with its output unless it exits 0."""
+        tools = self._directory / "tools"
+        tools.mkdir(exist_ok=True)
+        tool = tools / "kafka-acls.sh"
+        java = f"java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '{jar_directory()}/*'"
+        tool.write_text(f'#!/bin/sh\nexec {java} org.apache.kafka.tools.AclCommand "$@"\n')
+        tool.chmod(0o755)
+        done = subprocess.run(
+            ["sh", "-e", "-c", script],
+            env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", **environment},
+            cwd=self._directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_TOOL_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        return done.stdout
+
+    def used_rules(self) -> set[Rule]:
+        """Every rule by which the authorizer allowed the very operation that the rule is about, so far."""
+        found = _USED.findall(self._kafka.log.read_text(errors="replace"))
+        # A right to write would also do for a look that a right to read allows: that is not what it is for.
+        return {(user, rule, *resource) for user, asked, *resource, rule in found if asked == rule}
