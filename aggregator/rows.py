@@ -1,213 +1,168 @@
-"""What a shard holds in memory: one row per item with its annotations, evaluations and queues, and the tallies.
+"""Rows that merge: what a shard holds of every identity, gathered by item.
 
-Rows point to the tallies they count in, so that entering and leaving a cell is two look-ups.
+There are millions of rows, so they are small and hidden from the garbage collector: no row points to its item, and
+nothing that it points to points back. What many rows have in common is one object: judges, places, identities.
 """
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from typing import Final, Self
+
+import msgspec
 
 from aggregator import tallies
-from aggregator.facts import Status
-from aggregator.ratings import COUNTS, NO_RATING
+from aggregator.counts import Place, Verdict
+from aggregator.ratings import NO_RATING
 
 
-class CellsTally:
-    """Comparisons of one day with one metric: per judge 28 counts, the current vector before the superseded one."""
+class Merge(IntEnum):
+    """What became of a fact: it is the row now, it lost against a newer version, or it is the row already."""
 
-    __slots__ = ("day", "judges", "metric", "touched")
-
-    def __init__(self, day: "DayTally", metric: str) -> None:
-        self.day = day
-        self.metric = metric
-        self.judges: dict[str, list[int]] = {}
-        self.touched = False
-
-    def vector(self, judge: str) -> list[int]:
-        """The 28 counts of a judge, made when it is the first time."""
-        vector = self.judges.get(judge)
-        if vector is None:
-            vector = self.judges[judge] = [0] * (2 * COUNTS)
-        return vector
-
-    @property
-    def group(self) -> tallies.Group:
-        """The tally's group."""
-        return tallies.cells_group(self.day.queue, self.day.criterion, self.metric, self.day.name)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is counted."""
-        return not any(any(vector) for vector in self.judges.values())
-
-    def payload(self) -> tallies.CellsPayload:
-        """The counts as they are published; judges without a count are left out."""
-        return {
-            "judges": {
-                judge: {"current": vector[:COUNTS], "superseded": vector[COUNTS:]}
-                for judge, vector in self.judges.items()
-                if any(vector)
-            }
-        }
+    APPLIED = 0
+    STALE = 1
+    DUPLICATE = 2
 
 
-class DayTally:
-    """Annotations of one queue, criterion and UTC day, and the cells of their comparisons by metric."""
+# A member of an enumeration is found by a search, too slow for once an event.
+APPLIED: Final = Merge.APPLIED
 
-    __slots__ = ("annotations", "cells", "contributing", "criterion", "name", "queue", "touched")
+DELETED: Final = len(tallies.COVERAGE)
+"""What a deleted evaluation says."""
 
-    def __init__(self, queue: str, criterion: str, name: str) -> None:
-        self.queue = queue
-        self.criterion = criterion
-        self.name = name
-        self.annotations = 0
-        self.contributing = 0
-        self.cells: dict[str, CellsTally] = {}
-        self.touched = False
+_LAST_VERDICT: Final = tallies.COVERAGE.index("fail")
+"""The higher one of what a verdict says; a pass is below."""
+
+Version = tuple[int, str, str]
+"""`at`, `id` and `facts.rest`: rows of one identity are ordered by it."""
+
+
+class Row(msgspec.Struct, gc=False):
+    """The version of one identity's fact."""
+
+    at: int
+    id: str
+    rest: str
 
     @property
-    def group(self) -> tallies.Group:
-        """The tally's group."""
-        return tallies.annotations_group(self.queue, self.criterion, self.name)
+    def version(self) -> Version:
+        """What rows are ordered by."""
+        return self.at, self.id, self.rest
 
-    @property
-    def empty(self) -> bool:
-        """Whether no annotation stands."""
-        return self.annotations == 0
-
-    def payload(self) -> tallies.AnnotationsPayload:
-        """The counts as they are published."""
-        return {"annotations": self.annotations, "contributing": self.contributing}
+    def against(self, at: int, id: str, rest: str) -> Merge:
+        """The merge law: the higher version is the row. What becomes of another version that meets this one."""
+        if (at, id, rest) > (self.at, self.id, self.rest):
+            return APPLIED
+        return Merge.DUPLICATE if (at, id, rest) == (self.at, self.id, self.rest) else Merge.STALE
 
 
-class QueueTally:
-    """What a metric said of the items placed in a queue, by the UTC day of the evaluation."""
+class Judge(msgspec.Struct, gc=False, eq=False):
+    """A judge version of a metric; of its verdicts and their deletions, or of its failures.
 
-    __slots__ = ("counts", "metric", "name", "queue", "touched")
+    There is one object of each in a shard, compared by identity. `current` and `superseded` are its verdicts, in the
+    order of `tallies.COVERAGE`.
+    """
 
-    def __init__(self, queue: str, metric: str, name: str) -> None:
-        self.queue = queue
-        self.metric = metric
-        self.name = name
-        self.counts = [0, 0, 0, 0]
-        self.touched = False
+    metric: str
+    name: str
+    current: tuple[Verdict, Verdict]
+    superseded: tuple[Verdict, Verdict]
 
-    @property
-    def group(self) -> tallies.Group:
-        """The tally's group."""
-        return tallies.evaluations_group(self.queue, self.metric, self.name)
+    @classmethod
+    def of(cls, metric: str, name: str) -> Self:
+        """A judge and its verdicts."""
+        current, superseded = (
+            (Verdict(metric, name, True, current), Verdict(metric, name, False, current)) for current in (True, False)
+        )
+        return cls(metric, name, current, superseded)
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is counted."""
-        return not any(self.counts)
-
-    def payload(self) -> tallies.EvaluationsPayload:
-        """The counts as they are published."""
-        passed, failed, error, skipped = self.counts
-        return {"pass": passed, "fail": failed, "error": error, "skipped": skipped}
+    def verdict(self, says: int, *, current: bool) -> Verdict | None:
+        """The verdict that an evaluation counts as; None when it is no standing verdict."""
+        if says > _LAST_VERDICT:
+            return None
+        return (self.current if current else self.superseded)[says]
 
 
-class AnnotationRow:
-    """An annotation: its version, rating (`NO_RATING` when deleted) and day.
+class AnnotationRow(Row, gc=False):
+    """An annotation, with the index of its rating in `ratings.LEVELS`; `NO_RATING` when deleted.
 
-    `tally`: where it counts while it stands, else None. `compared`: it is paired with the verdicts of its item; every
+    `place`: where it counts while it stands, else None. `compared`: it is paired with the verdicts of its item; every
     compared annotation stands, and under policy `latest` only the newest standing one of a rubric is compared.
     """
 
-    __slots__ = ("compared", "criterion", "day", "queue", "rating", "tally", "version")
-
-    def __init__(self, queue: str, criterion: str) -> None:
-        self.queue = queue
-        self.criterion = criterion
-        self.version = ""
-        self.rating = NO_RATING
-        self.day = ""
-        self.tally: DayTally | None = None
-        self.compared = False
+    rating: int = NO_RATING
+    place: Place | None = None
+    compared: bool = False
 
 
-class VerdictRow:
-    """An evaluation of one judge: a verdict, its deletion, or (in the failures) an error or skip."""
+class EvaluationRow(Row, gc=False):
+    """An evaluation by one judge. `says` is an index in `tallies.COVERAGE`, or `DELETED`.
 
-    __slots__ = ("day", "deleted", "passed", "status", "version")
-
-    def __init__(self, version: str, passed: bool | None, status: Status, day: str, deleted: bool) -> None:
-        self.version = version
-        self.passed = passed
-        self.status = status
-        self.day = day
-        self.deleted = deleted
-
-
-_FAILURE_INDEX: Final = {
-    "error": tallies.COVERAGE.index("error"),
-    "skipped": tallies.COVERAGE.index("skipped"),
-}
-_VERDICT_INDEX: Final = (tallies.COVERAGE.index("fail"), tallies.COVERAGE.index("pass"))
-
-
-class MetricRow:
-    """All evaluations of one item by one metric, by judge; verdicts and failures apart.
-
-    `resolve` derives from the rows: `current`, the judge whose standing verdict is the latest; `standing`, every
-    standing verdict as (judge, passed, offset of its vector); `says`, the index in `tallies.COVERAGE` and the day.
+    `verdict`: what it counts as while it is a standing verdict, else None.
     """
 
-    __slots__ = ("current", "failures", "name", "says", "standing", "verdicts")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.verdicts: dict[str, VerdictRow] = {}
-        self.failures: dict[str, VerdictRow] = {}
-        self.current: str | None = None
-        self.standing: tuple[tuple[str, bool, int], ...] = ()
-        self.says: tuple[int, str] | None = None
-
-    def resolve(self) -> None:
-        """Derive `current`, `standing` and `says` after a row changed."""
-        standing = [(row.version, judge) for judge, row in self.verdicts.items() if not row.deleted]
-        if not standing:
-            self.current = None
-            self.standing = ()
-            self.says = self._showing_failure()
-            return
-        self.current = max(standing)[1]
-        self.standing = tuple(
-            (judge, bool(self.verdicts[judge].passed), 0 if judge == self.current else COUNTS) for _, judge in standing
-        )
-        row = self.verdicts[self.current]
-        self.says = (_VERDICT_INDEX[bool(row.passed)], row.day)
-
-    def _showing_failure(self) -> tuple[int, str] | None:
-        """The newest failure which the same judge's deletion does not outdate."""
-        newest: VerdictRow | None = None
-        for judge, row in self.failures.items():
-            deletion = self.verdicts.get(judge)
-            if deletion is not None and deletion.version > row.version:
-                continue
-            if newest is None or row.version > newest.version:
-                newest = row
-        return None if newest is None else (_FAILURE_INDEX[newest.status], newest.day)
+    says: int
+    verdict: Verdict | None = None
 
 
-class ItemRow:
-    """One item: annotations by (queue, criterion, annotator), metrics by name, queues by name.
+class QueueRow(Row, gc=False):
+    """Whether the item is placed in a queue."""
 
-    `queues` holds (version, placed) of queue-item rows; `verdicts` is the number of metrics with a standing verdict.
+    placed: bool = False
+
+
+Identity = tuple[str, str, str]
+"""Queue, criterion and annotator of an annotation."""
+
+
+class ItemRow(msgspec.Struct, gc=False, eq=False):
+    """One item: its rows, and beside them, flat, what a change of a row is compared with.
+
+    `compared`: the place of every compared annotation. `standing`: every standing verdict. `verdicts`: the number of
+    metrics that have one.
     """
 
-    __slots__ = ("annotations", "metrics", "queues", "verdicts")
-
-    def __init__(self) -> None:
-        self.annotations: dict[tuple[str, str, str], AnnotationRow] = {}
-        self.metrics: dict[str, MetricRow] = {}
-        self.queues: dict[str, tuple[str, bool]] = {}
-        self.verdicts = 0
+    annotations: dict[Identity, AnnotationRow]
+    evaluations: dict[Judge, EvaluationRow]
+    compared: list[Place]
+    standing: list[Verdict]
+    queues: dict[str, QueueRow] | None = None
+    verdicts: int = 0
 
     def holds(self, queue: str) -> bool:
         """Whether the item was not taken out of the queue; without a queue-item row it was not."""
-        placed = self.queues.get(queue)
-        return placed is None or placed[1]
+        if self.queues is None:
+            return True
+        row = self.queues.get(queue)
+        return row is None or row.placed
 
-    def rivals(self, queue: str, criterion: str) -> list[AnnotationRow]:
-        """All annotations of one rubric: under policy `latest` one of them is compared."""
-        return [row for row in self.annotations.values() if row.queue == queue and row.criterion == criterion]
+    def of(self, judges: Mapping[str, Judge]) -> dict[Judge, EvaluationRow]:
+        """The item's evaluations by these judges; quick while there are few of either."""
+        evaluations = self.evaluations
+        if len(judges) <= len(evaluations):
+            return {judge: evaluations[judge] for judge in judges.values() if judge in evaluations}
+        return {judge: row for judge, row in evaluations.items() if judges.get(judge.name) is judge}
+
+
+def settled(rows: Mapping[Judge, EvaluationRow]) -> Iterator[tuple[EvaluationRow, Verdict | None]]:
+    """What each evaluation of one item and metric counts as: the newest verdict that stands is the current one."""
+    newest: EvaluationRow | None = None
+    for row in rows.values():
+        if row.says <= _LAST_VERDICT and (newest is None or newest.version < row.version):
+            newest = row
+    for judge, row in rows.items():
+        yield row, judge.verdict(row.says, current=row is newest)
+
+
+def showing(verdicts: Mapping[Judge, EvaluationRow], failures: Mapping[Judge, EvaluationRow]) -> EvaluationRow | None:
+    """What a metric says of an item: its current verdict, or else the newest failure that no deletion outdates."""
+    for row in verdicts.values():
+        if row.verdict is not None and row.verdict.current:
+            return row
+    deletions = {judge.name: row.version for judge, row in verdicts.items()}
+    shown = [row for judge, row in failures.items() if row.version >= deletions.get(judge.name, row.version)]
+    return max(shown, key=version, default=None)
+
+
+def version(row: Row) -> Version:
+    """The row's version, as a key to order by."""
+    return row.version

@@ -7,14 +7,42 @@ ledger through the same merge gives the same tallies.
 A shard does no I/O and knows no clock. The checkpoint takes `dirty` rows and touched tallies with `take`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
+from typing import Any, Final
 
 from aggregator import tallies
-from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
+from aggregator.counts import Counts, Place, Verdict
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
+from aggregator.facts import rest as rest_of
 from aggregator.ratings import NO_RATING
-from aggregator.rows import AnnotationRow, CellsTally, DayTally, ItemRow, MetricRow, QueueTally, VerdictRow
+from aggregator.rows import (
+    APPLIED,
+    DELETED,
+    AnnotationRow,
+    EvaluationRow,
+    Identity,
+    ItemRow,
+    Judge,
+    Merge,
+    QueueRow,
+    Row,
+    settled,
+    showing,
+    version,
+)
+
+_SHARED_IDENTITIES: Final = 100_000
+_RATINGS: Final[Mapping[str | int | None, int]] = {
+    rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
+}
+"""Index of a rating in `ratings.LEVELS`, by thumbs or stars."""
+_VERDICTS: Final[Mapping[bool | None, int]] = {
+    True: tallies.COVERAGE.index("pass"),
+    False: tallies.COVERAGE.index("fail"),
+    None: DELETED,
+}
 
 
 class Policy(StrEnum):
@@ -22,14 +50,6 @@ class Policy(StrEnum):
 
     EACH = "each"
     LATEST = "latest"
-
-
-class Merge(IntEnum):
-    """What became of a fact: it is the row now, it lost against a newer version, or it is the row already."""
-
-    APPLIED = 0
-    STALE = 1
-    DUPLICATE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +76,24 @@ class Shard:
         self.added = 0
         self.retracted = 0
         self.rows = 0
+        self._counts = Counts()
         self._items: dict[str, ItemRow] = {}
-        self._days: dict[tuple[str, str, str], DayTally] = {}
-        self._coverage: dict[tuple[str, str, str], QueueTally] = {}
-        self._touched: list[DayTally | CellsTally | QueueTally] = []
-        self._vanished: dict[tallies.Group, None] = {}
+        self._identities: dict[Identity, Identity] = {}
+        self._judges: dict[str, dict[str, Judge]] = {}
+        self._failing: dict[str, dict[str, Judge]] = {}
+        self.knows: Final = self._items.__contains__
+        """Whether any row of this item is here."""
+        self.touch: Final = self._counts.touch
+        """Publish a tally, by its key, at the next `take`; a group that does not exist is published empty."""
+        self.tallies: Final = self._counts.counted
+        """All tallies that are not empty, as (key, payload)."""
 
     # ---- merging
 
     def apply(self, fact: Fact) -> Merge:
         """Merge a live fact; when it wins, its row is dirty until the next `take`."""
-        outcome = self._merge(fact, version(fact))
-        if outcome is Merge.APPLIED:
+        outcome = _MERGES[type(fact)](self, fact)
+        if outcome is APPLIED:
             self.dirty[key(fact)] = encode(fact)
         return outcome
 
@@ -78,9 +104,10 @@ class Shard:
         winner must be written again (`repair`). Raises ValueError when key or value are not a ledger row.
         """
         fact = parse(key, value)
-        outcome = self._merge(fact, version(fact))
+        outcome = _MERGES[type(fact)](self, fact)
         if outcome is not Merge.STALE:
-            self.losing.discard(key)
+            if self.losing:
+                self.losing.discard(key)
         elif key not in self.dirty:
             self.losing.add(key)
         return outcome
@@ -89,244 +116,223 @@ class Shard:
         """Second reading of the ledger: where `value` is the winner of a losing key, it becomes dirty."""
         if key in self.losing:
             fact = parse(key, value)
-            if version(fact) == self._current_version(fact):
+            if self._row(fact).version == (fact.at, fact.id, rest_of(fact)):
                 self.dirty[key] = value
                 self.losing.discard(key)
 
-    def knows(self, item: str) -> bool:
-        """Whether any row of this item is here."""
-        return item in self._items
+    def take(self) -> Taken:
+        """Dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
+        rows, self.dirty = self.dirty, {}
+        if len(self._identities) >= _SHARED_IDENTITIES:
+            # With many different ones there is little to share.
+            self._identities.clear()
+        return Taken(rows, self._counts.take())
+
+    @property
+    def touched(self) -> int:
+        """Number of tallies that the next `take` will publish."""
+        return self._counts.touched
 
     @property
     def items(self) -> int:
         """Number of items with at least one row."""
         return len(self._items)
 
-    def _merge(self, fact: Fact, version: str) -> Merge:
-        if isinstance(fact, Annotation):
-            return self._merge_annotation(fact, version)
-        if isinstance(fact, Evaluation):
-            return self._merge_evaluation(fact, version)
-        return self._merge_queue_item(fact, version)
-
-    def _item(self, name: str) -> ItemRow:
-        item = self._items.get(name)
-        if item is None:
-            item = self._items[name] = ItemRow()
+    def _new_item(self, name: str) -> ItemRow:
+        item = self._items[name] = ItemRow({}, {}, [], [])
         return item
 
-    def _merge_annotation(self, fact: Annotation, version: str) -> Merge:
-        item = self._item(fact.item)
+    def _merge_annotation(self, fact: Annotation) -> Merge:
+        item = self._items.get(fact.item) or self._new_item(fact.item)
+        at, id, rest = fact.at, fact.id, rest_of(fact)
         identity = (fact.queue, fact.criterion, fact.annotator)
         row = item.annotations.get(identity)
-        if row is not None and version <= row.version:
-            return Merge.DUPLICATE if version == row.version else Merge.STALE
         if row is None:
-            row = item.annotations[identity] = AnnotationRow(fact.queue, fact.criterion)
+            # One object for equal identities of many items.
+            shared = self._identities.setdefault(identity, identity)
+            row = item.annotations[shared] = AnnotationRow(at, id, rest)
             self.rows += 1
-        # Under `latest` a change can put another annotation of the same rubric in front.
-        rivals = (row,) if self.policy is Policy.EACH else item.rivals(fact.queue, fact.criterion)
-        self._leave(item, rivals)
-        row.version = version
-        row.rating = fact.rating
-        row.day = tallies.day_of(fact.at)
-        self._enter(item, rivals)
-        return Merge.APPLIED
+        else:
+            outcome = row.against(at, id, rest)
+            if outcome is not APPLIED:
+                return outcome
+            row.at, row.id, row.rest = at, id, rest
+        if row.place is not None:
+            self._leave(item, row, row.place)
+        row.rating = _RATINGS[fact.thumbs or fact.stars]
+        if self.policy is not _EACH:
+            self._rank(item, fact.queue, fact.criterion)
+        elif row.rating >= 0 and item.holds(fact.queue):
+            self._enter(item, row, identity, compared=True)
+        return APPLIED
 
-    def _merge_evaluation(self, fact: Evaluation, version: str) -> Merge:
-        item = self._item(fact.item)
-        metric = item.metrics.get(fact.metric)
-        if metric is None:
-            metric = item.metrics[fact.metric] = MetricRow(fact.metric)
-        rows = metric.failures if fact.failed else metric.verdicts
-        row = rows.get(fact.judge)
-        if row is not None and version <= row.version:
-            return Merge.DUPLICATE if version == row.version else Merge.STALE
+    def _merge_evaluation(self, fact: Evaluation) -> Merge:
+        item = self._items.get(fact.item) or self._new_item(fact.item)
+        at, id, rest = fact.at, fact.id, rest_of(fact)
+        failed = fact.status != "ok"
+        judges = self._of(fact.metric, failed)
+        judge = judges.get(fact.judge)
+        if judge is None:
+            judge = judges[fact.judge] = Judge.of(fact.metric, fact.judge)
+        row = item.evaluations.get(judge)
+        if row is not None:
+            outcome = row.against(at, id, rest)
+            if outcome is not APPLIED:
+                return outcome
+        if item.queues:
+            self._cover(item, fact.metric, item.queues, -1)
+        says = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _VERDICTS[fact.passed]
         if row is None:
+            row = item.evaluations[judge] = EvaluationRow(at, id, rest, says)
             self.rows += 1
-        compared = () if fact.failed else [row for row in item.annotations.values() if row.compared]
-        contributed = item.verdicts > 0
-        self._cover(item, metric, -1)
-        self._compare(compared, (metric,), -1)
-        item.verdicts -= metric.current is not None
-        rows[fact.judge] = VerdictRow(version, fact.passed, fact.status, tallies.day_of(fact.at), fact.deleted)
-        metric.resolve()
-        item.verdicts += metric.current is not None
-        self._compare(compared, (metric,), +1)
-        self._cover(item, metric, +1)
-        contributes = item.verdicts > 0
-        if contributes != contributed:
-            self._contribute(compared, contributes - contributed)
-        return Merge.APPLIED
+        else:
+            row.at, row.id, row.rest, row.says = at, id, rest, says
+        if not failed:
+            self._decide(item, judges, judge, row)
+        if item.queues:
+            self._cover(item, fact.metric, item.queues, +1)
+        return APPLIED
 
-    def _merge_queue_item(self, fact: QueueItem, version: str) -> Merge:
-        item = self._item(fact.item)
-        known = item.queues.get(fact.queue)
-        if known is not None and version <= known[0]:
-            return Merge.DUPLICATE if version == known[0] else Merge.STALE
-        if known is None:
+    def _merge_queue_item(self, fact: QueueItem) -> Merge:
+        item = self._items.get(fact.item) or self._new_item(fact.item)
+        at, id, rest = fact.at, fact.id, rest_of(fact)
+        queues = item.queues
+        if queues is None:
+            queues = item.queues = {}
+        row = queues.get(fact.queue)
+        if row is None:
+            row = queues[fact.queue] = QueueRow(at, id, rest)
             self.rows += 1
-        annotations = [row for row in item.annotations.values() if row.queue == fact.queue]
-        self._leave(item, annotations)
-        self._cover_queue(item, fact.queue, -1)
-        item.queues[fact.queue] = (version, not fact.deleted)
-        self._cover_queue(item, fact.queue, +1)
-        self._enter(item, annotations)
-        return Merge.APPLIED
+        else:
+            outcome = row.against(at, id, rest)
+            if outcome is not APPLIED:
+                return outcome
+            row.at, row.id, row.rest = at, id, rest
+        annotations = {identity: row for identity, row in item.annotations.items() if identity[0] == fact.queue}
+        metrics = {judge.metric for judge in item.evaluations}
+        self._leave_all(item, annotations.values())
+        for metric in metrics:
+            self._cover(item, metric, (fact.queue,), -1)
+        row.placed = not fact.deleted
+        for metric in metrics:
+            self._cover(item, metric, (fact.queue,), +1)
+        for criterion in {identity[1] for identity in annotations}:
+            self._rank(item, fact.queue, criterion)
+        return APPLIED
 
-    def _current_version(self, fact: Fact) -> str | None:
+    def _row(self, fact: Fact) -> Row:
+        """The row of a fact that was merged."""
         item = self._items[fact.item]
         if isinstance(fact, Annotation):
-            return item.annotations[fact.queue, fact.criterion, fact.annotator].version
+            return item.annotations[fact.queue, fact.criterion, fact.annotator]
         if isinstance(fact, Evaluation):
-            metric = item.metrics[fact.metric]
-            return (metric.failures if fact.failed else metric.verdicts)[fact.judge].version
-        return item.queues[fact.queue][0]
+            return item.evaluations[self._of(fact.metric, fact.failed)[fact.judge]]
+        assert item.queues is not None, "it was merged"
+        return item.queues[fact.queue]
+
+    def _of(self, metric: str, failed: bool) -> dict[str, Judge]:
+        """The judges of a metric by name; of its verdicts, or of its failures."""
+        metrics = self._failing if failed else self._judges
+        judges = metrics.get(metric)
+        if judges is None:
+            judges = metrics[metric] = {}
+        return judges
 
     # ---- comparisons: leave the old cells, enter the new ones
 
-    def _leave(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
-        for row in rows:
-            if row.tally is not None:
-                self._count(item, row, row.tally, -1)
-                row.tally = None
-                row.compared = False
+    def _enter(self, item: ItemRow, row: AnnotationRow, identity: Identity, *, compared: bool) -> None:
+        """A standing annotation is counted, and its comparisons when it is compared."""
+        place = row.place = self._counts.place(identity[0], identity[1], row.at // tallies.DAY_MS, row.rating)
+        if compared:
+            row.compared = True
+            item.compared.append(place)
+        self._count(item, place, compared, +1)
 
-    def _enter(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
-        standing = [row for row in rows if row.rating != NO_RATING and item.holds(row.queue)]
-        newest: dict[str, AnnotationRow] = {}
-        if self.policy is Policy.LATEST:
-            for row in standing:
-                if row.criterion not in newest or newest[row.criterion].version < row.version:
-                    newest[row.criterion] = row
-        for row in standing:
-            row.compared = self.policy is Policy.EACH or newest[row.criterion] is row
-            row.tally = self._day(row.queue, row.criterion, row.day)
-            self._count(item, row, row.tally, +1)
-
-    def _count(self, item: ItemRow, row: AnnotationRow, day: DayTally, sign: int) -> None:
-        day.annotations += sign
-        if row.compared and item.verdicts > 0:
-            day.contributing += sign
-        self._touch(day)
+    def _leave(self, item: ItemRow, row: AnnotationRow, place: Place) -> None:
+        self._count(item, place, row.compared, -1)
         if row.compared:
-            self._compare((row,), item.metrics.values(), sign)
+            row.compared = False
+            item.compared.remove(place)
+        row.place = None
 
-    def _contribute(self, rows: Iterable[AnnotationRow], sign: int) -> None:
+    def _leave_all(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
         for row in rows:
-            if row.tally is not None:
-                row.tally.contributing += sign
-                self._touch(row.tally)
+            if row.place is not None:
+                self._leave(item, row, row.place)
 
-    def _compare(self, rows: Iterable[AnnotationRow], metrics: Iterable[MetricRow], sign: int) -> None:
-        """Add `sign` to the cell of every pair of a compared annotation and a standing verdict."""
-        for row in rows:
-            day = row.tally
-            assert day is not None, "every compared annotation stands"
-            for metric in metrics:
-                if metric.current is None:
-                    continue
-                cells = day.cells.get(metric.name)
-                if cells is None:
-                    cells = day.cells[metric.name] = CellsTally(day, metric.name)
-                for judge, passed, offset in metric.standing:
-                    cells.vector(judge)[offset + 2 * row.rating + passed] += sign
-                self._touch(cells)
-                if sign > 0:
-                    self.added += 1
-                else:
-                    self.retracted += 1
+    def _rank(self, item: ItemRow, queue: str, criterion: str) -> None:
+        """All annotations of one rubric leave; those that stand enter. The policy says which of them are compared."""
+        rivals = {identity: row for identity, row in item.annotations.items() if identity[:2] == (queue, criterion)}
+        self._leave_all(item, rivals.values())
+        if not item.holds(queue):
+            return
+        standing = {identity: row for identity, row in rivals.items() if row.rating >= 0}
+        newest = max(standing.values(), key=version, default=None)
+        for identity, row in standing.items():
+            self._enter(item, row, identity, compared=self.policy is _EACH or row is newest)
 
-    def _cover(self, item: ItemRow, metric: MetricRow, sign: int) -> None:
-        """Add `sign` to what the metric says of the item, in each queue in which the item was placed."""
-        if item.queues and metric.says is not None:
-            for queue, (_, placed) in item.queues.items():
-                if placed:
-                    self._cover_one(queue, metric, sign)
+    def _count(self, item: ItemRow, place: Place, compared: bool, sign: int) -> None:
+        """Add `sign` for an annotation, and for its comparison with every standing verdict when it is compared."""
+        if not compared or not item.verdicts:
+            self._counts.annotate(place.tally, sign, 0)
+            return
+        self._counts.annotate(place.tally, sign, sign)
+        self._compared(item.verdicts, sign)
+        self._counts.compare(place, item.standing, sign)
 
-    def _cover_queue(self, item: ItemRow, queue: str, sign: int) -> None:
-        placed = item.queues.get(queue)
-        if placed is not None and placed[1]:
-            for metric in item.metrics.values():
-                if metric.says is not None:
-                    self._cover_one(queue, metric, sign)
+    def _decide(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
+        """An evaluation changed: it and its rivals leave the cells of what they were, and enter those of what they are.
 
-    def _cover_one(self, queue: str, metric: MetricRow, sign: int) -> None:
-        assert metric.says is not None, "a metric that says nothing covers nothing"
-        index, day = metric.says
-        tally = self._coverage.get((queue, metric.name, day))
-        if tally is None:
-            tally = self._coverage[queue, metric.name, day] = QueueTally(queue, metric.name, day)
-        tally.counts[index] += sign
-        self._touch(tally)
-
-    # ---- tallies
-
-    def _day(self, queue: str, criterion: str, name: str) -> DayTally:
-        day = self._days.get((queue, criterion, name))
-        if day is None:
-            day = self._days[queue, criterion, name] = DayTally(queue, criterion, name)
-        return day
-
-    def _touch(self, tally: DayTally | CellsTally | QueueTally) -> None:
-        if not tally.touched:
-            tally.touched = True
-            self._touched.append(tally)
-
-    def touch(self, key: bytes) -> None:
-        """Publish this tally at the next `take`; a group that does not exist is published empty."""
-        group = tallies.parse_key(key)
-        tally: DayTally | CellsTally | QueueTally | None
-        match group:
-            case ("cells", queue, criterion, metric, name):
-                day = self._days.get((queue, criterion, name))
-                tally = None if day is None else day.cells.get(metric)
-            case ("annotations", queue, criterion, name):
-                tally = self._days.get((queue, criterion, name))
-            case ("evaluations", queue, metric, name):
-                tally = self._coverage.get((queue, metric, name))
-            case _:
-                raise ValueError(f"not a group of tallies: {group!r}")
-        if tally is None:
-            self._vanished[group] = None
+        With the first standing verdict of the item its annotations begin to contribute, with the last one they end.
+        """
+        before = item.verdicts
+        if len(judges) == 1:
+            self._become(item, row, judge.verdict(row.says, current=True))
         else:
-            self._touch(tally)
+            for rival, verdict in settled(item.of(judges)):
+                self._become(item, rival, verdict)
+        if (before == 0) is not (item.verdicts == 0):
+            for place in item.compared:
+                self._counts.annotate(place.tally, 0, +1 if before == 0 else -1)
 
-    @property
-    def touched(self) -> int:
-        """Number of tallies that the next `take` will publish."""
-        return len(self._touched) + len(self._vanished)
+    def _become(self, item: ItemRow, row: EvaluationRow, verdict: Verdict | None) -> None:
+        former = row.verdict
+        if former is verdict:
+            return
+        row.verdict = verdict
+        if former is not None:
+            item.standing.remove(former)
+            self._meet(item, former, -1)
+        if verdict is not None:
+            item.standing.append(verdict)
+            self._meet(item, verdict, +1)
 
-    def tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
-        """All tallies that are not empty, as (key, payload)."""
-        for day in self._days.values():
-            if not day.empty:
-                yield tallies.group_key(day.group), day.payload()
-            for cells in day.cells.values():
-                if not cells.empty:
-                    yield tallies.group_key(cells.group), cells.payload()
-        for coverage in self._coverage.values():
-            if not coverage.empty:
-                yield tallies.group_key(coverage.group), coverage.payload()
+    def _meet(self, item: ItemRow, verdict: Verdict, sign: int) -> None:
+        """Add `sign` for the comparison of a verdict with every annotation that is compared."""
+        if verdict.current:
+            item.verdicts += sign
+            self._compared(len(item.compared), sign)
+        if item.compared:
+            self._counts.compare(verdict, item.compared, sign)
 
-    def take(self) -> Taken:
-        """Dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
-        rows, self.dirty = self.dirty, {}
-        published = {tallies.group_key(group): tallies.empty(group) for group in self._vanished}
-        for tally in self._touched:
-            tally.touched = False
-            published[tallies.group_key(tally.group)] = tally.payload()
-            if tally.empty:
-                self._forget(tally)
-        self._touched = []
-        self._vanished = {}
-        return Taken(rows, published)
-
-    def _forget(self, tally: DayTally | CellsTally | QueueTally) -> None:
-        """Drop a tally that counts nothing: no annotation points to it, and its cells go in the same `take`."""
-        if isinstance(tally, CellsTally):
-            tally.day.cells.pop(tally.metric, None)
-        elif isinstance(tally, QueueTally):
-            self._coverage.pop((tally.queue, tally.metric, tally.name), None)
+    def _compared(self, comparisons: int, sign: int) -> None:
+        if sign > 0:
+            self.added += comparisons
         else:
-            self._days.pop((tally.queue, tally.criterion, tally.name), None)
+            self.retracted += comparisons
+
+    def _cover(self, item: ItemRow, metric: str, queues: Iterable[str], sign: int) -> None:
+        """Add `sign` to what the metric says of the item, in those of these queues in which the item was placed."""
+        shown = showing(item.of(self._of(metric, failed=False)), item.of(self._of(metric, failed=True)))
+        if shown is not None and item.queues is not None:
+            for queue in queues:
+                if item.queues[queue].placed:
+                    self._counts.cover(queue, metric, shown.at // tallies.DAY_MS, shown.says, sign)
+
+
+_EACH: Final = Policy.EACH
+_MERGES: Final[Mapping[type[Fact], Callable[[Shard, Any], Merge]]] = {
+    Annotation: Shard._merge_annotation,  # noqa: SLF001 its own
+    Evaluation: Shard._merge_evaluation,  # noqa: SLF001 its own
+    QueueItem: Shard._merge_queue_item,  # noqa: SLF001 its own
+}

@@ -2,6 +2,9 @@
 
 `Decoder` is pure: what it decides depends on the record alone (its value, key, headers and broker timestamp) and on
 settings, never on a clock, so a replay decides the same.
+
+Most events are in normal form already and are read as the fact at once (`streams.normal`); what is the least unusual
+is left to the checks one by one, which alone reject, and which would make the same fact of the others too.
 """
 
 import re
@@ -10,29 +13,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
-from aggregator.facts import DEFAULT_CRITERION, Annotation, Direction, Evaluation, Fact, Level, QueueItem, Status
+from aggregator.facts import (
+    DEFAULT_CRITERION,
+    LATEST_AT,
+    MAX_ID,
+    MAX_NAME,
+    MAX_TEXT_BYTES,
+    MAX_URL_BYTES,
+    Annotation,
+    Direction,
+    Evaluation,
+    Fact,
+    Level,
+    QueueItem,
+    Status,
+)
+from streams.normal import GIVEN_NAMES, is_address, normal_annotation, normal_evaluation
 from streams.reasons import Reason
+from streams.wire import AnnotationEvent, CloudEvent, EvaluationEvent, Event, Line, QueueItemEvent
 
 MAX_VALUE_BYTES: Final = 256 * 1024
-MAX_NAME: Final = 128
-MAX_ID: Final = 256
-MAX_TEXT_BYTES: Final = 8 * 1024
-MAX_URL_BYTES: Final = 2 * 1024
-LATEST_AT: Final = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z in milliseconds."""
 CUT_MARK: Final = " …[cut]"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
 _PATH: Final = re.compile(r" - at `(\$[^`]*)`$")
 
-Event = TypeVar("Event")
+Parsed = TypeVar("Parsed")
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -68,66 +80,6 @@ class MetricDefaults:
     direction: Direction = "higher"
 
 
-class _Event(msgspec.Struct, gc=False):
-    id: str | None = None
-    at: int | datetime | None = None
-    item: str | None = None
-    level: Level | None = None
-    url: str | None = None
-    deleted: bool | None = None
-
-
-class AnnotationEvent(_Event, gc=False):
-    """An annotation on the wire."""
-
-    queue: str | None = None
-    criterion: str | None = None
-    annotator: str | None = None
-    thumbs: Literal["up", "down"] | None = None
-    stars: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
-    explanation: str | None = None
-    expected: str | None = None
-
-
-class EvaluationEvent(_Event, gc=False):
-    """An evaluation on the wire."""
-
-    metric: str | None = None
-    score: float | None = None
-    threshold: float | None = None
-    direction: Direction | None = None
-    passed: bool | None = None
-    status: Status | None = None
-    reason: str | None = None
-    judge: str | None = None
-
-
-class QueueItemEvent(_Event, gc=False):
-    """A queue item on the wire."""
-
-    queue: str | None = None
-
-
-class _CloudEvent(msgspec.Struct, gc=False):
-    """The structured mode of CloudEvents: the event is in `data`."""
-
-    specversion: str
-    id: str | None = None
-    time: datetime | None = None
-    data: msgspec.Raw = msgspec.Raw()
-
-
-class _Line(msgspec.Struct, gc=False):
-    """What tells the kind of a line of a file."""
-
-    kind: str | None = None
-    metric: Any = None
-    thumbs: Any = None
-    stars: Any = None
-    criterion: Any = None
-    annotator: Any = None
-
-
 class _Invalid(Exception):
     """Carries a rejection out of the nested checks of one event."""
 
@@ -139,8 +91,12 @@ class _Invalid(Exception):
 _ANNOTATION: Final = msgspec.json.Decoder(AnnotationEvent)
 _EVALUATION: Final = msgspec.json.Decoder(EvaluationEvent)
 _QUEUE_ITEM: Final = msgspec.json.Decoder(QueueItemEvent)
-_CLOUD_EVENT: Final = msgspec.json.Decoder(_CloudEvent)
-_LINE: Final = msgspec.json.Decoder(_Line)
+_CLOUD_EVENT: Final = msgspec.json.Decoder(CloudEvent)
+_LINE: Final = msgspec.json.Decoder(Line)
+
+# A member of an enumeration is found by a search, too slow for once an event.
+_ANNOTATIONS: Final = Kind.ANNOTATION
+_EVALUATIONS: Final = Kind.EVALUATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +121,7 @@ class Decoder:
 
     metrics: Mapping[str, MetricDefaults] = field(default_factory=dict)
     future_ms: int = 300_000
-    _names: dict[str, str] = field(default_factory=dict, repr=False)
+    _names: dict[str, str] = field(default_factory=lambda: dict(GIVEN_NAMES), repr=False)
 
     def decode(
         self,
@@ -176,6 +132,24 @@ class Decoder:
         timestamp: int | None = None,
     ) -> Fact | Rejection:
         """Decide of one record; `timestamp` is the broker's, in milliseconds. Never raises because of its content."""
+        fact: Fact | None = None
+        if value is not None and not headers and len(value) <= MAX_VALUE_BYTES:
+            if kind is _ANNOTATIONS:
+                fact = normal_annotation(value, self._names)
+            elif kind is _EVALUATIONS:
+                fact = normal_evaluation(value, self._names, self.metrics)
+        if (
+            fact is None
+            or key != fact.item.encode()
+            or (timestamp is not None and fact.at > timestamp + self.future_ms)
+        ):
+            return self._decide(kind, value, key, headers, timestamp)
+        return fact
+
+    def _decide(
+        self, kind: Kind, value: bytes | None, key: bytes | None, headers: Headers, timestamp: int | None
+    ) -> Fact | Rejection:
+        """Decide by checking one thing after the other."""
         try:
             fact = self._decode(kind, value, headers)
             if key != fact.item.encode():
@@ -224,9 +198,7 @@ class Decoder:
     def _annotation(self, event: AnnotationEvent, envelope: _Envelope) -> Annotation:
         at, id, item = _identified(event, envelope)
         queue = self._name("queue", _required("queue", event.queue))
-        criterion = event.criterion
-        # The default is one object: only then does the canonical form leave it out.
-        criterion = DEFAULT_CRITERION if criterion in (None, DEFAULT_CRITERION) else self._name("criterion", criterion)
+        criterion = DEFAULT_CRITERION if event.criterion is None else self._name("criterion", event.criterion)
         annotator = "" if not event.annotator else _id("annotator", event.annotator)
         level: Level = event.level or "trace"
         if event.deleted:
@@ -305,12 +277,13 @@ class Decoder:
             _check(name, known, MAX_NAME)
             if len(self._names) >= 100_000:
                 self._names.clear()
+                self._names.update(GIVEN_NAMES)
             known = self._names.setdefault(known, known)
             self._names[value] = known
         return known
 
 
-def _parse(decoder: "msgspec.json.Decoder[Event]", value: bytes) -> Event:
+def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
@@ -351,7 +324,7 @@ def _id(name: str, value: str) -> str:
     return value
 
 
-def _identified(event: _Event, envelope: _Envelope) -> tuple[int, str, str]:
+def _identified(event: Event, envelope: _Envelope) -> tuple[int, str, str]:
     id = envelope.id if event.id is None else event.id
     at = envelope.time if event.at is None else event.at
     if at is None:
@@ -388,7 +361,7 @@ def _text(value: str | None) -> str | None:
 def _url(value: str | None) -> str | None:
     if not value:
         return None
-    if len(value.encode()) > MAX_URL_BYTES or not _URL.fullmatch(value):
+    if not is_address(value):
         raise _Invalid(
             Reason.INVALID_FIELD,
             f"not an http or https address of at most {MAX_URL_BYTES} bytes - at `$.url`",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aggregator.shard import Merge
+from aggregator.rows import Merge
 from streams.dead_letters import DeadLetter
 from streams.events import Decoder, Rejection
 from streams.fetching import Record

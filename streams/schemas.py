@@ -10,17 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-from aggregator.facts import Annotation, Evaluation, QueueItem
-from streams.events import (
-    LATEST_AT,
-    MAX_ID,
-    MAX_NAME,
-    MAX_URL_BYTES,
-    AnnotationEvent,
-    EvaluationEvent,
-    Kind,
-    QueueItemEvent,
-)
+from aggregator.facts import LATEST_AT, MAX_ID, MAX_NAME, MAX_URL_BYTES, Annotation, Evaluation, QueueItem
+from streams.events import Kind
+from streams.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
 
 Schema = dict[str, Any]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support import kafka as apache
 from tests.support.requirements import Requirements
@@ -16,6 +17,10 @@ pytest_plugins = ["tests.support.reliability"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
+# How long an example takes says more about what else runs on the machine than about the law.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
 _REQUIREMENTS = pytest.StashKey[Requirements]()
 
 

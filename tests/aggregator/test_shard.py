@@ -1,5 +1,7 @@
 """The laws of rows that merge and counts that fold, against a recount that shares no counting with the shard."""
 
+import gc
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -10,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator import tallies
+from aggregator.counts import DayTally
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
 from aggregator.recount import Recount, winners
-from aggregator.shard import Merge, Policy, Shard
+from aggregator.rows import Merge
+from aggregator.shard import Policy, Shard
 from tests.support.facts import ITEMS, facts, histories
 
 policies = st.sampled_from(Policy)
@@ -249,3 +253,22 @@ def test_comparisons_added_and_retracted_are_counted() -> None:
     assert (shard.added, shard.retracted) == (1, 1)
     assert shard.knows("i")
     assert not shard.knows("other")
+
+
+def test_a_shard_is_gone_when_nobody_holds_it() -> None:
+    """Its rows are out of the garbage collector's sight: with a cycle it would stay for ever."""
+    shard = folded(
+        [
+            Annotation(1, "1", "only here", "i", stars=1),
+            Evaluation(1, "1", "i", "m", passed=True),
+            QueueItem(1, "1", "only here", "i"),
+        ]
+    )
+    gone = weakref.ref(shard)
+    gc.disable()
+    try:
+        del shard
+        assert gone() is None
+        assert not [each for each in gc.get_objects() if isinstance(each, DayTally) and each.queue == "only here"]
+    finally:
+        gc.enable()

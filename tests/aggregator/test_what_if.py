@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -72,7 +72,6 @@ def test_auc_and_roc_are_those_of_sklearn(sample: Sample, direction: Direction) 
 
 
 @given(samples, directions, st.none() | scores, st.floats(0.01, 100))
-@settings(deadline=None)
 def test_no_threshold_at_all_beats_the_best_cuts(
     sample: Sample, direction: Direction, near: float | None, cost: float
 ) -> None:

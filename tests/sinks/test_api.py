@@ -197,7 +197,7 @@ async def test_errors_are_problems_that_say_what_is_wrong(
 
 
 @given(cursor=st.text(max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_cursor_breaks_the_query(cursor: str) -> None:
     try:
         key = _parse(cursor)

@@ -217,7 +217,7 @@ names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
 
 
 @given(found=st.lists(st.tuples(names, names, names), min_size=1, max_size=4, unique=True))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_name_comes_back_from_both_parsers(
     found: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -100,7 +100,7 @@ scopes = st.builds(
 criteria = st.sampled_from(("overall", "overall", "tone"))
 metrics = st.sampled_from(("relevance", "relevance", "toxicity"))
 policies = st.sampled_from(Policy)
-checked = settings(max_examples=50, deadline=None)
+checked = settings(max_examples=50)
 
 
 def share(k: int, n: int, items: int) -> Agreed:

@@ -64,7 +64,7 @@ def matches(store: Store, facts: list[Fact], policy: Policy, reading: Reading | 
 
 
 @given(parts=st.lists(strategies.histories, max_size=4), policy=st.sampled_from(Policy))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rows_flags_and_documents_are_those_of_a_recount(parts: list[list[Fact]], policy: Policy) -> None:
     logs = Logs(policy=policy)
     with new_store() as store:
@@ -81,7 +81,7 @@ def test_rows_flags_and_documents_are_those_of_a_recount(parts: list[list[Fact]]
 
 
 @given(history=strategies.histories, policy=st.sampled_from(Policy), order=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_order_and_duplicates_of_ledger_rows_do_not_matter(
     history: list[Fact], policy: Policy, order: st.DataObject
 ) -> None:
@@ -106,7 +106,7 @@ pairs = st.dictionaries(st.sampled_from(strategies.CRITERIA), st.sets(st.sampled
 
 
 @given(history=strategies.histories, pairs=pairs, pass_stars=st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_documents_follow_pairs_and_pass_convention(
     history: list[Fact], pairs: dict[str, set[str]], pass_stars: int
 ) -> None:
@@ -136,7 +136,7 @@ def narrowed(fact: Fact) -> Fact:
 
 
 @given(history=strategies.histories, policy=st.sampled_from(Policy))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rivals_are_told_apart(history: list[Fact], policy: Policy) -> None:
     facts = [narrowed(fact) for fact in history]
     logs = Logs(policy=policy)

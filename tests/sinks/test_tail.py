@@ -77,7 +77,7 @@ def history(parts: list[tuple[list[Fact], str]]) -> Logs:
 
 
 @given(parts=checkpoints, order=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_step_gives_a_true_state(parts: list[tuple[list[Fact], str]], order: st.DataObject) -> None:
     logs = history(parts)
     tail, model = Tail(0), Model()
@@ -100,7 +100,7 @@ def test_every_step_gives_a_true_state(parts: list[tuple[list[Fact], str]], orde
 
 
 @given(parts=checkpoints, cut=st.integers(0, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_tail_that_resumes_goes_on_as_if_it_had_never_stopped(parts: list[tuple[list[Fact], str]], cut: int) -> None:
     logs = history(parts)
     model, first = Model(), Tail(0)

@@ -5,12 +5,13 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
 from streams.events import CUT_MARK, Decoder, Kind, MetricDefaults, Rejection
 from streams.reasons import Reason
+from streams.wire import AnnotationEvent, EvaluationEvent
 
 ANNOTATION = {"id": "a1", "at": 1000, "queue": "support", "item": "t1", "thumbs": "up"}
 EVALUATION = {"id": "e1", "at": 1000, "item": "t1", "metric": "relevance", "passed": True}
@@ -328,6 +329,78 @@ def test_no_content_ever_raises(value: bytes) -> None:
         outcome = decode(kind, value, key=value)
         assert isinstance(outcome, Annotation | Evaluation | QueueItem | Rejection)
     Decoder().decode_line(value)
+
+
+names = st.sampled_from(
+    ("overall", "relevance", "lower", "né", unicodedata.normalize("NFD", "né"), "a\x7f", "n" * 129, "")
+)
+ids = st.sampled_from(("t1", "né", "a b", "a\u202eb", "a\n", "\x85", "i" * 256, "i" * 257, ""))
+texts = st.sampled_from(("why", "", "é" * 2048, "é" * 5000, 'a "b" \n\x00', "y" * 8193))
+numbers = st.sampled_from((0, -0.0, 0.0, 0.5, 1, 1e-7, 1e22, 10**30, "1", True))
+urls = st.sampled_from(("https://x/é", "javascript:x", "", "http://x/" + "y" * 2048))
+fields: dict[str, st.SearchStrategy[Any]] = {
+    "id": ids,
+    "at": st.sampled_from((0, -1, 1000, 301_001, 253_402_300_799_999, 10**18, "1970-01-01T00:00:01Z", 1.0)),
+    "item": ids,
+    "level": st.sampled_from(("trace", "span", "session")),
+    "url": urls,
+    "deleted": st.booleans(),
+    "queue": names,
+    "criterion": names,
+    "annotator": ids,
+    "thumbs": st.sampled_from(("up", "down", "sideways")),
+    "stars": st.sampled_from((1, 5, 6, 2.0)),
+    "explanation": texts,
+    "expected": texts,
+    "metric": names,
+    "score": numbers,
+    "threshold": numbers,
+    "direction": st.sampled_from(("higher", "lower", "up")),
+    "passed": st.booleans(),
+    "status": st.sampled_from(("ok", "error", "pending")),
+    "reason": texts,
+    "judge": names,
+    "specversion": st.just("1.0"),
+}
+
+
+SCORED = _changed(EVALUATION, {"passed": ..., "score": 0.5, "threshold": 0.5})
+
+
+@st.composite
+def nearly_normal(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
+    """An event of which a field or two are something else."""
+    kind, struct, event = draw(
+        st.sampled_from(
+            (
+                (Kind.ANNOTATION, AnnotationEvent, ANNOTATION),
+                (Kind.EVALUATION, EvaluationEvent, EVALUATION),
+                (Kind.EVALUATION, EvaluationEvent, SCORED),
+            )
+        )
+    )
+    changed = draw(st.lists(st.sampled_from((*struct.__struct_fields__, "specversion")), max_size=2))
+    return kind, {**event, **{name: draw(fields[name]) for name in changed}}
+
+
+@settings(max_examples=1000)
+@given(nearly_normal(), st.booleans())
+def test_what_is_read_at_once_is_what_the_checks_would_make_of_it(
+    event: tuple[Kind, dict[str, Any]], escaped: bool
+) -> None:
+    decoder = Decoder(metrics={"lower": MetricDefaults(0.3, "lower")}, future_ms=300_000)
+    kind, fields = event
+    value = json.dumps(fields, ensure_ascii=escaped).encode()
+    record: dict[str, Any] = {"key": str(fields["item"]).encode(), "timestamp": 1000}
+    for usual in (ANNOTATION, SCORED):
+        # What is read at once has names that were seen before.
+        decode(Kind.EVALUATION if "metric" in usual else Kind.ANNOTATION, usual, decoder=decoder)
+    # With a header that says nothing the checks are made one by one.
+    checked = decoder.decode(kind, value, headers=[("trace", b"1")], **record)
+    at_once = decoder.decode(kind, value, **record)
+    assert at_once == checked
+    if not isinstance(at_once, Rejection) and not isinstance(checked, Rejection):
+        assert encode(at_once) == encode(checked)
 
 
 def test_every_reason_has_a_meaning() -> None:

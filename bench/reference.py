@@ -1,0 +1,69 @@
+"""The reference load: SummEval's shape, from nothing but a seed. Names, times and sizes are as there.
+
+24 annotations an item (4 criteria, 6 of 8 annotators) and 9 of 12 metrics by three judges, in random order.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from streams.events import Kind
+from tests.support import summeval
+
+QUEUE: Final = "summeval"
+EVENTS_PER_ITEM: Final = 33
+
+_CRITERIA: Final = ("coherence", "consistency", "fluency", "relevance")
+_ANNOTATORS: Final = (*(f"expert-{n}" for n in range(1, 4)), *(f"turker-{n}" for n in range(1, 6)))
+_METRICS: Final = tuple(
+    (f"{criterion} {way} gpt-3.5", f"gpt-3.5/{way}") for criterion in _CRITERIA for way in ("rts", "mcq", "stareval")
+)
+_START_MS: Final = 1_683_000_000_000
+
+Event = tuple[Kind, bytes, bytes]
+"""Kind, key and value."""
+
+
+def events(items: int, seed: int = 1) -> list[Event]:
+    """33 events an item, all in one random order."""
+    rng = random.Random(seed)
+    made = [event for item in range(items) for event in _of_item(rng, f"{rng.randbytes(6).hex()}-M{item}")]
+    rng.shuffle(made)
+    return made
+
+
+def _of_item(rng: random.Random, item: str) -> Iterator[Event]:
+    """Everything that is said of one item, some seconds apart within two days."""
+    for criterion in _CRITERIA:
+        for annotator in rng.sample(_ANNOTATORS, 6):
+            yield _event(
+                rng,
+                Kind.ANNOTATION,
+                item,
+                {"queue": QUEUE, "criterion": criterion, "annotator": annotator, "stars": rng.randint(1, 5)},
+            )
+    for metric, judge in rng.sample(_METRICS, 9):
+        yield _event(
+            rng,
+            Kind.EVALUATION,
+            item,
+            {"metric": metric, "score": rng.randint(0, 4) / 4, "threshold": 0.5, "judge": judge},
+        )
+
+
+def _event(rng: random.Random, kind: Kind, item: str, fields: dict[str, object]) -> Event:
+    at = _START_MS + rng.randrange(2 * 86_400) * 1000
+    value = orjson.dumps({"id": rng.randbytes(9).hex(), "at": at, "item": item, "level": "trace", **fields})
+    return kind, item.encode(), value
+
+
+def summeval_events(directory: Path, seed: int = 1) -> list[Event]:
+    """SummEval itself, in one random order."""
+    made = []
+    for line in summeval.shuffled(directory, seed):
+        event = orjson.loads(line)
+        made.append((Kind.EVALUATION if "metric" in event else Kind.ANNOTATION, event["item"].encode(), line.rstrip()))
+    return made

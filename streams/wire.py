@@ -1,0 +1,70 @@
+"""What events look like on the wire, before anything is decided of them: every field may be absent or null."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from aggregator.facts import Direction, Level, Stars, Status
+
+
+class Event(msgspec.Struct, gc=False):
+    """What all events have."""
+
+    id: str | None = None
+    at: int | datetime | None = None
+    item: str | None = None
+    level: Level | None = None
+    url: str | None = None
+    deleted: bool | None = None
+
+
+class AnnotationEvent(Event, gc=False):
+    """An annotation on the wire."""
+
+    queue: str | None = None
+    criterion: str | None = None
+    annotator: str | None = None
+    thumbs: Literal["up", "down"] | None = None
+    stars: Stars | None = None
+    explanation: str | None = None
+    expected: str | None = None
+
+
+class EvaluationEvent(Event, gc=False):
+    """An evaluation on the wire."""
+
+    metric: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    direction: Direction | None = None
+    passed: bool | None = None
+    status: Status | None = None
+    reason: str | None = None
+    judge: str | None = None
+
+
+class QueueItemEvent(Event, gc=False):
+    """A queue item on the wire."""
+
+    queue: str | None = None
+
+
+class CloudEvent(msgspec.Struct, gc=False):
+    """The structured mode of CloudEvents: the event is in `data`."""
+
+    specversion: str
+    id: str | None = None
+    time: datetime | None = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class Line(msgspec.Struct, gc=False):
+    """What tells the kind of a line of a file."""
+
+    kind: str | None = None
+    metric: Any = None
+    thumbs: Any = None
+    stars: Any = None
+    criterion: Any = None
+    annotator: Any = None
