@@ -49,8 +49,18 @@ docs: venv ## the reference pages of docs/ that are made from code
 dashboards: venv ## the JSON for Grafana, made from monitoring/grafana; PAGE=address of the page in links
 	$(BIN)/python -m monitoring.grafana $(if $(PAGE),--page $(PAGE))
 
-bench: venv ## measurements, minutes long
+BENCH := .venv-bench
+SECONDS ?= 30
+ROUNDS ?= 3
+
+bench: venv $(BENCH)/.installed ## the worker, and side by side its peers, an hour; SECONDS=5 ROUNDS=1 for a look
+	$(BIN)/python -m bench.sidebyside --seconds $(SECONDS) --rounds $(ROUNDS) --write docs/performance.md
 	$(BIN)/python -m bench
+
+$(BENCH)/.installed: requirements-bench.txt
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 kafka: venv ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	$(BIN)/python -m tests.support.kafka --port 9092
@@ -63,3 +73,4 @@ lock: ## requirements*.txt from pyproject.toml; UPGRADE=--upgrade takes newer ve
 	$(UV) pyproject.toml --all-extras --output-file requirements.txt
 	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(UV) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
+	$(UV) --group bench --output-file requirements-bench.txt

@@ -121,7 +121,7 @@ def undeclared(paths: list[Path], lines: list[str]) -> set[tuple[str, str]]:
     for path in paths:
         for name in imports(path.read_text()):
             top = name.partition(".")[0]
-            if top in {*PACKAGES, "monitoring", "tests", *sys.stdlib_module_names}:
+            if top in {*PACKAGES, "bench", "monitoring", "tests", *sys.stdlib_module_names}:
                 continue
             if declared.isdisjoint(map(canonicalize_name, providers.get(top, [top]))):
                 found.add((str(path.relative_to(ROOT)), top))

@@ -1,0 +1,149 @@
+"""The worker's own steps without Faust: what is left when the framework goes, so the difference is what it costs.
+
+Decoding, folding, ledger, tallies and checkpoint are the worker's code on an aiokafka consumer: a checkpoint every
+50 ms or at 40,000 dirty rows, offsets committed every second. One process with all partitions assigned by hand: no
+membership, no restore, no fence, no health, no dead letters.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+
+from aggregator.shard import Policy, Shard
+from bench.peers.job import Told, arguments
+from streams.checkpoint import Checkpoint
+from streams.claims import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
+from streams.client import KAFKA, Client
+from streams.engine import CHECKPOINT_SECONDS, FOLD_AT_ONCE, MAX_DIRTY_ROWS
+from streams.events import Decoder
+from streams.fetching import fetch
+from streams.folding import Folder
+from streams.fuse import Fuse, FusePolicy
+from streams.garbage import Rows
+from streams.log import Log, new_producer
+from streams.metrics import WorkerMetrics
+from streams.owned import Owned
+from streams.topics import Topics, partition_counts
+
+_FETCH_WAIT_MS = 50
+_FETCH_BYTES = 1 << 20
+
+
+class Offsets:
+    """What the checkpoint asks of a group: it keeps what may be committed."""
+
+    def __init__(self) -> None:
+        self.released: dict[TP, int] = {}
+
+    def release(self, positions: Mapping[TP, int]) -> None:
+        """These may be committed."""
+        self.released.update(positions)
+
+    def end(self, _partition: TP) -> None:
+        """Not known."""
+
+
+class Loop:
+    """Everything between the consumer and the two logs."""
+
+    def __init__(self, told: Told, topics: Topics, consumer: AIOKafkaConsumer, partitions: int) -> None:
+        self._consumer = consumer
+        self._sources = [TopicPartition(topic, n) for topic in topics.sources for n in range(partitions)]
+        self._producer = new_producer(Client([told.bootstrap]), KAFKA)
+        metrics = WorkerMetrics("bench", lambda: ())
+        self._folder = Folder(topics, partitions, Decoder(), Fuse(FusePolicy()), metrics)
+        self._offsets = Offsets()
+        group = self._offsets
+        self._checkpoint = Checkpoint(Policy.EACH, group, metrics, lambda _: None)  # type: ignore[arg-type]
+        self._owned = [
+            Owned(n, Shard(n), Log(self._producer, topics.facts, n), Log(self._producer, topics.tallies, n))
+            for n in range(partitions)
+        ]
+        self._ledger = new_ledger_id()
+        self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until SIGTERM."""
+        await self._producer.start()
+        self._consumer.assign(self._sources)
+        partitions = len(self._owned)
+        for owned in self._owned:
+            owned.claim = Claim(self._ledger, partitions, Policy.EACH, SCHEMA, "bench", int(time.time() * 1000))
+            await owned.ledger.append([(CLAIM_KEY, owned.claim.encode())])
+            owned.positions = {tp.topic: 0 for tp in self._sources if tp.partition == owned.partition}
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(work()) for work in (self._fold, self._checkpoints, self._commits)]
+            await ended.wait()
+            for task in running:
+                task.cancel()
+        await self._producer.stop()
+
+    async def _fold(self) -> None:
+        while True:
+            for batch in await fetch(self._consumer, self._sources, 0.5):
+                owned = self._owned[batch.partition]
+                for start in range(0, len(batch.records), FOLD_AT_ONCE):
+                    rejected = self._folder.fold(owned, batch.topic, batch.records[start : start + FOLD_AT_ONCE])
+                    assert not rejected, rejected[0]
+                    owned.changed = True
+                    self._work.set()
+                    while sum(len(each.shard.dirty) for each in self._owned) >= MAX_DIRTY_ROWS:
+                        self._urgent.set()
+                        await self._checkpoint.next_taking()
+                    await asyncio.sleep(0)
+                owned.positions[batch.topic] = batch.next
+                owned.changed = True
+                self._work.set()
+
+    async def _checkpoints(self) -> None:
+        rows = Rows()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), CHECKPOINT_SECONDS)
+            self._urgent.clear()
+            if due := [owned for owned in self._owned if owned.changed]:
+                await self._checkpoint(due)
+                rows.count(sum(owned.shard.rows for owned in self._owned))
+
+    async def _commits(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            released, self._offsets.released = self._offsets.released, {}
+            if released:
+                await self._consumer.commit({TopicPartition(*tp): offset for tp, offset in released.items()})
+
+
+async def consume(told: Told) -> None:
+    """Work until SIGTERM. The ledger and the tallies are the topics of the group's name."""
+    topics = Topics(
+        annotations=told.annotations,
+        evaluations=told.evaluations,
+        queue_items=f"{told.group}.queue-items",
+        facts=f"{told.group}.facts",
+        tallies=f"{told.group}.tallies",
+    )
+    async with AIOKafkaConsumer(
+        bootstrap_servers=told.bootstrap,
+        group_id=told.group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        max_partition_fetch_bytes=_FETCH_BYTES,
+    ) as consumer:
+        counts = await partition_counts(Client([told.bootstrap]).settings)
+        await Loop(told, topics, consumer, counts[told.annotations]).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(consume(arguments()))
