@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from sinks.api import create_app
 from sinks.services import Services
 from sinks.store import Store
 from tests.support.deployments import Installation
+from tests.support.kafka import Kafka
 
 ARGUMENTS: Final = (
     "--headless",
@@ -99,7 +101,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """`up` on the embedded broker."""
-    with Installation(tmp_path_factory.mktemp("browser")) as running:
+def installation(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """`up` on a real Kafka."""
+    environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": f"b{uuid.uuid4().hex[:12]}.", "EVAL_ALIGNMENT_PARTITIONS": "2"}
+    directory = tmp_path_factory.mktemp("browser")
+    with Installation(directory, broker=kafka.bootstrap, environment=environment) as running:
         yield running
