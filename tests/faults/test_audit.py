@@ -53,7 +53,7 @@ async def test_row_19_the_audit_finds(rig: Rig, measured: Measure, fault: str, w
     later = Annotation(T0, "later", "another", "item-1", thumbs="up")
     await rig.produce([later])
     await rig.until("found", lambda: says(worker, f'"]: {what} is '))
-    measured(f"{fault.replace('_', ' ')}: found after s", time.monotonic() - began)
+    measured(f"{fault.replace('_', ' ')}: found after", time.monotonic() - began)
     assert "audit: 1 tallies of partition" in worker.text()
     assert worker.process.poll() is None, "it goes on, and an operator is told"
     # A restart counts and publishes anew.

@@ -54,8 +54,8 @@ async def test_row_06_a_broker_that_is_killed_and_comes_back_loses_nothing(
                 after(died_at, not_ready, UNREADY_SECONDS, "the worker is not ready"),
                 after(died_at, marked, STALE_SECONDS, "the view is stale"),
             )
-            measured("worker not ready after s", unready)
-            measured("view marked stale after s", stale)
+            measured("worker not ready after", unready)
+            measured("view marked stale after", stale)
             if worker.running:
                 told = await asyncio.to_thread(get, f"{url}/readyz")
                 assert told.status == 503
@@ -78,9 +78,9 @@ async def test_row_06_a_broker_that_is_killed_and_comes_back_loses_nothing(
             else:
                 await asyncio.to_thread(own_kafka.start)
                 back_at = time.monotonic()
-            measured("all that waited committed, after the broker's return, s", await caught_up(rig, back_at))
+            measured("all that waited committed, after the broker's return, within", await caught_up(rig, back_at))
             fresh = await after(back_at, lambda: not get_json(listing)["stale"], UNREADY_SECONDS, "the view is fresh")
-            measured(f"{endings} restarts of the worker; view fresh again after s", fresh)
+            measured(f"{endings} restarts of the worker; view fresh again after", fresh)
         verdict = await judged(rig)
         assert verdict.events >= load.sent
         measured(f"{verdict.events} events, {verdict.states} published states counted")
@@ -150,5 +150,5 @@ async def test_row_07_leaders_and_coordinators_move_over_three_brokers(
     for worker in rig.workers:
         assert "latest" not in worker.text()
     measured(f"three brokers, each killed and restarted: {moved} leaders moved, workers ended {endings}")
-    measured("all that waited at a kill committed after s, at most", max(took))
+    measured("all that waited at a kill committed after at most", max(took))
     measured(f"{verdict.events} events, {verdict.states} published states counted")

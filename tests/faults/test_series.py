@@ -94,11 +94,11 @@ async def test_row_14_a_hundred_thousand_queues(cluster: Cluster, rig: Rig, meas
     sent = time.monotonic() - began
     assert sent < SENT_SECONDS
     await rig.settled(COUNTED_SECONDS)
-    measured(f"{QUEUES} queues sent in {sent:.0f} s, committed after s", time.monotonic() - began)
+    measured(f"{QUEUES} queues sent in {sent:.0f} s, committed after", time.monotonic() - began)
     await asyncio.to_thread(
         wait_until, lambda: queues_in_store(cluster) == QUEUES, COUNTED_SECONDS, "the view knows every queue"
     )
-    measured("in the view after s", time.monotonic() - began)
+    measured("in the view after", time.monotonic() - began)
 
     def capped() -> bool:
         found = scraped(cluster)
@@ -165,8 +165,8 @@ async def test_row_15_slow_scrapers_hold_nobody_up(cluster: Cluster, measured: M
             together = list(threads.map(lambda _: scrape_ms(cluster, SCRAPES // CLIENTS), range(CLIENTS)))
             rate = SCRAPES / (time.monotonic() - began)
     parallel = [took for of_one in together for took in of_one]
-    measured(f"scrape of {size // 1000} kB beside 5 that do not read: p99 ms", p99(alone))
-    measured(f"{CLIENTS} in parallel, {rate:.0f} scrapes a second: p99 ms", p99(parallel))
+    measured(f"scrape of {size // 1000} kB beside 5 that do not read: p99", p99(alone), "ms")
+    measured(f"{CLIENTS} in parallel, {rate:.0f} scrapes a second: p99", p99(parallel), "ms")
     assert p99(alone) <= SCRAPE_MS
 
 
@@ -198,4 +198,4 @@ async def test_row_15_a_reader_that_never_reads_is_dropped(cluster: Cluster, rig
             if done:
                 break
         await dropped
-    measured("a stream that nobody reads was dropped after s", time.monotonic() - began)
+    measured("a stream that nobody reads was dropped after", time.monotonic() - began)

@@ -123,7 +123,7 @@ async def troubled(cluster: Cluster, trouble: Trouble, seconds: float, measured:
             assert listed["stale"] or seconds < LOCKED_SECONDS
         over_at = time.monotonic()
         await asyncio.to_thread(wait_until, lambda: newer(cluster, last), DEADLINE, "it heals by itself")
-        measured(f"{trouble.__name__.replace('_', ' ')} {seconds:g} s, healed after s", time.monotonic() - over_at)
+        measured(f"{trouble.__name__.replace('_', ' ')} {seconds:g} s, healed after", time.monotonic() - over_at)
     verdict = await judged(rig)
     for queue in verdict.annotations:
         shown = lambda queue=queue: cards(cluster.document(queue))  # noqa: E731

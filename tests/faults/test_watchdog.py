@@ -28,7 +28,7 @@ async def test_row_18_a_mute_worker_ends_and_a_restart_heals(rig: Rig, measured:
     began = time.monotonic()
     await rig.produce(facts[half:])
     assert await worker.ended(LIVENESS_SECONDS) == Failure.STALLED.value.code
-    measured(f"{fault.replace('_', ' ')}: ended after s", time.monotonic() - began)
+    measured(f"{fault.replace('_', ' ')}: ended after", time.monotonic() - began)
     rig.worker()
     verdict = await judged(rig)
     assert verdict.events == len(facts)

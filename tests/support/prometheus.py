@@ -3,6 +3,7 @@
 import http.client
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from tests.support.processes import LOOPBACK, Answer, get, wait_until
 READY_SECONDS: Final = 30.0
 
 
-class Server:
+class Server(ABC):
     """A server of Prometheus' family, started by `command` with `configuration` as YAML in `directory`; context manager
     that waits until it is ready.
     """
@@ -33,9 +34,9 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self, configuration: Path) -> list[str]:
         """The program and its options."""
-        raise NotImplementedError
 
     @property
     def log(self) -> Path:

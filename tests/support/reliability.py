@@ -73,8 +73,8 @@ _Measure = Callable[..., None]
 def measured(record_property: Callable[[str, object], None]) -> _Measure:
     """`measured("text", seconds)`: something for the table; a number is given to two digits behind the point."""
 
-    def note(text: str, number: float | None = None) -> None:
-        record_property(MEASURED, text if number is None else f"{text} {number:.2f}".replace(".00", ""))
+    def note(text: str, number: float | None = None, unit: str = "s") -> None:
+        record_property(MEASURED, text if number is None else f"{text} {number:.2f}".replace(".00", "") + f" {unit}")
 
     return note
 

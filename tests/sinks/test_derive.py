@@ -1,0 +1,19 @@
+"""What a transaction costs does not grow with the store: what is derived is found by its index."""
+
+from pathlib import Path
+
+import pytest
+
+from sinks import merge
+from sinks.store import Store
+
+
+@pytest.mark.parametrize("statement", merge._DERIVE)
+def test_only_what_was_touched_is_looked_at(tmp_path: Path, statement: str) -> None:
+    store = Store(tmp_path / "store.sqlite3")
+    with store.write() as connection:
+        plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    store.close()
+    assert plan
+    # SQLite calls a table by its alias: `t` is what was touched.
+    assert [step for step in plan if step.startswith("SCAN") and step.split()[1] != "t"] == []
