@@ -1,63 +1,83 @@
-"""The load: one annotation and one evaluation an item, in a queue with a few criteria and metrics."""
+"""Loads on a broker: items that only wait for an annotation, and the reference load, sent in whole batches."""
 
-import time
-from collections.abc import Iterator
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import orjson
+from aiokafka import AIOKafkaProducer
 
-from streams.client import Client
+from bench.reference import Event, events
 from streams.events import Kind
-from streams.producing import producer
+from streams.producing import home_partition
 from streams.topics import Topics
 
-QUEUE = "bench"
+_PIECE: Final = 20_000
+_BATCH_BYTES: Final = 128 << 10
 
 
-def events(items: int) -> Iterator[tuple[Kind, str, bytes]]:
-    """Kind, item and value of two events an item, spread over 30 days before now."""
-    start = time.time_ns() // 1_000_000 - 31 * 86_400_000
-    for number in range(items):
-        item = f"trace-{number:08d}"
-        at = start + number * (30 * 86_400_000 // items)
-        yield (
-            Kind.EVALUATION,
-            item,
-            orjson.dumps(
-                {
-                    "id": f"e{number}",
-                    "at": at,
-                    "item": item,
-                    "metric": f"metric-{number % 3}",
-                    "score": (number * 7 % 100) / 100,
-                    "threshold": 0.5,
-                    "judge": "gpt-4o/p3",
-                }
-            ),
-        )
-        yield (
-            Kind.ANNOTATION,
-            item,
-            orjson.dumps(
-                {
-                    "id": f"a{number}",
-                    "at": at + 1000,
-                    "queue": QUEUE,
-                    "item": item,
-                    "criterion": f"criterion-{number % 2}",
-                    "annotator": f"annotator-{number % 9}",
-                    "stars": 1 + number % 5,
-                }
-            ),
-        )
+def waiting(items: int, start_ms: int) -> Iterator[list[Event]]:
+    """One evaluation an item, by one metric, piece by piece; nobody annotates them."""
+    rng = random.Random(1)
+    for first in range(0, items, _PIECE):
+        yield [_evaluation(rng, number, start_ms) for number in range(first, min(items, first + _PIECE))]
 
 
-async def preload(client: Client, topics: Topics, items: int) -> int:
+def _evaluation(rng: random.Random, number: int, start_ms: int) -> Event:
+    item = f"{rng.randbytes(6).hex()}-M{number}"
+    value = orjson.dumps(
+        {
+            "id": rng.randbytes(9).hex(),
+            "at": start_ms + number,
+            "item": item,
+            "metric": "metric 0 by judge",
+            "score": rng.randint(0, 4) / 4,
+            "threshold": 0.5,
+            "judge": "gpt-4o/p3",
+        }
+    )
+    return Kind.EVALUATION, item.encode(), value
+
+
+def reference(items: int, start_ms: int, *, queues: int = 1, seed: int = 1) -> Iterator[list[Event]]:
+    """The reference load, piece by piece, each in random order; every piece is a queue's, in turn.
+
+    Other seeds give other items; a load uses one for each piece of 500 items, from `seed` on.
+    """
+    of_piece = 500
+    for number, first in enumerate(range(0, items, of_piece), seed):
+        yield events(min(of_piece, items - first), number, start_ms=start_ms, queue=f"queue-{number % queues}")
+
+
+async def preload(producer: AIOKafkaProducer, topics: Topics, partitions: int, pieces: Iterable[list[Event]]) -> int:
     """Send the load; gives the number of events, all acknowledged."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     count = 0
-    async with producer(client) as out:
-        for kind, item, value in events(items):
-            await out.send(by_kind[kind], value, key=item.encode())
-            count += 1
-        await out.flush()
+    for piece in pieces:
+        by_place: dict[tuple[str, int], list[Event]] = defaultdict(list)
+        for event in piece:
+            by_place[by_kind[event[0]], home_partition(event[1], partitions)].append(event)
+        for (topic, partition), of_place in by_place.items():
+            await send(producer, topic, partition, of_place)
+        count += len(piece)
+    await producer.flush()
     return count
+
+
+async def send(producer: AIOKafkaProducer, topic: str, partition: int, of_place: Iterable[Event]) -> None:
+    """Hand events of one partition to the producer as whole batches."""
+    batch = producer.create_batch()
+    for _, key, value in of_place:
+        if batch.append(timestamp=None, key=key, value=value) is None:
+            await producer.send_batch(batch, topic, partition=partition)
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value)
+    await producer.send_batch(batch, topic, partition=partition)
+
+
+def batching(bootstrap: str) -> AIOKafkaProducer:
+    """A producer for `send`; use with `async with`."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", compression_type="lz4", max_batch_size=_BATCH_BYTES
+    )

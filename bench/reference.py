@@ -27,15 +27,17 @@ Event = tuple[Kind, bytes, bytes]
 """Kind, key and value."""
 
 
-def events(items: int, seed: int = 1) -> list[Event]:
-    """33 events an item, all in one random order."""
+def events(items: int, seed: int = 1, *, start_ms: int = _START_MS, queue: str = QUEUE) -> list[Event]:
+    """33 events an item of one queue, all in one random order, within two days from `start_ms` on."""
     rng = random.Random(seed)
-    made = [event for item in range(items) for event in _of_item(rng, f"{rng.randbytes(6).hex()}-M{item}")]
+    made = [
+        event for item in range(items) for event in _of_item(rng, f"{rng.randbytes(6).hex()}-M{item}", start_ms, queue)
+    ]
     rng.shuffle(made)
     return made
 
 
-def _of_item(rng: random.Random, item: str) -> Iterator[Event]:
+def _of_item(rng: random.Random, item: str, start_ms: int, queue: str) -> Iterator[Event]:
     """Everything that is said of one item, some seconds apart within two days."""
     for criterion in _CRITERIA:
         for annotator in rng.sample(_ANNOTATORS, 6):
@@ -43,19 +45,21 @@ def _of_item(rng: random.Random, item: str) -> Iterator[Event]:
                 rng,
                 Kind.ANNOTATION,
                 item,
-                {"queue": QUEUE, "criterion": criterion, "annotator": annotator, "stars": rng.randint(1, 5)},
+                start_ms,
+                {"queue": queue, "criterion": criterion, "annotator": annotator, "stars": rng.randint(1, 5)},
             )
     for metric, judge in rng.sample(_METRICS, 9):
         yield _event(
             rng,
             Kind.EVALUATION,
             item,
+            start_ms,
             {"metric": metric, "score": rng.randint(0, 4) / 4, "threshold": 0.5, "judge": judge},
         )
 
 
-def _event(rng: random.Random, kind: Kind, item: str, fields: dict[str, object]) -> Event:
-    at = _START_MS + rng.randrange(2 * 86_400) * 1000
+def _event(rng: random.Random, kind: Kind, item: str, start_ms: int, fields: dict[str, object]) -> Event:
+    at = start_ms + rng.randrange(2 * 86_400) * 1000
     value = orjson.dumps({"id": rng.randbytes(9).hex(), "at": at, "item": item, "level": "trace", **fields})
     return kind, item.encode(), value
 

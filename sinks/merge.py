@@ -68,6 +68,11 @@ CREATE TEMP TABLE touched_metrics (item TEXT, metric TEXT, PRIMARY KEY (item, me
 """
 """Tables of the writing connection: what the merge of one transaction may have changed."""
 
+# A cross join keeps this order: SQLite knows nothing of a temporary table's size, and would rather look at every row.
+_TOUCHED_EVALUATIONS: Final = """
+        SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item = t.item AND f.metric = t.metric
+"""
+
 _DERIVE: Final = (
     """
     UPDATE annotations AS a SET counted =
@@ -80,8 +85,9 @@ _DERIVE: Final = (
                 SELECT b.id FROM annotations AS b
                 WHERE b.queue = a.queue AND b.item = a.item AND b.criterion = a.criterion AND b.deleted = 0
                 ORDER BY b.version DESC, b.annotator DESC LIMIT 1))
-    FROM touched_rubrics AS t
-    WHERE a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
+    WHERE a.id IN (
+        SELECT b.id FROM touched_rubrics AS t CROSS JOIN annotations AS b
+            ON b.queue = t.queue AND b.item = t.item AND b.criterion = t.criterion)
     """,
     """
     DELETE FROM rated WHERE (queue, item, criterion) IN (SELECT queue, item, criterion FROM touched_rubrics)
@@ -93,15 +99,15 @@ _DERIVE: Final = (
         ON a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
     WHERE a.counted = 1 GROUP BY a.queue, a.item, a.criterion
     """,
-    """
+    f"""
     UPDATE evaluations AS e SET current =
         e.failure = 0 AND e.deleted = 0
         AND e.version IS (
             SELECT max(f.version) FROM evaluations AS f
             WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
-    FROM touched_metrics AS t WHERE e.item = t.item AND e.metric = t.metric
+    WHERE e.id IN ({_TOUCHED_EVALUATIONS})
     """,
-    """
+    f"""
     UPDATE evaluations AS e SET shown =
         e.failure = 1
         AND NOT EXISTS (
@@ -114,8 +120,7 @@ _DERIVE: Final = (
                     SELECT 1 FROM evaluations AS d
                     WHERE d.item = f.item AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
                         AND d.version > f.version))
-    FROM touched_metrics AS t
-    WHERE e.item = t.item AND e.metric = t.metric AND (e.shown = 1 OR e.failure = 1)
+    WHERE e.id IN ({_TOUCHED_EVALUATIONS}) AND (e.shown = 1 OR e.failure = 1)
     """,
 )
 

@@ -34,6 +34,9 @@ BUSY_SECONDS: Final = 2.0
 _JOURNAL_BYTES: Final = 64 << 20
 """What a catch-up leaves of the write-ahead log's size."""
 
+_CACHE_KIB: Final = 64 << 10
+"""Pages that the writer keeps. Items come in no order, so with SQLite's 2 MiB it would fetch most index pages anew."""
+
 _NAMES: Final = {"cells": ("criterion", "metric"), "annotations": ("criterion",), "evaluations": ("metric",)}
 
 
@@ -76,6 +79,7 @@ class Store:
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA temp_store = MEMORY")
             self._writer.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+            self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             migrate(self._writer)
             self._writer.executescript(merge.TEMPORARY)
         except sqlite3.Error as error:

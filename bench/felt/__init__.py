@@ -1,0 +1,1 @@
+"""What users feel: memory, restore, freshness, scrapes, and what the view can take. See docs/performance.md."""
