@@ -17,6 +17,8 @@ from tests.support import kafka as apache
 from tests.support.processes import get, run, wait_until
 from tests.support.requirements import Requirements
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 90.0
 EVENTS: tuple[Mapping[str, Any], ...] = (
     {"id": "a1", "at": "2026-11-23T10:15:00Z", "queue": "q", "item": "i", "criterion": "c", "annotator": "n"}

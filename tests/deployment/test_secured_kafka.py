@@ -19,7 +19,7 @@ from tests.support.secured import ADMIN, Rule, SecuredKafka
 from tests.support.tree import ROOT
 
 # Kafka's tools are a Java process each.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 USERS = ("worker", "view", "producer", "operator", "reader")
 SECONDS = 60.0

@@ -18,6 +18,8 @@ from tests.support import kafka as apache
 from tests.support.kafka import Kafka
 from tests.support.requirements import Requirements
 
+pytestmark = pytest.mark.slow
+
 
 async def create(bootstrap: str, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)

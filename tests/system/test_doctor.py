@@ -30,6 +30,8 @@ from tests.support.processes import LOOPBACK, wait_until
 from tests.support.prometheus import Prometheus
 from tests.support.requirements import Requirements
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS: Final = 2
 DEADLINE: Final = 60.0
 AT: Final = 1_780_000_000_000
