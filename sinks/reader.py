@@ -179,11 +179,13 @@ class Reader:
             consumer.seek(facts[partition], state.facts_next)
             consumer.seek(tallies[partition], state.tallies_next)
 
-    async def _from_beginning(self, consumer: AIOKafkaConsumer, partition: int) -> None:
+    async def _from_beginning(
+        self, consumer: AIOKafkaConsumer, partition: int, unclaimed: frozenset[str] = frozenset()
+    ) -> None:
         await self._retried(partial(self._store.forget_pending, partition))
         state = (await asyncio.to_thread(self._store.partitions)).get(partition)
         self._tails[partition] = Tail(
-            partition, state.ledger if state else None, (state.position if state else None) or 0
+            partition, state.ledger if state else None, (state.position if state else None) or 0, None, unclaimed
         )
         self._tallies_next[partition] = 0
         await consumer.seek_to_beginning(
@@ -195,7 +197,7 @@ class Reader:
         for partition, tail in list(self._tails.items()):
             if tail.restart:
                 log.warning("partition %d has a new ledger or log: reading it from the beginning", partition)
-                await self._from_beginning(consumer, partition)
+                await self._from_beginning(consumer, partition, tail.unclaimed)
 
     # ---- feeding and applying
 

@@ -11,7 +11,9 @@ claim, never wins: it cannot even close what its successor has begun to publish.
 writer meant it to stand: what a zombie published in between is not mixed with what its successor adds.
 
 A tail that resumed in the middle of a log cannot tell a new ledger from a zombie of a lost one. When it meets
-another ledger id it asks to be restarted from the beginning of both logs, once; from there the claims tell.
+another ledger id it asks to be restarted from the beginning of both logs, once; from there the claims tell. Unless
+the logs are made anew under the tail, and the new ones are at least as long as what was read of the old: then its
+claim was never read. So a `closed` of a ledger without a claim asks for a restart too, once for each ledger.
 """
 
 from collections import deque
@@ -91,19 +93,28 @@ class Tail:
         position: the position of the last applied `closed`, 0 when there is none.
         facts_next: the ledger offset where reading goes on; None when both logs are read from their
             beginning.
+        unclaimed: the `unclaimed` of the tail that asked for a restart.
 
     Attributes:
         ledger: the current ledger id, None until it is known.
         facts_next: the next ledger offset to read.
         restart: this tail met another ledger id; a new one must read both logs from their beginning.
+        unclaimed: ledgers whose claim was looked for by reading from the beginning. That of a lost ledger is gone.
     """
 
     def __init__(
-        self, partition: int, ledger: str | None = None, position: int = 0, facts_next: int | None = None
+        self,
+        partition: int,
+        ledger: str | None = None,
+        position: int = 0,
+        facts_next: int | None = None,
+        unclaimed: frozenset[str] = frozenset(),
     ) -> None:
         self.partition = partition
         self.facts_next = facts_next or 0
         self.restart = False
+        self.unclaimed = unclaimed
+        self._claimed: set[str] = set()
         self._resumed = facts_next is not None
         self._stored = ledger
         self._position = position
@@ -127,6 +138,7 @@ class Tail:
         claim = parse_claim(value)
         if claim.schema > SCHEMA:
             raise ValueError(f"the ledger has schema {claim.schema}, this release knows {SCHEMA} at most")
+        self._claimed.add(claim.ledger)
         if claim.ledger != self.ledger:
             self._ledgers.pop(self.ledger or "", None)
             self.ledger = claim.ledger
@@ -175,14 +187,13 @@ class Tail:
     def step(self) -> Step | None:
         """What may become visible now; several `closed` are one step. None when there is nothing."""
         read = None if self.restart or self.ledger is None else self._ledgers.get(self.ledger)
-        if read is None:
-            return None
         changed: dict[Group, Stamped] = {}
         last: _Segment | None = None
-        while read.segments and read.segments[0].closed["position"] <= self.facts_next:
+        while read and self._reached(read):
             last = read.segments.popleft()
             changed.update(last.tallies)
         if last is None:
+            self._seek_claims()
             return None
         facts: list[Fact] = []
         while self._facts and self._facts[0].position < last.closed["position"]:
@@ -190,3 +201,14 @@ class Tail:
         anew = self._anew and self.ledger != self._stored
         self._anew = False
         return Step(self.partition, last.closed, facts, changed, last.tallies_next, anew)
+
+    def _reached(self, read: _Ledger) -> bool:
+        return bool(read.segments) and read.segments[0].closed["position"] <= self.facts_next
+
+    def _seek_claims(self) -> None:
+        """Ask for a restart when a ledger closed whose claim must lie in what was read, and did not."""
+        known = self._claimed | self.unclaimed | {self.ledger}
+        lacking = {ledger for ledger, read in self._ledgers.items() if ledger not in known and self._reached(read)}
+        if lacking:
+            self.restart = True
+            self.unclaimed |= lacking

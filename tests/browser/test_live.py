@@ -33,7 +33,9 @@ async def send(installation: Installation, *events: dict[str, object]) -> None:
 
 async def test_numbers_move_and_the_reader_keeps_place(browser: Browser, installation: Installation) -> None:
     await send(installation, *(event for n in range(40) for event in (annotation(n), evaluation(n))))
-    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 600}))
+    # A focus from afar scrolls smoothly otherwise, and the place is where it is only afterwards.
+    context = await browser.new_context(viewport={"width": 1280, "height": 600}, reduced_motion="reduce")
+    watched = await watch(context)
     page = watched.page
     number = page.locator("[data-value=items_compared]").first
     await page.goto(installation.url + PATH)
@@ -86,7 +88,7 @@ async def test_the_page_takes_up_again_when_the_view_restarts(browser: Browser, 
 
 async def test_newer_items_are_offered_and_the_reader_keeps_place(browser: Browser, installation: Installation) -> None:
     await send(installation, *(event for n in range(100, 140) for event in (annotation(n), evaluation(n))))
-    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}))
+    watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}, reduced_motion="reduce"))
     page = watched.page
     await page.goto(installation.url + PATH + "/items?outcome=tp,fn,tn,fp&sort=newest")
     offer = page.get_by_role("button", name="Show newer items")

@@ -97,9 +97,9 @@ class Viewer:
         logs = self._broker.partitions
         return logs[_TOPICS.facts, partition], logs[_TOPICS.tallies, partition]
 
-    def _open(self, partition: int, kept: Kept, *, resume: bool) -> None:
+    def _open(self, partition: int, kept: Kept, *, resume: bool, unclaimed: frozenset[str] = frozenset()) -> None:
         facts, tallies = self._logs(partition)
-        tail = Tail(partition, kept.ledger, kept.position, kept.facts_next if resume else None)
+        tail = Tail(partition, kept.ledger, kept.position, kept.facts_next if resume else None, unclaimed)
         self._sources[partition] = _Source(tail, kept.tallies_next if resume else 0, (facts.end, tallies.end))
 
     def look(self, limit: int = 0) -> None:
@@ -115,10 +115,10 @@ class Viewer:
             source.tallies_next, records = tallies.read(source.tallies_next, most)
             for record in records:
                 source.tail.tally(record.offset, record.key or b"", record.value or b"")
-            if source.tail.restart:
-                self._open(partition, kept, resume=False)
-                continue
             step = source.tail.step()
+            if source.tail.restart:
+                self._open(partition, kept, resume=False, unclaimed=source.tail.unclaimed)
+                continue
             if step is not None:
                 kept.apply(step)
             source.ready = source.ready or (source.tail.facts_next, source.tallies_next) >= source.goals

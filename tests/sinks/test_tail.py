@@ -182,6 +182,39 @@ def test_read_from_the_beginning_a_dead_ledgers_records_are_ignored() -> None:
     assert (step.closed["ledger"], step.anew, tail.restart) == ("first", False, False)
 
 
+def test_logs_made_anew_under_a_tail_are_read_from_their_beginning() -> None:
+    """The new ones are as long as what was read of the old: no offset tells, and the claim was never read."""
+    old, new = Logs(), Logs(ledger="second")
+    old.write(ONE)
+    new.write(ONE)
+    end = len(new.facts), len(new.tallies)
+    tail = Tail(0)
+    feed(tail, old)
+    assert tail.step() is not None
+    new.write([])
+    feed(tail, new, *end)
+    assert tail.step() is None
+    assert tail.restart
+    again = Tail(0, "first", end[0], None, tail.unclaimed)
+    feed(again, new)
+    step = again.step()
+    assert step is not None
+    assert (step.closed["ledger"], step.anew) == ("second", True)
+
+
+def test_a_ledger_whose_claim_is_lost_asks_for_one_restart() -> None:
+    logs = Logs()
+    logs.tallies.append((CLOSED_KEY, orjson.dumps({**Logs(ledger="dead").stamp(), "at": 1, "sources": {}})))
+    tail = Tail(0)
+    feed(tail, logs)
+    assert tail.step() is None
+    assert tail.restart
+    again = Tail(0, unclaimed=tail.unclaimed)
+    feed(again, logs)
+    assert again.step() is None
+    assert not again.restart
+
+
 def test_read_from_the_beginning_what_was_applied_is_not_applied_again() -> None:
     logs = Logs()
     logs.write(ONE)
