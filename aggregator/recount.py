@@ -141,7 +141,7 @@ class Recount:
 
     def state(self, queue: str, window: Window, today: date, reading: Reading) -> QueueState:
         """Counts of a queue in a window that ends on `today` (UTC)."""
-        start = window_start(window, today) or ""
+        start = window_start(window, today)
         criteria: dict[str, Counts] = defaultdict(Counts)
         annotated: set[str] = set()
         for annotation, verdicts in self._standing(queue):
@@ -159,7 +159,6 @@ class Recount:
                 _add(counts.cells[metric], annotation, by_judge)
         return QueueState(
             queue=queue,
-            window=window,
             items_compared=len(set().union(*(counts.compared for counts in criteria.values()))),
             items_annotated=len(annotated),
             criteria={criterion: counts.state() for criterion, counts in criteria.items()},
@@ -206,9 +205,8 @@ class Recount:
         """
         reading = reading or Reading()
         stamp = Stamp(timestamp(self.newest), revision=0, ledger="", positions={}, policy=self.policy)
-        return document(
-            self.state(queue, window, today or date.fromisoformat(_day(self.newest)), reading), stamp, reading
-        )
+        state = self.state(queue, window, today or date.fromisoformat(_day(self.newest)), reading)
+        return document(state, window, stamp, reading)
 
     def tallies(self) -> dict[Group, dict[str, object]]:
         """Every tally that is not empty, keyed by kind, names and day, with the payload that tally records

@@ -16,7 +16,7 @@ from aggregator.document import (
 )
 from aggregator.gate import Gate, gate, labels_to_go
 from aggregator.ratings import COUNTS, LEVELS
-from aggregator.state import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading, Stamp, Vector
+from aggregator.state import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading, Stamp, Vector, Window
 from aggregator.statistics import Confusion, Estimate, Undefined
 
 _NOTHING: Final[Vector] = (0,) * COUNTS
@@ -33,8 +33,11 @@ def timestamp(at: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def document(state: QueueState, stamp: Stamp, reading: Reading) -> SnapshotDocument:
-    """The snapshot document. Raises ValueError when counts contradict each other (see `Confusion`)."""
+def document(state: QueueState, window: Window, stamp: Stamp, reading: Reading) -> SnapshotDocument:
+    """The snapshot document of the counts of a window.
+
+    Raises ValueError when counts contradict each other (see `Confusion`).
+    """
     on_topic: list[Vector] = []
     compared: set[str] = set()
     criteria: list[CriterionDocument] = []
@@ -56,7 +59,7 @@ def document(state: QueueState, stamp: Stamp, reading: Reading) -> SnapshotDocum
         positions={str(partition): stamp.positions[partition] for partition in sorted(stamp.positions)},
         policy=stamp.policy,
         pass_stars=reading.pass_stars,
-        window=state.window.value,
+        window=window.value,
         cards=_cards(state, Confusion(*reading.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
         criteria=criteria,
     )

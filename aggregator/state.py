@@ -30,14 +30,14 @@ class Window(StrEnum):
 _DAYS: Final = {Window.DAYS_7: 7, Window.DAYS_30: 30, Window.DAYS_90: 90}
 
 
-def window_start(window: Window, today: date) -> str | None:
-    """First UTC day of a window as ISO text, to compare with the days of tallies; None when it has no start.
+def window_start(window: Window, today: date) -> str:
+    """First UTC day of a window as ISO text, to compare with the days of tallies; empty when it has no start.
 
     >>> window_start(Window.DAYS_7, date(2026, 11, 23))
     '2026-11-17'
     """
     if window is Window.ALL:
-        return None
+        return ""
     return (today - timedelta(days=_DAYS[window] - 1)).isoformat()
 
 
@@ -94,10 +94,9 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """Counts of one queue in one window: `items_compared` over on-topic pairs, `funnel` with queue items."""
+    """Counts of one queue since some day: `items_compared` over on-topic pairs, `funnel` with queue items."""
 
     queue: str
-    window: Window
     items_compared: int
     items_annotated: int
     criteria: Mapping[str, CriterionState]

@@ -19,7 +19,6 @@ from typing import Final
 from aggregator.document import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.state import Window
 from aggregator.statistics import Confusion, Estimate, Undefined
-from sinks.counts import queue_state
 from sinks.documents import Documents, QueueEntry, State, read_state
 from sinks.judges import Judges
 from sinks.store import Store
@@ -173,11 +172,11 @@ class Collector:
         return Gauges("".join(_text(families)).encode(), series, suppressed, state.as_of)
 
     def _block(self, connection: sqlite3.Connection, entry: QueueEntry, state: State, today: date) -> _Block:
+        recent = self._recent(connection, entry, today)
         made = {window: self._documents.make(connection, entry, state, window) for window in (Window.ALL, *WINDOWS)}
         whole = made[Window.ALL]
         if whole is None:
             return _Block(entry.revision, today, [], {})
-        recent = self._recent(connection, entry.queue, today)
         judged: dict[tuple[str, str], int] = defaultdict(int)
         for metric in (metric for criterion in whole["criteria"] for metric in _compared(criterion)):
             for judge, counts in metric["judges"].items():
@@ -185,11 +184,10 @@ class Collector:
         groups = list(_groups(entry.queue, whole, made, recent, judge_label=self._judge_label))
         return _Block(entry.revision, today, groups, judged)
 
-    def _recent(self, connection: sqlite3.Connection, queue: str, today: date) -> Recent:
-        # A window has no upper bound: seven days that end in two days are the last five.
-        end = today + timedelta(days=7 - RECENT_DAYS)
+    def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
         reading = self._documents.reading
-        counts = queue_state(connection, queue, Window.DAYS_7, end, reading)
+        first = today - timedelta(days=RECENT_DAYS - 1)
+        counts = self._documents.counts(connection, entry, first.isoformat())
         found: Recent = {}
         for criterion, of_criterion in counts.criteria.items():
             for metric, pair in of_criterion.metrics.items():

@@ -183,7 +183,7 @@ def _where(query: Query, reading: Reading, today: date) -> tuple[str, dict[str, 
         values["pairs"] = orjson.dumps(pairs).decode()
     if query.outcomes:
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
-    if (start := window_start(query.window, today)) is not None:
+    if start := window_start(query.window, today):
         sql += " AND a.at >= :start"
         values["start"] = (date.fromisoformat(start) - date(1970, 1, 1)).days * 86_400_000
     return sql, values

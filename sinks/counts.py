@@ -1,154 +1,203 @@
-"""One queue's counts in one window, from the store: rates from tallies, distinct items from rows.
+"""One queue's counts since several days at once, from the store: rates from tallies, distinct items from shapes.
 
-Tallies are summed over partitions and days. Distinct items do not add up over days, metrics or criteria, so
-they are counted over the rows of the same state.
+Tallies are summed over partitions and days. Distinct items do not add up over days, metrics or criteria, so they are
+counted over the shapes of the same state: as many as items are different from each other. All of it is read once,
+whatever the number of windows.
 """
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable
-from datetime import date
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
 
 from aggregator.ratings import COUNTS
-from aggregator.state import (
-    Cell,
-    CriterionState,
-    Evaluated,
-    Funnel,
-    Pair,
-    QueueState,
-    Reading,
-    Window,
-    window_start,
-)
-from aggregator.tallies import DAY_MS
+from aggregator.state import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading
+from aggregator.tallies import DAY_MS, day_of
 
-_EPOCH: Final = date(1970, 1, 1)
 _COVERAGE: Final = ("pass", "fail", "error", "skipped")
-
-_ITEMS: Final = """
-SELECT criteria, metrics, count(*) FROM (
-    SELECT json_group_array(r.criterion) AS criteria,
-        (SELECT json_group_array(e.metric) FROM evaluations AS e WHERE e.item = r.item AND e.current = 1)
-            AS metrics
-    FROM rated AS r WHERE r.queue = ? AND r.day >= ? GROUP BY r.item
-) GROUP BY criteria, metrics
-"""
-
-_FUNNEL: Final = """
-SELECT count(*), sum(NOT verdict AND NOT failure), sum(NOT verdict AND failure), sum(NOT annotated) FROM (
-    SELECT EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item = q.item AND e.current = 1) AS verdict,
-        EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item = q.item AND e.shown = 1) AS failure,
-        EXISTS (SELECT 1 FROM rated AS r WHERE r.queue = q.queue AND r.item = q.item) AS annotated
-    FROM queue_items AS q WHERE q.queue = ? AND q.deleted = 0
-)
-"""
-
 _CONTRIBUTING: Final = """
-SELECT count(*) FROM annotations AS a WHERE a.queue = ? AND a.counted = 1 AND a.criterion = ? AND a.at >= ?
-    AND EXISTS (
-        SELECT 1 FROM evaluations AS e
-        WHERE e.item = a.item AND e.current = 1 AND e.metric IN (SELECT value FROM json_each(?)))
+SELECT s.shape, r.days, count(*) FROM rated AS r CROSS JOIN shaped AS s ON s.item = r.item AND s.queue = r.queue
+WHERE r.queue = ? AND r.criterion = ? GROUP BY s.shape, r.days
 """
 
 
 class _Sums:
-    """Tallies of a queue, summed over partitions and the days of a window."""
+    """Counts of the days of a band: those from one window's start to the next one's."""
 
     def __init__(self) -> None:
         self.cells: dict[tuple[str, str], dict[str, tuple[list[int], list[int]]]] = defaultdict(dict)
-        self.annotations: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        self.coverage: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-        self.heard: dict[str, int] = defaultdict(int)
-        """Items of which a metric says anything, on whatever day."""
+        self.coverage: dict[str, list[int]] = defaultdict(lambda: [0] * len(_COVERAGE))
+        self.annotations: Counter[str] = Counter()
+        self.contributing: Counter[str] = Counter()
+        self.items: dict[str, Counter[str]] = defaultdict(Counter)
+        """Distinct items by criterion and metric, each in the band of its newest day."""
+        self.compared: Counter[str] = Counter()
+        self.items_compared = 0
+        self.items_annotated = 0
 
-    def add(self, rows: Iterable[tuple[str, str, str, str, bytes]], start: str) -> None:
-        for kind, criterion, metric, day, payload in rows:
-            if kind == "evaluations":
-                body = orjson.loads(payload)
-                self.heard[metric] += sum(body.values())
-                if day >= start:
-                    _add(self.coverage[metric], [body[what] for what in _COVERAGE])
-            elif day < start:
-                continue
-            elif kind == "annotations":
-                body = orjson.loads(payload)
-                _add(self.annotations[criterion], [body["annotations"], body["contributing"]])
-            else:
-                for judge, vectors in orjson.loads(payload)["judges"].items():
-                    current, superseded = self.cells[criterion, metric].setdefault(judge, ([0] * COUNTS, [0] * COUNTS))
-                    _add(current, vectors["current"])
-                    _add(superseded, vectors["superseded"])
+    def add_cells(self, criterion: str, metric: str, judge: str, current: Sequence[int], old: Sequence[int]) -> None:
+        found = self.cells[criterion, metric].setdefault(judge, ([0] * COUNTS, [0] * COUNTS))
+        _add(found[0], current)
+        _add(found[1], old)
+
+    def add(self, other: "_Sums") -> None:
+        for (criterion, metric), judges in other.cells.items():
+            for judge, vectors in judges.items():
+                self.add_cells(criterion, metric, judge, *vectors)
+        for metric, counts in other.coverage.items():
+            _add(self.coverage[metric], counts)
+        for criterion, items in other.items.items():
+            self.items[criterion].update(items)
+        self.annotations.update(other.annotations)
+        self.contributing.update(other.contributing)
+        self.compared.update(other.compared)
+        self.items_compared += other.items_compared
+        self.items_annotated += other.items_annotated
 
 
-def _add(total: list[int], counts: list[int]) -> None:
+class _Placed:
+    """Items that a queue item places, whatever the day, and of how many each metric says anything."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.unheard = 0
+        self.errored = 0
+        self.unannotated = 0
+        self.heard: Counter[str] = Counter()
+
+    def add(self, items: int, *, verdict: bool, failed: bool, rated: bool) -> None:
+        self.items += items
+        self.unheard += 0 if verdict or failed else items
+        self.errored += items if failed and not verdict else 0
+        self.unannotated += 0 if rated else items
+
+
+class _Bands:
+    """The days cut at the starts of windows: a window is its band and all bands that are narrower."""
+
+    def __init__(self, starts: Sequence[str]) -> None:
+        self._oldest_first = sorted(set(starts))
+        self._of_day: dict[str, _Sums] = {}
+        # What lies before the start of every window is counted and not read.
+        self._sums = [_Sums() for _ in range(len(self._oldest_first) + 1)]
+
+    def of(self, day: str) -> _Sums:
+        found = self._of_day.get(day)
+        if found is None:
+            found = self._of_day[day] = self._sums[bisect_right(self._oldest_first, day)]
+        return found
+
+    def totals(self) -> dict[str, _Sums]:
+        """Everything since each start."""
+        totals: dict[str, _Sums] = {}
+        total = _Sums()
+        for start, sums in zip(reversed(self._oldest_first), reversed(self._sums), strict=False):
+            sums.add(total)
+            totals[start] = total = sums
+        return totals
+
+
+def _add(total: list[int], counts: Sequence[int]) -> None:
     for index, count in enumerate(counts):
         total[index] += count
 
 
-def queue_state(
-    connection: sqlite3.Connection, queue: str, window: Window, today: date, reading: Reading
-) -> QueueState:
-    """The counts of a queue in a window that ends on `today` (UTC), on a connection that sees one state."""
-    start = window_start(window, today)
-    first_day = 0 if start is None else (date.fromisoformat(start) - _EPOCH).days
-    sums = _Sums()
-    sums.add(
-        connection.execute("SELECT kind, criterion, metric, day, payload FROM tallies WHERE queue = ?", (queue,)),
-        start or "",
-    )
-    pairs: dict[tuple[str, str], int] = defaultdict(int)
-    compared: dict[str, int] = defaultdict(int)
-    items_compared = items_annotated = 0
-    for criteria_json, metrics_json, items in connection.execute(_ITEMS, (queue, first_day)):
-        criteria, metrics = orjson.loads(criteria_json), orjson.loads(metrics_json)
-        on_topic = 0
-        for criterion in criteria:
+def queue_states(
+    connection: sqlite3.Connection, queue: str, starts: Sequence[str], reading: Reading
+) -> list[QueueState]:
+    """The counts of a queue since each of these UTC days (ISO text, empty for all days), on a connection that sees one
+    state.
+    """
+    bands, placed = _Bands(starts), _Placed()
+    _read_tallies(connection, queue, bands, placed, reading)
+    _read_shapes(connection, queue, bands, placed, reading)
+    totals = bands.totals()
+    return [_state(queue, totals[start], placed) for start in starts]
+
+
+def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+    for kind, criterion, metric, day, payload in connection.execute(
+        "SELECT kind, criterion, metric, day, payload FROM tallies WHERE queue = ?", (queue,)
+    ):
+        body, sums = orjson.loads(payload), bands.of(day)
+        if kind == "cells":
+            for judge, vectors in body["judges"].items():
+                sums.add_cells(criterion, metric, judge, vectors["current"], vectors["superseded"])
+        elif kind == "annotations":
+            sums.annotations[criterion] += body["annotations"]
+            if criterion not in reading.pairs:
+                sums.contributing[criterion] += body["contributing"]
+        else:
+            _add(sums.coverage[metric], [body[what] for what in _COVERAGE])
+            placed.heard[metric] += sum(body.values())
+
+
+def _read_shapes(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+    on_topic: dict[str, set[int]] = {criterion: set() for criterion in reading.pairs}
+    for number, shape, items in connection.execute("SELECT id, shape, items FROM shapes WHERE queue = ?", (queue,)):
+        is_placed, rated, metrics, failed = orjson.loads(shape)
+        if is_placed:
+            placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(rated))
+        newest = newest_compared = -1
+        for criterion, day in rated:
+            newest = max(newest, day)
+            sums = bands.of(day_of(day * DAY_MS))
+            of_criterion = sums.items[criterion]
             for metric in metrics:
-                pairs[criterion, metric] += items
+                of_criterion[metric] += items
             if any(reading.on_topic(criterion, metric) for metric in metrics):
-                compared[criterion] += items
-                on_topic += 1
-        items_annotated += items
-        items_compared += items if on_topic else 0
+                newest_compared = max(newest_compared, day)
+                sums.compared[criterion] += items
+                if criterion in on_topic:
+                    on_topic[criterion].add(number)
+        if newest >= 0:
+            bands.of(day_of(newest * DAY_MS)).items_annotated += items
+        if newest_compared >= 0:
+            bands.of(day_of(newest_compared * DAY_MS)).items_compared += items
+    _read_contributing(connection, queue, bands, on_topic)
+
+
+def _read_contributing(
+    connection: sqlite3.Connection, queue: str, bands: _Bands, on_topic: dict[str, set[int]]
+) -> None:
+    """Annotations with an on-topic comparison, by the shapes that have one. Which metrics are on topic is a setting of
+    the view; the tallies know contributions to any.
+    """
+    for criterion, shapes in on_topic.items():
+        for number, days, items in connection.execute(_CONTRIBUTING, (queue, criterion)):
+            for day, annotations in orjson.loads(days) if number in shapes else ():
+                bands.of(day_of(day * DAY_MS)).contributing[criterion] += items * annotations
+
+
+def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:
     by_criterion: dict[str, dict[str, Pair]] = defaultdict(dict)
     for (criterion, metric), judges in sums.cells.items():
-        by_criterion[criterion][metric] = Pair(
-            pairs[criterion, metric], {judge: Cell(*vectors) for judge, vectors in judges.items()}
+        cells = {judge: Cell(*vectors) for judge, vectors in judges.items()}
+        by_criterion[criterion][metric] = Pair(sums.items[criterion][metric], cells)
+    criteria = {
+        criterion: CriterionState(
+            annotations, sums.contributing[criterion], sums.compared[criterion], by_criterion[criterion]
         )
-    criteria_states = {}
-    for criterion, (annotations, contributing) in sums.annotations.items():
-        if annotations == 0:
-            continue
-        if criterion in reading.pairs:
-            metrics_json = orjson.dumps(sorted(reading.pairs[criterion])).decode()
-            (on_topic,) = connection.execute(
-                _CONTRIBUTING, (queue, criterion, first_day * DAY_MS, metrics_json)
-            ).fetchone()
-        else:
-            on_topic = contributing
-        criteria_states[criterion] = CriterionState(annotations, on_topic, compared[criterion], by_criterion[criterion])
-    return QueueState(queue, window, items_compared, items_annotated, criteria_states, _funnel(connection, queue, sums))
+        for criterion, annotations in sums.annotations.items()
+        if annotations
+    }
+    return QueueState(queue, sums.items_compared, sums.items_annotated, criteria, _funnel(sums, placed))
 
 
-def _funnel(connection: sqlite3.Connection, queue: str, sums: _Sums) -> Funnel | None:
-    items, unheard, errored, unannotated = connection.execute(_FUNNEL, (queue,)).fetchone()
-    if not items:
+def _funnel(sums: _Sums, placed: _Placed) -> Funnel | None:
+    if not placed.items:
         return None
-    return Funnel(
-        items=items,
-        waiting_evaluation=unheard,
-        errored=errored,
-        waiting_annotation=unannotated,
-        metrics={
-            metric: _evaluated(sums.coverage[metric], items - heard) for metric, heard in sums.heard.items() if heard
-        },
-    )
+    metrics = {
+        metric: _evaluated(sums.coverage[metric], placed.items - heard)
+        for metric, heard in placed.heard.items()
+        if heard
+    }
+    return Funnel(placed.items, placed.unheard, placed.errored, placed.unannotated, metrics)
 
 
-def _evaluated(coverage: list[int], waiting: int) -> Evaluated:
+def _evaluated(coverage: Sequence[int], waiting: int) -> Evaluated:
     passed, failed, errored, skipped = coverage
     return Evaluated(passed, failed, errored, skipped, waiting)

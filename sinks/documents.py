@@ -6,16 +6,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from aggregator.document import SnapshotDocument
 from aggregator.snapshot import document, timestamp
-from aggregator.state import PolicyName, Reading, Stamp, Window
-from sinks.counts import queue_state
+from aggregator.state import PolicyName, QueueState, Reading, Stamp, Window, window_start
+from sinks.counts import queue_states
 from sinks.store import Store
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 _KEPT: Final = 2_000
 """Documents in memory; the least recently made go first."""
+_COUNTED: Final = 16
+"""Queues whose counts are in memory, for the documents of their other windows."""
 
 _QUEUES: Final = """
 SELECT id, queue, revision FROM queues AS q WHERE (
@@ -75,7 +80,8 @@ class Documents:
         self._store = store
         self._today = today
         self._kept: OrderedDict[tuple[str, Window], tuple[int, date, SnapshotDocument]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._counted: OrderedDict[str, tuple[int, date, dict[str, QueueState]]] = OrderedDict()
+        self._lock = threading.RLock()
 
     def queues(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> Iterator[QueueEntry]:
         """Queues that a row names, in the order in which they were first seen, from behind `after` on."""
@@ -114,13 +120,32 @@ class Documents:
             if kept is not None and kept[:2] == (entry.revision, today):
                 # Nothing of this queue changed since: the same counts hold at the newer positions.
                 return _restamped(kept[2], stamp)
-            counts = queue_state(connection, entry.queue, window, today, self.reading)
-            made = document(counts, stamp, self.reading)
-            self._kept[entry.queue, window] = (entry.revision, today, made)
-            self._kept.move_to_end((entry.queue, window))
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            counts = self.counts(connection, entry, window_start(window, today))
+            made = document(counts, window, stamp, self.reading)
+            _keep(self._kept, (entry.queue, window), (entry.revision, today, made), _KEPT)
         return made
+
+    def counts(self, connection: sqlite3.Connection, entry: QueueEntry, start: str) -> QueueState:
+        """The counts of a queue since a UTC day (ISO text, empty for all days), in the state that a connection sees.
+
+        Those since the start of every window are read with them: a queue that changed is read once.
+        """
+        today = self._today()
+        with self._lock:
+            kept = self._counted.get(entry.queue)
+            if kept is None or kept[:2] != (entry.revision, today) or start not in kept[2]:
+                starts = sorted({start, *(window_start(window, today) for window in Window)})
+                states = queue_states(connection, entry.queue, starts, self.reading)
+                kept = (entry.revision, today, dict(zip(starts, states, strict=True)))
+                _keep(self._counted, entry.queue, kept, _COUNTED)
+            return kept[2][start]
+
+
+def _keep(cache: OrderedDict[_K, _V], key: _K, value: _V, most: int) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    while len(cache) > most:
+        cache.popitem(last=False)
 
 
 def _restamped(made: SnapshotDocument, stamp: Stamp) -> SnapshotDocument:

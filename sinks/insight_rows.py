@@ -39,7 +39,7 @@ class Scope:
     @property
     def first_day(self) -> str:
         """The window's first day as ISO text; empty when it has none."""
-        return window_start(self.window, self.today) or ""
+        return window_start(self.window, self.today)
 
     @property
     def start(self) -> int:

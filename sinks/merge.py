@@ -8,7 +8,8 @@ changed:
   and is compared: always under policy `each`, the newest of its item, queue and criterion under `latest`;
 - `evaluations.current`: the newest standing verdict of (item, metric) over judges;
 - `evaluations.shown`: the newest failure where no verdict stands, unless the same judge's deletion is newer;
-- `rated`: items with a counted annotation, and its newest day.
+- `rated`: items with a counted annotation, how many by day, and the newest day;
+- `shapes`: how many items of a queue are alike in all that its distinct items are counted by.
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -23,6 +24,7 @@ import msgspec
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
 from aggregator.tallies import DAY_MS
+from sinks.schema import SHAPE
 
 Row = tuple[str | bytes | int | float | None, ...]
 
@@ -47,17 +49,29 @@ _CHUNK: Final = 10_000
 """Rows in memory at a time."""
 
 
-def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...]) -> str:
+def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **guesses: str) -> str:
+    """Insert or replace by the law. `guesses`: what is derived, as it will be of most new rows; written once then."""
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in identity)
+    values = [f"?{number}" for number in range(1, len(columns) + 1)]
+    named = dict(zip(columns, values, strict=True))
+    guessed = [guess.format(**named) for guess in guesses.values()]
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+        f"INSERT INTO {table} ({', '.join((*columns, *guesses))}) VALUES ({', '.join((*values, *guessed))}) "
         f"ON CONFLICT ({', '.join(identity)}) DO UPDATE SET {changes} "
         f"WHERE excluded.version > {table}.version OR excluded.partition <> {table}.partition"
     )
 
 
-_MERGE_ANNOTATIONS: Final = _upsert("annotations", _ANNOTATION, ("queue", "item", "criterion", "annotator"))
-_MERGE_EVALUATIONS: Final = _upsert("evaluations", _EVALUATION, ("item", "metric", "failure", "judge"))
+_MERGE_ANNOTATIONS: Final = _upsert(
+    "annotations", _ANNOTATION, ("queue", "item", "criterion", "annotator"), counted="NOT {deleted}"
+)
+_MERGE_EVALUATIONS: Final = _upsert(
+    "evaluations",
+    _EVALUATION,
+    ("item", "metric", "failure", "judge"),
+    current="NOT {failure} AND NOT {deleted}",
+    shown="{failure}",
+)
 _MERGE_QUEUE_ITEMS: Final = _upsert("queue_items", _QUEUE_ITEM, ("queue", "item"))
 
 TEMPORARY: Final = """
@@ -65,50 +79,46 @@ CREATE TEMP TABLE touched_rubrics (
     queue TEXT, item TEXT, criterion TEXT, PRIMARY KEY (queue, item, criterion)
 ) WITHOUT ROWID;
 CREATE TEMP TABLE touched_metrics (item TEXT, metric TEXT, PRIMARY KEY (item, metric)) WITHOUT ROWID;
+CREATE TEMP TABLE touched_items (queue TEXT, item TEXT, PRIMARY KEY (queue, item)) WITHOUT ROWID;
+CREATE TEMP TABLE reshaped (queue TEXT, item TEXT, shape TEXT, old INTEGER);
 """
 """Tables of the writing connection: what the merge of one transaction may have changed."""
 
 # A cross join keeps this order: SQLite knows nothing of a temporary table's size, and would rather look at every row.
+_TOUCHED_ANNOTATIONS: Final = """
+    touched_rubrics AS t CROSS JOIN annotations AS a
+        ON a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
+"""
 _TOUCHED_EVALUATIONS: Final = """
-        SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item = t.item AND f.metric = t.metric
+    SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item = t.item AND f.metric = t.metric
 """
 
-_DERIVE: Final = (
-    """
-    UPDATE annotations AS a SET counted =
-        a.deleted = 0
+# Most rows are right as they were written, and what is not written again costs no page: so only what differs is set.
+_FLAGS: Final = (
+    f"""
+    UPDATE annotations AS c SET counted = NOT counted
+    WHERE c.id IN (SELECT a.id FROM {_TOUCHED_ANNOTATIONS}) AND c.counted <> (
+        c.deleted = 0
         AND NOT EXISTS (
-            SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item AND q.deleted = 1)
+            SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.item = c.item AND q.deleted = 1)
         AND (
-            (SELECT p.policy FROM partitions AS p WHERE p.partition = a.partition) = 'each'
-            OR a.id IS (
+            (SELECT p.policy FROM partitions AS p WHERE p.partition = c.partition) = 'each'
+            OR c.id IS (
                 SELECT b.id FROM annotations AS b
-                WHERE b.queue = a.queue AND b.item = a.item AND b.criterion = a.criterion AND b.deleted = 0
-                ORDER BY b.version DESC, b.annotator DESC LIMIT 1))
-    WHERE a.id IN (
-        SELECT b.id FROM touched_rubrics AS t CROSS JOIN annotations AS b
-            ON b.queue = t.queue AND b.item = t.item AND b.criterion = t.criterion)
-    """,
-    """
-    DELETE FROM rated WHERE (queue, item, criterion) IN (SELECT queue, item, criterion FROM touched_rubrics)
+                WHERE b.queue = c.queue AND b.item = c.item AND b.criterion = c.criterion AND b.deleted = 0
+                ORDER BY b.version DESC, b.annotator DESC LIMIT 1)))
     """,
     f"""
-    INSERT INTO rated (queue, item, criterion, day)
-    SELECT a.queue, a.item, a.criterion, max(a.at) / {DAY_MS}
-    FROM touched_rubrics AS t CROSS JOIN annotations AS a
-        ON a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
-    WHERE a.counted = 1 GROUP BY a.queue, a.item, a.criterion
-    """,
-    f"""
-    UPDATE evaluations AS e SET current =
+    UPDATE evaluations AS e SET current = NOT current
+    WHERE e.id IN ({_TOUCHED_EVALUATIONS}) AND e.current <> (
         e.failure = 0 AND e.deleted = 0
         AND e.version IS (
             SELECT max(f.version) FROM evaluations AS f
-            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
-    WHERE e.id IN ({_TOUCHED_EVALUATIONS})
+            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0))
     """,
     f"""
-    UPDATE evaluations AS e SET shown =
+    UPDATE evaluations AS e SET shown = NOT shown
+    WHERE e.id IN ({_TOUCHED_EVALUATIONS}) AND (e.shown = 1 OR e.failure = 1) AND e.shown <> (
         e.failure = 1
         AND NOT EXISTS (
             SELECT 1 FROM evaluations AS f
@@ -119,10 +129,61 @@ _DERIVE: Final = (
                 AND NOT EXISTS (
                     SELECT 1 FROM evaluations AS d
                     WHERE d.item = f.item AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
-                        AND d.version > f.version))
-    WHERE e.id IN ({_TOUCHED_EVALUATIONS}) AND (e.shown = 1 OR e.failure = 1)
+                        AND d.version > f.version)))
     """,
 )
+
+_RATED: Final = (
+    """
+    DELETE FROM rated WHERE (queue, item, criterion) IN (
+        SELECT t.queue, t.item, t.criterion FROM touched_rubrics AS t WHERE NOT EXISTS (
+            SELECT 1 FROM annotations AS a
+            WHERE a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion AND a.counted = 1))
+    """,
+    f"""
+    INSERT INTO rated (queue, item, criterion, day, days)
+    SELECT queue, item, criterion, max(day), json_group_array(json_array(day, annotations)) FROM (
+        SELECT a.queue, a.item, a.criterion, a.at / {DAY_MS} AS day, count(*) AS annotations
+        FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted = 1 GROUP BY a.queue, a.item, a.criterion, day)
+    WHERE true GROUP BY queue, item, criterion
+    ON CONFLICT (queue, item, criterion) DO UPDATE SET day = excluded.day, days = excluded.days
+        WHERE days <> excluded.days
+    """,
+)
+
+_SHAPES: Final = (
+    """
+    INSERT OR IGNORE INTO touched_items
+    SELECT queue, item FROM touched_rubrics
+    UNION SELECT s.queue, s.item FROM touched_metrics AS t CROSS JOIN shaped AS s ON s.item = t.item
+    """,
+    f"""
+    INSERT INTO reshaped
+    SELECT t.queue, t.item, {SHAPE}, (SELECT s.shape FROM shaped AS s WHERE s.item = t.item AND s.queue = t.queue)
+    FROM touched_items AS t
+    """,
+    """
+    UPDATE shapes AS s SET items = s.items - gone.items
+    FROM (SELECT old, count(*) AS items FROM reshaped WHERE old IS NOT NULL GROUP BY old) AS gone WHERE s.id = gone.old
+    """,
+    """
+    INSERT INTO shapes (queue, shape, items)
+    SELECT queue, shape, count(*) FROM reshaped WHERE shape IS NOT NULL GROUP BY queue, shape
+    ON CONFLICT (queue, shape) DO UPDATE SET items = items + excluded.items
+    """,
+    """
+    DELETE FROM shaped WHERE (item, queue) IN (SELECT item, queue FROM reshaped WHERE shape IS NULL)
+    """,
+    """
+    INSERT OR REPLACE INTO shaped (item, queue, shape)
+    SELECT t.item, t.queue, s.id FROM reshaped AS t CROSS JOIN shapes AS s ON s.queue = t.queue AND s.shape = t.shape
+    WHERE s.id IS NOT t.old
+    """,
+    "DELETE FROM shapes WHERE items = 0 AND id IN (SELECT old FROM reshaped)",
+)
+
+DERIVE: Final = (*_FLAGS, *_RATED, *_SHAPES)
+"""Statements that derive what the temporary tables name, in this order."""
 
 
 def annotation_row(fact: Annotation, partition: int) -> Row:
@@ -184,6 +245,7 @@ def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[
         "SELECT queue, item, criterion FROM annotations WHERE queue = ? AND item = ?",
         {row[:2] for row in queue_items},
     )
+    connection.executemany("INSERT OR IGNORE INTO touched_items VALUES (?, ?)", {row[:2] for row in queue_items})
     return {str(row[0]) for row in annotations} | {str(row[0]) for row in queue_items}
 
 
@@ -213,6 +275,7 @@ def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> Non
         f"WHERE q.partition {condition}",
         (value,),
     )
+    connection.execute(f"INSERT OR IGNORE INTO touched_items SELECT queue, item FROM queue_items {where}", (value,))
     connection.execute(f"INSERT OR IGNORE INTO touched_metrics SELECT item, metric FROM evaluations {where}", (value,))
     for table in ("annotations", "evaluations", "queue_items"):
         connection.execute(f"DELETE FROM {table} {where}", (value,))
@@ -222,10 +285,10 @@ def derive(connection: sqlite3.Connection) -> None:
     """Derive what the merges of this transaction may have changed. The partitions' policies must be set
     before.
     """
-    for statement in _DERIVE:
+    for statement in DERIVE:
         connection.execute(statement)
-    connection.execute("DELETE FROM touched_rubrics")
-    connection.execute("DELETE FROM touched_metrics")
+    for table in ("touched_rubrics", "touched_metrics", "touched_items", "reshaped"):
+        connection.execute(f"DELETE FROM {table}")
 
 
 def facts_of(connection: sqlite3.Connection, queue: str | None) -> Iterator[Fact]:

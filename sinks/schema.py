@@ -5,8 +5,13 @@ released; a change of the tables is a further one. A store written by a later re
 guessed at.
 """
 
+# SQL is put together from constants of this file alone.
+# ruff: noqa: S608
+
 import sqlite3
 from typing import Final
+
+from aggregator.tallies import DAY_MS
 
 _TABLES: Final = """
 -- The state of each partition, moved forward only by one `closed`; NULL until the first one.
@@ -143,7 +148,65 @@ CREATE INDEX annotations_people
     ON annotations (queue, criterion, item, annotator, at, thumbs, stars, counted, deleted);
 """
 
-MIGRATIONS: Final = (_TABLES, _PEOPLE)
+SHAPE: Final = """
+    CASE WHEN EXISTS (SELECT 1 FROM rated AS r WHERE r.queue = t.queue AND r.item = t.item)
+        OR EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item = t.item AND q.deleted = 0)
+    THEN json_array(
+        EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item = t.item AND q.deleted = 0),
+        json((SELECT json_group_array(json_array(r.criterion, r.day))
+            FROM rated AS r WHERE r.queue = t.queue AND r.item = t.item)),
+        json((SELECT json_group_array(DISTINCT e.metric)
+            FROM evaluations AS e WHERE e.item = t.item AND e.current = 1)),
+        EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item = t.item AND e.shown = 1))
+    END
+"""
+"""An item's shape in a queue, of a row `t` that names both; NULL when the queue does not have it. A migration
+is made of this: another shape is another constant.
+"""
+
+_SHAPES: Final = f"""
+-- Counted annotations by UTC day, as a JSON array of [day since epoch, annotations], beside the newest day.
+DROP TABLE rated;
+CREATE TABLE rated (
+    queue     TEXT NOT NULL,
+    item      TEXT NOT NULL,
+    criterion TEXT NOT NULL,
+    day       INTEGER NOT NULL,
+    days      TEXT NOT NULL,
+    PRIMARY KEY (queue, item, criterion)
+) WITHOUT ROWID;
+INSERT INTO rated
+SELECT queue, item, criterion, max(day), json_group_array(json_array(day, annotations)) FROM (
+    SELECT queue, item, criterion, at / {DAY_MS} AS day, count(*) AS annotations
+    FROM annotations WHERE counted = 1 GROUP BY queue, item, criterion, day)
+GROUP BY queue, item, criterion;
+
+-- How many items of a queue are alike in all that distinct items are counted by, as a JSON array: whether a standing
+-- queue item places it, [criterion, newest day] of every rated criterion, the metrics with a current verdict, and
+-- whether a failure is shown. Counting a queue's items takes as long as they are different, not as they are many.
+CREATE TABLE shapes (
+    id    INTEGER PRIMARY KEY,
+    queue TEXT NOT NULL,
+    shape TEXT NOT NULL,
+    items INTEGER NOT NULL,
+    UNIQUE (queue, shape)
+);
+CREATE TABLE shaped (
+    item  TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    shape INTEGER NOT NULL,
+    PRIMARY KEY (item, queue)
+) WITHOUT ROWID;
+CREATE TEMP TABLE found AS
+SELECT t.queue, t.item, {SHAPE} AS shape
+FROM (SELECT queue, item FROM rated UNION SELECT queue, item FROM queue_items WHERE deleted = 0) AS t;
+INSERT INTO shapes (queue, shape, items) SELECT queue, shape, count(*) FROM found GROUP BY queue, shape;
+INSERT INTO shaped
+SELECT t.item, t.queue, s.id FROM found AS t JOIN shapes AS s ON s.queue = t.queue AND s.shape = t.shape;
+DROP TABLE found;
+"""
+
+MIGRATIONS: Final = (_TABLES, _PEOPLE, _SHAPES)
 
 
 class StoreError(Exception):

@@ -54,7 +54,7 @@ def queue(*, criteria: dict[str, CriterionState] | None = None, funnel: Funnel |
     if criteria is None:
         criteria = {"helpfulness": CriterionState(270, 206, 180, {"answer_relevancy": RELEVANCY})}
     compared = max((criterion.items_compared for criterion in criteria.values()), default=0)
-    return QueueState("support", Window.ALL, compared, 200, criteria, funnel)
+    return QueueState("support", compared, 200, criteria, funnel)
 
 
 def simple(tp: int = 0, fn: int = 0, tn: int = 0, fp: int = 0) -> Pair:
@@ -63,7 +63,7 @@ def simple(tp: int = 0, fn: int = 0, tn: int = 0, fp: int = 0) -> Pair:
 
 
 def test_the_document_has_the_form_of_the_contract() -> None:
-    found = document(queue(), STAMP, READING)
+    found = document(queue(), Window.ALL, STAMP, READING)
     assert list(found) == [
         "schema", "queue", "as_of", "revision", "ledger", "positions", "policy", "pass_stars", "window",
         "cards",
@@ -92,7 +92,7 @@ def test_the_document_has_the_form_of_the_contract() -> None:
 
 
 def test_one_metric_in_numbers() -> None:
-    found = document(queue(), STAMP, READING)
+    found = document(queue(), Window.ALL, STAMP, READING)
     (criterion,) = found["criteria"]
     (metric,) = criterion["metrics"]
     # People passed up and 3 to 5 stars: 60 + 4 + 60 + 4. The metric passed 60 + 60 of them and 5 + 6 more.
@@ -123,7 +123,7 @@ def test_intervals_use_distinct_items() -> None:
         queue(),
         queue(criteria={"helpfulness": CriterionState(270, 206, 20, {"m": replace(RELEVANCY, items=20)})}),
     )
-    narrow, wide = (document(state, STAMP, READING) for state in (many, few))
+    narrow, wide = (document(state, Window.ALL, STAMP, READING) for state in (many, few))
     assert narrow["criteria"][0]["metrics"][0]["items_compared"] == 180
     for tight, loose in (
         (narrow["cards"], wide["cards"]),
@@ -148,6 +148,7 @@ def test_metrics_are_sorted_by_alignment_then_comparisons_then_name() -> None:
     }
     found = document(
         queue(criteria={"z": CriterionState(1, 0, 0, {}), "c": CriterionState(40, 40, 20, metrics)}),
+        Window.ALL,
         STAMP,
         READING,
     )
@@ -164,7 +165,7 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
         "tone": CriterionState(12, 10, 10, {"politeness": simple(tp=8, fp=2), "relevance": simple(fn=10)}),
         "helpfulness": CriterionState(6, 5, 5, {"relevance": simple(tp=4, fn=1)}),
     }
-    found = document(queue(criteria=criteria), STAMP, Reading(pairs={"tone": ["politeness"]}))
+    found = document(queue(criteria=criteria), Window.ALL, STAMP, Reading(pairs={"tone": ["politeness"]}))
     cards = found["cards"]
     assert (cards["comparisons"], cards["misaligned"], cards["metrics"]) == (15, 3, 2)
     assert (cards["annotations"], cards["annotations_contributing"]) == (18, 15)
@@ -187,16 +188,16 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
 
 
 def test_gate_and_labels_follow_the_limits() -> None:
-    (criterion,) = document(queue(), STAMP, READING)["criteria"]
+    (criterion,) = document(queue(), Window.ALL, STAMP, READING)["criteria"]
     assert (criterion["metrics"][0]["gate"], criterion["metrics"][0]["gate_reasons"]) == ("trusted", [])
-    (criterion,) = document(queue(), STAMP, Reading(limits=Limits(items=181)))["criteria"]
+    (criterion,) = document(queue(), Window.ALL, STAMP, Reading(limits=Limits(items=181)))["criteria"]
     assert criterion["metrics"][0]["gate"] == "undecided"
     assert criterion["metrics"][0]["gate_reasons"] == ["few_items"]
     assert criterion["metrics"][0]["labels_to_go"] == 1
 
 
 def test_without_queue_items_the_funnel_is_null() -> None:
-    found = document(queue(), STAMP, READING)
+    found = document(queue(), Window.ALL, STAMP, READING)
     funnel = ("items_queued", "items_waiting_evaluation", "items_errored", "items_waiting_annotation")
     coverage = ("evaluated", "pass_rate", "errored", "skipped", "waiting")
     assert found["cards"]["undefined"] == dict.fromkeys(funnel, "no_queue_items")
@@ -211,7 +212,7 @@ def test_with_queue_items_the_funnel_is_known() -> None:
     funnel = Funnel(items=100, waiting_evaluation=50, errored=4, waiting_annotation=20, metrics=metrics)
     state = queue(funnel=funnel)
     state = replace(state, criteria={"tone": CriterionState(1, 0, 0, {"new": Pair(0, {})}), **state.criteria})
-    found = document(state, STAMP, Reading(pairs={"tone": ["new", "pii_leakage"]}))
+    found = document(state, Window.ALL, STAMP, Reading(pairs={"tone": ["new", "pii_leakage"]}))
     cards = found["cards"]
     assert [cards["items_queued"], cards["items_waiting_evaluation"], cards["items_errored"]] == [100, 50, 4]
     assert cards["items_waiting_annotation"] == 20
@@ -229,7 +230,7 @@ def test_with_queue_items_the_funnel_is_known() -> None:
 
 
 def test_an_empty_queue_is_a_document_too() -> None:
-    found = document(QueueState("support", Window.DAYS_7, 0, 0, {}), STAMP, READING)
+    found = document(QueueState("support", 0, 0, {}), Window.DAYS_7, STAMP, READING)
     assert found["window"] == "7d"
     assert found["criteria"] == []
     assert found["cards"]["comparisons"] == 0
@@ -242,6 +243,7 @@ def test_items_that_do_not_fit_the_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="207 distinct items among 206 comparisons"):
         document(
             queue(criteria={"c": CriterionState(270, 206, 206, {"m": replace(RELEVANCY, items=207)})}),
+            Window.ALL,
             STAMP,
             READING,
         )
@@ -276,7 +278,7 @@ def states(draw: st.DrawFn) -> QueueState:
         *[st.integers(0, 9)] * 3,
         metrics=st.dictionaries(st.sampled_from("xw"), evaluated),
     )
-    return QueueState("q", draw(st.sampled_from(Window)), compared, 30, criteria, draw(st.none() | funnel))
+    return QueueState("q", compared, 30, criteria, draw(st.none() | funnel))
 
 
 def parts(found: SnapshotDocument) -> Iterator[Any]:
@@ -288,13 +290,13 @@ def parts(found: SnapshotDocument) -> Iterator[Any]:
 
 @given(states())
 def test_every_null_has_its_reason_and_only_nulls_have_one(state: QueueState) -> None:
-    for part in parts(document(state, STAMP, READING)):
+    for part in parts(document(state, Window.ALL, STAMP, READING)):
         assert part["undefined"].keys() == {name for name, number in part.items() if number is None}
 
 
 @given(states())
 def test_the_document_is_what_its_schema_says(state: QueueState) -> None:
-    found = document(state, STAMP, READING)
+    found = document(state, Window.ALL, STAMP, READING)
     decoded = orjson.loads(orjson.dumps(found))
     assert msgspec.convert(decoded, SnapshotDocument) == found
     schema, named = json_schema("#/components/schemas/{name}")
@@ -311,7 +313,7 @@ def _sum(parts: Any, name: str) -> int:
 
 @given(states())
 def test_criteria_add_up_to_the_cards_and_metrics_to_their_criterion(state: QueueState) -> None:
-    found = document(state, STAMP, READING)
+    found = document(state, Window.ALL, STAMP, READING)
     for name in ("comparisons", "misaligned"):
         for criterion in found["criteria"]:
             assert _sum(criterion["metrics"], name) == criterion.get(name)

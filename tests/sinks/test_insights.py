@@ -49,7 +49,7 @@ class Plain:
     """What a scope holds, by plain loops over a recount's rows."""
 
     def __init__(self, recount: Recount, scope: Scope) -> None:
-        start = window_start(scope.window, scope.today) or ""
+        start = window_start(scope.window, scope.today)
         self.scope = scope
         self.compared = [
             (annotation, verdicts)
