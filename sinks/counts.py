@@ -8,8 +8,8 @@ whatever the number of windows.
 import sqlite3
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import orjson
 
@@ -18,9 +18,22 @@ from aggregator.state import Cell, CriterionState, Evaluated, Funnel, Pair, Queu
 from aggregator.tallies import DAY_MS, day_of
 
 _COVERAGE: Final = ("pass", "fail", "error", "skipped")
+
+# Each is one row, of all rows as a JSON array: between two rows the interpreter is let go of, and whoever else works
+# keeps it for milliseconds.
+_TALLIES: Final = """
+SELECT '[' || coalesce(group_concat(
+    json_array(kind, criterion, metric, day, json(CAST(payload AS TEXT)))), '') || ']' FROM tallies WHERE queue = ?
+"""
+_SHAPES: Final = """
+SELECT '[' || coalesce(group_concat('[' || id || ',' || items || ',' || shape || ']'), '') || ']'
+FROM shapes WHERE queue = ?
+"""
 _CONTRIBUTING: Final = """
-SELECT s.shape, r.days, count(*) FROM rated AS r CROSS JOIN shaped AS s ON s.item = r.item AND s.queue = r.queue
-WHERE r.queue = ? AND r.criterion = ? GROUP BY s.shape, r.days
+SELECT '[' || coalesce(group_concat('[' || shape || ',' || items || ',' || days || ']'), '') || ']' FROM (
+    SELECT s.shape, r.days, count(*) AS items
+    FROM rated AS r CROSS JOIN shaped AS s ON s.item = r.item AND s.queue = r.queue
+    WHERE r.queue = ? AND r.criterion = ? GROUP BY s.shape, r.days)
 """
 
 
@@ -76,25 +89,34 @@ class _Placed:
 
 
 class _Bands:
-    """The days cut at the starts of windows: a window is its band and all bands that are narrower."""
+    """The days cut at the starts of windows: a window is its band and all bands that are narrower.
+
+    `sums`: counts by band, the oldest days first. The first band lies before the start of every window: what is in it
+    is counted and not read.
+    """
 
     def __init__(self, starts: Sequence[str]) -> None:
-        self._oldest_first = sorted(set(starts))
-        self._of_day: dict[str, _Sums] = {}
-        # What lies before the start of every window is counted and not read.
-        self._sums = [_Sums() for _ in range(len(self._oldest_first) + 1)]
+        self._starts = sorted(set(starts))
+        self._index: dict[int | str, int] = {}
+        self.sums = [_Sums() for _ in range(len(self._starts) + 1)]
 
-    def of(self, day: str) -> _Sums:
-        found = self._of_day.get(day)
+    def index(self, day: int | str) -> int:
+        """The band of a UTC day: ISO text, or days since epoch."""
+        found = self._index.get(day)
         if found is None:
-            found = self._of_day[day] = self._sums[bisect_right(self._oldest_first, day)]
+            text = day if isinstance(day, str) else day_of(day * DAY_MS)
+            found = self._index[day] = bisect_right(self._starts, text)
         return found
+
+    def of(self, day: int | str) -> _Sums:
+        """The counts of a UTC day's band."""
+        return self.sums[self.index(day)]
 
     def totals(self) -> dict[str, _Sums]:
         """Everything since each start."""
         totals: dict[str, _Sums] = {}
         total = _Sums()
-        for start, sums in zip(reversed(self._oldest_first), reversed(self._sums), strict=False):
+        for start, sums in zip(reversed(self._starts), reversed(self.sums), strict=False):
             sums.add(total)
             totals[start] = total = sums
         return totals
@@ -118,11 +140,14 @@ def queue_states(
     return [_state(queue, totals[start], placed) for start in starts]
 
 
+def _rows(connection: sqlite3.Connection, statement: str, *values: str) -> Iterator[Any]:
+    (rows,) = connection.execute(statement, values).fetchone()
+    yield from orjson.loads(rows)
+
+
 def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
-    for kind, criterion, metric, day, payload in connection.execute(
-        "SELECT kind, criterion, metric, day, payload FROM tallies WHERE queue = ?", (queue,)
-    ):
-        body, sums = orjson.loads(payload), bands.of(day)
+    for kind, criterion, metric, day, body in _rows(connection, _TALLIES, queue):
+        sums = bands.of(day)
         if kind == "cells":
             for judge, vectors in body["judges"].items():
                 sums.add_cells(criterion, metric, judge, vectors["current"], vectors["superseded"])
@@ -136,27 +161,29 @@ def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, pla
 
 
 def _read_shapes(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+    # Days of one band are alike here, so what is left to add up is far less than there are shapes.
+    alike: Counter[tuple[tuple[tuple[str, int], ...], tuple[str, ...]]] = Counter()
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in reading.pairs}
-    for number, shape, items in connection.execute("SELECT id, shape, items FROM shapes WHERE queue = ?", (queue,)):
-        is_placed, rated, metrics, failed = orjson.loads(shape)
+    for number, items, (is_placed, rated, metrics, failed) in _rows(connection, _SHAPES, queue):
         if is_placed:
             placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(rated))
-        newest = newest_compared = -1
-        for criterion, day in rated:
-            newest = max(newest, day)
-            sums = bands.of(day_of(day * DAY_MS))
-            of_criterion = sums.items[criterion]
-            for metric in metrics:
-                of_criterion[metric] += items
+        alike[tuple((criterion, bands.index(day)) for criterion, day in rated), tuple(metrics)] += items
+        for criterion in reading.pairs:
             if any(reading.on_topic(criterion, metric) for metric in metrics):
-                newest_compared = max(newest_compared, day)
+                on_topic[criterion].add(number)
+    for (criteria, compared_metrics), items in alike.items():
+        newest = newest_compared = 0
+        for criterion, band in criteria:
+            newest = max(newest, band)
+            sums = bands.sums[band]
+            of_criterion = sums.items[criterion]
+            for metric in compared_metrics:
+                of_criterion[metric] += items
+            if any(reading.on_topic(criterion, metric) for metric in compared_metrics):
+                newest_compared = max(newest_compared, band)
                 sums.compared[criterion] += items
-                if criterion in on_topic:
-                    on_topic[criterion].add(number)
-        if newest >= 0:
-            bands.of(day_of(newest * DAY_MS)).items_annotated += items
-        if newest_compared >= 0:
-            bands.of(day_of(newest_compared * DAY_MS)).items_compared += items
+        bands.sums[newest].items_annotated += items
+        bands.sums[newest_compared].items_compared += items
     _read_contributing(connection, queue, bands, on_topic)
 
 
@@ -167,9 +194,9 @@ def _read_contributing(
     the view; the tallies know contributions to any.
     """
     for criterion, shapes in on_topic.items():
-        for number, days, items in connection.execute(_CONTRIBUTING, (queue, criterion)):
-            for day, annotations in orjson.loads(days) if number in shapes else ():
-                bands.of(day_of(day * DAY_MS)).contributing[criterion] += items * annotations
+        for number, items, days in _rows(connection, _CONTRIBUTING, queue, criterion):
+            for day, annotations in days if number in shapes else ():
+                bands.of(day).contributing[criterion] += items * annotations
 
 
 def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:

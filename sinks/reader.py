@@ -31,7 +31,8 @@ _CLIENT_ID: Final = "eval-alignment-view"
 
 _POLL_RECORDS: Final = 2_000
 """Records per poll: they are unpacked on the event loop, which must stay responsive."""
-_APPLY_SECONDS: Final = 0.1
+_APPLY_SECONDS: Final = 0.05
+"""Time between two transactions at least: each costs the disk a wait."""
 _RETRY_SECONDS: Final = (0.1, 5.0)
 _TOPIC_WAIT_SECONDS: Final = 0.5
 

@@ -32,8 +32,11 @@ BUSY_SECONDS: Final = 2.0
 """How long a statement waits for another process that holds the store, before it fails."""
 
 _JOURNAL_BYTES: Final = 64 << 20
-"""Size from which the write-ahead log moves into the store. Items come in no order, so a page changes many times: the
-longer the log, the fewer of its pages are written twice.
+"""What a catch-up leaves of the write-ahead log's size."""
+
+_JOURNAL_PAGES: Final = 4096
+"""Pages in the write-ahead log from which they move into the store. Items come in no order, so a page changes often:
+the longer the log, the fewer are written twice, and the longer whoever commits waits when they move (0.1 s).
 """
 
 _CACHE_KIB: Final = 64 << 10
@@ -81,7 +84,7 @@ class Store:
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA temp_store = MEMORY")
             self._writer.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
-            self._writer.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_BYTES // 4096}")
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
             self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             migrate(self._writer)
             self._writer.executescript(merge.TEMPORARY)

@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 STORE_NAME: Final = "view.sqlite3"
 """The store's file in the data directory."""
-_REFRESH_SECONDS: Final = 0.25
-"""Time between two refreshes of the gauges at least, and twice what the last one took."""
+_REFRESH_SECONDS: Final = 0.1
+"""Time between two refreshes of the gauges at least, and as long as the last one took: half a core at most."""
 _IDLE_SECONDS: Final = 5.0
 _CONNECTIONS: Final = 300
 _HEADER_BYTES: Final = 16_384
@@ -170,5 +170,5 @@ async def refresh(services: Services, collector: Collector, changes: Subscriptio
             metrics.succeeded("gauges", services.now())
         took = time.monotonic() - started
         metrics.collect_seconds.observe(took)
-        await asyncio.sleep(max(_REFRESH_SECONDS, 2 * took))
+        await asyncio.sleep(max(_REFRESH_SECONDS, took))
         await changes.wait(_IDLE_SECONDS)

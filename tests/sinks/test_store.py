@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -17,8 +18,9 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, ke
 from aggregator.recount import Recount
 from aggregator.shard import Policy
 from aggregator.state import Reading, Window
+from aggregator.tallies import DAY_MS
 from sinks.documents import Documents
-from sinks.schema import MIGRATIONS, StoreError
+from sinks.schema import MIGRATIONS, SHAPE, StoreError
 from sinks.store import Store
 from sinks.tail import Fact as LedgerRow
 from sinks.tail import Step, Tail
@@ -47,10 +49,32 @@ def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
+ANEW = f"""
+SELECT queue, item, shape FROM (
+    SELECT t.queue, t.item, {SHAPE} AS shape
+    FROM (SELECT queue, item FROM annotations UNION SELECT queue, item FROM queue_items) AS t)
+WHERE shape IS NOT NULL
+"""  # noqa: S608 -- a constant
+
+
+def shapes_are_those_of_the_rows(store: Store) -> None:
+    """Every item's shape and the number of items of each are what the rows give when made anew."""
+    with store.read() as connection:
+        anew = connection.execute(ANEW).fetchall()
+        kept = connection.execute(
+            "SELECT s.queue, s.item, f.shape FROM shaped AS s "
+            "LEFT JOIN shapes AS f ON f.id = s.shape AND f.queue = s.queue"
+        ).fetchall()
+        counted = connection.execute("SELECT queue, shape, items FROM shapes").fetchall()
+    assert sorted(kept) == sorted(anew)
+    assert {(queue, shape): items for queue, shape, items in counted} == Counter((row[0], row[2]) for row in anew)
+
+
 def matches(store: Store, facts: list[Fact], policy: Policy, reading: Reading | None = None) -> None:
     """Rows and all documents are those of a recount of the facts."""
     recount = Recount(facts, policy.value)
     reading = reading or Reading()
+    shapes_are_those_of_the_rows(store)
     assert {key(fact): fact for fact in store.facts()} == recount.rows
     documents = Documents(store, reading, lambda: TODAY)
     with store.read() as connection:
@@ -124,6 +148,31 @@ def some(count: int, item: str = "item") -> list[Fact]:
         facts.append(Annotation(at=number, id="a", queue="q", item=f"{item} {number}", stars=1 + number % 5))
         facts.append(Evaluation(at=number, id="e", item=f"{item} {number}", metric="m", passed=number % 2 == 0))
     return facts
+
+
+def test_alike_items_count_each_where_pairs_say_what_is_on_topic(store: Store) -> None:
+    facts: list[Fact] = []
+    for item in ("a", "b", "c"):
+        facts += [
+            Annotation(at=1, id=who, queue="q", item=item, criterion="tone", annotator=who, stars=5) for who in "xy"
+        ]
+        facts.append(Evaluation(at=1, id="e", item=item, metric="m", passed=True))
+    logs = Logs()
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.EACH, Reading(pairs={"tone": ["m"]}))
+
+
+def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> None:
+    facts: list[Fact] = [
+        Annotation(at=at, id="a", queue="q", item="i", criterion=criterion, stars=5)
+        for criterion, at in (("a", 2 * DAY_MS), ("b", 1))
+    ]
+    facts.append(Evaluation(at=1, id="e", item="i", metric="m", passed=True))
+    logs = Logs()
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.EACH)
 
 
 def narrowed(fact: Fact) -> Fact:
@@ -201,6 +250,7 @@ def test_a_new_ledger_drops_what_the_old_one_gave_and_revisions_go_on(store: Sto
     gone: list[Fact] = [
         QueueItem(at=1, id="q", queue="other", item="item 0"),
         Evaluation(at=1, id="e", item="item 0", metric="gone", passed=True),
+        QueueItem(at=1, id="q", queue="q", item="placed once"),
     ]
     old.write([*some(5), *gone])
     store.apply(steps_of(old), 1)
@@ -258,6 +308,25 @@ def test_a_changed_policy_counts_all_annotations_anew(store: Store) -> None:
     with store.read() as connection:
         counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
     assert counted == [("bob",)]
+
+
+@given(history=strategies.histories)
+@settings(max_examples=30)
+def test_a_store_from_before_shapes_gets_those_of_its_rows(history: list[Fact]) -> None:
+    logs = Logs()
+    logs.write(history)
+    with new_store() as store, tempfile.TemporaryDirectory() as directory:
+        store.apply(steps_of(logs), 1)
+        path = Path(directory) / "old"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+            old.executescript("".join(MIGRATIONS[:2]))
+            old.execute("ATTACH ? AS new", (str(store.path),))
+            for table in ("partitions", "annotations", "evaluations", "queue_items", "tallies", "queues"):
+                old.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")  # noqa: S608 -- a constant
+            old.execute("PRAGMA user_version = 2")
+        with contextlib.closing(Store(path)) as brought:
+            matches(brought, history, Policy.EACH)
+            assert dump(brought) == dump(store)
 
 
 def test_threads_may_write_at_the_same_time(store: Store) -> None:
