@@ -4,6 +4,8 @@ A worker that owns a partition is its only writer. It therefore knows the offset
 acknowledgement with another one means that somebody else wrote, and the worker ends.
 """
 
+# ruff: noqa: SLF001 -- what is used of aiokafka has a contract test
+
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +25,7 @@ _FETCH_BYTES: Final = 1 << 20
 _READ_WAIT_SECONDS: Final = 0.02
 _FOLD_AT_ONCE: Final = 2000
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
+_NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 
 Row = tuple[bytes, bytes]
 Fold = Callable[["Log", Sequence[Record]], None]
@@ -99,13 +102,20 @@ class Log:
             self.next += count
 
     def _batches(self, rows: Iterable[Row]) -> Iterable[Any]:
-        batch = self._producer.create_batch()
+        """The rows as batches. They go to the builder inside aiokafka's one: the outer one takes 2.7 times as long."""
+        now = int(time.time() * 1000)
+        batch: Any = self._producer.create_batch()
+        append, count = batch._builder.append, 0
         for key, value in rows:
-            if batch.append(timestamp=None, key=key, value=value) is None:
+            if append(count, now, key, value, _NO_HEADERS) is None:
+                batch._relative_offset = count
                 yield batch
                 batch = self._producer.create_batch()
-                batch.append(timestamp=None, key=key, value=value)
-        if batch.record_count():
+                append, count = batch._builder.append, 0
+                append(count, now, key, value, _NO_HEADERS)
+            count += 1
+        if count:
+            batch._relative_offset = count
             yield batch
 
     def expect(self, offset: int) -> None:

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.sidebyside.contenders import CONTENDERS, Contender, Place
+from bench.sidebyside.contenders import CONTENDERS, PEERS_PYTHON, Contender, Place
 from bench.sidebyside.material import Load, items_for, preload
 from bench.sidebyside.report import table, write
 from bench.sidebyside.running import WARM_UP, Run, run
@@ -67,6 +69,11 @@ def machine(heap: str) -> str:
 
 
 def _version(name: str) -> str:
+    """The version where the contenders run that need more than the product has, or else where the product runs."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        ask = f"import importlib.metadata as m; print(m.version({name!r}))"
+        told = subprocess.run([PEERS_PYTHON, "-c", ask], check=True, capture_output=True, text=True)
+        return told.stdout.strip()
     try:
         return version(name)
     except PackageNotFoundError:

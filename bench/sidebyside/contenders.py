@@ -156,9 +156,9 @@ _IN_HEAP: Final = 1_500_000
 """Events whose rows a heap of 1 GB holds without thrashing."""
 
 CONTENDERS: Final = (
-    Contender("worker", "one worker", 150_000, _workers(1), _tallies, logs=True),
-    Contender("own_loop", "the same steps without Faust", 150_000, _peer("own_loop"), _tallies, logs=True),
-    Contender("workers", "two workers", 200_000, _workers(2), _tallies, logs=True),
+    Contender("worker", "one worker", 120_000, _workers(1), _tallies, logs=True),
+    Contender("own_loop", "the same steps without Faust", 120_000, _peer("own_loop"), _tallies, logs=True),
+    Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True),
     Contender(
         "workers_small",
         "two workers, the load of Kafka Streams",
@@ -189,22 +189,22 @@ CONTENDERS: Final = (
     Contender(
         "confluent",
         "confluent-kafka, orjson, dicts",
-        80_000,
+        100_000,
         _peer("confluent_loop", PEERS_PYTHON),
         _file,
         needs=["confluent_kafka"],
     ),
-    Contender("aiokafka", "aiokafka, orjson, dicts", 60_000, _peer("aiokafka_loop"), _file),
+    Contender("aiokafka", "aiokafka, orjson, dicts", 100_000, _peer("aiokafka_loop"), _file),
     Contender(
         "bytewax",
         "Bytewax",
-        20_000,
+        30_000,
         _peer("bytewax_flow", PEERS_PYTHON),
         _file,
         needs=["bytewax", "confluent_kafka"],
         ends=True,
     ),
-    Contender("quix", "Quix Streams", 4_000, _peer("quix_dataframe", PEERS_PYTHON), _file, needs=["quixstreams"]),
+    Contender("quix", "Quix Streams", 13_000, _peer("quix_dataframe", PEERS_PYTHON), _file, needs=["quixstreams"]),
     Contender(
         "faust", "stock Faust, agent and Table", 1_500, _peer("faust_table"), _faust, changelogs=["items", "cells"]
     ),

@@ -26,18 +26,34 @@ class FakeBatch:
 
     room: int
     rows: list[Row] = field(default_factory=list)
+    _relative_offset: int = 0
 
     def append(self, *, timestamp: None, key: Any, value: Any, headers: Any = ()) -> object | None:
         """None when there is no room."""
-        del timestamp
-        if len(self.rows) == self.room:
-            return None
-        self.rows.append((key, value, list(headers)))
-        return self
+        return self._builder.append(len(self.rows), timestamp, key, value, headers)
+
+    @property
+    def _builder(self) -> "_FakeBuilder":
+        """What the product reaches into."""
+        return _FakeBuilder(self)
 
     def record_count(self) -> int:
-        """Number of records."""
-        return len(self.rows)
+        """Number of records, as whoever added them says."""
+        return self._relative_offset or len(self.rows)
+
+
+class _FakeBuilder:
+    def __init__(self, batch: FakeBatch) -> None:
+        self._batch = batch
+
+    def append(self, offset: int, timestamp: int | None, key: Any, value: Any, headers: Any) -> object | None:
+        del timestamp
+        rows = self._batch.rows
+        if len(rows) == self._batch.room:
+            return None
+        assert offset == len(rows)
+        rows.append((key, value, list(headers)))
+        return self
 
 
 @dataclass(slots=True)

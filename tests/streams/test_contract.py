@@ -1,8 +1,8 @@
 """Every private name that the batch transport uses of Faust, mode and aiokafka, and what it relies on.
 
 When a test here fails after an upgrade: read the new source, change streams/transport.py, streams/fetching.py,
-streams/app.py and tests/streams/worker_process.py to match, run the whole of tests/streams on a real Apache Kafka, and
-only then change the pinned version.
+streams/log.py, streams/app.py and tests/streams/worker_process.py to match, run the whole of tests/streams on a real
+Apache Kafka, and only then change the pinned version.
 """
 
 import ast
@@ -43,6 +43,11 @@ USED = [
     ("aiokafka.consumer.subscription_state:SubscriptionState.fetch_context", ""),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.highwater = None"),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.lso = None"),
+    # aiokafka: a batch that is being made
+    ("aiokafka.producer.message_accumulator:BatchBuilder.__init__", "self._builder = DefaultRecordBatchBuilder("),
+    ("aiokafka.producer.message_accumulator:BatchBuilder.append", "metadata = self._builder.append("),
+    ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
+    ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
     # aiokafka: the coordinator
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "self._coordination_task.result()"),
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.reset_generation", "self.generation = "),
