@@ -40,6 +40,8 @@ STORE_NAME: Final = "view.sqlite3"
 _REFRESH_SECONDS: Final = 0.1
 """Time between two refreshes of the gauges at least, and as long as the last one took: half a core at most."""
 _IDLE_SECONDS: Final = 5.0
+_END_SECONDS: Final = 8.0
+"""How long the parts have to end: requests under way 3 s, snapshots under way 2 s, what the reader writes the rest."""
 _CONNECTIONS: Final = 300
 _HEADER_BYTES: Final = 16_384
 
@@ -146,7 +148,10 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
             server.should_exit = True
             for part in (*parts[1:], stopping):
                 part.cancel()
-            await asyncio.gather(*parts, stopping, return_exceptions=True)
+            # aiokafka sometimes hangs when it is stopped. All that matters is in the store: cancelled again, it ends.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await asyncio.gather(*parts, stopping, return_exceptions=True)
             if topic is not None:
                 await topic.close()
 

@@ -34,21 +34,36 @@ PROGRAM = textwrap.dedent(
     from sinks.view import run_view
     logging.basicConfig(level=logging.INFO)
     settings = eval(sys.argv[1])
+    exec(sys.argv[2])
     sys.exit(run_view(ViewConfig(**settings)))
     """
 )
 
 
-class Process:
-    """A running view and a client of it."""
+HANGS = textwrap.dedent(
+    """
+    import asyncio
+    from sinks.reader import Reader
+    async def run(self):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+    Reader.run = run
+    """
+)
 
-    def __init__(self, data_dir: Path, **settings: Any) -> None:
+
+class Process:
+    """A running view and a client of it; `before` is Python that runs in it first."""
+
+    def __init__(self, data_dir: Path, before: str = "", **settings: Any) -> None:
         self.port = settings.setdefault("port", free_port())
         self.log = data_dir.parent / "view.log"
         settings["data_dir"] = str(data_dir)
         text = repr(settings).replace(f"'data_dir': {str(data_dir)!r}", f"'data_dir': Path({str(data_dir)!r})")
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", PROGRAM, text], stderr=log)
+            self.process = subprocess.Popen([sys.executable, "-c", PROGRAM, text, before], stderr=log)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
 
     def get(self, target: str) -> httpx.Response | None:
@@ -71,8 +86,8 @@ class Process:
 
 
 @contextlib.contextmanager
-def view(data_dir: Path, **settings: Any) -> Iterator[Process]:
-    process = Process(data_dir, **settings)
+def view(data_dir: Path, before: str = "", **settings: Any) -> Iterator[Process]:
+    process = Process(data_dir, before, **settings)
     try:
         yield process
     finally:
@@ -142,6 +157,13 @@ async def test_without_a_broker_the_last_state_is_served_as_stale(topics: Topics
         ready = process.client.get("/readyz")
         assert (ready.status_code, ready.json()["stale"]) == (503, True)
         await eventually(lambda: 'sink="topic"' in process.client.get("/metrics").text)
+        assert await asyncio.to_thread(process.stop) == 0
+
+
+async def test_a_reader_that_hangs_at_the_end_does_not_hold_the_view_up(tmp_path: Path) -> None:
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    with view(tmp_path / "data", HANGS, client=nobody) as process:
+        await eventually(lambda: process.answers("/healthz"))
         assert await asyncio.to_thread(process.stop) == 0
 
 
