@@ -67,11 +67,16 @@ class Logs:
             if key != CLAIM_KEY:
                 logs.shard.replay(key, value)
         logs.take_over()
-        published = {
-            key: {name: part for name, part in orjson.loads(value).items() if name not in self.stamp()}
-            for key, value in self.tallies
-            if key != CLOSED_KEY and orjson.loads(value)["ledger"] == logs.ledger
-        }
+        published: dict[bytes, object] = {}
+        highest = 0
+        for key, value in self.tallies:
+            tally = orjson.loads(value)
+            if tally["ledger"] == logs.ledger:
+                # Readers passed over what came late, but compaction leaves it: it is written over, whatever it says.
+                late = tally["position"] < highest
+                highest = max(highest, tally["position"])
+                if key != CLOSED_KEY:
+                    published[key] = "late" if late else {n: part for n, part in tally.items() if n not in self.stamp()}
         logs.shard.take()
         folded = dict(logs.shard.tallies())
         for key in folded.keys() | published.keys():
