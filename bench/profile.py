@@ -11,7 +11,6 @@ import gc
 import platform
 import sys
 import time
-import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from aggregator.shard import Shard
+from bench.felt.memory import replayed
 from bench.reference import Event, events, summeval_events
 from streams.client import KAFKA, Client
 from streams.engine import FOLD_AT_ONCE, MAX_DIRTY_ROWS
@@ -203,18 +203,8 @@ def ledger_of(load: Sequence[Event]) -> list[tuple[bytes, bytes]]:
 
 def memory_per_row(load: Sequence[Event]) -> float:
     """Bytes that a shard holds per row once everything is written."""
-    rows = ledger_of(load)
-    tracemalloc.start()
-    shard = Shard(0)
-    for key, value in rows:
-        # Copies, as a fetch makes them: what the shard keeps of a record counts.
-        shard.replay(bytes(bytearray(key)), bytes(bytearray(value)))
-    shard.take()
-    gc.collect()
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    del rows
-    return held / len(shard_rows) if (shard_rows := range(shard.rows)) else 0.0
+    shard, held = replayed(ledger_of(load))
+    return held / shard.rows if shard.rows else 0.0
 
 
 async def profile(load: Sequence[Event], rounds: int) -> dict[str, float]:

@@ -101,9 +101,8 @@ def made(shape: Shape, items: int, seed: int = 1) -> Iterator[Fact]:
             )
 
 
-def hold(of: Iterable[Fact]) -> Held:
-    """Replay these facts into an empty shard, and measure it."""
-    rows = [(facts.key(fact), facts.encode(fact)) for fact in of]
+def replayed(rows: Iterable[tuple[bytes, bytes]]) -> tuple[Shard, int]:
+    """An empty shard into which these rows were replayed, and the bytes that it holds."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -116,6 +115,13 @@ def hold(of: Iterable[Fact]) -> Held:
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    return shard, held
+
+
+def hold(of: Iterable[Fact]) -> Held:
+    """Replay these facts into an empty shard, and measure it."""
+    rows = [(facts.key(fact), facts.encode(fact)) for fact in of]
+    shard, held = replayed(rows)
     annotations = sum(key.startswith(b'["a"') for key, _ in rows)
     return Held(Size(annotations, len(rows) - annotations, shard.items, sum(1 for _ in shard.tallies())), held)
 
