@@ -21,7 +21,8 @@ REQUEST_TIMEOUT_MS: Final = 30_000
 BATCH_BYTES: Final = 768 * 1024
 """Largest batch before compression: it fits into a broker's default message size whatever its content."""
 
-_FETCH_BYTES: Final = 1 << 20
+READ_BYTES: Final = 1 << 20
+"""What a reader takes of a partition at once, compressed: some 28,000 rows."""
 _READ_WAIT_SECONDS: Final = 0.02
 _FOLD_AT_ONCE: Final = 2000
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
@@ -48,14 +49,14 @@ def new_producer(client: Client, capabilities: Capabilities) -> AIOKafkaProducer
     )
 
 
-def new_reader(client: Client) -> AIOKafkaConsumer:
+def new_reader(client: Client, *, at_once: int = READ_BYTES) -> AIOKafkaConsumer:
     """A consumer without a group, for reading owned logs and asking for their ends."""
     return AIOKafkaConsumer(
         **client.settings,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=int(_READ_WAIT_SECONDS * 1000),
-        max_partition_fetch_bytes=_FETCH_BYTES,
+        max_partition_fetch_bytes=at_once,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
 

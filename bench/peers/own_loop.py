@@ -1,8 +1,8 @@
 """The worker's own steps without Faust: what is left when the framework goes, so the difference is what it costs.
 
-Decoding, folding, ledger, tallies and checkpoint are the worker's code on an aiokafka consumer: a checkpoint every
-50 ms or at 40,000 dirty rows, offsets committed every second. One process with all partitions assigned by hand: no
-membership, no restore, no fence, no health, no dead letters.
+Decoding, folding, ledger, tallies, checkpoint and audit are the worker's code on an aiokafka consumer: a checkpoint
+every 50 ms or at 40,000 dirty rows, an audit every minute, offsets committed every second. One process with all
+partitions assigned by hand: no membership, no restore, no fence, no health, no dead letters.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from faust.types import TP
 
 from aggregator.shard import Policy, Shard
 from bench.peers.job import Told, arguments
+from streams.audit import AUDIT_BYTES, Audit
 from streams.checkpoint import Checkpoint
 from streams.claims import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
 from streams.client import KAFKA, Client
@@ -25,13 +26,14 @@ from streams.fetching import fetch
 from streams.folding import Folder
 from streams.fuse import Fuse, FusePolicy
 from streams.garbage import Rows
-from streams.log import Log, new_producer
+from streams.log import Log, new_producer, new_reader
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.topics import Topics, partition_counts
 
 _FETCH_WAIT_MS = 50
 _FETCH_BYTES = 1 << 20
+_AUDIT_SECONDS = 60.0
 
 
 class Offsets:
@@ -54,7 +56,9 @@ class Loop:
     def __init__(self, told: Told, topics: Topics, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._consumer = consumer
         self._sources = [TopicPartition(topic, n) for topic in topics.sources for n in range(partitions)]
-        self._producer = new_producer(Client([told.bootstrap]), KAFKA)
+        client = Client([told.bootstrap])
+        self._producer = new_producer(client, KAFKA)
+        self._audited = new_reader(client, at_once=AUDIT_BYTES)
         metrics = WorkerMetrics("bench", lambda: ())
         self._folder = Folder(topics, partitions, Decoder(), Fuse(FusePolicy()), metrics)
         self._offsets = Offsets()
@@ -64,26 +68,33 @@ class Loop:
             Owned(n, Shard(n), Log(self._producer, topics.facts, n), Log(self._producer, topics.tallies, n))
             for n in range(partitions)
         ]
+        by_partition = dict(enumerate(self._owned))
+        self._audit = Audit(Policy.EACH, _AUDIT_SECONDS, by_partition, self._producer, self._audited, metrics)
         self._ledger = new_ledger_id()
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._lock = asyncio.Lock()
 
     async def run(self) -> None:
         """Work until SIGTERM."""
         await self._producer.start()
+        await self._audited.start()
         self._consumer.assign(self._sources)
         partitions = len(self._owned)
         for owned in self._owned:
             owned.claim = Claim(self._ledger, partitions, Policy.EACH, SCHEMA, "bench", int(time.time() * 1000))
             await owned.ledger.append([(CLAIM_KEY, owned.claim.encode())])
             owned.positions = {tp.topic: 0 for tp in self._sources if tp.partition == owned.partition}
+            owned.ready = True
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work()) for work in (self._fold, self._checkpoints, self._commits)]
+            works = self._fold(), self._checkpoints(), self._commits(), self._audit.run(self._lock)
+            running = [tasks.create_task(work) for work in works]
             await ended.wait()
             for task in running:
                 task.cancel()
+        await self._audited.stop()
         await self._producer.stop()
 
     async def _fold(self) -> None:
@@ -111,9 +122,10 @@ class Loop:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), CHECKPOINT_SECONDS)
             self._urgent.clear()
-            if due := [owned for owned in self._owned if owned.changed]:
-                await self._checkpoint(due)
-                rows.count(sum(owned.shard.rows for owned in self._owned))
+            async with self._lock:
+                if due := [owned for owned in self._owned if owned.changed]:
+                    await self._checkpoint(due)
+                    rows.count(sum(owned.shard.rows for owned in self._owned))
 
     async def _commits(self) -> None:
         while True:
