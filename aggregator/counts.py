@@ -85,6 +85,35 @@ class Place(msgspec.Struct, gc=False, eq=False):
     rating: int
 
 
+class Rubric(msgspec.Struct, gc=False, eq=False):
+    """The annotations of one queue and criterion, by the number of the UTC day.
+
+    There is one object of each in a shard, compared by identity. `places` has a number for every day and rating.
+    """
+
+    queue: str
+    criterion: str
+    days: dict[int, DayTally]
+    places: dict[int, Place]
+
+    def place(self, day: int, rating: int) -> Place:
+        """The place of annotations; `rating` is the index in `ratings.LEVELS`."""
+        number = day * len(LEVELS) + rating
+        place = self.places.get(number)
+        if place is None:
+            tally = self.days.get(day)
+            if tally is None:
+                tally = self.days[day] = DayTally(self.queue, self.criterion, day)
+            place = self.places[number] = Place(tally, rating)
+        return place
+
+    def forget(self, day: int) -> None:
+        """Drop a day that counts nothing: no row has a place in it."""
+        self.days.pop(day, None)
+        for rating in range(len(LEVELS)):
+            self.places.pop(day * len(LEVELS) + rating, None)
+
+
 class CoverageTally:
     """What a metric said of the items placed in a queue, by the UTC day of the evaluation."""
 
@@ -117,8 +146,7 @@ class Counts:
     """All counts of a shard."""
 
     def __init__(self) -> None:
-        self._days: dict[tuple[str, str, int], DayTally] = {}
-        self._places: dict[tuple[str, str, int, int], Place] = {}
+        self._rubrics: dict[tuple[str, str], Rubric] = {}
         self._coverage: dict[tuple[str, str, int], CoverageTally] = {}
         self._entered: dict[Place | Verdict, dict[Any, int]] = {}
         self._left: dict[Place | Verdict, dict[Any, int]] = {}
@@ -128,15 +156,12 @@ class Counts:
 
     # ---- counting
 
-    def place(self, queue: str, criterion: str, day: int, rating: int) -> Place:
-        """The place of annotations; `day` is the number of the UTC day, `rating` the index in `ratings.LEVELS`."""
-        place = self._places.get((queue, criterion, day, rating))
-        if place is None:
-            tally = self._days.get((queue, criterion, day))
-            if tally is None:
-                tally = self._days[queue, criterion, day] = DayTally(queue, criterion, day)
-            place = self._places[queue, criterion, day, rating] = Place(tally, rating)
-        return place
+    def rubric(self, queue: str, criterion: str) -> Rubric:
+        """The rubric of this queue and criterion."""
+        rubric = self._rubrics.get((queue, criterion))
+        if rubric is None:
+            rubric = self._rubrics[queue, criterion] = Rubric(queue, criterion, {}, {})
+        return rubric
 
     def compare(self, one: Place | Verdict, others: Iterable[Place | Verdict], sign: int) -> None:
         """Add `sign` to the cells in which one side of comparisons meets the others; equal others count each."""
@@ -187,14 +212,14 @@ class Counts:
         self._settle()
         match group := tallies.parse_key(key):
             case ("cells", queue, criterion, metric, name):
-                day = self._days.get((queue, criterion, _number(name)))
+                day = self._day(queue, criterion, name)
                 if day is not None and metric in day.by_metric():
                     self._touched_cells.setdefault(day, set()).add(metric)
                 else:
                     self._vanished[group] = None
                 return
             case ("annotations", queue, criterion, name):
-                tally: DayTally | CoverageTally | None = self._days.get((queue, criterion, _number(name)))
+                tally: DayTally | CoverageTally | None = self._day(queue, criterion, name)
             case ("evaluations", queue, metric, name):
                 tally = self._coverage.get((queue, metric, _number(name)))
             case _:
@@ -203,6 +228,10 @@ class Counts:
             self._vanished[group] = None
         else:
             self._touch(tally)
+
+    def _day(self, queue: str, criterion: str, name: str) -> DayTally | None:
+        rubric = self._rubrics.get((queue, criterion))
+        return None if rubric is None else rubric.days.get(_number(name))
 
     @property
     def touched(self) -> int:
@@ -213,13 +242,14 @@ class Counts:
     def counted(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that are not empty, as (key, payload)."""
         self._settle()
-        for day in self._days.values():
-            if not day.empty:
-                yield tallies.group_key(day.group), day.payload()
-            for metric, cells in day.by_metric().items():
-                payload = _cells_payload(cells)
-                if payload["judges"]:
-                    yield tallies.group_key(day.cells_group(metric)), payload
+        for rubric in self._rubrics.values():
+            for day in rubric.days.values():
+                if not day.empty:
+                    yield tallies.group_key(day.group), day.payload()
+                for metric, cells in day.by_metric().items():
+                    payload = _cells_payload(cells)
+                    if payload["judges"]:
+                        yield tallies.group_key(day.cells_group(metric)), payload
         for coverage in self._coverage.values():
             if not coverage.empty:
                 yield tallies.group_key(coverage.group), coverage.payload()
@@ -247,13 +277,11 @@ class Counts:
         return published
 
     def _forget(self, tally: DayTally | CoverageTally) -> None:
-        """Drop a tally that counts nothing: no row has a place in it, and its cells went in the same `take`."""
+        """Drop a tally that counts nothing: its cells went in the same `take`."""
         if isinstance(tally, CoverageTally):
             self._coverage.pop((tally.queue, tally.metric, tally.day), None)
-            return
-        self._days.pop((tally.queue, tally.criterion, tally.day), None)
-        for rating in range(len(LEVELS)):
-            self._places.pop((tally.queue, tally.criterion, tally.day, rating), None)
+        else:
+            self._rubrics[tally.queue, tally.criterion].forget(tally.day)
 
 
 def _cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:

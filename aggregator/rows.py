@@ -1,7 +1,7 @@
 """Rows that merge: what a shard holds of every identity, gathered by item.
 
 There are millions of rows, so they are small and hidden from the garbage collector: no row points to its item, and
-nothing that it points to points back. What many rows have in common is one object: judges, places, identities.
+nothing that it points to points back. What many rows have in common is one object: judges, voices, places.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Final, Self
 import msgspec
 
 from aggregator import tallies
-from aggregator.counts import Place, Verdict
+from aggregator.counts import Place, Rubric, Verdict
 from aggregator.ratings import NO_RATING
 
 
@@ -110,8 +110,13 @@ class QueueRow(Row, gc=False):
     placed: bool = False
 
 
-Identity = tuple[str, str, str]
-"""Queue, criterion and annotator of an annotation."""
+class Voice(msgspec.Struct, gc=False, eq=False):
+    """One annotator of one rubric: what identifies annotations within an item.
+
+    There is one object of each in a shard, compared by identity.
+    """
+
+    rubric: Rubric
 
 
 class ItemRow(msgspec.Struct, gc=False, eq=False):
@@ -121,7 +126,7 @@ class ItemRow(msgspec.Struct, gc=False, eq=False):
     metrics that have one.
     """
 
-    annotations: dict[Identity, AnnotationRow]
+    annotations: dict[Voice, AnnotationRow]
     evaluations: dict[Judge, EvaluationRow]
     compared: list[Place]
     standing: list[Verdict]

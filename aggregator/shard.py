@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from aggregator import tallies
-from aggregator.counts import Counts, Place, Verdict
+from aggregator.counts import Counts, Place, Rubric, Verdict
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.ratings import NO_RATING
@@ -22,18 +22,17 @@ from aggregator.rows import (
     DELETED,
     AnnotationRow,
     EvaluationRow,
-    Identity,
     ItemRow,
     Judge,
     Merge,
     QueueRow,
     Row,
+    Voice,
     settled,
     showing,
     version,
 )
 
-_SHARED_IDENTITIES: Final = 100_000
 _RATINGS: Final[Mapping[str | int | None, int]] = {
     rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
 }
@@ -78,7 +77,7 @@ class Shard:
         self.rows = 0
         self._counts = Counts()
         self._items: dict[str, ItemRow] = {}
-        self._identities: dict[Identity, Identity] = {}
+        self._voices: dict[tuple[str, str, str], Voice] = {}
         self._judges: dict[str, dict[str, Judge]] = {}
         self._failing: dict[str, dict[str, Judge]] = {}
         self.knows: Final = self._items.__contains__
@@ -123,9 +122,6 @@ class Shard:
     def take(self) -> Taken:
         """Dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
         rows, self.dirty = self.dirty, {}
-        if len(self._identities) >= _SHARED_IDENTITIES:
-            # With many different ones there is little to share.
-            self._identities.clear()
         return Taken(rows, self._counts.take())
 
     @property
@@ -142,28 +138,38 @@ class Shard:
         item = self._items[name] = ItemRow({}, {}, [], [])
         return item
 
+    def _new_voice(self, identity: tuple[str, str, str]) -> Voice:
+        voice = self._voices[identity] = Voice(self._counts.rubric(identity[0], identity[1]))
+        return voice
+
     def _merge_annotation(self, fact: Annotation) -> Merge:
         item = self._items.get(fact.item) or self._new_item(fact.item)
         at, id, rest = fact.at, fact.id, rest_of(fact)
         identity = (fact.queue, fact.criterion, fact.annotator)
-        row = item.annotations.get(identity)
-        if row is None:
-            # One object for equal identities of many items.
-            shared = self._identities.setdefault(identity, identity)
-            row = item.annotations[shared] = AnnotationRow(at, id, rest)
-            self.rows += 1
-        else:
+        voice = self._voices.get(identity) or self._new_voice(identity)
+        rubric = voice.rubric
+        rating = _RATINGS[fact.thumbs or fact.stars]
+        row = item.annotations.get(voice)
+        if row is not None:
             outcome = row.against(at, id, rest)
             if outcome is not APPLIED:
                 return outcome
+            if row.place is not None:
+                self._leave(item, row, row.place)
+        place = None
+        if rating >= 0 and self.policy is _EACH and (item.queues is None or item.holds(rubric.queue)):
+            place = rubric.place(at // tallies.DAY_MS, rating)
+        compared = place is not None
+        if row is None:
+            item.annotations[voice] = AnnotationRow(at, id, rest, rating, place, compared)
+            self.rows += 1
+        else:
             row.at, row.id, row.rest = at, id, rest
-        if row.place is not None:
-            self._leave(item, row, row.place)
-        row.rating = _RATINGS[fact.thumbs or fact.stars]
-        if self.policy is not _EACH:
-            self._rank(item, fact.queue, fact.criterion)
-        elif row.rating >= 0 and item.holds(fact.queue):
-            self._enter(item, row, identity, compared=True)
+            row.rating, row.place, row.compared = rating, place, compared
+        if place is not None:
+            self._enter(item, place, compared=True)
+        elif self.policy is not _EACH:
+            self._rank(item, rubric)
         return APPLIED
 
     def _merge_evaluation(self, fact: Evaluation) -> Merge:
@@ -208,7 +214,7 @@ class Shard:
             if outcome is not APPLIED:
                 return outcome
             row.at, row.id, row.rest = at, id, rest
-        annotations = {identity: row for identity, row in item.annotations.items() if identity[0] == fact.queue}
+        annotations = {voice: row for voice, row in item.annotations.items() if voice.rubric.queue == fact.queue}
         metrics = {judge.metric for judge in item.evaluations}
         self._leave_all(item, annotations.values())
         for metric in metrics:
@@ -216,15 +222,15 @@ class Shard:
         row.placed = not fact.deleted
         for metric in metrics:
             self._cover(item, metric, (fact.queue,), +1)
-        for criterion in {identity[1] for identity in annotations}:
-            self._rank(item, fact.queue, criterion)
+        for rubric in {voice.rubric for voice in annotations}:
+            self._rank(item, rubric)
         return APPLIED
 
     def _row(self, fact: Fact) -> Row:
         """The row of a fact that was merged."""
         item = self._items[fact.item]
         if isinstance(fact, Annotation):
-            return item.annotations[fact.queue, fact.criterion, fact.annotator]
+            return item.annotations[self._voices[fact.queue, fact.criterion, fact.annotator]]
         if isinstance(fact, Evaluation):
             return item.evaluations[self._of(fact.metric, fact.failed)[fact.judge]]
         assert item.queues is not None, "it was merged"
@@ -240,11 +246,9 @@ class Shard:
 
     # ---- comparisons: leave the old cells, enter the new ones
 
-    def _enter(self, item: ItemRow, row: AnnotationRow, identity: Identity, *, compared: bool) -> None:
+    def _enter(self, item: ItemRow, place: Place, *, compared: bool) -> None:
         """A standing annotation is counted, and its comparisons when it is compared."""
-        place = row.place = self._counts.place(identity[0], identity[1], row.at // tallies.DAY_MS, row.rating)
         if compared:
-            row.compared = True
             item.compared.append(place)
         self._count(item, place, compared, +1)
 
@@ -260,16 +264,18 @@ class Shard:
             if row.place is not None:
                 self._leave(item, row, row.place)
 
-    def _rank(self, item: ItemRow, queue: str, criterion: str) -> None:
+    def _rank(self, item: ItemRow, rubric: Rubric) -> None:
         """All annotations of one rubric leave; those that stand enter. The policy says which of them are compared."""
-        rivals = {identity: row for identity, row in item.annotations.items() if identity[:2] == (queue, criterion)}
-        self._leave_all(item, rivals.values())
-        if not item.holds(queue):
+        rivals = [row for voice, row in item.annotations.items() if voice.rubric is rubric]
+        self._leave_all(item, rivals)
+        if not item.holds(rubric.queue):
             return
-        standing = {identity: row for identity, row in rivals.items() if row.rating >= 0}
-        newest = max(standing.values(), key=version, default=None)
-        for identity, row in standing.items():
-            self._enter(item, row, identity, compared=self.policy is _EACH or row is newest)
+        standing = [row for row in rivals if row.rating >= 0]
+        newest = max(standing, key=version, default=None)
+        for row in standing:
+            row.place = rubric.place(row.at // tallies.DAY_MS, row.rating)
+            row.compared = self.policy is _EACH or row is newest
+            self._enter(item, row.place, compared=row.compared)
 
     def _count(self, item: ItemRow, place: Place, compared: bool, sign: int) -> None:
         """Add `sign` for an annotation, and for its comparison with every standing verdict when it is compared."""

@@ -1,6 +1,7 @@
 """The broker as the worker sees it: connection settings, and what this broker can do."""
 
 import logging
+import random
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from aiokafka.errors import (
 _log = logging.getLogger(__name__)
 
 _TIMEOUT_MS: Final = 10_000
+RETRY_MS: Final = 75, 150
+"""The least and the longest pause of a client before it asks again."""
 
 
 class BrokerUntrustedError(KafkaError):
@@ -58,8 +61,11 @@ class Client:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What every aiokafka client takes."""
-        return {"bootstrap_servers": list(self.brokers), **self.security}
+        """What every aiokafka client takes. Each one has a pause of its own between attempts: those that lost the same
+        broker do not come back in step.
+        """
+        pause = random.randint(*RETRY_MS)
+        return {"bootstrap_servers": list(self.brokers), "retry_backoff_ms": pause, **self.security}
 
     async def probe(self) -> Capabilities:
         """Find out which kind of broker answers: only the embedded one refuses an idempotent producer.

@@ -53,8 +53,8 @@ def memory_goes_bad(worker: Worker) -> Callable[[], None]:
     """One count in memory is changed, and nothing notes it."""
 
     def begin() -> None:
-        owned = next(owned for owned in worker._owned.values() if owned.shard._counts._days)
-        next(iter(owned.shard._counts._days.values())).annotations += 1
+        rubrics = (rubric for owned in worker._owned.values() for rubric in owned.shard._counts._rubrics.values())
+        next(day for rubric in rubrics for day in rubric.days.values()).annotations += 1
 
     return begin
 

@@ -1,4 +1,4 @@
-"""Every private name that the batch transport uses of Faust, mode and aiokafka, and what it relies on.
+"""Every private name that the worker uses of Faust, mode, aiokafka and Python, and what it relies on.
 
 When a test here fails after an upgrade: read the new source, change streams/transport.py, streams/fetching.py,
 streams/log.py, streams/app.py and tests/streams/worker_process.py to match, run the whole of tests/streams on a real
@@ -94,6 +94,8 @@ USED = [
     ("mode.threads:QueueServiceThread.call_thread", ""),
     ("mode.worker:Worker.default_on_first_start", "if self.override_logging:"),
     ("mode.worker:Worker.default_on_first_start", "self.install_signal_handlers()"),
+    # Python: what counts in C (aggregator/counts.py)
+    ("collections:Counter.update", "_count_elements(self, iterable)"),
 ]
 
 

@@ -35,7 +35,7 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "broker down 30 s, killed, restarted",
         "no loss, resumed within 15 s of return; worker not ready, view 200 and marked stale meanwhile",
     ),
-    7: ("request errors, leader and coordinator moves", "retried; never resets to latest"),
+    7: ("request errors, leader and coordinator moves", "retried with jitter; never resets to latest"),
     8: (
         "each event 1 to 5 times, shuffled within and across topics",
         "difference 0; consumed = applied + stale + duplicate + rejected",
