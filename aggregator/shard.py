@@ -283,7 +283,10 @@ class Shard:
             self._counts.annotate(place.tally, sign, 0)
             return
         self._counts.annotate(place.tally, sign, sign)
-        self._compared(item.verdicts, sign)
+        if sign > 0:
+            self.added += item.verdicts
+        else:
+            self.retracted += item.verdicts
         self._counts.compare(place, item.standing, sign)
 
     def _decide(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
@@ -317,15 +320,12 @@ class Shard:
         """Add `sign` for the comparison of a verdict with every annotation that is compared."""
         if verdict.current:
             item.verdicts += sign
-            self._compared(len(item.compared), sign)
+            if sign > 0:
+                self.added += len(item.compared)
+            else:
+                self.retracted += len(item.compared)
         if item.compared:
             self._counts.compare(verdict, item.compared, sign)
-
-    def _compared(self, comparisons: int, sign: int) -> None:
-        if sign > 0:
-            self.added += comparisons
-        else:
-            self.retracted += comparisons
 
     def _cover(self, item: ItemRow, metric: str, queues: Iterable[str], sign: int) -> None:
         """Add `sign` to what the metric says of the item, in those of these queues in which the item was placed."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, TypeVar, final
 
 import msgspec
 
@@ -64,6 +64,7 @@ KIND_OF: Final[Mapping[type[Fact], Kind]] = {
 """The kind of event that a fact is."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """An event that is not accepted: the reason, and a detail with the JSON path but never the payload."""

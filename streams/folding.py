@@ -41,7 +41,7 @@ class Folder:
         for record in records:
             key = record.key
             fact = decode(kind, record.value, key, record.headers, record.timestamp)
-            if not isinstance(fact, Rejection):
+            if type(fact) is not Rejection:
                 # An accepted event has a key: the item's bytes.
                 if knows(fact.item) or home_partition(key or b"", self._partitions) == partition:
                     outcomes[apply(fact)] += 1

@@ -24,6 +24,11 @@ log = logging.getLogger("soak")
 PAST_SESSION_SECONDS = 15.0
 """The session is over after 10 s."""
 BROKER_DOWN_SECONDS = 5.0, 20.0
+STUCK_WITHIN_SECONDS = 15.0
+"""After its start, a coordinator that gets stuck has met the first member by now."""
+STUCK = b"No in-memory snapshot for epoch"
+"""In the log of Kafka 4.1.1: after `kill -9` a broker may load a coordinator twice at the same time, which then fails
+all that it is asked until the broker is started once more."""
 AFTERMATH_SECONDS = 30.0
 """A worker that slept or waited for the broker finds out, and ends or joins again, within this time."""
 BURST = 12
@@ -130,7 +135,24 @@ async def restart_the_broker(stage: Stage) -> None:
     with stage.disturbed():
         await asyncio.to_thread(stage.kafka.kill if killed else stage.kafka.stop)
         await asyncio.sleep(down)
-        await asyncio.to_thread(stage.kafka.start)
+        while await _stuck_after_start(stage.kafka):
+            # What an operator would do; docs/operations.md says so.
+            log.info("the broker's group coordinator is stuck: restarting the broker")
+            await asyncio.to_thread(stage.kafka.stop)
+
+
+async def _stuck_after_start(kafka: Kafka) -> bool:
+    """Start the broker; whether its coordinator fails all that it is asked."""
+    before = kafka.log.stat().st_size
+    await asyncio.to_thread(kafka.start)
+    end = time.monotonic() + STUCK_WITHIN_SECONDS
+    while time.monotonic() < end:
+        with kafka.log.open("rb") as written:
+            written.seek(before)
+            if STUCK in written.read():
+                return True
+        await asyncio.sleep(1.0)
+    return False
 
 
 async def kill_the_view(stage: Stage) -> None:
