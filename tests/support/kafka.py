@@ -44,7 +44,7 @@ _PROPERTIES: dict[str, str] = {
     # Small and prompt: tests start many groups, and wait for each.
     "offsets.topic.num.partitions": "4",
     # So that it is compacted at all: a coordinator that starts loads every commit that is left.
-    "offsets.topic.segment.bytes": str(256 << 10),
+    "offsets.topic.segment.bytes": str(1 << 20),
     "transaction.state.log.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
