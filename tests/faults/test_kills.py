@@ -160,6 +160,17 @@ async def test_row_02_a_worker_can_be_terminated_while_it_starts(rig: Rig, momen
     assert await worker.ended(DRAIN_SECONDS) == 0, worker.text()
 
 
+@pytest.mark.row(2)
+async def test_row_02_a_worker_ends_although_faust_hangs(rig: Rig) -> None:
+    worker = rig.worker(inject="the_end_hangs")
+    await rig.produce(history(seed=3, events=500))
+    await rig.settled()
+    worker.signal(signal.SIGUSR1)
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0, worker.text()
+    assert "drained: the last checkpoint is written and committed" in worker.text()
+
+
 # ---- 4.
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import faust
 import orjson
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
@@ -78,8 +80,17 @@ def publishes_wrong(_: Worker) -> Callable[[], None]:
     return lambda: due.append(True)
 
 
+def the_end_hangs(_: Worker) -> Callable[[], None]:
+    """Faust waits for its thread when it stops, for ever and without letting the loop go on."""
+
+    async def hangs(_: faust.Worker) -> None:
+        threading.Event().wait()
+
+    return lambda: setattr(faust.Worker, "stop", hangs)
+
+
 FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
-    each.__name__: each for each in (commits_freeze, membership_ends, memory_goes_bad, publishes_wrong)
+    each.__name__: each for each in (commits_freeze, membership_ends, memory_goes_bad, publishes_wrong, the_end_hangs)
 }
 
 

@@ -51,7 +51,10 @@ class WorkerProcess:
 
     async def ended(self, seconds: float = 30.0) -> int:
         """Wait for the end; the exit code (negative: signal number)."""
-        return await asyncio.to_thread(self.process.wait, seconds)
+        try:
+            return await asyncio.to_thread(self.process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended within {seconds:g} s:\n{self.text()[-3000:]}") from None
 
     def text(self) -> str:
         """The log so far."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from aggregator.shard import Policy
 from streams.app import Worker, WorkerConfig
+from streams.failures import exit_now
 from streams.fuse import FusePolicy
 from streams.metrics import AUDIT_MISMATCHES
 from streams.topics import Topics
@@ -68,4 +69,5 @@ def _change_url(url: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As the command does: the interpreter would wait for Faust's thread.
+    exit_now(main())
