@@ -89,7 +89,8 @@ class Shop:
         assert self.queue in recount.queues
         for queue in recount.queues:
             document = json.loads(orjson.dumps(recount.document(queue)))
-            assert comparable(self.cluster.document(queue)) == comparable(document)
+            same = lambda: comparable(self.cluster.document(queue)) == comparable(document)  # noqa: B023, E731
+            wait_until(same, DEADLINE, f"the document of {queue} is the recount")
 
     def _send(self, role: str, seconds: int, fields: Event) -> None:
         id = f"{self.queue}-{len(self.events)}"
