@@ -263,7 +263,7 @@ class Worker:
             await worker.stop()
             starting.cancel()
             await self._disconnect()
-        except KafkaError as error:
+        except (TimeoutError, KafkaError) as error:
             _log.info("connections were not closed in order: %r", error)
         last.cancel()
 
