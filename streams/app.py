@@ -16,7 +16,7 @@ from faust.tables.manager import TableManager
 
 from aggregator.shard import Policy
 from streams import topics as topic_table
-from streams.audit import AUDIT_BYTES, Audit
+from streams.audit import Audit
 from streams.checkpoint import Checkpoint
 from streams.client import Capabilities, Client
 from streams.dead_letters import DeadLetters
@@ -180,8 +180,7 @@ class Worker:
         topics = config.topics
         producer = new_producer(self._client, capabilities)
         # They read at the same time: the restore, the guard for ends, the audit.
-        reader, ends_reader = new_reader(self._client), new_reader(self._client)
-        audit_reader = new_reader(self._client, at_once=AUDIT_BYTES)
+        reader, ends_reader, audit_reader = (new_reader(self._client) for _ in range(3))
         self._connections += [producer, reader, ends_reader, audit_reader]
         for connection in self._connections:
             await connection.start()

@@ -27,8 +27,6 @@ from streams.published import Published
 
 _log = logging.getLogger(__name__)
 
-AUDIT_BYTES: Final = 128 << 10
-"""What an audit reads at once, compressed: it is in no hurry, and unpacking it holds up the work that goes on."""
 _SHARE: Final = 0.05
 """Most of the time that audits may take: on a large ledger they come less often than the interval says."""
 _TOLD: Final = 3

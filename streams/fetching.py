@@ -114,11 +114,14 @@ def _aborted(part: Any, batch: Any) -> bool:
 
 
 async def fetch(consumer: AIOKafkaConsumer, wanted: Collection[Place], wait_seconds: float) -> list[Batch]:
-    """Batches of the `wanted` partitions of a consumer without a group; waits a moment when there are none."""
+    """A batch of the `wanted` partitions of a consumer without a group; waits a moment when there is none.
+
+    One: unpacked it is many times as long as what was fetched, and those of all partitions would lie in memory at once.
+    """
     fetcher: Any = consumer._fetcher
     coordinator: Any = consumer._coordinator
     coordinator.check_errors()
-    batches = drain(fetcher, wanted, len(wanted))
+    batches = drain(fetcher, wanted, 1)
     if not batches:
         await wait_for_fetch(fetcher, wait_seconds)
     return batches

@@ -20,6 +20,8 @@ def no_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        # Else the cycles that reading left behind would stay with the rows.
+        gc.collect()
         gc.freeze()
         gc.enable()
 

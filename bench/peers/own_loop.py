@@ -16,7 +16,7 @@ from faust.types import TP
 
 from aggregator.shard import Policy, Shard
 from bench.peers.job import Told, arguments
-from streams.audit import AUDIT_BYTES, Audit
+from streams.audit import Audit
 from streams.checkpoint import Checkpoint
 from streams.claims import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
 from streams.client import KAFKA, Client
@@ -58,7 +58,7 @@ class Loop:
         self._sources = [TopicPartition(topic, n) for topic in topics.sources for n in range(partitions)]
         client = Client([told.bootstrap])
         self._producer = new_producer(client, KAFKA)
-        self._audited = new_reader(client, at_once=AUDIT_BYTES)
+        self._audited = new_reader(client)
         metrics = WorkerMetrics("bench", lambda: ())
         self._folder = Folder(topics, partitions, Decoder(), Fuse(FusePolicy()), metrics)
         self._offsets = Offsets()

@@ -122,10 +122,10 @@ async def change_the_number_of_workers(stage: Stage) -> None:
     leaving = [name for name in free if name in running and name not in stage.spared][: max(0, len(running) - size)]
     coming = [name for name in free if name not in running][: max(0, size - len(running))]
     log.info("%d workers, stopping %s, starting %s", len(running), leaving or "none", coming or "none")
-    with stage.engaged(*leaving):
+    with stage.engaged(*leaving, *coming):
         await asyncio.gather(*(_terminated(stage, name) for name in leaving))
-    for name in coming:
-        stage.supervisor.add(name)
+        for name in coming:
+            stage.supervisor.add(name)
 
 
 async def restart_the_broker(stage: Stage) -> None:

@@ -91,9 +91,18 @@ class Soak:
     def _acts(self) -> Iterator[Act]:
         """All of them in random order, again and again."""
         while True:
-            yield from self.stage.rng.sample(ACTS, len(ACTS))
-            if self.left < (1 - SPARED_AFTER) * self._seconds:
-                self.stage.spared = frozenset({NAMES[0], "view"})
+            for act in self.stage.rng.sample(ACTS, len(ACTS)):
+                if self.left < (1 - SPARED_AFTER) * self._seconds:
+                    self._spare(NAMES[0])
+                yield act
+
+    def _spare(self, name: str) -> None:
+        """From now on no act ends this worker, which runs, nor the view."""
+        stage = self.stage
+        stage.spared = frozenset({name, "view"})
+        if name not in stage.supervisor.workers and name not in stage.busy:
+            log.info("%s is started to be watched", name)
+            stage.supervisor.add(name)
 
     async def _stretch(self, acts: Iterator[Act], seconds: float) -> None:
         rng, end = self.stage.rng, time.monotonic() + seconds

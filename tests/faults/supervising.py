@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import subprocess
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, Self, TypeVar
@@ -10,6 +11,8 @@ from streams.failures import Failure
 
 RESTARTED = frozenset(failure.value.code for failure in Failure if failure.value.restart)
 _LOOK_SECONDS = 0.2
+
+log = logging.getLogger("soak")
 
 
 class Supervised(Protocol):
@@ -64,6 +67,7 @@ class Supervisor(Generic[_P]):
                 assert worker.process is not None
                 if (code := worker.process.poll()) is not None:
                     assert code in RESTARTED, f"{name} ended with {code}:\n{worker.text()[-3000:]}"
+                    log.info("%s ended with %d and is started again", name, code)
                     self.endings.append(code)
                     self.add(name)
             await asyncio.sleep(_LOOK_SECONDS)

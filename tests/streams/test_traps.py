@@ -242,8 +242,10 @@ def test_nothing_is_collected_while_restoring() -> None:
     frozen = gc.get_freeze_count()
     with garbage.no_collection():
         assert not gc.isenabled()
+        gone = _garbage()
     assert gc.isenabled()
     assert gc.get_freeze_count() > frozen
+    assert gone() is None, "garbage is collected first"
     gc.unfreeze()
 
 
@@ -254,10 +256,7 @@ def test_rows_are_put_out_of_sight_as_they_grow() -> None:
         rows = garbage.Rows()
         rows.count(garbage.GROWTH_ROWS - 1)
         assert gc.get_freeze_count() == frozen
-        cycle: list[Any] = []
-        cycle.append(cycle)
-        gone = weakref.ref(_Weak(cycle))
-        del cycle
+        gone = _garbage()
         rows.count(garbage.GROWTH_ROWS)
         assert gc.get_freeze_count() > frozen
         assert gone() is None, "garbage is collected first"
@@ -266,12 +265,15 @@ def test_rows_are_put_out_of_sight_as_they_grow() -> None:
         gc.unfreeze()
 
 
-class _Weak:
+class _Cycle:
     """Garbage that only a collection finds."""
 
-    def __init__(self, cycle: list[Any]) -> None:
-        self.cycle = cycle
-        cycle.append(self)
+    def __init__(self) -> None:
+        self.own = self
+
+
+def _garbage() -> weakref.ref[_Cycle]:
+    return weakref.ref(_Cycle())
 
 
 # ---- settings that matter
