@@ -21,6 +21,8 @@ from typing import IO, Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.client import connect
+
 HOST = "127.0.0.1"
 READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -206,7 +208,7 @@ def _answers(bootstrap: str) -> bool:
 async def _lists_a_broker(bootstrap: str) -> bool:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
     try:
-        await admin.start()
+        await connect(admin)
         cluster = await admin.describe_cluster()
         return bool(cluster["brokers"])
     except (KafkaError, OSError):

@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from sinks.metrics import ViewMetrics
 from sinks.store import Store
 from sinks.tail import Tail
+from streams.client import connect
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Reader:
         while True:
             client = make()
             try:
-                await client.start()
+                await connect(client)
             except (KafkaConnectionError, KafkaTimeoutError) as error:
                 await _stop(client)
                 log.warning("no broker answers, trying again in %.1f s: %s", delay, error)

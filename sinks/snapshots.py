@@ -28,6 +28,7 @@ from sinks.changes import Subscription
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
 from sinks.store import Store
+from streams.client import connect
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class KafkaTopic:
                 acks="all", client_id="eval-alignment-view", max_request_size=16 << 20, **self._client
             )
             try:
-                await producer.start()
+                await connect(producer)
             except BaseException:
                 await producer.stop()
                 raise

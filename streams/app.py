@@ -18,7 +18,7 @@ from aggregator.shard import Policy
 from streams import topics as topic_table
 from streams.audit import Audit
 from streams.checkpoint import Checkpoint
-from streams.client import Capabilities, Client
+from streams.client import Capabilities, Client, connect
 from streams.dead_letters import DeadLetters
 from streams.engine import Engine
 from streams.events import Decoder
@@ -183,7 +183,7 @@ class Worker:
         reader, ends_reader, audit_reader = (new_reader(self._client) for _ in range(3))
         self._connections += [producer, reader, ends_reader, audit_reader]
         for connection in self._connections:
-            await connection.start()
+            await connect(connection)
         group = Group(app)
         checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step)
         restore = Restore(

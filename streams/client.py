@@ -1,11 +1,12 @@
 """The broker as the worker sees it: connection settings, and what this broker can do."""
 
+import asyncio
 import logging
 import random
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.conn import create_conn
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 
 _log = logging.getLogger(__name__)
 
+CONNECT_SECONDS: Final = 30.0
 _TIMEOUT_MS: Final = 10_000
 RETRY_MS: Final = 75, 150
 """The least and the longest pause of a client before it asks again."""
@@ -78,7 +80,7 @@ class Client:
         level = sender_log.level
         sender_log.setLevel(logging.CRITICAL)
         try:
-            await producer.start()
+            await connect(producer)
         except (UnknownError, UnsupportedVersionError) as error:
             _log.info("the broker has no idempotent producers (%s): it is treated as an embedded one", error)
             return EMBEDDED
@@ -111,3 +113,28 @@ class Client:
                 continue
             connection.close()
         return None
+
+
+class Connection(Protocol):
+    """A producer, consumer or admin client of aiokafka."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+
+async def connect(connection: Connection) -> None:
+    """Start a client of aiokafka. Raises KafkaConnectionError when no broker answers, or none that knows of a broker.
+
+    A broker that just starts tells of none, not even of itself. aiokafka keeps that connection to ask again, and when
+    it breaks there is nobody left to ask: the client would wait without end.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.start()
+    except TimeoutError:
+        raise KafkaConnectionError(f"no broker was ready within {CONNECT_SECONDS:g} s") from None
+    network: Any = getattr(connection, "client", None) or connection._client  # type: ignore[attr-defined]  # noqa: SLF001
+    if not network.cluster.brokers():
+        # A consumer whose tasks never ran cannot be stopped: that would raise CancelledError.
+        await asyncio.sleep(0)
+        raise KafkaConnectionError("the broker that answers does not know of any broker yet")

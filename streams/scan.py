@@ -10,7 +10,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.client import Client
+from streams.client import Client, connect
 from streams.topics import TopicsError, partition_counts
 
 Records = Sequence[ConsumerRecord[bytes | None, bytes | None]]
@@ -44,7 +44,7 @@ async def scan(
         fetch_max_wait_ms=_FETCH_WAIT_MS,
     )
     try:
-        await consumer.start()
+        await connect(consumer)
         chosen = range(counts[topic]) if partitions is None else partitions
         pending = {TopicPartition(topic, number) for number in chosen}
         consumer.assign(list(pending))

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from streams.client import connect
 from streams.events import Kind
 
 DEFAULT_PARTITIONS: Final = 8
@@ -150,7 +151,7 @@ async def partition_counts(client: Mapping[str, Any]) -> dict[str, int]:
     """
     admin = AIOKafkaAdminClient(**client)
     try:
-        await admin.start()
+        await connect(admin)
         return await _counts(admin)
     finally:
         await admin.close()
@@ -180,7 +181,7 @@ async def apply(
     """
     admin = AIOKafkaAdminClient(**client)
     try:
-        await admin.start()
+        await connect(admin)
         counts = await _counts(admin)
         existing = {name: counts[name] for name in topics.copartitioned if name in counts}
         wanted = partitions or next(iter(existing.values()), DEFAULT_PARTITIONS)
@@ -211,7 +212,7 @@ async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None
     """
     admin = AIOKafkaAdminClient(**client)
     try:
-        await admin.start()
+        await connect(admin)
         counts = await _counts(admin)
         configs = await _configs(admin, [name for name in _names(topics) if name in counts])
     finally:

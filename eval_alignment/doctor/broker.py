@@ -22,6 +22,7 @@ from eval_alignment.doctor.problems import Problem, Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.settings import address
 from streams import topics
+from streams.client import connect
 from streams.topics import Difference
 
 _CONNECT_SECONDS: Final = 5.0
@@ -87,7 +88,7 @@ async def _reach(target: Target, text: str, *, advertised: bool) -> Reached:
 async def _advertised(target: Target) -> list[str]:
     admin = AIOKafkaAdminClient(**target.client.settings)
     try:
-        await admin.start()
+        await connect(admin)
         brokers = (await admin.describe_cluster())["brokers"]
     finally:
         await admin.close()

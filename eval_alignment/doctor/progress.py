@@ -14,6 +14,7 @@ from aggregator.tallies import Closed
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
+from streams.client import connect
 
 STALE_SECONDS: Final = 15.0
 """Owners close every 5 s, also when idle."""
@@ -57,7 +58,7 @@ async def describe_group(target: Target) -> Group:
     """Ask for the workers' consumer group."""
     admin = AIOKafkaAdminClient(**target.client.settings)
     try:
-        await admin.start()
+        await connect(admin)
         (response,) = await admin.describe_consumer_groups([target.group])
     finally:
         await admin.close()
@@ -74,8 +75,8 @@ async def sample(target: Target, partitions: int) -> list[Sample]:
     admin = AIOKafkaAdminClient(**target.client.settings)
     consumer = AIOKafkaConsumer(**target.client.settings, enable_auto_commit=False)
     try:
-        await admin.start()
-        await consumer.start()
+        await connect(admin)
+        await connect(consumer)
         first = await _sample(admin, consumer, target.group, sources)
         waiting = {tp for tp, offsets in first.items() if offsets.lag}
         end = time.monotonic() + WATCH_SECONDS

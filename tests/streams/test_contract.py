@@ -48,6 +48,11 @@ USED = [
     ("aiokafka.producer.message_accumulator:BatchBuilder.append", "metadata = self._builder.append("),
     ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
     ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
+    # aiokafka: what brokers a client knows of
+    ("aiokafka.client:AIOKafkaClient.__init__", "self.cluster = ClusterMetadata("),
+    ("aiokafka.producer.producer:AIOKafkaProducer.__init__", "self.client = AIOKafkaClient("),
+    ("aiokafka.consumer.consumer:AIOKafkaConsumer.__init__", "self._client = AIOKafkaClient("),
+    ("aiokafka.admin.client:AIOKafkaAdminClient.__init__", "self._client = AIOKafkaClient("),
     # aiokafka: the coordinator
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "self._coordination_task.result()"),
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.reset_generation", "self.generation = "),
