@@ -221,8 +221,9 @@ class Worker:
 
         async def fold(stream: Any) -> None:
             consumer.queue = stream.channel.queue
-            async for batch in stream:
-                await engine.fold(batch)
+            async for fetched in stream:
+                for batch in fetched:
+                    await engine.fold(batch)
 
         app.agent(app.topic(*topics.sources, acks=False, schema=BatchSchema()), name="fold")(fold)
 

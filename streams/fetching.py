@@ -51,18 +51,19 @@ class Batch:
         return [record.value for record in self.records]
 
 
-def drain(fetcher: Fetcher, wanted: Collection[Place], limit: int, generation: int = -1) -> list[Batch]:
-    """Take up to `limit` fetched responses of the `wanted` partitions, without waiting.
+def drain(fetcher: Fetcher, wanted: Collection[Place], enough: int, generation: int = -1) -> list[Batch]:
+    """Take fetched responses of the `wanted` partitions until they have `enough` records, without waiting.
 
     Positions of the consumer move behind them. Raises what the fetch of a partition raised.
     """
     batches: list[Batch] = []
+    records = 0
     for partition in list(fetcher._records):
         if partition not in wanted:
             if not fetcher._subscriptions.is_assigned(partition):
                 del fetcher._records[partition]
             continue
-        if len(batches) == limit:
+        if records >= enough:
             break
         fetched = fetcher._records.pop(partition)
         fetcher._notify(fetcher._wait_consume_future)
@@ -71,6 +72,7 @@ def drain(fetcher: Fetcher, wanted: Collection[Place], limit: int, generation: i
         batch = _unpack(fetched, partition, generation)
         if batch is not None:
             batches.append(batch)
+            records += len(batch.records)
     return batches
 
 

@@ -76,6 +76,8 @@ USED = [
     ("faust.transport.consumer:Consumer._should_commit", "offset > committed"),
     ("faust.transport.consumer:Consumer.force_commit", "self._filter_tps_with_pending_acks(topics)"),
     ("faust.transport.consumer:Consumer._commit_offsets", "self._committed_offset.update(committable_offsets)"),
+    ("faust.transport.consumer:Consumer._commit_tps", "return await self._commit_offsets("),
+    ("faust.transport.consumer:ThreadDelegateConsumer._commit", "self._thread.commit(offsets)"),
     ("faust.transport.consumer:Consumer.maybe_wait_for_commit_to_finish", "if self._commit_fut is not None:"),
     ("faust.transport.consumer:Consumer.on_stop", "await self.wait_empty()"),
     ("faust.transport.consumer:ThreadDelegateConsumer._getmany", "self._thread.getmany(active_partitions, timeout)"),

@@ -120,6 +120,25 @@ async def test_a_refused_commit_does_not_loop(consumer: BatchConsumer, monkeypat
     assert not await asyncio.wait_for(consumer.commit_pending(), 5)
 
 
+async def test_what_was_refused_is_not_taken_for_committed(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([False, True])
+    tried: list[dict[TP, int]] = []
+
+    async def commit(offsets: dict[TP, int]) -> bool:
+        tried.append(dict(offsets))
+        return next(answers)
+
+    monkeypatch.setattr(consumer, "_commit", commit)
+    monkeypatch.setattr(consumer, "assignment", lambda: {SOURCE})
+    consumer.make_committable({SOURCE: 5, TP("given-away", 0): 7})
+    assert not await consumer.commit()
+    assert await consumer.commit()
+    assert tried == [{SOURCE: 5}, {SOURCE: 5}]
+    assert (consumer.committed_offset(SOURCE), consumer.commits) == (5, 1)
+
+
 # ---- 3. a partition without a committed offset is not sought by Faust
 
 
@@ -227,10 +246,14 @@ async def test_a_restore_goes_on_when_the_wait_for_it_is_cancelled() -> None:
 # ---- 6. offsets have gaps: only a fetch knows where the next one starts (test_fetching.py)
 
 
-async def test_a_batch_counts_as_its_last_offset(consumer: BatchConsumer) -> None:
-    batch = Batch(*SOURCE, start=10, next=90, records=[], generation=4)
-    message: Any = consumer._to_message(SOURCE, batch)
-    assert (message.offset, message.generation_id, message.value) == (89, 4, batch)
+async def test_a_fetch_counts_as_the_end_of_its_first_batch(consumer: BatchConsumer) -> None:
+    fetched = [
+        Batch(*SOURCE, start=10, next=90, records=[], generation=4),
+        Batch("other", 1, start=500, next=501, records=[], generation=4),
+    ]
+    message: Any = consumer._to_message(SOURCE, fetched)
+    assert (message.topic, message.partition, message.offset) == (*SOURCE, 89)
+    assert (message.generation_id, message.value) == (4, fetched)
     consumer.make_committable({SOURCE: 90})
     assert consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks()) == {SOURCE: 90}
 
