@@ -7,6 +7,7 @@ acknowledgement with another one means that somebody else wrote, and the worker 
 # ruff: noqa: SLF001 -- what is used of aiokafka has a contract test
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -39,7 +40,7 @@ def new_producer(client: Client, capabilities: Capabilities) -> AIOKafkaProducer
     zstd: aiokafka fixes lz4 at level 9, which costs seven times as much CPU. Faust's own producer would wait
     20 minutes and hide errors.
     """
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **client.settings,
         acks="all",
         enable_idempotence=capabilities.idempotence,
@@ -48,6 +49,11 @@ def new_producer(client: Client, capabilities: Capabilities) -> AIOKafkaProducer
         max_request_size=BATCH_BYTES + 64 * 1024,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
+    if capabilities.idempotence:
+        # It tries again without end, but not for a partition without a leader, which is all that a broker leaves behind
+        # that was stopped in good order.
+        producer._message_accumulator._batch_ttl = math.inf
+    return producer
 
 
 def new_reader(client: Client) -> AIOKafkaConsumer:

@@ -44,6 +44,9 @@ USED = [
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.highwater = None"),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.lso = None"),
     # aiokafka: a batch that is being made
+    ("aiokafka.producer.producer:AIOKafkaProducer.__init__", "self._message_accumulator = MessageAccumulator("),
+    ("aiokafka.producer.message_accumulator:MessageAccumulator._append_batch", "self._batch_ttl, self._linger_time)"),
+    ("aiokafka.producer.message_accumulator:MessageBatch.expired", "> self._ttl"),
     ("aiokafka.producer.message_accumulator:BatchBuilder.__init__", "self._builder = DefaultRecordBatchBuilder("),
     ("aiokafka.producer.message_accumulator:BatchBuilder.append", "metadata = self._builder.append("),
     ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
