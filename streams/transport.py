@@ -21,11 +21,13 @@ from streams.failures import end_process
 from streams.fetching import Batch, drain, wait_for_fetch
 
 FETCH_MAX_WAIT_MS: Final = 50
+FETCH_MIN_BYTES: Final = 256 << 10
+"""Until there are so many, or the time is over, the broker lets events come together: the cost is per fetch, and one
+that ends with the first event is followed by another for every partition in which one comes.
+"""
 MAX_QUEUED_FETCHES: Final = 1
 ENOUGH_RECORDS: Final = 20_000
 """Of one fetch: a response more may be in it."""
-GATHER_SECONDS: Final = 0.02
-_SMALL_FETCH: Final = 1000
 _ROOM_POLL_SECONDS: Final = 0.005
 # Membership is kept by heartbeats alone: a paused worker polls nothing.
 _NEVER_MS: Final = 2**31 - 1
@@ -38,7 +40,6 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread. Everything that touches the aiokafka consumer runs here."""
 
     consumer: "BatchConsumer"
-    _small_fetch_at: float = 0.0
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         """An aiokafka consumer with our settings; Faust's own assignor, which co-partitions, is always used."""
@@ -54,6 +55,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             auto_offset_reset=conf.consumer_auto_offset_reset,
             isolation_level="read_committed",
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            fetch_min_bytes=FETCH_MIN_BYTES,
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             max_poll_interval_ms=_NEVER_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
@@ -85,27 +87,18 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     ) -> dict[TP, list[Fetched]]:
         fetcher: Any = consumer._fetcher
         coordinator: Any = consumer._coordinator
-        await self._gather()
         with fetcher._subscriptions.fetch_context():
             while True:
                 coordinator.check_errors()
                 if self.consumer.flow_active and not fetcher._subscriptions.reassignment_in_progress:
                     batches = drain(fetcher, active, ENOUGH_RECORDS, coordinator.generation)
                     if batches:
-                        small = sum(len(batch.records) for batch in batches) < _SMALL_FETCH
-                        self._small_fetch_at = time.monotonic() if small else 0.0
                         first = batches[0]
                         return {TP(first.topic, first.partition): [batches]}
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or not self.consumer.flow_active:
                     return {}
                 await wait_for_fetch(fetcher, min(remaining, 0.5))
-
-    async def _gather(self) -> None:
-        """After a small fetch, let a little more come together: the cost is per fetch, not per event."""
-        early = self._small_fetch_at + GATHER_SECONDS - time.monotonic()
-        if early > 0:
-            await asyncio.sleep(early)
 
     async def seek_all(self, positions: Mapping[TP, int]) -> None:
         """Seek these partitions; the positions hold when this returns."""

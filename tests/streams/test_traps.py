@@ -317,6 +317,7 @@ async def test_the_consumer_has_our_settings(capabilities: Any) -> None:
     assert made._partition_assignment_strategy == [app.assignor]
     assert isinstance(app.assignor, PartitionAssignor)
     assert made._fetch_max_wait_ms == transport.FETCH_MAX_WAIT_MS == 50
+    assert made._fetch_min_bytes == transport.FETCH_MIN_BYTES
     assert made._isolation_level == "read_committed"
     assert made._auto_offset_reset == "earliest"
     assert made._group_instance_id == "host 7/a"
