@@ -32,6 +32,7 @@ def test_clients_that_lost_a_broker_do_not_come_back_in_step() -> None:
         (AIOKafkaConsumer, {}, "stop"),
         (AIOKafkaAdminClient, {}, "close"),
     ],
+    ids=["idempotent producer", "producer", "consumer", "admin"],
 )
 async def test_a_client_that_met_a_starting_broker_does_not_wait_without_end(
     kind: type[Any], options: dict[str, Any], close: str, monkeypatch: pytest.MonkeyPatch
