@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from aiokafka.protocol.admin import ApiVersionResponse_v0
 from aiokafka.protocol.metadata import MetadataResponse_v1
 
-LOOPBACK = "127.0.0.1"
+from tests.support.processes import LOOPBACK
+
 _ANSWERS = {
     18: ApiVersionResponse_v0(0, [(3, 1, 1), (18, 0, 0), (22, 0, 0)]),
     3: MetadataResponse_v1(brokers=[], controller_id=-1, topics=[]),
