@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from eval_alignment.broker import EmbeddedBroker
@@ -34,6 +34,14 @@ async def create(client: Client, topic: str, partitions: int) -> None:
         await admin.create_topics([NewTopic(topic, partitions, 1)])
     finally:
         await admin.close()
+
+
+async def ended(client: Client, topic: str, end: int) -> None:
+    """Wait until partition 0 ends there: a commit is acknowledged before its marker is written."""
+    tp = TopicPartition(topic, 0)
+    async with AIOKafkaConsumer(**client.settings) as consumer:
+        while (await consumer.end_offsets([tp]))[tp] < end:
+            await asyncio.sleep(0.05)
 
 
 async def write(client: Client, topic: str, partition: int, batches: list[int], width: int = 1) -> None:
@@ -109,5 +117,6 @@ async def test_markers_of_transactions_at_the_end_are_no_records(kafka: Kafka, p
         await producer.stop()
     seen = Seen()
     async with asyncio.timeout(20):
+        await ended(client, topic, 2)
         assert await scan(client, topic, seen) == {0: 2}
     assert Counter(seen.values[0]) == {7: 1}
