@@ -59,7 +59,8 @@ class Child:
         if self._process.returncode is None:
             self._process.terminate()
             try:
-                await asyncio.wait_for(self._process.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._process.wait()
             except TimeoutError:
                 self._process.kill()
         return await self._process.wait()

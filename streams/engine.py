@@ -7,7 +7,7 @@ positions of one moment. One lock keeps restore, checkpoints, the fence and the 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -77,10 +77,10 @@ class Engine:
 
     def start(self) -> None:
         """Start checkpoints, fence, watchdog and audit: tasks of their own, which nobody cancels half-way."""
-        self._spawn(self._checkpoints())
-        self._spawn(self._guard.run(self._lock))
-        if self._audit is not None:
-            self._spawn(self._audit.run(self._lock))
+        self._spawn(self._checkpoints)
+        self._spawn(lambda: self._guard.run(self._lock))
+        if (audit := self._audit) is not None:
+            self._spawn(lambda: audit.run(self._lock))
 
     async def stop(self) -> None:
         """The last checkpoint and commit; afterwards nothing is processed any more, whatever the group does."""
@@ -91,7 +91,7 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]":
         task = asyncio.create_task(guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -101,7 +101,7 @@ class Engine:
 
     async def restore(self) -> None:
         """Restore the current assignment. What Faust awaits can be cancelled: the work goes on in a task of its own."""
-        await asyncio.shield(self._spawn(self._restore_assignment()))
+        await asyncio.shield(self._spawn(self._restore_assignment))
 
     async def _restore_assignment(self) -> None:
         generation = self._group.generation()
@@ -135,12 +135,10 @@ class Engine:
     async def wait_empty(self) -> None:
         """Before partitions are revoked and before the worker stops: finish, checkpoint, commit."""
         self._suspended = True
-        await asyncio.shield(self._spawn(self._end_generation()))
+        await asyncio.shield(self._spawn(self._end_generation))
 
     async def _end_generation(self) -> None:
-        try:
-            await asyncio.wait_for(self._folded.wait(), FOLD_END_SECONDS)
-        except TimeoutError:
+        if not await _set_within(self._folded, FOLD_END_SECONDS):
             _log.warning("the batch under way is left: it is processed again by whoever owns its partition next")
         async with self._lock:
             generation, self.generation = self.generation, None
@@ -246,22 +244,23 @@ class Engine:
                         rows.count(sum(owned.shard.rows for owned in self._owned.values()))
 
 
-async def guarded(work: Coroutine[Any, Any, None]) -> None:
+async def guarded(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run work whose failure ends the process."""
     try:
-        await work
+        await work()
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 whatever it is, it ends the process
         end_process(error)
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it was set in time. Not by `asyncio.wait_for`, which before Python 3.12 may swallow a cancellation."""
     try:
         async with asyncio.timeout(seconds):
-            await event.wait()
+            return await event.wait()
     except TimeoutError:
-        return
+        return False
 
 
 def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:

@@ -93,6 +93,7 @@ async def _last(bootstrap: str, topic: str) -> Iterable[tuple[bytes, bytes]]:
     finally:
         # aiokafka's fetch task can miss the cancellation that ends it: the second one, of this time-out, it takes.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reader.stop(), _STOP_SECONDS)
+            async with asyncio.timeout(_STOP_SECONDS):
+                await reader.stop()
         await writer.stop()
     return [(key, value) for (_, key), value in last.items()]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from faust.types import TP
@@ -94,12 +94,12 @@ class Process:
         OWNER.set(life)
         try:
             self.engine.start()
-            for work in (self._take_part(), self._fetch(), self._agent(), self._commit_timer()):
+            for work in (self._take_part, self._fetch, self._agent, self._commit_timer):
                 self._spawn(work)
         finally:
             OWNER.set(None)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # The task belongs to the lifeline, which keeps it.
         asyncio.get_running_loop().create_task(guarded(work))
 
@@ -199,7 +199,7 @@ class Process:
         self.draining = True
         OWNER.set(self.life)
         try:
-            self._spawn(self._drain())
+            self._spawn(self._drain)
         finally:
             OWNER.set(None)
 

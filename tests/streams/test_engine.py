@@ -1,4 +1,4 @@
-"""What the engine does with a restore that fails half-way."""
+"""What the engine does with a restore that fails half-way, and when it is stopped."""
 
 import asyncio
 from types import SimpleNamespace
@@ -34,6 +34,9 @@ class Assignments:
         assert moved() is (self._generation != 1)
         if error is not None:
             raise error
+
+    def forget(self) -> None:
+        """Nothing was released."""
 
 
 def engine(told: Assignments) -> Engine:
@@ -78,3 +81,16 @@ async def test_a_restore_that_ends_well_starts_the_generation() -> None:
     await asyncio.wait_for(running._restore_assignment(), 5)
     assert running.generation == 1
     assert told.owned[0].ready
+
+
+@pytest.mark.parametrize("rounds", range(12))
+async def test_it_stops_also_while_a_generation_ends(rounds: int) -> None:
+    """SIGTERM and the loss of the membership come when they like, here that many rounds of the loop apart."""
+    running = engine(Assignments())
+    stopping = asyncio.create_task(running.stop())
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    revoking = asyncio.create_task(running.wait_empty())
+    async with asyncio.timeout(10):
+        await asyncio.gather(stopping, revoking, return_exceptions=True)
+    assert not stopping.exception()

@@ -40,7 +40,10 @@ async def ended(client: Client, topic: str, end: int) -> None:
     """Wait until partition 0 ends there: a commit is acknowledged before its marker is written."""
     tp = TopicPartition(topic, 0)
     async with AIOKafkaConsumer(**client.settings) as consumer:
-        while (await consumer.end_offsets([tp]))[tp] < end:
+        while True:
+            ends = await consumer.end_offsets([tp])
+            if ends[tp] >= end:
+                return
             await asyncio.sleep(0.05)
 
 
