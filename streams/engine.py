@@ -29,6 +29,9 @@ from streams.restore import Moved, Restore
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS: Final = 0.05
+"""From one taking to the next."""
+SETTLE_SECONDS: Final = 0.005
+"""After the first event in a while: what was fetched with it comes along."""
 MAX_DIRTY_ROWS: Final = 40_000
 IDLE_CLOSED_SECONDS: Final = 5.0
 FOLD_AT_ONCE: Final = 2000
@@ -226,10 +229,11 @@ class Engine:
     async def _checkpoints(self) -> None:
         """A checkpoint every 50 ms while there is something, at once when many rows are dirty, and when idle."""
         rows = Rows()
+        taken_at = 0.0
         while True:
             await _set_within(self._work, 1.0)
             self._work.clear()
-            await _set_within(self._urgent, CHECKPOINT_SECONDS)
+            await _set_within(self._urgent, max(SETTLE_SECONDS, taken_at + CHECKPOINT_SECONDS - time.monotonic()))
             self._urgent.clear()
             async with self._lock:
                 if self.generation is not None:
@@ -240,6 +244,7 @@ class Engine:
                         if owned.ready and (owned.changed or owned.closed_at <= idle_since)
                     ]
                     if due:
+                        taken_at = time.monotonic()
                         await self._checkpoint(due)
                         rows.count(sum(owned.shard.rows for owned in self._owned.values()))
 

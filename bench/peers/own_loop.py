@@ -116,14 +116,17 @@ class Loop:
 
     async def _checkpoints(self) -> None:
         rows = Rows()
+        taken_at = 0.0
         while True:
             await self._work.wait()
             self._work.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), CHECKPOINT_SECONDS)
+                async with asyncio.timeout(max(0.0, taken_at + CHECKPOINT_SECONDS - time.monotonic())):
+                    await self._urgent.wait()
             self._urgent.clear()
             async with self._lock:
                 if due := [owned for owned in self._owned if owned.changed]:
+                    taken_at = time.monotonic()
                     await self._checkpoint(due)
                     rows.count(sum(owned.shard.rows for owned in self._owned))
 

@@ -43,6 +43,8 @@ class Nemesis:
         """Some actions, with pauses between them in which much or little can happen."""
         actions, weights = zip(*self._actions, strict=True)
         self._events()
+        if self._rng.random() < 0.05:
+            self._pause_before_the_first_message()
         for _ in range(self._rng.randint(3, 14)):
             await self._world.pass_time(self._rng.choice((0.05, 0.3, 1.0, 2.5, 5.0)))
             (action,) = self._rng.choices(actions, weights)
@@ -94,6 +96,11 @@ class Nemesis:
             self._events()
             # For whoever has its partitions by then.
             asyncio.get_running_loop().call_later(self._rng.choice((1.0, 4.0, 5.0)), self._events)
+
+    def _pause_before_the_first_message(self) -> None:
+        """Nothing was committed then, and what was fetched may be dropped with the generation."""
+        for worker in self._world.running.values():
+            worker.life.fatal_place, worker.life.pause_at_point = "message", 8.0
 
     def _deafen(self) -> None:
         if (worker := self._any()) is not None:

@@ -10,7 +10,7 @@ from tests.simulation.protections import ALARMS, DOUBLED, REMOVALS, both
 from tests.simulation.viewer import NeedlessEnd, Wrong
 
 MOST_SEEDS = 1_500
-"""Each is found among the first 150 or so; how far exactly changes with every change of the product."""
+"""Each is found among the first few hundred; how far exactly changes with every change of the product."""
 
 
 @pytest.mark.parametrize("protection", REMOVALS)
