@@ -8,13 +8,12 @@ whatever the number of windows.
 import sqlite3
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-from aggregator.ratings import COUNTS
-from aggregator.state import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading
+from aggregator.state import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading, Vector
 from aggregator.tallies import DAY_MS, day_of
 
 _COVERAGE: Final = ("pass", "fail", "error", "skipped")
@@ -37,12 +36,19 @@ SELECT '[' || coalesce(group_concat('[' || shape || ',' || items || ',' || days 
 """
 
 
+_Rated = tuple[tuple[int, tuple[str, ...]], ...]
+"""Bands of days, and the criteria in which an item was rated in each for the last time."""
+
+
 class _Sums:
-    """Counts of the days of a band: those from one window's start to the next one's."""
+    """Counts of the days of a band: those from one window's start to the next one's.
+
+    Vectors are gathered as they come, current and superseded ones apart, and added up once.
+    """
 
     def __init__(self) -> None:
-        self.cells: dict[tuple[str, str], dict[str, tuple[list[int], list[int]]]] = defaultdict(dict)
-        self.coverage: dict[str, list[int]] = defaultdict(lambda: [0] * len(_COVERAGE))
+        self.cells: dict[tuple[str, str], dict[str, tuple[list[Vector], list[Vector]]]] = defaultdict(dict)
+        self.coverage: dict[str, Vector] = defaultdict(lambda: (0,) * len(_COVERAGE))
         self.annotations: Counter[str] = Counter()
         self.contributing: Counter[str] = Counter()
         self.items: dict[str, Counter[str]] = defaultdict(Counter)
@@ -51,17 +57,26 @@ class _Sums:
         self.items_compared = 0
         self.items_annotated = 0
 
-    def add_cells(self, criterion: str, metric: str, judge: str, current: Sequence[int], old: Sequence[int]) -> None:
-        found = self.cells[criterion, metric].setdefault(judge, ([0] * COUNTS, [0] * COUNTS))
-        _add(found[0], current)
-        _add(found[1], old)
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+    def gather(self, criterion: str, metric: str, judge: str, current: Iterable[Vector], old: Iterable[Vector]) -> None:
+        judges = self.cells[criterion, metric]
+        found = judges.get(judge)
+        if found is None:
+            found = judges[judge] = ([], [])
+        found[0].extend(current)
+        found[1].extend(old)
 
     def add(self, other: "_Sums") -> None:
         for (criterion, metric), judges in other.cells.items():
             for judge, vectors in judges.items():
-                self.add_cells(criterion, metric, judge, *vectors)
+                self.gather(criterion, metric, judge, *vectors)
+        for judges in self.cells.values():
+            for judge, (current, old) in judges.items():
+                judges[judge] = [_sum(current)], [_sum(old)]
         for metric, counts in other.coverage.items():
-            _add(self.coverage[metric], counts)
+            self.coverage[metric] = _sum((self.coverage[metric], counts))
         for criterion, items in other.items.items():
             self.items[criterion].update(items)
         self.annotations.update(other.annotations)
@@ -108,36 +123,45 @@ class _Bands:
             found = self._index[day] = bisect_right(self._starts, text)
         return found
 
+    def cut(self, rated: Iterable[tuple[str, int]]) -> _Rated:
+        """Rated criteria and their newest days by band."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for criterion, day in rated:
+            found[self.index(day)].append(criterion)
+        return tuple((band, tuple(criteria)) for band, criteria in found.items())
+
     def of(self, day: int | str) -> _Sums:
         """The counts of a UTC day's band."""
         return self.sums[self.index(day)]
 
     def totals(self) -> dict[str, _Sums]:
-        """Everything since each start."""
+        """Everything since each start; the same object where no day makes a difference."""
         totals: dict[str, _Sums] = {}
         total = _Sums()
         for start, sums in zip(reversed(self._starts), reversed(self.sums), strict=False):
-            sums.add(total)
-            totals[start] = total = sums
+            if sums:
+                sums.add(total)
+                total = sums
+            totals[start] = total
         return totals
 
 
-def _add(total: list[int], counts: Sequence[int]) -> None:
-    for index, count in enumerate(counts):
-        total[index] += count
+def _sum(vectors: Iterable[Vector]) -> Vector:
+    return tuple(map(sum, zip(*vectors, strict=True)))
 
 
 def queue_states(
     connection: sqlite3.Connection, queue: str, starts: Sequence[str], reading: Reading
 ) -> list[QueueState]:
     """The counts of a queue since each of these UTC days (ISO text, empty for all days), on a connection that sees one
-    state.
+    state. The same object where no day makes a difference.
     """
     bands, placed = _Bands(starts), _Placed()
     _read_tallies(connection, queue, bands, placed, reading)
     _read_shapes(connection, queue, bands, placed, reading)
     totals = bands.totals()
-    return [_state(queue, totals[start], placed) for start in starts]
+    states = {id(sums): _state(queue, sums, placed) for sums in totals.values()}
+    return [states[id(totals[start])] for start in starts]
 
 
 def _rows(connection: sqlite3.Connection, statement: str, *values: str) -> Iterator[Any]:
@@ -150,41 +174,59 @@ def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, pla
         sums = bands.of(day)
         if kind == "cells":
             for judge, vectors in body["judges"].items():
-                sums.add_cells(criterion, metric, judge, vectors["current"], vectors["superseded"])
+                sums.gather(criterion, metric, judge, (vectors["current"],), (vectors["superseded"],))
         elif kind == "annotations":
             sums.annotations[criterion] += body["annotations"]
             if criterion not in reading.pairs:
                 sums.contributing[criterion] += body["contributing"]
         else:
-            _add(sums.coverage[metric], [body[what] for what in _COVERAGE])
+            sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in _COVERAGE]))
             placed.heard[metric] += sum(body.values())
 
 
 def _read_shapes(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
-    # Days of one band are alike here, so what is left to add up is far less than there are shapes.
-    alike: Counter[tuple[tuple[tuple[str, int], ...], tuple[str, ...]]] = Counter()
+    # Days of one band are alike here, and so are criteria that were rated in it: what is left to add up is far less
+    # than there are shapes.
+    alike: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
+    cut: dict[tuple[tuple[str, int], ...], _Rated] = {}
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in reading.pairs}
-    for number, items, (is_placed, rated, metrics, failed) in _rows(connection, _SHAPES, queue):
+    for number, items, (is_placed, days, metrics, failed) in _rows(connection, _SHAPES, queue):
         if is_placed:
-            placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(rated))
-        alike[tuple((criterion, bands.index(day)) for criterion, day in rated), tuple(metrics)] += items
-        for criterion in reading.pairs:
-            if any(reading.on_topic(criterion, metric) for metric in metrics):
-                on_topic[criterion].add(number)
-    for (criteria, compared_metrics), items in alike.items():
+            placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
+        rated = tuple(map(tuple, days))
+        alike[cut.get(rated) or cut.setdefault(rated, bands.cut(rated)), tuple(metrics)] += items
+        for criterion, numbers in on_topic.items():
+            if _compared((criterion,), metrics, reading):
+                numbers.add(number)
+    _add_items(alike, bands, reading)
+    _read_contributing(connection, queue, bands, on_topic)
+
+
+def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, reading: Reading) -> None:
+    """Distinct items, each where it was rated for the last time."""
+    heard: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
+    for (of_bands, metrics), items in alike.items():
         newest = newest_compared = 0
-        for criterion, band in criteria:
+        for band, criteria in of_bands:
             newest = max(newest, band)
-            sums = bands.sums[band]
-            of_criterion = sums.items[criterion]
-            for metric in compared_metrics:
-                of_criterion[metric] += items
-            if any(reading.on_topic(criterion, metric) for metric in compared_metrics):
+            of_metrics = heard[band, criteria]
+            for metric in metrics:
+                of_metrics[metric] += items
+            for criterion in _compared(criteria, metrics, reading):
                 newest_compared = max(newest_compared, band)
-                sums.compared[criterion] += items
+                bands.sums[band].compared[criterion] += items
         bands.sums[newest].items_annotated += items
         bands.sums[newest_compared].items_compared += items
-    _read_contributing(connection, queue, bands, on_topic)
+    for (band, criteria), of_metrics in heard.items():
+        for criterion in criteria:
+            bands.sums[band].items[criterion].update(of_metrics)
+
+
+def _compared(criteria: Sequence[str], metrics: Sequence[str], reading: Reading) -> Sequence[str]:
+    """The criteria that one of these metrics is on topic for."""
+    if not metrics or not reading.pairs:
+        return criteria if metrics else ()
+    return [criterion for criterion in criteria if any(reading.on_topic(criterion, metric) for metric in metrics)]
 
 
 def _read_contributing(
@@ -202,7 +244,7 @@ def _read_contributing(
 def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:
     by_criterion: dict[str, dict[str, Pair]] = defaultdict(dict)
     for (criterion, metric), judges in sums.cells.items():
-        cells = {judge: Cell(*vectors) for judge, vectors in judges.items()}
+        cells = {judge: Cell(current, old) for judge, ((current,), (old,)) in judges.items()}
         by_criterion[criterion][metric] = Pair(sums.items[criterion][metric], cells)
     criteria = {
         criterion: CriterionState(

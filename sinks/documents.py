@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, TypeVar, cast
 
@@ -66,6 +66,27 @@ def read_state(connection: sqlite3.Connection) -> State:
     )
 
 
+@dataclass(slots=True)
+class _Counted:
+    """A queue's counts since several UTC days, and the documents that were made of them, by the counts' identity."""
+
+    revision: int
+    day: date
+    states: dict[str, QueueState]
+    made: dict[int, SnapshotDocument] = field(default_factory=dict)
+
+    def document(self, window: Window, stamp: Stamp, reading: Reading) -> SnapshotDocument:
+        """The document of a window. Where windows have the same counts, as all of a young queue, it is made once."""
+        state = self.states[window_start(window, self.day)]
+        made = self.made.get(id(state))
+        if made is None:
+            made = self.made[id(state)] = document(state, window, stamp, reading)
+            return made
+        same = _restamped(made, stamp)
+        same["window"] = window.value
+        return same
+
+
 class Documents:
     """Documents of every queue and window. Methods block and may be called from any thread.
 
@@ -80,7 +101,7 @@ class Documents:
         self._store = store
         self._today = today
         self._kept: OrderedDict[tuple[str, Window], tuple[int, date, SnapshotDocument]] = OrderedDict()
-        self._counted: OrderedDict[str, tuple[int, date, dict[str, QueueState]]] = OrderedDict()
+        self._counted: OrderedDict[str, _Counted] = OrderedDict()
         self._lock = threading.RLock()
 
     def queues(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> Iterator[QueueEntry]:
@@ -120,8 +141,8 @@ class Documents:
             if kept is not None and kept[:2] == (entry.revision, today):
                 # Nothing of this queue changed since: the same counts hold at the newer positions.
                 return _restamped(kept[2], stamp)
-            counts = self.counts(connection, entry, window_start(window, today))
-            made = document(counts, window, stamp, self.reading)
+            counted = self._count(connection, entry, window_start(window, today))
+            made = counted.document(window, stamp, self.reading)
             _keep(self._kept, (entry.queue, window), (entry.revision, today, made), _KEPT)
         return made
 
@@ -130,15 +151,18 @@ class Documents:
 
         Those since the start of every window are read with them: a queue that changed is read once.
         """
-        today = self._today()
         with self._lock:
-            kept = self._counted.get(entry.queue)
-            if kept is None or kept[:2] != (entry.revision, today) or start not in kept[2]:
-                starts = sorted({start, *(window_start(window, today) for window in Window)})
-                states = queue_states(connection, entry.queue, starts, self.reading)
-                kept = (entry.revision, today, dict(zip(starts, states, strict=True)))
-                _keep(self._counted, entry.queue, kept, _COUNTED)
-            return kept[2][start]
+            return self._count(connection, entry, start).states[start]
+
+    def _count(self, connection: sqlite3.Connection, entry: QueueEntry, start: str) -> _Counted:
+        today = self._today()
+        kept = self._counted.get(entry.queue)
+        if kept is None or (kept.revision, kept.day) != (entry.revision, today) or start not in kept.states:
+            starts = sorted({start, *(window_start(window, today) for window in Window)})
+            states = queue_states(connection, entry.queue, starts, self.reading)
+            kept = _Counted(entry.revision, today, dict(zip(starts, states, strict=True)))
+            _keep(self._counted, entry.queue, kept, _COUNTED)
+        return kept
 
 
 def _keep(cache: OrderedDict[_K, _V], key: _K, value: _V, most: int) -> None:

@@ -7,6 +7,7 @@ state is served.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -66,6 +67,9 @@ def run_view(config: ViewConfig) -> int:
     except (BindError, StoreError, OSError) as error:
         log.error("the view cannot start: %s", error)  # noqa: TRY400 -- the message says what to do
         return 2
+    # What was imported stays: a full collection, one in every few refreshes of the gauges, need not walk it each time.
+    gc.collect()
+    gc.freeze()
     with contextlib.closing(store), contextlib.closing(listener):
         try:
             asyncio.run(_run(config, store, listener, token))
