@@ -85,8 +85,9 @@ CREATE TEMP TABLE reshaped (queue TEXT, item TEXT, shape TEXT, old INTEGER);
 """Tables of the writing connection: what the merge of one transaction may have changed."""
 
 # A cross join keeps this order: SQLite knows nothing of a temporary table's size, and would rather look at every row.
+# What is asked of annotations here is in the index.
 _TOUCHED_ANNOTATIONS: Final = """
-    touched_rubrics AS t CROSS JOIN annotations AS a
+    touched_rubrics AS t CROSS JOIN annotations AS a INDEXED BY annotations_people
         ON a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
 """
 _TOUCHED_EVALUATIONS: Final = """
@@ -94,10 +95,17 @@ _TOUCHED_EVALUATIONS: Final = """
 """
 
 # Most rows are right as they were written, and what is not written again costs no page: so only what differs is set.
+# Where all partitions count each annotation, which ones differ is in the index too.
 _FLAGS: Final = (
     f"""
     UPDATE annotations AS c SET counted = NOT counted
-    WHERE c.id IN (SELECT a.id FROM {_TOUCHED_ANNOTATIONS}) AND c.counted <> (
+    WHERE c.id IN (
+        SELECT a.id FROM {_TOUCHED_ANNOTATIONS}
+        WHERE EXISTS (SELECT 1 FROM partitions AS p WHERE p.policy IS NOT 'each') OR a.counted <> (
+            a.deleted = 0
+            AND NOT EXISTS (
+                SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item AND q.deleted = 1))
+    ) AND c.counted <> (
         c.deleted = 0
         AND NOT EXISTS (
             SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.item = c.item AND q.deleted = 1)
