@@ -25,7 +25,7 @@ from streams.failures import Failure
 from streams.reasons import Reason
 from tests.faults.acts import ACTS, Act, Stage, pause_a_worker
 from tests.faults.judging import records, rig_of
-from tests.faults.lives import Lives, growing
+from tests.faults.lives import Lives, growing, sample
 from tests.faults.load import Load, endless
 from tests.faults.supervising import Supervisor
 from tests.support.deployments import Cluster
@@ -123,9 +123,13 @@ class Soak:
 
     async def _sample(self) -> None:
         while True:
-            running = {**self.stage.supervisor.workers, "view": self.stage.cluster.view}
-            self.lives.look({name: each.process.pid for name, each in running.items() if each.process is not None})
+            self.lives.look(self._running())
             await asyncio.sleep(SAMPLE_SECONDS)
+
+    def _running(self) -> dict[str, int]:
+        """Process ids of workers and view by name."""
+        running = {**self.stage.supervisor.workers, "view": self.stage.cluster.view}
+        return {name: each.process.pid for name, each in running.items() if each.process is not None}
 
     # ---- what must hold
 
@@ -144,12 +148,17 @@ class Soak:
         assert self._letters == set(stage.rejected.items()), "the dead letters are the bad events"
         await asyncio.to_thread(self._processes, verdict)
         log.info(
-            "quiet after %.1f s: %d events, %d rows, %d states counted, %d dead letters, difference 0",
+            "quiet after %.1f s: %d events, %d rows, %d states counted, %d dead letters, difference 0; MB: %s",
             self.quiet[-1],
             verdict.events,
             verdict.rows,
             verdict.states,
             verdict.rejected,
+            ", ".join(
+                f"{name} {found.resident / 1e6:.0f}"
+                for name, pid in sorted(self._running().items())
+                if (found := sample(pid)) is not None
+            ),
         )
 
     def _processes(self, verdict: Verdict) -> None:
