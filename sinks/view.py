@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 STORE_NAME: Final = "view.sqlite3"
 """The store's file in the data directory."""
-_REFRESH_SECONDS: Final = 0.1
+_REFRESH_SECONDS: Final = 0.05
 """Time between two refreshes of the gauges at least, and as long as the last one took: half a core at most."""
 _IDLE_SECONDS: Final = 5.0
 _END_SECONDS: Final = 8.0
