@@ -113,6 +113,7 @@ class _Bands:
     def __init__(self, starts: Sequence[str]) -> None:
         self._starts = sorted(set(starts))
         self._index: dict[int | str, int] = {}
+        self._cuts: dict[tuple[tuple[str, int], ...], _Rated] = {}
         self.sums = [_Sums() for _ in range(len(self._starts) + 1)]
 
     def index(self, day: int | str) -> int:
@@ -123,12 +124,15 @@ class _Bands:
             found = self._index[day] = bisect_right(self._starts, text)
         return found
 
-    def cut(self, rated: Iterable[tuple[str, int]]) -> _Rated:
-        """Rated criteria and their newest days by band."""
-        found: dict[int, list[str]] = defaultdict(list)
-        for criterion, day in rated:
-            found[self.index(day)].append(criterion)
-        return tuple((band, tuple(criteria)) for band, criteria in found.items())
+    def cut(self, rated: tuple[tuple[str, int], ...]) -> _Rated:
+        """Rated criteria and their newest days (since epoch) by band."""
+        found = self._cuts.get(rated)
+        if found is None:
+            by_band: dict[int, list[str]] = defaultdict(list)
+            for criterion, day in rated:
+                by_band[self.index(day)].append(criterion)
+            found = self._cuts[rated] = tuple((band, tuple(criteria)) for band, criteria in by_band.items())
+        return found
 
     def of(self, day: int | str) -> _Sums:
         """The counts of a UTC day's band."""
@@ -188,13 +192,11 @@ def _read_shapes(connection: sqlite3.Connection, queue: str, bands: _Bands, plac
     # Days of one band are alike here, and so are criteria that were rated in it: what is left to add up is far less
     # than there are shapes.
     alike: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
-    cut: dict[tuple[tuple[str, int], ...], _Rated] = {}
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in reading.pairs}
     for number, items, (is_placed, days, metrics, failed) in _rows(connection, _SHAPES, queue):
         if is_placed:
             placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
-        rated = tuple(map(tuple, days))
-        alike[cut.get(rated) or cut.setdefault(rated, bands.cut(rated)), tuple(metrics)] += items
+        alike[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
         for criterion, numbers in on_topic.items():
             if _compared((criterion,), metrics, reading):
                 numbers.add(number)
@@ -224,8 +226,10 @@ def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Band
 
 def _compared(criteria: Sequence[str], metrics: Sequence[str], reading: Reading) -> Sequence[str]:
     """The criteria that one of these metrics is on topic for."""
-    if not metrics or not reading.pairs:
-        return criteria if metrics else ()
+    if not metrics:
+        return ()
+    if not reading.pairs:
+        return criteria
     return [criterion for criterion in criteria if any(reading.on_topic(criterion, metric) for metric in metrics)]
 
 

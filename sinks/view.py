@@ -7,7 +7,6 @@ state is served.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -33,6 +32,7 @@ from sinks.services import Services
 from sinks.snapshots import History, KafkaTopic, Snapshots
 from sinks.store import Store
 from sinks.stream import Streams
+from streams.garbage import put_out_of_sight
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,7 @@ def run_view(config: ViewConfig) -> int:
         log.error("the view cannot start: %s", error)  # noqa: TRY400 -- the message says what to do
         return 2
     # What was imported stays: a full collection, one in every few refreshes of the gauges, need not walk it each time.
-    gc.collect()
-    gc.freeze()
+    put_out_of_sight()
     with contextlib.closing(store), contextlib.closing(listener):
         try:
             asyncio.run(_run(config, store, listener, token))

@@ -13,6 +13,12 @@ GROWTH_ROWS: Final = 100_000
 _THRESHOLDS: Final = (10_000, 20, 1_000)
 
 
+def put_out_of_sight() -> None:
+    """What is there now stays, and is not walked again; but for cycles that nobody holds, which would stay with it."""
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def no_collection() -> Iterator[None]:
     """While rows are replayed nothing is collected; what is there afterwards stays."""
@@ -20,9 +26,7 @@ def no_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        # Else the cycles that reading left behind would stay with the rows.
-        gc.collect()
-        gc.freeze()
+        put_out_of_sight()
         gc.enable()
 
 
@@ -38,6 +42,5 @@ class Rows:
         if rows < self._frozen:
             self._frozen = rows
         elif rows >= self._frozen + GROWTH_ROWS:
-            gc.collect()
-            gc.freeze()
+            put_out_of_sight()
             self._frozen = rows
