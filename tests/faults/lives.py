@@ -1,6 +1,5 @@
 """What processes hold while they live: memory and descriptors by time, and whether either grows."""
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,10 +63,10 @@ class Lives:
     def __init__(self) -> None:
         self._samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
 
-    def look(self, processes: Mapping[str, int]) -> None:
-        """A sample of each."""
+    def look(self, processes: Mapping[str, int], at: float) -> None:
+        """A sample of each at that second."""
         for name, pid in processes.items():
-            if (found := sample(pid)) is not None:
+            if (found := sample(pid, at)) is not None:
                 self._samples[name, pid].append(found)
 
     def longest(self) -> list[Life]:
@@ -80,15 +79,15 @@ class Lives:
         return [found[name] for name in sorted(found)]
 
 
-def sample(pid: int) -> Sample | None:
-    """Now; None when the process is gone."""
+def sample(pid: int, at: float) -> Sample | None:
+    """What it holds, taken at that second; None when the process is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return None
     resident = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
-    return Sample(time.monotonic(), int(resident[0]) * 1024, descriptors) if resident else None
+    return Sample(at, int(resident[0]) * 1024, descriptors) if resident else None
 
 
 def life_of(name: str, samples: Sequence[Sample]) -> Life | None:

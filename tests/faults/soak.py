@@ -123,7 +123,7 @@ class Soak:
 
     async def _sample(self) -> None:
         while True:
-            self.lives.look(self._running())
+            self.lives.look(self._running(), time.monotonic())
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def _running(self) -> dict[str, int]:
@@ -157,7 +157,7 @@ class Soak:
             ", ".join(
                 f"{name} {found.resident / 1e6:.0f}"
                 for name, pid in sorted(self._running().items())
-                if (found := sample(pid)) is not None
+                if (found := sample(pid, time.monotonic())) is not None
             ),
         )
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 
 from tests.faults.lives import JUDGED_SECONDS, Lives, Sample, growing, life_of, sample
 
@@ -52,10 +53,12 @@ def test_a_short_life_is_not_judged() -> None:
 
 def test_the_longest_life_under_a_name_counts() -> None:
     lives = Lives()
-    for _ in range(6):
-        lives.look({"this": os.getpid(), "gone": 2**22 + 1})
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as other:
+        for second in range(24):
+            lives.look({"w1": other.pid if second < 8 else os.getpid(), "gone": 2**22 + 1}, float(second))
     (found,) = lives.longest()
-    assert found.name == "this"
-    now = sample(os.getpid())
+    assert found.name == "w1"
+    assert found.seconds == 15
+    now = sample(os.getpid(), 24.0)
     assert now is not None
     assert abs(found.resident - now.resident) < 50 * MB
