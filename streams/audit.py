@@ -6,7 +6,6 @@ records are read under the checkpoint's lock, and only copying the shard's talli
 """
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from aggregator.shard import Policy, Shard
 from streams.claims import CLAIM_KEY
 from streams.failures import Failure, WorkerFailure
 from streams.fetching import Record
+from streams.garbage import clear_up
 from streams.log import Log, read_to_end
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
@@ -65,7 +65,7 @@ class Audit:
                 except _Abandoned:
                     _log.info("the audit of partition %d was given up", owned.partition)
                 # Readers leave cycles behind, and as good as nothing else lets the collector look at all it knows.
-                gc.collect()
+                clear_up()
             pause = max(self.interval_s, (time.monotonic() - started) / _SHARE)
 
     def _next(self) -> Owned | None:

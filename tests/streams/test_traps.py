@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import weakref
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from streams.health import Health
 from streams.log import new_producer
 from streams.restore import Restore
 from streams.transport import BatchConsumer, BatchThread
+from tests.faults.lives import sample
 from tests.streams.rig import Rig, history
 
 SOURCE = TP("alignment.annotations.v1", 0)
@@ -272,6 +274,34 @@ def test_nothing_is_collected_while_restoring() -> None:
     gc.unfreeze()
 
 
+def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
+    """A connection that lives while rows are frozen, and is a cycle when it was lost."""
+    with garbage.no_collection():
+        held = _Cycle()
+    gone = weakref.ref(held)
+    del held
+    gc.collect()
+    assert gone() is not None, "out of sight"
+    with garbage.no_collection():
+        pass
+    assert gone() is None
+    gc.unfreeze()
+
+
+@pytest.mark.skipif(garbage._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
+def test_what_a_burst_needed_is_given_back() -> None:
+    before = _resident()
+    burst = [b"\x01" * (1 << 16) for _ in range(1000)]
+    last = burst.pop()
+    during = _resident()
+    assert during > before + (48 << 20)
+    # The last one stays, and with it the whole heap below.
+    del burst
+    garbage.clear_up()
+    assert _resident() < during - (48 << 20)
+    assert last
+
+
 def test_rows_are_put_out_of_sight_as_they_grow() -> None:
     thresholds = gc.get_threshold()
     frozen = gc.get_freeze_count()
@@ -293,6 +323,12 @@ class _Cycle:
 
     def __init__(self) -> None:
         self.own = self
+
+
+def _resident() -> int:
+    found = sample(os.getpid(), 0.0)
+    assert found is not None
+    return found.resident
 
 
 def _garbage() -> weakref.ref[_Cycle]:
