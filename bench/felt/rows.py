@@ -13,11 +13,11 @@ from bench.felt import flow
 from bench.felt.flow import Freshness, percentile
 from bench.felt.memory import REFERENCE, WAITING, coefficients, held
 from bench.felt.scrapes import Scrapes, scrapes, series_shown
-from bench.felt.site import Row, Site, patiently, resident_bytes
+from bench.felt.site import Row, Site, patiently
 from bench.felt.store import making, own_rate
 from bench.reference import EVENTS_PER_ITEM, Event
 from tests.support.kafka import Kafka
-from tests.support.processes import get_json
+from tests.support.processes import get_json, resident_bytes
 
 COMPARISONS_PER_ITEM: Final = 24 * 9
 _QUEUES: Final = 7

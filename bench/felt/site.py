@@ -1,6 +1,5 @@
 """A real worker and a real view on a real Apache Kafka, seen from outside: memory, CPU, metrics, log."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -121,8 +120,3 @@ def sample(url: str, name: str) -> float:
 def patiently(condition: Callable[[], bool], what: str) -> None:
     """Wait, for minutes if need be."""
     wait_until(condition, PATIENCE_SECONDS, what)
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process. Needs /proc."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import linear_regression, median
 from typing import NamedTuple
 
+from tests.support.processes import resident_bytes
+
 WARM = 1 / 3
 """Of a life. Interpreter, caches and allocator fill until then, and all partitions were once its own."""
 JUDGED_SECONDS = 1800.0
@@ -82,12 +84,11 @@ class Lives:
 def sample(pid: int, at: float) -> Sample | None:
     """What it holds, taken at that second; None when the process is gone."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        resident = resident_bytes(pid)
         descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return None
-    resident = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
-    return Sample(at, int(resident[0]) * 1024, descriptors) if resident else None
+    return Sample(at, resident, descriptors) if resident else None
 
 
 def life_of(name: str, samples: Sequence[Sample]) -> Life | None:

@@ -4,7 +4,8 @@ import os
 import random
 import subprocess
 
-from tests.faults.lives import JUDGED_SECONDS, Lives, Sample, growing, life_of, sample
+from tests.faults.lives import JUDGED_SECONDS, Lives, Sample, growing, life_of
+from tests.support.processes import resident_bytes
 
 MB = 1e6
 EVERY = 5.0
@@ -59,6 +60,4 @@ def test_the_longest_life_under_a_name_counts() -> None:
     (found,) = lives.longest()
     assert found.name == "w1"
     assert found.seconds == 15
-    now = sample(os.getpid(), 24.0)
-    assert now is not None
-    assert abs(found.resident - now.resident) < 50 * MB
+    assert abs(found.resident - resident_bytes(os.getpid())) < 50 * MB

@@ -26,8 +26,8 @@ from streams.health import Health
 from streams.log import new_producer
 from streams.restore import Restore
 from streams.transport import BatchConsumer, BatchThread
-from tests.faults.lives import sample
 from tests.streams.rig import Rig, history
+from tests.support.processes import resident_bytes
 
 SOURCE = TP("alignment.annotations.v1", 0)
 
@@ -290,15 +290,15 @@ def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
 
 @pytest.mark.skipif(garbage._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
 def test_what_a_burst_needed_is_given_back() -> None:
-    before = _resident()
+    before = resident_bytes(os.getpid())
     burst = [b"\x01" * (1 << 16) for _ in range(1000)]
     last = burst.pop()
-    during = _resident()
+    during = resident_bytes(os.getpid())
     assert during > before + (48 << 20)
     # The last one stays, and with it the whole heap below.
     del burst
     garbage.clear_up()
-    assert _resident() < during - (48 << 20)
+    assert resident_bytes(os.getpid()) < during - (48 << 20)
     assert last
 
 
@@ -323,12 +323,6 @@ class _Cycle:
 
     def __init__(self) -> None:
         self.own = self
-
-
-def _resident() -> int:
-    found = sample(os.getpid(), 0.0)
-    assert found is not None
-    return found.resident
 
 
 def _garbage() -> weakref.ref[_Cycle]:

@@ -79,6 +79,11 @@ def ready(url: str) -> bool:
         return False
 
 
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process, 0 when it ended and nobody waited. Needs /proc; raises OSError when it is gone."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def marked(token: str, listener: str) -> dict[int, str]:
     """Process id and command line of every process that has this token in its environment, or (the embedded broker,
     which gets no environment) listens for Kafka clients at this address. Needs /proc.
