@@ -32,7 +32,7 @@ from sinks.services import Services
 from sinks.snapshots import History, KafkaTopic, Snapshots
 from sinks.store import Store
 from sinks.stream import Streams
-from streams.garbage import clear_up, put_out_of_sight
+from streams.garbage import give_back, put_out_of_sight
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ STORE_NAME: Final = "view.sqlite3"
 _REFRESH_SECONDS: Final = 0.05
 """Time between two refreshes of the gauges at least, and as long as the last one took: half a core at most."""
 _IDLE_SECONDS: Final = 5.0
-_GIVE_BACK_SECONDS: Final = 60.0
 _END_SECONDS: Final = 8.0
 """How long the parts have to end: requests under way 3 s, snapshots under way 2 s, what the reader writes the rest."""
 _CONNECTIONS: Final = 300
@@ -138,7 +137,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
             asyncio.create_task(reader.run(), name="reader"),
             asyncio.create_task(refresh(services, collector, for_gauges), name="gauges"),
             asyncio.create_task(snapshots.run(for_snapshots), name="snapshots"),
-            asyncio.create_task(_give_back(), name="memory"),
+            asyncio.create_task(give_back(), name="memory"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="signal")
         log.info("the view serves http://%s:%d", *listener.getsockname()[:2])
@@ -159,13 +158,6 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
                     await asyncio.gather(*parts, stopping, return_exceptions=True)
             if topic is not None:
                 await topic.close()
-
-
-async def _give_back() -> None:
-    """Until cancelled: threads allocate side by side, and what is free between their documents adds up."""
-    while True:
-        await asyncio.sleep(_GIVE_BACK_SECONDS)
-        await asyncio.to_thread(clear_up)
 
 
 async def refresh(services: Services, collector: Collector, changes: Subscription) -> None:

@@ -20,11 +20,12 @@ from streams.audit import Audit
 from streams.checkpoint import Checkpoint
 from streams.client import Capabilities, Client, connect
 from streams.dead_letters import DeadLetters
-from streams.engine import Engine
+from streams.engine import Engine, guarded
 from streams.events import Decoder
 from streams.failures import Failure, WorkerFailure, end_process, exit_now
 from streams.folding import Folder
 from streams.fuse import Fuse, FusePolicy
+from streams.garbage import give_back
 from streams.group import Group
 from streams.guard import Guard
 from streams.health import Health
@@ -247,6 +248,7 @@ class Worker:
             loop.add_signal_handler(number, self._on_signal, number, asked)
         starting = asyncio.create_task(worker.start())
         waiting = asyncio.create_task(asked.wait())
+        giving_back = asyncio.create_task(guarded(give_back))
         done, _ = await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if waiting not in done:
             starting.result()
@@ -262,6 +264,7 @@ class Worker:
         try:
             await worker.stop()
             starting.cancel()
+            giving_back.cancel()
             await self._disconnect()
         except (TimeoutError, KafkaError) as error:
             _log.info("connections were not closed in order: %r", error)

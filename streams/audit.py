@@ -19,7 +19,6 @@ from aggregator.shard import Policy, Shard
 from streams.claims import CLAIM_KEY
 from streams.failures import Failure, WorkerFailure
 from streams.fetching import Record
-from streams.garbage import clear_up
 from streams.log import Log, read_to_end
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
@@ -64,8 +63,6 @@ class Audit:
                     await self._audit(owned, lock)
                 except _Abandoned:
                     _log.info("the audit of partition %d was given up", owned.partition)
-                # Readers leave cycles behind, and as good as nothing else lets the collector look at all it knows.
-                clear_up()
             pause = max(self.interval_s, (time.monotonic() - started) / _SHARE)
 
     def _next(self) -> Owned | None:

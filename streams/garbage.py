@@ -4,6 +4,7 @@ Left alone, every full collection walks through all rows again, which costs more
 garbage: they are put out of the collector's sight, after one collection so that nothing else goes with them.
 """
 
+import asyncio
 import ctypes
 import gc
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 GROWTH_ROWS: Final = 100_000
+GIVE_BACK_SECONDS: Final = 60.0
 _THRESHOLDS: Final = (10_000, 20, 1_000)
 _malloc_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 """Of the GNU C library. Other ones give memory back by themselves, or cannot."""
@@ -28,6 +30,19 @@ def clear_up() -> None:
     gc.collect()
     if _malloc_trim is not None:
         _malloc_trim(0)
+
+
+async def give_back() -> None:
+    """Clear up once a minute until cancelled.
+
+    Threads allocate side by side, and what is free between their results adds up; connections that were lost are
+    cycles, and as good as nothing else lets the collector look at all it knows. On the event loop's own thread, because
+    the ends of connections belong there. Not while rows are replayed: that ends with it anyway.
+    """
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        if gc.isenabled():
+            clear_up()
 
 
 @contextmanager

@@ -13,6 +13,9 @@ WARM = 1 / 3
 """Of a life. Interpreter, caches and allocator fill until then, and all partitions were once its own."""
 JUDGED_SECONDS = 1800.0
 """Shorter lives are told and not judged: one step of the allocator would be a slope."""
+WINDOW_SECONDS = 300.0
+"""Memory is the least that was held in each, of a short life in each twelfth: what a burst needed is given back once a
+minute, and a leak stays."""
 GROWTH_PER_HOUR = 0.05
 """Of the resident memory. The rows are the same all the time, so there is nothing to grow for: 16 bytes left behind by
 each of 300 events a second are 20 % an hour. What is allowed is for the allocator, as partitions come and go."""
@@ -30,8 +33,9 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process from the end of its warm-up on: seconds of its whole life, memory at the middle (bytes), growth of
-    the memory (share of it per hour), and the usual number of descriptors in the first and in the second half.
+    """One process from the end of its warm-up on: seconds of its whole life, memory that it holds for good (bytes, the
+    least in each window: the usual one of these), growth of that (share of it per hour), and the usual number of
+    descriptors in the first and in the second half.
     """
 
     name: str
@@ -97,11 +101,20 @@ def life_of(name: str, samples: Sequence[Sample]) -> Life | None:
     warm = [each for each in samples if each.at >= samples[0].at + WARM * seconds]
     if len(warm) < 4:
         return None
-    slope = linear_regression([each.at for each in warm], [each.resident for each in warm]).slope
-    resident = median(each.resident for each in warm)
+    held = _least(warm, min(WINDOW_SECONDS, seconds / 12))
+    resident = median(each.resident for each in held)
+    slope = linear_regression([each.at for each in held], [each.resident for each in held]).slope
     half = len(warm) // 2
     first, second = (median(each.descriptors for each in part) for part in (warm[:half], warm[half:]))
     return Life(name, seconds, resident, slope * 3600 / resident, (first, second))
+
+
+def _least(samples: Sequence[Sample], seconds: float) -> list[Sample]:
+    """The sample with the least memory of each window of so many seconds."""
+    windows: dict[int, list[Sample]] = defaultdict(list)
+    for each in samples:
+        windows[int((each.at - samples[0].at) // seconds)].append(each)
+    return [min(window, key=lambda each: each.resident) for window in windows.values()]
 
 
 def growing(lives: Iterable[Life]) -> list[Life]:

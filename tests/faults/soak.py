@@ -48,7 +48,7 @@ QUIET_SECONDS = 30.0
 SAMPLE_SECONDS = 5.0
 EXPECTED = {failure.value.code for failure in (Failure.BROKER_LOST, Failure.ANOTHER_WRITER)}
 """How a worker may end by itself, when the broker was away or it was."""
-SPARED_AFTER = 0.5
+SPARED_AFTER = 1 / 3
 """Of the run: from then on a worker and the view live on, and their memory is watched. No worker is paused any more:
 whoever inherits what a paused one owned may have to end as well."""
 

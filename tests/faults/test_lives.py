@@ -4,7 +4,7 @@ import os
 import random
 import subprocess
 
-from tests.faults.lives import JUDGED_SECONDS, Lives, Sample, growing, life_of
+from tests.faults.lives import JUDGED_SECONDS, WINDOW_SECONDS, Lives, Sample, growing, life_of
 from tests.support.processes import resident_bytes
 
 MB = 1e6
@@ -37,6 +37,18 @@ def test_a_leak_is_found() -> None:
     assert found is not None
     assert growing([found]) == [found]
     assert "MB, +1" in str(found)
+
+
+def test_bursts_that_are_given_back_are_no_growth() -> None:
+    """One in each window of five minutes, one larger than the other, for a minute each."""
+    samples = [
+        each._replace(resident=each.resident + int(each.at / 60 * MB)) if each.at % WINDOW_SECONDS < 60 else each
+        for each in life(7200, 0.0)
+    ]
+    found = life_of("w1", samples)
+    assert found is not None
+    assert growing([found]) == []
+    assert abs(found.resident - BASE) < 3 * MB
 
 
 def test_descriptors_that_are_not_closed_are_found() -> None:

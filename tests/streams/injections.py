@@ -1,8 +1,11 @@
 """Faults that a worker process of the rig is given from inside; SIGUSR1 lets them begin."""
 
 import asyncio
+import gc
+import logging
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +13,7 @@ import faust
 import orjson
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from streams import garbage
 from streams.app import Worker
 from streams.checkpoint import Checkpoint
 from streams.log import Row
@@ -89,8 +93,22 @@ def the_end_hangs(_: Worker) -> Callable[[], None]:
     return lambda: setattr(faust.Worker, "stop", hangs)
 
 
+def a_cycle_ends(_: Worker) -> Callable[[], None]:
+    """Like a connection that was lost; nothing is allocated that would let the collector look."""
+    garbage.GIVE_BACK_SECONDS = 0.1  # type: ignore[misc]
+
+    def begin() -> None:
+        gc.set_threshold(0)
+        cycle: Any = threading.Event()
+        cycle.own = cycle
+        weakref.finalize(cycle, logging.getLogger(__name__).warning, "the cycle was collected")
+
+    return begin
+
+
 FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
-    each.__name__: each for each in (commits_freeze, membership_ends, memory_goes_bad, publishes_wrong, the_end_hangs)
+    each.__name__: each
+    for each in (commits_freeze, membership_ends, memory_goes_bad, publishes_wrong, the_end_hangs, a_cycle_ends)
 }
 
 

@@ -288,6 +288,34 @@ def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
     gc.unfreeze()
 
 
+async def test_a_worker_collects_what_ended_while_nothing_else_happens(rig: Rig) -> None:
+    worker = rig.worker(inject="a_cycle_ends")
+    await rig.restored(worker)
+    worker.signal(signal.SIGUSR1)
+
+    async def collected() -> bool:
+        return "the cycle was collected" in worker.text()
+
+    await rig.until("collected", collected)
+
+
+async def test_nothing_is_given_back_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second for a million rows, for what the end of the restore does anyway."""
+    monkeypatch.setattr(garbage, "GIVE_BACK_SECONDS", 0.0)
+    cleared = asyncio.Event()
+    monkeypatch.setattr(garbage, "clear_up", cleared.set)
+    giving_back = asyncio.create_task(garbage.give_back())
+    gc.disable()
+    try:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not cleared.is_set()
+    finally:
+        gc.enable()
+    await cleared.wait()
+    giving_back.cancel()
+
+
 @pytest.mark.skipif(garbage._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
 def test_what_a_burst_needed_is_given_back() -> None:
     before = resident_bytes(os.getpid())
