@@ -1,14 +1,17 @@
 """The broker as the worker sees it: connection settings, and what this broker can do."""
 
+# ruff: noqa: SLF001 -- what is used of aiokafka has a contract test
+
 import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     KafkaConnectionError,
@@ -128,13 +131,36 @@ async def connect(connection: Connection) -> None:
     A broker that just starts tells of none, not even of itself. aiokafka keeps that connection to ask again, and when
     it breaks there is nobody left to ask: the client would wait without end.
     """
+    network: Any = getattr(connection, "client", None) or connection._client  # type: ignore[attr-defined]
+    be_patient(network)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection.start()
     except TimeoutError:
         raise KafkaConnectionError(f"no broker was ready within {CONNECT_SECONDS:g} s") from None
-    network: Any = getattr(connection, "client", None) or connection._client  # type: ignore[attr-defined]  # noqa: SLF001
     if not network.cluster.brokers():
         # A consumer whose tasks never ran cannot be stopped: that would raise CancelledError.
         await asyncio.sleep(0)
         raise KafkaConnectionError("the broker that answers does not know of any broker yet")
+
+
+def be_patient(network: Any) -> None:
+    """Let aiokafka's part that talks to brokers pause before it asks again where a partition has no leader, or no
+    broker answers.
+
+    Fetcher and sender ask for a leader, and where there is none at once again: as often as a core can.
+    """
+    update = network._metadata_update
+
+    async def updated(cluster: ClusterMetadata, topics: Collection[str]) -> bool:
+        known: bool = await update(cluster, topics)
+        if not known or any(_leaderless(cluster, topic) for topic in topics or cluster.topics()):
+            await asyncio.sleep(network._retry_backoff)
+        return known
+
+    network._metadata_update = updated
+
+
+def _leaderless(cluster: ClusterMetadata, topic: str) -> bool:
+    partitions = cluster.partitions_for_topic(topic)
+    return partitions is None or partitions != cluster.available_partitions_for_topic(topic)

@@ -17,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from faust.types.transports import TPorTopicSet
 
+from streams.client import be_patient
 from streams.failures import end_process
 from streams.fetching import Batch, drain, wait_for_fetch
 
@@ -45,7 +46,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         """An aiokafka consumer with our settings; Faust's own assignor, which co-partitions, is always used."""
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             **cast("BatchTransport", transport).client_settings,
             client_id=conf.broker_client_id,
             group_id=conf.id,
@@ -63,6 +64,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
         )
+        be_patient(consumer._client)
+        return consumer
 
     async def _fetch_records(
         self,

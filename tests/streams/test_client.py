@@ -1,16 +1,18 @@
 """Clients of the broker: what all of them have in common."""
 
+import asyncio
 import inspect
+import time
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError
 
 from streams import client
 from streams.client import RETRY_MS, Client, connect
-from tests.support.starting_broker import starting_broker
+from tests.support.lame_brokers import leaderless_broker, starting_broker
 
 
 @pytest.mark.row(7)
@@ -53,3 +55,43 @@ async def test_a_probe_of_a_starting_broker_ends(monkeypatch: pytest.MonkeyPatch
     async with starting_broker() as broker:
         with pytest.raises(KafkaConnectionError, match="ready within"):
             await Client([broker]).probe()
+
+
+@pytest.mark.row(7)
+@pytest.mark.parametrize("away", [False, True], ids=["answers", "away"])
+async def test_a_reader_of_a_partition_without_a_leader_pauses_between_its_questions(away: bool) -> None:
+    async with leaderless_broker("facts") as broker:
+        reader = AIOKafkaConsumer(**Client([broker.address]).settings)
+        try:
+            await connect(reader)
+            reader.assign([TopicPartition("facts", 0)])
+            await _unhurried(broker.asked)
+            if away:
+                broker.go_away()
+                await _unhurried(broker.asked)
+        finally:
+            await reader.stop()
+
+
+@pytest.mark.row(7)
+async def test_a_producer_to_a_partition_without_a_leader_pauses_between_its_questions() -> None:
+    async with leaderless_broker("facts") as broker:
+        producer = AIOKafkaProducer(**Client([broker.address]).settings, request_timeout_ms=3000)
+        try:
+            await connect(producer)
+            sent = await producer.send("facts", b"", partition=0)
+            await _unhurried(broker.asked)
+            with pytest.raises(LeaderNotAvailableError):
+                await sent
+        finally:
+            await producer.stop()
+
+
+async def _unhurried(asked: asyncio.Semaphore) -> None:
+    """Some at once are well: the first after a start, and those that were under way."""
+    for _ in range(5):
+        await asked.acquire()
+    began, pauses = time.monotonic(), 10
+    for _ in range(pauses):
+        await asked.acquire()
+    assert time.monotonic() - began >= pauses * RETRY_MS[0] / 1000 / 2

@@ -53,6 +53,9 @@ USED = [
     ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
     # aiokafka: what brokers a client knows of
     ("aiokafka.client:AIOKafkaClient.__init__", "self.cluster = ClusterMetadata("),
+    ("aiokafka.client:AIOKafkaClient.__init__", "self._retry_backoff = retry_backoff_ms / 1000"),
+    ("aiokafka.client:AIOKafkaClient._metadata_update", "async def _metadata_update(self, cluster_metadata, topics):"),
+    ("aiokafka.client:AIOKafkaClient._md_synchronizer", "await self._metadata_update(self.cluster, topics)"),
     ("aiokafka.producer.producer:AIOKafkaProducer.__init__", "self.client = AIOKafkaClient("),
     ("aiokafka.consumer.consumer:AIOKafkaConsumer.__init__", "self._client = AIOKafkaClient("),
     ("aiokafka.admin.client:AIOKafkaAdminClient.__init__", "self._client = AIOKafkaClient("),

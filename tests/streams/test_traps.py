@@ -370,6 +370,7 @@ async def test_the_consumer_has_our_settings(capabilities: Any) -> None:
     made = thread._create_worker_consumer(app.transport)
     made._closed = True
     thread.thread_loop.close()
+    assert "_metadata_update" in vars(made._client), "it pauses where a partition has no leader"
     assert isinstance(thread, BatchThread)
     # Without a Faust table, Faust would take aiokafka's round robin, which does not co-partition.
     assert made._partition_assignment_strategy == [app.assignor]
