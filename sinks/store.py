@@ -14,7 +14,7 @@ import queue as queues
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -101,10 +101,15 @@ class Store:
             check_same_thread=False,
         )
 
+    def close_idle(self) -> None:
+        """Close the connections that nobody reads with: each keeps pages, and there are as many as once were needed."""
+        with suppress(queues.Empty):
+            while True:
+                self._readers.get_nowait().close()
+
     def close(self) -> None:
         """Close all connections. The store must not be used afterwards."""
-        while not self._readers.empty():
-            self._readers.get().close()
+        self.close_idle()
         if self._writer is not None:
             self._writer.close()
 

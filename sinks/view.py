@@ -32,7 +32,7 @@ from sinks.services import Services
 from sinks.snapshots import History, KafkaTopic, Snapshots
 from sinks.store import Store
 from sinks.stream import Streams
-from streams.garbage import give_back, put_out_of_sight
+from streams.garbage import give_back, put_out_of_sight, share_free_memory
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def run_view(config: ViewConfig) -> int:
     """Run a view until SIGINT or SIGTERM; gives the exit code: 0 after a signal, 1 when a part failed, 2 when
     the configuration or the store does not allow to start.
     """
+    share_free_memory()
     try:
         token = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
         config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -137,7 +138,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
             asyncio.create_task(reader.run(), name="reader"),
             asyncio.create_task(refresh(services, collector, for_gauges), name="gauges"),
             asyncio.create_task(snapshots.run(for_snapshots), name="snapshots"),
-            asyncio.create_task(give_back(), name="memory"),
+            asyncio.create_task(give_back(store.close_idle), name="memory"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="signal")
         log.info("the view serves http://%s:%d", *listener.getsockname()[:2])

@@ -8,15 +8,19 @@ import asyncio
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 GROWTH_ROWS: Final = 100_000
 GIVE_BACK_SECONDS: Final = 60.0
 _THRESHOLDS: Final = (10_000, 20, 1_000)
-_malloc_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+_libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+_malloc_trim: Final = getattr(_libc, "malloc_trim", None)
+_mallopt: Final = getattr(_libc, "mallopt", None)
 """Of the GNU C library. Other ones give memory back by themselves, or cannot."""
+_ARENA_MAX: Final = -8
+"""Its M_ARENA_MAX."""
 
 
 def put_out_of_sight() -> None:
@@ -32,16 +36,25 @@ def clear_up() -> None:
         _malloc_trim(0)
 
 
-async def give_back() -> None:
-    """Clear up once a minute until cancelled.
+def share_free_memory() -> None:
+    """Before there are threads: let them allocate from the same memory. Otherwise each core has up to eight parts of
+    its own, and what one thread leaves free is of no use to the next.
+    """
+    if _mallopt is not None:
+        _mallopt(_ARENA_MAX, 1)
 
-    Threads allocate side by side, and what is free between their results adds up; connections that were lost are
-    cycles, and as good as nothing else lets the collector look at all it knows. On the event loop's own thread, because
-    the ends of connections belong there. Not while rows are replayed: that ends with it anyway.
+
+async def give_back(let_go: Callable[[], None] = lambda: None) -> None:
+    """Let go what is not needed now, and clear up, once a minute until cancelled.
+
+    Connections that were lost are cycles, and as good as nothing else lets the collector look at all it knows. On the
+    event loop's own thread, because the ends of connections belong there. Not while rows are replayed: that ends with
+    it anyway.
     """
     while True:
         await asyncio.sleep(GIVE_BACK_SECONDS)
         if gc.isenabled():
+            let_go()
             clear_up()
 
 

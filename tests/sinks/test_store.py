@@ -435,3 +435,15 @@ def test_a_second_process_reads_and_cannot_write(store: Store) -> None:
         assert dump(reader) == dump(store)
         with pytest.raises(StoreError, match="read only"):
             reader.apply(steps_of(logs), 1)
+
+
+def test_connections_that_nobody_reads_with_are_closed(store: Store) -> None:
+    with store.read() as used:
+        with store.read() as idle:
+            pass
+        store.close_idle()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            idle.execute("SELECT 1")
+        assert used.execute("SELECT 1").fetchone() == (1,)
+    with store.read() as again:
+        assert again is used

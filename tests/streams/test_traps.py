@@ -5,6 +5,8 @@ import contextlib
 import gc
 import os
 import signal
+import subprocess
+import sys
 import weakref
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -304,19 +306,25 @@ async def test_nothing_is_given_back_while_restoring(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(garbage, "GIVE_BACK_SECONDS", 0.0)
     cleared = asyncio.Event()
     monkeypatch.setattr(garbage, "clear_up", cleared.set)
-    giving_back = asyncio.create_task(garbage.give_back())
+    let_go: list[bool] = []
+    giving_back = asyncio.create_task(garbage.give_back(lambda: let_go.append(True)))
     gc.disable()
     try:
         for _ in range(10):
             await asyncio.sleep(0)
         assert not cleared.is_set()
+        assert not let_go
     finally:
         gc.enable()
     await cleared.wait()
+    assert let_go
     giving_back.cancel()
 
 
-@pytest.mark.skipif(garbage._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
+_GNU = pytest.mark.skipif(garbage._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
+
+
+@_GNU
 def test_what_a_burst_needed_is_given_back() -> None:
     before = resident_bytes(os.getpid())
     burst = [b"\x01" * (1 << 16) for _ in range(1000)]
@@ -328,6 +336,33 @@ def test_what_a_burst_needed_is_given_back() -> None:
     garbage.clear_up()
     assert resident_bytes(os.getpid()) < during - (48 << 20)
     assert last
+
+
+_THREADS = """
+import ctypes, threading
+from streams import garbage
+{before}
+at_once = threading.Barrier(4)
+found = set()
+def allocate():
+    block = ctypes.CDLL(None).malloc
+    block.restype = ctypes.c_size_t
+    at_once.wait()
+    # A part of memory that is not the first begins at a multiple of 64 MiB.
+    found.add(block(1000) >> 26)
+    at_once.wait()
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(found))
+"""
+
+
+@_GNU
+@pytest.mark.parametrize(("before", "parts"), [("", 4), ("garbage.share_free_memory()", 1)], ids=["own", "shared"])
+def test_threads_allocate_from_the_same_memory(before: str, parts: int) -> None:
+    told = subprocess.run([sys.executable, "-c", _THREADS.format(before=before)], check=True, capture_output=True)
+    assert int(told.stdout) == parts
 
 
 def test_rows_are_put_out_of_sight_as_they_grow() -> None:
