@@ -37,10 +37,10 @@ _OUTCOME: Final = {
 _SELECT: Final = f"""
 SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
     e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {_HUMAN},
-    coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item), e.url)
+    coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.number = a.number), e.url)
 """
 _FROM: Final = """
-FROM annotations AS a CROSS JOIN evaluations AS e ON e.item = a.item AND e.current = 1
+FROM annotations AS a CROSS JOIN evaluations AS e ON e.number = a.number AND e.current = 1
 WHERE a.queue = :queue AND a.counted = 1
 """
 

@@ -31,7 +31,7 @@ FROM shapes WHERE queue = ?
 _CONTRIBUTING: Final = """
 SELECT '[' || coalesce(group_concat('[' || shape || ',' || items || ',' || days || ']'), '') || ']' FROM (
     SELECT s.shape, r.days, count(*) AS items
-    FROM rated AS r CROSS JOIN shaped AS s ON s.item = r.item AND s.queue = r.queue
+    FROM rated AS r CROSS JOIN shaped AS s ON s.number = r.number AND s.queue = r.queue
     WHERE r.queue = ? AND r.criterion = ? GROUP BY s.shape, r.days)
 """
 

@@ -49,10 +49,10 @@ def _days_of_items(annotations: str) -> str:
     """`gap`: for how many days, at most a week, an item counts on before it is seen again."""
     return f"""
 SELECT day, gap, count(*) FROM (
-    SELECT day, min({WEEK}, ifnull(lead(day) OVER (PARTITION BY item ORDER BY day) - day, {WEEK})) AS gap FROM (
-        SELECT DISTINCT a.item AS item, a.at / {DAY_MS} AS day FROM annotations AS a {annotations}
+    SELECT day, min({WEEK}, ifnull(lead(day) OVER (PARTITION BY number ORDER BY day) - day, {WEEK})) AS gap FROM (
+        SELECT DISTINCT a.number AS number, a.at / {DAY_MS} AS day FROM annotations AS a {annotations}
             AND a.counted = 1 AND a.at >= :start AND EXISTS (
-                SELECT 1 FROM evaluations AS e WHERE e.item = a.item AND e.current = 1 AND (
+                SELECT 1 FROM evaluations AS e WHERE e.number = a.number AND e.current = 1 AND (
                     e.metric = :metric OR :metric IS NULL AND (
                         a.criterion NOT IN (SELECT value FROM json_each(:paired))
                         OR (a.criterion, e.metric) IN (

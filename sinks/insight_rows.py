@@ -59,11 +59,11 @@ class Scope:
 
 _PEOPLE: Final = """
 people AS MATERIALIZED (
-    SELECT a.item AS item, sum(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars) AS passes,
+    SELECT a.number AS number, sum(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars) AS passes,
         sum(NOT (a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)) AS fails
     FROM annotations AS a
     WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start
-    GROUP BY a.item)
+    GROUP BY a.number)
 """
 
 # ---- scores
@@ -88,7 +88,7 @@ _SCORED: Final = f"""
 WITH {_PEOPLE}
 SELECT e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
 FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
-    ON e.item = p.item AND e.metric = :metric AND e.current = 1
+    ON e.number = p.number AND e.metric = :metric AND e.current = 1
 GROUP BY e.score, e.threshold, e.direction, e.passed
 """
 
@@ -101,14 +101,14 @@ def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric:
 # ---- people among themselves
 
 _STANDING: Final = """
-SELECT a.item, a.annotator, a.thumbs, a.stars FROM annotations AS a
+SELECT a.number, a.annotator, a.thumbs, a.stars FROM annotations AS a
 WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
-    AND a.item IN (
-        SELECT b.item FROM annotations AS b
+    AND a.number IN (
+        SELECT b.number FROM annotations AS b
         WHERE b.queue = :queue AND b.criterion = :criterion AND b.deleted = 0 AND b.at >= :start
-        GROUP BY b.item HAVING count(*) > 1)
-    AND a.item NOT IN (SELECT q.item FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
-ORDER BY a.item
+        GROUP BY b.number HAVING count(*) > 1)
+    AND a.number NOT IN (SELECT q.number FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
+ORDER BY a.number
 """
 
 
@@ -134,7 +134,7 @@ _VERSIONS: Final = f"""
 WITH {_PEOPLE}
 SELECT e.metric, e.judge, min(e.at), count(*), sum(p.passes * e.passed), sum(p.passes * (1 - e.passed)),
     sum(p.fails * (1 - e.passed)), sum(p.fails * e.passed), sum((p.passes + p.fails) * (1 - e.current))
-FROM people AS p CROSS JOIN evaluations AS e ON e.item = p.item AND e.failure = 0
+FROM people AS p CROSS JOIN evaluations AS e ON e.number = p.number AND e.failure = 0
 WHERE e.deleted = 0 AND (:metric IS NULL OR e.metric = :metric)
 GROUP BY e.metric, e.judge
 """
@@ -166,8 +166,8 @@ SELECT e.judge, f.judge, count(*),
     sum(e.passed > f.passed AND p.passes > p.fails OR e.passed < f.passed AND p.passes < p.fails),
     sum(e.passed < f.passed AND p.passes > p.fails OR e.passed > f.passed AND p.passes < p.fails)
 FROM people AS p
-CROSS JOIN evaluations AS e ON e.item = p.item AND e.metric = :metric AND e.failure = 0
-CROSS JOIN evaluations AS f ON f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
+CROSS JOIN evaluations AS e ON e.number = p.number AND e.metric = :metric AND e.failure = 0
+CROSS JOIN evaluations AS f ON f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
 WHERE e.deleted = 0 AND f.deleted = 0
 GROUP BY e.judge, f.judge
 """
@@ -210,7 +210,7 @@ NOTHING_JUDGED: Final = JudgedItems(0, 0, 0)
 
 _JUDGED: Final = """
 SELECT e.judge, min(e.at), count(*), sum(e.passed)
-FROM queue_items AS q CROSS JOIN evaluations AS e ON e.item = q.item AND e.metric = :metric AND e.failure = 0
+FROM queue_items AS q CROSS JOIN evaluations AS e ON e.number = q.number AND e.metric = :metric AND e.failure = 0
 WHERE q.queue = :queue AND q.deleted = 0 AND e.deleted = 0 AND e.at >= :start
 GROUP BY e.judge
 """

@@ -30,19 +30,19 @@ Row = tuple[str | bytes | int | float | None, ...]
 
 _ANNOTATION: Final = (
     "queue", "item", "criterion", "annotator", "version", "partition", "at", "event", "level", "thumbs",
-    "stars", "deleted", "explanation", "expected", "url",
+    "stars", "deleted", "explanation", "expected", "url", "number",
 )  # fmt: skip
 _EVALUATION: Final = (
     "item", "metric", "judge", "failure", "version", "partition", "at", "event", "level", "score",
-    "threshold", "direction", "passed", "status", "deleted", "reason", "url",
+    "threshold", "direction", "passed", "status", "deleted", "reason", "url", "number",
 )  # fmt: skip
-_QUEUE_ITEM: Final = ("queue", "item", "version", "partition", "at", "event", "level", "deleted", "url")
+_QUEUE_ITEM: Final = ("queue", "item", "version", "partition", "at", "event", "level", "deleted", "url", "number")
 
 _F = TypeVar("_F", Annotation, Evaluation, QueueItem)
 _BOOLEANS: Final = frozenset({"deleted", "passed"})
 _OF_ITEMS: Final = """
-WHERE item IN (
-    SELECT item FROM annotations WHERE queue = :queue UNION SELECT item FROM queue_items WHERE queue = :queue)
+WHERE number IN (
+    SELECT number FROM annotations WHERE queue = :queue UNION SELECT number FROM queue_items WHERE queue = :queue)
 """
 
 _CHUNK: Final = 10_000
@@ -63,24 +63,24 @@ def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **g
 
 
 _MERGE_ANNOTATIONS: Final = _upsert(
-    "annotations", _ANNOTATION, ("queue", "item", "criterion", "annotator"), counted="NOT {deleted}"
+    "annotations", _ANNOTATION, ("queue", "number", "criterion", "annotator"), counted="NOT {deleted}"
 )
 _MERGE_EVALUATIONS: Final = _upsert(
     "evaluations",
     _EVALUATION,
-    ("item", "metric", "failure", "judge"),
+    ("number", "metric", "failure", "judge"),
     current="NOT {failure} AND NOT {deleted}",
     shown="{failure}",
 )
-_MERGE_QUEUE_ITEMS: Final = _upsert("queue_items", _QUEUE_ITEM, ("queue", "item"))
+_MERGE_QUEUE_ITEMS: Final = _upsert("queue_items", _QUEUE_ITEM, ("queue", "number"))
 
 TEMPORARY: Final = """
 CREATE TEMP TABLE touched_rubrics (
-    queue TEXT, item TEXT, criterion TEXT, PRIMARY KEY (queue, item, criterion)
+    queue TEXT, number INTEGER, criterion TEXT, PRIMARY KEY (queue, number, criterion)
 ) WITHOUT ROWID;
-CREATE TEMP TABLE touched_metrics (item TEXT, metric TEXT, PRIMARY KEY (item, metric)) WITHOUT ROWID;
-CREATE TEMP TABLE touched_items (queue TEXT, item TEXT, PRIMARY KEY (queue, item)) WITHOUT ROWID;
-CREATE TEMP TABLE reshaped (queue TEXT, item TEXT, shape TEXT, old INTEGER);
+CREATE TEMP TABLE touched_metrics (number INTEGER, metric TEXT, PRIMARY KEY (number, metric)) WITHOUT ROWID;
+CREATE TEMP TABLE touched_items (queue TEXT, number INTEGER, PRIMARY KEY (queue, number)) WITHOUT ROWID;
+CREATE TEMP TABLE reshaped (queue TEXT, number INTEGER, shape TEXT, old INTEGER);
 """
 """Tables of the writing connection: what the merge of one transaction may have changed."""
 
@@ -88,10 +88,10 @@ CREATE TEMP TABLE reshaped (queue TEXT, item TEXT, shape TEXT, old INTEGER);
 # What is asked of annotations here is in the index.
 _TOUCHED_ANNOTATIONS: Final = """
     touched_rubrics AS t CROSS JOIN annotations AS a INDEXED BY annotations_people
-        ON a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion
+        ON a.queue = t.queue AND a.number = t.number AND a.criterion = t.criterion
 """
 _TOUCHED_EVALUATIONS: Final = """
-    SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item = t.item AND f.metric = t.metric
+    SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.number = t.number AND f.metric = t.metric
 """
 
 # Most rows are right as they were written, and what is not written again costs no page: so only what differs is set.
@@ -104,16 +104,16 @@ _FLAGS: Final = (
         WHERE EXISTS (SELECT 1 FROM partitions AS p WHERE p.policy IS NOT 'each') OR a.counted <> (
             a.deleted = 0
             AND NOT EXISTS (
-                SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item = a.item AND q.deleted = 1))
+                SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.number = a.number AND q.deleted = 1))
     ) AND c.counted <> (
         c.deleted = 0
         AND NOT EXISTS (
-            SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.item = c.item AND q.deleted = 1)
+            SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.number = c.number AND q.deleted = 1)
         AND (
             (SELECT p.policy FROM partitions AS p WHERE p.partition = c.partition) = 'each'
             OR c.id IS (
                 SELECT b.id FROM annotations AS b
-                WHERE b.queue = c.queue AND b.item = c.item AND b.criterion = c.criterion AND b.deleted = 0
+                WHERE b.queue = c.queue AND b.number = c.number AND b.criterion = c.criterion AND b.deleted = 0
                 ORDER BY b.version DESC, b.annotator DESC LIMIT 1)))
     """,
     f"""
@@ -122,7 +122,7 @@ _FLAGS: Final = (
         e.failure = 0 AND e.deleted = 0
         AND e.version IS (
             SELECT max(f.version) FROM evaluations AS f
-            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0))
+            WHERE f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0))
     """,
     f"""
     UPDATE evaluations AS e SET shown = NOT shown
@@ -130,31 +130,31 @@ _FLAGS: Final = (
         e.failure = 1
         AND NOT EXISTS (
             SELECT 1 FROM evaluations AS f
-            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
+            WHERE f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
         AND e.version IS (
             SELECT max(f.version) FROM evaluations AS f
-            WHERE f.item = e.item AND f.metric = e.metric AND f.failure = 1
+            WHERE f.number = e.number AND f.metric = e.metric AND f.failure = 1
                 AND NOT EXISTS (
                     SELECT 1 FROM evaluations AS d
-                    WHERE d.item = f.item AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
+                    WHERE d.number = f.number AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
                         AND d.version > f.version)))
     """,
 )
 
 _RATED: Final = (
     """
-    DELETE FROM rated WHERE (queue, item, criterion) IN (
-        SELECT t.queue, t.item, t.criterion FROM touched_rubrics AS t WHERE NOT EXISTS (
+    DELETE FROM rated WHERE (queue, number, criterion) IN (
+        SELECT t.queue, t.number, t.criterion FROM touched_rubrics AS t WHERE NOT EXISTS (
             SELECT 1 FROM annotations AS a
-            WHERE a.queue = t.queue AND a.item = t.item AND a.criterion = t.criterion AND a.counted = 1))
+            WHERE a.queue = t.queue AND a.number = t.number AND a.criterion = t.criterion AND a.counted = 1))
     """,
     f"""
-    INSERT INTO rated (queue, item, criterion, day, days)
-    SELECT queue, item, criterion, max(day), json_group_array(json_array(day, annotations)) FROM (
-        SELECT a.queue, a.item, a.criterion, a.at / {DAY_MS} AS day, count(*) AS annotations
-        FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted = 1 GROUP BY a.queue, a.item, a.criterion, day)
-    WHERE true GROUP BY queue, item, criterion
-    ON CONFLICT (queue, item, criterion) DO UPDATE SET day = excluded.day, days = excluded.days
+    INSERT INTO rated (queue, number, criterion, day, days)
+    SELECT queue, number, criterion, max(day), json_group_array(json_array(day, annotations)) FROM (
+        SELECT a.queue, a.number, a.criterion, a.at / {DAY_MS} AS day, count(*) AS annotations
+        FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted = 1 GROUP BY a.queue, a.number, a.criterion, day)
+    WHERE true GROUP BY queue, number, criterion
+    ON CONFLICT (queue, number, criterion) DO UPDATE SET day = excluded.day, days = excluded.days
         WHERE days <> excluded.days
     """,
 )
@@ -162,12 +162,12 @@ _RATED: Final = (
 _SHAPES: Final = (
     """
     INSERT OR IGNORE INTO touched_items
-    SELECT queue, item FROM touched_rubrics
-    UNION SELECT s.queue, s.item FROM touched_metrics AS t CROSS JOIN shaped AS s ON s.item = t.item
+    SELECT queue, number FROM touched_rubrics
+    UNION SELECT s.queue, s.number FROM touched_metrics AS t CROSS JOIN shaped AS s ON s.number = t.number
     """,
     f"""
     INSERT INTO reshaped
-    SELECT t.queue, t.item, {SHAPE}, (SELECT s.shape FROM shaped AS s WHERE s.item = t.item AND s.queue = t.queue)
+    SELECT t.queue, t.number, {SHAPE}, (SELECT s.shape FROM shaped AS s WHERE s.number = t.number AND s.queue = t.queue)
     FROM touched_items AS t
     """,
     """
@@ -180,11 +180,11 @@ _SHAPES: Final = (
     ON CONFLICT (queue, shape) DO UPDATE SET items = items + excluded.items
     """,
     """
-    DELETE FROM shaped WHERE (item, queue) IN (SELECT item, queue FROM reshaped WHERE shape IS NULL)
+    DELETE FROM shaped WHERE (number, queue) IN (SELECT number, queue FROM reshaped WHERE shape IS NULL)
     """,
     """
-    INSERT OR REPLACE INTO shaped (item, queue, shape)
-    SELECT t.item, t.queue, s.id FROM reshaped AS t CROSS JOIN shapes AS s ON s.queue = t.queue AND s.shape = t.shape
+    INSERT OR REPLACE INTO shaped (number, queue, shape)
+    SELECT t.number, t.queue, s.id FROM reshaped AS t CROSS JOIN shapes AS s ON s.queue = t.queue AND s.shape = t.shape
     WHERE s.id IS NOT t.old
     """,
     "DELETE FROM shapes WHERE items = 0 AND id IN (SELECT old FROM reshaped)",
@@ -194,28 +194,28 @@ DERIVE: Final = (*_FLAGS, *_RATED, *_SHAPES)
 """Statements that derive what the temporary tables name, in this order."""
 
 
-def annotation_row(fact: Annotation, partition: int) -> Row:
+def annotation_row(fact: Annotation, number: int, partition: int) -> Row:
     """An annotation as a row."""
     return (
         fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
-        fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url,
+        fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url, number,
     )  # fmt: skip
 
 
-def evaluation_row(fact: Evaluation, partition: int) -> Row:
+def evaluation_row(fact: Evaluation, number: int, partition: int) -> Row:
     """An evaluation as a row."""
     return (
         fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
         fact.level, fact.score, fact.threshold, fact.direction, fact.passed, fact.status, fact.deleted,
-        fact.reason, fact.url,
+        fact.reason, fact.url, number,
     )  # fmt: skip
 
 
-def queue_item_row(fact: QueueItem, partition: int) -> Row:
+def queue_item_row(fact: QueueItem, number: int, partition: int) -> Row:
     """A queue item as a row."""
     return (
         fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
-        fact.url,
+        fact.url, number,
     )  # fmt: skip
 
 
@@ -235,32 +235,50 @@ def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[
     annotations: list[Row] = []
     evaluations: list[Row] = []
     queue_items: list[Row] = []
+    rubrics: set[tuple[str, int, str]] = set()
+    metrics: set[tuple[int, str]] = set()
+    items: set[tuple[str, int]] = set()
+    numbers: dict[str, int] = {}
     for key, value in rows:
         fact = parse(key, value)
+        number = numbers.get(fact.item)
+        if number is None:
+            number = numbers[fact.item] = _number(connection, fact.item)
         if isinstance(fact, Annotation):
-            annotations.append(annotation_row(fact, partition))
+            annotations.append(annotation_row(fact, number, partition))
+            rubrics.add((fact.queue, number, fact.criterion))
         elif isinstance(fact, Evaluation):
-            evaluations.append(evaluation_row(fact, partition))
+            evaluations.append(evaluation_row(fact, number, partition))
+            metrics.add((number, fact.metric))
         else:
-            queue_items.append(queue_item_row(fact, partition))
+            queue_items.append(queue_item_row(fact, number, partition))
+            items.add((fact.queue, number))
     connection.executemany(_MERGE_ANNOTATIONS, annotations)
     connection.executemany(_MERGE_EVALUATIONS, evaluations)
     connection.executemany(_MERGE_QUEUE_ITEMS, queue_items)
-    connection.executemany("INSERT OR IGNORE INTO touched_rubrics VALUES (?, ?, ?)", {row[:3] for row in annotations})
-    connection.executemany("INSERT OR IGNORE INTO touched_metrics VALUES (?, ?)", {row[:2] for row in evaluations})
+    connection.executemany("INSERT OR IGNORE INTO touched_rubrics VALUES (?, ?, ?)", rubrics)
+    connection.executemany("INSERT OR IGNORE INTO touched_metrics VALUES (?, ?)", metrics)
     connection.executemany(
         "INSERT OR IGNORE INTO touched_rubrics "
-        "SELECT queue, item, criterion FROM annotations WHERE queue = ? AND item = ?",
-        {row[:2] for row in queue_items},
+        "SELECT queue, number, criterion FROM annotations WHERE queue = ? AND number = ?",
+        items,
     )
-    connection.executemany("INSERT OR IGNORE INTO touched_items VALUES (?, ?)", {row[:2] for row in queue_items})
-    return {str(row[0]) for row in annotations} | {str(row[0]) for row in queue_items}
+    connection.executemany("INSERT OR IGNORE INTO touched_items VALUES (?, ?)", items)
+    return {queue for queue, *_ in rubrics} | {queue for queue, _ in items}
+
+
+def _number(connection: sqlite3.Connection, item: str) -> int:
+    """The number of an item; the next one where it has none yet."""
+    found = connection.execute("SELECT number FROM items WHERE item = ?", (item,)).fetchone()
+    if found is None:
+        found = connection.execute("INSERT INTO items (item) VALUES (?) RETURNING number", (item,)).fetchone()
+    return int(found[0])
 
 
 def touch_annotations(connection: sqlite3.Connection, partition: int) -> None:
     """Note that all annotations of a partition must be derived again: its policy changed."""
     connection.execute(
-        "INSERT OR IGNORE INTO touched_rubrics SELECT queue, item, criterion FROM annotations WHERE partition = ?",
+        "INSERT OR IGNORE INTO touched_rubrics SELECT queue, number, criterion FROM annotations WHERE partition = ?",
         (partition,),
     )
 
@@ -274,17 +292,19 @@ def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> Non
     """
     where = f"WHERE partition {condition}"
     connection.execute(
-        f"INSERT OR IGNORE INTO touched_rubrics SELECT queue, item, criterion FROM annotations {where}",
+        f"INSERT OR IGNORE INTO touched_rubrics SELECT queue, number, criterion FROM annotations {where}",
         (value,),
     )
     connection.execute(
-        "INSERT OR IGNORE INTO touched_rubrics SELECT a.queue, a.item, a.criterion "
-        "FROM queue_items AS q JOIN annotations AS a ON a.queue = q.queue AND a.item = q.item "
+        "INSERT OR IGNORE INTO touched_rubrics SELECT a.queue, a.number, a.criterion "
+        "FROM queue_items AS q JOIN annotations AS a ON a.queue = q.queue AND a.number = q.number "
         f"WHERE q.partition {condition}",
         (value,),
     )
-    connection.execute(f"INSERT OR IGNORE INTO touched_items SELECT queue, item FROM queue_items {where}", (value,))
-    connection.execute(f"INSERT OR IGNORE INTO touched_metrics SELECT item, metric FROM evaluations {where}", (value,))
+    connection.execute(f"INSERT OR IGNORE INTO touched_items SELECT queue, number FROM queue_items {where}", (value,))
+    connection.execute(
+        f"INSERT OR IGNORE INTO touched_metrics SELECT number, metric FROM evaluations {where}", (value,)
+    )
     for table in ("annotations", "evaluations", "queue_items"):
         connection.execute(f"DELETE FROM {table} {where}", (value,))
 

@@ -148,21 +148,27 @@ CREATE INDEX annotations_people
     ON annotations (queue, criterion, item, annotator, at, thumbs, stars, counted, deleted);
 """
 
-SHAPE: Final = """
-    CASE WHEN EXISTS (SELECT 1 FROM rated AS r WHERE r.queue = t.queue AND r.item = t.item)
-        OR EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item = t.item AND q.deleted = 0)
+
+def _shape(key: str) -> str:
+    """An item's shape in a queue, of a row `t` that has the queue and the item's `key`; NULL when the queue does not
+    have the item. Migrations are made of this: another shape is another function.
+    """
+    return f"""
+    CASE WHEN EXISTS (SELECT 1 FROM rated AS r WHERE r.queue = t.queue AND r.{key} = t.{key})
+        OR EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.{key} = t.{key} AND q.deleted = 0)
     THEN json_array(
-        EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item = t.item AND q.deleted = 0),
+        EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.{key} = t.{key} AND q.deleted = 0),
         json((SELECT json_group_array(json_array(r.criterion, r.day))
-            FROM rated AS r WHERE r.queue = t.queue AND r.item = t.item)),
+            FROM rated AS r WHERE r.queue = t.queue AND r.{key} = t.{key})),
         json((SELECT json_group_array(DISTINCT e.metric)
-            FROM evaluations AS e WHERE e.item = t.item AND e.current = 1)),
-        EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item = t.item AND e.shown = 1))
+            FROM evaluations AS e WHERE e.{key} = t.{key} AND e.current = 1)),
+        EXISTS (SELECT 1 FROM evaluations AS e WHERE e.{key} = t.{key} AND e.shown = 1))
     END
 """
-"""An item's shape in a queue, of a row `t` that names both; NULL when the queue does not have it. A migration
-is made of this: another shape is another constant.
-"""
+
+
+SHAPE: Final = _shape("number")
+"""The shape of an item by its number."""
 
 _SHAPES: Final = f"""
 -- Counted annotations by UTC day, as a JSON array of [day since epoch, annotations], beside the newest day.
@@ -198,7 +204,7 @@ CREATE TABLE shaped (
     PRIMARY KEY (item, queue)
 ) WITHOUT ROWID;
 CREATE TEMP TABLE found AS
-SELECT t.queue, t.item, {SHAPE} AS shape
+SELECT t.queue, t.item, {_shape("item")} AS shape
 FROM (SELECT queue, item FROM rated UNION SELECT queue, item FROM queue_items WHERE deleted = 0) AS t;
 INSERT INTO shapes (queue, shape, items) SELECT queue, shape, count(*) FROM found GROUP BY queue, shape;
 INSERT INTO shaped
@@ -206,7 +212,69 @@ SELECT t.item, t.queue, s.id FROM found AS t JOIN shapes AS s ON s.queue = t.que
 DROP TABLE found;
 """
 
-MIGRATIONS: Final = (_TABLES, _PEOPLE, _SHAPES)
+_NUMBERS: Final = """
+-- Items have numbers, in the order in which they came, and what is looked up by item is looked up by number: what is
+-- said at one time lies together in the indexes then, however random the ids of items are, so a transaction changes
+-- few pages. A number stays when the last row of its item goes.
+CREATE TABLE items (
+    number INTEGER PRIMARY KEY,
+    item   TEXT NOT NULL UNIQUE
+);
+INSERT INTO items (item)
+SELECT item FROM (
+    SELECT item, at FROM annotations
+    UNION ALL SELECT item, at FROM evaluations
+    UNION ALL SELECT item, at FROM queue_items)
+GROUP BY item ORDER BY min(at);
+
+DROP INDEX annotations_identity;
+DROP INDEX annotations_people;
+ALTER TABLE annotations ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+UPDATE annotations AS a SET number = (SELECT i.number FROM items AS i WHERE i.item = a.item);
+CREATE UNIQUE INDEX annotations_identity ON annotations (queue, number, criterion, annotator);
+CREATE INDEX annotations_people
+    ON annotations (queue, criterion, number, annotator, at, thumbs, stars, counted, deleted);
+
+DROP INDEX evaluations_identity;
+DROP INDEX evaluations_current;
+DROP INDEX evaluations_shown;
+ALTER TABLE evaluations ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+UPDATE evaluations AS e SET number = (SELECT i.number FROM items AS i WHERE i.item = e.item);
+CREATE UNIQUE INDEX evaluations_identity ON evaluations (number, metric, failure, judge);
+CREATE INDEX evaluations_current ON evaluations (number, metric, passed) WHERE current = 1;
+CREATE INDEX evaluations_shown ON evaluations (number) WHERE shown = 1;
+
+DROP INDEX queue_items_identity;
+ALTER TABLE queue_items ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+UPDATE queue_items AS q SET number = (SELECT i.number FROM items AS i WHERE i.item = q.item);
+CREATE UNIQUE INDEX queue_items_identity ON queue_items (queue, number);
+
+CREATE TABLE rated_by_number (
+    queue     TEXT NOT NULL,
+    number    INTEGER NOT NULL,
+    criterion TEXT NOT NULL,
+    day       INTEGER NOT NULL,
+    days      TEXT NOT NULL,
+    PRIMARY KEY (queue, number, criterion)
+) WITHOUT ROWID;
+INSERT INTO rated_by_number
+SELECT r.queue, i.number, r.criterion, r.day, r.days FROM rated AS r CROSS JOIN items AS i ON i.item = r.item;
+DROP TABLE rated;
+ALTER TABLE rated_by_number RENAME TO rated;
+
+CREATE TABLE shaped_by_number (
+    number INTEGER NOT NULL,
+    queue  TEXT NOT NULL,
+    shape  INTEGER NOT NULL,
+    PRIMARY KEY (number, queue)
+) WITHOUT ROWID;
+INSERT INTO shaped_by_number
+SELECT i.number, s.queue, s.shape FROM shaped AS s CROSS JOIN items AS i ON i.item = s.item;
+DROP TABLE shaped;
+ALTER TABLE shaped_by_number RENAME TO shaped;
+"""
+
+MIGRATIONS: Final = (_TABLES, _PEOPLE, _SHAPES, _NUMBERS)
 
 
 class StoreError(Exception):

@@ -38,21 +38,21 @@ def new_store() -> Iterator[Store]:
 
 
 def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """All that the rows say, in an order of its own; not in which order they came."""
+    """All that the rows say, in an order of its own; not in which order they and their items came."""
     with store.read() as connection:
-        return {
-            table: sorted(
-                tuple(row[1:]) if table != "rated" else tuple(row)
-                for row in connection.execute(f"SELECT * FROM {table}")  # noqa: S608 -- a constant
-            )
-            for table in ("annotations", "evaluations", "queue_items", "rated")
-        }
+        items, found = dict(connection.execute("SELECT number, item FROM items")), {}
+        for table in ("annotations", "evaluations", "queue_items", "rated"):
+            rows = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 -- a constant
+            place = [name for name, *_ in rows.description].index("number")
+            named = ((*row[:place], items[row[place]], *row[place + 1 :]) for row in rows)
+            found[table] = sorted(named if table == "rated" else (row[1:] for row in named))
+        return found
 
 
 ANEW = f"""
-SELECT queue, item, shape FROM (
-    SELECT t.queue, t.item, {SHAPE} AS shape
-    FROM (SELECT queue, item FROM annotations UNION SELECT queue, item FROM queue_items) AS t)
+SELECT queue, number, shape FROM (
+    SELECT t.queue, t.number, {SHAPE} AS shape
+    FROM (SELECT queue, number FROM annotations UNION SELECT queue, number FROM queue_items) AS t)
 WHERE shape IS NOT NULL
 """  # noqa: S608 -- a constant
 
@@ -62,7 +62,7 @@ def shapes_are_those_of_the_rows(store: Store) -> None:
     with store.read() as connection:
         anew = connection.execute(ANEW).fetchall()
         kept = connection.execute(
-            "SELECT s.queue, s.item, f.shape FROM shaped AS s "
+            "SELECT s.queue, s.number, f.shape FROM shaped AS s "
             "LEFT JOIN shapes AS f ON f.id = s.shape AND f.queue = s.queue"
         ).fetchall()
         counted = connection.execute("SELECT queue, shape, items FROM shapes").fetchall()
@@ -312,7 +312,7 @@ def test_a_changed_policy_counts_all_annotations_anew(store: Store) -> None:
 
 @given(history=strategies.histories)
 @settings(max_examples=30)
-def test_a_store_from_before_shapes_gets_those_of_its_rows(history: list[Fact]) -> None:
+def test_a_store_from_before_shapes_and_numbers_gets_those_of_its_rows(history: list[Fact]) -> None:
     logs = Logs()
     logs.write(history)
     with new_store() as store, tempfile.TemporaryDirectory() as directory:
@@ -322,7 +322,8 @@ def test_a_store_from_before_shapes_gets_those_of_its_rows(history: list[Fact]) 
             old.executescript("".join(MIGRATIONS[:2]))
             old.execute("ATTACH ? AS new", (str(store.path),))
             for table in ("partitions", "annotations", "evaluations", "queue_items", "tallies", "queues"):
-                old.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")  # noqa: S608 -- a constant
+                columns = ", ".join(name for _, name, *_ in old.execute(f"PRAGMA main.table_info({table})"))
+                old.execute(f"INSERT INTO {table} SELECT {columns} FROM new.{table}")  # noqa: S608 -- constants
             old.execute("PRAGMA user_version = 2")
         with contextlib.closing(Store(path)) as brought:
             matches(brought, history, Policy.EACH)
