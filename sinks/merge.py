@@ -195,7 +195,7 @@ DERIVE: Final = (*_FLAGS, *_RATED, *_SHAPES)
 
 
 def annotation_row(fact: Annotation, number: int, partition: int) -> Row:
-    """An annotation as a row."""
+    """An annotation as a row; `number` is that of its item."""
     return (
         fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
         fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url, number,
@@ -203,7 +203,7 @@ def annotation_row(fact: Annotation, number: int, partition: int) -> Row:
 
 
 def evaluation_row(fact: Evaluation, number: int, partition: int) -> Row:
-    """An evaluation as a row."""
+    """An evaluation as a row; `number` is that of its item."""
     return (
         fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
         fact.level, fact.score, fact.threshold, fact.direction, fact.passed, fact.status, fact.deleted,
@@ -212,7 +212,7 @@ def evaluation_row(fact: Evaluation, number: int, partition: int) -> Row:
 
 
 def queue_item_row(fact: QueueItem, number: int, partition: int) -> Row:
-    """A queue item as a row."""
+    """A queue item as a row; `number` is that of its item."""
     return (
         fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
         fact.url, number,
