@@ -9,12 +9,12 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
@@ -22,6 +22,7 @@ from sinks.metrics import ViewMetrics
 from sinks.store import Store
 from sinks.tail import Tail
 from streams.client import connect
+from streams.fetching import Batch, Record, fetch
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,10 @@ _Client = TypeVar("_Client", AIOKafkaConsumer, AIOKafkaAdminClient)
 
 _CLIENT_ID: Final = "eval-alignment-view"
 
-_POLL_RECORDS: Final = 2_000
-"""Records per poll: they are unpacked on the event loop, which must stay responsive."""
+_ENOUGH_RECORDS: Final = 20_000
+"""Records in memory before they are applied. What was fetched meanwhile of other partitions waits."""
+_FETCH_BYTES: Final = 128 << 10
+"""What is fetched of a partition at once: it is unpacked on the event loop, which must stay responsive."""
 _APPLY_SECONDS: Final = 0.05
 """Time between two transactions at least: each costs the disk a wait."""
 _RETRY_SECONDS: Final = (0.1, 5.0)
@@ -89,12 +92,9 @@ class Reader:
             await self._assign(consumer)
             applied = time.monotonic()
             while True:
-                batches = await consumer.getmany(timeout_ms=int(_APPLY_SECONDS * 1000), max_records=_POLL_RECORDS)
+                batches = await self._fetch(consumer)
                 if batches:
                     await asyncio.to_thread(self._feed, batches)
-                for tp in self._goals:
-                    if tp.topic == self._config.facts_topic:
-                        self._tails[tp.partition].skip_to(await consumer.position(tp))
                 await self._restart(consumer)
                 if not batches or time.monotonic() - applied >= _APPLY_SECONDS:
                     await self._apply()
@@ -112,6 +112,7 @@ class Reader:
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
                 client_id=_CLIENT_ID,
+                max_partition_fetch_bytes=_FETCH_BYTES,
                 **self._config.client,
             )
         )
@@ -203,27 +204,43 @@ class Reader:
 
     # ---- feeding and applying
 
-    def _feed(self, batches: Mapping[TopicPartition, list[ConsumerRecord[bytes | None, bytes | None]]]) -> None:
-        for tp, records in batches.items():
-            tail = self._tails[tp.partition]
-            is_facts = tp.topic == self._config.facts_topic
-            for record in records:
-                expected = tail.facts_next if is_facts else self._tallies_next[tp.partition]
+    async def _fetch(self, consumer: AIOKafkaConsumer) -> list[Batch]:
+        """All that was fetched: what becomes visible together lies in two partitions. Waits a moment for anything."""
+        batches = await fetch(consumer, self._goals, _APPLY_SECONDS)
+        count = sum(len(batch.records) for batch in batches)
+        while batches and count < _ENOUGH_RECORDS:
+            # One partition at a time: requests are answered in between.
+            await asyncio.sleep(0)
+            more = await fetch(consumer, self._goals, 0.0)
+            if not more:
+                break
+            batches += more
+            count += sum(len(batch.records) for batch in more)
+        return batches
+
+    def _feed(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            tail = self._tails[batch.partition]
+            is_facts = batch.topic == self._config.facts_topic
+            for record in batch.records:
+                expected = tail.facts_next if is_facts else self._tallies_next[batch.partition]
                 if record.offset < expected:
                     # The offset went out of range and reading began anew: another log.
                     tail.restart = True
                 if tail.restart:
                     break
                 if record.key is None or record.value is None:
-                    raise ReadError(f"{tp.topic}/{tp.partition} at {record.offset}: a record without key or value")
+                    raise _unreadable(batch, record, "a record without key or value")
                 try:
                     if is_facts:
                         tail.fact(record.offset, record.key, record.value)
                     else:
                         tail.tally(record.offset, record.key, record.value)
-                        self._tallies_next[tp.partition] = record.offset + 1
+                        self._tallies_next[batch.partition] = record.offset + 1
                 except (ValueError, KeyError, TypeError) as error:
-                    raise ReadError(f"{tp.topic}/{tp.partition} at {record.offset}: {error!r}") from error
+                    raise _unreadable(batch, record, repr(error)) from error
+            if is_facts and not tail.restart:
+                tail.skip_to(batch.next)
 
     async def _apply(self) -> None:
         steps = [step for tail in self._tails.values() if (step := tail.step())]
@@ -265,3 +282,7 @@ class Reader:
 
 async def _stop(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
     await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
+
+
+def _unreadable(batch: Batch, record: Record, why: str) -> ReadError:
+    return ReadError(f"{batch.topic}/{batch.partition} at {record.offset}: {why}")

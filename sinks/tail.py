@@ -18,6 +18,8 @@ claim was never read. So a `closed` of a ledger without a claim asks for a resta
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 import orjson
@@ -38,12 +40,26 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A tally as it was read: the position that it is the fold of, and its payload as JSON without the
-    stamp.
-    """
+    """A tally: the position that it is the fold of, and its payload as JSON without the stamp."""
 
     position: int
     payload: bytes
+
+
+class _Stamp(msgspec.Struct, gc=False):
+    """What every record of the tallies says of itself."""
+
+    ledger: str
+    position: int
+    policy: str
+
+
+_stamp: Final = msgspec.json.Decoder(_Stamp).decode
+# The same few are published again with every checkpoint.
+_group: Final = lru_cache(maxsize=4096)(tallies.parse_key)
+
+_Read = dict[Group, tuple[int, bytes]]
+"""Tallies as they were read: position and value by group. Most are followed by a newer one before they are applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class Step:
 @dataclass(slots=True)
 class _Segment:
     closed: Closed
-    tallies: dict[Group, Stamped]
+    tallies: _Read
     tallies_next: int
 
 
@@ -80,7 +96,7 @@ class _Ledger:
 
     floor: int
     policy: str | None = None
-    open: dict[Group, Stamped] = field(default_factory=dict)
+    open: _Read = field(default_factory=dict)
     segments: deque[_Segment] = field(default_factory=deque)
 
 
@@ -146,31 +162,27 @@ class Tail:
 
     def tally(self, offset: int, key: bytes, value: bytes) -> None:
         """A record of the tallies. Raises ValueError or KeyError when it is none."""
-        body = orjson.loads(value)
-        ledger: str = body["ledger"]
-        position: int = body["position"]
-        if self._resumed and ledger != self.ledger:
+        stamp = _stamp(value)
+        if self._resumed and stamp.ledger != self.ledger:
             self.restart = True
-        read = self._ledgers.get(ledger)
+        read = self._ledgers.get(stamp.ledger)
         if read is None:
-            floor = self._position if ledger == self._stored else 0
-            read = self._ledgers[ledger] = _Ledger(floor)
-        if position < read.floor:
+            floor = self._position if stamp.ledger == self._stored else 0
+            read = self._ledgers[stamp.ledger] = _Ledger(floor)
+        if stamp.position < read.floor:
             return
-        read.floor = position
-        if body["policy"] != read.policy:
+        read.floor = stamp.position
+        if stamp.policy != read.policy:
             # What a predecessor left open counts under another policy; its successor publishes all of it again.
-            read.policy = body["policy"]
+            read.policy = stamp.policy
             read.open = {}
-        if key == tallies.CLOSED_KEY:
-            if tallies.in_place(body, offset):
-                read.segments.append(_Segment(body, read.open, offset + 1))
-                read.open = {}
+        if key != tallies.CLOSED_KEY:
+            read.open[_group(key)] = stamp.position, value
             return
-        group = tallies.parse_key(key)
-        del body["ledger"], body["position"], body["policy"]
-        # Held until the next `closed`: orjson keeps 4 KiB for each result, however short.
-        read.open[group] = Stamped(position, msgspec.json.encode(body))
+        closed = orjson.loads(value)
+        if tallies.in_place(closed, offset):
+            read.segments.append(_Segment(closed, read.open, offset + 1))
+            read.open = {}
 
     def skip_to(self, facts_next: int) -> None:
         """The ledger was read up to here: offsets without records (compacted, control batches) count as
@@ -187,7 +199,7 @@ class Tail:
     def step(self) -> Step | None:
         """What may become visible now; several `closed` are one step. None when there is nothing."""
         read = None if self.restart or self.ledger is None else self._ledgers.get(self.ledger)
-        changed: dict[Group, Stamped] = {}
+        changed: _Read = {}
         last: _Segment | None = None
         while read and self._reached(read):
             last = read.segments.popleft()
@@ -200,7 +212,7 @@ class Tail:
             facts.append(self._facts.popleft())
         anew = self._anew and self.ledger != self._stored
         self._anew = False
-        return Step(self.partition, last.closed, facts, changed, last.tallies_next, anew)
+        return Step(self.partition, last.closed, facts, _stamped(changed), last.tallies_next, anew)
 
     def _reached(self, read: _Ledger) -> bool:
         return bool(read.segments) and read.segments[0].closed["position"] <= self.facts_next
@@ -212,3 +224,14 @@ class Tail:
         if lacking:
             self.restart = True
             self.unclaimed |= lacking
+
+
+def _stamped(read: _Read) -> dict[Group, Stamped]:
+    return {group: Stamped(position, _payload(value)) for group, (position, value) in read.items()}
+
+
+def _payload(value: bytes) -> bytes:
+    body = orjson.loads(value)
+    del body["ledger"], body["position"], body["policy"]
+    # Not orjson: it keeps 4 KiB for each result, however short.
+    return msgspec.json.encode(body)

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from faust.types import TP
 
-from sinks.tail import Tail
+from sinks.tail import Tail, _stamped
 from streams.engine import Engine
 from streams.fetching import Batch
 from streams.guard import Guard
@@ -127,7 +127,7 @@ def no_closed() -> Iterator[None]:
         read = self._ledgers.get(self.ledger or "")
         if found is not None and read is not None:
             # Together with what is closed: a store takes nothing else.
-            found.tallies.update(read.open)
+            found.tallies.update(_stamped(read.open))
         return found
 
     with patch.object(Tail, "step", open_too):
