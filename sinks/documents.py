@@ -125,6 +125,12 @@ class Documents:
             entry = self.entry(connection, queue)
             return None if entry is None else self.make(connection, entry, read_state(connection), window)
 
+    def made(self, queue: str) -> SnapshotDocument | None:
+        """The document of a queue that was made last today, of whatever state; None when there is none in memory."""
+        with self._lock:
+            kept = self._kept.get((queue, Window.ALL))
+        return kept[2] if kept is not None and kept[1] == self._today() else None
+
     def make(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: State, window: Window
     ) -> SnapshotDocument | None:

@@ -174,6 +174,8 @@ class Snapshots:
         self._due: set[str] = set()
         self._unpublished: set[str] = set()
         self._published: set[str] = set()
+        self._revisions: dict[str, int] = {}
+        """Of the document that was looked at last, by queue."""
 
     async def run(self, changes: Subscription) -> None:
         """Write until cancelled. All documents are looked at first, and again at UTC midnight."""
@@ -196,16 +198,19 @@ class Snapshots:
     async def write(self, queues: Iterable[str] = ()) -> None:
         """One pass over `queues` and those that are due."""
         self._due.update(queues)
+        behind: set[str] = set()
         try:
             while batch := sorted(self._due)[:_BATCH]:
-                changed = await asyncio.to_thread(self._keep, batch)
+                changed, of_older_states = await asyncio.to_thread(self._keep, batch)
                 # What an earlier process kept it may not have published.
                 self._unpublished |= changed | (set(batch) - self._published)
                 self._due.difference_update(batch)
+                behind |= of_older_states
             self._metrics.succeeded("history", self._now())
         except sqlite3.OperationalError as error:
             self._metrics.failed("history")
             log.warning("snapshots cannot be kept, trying again: %s", error)
+        self._due |= behind
         if self._topic is None:
             self._unpublished.clear()
             return
@@ -220,7 +225,28 @@ class Snapshots:
             log.warning("snapshots cannot be published, trying again: %s", error)
 
     def _made(self, queues: list[str]) -> list[SnapshotDocument]:
-        return [document for queue in queues if (document := self._documents.get(queue)) is not None]
+        made = (self._documents.made(queue) or self._documents.get(queue) for queue in queues)
+        return [document for document in made if document is not None]
 
-    def _keep(self, queues: list[str]) -> set[str]:
-        return {document["queue"] for document in self._history.add(self._made(queues), int(self._now() * 1000))}
+    def _keep(self, queues: list[str]) -> tuple[set[str], set[str]]:
+        """Keep the documents of queues; gives the queues whose numbers changed, and those that have a newer state."""
+        documents = [document for queue in queues if (document := self._newer(queue)) is not None]
+        changed = self._history.add(documents, int(self._now() * 1000))
+        self._revisions.update((document["queue"], document["revision"]) for document in documents)
+        with self._store.read() as connection:
+            behind = {
+                document["queue"]
+                for document in documents
+                if (entry := self._documents.entry(connection, document["queue"])) is not None
+                and entry.revision != document["revision"]
+            }
+        return {document["queue"] for document in changed}, behind
+
+    def _newer(self, queue: str) -> SnapshotDocument | None:
+        """A document behind the last one. While events flow the gauges' is taken: making one takes a good part of the
+        time between two changes.
+        """
+        made = self._documents.made(queue)
+        if made is not None and made["revision"] > self._revisions.get(queue, -1):
+            return made
+        return self._documents.get(queue)

@@ -112,6 +112,19 @@ async def test_a_broker_that_is_away_loses_nothing_and_is_counted(store: Store) 
     assert view.metric("last_success_timestamp_seconds", "topic") == pytest.approx(time.time(), abs=60)
 
 
+async def test_while_events_flow_the_gauges_document_is_written_and_the_newest_one_in_the_end(store: Store) -> None:
+    view = View(store)
+    await view.snapshots.write(fill(store, one(1)))
+    fill(store, one(5))
+    of_gauges = view.documents.get("q")
+    await view.snapshots.write(fill(store, one(5, items=2)))
+    assert view.topic.documents[-1] == of_gauges == view.kept("q")[0]
+    await view.snapshots.write()
+    assert [document["cards"]["comparisons"] for document in view.topic.documents] == [1, 1, 2]
+    await view.snapshots.write()
+    assert len(view.topic.documents) == len(view.kept("q")) == 3
+
+
 async def test_what_an_earlier_process_kept_is_published_by_the_next(store: Store) -> None:
     first = View(store)
     first.topic.away = True
