@@ -1,7 +1,7 @@
 """A process that sends the reference load at a steady rate, in small batches every 20 ms.
 
-It makes the load, says `ready`, and sends from the moment on that it reads a line; at the end it says how long that
-took.
+What is said is said now: events have the time at which they are sent, give or take the making of the load. It makes the
+load, says `ready`, and sends from the moment on that it reads a line; at the end it says how long that took.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import sys
 import time
 from collections import defaultdict
 from typing import Final
+
+import orjson
 
 from bench.load import batching, reference, send
 from bench.reference import EVENTS_PER_ITEM, Event
@@ -43,6 +45,11 @@ async def paced(bootstrap: str, topics: Topics, partitions: int, load: list[Even
         return time.monotonic() - started
 
 
+def _said(event: Event, at: int) -> Event:
+    kind, key, value = event
+    return kind, key, orjson.dumps({**orjson.loads(value), "at": at})
+
+
 def main() -> None:
     """Make the load and send it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -56,9 +63,10 @@ def main() -> None:
     told = parser.parse_args()
     topics = Topics(**{spec.role: f"{told.prefix}{getattr(Topics(), spec.role)}" for spec in TABLE})
     count = int(told.rate * told.seconds)
-    now = time.time_ns() // 1_000_000 - 2 * 86_400_000
+    now = time.time_ns() // 1_000_000
     pieces = reference(count // EVENTS_PER_ITEM + 1, now, queues=told.queues, seed=told.seed)
-    load = list(itertools.islice(itertools.chain.from_iterable(pieces), count))
+    events = itertools.islice(itertools.chain.from_iterable(pieces), count)
+    load = [_said(event, now + int(number / told.rate * 1000)) for number, event in enumerate(events)]
     print(asyncio.run(paced(told.bootstrap, topics, told.partitions, load, told.rate)), flush=True)
 
 
