@@ -11,7 +11,7 @@ A reader sums tallies over partitions; nothing else ever adds them up. Keys are 
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict, cast
 
 import msgspec
 import orjson
@@ -53,6 +53,16 @@ EvaluationsPayload = TypedDict("EvaluationsPayload", {"pass": int, "fail": int, 
 Payload = CellsPayload | AnnotationsPayload | EvaluationsPayload
 
 
+class Stamp(msgspec.Struct, gc=False):
+    """What every record of the tallies says of itself: of which ledger id it is the fold, up to which offset, and under
+    which policy.
+    """
+
+    ledger: str
+    position: int
+    policy: str
+
+
 class SourcePosition(TypedDict):
     """How far a source partition is processed: next offset, and its end offset when that was seen."""
 
@@ -82,6 +92,19 @@ def in_place(closed: Closed, offset: int) -> bool:
 
 # Not orjson: a result of it keeps its whole buffer, some 4 KiB, for as long as it is held.
 _encode = msgspec.json.Encoder().encode
+
+parse_stamp: Final = msgspec.json.Decoder(Stamp).decode
+"""The stamp of a tally record's value, or of a `closed`. Raises ValueError on any other. Most records are followed by a
+newer one of their key before anybody asks what they say.
+"""
+
+
+def parse_payload(value: bytes) -> Payload:
+    """The payload of a tally record's value, without the stamp. Raises ValueError on any other."""
+    payload = orjson.loads(value)
+    for name in Stamp.__struct_fields__:
+        del payload[name]
+    return cast("Payload", payload)
 
 
 @lru_cache(maxsize=4096)

@@ -46,15 +46,6 @@ class Stamped:
     payload: bytes
 
 
-class _Stamp(msgspec.Struct, gc=False):
-    """What every record of the tallies says of itself."""
-
-    ledger: str
-    position: int
-    policy: str
-
-
-_stamp: Final = msgspec.json.Decoder(_Stamp).decode
 # The same few are published again with every checkpoint.
 _group: Final = lru_cache(maxsize=4096)(tallies.parse_key)
 
@@ -162,7 +153,7 @@ class Tail:
 
     def tally(self, offset: int, key: bytes, value: bytes) -> None:
         """A record of the tallies. Raises ValueError or KeyError when it is none."""
-        stamp = _stamp(value)
+        stamp = tallies.parse_stamp(value)
         if self._resumed and stamp.ledger != self.ledger:
             self.restart = True
         read = self._ledgers.get(stamp.ledger)
@@ -227,11 +218,8 @@ class Tail:
 
 
 def _stamped(read: _Read) -> dict[Group, Stamped]:
-    return {group: Stamped(position, _payload(value)) for group, (position, value) in read.items()}
-
-
-def _payload(value: bytes) -> bytes:
-    body = orjson.loads(value)
-    del body["ledger"], body["position"], body["policy"]
     # Not orjson: it keeps 4 KiB for each result, however short.
-    return msgspec.json.encode(body)
+    return {
+        group: Stamped(position, msgspec.json.encode(tallies.parse_payload(value)))
+        for group, (position, value) in read.items()
+    }

@@ -153,7 +153,7 @@ class _Fold:
         policy = self.shard.policy.value
         published = {
             key: kept[1] if kept is not None and kept[0] == policy else kept
-            for key, kept in self.published.tallies.items()
+            for key, kept in self.published.tallies().items()
             if kept is None or key in folded or _counts(kept[1])
         }
         differences = _differences("published", published, folded)

@@ -254,10 +254,11 @@ class Restore:
                 await self._shortened(owned, told.highest)
             # Replaying touched every tally; what is published already needs no second time.
             owned.shard.dirty.update(owned.shard.take().rows)
+            tallies = told.tallies()
             for key, payload in owned.shard.tallies():
-                if told.tallies.pop(key, None) != (self.policy.value, payload):
+                if tallies.pop(key, None) != (self.policy.value, payload):
                     owned.shard.touch(key)
-            for key, kept in told.tallies.items():
+            for key, kept in tallies.items():
                 # Emptied under another policy is not enough: readers drop what such a predecessor did not close.
                 if kept != (self.policy.value, empty(parse_key(key))):
                     owned.shard.touch(key)

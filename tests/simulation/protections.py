@@ -97,10 +97,10 @@ def no_late_tallies() -> Iterator[None]:
 
     def believing(self: Published, log: Log, records: Any) -> None:
         for record in records:
-            before = dict(self.tallies)
+            before = dict(self.last)
             fold(self, log, [record])
-            if self.tallies.get(record.key, ()) is None:
-                self.tallies[record.key] = before[record.key]
+            if self.last.get(record.key, ()) is None:
+                self.last[record.key] = before[record.key]
 
     with patch.object(Published, "fold", believing):
         yield
