@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from sinks.metrics import ViewMetrics
 from sinks.store import Store
-from sinks.tail import Tail
+from sinks.tail import Step, Tail
 from streams.client import connect
 from streams.fetching import Batch, Record, fetch
 
@@ -42,7 +42,9 @@ _TOPIC_WAIT_SECONDS: Final = 0.5
 
 
 class ReadError(Exception):
-    """A record of facts or tallies is none: the message names topic, partition and offset."""
+    """A record of facts or tallies is none: the message names topic and partition, and the offset unless only the
+    payload of a tally is none, which is looked at when it counts.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +245,7 @@ class Reader:
                 tail.skip_to(batch.next)
 
     async def _apply(self) -> None:
-        steps = [step for tail in self._tails.values() if (step := tail.step())]
+        steps = [step for tail in self._tails.values() if (step := self._step(tail))]
         if steps:
             changed = await self._retried(partial(self._store.apply, steps, len(self._tails)))
             self._closed_ms.update((step.partition, step.closed["at"]) for step in steps)
@@ -252,6 +254,12 @@ class Reader:
         for tail in self._tails.values():
             if tail.waiting > self._config.spool_rows:
                 await self._retried(partial(self._store.spool, tail.partition, tail.spool()))
+
+    def _step(self, tail: Tail) -> Step | None:
+        try:
+            return tail.step()
+        except ValueError as error:
+            raise ReadError(f"{self._config.tallies_topic}/{tail.partition}: {error!r}") from error
 
     async def _retried(self, write: Callable[[], _T]) -> _T:
         delay, longest = _RETRY_SECONDS

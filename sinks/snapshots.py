@@ -230,16 +230,16 @@ class Snapshots:
 
     def _keep(self, queues: list[str]) -> tuple[set[str], set[str]]:
         """Keep the documents of queues; gives the queues whose numbers changed, and those that have a newer state."""
+        with self._store.read() as connection:
+            entries = [self._documents.entry(connection, queue) for queue in queues]
+        revisions = {entry.queue: entry.revision for entry in entries if entry is not None}
         documents = [document for queue in queues if (document := self._newer(queue)) is not None]
         changed = self._history.add(documents, int(self._now() * 1000))
         self._revisions.update((document["queue"], document["revision"]) for document in documents)
-        with self._store.read() as connection:
-            behind = {
-                document["queue"]
-                for document in documents
-                if (entry := self._documents.entry(connection, document["queue"])) is not None
-                and entry.revision != document["revision"]
-            }
+        # What was applied since that look is told to whoever subscribed.
+        behind = {
+            document["queue"] for document in documents if document["revision"] < revisions.get(document["queue"], 0)
+        }
         return {document["queue"] for document in changed}, behind
 
     def _newer(self, queue: str) -> SnapshotDocument | None:

@@ -152,7 +152,7 @@ class Tail:
             self.restart = self._resumed
 
     def tally(self, offset: int, key: bytes, value: bytes) -> None:
-        """A record of the tallies. Raises ValueError or KeyError when it is none."""
+        """A record of the tallies. Raises ValueError when it is none."""
         stamp = tallies.parse_stamp(value)
         if self._resumed and stamp.ledger != self.ledger:
             self.restart = True
@@ -188,7 +188,9 @@ class Tail:
         return facts
 
     def step(self) -> Step | None:
-        """What may become visible now; several `closed` are one step. None when there is nothing."""
+        """What may become visible now; several `closed` are one step. None when there is nothing. Raises ValueError for
+        a tally whose payload is none.
+        """
         read = None if self.restart or self.ledger is None else self._ledgers.get(self.ledger)
         changed: _Read = {}
         last: _Segment | None = None

@@ -29,33 +29,32 @@ class Published:
         """Take records in. Raises WorkerFailure on one that is no tally."""
         self.records += len(records)
         for record in records:
-            key, value = record.key, record.value or b""
             try:
-                stamp = parse_stamp(value)
+                self._take(record.offset, record.key, record.value or b"")
             except ValueError as error:
                 raise unreadable(log, record, error) from error
-            if stamp.ledger != self._ledger or key is None:
-                continue
-            if stamp.position < self.highest:
-                # Readers pass over what a predecessor wrote late, but compaction would leave it.
-                if key != CLOSED_KEY:
-                    self.last[key] = None
-                continue
-            self.highest = stamp.position
-            self._take(record.offset, key, stamp.policy, value)
 
-    def _take(self, offset: int, key: bytes, policy: str, value: bytes) -> None:
-        if policy != self._policy:
+    def _take(self, offset: int, key: bytes | None, value: bytes) -> None:
+        stamp = parse_stamp(value)
+        if stamp.ledger != self._ledger or key is None:
+            return
+        if stamp.position < self.highest:
+            # Readers pass over what a predecessor wrote late, but compaction would leave it.
+            if key != CLOSED_KEY:
+                self.last[key] = None
+            return
+        self.highest = stamp.position
+        if stamp.policy != self._policy:
             # What a predecessor left open counts under another policy: readers drop it.
             self.last.update(dict.fromkeys(self._open))
             self._open.clear()
-            self._policy = policy
+            self._policy = stamp.policy
         if key == CLOSED_KEY:
             if in_place(orjson.loads(value), offset):
                 self._open.clear()
         else:
             self._open.append(key)
-            self.last[key] = (policy, value)
+            self.last[key] = (stamp.policy, value)
 
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
         """`last`, with payloads. Raises WorkerFailure on one that is none."""

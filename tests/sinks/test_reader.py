@@ -308,6 +308,21 @@ async def test_a_record_that_is_none_ends_the_reader_and_is_named(topics: Topics
             await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
 
 
+async def test_a_tally_whose_payload_is_none_ends_the_reader_and_names_its_partition(
+    topics: Topics, store: Store
+) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    place, (key, value) = next((place, row) for place, row in enumerate(log.tallies) if row[0] != b'["closed"]')
+    # A stamp like any other, and no text.
+    log.tallies[place] = key, value[:-1] + b',"more":"\xff"}'
+    await topics.copy(log)
+    with pytest.raises(ReadError, match=f"{topics.tallies}/0: "):
+        async with running(topics, store) as view:
+            await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
+
+
 async def test_an_embedded_broker_that_starts_empty_is_read_from_its_beginning(store: Store, tmp_path: Path) -> None:
     """Its topics are gone with it: offsets of the old ones lie beyond the end of the new ones."""
     port = free_port()
