@@ -33,7 +33,7 @@ def main() -> None:
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
     sizes = rows.SMALL if told.small else rows.Sizes()
-    with Kafka(heap="1g") as broker, tempfile.TemporaryDirectory() as directory:
+    with Kafka(heap="1g", brief=False) as broker, tempfile.TemporaryDirectory() as directory:
         content = f"{machine()}\n\n{table(_told(rows.parts(broker, Path(directory), sizes)))}"
     print(content)
     if told.write:

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests, and the summary that says what did not run."""
 
 import shutil
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ _REQUIREMENTS = pytest.StashKey[Requirements]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REQUIREMENTS] = Requirements.from_environment()
+    # A shell has what it starts in the background ignore Ctrl-C, `nohup` a closed terminal; processes that tests start
+    # would inherit that, but not a handler that does as much.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -100,7 +100,7 @@ def main() -> None:
     missing = {each.name: reason for each in wanted if (reason := each.missing())}
     for name, reason in missing.items():
         _tell(f"NOT RUN, {name}: {reason}")
-    with Kafka(heap="1g") as broker, tempfile.TemporaryDirectory() as directory:
+    with Kafka(heap="1g", brief=False) as broker, tempfile.TemporaryDirectory() as directory:
         able = [each for each in wanted if each.name not in missing]
         where = Path(directory)
         done = asyncio.run(

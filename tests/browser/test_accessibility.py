@@ -62,7 +62,9 @@ async def violations(page: Page, rules: str = EVERY) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("scripts", "widths"), [(True, (320, 800, 1440)), (False, (320, 1440))])
+@pytest.mark.parametrize(
+    ("scripts", "widths"), [(True, (320, 800, 1440)), pytest.param(False, (320, 1440), marks=pytest.mark.slow)]
+)
 async def test_axe_finds_nothing(address: str, browser: Browser, scripts: bool, widths: tuple[int, ...]) -> None:
     found: dict[str, list[str]] = {}
     context = await browser.new_context(color_scheme="light", reduced_motion="reduce")

@@ -204,7 +204,7 @@ async def soak(minutes: float, seed: int, directory: Path) -> tuple[list[str], b
     """A whole run: what was measured, and whether the memory of a worker and the view was judged. Raises
     AssertionError when something is wrong.
     """
-    with Kafka(directory=directory / "kafka") as kafka:
+    with Kafka(directory=directory / "kafka", brief=False) as kafka:
         cluster = Cluster(kafka.bootstrap, "soak.", directory, workers=NAMES)
         try:
             await asyncio.to_thread(cluster.create_topics)

@@ -90,6 +90,7 @@ def test_promtool_agrees_with_every_case(file: Path, promtool: str) -> None:
     assert done.returncode == 0, (done.stdout + done.stderr)[:5000]
 
 
+@pytest.mark.slow
 def test_the_cases_see_when_an_alert_does_not_wait(promtool: str, tmp_path: Path) -> None:
     """Without `for` every alert fails a case: those that are quiet before it look at the right time."""
     shutil.copytree(PROMETHEUS, tmp_path / "prometheus")

@@ -9,6 +9,8 @@ from tests.simulation.history import installed, simulate
 from tests.simulation.protections import ALARMS, DOUBLED, REMOVALS, both
 from tests.simulation.viewer import NeedlessEnd, Wrong
 
+pytestmark = pytest.mark.slow
+
 MOST_SEEDS = 1_500
 """Each is found among the first few hundred; how far exactly changes with every change of the product."""
 

@@ -29,6 +29,8 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _HERE = Path(__file__).with_name("kafka")
 
+# The quick compiler and the small collector only.
+_BRIEF = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _PROPERTIES: dict[str, str] = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -62,7 +64,8 @@ class Kafka:
     `directory` keeps data and `broker.log`; without it a temporary one is used and removed by `close` (and at
     the end of the context). `properties` are further lines of server.properties,
     `controller` is the port of its controller. `heap` is the JVM's -Xmx, `java` are further arguments of the JVM,
-    `format` of the tool that formats the storage.
+    `format` of the tool that formats the storage. A `brief` broker needs half the CPU to start and to warm up, and more
+    for each record afterwards: benches and soaks want the other one.
     The methods block: a running event loop calls them by `asyncio.to_thread`.
     """
 
@@ -74,6 +77,7 @@ class Kafka:
         directory: Path | None = None,
         properties: Mapping[str, str] | None = None,
         heap: str = "512m",
+        brief: bool = True,
         java: Sequence[str] = (),
         format: Sequence[str] = (),  # noqa: A002 -- Kafka's word for it
     ) -> None:
@@ -85,7 +89,7 @@ class Kafka:
         self._properties = dict(properties or {})
         self._controller = controller or free_port()
         self._heap = heap
-        self._java = java
+        self._java = [*(_BRIEF if brief else ()), *java]
         self._format = format
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -264,7 +268,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     directory = options.data_dir.resolve() if options.data_dir else None
-    with Kafka(port=options.port, directory=directory) as kafka:
+    with Kafka(port=options.port, directory=directory, brief=False) as kafka:
         print(f"Apache Kafka at {kafka.bootstrap}, log {kafka.log}; Ctrl-C ends it", flush=True)
         ended.wait()
 

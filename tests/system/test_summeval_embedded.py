@@ -17,6 +17,8 @@ from tests.support.exposition import series, total
 from tests.support.processes import get, run, wait_until
 from tests.support.summeval import QUEUE, Expected, files, renamed, shuffled
 
+pytestmark = pytest.mark.slow
+
 _log = logging.getLogger(__name__)
 
 DEADLINE = 30.0
