@@ -46,7 +46,7 @@ soak: venv ## new simulated histories, then mixed faults on a real Apache Kafka;
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --write docs/reliability.md
 
 docs: venv ## the reference pages of docs/ that are made from code
-	$(BIN)/python -m eval_alignment.docs docs
+	$(BIN)/python -m tools.reference docs
 
 dashboards: venv ## the JSON for Grafana, made from monitoring/grafana; PAGE=address of the page in links
 	$(BIN)/python -m monitoring.grafana $(if $(PAGE),--page $(PAGE))
@@ -56,7 +56,7 @@ SECONDS ?= 30
 ROUNDS ?= 3
 
 bench: venv $(BENCH)/.installed ## the worker, and side by side its peers, an hour; SECONDS=5 ROUNDS=1 for a look
-	$(BIN)/python -m bench.sidebyside --seconds $(SECONDS) --rounds $(ROUNDS) --write docs/performance.md
+	$(BIN)/python -m bench.comparison --seconds $(SECONDS) --rounds $(ROUNDS) --write docs/performance.md
 	$(BIN)/python -m bench
 
 $(BENCH)/.installed: requirements-bench.txt

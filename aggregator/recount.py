@@ -21,11 +21,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NamedTuple
 
-from aggregator.document import SnapshotDocument
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, key, version
 from aggregator.ratings import COUNTS, LEVELS
-from aggregator.snapshot import document, timestamp
-from aggregator.state import (
+from aggregator.snapshot.build import document, timestamp
+from aggregator.snapshot.inputs import (
     Cell,
     CriterionState,
     Evaluated,
@@ -38,6 +37,7 @@ from aggregator.state import (
     Window,
     window_start,
 )
+from aggregator.snapshot.schema import SnapshotDocument
 
 Says = Literal["pass", "fail", "error", "skipped"]
 Group = tuple[str, ...]

@@ -11,7 +11,7 @@ from typing import Final, Self
 import msgspec
 
 from aggregator import tallies
-from aggregator.counts import Place, Rubric, Verdict
+from aggregator.cells import Place, Rubric, Verdict
 from aggregator.ratings import NO_RATING
 
 

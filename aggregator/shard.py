@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from aggregator import tallies
-from aggregator.counts import Counts, Place, Rubric, Verdict
+from aggregator.cells import Counts, Place, Rubric, Verdict
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.ratings import NO_RATING

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.felt import rows
-from bench.felt.report import machine, table, write
-from bench.felt.site import Row
+from bench.end_to_end import rows
+from bench.end_to_end.report import machine, table, write
+from bench.end_to_end.site import Row
 from tests.support import kafka
 from tests.support.kafka import Kafka
 

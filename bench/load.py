@@ -9,9 +9,9 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from bench.reference import Event, events
-from streams.events import Kind
-from streams.producing import home_partition
-from streams.topics import Topics
+from streams.events.decoder import Kind
+from streams.kafka.producer import home_partition
+from streams.kafka.topics import Topics
 
 _PIECE: Final = 20_000
 _BATCH_BYTES: Final = 128 << 10

@@ -24,19 +24,19 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from aggregator.shard import Shard
-from bench.felt.memory import replayed
+from bench.end_to_end.memory import replayed
 from bench.reference import Event, events, summeval_events
-from streams.client import KAFKA, Client
-from streams.engine import FOLD_AT_ONCE, MAX_DIRTY_ROWS
-from streams.events import Decoder
-from streams.fetching import Record
-from streams.folding import Folder
-from streams.fuse import Fuse, FusePolicy
-from streams.garbage import Rows, no_collection
-from streams.log import Log, new_producer
-from streams.metrics import WorkerMetrics
-from streams.owned import Owned
-from streams.topics import Topics
+from streams.engine.apply import Folder
+from streams.engine.circuit_breaker import Fuse, FusePolicy
+from streams.engine.engine import FOLD_AT_ONCE, MAX_DIRTY_ROWS
+from streams.engine.partition import Owned
+from streams.events.decoder import Decoder
+from streams.kafka.batches import Record
+from streams.kafka.client import KAFKA, Client
+from streams.kafka.topics import Topics
+from streams.ledger.log import Log, new_producer
+from streams.runtime.heap import Rows, no_collection
+from streams.runtime.metrics import WorkerMetrics
 
 _BATCH: Final = 500
 _CODECS: Final = {"lz4": 3, "zstd": 4}
@@ -106,7 +106,7 @@ def fetched(load: Sequence[Event], topics: Topics) -> list[Fetched]:
 
 
 def unpack(content: bytes) -> list[Record]:
-    """The records of what was fetched, as `streams.fetching` takes them."""
+    """The records of what was fetched, as `streams.kafka.batches` takes them."""
     records: list[Record] = []
     memory = MemoryRecords(content)
     while memory.has_next():

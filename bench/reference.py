@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from streams.events import Kind
+from streams.events.decoder import Kind
 from tests.support import summeval
 
 QUEUE: Final = "summeval"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from aggregator.document import MetricDocument, SnapshotDocument
+from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
 
 Bound = Literal["low", "point"]
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.document import Cards, CriterionDocument, MetricDocument, SnapshotDocument
-from aggregator.statistics import Undefined
-from sinks.answers import QueueListing
+from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.statistics.confusion import Undefined
+from sinks.api.responses import QueueListing
 
 DASH: Final = "-"
 """Stands for a number that is undefined."""

@@ -18,10 +18,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from aggregator.gate import Limits
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.shard import Policy
-from streams.events import MetricDefaults
+from aggregator.statistics.gate import Limits
+from streams.events.decoder import MetricDefaults
 
 ENVIRONMENT_PREFIX = "EVAL_ALIGNMENT_"
 CONFIG_VARIABLE = "EVAL_ALIGNMENT_CONFIG"

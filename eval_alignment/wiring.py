@@ -8,11 +8,11 @@ import click
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
-from aggregator.state import Reading
+from aggregator.snapshot.inputs import Reading
 from eval_alignment.settings import TOPIC_ROLES, Settings, SettingsError
-from streams.client import Client
-from streams.events import Decoder
-from streams.topics import Topics
+from streams.events.decoder import Decoder
+from streams.kafka.client import Client
+from streams.kafka.topics import Topics
 
 
 def client(settings: Settings) -> Client:

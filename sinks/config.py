@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aggregator.state import Reading
+from aggregator.snapshot.inputs import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class ViewConfig:
         judge_label: whether judge versions may be labels of gauges.
         item_url: template of an item's address with `{item}` and `{level}`, where no `url` came.
         queue_url: template of a queue's address in the annotation tool, with `{queue}`.
-        token_file, allow_open_bind, allowed_hosts: see `sinks.http`.
+        token_file, allow_open_bind, allowed_hosts: see `sinks.access`.
         stale_after_s: age of the state from which it is called stale.
         version: the release, for `build_info`.
     """

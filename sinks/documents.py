@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, TypeVar, cast
 
-from aggregator.document import SnapshotDocument
-from aggregator.snapshot import document, timestamp
-from aggregator.state import PolicyName, QueueState, Reading, Stamp, Window, window_start
-from sinks.counts import queue_states
-from sinks.store import Store
+from aggregator.snapshot.build import document, timestamp
+from aggregator.snapshot.inputs import PolicyName, QueueState, Reading, Stamp, Window, window_start
+from aggregator.snapshot.schema import SnapshotDocument
+from sinks.queries.counts import queue_states
+from sinks.store.store import Store
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

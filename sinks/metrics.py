@@ -1,4 +1,4 @@
-"""What the view says of itself to Prometheus. The product's gauges are in `sinks.collector`."""
+"""What the view says of itself to Prometheus. The product's gauges are in `sinks.gauges`."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 

@@ -22,13 +22,13 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from aggregator.document import SnapshotDocument
+from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.tallies import DAY_MS
 from sinks.changes import Subscription
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
-from sinks.store import Store
-from streams.client import connect
+from sinks.store.store import Store
+from streams.kafka.client import connect
 
 log = logging.getLogger(__name__)
 

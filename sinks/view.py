@@ -19,20 +19,20 @@ from typing import Final
 import uvicorn
 from prometheus_client import ProcessCollector
 
-from sinks.api import create_app
+from sinks.access import BindError, guard_bind
+from sinks.api.routes import create_app
+from sinks.api.services import Services
+from sinks.api.sse import Streams
 from sinks.changes import Changes, Subscription
-from sinks.collector import Collector
 from sinks.config import ViewConfig
 from sinks.documents import Documents
-from sinks.http import BindError, guard_bind
+from sinks.gauges import Collector
 from sinks.metrics import ViewMetrics
-from sinks.reader import Reader, ReaderConfig
-from sinks.schema import StoreError
-from sinks.services import Services
 from sinks.snapshots import History, KafkaTopic, Snapshots
-from sinks.store import Store
-from sinks.stream import Streams
-from streams.garbage import give_back, put_out_of_sight, share_free_memory
+from sinks.store.reader import Reader, ReaderConfig
+from sinks.store.schema import StoreError
+from sinks.store.store import Store
+from streams.runtime.heap import give_back, put_out_of_sight, share_free_memory
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from streams.client import Client
-from streams.dead_letters import Header
-from streams.producing import Outgoing, require_sources, send_all
-from streams.scan import Records, scan
-from streams.topics import Topics
+from streams.kafka.client import Client
+from streams.kafka.dead_letters import Header
+from streams.kafka.producer import Outgoing, require_sources, send_all
+from streams.kafka.scan import Records, scan
+from streams.kafka.topics import Topics
 
 _FIRST: Final = "alignment-topic"
 _PARTS: Final = ("value", "headers", "key")

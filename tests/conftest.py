@@ -1,5 +1,6 @@
 """Fixtures shared by all tests, and the summary that says what did not run."""
 
+import contextlib
 import shutil
 import signal
 import uuid
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from sinks.store.store import Store
 from tests.support import kafka as apache
 from tests.support.requirements import Requirements
 
@@ -107,6 +109,13 @@ def chromium(requirements: Requirements) -> str:
     path = shutil.which("chromium")
     requirements.provide("chromium", None if path else "chromium is not on PATH")
     return str(path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with contextlib.closing(Store(tmp_path / "view.sqlite3")) as store:
+        yield store
 
 
 @pytest.fixture

@@ -16,20 +16,20 @@ from faust.types import TP
 
 from aggregator.shard import Policy, Shard
 from bench.peers.job import Told, arguments
-from streams.audit import Audit
-from streams.checkpoint import Checkpoint
-from streams.claims import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
-from streams.client import KAFKA, Client
-from streams.engine import CHECKPOINT_SECONDS, FOLD_AT_ONCE, MAX_DIRTY_ROWS
-from streams.events import Decoder
-from streams.fetching import fetch
-from streams.folding import Folder
-from streams.fuse import Fuse, FusePolicy
-from streams.garbage import Rows
-from streams.log import Log, new_producer, new_reader
-from streams.metrics import WorkerMetrics
-from streams.owned import Owned
-from streams.topics import Topics, partition_counts
+from streams.engine.apply import Folder
+from streams.engine.audit import Audit
+from streams.engine.checkpoint import Checkpoint
+from streams.engine.circuit_breaker import Fuse, FusePolicy
+from streams.engine.engine import CHECKPOINT_SECONDS, FOLD_AT_ONCE, MAX_DIRTY_ROWS
+from streams.engine.partition import Owned
+from streams.events.decoder import Decoder
+from streams.kafka.batches import fetch
+from streams.kafka.client import KAFKA, Client
+from streams.kafka.topics import Topics, partition_counts
+from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
+from streams.ledger.log import Log, new_producer, new_reader
+from streams.runtime.heap import Rows
+from streams.runtime.metrics import WorkerMetrics
 
 _FETCH_WAIT_MS = 50
 _FETCH_BYTES = 1 << 20

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from eval_alignment.main import USAGE
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 
 ASKS = (signal.SIGTERM, signal.SIGINT)
 VIEW_CANNOT_START = 2

@@ -21,11 +21,11 @@ from rich.text import Text
 
 from eval_alignment import settings
 from eval_alignment.commands.up import DEFAULT_BROKER_PORT
+from eval_alignment.local.sample import Event, Sample
+from eval_alignment.local.supervisor import Supervisor, UpError
 from eval_alignment.options import http_option
-from eval_alignment.sample import Event, Sample
-from eval_alignment.supervisor import Supervisor, UpError
-from streams.events import Kind
-from streams.producing import producer
+from streams.events.decoder import Kind
+from streams.kafka.producer import producer
 
 EVENTS_A_SECOND: Final = 20
 _PLAIN_SECONDS: Final = 5.0

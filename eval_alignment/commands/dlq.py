@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.snapshot import timestamp
+from aggregator.snapshot.build import timestamp
 from eval_alignment import settings, wiring
 from eval_alignment.options import broker_option
 from eval_alignment.render import printable
-from streams.client import Client
-from streams.reasons import Reason
+from streams.events.reasons import Reason
+from streams.kafka.client import Client
+from streams.kafka.topics import Topics, TopicsError
 from streams.requeue import Identity, Stored, read_dead_letters, send_again
-from streams.topics import Topics, TopicsError
 
 _Result = TypeVar("_Result")
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from eval_alignment import settings, wiring
-from eval_alignment.exporting import Ledger, LedgerError, line, read_ledger
+from eval_alignment.ledger_export import Ledger, LedgerError, line, read_ledger
 from eval_alignment.options import broker_option
-from streams.topics import TopicsError
+from streams.kafka.topics import TopicsError
 
 
 @click.command()

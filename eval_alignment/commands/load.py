@@ -13,10 +13,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from eval_alignment import files, settings, wiring
 from eval_alignment.options import broker_option
-from streams.client import Client
-from streams.events import Decoder, Rejection
-from streams.producing import Outgoing, require_sources, send_all
-from streams.topics import Topics, TopicsError
+from streams.events.decoder import Decoder, Rejection
+from streams.kafka.client import Client
+from streams.kafka.producer import Outgoing, require_sources, send_all
+from streams.kafka.topics import Topics, TopicsError
 
 
 @click.command()

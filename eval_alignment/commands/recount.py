@@ -9,11 +9,11 @@ from rich.console import Console
 
 from aggregator.facts import Fact
 from aggregator.recount import Recount
-from aggregator.state import Window
+from aggregator.snapshot.inputs import Window
 from eval_alignment import files, settings, wiring
 from eval_alignment.options import pass_stars_option, policy_option
 from eval_alignment.render import render
-from streams.events import Decoder, Rejection
+from streams.events.decoder import Decoder, Rejection
 
 
 @click.command()

@@ -10,16 +10,16 @@ import click
 import orjson
 from rich.console import Console
 
-from aggregator.document import SnapshotDocument
 from aggregator.recount import Recount
-from aggregator.state import Reading, Window
+from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import Ask, Bound, Outcome, PairOutcome, decide
 from eval_alignment.commands.recount import read_facts
-from eval_alignment.remote import DEFAULT_URL, UnreachableError, View
 from eval_alignment.render import DASH, printable, render, render_list
-from sinks.answers import QueueListing
-from sinks.http import BindError, read_token
+from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
+from sinks.access import BindError, read_token
+from sinks.api.responses import QueueListing
 
 
 class _Share(click.ParamType):

@@ -5,9 +5,9 @@ from typing import Any, Final
 import click
 import orjson
 
-from aggregator.document import json_schema
-from streams.events import Kind
-from streams.schemas import DIALECT, event_schema
+from aggregator.snapshot.schema import json_schema
+from streams.events.decoder import Kind
+from streams.events.schemas import DIALECT, event_schema
 
 _SNAPSHOT: Final = "snapshot"
 _KINDS: Final = {kind.value.replace("_", "-"): kind for kind in Kind}

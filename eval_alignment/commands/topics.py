@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from eval_alignment import settings, wiring
 from eval_alignment.options import broker_option
-from streams import topics as table
+from streams.kafka import topics as table
 
 
 @click.group()

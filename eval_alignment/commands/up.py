@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from eval_alignment import settings
+from eval_alignment.local.supervisor import Supervisor, UpError
 from eval_alignment.options import broker_option, data_dir_option, http_option
-from eval_alignment.supervisor import Supervisor, UpError
 
 DEFAULT_BROKER_PORT = 9392
 

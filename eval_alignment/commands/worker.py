@@ -5,11 +5,11 @@ from prometheus_client import ProcessCollector
 
 from eval_alignment import __version__, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option, policy_option
-from eval_alignment.probes import Probes
-from sinks.http import BindError
-from streams.app import Worker, WorkerConfig
-from streams.failures import exit_now
-from streams.fuse import FusePolicy
+from eval_alignment.worker_http import Probes
+from sinks.access import BindError
+from streams.engine.circuit_breaker import FusePolicy
+from streams.runtime.failures import exit_now
+from streams.worker import Worker, WorkerConfig
 
 
 @click.command()

@@ -21,9 +21,9 @@ from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem, Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.settings import address
-from streams import topics
-from streams.client import connect
-from streams.topics import Difference
+from streams.kafka import topics
+from streams.kafka.client import connect
+from streams.kafka.topics import Difference
 
 _CONNECT_SECONDS: Final = 5.0
 _SASL: Final = (

@@ -14,9 +14,9 @@ from eval_alignment.doctor.disk import judge_disk, observe_disk
 from eval_alignment.doctor.findings import Finding, not_asked, not_made, ordered
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.target import BlockedError, Target
-from eval_alignment.exporting import LedgerError, last_closed
-from streams import topics
-from streams.failures import Failure, failure_of
+from eval_alignment.ledger_export import LedgerError, last_closed
+from streams.kafka import topics
+from streams.runtime.failures import Failure, failure_of
 
 _Seen = TypeVar("_Seen")
 

@@ -17,9 +17,9 @@ from aggregator.tallies import Group, empty
 from eval_alignment.doctor.findings import Finding, found, not_asked, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
-from sinks.tail import Step, Tail
-from streams.claims import CLAIM_KEY, Claim, parse_claim
-from streams.scan import Records, scan
+from sinks.store.tail import Step, Tail
+from streams.kafka.scan import Records, scan
+from streams.ledger.claim import CLAIM_KEY, Claim, parse_claim
 
 _TOLD: Final = 3
 _ROTATE_SECONDS: Final = 60

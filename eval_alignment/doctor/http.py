@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from eval_alignment.remote import OPENER
+from eval_alignment.view_client import OPENER
 
 _SECONDS: Final = 5.0
 _MOST_BYTES: Final = 64 << 20

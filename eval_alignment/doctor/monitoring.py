@@ -9,7 +9,7 @@ from urllib.parse import quote
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem
-from streams.metrics import BUILD_INFO
+from streams.runtime.metrics import BUILD_INFO
 
 ALERT_PREFIX: Final = "EvalAlignment"
 _RULE_PREFIXES: Final = (ALERT_PREFIX, "eval_alignment")

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem, Severity
-from streams.metrics import AUDIT_MISMATCHES, BUILD_INFO, FUSE_BLOWN
+from streams.runtime.metrics import AUDIT_MISMATCHES, BUILD_INFO, FUSE_BLOWN
 
 _SINK_SECONDS: Final = 60.0
 _SKEW_SECONDS: Final = 2.0

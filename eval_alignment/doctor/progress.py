@@ -9,12 +9,12 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from aggregator.state import PolicyName
+from aggregator.snapshot.inputs import PolicyName
 from aggregator.tallies import Closed
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
-from streams.client import connect
+from streams.kafka.client import connect
 
 STALE_SECONDS: Final = 15.0
 """Owners close every 5 s, also when idle."""

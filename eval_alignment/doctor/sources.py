@@ -9,11 +9,11 @@ from typing import Final
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
-from streams.events import Decoder, Kind, Rejection
-from streams.producing import home_partition
-from streams.reasons import Reason
+from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.reasons import Reason
+from streams.kafka.producer import home_partition
+from streams.kafka.scan import Records, scan
 from streams.requeue import restore
-from streams.scan import Records, scan
 
 SAMPLED: Final = 200
 """Records of each source partition that are looked at."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from aggregator.state import PolicyName
-from streams.client import Client
-from streams.events import Decoder
-from streams.topics import Topics
+from aggregator.snapshot.inputs import PolicyName
+from streams.events.decoder import Decoder
+from streams.kafka.client import Client
+from streams.kafka.topics import Topics
 
 
 class BlockedError(Exception):

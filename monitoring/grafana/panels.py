@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-from aggregator.gate import Limits
+from aggregator.statistics.gate import Limits
 
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """Whichever Prometheus the variable names; the provisioned one unless somebody chooses."""

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from math import floor
 from typing import Final
 
-from sinks.insight_answers import Cut, Epoch, Trend, TrendDay, WhatIf
-from sinks.page.numbers import decimal
+from sinks.page.formats import decimal
+from sinks.queries.results import Cut, Epoch, Trend, TrendDay, WhatIf
 
 _LEFT: Final = 4.5
 """Where days start, in percent of the width: what is left of it holds the labels of shares."""

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-from sinks.comparisons import PAGE_LIMIT, Comparison, Page, Query, Sort, comparisons
-from sinks.page.numbers import moment
-from sinks.services import Services
+from sinks.api.services import Services
+from sinks.page.formats import moment
+from sinks.queries.comparisons import PAGE_LIMIT, Comparison, Page, Query, Sort, comparisons
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 """What makes a spreadsheet take a text for a formula or a command."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from aggregator.document import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.ratings import LEVELS, human_passes
-from aggregator.state import Reading
-from aggregator.statistics import Confusion, Undefined
-from sinks.comparisons import Outcome
-from sinks.page.words import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, Lean, Verdict, lean, verdict
+from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.statistics.confusion import Confusion, Undefined
+from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, Lean, Verdict, lean, verdict
+from sinks.queries.comparisons import Outcome
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
 """Order of a bar: the disagreement sits where pass meets fail."""

@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sinks import parameters
-from sinks.comparisons import Query
-from sinks.comparisons import Sort as ItemSort
-from sinks.page import charts, index, items, numbers, queue, words
-from sinks.page.address import queue_path
+from sinks.api import parameters
+from sinks.api.services import Services
+from sinks.page import charts, formats, index_page, items_page, queue_page, wording
 from sinks.page.assets import PREFIX, Assets
-from sinks.page.depth import Insights, Wanted
+from sinks.page.deep_dive import Insights, Wanted
 from sinks.page.export import csv_lines, export, json_lines
-from sinks.page.shell import shell
-from sinks.services import Services
+from sinks.page.layout import shell
+from sinks.page.urls import queue_path
+from sinks.queries.comparisons import Query
+from sinks.queries.comparisons import Sort as ItemSort
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -68,12 +68,12 @@ def templates() -> Environment:
         auto_reload=False,
     )
     made.filters.update(
-        {name: getattr(numbers, name) for name in ("percent", "interval", "points", "decimal", "count", "when", "age")},
+        {name: getattr(formats, name) for name in ("percent", "interval", "points", "decimal", "count", "when", "age")},
         short=charts.short,
         threshold=charts.threshold,
         twice=lambda names: [(name, name) for name in names],
     )
-    made.globals.update(dash=numbers.DASH, plural=numbers.plural, queue_path=queue_path, why=words.why)
+    made.globals.update(dash=formats.DASH, plural=formats.plural, queue_path=queue_path, why=wording.why)
     for name in made.list_templates():
         made.get_template(name)
     return made
@@ -106,16 +106,18 @@ class _Pages:
     # ---- handlers
 
     async def index(self, request: Request) -> Response:
-        wanted = index.IndexRequest(
+        wanted = index_page.IndexRequest(
             query=parameters.text(request, "q") or "",
-            sort=parameters.member(request, "sort", index.Sort.COMPARISONS),
+            sort=parameters.member(request, "sort", index_page.Sort.COMPARISONS),
             page=_page(request),
         )
-        shown = await self._ask(lambda connection: index.index_page(self._services, self._insights, connection, wanted))
+        shown = await self._ask(
+            lambda connection: index_page.index_page(self._services, self._insights, connection, wanted)
+        )
         return await self._render("index.html", shown)
 
     async def queue(self, request: Request) -> Response:
-        wanted = queue.QueueRequest(
+        wanted = queue_page.QueueRequest(
             queue=parameters.queue_name(request),
             criterion=parameters.text(request, "criterion"),
             window=parameters.window(request),
@@ -131,18 +133,20 @@ class _Pages:
             ),
             more=request.query_params.get("more") == "1",
         )
-        shown = await self._ask(lambda connection: queue.queue_page(self._services, self._insights, connection, wanted))
-        return await self._render("queue.html", _found(shown, wanted.queue), windows=queue.WINDOW_NAMES)
+        shown = await self._ask(
+            lambda connection: queue_page.queue_page(self._services, self._insights, connection, wanted)
+        )
+        return await self._render("queue.html", _found(shown, wanted.queue), windows=queue_page.WINDOW_NAMES)
 
     async def items(self, request: Request) -> Response:
         number = _page(request)
-        query = replace(_query(request), offset=(number - 1) * items.PAGE, limit=items.PAGE)
-        wanted = items.ItemsRequest(query=query, page=number)
-        shown = await self._ask(lambda connection: items.items_page(self._services, connection, wanted))
+        query = replace(_query(request), offset=(number - 1) * items_page.PAGE, limit=items_page.PAGE)
+        wanted = items_page.ItemsRequest(query=query, page=number)
+        shown = await self._ask(lambda connection: items_page.items_page(self._services, connection, wanted))
         return await self._render(
             "items.html",
             _found(shown, query.queue),
-            windows=queue.WINDOW_NAMES,
+            windows=queue_page.WINDOW_NAMES,
             window_options=_WINDOWS,
             sorts=_SORTS,
             levels=_LEVELS,
@@ -186,7 +190,7 @@ _SORTS: Final = (
     (ItemSort.THRESHOLD, "Nearest the threshold"),
     (ItemSort.NEWEST, "Newest"),
 )
-_WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in queue.WINDOW_NAMES.items()]
+_WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in queue_page.WINDOW_NAMES.items()]
 _LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
 
 
@@ -197,7 +201,7 @@ def _found(page: _T | None, name: str) -> _T:
 
 
 def _page(request: Request) -> int:
-    return parameters.number(request, "page", 1, least=1, most=items.MOST_PAGES)
+    return parameters.number(request, "page", 1, least=1, most=items_page.MOST_PAGES)
 
 
 def _cut(request: Request) -> int | None:
@@ -211,7 +215,7 @@ def _query(request: Request) -> Query:
         queue=parameters.queue_name(request),
         criterion=criterion,
         metric=metric,
-        outcomes=parameters.outcomes(request) or list(items.MISALIGNED),
+        outcomes=parameters.outcomes(request) or list(items_page.MISALIGNED),
         annotator=parameters.text(request, "annotator"),
         level=parameters.text(request, "level"),
         judge=parameters.text(request, "judge"),

@@ -6,16 +6,14 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import pytest
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from sinks.api import create_app
-from sinks.services import Services
-from sinks.store import Store
+from sinks.api.routes import create_app
+from sinks.api.services import Services
 from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
 
@@ -91,13 +89,6 @@ def serving(services: Services) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    with contextlib.closing(Store(tmp_path / "view.sqlite3")) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from aggregator.facts import Annotation
-from aggregator.state import Reading
-from sinks.page.address import queue_path
-from sinks.services import Services
-from sinks.store import Store
+from aggregator.snapshot.inputs import Reading
+from sinks.api.services import Services
+from sinks.page.urls import queue_path
+from sinks.store.store import Store
 from tests.browser.conftest import serving, watch
-from tests.sinks.conftest import NOW_MS, fill, view_of
 from tests.support.sample_queue import QUEUE, sample_queue
+from tests.support.sample_view import NOW_MS, fill, view_of
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 EVERY = json.dumps(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])

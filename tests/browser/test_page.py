@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from sinks.page.address import queue_path
-from sinks.services import Services
-from sinks.store import Store
+from sinks.api.services import Services
+from sinks.page.urls import queue_path
+from sinks.store.store import Store
 from tests.browser.conftest import serving, watch
-from tests.sinks.conftest import NOW_MS, fill, view_of
-from tests.sinks.page.test_safety import CORPUS, facts_of
 from tests.support.sample_queue import QUEUE, sample_queue
+from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.test_safety import CORPUS, facts_of
 
 PATH = queue_path(QUEUE)
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import yaml
 
-from eval_alignment.broker import HOST
+from eval_alignment.local.broker import HOST
 from tests.support.kafka import Kafka, jar_directory
 from tests.support.ports import free_port
 from tests.support.processes import isolated

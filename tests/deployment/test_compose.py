@@ -14,7 +14,7 @@ from compose_viz.spec.compose_spec import ComposeSpecification
 from pydantic import ValidationError
 
 from eval_alignment import settings
-from streams.app import DRAIN_SECONDS, END_SECONDS
+from streams.worker import DRAIN_SECONDS, END_SECONDS
 from tests.deployment.containers import compose, grace_seconds, secrets, services
 from tests.support.tree import ROOT
 

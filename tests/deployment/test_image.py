@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 from tests.deployment.containers import CONTAINER
 from tests.support.ports import free_port
 from tests.support.processes import isolated

@@ -9,8 +9,8 @@ import pytest
 
 from eval_alignment import settings
 from eval_alignment.main import USAGE, cli
-from streams.app import DRAIN_SECONDS, END_SECONDS
-from streams.failures import Failure
+from streams.runtime.failures import Failure
+from streams.worker import DRAIN_SECONDS, END_SECONDS
 from tests.deployment.containers import CONTAINER
 from tests.support.requirements import Requirements
 from tests.support.tree import ROOT

@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.reasons import Reason
+from streams.events.reasons import Reason
 from tests.faults.load import Load
 from tests.faults.supervising import RESTARTED, Supervisor
-from tests.streams.rig import Event, Rig
+from tests.integration.streams.rig import Event, Rig
 from tests.support.deployments import Cluster
 from tests.support.kafka import Kafka
 from tests.support.processes import Command

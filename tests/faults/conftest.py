@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.streams.conftest import rig
+from tests.integration.streams.conftest import rig
 from tests.support.kafka import Kafka
 from tests.support.wire import Wire
 

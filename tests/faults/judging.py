@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from aiokafka import TopicPartition
 
-from streams.topics import Topics as Names
-from tests.streams.rig import Rig, WorkerProcess
+from streams.kafka.topics import Topics as Names
+from tests.integration.streams.rig import Rig, WorkerProcess
 from tests.support.deployments import Cluster
 from tests.support.verdict import Topics, Verdict, judge
 

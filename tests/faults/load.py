@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
 from aggregator.facts import Fact
-from tests.streams.rig import Event, Rig, history
+from tests.integration.streams.rig import Event, Rig, history
 
 _TICK_SECONDS: Final = 0.02
 _CHUNK: Final = 5_000

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from aiokafka import TopicPartition
 
-from streams.failures import Failure
-from streams.reasons import Reason
+from streams.events.reasons import Reason
+from streams.runtime.failures import Failure
 from tests.faults.acts import ACTS, Act, Stage, pause_a_worker
 from tests.faults.judging import records, rig_of
 from tests.faults.lives import Lives, growing, sample

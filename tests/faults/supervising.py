@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, Self, TypeVar
 
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 
 RESTARTED = frozenset(failure.value.code for failure in Failure if failure.value.restart)
 _LOOK_SECONDS = 0.2

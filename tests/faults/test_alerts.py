@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sinks.metrics import ViewMetrics
-from streams.metrics import AUDIT_MISMATCHES, FUSE_BLOWN, METRICS, UNCOMMITTED
+from streams.runtime.metrics import AUDIT_MISMATCHES, FUSE_BLOWN, METRICS, UNCOMMITTED
 
 RULES = Path(__file__).resolve().parents[2] / "monitoring" / "prometheus" / "rules" / "alerts.yml"
 SUPPRESSED = "eval_alignment_series_suppressed_total"

@@ -9,7 +9,7 @@ import pytest
 from aggregator.facts import Annotation
 from tests.faults.judging import clean, judged
 from tests.faults.load import Load
-from tests.streams.rig import Rig, WorkerProcess, history
+from tests.integration.streams.rig import Rig, WorkerProcess, history
 
 AUDIT_SECONDS = 0.2
 # Audits take a twentieth of the time at most: where one takes two seconds, five take more than three minutes.

@@ -14,7 +14,7 @@ from tests.faults.judging import judged, rig_of
 from tests.faults.load import Load
 from tests.faults.supervising import Supervisor
 from tests.faults.test_kills import caught_up
-from tests.streams.rig import Rig
+from tests.integration.streams.rig import Rig
 from tests.support import kafka as apache
 from tests.support.deployments import Cluster
 from tests.support.kafka import Kafka

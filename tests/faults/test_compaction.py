@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.facts import Annotation
 from tests.faults.judging import clean, judged
-from tests.streams.rig import Rig, history
+from tests.integration.streams.rig import Rig, history
 from tests.support.wire import Wire
 
 NOW = 1_780_500_000_000

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact
-from streams.reasons import Reason
+from streams.events.reasons import Reason
 from tests.faults.judging import clean, judged
-from tests.streams.rig import Rig, WorkerProcess, history
+from tests.integration.streams.rig import Rig, WorkerProcess, history
 
 T0 = 1_780_000_000_000
 DAY = 86_400_000

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from aggregator.facts import Fact, encode, key
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 from tests.faults.judging import clean, judged
 from tests.faults.load import Load
-from tests.streams.rig import Rig, WorkerProcess, history
+from tests.integration.streams.rig import Rig, WorkerProcess, history
 
 RESTORE_STEPS = ("assigned", "ledger read", "claimed", "compared", "restored")
 CHECKPOINT_STEPS = ("taken", "rows appended", "tallies published", "positions released")

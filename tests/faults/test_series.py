@@ -18,7 +18,7 @@ import pytest
 
 from sinks.view import STORE_NAME
 from tests.faults.judging import rig_of
-from tests.streams.rig import Event, Rig
+from tests.integration.streams.rig import Event, Rig
 from tests.support.deployments import Cluster
 from tests.support.exposition import Series, series, value
 from tests.support.kafka import Kafka

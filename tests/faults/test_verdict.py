@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 
 from aggregator.facts import Annotation, Evaluation, Fact, encode
 from aggregator.shard import Policy
-from tests.streams.rig import history
+from tests.integration.streams.rig import history
 from tests.support.logs import Logs, Record
 from tests.support.verdict import Judge, Topics, judge
 from tests.support.wire import Stored

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 from tests.faults.judging import judged
-from tests.streams.rig import Rig, history
+from tests.integration.streams.rig import Rig, history
 
 LIVENESS_SECONDS = 60.0
 

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 import pytest
 
-from eval_alignment.sample import Sample
+from eval_alignment.local.sample import Sample
 from tests.support.alertmanager import program as alertmanager_program
 from tests.support.deployments import Installation
 from tests.support.processes import wait_until

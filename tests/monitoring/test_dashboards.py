@@ -19,9 +19,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from monitoring.grafana import frame, queue, queues, service
 from monitoring.grafana.__main__ import text
-from sinks.collector import FAMILIES, PREFIX
+from sinks.gauges import FAMILIES, PREFIX
 from sinks.metrics import ViewMetrics
-from streams.metrics import METRICS, WorkerMetrics
+from streams.runtime.metrics import METRICS, WorkerMetrics
 from tests.monitoring.conftest import Watched
 from tests.support.dashboards import DIRECTORY, FILES, Panel, dashboard, metrics, panels, resolved, rules
 from tests.support.processes import get, wait_until

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aggregator.statistics import Z_95, Confusion, Estimate
-from sinks.collector import RECENT_DAYS
+from aggregator.statistics.confusion import Z_95, Confusion, Estimate
+from sinks.gauges import RECENT_DAYS
 from tests.support.rules import alerts, evaluate, recorded
 
 Counts = npt.NDArray[np.int64]

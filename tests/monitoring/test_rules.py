@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from aggregator.statistics import Confusion, Estimate, Undefined
-from sinks.collector import FAMILIES, PREFIX, RECENT_DAYS, WINDOWS
+from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from sinks.gauges import FAMILIES, PREFIX, RECENT_DAYS, WINDOWS
 from sinks.metrics import ViewMetrics
-from streams.metrics import METRICS
+from streams.runtime.metrics import METRICS
 from tests.support.rules import PROMETHEUS, RULES, alerts, evaluate, load, recorded
 
 OUTCOMES: Final = ("tp", "fn", "tn", "fp")

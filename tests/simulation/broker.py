@@ -7,7 +7,7 @@ for the verdict, which the system under test cannot see.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from streams.fetching import Batch
+from streams.kafka.batches import Batch
 
 TP = tuple[str, int]
 

@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.fetching import Batch
+from streams.kafka.batches import Batch
 from tests.simulation.broker import TP, Broker, Row
 from tests.simulation.clock import wall
 from tests.simulation.lifeline import Lifeline
@@ -196,7 +196,7 @@ class FakeReader:
 
 
 async def fetch(consumer: Any, wanted: Collection[TP], wait_seconds: float) -> list[Batch]:
-    """In place of `streams.fetching.fetch`."""
+    """In place of `streams.kafka.batches.fetch`."""
     reader: FakeReader = consumer
     batches = await reader.fetch(wanted)
     if not batches:

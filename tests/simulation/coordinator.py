@@ -12,8 +12,8 @@ from enum import Enum, auto
 
 from faust.types import TP
 
-from streams.failures import Failure, WorkerFailure
-from streams.group import Group
+from streams.kafka.group import Group
+from streams.runtime.failures import Failure, WorkerFailure
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
@@ -140,7 +140,7 @@ class Coordinator:
 
 
 class MemberGroup(Group):
-    """The group as one process sees it: `streams.group.Group` without Faust."""
+    """The group as one process sees it: `streams.kafka.group.Group` without Faust."""
 
     def __init__(
         self, instance: str, life: Lifeline, coordinator: Coordinator, broker: Broker, topics: Iterable[str]

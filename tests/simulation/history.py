@@ -18,14 +18,20 @@ from tests.simulation.world import World
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
     """The product on virtual time and on the simulated broker, instead of this process' own."""
-    modules = ("streams.log", "streams.restore", "streams.checkpoint", "streams.engine", "streams.guard")
+    modules = (
+        "streams.ledger.log",
+        "streams.engine.restore",
+        "streams.engine.checkpoint",
+        "streams.engine.engine",
+        "streams.engine.watchdog",
+    )
     with (
         clock.virtual_clock(*modules),
-        patch("streams.log.fetch", clients.fetch),
-        patch("streams.engine.end_process", process.end_process),
-        patch("streams.restore.no_collection", contextlib.nullcontext),
-        patch("streams.engine.Rows", process.NoRows),
-        patch("streams.restore.new_ledger_id", lambda: "ledger"),
+        patch("streams.ledger.log.fetch", clients.fetch),
+        patch("streams.engine.engine.end_process", process.end_process),
+        patch("streams.engine.restore.no_collection", contextlib.nullcontext),
+        patch("streams.engine.engine.Rows", process.NoRows),
+        patch("streams.engine.restore.new_ledger_id", lambda: "ledger"),
     ):
         silenced = logging.root.manager.disable
         logging.disable()

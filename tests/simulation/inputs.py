@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
-from streams.producing import home_partition
-from streams.topics import Topics
+from streams.kafka.producer import home_partition
+from streams.kafka.topics import Topics
 from tests.simulation.clock import EPOCH
 
 _TOPICS: Final = Topics()

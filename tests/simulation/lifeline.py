@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 from tests.simulation.clock import monotonic
 
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from faust.types import TP
 
 from aggregator.shard import Policy
-from streams.checkpoint import Checkpoint
-from streams.client import KAFKA
-from streams.dead_letters import DeadLetters
-from streams.engine import Engine, guarded
-from streams.events import Decoder
-from streams.failures import failure_of
-from streams.folding import Folder
-from streams.guard import Guard
-from streams.health import Health
-from streams.metrics import WorkerMetrics
-from streams.owned import Owned
-from streams.restore import Restore
-from streams.topics import Topics
+from streams.engine.apply import Folder
+from streams.engine.checkpoint import Checkpoint
+from streams.engine.engine import Engine, guarded
+from streams.engine.partition import Owned
+from streams.engine.restore import Restore
+from streams.engine.watchdog import Guard
+from streams.events.decoder import Decoder
+from streams.kafka.client import KAFKA
+from streams.kafka.dead_letters import DeadLetters
+from streams.kafka.topics import Topics
+from streams.runtime.failures import failure_of
+from streams.runtime.health import Health
+from streams.runtime.metrics import WorkerMetrics
 from tests.simulation.broker import Broker
 from tests.simulation.clients import FakeProducer, FakeReader
 from tests.simulation.clock import OWNER
@@ -28,7 +28,7 @@ from tests.simulation.coordinator import Assignment, Coordinator, MemberGroup, N
 from tests.simulation.lifeline import Killed, Lifeline
 
 if TYPE_CHECKING:
-    from streams.fetching import Batch
+    from streams.kafka.batches import Batch
 
 TOPICS: Final = Topics()
 METRICS: Final = WorkerMetrics("simulation", lambda: ())
@@ -211,7 +211,7 @@ class Process:
 
 
 def end_process(error: BaseException) -> None:
-    """In place of `streams.failures.end_process`: the simulated process ends, not this one."""
+    """In place of `streams.runtime.failures.end_process`: the simulated process ends, not this one."""
     life = cast("Lifeline", OWNER.get())
     if life.alive:
         life.ended = failure_of(error), f"{type(error).__name__}: {error}"
@@ -221,7 +221,7 @@ def end_process(error: BaseException) -> None:
 
 
 class NoRows:
-    """In place of `streams.garbage.Rows`: a simulated process has no heap of its own."""
+    """In place of `streams.runtime.heap.Rows`: a simulated process has no heap of its own."""
 
     def count(self, rows: int) -> None:
         """Nothing to collect."""

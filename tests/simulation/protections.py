@@ -12,14 +12,14 @@ from unittest.mock import patch
 
 from faust.types import TP
 
-from sinks.tail import Tail, _stamped
-from streams.engine import Engine
-from streams.fetching import Batch
-from streams.guard import Guard
-from streams.log import Log, Row
-from streams.owned import Owned
-from streams.published import Published
-from streams.restore import Restore
+from sinks.store.tail import Tail, _stamped
+from streams.engine.engine import Engine
+from streams.engine.partition import Owned
+from streams.engine.restore import Restore
+from streams.engine.watchdog import Guard
+from streams.kafka.batches import Batch
+from streams.ledger.log import Log, Row
+from streams.ledger.published import Published
 from tests.simulation.coordinator import MemberGroup
 
 
@@ -138,7 +138,7 @@ def no_closed() -> Iterator[None]:
 def no_place() -> Iterator[None]:
     """A `closed` is believed wherever it stands."""
     believe = lambda closed, offset: True  # noqa: ARG005, E731
-    with patch("aggregator.tallies.in_place", believe), patch("streams.published.in_place", believe):
+    with patch("aggregator.tallies.in_place", believe), patch("streams.ledger.published.in_place", believe):
         yield
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from aggregator.facts import Fact, parse
 from aggregator.recount import Recount
-from streams.claims import CLAIM_KEY
+from streams.ledger.claim import CLAIM_KEY
 from tests.simulation.broker import Partition
 from tests.simulation.process import TOPICS
 from tests.simulation.viewer import Viewer, Wrong

@@ -1,4 +1,4 @@
-"""A reader as the view is one: the real `sinks.tail.Tail`, and positions that survive with the data.
+"""A reader as the view is one: the real `sinks.store.tail.Tail`, and positions that survive with the data.
 
 After every step it is compared with a recount of the ledger up to the position it tells: what is served must at every
 moment be a state that really was.
@@ -12,9 +12,9 @@ import orjson
 from aggregator.facts import parse, version
 from aggregator.recount import Recount
 from aggregator.tallies import Group
-from sinks.tail import Step, Tail
-from streams.claims import CLAIM_KEY
-from streams.topics import Topics
+from sinks.store.tail import Step, Tail
+from streams.kafka.topics import Topics
+from streams.ledger.claim import CLAIM_KEY
 from tests.simulation.broker import Broker, Partition
 
 _TOPICS: Final = Topics()

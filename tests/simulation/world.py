@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aggregator.shard import Policy
-from streams.failures import Failure
+from streams.runtime.failures import Failure
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic, wall
 from tests.simulation.coordinator import Coordinator

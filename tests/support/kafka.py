@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eval_alignment.broker import HOST, BrokerError, guard, refuse_taken_port, wait_until_ready
+from eval_alignment.local.broker import HOST, BrokerError, guard, refuse_taken_port, wait_until_ready
 from tests.support.ports import free_port
 
 MINIMUM_JAVA = 17

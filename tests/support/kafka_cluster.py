@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
-from eval_alignment.broker import HOST
+from eval_alignment.local.broker import HOST
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
 

@@ -8,8 +8,8 @@ import orjson
 from aggregator.facts import Fact
 from aggregator.shard import Policy, Shard
 from aggregator.tallies import CLOSED_KEY
-from sinks.tail import Step, Tail
-from streams.claims import CLAIM_KEY, SCHEMA, Claim
+from sinks.store.tail import Step, Tail
+from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 
 Record = tuple[bytes, bytes]
 

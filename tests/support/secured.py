@@ -15,7 +15,7 @@ from typing import Final, Self
 import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from eval_alignment.broker import HOST
+from eval_alignment.local.broker import HOST
 from tests.support.kafka import Kafka, jar_directory
 from tests.support.ports import free_port
 

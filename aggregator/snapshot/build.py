@@ -1,0 +1,256 @@
+"""The snapshot document of a queue: rates made from counts, null with a reason where they cannot be made."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from aggregator.ratings import COUNTS, LEVELS
+from aggregator.snapshot.inputs import (
+    Cell,
+    CriterionState,
+    Evaluated,
+    Funnel,
+    Pair,
+    QueueState,
+    Reading,
+    Stamp,
+    Vector,
+    Window,
+)
+from aggregator.snapshot.schema import (
+    SCHEMA_NAME,
+    Cards,
+    CriterionDocument,
+    JudgeDocument,
+    MetricDocument,
+    Ratings,
+    SnapshotDocument,
+    Verdicts,
+)
+from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from aggregator.statistics.gate import Gate, gate, labels_to_go
+
+_NOTHING: Final[Vector] = (0,) * COUNTS
+_Number = TypeVar("_Number", int, float, Gate)
+
+
+def timestamp(at: int) -> str:
+    """A time in integer milliseconds as the text documents carry.
+
+    >>> timestamp(1_795_428_902_412)
+    '2026-11-23T10:15:02.412Z'
+    """
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def document(state: QueueState, window: Window, stamp: Stamp, reading: Reading) -> SnapshotDocument:
+    """The snapshot document of the counts of a window.
+
+    Raises ValueError when counts contradict each other (see `Confusion`).
+    """
+    on_topic: list[Vector] = []
+    compared: set[str] = set()
+    criteria: list[CriterionDocument] = []
+    for name, criterion in sorted(state.criteria.items()):
+        vectors = {metric: _current(pair.judges) for metric, pair in criterion.metrics.items()}
+        counted = [m for m, vector in vectors.items() if any(vector) and reading.on_topic(name, m)]
+        compared.update(counted)
+        total = _sum(vectors[metric] for metric in counted)
+        on_topic.append(total)
+        criteria.append(
+            _criterion(name, criterion, Confusion(*reading.outcomes(total), criterion.items_compared), state, reading)
+        )
+    return SnapshotDocument(
+        schema=SCHEMA_NAME,
+        queue=state.queue,
+        as_of=stamp.as_of,
+        revision=stamp.revision,
+        ledger=stamp.ledger,
+        positions={str(partition): stamp.positions[partition] for partition in sorted(stamp.positions)},
+        policy=stamp.policy,
+        pass_stars=reading.pass_stars,
+        window=window.value,
+        cards=_cards(state, Confusion(*reading.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
+        criteria=criteria,
+    )
+
+
+class Nulls:
+    """Turns undefined numbers into null and keeps their `reasons` by the name of the field."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, Undefined] = {}
+
+    def number(self, name: str, value: _Number | Undefined) -> _Number | None:
+        """The number, or null."""
+        if isinstance(value, Undefined):
+            self.reasons[name] = value
+            return None
+        return value
+
+    def estimate(self, name: str, value: Estimate | Undefined) -> tuple[float | None, float | None, float | None]:
+        """The share and the bounds of its interval, or three nulls."""
+        names = name, f"{name}_low", f"{name}_high"
+        if isinstance(value, Undefined):
+            self.reasons.update(dict.fromkeys(names, value))
+            return None, None, None
+        return value
+
+
+def _cards(state: QueueState, counts: Confusion, metrics: int) -> Cards:
+    nulls = Nulls()
+    alignment, low, high = nulls.estimate("alignment", counts.alignment)
+    funnel = state.funnel
+    missing = Undefined.NO_QUEUE_ITEMS
+    return Cards(
+        items_compared=state.items_compared,
+        items_annotated=state.items_annotated,
+        annotations=sum(criterion.annotations for criterion in state.criteria.values()),
+        annotations_contributing=sum(criterion.contributing for criterion in state.criteria.values()),
+        comparisons=counts.n,
+        misaligned=counts.misaligned,
+        alignment=alignment,
+        alignment_low=low,
+        alignment_high=high,
+        criteria=len(state.criteria),
+        metrics=metrics,
+        items_queued=nulls.number("items_queued", funnel.items if funnel else missing),
+        items_waiting_evaluation=nulls.number(
+            "items_waiting_evaluation", funnel.waiting_evaluation if funnel else missing
+        ),
+        items_errored=nulls.number("items_errored", funnel.errored if funnel else missing),
+        items_waiting_annotation=nulls.number(
+            "items_waiting_annotation", funnel.waiting_annotation if funnel else missing
+        ),
+        undefined=nulls.reasons,
+    )
+
+
+def _criterion(
+    name: str, criterion: CriterionState, counts: Confusion, state: QueueState, reading: Reading
+) -> CriterionDocument:
+    nulls = Nulls()
+    alignment = counts.alignment
+    heard = [metric for metric in (state.funnel.metrics if state.funnel else ()) if reading.on_topic(name, metric)]
+    metrics = [
+        _metric(name, metric, criterion.metrics.get(metric, Pair(0, {})), state.funnel, reading)
+        for metric in sorted({*criterion.metrics, *heard})
+    ]
+    metrics.sort(key=_rank)
+    return CriterionDocument(
+        criterion=name,
+        annotations=criterion.annotations,
+        annotations_contributing=criterion.contributing,
+        items_compared=criterion.items_compared,
+        comparisons=counts.n,
+        misaligned=counts.misaligned,
+        alignment=nulls.number("alignment", alignment if isinstance(alignment, Undefined) else alignment.value),
+        human=Verdicts({"pass": counts.human_pass, "fail": counts.human_fail}),
+        metric=Verdicts({"pass": counts.metric_pass, "fail": counts.metric_fail}),
+        undefined=nulls.reasons,
+        metrics=metrics,
+    )
+
+
+def _rank(metric: MetricDocument) -> tuple[float, int, str]:
+    # Undefined goes last: as 0, with no comparisons.
+    return -(metric["alignment"] or 0), -metric["comparisons"], metric["metric"]
+
+
+def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, reading: Reading) -> MetricDocument:
+    current = _current(pair.judges)
+    counts = Confusion(*reading.outcomes(current), pair.items)
+    on_topic = reading.on_topic(criterion, name)
+    nulls = Nulls()
+    alignment, alignment_low, alignment_high = nulls.estimate("alignment", counts.alignment)
+    tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
+    tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
+    ppv, ppv_low, ppv_high = nulls.estimate("ppv", counts.ppv)
+    npv, npv_low, npv_high = nulls.estimate("npv", counts.npv)
+    decision, obstacles = gate(counts, reading.limits)
+    heard = funnel and funnel.metrics.get(name, Evaluated(0, 0, 0, 0, waiting=funnel.items))
+    missing = Undefined.NO_QUEUE_ITEMS
+    return MetricDocument(
+        metric=name,
+        comparisons=counts.n,
+        misaligned=counts.misaligned,
+        tp=counts.tp,
+        fn=counts.fn,
+        tn=counts.tn,
+        fp=counts.fp,
+        alignment=alignment,
+        alignment_low=alignment_low,
+        alignment_high=alignment_high,
+        baseline=nulls.number("baseline", counts.baseline),
+        kappa=nulls.number("kappa", counts.kappa),
+        ac1=nulls.number("ac1", counts.ac1),
+        mcc=nulls.number("mcc", counts.mcc),
+        alpha=nulls.number("alpha", counts.alpha),
+        bias=nulls.number("bias", counts.bias),
+        tpr=tpr,
+        tpr_low=tpr_low,
+        tpr_high=tpr_high,
+        tnr=tnr,
+        tnr_low=tnr_low,
+        tnr_high=tnr_high,
+        ppv=ppv,
+        ppv_low=ppv_low,
+        ppv_high=ppv_high,
+        npv=npv,
+        npv_low=npv_low,
+        npv_high=npv_high,
+        f1=nulls.number("f1", counts.f1),
+        balanced_accuracy=nulls.number("balanced_accuracy", counts.balanced_accuracy),
+        items_compared=pair.items,
+        labels_to_go=nulls.number(
+            "labels_to_go", labels_to_go(counts, reading.limits) if on_topic else Undefined.OFF_TOPIC
+        ),
+        gate=nulls.number("gate", decision if on_topic else Undefined.OFF_TOPIC),
+        gate_reasons=list(obstacles) if on_topic else [],
+        evaluated=nulls.number("evaluated", heard.passed + heard.failed if heard else missing),
+        pass_rate=nulls.number("pass_rate", _pass_rate(heard) if heard else missing),
+        errored=nulls.number("errored", heard.errored if heard else missing),
+        skipped=nulls.number("skipped", heard.skipped if heard else missing),
+        waiting=nulls.number("waiting", heard.waiting if heard else missing),
+        off_topic=not on_topic,
+        undefined=nulls.reasons,
+        ratings=_ratings(current),
+        judges={judge: _judge(pair.judges[judge], reading) for judge in sorted(pair.judges)},
+    )
+
+
+def _pass_rate(heard: Evaluated) -> float | Undefined:
+    verdicts = heard.passed + heard.failed
+    return heard.passed / verdicts if verdicts else Undefined.NO_VERDICTS
+
+
+def _judge(cell: Cell, reading: Reading) -> JudgeDocument:
+    tp, fn, tn, fp = reading.outcomes(_sum(cell))
+    return JudgeDocument(tp=tp, fn=fn, tn=tn, fp=fp, superseded=sum(cell.superseded))
+
+
+def _ratings(vector: Vector) -> Ratings:
+    def verdicts(level: str) -> Verdicts:
+        index = 2 * LEVELS.index(level)
+        return Verdicts({"pass": vector[index + 1], "fail": vector[index]})
+
+    return Ratings(
+        {
+            "up": verdicts("up"),
+            "down": verdicts("down"),
+            "1": verdicts("1"),
+            "2": verdicts("2"),
+            "3": verdicts("3"),
+            "4": verdicts("4"),
+            "5": verdicts("5"),
+        }
+    )
+
+
+def _current(judges: Mapping[str, Cell]) -> Vector:
+    return _sum(cell.current for cell in judges.values())
+
+
+def _sum(vectors: Iterable[Vector]) -> Vector:
+    return tuple(map(sum, zip(_NOTHING, *vectors, strict=True)))

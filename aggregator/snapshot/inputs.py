@@ -1,0 +1,141 @@
+"""What a snapshot document is made from: one queue's rolled-up counts in one window, and how they are read.
+
+The counts come from anywhere: a view adds up tallies, a recount counts rows. What a window leaves out is
+already left out of them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
+
+from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
+from aggregator.statistics.gate import Limits
+
+PolicyName = Literal["each", "latest"]
+Vector = Sequence[int]
+"""14 counts, rating level by verdict (see `ratings`)."""
+
+
+class Window(StrEnum):
+    """How many UTC days back counts reach, today included; there is no upper bound."""
+
+    DAYS_7 = "7d"
+    DAYS_30 = "30d"
+    DAYS_90 = "90d"
+    ALL = "all"
+
+
+_DAYS: Final = {Window.DAYS_7: 7, Window.DAYS_30: 30, Window.DAYS_90: 90}
+
+
+def window_start(window: Window, today: date) -> str:
+    """First UTC day of a window as ISO text, to compare with the days of tallies; empty when it has no start.
+
+    >>> window_start(Window.DAYS_7, date(2026, 11, 23))
+    '2026-11-17'
+    """
+    if window is Window.ALL:
+        return ""
+    return (today - timedelta(days=_DAYS[window] - 1)).isoformat()
+
+
+class Cell(NamedTuple):
+    """One judge version's comparisons: where its evaluation is the item's latest, and where it is not."""
+
+    current: Vector
+    superseded: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A criterion and a metric: distinct items among the current comparisons, and cells by judge version."""
+
+    items: int
+    judges: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionState:
+    """Annotations of a criterion. `contributing` and `items_compared` look at on-topic metrics only."""
+
+    annotations: int
+    contributing: int
+    items_compared: int
+    metrics: Mapping[str, Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What a metric said of a queue's items: four counts of the window; `waiting` for it at present."""
+
+    passed: int
+    failed: int
+    errored: int
+    skipped: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """The items that standing queue-item rows place in the queue (at least one), whatever the window.
+
+    `waiting_evaluation`: no metric has said anything; `errored`: failures only; `waiting_annotation`: no
+    standing annotation. `metrics`: every metric that said anything of one of them, on whatever day.
+    """
+
+    items: int
+    waiting_evaluation: int
+    errored: int
+    waiting_annotation: int
+    metrics: Mapping[str, Evaluated]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """Counts of one queue since some day: `items_compared` over on-topic pairs, `funnel` with queue items."""
+
+    queue: str
+    items_compared: int
+    items_annotated: int
+    criteria: Mapping[str, CriterionState]
+    funnel: Funnel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which state the counts are: `as_of` as by `snapshot.timestamp`, ledger offsets by partition."""
+
+    as_of: str
+    revision: int
+    ledger: str
+    positions: Mapping[int, int]
+    policy: PolicyName
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Settings that apply when counts are read: what people passed, meaningful pairs, limits of the gate.
+
+    A criterion that `pairs` does not name is compared with every metric.
+    """
+
+    pass_stars: int = DEFAULT_PASS_STARS
+    pairs: Mapping[str, Collection[str]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    def on_topic(self, criterion: str, metric: str) -> bool:
+        """Whether the pair counts in cards, gauges, gate and alerts."""
+        return criterion not in self.pairs or metric in self.pairs[criterion]
+
+    def outcomes(self, vector: Vector) -> tuple[int, int, int, int]:
+        """tp, fn, tn and fp of a vector under the pass convention; people are the truth."""
+        tp = fn = tn = fp = 0
+        for level in range(len(LEVELS)):
+            fails, passes = vector[2 * level], vector[2 * level + 1]
+            if human_passes(level, self.pass_stars):
+                tp, fn = tp + passes, fn + fails
+            else:
+                tn, fp = tn + fails, fp + passes
+        return tp, fn, tn, fp

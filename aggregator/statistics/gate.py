@@ -1,0 +1,118 @@
+"""The gate: whether a metric may stand in for people, and how many labels that still takes.
+
+Pure functions without memory: noise is handled by the interval of the alignment, not by looking back.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil, sqrt
+
+from aggregator.statistics.confusion import Z_95, Confusion, Undefined
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gate asks for. Bounds are shares in 0..1; raises ValueError when they are not."""
+
+    items: int = 30
+    """Distinct items below which nothing is decided."""
+    trusted_low: float = 0.80
+    """Lower bound of alignment for `trusted`."""
+    trusted_tnr: float = 0.70
+    """True negative rate for `trusted`."""
+    probation_low: float = 0.70
+    """Lower bound of alignment for `probation`."""
+    half_width: float = 0.05
+    """Half width of alignment's interval at which labels are enough; below one half."""
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("trusted_low", "trusted_tnr", "probation_low") if not 0 <= getattr(self, name) <= 1]
+        if not 0 < self.half_width < 0.5:
+            wrong.append("half_width")
+        if self.items < 1:
+            wrong.append("items")
+        if wrong:
+            raise ValueError(f"limits out of range: {', '.join(wrong)}")
+
+
+class Gate(StrEnum):
+    """Whether a metric may stand in for people."""
+
+    TRUSTED = "trusted"
+    PROBATION = "probation"
+    NOT_TRUSTED = "not_trusted"
+    UNDECIDED = "undecided"
+
+
+class Obstacle(StrEnum):
+    """What stands between a metric and `trusted`."""
+
+    FEW_ITEMS = "few_items"
+    NO_HUMAN_PASS = "no_human_pass"
+    NO_HUMAN_FAIL = "no_human_fail"
+    LOW_BELOW_TRUSTED = "alignment_low_below_trusted"
+    TNR_BELOW_TRUSTED = "tnr_below_trusted"
+    LOW_BELOW_PROBATION = "alignment_low_below_probation"
+    NOT_ABOVE_BASELINE = "not_above_baseline"
+
+
+def gate(counts: Confusion, limits: Limits) -> tuple[Gate, tuple[Obstacle, ...]]:
+    """The gate's decision and every reason for it (none for `trusted`). It has no memory.
+
+    `undecided` on few items or one human class; `trusted` on a high lower bound of alignment and a high tnr;
+    `probation` on a fair lower bound and an alignment above the baseline; else `not_trusted`.
+    """
+    unknown = [
+        obstacle
+        for obstacle, present in (
+            (Obstacle.FEW_ITEMS, counts.items < limits.items),
+            (Obstacle.NO_HUMAN_PASS, counts.human_pass == 0),
+            (Obstacle.NO_HUMAN_FAIL, counts.human_fail == 0),
+        )
+        if present
+    ]
+    alignment, tnr = counts.alignment, counts.tnr
+    if unknown or isinstance(alignment, Undefined) or isinstance(tnr, Undefined):
+        return Gate.UNDECIDED, tuple(unknown)
+    below_trusted = []
+    if alignment.low < limits.trusted_low:
+        below_trusted.append(Obstacle.LOW_BELOW_TRUSTED)
+    if tnr.value < limits.trusted_tnr:
+        below_trusted.append(Obstacle.TNR_BELOW_TRUSTED)
+    if not below_trusted:
+        return Gate.TRUSTED, ()
+    below_probation = []
+    if alignment.low < limits.probation_low:
+        below_probation.append(Obstacle.LOW_BELOW_PROBATION)
+    if counts.tp + counts.tn <= max(counts.human_pass, counts.human_fail):
+        below_probation.append(Obstacle.NOT_ABOVE_BASELINE)
+    decision = Gate.NOT_TRUSTED if below_probation else Gate.PROBATION
+    return decision, tuple(below_trusted + below_probation)
+
+
+def items_for(share: float, half_width: float) -> int:
+    """Smallest number of items whose Wilson interval around `share` is no wider than +-`half_width`.
+
+    Shares in 0..1, `half_width` above 0 and below one half. The bound on the width, squared, is a
+    quadratic in 1 / n with one positive root.
+    """
+    z2, width2 = Z_95 * Z_95, half_width * half_width
+    a, b = z2 * z2 * (0.25 - width2), z2 * (share * (1 - share) - 2 * width2)
+    return ceil((b + sqrt(b * b + 4 * a * width2)) / (2 * width2))
+
+
+def labels_to_go(counts: Confusion, limits: Limits) -> int | Undefined:
+    """Items that people still have to annotate: until the gate decides, then until the interval is narrow.
+
+    Undefined when enough items were annotated but people gave only one result: how many it takes to see the
+    other cannot be known.
+    """
+    if counts.items < limits.items:
+        return limits.items - counts.items
+    for rate in (counts.tpr, counts.tnr):
+        if isinstance(rate, Undefined):
+            return rate
+    alignment = counts.alignment
+    if isinstance(alignment, Undefined):
+        return alignment
+    return max(0, items_for(alignment.value, limits.half_width) - counts.items)

@@ -1,0 +1,214 @@
+"""The contenders: how each is started, how fast it is expected to be, and where its counts are."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.comparison import results
+from bench.comparison.material import Cells, Load
+from streams.kafka.topics import TABLE
+from tests.support import kafka
+from tests.support.ports import free_port
+from tests.support.processes import LOOPBACK
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+STREAMS: Final = _ROOT / "bench" / "peers" / "kafka_streams"
+PEERS_PYTHON: Final = _ROOT / ".venv-bench" / "bin" / "python"
+"""Interpreter of the peers that need more than the product has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one run happens: the broker, the load, the name of its group and of all it creates, a directory."""
+
+    bootstrap: str
+    load: Load
+    group: str
+    directory: Path
+    heap: str
+
+    @property
+    def cells(self) -> Path:
+        """The file for the counts of a peer that has them in memory only."""
+        return self.directory / f"{self.group}.cells"
+
+    @property
+    def log(self) -> Path:
+        """The file with all that its processes print."""
+        return self.directory / f"{self.group}.log"
+
+    def topic(self, role: str) -> str:
+        """A topic of the worker's: the load's, or one of this run."""
+        shared = {"annotations": self.load.annotations, "evaluations": self.load.evaluations}
+        return shared.get(role, f"{self.group}.{role.replace('_', '-')}")
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The worker's settings in the environment."""
+        topics = {f"EVAL_ALIGNMENT_TOPIC_{spec.role.upper()}": self.topic(spec.role) for spec in TABLE}
+        return {**topics, "EVAL_ALIGNMENT_GROUP": self.group, "EVAL_ALIGNMENT_BROKERS": self.bootstrap}
+
+
+Arguments = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One row.
+
+    `rate` are the events a second that size its load, `most` the most events that it gets. `needs` are modules.
+    `logs`: it writes the worker's topics, which are made before. `ends`: it ends by itself at the end of the topics.
+    `jvm`: it needs javac. `changelogs`: tables whose changelog topics are made before.
+    """
+
+    name: str
+    title: str
+    rate: int
+    processes: Callable[[Place], Sequence[Arguments]]
+    cells: Callable[[Place], Awaitable[Cells]]
+    needs: Sequence[str] = ()
+    logs: bool = False
+    ends: bool = False
+    jvm: bool = False
+    most: int | None = None
+    changelogs: Sequence[str] = ()
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        if self.needs:
+            known = f"import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, {list(self.needs)})))"
+            if not PEERS_PYTHON.exists() or subprocess.run([PEERS_PYTHON, "-c", known], check=False).returncode != 0:
+                return f"not installed: {', '.join(self.needs)}; `make bench` does it where they have wheels"
+        return "javac is not on PATH" if self.jvm and shutil.which("javac") is None else None
+
+
+def _peer(module: str, python: Path = Path(sys.executable)) -> Callable[[Place], Sequence[Arguments]]:
+    def processes(place: Place) -> Sequence[Arguments]:
+        return [
+            [
+                *(str(python), "-m", f"bench.peers.{module}"),
+                *("--bootstrap", place.bootstrap, "--group", place.group, "--cells", str(place.cells)),
+                *("--annotations", place.load.annotations, "--evaluations", place.load.evaluations),
+            ]
+        ]
+
+    return processes
+
+
+def _workers(count: int) -> Callable[[Place], Sequence[Arguments]]:
+    def processes(place: Place) -> Sequence[Arguments]:
+        del place
+        return [
+            [
+                *(sys.executable, "-m", "eval_alignment", "worker", "--name", f"w{number}"),
+                *("--http", f"{LOOPBACK}:{free_port()}"),
+            ]
+            for number in range(count)
+        ]
+
+    return processes
+
+
+def _streams(guarantee: str) -> Callable[[Place], Sequence[Arguments]]:
+    def processes(place: Place) -> Sequence[Arguments]:
+        jars = kafka.jar_directory(STREAMS / "pom.xml")
+        return [
+            [
+                *("java", f"-Xms{place.heap}", f"-Xmx{place.heap}", "-cp", f"{compiled(jars)}:{jars}/*", "Job"),
+                *(place.bootstrap, place.load.annotations, place.load.evaluations, place.group, guarantee),
+                str(place.directory / place.group),
+            ]
+        ]
+
+    return processes
+
+
+def compiled(jars: Path) -> Path:
+    """The directory of Job.java's classes, compiled anew when the source is newer. Raises CalledProcessError."""
+    source, classes = STREAMS / "Job.java", jars / "classes"
+    done = classes / "Job.class"
+    if not done.is_file() or done.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["javac", "-Xlint:all", "-cp", f"{jars}/*", "-d", str(classes), str(source)], check=True)
+    return classes
+
+
+async def _file(place: Place) -> Cells:
+    return results.from_file(place.cells)
+
+
+async def _tallies(place: Place) -> Cells:
+    return await results.from_tallies(place.bootstrap, place.topic("tallies"))
+
+
+async def _faust(place: Place) -> Cells:
+    return await results.from_faust(place.bootstrap, f"{place.group}-cells-changelog")
+
+
+async def _changelog(place: Place) -> Cells:
+    return await results.from_streams(place.bootstrap, f"{place.group}-tallies-changelog")
+
+
+_IN_HEAP: Final = 1_500_000
+"""Events whose rows a heap of 1 GB holds without thrashing."""
+
+_AUDITED: Final = 240_000
+"""Twice what is expected: a minute after its start a worker audits, and each of those that audit runs longer."""
+
+CONTENDERS: Final = (
+    Contender("worker", "one worker", _AUDITED, _workers(1), _tallies, logs=True),
+    Contender("own_loop", "the same steps without Faust", _AUDITED, _peer("own_loop"), _tallies, logs=True),
+    Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True),
+    Contender(
+        "workers_small",
+        "two workers, the load of Kafka Streams",
+        40_000,
+        _workers(2),
+        _tallies,
+        logs=True,
+        most=_IN_HEAP,
+    ),
+    Contender(
+        "streams_alos",
+        "Kafka Streams, 2 threads, at least once",
+        40_000,
+        _streams("at_least_once"),
+        _changelog,
+        jvm=True,
+        most=_IN_HEAP,
+    ),
+    Contender(
+        "streams_eos",
+        "Kafka Streams, 2 threads, exactly_once_v2",
+        40_000,
+        _streams("exactly_once_v2"),
+        _changelog,
+        jvm=True,
+        most=_IN_HEAP,
+    ),
+    Contender(
+        "confluent",
+        "confluent-kafka, orjson, dicts",
+        100_000,
+        _peer("confluent_loop", PEERS_PYTHON),
+        _file,
+        needs=["confluent_kafka"],
+    ),
+    Contender("aiokafka", "aiokafka, orjson, dicts", 100_000, _peer("aiokafka_loop"), _file),
+    Contender(
+        "bytewax",
+        "Bytewax",
+        30_000,
+        _peer("bytewax_flow", PEERS_PYTHON),
+        _file,
+        needs=["bytewax", "confluent_kafka"],
+        ends=True,
+    ),
+    Contender("quix", "Quix Streams", 13_000, _peer("quix_dataframe", PEERS_PYTHON), _file, needs=["quixstreams"]),
+    Contender(
+        "faust", "stock Faust, agent and Table", 1_500, _peer("faust_table"), _faust, changelogs=["items", "cells"]
+    ),
+)

@@ -1,0 +1,74 @@
+"""A process that sends the reference load at a steady rate, in small batches every 20 ms.
+
+What is said is said now: events have the time at which they are sent, give or take the making of the load. It makes the
+load, says `ready`, and sends from the moment on that it reads a line; at the end it says how long that took.
+"""
+
+import argparse
+import asyncio
+import itertools
+import sys
+import time
+from collections import defaultdict
+from typing import Final
+
+import orjson
+
+from bench.load import batching, reference, send
+from bench.reference import EVENTS_PER_ITEM, Event
+from streams.kafka.producer import home_partition
+from streams.kafka.topics import TABLE, Topics
+
+_TICK_SECONDS: Final = 0.02
+
+
+async def paced(bootstrap: str, topics: Topics, partitions: int, load: list[Event], rate: float) -> float:
+    """Send; gives the seconds until all was acknowledged."""
+    by_kind = {kind: topic for topic, kind in topics.sources.items()}
+    async with batching(bootstrap) as producer:
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        started = time.monotonic()
+        sent = 0
+        for tick in itertools.count(1):
+            due = min(len(load), int(rate * (time.monotonic() - started)))
+            by_place: dict[tuple[str, int], list[Event]] = defaultdict(list)
+            for event in load[sent:due]:
+                by_place[by_kind[event[0]], home_partition(event[1], partitions)].append(event)
+            for (topic, partition), events in by_place.items():
+                await send(producer, topic, partition, events)
+            sent = due
+            if sent == len(load):
+                break
+            await asyncio.sleep(max(0.0, started + tick * _TICK_SECONDS - time.monotonic()))
+        await producer.flush()
+        return time.monotonic() - started
+
+
+def _said(event: Event, at: int) -> Event:
+    kind, key, value = event
+    return kind, key, orjson.dumps({**orjson.loads(value), "at": at})
+
+
+def main() -> None:
+    """Make the load and send it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bootstrap")
+    parser.add_argument("prefix")
+    parser.add_argument("--partitions", type=int, required=True)
+    parser.add_argument("--rate", type=float, required=True, help="events a second")
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--queues", type=int, required=True)
+    told = parser.parse_args()
+    topics = Topics(**{spec.role: f"{told.prefix}{getattr(Topics(), spec.role)}" for spec in TABLE})
+    count = int(told.rate * told.seconds)
+    now = time.time_ns() // 1_000_000
+    pieces = reference(count // EVENTS_PER_ITEM + 1, now, queues=told.queues, seed=told.seed)
+    events = itertools.islice(itertools.chain.from_iterable(pieces), count)
+    load = [_said(event, now + int(number / told.rate * 1000)) for number, event in enumerate(events)]
+    print(asyncio.run(paced(told.bootstrap, topics, told.partitions, load, told.rate)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

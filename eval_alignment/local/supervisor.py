@@ -1,0 +1,253 @@
+"""`up`: broker, worker and view as processes on one machine, watched until a signal, ended in order."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from aiokafka.errors import KafkaError
+
+from aggregator.snapshot.build import timestamp
+from eval_alignment import __version__, wiring
+from eval_alignment.local import reload
+from eval_alignment.local.broker import BrokerError, EmbeddedBroker
+from eval_alignment.local.children import Child
+from eval_alignment.local.datadir import DataDir, DataDirError
+from eval_alignment.main import USAGE
+from eval_alignment.settings import ENVIRONMENT_PREFIX, Settings, address
+from streams.kafka import topics as topic_table
+from streams.runtime.failures import Failure
+
+READY_SECONDS: Final = 60.0
+WORKER_STOP_SECONDS: Final = 15.0
+VIEW_STOP_SECONDS: Final = 10.0
+_DRAIN_SECONDS: Final = 20.0
+_QUIET_SECONDS: Final = 1.0
+_BACKOFF_SECONDS: Final = (0.5, 10.0)
+_VIEW_REFUSES: Final = 2
+_FINAL: Final = {
+    "worker": {USAGE} | {ending.value.code for ending in Failure if not ending.value.restart},
+    "view": {USAGE, _VIEW_REFUSES},
+}
+"""Exit codes after which starting again cannot help."""
+
+
+class UpError(Exception):
+    """The installation cannot run; the message says why."""
+
+
+class _BrokerDied(Exception):
+    """The embedded broker is gone, and its topics with it."""
+
+
+class Supervisor:
+    """One installation on this machine.
+
+    Args:
+        settings: of all parts; `brokers` is where the broker is or will be.
+        embedded_port: port for the embedded broker; None when `brokers` is an existing one.
+        say: told what a person should know.
+        on_ready: awaited next to the processes once everything is ready; cancelled when they end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        embedded_port: int | None,
+        say: Callable[[str], None],
+        on_ready: Callable[["Supervisor"], Awaitable[None]] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.client = wiring.client(settings)
+        self.topics = wiring.topics(settings)
+        self.worker_http = _free_address(settings)
+        self._embedded_port = embedded_port
+        self._say = say
+        self._on_ready = on_ready
+        self._data = DataDir(settings.data_dir.resolve(), "external" if embedded_port is None else "embedded")
+        self._broker: EmbeddedBroker | None = None
+        self._stop = asyncio.Event()
+        environment = {f"{ENVIRONMENT_PREFIX}BROKERS": settings.brokers}
+        worker = ["worker", "--http", self.worker_http]
+        if "name" not in settings.model_fields_set:
+            worker += ["--name", "up"]
+        view = ["view", "--data-dir", str(self._data.path), "--http", settings.http]
+        self._worker = Child("worker", worker, self._data.logs / "worker.log", environment)
+        self._view = Child("view", view, self._data.logs / "view.log", environment)
+
+    async def run(self) -> None:
+        """Run until SIGINT, SIGTERM or SIGHUP. Raises UpError when it cannot; no process is left in either case."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # A closed terminal is a stop like any other, unless somebody asked for none (nohup).
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._stop.set)
+        try:
+            with self._data.locked():
+                while True:
+                    with contextlib.suppress(_BrokerDied):
+                        await self._once()
+                        return
+                    self._say("The embedded broker died, and its topics with it: starting everything again.")
+        except (DataDirError, BrokerError, topic_table.TopicsError) as error:
+            raise UpError(str(error)) from error
+        except (KafkaError, TimeoutError) as error:
+            raise UpError(f"{self.settings.brokers}: {error!r}") from error
+
+    async def _once(self) -> None:
+        parts: list[asyncio.Task[None]] = []
+        try:
+            await self._start_broker()
+            await topic_table.apply(
+                self.client.settings,
+                self.topics,
+                wiring.partitions(self.settings),
+                self.settings.replication_factor,
+            )
+            aside = self._left_behind()
+            parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view)]
+            parts.append(asyncio.create_task(self._watch_broker()))
+            parts.append(asyncio.create_task(self._begin(aside)))
+            stopping = asyncio.create_task(self._stop.wait())
+            pending: set[asyncio.Task[object]] = {*parts, stopping}
+            while stopping in pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for part in done:
+                    part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            await self._end()
+
+    # ---- starting
+
+    async def _start_broker(self) -> None:
+        if self._embedded_port is not None:
+            self._broker = EmbeddedBroker(self._embedded_port, log=self._data.logs / "broker.log")
+            self._broker.start()
+
+    def _left_behind(self) -> list[Path]:
+        """Stores of earlier runs that must be loaded again; tells what may be missing from them."""
+        if self._broker is None:
+            return []
+        if self._data.store.exists() and not self._data.stopped_cleanly:
+            time, behind = reload.held(self._data.store)
+            since = "then" if time is None else f"after {timestamp(time)}"
+            more = f", and at least {behind} before that" if behind else ""
+            self._say(f"The last stop was not clean: events accepted {since} may be missing{more}.")
+        self._data.set_aside()
+        self._data.started()
+        return self._data.aside
+
+    async def _begin(self, aside: list[Path]) -> None:
+        """Wait until both processes are ready, bring back rows of earlier runs, and hand over to `on_ready`."""
+        worker, view = f"http://{self.worker_http}/readyz", f"http://{self.settings.http}/readyz"
+        await asyncio.gather(self._wait_ready("worker", worker), self._wait_ready("view", view))
+        if aside:
+            count, ends = await reload.reload(self.client, self.topics, aside)
+            if not await reload.reached(self._data.store, ends, READY_SECONDS + count / 1000):
+                raise UpError("the rows of the last run did not come back in time; they are kept, start again")
+            self._data.reloaded(aside)
+            self._say(f"Loaded {count} rows of the last run again.")
+        self._tell_addresses()
+        if self._on_ready is not None:
+            await self._on_ready(self)
+
+    async def _wait_ready(self, name: str, url: str) -> None:
+        deadline = asyncio.get_running_loop().time() + READY_SECONDS
+        while not await asyncio.to_thread(_answers, url):
+            if asyncio.get_running_loop().time() > deadline:
+                raise UpError(f"the {name} is not ready after {READY_SECONDS:g} s; its log is in {self._data.logs}")
+            await asyncio.sleep(0.1)
+
+    def _tell_addresses(self) -> None:
+        kind = "" if self._broker is None else " (embedded, topics in memory)"
+        self._say(f"Eval Alignment {__version__} is ready. Ctrl-C ends it.")
+        self._say(f"  page     http://{self.settings.http}/")
+        self._say(f"  API      http://{self.settings.http}/api/v1/queues")
+        self._say(f"  metrics  http://{self.settings.http}/metrics  http://{self.worker_http}/metrics")
+        self._say(f"  broker   {self.settings.brokers}{kind}")
+        self._say(f"  data     {self._data.path}")
+
+    # ---- watching
+
+    async def _keep(self, child: Child) -> None:
+        """Run a process, and start it again whenever it dies. Raises UpError when starting again cannot help."""
+        delay, longest = _BACKOFF_SECONDS
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            await child.start()
+            code = await child.wait()
+            if code in _FINAL[child.name]:
+                raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
+            if loop.time() - started > longest:
+                delay = _BACKOFF_SECONDS[0]
+            self._say(f"The {child.name} ended with exit code {code}; it starts again in {delay:g} s.")
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, longest)
+
+    async def _watch_broker(self) -> None:
+        if self._broker is None:
+            return
+        while self._broker.poll() is None:  # noqa: ASYNC110 -- a process that threads may start and end
+            await asyncio.sleep(0.25)
+        raise _BrokerDied
+
+    # ---- ending
+
+    async def _end(self) -> None:
+        """End all processes: the worker with a last checkpoint, the view when it has that, the broker last."""
+        if self._broker is None:
+            await asyncio.gather(self._worker.stop(WORKER_STOP_SECONDS), self._view.stop(VIEW_STOP_SECONDS))
+            return
+        clean = False
+        with contextlib.suppress(KafkaError, TimeoutError, BrokerError):
+            clean = self._stop.is_set() and self._broker.poll() is None and await self._drain()
+        # Without its broker a worker could only wait for it.
+        await self._worker.stop(WORKER_STOP_SECONDS if self._broker.poll() is None else 0)
+        await self._view.stop(VIEW_STOP_SECONDS)
+        await asyncio.to_thread(self._broker.stop)
+        if clean:
+            self._data.stopped()
+        elif self._stop.is_set():
+            self._say("This stop was not clean: events of the last moments may be missing at the next start.")
+
+    async def _drain(self) -> bool:
+        """Whether the store has everything that the broker accepted, after the worker's last checkpoint."""
+        if not self._data.store.exists() or self._data.aside:
+            return False
+        await reload.quiet(self._data.store, _QUIET_SECONDS, _DRAIN_SECONDS)
+        if await self._worker.stop(WORKER_STOP_SECONDS) != 0:
+            return False
+        ends = await reload.source_ends(self.client, self.topics)
+        return await reload.reached(self._data.store, ends, _DRAIN_SECONDS)
+
+
+def _free_address(settings: Settings) -> str:
+    """Where the worker serves: the setting, or any free port where the default one is taken."""
+    host, port = address(settings.worker_http)
+    if "worker_http" in settings.model_fields_set:
+        return settings.worker_http
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            probe.bind((host, 0))
+            port = probe.getsockname()[1]
+    return f"{host}:{port}"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 -- our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,1 @@
+"""The HTTP API of a view: routes, parameters, responses, event stream, OpenAPI document."""

@@ -1,0 +1,84 @@
+"""Routes of the HTTP API to everything that one snapshot document does not hold."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import get_args
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sinks.api import parameters
+from sinks.api.services import Services
+from sinks.queries import deep_dive
+from sinks.queries.deep_dive import Scope
+from sinks.queries.results import TrendReading
+
+_Ask = Callable[[sqlite3.Connection, Scope], object]
+
+
+def insight_routes(services: Services) -> list[Route]:
+    """Routes to be served beside the API's."""
+    asked = _Insights(services)
+    return [
+        Route("/api/v1/queues/{queue}/trend", asked.trend),
+        Route("/api/v1/queues/{queue}/what-if", asked.what_if),
+        Route("/api/v1/queues/{queue}/ceiling", asked.ceiling),
+        Route("/api/v1/queues/{queue}/versions", asked.versions),
+        Route("/api/v1/queues/{queue}/corrected", asked.corrected),
+    ]
+
+
+class _Insights:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def trend(self, request: Request) -> Response:
+        criterion, metric = parameters.text(request, "criterion"), parameters.text(request, "metric")
+        reading = request.query_params.get("reading", "annotated")
+        if reading not in get_args(TrendReading):
+            raise HTTPException(400, f"reading: {reading!r} is none of {', '.join(get_args(TrendReading))}")
+        if reading == "published" and metric is not None and criterion is None:
+            raise HTTPException(400, "criterion: the name of a criterion is needed with a metric as published")
+        made = deep_dive.trend if reading == "annotated" else deep_dive.published
+        return await self._answer(request, lambda connection, scope: made(connection, scope, criterion, metric))
+
+    async def what_if(self, request: Request) -> Response:
+        criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        cost = parameters.positive(request, "cost", 1.0)
+        return await self._answer(
+            request, lambda connection, scope: deep_dive.what_if(connection, scope, criterion, metric, cost=cost)
+        )
+
+    async def ceiling(self, request: Request) -> Response:
+        criterion = parameters.needed(request, "criterion")
+        return await self._answer(request, lambda connection, scope: deep_dive.ceiling(connection, scope, criterion))
+
+    async def versions(self, request: Request) -> Response:
+        criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        return await self._answer(
+            request, lambda connection, scope: deep_dive.versions(connection, scope, criterion, metric)
+        )
+
+    async def corrected(self, request: Request) -> Response:
+        criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        return await self._answer(
+            request, lambda connection, scope: deep_dive.corrected(connection, scope, criterion, metric)
+        )
+
+    async def _answer(self, request: Request, ask: _Ask) -> Response:
+        services, name = self._services, parameters.queue_name(request)
+        scope = Scope(name, parameters.window(request), services.today(), services.config.reading)
+        found = await asyncio.to_thread(self._found, scope, ask)
+        if found is None:
+            raise HTTPException(404, f"no queue is called {name!r}")
+        return Response(orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+    def _found(self, scope: Scope, ask: _Ask) -> object | None:
+        with self._services.store.read() as connection:
+            if self._services.documents.entry(connection, scope.queue) is None:
+                return None
+            return ask(connection, scope)

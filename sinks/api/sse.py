@@ -1,0 +1,123 @@
+"""Server-sent events: the whole current document of a queue, again whenever it changed.
+
+Always the whole document and never a difference: a client that missed one has lost nothing. A client that
+does not read is dropped, so that it holds neither memory nor a place.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aggregator.snapshot.schema import SnapshotDocument
+from sinks.access import problem
+from sinks.api.responses import Readiness
+from sinks.changes import Changes
+from sinks.metrics import ViewMetrics
+
+CLIENTS: Final = 100
+"""Open streams at most."""
+PACE_SECONDS: Final = 1.0
+"""Time between two documents of a stream at least."""
+HEARTBEAT_SECONDS: Final = 5.0
+SLOW_SECONDS: Final = 10.0
+"""How long a client may leave the stream unread before it is dropped."""
+
+_HEADERS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+
+
+class Streams:
+    """All open streams of a view."""
+
+    def __init__(
+        self, changes: Changes, metrics: ViewMetrics, *, clients: int = CLIENTS, slow_s: float = SLOW_SECONDS
+    ) -> None:
+        self._changes = changes
+        self._metrics = metrics
+        self._clients = clients
+        self._slow_s = slow_s
+        self._open = 0
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End all streams: the view stops."""
+        self._closing.set()
+
+    def response(
+        self,
+        queue: str,
+        document: Callable[[], Awaitable[SnapshotDocument | None]],
+        state: Callable[[], Awaitable[Readiness]],
+    ) -> ASGIApp:
+        """An answer that streams a queue's document; a queue that is not there yet is waited for.
+
+        Events: `snapshot` with the document, `heartbeat` with the readiness when nothing changed. It ends
+        when the client leaves or does not read, and when the view stops.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if self._open >= self._clients:
+                full = problem(503, f"{self._clients} streams are open, which is the limit", {"Retry-After": "10"})
+                await full(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+                return
+            self._count(+1)
+            tasks = [
+                asyncio.create_task(self._serve(send, queue, document, state)),
+                asyncio.create_task(_gone(receive)),
+                asyncio.create_task(self._closing.wait()),
+            ]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if tasks[2] in done:
+                    await send({"type": "http.response.body", "body": b""})
+            finally:
+                self._count(-1)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        return app
+
+    def _count(self, change: int) -> None:
+        self._open += change
+        self._metrics.streams.set(self._open)
+
+    async def _serve(
+        self,
+        send: Send,
+        queue: str,
+        document: Callable[[], Awaitable[SnapshotDocument | None]],
+        state: Callable[[], Awaitable[Readiness]],
+    ) -> None:
+        with self._changes.subscribe(queue) as changes:
+            due = True
+            while True:
+                if due and (current := await document()) is not None:
+                    body = _event("snapshot", current, current["revision"])
+                else:
+                    body = _event("heartbeat", await state())
+                try:
+                    async with asyncio.timeout(self._slow_s):
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                except TimeoutError:
+                    return
+                await asyncio.sleep(PACE_SECONDS)
+                due = bool(await changes.wait(HEARTBEAT_SECONDS - PACE_SECONDS))
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _event(name: str, data: object, number: int | None = None) -> bytes:
+    head = f"event: {name}\n" if number is None else f"event: {name}\nid: {number}\n"
+    return head.encode() + b"data: " + orjson.dumps(data) + b"\n\n"

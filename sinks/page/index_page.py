@@ -1,0 +1,181 @@
+"""The start page: all queues."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
+from aggregator.statistics.gate import Gate
+from sinks.api.services import Services
+from sinks.page.charts import Spark, spark
+from sinks.page.deep_dive import Insights, aligned
+from sinks.page.figures import Scale, anchor, defined, pooled
+from sinks.page.formats import age
+from sinks.page.layout import Shell, shell
+from sinks.page.urls import address, queue_path
+from sinks.queries.days import tallied
+from sinks.queries.deep_dive import Scope
+
+MOST: Final = 500
+"""Queues looked at for one page; a search finds the others."""
+PAGE: Final = 50
+_GATES: Final = (
+    (Gate.TRUSTED, "trusted", "trusted"),
+    (Gate.PROBATION, "probation", "on probation"),
+    (Gate.NOT_TRUSTED, "untrusted", "not trusted"),
+    (Gate.UNDECIDED, "undecided", "undecided"),
+)
+
+
+class Sort(StrEnum):
+    """Orders of queues."""
+
+    COMPARISONS = "comparisons"
+    ALIGNMENT = "alignment"
+    NAME = "name"
+
+
+_ORDERS: Final[dict[Sort, Callable[[SnapshotDocument], tuple[float, str]]]] = {
+    Sort.COMPARISONS: lambda document: (-document["cards"]["comparisons"], document["queue"]),
+    # The lowest first: where to look. Undefined goes last.
+    Sort.ALIGNMENT: lambda document: (
+        2.0 if document["cards"]["alignment"] is None else document["cards"]["alignment"],
+        document["queue"],
+    ),
+    Sort.NAME: lambda document: (0.0, document["queue"].casefold()),
+}
+_LAST: Final = "SELECT max(at) FROM annotations WHERE queue = ? AND counted = 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A queue. `verdicts`: how many of its pairs got which, by tone and words; `last`: when it was last annotated;
+    `spark`: its alignment over the last 30 days.
+    """
+
+    name: str
+    key: str
+    href: str
+    cards: Cards
+    baseline: float | None
+    tone: str
+    lowest: tuple[str, float] | None
+    verdicts: list[tuple[str, str]]
+    last: str | None
+    spark: Spark | None
+
+    @property
+    def below_baseline(self) -> bool:
+        """Whether a judge that never changes its answer would do as well."""
+        alignment = self.cards["alignment"]
+        return alignment is not None and self.baseline is not None and alignment <= self.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPage:
+    """Everything that the template of the start page shows."""
+
+    shell: Shell
+    rows: list[Row]
+    total: int
+    comparisons: int
+    capped: bool
+    scale: Scale
+    query: str
+    sort: Sort
+    page: int
+    earlier: str | None
+    later: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexRequest:
+    """Which queues somebody wants to see: `query` is a part of a name, `page` counts from 1."""
+
+    query: str = ""
+    sort: Sort = Sort.COMPARISONS
+    page: int = 1
+
+
+def index_page(services: Services, kept: Insights, connection: sqlite3.Connection, request: IndexRequest) -> IndexPage:
+    """The start page in the state that a connection sees."""
+    query, sort, page = request.query, request.sort, request.page
+    surrounding, state = shell(services, connection)
+    wanted = query.casefold()
+    named = (entry for entry in services.documents.queues(connection) if wanted in entry.queue.casefold())
+    entries = list(islice(named, MOST + 1))
+    found = [
+        document
+        for entry in entries[:MOST]
+        if (document := services.documents.make(connection, entry, state, Window.ALL)) is not None
+    ]
+    found.sort(key=_ORDERS[sort])
+    rows = [_row(services, kept, connection, document) for document in found[(page - 1) * PAGE : page * PAGE]]
+
+    def href(number: int) -> str:
+        return address("/", {"q": query, "sort": sort.value, "page": number})
+
+    return IndexPage(
+        shell=surrounding,
+        rows=rows,
+        total=len(found),
+        comparisons=sum(document["cards"]["comparisons"] for document in found),
+        capped=len(entries) > MOST,
+        scale=Scale.of(share for row in rows for share in (row.cards["alignment"], row.baseline)),
+        query=query,
+        sort=sort,
+        page=page,
+        earlier=href(page - 1) if page > 1 else None,
+        later=href(page + 1) if page * PAGE < len(found) else None,
+    )
+
+
+def _row(services: Services, kept: Insights, connection: sqlite3.Connection, document: SnapshotDocument) -> Row:
+    scope = Scope(document["queue"], Window.ALL, services.today(), services.config.reading)
+    (last,) = connection.execute(_LAST, (document["queue"],)).fetchone()
+    metrics = [
+        (criterion["criterion"], metric)
+        for criterion in document["criteria"]
+        for metric in criterion["metrics"]
+        if not metric["off_topic"]
+    ]
+    baseline = defined(pooled(document).baseline)
+    gates = [metric["gate"] for _, metric in metrics]
+    return Row(
+        name=document["queue"],
+        key=anchor(document["queue"]),
+        href=queue_path(document["queue"]),
+        cards=document["cards"],
+        baseline=baseline,
+        tone=_tone(document["cards"], baseline, services.config.reading),
+        lowest=_lowest(metrics, services.config.reading),
+        verdicts=[(tone, f"{gates.count(gate)} {words}") for gate, tone, words in _GATES if gate in gates],
+        last=None if last is None else age(services.now() - last / 1000),
+        spark=kept.keep(
+            (scope.queue, document["revision"], scope.today, "spark"),
+            lambda: spark(aligned(tallied(connection, scope), scope)),
+        ),
+    )
+
+
+def _tone(cards: Cards, baseline: float | None, reading: Reading) -> str:
+    if cards["alignment"] is None or cards["items_compared"] < reading.limits.items:
+        return "undecided"
+    return "untrusted" if baseline is not None and cards["alignment"] <= baseline else "trusted"
+
+
+def _lowest(metrics: Sequence[tuple[str, MetricDocument]], reading: Reading) -> tuple[str, float] | None:
+    """The metric with the lowest alignment among those with enough items."""
+    known = [
+        (metric["alignment"], metric["metric"])
+        for _, metric in metrics
+        if metric["alignment"] is not None and metric["items_compared"] >= reading.limits.items
+    ]
+    if not known:
+        return None
+    alignment, name = min(known)
+    return name, alignment

@@ -1,0 +1,219 @@
+"""The items behind a number: what people wrote beside what the metric said."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
+from sinks.api.services import Services
+from sinks.page.figures import RatingCounts, anchor, ratings
+from sinks.page.layout import Shell, shell
+from sinks.page.urls import Value, address, queue_path
+from sinks.queries.comparisons import OUTCOMES, Comparison, Outcome, Query, Sort, comparisons, total
+
+PAGE: Final = 20
+MOST_PAGES: Final = 50_000
+_CHOICES: Final = 200
+"""Annotators and judges offered by name at most."""
+MISALIGNED: Final[tuple[Outcome, ...]] = ("fp", "fn")
+TABS: Final[tuple[tuple[str, tuple[Outcome, ...]], ...]] = (
+    ("All misaligned", MISALIGNED),
+    ("Too lenient (FP)", ("fp",)),
+    ("Too strict (FN)", ("fn",)),
+    ("Both pass (TP)", ("tp",)),
+    ("Both fail (TN)", ("tn",)),
+    ("All", OUTCOMES),
+)
+HEADS: Final[Mapping[tuple[Outcome, ...], str]] = {
+    MISALIGNED: "Humans and metric disagree",
+    ("fp",): "Humans fail, metric passes",
+    ("fn",): "Humans pass, metric fails",
+    ("tp",): "Humans and metric pass",
+    ("tn",): "Humans and metric fail",
+}
+_ANNOTATORS: Final = """
+SELECT DISTINCT annotator FROM annotations WHERE queue = ? AND counted = 1 AND annotator <> ''
+ORDER BY annotator LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsRequest:
+    """Which items somebody wants to see. `page` counts from 1."""
+
+    query: Query
+    page: int = 1
+
+    def href(self, rest: str = "/items", **changes: Value) -> str:
+        """The address of this page, or of an export, with changes."""
+        query = self.query
+        parameters: dict[str, Value] = {
+            "criterion": query.criterion,
+            "metric": query.metric,
+            "outcome": ",".join(query.outcomes),
+            "annotator": query.annotator,
+            "level": query.level,
+            "judge": query.judge,
+            "window": None if query.window is Window.ALL else query.window.value,
+            "sort": None if query.sort is Sort.DISSENT else query.sort.value,
+            "page": None,
+        }
+        return address(queue_path(query.queue, rest), {**parameters, **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A choice of outcomes; `number` is None where only a count of rows would tell it."""
+
+    name: str
+    href: str
+    number: int | None
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A comparison as it is drawn. `pips` is the strength of dissent, 1 to 3, None without stars or dissent."""
+
+    row: Comparison
+    key: str
+    href: str | None
+    pips: int | None
+    strength: str
+    start: float | None
+    end: float | None
+    low: float
+    high: float
+
+    @property
+    def human_passes(self) -> bool:
+        """What people said."""
+        return self.row["outcome"] in ("tp", "fn")
+
+    @property
+    def aligned(self) -> bool:
+        """Whether people and metric agree."""
+        return self.row["outcome"] in ("tp", "tn")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsPage:
+    """Everything that the template of items shows."""
+
+    shell: Shell
+    request: ItemsRequest
+    document: SnapshotDocument
+    tabs: list[Tab]
+    head: str
+    ratings: RatingCounts | None
+    rows: list[Shown]
+    first: int
+    total: int
+    comparisons: int
+    misaligned: int
+    criteria: list[str]
+    metrics: list[str]
+    annotators: list[str]
+    earlier: str | None
+    later: str | None
+
+    @property
+    def stream(self) -> str:
+        """Where it is told that something of the queue changed."""
+        query = self.request.query
+        return address("/api/v1/stream", {"queue": query.queue, "window": query.window.value})
+
+
+def items_page(services: Services, connection: sqlite3.Connection, request: ItemsRequest) -> ItemsPage | None:
+    """The items of a queue; None when there is no such queue."""
+    query, reading, today = request.query, services.config.reading, services.today()
+    entry = services.documents.entry(connection, query.queue)
+    surrounding, state = shell(services, connection, query.queue)
+    if entry is None:
+        return None
+    document = services.documents.make(connection, entry, state, query.window)
+    if document is None:
+        return None
+    chosen = _chosen(document, query)
+    found = comparisons(connection, query, reading, today, services.config.item_url)
+    number = total(connection, query, reading, today)
+    counted = not (query.annotator or query.level or query.judge)
+    outcomes = tuple(query.outcomes) or OUTCOMES
+    return ItemsPage(
+        shell=surrounding,
+        request=request,
+        document=document,
+        tabs=[
+            Tab(
+                name,
+                request.href(outcome=",".join(of)),
+                sum(metric[outcome] for metric in chosen for outcome in of) if counted else None,
+                set(of) == set(outcomes),
+            )
+            for name, of in TABS
+        ],
+        head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "Every comparison"),
+        ratings=ratings(chosen, outcomes, reading) if counted else None,
+        rows=[_shown(row, reading) for row in found["comparisons"]],
+        first=query.offset + 1,
+        total=number,
+        comparisons=sum(metric["comparisons"] for metric in chosen),
+        misaligned=sum(metric["misaligned"] for metric in chosen),
+        criteria=[criterion["criterion"] for criterion in document["criteria"]],
+        metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
+        annotators=[row[0] for row in connection.execute(_ANNOTATORS, (query.queue, _CHOICES))],
+        earlier=request.href(page=request.page - 1) if request.page > 1 else None,
+        later=request.href(page=request.page + 1) if query.offset + PAGE < number else None,
+    )
+
+
+def _chosen(document: SnapshotDocument, query: Query) -> list[MetricDocument]:
+    def of(criterion: CriterionDocument) -> Sequence[MetricDocument]:
+        return criterion["metrics"] if query.criterion in (None, criterion["criterion"]) else ()
+
+    return [
+        metric
+        for criterion in document["criteria"]
+        for metric in of(criterion)
+        if query.metric in (None, metric["metric"]) and not (query.on_topic and metric["off_topic"])
+    ]
+
+
+def _shown(row: Comparison, reading: Reading) -> Shown:
+    aligned = row["outcome"] in ("tp", "tn")
+    pips, strength = None, ""
+    if row["stars"] is not None and not aligned:
+        pips = _strength(row["stars"], reading.pass_stars)
+        strength = ("Borderline", "Clear dissent", "Strong dissent")[pips - 1]
+    elif not aligned:
+        strength = "Thumb, strength unknown"
+    score, threshold = row["score"], row["threshold"]
+    ends = [value for value in (score, threshold, 0.0, 1.0) if value is not None]
+    low, high = min(ends), max(ends)
+
+    def place(value: float | None) -> float | None:
+        # In parts: the range of two large numbers may be larger than the largest number.
+        return None if value is None else round(100 * (value / 2 - low / 2) / (high / 2 - low / 2), 2)
+
+    key = anchor(row["item"], row["criterion"], row["annotator"], row["metric"])
+    return Shown(row, key, _openable(row["url"]), pips, strength, place(threshold), place(score), low, high)
+
+
+def _strength(stars: int, pass_stars: int) -> int:
+    """1 beside the pass mark, 3 at the end of the scale, else 2."""
+    if stars in (pass_stars - 1, pass_stars):
+        return 1
+    return 3 if stars in (1, 5) else 2
+
+
+def _openable(url: str | None) -> str | None:
+    """An address that a link may carry: of the web, whatever a setting's template made."""
+    if url is None:
+        return None
+    try:
+        return url if urlsplit(url).scheme in ("http", "https") else None
+    except ValueError:
+        return None

@@ -1,0 +1,273 @@
+"""The page of one queue: what its snapshot document holds, chosen by criterion, window and metrics."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
+from aggregator.statistics.confusion import Confusion
+from sinks.api.services import Services
+from sinks.page.charts import Spark
+from sinks.page.deep_dive import LIGHT, Depth, Insights, Look, Wanted, depth
+from sinks.page.empty_state import Waiting, waiting
+from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled
+from sinks.page.formats import count, percent, plural
+from sinks.page.layout import Shell, shell
+from sinks.page.urls import Value, address, queue_path
+from sinks.queries.deep_dive import Scope
+from sinks.queries.results import Ceiling
+
+WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
+    Window.DAYS_7: ("7 d", "last 7 days"),
+    Window.DAYS_30: ("30 d", "last 30 days"),
+    Window.DAYS_90: ("90 d", "last 90 days"),
+    Window.ALL: ("All", "all time"),
+}
+_FINDINGS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRequest:
+    """What somebody wants to see of a queue; an empty choice of metrics is all of them. `more`: the slow parts of a
+    large queue too.
+    """
+
+    queue: str
+    criterion: str | None = None
+    window: Window = Window.ALL
+    view: str = "metrics"
+    metrics: Sequence[str] = ()
+    live: bool = True
+    wanted: Wanted = field(default_factory=Wanted)
+    more: bool = False
+
+    def _parameters(self) -> dict[str, Value]:
+        return {
+            "criterion": self.criterion,
+            "window": None if self.window is Window.ALL else self.window.value,
+            "view": None if self.view == "metrics" else self.view,
+            "metric": self.metrics,
+            "live": None if self.live else "off",
+            "trend": self.wanted.over_time,
+            "reading": "published" if self.wanted.published else None,
+            "depth": self.wanted.metric,
+            "cost": None if self.wanted.cost == 1 else repr(self.wanted.cost).removesuffix(".0"),
+            "more": "1" if self.more else None,
+        }
+
+    def href(self, **changes: Value) -> str:
+        """The address of this page with changes."""
+        return address(queue_path(self.queue), {**self._parameters(), **changes})
+
+    def fields(self) -> list[tuple[str, str]]:
+        """What a form carries on, name by value."""
+        pairs: list[tuple[str, str]] = []
+        for name, value in self._parameters().items():
+            if isinstance(value, str):
+                pairs.append((name, value))
+            elif value is not None and not isinstance(value, int):
+                pairs += [(name, each) for each in value]
+        return pairs
+
+    def items(self, **parameters: Value) -> str:
+        """The address of items behind a number of this page."""
+        own = {
+            "criterion": self.criterion,
+            "window": None if self.window is Window.ALL else self.window.value,
+        }
+        return address(queue_path(self.queue, "/items"), {**own, **parameters})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that stands out, and where to read on."""
+
+    tone: str
+    head: str
+    metric: str
+    text: str
+    action: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePage:
+    """Everything that the template of a queue shows. `criterion` is None where the window has no such one; `waiting` is
+    there where nothing was ever compared.
+    """
+
+    shell: Shell
+    request: QueueRequest
+    document: SnapshotDocument
+    whole: Confusion
+    criterion: CriterionDocument | None
+    figures: list[Figure]
+    off_topic: list[Figure]
+    shown: frozenset[str]
+    margins: list[Margin]
+    scale: Scale
+    card_scale: Scale
+    findings: list[Finding]
+    ceiling: Ceiling | None
+    sparks: Mapping[str, Spark]
+    depth: Depth | None
+    waiting: Waiting | None
+
+    @property
+    def headrooms(self) -> Mapping[str, float | None]:
+        """Headroom to the human ceiling by metric."""
+        return {} if self.ceiling is None else {each["metric"]: each["headroom"] for each in self.ceiling["metrics"]}
+
+    @property
+    def stream(self) -> str:
+        """Where the document of this page is streamed."""
+        return address("/api/v1/stream", {"queue": self.request.queue, "window": self.request.window.value})
+
+    @property
+    def depth_key(self) -> str:
+        """An id of the metric looked at in depth."""
+        return anchor(self.depth.metric) if self.depth is not None and self.depth.metric is not None else ""
+
+    @property
+    def off_topic_chosen(self) -> bool:
+        """Whether somebody asked for a metric that is off topic."""
+        return any(figure.document["metric"] in self.request.metrics for figure in self.off_topic)
+
+
+def queue_page(
+    services: Services, kept: Insights, connection: sqlite3.Connection, request: QueueRequest
+) -> QueuePage | None:
+    """The page of a queue in the state that a connection sees; None when there is no such queue."""
+    entry = services.documents.entry(connection, request.queue)
+    surrounding, state = shell(services, connection, request.queue)
+    if entry is None:
+        return None
+    document = services.documents.make(connection, entry, state, request.window)
+    if document is None:
+        return None
+    reading = services.config.reading
+    criterion = _chosen(document, request.criterion)
+    if criterion is not None:
+        request = replace(request, criterion=criterion["criterion"])
+    drawn, off_topic = figures(criterion, reading) if criterion is not None else ([], [])
+    names = {figure.document["metric"] for figure in (*drawn, *off_topic)}
+    whole = pooled(document)
+    cards = document["cards"]
+    scope = Scope(request.queue, request.window, services.today(), reading)
+    look, ceiling, deep = None, None, None
+    if criterion is not None and drawn:
+        look = Look(kept, connection, scope, entry.revision, criterion["criterion"])
+        ceiling = look.ceiling()
+        if request.more or cards["comparisons"] <= LIGHT:
+            deep = _depth(look, request.wanted, criterion, drawn, ceiling)
+    return QueuePage(
+        shell=surrounding,
+        request=request,
+        document=document,
+        whole=whole,
+        criterion=criterion,
+        figures=drawn,
+        off_topic=off_topic,
+        shown=frozenset(names.intersection(request.metrics) or names),
+        margins=margins(criterion, drawn, reading) if criterion is not None and criterion["comparisons"] else [],
+        scale=Scale.of(figure.document[name] for figure in drawn for name in ("alignment", "baseline")),
+        card_scale=Scale.of([cards["alignment"], defined(whole.baseline)]),
+        findings=_findings(request, drawn, reading),
+        ceiling=ceiling,
+        sparks={} if look is None else look.sparks(),
+        depth=deep,
+        waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
+    )
+
+
+def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
+    """Whether nothing was ever compared in this queue."""
+    return request.window is Window.ALL and not any(
+        metric["comparisons"] for criterion in document["criteria"] for metric in criterion["metrics"]
+    )
+
+
+def _depth(
+    look: Look, wanted: Wanted, criterion: CriterionDocument, drawn: Sequence[Figure], ceiling: Ceiling
+) -> Depth:
+    known = {figure.document["metric"]: figure.document for figure in drawn}
+    over_time = wanted.over_time if wanted.over_time in known else None
+    human, total = criterion["human"], criterion["comparisons"]
+    baseline = max(human["pass"], human["fail"]) / total if total else None
+    return depth(
+        look,
+        replace(wanted, over_time=over_time, metric=wanted.metric if wanted.metric in known else _worst(drawn)),
+        baseline if over_time is None else known[over_time]["baseline"],
+        ceiling["agreement"],
+    )
+
+
+def _worst(drawn: Sequence[Figure]) -> str | None:
+    """The metric with the most disagreement, to look at first."""
+    worst = max(drawn, key=lambda figure: figure.document["misaligned"])
+    return worst.document["metric"] if worst.document["comparisons"] else None
+
+
+def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument | None:
+    """The criterion of a name; without one, the first that has comparisons, or the first."""
+    criteria = document["criteria"]
+    if name is not None:
+        return next((criterion for criterion in criteria if criterion["criterion"] == name), None)
+    return next((criterion for criterion in criteria if criterion["comparisons"]), criteria[0] if criteria else None)
+
+
+def _findings(request: QueueRequest, drawn: Sequence[Figure], reading: Reading) -> list[Finding]:
+    """The strictest and the most lenient metric, those no better than a constant judge, and the nearest to people."""
+    known = [figure for figure in drawn if figure.document["items_compared"] >= reading.limits.items]
+    found = [
+        _leaning(request, max(leaning, key=lambda figure: abs(figure.document["bias"] or 0)))
+        for side in ("fn", "fp")
+        if (leaning := [figure for figure in known if figure.lean.side == side])
+    ]
+    found += [
+        Finding(
+            tone="probation",
+            head="No better than a constant",
+            metric=figure.document["metric"],
+            text="Agrees with people no more often than a judge that never changes its answer.",
+            action=f"Read {plural(figure.document['misaligned'], 'disagreement')}",
+            href=request.items(metric=figure.document["metric"], outcome="fp,fn"),
+        )
+        for figure in known
+        if figure.below_baseline and figure.lean.side == ""
+    ]
+    # Ranked ones come first, by alignment.
+    if known and known[0].lean.side == "" and not known[0].below_baseline:
+        found.append(_nearest(request, known[0]))
+    return found[:_FINDINGS]
+
+
+def _leaning(request: QueueRequest, figure: Figure) -> Finding:
+    metric, strict = figure.document, figure.lean.side == "fn"
+    wrong, right = (metric["fn"], metric["tp"]) if strict else (metric["fp"], metric["tn"])
+    did, said = ("Fails", "passed") if strict else ("Passes", "failed")
+    return Finding(
+        tone="untrusted",
+        head="Too strict" if strict else "Too lenient",
+        metric=metric["metric"],
+        text=f"{did} {percent(wrong / (wrong + right), 0)} of what people {said}: {count(wrong)} of "
+        f"{plural(wrong + right, 'comparison')}.",
+        action=f"Read why people {said} {'them' if wrong > 1 else 'it'}",
+        href=request.items(metric=metric["metric"], outcome=figure.lean.side),
+    )
+
+
+def _nearest(request: QueueRequest, figure: Figure) -> Finding:
+    metric, tone = figure.document, figure.verdict.tone
+    wrong = metric["misaligned"]
+    said = f"{figure.verdict.reasons}." if tone == "trusted" else figure.verdict.sentence
+    return Finding(
+        tone=tone,
+        head="Trusted" if tone == "trusted" else "Nearest to people",
+        metric=metric["metric"],
+        text=f"Agrees with people on {percent(metric['alignment'] or 0)}. {said}",
+        action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",
+        href=request.items(metric=metric["metric"], outcome="fp,fn") if wrong else f"#m-{figure.key}",
+    )

@@ -1,0 +1,34 @@
+"""Addresses of the page's own routes. Names go into them percent-encoded, `/` too."""
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlencode
+
+from sinks.api.parameters import queue_segment
+
+Value = str | int | Iterable[str] | None
+
+
+def queue_path(queue: str, rest: str = "") -> str:
+    """The path of a queue's page, or of what lies under it.
+
+    >>> queue_path("a/b", "/items")
+    '/queues/a%2Fb/items'
+    """
+    return f"/queues/{queue_segment(queue)}{rest}"
+
+
+def address(path: str, parameters: Mapping[str, Value]) -> str:
+    """A path with those parameters that say something.
+
+    >>> address("/x", {"metric": ["a", "b"], "window": None, "q": ""})
+    '/x?metric=a&metric=b'
+    """
+    pairs: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        if value is None or value == "":
+            continue
+        if isinstance(value, str | int):
+            pairs.append((name, str(value)))
+        else:
+            pairs += [(name, part) for part in value]
+    return f"{path}?{urlencode(pairs)}" if pairs else path

@@ -1,0 +1,138 @@
+"""What enums and counts mean, in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aggregator.snapshot.schema import MetricDocument
+from aggregator.statistics.confusion import Undefined
+from aggregator.statistics.gate import Gate, Limits, Obstacle
+from sinks.page.formats import count, percent
+from sinks.queries.comparisons import Outcome
+
+_WHY: Final[Mapping[str, str]] = {
+    Undefined.NO_COMPARISONS: "No item has both a human annotation and a verdict yet",
+    Undefined.NO_HUMAN_PASS: "People passed none of the compared items",
+    Undefined.NO_HUMAN_FAIL: "People failed none of the compared items",
+    Undefined.NO_METRIC_PASS: "The metric passed none of the compared items",
+    Undefined.NO_METRIC_FAIL: "The metric failed none of the compared items",
+    Undefined.ONE_CLASS: "People and metric gave one and the same result throughout",
+    Undefined.NO_QUEUE_ITEMS: "Known only for queues whose items are announced by queue-item events",
+    Undefined.NO_VERDICTS: "The metric gave no verdict on any item of the queue",
+    Undefined.NO_SCORES: "No compared evaluation has a score",
+    Undefined.NO_THRESHOLD: "Verdicts came without a threshold",
+    Undefined.MIXED_DIRECTIONS: "Higher scores pass in some evaluations, lower ones in others",
+    Undefined.NO_PAIRS: "No item was rated by two people",
+    Undefined.NO_SHARED_ITEMS: "No item was judged by both versions",
+    Undefined.NO_BETTER_THAN_CHANCE: "The metric is no better than chance, so its errors cannot be taken out",
+    Undefined.OFF_TOPIC: "This criterion and metric are no pair of the setting pairs",
+}
+
+OUTCOME_NAMES: Final[Mapping[Outcome, str]] = {
+    "tp": "True positive",
+    "fn": "False negative",
+    "fp": "False positive",
+    "tn": "True negative",
+}
+OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
+    "tp": "Human pass, metric pass",
+    "fn": "Human pass, metric fail. Too strict",
+    "fp": "Human fail, metric pass. Too lenient",
+    "tn": "Human fail, metric fail",
+}
+SEGMENT_WORDS: Final[Mapping[Outcome, str]] = {
+    "tp": "pass, humans agree",
+    "fp": "pass, humans say fail (too lenient)",
+    "fn": "fail, humans say pass (too strict)",
+    "tn": "fail, humans agree",
+}
+
+BALANCED: Final = 0.05
+"""Bias up to which a metric counts as neither strict nor lenient."""
+
+
+def why(reason: str) -> str:
+    """The sentence for a reason of an undefined number.
+
+    >>> why("no_human_fail")
+    'People failed none of the compared items'
+    """
+    return _WHY.get(reason) or reason.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A gate's decision for people: a tone (class of the style sheet), a label, and the reasons."""
+
+    tone: str
+    label: str
+    reasons: str
+
+    @property
+    def sentence(self) -> str:
+        """Label and reasons."""
+        rest = f": {self.reasons[:1].lower()}{self.reasons[1:]}" if self.reasons else ""
+        return f"{self.label}{rest}."
+
+
+def verdict(metric: MetricDocument, limits: Limits) -> Verdict:
+    """The gate's decision on a metric, with what it rests on."""
+    if metric["gate"] is None:
+        return Verdict("undecided", "Off topic", why(Undefined.OFF_TOPIC))
+    obstacles = metric["gate_reasons"]
+    sentences = "; ".join(
+        _obstacle(obstacle, metric, limits)
+        for obstacle in obstacles
+        # One sentence about the interval: the lower of two limits says more.
+        if obstacle != Obstacle.LOW_BELOW_TRUSTED or Obstacle.LOW_BELOW_PROBATION not in obstacles
+    )
+    reasons = sentences[:1].upper() + sentences[1:]
+    match metric["gate"]:
+        case Gate.TRUSTED:
+            low, tnr = percent(metric["alignment_low"] or 0), percent(metric["tnr"] or 0)
+            return Verdict("trusted", "Trusted", f"Interval starts at {low}, finds {tnr} of human fails")
+        case Gate.PROBATION:
+            return Verdict("probation", "Probation", reasons)
+        case Gate.NOT_TRUSTED:
+            return Verdict("untrusted", "Not trusted", reasons)
+        case _:
+            wanted = metric["labels_to_go"] if Obstacle.FEW_ITEMS in obstacles else None
+            label = f"Needs {wanted} more label{'' if wanted == 1 else 's'}" if wanted else "Undecided"
+            return Verdict("undecided", label, reasons)
+
+
+def _obstacle(obstacle: str, metric: MetricDocument, limits: Limits) -> str:
+    low, tnr, baseline = (percent(metric[name] or 0) for name in ("alignment_low", "tnr", "baseline"))
+    return {
+        Obstacle.FEW_ITEMS: f"a verdict takes {limits.items} compared items, {metric['items_compared']} are there",
+        Obstacle.NO_HUMAN_PASS: "people passed none of them, so too strict cannot be seen",
+        Obstacle.NO_HUMAN_FAIL: "people failed none of them, so too lenient cannot be seen",
+        Obstacle.LOW_BELOW_TRUSTED: f"interval starts at {low}, under {percent(limits.trusted_low, 0)}",
+        Obstacle.LOW_BELOW_PROBATION: f"interval starts at {low}, under {percent(limits.probation_low, 0)}",
+        Obstacle.TNR_BELOW_TRUSTED: f"finds {tnr} of human fails, under {percent(limits.trusted_tnr, 0)}",
+        Obstacle.NOT_ABOVE_BASELINE: f"no better than the {baseline} of a judge that never changes its answer",
+    }[Obstacle(obstacle)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """On which side a metric errs: a word or two, and what that means in comparisons."""
+
+    head: str
+    rest: str
+    side: str = ""
+    """`fn` for too strict, `fp` for too lenient, empty for neither."""
+
+
+def lean(metric: MetricDocument) -> Lean:
+    """On which side a metric errs."""
+    bias, fn, fp = metric["bias"], metric["fn"], metric["fp"]
+    if bias is None:
+        return Lean("Nothing to compare yet.", "It waits for the first item with both sides.")
+    if not metric["misaligned"]:
+        return Lean("No disagreement.", "")
+    if bias <= -BALANCED:
+        return Lean("Too strict", f"by {percent(-bias)[:-1]} points: fails {count(fn)} that humans passed.", "fn")
+    if bias >= BALANCED:
+        return Lean("Too lenient", f"by {percent(bias)[:-1]} points: passes {count(fp)} that humans failed.", "fp")
+    return Lean("Balanced.", f"{count(fn)} too strict, {count(fp)} too lenient.")

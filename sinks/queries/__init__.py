@@ -1,0 +1,1 @@
+"""All SQL that reads the store. Every function takes a connection that sees one state."""

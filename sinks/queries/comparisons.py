@@ -1,0 +1,218 @@
+"""Single comparisons behind the counts: an annotation beside the current evaluation of a metric on its
+item.
+"""
+
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
+import base64
+import binascii
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any, Final, Literal, TypedDict, cast
+from urllib.parse import quote
+
+import orjson
+
+from aggregator.facts import Direction, Level
+from aggregator.ratings import Thumbs
+from aggregator.snapshot.inputs import Reading, Window, window_start
+
+Outcome = Literal["tp", "fn", "tn", "fp"]
+OUTCOMES: Final[tuple[Outcome, ...]] = ("tp", "fn", "tn", "fp")
+PAGE_LIMIT: Final = 500
+"""Most rows of one answer."""
+
+_HUMAN: Final = "(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)"
+_OUTCOME: Final = {
+    "tp": f"({_HUMAN} AND e.passed = 1)",
+    "fn": f"({_HUMAN} AND e.passed = 0)",
+    "tn": f"(NOT {_HUMAN} AND e.passed = 0)",
+    "fp": f"(NOT {_HUMAN} AND e.passed = 1)",
+}
+
+_SELECT: Final = f"""
+SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
+    e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {_HUMAN},
+    coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.number = a.number), e.url)
+"""
+_FROM: Final = """
+FROM annotations AS a CROSS JOIN evaluations AS e ON e.number = a.number AND e.current = 1
+WHERE a.queue = :queue AND a.counted = 1
+"""
+
+
+class Sort(StrEnum):
+    """Orders of comparisons; equals come newest first.
+
+    Dissent is the distance of the stars from the pass mark; thumbs have none and follow, then by the distance of the
+    score from the threshold.
+    """
+
+    NEWEST = "newest"
+    DISSENT = "dissent"
+    THRESHOLD = "threshold"
+
+
+_NEWEST: Final = "a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC, e.metric DESC"
+_MARGIN: Final = "abs(e.score - e.threshold)"
+_ORDERS: Final = {
+    Sort.NEWEST: _NEWEST,
+    Sort.DISSENT: f"abs(a.stars - :pass_stars + 0.5) DESC NULLS LAST, {_MARGIN} DESC NULLS LAST, {_NEWEST}",
+    Sort.THRESHOLD: f"{_MARGIN} ASC NULLS LAST, {_NEWEST}",
+}
+_ON_TOPIC: Final = """
+AND (a.criterion NOT IN (SELECT value FROM json_each(:paired)) OR (a.criterion, e.metric) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs)))
+"""
+_EQUAL: Final = {
+    "criterion": "a.criterion",
+    "metric": "e.metric",
+    "annotator": "a.annotator",
+    "level": "a.level",
+    "judge": "e.judge",
+}
+_BEHIND: Final = """
+AND a.at <= :at
+AND (a.at, a.item, a.criterion, a.annotator, e.metric) < (:at, :item, :row, :column, :name)
+"""
+
+
+class Comparison(TypedDict):
+    """One comparison; times in ms since epoch, text as it came (hostile until escaped), null where there is
+    none.
+    """
+
+    item: str
+    level: Level
+    criterion: str
+    annotator: str
+    annotated_at: int
+    thumbs: Thumbs | None
+    stars: int | None
+    explanation: str | None
+    expected: str | None
+    metric: str
+    evaluated_at: int
+    judge: str
+    score: float | None
+    threshold: float | None
+    direction: Direction
+    passed: bool
+    reason: str | None
+    outcome: Outcome
+    url: str | None
+
+
+class Page(TypedDict):
+    """Comparisons of a queue, newest annotation first. `next`: the cursor of the following page, null at the
+    end.
+    """
+
+    comparisons: list[Comparison]
+    next: str | None
+
+
+class CursorError(ValueError):
+    """A cursor is not one that an earlier page gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which comparisons: empty means all. `limit` is 1 to `PAGE_LIMIT`.
+
+    A page starts behind `cursor` (newest first only), or after `offset` comparisons. `on_topic` leaves out what the
+    setting `pairs` does.
+    """
+
+    queue: str
+    criterion: str | None = None
+    metric: str | None = None
+    outcomes: Sequence[Outcome] = ()
+    annotator: str | None = None
+    level: str | None = None
+    judge: str | None = None
+    on_topic: bool = False
+    window: Window = Window.ALL
+    sort: Sort = Sort.NEWEST
+    cursor: str | None = None
+    offset: int = 0
+    limit: int = 50
+
+
+def comparisons(
+    connection: sqlite3.Connection, query: Query, reading: Reading, today: date, item_url: str = ""
+) -> Page:
+    """A page of comparisons in the state that a connection sees. `item_url`: template with `{item}` and `{level}` where
+    no url came.
+
+    Raises CursorError.
+    """
+    where, values = _where(query, reading, today)
+    if query.cursor is not None:
+        where += _BEHIND
+        values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
+    values.update(limit=query.limit + 1, offset=query.offset)
+    sql = f"{_SELECT} {where} ORDER BY {_ORDERS[query.sort]} LIMIT :limit OFFSET :offset"
+    rows = connection.execute(sql, values).fetchall()
+    found = [_comparison(row, item_url) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return Page(comparisons=found, next=_cursor(found[-1]) if more else None)
+
+
+def total(connection: sqlite3.Connection, query: Query, reading: Reading, today: date) -> int:
+    """How many comparisons a query has on all its pages."""
+    where, values = _where(query, reading, today)
+    return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
+
+
+def _where(query: Query, reading: Reading, today: date) -> tuple[str, dict[str, str | int | None]]:
+    sql = _FROM
+    values: dict[str, str | int | None] = {"queue": query.queue, "pass_stars": reading.pass_stars}
+    for name, column in _EQUAL.items():
+        if (value := getattr(query, name)) is not None:
+            sql += f" AND {column} = :{name}"
+            values[name] = value
+    if query.on_topic and reading.pairs:
+        sql += _ON_TOPIC
+        values["paired"] = orjson.dumps(list(reading.pairs)).decode()
+        pairs = [(criterion, metric) for criterion, metrics in reading.pairs.items() for metric in metrics]
+        values["pairs"] = orjson.dumps(pairs).decode()
+    if query.outcomes:
+        sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
+    if start := window_start(query.window, today):
+        sql += " AND a.at >= :start"
+        values["start"] = (date.fromisoformat(start) - date(1970, 1, 1)).days * 86_400_000
+    return sql, values
+
+
+def _comparison(row: Sequence[Any], item_url: str) -> Comparison:
+    *columns, direction, passed, reason, human, url = row
+    names = (
+        "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation",
+        "expected", "metric", "evaluated_at", "judge", "score", "threshold",
+    )  # fmt: skip
+    made: Any = dict(zip(names, columns, strict=True))
+    if url is None and item_url:
+        url = item_url.replace("{item}", quote(str(made["item"]), safe="")).replace("{level}", str(made["level"]))
+    made.update(direction=direction, passed=bool(passed), reason=reason, url=url)
+    made["outcome"] = ("tn", "fp", "fn", "tp")[2 * bool(human) + bool(passed)]
+    return cast("Comparison", made)
+
+
+def _cursor(last: Comparison) -> str:
+    key = (last["annotated_at"], last["item"], last["criterion"], last["annotator"], last["metric"])
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+def _parse(cursor: str) -> list[str | int]:
+    try:
+        key = orjson.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error) as error:
+        raise CursorError("the cursor is not one that an earlier page gave") from error
+    if not isinstance(key, list) or [type(part) for part in key] != [int, str, str, str, str] or abs(key[0]) >= 2**63:
+        raise CursorError("the cursor is not one that an earlier page gave")
+    return key

@@ -1,0 +1,276 @@
+"""One queue's counts since several days at once, from the store: rates from tallies, distinct items from shapes.
+
+Tallies are summed over partitions and days. Distinct items do not add up over days, metrics or criteria, so they are
+counted over the shapes of the same state: as many as items are different from each other. All of it is read once,
+whatever the number of windows.
+"""
+
+import sqlite3
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from aggregator.snapshot.inputs import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading, Vector
+from aggregator.tallies import DAY_MS, day_of
+
+_COVERAGE: Final = ("pass", "fail", "error", "skipped")
+
+# Each is one row, of all rows as a JSON array: between two rows the interpreter is let go of, and whoever else works
+# keeps it for milliseconds.
+_TALLIES: Final = """
+SELECT '[' || coalesce(group_concat(
+    json_array(kind, criterion, metric, day, json(CAST(payload AS TEXT)))), '') || ']' FROM tallies WHERE queue = ?
+"""
+_SHAPES: Final = """
+SELECT '[' || coalesce(group_concat('[' || id || ',' || items || ',' || shape || ']'), '') || ']'
+FROM shapes WHERE queue = ?
+"""
+_CONTRIBUTING: Final = """
+SELECT '[' || coalesce(group_concat('[' || shape || ',' || items || ',' || days || ']'), '') || ']' FROM (
+    SELECT s.shape, r.days, count(*) AS items
+    FROM rated AS r CROSS JOIN shaped AS s ON s.number = r.number AND s.queue = r.queue
+    WHERE r.queue = ? AND r.criterion = ? GROUP BY s.shape, r.days)
+"""
+
+
+_Rated = tuple[tuple[int, tuple[str, ...]], ...]
+"""Bands of days, and the criteria in which an item was rated in each for the last time."""
+
+
+class _Sums:
+    """Counts of the days of a band: those from one window's start to the next one's.
+
+    Vectors are gathered as they come, current and superseded ones apart, and added up once.
+    """
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[str, str], dict[str, tuple[list[Vector], list[Vector]]]] = defaultdict(dict)
+        self.coverage: dict[str, Vector] = defaultdict(lambda: (0,) * len(_COVERAGE))
+        self.annotations: Counter[str] = Counter()
+        self.contributing: Counter[str] = Counter()
+        self.items: dict[str, Counter[str]] = defaultdict(Counter)
+        """Distinct items by criterion and metric, each in the band of its newest day."""
+        self.compared: Counter[str] = Counter()
+        self.items_compared = 0
+        self.items_annotated = 0
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+    def gather(self, criterion: str, metric: str, judge: str, current: Iterable[Vector], old: Iterable[Vector]) -> None:
+        judges = self.cells[criterion, metric]
+        found = judges.get(judge)
+        if found is None:
+            found = judges[judge] = ([], [])
+        found[0].extend(current)
+        found[1].extend(old)
+
+    def add(self, other: "_Sums") -> None:
+        for (criterion, metric), judges in other.cells.items():
+            for judge, vectors in judges.items():
+                self.gather(criterion, metric, judge, *vectors)
+        for judges in self.cells.values():
+            for judge, (current, old) in judges.items():
+                judges[judge] = [_sum(current)], [_sum(old)]
+        for metric, counts in other.coverage.items():
+            self.coverage[metric] = _sum((self.coverage[metric], counts))
+        for criterion, items in other.items.items():
+            self.items[criterion].update(items)
+        self.annotations.update(other.annotations)
+        self.contributing.update(other.contributing)
+        self.compared.update(other.compared)
+        self.items_compared += other.items_compared
+        self.items_annotated += other.items_annotated
+
+
+class _Placed:
+    """Items that a queue item places, whatever the day, and of how many each metric says anything."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.unheard = 0
+        self.errored = 0
+        self.unannotated = 0
+        self.heard: Counter[str] = Counter()
+
+    def add(self, items: int, *, verdict: bool, failed: bool, rated: bool) -> None:
+        self.items += items
+        self.unheard += 0 if verdict or failed else items
+        self.errored += items if failed and not verdict else 0
+        self.unannotated += 0 if rated else items
+
+
+class _Bands:
+    """The days cut at the starts of windows: a window is its band and all bands that are narrower.
+
+    `sums`: counts by band, the oldest days first. The first band lies before the start of every window: what is in it
+    is counted and not read.
+    """
+
+    def __init__(self, starts: Sequence[str]) -> None:
+        self._starts = sorted(set(starts))
+        self._index: dict[int | str, int] = {}
+        self._cuts: dict[tuple[tuple[str, int], ...], _Rated] = {}
+        self.sums = [_Sums() for _ in range(len(self._starts) + 1)]
+
+    def index(self, day: int | str) -> int:
+        """The band of a UTC day: ISO text, or days since epoch."""
+        found = self._index.get(day)
+        if found is None:
+            text = day if isinstance(day, str) else day_of(day * DAY_MS)
+            found = self._index[day] = bisect_right(self._starts, text)
+        return found
+
+    def cut(self, rated: tuple[tuple[str, int], ...]) -> _Rated:
+        """Rated criteria and their newest days (since epoch) by band."""
+        found = self._cuts.get(rated)
+        if found is None:
+            by_band: dict[int, list[str]] = defaultdict(list)
+            for criterion, day in rated:
+                by_band[self.index(day)].append(criterion)
+            found = self._cuts[rated] = tuple((band, tuple(criteria)) for band, criteria in by_band.items())
+        return found
+
+    def of(self, day: int | str) -> _Sums:
+        """The counts of a UTC day's band."""
+        return self.sums[self.index(day)]
+
+    def totals(self) -> dict[str, _Sums]:
+        """Everything since each start; the same object where no day makes a difference."""
+        totals: dict[str, _Sums] = {}
+        total = _Sums()
+        for start, sums in zip(reversed(self._starts), reversed(self.sums), strict=False):
+            if sums:
+                sums.add(total)
+                total = sums
+            totals[start] = total
+        return totals
+
+
+def _sum(vectors: Iterable[Vector]) -> Vector:
+    return tuple(map(sum, zip(*vectors, strict=True)))
+
+
+def queue_states(
+    connection: sqlite3.Connection, queue: str, starts: Sequence[str], reading: Reading
+) -> list[QueueState]:
+    """The counts of a queue since each of these UTC days (ISO text, empty for all days), on a connection that sees one
+    state. The same object where no day makes a difference.
+    """
+    bands, placed = _Bands(starts), _Placed()
+    _read_tallies(connection, queue, bands, placed, reading)
+    _read_shapes(connection, queue, bands, placed, reading)
+    totals = bands.totals()
+    states = {id(sums): _state(queue, sums, placed) for sums in totals.values()}
+    return [states[id(totals[start])] for start in starts]
+
+
+def _rows(connection: sqlite3.Connection, statement: str, *values: str) -> Iterator[Any]:
+    (rows,) = connection.execute(statement, values).fetchone()
+    yield from orjson.loads(rows)
+
+
+def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+    for kind, criterion, metric, day, body in _rows(connection, _TALLIES, queue):
+        sums = bands.of(day)
+        if kind == "cells":
+            for judge, vectors in body["judges"].items():
+                sums.gather(criterion, metric, judge, (vectors["current"],), (vectors["superseded"],))
+        elif kind == "annotations":
+            sums.annotations[criterion] += body["annotations"]
+            if criterion not in reading.pairs:
+                sums.contributing[criterion] += body["contributing"]
+        else:
+            sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in _COVERAGE]))
+            placed.heard[metric] += sum(body.values())
+
+
+def _read_shapes(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+    # Days of one band are alike here, and so are criteria that were rated in it: what is left to add up is far less
+    # than there are shapes.
+    alike: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
+    on_topic: dict[str, set[int]] = {criterion: set() for criterion in reading.pairs}
+    for number, items, (is_placed, days, metrics, failed) in _rows(connection, _SHAPES, queue):
+        if is_placed:
+            placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
+        alike[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
+        for criterion, numbers in on_topic.items():
+            if _compared((criterion,), metrics, reading):
+                numbers.add(number)
+    _add_items(alike, bands, reading)
+    _read_contributing(connection, queue, bands, on_topic)
+
+
+def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, reading: Reading) -> None:
+    """Distinct items, each where it was rated for the last time."""
+    heard: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
+    for (of_bands, metrics), items in alike.items():
+        newest = newest_compared = 0
+        for band, criteria in of_bands:
+            newest = max(newest, band)
+            of_metrics = heard[band, criteria]
+            for metric in metrics:
+                of_metrics[metric] += items
+            for criterion in _compared(criteria, metrics, reading):
+                newest_compared = max(newest_compared, band)
+                bands.sums[band].compared[criterion] += items
+        bands.sums[newest].items_annotated += items
+        bands.sums[newest_compared].items_compared += items
+    for (band, criteria), of_metrics in heard.items():
+        for criterion in criteria:
+            bands.sums[band].items[criterion].update(of_metrics)
+
+
+def _compared(criteria: Sequence[str], metrics: Sequence[str], reading: Reading) -> Sequence[str]:
+    """The criteria that one of these metrics is on topic for."""
+    if not metrics:
+        return ()
+    if not reading.pairs:
+        return criteria
+    return [criterion for criterion in criteria if any(reading.on_topic(criterion, metric) for metric in metrics)]
+
+
+def _read_contributing(
+    connection: sqlite3.Connection, queue: str, bands: _Bands, on_topic: dict[str, set[int]]
+) -> None:
+    """Annotations with an on-topic comparison, by the shapes that have one. Which metrics are on topic is a setting of
+    the view; the tallies know contributions to any.
+    """
+    for criterion, shapes in on_topic.items():
+        for number, items, days in _rows(connection, _CONTRIBUTING, queue, criterion):
+            for day, annotations in days if number in shapes else ():
+                bands.of(day).contributing[criterion] += items * annotations
+
+
+def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:
+    by_criterion: dict[str, dict[str, Pair]] = defaultdict(dict)
+    for (criterion, metric), judges in sums.cells.items():
+        cells = {judge: Cell(current, old) for judge, ((current,), (old,)) in judges.items()}
+        by_criterion[criterion][metric] = Pair(sums.items[criterion][metric], cells)
+    criteria = {
+        criterion: CriterionState(
+            annotations, sums.contributing[criterion], sums.compared[criterion], by_criterion[criterion]
+        )
+        for criterion, annotations in sums.annotations.items()
+        if annotations
+    }
+    return QueueState(queue, sums.items_compared, sums.items_annotated, criteria, _funnel(sums, placed))
+
+
+def _funnel(sums: _Sums, placed: _Placed) -> Funnel | None:
+    if not placed.items:
+        return None
+    metrics = {
+        metric: _evaluated(sums.coverage[metric], placed.items - heard)
+        for metric, heard in placed.heard.items()
+        if heard
+    }
+    return Funnel(placed.items, placed.unheard, placed.errored, placed.unannotated, metrics)
+
+
+def _evaluated(coverage: Sequence[int], waiting: int) -> Evaluated:
+    passed, failed, errored, skipped = coverage
+    return Evaluated(passed, failed, errored, skipped, waiting)

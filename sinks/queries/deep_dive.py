@@ -1,0 +1,303 @@
+"""What the page shows beyond the snapshot document, made on demand from the store.
+
+Every function reads on a connection that sees one state (`Store.read`), so several of them, and a document made on the
+same connection, agree with each other; `judges` is what `insight_rows.judge_versions` gives, where a caller has it.
+Windows are of the annotations' days, except where an answer's type says
+otherwise. A queue, criterion or metric that nothing names gives an answer without comparisons.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Final
+
+from aggregator.snapshot.build import Nulls
+from aggregator.snapshot.trend import Share, by_day, by_week, in_document
+from aggregator.statistics.ceiling import alpha_binary, alpha_ordinal, ordered_pairs
+from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from aggregator.statistics.corrected import corrected_pass_rate
+from aggregator.statistics.versions import Version, epochs, in_order, mcnemar
+from aggregator.tallies import day_of
+from sinks.queries import rows
+from sinks.queries.days import distinct_items, tallied
+from sinks.queries.results import (
+    Agreed,
+    Ceiling,
+    Corrected,
+    CorrectedJudge,
+    Epoch,
+    Headroom,
+    Trend,
+    TrendDay,
+    TrendReading,
+    Versions,
+    VersionTest,
+)
+from sinks.queries.results import Version as VersionAnswer
+from sinks.queries.rows import Judges, Scope
+from sinks.queries.thresholds import what_if
+
+__all__ = ["Scope", "ceiling", "corrected", "published", "trend", "versions", "what_if"]
+
+_NO_COMPARISONS: Final = Confusion(tp=0, fn=0, tn=0, fp=0, items=0)
+
+
+def trend(
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str | None = None,
+    metric: str | None = None,
+    judges: Judges | None = None,
+) -> Trend:
+    """Alignment by day of annotation, with today's rows: of a metric, or of all on-topic pairs."""
+    vectors = ((tally.day, tally.vector) for tally in tallied(connection, scope, criterion, metric))
+    items = distinct_items(connection, scope, criterion, metric)
+    shares = by_day(vectors, items.by_day, scope.reading)
+    marks = _marks(connection, scope, criterion, metric, judges)
+    made = _trend(scope, (criterion, metric), shares, "annotated", marks)
+    weeks = by_week(shares, items.by_week)
+    for day in made["days"]:
+        day["week"] = _agreed(weeks[day["day"]])
+    return made
+
+
+def published(
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str | None = None,
+    metric: str | None = None,
+    judges: Judges | None = None,
+) -> Trend:
+    """Alignment over all days as it was published: per UTC day of the window the last document of the history.
+
+    Raises ValueError for a metric without a criterion: documents do not have it.
+    """
+    shares: dict[str, Share] = {}
+    for day, document in rows.last_documents(connection, scope):
+        share = in_document(document, criterion, metric)
+        if share is not None:
+            shares[day] = share
+    marks = _marks(connection, scope, criterion, metric, judges)
+    return _trend(scope, (criterion, metric), shares, "published", marks)
+
+
+def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Ceiling:
+    """How well people agree with each other, and the headroom of each on-topic metric."""
+    nulls = Nulls()
+    panels, annotators = rows.panels(connection, scope, criterion)
+    pass_stars = scope.reading.pass_stars
+    pairs = ordered_pairs(panels, pass_stars)
+    agreement = pairs.alignment if pairs.n else Undefined.NO_PAIRS
+    value, low, high = nulls.estimate("agreement", agreement)
+    return Ceiling(
+        queue=scope.queue,
+        criterion=criterion,
+        window=scope.window.value,
+        pairs=pairs.n // 2,
+        items=pairs.items,
+        annotators=annotators,
+        agreement=value,
+        agreement_low=low,
+        agreement_high=high,
+        kappa=nulls.number("kappa", pairs.kappa if pairs.n else Undefined.NO_PAIRS),
+        alpha=nulls.number("alpha", alpha_binary(panels, pass_stars)),
+        alpha_ordinal=nulls.number("alpha_ordinal", alpha_ordinal(panels)),
+        metrics=_headrooms(connection, scope, criterion, value),
+        undefined=nulls.reasons,
+    )
+
+
+def _headrooms(connection: sqlite3.Connection, scope: Scope, criterion: str, agreement: float | None) -> list[Headroom]:
+    aligned: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for tally in tallied(connection, scope, criterion):
+        tp, _, tn, _ = scope.reading.outcomes(tally.vector)
+        aligned[tally.metric][0] += tp + tn
+        aligned[tally.metric][1] += sum(tally.vector)
+    return [
+        Headroom(
+            metric=metric,
+            alignment=k / n,
+            headroom=None if agreement is None else agreement - k / n,
+            undefined={"headroom": Undefined.NO_PAIRS} if agreement is None else {},
+        )
+        for metric, (k, n) in sorted(aligned.items())
+        if n
+    ]
+
+
+def corrected(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
+) -> Corrected:
+    """Pass rates over the queue's items, corrected for the judge's errors, by judge version."""
+    items = rows.items_queued(connection, scope)
+    if judges is None:
+        judges = rows.judge_versions(connection, scope, criterion, metric)
+    compared = {version.judge: version for version in judges.get(metric, ())}
+    heard = rows.judged_items(connection, scope, metric)
+    first_at = {
+        judge: min(seen[judge].first_at for seen in (compared, heard) if judge in seen) for judge in compared | heard
+    }
+    answers = []
+    for judge in sorted(first_at, key=lambda judge: (first_at[judge], judge)):
+        counts = compared[judge].counts if judge in compared else _NO_COMPARISONS
+        _, evaluated, passed = heard.get(judge, rows.NOTHING_JUDGED)
+        answers.append(_corrected(judge, items, evaluated, passed, counts))
+    return Corrected(
+        queue=scope.queue,
+        criterion=criterion,
+        metric=metric,
+        window=scope.window.value,
+        interval="delta",
+        items=items,
+        judges=answers,
+    )
+
+
+def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Confusion) -> CorrectedJudge:
+    nulls = Nulls()
+    missing = Undefined.NO_VERDICTS if items else Undefined.NO_QUEUE_ITEMS
+    rate, low, high = nulls.estimate(
+        "corrected", corrected_pass_rate(passed, evaluated, counts) if evaluated else missing
+    )
+    tpr, tnr = counts.tpr, counts.tnr
+    return CorrectedJudge(
+        judge=judge,
+        evaluated=evaluated,
+        passed=passed,
+        pass_rate=nulls.number("pass_rate", passed / evaluated if evaluated else missing),
+        comparisons=counts.n,
+        items=counts.items,
+        tpr=nulls.number("tpr", tpr if isinstance(tpr, Undefined) else tpr.value),
+        tnr=nulls.number("tnr", tnr if isinstance(tnr, Undefined) else tnr.value),
+        corrected=rate,
+        corrected_low=low,
+        corrected_high=high,
+        undefined=nulls.reasons,
+    )
+
+
+def versions(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
+) -> Versions:
+    """Judge versions side by side, tested against each other, and when each appeared."""
+    if judges is None:
+        judges = rows.judge_versions(connection, scope, criterion, metric)
+    ordered = in_order(judges.get(metric, ()))
+    duels = rows.duels(connection, scope, criterion, metric) if len(ordered) > 1 else {}
+    return Versions(
+        queue=scope.queue,
+        criterion=criterion,
+        metric=metric,
+        window=scope.window.value,
+        versions=[_version(version) for version in ordered],
+        tests=[
+            _test(duels.get((first.judge, second.judge)) or rows.Duel(first.judge, second.judge, 0, 0, 0))
+            for first, second in combinations(ordered, 2)
+        ],
+        epochs=_epochs(metric, ordered),
+    )
+
+
+def _version(version: Version) -> VersionAnswer:
+    counts, nulls = version.counts, Nulls()
+    alignment, baseline, bias = counts.alignment, counts.baseline, counts.bias
+    assert isinstance(alignment, Estimate), "a version is known by its comparisons"
+    assert not isinstance(baseline, Undefined)
+    assert not isinstance(bias, Undefined)
+    tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
+    tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
+    return VersionAnswer(
+        judge=version.judge,
+        first_day=day_of(version.first_at),
+        comparisons=counts.n,
+        superseded=version.superseded,
+        items=counts.items,
+        tp=counts.tp,
+        fn=counts.fn,
+        tn=counts.tn,
+        fp=counts.fp,
+        alignment=alignment.value,
+        alignment_low=alignment.low,
+        alignment_high=alignment.high,
+        baseline=baseline,
+        bias=bias,
+        kappa=nulls.number("kappa", counts.kappa),
+        tpr=tpr,
+        tpr_low=tpr_low,
+        tpr_high=tpr_high,
+        tnr=tnr,
+        tnr_low=tnr_low,
+        tnr_high=tnr_high,
+        undefined=nulls.reasons,
+    )
+
+
+def _test(duel: rows.Duel) -> VersionTest:
+    nulls = Nulls()
+    p_value = mcnemar(duel.first_only, duel.second_only) if duel.items else Undefined.NO_SHARED_ITEMS
+    return VersionTest(
+        first=duel.first,
+        second=duel.second,
+        items=duel.items,
+        first_only=duel.first_only,
+        second_only=duel.second_only,
+        p_value=nulls.number("p_value", p_value),
+        undefined=nulls.reasons,
+    )
+
+
+def _epochs(metric: str, found: Iterable[Version]) -> list[Epoch]:
+    return [
+        Epoch(
+            day=epoch.day,
+            metric=metric,
+            judge=epoch.after.judge,
+            previous=epoch.before.judge,
+            before=_agreed(_share(epoch.before)),
+            after=_agreed(_share(epoch.after)),
+        )
+        for epoch in epochs(found)
+    ]
+
+
+def _share(version: Version) -> Share:
+    counts = version.counts
+    return Share(counts.tp + counts.tn, counts.n, counts.items)
+
+
+def _agreed(share: Share) -> Agreed:
+    low, high = share.interval
+    return Agreed(k=share.k, n=share.n, items=share.items, alignment=share.alignment, low=low, high=high)
+
+
+def _marks(
+    connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None, judges: Judges | None
+) -> list[Epoch]:
+    marks: list[Epoch] = []
+    if criterion is None:
+        return marks
+    if judges is None:
+        judges = rows.judge_versions(connection, scope, criterion, metric)
+    for name, found in judges.items():
+        if name == metric if metric is not None else scope.reading.on_topic(criterion, name):
+            marks += _epochs(name, found)
+    return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
+
+
+def _trend(
+    scope: Scope,
+    pair: tuple[str | None, str | None],
+    shares: dict[str, Share],
+    reading: TrendReading,
+    marks: list[Epoch],
+) -> Trend:
+    return Trend(
+        queue=scope.queue,
+        criterion=pair[0],
+        metric=pair[1],
+        window=scope.window.value,
+        reading=reading,
+        days=[TrendDay(day=day, week=None, **_agreed(share)) for day, share in shares.items()],
+        epochs=marks,
+    )

@@ -1,0 +1,231 @@
+"""The row queries of `sinks.queries.deep_dive`.
+
+People's results on an item are added up before anything is joined to them: an item's evaluations are then read once,
+however many people annotated it.
+"""
+
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+import orjson
+
+from aggregator.facts import Direction
+from aggregator.ratings import LEVELS, level_of
+from aggregator.snapshot.inputs import Reading, Window, window_start
+from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.statistics.ceiling import Panel
+from aggregator.statistics.confusion import Confusion
+from aggregator.statistics.versions import Version
+from aggregator.tallies import DAY_MS, day_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A queue in a window that ends on `today` (UTC), and how its counts are read."""
+
+    queue: str
+    window: Window
+    today: date
+    reading: Reading
+
+    @property
+    def first_day(self) -> str:
+        """The window's first day as ISO text; empty when it has none."""
+        return window_start(self.window, self.today)
+
+    @property
+    def start(self) -> int:
+        """The window's first millisecond since epoch."""
+        return (date.fromisoformat(self.first_day) - date(1970, 1, 1)).days * DAY_MS if self.first_day else 0
+
+    def values(self, criterion: str | None = None, metric: str | None = None) -> dict[str, str | int | None]:
+        """What every query binds."""
+        return {
+            "queue": self.queue,
+            "criterion": criterion,
+            "metric": metric,
+            "start": self.start,
+            "pass_stars": self.reading.pass_stars,
+        }
+
+
+_PEOPLE: Final = """
+people AS MATERIALIZED (
+    SELECT a.number AS number, sum(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars) AS passes,
+        sum(NOT (a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)) AS fails
+    FROM annotations AS a
+    WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start
+    GROUP BY a.number)
+"""
+
+# ---- scores
+
+
+class ScoredItems(NamedTuple):
+    """Items whose current evaluations are the same, and how often people passed and failed them; `at` in ms: of the
+    newest of these evaluations.
+    """
+
+    score: float | None
+    threshold: float | None
+    direction: Direction
+    passed: int
+    at: int
+    items: int
+    passes: int
+    fails: int
+
+
+_SCORED: Final = f"""
+WITH {_PEOPLE}
+SELECT e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
+FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+    ON e.number = p.number AND e.metric = :metric AND e.current = 1
+GROUP BY e.score, e.threshold, e.direction, e.passed
+"""
+
+
+def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> list[ScoredItems]:
+    """The compared items of a pair."""
+    return list(map(ScoredItems._make, connection.execute(_SCORED, scope.values(criterion, metric))))
+
+
+# ---- people among themselves
+
+_STANDING: Final = """
+SELECT a.number, a.annotator, a.thumbs, a.stars FROM annotations AS a
+WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
+    AND a.number IN (
+        SELECT b.number FROM annotations AS b
+        WHERE b.queue = :queue AND b.criterion = :criterion AND b.deleted = 0 AND b.at >= :start
+        GROUP BY b.number HAVING count(*) > 1)
+    AND a.number NOT IN (SELECT q.number FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
+ORDER BY a.number
+"""
+
+
+def panels(connection: sqlite3.Connection, scope: Scope, criterion: str) -> tuple[list[Panel], int]:
+    """Items that two or more people rated, whatever the policy, by what they gave; and how many people those are."""
+    found: Counter[tuple[int, ...]] = Counter()
+    annotators: set[str] = set()
+    for _, group in groupby(connection.execute(_STANDING, scope.values(criterion)), itemgetter(0)):
+        levels = [0] * len(LEVELS)
+        for _, annotator, thumbs, stars in group:
+            annotators.add(annotator)
+            levels[level_of(thumbs, stars)] += 1
+        found[tuple(levels)] += 1
+    return [Panel(levels, items) for levels, items in found.items()], len(annotators)
+
+
+# ---- judge versions
+
+Judges = Mapping[str, Sequence[Version]]
+"""Judge versions with their own comparisons, by metric."""
+
+_VERSIONS: Final = f"""
+WITH {_PEOPLE}
+SELECT e.metric, e.judge, min(e.at), count(*), sum(p.passes * e.passed), sum(p.passes * (1 - e.passed)),
+    sum(p.fails * (1 - e.passed)), sum(p.fails * e.passed), sum((p.passes + p.fails) * (1 - e.current))
+FROM people AS p CROSS JOIN evaluations AS e ON e.number = p.number AND e.failure = 0
+WHERE e.deleted = 0 AND (:metric IS NULL OR e.metric = :metric)
+GROUP BY e.metric, e.judge
+"""
+
+
+def judge_versions(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None = None) -> Judges:
+    """Judge versions of a criterion: of one metric, or of all."""
+    found: dict[str, list[Version]] = {}
+    rows = connection.execute(_VERSIONS, scope.values(criterion, metric))
+    for name, judge, first_at, items, tp, fn, tn, fp, superseded in rows:
+        counts = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items)
+        found.setdefault(name, []).append(Version(judge, first_at, counts, superseded))
+    return found
+
+
+class Duel(NamedTuple):
+    """Two judge versions on the items that both judged, and on how many of them people side with one only."""
+
+    first: str
+    second: str
+    items: int
+    first_only: int
+    second_only: int
+
+
+_DUELS: Final = f"""
+WITH {_PEOPLE}
+SELECT e.judge, f.judge, count(*),
+    sum(e.passed > f.passed AND p.passes > p.fails OR e.passed < f.passed AND p.passes < p.fails),
+    sum(e.passed < f.passed AND p.passes > p.fails OR e.passed > f.passed AND p.passes < p.fails)
+FROM people AS p
+CROSS JOIN evaluations AS e ON e.number = p.number AND e.metric = :metric AND e.failure = 0
+CROSS JOIN evaluations AS f ON f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
+WHERE e.deleted = 0 AND f.deleted = 0
+GROUP BY e.judge, f.judge
+"""
+
+
+def duels(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> dict[tuple[str, str], Duel]:
+    """Every two versions that judged an item of the pair both, in either order."""
+    rows = connection.execute(_DUELS, scope.values(criterion, metric))
+    return {row[:2]: Duel(*row) for row in rows}
+
+
+# ---- history
+
+_LAST_OF_DAYS: Final = f"""
+SELECT at, document FROM snapshots AS s WHERE s.queue = :queue AND s.at >= :start AND NOT EXISTS (
+    SELECT 1 FROM snapshots AS later
+    WHERE later.queue = s.queue AND later.at > s.at AND later.at < (s.at / {DAY_MS} + 1) * {DAY_MS})
+ORDER BY s.at
+"""
+
+
+def last_documents(connection: sqlite3.Connection, scope: Scope) -> Iterator[tuple[str, SnapshotDocument]]:
+    """The last document kept of each UTC day of the window, oldest first."""
+    for at, document in connection.execute(_LAST_OF_DAYS, scope.values()):
+        yield day_of(at), orjson.loads(zlib.decompress(document))
+
+
+# ---- all items of the queue
+
+
+class JudgedItems(NamedTuple):
+    """What a judge version said of a queue's items; `first_at`: its first verdict of the window, in ms."""
+
+    first_at: int
+    evaluated: int
+    passed: int
+
+
+NOTHING_JUDGED: Final = JudgedItems(0, 0, 0)
+
+_JUDGED: Final = """
+SELECT e.judge, min(e.at), count(*), sum(e.passed)
+FROM queue_items AS q CROSS JOIN evaluations AS e ON e.number = q.number AND e.metric = :metric AND e.failure = 0
+WHERE q.queue = :queue AND q.deleted = 0 AND e.deleted = 0 AND e.at >= :start
+GROUP BY e.judge
+"""
+
+
+def judged_items(connection: sqlite3.Connection, scope: Scope, metric: str) -> dict[str, JudgedItems]:
+    """Verdicts of the window (by their own day) on the items that stand in the queue, by judge version."""
+    rows = connection.execute(_JUDGED, scope.values(metric=metric))
+    return {judge: JudgedItems(*rest) for judge, *rest in rows}
+
+
+def items_queued(connection: sqlite3.Connection, scope: Scope) -> int:
+    """Items that standing queue-item rows place in the queue."""
+    sql = "SELECT count(*) FROM queue_items WHERE queue = ? AND deleted = 0"
+    (count,) = connection.execute(sql, (scope.queue,)).fetchone()
+    return int(count)

@@ -1,0 +1,120 @@
+"""Threshold what-if of a criterion and metric, from the rows of the store."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from aggregator.facts import Direction
+from aggregator.snapshot.build import Nulls
+from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from aggregator.statistics.what_if import Cut, Scored, Sweep
+from sinks.queries.results import Bin, WhatIf
+from sinks.queries.results import Cut as CutAnswer
+from sinks.queries.rows import Scope, ScoredItems, scored
+
+SELECTED: Final = 200
+"""Most cuts of an answer, beside the ones that it names."""
+
+
+def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, *, cost: float = 1.0) -> WhatIf:
+    """What other thresholds would give; `cost` (above 0): false negatives that one false positive is worth."""
+    found = scored(connection, scope, criterion, metric)
+    with_score = [row for row in found if row.score is not None]
+    items = sum(row.items for row in with_score)
+    threshold = max(((row.at, row.threshold) for row in with_score if row.threshold is not None), default=(0, None))[1]
+    answer = WhatIf(
+        queue=scope.queue,
+        criterion=criterion,
+        metric=metric,
+        window=scope.window.value,
+        in_sample=True,
+        comparisons=sum(row.passes + row.fails for row in found),
+        scored=sum(row.passes + row.fails for row in with_score),
+        items=items,
+        direction=None,
+        threshold=threshold,
+        thresholds=len({row.threshold for row in with_score} - {None}),
+        now=_cut(_as_it_is(with_score, threshold), items) if with_score else None,
+        cost=cost,
+        auc=None,
+        best_alignment=None,
+        best_balanced_accuracy=None,
+        best_cost=None,
+        cuts=0,
+        sweep=[],
+        grid=[],
+        histogram=[],
+        undefined={},
+    )
+    directions: set[Direction] = {row.direction for row in with_score}
+    if len(directions) != 1:
+        reason = Undefined.MIXED_DIRECTIONS if directions else _missing(found)
+        names = ["direction", "auc", "best_alignment", "best_balanced_accuracy", "best_cost"]
+        answer["undefined"] = dict.fromkeys(names if with_score else [*names, "now"], reason)
+    else:
+        _fill(answer, with_score, directions.pop())
+    if threshold is None:
+        answer["undefined"]["threshold"] = Undefined.NO_THRESHOLD if with_score else _missing(found)
+    return answer
+
+
+def _missing(found: Sequence[ScoredItems]) -> Undefined:
+    return Undefined.NO_SCORES if found else Undefined.NO_COMPARISONS
+
+
+def _as_it_is(with_score: Sequence[ScoredItems], threshold: float | None) -> Cut:
+    """The verdicts that were given, whatever gave them."""
+    passed = [row for row in with_score if row.passed]
+    failed = [row for row in with_score if not row.passed]
+    return Cut(
+        threshold,
+        tp=sum(row.passes for row in passed),
+        fn=sum(row.passes for row in failed),
+        tn=sum(row.fails for row in failed),
+        fp=sum(row.fails for row in passed),
+    )
+
+
+def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Direction) -> None:
+    sweep = Sweep.of(
+        (Scored(row.score, row.passes, row.fails) for row in with_score if row.score is not None), direction
+    )
+    items, near, nulls = answer["items"], answer["threshold"], Nulls()
+    aligned, cheapest = sweep.best_alignment(near), sweep.best_cost(answer["cost"], near)
+    balanced = sweep.best_balanced_accuracy(near)
+    bests = [aligned, cheapest]
+    if isinstance(balanced, Undefined):
+        nulls.reasons["best_balanced_accuracy"] = balanced
+    else:
+        bests.append(balanced)
+        answer["best_balanced_accuracy"] = _cut(balanced, items)
+    answer["direction"] = direction
+    answer["auc"] = nulls.number("auc", sweep.auc)
+    answer["best_alignment"] = _cut(aligned, items)
+    answer["best_cost"] = _cut(cheapest, items)
+    answer["cuts"] = len(sweep.cuts)
+    answer["sweep"] = [_cut(cut, items) for cut in sweep.selection(SELECTED, bests)]
+    answer["grid"] = [_cut(cut, items) for cut in sweep.grid()]
+    answer["histogram"] = [
+        Bin({"low": bar.low, "high": bar.high, "pass": bar.passes, "fail": bar.fails}) for bar in sweep.histogram()
+    ]
+    answer["undefined"] = nulls.reasons
+
+
+def _cut(cut: Cut, items: int) -> CutAnswer:
+    counts: Confusion = cut.counts(items)
+    alignment, balanced, tpr, tnr = counts.alignment, counts.balanced_accuracy, counts.tpr, counts.tnr
+    assert isinstance(alignment, Estimate), "a cut is made from comparisons"
+    return CutAnswer(
+        cut=cut.cut,
+        tp=cut.tp,
+        fn=cut.fn,
+        tn=cut.tn,
+        fp=cut.fp,
+        alignment=alignment.value,
+        low=alignment.low,
+        high=alignment.high,
+        balanced_accuracy=None if isinstance(balanced, Undefined) else balanced,
+        tpr=None if isinstance(tpr, Undefined) else tpr.value,
+        fpr=None if isinstance(tnr, Undefined) else cut.fp / counts.human_fail,
+    )

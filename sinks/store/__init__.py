@@ -1,0 +1,1 @@
+"""Topics to SQLite, exactly: the view's reader and its store."""

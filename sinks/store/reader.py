@@ -1,0 +1,296 @@
+"""Tails the facts and tallies topics into the store.
+
+No consumer group: positions lie in the store, in the same transaction as the data. Records are fed to one
+`Tail` per partition; what these let through is applied many `closed` at a time. While the store cannot be
+written the reader waits with its steps and reads no further.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+
+from sinks.metrics import ViewMetrics
+from sinks.store.store import Store
+from sinks.store.tail import Step, Tail
+from streams.kafka.batches import Batch, Record, fetch
+from streams.kafka.client import connect
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_Client = TypeVar("_Client", AIOKafkaConsumer, AIOKafkaAdminClient)
+
+_CLIENT_ID: Final = "eval-alignment-view"
+
+_ENOUGH_RECORDS: Final = 20_000
+"""Records in memory before they are applied. What was fetched meanwhile of other partitions waits."""
+_FETCH_BYTES: Final = 128 << 10
+"""What is fetched of a partition at once: it is unpacked on the event loop, which must stay responsive."""
+_APPLY_SECONDS: Final = 0.05
+"""Time between two transactions at least: each costs the disk a wait."""
+_RETRY_SECONDS: Final = (0.1, 5.0)
+_TOPIC_WAIT_SECONDS: Final = 0.5
+
+
+class ReadError(Exception):
+    """A record of facts or tallies is none: the message names topic and partition, and the offset unless only the
+    payload of a tally is none, which is looked at when it counts.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderConfig:
+    """Where to read. `client`: arguments of every Kafka client (bootstrap servers, security).
+
+    `spool_rows`: ledger rows of a partition in memory while they wait for their `closed`; more go to the
+    store.
+    """
+
+    client: Mapping[str, Any]
+    facts_topic: str = "alignment.facts.v1"
+    tallies_topic: str = "alignment.tallies.v1"
+    spool_rows: int = 20_000
+
+
+class Reader:
+    """Keeps a store at the state of the topics.
+
+    Args:
+        config: where to read.
+        store: where to. Nobody else writes rows, tallies or positions.
+        changed: called in the event loop with the queues whose documents may have changed.
+        metrics: what the view says of itself.
+    """
+
+    def __init__(
+        self, config: ReaderConfig, store: Store, changed: Callable[[set[str]], None], metrics: ViewMetrics
+    ) -> None:
+        self.ready = False
+        self._config = config
+        self._store = store
+        self._changed = changed
+        self._metrics = metrics
+        self._tails: dict[int, Tail] = {}
+        self._tallies_next: dict[int, int] = {}
+        self._goals: dict[TopicPartition, int] = {}
+        self._started_ms = 0
+        self._closed_ms: dict[int, int] = {}
+
+    async def run(self) -> None:
+        """Read until cancelled. Raises ReadError for a record that is none; a broker that is away is waited
+        for.
+        """
+        consumer = await self._connect()
+        try:
+            await self._assign(consumer)
+            applied = time.monotonic()
+            while True:
+                batches = await self._fetch(consumer)
+                if batches:
+                    await asyncio.to_thread(self._feed, batches)
+                await self._restart(consumer)
+                if not batches or time.monotonic() - applied >= _APPLY_SECONDS:
+                    await self._apply()
+                    applied = time.monotonic()
+                    await self._check_ready(consumer, quiet=not batches)
+        finally:
+            await consumer.stop()
+
+    # ---- connecting
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        return await self._started(
+            lambda: AIOKafkaConsumer(
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                client_id=_CLIENT_ID,
+                max_partition_fetch_bytes=_FETCH_BYTES,
+                **self._config.client,
+            )
+        )
+
+    async def _started(self, make: Callable[[], _Client]) -> _Client:
+        delay, longest = _RETRY_SECONDS
+        while True:
+            client = make()
+            try:
+                await connect(client)
+            except (KafkaConnectionError, KafkaTimeoutError) as error:
+                await _stop(client)
+                log.warning("no broker answers, trying again in %.1f s: %s", delay, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, longest)
+            except BaseException:
+                await _stop(client)
+                raise
+            else:
+                return client
+
+    async def _partitions(self) -> int:
+        """Number of partitions of both topics, as soon as they are there."""
+        topics = [self._config.facts_topic, self._config.tallies_topic]
+        said = False
+        while True:
+            admin = await self._started(lambda: AIOKafkaAdminClient(client_id=_CLIENT_ID, **self._config.client))
+            try:
+                # A look at the list first: a look at a topic may make it.
+                described = []
+                if set(topics) <= set(await admin.list_topics()):
+                    described = await admin.describe_topics(topics)
+            finally:
+                await admin.close()
+            counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+            if len(set(counts.values())) > 1:
+                raise ReadError(f"facts and tallies must have the same number of partitions: {counts}")
+            if count := min(counts.values(), default=0):
+                return count
+            if not said:
+                log.warning("waiting for the topics %s and %s: `eval-alignment topics apply` makes them", *topics)
+                said = True
+            await asyncio.sleep(_TOPIC_WAIT_SECONDS)
+
+    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        count = await self._partitions()
+        facts = [TopicPartition(self._config.facts_topic, partition) for partition in range(count)]
+        tallies = [TopicPartition(self._config.tallies_topic, partition) for partition in range(count)]
+        consumer.assign([*facts, *tallies])
+        self._started_ms = time.time_ns() // 1_000_000
+        self._goals = await consumer.end_offsets([*facts, *tallies])
+        stored = await asyncio.to_thread(self._store.partitions)
+        for partition in range(count):
+            state = stored.get(partition)
+            if (
+                state is None
+                or state.ledger is None
+                or state.facts_next > self._goals[facts[partition]]
+                or state.tallies_next > self._goals[tallies[partition]]
+            ):
+                # Nothing read yet, or a log shorter than what was read of it (made anew, or a broker whose
+                # end offsets lag): from the beginning. What is read twice merges to the same.
+                await self._from_beginning(consumer, partition)
+                continue
+            self._tails[partition] = Tail(partition, state.ledger, state.position or 0, state.facts_next)
+            self._tallies_next[partition] = state.tallies_next
+            consumer.seek(facts[partition], state.facts_next)
+            consumer.seek(tallies[partition], state.tallies_next)
+
+    async def _from_beginning(
+        self, consumer: AIOKafkaConsumer, partition: int, unclaimed: frozenset[str] = frozenset()
+    ) -> None:
+        await self._retried(partial(self._store.forget_pending, partition))
+        state = (await asyncio.to_thread(self._store.partitions)).get(partition)
+        self._tails[partition] = Tail(
+            partition, state.ledger if state else None, (state.position if state else None) or 0, None, unclaimed
+        )
+        self._tallies_next[partition] = 0
+        await consumer.seek_to_beginning(
+            TopicPartition(self._config.facts_topic, partition),
+            TopicPartition(self._config.tallies_topic, partition),
+        )
+
+    async def _restart(self, consumer: AIOKafkaConsumer) -> None:
+        for partition, tail in list(self._tails.items()):
+            if tail.restart:
+                log.warning("partition %d has a new ledger or log: reading it from the beginning", partition)
+                await self._from_beginning(consumer, partition, tail.unclaimed)
+
+    # ---- feeding and applying
+
+    async def _fetch(self, consumer: AIOKafkaConsumer) -> list[Batch]:
+        """All that was fetched: what becomes visible together lies in two partitions. Waits a moment for anything."""
+        batches = await fetch(consumer, self._goals, _APPLY_SECONDS)
+        count = sum(len(batch.records) for batch in batches)
+        while batches and count < _ENOUGH_RECORDS:
+            # One partition at a time: requests are answered in between.
+            await asyncio.sleep(0)
+            more = await fetch(consumer, self._goals, 0.0)
+            if not more:
+                break
+            batches += more
+            count += sum(len(batch.records) for batch in more)
+        return batches
+
+    def _feed(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            tail = self._tails[batch.partition]
+            is_facts = batch.topic == self._config.facts_topic
+            for record in batch.records:
+                expected = tail.facts_next if is_facts else self._tallies_next[batch.partition]
+                if record.offset < expected:
+                    # The offset went out of range and reading began anew: another log.
+                    tail.restart = True
+                if tail.restart:
+                    break
+                if record.key is None or record.value is None:
+                    raise _unreadable(batch, record, "a record without key or value")
+                try:
+                    if is_facts:
+                        tail.fact(record.offset, record.key, record.value)
+                    else:
+                        tail.tally(record.offset, record.key, record.value)
+                        self._tallies_next[batch.partition] = record.offset + 1
+                except (ValueError, KeyError, TypeError) as error:
+                    raise _unreadable(batch, record, repr(error)) from error
+            if is_facts and not tail.restart:
+                tail.skip_to(batch.next)
+
+    async def _apply(self) -> None:
+        steps = [step for tail in self._tails.values() if (step := self._step(tail))]
+        if steps:
+            changed = await self._retried(partial(self._store.apply, steps, len(self._tails)))
+            self._closed_ms.update((step.partition, step.closed["at"]) for step in steps)
+            self._changed(changed)
+        self._metrics.succeeded("store", time.time())
+        for tail in self._tails.values():
+            if tail.waiting > self._config.spool_rows:
+                await self._retried(partial(self._store.spool, tail.partition, tail.spool()))
+
+    def _step(self, tail: Tail) -> Step | None:
+        try:
+            return tail.step()
+        except ValueError as error:
+            raise ReadError(f"{self._config.tallies_topic}/{tail.partition}: {error!r}") from error
+
+    async def _retried(self, write: Callable[[], _T]) -> _T:
+        delay, longest = _RETRY_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(write)
+            except sqlite3.OperationalError as error:
+                # Disk full, store locked or read-only: the last good state is served until it heals.
+                self._metrics.failed("store")
+                log.warning("the store cannot be written, trying again in %.1f s: %s", delay, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, longest)
+
+    async def _check_ready(self, consumer: AIOKafkaConsumer, *, quiet: bool) -> None:
+        if self.ready:
+            return
+        for tp, goal in self._goals.items():
+            if await consumer.position(tp) < goal:
+                return
+        # The end offsets of the embedded broker may be too low: it must have nothing more to give, or every
+        # partition must have closed since the start.
+        current = len(self._closed_ms) == len(self._tails) and min(self._closed_ms.values()) >= self._started_ms
+        if quiet or current:
+            self.ready = True
+            self._metrics.ready.set(1)
+            log.info("caught up with %d partitions", len(self._tails))
+
+
+async def _stop(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
+    await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
+
+
+def _unreadable(batch: Batch, record: Record, why: str) -> ReadError:
+    return ReadError(f"{batch.topic}/{batch.partition} at {record.offset}: {why}")

@@ -1,0 +1,271 @@
+"""The view's read model in one SQLite file: rows, tallies, positions and snapshots, exact because they move
+together.
+
+One writer, many readers (WAL). `apply` puts everything of one or more `closed` into one transaction; a reader
+sees it whole or not at all, also after a crash. While the disk is full or the store is locked, `apply`
+raises, nothing changes, and readers go on with the last good state; the same call later brings the store up
+to date.
+"""
+
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
+import queue as queues
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from aggregator.facts import Fact
+from aggregator.tallies import Group
+from sinks.store import merge
+from sinks.store.schema import StoreError, migrate
+from sinks.store.tail import Fact as LedgerRow
+from sinks.store.tail import Step
+
+BUSY_SECONDS: Final = 2.0
+"""How long a statement waits for another process that holds the store, before it fails."""
+
+_JOURNAL_BYTES: Final = 64 << 20
+"""What a catch-up leaves of the write-ahead log's size."""
+
+_JOURNAL_PAGES: Final = 4096
+"""Pages in the write-ahead log from which they move into the store. Items come in no order, so a page changes often:
+the longer the log, the fewer are written twice, and the longer whoever commits waits when they move (0.1 s).
+"""
+
+_CACHE_KIB: Final = 8 << 10
+"""Pages that the writer keeps. More are no faster, with 300,000 facts: the system keeps them as well."""
+
+_NAMES: Final = {"cells": ("criterion", "metric"), "annotations": ("criterion",), "evaluations": ("metric",)}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """What the store holds of a partition; `ledger` and `position` are None before its first `closed`."""
+
+    partition: int
+    ledger: str | None
+    position: int | None
+    policy: str | None
+    at: int | None
+    facts_next: int
+    tallies_next: int
+
+
+class Store:
+    """A store in a file, made when it is not there. Methods block; they may be called from any thread.
+
+    Args:
+        path: the file; its directory must exist.
+        readonly: only read, for a second process; the file must be there and have this release's version.
+
+    Raises StoreError when the file cannot be opened or was written by a later release.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        self._readers: queues.LifoQueue[sqlite3.Connection] = queues.LifoQueue()
+        self._writer: sqlite3.Connection | None = None
+        self._writing = threading.Lock()
+        try:
+            if readonly:
+                self._readers.put(self._connect(readonly=True))
+                return
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            # A commit is on the disk when it returns: with the embedded broker this store is where events
+            # last.
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute("PRAGMA temp_store = MEMORY")
+            self._writer.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
+            self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            migrate(self._writer)
+            self._writer.executescript(merge.TEMPORARY)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the store {path}: {error}") from error
+
+    def _connect(self, *, readonly: bool = False) -> sqlite3.Connection:
+        mode = "ro" if readonly else "rwc"
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody reads with: each keeps pages, and there are as many as once were needed."""
+        with suppress(queues.Empty):
+            while True:
+                self._readers.get_nowait().close()
+
+    def close(self) -> None:
+        """Close all connections. The store must not be used afterwards."""
+        self.close_idle()
+        if self._writer is not None:
+            self._writer.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection on which all statements see one state."""
+        try:
+            connection = self._readers.get_nowait()
+        except queues.Empty:
+            connection = self._connect(readonly=True)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
+            self._readers.put(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection in a transaction: all or nothing; one thread at a time, others wait."""
+        if self._writer is None:
+            raise StoreError("the store was opened to be read only")
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.rollback()
+                raise
+
+    # ---- what the reader of the topics writes
+
+    def partitions(self) -> dict[int, PartitionState]:
+        """What the store holds, by partition."""
+        with self.read() as connection:
+            return {
+                row[0]: PartitionState(*row)
+                for row in connection.execute(
+                    "SELECT partition, ledger, position, policy, at, facts_next, tallies_next FROM partitions"
+                )
+            }
+
+    def spool(self, partition: int, rows: Sequence[LedgerRow]) -> None:
+        """Keep ledger rows that wait for their `closed`; they stay invisible until then."""
+        with self.write() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
+                ((partition, row.position, row.key, row.value) for row in rows),
+            )
+            connection.execute(
+                "INSERT INTO partitions (partition, facts_next, tallies_next) VALUES (?1, ?2, 0) "
+                "ON CONFLICT (partition) DO UPDATE SET facts_next = ?2",
+                (partition, rows[-1].position + 1),
+            )
+
+    def forget_pending(self, partition: int) -> None:
+        """Drop the waiting ledger rows of a partition: they will be read again from the log's beginning."""
+        with self.write() as connection:
+            connection.execute("DELETE FROM pending WHERE partition = ?", (partition,))
+
+    def apply(self, steps: Sequence[Step], partitions: int) -> set[str]:
+        """Move partitions forward, all in one transaction; gives the queues whose documents may have changed.
+
+        `partitions` is the number of partitions that exist: what a former ledger kept in others goes with it.
+        """
+        changed: set[str] = set()
+        with self.write() as connection:
+            # Rows of a former log go before any new row comes: an item may have moved to another partition.
+            for step in steps:
+                changed |= _begin(connection, step, partitions)
+            for step in steps:
+                changed |= _fold(connection, step)
+            merge.derive(connection)
+            connection.executemany(
+                "INSERT INTO queues (queue, revision) VALUES (?, 1) "
+                "ON CONFLICT (queue) DO UPDATE SET revision = revision + 1",
+                ((queue,) for queue in sorted(changed)),
+            )
+        return changed
+
+    # ---- what leaves the store whole
+
+    def facts(self, queue: str | None = None) -> Iterator[Fact]:
+        """The current rows as facts, deletions and failures included, of one state; loading them again gives
+        it.
+
+        With a queue: its annotations and queue items, and the evaluations of their items.
+        """
+        with self.read() as connection:
+            yield from merge.facts_of(connection, queue)
+
+
+def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[str]:
+    known = connection.execute(
+        "SELECT ledger, policy FROM partitions WHERE partition = ?", (step.partition,)
+    ).fetchone()
+    ledger, policy = known or (None, None)
+    changed: set[str] = set()
+    if step.anew:
+        changed = _queues(connection, "= ?", step.partition) | _queues(connection, ">= ?", partitions)
+        merge.drop_rows(connection, "= ?", step.partition)
+        merge.drop_rows(connection, ">= ?", partitions)
+        for table in ("tallies", "partitions", "pending"):
+            connection.execute(f"DELETE FROM {table} WHERE partition >= ?", (partitions,))
+    if ledger is not None and ledger != step.closed["ledger"]:
+        changed |= _queues(connection, "= ?", step.partition)
+        connection.execute("DELETE FROM tallies WHERE partition = ?", (step.partition,))
+    if policy is not None and policy != step.closed["policy"]:
+        changed |= _queues(connection, "= ?", step.partition)
+        merge.touch_annotations(connection, step.partition)
+    return changed
+
+
+def _queues(connection: sqlite3.Connection, condition: str, value: int) -> set[str]:
+    rows = connection.execute(
+        f"SELECT DISTINCT queue FROM annotations WHERE partition {condition} "
+        f"UNION SELECT DISTINCT queue FROM queue_items WHERE partition {condition} "
+        f"UNION SELECT DISTINCT queue FROM tallies WHERE partition {condition}",
+        (value, value, value),
+    )
+    return {queue for (queue,) in rows}
+
+
+def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
+    closed, below = step.closed, (step.partition, step.closed["position"])
+    spooled = connection.execute(
+        "SELECT key, value FROM pending WHERE partition = ? AND position < ? ORDER BY position", below
+    )
+    changed = merge.merge(connection, step.partition, spooled)
+    connection.execute("DELETE FROM pending WHERE partition = ? AND position < ?", below)
+    changed |= merge.merge(connection, step.partition, ((row.key, row.value) for row in step.facts))
+    connection.executemany(
+        "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        ((*_columns(group), step.partition, tally.position, tally.payload) for group, tally in step.tallies.items()),
+    )
+    (waiting,) = connection.execute(
+        "SELECT max(position) FROM pending WHERE partition = ?", (step.partition,)
+    ).fetchone()
+    facts_next = closed["position"] if waiting is None else waiting + 1
+    connection.execute(
+        "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            step.partition, closed["ledger"], closed["position"], closed["policy"], closed["at"],
+            orjson.dumps(closed["sources"]).decode(), facts_next, step.tallies_next,
+        ),
+    )  # fmt: skip
+    return changed | {group[1] for group in step.tallies}
+
+
+def _columns(group: Group) -> tuple[str, str, str, str, str]:
+    """A group as (queue, kind, criterion, metric, day). Raises KeyError or ValueError for a kind that does
+    not exist.
+    """
+    kind, queue, *names, day = group
+    named = dict(zip(_NAMES[kind], names, strict=True))
+    return queue, kind, named.get("criterion", ""), named.get("metric", ""), day

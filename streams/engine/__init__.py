@@ -1,0 +1,1 @@
+"""The protocol of a worker: take a partition over, apply batches, write checkpoints, audit."""

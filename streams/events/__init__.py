@@ -1,0 +1,1 @@
+"""Bytes of a source topic to a fact, or to a rejection with its reason."""

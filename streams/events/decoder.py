@@ -1,0 +1,423 @@
+"""Wire events to facts: decoding, normal form, and every reason for which an event is rejected.
+
+`Decoder` is pure: what it decides depends on the record alone (its value, key, headers and broker timestamp) and on
+settings, never on a clock, so a replay decides the same.
+
+Most events are in normal form already and are read as a fact in one step (`streams.events.fast_path`). Every other
+event goes through the checks one by one. Only the checks reject, and they would make the same fact of the others.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeVar, final
+
+import msgspec
+
+from aggregator.facts import (
+    DEFAULT_CRITERION,
+    LATEST_AT,
+    MAX_ID,
+    MAX_NAME,
+    MAX_TEXT_BYTES,
+    MAX_URL_BYTES,
+    Annotation,
+    Direction,
+    Evaluation,
+    Fact,
+    Level,
+    QueueItem,
+    Status,
+)
+from streams.events.fast_path import GIVEN_NAMES, is_address, normal_annotation, normal_evaluation
+from streams.events.reasons import Reason
+from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, Event, Line, QueueItemEvent
+
+MAX_VALUE_BYTES: Final = 256 * 1024
+CUT_MARK: Final = " …[cut]"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_PATH: Final = re.compile(r" - at `(\$[^`]*)`$")
+
+Parsed = TypeVar("Parsed")
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Kind(StrEnum):
+    """The three kinds of events; each has a topic, and the value is what a line of a file may carry as `kind`."""
+
+    ANNOTATION = "annotation"
+    EVALUATION = "evaluation"
+    QUEUE_ITEM = "queue_item"
+
+
+KIND_OF: Final[Mapping[type[Fact], Kind]] = {
+    Annotation: Kind.ANNOTATION,
+    Evaluation: Kind.EVALUATION,
+    QueueItem: Kind.QUEUE_ITEM,
+}
+"""The kind of event that a fact is."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event that is not accepted: the reason, and a detail with the JSON path but never the payload."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefaults:
+    """Threshold and direction of a metric, for evaluations that carry none. They are written into the fact."""
+
+    threshold: float | None = None
+    direction: Direction = "higher"
+
+
+class _Invalid(Exception):
+    """Carries a rejection out of the nested checks of one event."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.rejection = Rejection(reason, detail)
+
+
+_ANNOTATION: Final = msgspec.json.Decoder(AnnotationEvent)
+_EVALUATION: Final = msgspec.json.Decoder(EvaluationEvent)
+_QUEUE_ITEM: Final = msgspec.json.Decoder(QueueItemEvent)
+_CLOUD_EVENT: Final = msgspec.json.Decoder(CloudEvent)
+_LINE: Final = msgspec.json.Decoder(Line)
+
+# A member of an enumeration is found by a search, too slow for once an event.
+_ANNOTATIONS: Final = Kind.ANNOTATION
+_EVALUATIONS: Final = Kind.EVALUATION
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """What CloudEvents attributes say of the event: id and time, for an event that carries none."""
+
+    id: str | None = None
+    time: datetime | None = None
+
+
+_PLAIN: Final = _Envelope()
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Decides of each event: a fact in normal form, or a rejection.
+
+    Args:
+        metrics: threshold and direction by metric name, for evaluations that carry none.
+        future_ms: how far `at` may be ahead of the record's broker timestamp, in milliseconds.
+    """
+
+    metrics: Mapping[str, MetricDefaults] = field(default_factory=dict)
+    future_ms: int = 300_000
+    _names: dict[str, str] = field(default_factory=lambda: dict(GIVEN_NAMES), repr=False)
+
+    def decode(
+        self,
+        kind: Kind,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+    ) -> Fact | Rejection:
+        """Decide of one record; `timestamp` is the broker's, in milliseconds. Never raises because of its content."""
+        fact: Fact | None = None
+        if value is not None and not headers and len(value) <= MAX_VALUE_BYTES:
+            if kind is _ANNOTATIONS:
+                fact = normal_annotation(value, self._names)
+            elif kind is _EVALUATIONS:
+                fact = normal_evaluation(value, self._names, self.metrics)
+        if (
+            fact is None
+            or key != fact.item.encode()
+            or (timestamp is not None and fact.at > timestamp + self.future_ms)
+        ):
+            return self._decide(kind, value, key, headers, timestamp)
+        return fact
+
+    def _decide(
+        self, kind: Kind, value: bytes | None, key: bytes | None, headers: Headers, timestamp: int | None
+    ) -> Fact | Rejection:
+        """Decide by checking one thing after the other."""
+        try:
+            fact = self._decode(kind, value, headers)
+            if key != fact.item.encode():
+                raise _Invalid(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
+            if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
+                ahead = fact.at - timestamp
+                raise _Invalid(Reason.FUTURE_TIMESTAMP, f"$.at is {ahead} ms ahead of the record's timestamp")
+        except _Invalid as invalid:
+            return invalid.rejection
+        return fact
+
+    def decode_line(self, line: bytes) -> tuple[Kind, Fact] | Rejection:
+        """Decide of one line of a file; its kind is in `kind`, or follows from its fields."""
+        try:
+            kind = _kind_of(line)
+            return kind, self._decode(kind, line, ())
+        except _Invalid as invalid:
+            return invalid.rejection
+
+    def _decode(self, kind: Kind, value: bytes | None, headers: Headers) -> Fact:
+        if value is None:
+            raise _Invalid(Reason.NULL_VALUE, "the record has no value")
+        if len(value) > MAX_VALUE_BYTES:
+            raise _Invalid(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES} are read")
+        envelope = _PLAIN
+        if headers:
+            envelope, structured = _envelope(headers)
+            if structured:
+                envelope, value = _unwrap(value)
+        try:
+            return self._fact(kind, value, envelope)
+        except _Invalid:
+            # Structured mode without its content-type header: the fields are inside `data`.
+            if b'"specversion"' not in value or envelope is not _PLAIN:
+                raise
+        envelope, value = _unwrap(value)
+        return self._fact(kind, value, envelope)
+
+    def _fact(self, kind: Kind, value: bytes, envelope: _Envelope) -> Fact:
+        if kind is Kind.ANNOTATION:
+            return self._annotation(_parse(_ANNOTATION, value), envelope)
+        if kind is Kind.EVALUATION:
+            return self._evaluation(_parse(_EVALUATION, value), envelope)
+        return self._queue_item(_parse(_QUEUE_ITEM, value), envelope)
+
+    def _annotation(self, event: AnnotationEvent, envelope: _Envelope) -> Annotation:
+        at, id, item = _identified(event, envelope)
+        queue = self._name("queue", _required("queue", event.queue))
+        criterion = DEFAULT_CRITERION if event.criterion is None else self._name("criterion", event.criterion)
+        annotator = "" if not event.annotator else _id("annotator", event.annotator)
+        level: Level = event.level or "trace"
+        if event.deleted:
+            return Annotation(at, id, queue, item, level, criterion, annotator, deleted=True)
+        if event.thumbs is not None and event.stars is not None:
+            raise _Invalid(
+                Reason.INVALID_FIELD,
+                "both ratings are given, exactly one is allowed - at `$.thumbs`, `$.stars`",
+            )
+        if event.thumbs is None and event.stars is None:
+            raise _Invalid(Reason.MISSING_FIELD, "no rating - at `$.thumbs`, `$.stars`")
+        return Annotation(
+            at,
+            id,
+            queue,
+            item,
+            level,
+            criterion,
+            annotator,
+            event.thumbs,
+            event.stars,
+            _text(event.explanation),
+            _text(event.expected),
+            _url(event.url),
+        )
+
+    def _evaluation(self, event: EvaluationEvent, envelope: _Envelope) -> Evaluation:
+        at, id, item = _identified(event, envelope)
+        metric = self._name("metric", _required("metric", event.metric))
+        judge = "" if not event.judge else self._name("judge", event.judge)
+        level: Level = event.level or "trace"
+        if event.deleted:
+            return Evaluation(at, id, item, metric, level, judge, deleted=True)
+        status: Status = event.status or "ok"
+        passed, direction = event.passed, event.direction
+        score, threshold = _number(event.score), _number(event.threshold)
+        if status != "ok":
+            passed = None
+        elif passed is None:
+            # Only where they decide: a fact in normal form has its verdict, so loading it again leaves it as it is.
+            defaults = self.metrics.get(metric)
+            if defaults is not None:
+                threshold = defaults.threshold if threshold is None else threshold
+                direction = direction or defaults.direction
+            if score is None or threshold is None:
+                absent = "score" if score is None else "threshold"
+                raise _Invalid(Reason.NO_VERDICT, f"neither `passed` nor score and threshold - at `$.{absent}`")
+            passed = score <= threshold if direction == "lower" else score >= threshold
+        return Evaluation(
+            at,
+            id,
+            item,
+            metric,
+            level,
+            judge,
+            score,
+            threshold,
+            direction or "higher",
+            passed,
+            status,
+            _text(event.reason),
+            _url(event.url),
+        )
+
+    def _queue_item(self, event: QueueItemEvent, envelope: _Envelope) -> QueueItem:
+        at, id, item = _identified(event, envelope)
+        queue = self._name("queue", _required("queue", event.queue))
+        deleted = bool(event.deleted)
+        return QueueItem(at, id, queue, item, event.level or "trace", None if deleted else _url(event.url), deleted)
+
+    def _name(self, name: str, value: str) -> str:
+        """A queue, criterion, metric or judge in NFC; equal names are one object, so look-ups by them are quick."""
+        known = self._names.get(value)
+        if known is None:
+            known = unicodedata.normalize("NFC", value)
+            _check(name, known, MAX_NAME)
+            if len(self._names) >= 100_000:
+                self._names.clear()
+                self._names.update(GIVEN_NAMES)
+            known = self._names.setdefault(known, known)
+            self._names[value] = known
+        return known
+
+
+def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise _Invalid(Reason.INVALID_FIELD, _located(error)) from None
+    except msgspec.DecodeError as error:
+        raise _Invalid(Reason.MALFORMED, str(error)) from None
+    except UnicodeDecodeError:
+        raise _Invalid(Reason.MALFORMED, "not UTF-8") from None
+    except RecursionError:
+        raise _Invalid(Reason.MALFORMED, "nested too deep") from None
+
+
+def _located(error: msgspec.ValidationError) -> str:
+    """The error with its JSON path. Only messages that cannot contain the payload's values get through."""
+    message = str(error)
+    path = _PATH.search(message)
+    if message.startswith("Invalid enum value"):
+        return f"unknown value - at `{path[1] if path else '$'}`"
+    return message if path else f"{message} - at `$`"
+
+
+def _required(name: str, value: str | None) -> str:
+    if value is None:
+        raise _Invalid(Reason.MISSING_FIELD, f"required - at `$.{name}`")
+    return value
+
+
+def _check(name: str, value: str, longest: int) -> None:
+    if not value or len(value) > longest:
+        raise _Invalid(Reason.INVALID_NAME, f"1 to {longest} characters, not {len(value)} - at `$.{name}`")
+    if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
+        raise _Invalid(Reason.INVALID_NAME, f"has control characters or surrogates - at `$.{name}`")
+
+
+def _id(name: str, value: str) -> str:
+    """An id, item or annotator: byte-exact, never normalised."""
+    _check(name, value, MAX_ID)
+    return value
+
+
+def _identified(event: Event, envelope: _Envelope) -> tuple[int, str, str]:
+    id = envelope.id if event.id is None else event.id
+    at = envelope.time if event.at is None else event.at
+    if at is None:
+        raise _Invalid(Reason.MISSING_FIELD, "required - at `$.at`")
+    return _milliseconds(at), _id("id", _required("id", id)), _id("item", _required("item", event.item))
+
+
+def _milliseconds(at: int | datetime) -> int:
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise _Invalid(Reason.INVALID_FIELD, "a time without offset, end it with Z - at `$.at`")
+        at = (at - _EPOCH) // _MILLISECOND
+    if not 0 <= at <= LATEST_AT:
+        raise _Invalid(Reason.INVALID_FIELD, "not between the years 1970 and 9999 - at `$.at`")
+    return at
+
+
+def _number(value: float | None) -> float | None:
+    """Without a negative zero, which not every store keeps."""
+    return None if value is None else value + 0.0
+
+
+def _text(value: str | None) -> str | None:
+    """Free text, cut with a mark at `MAX_TEXT_BYTES` bytes of UTF-8 (the mark included); empty text is none."""
+    if not value:
+        return None
+    if len(value) * 4 > MAX_TEXT_BYTES:
+        encoded = value.encode()
+        if len(encoded) > MAX_TEXT_BYTES:
+            return encoded[: MAX_TEXT_BYTES - len(CUT_MARK.encode())].decode(errors="ignore") + CUT_MARK
+    return value
+
+
+def _url(value: str | None) -> str | None:
+    if not value:
+        return None
+    if not is_address(value):
+        raise _Invalid(
+            Reason.INVALID_FIELD,
+            f"not an http or https address of at most {MAX_URL_BYTES} bytes - at `$.url`",
+        )
+    return value
+
+
+def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
+    """CloudEvents attributes in the headers (binary mode), and whether they announce the structured mode."""
+    named = {name.lower(): value for name, value in headers}
+    if (named.get("content-type") or b"").lower().startswith(b"application/cloudevents+json"):
+        return _PLAIN, True
+    version = named.get("ce_specversion")
+    if version is None:
+        return _PLAIN, False
+    _supported(version.decode(errors="replace"))
+    id, time = named.get("ce_id"), named.get("ce_time")
+    try:
+        return (
+            _Envelope(
+                None if id is None else id.decode(),
+                None if time is None else msgspec.convert(time.decode(), datetime),
+            ),
+            False,
+        )
+    except UnicodeDecodeError:
+        raise _Invalid(Reason.INVALID_FIELD, "not UTF-8 - at header `ce_id` or `ce_time`") from None
+    except msgspec.ValidationError:
+        raise _Invalid(Reason.INVALID_FIELD, "not an RFC 3339 time - at header `ce_time`") from None
+
+
+def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
+    """The event inside a structured CloudEvent."""
+    event = _parse(_CLOUD_EVENT, value)
+    _supported(event.specversion)
+    data = bytes(event.data)
+    if not data:
+        raise _Invalid(Reason.MISSING_FIELD, "required - at `$.data`")
+    return _Envelope(event.id, event.time), data
+
+
+def _supported(version: str) -> None:
+    if version != "1.0":
+        raise _Invalid(Reason.UNSUPPORTED_VERSION, "CloudEvents specversion is not 1.0")
+
+
+def _kind_of(line: bytes) -> Kind:
+    fields = _parse(_LINE, line)
+    if fields.kind is not None:
+        try:
+            return Kind(fields.kind)
+        except ValueError:
+            raise _Invalid(Reason.INVALID_FIELD, "not annotation, evaluation or queue_item - at `$.kind`") from None
+    if fields.metric is not None:
+        return Kind.EVALUATION
+    if any(part is not None for part in (fields.thumbs, fields.stars, fields.criterion, fields.annotator)):
+        return Kind.ANNOTATION
+    raise _Invalid(Reason.MISSING_FIELD, "neither metric, rating, criterion nor annotator - at `$.kind`")

@@ -1,0 +1,79 @@
+"""Events that are in normal form already, as most are: read as the fact at once.
+
+A fact's type holds most of what the normal form is, and its decoder checks that in C. Here is the rest of it, as
+quickly as it can be said. Whatever is not sure gets None, and is decided by one check after the other
+(`streams.events.decoder`): there, and nowhere else, stands why an event is rejected and how one is brought into
+normal form. Names count as sure when they were checked before.
+"""
+
+import re
+from collections.abc import Container, Mapping
+from typing import Final
+
+import msgspec
+
+from aggregator.facts import DEFAULT_CRITERION, MAX_TEXT_BYTES, MAX_URL_BYTES, Annotation, Evaluation
+
+GIVEN_NAMES: Final = {DEFAULT_CRITERION: DEFAULT_CRITERION}
+"""The default is one object: only then does the canonical form leave it out."""
+
+_ANNOTATION: Final = msgspec.json.Decoder(Annotation)
+_EVALUATION: Final = msgspec.json.Decoder(Evaluation)
+_UNUSUAL: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
+_SURELY_SHORT: Final = MAX_TEXT_BYTES // 4
+"""Characters of text that need no cutting, whatever they are."""
+_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+
+
+def normal_annotation(value: bytes, names: Mapping[str, str]) -> Annotation | None:
+    """The fact of an annotation in normal form; `names` maps every checked name to the one object it is."""
+    try:
+        fact = _ANNOTATION.decode(value)
+        fact.queue, fact.criterion = names[fact.queue], names[fact.criterion]
+    except _UNUSUAL:
+        return None
+    if (
+        fact.deleted
+        or (fact.thumbs is None) is (fact.stars is None)
+        or not (fact.id.isprintable() and fact.item.isprintable() and fact.annotator.isprintable())
+        or (fact.explanation is not None and len(fact.explanation) > _SURELY_SHORT)
+        or (fact.expected is not None and len(fact.expected) > _SURELY_SHORT)
+        or (fact.url is not None and not is_address(fact.url))
+    ):
+        return None
+    return fact
+
+
+def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container[str]) -> Evaluation | None:
+    """The fact of a verdict in normal form, resolved; `metrics` are those that have defaults."""
+    try:
+        fact = _EVALUATION.decode(value)
+        fact.metric = names[fact.metric]
+        if fact.judge:
+            fact.judge = names[fact.judge]
+    except _UNUSUAL:
+        return None
+    score, threshold = fact.score, fact.threshold
+    if (
+        fact.deleted
+        or fact.status != "ok"
+        or not (fact.id.isprintable() and fact.item.isprintable())
+        or (fact.reason is not None and len(fact.reason) > _SURELY_SHORT)
+        or (fact.url is not None and not is_address(fact.url))
+    ):
+        return None
+    if fact.passed is None:
+        if score is None or threshold is None or fact.metric in metrics:
+            return None
+        fact.passed = score <= threshold if fact.direction == "lower" else score >= threshold
+    # Without a negative zero.
+    if score == 0:
+        fact.score = 0.0
+    if threshold == 0:
+        fact.threshold = 0.0
+    return fact
+
+
+def is_address(value: str) -> bool:
+    """Whether this is an http or https address that is not too long."""
+    return len(value.encode()) <= MAX_URL_BYTES and _URL.fullmatch(value) is not None

@@ -1,0 +1,144 @@
+"""JSON Schema of the events on the wire, for producers and their tests.
+
+Types and ranges come from the structs that decode events, defaults from the facts that they become. A schema says what
+the decoder says, except for what JSON Schema cannot: lengths count after NFC (names) and in bytes of UTF-8 (url), a day
+must exist, a whole number is written without a point, and a threshold may come from a setting.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from aggregator.facts import LATEST_AT, MAX_ID, MAX_NAME, MAX_URL_BYTES, Annotation, Evaluation, QueueItem
+from streams.events.decoder import Kind
+from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
+
+Schema = dict[str, Any]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_EVENTS: Final[Mapping[Kind, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
+    Kind.ANNOTATION: (AnnotationEvent, Annotation),
+    Kind.EVALUATION: (EvaluationEvent, Evaluation),
+    Kind.QUEUE_ITEM: (QueueItemEvent, QueueItem),
+}
+
+_PLAIN: Final[Schema] = {"not": {"pattern": r"[\u0000-\u001f\u007f-\u009f]"}}
+_TIME: Final = (
+    r"^(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]"
+    r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]\d{2}:?\d{2})$"
+)
+
+
+def _string(longest: int, *, least: int = 1) -> Schema:
+    return {"string": {"minLength": least, "maxLength": longest, **_PLAIN}}
+
+
+_LIMITS: Final[Mapping[str, Schema]] = {
+    "id": _string(MAX_ID),
+    "item": _string(MAX_ID),
+    "annotator": _string(MAX_ID, least=0),
+    "queue": _string(MAX_NAME),
+    "criterion": _string(MAX_NAME),
+    "metric": _string(MAX_NAME),
+    "judge": _string(MAX_NAME, least=0),
+    "at": {
+        "integer": {"minimum": 0, "maximum": LATEST_AT},
+        "string": {"format": "date-time", "pattern": _TIME},
+    },
+}
+"""What the decoder checks beyond types, by field and JSON type."""
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "id": "Unique per event; breaks ties of `at`.",
+    "at": "When it was said: RFC 3339 with an offset, or milliseconds since 1970 UTC. The version of the row.",
+    "queue": "Annotation queue.",
+    "item": "Id of the trace, span or thread.",
+    "level": "What the item is.",
+    "criterion": "The rubric.",
+    "annotator": "Who. Never a metric label.",
+    "thumbs": "The rating; exactly one of `thumbs` and `stars`.",
+    "stars": "The rating; exactly one of `thumbs` and `stars`.",
+    "explanation": "Why. Kept to 8 KiB, then cut with a mark.",
+    "expected": "Expected output or outcome. Kept to 8 KiB, then cut with a mark.",
+    "metric": "Metric name.",
+    "score": "Finite.",
+    "threshold": "The metric's threshold at that time; without one the metric's setting is taken.",
+    "direction": "Which side of the threshold passes; the threshold itself always does.",
+    "passed": "Explicit verdict; wins over score and threshold.",
+    "status": "`error` and `skipped` are coverage, never a fail, and never replace a verdict.",
+    "reason": "The judge's words. Kept to 8 KiB, then cut with a mark.",
+    "judge": "Judge version: whatever changes the judge. A new value starts a new epoch.",
+    "url": "Where to open the item, http or https, to 2 KiB.",
+    "deleted": "Retracts the row; nothing but its identity is needed.",
+}
+"""Every field of every event, in the order of schemas and docs."""
+
+_REQUIRED: Final = {
+    Kind.ANNOTATION: ["id", "at", "queue", "item"],
+    Kind.EVALUATION: ["id", "at", "item", "metric"],
+    Kind.QUEUE_ITEM: ["id", "at", "queue", "item"],
+}
+
+_URL: Final[Schema] = {
+    "anyOf": [
+        {"enum": [None, ""]},
+        {
+            "maxLength": MAX_URL_BYTES,
+            "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://.",
+            "not": {"pattern": r"[\s\u0000-\u001f\u007f]"},
+        },
+    ]
+}
+
+
+def _given(field: str, schema: Schema) -> Schema:
+    return {"required": [field], "properties": {field: schema}}
+
+
+_UNLESS_DELETED: Final[Mapping[Kind, Schema]] = {
+    Kind.ANNOTATION: {"oneOf": [_given("thumbs", {"type": "string"}), _given("stars", {"type": "integer"})]},
+    Kind.EVALUATION: {
+        "anyOf": [
+            _given("status", {"enum": ["error", "skipped"]}),
+            _given("passed", {"type": "boolean"}),
+            _given("score", {"type": "number"}),
+        ]
+    },
+    Kind.QUEUE_ITEM: {},
+}
+
+
+def event_schema(kind: Kind) -> Schema:
+    """The schema of an event; null is as good as absent, and unknown fields are ignored."""
+    event, fact = _EVENTS[kind]
+    generated = msgspec.json.schema(event)["$defs"][event.__name__]["properties"]
+    defaults = {field.name: field.default for field in msgspec.structs.fields(fact)}
+    required = _REQUIRED[kind]
+    properties = {}
+    for name, meaning in MEANINGS.items():
+        if name in generated:
+            properties[name] = {"description": meaning, **_field(name, generated[name], required=name in required)}
+            if defaults[name] not in (None, msgspec.NODEFAULT):
+                properties[name]["default"] = defaults[name]
+    return {
+        "$schema": DIALECT,
+        "title": kind.value.replace("_", " "),
+        "description": (fact.__doc__ or "").split("\n", 1)[0],
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "if": _given("deleted", {"const": True}),
+        "else": {"properties": {"url": _URL}, **_UNLESS_DELETED[kind]},
+    }
+
+
+def _field(name: str, generated: Schema, *, required: bool) -> Schema:
+    limits = _LIMITS.get(name, {})
+    options = [
+        {**option, **limits.get(option.get("type", ""), {})}
+        for option in generated["anyOf"]
+        if not (required and option == {"type": "null"})
+    ]
+    return options[0] if len(options) == 1 else {"anyOf": options}

@@ -1,0 +1,1 @@
+"""Everything that touches aiokafka or Faust: clients, topics, the batch transport, producers."""

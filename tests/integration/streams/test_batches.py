@@ -1,0 +1,134 @@
+"""Batches and logs on a real Apache Kafka: offsets, gaps, transactions, continuity."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from streams.kafka.batches import Batch, Record, fetch
+from streams.kafka.client import KAFKA, Client
+from streams.ledger.log import BATCH_BYTES, Log, new_producer, new_reader, read_to_end
+from streams.runtime.failures import Failure, WorkerFailure
+from tests.integration.streams.rig import Rig
+from tests.support.waiting import eventually
+
+
+@contextlib.asynccontextmanager
+async def _consumer(rig: Rig, topic: str, start: int = 0) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=rig.bootstrap, auto_offset_reset="earliest", isolation_level="read_committed"
+    )
+    async with consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.seek(TopicPartition(topic, 0), start)
+        yield consumer
+
+
+async def _batches(rig: Rig, topic: str, start: int = 0) -> list[Batch]:
+    """Everything of partition 0 from an offset on."""
+    batches: list[Batch] = []
+    end = (await rig.ends(topic))[TopicPartition(topic, 0)]
+    async with _consumer(rig, topic, start) as consumer, asyncio.timeout(20):
+        while not batches or batches[-1].next < end:
+            batches += await fetch(consumer, [(topic, 0)], 0.05)
+    return batches
+
+
+async def _transact(rig: Rig, topic: str, value: bytes, *, abort: bool = False) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=rig.bootstrap, transactional_id=f"{rig.prefix}t")
+    async with producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, value, key=b"k", partition=0)
+        await (producer.abort_transaction() if abort else producer.commit_transaction())
+
+
+async def test_batches_follow_each_other_and_skip_what_was_aborted(rig: Rig) -> None:
+    topic = rig.topics.annotations
+    await rig.send([(topic, b"k", b"plain")], partition=0)
+    await _transact(rig, topic, b"aborted", abort=True)
+    await _transact(rig, topic, b"committed")
+    batches = await _batches(rig, topic)
+    assert [value for batch in batches for value in batch.values()] == [b"plain", b"committed"]
+    assert batches[0].start == 0
+    # One plain record, and two transactions of one record and one marker each.
+    assert batches[-1].next == 5
+    assert all(left.next == right.start for left, right in itertools.pairwise(batches))
+
+
+async def test_a_batch_that_starts_inside_a_record_batch_has_the_rest_of_it(rig: Rig) -> None:
+    topic = rig.topics.annotations
+    await rig.send([(topic, b"k", str(index).encode()) for index in range(10)], partition=0)
+    batches = await _batches(rig, topic, start=7)
+    assert batches[0].start == 7
+    assert [record.offset for batch in batches for record in batch.records] == [7, 8, 9]
+
+
+@contextlib.asynccontextmanager
+async def _log(rig: Rig) -> AsyncIterator[tuple[Log, AIOKafkaConsumer]]:
+    client = Client([rig.bootstrap])
+    producer, reader = new_producer(client, KAFKA), new_reader(client)
+    async with producer, reader:
+        yield Log(producer, rig.topics.facts, 0), reader
+        # aiokafka hangs when it is closed while it still waits for the fetches that it gave up: there it swallows its
+        # own cancellation.
+        fetcher: Any = reader._fetcher
+        await eventually(lambda: not fetcher._pending_tasks)
+
+
+async def test_rows_are_appended_in_order_and_read_back(rig: Rig) -> None:
+    rows = [(f"k{index}".encode(), bytes(1000)) for index in range(3 * BATCH_BYTES // 1000)]
+    read: list[bytes | None] = []
+
+    def fold(log: Log, records: Sequence[Record]) -> None:
+        assert log.next == len(read)
+        read.extend(record.key for record in records)
+
+    async with _log(rig) as (log, reader):
+        await log.append(rows)
+        assert log.next == len(rows)
+        await log.append([])
+        log.next = 0
+        assert await read_to_end(reader, [log], fold)
+        assert log.next == len(rows)
+    assert read == [key for key, _ in rows]
+
+
+async def test_another_writer_breaks_the_continuity(rig: Rig) -> None:
+    async with _log(rig) as (log, _):
+        await log.append([(b"a", b"1")])
+        await rig.send([(rig.topics.facts, b"b", b"2")], partition=0)
+        with pytest.raises(WorkerFailure, match="expected offset 1, the broker says 2") as broken:
+            await log.append([(b"c", b"3")])
+        assert broken.value.failure is Failure.ANOTHER_WRITER
+        log.next = 0
+        assert await log.append_blindly((b"d", b"4")) == 3
+
+
+async def test_reading_ends_on_a_log_whose_last_offset_is_a_transaction_marker(rig: Rig) -> None:
+    await _transact(rig, rig.topics.facts, b"value")
+    async with _log(rig) as (log, reader), asyncio.timeout(10):
+        assert await read_to_end(reader, [log], lambda _, __: None)
+        assert log.next == 2
+
+
+async def test_readings_follow_each_other_at_once(rig: Rig) -> None:
+    async with _log(rig) as (log, reader), asyncio.timeout(20):
+        await log.append([(b"k", b"v")])
+        for _ in range(3):
+            log.next = 0
+            # Given up before the reader's tasks take note of the assignment, which they do in the sleep.
+            assert not await read_to_end(reader, [log], lambda _, __: None, abandoned=lambda: True)
+            await asyncio.sleep(0.01)
+            assert await read_to_end(reader, [log], lambda _, __: None)
+            assert log.next == 1
+
+
+async def test_reading_can_be_given_up(rig: Rig) -> None:
+    answers = iter([False, True])
+    async with _log(rig) as (log, reader), asyncio.timeout(10):
+        far = {log.tp: 1}
+        assert not await read_to_end(reader, [log], lambda _, __: None, until=far, abandoned=lambda: next(answers))

@@ -1,0 +1,259 @@
+"""Taking partitions over on a real Apache Kafka when something is not as it was left."""
+
+import asyncio
+import contextlib
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from faust.types import TP
+
+from aggregator.shard import Policy
+from aggregator.tallies import CLOSED_KEY
+from streams.engine.restore import Restore
+from streams.kafka import topics as topic_table
+from streams.kafka.client import KAFKA, Client
+from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, parse_claim
+from streams.ledger.log import new_producer, new_reader
+from streams.runtime.failures import Failure, WorkerFailure
+from tests.integration.streams.rig import Rig, history
+from tests.support.waiting import eventually
+
+
+async def _admin(rig: Rig, work: Callable[[AIOKafkaAdminClient], Awaitable[object]]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=rig.bootstrap)
+    await admin.start()
+    try:
+        await work(admin)
+    finally:
+        await admin.close()
+
+
+async def _delete(rig: Rig, *names: str) -> None:
+    await _admin(rig, lambda admin: admin.delete_topics(list(names)))
+
+    async def gone() -> bool:
+        counts = await topic_table.partition_counts({"bootstrap_servers": rig.bootstrap})
+        return not set(names) & set(counts)
+
+    await rig.until("topics deleted", gone)
+
+
+async def _ends_with(rig: Rig, failure: Failure, **how: object) -> str:
+    worker = rig.worker(**how)  # type: ignore[arg-type]
+    assert await worker.ended() == failure.value.code, worker.text()
+    assert f"worker ends: {failure.name.lower()} " in worker.text()
+    return worker.text()
+
+
+@pytest.mark.row(17)
+async def test_a_lost_ledger_is_named_and_rebuilt_only_when_that_is_accepted(rig: Rig) -> None:
+    facts = history(seed=17, events=1_000, items=50)
+    await rig.produce(facts)
+    worker = rig.worker()
+    await rig.settled()
+    worker.kill()
+    await _delete(rig, rig.topics.facts)
+    await topic_table.apply({"bootstrap_servers": rig.bootstrap}, rig.topics, rig.partitions)
+    await _ends_with(rig, Failure.LEDGER_LOST)
+    await _ends_with(rig, Failure.LEDGER_LOST)
+    rebuilding = rig.worker(accept_loss=True)
+    await rig.restored(rebuilding)
+    await rig.settled()
+    await rig.verify_current_ledger(facts)
+
+
+@pytest.mark.row(17)
+async def test_a_ledger_shorter_than_its_tallies_is_named_and_outgrown_when_that_is_accepted(rig: Rig) -> None:
+    facts = history(seed=19, events=1_000, items=50)
+    await rig.produce(facts)
+    worker = rig.worker()
+    await rig.settled()
+    worker.kill()
+    (claim, *_) = [parse_claim(row.value or b"") for row in await rig.read(rig.topics.facts) if row.key == CLAIM_KEY]
+    stale = b'["annotations","support","overall","2026-05-28"]'
+    told = {"annotations": 9, "contributing": 9, "ledger": claim.ledger, "position": 5_000, "policy": "each"}
+    await rig.send([(rig.topics.tallies, stale, orjson.dumps(told))], partition=2)
+    assert "tallies were published for 5000" in await _ends_with(rig, Failure.LEDGER_LOST)
+    rig.worker(accept_loss=True)
+
+    async def outgrown() -> bool:
+        return (await rig.ends(rig.topics.facts))[TopicPartition(rig.topics.facts, 2)] > 5_000
+
+    await rig.until("outgrown", outgrown)
+    await rig.produce(facts[:1])
+    await rig.settled()
+    await rig.verify(facts)
+
+
+@pytest.mark.row(17)
+async def test_deleted_input_is_named_and_skipped_only_when_that_is_accepted(rig: Rig) -> None:
+    facts = history(seed=23, events=1_000, items=50)
+    await rig.produce(facts)
+    worker = rig.worker()
+    await rig.settled()
+    worker.kill()
+    unread = history(seed=24, events=300, items=50)
+    await rig.produce(unread)
+    ends = await rig.ends(*rig.topics.sources)
+    await _admin(rig, lambda admin: admin.delete_records({tp: RecordsToDelete(end) for tp, end in ends.items()}))
+    assert "left are" in await _ends_with(rig, Failure.INPUT_LOST)
+    rig.worker(accept_loss=True)
+    later = history(seed=25, events=300, items=50)
+    await rig.produce(later)
+    await rig.settled()
+    await rig.verify([*facts, *later])
+
+
+async def test_a_changed_policy_is_published_as_a_whole(rig: Rig) -> None:
+    facts = history(seed=29, events=2_000, items=50)
+    await rig.produce(facts)
+    for policy in ("each", "latest", "each"):
+        worker = rig.worker(policy=policy)
+        await rig.restored(worker)
+        await rig.settled()
+        await rig.verify(facts, policy)
+        worker.kill()
+    policies = {
+        parse_claim(row.value or b"").policy for row in await rig.read(rig.topics.facts) if row.key == CLAIM_KEY
+    }
+    assert policies == {Policy.EACH, Policy.LATEST}
+
+
+@pytest.mark.row(17)
+async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
+    def claim(partitions: int, schema: int) -> bytes:
+        return Claim("5f0c", partitions, Policy.EACH, schema, "other", 1).encode()
+
+    await rig.send([(rig.topics.facts, CLAIM_KEY, claim(rig.partitions, SCHEMA + 1))], partition=1)
+    await _ends_with(rig, Failure.NEWER_SCHEMA)
+    await rig.send([(rig.topics.facts, CLAIM_KEY, claim(rig.partitions + 1, SCHEMA))], partition=1)
+    await _ends_with(rig, Failure.PARTITIONS_CHANGED)
+    await rig.send([(rig.topics.facts, b"not ours", b"{}")], partition=1)
+    assert f"{rig.topics.facts}[1] offset 2" in await _ends_with(rig, Failure.LEDGER_UNREADABLE)
+    await _delete(rig, rig.topics.queue_items)
+    assert f"missing: {rig.topics.queue_items}" in await _ends_with(rig, Failure.TOPICS_WRONG)
+
+
+@contextlib.asynccontextmanager
+async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int, Any]]]:
+    """A restore of a worker that has read its partitions, of a ledger without a claim, and nothing else yet."""
+    client = Client([rig.bootstrap])
+    producer, reader = new_producer(client, KAFKA), new_reader(client)
+    sources = [TP(topic, partition) for topic in rig.topics.sources for partition in range(rig.partitions)]
+
+    async def starts(partitions: Iterable[TP]) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def committed(partitions: Iterable[TP]) -> dict[TP, None]:
+        return dict.fromkeys(partitions)
+
+    group: Any = SimpleNamespace(assigned=lambda: set(sources), starts=starts, committed=committed, ends=starts)
+    metrics: Any = SimpleNamespace(recovery_rows=SimpleNamespace(inc=lambda _: None))
+    restore = Restore(
+        name="paused",
+        topics=rig.topics,
+        partitions=rig.partitions,
+        policy=Policy.EACH,
+        accept_loss=False,
+        capabilities=KAFKA,
+        group=group,
+        producer=producer,
+        reader=reader,
+        checkpoint=group,
+        metrics=metrics,
+        on_step=lambda _: None,
+        owned={},
+    )
+    async with producer, reader:
+        restore._assign()
+        positions = await restore._positions()
+        await restore._replay(list(restore.owned.values()))
+        yield restore, positions
+        fetcher: Any = reader._fetcher
+        await eventually(lambda: not fetcher._pending_tasks)
+
+
+@pytest.mark.row(4, 17)
+async def test_a_worker_that_slept_in_its_restore_takes_its_heirs_ledger_for_another_writers(rig: Rig) -> None:
+    """It read an empty ledger; when it wakes up there are tallies. That is no lost ledger: its heir wrote both."""
+    async with _paused_in_restore(rig) as (restore, positions):
+        facts = history(seed=37, events=500, items=50)
+        await rig.produce(facts)
+        heir = rig.worker("heir")
+        await rig.settled()
+        with pytest.raises(WorkerFailure, match="grew from 0 to") as broken:
+            await restore._lost_ledgers(list(restore.owned.values()), positions)
+        assert broken.value.failure is Failure.ANOTHER_WRITER
+        assert heir.process.poll() is None
+
+
+@pytest.mark.row(17)
+async def test_tallies_without_a_ledger_are_a_lost_one(rig: Rig) -> None:
+    async with _paused_in_restore(rig) as (restore, positions):
+        told = {"annotations": 1, "contributing": 0, "ledger": "gone", "position": 5, "policy": "each"}
+        key = b'["annotations","support","overall","2026-05-28"]'
+        await rig.send([(rig.topics.tallies, key, orjson.dumps(told))], partition=2)
+        with pytest.raises(WorkerFailure, match=r"no claim in partitions \[2\]") as broken:
+            await restore._lost_ledgers(list(restore.owned.values()), positions)
+        assert broken.value.failure is Failure.LEDGER_LOST
+
+
+@pytest.mark.row(4)
+async def test_a_zombies_late_tally_is_written_over(rig: Rig) -> None:
+    """Readers pass over it while what came before is in the log; after compaction it would stand there alone."""
+    facts = history(seed=41, events=1_000, items=50)
+    await rig.produce(facts)
+    worker = rig.worker()
+    await rig.settled()
+    worker.kill()
+    right = await rig.tallies()
+    last = {(record.partition, record.key): record for record in await rig.read(rig.topics.tallies)}
+    (partition, key), record = next(
+        (place, record) for place, record in last.items() if (place[1] or b"").startswith(b'["annotations"')
+    )
+    # What an owner before all claims had on its way.
+    late = {**orjson.loads(record.value or b""), "annotations": 99, "position": 0}
+    await rig.send([(rig.topics.tallies, key, orjson.dumps(late))], partition=partition)
+    again = rig.worker()
+    await rig.restored(again)
+    (*_, newest) = (
+        each for each in await rig.read(rig.topics.tallies) if (each.partition, each.key) == (partition, key)
+    )
+    # The key's last record is what compaction leaves.
+    told, was = orjson.loads(newest.value or b""), orjson.loads(record.value or b"")
+    assert told["annotations"] == was["annotations"]
+    assert told["position"] > was["position"]
+    assert await rig.tallies() == right
+
+
+async def test_workers_that_start_together_agree_on_one_ledger_id(rig: Rig) -> None:
+    workers = [rig.worker(name) for name in ("a", "b", "c")]
+    await asyncio.gather(*(rig.restored(worker) for worker in workers))
+    facts = history(seed=31, events=1_000, items=50)
+    await rig.produce(facts)
+    await rig.settled()
+    await rig.verify(facts)
+    claims = [parse_claim(row.value or b"") for row in await rig.read(rig.topics.facts) if row.key == CLAIM_KEY]
+    assert len({claim.ledger for claim in claims}) == 1
+
+
+async def test_a_restart_publishes_nothing_that_is_published_already(rig: Rig) -> None:
+    facts = history(seed=43, events=1_000, items=50)
+    await rig.produce(facts)
+    worker = rig.worker()
+    await rig.settled()
+    worker.kill()
+    before = [record.key for record in await rig.read(rig.topics.tallies)]
+    again = rig.worker()
+    await rig.restored(again)
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    after = [record.key for record in await rig.read(rig.topics.tallies)]
+    assert set(Counter(after) - Counter(before)) == {CLOSED_KEY}

@@ -1,0 +1,79 @@
+"""The table of topics on a real Apache Kafka and on the embedded broker."""
+
+import asyncio
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from eval_alignment.local.broker import EmbeddedBroker
+from streams.kafka.topics import TABLE, Topics, TopicsError, apply, check, diff, partition_counts
+from tests.support.ports import free_port
+
+
+@pytest.fixture(params=["kafka", "embedded"])
+def client(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """What an aiokafka client needs, for both brokers."""
+    if request.param == "kafka":
+        yield {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap}
+    else:
+        with EmbeddedBroker(free_port()) as embedded:
+            yield {"bootstrap_servers": embedded.bootstrap}
+
+
+@pytest.fixture
+def topics(prefix: str) -> Topics:
+    return Topics(**{field.name: f"{prefix}{field.name}" for field in dataclasses.fields(Topics)})
+
+
+async def test_topics_are_created_as_the_table_says(client: dict[str, Any], topics: Topics) -> None:
+    assert [difference.actual for difference in await diff(client, topics)] == ["missing"] * len(TABLE)
+    created = await apply(client, topics, 3)
+    assert set(created) == set(dataclasses.astuple(topics))
+    assert await apply(client, topics) == []
+    assert await diff(client, topics) == []
+    assert check(topics, await partition_counts(client)) == 3
+
+
+async def test_creating_twice_at_once_is_fine(client: dict[str, Any], topics: Topics) -> None:
+    created = await asyncio.gather(*(apply(client, topics, 2) for _ in range(3)))
+    assert sorted(name for names in created for name in names) == sorted(dataclasses.astuple(topics))
+    assert await diff(client, topics, 2) == []
+
+
+async def test_the_number_of_partitions_never_changes(client: dict[str, Any], topics: Topics) -> None:
+    await _create(client, topics.facts, 2, {"cleanup.policy": "delete"})
+    with pytest.raises(TopicsError, match=rf"P cannot change: {topics.facts} has 2 partitions, asked for 4"):
+        await apply(client, topics, 4)
+    assert set(await partition_counts(client)) & set(dataclasses.astuple(topics)) == {topics.facts}
+    created = await apply(client, topics)
+    assert topics.facts not in created
+    assert check(topics, await partition_counts(client)) == 2
+    told = [str(difference) for difference in await diff(client, topics)]
+    assert f"{topics.facts}: cleanup.policy is delete, expected compact" in told
+    assert {difference.topic for difference in await diff(client, topics)} == {topics.facts}
+
+
+async def _create(client: dict[str, Any], name: str, partitions: int, configs: dict[str, Any]) -> None:
+    admin = AIOKafkaAdminClient(**client)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+    await admin.close()
+
+
+def test_a_worker_needs_all_topics_with_one_number_of_partitions() -> None:
+    topics = Topics()
+    counts = dict.fromkeys(dataclasses.astuple(topics), 8)
+    assert check(topics, counts) == 8
+    with pytest.raises(TopicsError, match=r"missing: alignment.queue-items.v1; run `topics apply`"):
+        check(topics, {name: count for name, count in counts.items() if name != topics.queue_items})
+    with pytest.raises(TopicsError, match=r"alignment.tallies.v1 has 4"):
+        check(topics, {**counts, topics.tallies: 4})
+
+
+def test_a_longer_retention_is_no_difference() -> None:
+    source = TABLE[0]
+    assert source.role == "annotations"
+    assert source.at_least == {"retention.ms"}

@@ -1,0 +1,250 @@
+"""`doctor` on running installations: content with a sound one, and every injected fault found by its name."""
+
+import asyncio
+import json
+import logging
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+import yaml
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from click.testing import CliRunner
+
+from aggregator.tallies import CLOSED_KEY
+from eval_alignment.commands.doctor import doctor
+from eval_alignment.doctor.checks import CHECKS
+from eval_alignment.ledger_export import last_closed
+from streams.kafka.client import Client
+from streams.kafka.producer import Outgoing, home_partition, producer, send_all
+from streams.kafka.topics import TABLE, Topics
+from tests.support.deployments import Cluster, Installation
+from tests.support.kafka import Kafka
+from tests.support.ports import free_port
+from tests.support.processes import LOOPBACK, wait_until
+from tests.support.prometheus import Prometheus
+from tests.support.requirements import Requirements
+
+pytestmark = pytest.mark.slow
+
+PARTITIONS: Final = 2
+DEADLINE: Final = 60.0
+AT: Final = 1_780_000_000_000
+ITEM: Final = "doctored"
+
+
+class Examined:
+    """A cluster with something counted, and `doctor` in this process on it."""
+
+    def __init__(self, cluster: Cluster, prefix: str) -> None:
+        self.cluster = cluster
+        self.client = Client([cluster.broker])
+        self.topics = Topics(**{spec.role: prefix + getattr(Topics(), spec.role) for spec in TABLE})
+        self.partition = home_partition(ITEM.encode(), PARTITIONS)
+
+    def arguments(self) -> list[str]:
+        workers = [word for url in self.cluster.worker_urls.values() for word in ("--worker-url", url)]
+        where = ["--broker", self.cluster.broker, "--data-dir", str(self.cluster.data), "--view-url", self.cluster.url]
+        return [*where, *workers, "--partition", str(self.partition), "--json"]
+
+    def ask(self, *arguments: str) -> tuple[int, dict[str, str]]:
+        """Exit code, and by name of the finding what was seen; all that is well is under `ok`."""
+        done = CliRunner().invoke(doctor, [*self.arguments(), *arguments], env=self.cluster.environment)
+        assert done.exit_code in (0, 1, 2) and not done.stderr, (done.exit_code, done.output, done.exception)
+        return done.exit_code, {finding["name"]: finding["seen"] for finding in json.loads(done.stdout)}
+
+    def only(self, *checks: str) -> tuple[int, dict[str, str]]:
+        """The same of these checks alone."""
+        return self.ask(*(word for check in checks for word in ("--only", check)))
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """The command quietens Kafka's client for its own process, which here is the tests'."""
+    log = logging.getLogger("aiokafka")
+    level = log.level
+    yield
+    log.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def examined(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
+    """One cluster for all tests of this file: each undoes what it did, except for the dead letters."""
+    prefix = "doctored."
+    with Cluster(kafka.bootstrap, prefix, tmp_path_factory.mktemp("doctored"), partitions=PARTITIONS) as cluster:
+        event = {"at": AT, "item": ITEM}
+        cluster.send(
+            {**event, "id": "a", "queue": "doctored", "thumbs": "up"},
+            {**event, "id": "e", "metric": "m", "passed": True},
+        )
+        wait_until(lambda: cluster.document("doctored"), DEADLINE, "it is counted")
+        yield Examined(cluster, prefix)
+
+
+def test_a_sound_cluster(examined: Examined) -> None:
+    done = examined.cluster.run("doctor", *examined.arguments())
+    findings = json.loads(done.stdout)
+    assert [finding["check"] for finding in findings if finding["severity"] == "info"] == ["prometheus", "alertmanager"]
+    well = {finding["check"] for finding in findings if finding["name"] == "ok"}
+    assert well == {check.name for check in CHECKS} - {"prometheus", "alertmanager"}
+    (recounted,) = (finding["seen"] for finding in findings if finding["check"] == "recount")
+    assert f"partition {examined.partition}: 2 tallies are the recount of 2 ledger records" in recounted
+
+
+async def alter(client: Client, topic: str, configs: dict[str, str]) -> None:
+    admin = AIOKafkaAdminClient(**client.settings)
+    await admin.start()
+    try:
+        (response,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    finally:
+        await admin.close()
+    assert [resource["error_code"] for resource in response.to_object()["resources"]] == [0], response
+
+
+def test_a_setting_that_somebody_changed(examined: Examined) -> None:
+    wanted = dict(next(spec for spec in TABLE if spec.role == "annotations").configs)
+    topic = examined.topics.annotations
+
+    def change(**configs: str) -> None:
+        changed = {name.replace("_", "."): value for name, value in configs.items()}
+        asyncio.run(alter(examined.client, topic, wanted | changed))
+
+    try:
+        change(retention_ms="3600000")
+        # A broker takes a moment to tell what it was told.
+        wait_until(lambda: examined.only("topics")[0] == 1, DEADLINE, "the change is seen")
+        code, found = examined.only("topics")
+        assert (code, list(found)) == (1, ["topics_setting"])
+        assert found["topics_setting"] == f"{topic}: retention.ms is 3600000, expected 604800000"
+        change(message_timestamp_type="CreateTime")
+        wait_until(lambda: examined.only("topics")[0] == 2, DEADLINE, "a setting that decides is an error")
+    finally:
+        change()
+    wait_until(lambda: examined.only("topics")[0] == 0, DEADLINE, "it is as the table wants it")
+
+
+def test_a_producer_that_hashes_in_its_own_way(examined: Examined) -> None:
+    item = "astray"
+    home = home_partition(item.encode(), PARTITIONS)
+    event = orjson.dumps({"id": "x", "at": AT, "queue": "doctored", "item": item, "thumbs": "up"})
+
+    async def misroute() -> None:
+        async def records() -> Any:
+            yield Outgoing(examined.topics.annotations, event, item.encode(), partition=1 - home)
+            yield Outgoing(examined.topics.annotations, event, b"another", partition=0)
+            yield Outgoing(examined.topics.annotations, event, None, partition=0)
+
+        assert len([sent async for sent in send_all(examined.client, records())]) == 3
+
+    asyncio.run(misroute())
+    code, found = examined.only("producers")
+    assert code == 2
+    assert set(found) >= {"misrouted", "key_missing", "key_mismatch"}
+    assert f"one in partition {1 - home} at " in found["misrouted"]
+
+    def rejected() -> bool:
+        code, found = examined.only("dead-letters")
+        return code == 1 and {"1 misrouted", "2 key_mismatch"} <= {
+            part.partition(" from ")[0] for part in found["dead_letters"].split(", ")
+        }
+
+    wait_until(rejected, DEADLINE, "three dead letters")
+
+
+def test_a_prometheus_without_rules_and_one_with(
+    examined: Examined, requirements: Requirements, tmp_path: Path
+) -> None:
+    requirements.provide("promtool", None if shutil.which("prometheus") else "prometheus is not on PATH")
+    cluster = examined.cluster
+    gone = f"{LOOPBACK}:{free_port()}"
+    jobs = {"eval-alignment-view": [cluster.http], "eval-alignment-worker": [gone]}
+    often = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}}
+
+    def scrapes(of: dict[str, list[str]]) -> list[dict[str, Any]]:
+        return [{"job_name": job, "static_configs": [{"targets": targets}]} for job, targets in of.items()]
+
+    def ask(prometheus: Prometheus) -> tuple[int, dict[str, str]]:
+        return examined.ask("--prometheus", prometheus.url, "--only", "prometheus", "--only", "alertmanager")
+
+    with Prometheus(tmp_path / "bare", {**often, "scrape_configs": scrapes(jobs)}) as bare:
+        wait_until(lambda: bare.query("count(up) == 2"), DEADLINE, "both are scraped")
+        code, found = ask(bare)
+        assert (code, set(found)) == (2, {"rules_missing", "targets_down", "alertmanager_missing"})
+        assert gone in found["targets_down"] and cluster.http not in found["targets_down"]
+    unreachable = f"http://{gone}"
+    code, found = examined.ask("--prometheus", unreachable, "--alertmanager", unreachable, "--only", "prometheus")
+    assert (code, set(found)) == (2, {"prometheus_unreachable"})
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        yaml.safe_dump({"groups": [{"name": "g", "rules": [{"alert": "EvalAlignmentDown", "expr": "up == 0"}]}]})
+    )
+    sound = {**often, "rule_files": [str(rules)], "scrape_configs": scrapes({"any": [cluster.http]})}
+    with Prometheus(tmp_path / "sound", sound) as prometheus:
+        wait_until(lambda: prometheus.query("count(eval_alignment_build_info)"), DEADLINE, "the view is scraped")
+        code, found = ask(prometheus)
+        assert (code, set(found)) == (2, {"ok", "alertmanager_missing"})
+        assert found["ok"] == "1 alerts and 1 targets of ours are well, none fires"
+
+
+def test_a_view_that_is_gone(examined: Examined) -> None:
+    cluster = examined.cluster
+    assert cluster.view.terminate() == 0
+    code, found = examined.only("view", "worker")
+    assert (code, set(found)) == (2, {"view_unreachable", "ok"})
+    cluster.view.start().wait_ready(cluster.url)
+    assert examined.only("view")[0] == 0
+
+
+def test_a_worker_that_is_gone_and_a_tally_that_lies(examined: Examined) -> None:
+    cluster = examined.cluster
+    (name,) = cluster.workers
+    worker = cluster.workers[name]
+    assert worker.terminate(number=signal.SIGTERM) == 0
+    cluster.send({"id": "late", "at": AT, "queue": "doctored", "item": ITEM, "annotator": "ann", "thumbs": "down"})
+    code, found = examined.only("worker", "lag", "commits")
+    assert (code, set(found)) == (2, {"worker_unreachable", "lag", "commits_frozen"})
+    assert f"{examined.topics.annotations}[{examined.partition}]" in found["commits_frozen"]
+
+    assert examined.only("recount")[0] == 0
+    asyncio.run(lie(examined))
+    code, found = examined.only("recount")
+    assert (code, list(found)) == (2, ["tallies_differ"])
+    assert "annotations / doctored / overall / 2026-05-28: published" in found["tallies_differ"]
+
+    # The group knows a static member until its session ends.
+    wait_until(lambda: "no_worker" in examined.only("workers")[1], DEADLINE, "the worker is missed")
+    worker.start().wait_ready(cluster.worker_urls[name])
+    wait_until(lambda: examined.only("lag", "commits", "recount", "worker", "workers")[0] == 0, DEADLINE, "all is well")
+
+
+async def lie(examined: Examined) -> None:
+    """Publish a wrong tally as a worker would: with the stamp of the last checkpoint, and closed."""
+    closed, _ = (await last_closed(examined.client, examined.topics))[examined.partition]
+    stamp = {name: closed[name] for name in ("ledger", "position", "policy")}
+    key = orjson.dumps(["annotations", "doctored", "overall", "2026-05-28"])
+    async with producer(examined.client) as out:
+
+        async def publish(key: bytes, value: dict[str, Any]) -> int:
+            written = await out.send_and_wait(
+                examined.topics.tallies, orjson.dumps(value), key=key, partition=examined.partition
+            )
+            return int(written.offset)
+
+        offset = await publish(key, {**stamp, "annotations": 7, "contributing": 7})
+        await publish(CLOSED_KEY, {**closed, "offset": offset + 1})
+
+
+def test_the_embedded_broker(embedded: Installation) -> None:
+    arguments = ["--broker", embedded.broker, "--data-dir", str(embedded.data), "--view-url", embedded.url]
+    # Other tests send what becomes dead letters.
+    left_out = ["--skip", "dead-letters", "--skip", "producers"]
+    done = embedded.run("doctor", *arguments, "--worker-url", f"http://{embedded.worker_http}", *left_out, "--json")
+    findings = json.loads(done.stdout)
+    well = {finding["check"] for finding in findings if finding["name"] == "ok"}
+    unasked = {"prometheus", "alertmanager"}
+    assert well == {check.name for check in CHECKS} - unasked - {"dead-letters", "producers"}

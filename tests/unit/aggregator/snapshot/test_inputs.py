@@ -1,0 +1,49 @@
+"""Windows, the pass convention and pairs: what is chosen when counts are read."""
+
+from datetime import date
+
+import pytest
+
+from aggregator.ratings import LEVELS
+from aggregator.snapshot.inputs import Reading, Window, window_start
+
+# One, two, four ... comparisons, so that every sum tells which levels it is made of.
+POWERS = [1 << index for index in range(2 * len(LEVELS))]
+BY_LEVEL = {level: (POWERS[2 * index], POWERS[2 * index + 1]) for index, level in enumerate(LEVELS)}
+
+
+@pytest.mark.parametrize(
+    ("window", "today", "start"),
+    [
+        ("7d", date(2026, 11, 23), "2026-11-17"),
+        ("30d", date(2026, 3, 1), "2026-01-31"),
+        ("90d", date(2024, 3, 1), "2023-12-03"),
+        ("all", date(2026, 11, 23), ""),
+    ],
+)
+def test_a_window_has_its_days_today_included(window: str, today: date, start: str) -> None:
+    assert window_start(Window(window), today) == start
+    if start:
+        assert f"{(today - date.fromisoformat(start)).days + 1}d" == window
+
+
+@pytest.mark.parametrize(
+    ("pass_stars", "passing"),
+    [(1, ["up", "1", "2", "3", "4", "5"]), (3, ["up", "3", "4", "5"]), (5, ["up", "5"])],
+)
+def test_pass_stars_decide_what_people_passed(pass_stars: int, passing: list[str]) -> None:
+    failing = [level for level in LEVELS if level not in passing]
+    tp, fn, tn, fp = Reading(pass_stars=pass_stars).outcomes(POWERS)
+    assert (fn, tp) == tuple(sum(BY_LEVEL[level][verdict] for level in passing) for verdict in (0, 1))
+    assert (tn, fp) == tuple(sum(BY_LEVEL[level][verdict] for level in failing) for verdict in (0, 1))
+
+
+def test_pairs_limit_the_criteria_they_name() -> None:
+    reading = Reading(pairs={"tone": ["politeness"], "ignored": []})
+    topics = [
+        ("tone", "politeness"),
+        ("tone", "relevance"),
+        ("ignored", "relevance"),
+        ("overall", "relevance"),
+    ]
+    assert [reading.on_topic(*pair) for pair in topics] == [True, False, False, True]

@@ -1,0 +1,46 @@
+"""McNemar's exact test against scipy and statsmodels, and the order of judge versions."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from statsmodels.stats.contingency_tables import mcnemar as reference
+
+from aggregator.statistics.confusion import Confusion
+from aggregator.statistics.versions import Version, epochs, in_order, mcnemar
+from aggregator.tallies import DAY_MS
+
+counts = st.integers(0, 30) | st.integers(0, 3_000)
+
+
+@given(counts, counts)
+@example(0, 0)
+@example(0, 1_200)
+@example(2_500, 2_500)
+def test_mcnemar_is_the_exact_binomial_test(first_only: int, second_only: int) -> None:
+    p_value = mcnemar(first_only, second_only)
+    table = [[7, first_only], [second_only, 9]]
+    assert p_value == pytest.approx(float(reference(table, exact=True).pvalue), rel=1e-9, abs=1e-12)
+    if first_only + second_only:
+        expected = binomtest(first_only, first_only + second_only).pvalue
+        assert p_value == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+
+
+def test_large_counts_are_quick_and_exact() -> None:
+    assert mcnemar(50_000, 50_000) == 1
+    assert mcnemar(49_700, 50_300) == pytest.approx(float(binomtest(49_700, 100_000).pvalue), rel=1e-9)
+    assert mcnemar(1_000_000, 10) == 0
+
+
+def version(judge: str, first_at: int) -> Version:
+    return Version(judge, first_at, Confusion(tp=1, fn=0, tn=0, fp=0, items=1), superseded=0)
+
+
+def test_epochs_follow_the_first_verdicts() -> None:
+    found = [version("new", 3 * DAY_MS + 5), version("b", DAY_MS), version("a", DAY_MS)]
+    assert [v.judge for v in in_order(found)] == ["a", "b", "new"]
+    assert [(e.day, e.before.judge, e.after.judge) for e in epochs(found)] == [
+        ("1970-01-02", "a", "b"),
+        ("1970-01-04", "b", "new"),
+    ]
+    assert epochs(found[:1]) == []

@@ -1,0 +1,36 @@
+"""The formula of docs/scaling.md: what a shard holds, from rows, items and tallies."""
+
+import re
+
+import pytest
+
+from bench.end_to_end.memory import REFERENCE, WAITING, Coefficients, Shape, coefficients, held
+from tests.support.tree import ROOT
+
+ITEMS = 256
+# A dictionary grows in steps: the formula is a line through them.
+TOLERANCE = 0.12
+DOCUMENTED = re.compile(
+    r"bytes = (\d+) \* annotations \+ (\d+) \* evaluations \+ (\d+) \* items \+ (\d+) \* tallies", re.MULTILINE
+)
+
+
+def documented() -> Coefficients:
+    """The coefficients that docs/scaling.md tells."""
+    (found,) = DOCUMENTED.findall((ROOT / "docs" / "scaling.md").read_text())
+    return Coefficients(*map(float, found))
+
+
+@pytest.mark.parametrize(
+    ("shape", "items"),
+    [(WAITING, 400), (WAITING, 1500), (REFERENCE, 100), (Shape(3, 4), 400), (Shape(2, 12, 30), 300)],
+)
+def test_the_documented_formula_gives_what_a_shard_holds(shape: Shape, items: int) -> None:
+    shard = held(shape, items, seed=7)
+    assert documented().bytes(shard.size) == pytest.approx(shard.bytes, rel=TOLERANCE)
+
+
+def test_the_coefficients_are_those_that_are_documented() -> None:
+    measured, told = coefficients(ITEMS), documented()
+    for name in ("annotation", "evaluation", "item"):
+        assert getattr(measured, name) == pytest.approx(getattr(told, name), rel=TOLERANCE), name

@@ -1,0 +1,274 @@
+"""The laws of rows that merge and counts that fold, against a recount that shares no counting with the shard."""
+
+import gc
+import weakref
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator import tallies
+from aggregator.cells import DayTally
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
+from aggregator.recount import Recount, winners
+from aggregator.rows import Merge
+from aggregator.shard import Policy, Shard
+from tests.support.facts import ITEMS, facts, histories
+
+policies = st.sampled_from(Policy)
+
+Counted = dict[tuple[str, ...], Any]
+
+
+def folded(history: Iterable[Fact], policy: Policy = Policy.EACH) -> Shard:
+    shard = Shard(0, policy)
+    for fact in history:
+        shard.apply(fact)
+    return shard
+
+
+def counted(shard: Shard) -> Counted:
+    return {tallies.parse_key(key): payload for key, payload in shard.tallies()}
+
+
+def recounted(history: Iterable[Fact], policy: Policy = Policy.EACH) -> Counted:
+    return dict(Recount(history, policy.value).tallies())
+
+
+def rows(history: Iterable[Fact]) -> dict[bytes, bytes]:
+    return {identity: encode(fact) for identity, fact in winners(history).items()}
+
+
+@given(histories, policies)
+def test_tallies_are_the_fold_of_the_rows_at_every_prefix(history: list[Fact], policy: Policy) -> None:
+    shard = Shard(0, policy)
+    for end, fact in enumerate(history, start=1):
+        shard.apply(fact)
+        assert counted(shard) == recounted(history[:end], policy)
+        assert shard.dirty == rows(history[:end])
+
+
+@given(st.data(), histories, policies)
+def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
+    again = data.draw(st.lists(st.sampled_from(history))) if history else []
+    shuffled = data.draw(st.permutations(history + again))
+    shard, other = folded(history, policy), folded(shuffled, policy)
+    assert counted(other) == counted(shard)
+    assert other.dirty == shard.dirty
+
+
+@given(histories)
+def test_every_fact_is_applied_stale_or_duplicate(history: list[Fact]) -> None:
+    shard = Shard(0)
+    seen: dict[bytes, str] = {}
+    for fact in history:
+        expected = Merge.APPLIED
+        if key(fact) in seen:
+            newest = seen[key(fact)]
+            expected = Merge.DUPLICATE if version(fact) == newest else Merge.STALE
+            expected = Merge.APPLIED if version(fact) > newest else expected
+        assert shard.apply(fact) is expected
+        seen[key(fact)] = max(version(fact), seen.get(key(fact), ""))
+    assert shard.rows == len(seen)
+    assert shard.items == len({fact.item for fact in history})
+
+
+@given(histories, policies)
+def test_no_count_is_ever_negative(history: list[Fact], policy: Policy) -> None:
+    shard = Shard(0, policy)
+    for fact in history:
+        shard.apply(fact)
+        for payload in shard.take().tallies.values():
+            assert all(count >= 0 for count in _numbers(payload))
+
+
+def _numbers(payload: Any) -> Iterable[int]:
+    if isinstance(payload, int):
+        return [payload]
+    children = payload.values() if isinstance(payload, dict) else payload
+    return [number for child in children for number in _numbers(child)]
+
+
+@given(histories, policies)
+def test_the_sum_over_partitions_is_the_whole(history: list[Fact], policy: Policy) -> None:
+    parts = [folded((fact for fact in history if fact.item == item), policy) for item in ITEMS]
+    total: Counted = defaultdict(lambda: None)
+    for part in parts:
+        for group, payload in counted(part).items():
+            total[group] = _add(total[group], payload)
+    assert dict(total) == counted(folded(history, policy))
+
+
+def _add(left: Any, right: Any) -> Any:
+    if left is None or right is None:
+        return right if left is None else left
+    if isinstance(left, dict):
+        return {name: _add(left.get(name), right.get(name)) for name in left | right}
+    if isinstance(left, list):
+        return [_add(one, other) for one, other in zip(left, right, strict=True)]
+    return left + right
+
+
+@given(st.data(), histories, policies)
+def test_published_tallies_are_the_whole_truth(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
+    """Whenever checkpoints are taken: the last record of each key, empty ones dropped, is what a recount gives."""
+    shard = Shard(0, policy)
+    published: dict[bytes, Any] = {}
+    ledger: dict[bytes, bytes] = {}
+    for fact in history:
+        shard.apply(fact)
+        if data.draw(st.booleans()):
+            taken = shard.take()
+            published.update(taken.tallies)
+            ledger.update(taken.rows)
+            assert (shard.dirty, shard.touched) == ({}, 0)
+    taken = shard.take()
+    published.update(taken.tallies)
+    ledger.update(taken.rows)
+    standing = {tallies.parse_key(key): payload for key, payload in published.items() if any(_numbers(payload))}
+    assert standing == recounted(history, policy)
+    assert all(
+        payload == tallies.empty(tallies.parse_key(key))
+        for key, payload in published.items()
+        if not any(_numbers(payload))
+    )
+    assert ledger == rows(history)
+
+
+@given(histories, policies)
+def test_a_taken_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
+    shard = folded(history[: len(history) // 2], policy)
+    taken = shard.take()
+    before = orjson.dumps({key.decode(): payload for key, payload in taken.tallies.items()})
+    for fact in history[len(history) // 2 :]:
+        shard.apply(fact)
+    assert orjson.dumps({key.decode(): payload for key, payload in taken.tallies.items()}) == before
+
+
+@given(st.data(), histories, policies)
+def test_replay_gives_the_same_and_finds_what_compaction_would_lose(
+    data: st.DataObject, history: list[Fact], policy: Policy
+) -> None:
+    """A log in any order, as zombies leave it: same rows and tallies, and keys whose last record lost are repaired."""
+    log = [(key(fact), encode(fact)) for fact in data.draw(st.permutations(history))]
+    shard = Shard(0, policy)
+    for identity, value in log:
+        shard.replay(identity, value)
+    assert counted(shard) == recounted(history, policy)
+    assert shard.dirty == {}
+    last = dict(log)
+    winners = rows(history)
+    assert shard.losing == {identity for identity in last if last[identity] != winners[identity]}
+    for identity, value in log:
+        shard.repair(identity, value)
+    assert shard.losing == set()
+    assert last | shard.dirty == winners
+
+
+@given(histories)
+def test_a_ledger_value_is_the_fact(history: list[Fact]) -> None:
+    for fact in history:
+        assert parse(key(fact), encode(fact)) == fact
+
+
+@given(facts, facts)
+def test_versions_are_a_total_order_on_content(one: Fact, other: Fact) -> None:
+    if key(one) == key(other):
+        assert (version(one) == version(other)) == (one == other)
+
+
+def test_time_comes_before_id_and_id_before_content() -> None:
+    def made(at: int, id: str, stars: int) -> str:
+        return version(Annotation(at, id, "q", "i", stars=stars))
+
+    assert made(9, "b", 5) < made(10, "a", 1)
+    assert made(10, "a", 5) < made(10, "ab", 1)
+    assert made(10, "a", 1) < made(10, "a", 5)
+
+
+@given(st.data(), histories)
+def test_touch_publishes_a_tally_or_its_absence(data: st.DataObject, history: list[Fact]) -> None:
+    shard = folded(history)
+    shard.take()
+    known = dict(shard.tallies())
+    gone = [
+        tallies.group_key(tallies.cells_group("gone", "tone", "relevance", "1970-01-01")),
+        tallies.group_key(tallies.annotations_group("gone", "tone", "1970-01-01")),
+        tallies.group_key(tallies.evaluations_group("gone", "relevance", "1970-01-01")),
+    ]
+    chosen = data.draw(st.sets(st.sampled_from([*known, *gone])))
+    for tally in chosen:
+        shard.touch(tally)
+    assert shard.take().tallies == {
+        tally: known.get(tally, tallies.empty(tallies.parse_key(tally))) for tally in chosen
+    }
+    assert shard.take().tallies == {}
+
+
+@pytest.mark.parametrize("tally", [b'["closed"]', b'["cells","q"]', b"[]", b'"cells"', b"{}", b"cells"])
+def test_touch_refuses_what_is_no_tally(tally: bytes) -> None:
+    with pytest.raises(ValueError, match=r"not|expected"):
+        Shard(0).touch(tally)
+
+
+@pytest.mark.parametrize("row", [(b'["claim"]', b"{}"), (b'["a"]', b"{"), (b"", b"")])
+def test_replay_refuses_what_is_no_row(row: tuple[bytes, bytes]) -> None:
+    with pytest.raises(ValueError, match=r"not the key|truncated"):
+        Shard(0).replay(*row)
+
+
+def test_an_item_comes_back_to_its_queue_after_its_day_was_forgotten() -> None:
+    """Rows of an item that was taken out hold no tally: another annotation may have made the day anew meanwhile."""
+    day = 1_000_000_000
+    shard = folded([Annotation(day, "1", "q", "i", stars=1), QueueItem(1, "1", "q", "i", deleted=True)])
+    shard.take()
+    shard.apply(Annotation(day, "1", "q", "other", stars=2))
+    shard.apply(QueueItem(2, "2", "q", "i"))
+    assert [payload for key, payload in shard.tallies()] == [{"annotations": 2, "contributing": 0}]
+
+
+def test_a_failure_shows_until_a_newer_deletion_of_its_judge() -> None:
+    placed = QueueItem(1, "1", "q", "i")
+    failure = Evaluation(5, "1", "i", "m", judge="v1", status="error")
+    deletion = Evaluation(6, "1", "i", "m", judge="v1", deleted=True)
+    group = tallies.evaluations_group("q", "m", "1970-01-01")
+    assert counted(folded([placed, failure])) == {group: {"pass": 0, "fail": 0, "error": 1, "skipped": 0}}
+    assert counted(folded([placed, failure, deletion])) == {}
+    deletion.at, deletion.judge = 6, "v2"
+    assert group in counted(folded([placed, failure, deletion]))
+    deletion.at, deletion.judge = 4, "v1"
+    assert group in counted(folded([placed, failure, deletion]))
+
+
+def test_comparisons_added_and_retracted_are_counted() -> None:
+    shard = Shard(0)
+    shard.apply(Annotation(1, "1", "q", "i", stars=1))
+    shard.apply(Evaluation(1, "1", "i", "m", passed=True))
+    assert (shard.added, shard.retracted) == (1, 0)
+    shard.apply(Annotation(2, "2", "q", "i", deleted=True))
+    assert (shard.added, shard.retracted) == (1, 1)
+    assert shard.knows("i")
+    assert not shard.knows("other")
+
+
+def test_a_shard_is_gone_when_nobody_holds_it() -> None:
+    """Its rows are out of the garbage collector's sight: with a cycle it would stay for ever."""
+    shard = folded(
+        [
+            Annotation(1, "1", "only here", "i", stars=1),
+            Evaluation(1, "1", "i", "m", passed=True),
+            QueueItem(1, "1", "only here", "i"),
+        ]
+    )
+    gone = weakref.ref(shard)
+    gc.disable()
+    try:
+        del shard
+        assert gone() is None
+        assert not [each for each in gc.get_objects() if isinstance(each, DayTally) and each.queue == "only here"]
+    finally:
+        gc.enable()

@@ -1,0 +1,160 @@
+"""What `doctor` says where something does not answer: each cause by its name, over real sockets, and no check takes the
+others with it.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiokafka.errors import GroupAuthorizationFailedError
+
+from aggregator.snapshot.inputs import PolicyName
+from eval_alignment.doctor import broker
+from eval_alignment.doctor.checks import CHECKS, Check, Look, examine
+from eval_alignment.doctor.findings import Finding, ok
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.target import Target
+from streams.events.decoder import Decoder
+from streams.kafka.client import Client
+from streams.kafka.topics import Topics
+
+POLICY: PolicyName = "each"
+
+
+def target(address: str, seconds: float = 5, **security: Any) -> Target:
+    return Target(
+        client=Client([address], security),
+        topics=Topics(),
+        group="g",
+        decoder=Decoder(),
+        policy=POLICY,
+        partitions=None,
+        partition=None,
+        workers=(),
+        view="",
+        prometheus="",
+        alertmanager="",
+        token=None,
+        data_dir=Path(),
+        seconds=seconds,
+    )
+
+
+@contextlib.asynccontextmanager
+async def listening(answer: bytes | None, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that answers whatever comes with these bytes and hangs up; with None it stays mute."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def problem(address: str, **security: Any) -> Problem | None:
+    (reached,) = await broker.reach(target(address, **security))
+    assert reached.address == address
+    return reached.problem
+
+
+def contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of a server with these names, and of a client that trusts its authority."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert(*names).configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    assert await problem("nowhere.invalid:9092") is Problem.BROKER_NAME
+
+
+async def test_a_mute_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "_CONNECT_SECONDS", 0.2)
+    async with listening(None) as address:
+        assert await problem(address) is Problem.BROKER_TIMEOUT
+
+
+async def test_something_that_is_no_broker() -> None:
+    async with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        assert await problem(address) is Problem.BROKER_PROTOCOL
+
+
+async def test_an_authority_that_is_not_trusted() -> None:
+    server, _ = contexts("127.0.0.1")
+    stranger = ssl.create_default_context()
+    async with listening(b"", server) as address:
+        assert await problem(address, security_protocol="SSL", ssl_context=stranger) is Problem.BROKER_TLS
+
+
+async def test_a_certificate_of_another_name() -> None:
+    server, client = contexts("broker.example")
+    async with listening(b"", server) as address:
+        assert await problem(address, security_protocol="SSL", ssl_context=client) is Problem.BROKER_TLS
+
+
+async def test_tls_to_a_listener_without() -> None:
+    async with listening(b"no TLS here\r\n") as address:
+        client = ssl.create_default_context()
+        assert await problem(address, security_protocol="SSL", ssl_context=client) is Problem.BROKER_TLS
+
+
+async def test_no_tls_to_a_listener_with() -> None:
+    server, _ = contexts("127.0.0.1")
+    async with listening(b"", server) as address:
+        assert await problem(address) is Problem.BROKER_PROTOCOL
+
+
+async def test_a_check_that_cannot_be_made_is_a_finding_and_keeps_no_other_from_being_made() -> None:
+    async def hang(_: Look) -> list[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    async def refused(_: Look) -> list[Finding]:
+        raise GroupAuthorizationFailedError("not for you")
+
+    async def well(_: Look) -> list[Finding]:
+        return [ok("disk", "room")]
+
+    made = [Check("lag", "", hang), Check("workers", "", refused), Check("disk", "", well)]
+    findings = await examine(target("127.0.0.1:1", seconds=0.2), made)
+    assert [(finding.check, finding.name, finding.severity.name) for finding in findings] == [
+        ("lag", "not_made", "WARNING"),
+        ("workers", "not_made", "WARNING"),
+        ("disk", "ok", "OK"),
+    ]
+    assert findings[0].seen == "not done in 0.2 s"
+    assert "Allow doctor's user" in findings[1].do
+
+
+async def test_what_nobody_expects_is_not_swallowed() -> None:
+    async def broken(_: Look) -> list[Finding]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await examine(target("127.0.0.1:1"), [Check("lag", "", broken)])
+
+
+async def test_a_mute_broker_ends_no_later_than_the_time_of_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "_CONNECT_SECONDS", 0.2)
+    async with listening(None) as address:
+        chosen = [check for check in CHECKS if check.name in ("broker", "topics", "lag", "recount")]
+        findings = await examine(target(address), chosen)
+    assert [(finding.check, finding.name) for finding in findings] == [
+        ("broker", "broker_timeout"),
+        *((name, "not_asked") for name in ("topics", "lag", "recount")),
+    ]

@@ -1,0 +1,355 @@
+"""`doctor`: from what was seen to findings, each problem of the table from plain facts; and how they are told."""
+
+import json
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from click.testing import CliRunner
+
+from aggregator.facts import Annotation, Evaluation
+from aggregator.recount import Recount
+from aggregator.shard import Policy
+from aggregator.tallies import Closed
+from eval_alignment.commands.doctor import doctor
+from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge_topics, problem_of
+from eval_alignment.doctor.checks import CHECKS
+from eval_alignment.doctor.counting import Recounted, choose, compare, judge_recount
+from eval_alignment.doctor.disk import Disk, judge_disk
+from eval_alignment.doctor.findings import Exit, Finding, exit_code, found, not_asked, not_made, ok, ordered
+from eval_alignment.doctor.http import Answer
+from eval_alignment.doctor.monitoring import Prometheus, Rule, Scraped, judge_alertmanager, judge_prometheus
+from eval_alignment.doctor.problems import Problem, Severity
+from eval_alignment.doctor.processes import (
+    Process,
+    judge_clock,
+    judge_fuse,
+    judge_versions,
+    judge_view,
+    judge_worker,
+    parse,
+)
+from eval_alignment.doctor.progress import Group, Offsets, broker_ahead_s, judge_commits, judge_lag, judge_workers
+from eval_alignment.doctor.sources import Letters, Seen, judge_letters, judge_producers
+from streams.kafka.topics import Difference, Topics
+from streams.ledger.claim import Claim
+
+NOW_MS = 1_780_000_000_000
+URL = "http://127.0.0.1:1"
+TOPICS = Topics()
+TP = TopicPartition(TOPICS.annotations, 3)
+
+
+def closed(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy: str = "each") -> Any:
+    at = NOW_MS - int(age_s * 1000)
+    return {partition: (Closed(ledger=ledger, position=9, policy=policy, at=at, sources={}), at)}
+
+
+def workers(group: Group | None = None, closes: Mapping[int, Any] | None = None, partitions: int = 1) -> list[Finding]:
+    return judge_workers(group or Group("g", "Stable", 1), closes or closed(), partitions, "each", NOW_MS)
+
+
+def offsets(committed: int | None, end: int, start: int = 0) -> dict[TopicPartition, Offsets]:
+    return {TP: Offsets(start, end, committed)}
+
+
+def recounted(**changed: Any) -> list[Finding]:
+    seen: dict[str, Any] = {
+        "partition": 1,
+        "claim": Claim("l1", 8, Policy.EACH, 1, "w1", 1),
+        "position": 9,
+        "end": 9,
+        "highest": 9,
+        "rows": 5,
+        "tallies": 2,
+        "differences": [],
+    }
+    return judge_recount(Recounted(**(seen | changed)), 8)
+
+
+def answer(**body: Any) -> Answer:
+    return Answer(URL, 200, json.dumps(body).encode(), ahead_s=0.0)
+
+
+NOBODY = Answer(URL, 0, error="Connection refused")
+BUILD = 'eval_alignment_build_info{version="1.0"} 1\n'
+
+
+def process(health: Answer, readiness: Answer, metrics: str = BUILD, at: float = 1000.0) -> Process:
+    scrape = Answer(URL, 200, metrics.encode())
+    return Process(URL, health, readiness, scrape, parse(scrape), at)
+
+
+def worker(*, live: bool = True, reasons: Sequence[str] = (), metrics: str = BUILD) -> Process:
+    return process(answer(live=live, reasons=reasons), answer(ready=not reasons, reasons=reasons), metrics)
+
+
+def view(*, ready: bool = True, stale: bool = False, metrics: str = BUILD) -> Process:
+    return process(answer(status="ok"), answer(ready=ready, stale=stale, as_of="2026-01-01T00:00:00.000Z"), metrics)
+
+
+def ahead(seconds: float) -> Process:
+    return Process(URL, Answer(URL, 200, ahead_s=seconds), answer(), answer())
+
+
+def topics(what: str, expected: str = "a", actual: str = "b") -> list[Finding]:
+    return judge_topics(Described({}, [Difference(TOPICS.facts, what, expected, actual)]), TOPICS)
+
+
+def prometheus(
+    rules: Sequence[Rule] = (Rule("EvalAlignmentX", True, "", False),),
+    targets: Sequence[Scraped] = (Scraped(URL, ""),),
+    managers: Sequence[str] = (URL,),
+) -> Prometheus:
+    return Prometheus(URL, "", rules, targets, managers)
+
+
+def broker(*problems: Problem | None) -> list[Finding]:
+    return judge_broker([Reached(f"b{number}:1", False, problem, "why") for number, problem in enumerate(problems)])
+
+
+MIB = 1 << 20
+
+CASES: dict[Problem, Callable[[], list[Finding]]] = {
+    Problem.BROKER_NAME: lambda: broker(Problem.BROKER_NAME),
+    Problem.BROKER_REFUSED: lambda: broker(Problem.BROKER_REFUSED),
+    Problem.BROKER_TIMEOUT: lambda: broker(Problem.BROKER_TIMEOUT),
+    Problem.BROKER_TLS: lambda: broker(Problem.BROKER_TLS),
+    Problem.BROKER_SASL: lambda: broker(Problem.BROKER_SASL),
+    Problem.BROKER_PROTOCOL: lambda: broker(Problem.BROKER_PROTOCOL),
+    Problem.BROKER_LOST: lambda: broker(Problem.BROKER_LOST),
+    Problem.TOPICS_MISSING: lambda: topics("topic", "present", "missing"),
+    Problem.TOPICS_PARTITIONS: lambda: topics("partitions", "8", "9"),
+    Problem.TOPICS_SETTING: lambda: topics("retention.ms", "604800000", "3600000"),
+    Problem.KEY_MISSING: lambda: judge_producers([Seen("t", 0, 5, None, mismatch=True)]),
+    Problem.KEY_MISMATCH: lambda: judge_producers([Seen("t", 0, 5, 0, mismatch=True)]),
+    Problem.MISROUTED: lambda: judge_producers([Seen("t", 0, 5, 1, mismatch=False)]),
+    Problem.NO_WORKER: lambda: workers(Group("g", "Empty", 0)),
+    Problem.REBALANCING: lambda: workers(Group("g", "PreparingRebalance", 2)),
+    Problem.PARTITION_STALE: lambda: workers(closes=closed(age_s=40)),
+    Problem.LEDGER_IDS: lambda: workers(closes=closed() | closed(1, ledger="l2"), partitions=2),
+    Problem.POLICIES: lambda: workers(closes=closed(policy="latest")),
+    Problem.INPUT_LOST: lambda: judge_lag([offsets(3, 9, start=5), offsets(9, 9, start=10)]),
+    Problem.LAG: lambda: judge_lag([offsets(1, 5000), offsets(2, 9000)]),
+    Problem.LAG_FALLS: lambda: judge_lag([offsets(1, 9000), offsets(2000, 9000)]),
+    Problem.COMMITS_FROZEN: lambda: judge_commits([offsets(None, 5), offsets(None, 9)]),
+    Problem.TALLIES_DIFFER: lambda: recounted(differences=["cells / q: published 1, counted 2"]),
+    Problem.LEDGER_SHORT: lambda: recounted(end=8),
+    Problem.LEDGER_UNREADABLE: lambda: recounted(unreadable="alignment.facts.v1[1] at 4: ValueError"),
+    Problem.CLAIM_PARTITIONS: lambda: recounted(claim=Claim("l1", 4, Policy.EACH, 1, "w1", 1)),
+    Problem.WORKER_UNREACHABLE: lambda: judge_worker(Process(URL, NOBODY, NOBODY, NOBODY)),
+    Problem.WORKER_REFUSES: lambda: judge_worker(worker(metrics="<html>")),
+    Problem.WORKER_STALLED: lambda: judge_worker(worker(live=False, reasons=["5 events wait"])),
+    Problem.WORKER_NOT_READY: lambda: judge_worker(worker(reasons=["the broker does not answer"])),
+    Problem.AUDIT_MISMATCH: lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 2\n")),
+    Problem.FUSE_BLOWN: lambda: judge_fuse(
+        [worker(), worker(reasons=["bad"], metrics=f"{BUILD}eval_alignment_fuse_blown 1\n")]
+    ),
+    Problem.VIEW_UNREACHABLE: lambda: judge_view(Process(URL, NOBODY, NOBODY, NOBODY)),
+    Problem.VIEW_REFUSES: lambda: judge_view(process(answer(), answer(ready=True, reasons=[]))),
+    Problem.VIEW_NOT_READY: lambda: judge_view(view(ready=False)),
+    Problem.VIEW_STALE: lambda: judge_view(view(stale=True)),
+    Problem.SINK_FAILS: lambda: judge_view(
+        view(metrics=f'{BUILD}eval_alignment_snapshot_last_success_timestamp_seconds{{sink="store"}} 900\n')
+    ),
+    Problem.SERIES_SUPPRESSED: lambda: judge_view(view(metrics=f"{BUILD}eval_alignment_series_suppressed_total 7\n")),
+    Problem.VERSIONS_DIFFER: lambda: judge_versions([worker(), view()], "0.9"),
+    Problem.CLOCK_SKEW: lambda: judge_clock([ahead(-3.0)], 0.1),
+    Problem.DEAD_LETTERS: lambda: judge_letters(
+        Letters(Counter({("t", "misrouted"): 3}), 0, NOW_MS - 5000, more=False), NOW_MS
+    ),
+    Problem.DEAD_LETTER_FOREIGN: lambda: judge_letters(Letters(Counter(), 2, None, more=False), NOW_MS),
+    Problem.PROMETHEUS_UNREACHABLE: lambda: judge_prometheus(Prometheus(URL, "Connection refused")),
+    Problem.RULES_MISSING: lambda: judge_prometheus(prometheus(rules=[Rule("eval_alignment:x", False, "", False)])),
+    Problem.RULES_BROKEN: lambda: judge_prometheus(prometheus([Rule("EvalAlignmentX", True, "many-to-many", False)])),
+    Problem.TARGETS_MISSING: lambda: judge_prometheus(prometheus(targets=[])),
+    Problem.TARGETS_DOWN: lambda: judge_prometheus(prometheus(targets=[Scraped(URL, "refused")])),
+    Problem.ALERTS_FIRE: lambda: judge_prometheus(prometheus([Rule("EvalAlignmentX", True, "", True)])),
+    Problem.ALERTMANAGER_MISSING: lambda: judge_alertmanager(prometheus(managers=[]), None),
+    Problem.ALERTMANAGER_UNREACHABLE: lambda: judge_alertmanager(prometheus(), Answer(URL, 503)),
+    Problem.DISK_FULL: lambda: judge_disk(Disk(Path("data"), 500 * MIB, 0), Path("data")),
+}
+
+
+@pytest.mark.parametrize("problem", Problem, ids=lambda problem: problem.name)
+def test_every_problem_of_the_table_is_found(problem: Problem) -> None:
+    (finding,) = CASES[problem]()
+    entry = problem.value
+    assert (finding.name, finding.check, finding.do) == (problem.name.lower(), entry.check, entry.do)
+    assert finding.severity is entry.severity
+    assert finding.check in [check.name for check in CHECKS]
+    assert finding.seen
+
+
+SOUND: dict[str, Callable[[], list[Finding]]] = {
+    "broker": lambda: broker(None),
+    "topics": lambda: judge_topics(Described({TOPICS.facts: 8}, []), TOPICS),
+    "producers": lambda: judge_producers([Seen("t", 1, 5, 1, mismatch=False)]),
+    "workers": workers,
+    "lag": lambda: judge_lag([offsets(9, 9)]),
+    "commits": lambda: judge_commits([offsets(2, 9), offsets(5, 9)]),
+    "recount": recounted,
+    "worker": lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 0\n")),
+    "fuse": lambda: judge_fuse([worker(metrics=f"{BUILD}eval_alignment_fuse_blown 0\n")]),
+    "view": lambda: judge_view(
+        view(metrics=f'{BUILD}eval_alignment_snapshot_last_success_timestamp_seconds{{sink="store"}} 990\n')
+    ),
+    "versions": lambda: judge_versions([worker(), view()], "1.0"),
+    "clock": lambda: judge_clock([ahead(-0.9), ahead(0.9)], 0.1),
+    "dead-letters": lambda: judge_letters(Letters(Counter(), 0, None, more=False), NOW_MS),
+    "prometheus": lambda: judge_prometheus(prometheus()),
+    "alertmanager": lambda: judge_alertmanager(prometheus(), Answer(URL, 200)),
+    "disk": lambda: judge_disk(Disk(Path("data"), 2048 * MIB, MIB), Path("data")),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_check_is_content_with_what_is_well(check: Any) -> None:
+    (finding,) = SOUND[check.name]()
+    assert (finding.check, finding.severity, finding.name) == (check.name, Severity.OK, "ok")
+
+
+def test_one_answering_broker_makes_the_others_errors() -> None:
+    findings = broker(Problem.BROKER_REFUSED, None, Problem.BROKER_TIMEOUT)
+    assert [finding.severity for finding in findings] == [Severity.ERROR, Severity.ERROR, Severity.OK]
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (socket.gaierror(-2, "unknown"), Problem.BROKER_NAME),
+        (ConnectionRefusedError(), Problem.BROKER_REFUSED),
+        (TimeoutError(), Problem.BROKER_TIMEOUT),
+        (ssl.SSLCertVerificationError("self-signed"), Problem.BROKER_TLS),
+        (SaslAuthenticationFailed(), Problem.BROKER_SASL),
+        (UnsupportedSaslMechanismError(), Problem.BROKER_SASL),
+        (KafkaConnectionError("closed"), Problem.BROKER_PROTOCOL),
+        (OSError(113, "no route"), Problem.BROKER_LOST),
+    ],
+)
+def test_a_failed_connection_has_a_cause(error: Exception, problem: Problem) -> None:
+    assert problem_of(error) is problem
+
+
+@pytest.mark.parametrize("setting", ["cleanup.policy", "message.timestamp.type"])
+def test_a_setting_that_decides_what_is_kept_is_an_error(setting: str) -> None:
+    assert [finding.severity for finding in topics(setting)] == [Severity.ERROR]
+
+
+def test_a_partition_that_was_never_closed_is_named_once_there_are_workers() -> None:
+    (finding,) = workers(partitions=3)
+    assert finding.seen == "partitions 1, 2 never closed"
+    assert [finding.name for finding in workers(Group("g", "Empty", 0), partitions=3)] == ["no_worker"]
+
+
+def test_a_few_events_on_their_way_are_no_lag() -> None:
+    assert [finding.name for finding in judge_lag([offsets(1, 50), offsets(40, 60)])] == ["ok"]
+    assert [finding.name for finding in judge_lag([offsets(1, 50), offsets(1, 60)])] == ["lag"]
+
+
+def test_a_log_shorter_than_what_is_committed_never_waits() -> None:
+    # The embedded broker tells ends that are a little low.
+    assert [finding.name for finding in judge_lag([offsets(9, 7)])] == ["ok"]
+
+
+def test_a_slow_write_is_no_skew_and_a_broker_behind_is() -> None:
+    at = NOW_MS - 1000
+
+    def of(*worker_times: int) -> dict[int, Any]:
+        return {
+            number: (Closed(ledger="l", position=1, policy="each", at=worker_at, sources={}), at)
+            for number, worker_at in enumerate(worker_times)
+        }
+
+    assert broker_ahead_s(of(at - 12_000, at - 20)) == 0.02
+    assert broker_ahead_s(of(at - 20, at + 15_000)) == -15.0
+    (finding,) = judge_clock([], -15.0)
+    assert (finding.severity, "15.0 s behind" in finding.seen) == (Severity.ERROR, True)
+    assert broker_ahead_s({}) is None
+
+
+def test_another_partition_is_recounted_every_minute() -> None:
+    assert [choose([4, 2, 7], 60.0 * minute) for minute in range(4)] == [2, 4, 7, 2]
+    assert choose([], 0.0) is None
+    assert judge_recount(None, 8)[0].name == "not_asked"
+
+
+def test_what_differs_is_named_with_both_sides() -> None:
+    counted = Recount(
+        [
+            Annotation(NOW_MS, "a", "q", "i", thumbs="up"),
+            Evaluation(NOW_MS, "e", "i", "m", passed=True),
+        ]
+    ).tallies()
+    assert compare(counted, counted) == []
+    group = next(group for group in counted if group[0] == "annotations")
+    (line,) = compare(counted | {group: {"annotations": 9, "contributing": 1}}, counted)
+    assert line.startswith("annotations / ")
+    assert '"annotations":9' in line
+    assert compare({}, {group: counted[group]})[0].endswith(f"published nothing, counted {_compact(counted[group])}")
+
+
+def _compact(payload: object) -> str:
+    return json.dumps(payload, separators=(",", ":"))
+
+
+def test_a_disk_needs_as_much_room_as_the_store_has() -> None:
+    assert judge_disk(Disk(Path("data"), 3000 * MIB, 4000 * MIB), Path("data"))[0].name == "disk_full"
+    assert judge_disk(Disk(Path("data"), 100 * MIB, 0), Path("data"))[0].severity is Severity.ERROR
+    assert judge_disk(None, Path("data"))[0].name == "not_asked"
+
+
+def test_nothing_is_said_of_processes_that_told_nothing() -> None:
+    silent = [Process(URL, NOBODY, NOBODY, NOBODY)]
+    assert (judge_fuse(silent), judge_versions(silent, "1.0"), judge_clock(silent, None)) == ([], [], [])
+
+
+def test_the_worst_comes_first_and_decides_the_exit_code() -> None:
+    well, remark = ok("lag", "nothing"), not_asked("disk", "elsewhere")
+    warned, wrong, dire = not_made("lag", "?"), found(Problem.VIEW_STALE, "old"), found(Problem.NO_WORKER, "none")
+    assert ordered([well, wrong, warned, dire, remark]) == [dire, wrong, warned, remark, well]
+    assert exit_code([well, remark]) is Exit.SOUND
+    assert exit_code([well, warned]) is Exit.WARNING
+    assert exit_code([wrong, warned]) is exit_code([dire]) is Exit.ERROR
+    assert [int(code) for code in Exit] == [0, 1, 2]
+
+
+def test_without_a_broker_every_check_is_named_and_the_cause_stands_first(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        # Bound and not listening: whoever connects is refused.
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ["--broker", nowhere, "--worker-url", f"http://{nowhere}", "--view-url", f"http://{nowhere}"]
+        ran = CliRunner().invoke(doctor, [*arguments, "--data-dir", str(tmp_path), "--json"])
+        told = CliRunner().invoke(doctor, [*arguments, "--only", "broker", "--only", "view"])
+    assert ran.exit_code == told.exit_code == 2
+    findings = json.loads(ran.stdout)
+    assert {finding["check"] for finding in findings} == {check.name for check in CHECKS}
+    assert findings[0] == {
+        "severity": "critical",
+        "check": "broker",
+        "name": "broker_refused",
+        "seen": findings[0]["seen"],
+        "do": Problem.BROKER_REFUSED.value.do,
+        "docs": "docs/doctor.md#broker",
+    }
+    assert findings[0]["seen"].startswith(nowhere)
+    assert {finding["name"] for finding in findings if finding["check"] in ("topics", "lag", "recount")} == {
+        "not_asked"
+    }
+    lines = told.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[::2]] == [["critical", "broker"], ["error", "view"], ["1", "critical,"]]
+    assert lines[1].endswith("[broker_refused, docs/doctor.md#broker]")
+
+
+def test_the_checks_are_listed_and_chosen() -> None:
+    listed = CliRunner().invoke(doctor, ["--list", "--skip", "lag"]).stdout
+    assert [line.split()[0] for line in listed.splitlines()] == [check.name for check in CHECKS if check.name != "lag"]
+    wrong = CliRunner().invoke(doctor, ["--only", "lag", "--skip", "disk"])
+    assert (wrong.exit_code, "exclude each other" in wrong.stderr) == (2, True)

@@ -1,0 +1,120 @@
+"""Settings: where they come from, and that every problem is told at once and no secret ever."""
+
+from pathlib import Path
+
+import pytest
+
+from aggregator.shard import Policy
+from eval_alignment import settings, wiring
+from eval_alignment.settings import CONFIG_VARIABLE, MetricSettings, SettingsError
+from streams.events.decoder import MetricDefaults
+
+
+def problems(**given: object) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(**given)
+    return str(caught.value).splitlines()
+
+
+def test_defaults_hold() -> None:
+    chosen = settings.load()
+    assert (chosen.policy, chosen.pass_stars, chosen.http) == (Policy.EACH, 3, "127.0.0.1:8390")
+    assert wiring.topics(chosen).queue_items == "alignment.queue-items.v1"
+    assert wiring.partitions(chosen) is None
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('policy = "latest"\npass_stars = 4\nseries_limit = 500\n[metrics.toxicity]\ndirection = "lower"\n')
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    monkeypatch.setenv("EVAL_ALIGNMENT_PASS_STARS", "5")
+    monkeypatch.setenv("EVAL_ALIGNMENT_SERIES_LIMIT", "600")
+    chosen = settings.load(series_limit=700, pass_stars=None)
+    assert (chosen.policy, chosen.pass_stars, chosen.series_limit) == (Policy.LATEST, 5, 700)
+    assert chosen.metrics == {"toxicity": MetricSettings(direction="lower")}
+    assert wiring.decoder(chosen).metrics == {"toxicity": MetricDefaults(direction="lower")}
+
+
+def test_tables_and_lists_are_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVAL_ALIGNMENT_PAIRS", '{"tone":["politeness"]}')
+    monkeypatch.setenv("EVAL_ALIGNMENT_ALLOWED_HOSTS", '["a.test","b.test"]')
+    chosen = settings.load()
+    assert wiring.reading(chosen).pairs == {"tone": ["politeness"]}
+    assert chosen.allowed_hosts == ["a.test", "b.test"]
+
+
+def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVAL_ALIGNMENT_PARTITIONS", "none")
+    monkeypatch.setenv("EVAL_ALIGNMENT_POLICY", "sometimes")
+    monkeypatch.setenv("EVAL_ALIGNMENT_PARTITION", "8")
+    told = problems(pass_stars=9)
+    assert {line.split(":")[0] for line in told} == {
+        "EVAL_ALIGNMENT_PARTITION",
+        "partitions",
+        "policy",
+        "pass_stars",
+    }
+
+
+def test_what_does_not_fit_together_is_told_at_once() -> None:
+    (told,) = problems(
+        security_protocol="SASL_SSL",
+        ssl_key_file=Path("key.pem"),
+        topic_facts="same",
+        topic_tallies="same",
+        http="nowhere",
+        brokers="host:1,host",
+    )
+    for part in ("sasl_username", "ssl_certificate_file", "two topics", "http: 'nowhere'", "brokers: 'host'"):
+        assert part in told
+
+
+def test_a_secret_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVAL_ALIGNMENT_SASL_PASSWORD", "hunter2-secret")
+    monkeypatch.setenv("EVAL_ALIGNMENT_PARTITIONS", "hunter2-secret")
+    assert "hunter2" not in "".join(problems())
+    monkeypatch.delenv("EVAL_ALIGNMENT_PARTITIONS")
+    assert "hunter2" not in repr(settings.load())
+
+
+@pytest.mark.parametrize("content", ["policy = ", 'policy = "latest"\npolicies = 1\n', None])
+def test_a_file_that_cannot_be_used_is_told(
+    content: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.toml"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    assert any("policies" in line or str(file) in line for line in problems())
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [("127.0.0.1:8390", ("127.0.0.1", 8390)), ("[::1]:80", ("::1", 80)), (" kafka:9092", ("kafka", 9092))],
+)
+def test_addresses(text: str, parsed: tuple[str, int]) -> None:
+    assert settings.address(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["8390", "host", "host:", ":80", "host:eighty", "host:65536", "host:-1"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        settings.address(text)
+
+
+def test_a_prefix_is_an_installation_of_its_own() -> None:
+    names = wiring.topics(settings.load(topic_prefix="team-a."))
+    assert (names.facts, names.dead_letters) == ("team-a.alignment.facts.v1", "team-a.alignment.dead-letters.v1")
+
+
+def test_sasl_and_tls_reach_the_client(tmp_path: Path) -> None:
+    login = {"sasl_username": "me", "sasl_password": "hunter2"}
+    chosen = settings.load(brokers="a:1, b:2", security_protocol="SASL_SSL", **login)
+    client = wiring.client(chosen)
+    assert client.brokers == ["a:1", "b:2"]
+    assert client.settings["sasl_plain_password"] == "hunter2"
+    assert client.settings["ssl_context"].check_hostname
+    with pytest.raises(SettingsError, match="ssl_ca_file"):
+        wiring.client(settings.load(security_protocol="SSL", ssl_ca_file=tmp_path / "none.pem"))

@@ -1,0 +1,177 @@
+"""Insights over HTTP: each answer is what the function gives, as the OpenAPI document describes it."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.snapshot.inputs import Window
+from aggregator.tallies import DAY_MS, day_of
+from sinks.api.services import Services
+from sinks.queries import deep_dive
+from sinks.queries.deep_dive import Scope
+from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
+from tests.unit.sinks.api.test_routes import path, strict
+
+PAIR = "criterion=overall&metric=relevance"
+ROUTES = ["trend", "what-if", "ceiling", "versions", "corrected"]
+
+
+def scored(number: int) -> list[Fact]:
+    """An item with two people, and a score and a verdict of two judge versions."""
+    item = f"scored {number}"
+    return [
+        *(
+            Annotation(at=NOW_MS - number * DAY_MS, id="a", queue="support", item=item, annotator=who, stars=stars)
+            for who, stars in (("ann", 1 + number % 5), ("bob", 1 + number * 2 % 5))
+        ),
+        *(
+            Evaluation(
+                at=NOW_MS - days * DAY_MS,
+                id="e",
+                item=item,
+                metric="relevance",
+                judge=judge,
+                score=number / 10,
+                threshold=limit,
+                passed=number / 10 >= limit,
+            )
+            for judge, days, limit in (("v1", 9, 0.3), ("v2", 2, 0.5))
+        ),
+        QueueItem(at=NOW_MS, id="q", queue="support", item=item),
+    ]
+
+
+@pytest.fixture
+def scope(services: Services) -> Scope:
+    """The queue of the tests, with enough in it for every number, and three days of history."""
+    facts = [*FACTS, *(fact for number in range(10) for fact in scored(number))]
+    for days, upto in ((2, 20), (1, 40), (0, len(facts))):
+        fill(services.store, facts[:upto])
+        document = services.documents.get("support")
+        assert document is not None
+        services.history.add([document], NOW_MS - days * DAY_MS - 1)
+        services.history.add([document], NOW_MS - days * DAY_MS)
+    return Scope("support", Window.ALL, services.today(), services.config.reading)
+
+
+async def test_answers_are_those_of_the_functions(client: httpx.AsyncClient, services: Services, scope: Scope) -> None:
+    pair = "overall", "relevance"
+    with services.store.read() as connection:
+        expected: dict[str, Any] = {
+            "/trend": deep_dive.trend(connection, scope),
+            "/trend?criterion=overall": deep_dive.trend(connection, scope, "overall"),
+            "/trend?metric=relevance": deep_dive.trend(connection, scope, None, "relevance"),
+            f"/trend?{PAIR}": deep_dive.trend(connection, scope, *pair),
+            f"/trend?reading=published&{PAIR}": deep_dive.published(connection, scope, *pair),
+            f"/what-if?{PAIR}": deep_dive.what_if(connection, scope, *pair),
+            f"/what-if?{PAIR}&cost=3.5": deep_dive.what_if(connection, scope, *pair, cost=3.5),
+            "/ceiling?criterion=overall": deep_dive.ceiling(connection, scope, "overall"),
+            f"/versions?{PAIR}": deep_dive.versions(connection, scope, *pair),
+            f"/corrected?{PAIR}": deep_dive.corrected(connection, scope, *pair),
+        }
+    for rest, made in expected.items():
+        assert (await client.get(path("support", rest))).json() == orjson.loads(orjson.dumps(made)), rest
+
+
+async def test_every_number_is_there(client: httpx.AsyncClient, scope: Scope) -> None:
+    for route in ROUTES:
+        body = (await client.get(path(scope.queue, f"/{route}?{PAIR}"))).json()
+        assert body.get("undefined", {}) == {}, route
+    corrected = (await client.get(path("support", f"/corrected?{PAIR}"))).json()
+    assert [judge["corrected"] is None for judge in corrected["judges"] if judge["judge"] == "v2"] == [False]
+
+
+async def test_a_window_is_of_the_question(client: httpx.AsyncClient, scope: Scope) -> None:
+    whole, week = [
+        (await client.get(path(scope.queue, f"/trend?{PAIR}&window={window}"))).json() for window in ("all", "7d")
+    ]
+    assert [day["day"] for day in week["days"]] == [day_of(NOW_MS - days * DAY_MS) for days in range(6, -1, -1)]
+    # The week up to a day ends where the window does.
+    alone = [[{**day, "week": None} for day in trend["days"]] for trend in (whole, week)]
+    assert alone[0][-7:] == alone[1]
+    assert whole["days"][-1] == week["days"][-1]
+    assert week["days"][0]["week"] == {name: week["days"][0][name] for name in week["days"][0]["week"]}
+    assert len(whole["days"]) == 10
+
+
+async def test_published_is_the_last_document_of_each_day(
+    client: httpx.AsyncClient, services: Services, scope: Scope
+) -> None:
+    body = (await client.get(path("support", "/trend?reading=published"))).json()
+    kept = services.history.between(scope.queue, 0, NOW_MS + 1, 10)
+    last = {day_of(at): document["cards"] for at, document in reversed(kept)}
+    assert len(kept) == len(last) == 3
+    assert [(day["day"], day["n"], day["alignment"], day["low"], day["high"]) for day in body["days"]] == [
+        (day, cards["comparisons"], cards["alignment"], cards["alignment_low"], cards["alignment_high"])
+        for day, cards in last.items()
+    ]
+    assert body["reading"] == "published"
+
+
+async def test_of_several_documents_of_a_day_the_last_is_published(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    document = services.documents.get("support")
+    assert document is not None
+    for at, misaligned in ((NOW_MS - 5, 1), (NOW_MS - 4, 2)):
+        document["cards"]["misaligned"] = misaligned
+        services.history.add([document], at)
+    (day,) = (await client.get(path("support", "/trend?reading=published"))).json()["days"]
+    assert day["n"] - day["k"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "detail"),
+    [
+        ("/what-if?metric=relevance", 400, "criterion"),
+        ("/what-if?criterion=overall", 400, "metric"),
+        ("/ceiling", 400, "criterion"),
+        ("/versions?criterion=overall", 400, "metric"),
+        ("/corrected", 400, "criterion"),
+        (f"/what-if?{PAIR}&cost=0", 400, "cost"),
+        (f"/what-if?{PAIR}&cost=-1", 400, "cost"),
+        (f"/what-if?{PAIR}&cost=nan", 400, "cost"),
+        (f"/what-if?{PAIR}&cost=inf", 400, "cost"),
+        (f"/what-if?{PAIR}&cost=much", 400, "cost"),
+        ("/trend?reading=tea", 400, "'tea'"),
+        ("/trend?reading=published&metric=relevance", 400, "criterion"),
+        ("/trend?window=8d", 400, "window"),
+    ],
+)
+async def test_errors_are_problems_that_say_what_is_wrong(
+    client: httpx.AsyncClient, rest: str, status: int, detail: str
+) -> None:
+    answer = await client.get(path("support", rest))
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("queue", ["support", HOSTILE, "nobody"])
+@pytest.mark.parametrize("criterion", ["overall", 'unknown "\\', '"\\'])
+async def test_answers_hold_to_the_openapi_document(
+    client: httpx.AsyncClient, scope: Scope, route: str, queue: str, criterion: str
+) -> None:
+    assert scope.queue == "support"
+    openapi = strict((await client.get("/openapi.json")).json())
+    answer = await client.get(path(queue, f"/{route}?criterion={quote(criterion)}&metric=relevance"))
+    assert answer.status_code == (404 if queue == "nobody" else 200)
+    described = openapi["paths"][f"/api/v1/queues/{{queue}}/{route}"]["get"]["responses"][str(answer.status_code)]
+    schema = described["content"][answer.headers["content-type"]]["schema"]
+    Draft202012Validator({**schema, "components": openapi["components"]}).validate(answer.json())
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_described_parameters_are_the_ones_that_are_needed(client: httpx.AsyncClient, route: str) -> None:
+    openapi = (await client.get("/openapi.json")).json()
+    described = openapi["paths"][f"/api/v1/queues/{{queue}}/{route}"]["get"]["parameters"]
+    needed = {parameter["name"]: "x" for parameter in described if parameter["required"] and parameter["in"] == "query"}
+    for left_out in [None, *needed]:
+        given = "&".join(f"{name}={value}" for name, value in needed.items() if name != left_out)
+        answer = await client.get(path("support", f"/{route}?{given}"))
+        assert answer.status_code == (200 if left_out is None else 400)

@@ -1,0 +1,264 @@
+"""The HTTP API, asked through its door."""
+
+from typing import Any
+from unicodedata import normalize
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from aggregator.recount import Recount
+from aggregator.snapshot.inputs import Window
+from sinks.api.routes import create_app
+from sinks.api.services import Services
+from sinks.page.routes import page_routes
+from sinks.queries.comparisons import OUTCOMES, CursorError, _parse
+from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
+
+
+def path(queue: str, rest: str = "") -> str:
+    return f"/api/v1/queues/{quote(queue, safe='')}{rest}"
+
+
+def connected(services: Services) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(services)), base_url="http://localhost")
+
+
+async def test_a_queue_is_its_snapshot_document(client: httpx.AsyncClient) -> None:
+    answer = await client.get(path("support"))
+    assert answer.status_code == 200
+    body, expected = answer.json(), Recount(FACTS).document("support")
+    assert (body["cards"], body["criteria"]) == (expected["cards"], expected["criteria"])
+    assert (body["as_of"], body["revision"], body["ledger"]) == ("2026-11-24T12:00:00.000Z", 1, "first")
+    assert body["positions"] == {"0": len(FACTS) + 1}
+
+
+async def test_a_window_leaves_older_days_out(client: httpx.AsyncClient) -> None:
+    criteria = {}
+    for window in Window:
+        body = (await client.get(path("support", f"?window={window}"))).json()
+        criteria[window] = {criterion["criterion"] for criterion in body["criteria"]}
+    assert criteria == {
+        Window.DAYS_7: {"overall"},
+        Window.DAYS_30: {"overall"},
+        Window.DAYS_90: {"overall", "tone"},
+        Window.ALL: {"overall", "tone"},
+    }
+
+
+async def test_names_may_hold_anything_printable(client: httpx.AsyncClient) -> None:
+    answer = await client.get(path(HOSTILE))
+    assert answer.json()["queue"] == HOSTILE
+    rest = await client.get(path(HOSTILE, "/comparisons"))
+    assert [row["item"] for row in rest.json()["comparisons"]] == ["i1"]
+
+
+async def test_names_are_found_in_either_unicode_form(client: httpx.AsyncClient) -> None:
+    assert (await client.get(path(normalize("NFD", HOSTILE)))).json()["queue"] == HOSTILE
+
+
+async def test_the_list_pages_in_the_order_of_appearance(client: httpx.AsyncClient) -> None:
+    first = (await client.get("/api/v1/queues?limit=1")).json()
+    second = (await client.get(f"/api/v1/queues?limit=1&cursor={first['next']}")).json()
+    names = [entry["queue"] for page in (first, second) for entry in page["queues"]]
+    assert sorted(names) == sorted([HOSTILE, "support"])
+    urls = {entry["queue"]: entry["url"] for page in (first, second) for entry in page["queues"]}
+    assert urls["support"] == "https://t.test/q/support"
+    assert urls[HOSTILE] == f"https://t.test/q/{quote(HOSTILE, safe='')}"
+    assert second["next"] is None
+    assert (first["as_of"], first["stale"], first["ready"]) == ("2026-11-24T12:00:00.000Z", False, True)
+
+
+async def test_an_old_state_is_called_stale(services: Services) -> None:
+    services.now = lambda: NOW_MS / 1000 + 15.1
+    async with connected(services) as client:
+        assert (await client.get("/api/v1/queues")).json()["stale"] is True
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["stale"]) == (200, True)
+
+
+async def test_not_caught_up_is_not_ready_and_serves(services: Services) -> None:
+    services.ready = lambda: False
+    async with connected(services) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get(path("support"))).status_code == 200
+
+
+# ---- comparisons
+
+
+async def test_comparisons_show_what_people_and_metric_said(client: httpx.AsyncClient) -> None:
+    rows = (await client.get(path("support", "/comparisons"))).json()["comparisons"]
+    assert [(row["item"], row["annotator"], row["outcome"]) for row in rows] == [
+        ("i1", "ann", "fp"),
+        ("i2", "bob", "tn"),
+        ("i2", "", "fn"),
+        ("i3", "", "tp"),
+    ]
+    assert rows[0] == {
+        "item": "i1", "level": "trace", "criterion": "overall", "annotator": "ann",
+        "annotated_at": NOW_MS - 3_600_000, "thumbs": None, "stars": 2, "explanation": "rude", "expected": None,
+        "metric": "relevance", "evaluated_at": NOW_MS - 5, "judge": "", "score": 0.9, "threshold": 0.5,
+        "direction": "higher", "passed": True, "reason": None, "outcome": "fp",
+        "url": "https://t.test/trace/i1",
+    }  # fmt: skip
+    assert (rows[2]["url"], rows[2]["judge"], rows[2]["reason"]) == ("https://x.test/2", "v2", "no")
+
+
+@pytest.mark.parametrize(
+    ("query", "items"),
+    [
+        ("outcome=fp,fn", ["i1", "i2"]),
+        ("outcome=tp", ["i3"]),
+        ("criterion=tone", ["i3"]),
+        ("metric=toxicity", []),
+        ("window=7d", ["i1", "i2", "i2"]),
+    ],
+)
+async def test_comparisons_are_filtered(client: httpx.AsyncClient, query: str, items: list[str]) -> None:
+    rows = (await client.get(path("support", f"/comparisons?{query}"))).json()["comparisons"]
+    assert [row["item"] for row in rows] == items
+
+
+async def test_pages_give_every_comparison_once(client: httpx.AsyncClient) -> None:
+    whole = (await client.get(path("support", "/comparisons"))).json()["comparisons"]
+    paged, cursor = [], ""
+    while True:
+        page = (await client.get(path("support", f"/comparisons?limit=1{cursor}"))).json()
+        paged += page["comparisons"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert paged == whole
+
+
+async def test_comparisons_are_as_many_as_the_document_counts(client: httpx.AsyncClient) -> None:
+    document = (await client.get(path("support"))).json()
+    for outcome in OUTCOMES:
+        rows = (await client.get(path("support", f"/comparisons?outcome={outcome}"))).json()["comparisons"]
+        counted = sum(metric[outcome] for criterion in document["criteria"] for metric in criterion["metrics"])
+        assert len(rows) == counted
+
+
+# ---- history
+
+
+async def test_history_gives_what_was_kept_in_a_span(client: httpx.AsyncClient, services: Services) -> None:
+    for number, facts in enumerate((FACTS[:4], FACTS), start=1):
+        fill(services.store, facts)
+        document = services.documents.get("support")
+        assert document is not None
+        document["cards"]["comparisons"] = number
+        services.history.add([document], NOW_MS + number)
+    body = (await client.get(path("support", "/history"))).json()
+    assert [entry["at"] for entry in body["snapshots"]] == ["2026-11-24T12:00:00.002Z", "2026-11-24T12:00:00.001Z"]
+    early = (await client.get(path("support", f"/history?from=2026-11-24T12:00:00Z&to={NOW_MS + 2}"))).json()
+    assert [entry["document"]["cards"]["comparisons"] for entry in early["snapshots"]] == [1]
+    page = (await client.get(path("support", "/history?limit=1"))).json()
+    rest = (await client.get(path("support", f"/history?limit=1&to={page['next']}"))).json()
+    assert [entry["document"]["cards"]["comparisons"] for entry in rest["snapshots"]] == [1]
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "detail"),
+    [
+        (path("nobody"), 404, "'nobody'"),
+        (path("nobody", "/comparisons"), 404, "'nobody'"),
+        (path("nobody", "/history"), 404, "'nobody'"),
+        (path("support", "?window=8d"), 400, "window"),
+        (path("support", "/comparisons?outcome=fp,xx"), 400, "'xx'"),
+        (path("support", "/comparisons?limit=0"), 400, "limit"),
+        (path("support", "/comparisons?limit=501"), 400, "limit"),
+        (path("support", "/comparisons?cursor=!"), 400, "cursor"),
+        (path("support", "/comparisons?cursor=WzFd"), 400, "cursor"),
+        (path("support", "/history?from=yesterday"), 400, "from"),
+        ("/api/v1/queues?cursor=-1", 400, "cursor"),
+        ("/api/v1/queues/%ff", 400, "UTF-8"),
+        ("/api/v1/stream", 400, "queue"),
+        ("/nowhere", 404, "Not Found"),
+        ("/api/v1/queues/", 404, "Not Found"),
+    ],
+)
+async def test_errors_are_problems_that_say_what_is_wrong(
+    client: httpx.AsyncClient, target: str, status: int, detail: str
+) -> None:
+    answer = await client.get(target)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert detail in answer.json()["detail"]
+
+
+@given(cursor=st.text(max_size=40))
+@settings(max_examples=40)
+def test_no_cursor_breaks_the_query(cursor: str) -> None:
+    try:
+        key = _parse(cursor)
+    except CursorError:
+        return
+    assert len(key) == 5
+
+
+# ---- OpenAPI
+
+
+async def test_openapi_names_exactly_the_routes(client: httpx.AsyncClient, services: Services) -> None:
+    document = (await client.get("/openapi.json")).json()
+    app: Any = create_app(services)
+    routes = {route.path for route in app._app._app.router.routes}
+    assert set(document["paths"]) == routes - {route.path for route in page_routes(services)}
+
+
+@pytest.mark.parametrize(
+    ("template", "target"),
+    [
+        ("/api/v1/queues", "/api/v1/queues"),
+        ("/api/v1/queues/{queue}", path("support")),
+        ("/api/v1/queues/{queue}", path(HOSTILE)),
+        ("/api/v1/queues/{queue}/comparisons", path("support", "/comparisons?limit=2")),
+        ("/api/v1/queues/{queue}/history", path("support", "/history")),
+        ("/healthz", "/healthz"),
+        ("/readyz", "/readyz"),
+        ("/api/v1/queues/{queue}", path("nobody")),
+        ("/api/v1/queues/{queue}/comparisons", path("support", "/comparisons?limit=x")),
+    ],
+)
+async def test_answers_hold_to_the_openapi_document(
+    client: httpx.AsyncClient, services: Services, template: str, target: str
+) -> None:
+    document = services.documents.get("support")
+    assert document is not None
+    services.history.add([document], NOW_MS)
+    openapi = strict((await client.get("/openapi.json")).json())
+    answer = await client.get(target)
+    described = openapi["paths"][template]["get"]["responses"][str(answer.status_code)]
+    schema = described["content"][answer.headers["content-type"]]["schema"]
+    Draft202012Validator({**schema, "components": openapi["components"]}).validate(answer.json())
+
+
+def strict(schema: Any) -> Any:
+    """The same, with no field allowed that is not described."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {name: strict(part) for name, part in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        parts["additionalProperties"] = False
+    return parts
+
+
+async def test_parameters_that_are_described_are_the_ones_that_count(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    for template, methods in document["paths"].items():
+        for parameter in methods["get"]["parameters"]:
+            if parameter["in"] == "query" and parameter["name"] in ("window", "limit", "from", "to"):
+                target = template.replace("{queue}", "support") + f"?queue=support&{parameter['name']}=nonsense"
+                assert (await client.get(target)).status_code == 400, (template, parameter["name"])

@@ -1,0 +1,188 @@
+"""Server-sent events, as a client and as a server that writes to a client that does not read."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
+
+import pytest
+
+from sinks.api import sse
+from sinks.api.responses import Readiness
+from sinks.api.routes import create_app
+from sinks.api.services import Services
+from sinks.api.sse import Streams
+from sinks.changes import Changes
+from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
+
+Message = MutableMapping[str, Any]
+QUERY = b"queue=support"
+
+
+class Connection:
+    """One client of an ASGI application: it sees every message, and may leave or stop reading."""
+
+    def __init__(self, app: Any, query: bytes = QUERY, method: str = "GET") -> None:
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.left = asyncio.Event()
+        scope = {
+            "type": "http", "method": method, "path": "/api/v1/stream", "raw_path": b"/api/v1/stream",
+            "query_string": query, "headers": [(b"host", b"localhost")], "root_path": "",
+        }  # fmt: skip
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+
+    async def _receive(self) -> Message:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        await self.reading.wait()
+        await self.messages.put(message)
+
+    async def status(self) -> int:
+        """The answer's status."""
+        return int((await self.message())["status"])
+
+    async def message(self) -> Message:
+        """The next message."""
+        return await asyncio.wait_for(self.messages.get(), 10)
+
+    async def event(self) -> tuple[str, Any]:
+        """The next event: its name and its data."""
+        body = (await self.message())["body"].decode()
+        fields = dict(line.split(": ", 1) for line in body.rstrip("\n").split("\n"))
+        return fields["event"], json.loads(fields["data"])
+
+    async def ended(self) -> None:
+        """Wait until the server is done with this client."""
+        await asyncio.wait_for(self.task, 10)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "PACE_SECONDS", 0.05)
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.15)
+
+
+@pytest.fixture
+async def app(services: Services) -> AsyncIterator[Any]:
+    """The application; its streams end with the test."""
+    yield create_app(services)
+    services.streams.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_stream_is_the_document_again_on_every_change(services: Services, app: Any) -> None:
+    connection = Connection(app)
+    assert await connection.status() == 200
+    name, first = await connection.event()
+    assert (name, first["queue"], first["revision"]) == ("snapshot", "support", 1)
+    fill(services.store, FACTS)
+    services.changes.tell({"support"})
+    name, second = await connection.event()
+    while name == "heartbeat":
+        name, second = await connection.event()
+    assert second["revision"] == 2
+    assert second["cards"] == first["cards"]
+
+
+async def test_other_queues_do_not_wake_it_and_heartbeats_tell_the_state(services: Services, app: Any) -> None:
+    connection = Connection(app)
+    await connection.status()
+    await connection.event()
+    services.changes.tell({HOSTILE})
+    assert await connection.event() == (
+        "heartbeat",
+        {"ready": True, "stale": False, "as_of": "2026-11-24T12:00:00.000Z"},
+    )
+
+
+async def test_many_changes_at_once_are_one_document(services: Services, app: Any) -> None:
+    connection = Connection(app)
+    await connection.status()
+    await connection.event()
+    for number in range(20):
+        fill(services.store, FACTS, NOW_MS + number)
+        services.changes.tell({"support"})
+    seen = [await connection.event() for _ in range(2)]
+    revisions = [data["revision"] for name, data in seen if name == "snapshot"]
+    assert revisions[-1] == 21
+    assert len(revisions) <= 2
+
+
+async def test_a_queue_that_is_not_there_yet_is_waited_for(app: Any) -> None:
+    connection = Connection(app, b"queue=later")
+    assert await connection.status() == 200
+    assert (await connection.event())[0] == "heartbeat"
+
+
+async def test_a_client_that_leaves_frees_its_place(services: Services, app: Any) -> None:
+    connection = Connection(app)
+    assert await connection.status() == 200
+    assert services.metrics.registry.get_sample_value("eval_alignment_stream_clients") == 1
+    connection.left.set()
+    await connection.ended()
+    assert services.metrics.registry.get_sample_value("eval_alignment_stream_clients") == 0
+
+
+async def test_a_client_that_does_not_read_is_dropped(services: Services) -> None:
+    services.streams = Streams(services.changes, services.metrics, slow_s=0.1)
+    connection = Connection(create_app(services))
+    await connection.status()
+    connection.reading.clear()
+    await connection.ended()
+    assert services.metrics.registry.get_sample_value("eval_alignment_stream_clients") == 0
+
+
+async def test_streams_are_limited(services: Services) -> None:
+    services.streams = Streams(services.changes, services.metrics, clients=1)
+    app = create_app(services)
+    first, second = Connection(app), Connection(app)
+    assert await first.status() == 200
+    refusal = await second.message()
+    assert refusal["status"] == 503
+    assert (b"retry-after", b"10") in refusal["headers"]
+    services.streams.close()
+    await first.ended()
+
+
+async def test_streams_end_when_the_view_stops(services: Services, app: Any) -> None:
+    connection = Connection(app)
+    await connection.status()
+    services.streams.close()
+    await connection.ended()
+
+
+async def test_a_head_request_does_not_stay(app: Any) -> None:
+    connection = Connection(app, method="HEAD")
+    assert await connection.status() == 200
+    await connection.ended()
+
+
+async def test_a_part_that_fails_ends_the_stream_with_its_error(services: Services) -> None:
+    async def failing() -> None:
+        raise LookupError("boom")
+
+    async def state() -> Readiness:
+        return Readiness(ready=True, stale=False, as_of=None)
+
+    connection = Connection(services.streams.response("q", failing, state))
+    with pytest.raises(LookupError, match="boom"):
+        await connection.ended()
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_cancellation_is_never_lost_to_a_change_of_the_same_moment(ticks: int) -> None:
+    changes = Changes()
+    with changes.subscribe() as subscription:
+        waiting = asyncio.create_task(subscription.wait(10))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        changes.tell({"q"})
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting

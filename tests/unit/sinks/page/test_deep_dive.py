@@ -1,0 +1,184 @@
+"""What takes rows: the page shows what the API answers."""
+
+import random
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.tallies import DAY_MS
+from sinks.api.services import Services
+from sinks.page.charts import spark
+from sinks.page.deep_dive import LIGHT, Insights
+from sinks.store.store import Store
+from tests.support.html import Element, read
+from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.conftest import connected
+
+
+@pytest.fixture
+def lively(store: Store, tmp_path: Path) -> Services:
+    """A queue of 20 days with two metrics, one of which got a new judge version."""
+    luck = random.Random(1)
+    facts: list[Fact] = []
+    for number in range(120):
+        at, item, quality = NOW_MS - (number // 6) * DAY_MS - number, f"i{number}", luck.random()
+        facts.append(QueueItem(at=at, id=f"q{number}", queue="q", item=item))
+        facts += [
+            Annotation(
+                at=at, id=f"{annotator}{number}", queue="q", item=item, annotator=annotator,
+                stars=1 + int(4.99 * min(1, max(0, quality + luck.gauss(0, 0.1)))),
+            )
+            for annotator in ("ann", "bob")[: 1 + number % 2]
+        ]  # fmt: skip
+        for metric, lean in (("strict", -0.3), ("fair", 0.0)):
+            for judge in ("v1", "v2") if metric == "fair" and number < 60 else ("v1",):
+                score = min(1.0, max(0.0, quality + lean + luck.gauss(0, 0.1)))
+                facts.append(
+                    Evaluation(
+                        at=at + (judge == "v2"), id=f"{metric}{judge}{number}", item=item, metric=metric, judge=judge,
+                        score=score, threshold=0.5, passed=score >= 0.5,
+                    )
+                )  # fmt: skip
+    fill(store, facts)
+    return view_of(store, tmp_path)
+
+
+def cells(part: Element) -> list[list[str]]:
+    """The cells of the only table in a part, without its heads."""
+    return [[cell.words for cell in row.all("td")] for row in part.one("tbody").all("tr")]
+
+
+def interval(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+async def test_slow_parts_equal_the_api(lively: Services) -> None:
+    async with connected(lively) as client:
+        base = "/api/v1/queues/q"
+        pair = "criterion=overall&metric=fair"
+        ceiling = (await client.get(f"{base}/ceiling?criterion=overall")).json()
+        trend = (await client.get(f"{base}/trend?{pair}")).json()
+        what_if = (await client.get(f"{base}/what-if?{pair}")).json()
+        versions = (await client.get(f"{base}/versions?{pair}")).json()
+        corrected = (await client.get(f"{base}/corrected?{pair}")).json()
+        page = read((await client.get("/queues/q?trend=fair&depth=fair&cut=3")).text)
+
+    assert page.one(data_value="agreement").words == percent(ceiling["agreement"])
+    rows = page.one(id="ceiling").all("tr", class_="tight")
+    headroom = {row.one("th").words: row.all("td")[1].words for row in rows}
+    assert headroom == {metric["metric"]: f"{100 * metric['headroom']:.1f} pts" for metric in ceiling["metrics"]}
+
+    assert len(trend["days"]) == 20
+    assert cells(page.one(id="trend")) == [
+        [
+            percent(day["alignment"]),
+            interval(day["low"], day["high"]),
+            str(day["n"]),
+            str(day["n"] - day["k"]),
+            percent(day["week"]["alignment"]),
+            interval(day["week"]["low"], day["week"]["high"]),
+        ]
+        for day in reversed(trend["days"])
+    ]
+    assert len(page.one(class_="events").all("li")) == len(trend["epochs"]) == 1
+
+    grid = [
+        [*(str(cut[name]) for name in ("tp", "fn", "fp", "tn")), percent(cut["alignment"])] for cut in what_if["grid"]
+    ]
+    assert [row[:5] for row in cells(page.one("table", data_sweep=""))] == grid
+    tried = [cell.words for cell in page.one("tr", data_row="").all("td")]
+    assert tried[1:4] == [grid[3][2], grid[3][1], grid[3][4]]
+
+    assert [row[6:] for row in cells(page.one("table", data_sweep=""))] == [
+        [percent(cut["tpr"]), percent(cut["fpr"])] for cut in what_if["grid"]
+    ]
+
+    shown = [row.one("b").words for row in page.one(id="versions").one("tbody").all("tr")]
+    assert shown == [percent(version["alignment"]) for version in versions["versions"]]
+    assert len(shown) == 2
+    assert f"p = {versions['tests'][0]['p_value']:.3f}" in page.one(id="versions").words
+    people = [row[1] for row in cells(page.one(id="corrected"))]
+    assert people == [percent(judge["corrected"]) for judge in corrected["judges"]]
+
+
+async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
+    async with connected(lively) as client:
+        pair = "criterion=overall&metric=strict"
+        said = (await client.get(f"/api/v1/queues/q/what-if?{pair}&cost=7.5")).json()
+        page = read((await client.get("/queues/q?depth=strict&cost=7.5")).text)
+        plain = read((await client.get("/queues/q?depth=strict&cost=")).text)
+        refused = await client.get("/queues/q?cost=-1")
+    field = page.one("input", id="cost")
+    assert field.attributes["value"] == "7.5"
+    rows = {row.one("th").words: [cell.words for cell in row.all("td")] for row in page.one(id="whatif").all("tr")[1:6]}
+    best = said["best_cost"]
+    assert best != said["best_alignment"]
+    assert rows["Cheapest"][1:4] == [str(best["fp"]), str(best["fn"]), percent(best["alignment"])]
+    assert "Cheapest" not in plain.one(id="whatif").words
+    assert refused.status_code == 400
+    kept = [each.attributes["value"] for each in page.one(id="trend").all("input") if each.attributes["name"] == "cost"]
+    assert kept == ["7.5"], "the other forms keep it"
+
+
+async def test_the_roc_goes_through_every_cut(lively: Services) -> None:
+    async with connected(lively) as client:
+        said = (await client.get("/api/v1/queues/q/what-if?criterion=overall&metric=fair")).json()
+        page = read((await client.get("/queues/q?depth=fair")).text)
+    (curve,) = page.one(id="whatif").all("path", class_="m-roc")
+    points = [tuple(map(float, place.split())) for place in re.findall(r"[\d.]+ [\d.]+", curve.attributes["d"])]
+    assert (points[0], points[-1]) == ((0, 100), (100, 0))
+    assert points == sorted(points, key=lambda point: (point[0], -point[1]))
+    assert set(points) == {(round(100 * cut["fpr"], 1), round(100 - 100 * cut["tpr"], 1)) for cut in said["sweep"]}
+    area = sum((b[0] - a[0]) * (200 - a[1] - b[1]) / 2 for a, b in pairwise(points)) / 10_000
+    assert area == pytest.approx(said["auc"], abs=0.01)
+
+
+async def test_a_page_starts_with_the_metric_that_disagrees_most(lively: Services) -> None:
+    async with connected(lively) as client:
+        page = read((await client.get("/queues/q")).text)
+        published = read((await client.get("/queues/q?reading=published")).text)
+    assert page.one("h3", id="wi-h").words.endswith("strict")
+    assert any("Too strict" in finding.words for finding in page.all(class_="finding"))
+    assert "Nothing was published" in published.one(id="trend").words
+
+
+async def test_slow_parts_of_a_large_queue_wait_to_be_asked_for(
+    lively: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.page.queue_page.LIGHT", 10)
+    assert LIGHT > 10
+    async with connected(lively) as client:
+        page = read((await client.get("/queues/q")).text)
+        assert page.all(id="trend") == page.all(id="whatif") == []
+        (link,) = page.one(id="more").all("a")
+        more = read((await client.get(link.attributes["href"].partition("#")[0])).text)
+    assert (len(more.all(id="trend")), len(more.all(id="whatif"))) == (1, 1)
+
+
+def test_answers_are_made_once_and_the_oldest_go() -> None:
+    kept, made = Insights(), []
+
+    def make(number: int) -> int:
+        made.append(number)
+        return number
+
+    for number in (*range(300), 299, 0):
+        assert kept.keep((number,), lambda number=number: make(number)) == number  # type: ignore[misc]
+    assert made == [*range(300), 0]
+
+
+def test_a_spark_needs_five_days() -> None:
+    days = {f"2026-11-{day:02}": [day, 20] for day in range(1, 6)}
+    line = spark(days)
+    assert line is not None
+    assert (line.first, line.last) == (1 / 20, 15 / 100)
+    del days["2026-11-03"]
+    assert spark(days) is None
+    assert spark({}) is None

@@ -1,0 +1,79 @@
+"""A queue where nothing was compared says what waits for what."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from sinks.api.services import Services
+from sinks.store.store import Store
+from tests.support.html import Element, read
+from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.conftest import connected
+
+AT = NOW_MS - 180_000
+
+
+def listed(*items: str) -> list[Fact]:
+    return [QueueItem(at=AT, id=f"q{item}", queue="q", item=item) for item in items]
+
+
+def rated(item: str, level: str = "trace", annotator: str = "ann") -> Annotation:
+    return Annotation(at=AT, id=f"a{item}{annotator}", queue="q", item=item, annotator=annotator, level=level, stars=4)  # type: ignore[arg-type]
+
+
+def judged(item: str, metric: str = "m", level: str = "trace", *, passed: bool | None = True) -> Evaluation:
+    status = "ok" if passed is not None else "error"
+    return Evaluation(
+        at=AT + 60_000, id=f"e{item}{metric}", item=item, metric=metric, level=level, passed=passed, status=status,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.fixture
+def services(store: Store, tmp_path: Path) -> Services:
+    """A view of an empty store."""
+    return view_of(store, tmp_path)
+
+
+async def empty(client: httpx.AsyncClient) -> Element:
+    page = read((await client.get("/queues/q")).text)
+    return page.one("section", class_="empty")
+
+
+async def test_both_sides_are_counted_by_level(services: Services, store: Store) -> None:
+    fill(
+        store,
+        [
+            *listed("i1", "i2", "i3", "i4"), rated("i1"), rated("i1", annotator="bob"), rated("o", "span"),
+            judged("i2"), judged("i2", "other"), judged("i3", level="thread"), judged("i4", passed=None),
+            judged("elsewhere"),
+        ],
+    )  # fmt: skip
+    async with connected(services) as client:
+        shown = await empty(client)
+    (evaluations,), (annotations,) = (shown.all("b", data_waiting=side) for side in ("evaluations", "annotations"))
+    assert (evaluations.words, annotations.words) == ("3", "3")
+    assert "3 evaluations on 2 items wait for an annotation: 1 trace, 1 thread" in shown.words
+    assert "3 annotations on 2 items wait for an evaluation: 1 trace, 1 span" in shown.words
+    assert (
+        "4 items in the queue: 1 without an evaluation, 1 with failed ones only, 3 without an annotation."
+        in shown.words
+    )
+    assert "Both sides arrive, but no item has both yet." in shown.words
+    assert "Last annotation 3 min ago. Last evaluation 2 min ago." in shown.words
+
+
+async def test_without_queue_items_it_says_why_one_side_is_unknown(services: Services, store: Store) -> None:
+    fill(store, [rated("i1"), judged("i2")])
+    async with connected(services) as client:
+        shown = await empty(client)
+    assert "Known only for queues whose items are announced" in shown.words
+    assert "1 annotation on 1 item waits for an evaluation: 1 trace" in shown.words
+
+
+async def test_a_queue_of_items_alone_says_so(services: Services, store: Store) -> None:
+    fill(store, listed("i1"))
+    async with connected(services) as client:
+        shown = await empty(client)
+    assert "nothing was said of them yet" in shown.words

@@ -1,0 +1,166 @@
+"""The items behind a number: which, in what order, page by page, and as files."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.snapshot.inputs import Reading
+from sinks.api.services import Services
+from sinks.page.export import COLUMNS
+from sinks.page.items_page import PAGE
+from sinks.store.store import Store
+from tests.support.html import Element, read
+from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.conftest import Get, connected
+
+
+def shown(page: Element) -> list[str]:
+    """The items of a page in its order."""
+    heads = page.all("div", class_="item-head")
+    return [(head.all("a") or head.all("b"))[0].words for head in heads]
+
+
+def case(name: str, *, stars: int | None, passed: bool, score: float = 0.5, at: int = NOW_MS - 9) -> list[Fact]:
+    """One comparison; no stars are a thumb down."""
+    thumbs = None if stars else "down"
+    return [
+        Annotation(at=at, id=name, queue="q", item=name, annotator=f"by {name}", stars=stars, thumbs=thumbs),  # type: ignore[arg-type]
+        Evaluation(at=at, id=name, item=name, metric="m", judge="j1", score=score, threshold=0.5, passed=passed),
+    ]
+
+
+@pytest.fixture
+def many(store: Store, tmp_path: object) -> Services:
+    """A queue with more disagreements than one page shows."""
+    facts: list[Fact] = []
+    for number in range(PAGE + 3):
+        facts += case(f"fp{number:02}", stars=2, passed=True, at=NOW_MS - 100 - number)
+    facts += case("tp", stars=5, passed=True) + case("fn", stars=4, passed=False)
+    fill(store, facts)
+    return view_of(store, tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("query", "items"),
+    [
+        ("", {"i1", "i2"}),
+        ("?outcome=fn", {"i2"}),
+        ("?outcome=tp,tn", {"i2", "i3"}),
+        ("?outcome=tp,fn,tn,fp&criterion=tone", {"i3"}),
+        ("?outcome=tp,fn,tn,fp&metric=toxicity", set()),
+        ("?outcome=tp,fn,tn,fp&annotator=ann", {"i1"}),
+        ("?outcome=tp,fn,tn,fp&judge=v2", {"i2"}),
+        ("?outcome=tp,fn,tn,fp&level=span", set()),
+        ("?outcome=tp,fn,tn,fp&window=7d", {"i1", "i2"}),
+    ],
+)
+async def test_items_are_filtered(page: Get, query: str, items: set[str]) -> None:
+    found = await page(f"/queues/support/items{query}")
+    assert set(shown(found)) == items
+    assert bool(found.all(class_="empty")) == (not items)
+
+
+async def test_people_are_in_front_then_the_metric(page: Get) -> None:
+    found = await page("/queues/support/items?outcome=fp")
+    (item,) = found.all("li", class_="item")
+    assert item.one("blockquote").text == "rude"
+    words = item.words
+    order = ["i1", "Human: fail", "rude", "ann", "Metric: pass", "0.900", "≥ 0.500"]
+    assert [words.index(part) for part in order] == sorted(words.index(part) for part in order)
+    assert item.one("a").attributes["href"] == "https://t.test/trace/i1"
+
+
+async def test_strong_dissent_comes_first_and_thumbs_stand_apart(store: Store, tmp_path: object) -> None:
+    facts = [
+        *case("thumb", stars=None, passed=True, score=0.9),
+        *case("near", stars=2, passed=True, score=0.7),
+        *case("near and sure", stars=2, passed=True, score=0.95),
+        *case("far", stars=5, passed=False, score=0.4),
+        *case("clear", stars=1, passed=True, score=0.51),
+    ]
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        orders = {
+            sort: shown(read((await client.get(f"/queues/q/items?sort={sort}")).text))
+            for sort in ("dissent", "threshold")
+        }
+        page = read((await client.get("/queues/q/items")).text)
+    assert orders["dissent"] == ["far", "clear", "near and sure", "near", "thumb"]
+    assert orders["threshold"] == ["clear", "far", "near", "thumb", "near and sure"]
+    pips = [
+        len([pip for pip in each.all("i") if pip.attributes.get("class") == "on"]) for each in page.all(class_="pips")
+    ]
+    assert pips == [3, 3, 1, 1]
+
+
+async def test_pages_show_every_item_once(many: Services) -> None:
+    async with connected(many) as client:
+        path, seen, pages = "/queues/q/items", [], 0
+        while path:
+            page = read((await client.get(path)).text)
+            seen += shown(page)
+            pages += 1
+            later = page.all("a", rel="next")
+            path = later[0].attributes["href"] if later else ""
+            assert f"of {PAGE + 4}" in page.words
+    assert pages == 2
+    assert sorted(seen) == sorted([f"fp{number:02}" for number in range(PAGE + 3)] + ["fn"])
+
+
+async def test_tabs_count_what_they_open(many: Services) -> None:
+    async with connected(many) as client:
+        page = read((await client.get("/queues/q/items")).text)
+        for tab in page.one("nav", class_="tabs").all("a"):
+            opened = read((await client.get(tab.attributes["href"])).text)
+            assert f"of {tab.one('span').words}" in opened.one("nav", aria_label="Pages").words, tab.words
+
+
+async def test_off_topic_pairs_show_to_those_who_name_them(store: Store, tmp_path: object) -> None:
+    fill(store, case("i", stars=1, passed=True))
+    services = view_of(store, tmp_path, Reading(pairs={"overall": ["other"]}))  # type: ignore[arg-type]
+    async with connected(services) as client:
+        for query, items in (("", []), ("?metric=m", []), ("?metric=m&criterion=overall", ["i"])):
+            assert shown(read((await client.get(f"/queues/q/items{query}")).text)) == items
+        tabs = read((await client.get("/queues/q/items")).text).one("nav", class_="tabs")
+        folded = read((await client.get("/queues/q?criterion=overall")).text)
+    assert {tab.one("span").words for tab in tabs.all("a")} == {"0"}
+    (article,) = folded.all("article")
+    above = article.parent
+    while above is not None and above.tag != "details":
+        above = above.parent
+    assert above is not None, "off topic is folded away"
+    assert "open" not in above.attributes
+
+
+# ---- files
+
+
+async def test_json_lines_are_the_rows_of_the_api(many: Services) -> None:
+    async with connected(many) as client:
+        rows = (await client.get("/api/v1/queues/q/comparisons?outcome=fp,fn&limit=500")).json()["comparisons"]
+        answer = await client.get("/queues/q/items.jsonl?page=2&sort=dissent")
+    assert [json.loads(line) for line in answer.text.splitlines()] == rows
+    assert len(rows) == PAGE + 4
+    assert answer.headers["content-disposition"] == 'attachment; filename="comparisons.jsonl"'
+
+
+async def test_csv_has_every_row_and_runs_nothing(store: Store, tmp_path: object) -> None:
+    formulas = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", " =1", 'plain, "quoted"\nline']
+    facts: list[Fact] = []
+    for number, text in enumerate(formulas):
+        at = NOW_MS - 10 - number
+        facts += [
+            Annotation(at=at, id=f"a{number}", queue="q", item=f"i{number}", stars=1, explanation=text),
+            Evaluation(at=at, id=f"e{number}", item=f"i{number}", metric="m", score=-0.5, passed=True),
+        ]
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        answer = await client.get("/queues/q/items.csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["explanation"] for row in rows] == [f"'{text}" for text in formulas[:-1]] + formulas[-1:]
+    assert {row["score"] for row in rows} == {"-0.5"}
+    assert rows[0]["annotated_at"].startswith("2026-11-24T11:59:59.990")

@@ -1,0 +1,126 @@
+"""Insights of small stores, figure by figure."""
+
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.snapshot.inputs import Reading, Window
+from aggregator.statistics.confusion import wilson
+from aggregator.tallies import DAY_MS
+from sinks.queries import deep_dive
+from sinks.queries.deep_dive import Scope
+from tests.unit.sinks.queries.test_deep_dive import TODAY, stored
+
+SCOPE = Scope("q", Window.ALL, TODAY, Reading())
+
+
+def test_what_if_of_a_metric_that_passes_low_scores() -> None:
+    facts: list[Fact] = []
+    for number, (score, stars) in enumerate([(0.1, 5), (0.2, 5), (0.3, 1), (0.4, 5), (0.9, 1)]):
+        facts.append(Annotation(at=1, id="a", queue="q", item=f"i{number}", stars=stars))
+        row = Evaluation(
+            at=number, id="e", item=f"i{number}", metric="m", score=score, threshold=0.5, direction="lower"
+        )
+        row.passed = score <= 0.5
+        facts.append(row)
+    facts.append(Annotation(at=1, id="a", queue="q", item="unscored", stars=1))
+    facts.append(Evaluation(at=9, id="e", item="unscored", metric="m", passed=True))
+    with stored(facts) as store, store.read() as connection:
+        answer = deep_dive.what_if(connection, SCOPE, "overall", "m", cost=10)
+    best, cheapest = answer["best_alignment"], answer["best_cost"]
+    assert best is not None
+    assert cheapest is not None
+    assert (answer["direction"], answer["threshold"], answer["thresholds"]) == ("lower", 0.5, 1)
+    assert (answer["comparisons"], answer["scored"]) == (6, 5)
+    # Both cuts give four of five; 0.4 is nearer to where the threshold is.
+    assert (best["cut"], best["alignment"], cheapest["cut"]) == (0.4, 0.8, 0.2)
+    assert [cut["cut"] for cut in answer["sweep"]] == [None, 0.1, 0.2, 0.3, 0.4, 0.9]
+    assert answer["auc"] == pytest.approx(5 / 6)
+
+
+def test_the_threshold_is_the_newest_evaluations() -> None:
+    facts: list[Fact] = []
+    for at, (item, threshold) in enumerate([("i", 0.9), ("j", 0.2), ("k", None)]):
+        facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
+        facts.append(Evaluation(at=at, id="e", item=item, metric="m", score=1, threshold=threshold, passed=True))
+    with stored(facts) as store, store.read() as connection:
+        answer = deep_dive.what_if(connection, SCOPE, "overall", "m")
+    assert (answer["threshold"], answer["thresholds"]) == (0.2, 2)
+
+
+def test_mixed_directions_and_missing_thresholds_are_told() -> None:
+    facts: list[Fact] = [
+        Annotation(at=1, id="a", queue="q", item="i", stars=5),
+        Annotation(at=1, id="a", queue="q", item="j", stars=5),
+        Evaluation(at=1, id="e", item="i", metric="m", score=0.5, passed=True),
+        Evaluation(at=1, id="e", item="j", metric="m", score=0.5, direction="lower", passed=True),
+    ]
+    with stored(facts) as store, store.read() as connection:
+        answer = deep_dive.what_if(connection, SCOPE, "overall", "m")
+    assert (answer["direction"], answer["auc"], answer["sweep"]) == (None, None, [])
+    assert (answer["undefined"]["auc"], answer["undefined"]["threshold"]) == ("mixed_directions", "no_threshold")
+    assert answer["now"] is not None
+    assert answer["now"]["alignment"] == 1
+
+
+def test_many_cuts_are_selected_and_the_best_is_among_them() -> None:
+    facts: list[Fact] = []
+    for number in range(1_000):
+        facts.append(Annotation(at=1, id="a", queue="q", item=f"i{number}", stars=5 if number >= 333 else 1))
+        facts.append(Evaluation(at=1, id="e", item=f"i{number}", metric="m", score=number / 1000, passed=True))
+    with stored(facts) as store, store.read() as connection:
+        answer = deep_dive.what_if(connection, SCOPE, "overall", "m")
+    best = answer["best_alignment"]
+    assert best is not None
+    assert (best["cut"], best["alignment"], answer["cuts"]) == (0.333, 1, 1_001)
+    assert best in answer["sweep"]
+    assert 200 <= len(answer["sweep"]) <= 203
+
+
+def test_epochs_of_a_criterion_are_those_of_its_on_topic_metrics() -> None:
+    facts: list[Fact] = [Annotation(at=5 * DAY_MS, id="a", queue="q", item="i", stars=5)]
+    for metric in ("m", "other"):
+        for judge, at in (("old", DAY_MS), ("new", 3 * DAY_MS)):
+            passed = judge == "new"
+            facts.append(Evaluation(at=at, id="e", item="i", metric=metric, judge=judge, passed=passed))
+    scope = Scope("q", Window.ALL, TODAY, Reading(pairs={"overall": ("m",)}))
+    with stored(facts) as store, store.read() as connection:
+        epochs = deep_dive.trend(connection, scope, "overall")["epochs"]
+        named = deep_dive.trend(connection, scope, "overall", "other")["epochs"]
+    assert [(e["day"], e["metric"], e["previous"], e["judge"]) for e in epochs] == [("1970-01-04", "m", "old", "new")]
+    assert (epochs[0]["before"]["alignment"], epochs[0]["after"]["alignment"]) == (0, 1)
+    assert [e["metric"] for e in named] == ["other"]
+
+
+def test_people_who_are_split_decide_for_no_version() -> None:
+    facts: list[Fact] = []
+    for item, stars in (("split", (5, 1)), ("clear", (5, 4))):
+        for who, given_stars in zip(("ann", "bob"), stars, strict=True):
+            facts.append(Annotation(at=1, id="a", queue="q", item=item, annotator=who, stars=given_stars))
+        facts += [
+            Evaluation(at=1, id="e", item=item, metric="m", judge=judge, passed=judge == "v1") for judge in ("v1", "v2")
+        ]
+    with stored(facts) as store, store.read() as connection:
+        (test,) = deep_dive.versions(connection, SCOPE, "overall", "m")["tests"]
+    assert (test["items"], test["first_only"], test["second_only"], test["p_value"]) == (2, 1, 0, 1)
+
+
+def test_items_with_off_topic_metrics_only_do_not_narrow_a_trend() -> None:
+    facts: list[Fact] = []
+    for item, metric in (("i", "m"), ("j", "other")):
+        facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
+        facts.append(Evaluation(at=1, id="e", item=item, metric=metric, passed=True))
+    scope = Scope("q", Window.ALL, TODAY, Reading(pairs={"overall": ("m",)}))
+    with stored(facts) as store, store.read() as connection:
+        (day,) = deep_dive.trend(connection, scope, "overall")["days"]
+    assert (day["n"], day["items"], day["low"]) == (1, 1, wilson(1, 1)[0])
+
+
+def test_the_pass_rate_to_correct_is_of_the_windows_verdicts() -> None:
+    facts: list[Fact] = []
+    for item, at in (("old", 0), ("new", 2 * DAY_MS)):
+        facts.append(QueueItem(at=1, id="q", queue="q", item=item))
+        facts.append(Evaluation(at=at, id="e", item=item, metric="m", passed=True))
+    with stored(facts) as store, store.read() as connection:
+        for window, evaluated in ((Window.ALL, 2), (Window.DAYS_7, 1)):
+            (judge,) = deep_dive.corrected(connection, Scope("q", window, TODAY, Reading()), "overall", "m")["judges"]
+            assert (judge["evaluated"], judge["pass_rate"]) == (evaluated, 1)

@@ -1,0 +1,450 @@
+"""The store: whatever order facts come in, it holds the rows, flags and counts of a recount."""
+
+import contextlib
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
+from aggregator.recount import Recount
+from aggregator.shard import Policy
+from aggregator.snapshot.inputs import Reading, Window
+from aggregator.tallies import DAY_MS
+from sinks.documents import Documents
+from sinks.store.schema import MIGRATIONS, SHAPE, StoreError
+from sinks.store.store import Store
+from sinks.store.tail import Fact as LedgerRow
+from sinks.store.tail import Step, Tail
+from tests.support import facts as strategies
+from tests.support.logs import Logs, feed, steps_of
+
+TODAY = date(1970, 1, 8)
+"""The strategies' times lie around the midnight of 1970-01-02: this day's 7-day window starts on it."""
+
+
+@contextlib.contextmanager
+def new_store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory() as directory, contextlib.closing(Store(Path(directory) / "s")) as store:
+        yield store
+
+
+def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """All that the rows say, in an order of its own; not in which order they and their items came."""
+    with store.read() as connection:
+        items, found = dict(connection.execute("SELECT number, item FROM items")), {}
+        for table in ("annotations", "evaluations", "queue_items", "rated"):
+            rows = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 -- a constant
+            place = [name for name, *_ in rows.description].index("number")
+            named = ((*row[:place], items[row[place]], *row[place + 1 :]) for row in rows)
+            found[table] = sorted(named if table == "rated" else (row[1:] for row in named))
+        return found
+
+
+ANEW = f"""
+SELECT queue, number, shape FROM (
+    SELECT t.queue, t.number, {SHAPE} AS shape
+    FROM (SELECT queue, number FROM annotations UNION SELECT queue, number FROM queue_items) AS t)
+WHERE shape IS NOT NULL
+"""  # noqa: S608 -- a constant
+
+
+def shapes_are_those_of_the_rows(store: Store) -> None:
+    """Every item's shape and the number of items of each are what the rows give when made anew."""
+    with store.read() as connection:
+        anew = connection.execute(ANEW).fetchall()
+        kept = connection.execute(
+            "SELECT s.queue, s.number, f.shape FROM shaped AS s "
+            "LEFT JOIN shapes AS f ON f.id = s.shape AND f.queue = s.queue"
+        ).fetchall()
+        counted = connection.execute("SELECT queue, shape, items FROM shapes").fetchall()
+    assert sorted(kept) == sorted(anew)
+    assert {(queue, shape): items for queue, shape, items in counted} == Counter((row[0], row[2]) for row in anew)
+
+
+def matches(store: Store, facts: list[Fact], policy: Policy, reading: Reading | None = None) -> None:
+    """Rows and all documents are those of a recount of the facts."""
+    recount = Recount(facts, policy.value)
+    reading = reading or Reading()
+    shapes_are_those_of_the_rows(store)
+    assert {key(fact): fact for fact in store.facts()} == recount.rows
+    documents = Documents(store, reading, lambda: TODAY)
+    with store.read() as connection:
+        assert sorted(entry.queue for entry in documents.queues(connection)) == recount.queues
+    for queue in recount.queues:
+        for window in Window:
+            made = documents.get(queue, window)
+            expected = recount.document(queue, window=window, today=TODAY, reading=reading)
+            assert made is not None
+            assert (made["cards"], made["criteria"]) == (expected["cards"], expected["criteria"])
+
+
+@given(parts=st.lists(strategies.histories, max_size=4), policy=st.sampled_from(Policy))
+@settings(max_examples=100)
+def test_rows_flags_and_documents_are_those_of_a_recount(parts: list[list[Fact]], policy: Policy) -> None:
+    logs = Logs(policy=policy)
+    with new_store() as store:
+        tail, facts_from, tallies_from = Tail(0), 0, 0
+        for part in parts:
+            logs.write(part)
+            feed(tail, logs, facts_from, tallies_from)
+            facts_from, tallies_from = len(logs.facts), len(logs.tallies)
+            step = tail.step()
+            assert step is not None
+            store.apply([step], 1)
+        if parts:
+            matches(store, [fact for part in parts for fact in part], policy)
+
+
+@given(history=strategies.histories, policy=st.sampled_from(Policy), order=st.data())
+@settings(max_examples=80)
+def test_order_and_duplicates_of_ledger_rows_do_not_matter(
+    history: list[Fact], policy: Policy, order: st.DataObject
+) -> None:
+    again = order.draw(
+        st.permutations([*history, *order.draw(st.lists(st.sampled_from(history), max_size=9))] if history else [])
+    )
+    with new_store() as one, new_store() as other:
+        for store, facts in ((one, history), (other, again)):
+            logs = Logs(policy=policy)
+            # All facts stand in the ledger, also those that lose: as after zombies and repairs.
+            logs.facts += [(key(fact), encode(fact)) for fact in facts]
+            logs.shard = logs.successor().shard
+            for tally_key, _ in logs.shard.tallies():
+                logs.shard.touch(tally_key)
+            logs.write([])
+            store.apply(steps_of(logs), 1)
+            matches(store, history, policy)
+        assert dump(one) == dump(other)
+
+
+pairs = st.dictionaries(st.sampled_from(strategies.CRITERIA), st.sets(st.sampled_from(strategies.METRICS)), max_size=2)
+
+
+@given(history=strategies.histories, pairs=pairs, pass_stars=st.integers(1, 5))
+@settings(max_examples=60)
+def test_documents_follow_pairs_and_pass_convention(
+    history: list[Fact], pairs: dict[str, set[str]], pass_stars: int
+) -> None:
+    logs = Logs()
+    logs.write(history)
+    with new_store() as store:
+        store.apply(steps_of(logs), 1)
+        matches(store, history, Policy.EACH, Reading(pass_stars=pass_stars, pairs=pairs))
+
+
+def some(count: int, item: str = "item") -> list[Fact]:
+    """Comparisons of one queue, an item each."""
+    facts: list[Fact] = []
+    for number in range(count):
+        facts.append(Annotation(at=number, id="a", queue="q", item=f"{item} {number}", stars=1 + number % 5))
+        facts.append(Evaluation(at=number, id="e", item=f"{item} {number}", metric="m", passed=number % 2 == 0))
+    return facts
+
+
+def test_alike_items_count_each_where_pairs_say_what_is_on_topic(store: Store) -> None:
+    facts: list[Fact] = []
+    for item in ("a", "b", "c"):
+        facts += [
+            Annotation(at=1, id=who, queue="q", item=item, criterion="tone", annotator=who, stars=5) for who in "xy"
+        ]
+        facts.append(Evaluation(at=1, id="e", item=item, metric="m", passed=True))
+    logs = Logs()
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.EACH, Reading(pairs={"tone": ["m"]}))
+
+
+def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> None:
+    facts: list[Fact] = [
+        Annotation(at=at, id="a", queue="q", item="i", criterion=criterion, stars=5)
+        for criterion, at in (("a", 2 * DAY_MS), ("b", 1))
+    ]
+    facts.append(Evaluation(at=1, id="e", item="i", metric="m", passed=True))
+    logs = Logs()
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.EACH)
+
+
+def narrowed(fact: Fact) -> Fact:
+    """The same about one item, queue, criterion and metric: every row has rivals."""
+    if isinstance(fact, Annotation):
+        return msgspec.structs.replace(fact, queue="q", item="i", criterion="c")
+    if isinstance(fact, Evaluation):
+        return msgspec.structs.replace(fact, item="i", metric="m")
+    return msgspec.structs.replace(fact, queue="q", item="i")
+
+
+@given(history=strategies.histories, policy=st.sampled_from(Policy))
+@settings(max_examples=100)
+def test_rivals_are_told_apart(history: list[Fact], policy: Policy) -> None:
+    facts = [narrowed(fact) for fact in history]
+    logs = Logs(policy=policy)
+    logs.write(facts)
+    with new_store() as store:
+        store.apply(steps_of(logs), 1)
+        matches(store, facts, policy)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_annotators_that_tie_the_store_compares_one_as_the_shard_does(store: Store, turned: bool) -> None:
+    """Equal time, id and rating: only the annotators tell them apart, and the newest is one of them."""
+    tie = [Annotation(at=2, id="a", queue="q", item="i", annotator=name, stars=4) for name in ("ann", "bob", "cem")]
+    facts: list[Fact] = [
+        *(tie[::-1] if turned else tie),
+        Annotation(at=1, id="z", queue="q", item="i", annotator="dan", stars=1),
+        Evaluation(at=1, id="e", item="i", metric="m", passed=True),
+    ]
+    logs = Logs(policy=Policy.LATEST)
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.LATEST)
+    with store.read() as connection:
+        counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
+    # Any one is right, but always the same, in whatever order they came.
+    assert [row[0] for row in counted] == ["cem"]
+    compared = [row.compared for row in logs.shard._items["i"].annotations.values()]
+    assert compared.count(True) == len(counted)
+
+
+def test_a_failure_shows_again_when_it_is_newer_than_the_deletion(store: Store) -> None:
+    facts: list[Fact] = [
+        Evaluation(at=1, id="e", item="i", metric="m", deleted=True),
+        Evaluation(at=2, id="e", item="i", metric="m", status="error"),
+        QueueItem(at=1, id="q", queue="q", item="i"),
+    ]
+    logs = Logs()
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.EACH)
+
+
+def test_partitions_add_up_and_distinct_items_too(store: Store) -> None:
+    logs = [Logs(0, 2), Logs(1, 2)]
+    facts = some(3, "left"), some(4, "right")
+    for log, part in zip(logs, facts, strict=True):
+        log.write(part)
+    store.apply(steps_of(*logs), 2)
+    matches(store, facts[0] + facts[1], Policy.EACH)
+
+
+def step_from(tail: Tail, logs: Logs, facts_from: int = 0, tallies_from: int = 0) -> Step:
+    """The step of what the logs hold from these offsets on."""
+    feed(tail, logs, facts_from, tallies_from)
+    step = tail.step()
+    assert step is not None
+    return step
+
+
+def test_a_new_ledger_drops_what_the_old_one_gave_and_revisions_go_on(store: Store) -> None:
+    old, new = Logs(), Logs(ledger="second")
+    gone: list[Fact] = [
+        QueueItem(at=1, id="q", queue="other", item="item 0"),
+        Evaluation(at=1, id="e", item="item 0", metric="gone", passed=True),
+        QueueItem(at=1, id="q", queue="q", item="placed once"),
+    ]
+    old.write([*some(5), *gone])
+    store.apply(steps_of(old), 1)
+    new.write(some(2))
+    assert store.apply([step_from(Tail(0, "first", len(old.facts)), new)], 1) == {"q", "other"}
+    matches(store, some(2), Policy.EACH)
+    made = Documents(store, Reading(), lambda: TODAY).get("q")
+    assert made is not None
+    assert made["revision"] == 2
+
+
+def test_rows_follow_their_items_to_fewer_partitions(store: Store) -> None:
+    """Loaded again into one partition: what was in two is there once, and what was not loaded is gone."""
+    old = [Logs(0, 2), Logs(1, 2)]
+    old[0].write(some(2, "left"))
+    old[1].write(some(2, "right") + some(1, "not loaded"))
+    store.apply(steps_of(*old), 2)
+    new = Logs(ledger="second")
+    new.write(some(2, "left") + some(2, "right"))
+    store.apply([step_from(Tail(0, "first", len(old[0].facts)), new)], 1)
+    matches(store, some(2, "left") + some(2, "right"), Policy.EACH)
+    assert list(store.partitions()) == [0]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_rows_follow_their_items_to_more_partitions(store: Store, order: tuple[int, int]) -> None:
+    old = Logs()
+    old.write(some(2, "left") + some(2, "right"))
+    store.apply(steps_of(old), 1)
+    new = [Logs(0, 2, "second"), Logs(1, 2, "second")]
+    new[0].write(some(2, "left"))
+    new[1].write(some(2, "right"))
+    tails = [Tail(0, "first", len(old.facts)), Tail(1)]
+    for partition in order:
+        store.apply([step_from(tails[partition], new[partition])], 2)
+    matches(store, some(2, "left") + some(2, "right"), Policy.EACH)
+
+
+def test_a_changed_policy_counts_all_annotations_anew(store: Store) -> None:
+    facts: list[Fact] = [
+        Annotation(at=at, id="a", queue="q", item="i", annotator=who, stars=stars)
+        for at, who, stars in ((1, "ann", 5), (2, "bob", 1))
+    ]
+    facts.append(Evaluation(at=1, id="e", item="i", metric="m", passed=True))
+    logs = Logs()
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    matches(store, facts, Policy.EACH)
+    read = len(logs.facts), len(logs.tallies)
+    logs.policy = Policy.LATEST
+    logs = logs.successor()
+    logs.write([])
+    store.apply([step_from(Tail(0, "first", read[0], read[0]), logs, *read)], 1)
+    matches(store, facts, Policy.LATEST)
+    with store.read() as connection:
+        counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
+    assert counted == [("bob",)]
+
+
+@given(history=strategies.histories)
+@settings(max_examples=30)
+def test_a_store_from_before_shapes_and_numbers_gets_those_of_its_rows(history: list[Fact]) -> None:
+    logs = Logs()
+    logs.write(history)
+    with new_store() as store, tempfile.TemporaryDirectory() as directory:
+        store.apply(steps_of(logs), 1)
+        path = Path(directory) / "old"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+            old.executescript("".join(MIGRATIONS[:2]))
+            old.execute("ATTACH ? AS new", (str(store.path),))
+            for table in ("partitions", "annotations", "evaluations", "queue_items", "tallies", "queues"):
+                columns = ", ".join(name for _, name, *_ in old.execute(f"PRAGMA main.table_info({table})"))
+                old.execute(f"INSERT INTO {table} SELECT {columns} FROM new.{table}")  # noqa: S608 -- constants
+            old.execute("PRAGMA user_version = 2")
+        with contextlib.closing(Store(path)) as brought:
+            matches(brought, history, Policy.EACH)
+            assert dump(brought) == dump(store)
+
+
+def test_threads_may_write_at_the_same_time(store: Store) -> None:
+    def write(partition: int) -> None:
+        for position in range(30):
+            store.spool(partition, [LedgerRow(position, b"k", b"v")])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(4)))
+    assert {state.facts_next for state in store.partitions().values()} == {30}
+
+
+def test_revisions_move_only_for_queues_that_changed(store: Store) -> None:
+    logs = Logs()
+    logs.write([*some(1), Annotation(at=1, id="a", queue="quiet", item="x", stars=1)])
+    assert store.apply(steps_of(logs), 1) == {"q", "quiet"}
+    facts_from, tallies_from = len(logs.facts), len(logs.tallies)
+    logs.write(some(2))
+    tail = Tail(0, "first", facts_from, facts_from)
+    feed(tail, logs, facts_from, tallies_from)
+    step = tail.step()
+    assert step is not None
+    assert store.apply([step], 1) == {"q"}
+
+
+def test_facts_of_a_queue_are_its_own_and_the_evaluations_of_its_items(store: Store) -> None:
+    logs = Logs()
+    other = Annotation(at=1, id="a", queue="other", item="elsewhere", stars=1)
+    stray = Evaluation(at=1, id="e", item="elsewhere", metric="m", passed=True)
+    placed = QueueItem(at=1, id="q", queue="q", item="waiting")
+    early = Evaluation(at=1, id="e", item="waiting", metric="m", status="error", reason="time-out")
+    gone = Annotation(at=9, id="d", queue="q", item="item 0", annotator="ann", deleted=True)
+    logs.write([*some(2), other, stray, placed, early, gone])
+    store.apply(steps_of(logs), 1)
+    assert {key(fact): fact for fact in store.facts("q")} == Recount([*some(2), placed, early, gone]).rows
+
+
+@contextlib.contextmanager
+def broken(store: Store, fault: str) -> Iterator[None]:
+    """The store cannot be written for the length of the context."""
+    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        if fault == "locked":
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.rollback()
+            return
+        writer = store._writer
+        assert writer is not None
+        pages = writer.execute("PRAGMA page_count").fetchone()[0]
+        writer.execute(f"PRAGMA max_page_count = {pages}" if fault == "full" else "PRAGMA query_only = 1")
+        yield
+        writer.execute("PRAGMA max_page_count = 1000000" if fault == "full" else "PRAGMA query_only = 0")
+
+
+@pytest.mark.parametrize("fault", ["full", "readonly", "locked"])
+def test_a_store_that_cannot_be_written_serves_the_last_state_and_heals(store: Store, fault: str) -> None:
+    logs, bigger = Logs(), Logs()
+    logs.write(some(2))
+    bigger.write(some(400))
+    store.apply(steps_of(logs), 1)
+    before = dump(store)
+    steps = steps_of(bigger)
+    with broken(store, fault):
+        with pytest.raises(sqlite3.OperationalError, match=fault):
+            store.apply(steps, 1)
+        assert dump(store) == before
+        matches(store, some(2), Policy.EACH)
+    store.apply(steps, 1)
+    matches(store, some(400), Policy.EACH)
+
+
+def test_a_crash_in_the_middle_of_a_transaction_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "view.sqlite3"
+    logs = Logs()
+    logs.write(some(2))
+    with contextlib.closing(Store(path)) as store:
+        store.apply(steps_of(logs), 1)
+        before = dump(store)
+        with contextlib.suppress(KeyboardInterrupt), store.write() as connection:
+            connection.execute("DELETE FROM annotations")
+            raise KeyboardInterrupt
+        assert dump(store) == before
+
+
+def test_a_store_of_a_later_release_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "view.sqlite3"
+    Store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(StoreError, match=f"version {len(MIGRATIONS) + 1}"):
+        Store(path)
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "view.sqlite3"
+    path.write_bytes(b"something else" * 1000)
+    with pytest.raises(StoreError, match="cannot open"):
+        Store(path)
+
+
+def test_a_second_process_reads_and_cannot_write(store: Store) -> None:
+    logs = Logs()
+    logs.write(some(2))
+    store.apply(steps_of(logs), 1)
+    with contextlib.closing(Store(store.path, readonly=True)) as reader:
+        assert dump(reader) == dump(store)
+        with pytest.raises(StoreError, match="read only"):
+            reader.apply(steps_of(logs), 1)
+
+
+def test_connections_that_nobody_reads_with_are_closed(store: Store) -> None:
+    with store.read() as used:
+        with store.read() as idle:
+            pass
+        store.close_idle()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            idle.execute("SELECT 1")
+        assert used.execute("SELECT 1").fetchone() == (1,)
+    with store.read() as again:
+        assert again is used

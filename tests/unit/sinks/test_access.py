@@ -1,0 +1,131 @@
+"""Who may bind where and who may ask."""
+
+import base64
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from sinks.access import TOKEN_BYTES, BindError, Guard, guard_bind, is_loopback
+from sinks.api.routes import create_app
+from sinks.api.services import Services
+
+ANY = "0.0.0.0"  # noqa: S104 -- what the guard is for
+TOKEN = b"0123456789abcdef0123456789abcdef"
+
+
+def basic(password: bytes) -> str:
+    return "Basic " + base64.b64encode(b"anybody:" + password).decode()
+
+
+def client(*, token: bytes | None = None, allowed_hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
+    guard = Guard(PlainTextResponse("served"), token=token, allowed_hosts=allowed_hosts)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost:8390")
+
+
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        (ANY, False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.test", False),
+        ("", False),
+    ],
+)
+def test_only_this_machine_is_loopback(host: str, answer: bool) -> None:
+    assert is_loopback(host) is answer
+
+
+def test_a_bind_beyond_loopback_needs_a_token_or_a_word(tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_bytes(TOKEN + b"\n")
+    assert guard_bind("127.0.0.1", None, allow_open=False) is None
+    assert guard_bind(ANY, None, allow_open=True) is None
+    assert guard_bind(ANY, token_file, allow_open=False) == TOKEN
+    assert guard_bind("127.0.0.1", token_file, allow_open=True) == TOKEN
+    with pytest.raises(BindError, match="token_file"):
+        guard_bind(ANY, None, allow_open=False)
+
+
+def test_a_token_that_is_short_or_missing_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
+    short = tmp_path / "token"
+    short.write_bytes(TOKEN[: TOKEN_BYTES - 1])
+    with pytest.raises(BindError, match="31 bytes") as error:
+        guard_bind("127.0.0.1", short, allow_open=False)
+    assert short.read_text() not in str(error.value)
+    with pytest.raises(BindError, match="No such file"):
+        guard_bind("127.0.0.1", tmp_path / "nowhere", allow_open=False)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (f"Bearer {TOKEN.decode()}", 200),
+        (f"bearer {TOKEN.decode()}", 200),
+        (basic(TOKEN), 200),
+        (None, 401),
+        ("Bearer", 401),
+        ("Bearer " + TOKEN.decode()[:-1], 401),
+        (basic(TOKEN + b"x"), 401),
+        ("Basic !!!", 401),
+        (TOKEN.decode(), 401),
+        ("Bearer é", 401),
+    ],
+)
+async def test_the_token_is_asked_for(authorization: str | None, status: int) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1").decode("latin-1")}
+    async with client(token=TOKEN) as asking:
+        answer = await asking.get("/metrics", headers=httpx.Headers(headers, encoding="latin-1"))
+    assert answer.status_code == status
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+async def test_health_is_open() -> None:
+    async with client(token=TOKEN) as asking:
+        assert (await asking.get("/healthz")).status_code == 200
+        assert (await asking.get("/readyz")).status_code == 200
+        assert (await asking.get("/readyz/more")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("127.0.0.1:8390", 200),
+        ("[::1]:8390", 200),
+        ("evals.example.test", 200),
+        ("EVALS.example.test:443", 200),
+        ("a.wild.test", 200),
+        ("wild.test", 400),
+        ("evil.test", 400),
+        ("localhost.evil.test", 400),
+        ("", 400),
+    ],
+)
+async def test_only_known_hosts_are_served(host: str, status: int) -> None:
+    async with client(allowed_hosts=("evals.example.test", "*.wild.test")) as asking:
+        assert (await asking.get("/", headers={"Host": host})).status_code == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_nothing_can_be_changed(method: str) -> None:
+    async with client() as asking:
+        answer = await asking.request(method, "/api/v1/queues")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_every_answer_carries_safe_headers(services: Services) -> None:
+    transport = httpx.ASGITransport(create_app(services, TOKEN))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+        for target, authorization in (("/api/v1/queues", basic(TOKEN)), ("/api/v1/queues", ""), ("/no", basic(TOKEN))):
+            headers = (await asking.get(target, headers={"Authorization": authorization})).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["content-security-policy"].startswith("default-src 'none'")

@@ -1,0 +1,293 @@
+"""The product's gauges: names, values, what is absent, the cap, and names that try to break out."""
+
+import asyncio
+import subprocess
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.snapshot.inputs import Reading
+from aggregator.statistics.confusion import wilson
+from aggregator.tallies import DAY_MS
+from sinks.api.routes import create_app
+from sinks.api.services import Services
+from sinks.documents import Documents
+from sinks.gauges import FAMILIES, PREFIX, SERIES_PER_PAIR, Collector, Gauges
+from sinks.store.store import Store
+from tests.support.sample_view import HOSTILE, NOW, NOW_MS, fill
+
+TODAY = datetime.fromtimestamp(NOW, UTC).date()
+OF_CRITERION = 2
+"""Series of a criterion that are of no metric."""
+OF_METRIC = 2
+"""Series of a metric over all queues."""
+BY_JUDGE = f"{PREFIX}judge_comparisons"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def collect(store: Store, limit: int = 10_000, reading: Reading | None = None) -> Gauges:
+    return Collector(store, Documents(store, reading or Reading(), lambda: TODAY), limit).collect(TODAY)
+
+
+def samples(gauges: Gauges) -> list[Sample]:
+    return [sample for family in parse_text(gauges.text.decode()) for sample in family.samples]
+
+
+def value(gauges: Gauges, name: str, **labels: str) -> float | None:
+    found = [s.value for s in samples(gauges) if s.name == PREFIX + name and s.labels == labels]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def comparisons(queue: str, outcomes: str, metric: str = "m", criterion: str = "c") -> list[Fact]:
+    """Facts whose comparisons have these outcomes, a letter each: p or f by people, then by the metric."""
+    facts: list[Fact] = []
+    for number, outcome in enumerate(outcomes.split(":")):
+        human, verdict = outcome[0], outcome[1]
+        item = f"{queue} {metric} {number}"
+        facts += [
+            Annotation(at=NOW_MS, id="a", queue=queue, item=item, criterion=criterion, stars=5 if human == "p" else 1),
+            Evaluation(at=NOW_MS, id="e", item=item, metric=metric, passed=verdict == "p"),
+        ]
+    return facts
+
+
+def test_gauges_tell_what_the_document_tells(store: Store) -> None:
+    fill(store, comparisons("q", "pp:pp:pf:ff:fp"))
+    gauges = collect(store)
+    pair = {"queue": "q", "criterion": "c", "metric": "m"}
+    assert {outcome: value(gauges, "comparisons", **pair, outcome=outcome) for outcome in ("tp", "fn", "tn", "fp")} == {
+        "tp": 2, "fn": 1, "tn": 1, "fp": 1
+    }  # fmt: skip
+    for name, expected in (
+        ("ratio", 3 / 5),
+        ("baseline_ratio", 3 / 5),
+        ("true_positive_ratio", 2 / 3),
+        ("true_negative_ratio", 1 / 2),
+        ("kappa", 1 / 6),
+    ):
+        assert value(gauges, name, **pair) == pytest.approx(expected)
+    assert value(gauges, "ratio", **pair, window="7d") == pytest.approx(3 / 5)
+    assert value(gauges, "ratio", **pair, window="30d") == pytest.approx(3 / 5)
+    assert value(gauges, "gate", **pair, verdict="undecided") == 1
+    assert value(gauges, "annotations", queue="q", criterion="c", state="contributing") == 5
+    assert value(gauges, "annotations", queue="q", criterion="c", state="not_contributing") == 0
+    assert value(gauges, "window_items", **pair, window="30d") == 5
+    assert value(gauges, "window_comparisons", **pair, window="30d", outcome="tp") == 2
+    assert gauges.series == len(samples(gauges)) == SERIES_PER_PAIR + OF_CRITERION + OF_METRIC
+    assert {sample.name for sample in samples(gauges)} == {PREFIX + name for name in FAMILIES} - {BY_JUDGE}
+
+
+def test_what_is_undefined_is_absent(store: Store) -> None:
+    fill(store, comparisons("q", "pp:pf"))
+    gauges = collect(store)
+    pair = {"queue": "q", "criterion": "c", "metric": "m"}
+    assert value(gauges, "true_positive_ratio", **pair) == 0.5
+    assert value(gauges, "true_negative_ratio", **pair) is None
+    assert value(gauges, "mcc", **pair) is None
+
+
+def test_what_is_off_topic_or_out_of_the_window_is_absent(store: Store) -> None:
+    old = comparisons("q", "pp", "old")
+    for fact in old:
+        fact.at -= 20 * 86_400_000
+    fill(store, comparisons("q", "pp") + old)
+    gauges = collect(store, reading=Reading(pairs={"c": ["old"]}))
+    assert {sample.labels["metric"] for sample in samples(gauges) if "metric" in sample.labels} == {"old"}
+    pair = {"queue": "q", "criterion": "c", "metric": "old"}
+    assert value(gauges, "ratio", **pair, window="30d") == 1
+    assert value(gauges, "ratio", **pair, window="7d") is None
+
+
+def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None:
+    facts: list[Fact] = []
+    for days in range(8):
+        of_day = comparisons(f"q{days}", "pp")
+        for fact in of_day:
+            fact.at -= days * 86_400_000
+        facts += of_day
+    fill(store, facts)
+    gauges = collect(store)
+    shown = {
+        window: {s.labels["queue"] for s in samples(gauges) if s.labels.get("window") == window}
+        for window in ("5d", "7d")
+    }
+    assert shown == {"5d": {f"q{days}" for days in range(5)}, "7d": {f"q{days}" for days in range(7)}}
+    pair = {"queue": "q0", "criterion": "c", "metric": "m", "window": "5d"}
+    assert [value(gauges, name, **pair) for name in ("low_ratio", "ratio", "high_ratio", "kappa")] == [
+        pytest.approx(wilson(1, 1)[0]), 1, 1, None
+    ]  # fmt: skip
+
+
+def judged(item: str, judge: str, at: int, *, passed: bool = True) -> Evaluation:
+    return Evaluation(at=at, id=f"{judge} {item}", item=item, metric="m", judge=judge, passed=passed)
+
+
+def test_the_newest_judge_is_seen_before_anybody_labels_its_items(store: Store) -> None:
+    documents = Documents(store, Reading(), lambda: TODAY)
+    collector = Collector(store, documents, 10_000)
+
+    def newest() -> tuple[float | None, float | None]:
+        gauges = collector.collect(TODAY)
+        first = value(gauges, "newest_judge_first_timestamp_seconds", metric="m")
+        return first, value(gauges, "newest_judge_comparisons", metric="m")
+
+    facts: list[Fact] = [
+        *(Annotation(at=NOW_MS, id="a", queue="q", item=f"i{number}", criterion="c", stars=5) for number in range(2)),
+        *(judged(f"i{number}", "v1", NOW_MS - 5_000) for number in range(2)),
+    ]
+    fill(store, facts)
+    assert newest() == ((NOW_MS - 5_000) / 1000, 2)
+    facts += [judged("nobody rated it", "v2", NOW_MS), judged("nor this", "v2", NOW_MS - 2_000)]
+    fill(store, facts)
+    assert newest() == ((NOW_MS - 2_000) / 1000, 0)
+    # A failure and a retracted verdict are no verdicts; an old version that comes late is not the newest.
+    facts += [
+        Evaluation(at=NOW_MS, id="e", item="i0", metric="m", judge="v3", status="error"),
+        Evaluation(at=NOW_MS, id="d", item="i0", metric="m", judge="v4", deleted=True),
+        judged("i1", "v0", NOW_MS - 9_000),
+        judged("i1", "v2", NOW_MS),
+    ]
+    fill(store, facts)
+    assert newest() == ((NOW_MS - 2_000) / 1000, 1)
+    # Rolled back: v1 goes on, and v2 has said nothing for more than a day.
+    fill(store, [*facts, judged("later", "v1", NOW_MS + 2 * DAY_MS)])
+    assert newest() == ((NOW_MS - 5_000) / 1000, 1)
+
+
+def test_judges_are_labels_only_where_a_setting_says_so(store: Store) -> None:
+    annotation = Annotation(at=NOW_MS, id="a", queue="q", item="i", criterion="c", stars=5)
+    fill(store, [annotation, judged("i", "v1", NOW_MS - 1), judged("i", "v2", NOW_MS, passed=False)])
+    assert not [sample for sample in samples(collect(store)) if "judge" in sample.labels]
+    documents = Documents(store, Reading(), lambda: TODAY)
+    gauges = Collector(store, documents, 10_000, judge_label=True).collect(TODAY)
+    pair = {"queue": "q", "criterion": "c", "metric": "m"}
+    assert value(gauges, "judge_comparisons", **pair, judge="v1", outcome="tp") == 1
+    assert value(gauges, "judge_comparisons", **pair, judge="v2", outcome="fn") == 1
+    assert value(gauges, "newest_judge_comparisons", metric="m", judge="v2") == 1
+    assert sum(s.value for s in samples(gauges) if s.name == PREFIX + "comparisons") == 1
+
+
+def test_what_vanished_is_gone(store: Store) -> None:
+    facts = comparisons("q", "pp") + comparisons("other", "pp")
+    documents = Documents(store, Reading(), lambda: TODAY)
+    collector = Collector(store, documents, 10_000)
+    fill(store, facts)
+    before = collector.collect(TODAY)
+    assert value(before, "ratio", queue="q", criterion="c", metric="m") == 1
+    fill(store, [*facts, Annotation(at=NOW_MS + 1, id="d", queue="q", item="q m 0", criterion="c", deleted=True)])
+    after = collector.collect(TODAY)
+    assert {sample.labels["queue"] for sample in samples(after) if "queue" in sample.labels} == {"other"}
+
+
+def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> None:
+    sizes = [SERIES_PER_PAIR + OF_CRITERION] * 3
+    queues = ["z first", "m second", "a third"]
+    fill(store, comparisons(queues[0], "pp:pf:ff:fp"))
+    everything: list[Fact] = comparisons(queues[0], "pp:pf:ff:fp")
+    for queue in queues[1:]:
+        everything += comparisons(queue, "pp:pf:ff:fp")
+        fill(store, everything)
+    whole = collect(store)
+    assert (whole.series, whole.suppressed) == (sum(sizes) + OF_METRIC, 0)
+    capped = collect(store, limit=sizes[0] + 3)
+    assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "ratio"} == {"z first"}
+    # Of the queues behind, only pairs are counted: their documents are not made. Nor is what is over all queues.
+    assert capped.series + capped.suppressed == whole.series - OF_CRITERION - OF_METRIC
+    alone = [line for line in whole.text.decode().splitlines() if 'queue="z first"' in line]
+    assert [line for line in capped.text.decode().splitlines() if 'queue="z first"' in line] == alone
+
+
+def test_once_a_series_is_kept_out_all_later_ones_are(store: Store) -> None:
+    fill(store, comparisons("q", "pp:pf:ff:fp") + comparisons("q", "pp", criterion="d"))
+    capped = collect(store, limit=4)
+    assert [sample.labels["criterion"] for sample in samples(capped)] == ["c", "c"]
+
+
+names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20) | st.sampled_from(
+    [HOSTILE, '"', "\\", "\\n", '\\"', "{}", 'x"} 1\n', "# HELP a b", "\u202e\u2066", "\u2028", "e\u0301", "é"]
+)
+
+
+@given(found=st.lists(st.tuples(names, names, names), min_size=1, max_size=4, unique=True))
+@settings(max_examples=40)
+def test_any_name_comes_back_from_both_parsers(
+    found: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store") / "s")
+    facts: list[Fact] = []
+    for queue, criterion, metric in found:
+        facts += comparisons(queue, "pp", metric, criterion)
+    fill(store, facts)
+    text = collect(store).text.decode()
+    store.close()
+    expected = set(found)
+    openmetrics = parse_openmetrics(text + "# EOF\n")  # type: ignore[no-untyped-call]
+    for families in (parse_text(text), openmetrics):
+        got = {
+            (s.labels["queue"], s.labels["criterion"], s.labels["metric"])
+            for family in families
+            for s in family.samples
+            if s.name == PREFIX + "ratio"
+        }
+        assert got == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain; version=1.0.0", "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"),
+        (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
+    ],
+)
+async def test_a_scrape_is_in_the_format_that_was_asked_for(services: Services, accept: str, content_type: str) -> None:
+    services.gauges = collect(services.store)
+    transport = httpx.ASGITransport(create_app(services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"] == content_type
+    parse = parse_openmetrics if accept == OPENMETRICS else parse_text
+    names = {family.name for family in parse(answer.text)}
+    undefined = {f"{PREFIX}{name}" for name in ("mcc", "true_negative_ratio")}
+    assert {f"{PREFIX}{name}" for name in FAMILIES} <= names | undefined | {BY_JUDGE}
+    assert "eval_alignment_series_suppressed" in {name.removesuffix("_total") for name in names}
+    assert HOSTILE in {sample.labels.get("queue") for family in parse(answer.text) for sample in family.samples}
+
+
+async def test_promtool_finds_nothing(services: Services, promtool: str) -> None:
+    services.gauges = collect(services.store)
+    transport = httpx.ASGITransport(create_app(services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        text = (await client.get("/metrics")).content
+    checked = await asyncio.to_thread(
+        subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_a_collection_is_one_state(store: Store) -> None:
+    """Facts that arrive while documents are made do not show in half of them."""
+    facts = comparisons("one", "pp") + comparisons("two", "pp")
+    fill(store, facts)
+    documents = Documents(store, Reading(), lambda: TODAY)
+    make = documents.make
+    calls: list[object] = []
+
+    def interrupted(*arguments: object) -> object:
+        if not calls:
+            fill(store, comparisons("one", "pp:pp") + comparisons("two", "pp:pp"))
+        calls.append(arguments)
+        return make(*arguments)  # type: ignore[arg-type]
+
+    documents.make = interrupted  # type: ignore[method-assign, assignment]
+    gauges = Collector(store, documents, 10_000).collect(TODAY)
+    for queue in ("one", "two"):
+        assert value(gauges, "comparisons", queue=queue, criterion="c", metric="m", outcome="tp") == 1

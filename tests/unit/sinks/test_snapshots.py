@@ -1,0 +1,214 @@
+"""Snapshot documents: written when they changed, kept for a while, and never lost to a broker that is away."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from datetime import date
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.tallies import DAY_MS
+from eval_alignment.local.broker import EmbeddedBroker
+from sinks.changes import Changes
+from sinks.documents import Documents
+from sinks.metrics import ViewMetrics
+from sinks.snapshots import CLOSE_SECONDS, History, KafkaTopic, Snapshots
+from sinks.store.store import Store
+from tests.support.kafka import Kafka
+from tests.support.ports import free_port
+from tests.support.sample_view import FACTS, NOW_MS, fill
+from tests.support.waiting import eventually
+
+
+class Published:
+    """A topic in memory; while `away`, nothing arrives."""
+
+    def __init__(self) -> None:
+        self.documents: list[SnapshotDocument] = []
+        self.away = False
+
+    async def publish(self, documents: Sequence[SnapshotDocument]) -> None:
+        if self.away:
+            raise KafkaConnectionError("no broker")
+        self.documents += documents
+
+    @property
+    def queues(self) -> list[str]:
+        return [document["queue"] for document in self.documents]
+
+
+class View:
+    """The parts around `Snapshots`."""
+
+    def __init__(self, store: Store, history_count: int = 1_000) -> None:
+        self.store = store
+        self.topic = Published()
+        self.metrics = ViewMetrics("0")
+        self.history = History(store, history_count, 90)
+        self.documents = Documents(store, Reading(), lambda: date(2026, 11, 24))
+        self.snapshots = Snapshots(self.documents, store, self.history, self.topic, self.metrics)
+
+    def metric(self, name: str, sink: str) -> float:
+        found = self.metrics.registry.get_sample_value(f"eval_alignment_snapshot_{name}", {"sink": sink})
+        assert found is not None
+        return found
+
+    def kept(self, queue: str) -> list[SnapshotDocument]:
+        return [document for _, document in self.history.between(queue, 0, 2**62, 10_000)]
+
+
+def one(stars: int, queue: str = "q", items: int = 1) -> list[Fact]:
+    """Comparisons with a metric that passes."""
+    return [
+        fact
+        for number in range(items)
+        for fact in (
+            Annotation(at=NOW_MS + stars, id="a", queue=queue, item=f"i{number}", stars=stars),
+            Evaluation(at=NOW_MS, id="e", item=f"i{number}", metric="m", passed=True),
+        )
+    ]
+
+
+async def test_a_document_is_written_when_its_numbers_changed(store: Store) -> None:
+    view = View(store)
+    await view.snapshots.write(fill(store, one(5)))
+    # A newer state with the same numbers.
+    assert fill(store, one(5), NOW_MS + 5_000) == {"q"}
+    await view.snapshots.write({"q"})
+    assert view.topic.queues == ["q"]
+    await view.snapshots.write(fill(store, [*one(5), *one(5, "other")]))
+    assert view.topic.queues == ["q", "other"]
+
+
+async def test_history_and_topic_carry_the_documents(store: Store) -> None:
+    view = View(store)
+    await view.snapshots.write(fill(store, one(1)))
+    await view.snapshots.write(fill(store, one(5)))
+    misaligned = [document["cards"]["misaligned"] for document in view.topic.documents]
+    assert misaligned == [1, 0]
+    assert [document["cards"]["misaligned"] for document in view.kept("q")] == [0, 1]
+    assert orjson.loads(orjson.dumps(view.topic.documents[-1])) == view.kept("q")[0]
+
+
+async def test_a_broker_that_is_away_loses_nothing_and_is_counted(store: Store) -> None:
+    view = View(store)
+    view.topic.away = True
+    await view.snapshots.write(fill(store, FACTS))
+    await view.snapshots.write()
+    assert view.metric("failures_total", "topic") == 2
+    view.topic.away = False
+    await view.snapshots.write()
+    assert sorted(view.topic.queues) == sorted({fact.queue for fact in FACTS if not isinstance(fact, Evaluation)})
+    await view.snapshots.write()
+    assert len(view.topic.documents) == 2
+    assert view.metric("last_success_timestamp_seconds", "topic") == pytest.approx(time.time(), abs=60)
+
+
+async def test_while_events_flow_the_gauges_document_is_written_and_the_newest_one_in_the_end(store: Store) -> None:
+    view = View(store)
+    await view.snapshots.write(fill(store, one(1)))
+    fill(store, one(5))
+    of_gauges = view.documents.get("q")
+    await view.snapshots.write(fill(store, one(5, items=2)))
+    assert view.topic.documents[-1] == of_gauges == view.kept("q")[0]
+    await view.snapshots.write()
+    assert [document["cards"]["comparisons"] for document in view.topic.documents] == [1, 1, 2]
+    await view.snapshots.write()
+    assert len(view.topic.documents) == len(view.kept("q")) == 3
+
+
+async def test_what_an_earlier_process_kept_is_published_by_the_next(store: Store) -> None:
+    first = View(store)
+    first.topic.away = True
+    await first.snapshots.write(fill(store, one(5)))
+    second = View(store)
+    await second.snapshots.write({"q"})
+    assert second.topic.queues == ["q"]
+    assert len(second.kept("q")) == 1
+
+
+async def test_a_view_that_does_not_publish_keeps_history(store: Store) -> None:
+    view = View(store)
+    quiet = Snapshots(view.documents, store, view.history, None, view.metrics)
+    await quiet.write(fill(store, one(5)))
+    assert len(view.kept("q")) == 1
+
+
+async def test_a_busy_queue_is_written_at_most_once_a_second(store: Store) -> None:
+    view, changes = View(store), Changes()
+    with changes.subscribe() as subscription:
+        task = asyncio.create_task(view.snapshots.run(subscription))
+        started = time.monotonic()
+        for number in range(40):
+            changes.tell(await asyncio.to_thread(fill, store, one(5, items=number + 1)))
+            await asyncio.sleep(0.05)
+        took = time.monotonic() - started
+        await eventually(lambda: view.topic.documents[-1]["cards"]["comparisons"] == 40)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert 1 <= view.topic.queues.count("q") <= took + 2
+
+
+def test_history_is_thinned_by_count_to_one_a_day_and_dropped_by_age(store: Store) -> None:
+    fill(store, FACTS)
+    history = History(store, count=3, days=10)
+    document = Documents(store, Reading(), lambda: date(2026, 11, 24)).get("support")
+    assert document is not None
+    day = NOW_MS // DAY_MS * DAY_MS
+    times = [day - 11 * DAY_MS] + [day - back * DAY_MS + hour for back in (5, 4) for hour in (1, 2)]
+    times += [day + 1, day + 2, day + 3]
+    for number, at in enumerate(times):
+        document["cards"]["comparisons"] = number
+        assert history.add([document], at)
+    kept = [at for at, _ in history.between("support", 0, 2**62, 100)]
+    assert kept == [day + 3, day + 2, day + 1, day - 4 * DAY_MS + 2, day - 5 * DAY_MS + 2]
+
+
+async def test_documents_arrive_in_the_topic(kafka: Kafka, prefix: str, store: Store) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(f"{prefix}snapshots", 1, 1, topic_configs={"cleanup.policy": "compact"})])
+    await admin.close()
+    fill(store, FACTS)
+    document = View(store).documents.get("support")
+    assert document is not None
+    topic = KafkaTopic(f"{prefix}snapshots", {"bootstrap_servers": kafka.bootstrap})
+    await topic.publish([document])
+    await topic.close()
+    async with AIOKafkaConsumer(
+        f"{prefix}snapshots", bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
+    ) as consumer:
+        record = await asyncio.wait_for(consumer.getone(), 20)
+    assert record.key == b"support"
+    assert record.value == orjson.dumps(document)
+
+
+async def test_an_end_does_not_wait_for_a_broker_that_is_away(store: Store) -> None:
+    fill(store, FACTS)
+    document = View(store).documents.get("support")
+    assert document is not None
+    broker = EmbeddedBroker(free_port())
+    await asyncio.to_thread(broker.start)
+    try:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic("snapshots", 1, 1)])
+        await admin.close()
+        topic = KafkaTopic("snapshots", {"bootstrap_servers": broker.bootstrap})
+        await topic.publish([document])
+    finally:
+        await asyncio.to_thread(broker.kill)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(topic.publish([document]), 0.5)
+    began = time.monotonic()
+    await topic.close()
+    assert time.monotonic() - began < CLOSE_SECONDS + 2

@@ -1,0 +1,407 @@
+"""Every rule of the wire: what is accepted, in which normal form, and the exact reason of every rejection."""
+
+import json
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
+from streams.events.decoder import CUT_MARK, Decoder, Kind, MetricDefaults, Rejection
+from streams.events.reasons import Reason
+from streams.events.wire import AnnotationEvent, EvaluationEvent
+
+ANNOTATION = {"id": "a1", "at": 1000, "queue": "support", "item": "t1", "thumbs": "up"}
+EVALUATION = {"id": "e1", "at": 1000, "item": "t1", "metric": "relevance", "passed": True}
+QUEUE_ITEM = {"id": "q1", "at": 1000, "queue": "support", "item": "t1"}
+
+
+def decode(kind: Kind, event: Any, *, decoder: Decoder | None = None, **record: Any) -> Fact | Rejection:
+    value = event if isinstance(event, bytes | None) else json.dumps(event).encode()
+    return (decoder or Decoder()).decode(kind, value, **{"key": b"t1", **record})
+
+
+def annotation(**changes: Any) -> Fact | Rejection:
+    return decode(Kind.ANNOTATION, _changed(ANNOTATION, changes))
+
+
+def evaluation(**changes: Any) -> Fact | Rejection:
+    return decode(Kind.EVALUATION, _changed(EVALUATION, changes))
+
+
+def _changed(event: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The event with changes; a value of `...` leaves the field out."""
+    return {name: value for name, value in {**event, **changes}.items() if value is not ...}
+
+
+def reason_of(outcome: Fact | Rejection) -> tuple[Reason, str]:
+    assert isinstance(outcome, Rejection), outcome
+    return outcome.reason, outcome.detail
+
+
+def test_least_events_become_facts_with_defaults() -> None:
+    assert annotation() == Annotation(1000, "a1", "support", "t1", thumbs="up")
+    assert evaluation() == Evaluation(1000, "e1", "t1", "relevance", passed=True)
+    assert decode(Kind.QUEUE_ITEM, QUEUE_ITEM) == QueueItem(1000, "q1", "support", "t1")
+
+
+def test_null_is_as_good_as_absent() -> None:
+    nothing = dict.fromkeys(("level", "criterion", "annotator", "stars", "explanation", "expected", "url", "deleted"))
+    assert annotation(**nothing) == annotation()
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert annotation(mood={"deep": [1]}) == annotation()
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"),
+    [
+        (0, 0),
+        ("1970-01-01T00:00:01Z", 1000),
+        ("1970-01-01T01:00:00.0019+01:00", 1),
+        ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+    ],
+)
+def test_times_become_integer_milliseconds(written: object, milliseconds: int) -> None:
+    fact = decode(Kind.ANNOTATION, {**ANNOTATION, "at": written})
+    assert isinstance(fact, Annotation) and fact.at == milliseconds
+
+
+@pytest.mark.parametrize(
+    "at", [-1, 253_402_300_800_000, "1969-12-31T23:59:59Z", "2026-01-01T00:00:00", "now", 1.5, True]
+)
+def test_other_times_are_rejected(at: object) -> None:
+    reason, detail = reason_of(annotation(at=at))
+    assert (reason, "`$.at`" in detail) == (Reason.INVALID_FIELD, True)
+
+
+@pytest.mark.parametrize(
+    ("event", "passed"),
+    [
+        ({"score": 0.5, "threshold": 0.5}, True),
+        ({"score": 0.4, "threshold": 0.5}, False),
+        ({"score": 0.5, "threshold": 0.5, "direction": "lower"}, True),
+        ({"score": 0.6, "threshold": 0.5, "direction": "lower"}, False),
+        ({"score": 0.1, "threshold": 0.5, "passed": True}, True),
+        ({"passed": False}, False),
+    ],
+)
+def test_verdict_is_resolved(event: dict[str, Any], passed: bool) -> None:
+    fact = evaluation(**{"passed": ..., **event})
+    assert isinstance(fact, Evaluation) and fact.passed is passed
+
+
+def test_a_metrics_settings_fill_what_the_event_lacks() -> None:
+    decoder = Decoder(metrics={"relevance": MetricDefaults(threshold=0.3, direction="lower")})
+    scored = _changed(EVALUATION, {"passed": ..., "score": 0.2})
+    fact = decode(Kind.EVALUATION, scored, decoder=decoder)
+    assert fact == Evaluation(1000, "e1", "t1", "relevance", score=0.2, threshold=0.3, direction="lower", passed=True)
+    decided = Decoder(metrics={"relevance": MetricDefaults(threshold=9, direction="higher")})
+    assert decode(Kind.EVALUATION, encode(fact), decoder=decided) == fact
+    own = decode(Kind.EVALUATION, {**scored, "threshold": 0.1, "direction": "higher"}, decoder=decoder)
+    assert isinstance(own, Evaluation) and (own.threshold, own.direction) == (0.1, "higher")
+
+
+@pytest.mark.parametrize("status", ["error", "skipped"])
+def test_a_failure_has_no_verdict(status: str) -> None:
+    fact = evaluation(status=status, passed=False, score=0.1, threshold=0.5, reason="timeout")
+    assert isinstance(fact, Evaluation) and fact.failed
+    assert (fact.passed, fact.reason) == (None, "timeout")
+
+
+def test_a_deletion_carries_no_text_and_needs_no_rating() -> None:
+    deleted = annotation(deleted=True, thumbs=..., explanation="why", expected="x", url="https://x/")
+    assert deleted == Annotation(1000, "a1", "support", "t1", deleted=True)
+    assert evaluation(deleted=True, status="error", reason="why") == Evaluation(
+        1000, "e1", "t1", "relevance", deleted=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "path"),
+    [
+        ({"id": ...}, Reason.MISSING_FIELD, "$.id"),
+        ({"at": ...}, Reason.MISSING_FIELD, "$.at"),
+        ({"queue": ...}, Reason.MISSING_FIELD, "$.queue"),
+        ({"item": ...}, Reason.MISSING_FIELD, "$.item"),
+        ({"item": None}, Reason.MISSING_FIELD, "$.item"),
+        ({"thumbs": ...}, Reason.MISSING_FIELD, "$.thumbs"),
+        ({"stars": 3}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": 0}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": 6}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": 3.0}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": True}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": "sideways"}, Reason.INVALID_FIELD, "$.thumbs"),
+        ({"level": "session"}, Reason.INVALID_FIELD, "$.level"),
+        ({"queue": 7}, Reason.INVALID_FIELD, "$.queue"),
+        ({"deleted": "yes"}, Reason.INVALID_FIELD, "$.deleted"),
+        ({"url": "javascript:alert(1)"}, Reason.INVALID_FIELD, "$.url"),
+        ({"url": "https://x/" + "y" * 2048}, Reason.INVALID_FIELD, "$.url"),
+        ({"url": "https://x/\ny"}, Reason.INVALID_FIELD, "$.url"),
+        ({"queue": ""}, Reason.INVALID_NAME, "$.queue"),
+        ({"queue": "q" * 129}, Reason.INVALID_NAME, "$.queue"),
+        ({"queue": "a\nb"}, Reason.INVALID_NAME, "$.queue"),
+        ({"criterion": ""}, Reason.INVALID_NAME, "$.criterion"),
+        ({"criterion": "a\x7fb"}, Reason.INVALID_NAME, "$.criterion"),
+        ({"annotator": "a" * 257}, Reason.INVALID_NAME, "$.annotator"),
+        ({"id": ""}, Reason.INVALID_NAME, "$.id"),
+        ({"id": "a\u0085b"}, Reason.INVALID_NAME, "$.id"),
+        ({"item": "t" * 257}, Reason.INVALID_NAME, "$.item"),
+        ({"item": "t2"}, Reason.KEY_MISMATCH, "$.item"),
+    ],
+)
+def test_annotations_are_rejected_with_reason_and_path(changes: dict[str, Any], reason: Reason, path: str) -> None:
+    found, detail = reason_of(annotation(**changes))
+    assert found is reason
+    assert path in detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "path"),
+    [
+        ({"metric": ...}, Reason.MISSING_FIELD, "$.metric"),
+        ({"metric": ""}, Reason.INVALID_NAME, "$.metric"),
+        ({"judge": "j" * 129}, Reason.INVALID_NAME, "$.judge"),
+        ({"passed": ...}, Reason.NO_VERDICT, "$.score"),
+        ({"passed": ..., "score": 0.5}, Reason.NO_VERDICT, "$.threshold"),
+        ({"passed": ..., "threshold": 0.5}, Reason.NO_VERDICT, "$.score"),
+        ({"score": "high"}, Reason.INVALID_FIELD, "$.score"),
+        ({"score": True}, Reason.INVALID_FIELD, "$.score"),
+        ({"status": "pending"}, Reason.INVALID_FIELD, "$.status"),
+        ({"direction": "up"}, Reason.INVALID_FIELD, "$.direction"),
+    ],
+)
+def test_evaluations_are_rejected_with_reason_and_path(changes: dict[str, Any], reason: Reason, path: str) -> None:
+    found, detail = reason_of(evaluation(**changes))
+    assert found is reason
+    assert path in detail
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.NULL_VALUE),
+        (b"", Reason.MALFORMED),
+        (b'{"id":"a1"', Reason.MALFORMED),
+        (b'{"id":"\xff"}', Reason.MALFORMED),
+        (b'{"id":"\\ud800"}', Reason.MALFORMED),
+        (b'{"stars":NaN}', Reason.MALFORMED),
+        (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", Reason.MALFORMED),
+        (b'{"id":"a1"} {"id":"a2"}', Reason.MALFORMED),
+        (b"null", Reason.INVALID_FIELD),
+        (b"[1]", Reason.INVALID_FIELD),
+        (b" " * (256 * 1024 + 1), Reason.OVERSIZED),
+    ],
+)
+def test_values_that_are_no_event(value: bytes | None, reason: Reason) -> None:
+    assert reason_of(decode(Kind.ANNOTATION, value))[0] is reason
+
+
+def test_a_score_out_of_range_is_an_invalid_field() -> None:
+    value = b'{"id":"e1","at":1,"item":"t1","metric":"m","score":1e999,"threshold":1}'
+    assert reason_of(decode(Kind.EVALUATION, value)) == (
+        Reason.INVALID_FIELD,
+        "Number out of range - at `$.score`",
+    )
+
+
+def test_details_never_carry_the_payload() -> None:
+    for event in (
+        {"thumbs": "secret"},
+        {"level": "secret"},
+        {"url": "secret"},
+        {"queue": "secret\n"},
+        {"at": "secret"},
+    ):
+        assert "secret" not in reason_of(annotation(**event))[1]
+
+
+def test_an_event_far_ahead_of_its_broker_timestamp_is_rejected() -> None:
+    assert isinstance(decode(Kind.ANNOTATION, {**ANNOTATION, "at": 301_000}, timestamp=1000), Annotation)
+    rejected = decode(Kind.ANNOTATION, {**ANNOTATION, "at": 301_001}, timestamp=1000)
+    assert reason_of(rejected)[0] is Reason.FUTURE_TIMESTAMP
+    assert isinstance(decode(Kind.ANNOTATION, {**ANNOTATION, "at": 301_001}, timestamp=-1), Annotation)
+
+
+def test_names_are_nfc_and_ids_stay_byte_exact() -> None:
+    decomposed = unicodedata.normalize("NFD", "é")
+    fact = annotation(queue=decomposed, criterion=decomposed, annotator=decomposed)
+    assert isinstance(fact, Annotation)
+    assert (fact.queue, fact.criterion, fact.annotator) == ("é", "é", decomposed)
+
+
+def test_names_may_have_quotes_slashes_and_bidi_marks() -> None:
+    name = 'a/b "c" \\ \u202eevil {x="1"}'
+    fact = annotation(queue=name)
+    assert isinstance(fact, Annotation) and fact.queue == name
+
+
+def test_equal_names_are_one_object() -> None:
+    decoder = Decoder()
+    first, second = (decode(Kind.ANNOTATION, {**ANNOTATION, "id": id}, decoder=decoder) for id in ("1", "2"))
+    assert isinstance(first, Annotation) and isinstance(second, Annotation)
+    assert first.queue is second.queue
+
+
+@given(st.text(min_size=1, max_size=9000))
+def test_text_is_cut_once_and_stays_valid(text: str) -> None:
+    fact = annotation(explanation=text)
+    assert isinstance(fact, Annotation) and fact.explanation is not None
+    assert len(fact.explanation.encode()) <= 8192
+    assert fact.explanation == text or fact.explanation.endswith(CUT_MARK)
+    assert decode(Kind.ANNOTATION, encode(fact)) == fact
+
+
+def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
+    fact = annotation(explanation="é" * 8000)
+    assert isinstance(fact, Annotation) and fact.explanation is not None
+    assert fact.explanation.endswith("é" + CUT_MARK)
+    assert 8190 <= len(fact.explanation.encode()) <= 8192
+
+
+BINARY = [("ce_specversion", b"1.0"), ("ce_id", b"c1"), ("ce_time", b"1970-01-01T00:00:02Z")]
+
+
+def test_cloudevents_binary_mode_fills_id_and_at() -> None:
+    bare = _changed(ANNOTATION, {"id": ..., "at": ...})
+    assert decode(Kind.ANNOTATION, bare, headers=BINARY) == Annotation(2000, "c1", "support", "t1", thumbs="up")
+    assert decode(Kind.ANNOTATION, ANNOTATION, headers=BINARY) == annotation()
+
+
+@pytest.mark.parametrize("headers", [[("content-type", b"application/cloudevents+json; charset=utf-8")], []])
+def test_cloudevents_structured_mode(headers: list[tuple[str, bytes]]) -> None:
+    wrapped = {
+        "specversion": "1.0",
+        "id": "c1",
+        "time": "1970-01-01T00:00:02Z",
+        "type": "annotation",
+        "source": "tool",
+        "data": _changed(ANNOTATION, {"id": ..., "at": ...}),
+    }
+    assert decode(Kind.ANNOTATION, wrapped, headers=headers) == Annotation(2000, "c1", "support", "t1", thumbs="up")
+    old = {**wrapped, "specversion": "0.3"}
+    assert reason_of(decode(Kind.ANNOTATION, old, headers=headers))[0] is Reason.UNSUPPORTED_VERSION
+    empty = _changed(wrapped, {"data": ...})
+    assert reason_of(decode(Kind.ANNOTATION, empty, headers=headers))[0] is Reason.MISSING_FIELD
+
+
+def test_cloudevents_of_another_version_are_rejected() -> None:
+    rejected = decode(Kind.ANNOTATION, ANNOTATION, headers=[("ce_specversion", b"0.3")])
+    assert reason_of(rejected)[0] is Reason.UNSUPPORTED_VERSION
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (ANNOTATION, Kind.ANNOTATION),
+        (EVALUATION, Kind.EVALUATION),
+        ({**QUEUE_ITEM, "kind": "queue_item"}, Kind.QUEUE_ITEM),
+        ({**_changed(ANNOTATION, {"thumbs": ...}), "criterion": "overall", "deleted": True}, Kind.ANNOTATION),
+        ({**EVALUATION, "kind": "evaluation"}, Kind.EVALUATION),
+    ],
+)
+def test_the_kind_of_a_line_follows_from_its_fields(line: dict[str, Any], kind: Kind) -> None:
+    outcome = Decoder().decode_line(json.dumps(line).encode())
+    assert not isinstance(outcome, Rejection) and outcome[0] is kind
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [(QUEUE_ITEM, Reason.MISSING_FIELD), ({**ANNOTATION, "kind": "rating"}, Reason.INVALID_FIELD)],
+)
+def test_a_line_of_no_kind_is_rejected(line: dict[str, Any], reason: Reason) -> None:
+    outcome = Decoder().decode_line(json.dumps(line).encode())
+    assert isinstance(outcome, Rejection) and outcome.reason is reason
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from((*ANNOTATION, *EVALUATION, "kind")), inner),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_no_content_ever_raises(value: bytes) -> None:
+    for kind in Kind:
+        outcome = decode(kind, value, key=value)
+        assert isinstance(outcome, Annotation | Evaluation | QueueItem | Rejection)
+    Decoder().decode_line(value)
+
+
+names = st.sampled_from(
+    ("overall", "relevance", "lower", "né", unicodedata.normalize("NFD", "né"), "a\x7f", "n" * 129, "")
+)
+ids = st.sampled_from(("t1", "né", "a b", "a\u202eb", "a\n", "\x85", "i" * 256, "i" * 257, ""))
+texts = st.sampled_from(("why", "", "é" * 2048, "é" * 5000, 'a "b" \n\x00', "y" * 8193))
+numbers = st.sampled_from((0, -0.0, 0.0, 0.5, 1, 1e-7, 1e22, 10**30, "1", True))
+urls = st.sampled_from(("https://x/é", "javascript:x", "", "http://x/" + "y" * 2048))
+fields: dict[str, st.SearchStrategy[Any]] = {
+    "id": ids,
+    "at": st.sampled_from((0, -1, 1000, 301_001, 253_402_300_799_999, 10**18, "1970-01-01T00:00:01Z", 1.0)),
+    "item": ids,
+    "level": st.sampled_from(("trace", "span", "session")),
+    "url": urls,
+    "deleted": st.booleans(),
+    "queue": names,
+    "criterion": names,
+    "annotator": ids,
+    "thumbs": st.sampled_from(("up", "down", "sideways")),
+    "stars": st.sampled_from((1, 5, 6, 2.0)),
+    "explanation": texts,
+    "expected": texts,
+    "metric": names,
+    "score": numbers,
+    "threshold": numbers,
+    "direction": st.sampled_from(("higher", "lower", "up")),
+    "passed": st.booleans(),
+    "status": st.sampled_from(("ok", "error", "pending")),
+    "reason": texts,
+    "judge": names,
+    "specversion": st.just("1.0"),
+}
+
+
+SCORED = _changed(EVALUATION, {"passed": ..., "score": 0.5, "threshold": 0.5})
+
+
+@st.composite
+def nearly_normal(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
+    """An event of which a field or two are something else."""
+    kind, struct, event = draw(
+        st.sampled_from(
+            (
+                (Kind.ANNOTATION, AnnotationEvent, ANNOTATION),
+                (Kind.EVALUATION, EvaluationEvent, EVALUATION),
+                (Kind.EVALUATION, EvaluationEvent, SCORED),
+            )
+        )
+    )
+    changed = draw(st.lists(st.sampled_from((*struct.__struct_fields__, "specversion")), max_size=2))
+    return kind, {**event, **{name: draw(fields[name]) for name in changed}}
+
+
+@settings(max_examples=1000)
+@given(nearly_normal(), st.booleans())
+def test_what_is_read_at_once_is_what_the_checks_would_make_of_it(
+    event: tuple[Kind, dict[str, Any]], escaped: bool
+) -> None:
+    decoder = Decoder(metrics={"lower": MetricDefaults(0.3, "lower")}, future_ms=300_000)
+    kind, fields = event
+    value = json.dumps(fields, ensure_ascii=escaped).encode()
+    record: dict[str, Any] = {"key": str(fields["item"]).encode(), "timestamp": 1000}
+    for usual in (ANNOTATION, SCORED):
+        # What is read at once has names that were seen before.
+        decode(Kind.EVALUATION if "metric" in usual else Kind.ANNOTATION, usual, decoder=decoder)
+    # With a header that says nothing the checks are made one by one.
+    checked = decoder.decode(kind, value, headers=[("trace", b"1")], **record)
+    at_once = decoder.decode(kind, value, **record)
+    assert at_once == checked
+    if not isinstance(at_once, Rejection) and not isinstance(checked, Rejection):
+        assert encode(at_once) == encode(checked)
+
+
+def test_every_reason_has_a_meaning() -> None:
+    assert all(reason.meaning for reason in Reason)

@@ -1,0 +1,40 @@
+"""Claims on the wire, and which of them a worker refuses."""
+
+import pytest
+
+from aggregator.shard import Policy
+from streams.ledger.claim import SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
+from streams.runtime.failures import Failure, WorkerFailure
+
+CLAIM = Claim("5f0c", 8, Policy.LATEST, SCHEMA, "w1", 1_780_000_000_000)
+
+
+def test_a_claim_is_read_back() -> None:
+    assert CLAIM.encode() == (
+        b'{"ledger":"5f0c","partitions":8,"policy":"latest","schema":1,"owner":"w1","at":1780000000000}'
+    )
+    assert parse_claim(CLAIM.encode()) == CLAIM
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b'{"ledger":1}', b"[]"])
+def test_anything_else_is_no_claim(value: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_claim(value)
+
+
+def test_another_number_of_partitions_is_refused() -> None:
+    check_claim(CLAIM, 8, "facts[0]")
+    with pytest.raises(WorkerFailure, match="claimed with P = 8, the topics now have 9") as refused:
+        check_claim(CLAIM, 9, "facts[0]")
+    assert refused.value.failure is Failure.PARTITIONS_CHANGED
+
+
+def test_a_newer_release_is_refused() -> None:
+    newer = Claim("5f0c", 8, Policy.EACH, SCHEMA + 1, "w1", 0)
+    with pytest.raises(WorkerFailure) as refused:
+        check_claim(newer, 8, "facts[0]")
+    assert refused.value.failure is Failure.NEWER_SCHEMA
+
+
+def test_ledger_ids_are_random() -> None:
+    assert len({new_ledger_id() for _ in range(100)}) == 100

@@ -1,0 +1,72 @@
+"""What the tallies log says, when a predecessor's write came late."""
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+
+from streams.ledger.log import Log
+from streams.ledger.published import Published
+
+NOBODY: Any = None
+OTHER = b'["annotations","q","overall","2026-05-29"]'
+KEY = b'["annotations","q","overall","2026-05-28"]'
+
+
+def published(*records: tuple[int, int] | tuple[int, None]) -> Published:
+    """From (position, annotations), in the order of the log; None is a tally of another group."""
+
+    def stored() -> Iterable[Any]:
+        for offset, (position, annotations) in enumerate(records):
+            body = {"annotations": annotations or 0, "contributing": 0}
+            value = orjson.dumps({**body, "ledger": "l", "position": position, "policy": "each"})
+            yield SimpleNamespace(key=OTHER if annotations is None else KEY, value=value, offset=offset)
+
+    told = Published("l")
+    told.fold(Log(NOBODY, "tallies", 0), list(stored()))
+    return told
+
+
+def test_the_later_record_of_the_higher_position_is_kept() -> None:
+    assert published((5, 1), (9, 2), (9, 3)).tallies()[KEY] == ("each", {"annotations": 3, "contributing": 0})
+
+
+def test_a_late_record_of_a_lower_position_must_be_written_over() -> None:
+    """Readers pass over it as long as what came before is in the log; compaction would leave the late record alone."""
+    assert published((9, 2), (5, 1)).tallies()[KEY] is None
+    assert published((9, 2), (5, 2)).tallies()[KEY] is None
+    assert published((9, 2), (5, 1), (12, 2)).tallies()[KEY] == ("each", {"annotations": 2, "contributing": 0})
+
+
+def test_what_was_left_open_under_another_policy_must_be_written_again() -> None:
+    """Readers drop it when the policy changes; that it changes back does not bring it back."""
+
+    def stored(key: bytes, position: int, policy: str, offset: int) -> Any:
+        value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy}
+        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset)
+
+    told = Published("l")
+    log = Log(NOBODY, "tallies", 0)
+    told.fold(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
+    assert told.tallies()[KEY] is None
+    told.fold(log, [stored(KEY, 7, "latest", 3)])
+    assert told.tallies()[KEY] is not None and told.tallies()[OTHER] is not None
+
+
+def test_a_record_is_late_behind_any_other_that_is_further() -> None:
+    """A reader that has seen a successor's tally believes nothing of its predecessors any more."""
+    assert published((9, None), (5, 1)).tallies()[KEY] is None
+
+
+def test_what_a_misplaced_closed_left_open_must_be_written_again_under_another_policy() -> None:
+    def stored(key: bytes, position: int, policy: str, at: int, **more: int) -> Any:
+        value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy, **more}
+        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at)
+
+    log = Log(NOBODY, "tallies", 0)
+    for place, kept in ((1, True), (2, False)):
+        told = Published("l")
+        told.fold(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
+        told.fold(log, [stored(OTHER, 6, "latest", 2)])
+        assert (told.tallies()[KEY] is not None) is kept
