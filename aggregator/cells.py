@@ -50,11 +50,11 @@ class DayTally:
         self.touched = False
 
     @property
-    def group(self) -> tallies.Group:
+    def group(self) -> tallies.TallyGroup:
         """The tally's group."""
         return tallies.annotations_group(self.queue, self.criterion, _name(self.day))
 
-    def cells_group(self, metric: str) -> tallies.Group:
+    def cells_group(self, metric: str) -> tallies.TallyGroup:
         """The group of the day's comparisons with a metric."""
         return tallies.cells_group(self.queue, self.criterion, metric, _name(self.day))
 
@@ -75,7 +75,7 @@ class DayTally:
         return metrics
 
 
-class Place(msgspec.Struct, gc=False, eq=False):
+class Bucket(msgspec.Struct, gc=False, eq=False):
     """Where comparisons with annotations of one rating are counted: their day, and the index of the rating.
 
     There is one object of each in a shard, compared by identity, as long as its day counts anything.
@@ -85,33 +85,33 @@ class Place(msgspec.Struct, gc=False, eq=False):
     rating: int
 
 
-class Rubric(msgspec.Struct, gc=False, eq=False):
+class CriterionCounts(msgspec.Struct, gc=False, eq=False):
     """The annotations of one queue and criterion, by the number of the UTC day.
 
-    There is one object of each in a shard, compared by identity. `places` has a number for every day and rating.
+    There is one object of each in a shard, compared by identity. `buckets` has a number for every day and rating.
     """
 
     queue: str
     criterion: str
     days: dict[int, DayTally]
-    places: dict[int, Place]
+    buckets: dict[int, Bucket]
 
-    def place(self, day: int, rating: int) -> Place:
+    def bucket(self, day: int, rating: int) -> Bucket:
         """The place of annotations; `rating` is the index in `ratings.LEVELS`."""
         number = day * len(LEVELS) + rating
-        place = self.places.get(number)
-        if place is None:
+        bucket = self.buckets.get(number)
+        if bucket is None:
             tally = self.days.get(day)
             if tally is None:
                 tally = self.days[day] = DayTally(self.queue, self.criterion, day)
-            place = self.places[number] = Place(tally, rating)
-        return place
+            bucket = self.buckets[number] = Bucket(tally, rating)
+        return bucket
 
     def forget(self, day: int) -> None:
         """Drop a day that counts nothing: no row has a place in it."""
         self.days.pop(day, None)
         for rating in range(len(LEVELS)):
-            self.places.pop(day * len(LEVELS) + rating, None)
+            self.buckets.pop(day * len(LEVELS) + rating, None)
 
 
 class CoverageTally:
@@ -127,7 +127,7 @@ class CoverageTally:
         self.touched = False
 
     @property
-    def group(self) -> tallies.Group:
+    def group(self) -> tallies.TallyGroup:
         """The tally's group."""
         return tallies.evaluations_group(self.queue, self.metric, _name(self.day))
 
@@ -142,28 +142,28 @@ class CoverageTally:
         return {"pass": passed, "fail": failed, "error": error, "skipped": skipped}
 
 
-class Counts:
+class ShardCounts:
     """All counts of a shard."""
 
     def __init__(self) -> None:
-        self._rubrics: dict[tuple[str, str], Rubric] = {}
+        self._criteria: dict[tuple[str, str], CriterionCounts] = {}
         self._coverage: dict[tuple[str, str, int], CoverageTally] = {}
-        self._entered: dict[Place | Verdict, dict[Any, int]] = {}
-        self._left: dict[Place | Verdict, dict[Any, int]] = {}
+        self._entered: dict[Bucket | Verdict, dict[Any, int]] = {}
+        self._left: dict[Bucket | Verdict, dict[Any, int]] = {}
         self._touched: list[DayTally | CoverageTally] = []
         self._touched_cells: dict[DayTally, set[str]] = {}
-        self._vanished: dict[tallies.Group, None] = {}
+        self._vanished: dict[tallies.TallyGroup, None] = {}
 
     # ---- counting
 
-    def rubric(self, queue: str, criterion: str) -> Rubric:
-        """The rubric of this queue and criterion."""
-        rubric = self._rubrics.get((queue, criterion))
-        if rubric is None:
-            rubric = self._rubrics[queue, criterion] = Rubric(queue, criterion, {}, {})
-        return rubric
+    def criterion(self, queue: str, criterion: str) -> CriterionCounts:
+        """The counts of this queue and criterion."""
+        counts = self._criteria.get((queue, criterion))
+        if counts is None:
+            counts = self._criteria[queue, criterion] = CriterionCounts(queue, criterion, {}, {})
+        return counts
 
-    def compare(self, one: Place | Verdict, others: Iterable[Place | Verdict], sign: int) -> None:
+    def compare(self, one: Bucket | Verdict, others: Iterable[Bucket | Verdict], sign: int) -> None:
         """Add `sign` to the cells in which one side of comparisons meets the others; equal others count each."""
         moved = self._entered if sign > 0 else self._left
         times = moved.get(one)
@@ -178,25 +178,25 @@ class Counts:
         if not tally.touched:
             self._touch(tally)
 
-    def cover(self, queue: str, metric: str, day: int, says: int, sign: int) -> None:
-        """Add `sign` to what a metric said of a queue's items; `says` is the index in `tallies.COVERAGE`."""
+    def count_coverage(self, queue: str, metric: str, day: int, outcome: int, sign: int) -> None:
+        """Add `sign` to what a metric said of a queue's items; `outcome` is the index in `tallies.COVERAGE`."""
         tally = self._coverage.get((queue, metric, day))
         if tally is None:
             tally = self._coverage[queue, metric, day] = CoverageTally(queue, metric, day)
-        tally.counts[says] += sign
+        tally.counts[outcome] += sign
         self._touch(tally)
 
     def _settle(self) -> None:
         for moved, sign in ((self._entered, +1), (self._left, -1)):
             for one, others in moved.items():
                 for other, times in others.items():
-                    sides: tuple[Any, Any] = (one, other) if type(one) is Place else (other, one)
-                    place, verdict = sides
-                    tally: DayTally = place.tally
+                    sides: tuple[Any, Any] = (one, other) if type(one) is Bucket else (other, one)
+                    bucket, verdict = sides
+                    tally: DayTally = bucket.tally
                     counts = tally.cells.get(verdict)
                     if counts is None:
                         counts = tally.cells[verdict] = [0] * len(LEVELS)
-                    counts[place.rating] += sign * times
+                    counts[bucket.rating] += sign * times
                     self._touched_cells.setdefault(tally, set()).add(verdict.metric)
             moved.clear()
 
@@ -208,7 +208,7 @@ class Counts:
             self._touched.append(tally)
 
     def touch(self, key: bytes) -> None:
-        """Publish this tally at the next `take`; a group that does not exist is published empty."""
+        """Publish this tally at the next `drain`; a group that does not exist is published empty."""
         self._settle()
         match group := tallies.parse_key(key):
             case ("cells", queue, criterion, metric, name):
@@ -230,19 +230,19 @@ class Counts:
             self._touch(tally)
 
     def _day(self, queue: str, criterion: str, name: str) -> DayTally | None:
-        rubric = self._rubrics.get((queue, criterion))
+        rubric = self._criteria.get((queue, criterion))
         return None if rubric is None else rubric.days.get(_number(name))
 
     @property
     def touched(self) -> int:
-        """Number of tallies that the next `take` will publish."""
+        """Number of tallies that the next `drain` will publish."""
         self._settle()
         return len(self._touched) + sum(map(len, self._touched_cells.values())) + len(self._vanished)
 
     def counted(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that are not empty, as (key, payload)."""
         self._settle()
-        for rubric in self._rubrics.values():
+        for rubric in self._criteria.values():
             for day in rubric.days.values():
                 if not day.empty:
                     yield tallies.group_key(day.group), day.payload()
@@ -254,7 +254,7 @@ class Counts:
             if not coverage.empty:
                 yield tallies.group_key(coverage.group), coverage.payload()
 
-    def take(self) -> dict[bytes, tallies.Payload]:
+    def drain(self) -> dict[bytes, tallies.Payload]:
         """Touched tallies, as copies, by key; nothing is touched afterwards."""
         self._settle()
         published = {tallies.group_key(group): tallies.empty(group) for group in self._vanished}
@@ -277,11 +277,11 @@ class Counts:
         return published
 
     def _forget(self, tally: DayTally | CoverageTally) -> None:
-        """Drop a tally that counts nothing: its cells went in the same `take`."""
+        """Drop a tally that counts nothing: its cells went in the same `drain`."""
         if isinstance(tally, CoverageTally):
             self._coverage.pop((tally.queue, tally.metric, tally.day), None)
         else:
-            self._rubrics[tally.queue, tally.criterion].forget(tally.day)
+            self._criteria[tally.queue, tally.criterion].forget(tally.day)
 
 
 def _cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:

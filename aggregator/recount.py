@@ -26,27 +26,27 @@ from aggregator.ratings import COUNTS, LEVELS
 from aggregator.snapshot.build import document, timestamp
 from aggregator.snapshot.inputs import (
     Cell,
+    CountingRules,
     CriterionState,
+    DocumentStamp,
     Evaluated,
     Funnel,
     Pair,
     PolicyName,
     QueueState,
-    Reading,
-    Stamp,
     Window,
     window_start,
 )
 from aggregator.snapshot.schema import SnapshotDocument
 
-Says = Literal["pass", "fail", "error", "skipped"]
-Group = tuple[str, ...]
+CoverageName = Literal["pass", "fail", "error", "skipped"]
+TallyGroup = tuple[str, ...]
 """Kind, names and day, as in the keys of tallies."""
 Vectors = tuple[list[int], list[int]]
 """Counts of a judge version: current, superseded."""
 
 
-class Verdict(NamedTuple):
+class StandingVerdict(NamedTuple):
     """A standing verdict on an item, and whether it is the item's current one."""
 
     judge: str
@@ -54,7 +54,7 @@ class Verdict(NamedTuple):
     current: bool
 
 
-class Counts:
+class CriterionTotals:
     """Counters of one criterion while its annotations are gone through."""
 
     def __init__(self) -> None:
@@ -92,8 +92,8 @@ class Recount:
                 self._placed[row.queue].add(row.item)
             elif (row.queue, row.item) not in out:
                 self._annotations[row.queue].append(row)
-        self._verdicts: dict[str, dict[str, list[Verdict]]] = defaultdict(dict)
-        self._says: dict[str, dict[str, tuple[Says, str]]] = defaultdict(dict)
+        self._verdicts: dict[str, dict[str, list[StandingVerdict]]] = defaultdict(dict)
+        self._says: dict[str, dict[str, tuple[CoverageName, str]]] = defaultdict(dict)
         for item, metrics in evaluations.items():
             for metric, rows in metrics.items():
                 self._resolve(item, metric, rows)
@@ -104,7 +104,7 @@ class Recount:
         standing = [row for row in verdicts if not row.deleted]
         if standing:
             self._verdicts[item][metric] = [
-                Verdict(row.judge, bool(row.passed), row is standing[0]) for row in standing
+                StandingVerdict(row.judge, bool(row.passed), row is standing[0]) for row in standing
             ]
             self._says[item][metric] = "pass" if standing[0].passed else "fail", _day(standing[0].at)
             return
@@ -124,7 +124,7 @@ class Recount:
         """The latest `at` of all rows, in milliseconds; 0 without rows."""
         return max((row.at for row in self.rows.values()), default=0)
 
-    def _standing(self, queue: str) -> Iterator[tuple[Annotation, dict[str, list[Verdict]]]]:
+    def _standing(self, queue: str) -> Iterator[tuple[Annotation, dict[str, list[StandingVerdict]]]]:
         """Standing annotations of a queue, each with the verdicts it is compared with, by metric."""
         annotations = self._annotations.get(queue, [])
         compared = annotations
@@ -139,10 +139,10 @@ class Recount:
         for annotation in annotations:
             yield annotation, self._verdicts.get(annotation.item, {}) if id(annotation) in chosen else {}
 
-    def state(self, queue: str, window: Window, today: date, reading: Reading) -> QueueState:
+    def state(self, queue: str, window: Window, today: date, rules: CountingRules) -> QueueState:
         """Counts of a queue in a window that ends on `today` (UTC)."""
         start = window_start(window, today)
-        criteria: dict[str, Counts] = defaultdict(Counts)
+        criteria: dict[str, CriterionTotals] = defaultdict(CriterionTotals)
         annotated: set[str] = set()
         for annotation, verdicts in self._standing(queue):
             if _day(annotation.at) < start:
@@ -150,7 +150,7 @@ class Recount:
             counts = criteria[annotation.criterion]
             counts.annotations += 1
             annotated.add(annotation.item)
-            on_topic = [metric for metric in verdicts if reading.on_topic(annotation.criterion, metric)]
+            on_topic = [metric for metric in verdicts if rules.on_topic(annotation.criterion, metric)]
             if on_topic:
                 counts.contributing += 1
                 counts.compared.add(annotation.item)
@@ -198,23 +198,23 @@ class Recount:
         *,
         window: Window = Window.ALL,
         today: date | None = None,
-        reading: Reading | None = None,
+        rules: CountingRules | None = None,
     ) -> SnapshotDocument:
         """The snapshot document of a queue, as of the newest row; `today` (UTC) is that row's day unless
         given.
         """
-        reading = reading or Reading()
-        stamp = Stamp(timestamp(self.newest), revision=0, ledger="", positions={}, policy=self.policy)
-        state = self.state(queue, window, today or date.fromisoformat(_day(self.newest)), reading)
-        return document(state, window, stamp, reading)
+        rules = rules or CountingRules()
+        stamp = DocumentStamp(timestamp(self.newest), revision=0, ledger="", positions={}, policy=self.policy)
+        state = self.state(queue, window, today or date.fromisoformat(_day(self.newest)), rules)
+        return document(state, window, stamp, rules)
 
-    def tallies(self) -> dict[Group, dict[str, object]]:
+    def tallies(self) -> dict[TallyGroup, dict[str, object]]:
         """Every tally that is not empty, keyed by kind, names and day, with the payload that tally records
         carry.
         """
-        cells: dict[Group, dict[str, Vectors]] = defaultdict(dict)
-        annotations: dict[Group, list[int]] = defaultdict(lambda: [0, 0])
-        evaluations: dict[Group, list[Says]] = defaultdict(list)
+        cells: dict[TallyGroup, dict[str, Vectors]] = defaultdict(dict)
+        annotations: dict[TallyGroup, list[int]] = defaultdict(lambda: [0, 0])
+        evaluations: dict[TallyGroup, list[CoverageName]] = defaultdict(list)
         for queue in self.queues:
             for annotation, verdicts in self._standing(queue):
                 day = _day(annotation.at)
@@ -226,7 +226,7 @@ class Recount:
             for item in self._placed.get(queue, ()):
                 for metric, (what, day) in self._says.get(item, {}).items():
                     evaluations["evaluations", queue, metric, day].append(what)
-        payloads: dict[Group, dict[str, object]] = {}
+        payloads: dict[TallyGroup, dict[str, object]] = {}
         for group, judges in cells.items():
             payloads[group] = {
                 "judges": {
@@ -251,7 +251,7 @@ def winners(facts: Iterable[Fact]) -> dict[bytes, Fact]:
     return {identity: fact for identity, (_, fact) in rows.items()}
 
 
-def _add(cells: dict[str, Vectors], annotation: Annotation, verdicts: list[Verdict]) -> None:
+def _add(cells: dict[str, Vectors], annotation: Annotation, verdicts: list[StandingVerdict]) -> None:
     level = LEVELS.index(annotation.thumbs or str(annotation.stars))
     for verdict in verdicts:
         current, superseded = cells.setdefault(verdict.judge, ([0] * COUNTS, [0] * COUNTS))

@@ -11,7 +11,7 @@ from typing import Final, Self
 import msgspec
 
 from aggregator import tallies
-from aggregator.cells import Place, Rubric, Verdict
+from aggregator.cells import Bucket, CriterionCounts, Verdict
 from aggregator.ratings import NO_RATING
 
 
@@ -19,7 +19,7 @@ class Merge(IntEnum):
     """What became of a fact: it is the row now, it lost against a newer version, or it is the row already."""
 
     APPLIED = 0
-    STALE = 1
+    SUPERSEDED = 1
     DUPLICATE = 2
 
 
@@ -32,7 +32,7 @@ DELETED: Final = len(tallies.COVERAGE)
 _LAST_VERDICT: Final = tallies.COVERAGE.index("fail")
 """The higher one of what a verdict says; a pass is below."""
 
-Version = tuple[int, str, str]
+RowVersion = tuple[int, str, str]
 """`at`, `id` and `facts.rest`: rows of one identity are ordered by it."""
 
 
@@ -44,15 +44,15 @@ class Row(msgspec.Struct, gc=False):
     rest: str
 
     @property
-    def version(self) -> Version:
+    def version(self) -> RowVersion:
         """What rows are ordered by."""
         return self.at, self.id, self.rest
 
-    def against(self, at: int, id: str, rest: str) -> Merge:
+    def compare_version(self, at: int, id: str, rest: str) -> Merge:
         """The merge law: the higher version is the row. What becomes of another version that meets this one."""
         if (at, id, rest) > (self.at, self.id, self.rest):
             return APPLIED
-        return Merge.DUPLICATE if (at, id, rest) == (self.at, self.id, self.rest) else Merge.STALE
+        return Merge.DUPLICATE if (at, id, rest) == (self.at, self.id, self.rest) else Merge.SUPERSEDED
 
 
 class Judge(msgspec.Struct, gc=False, eq=False):
@@ -75,32 +75,32 @@ class Judge(msgspec.Struct, gc=False, eq=False):
         )
         return cls(metric, name, current, superseded)
 
-    def verdict(self, says: int, *, current: bool) -> Verdict | None:
+    def verdict(self, outcome: int, *, current: bool) -> Verdict | None:
         """The verdict that an evaluation counts as; None when it is no standing verdict."""
-        if says > _LAST_VERDICT:
+        if outcome > _LAST_VERDICT:
             return None
-        return (self.current if current else self.superseded)[says]
+        return (self.current if current else self.superseded)[outcome]
 
 
 class AnnotationRow(Row, gc=False):
     """An annotation, with the index of its rating in `ratings.LEVELS`; `NO_RATING` when deleted.
 
-    `place`: where it counts while it stands, else None. `compared`: it is paired with the verdicts of its item; every
+    `bucket`: where it counts while it stands, else None. `compared`: it is paired with the verdicts of its item; every
     compared annotation stands, and under policy `latest` only the newest standing one of a rubric is compared.
     """
 
     rating: int = NO_RATING
-    place: Place | None = None
+    bucket: Bucket | None = None
     compared: bool = False
 
 
 class EvaluationRow(Row, gc=False):
-    """An evaluation by one judge. `says` is an index in `tallies.COVERAGE`, or `DELETED`.
+    """An evaluation by one judge. `outcome` is an index in `tallies.COVERAGE`, or `DELETED`.
 
     `verdict`: what it counts as while it is a standing verdict, else None.
     """
 
-    says: int
+    outcome: int
     verdict: Verdict | None = None
 
 
@@ -110,13 +110,13 @@ class QueueRow(Row, gc=False):
     placed: bool = False
 
 
-class Voice(msgspec.Struct, gc=False, eq=False):
+class AnnotatorKey(msgspec.Struct, gc=False, eq=False):
     """One annotator of one rubric: what identifies annotations within an item.
 
     There is one object of each in a shard, compared by identity.
     """
 
-    rubric: Rubric
+    criterion: CriterionCounts
 
 
 class ItemRow(msgspec.Struct, gc=False, eq=False):
@@ -126,14 +126,14 @@ class ItemRow(msgspec.Struct, gc=False, eq=False):
     metrics that have one.
     """
 
-    annotations: dict[Voice, AnnotationRow]
+    annotations: dict[AnnotatorKey, AnnotationRow]
     evaluations: dict[Judge, EvaluationRow]
-    compared: list[Place]
+    compared: list[Bucket]
     standing: list[Verdict]
     queues: dict[str, QueueRow] | None = None
     verdicts: int = 0
 
-    def holds(self, queue: str) -> bool:
+    def is_queued(self, queue: str) -> bool:
         """Whether the item was not taken out of the queue; without a queue-item row it was not."""
         if self.queues is None:
             return True
@@ -148,17 +148,19 @@ class ItemRow(msgspec.Struct, gc=False, eq=False):
         return {judge: row for judge, row in evaluations.items() if judges.get(judge.name) is judge}
 
 
-def settled(rows: Mapping[Judge, EvaluationRow]) -> Iterator[tuple[EvaluationRow, Verdict | None]]:
+def resolve_verdicts(rows: Mapping[Judge, EvaluationRow]) -> Iterator[tuple[EvaluationRow, Verdict | None]]:
     """What each evaluation of one item and metric counts as: the newest verdict that stands is the current one."""
     newest: EvaluationRow | None = None
     for row in rows.values():
-        if row.says <= _LAST_VERDICT and (newest is None or newest.version < row.version):
+        if row.outcome <= _LAST_VERDICT and (newest is None or newest.version < row.version):
             newest = row
     for judge, row in rows.items():
-        yield row, judge.verdict(row.says, current=row is newest)
+        yield row, judge.verdict(row.outcome, current=row is newest)
 
 
-def showing(verdicts: Mapping[Judge, EvaluationRow], failures: Mapping[Judge, EvaluationRow]) -> EvaluationRow | None:
+def shown_coverage(
+    verdicts: Mapping[Judge, EvaluationRow], failures: Mapping[Judge, EvaluationRow]
+) -> EvaluationRow | None:
     """What a metric says of an item: its current verdict, or else the newest failure that no deletion outdates."""
     for row in verdicts.values():
         if row.verdict is not None and row.verdict.current:
@@ -168,6 +170,6 @@ def showing(verdicts: Mapping[Judge, EvaluationRow], failures: Mapping[Judge, Ev
     return max(shown, key=version, default=None)
 
 
-def version(row: Row) -> Version:
+def version(row: Row) -> RowVersion:
     """The row's version, as a key to order by."""
     return row.version

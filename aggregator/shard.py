@@ -4,7 +4,7 @@ Every change of a row follows one pattern: the comparisons it takes part in leav
 comparisons enter their cells again. So the tallies are at every moment the fold of the rows, and a replay of the
 ledger through the same merge gives the same tallies.
 
-A shard does no I/O and knows no clock. The checkpoint takes `dirty` rows and touched tallies with `take`.
+A shard does no I/O and knows no clock. The checkpoint takes `dirty` rows and touched tallies with `drain`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from aggregator import tallies
-from aggregator.cells import Counts, Place, Rubric, Verdict
+from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.ratings import NO_RATING
@@ -21,15 +21,15 @@ from aggregator.rows import (
     APPLIED,
     DELETED,
     AnnotationRow,
+    AnnotatorKey,
     EvaluationRow,
     ItemRow,
     Judge,
     Merge,
     QueueRow,
     Row,
-    Voice,
-    settled,
-    showing,
+    resolve_verdicts,
+    shown_coverage,
     version,
 )
 
@@ -52,7 +52,7 @@ class Policy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CheckpointDelta:
     """What one checkpoint writes: ledger rows (key to value) and tallies (key to absolute payload)."""
 
     rows: dict[bytes, bytes]
@@ -71,26 +71,26 @@ class Shard:
         self.partition = partition
         self.policy = policy
         self.dirty: dict[bytes, bytes] = {}
-        self.losing: set[bytes] = set()
+        self.needs_rewrite: set[bytes] = set()
         self.added = 0
         self.retracted = 0
         self.rows = 0
-        self._counts = Counts()
+        self._counts = ShardCounts()
         self._items: dict[str, ItemRow] = {}
-        self._voices: dict[tuple[str, str, str], Voice] = {}
+        self._annotator_keys: dict[tuple[str, str, str], AnnotatorKey] = {}
         self._judges: dict[str, dict[str, Judge]] = {}
         self._failing: dict[str, dict[str, Judge]] = {}
-        self.knows: Final = self._items.__contains__
+        self.has_item: Final = self._items.__contains__
         """Whether any row of this item is here."""
         self.touch: Final = self._counts.touch
-        """Publish a tally, by its key, at the next `take`; a group that does not exist is published empty."""
+        """Publish a tally, by its key, at the next `drain`; a group that does not exist is published empty."""
         self.tallies: Final = self._counts.counted
         """All tallies that are not empty, as (key, payload)."""
 
     # ---- merging
 
     def apply(self, fact: Fact) -> Merge:
-        """Merge a live fact; when it wins, its row is dirty until the next `take`."""
+        """Merge a live fact; when it wins, its row is dirty until the next `drain`."""
         outcome = _MERGES[type(fact)](self, fact)
         if outcome is APPLIED:
             self.dirty[key(fact)] = encode(fact)
@@ -99,34 +99,34 @@ class Shard:
     def replay(self, key: bytes, value: bytes) -> Merge:
         """Merge a row read from the ledger. It is not dirty: the log has it already.
 
-        A key whose last replayed record is not the row is `losing`: compaction would keep the wrong record, so its
+        A key whose last replayed record is not the row is `needs_rewrite`: compaction would keep the wrong record, so its
         winner must be written again (`repair`). Raises ValueError when key or value are not a ledger row.
         """
         fact = parse(key, value)
         outcome = _MERGES[type(fact)](self, fact)
-        if outcome is not Merge.STALE:
-            if self.losing:
-                self.losing.discard(key)
+        if outcome is not Merge.SUPERSEDED:
+            if self.needs_rewrite:
+                self.needs_rewrite.discard(key)
         elif key not in self.dirty:
-            self.losing.add(key)
+            self.needs_rewrite.add(key)
         return outcome
 
     def repair(self, key: bytes, value: bytes) -> None:
         """Second reading of the ledger: where `value` is the winner of a losing key, it becomes dirty."""
-        if key in self.losing:
+        if key in self.needs_rewrite:
             fact = parse(key, value)
             if self._row(fact).version == (fact.at, fact.id, rest_of(fact)):
                 self.dirty[key] = value
-                self.losing.discard(key)
+                self.needs_rewrite.discard(key)
 
-    def take(self) -> Taken:
+    def drain(self) -> CheckpointDelta:
         """Dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
         rows, self.dirty = self.dirty, {}
-        return Taken(rows, self._counts.take())
+        return CheckpointDelta(rows, self._counts.drain())
 
     @property
     def touched(self) -> int:
-        """Number of tallies that the next `take` will publish."""
+        """Number of tallies that the next `drain` will publish."""
         return self._counts.touched
 
     @property
@@ -138,38 +138,38 @@ class Shard:
         item = self._items[name] = ItemRow({}, {}, [], [])
         return item
 
-    def _new_voice(self, identity: tuple[str, str, str]) -> Voice:
-        voice = self._voices[identity] = Voice(self._counts.rubric(identity[0], identity[1]))
-        return voice
+    def _new_annotator(self, identity: tuple[str, str, str]) -> AnnotatorKey:
+        annotator = self._annotator_keys[identity] = AnnotatorKey(self._counts.criterion(identity[0], identity[1]))
+        return annotator
 
     def _merge_annotation(self, fact: Annotation) -> Merge:
         item = self._items.get(fact.item) or self._new_item(fact.item)
         at, id, rest = fact.at, fact.id, rest_of(fact)
         identity = (fact.queue, fact.criterion, fact.annotator)
-        voice = self._voices.get(identity) or self._new_voice(identity)
-        rubric = voice.rubric
+        annotator = self._annotator_keys.get(identity) or self._new_annotator(identity)
+        criterion = annotator.criterion
         rating = _RATINGS[fact.thumbs or fact.stars]
-        row = item.annotations.get(voice)
+        row = item.annotations.get(annotator)
         if row is not None:
-            outcome = row.against(at, id, rest)
+            outcome = row.compare_version(at, id, rest)
             if outcome is not APPLIED:
                 return outcome
-            if row.place is not None:
-                self._leave(item, row, row.place)
-        place = None
-        if rating >= 0 and self.policy is _EACH and (item.queues is None or item.holds(rubric.queue)):
-            place = rubric.place(at // tallies.DAY_MS, rating)
-        compared = place is not None
+            if row.bucket is not None:
+                self._leave_cells(item, row, row.bucket)
+        bucket = None
+        if rating >= 0 and self.policy is _EACH and (item.queues is None or item.is_queued(criterion.queue)):
+            bucket = criterion.bucket(at // tallies.DAY_MS, rating)
+        compared = bucket is not None
         if row is None:
-            item.annotations[voice] = AnnotationRow(at, id, rest, rating, place, compared)
+            item.annotations[annotator] = AnnotationRow(at, id, rest, rating, bucket, compared)
             self.rows += 1
         else:
             row.at, row.id, row.rest = at, id, rest
-            row.rating, row.place, row.compared = rating, place, compared
-        if place is not None:
-            self._enter(item, place, compared=True)
+            row.rating, row.bucket, row.compared = rating, bucket, compared
+        if bucket is not None:
+            self._enter_cells(item, bucket, compared=True)
         elif self.policy is not _EACH:
-            self._rank(item, rubric)
+            self._rank(item, criterion)
         return APPLIED
 
     def _merge_evaluation(self, fact: Evaluation) -> Merge:
@@ -182,21 +182,21 @@ class Shard:
             judge = judges[fact.judge] = Judge.of(fact.metric, fact.judge)
         row = item.evaluations.get(judge)
         if row is not None:
-            outcome = row.against(at, id, rest)
+            outcome = row.compare_version(at, id, rest)
             if outcome is not APPLIED:
                 return outcome
         if item.queues:
-            self._cover(item, fact.metric, item.queues, -1)
-        says = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _VERDICTS[fact.passed]
+            self._count_coverage(item, fact.metric, item.queues, -1)
+        coverage = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _VERDICTS[fact.passed]
         if row is None:
-            row = item.evaluations[judge] = EvaluationRow(at, id, rest, says)
+            row = item.evaluations[judge] = EvaluationRow(at, id, rest, coverage)
             self.rows += 1
         else:
-            row.at, row.id, row.rest, row.says = at, id, rest, says
+            row.at, row.id, row.rest, row.outcome = at, id, rest, coverage
         if not failed:
-            self._decide(item, judges, judge, row)
+            self._resolve_metric(item, judges, judge, row)
         if item.queues:
-            self._cover(item, fact.metric, item.queues, +1)
+            self._count_coverage(item, fact.metric, item.queues, +1)
         return APPLIED
 
     def _merge_queue_item(self, fact: QueueItem) -> Merge:
@@ -210,27 +210,29 @@ class Shard:
             row = queues[fact.queue] = QueueRow(at, id, rest)
             self.rows += 1
         else:
-            outcome = row.against(at, id, rest)
+            outcome = row.compare_version(at, id, rest)
             if outcome is not APPLIED:
                 return outcome
             row.at, row.id, row.rest = at, id, rest
-        annotations = {voice: row for voice, row in item.annotations.items() if voice.rubric.queue == fact.queue}
+        annotations = {
+            annotator: row for annotator, row in item.annotations.items() if annotator.criterion.queue == fact.queue
+        }
         metrics = {judge.metric for judge in item.evaluations}
-        self._leave_all(item, annotations.values())
+        self._leave_all_cells(item, annotations.values())
         for metric in metrics:
-            self._cover(item, metric, (fact.queue,), -1)
+            self._count_coverage(item, metric, (fact.queue,), -1)
         row.placed = not fact.deleted
         for metric in metrics:
-            self._cover(item, metric, (fact.queue,), +1)
-        for rubric in {voice.rubric for voice in annotations}:
-            self._rank(item, rubric)
+            self._count_coverage(item, metric, (fact.queue,), +1)
+        for criterion in {annotator.criterion for annotator in annotations}:
+            self._rank(item, criterion)
         return APPLIED
 
     def _row(self, fact: Fact) -> Row:
         """The row of a fact that was merged."""
         item = self._items[fact.item]
         if isinstance(fact, Annotation):
-            return item.annotations[self._voices[fact.queue, fact.criterion, fact.annotator]]
+            return item.annotations[self._annotator_keys[fact.queue, fact.criterion, fact.annotator]]
         if isinstance(fact, Evaluation):
             return item.evaluations[self._of(fact.metric, fact.failed)[fact.judge]]
         assert item.queues is not None, "it was merged"
@@ -246,77 +248,77 @@ class Shard:
 
     # ---- comparisons: leave the old cells, enter the new ones
 
-    def _enter(self, item: ItemRow, place: Place, *, compared: bool) -> None:
+    def _enter_cells(self, item: ItemRow, bucket: Bucket, *, compared: bool) -> None:
         """A standing annotation is counted, and its comparisons when it is compared."""
         if compared:
-            item.compared.append(place)
-        self._count(item, place, compared, +1)
+            item.compared.append(bucket)
+        self._count(item, bucket, compared, +1)
 
-    def _leave(self, item: ItemRow, row: AnnotationRow, place: Place) -> None:
-        self._count(item, place, row.compared, -1)
+    def _leave_cells(self, item: ItemRow, row: AnnotationRow, bucket: Bucket) -> None:
+        self._count(item, bucket, row.compared, -1)
         if row.compared:
             row.compared = False
-            item.compared.remove(place)
-        row.place = None
+            item.compared.remove(bucket)
+        row.bucket = None
 
-    def _leave_all(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
+    def _leave_all_cells(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
         for row in rows:
-            if row.place is not None:
-                self._leave(item, row, row.place)
+            if row.bucket is not None:
+                self._leave_cells(item, row, row.bucket)
 
-    def _rank(self, item: ItemRow, rubric: Rubric) -> None:
+    def _rank(self, item: ItemRow, criterion: CriterionCounts) -> None:
         """All annotations of one rubric leave; those that stand enter. The policy says which of them are compared."""
-        rivals = [row for voice, row in item.annotations.items() if voice.rubric is rubric]
-        self._leave_all(item, rivals)
-        if not item.holds(rubric.queue):
+        rivals = [row for annotator, row in item.annotations.items() if annotator.criterion is criterion]
+        self._leave_all_cells(item, rivals)
+        if not item.is_queued(criterion.queue):
             return
         standing = [row for row in rivals if row.rating >= 0]
         newest = max(standing, key=version, default=None)
         for row in standing:
-            row.place = rubric.place(row.at // tallies.DAY_MS, row.rating)
+            row.bucket = criterion.bucket(row.at // tallies.DAY_MS, row.rating)
             row.compared = self.policy is _EACH or row is newest
-            self._enter(item, row.place, compared=row.compared)
+            self._enter_cells(item, row.bucket, compared=row.compared)
 
-    def _count(self, item: ItemRow, place: Place, compared: bool, sign: int) -> None:
+    def _count(self, item: ItemRow, bucket: Bucket, compared: bool, sign: int) -> None:
         """Add `sign` for an annotation, and for its comparison with every standing verdict when it is compared."""
         if not compared or not item.verdicts:
-            self._counts.annotate(place.tally, sign, 0)
+            self._counts.annotate(bucket.tally, sign, 0)
             return
-        self._counts.annotate(place.tally, sign, sign)
+        self._counts.annotate(bucket.tally, sign, sign)
         if sign > 0:
             self.added += item.verdicts
         else:
             self.retracted += item.verdicts
-        self._counts.compare(place, item.standing, sign)
+        self._counts.compare(bucket, item.standing, sign)
 
-    def _decide(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
+    def _resolve_metric(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
         """An evaluation changed: it and its rivals leave the cells of what they were, and enter those of what they are.
 
         With the first standing verdict of the item its annotations begin to contribute, with the last one they end.
         """
         before = item.verdicts
         if len(judges) == 1:
-            self._become(item, row, judge.verdict(row.says, current=True))
+            self._set_verdict(item, row, judge.verdict(row.outcome, current=True))
         else:
-            for rival, verdict in settled(item.of(judges)):
-                self._become(item, rival, verdict)
+            for rival, verdict in resolve_verdicts(item.of(judges)):
+                self._set_verdict(item, rival, verdict)
         if (before == 0) is not (item.verdicts == 0):
-            for place in item.compared:
-                self._counts.annotate(place.tally, 0, +1 if before == 0 else -1)
+            for bucket in item.compared:
+                self._counts.annotate(bucket.tally, 0, +1 if before == 0 else -1)
 
-    def _become(self, item: ItemRow, row: EvaluationRow, verdict: Verdict | None) -> None:
+    def _set_verdict(self, item: ItemRow, row: EvaluationRow, verdict: Verdict | None) -> None:
         former = row.verdict
         if former is verdict:
             return
         row.verdict = verdict
         if former is not None:
             item.standing.remove(former)
-            self._meet(item, former, -1)
+            self._count_verdict(item, former, -1)
         if verdict is not None:
             item.standing.append(verdict)
-            self._meet(item, verdict, +1)
+            self._count_verdict(item, verdict, +1)
 
-    def _meet(self, item: ItemRow, verdict: Verdict, sign: int) -> None:
+    def _count_verdict(self, item: ItemRow, verdict: Verdict, sign: int) -> None:
         """Add `sign` for the comparison of a verdict with every annotation that is compared."""
         if verdict.current:
             item.verdicts += sign
@@ -327,13 +329,13 @@ class Shard:
         if item.compared:
             self._counts.compare(verdict, item.compared, sign)
 
-    def _cover(self, item: ItemRow, metric: str, queues: Iterable[str], sign: int) -> None:
+    def _count_coverage(self, item: ItemRow, metric: str, queues: Iterable[str], sign: int) -> None:
         """Add `sign` to what the metric says of the item, in those of these queues in which the item was placed."""
-        shown = showing(item.of(self._of(metric, failed=False)), item.of(self._of(metric, failed=True)))
+        shown = shown_coverage(item.of(self._of(metric, failed=False)), item.of(self._of(metric, failed=True)))
         if shown is not None and item.queues is not None:
             for queue in queues:
                 if item.queues[queue].placed:
-                    self._counts.cover(queue, metric, shown.at // tallies.DAY_MS, shown.says, sign)
+                    self._counts.count_coverage(queue, metric, shown.at // tallies.DAY_MS, shown.outcome, sign)
 
 
 _EACH: Final = Policy.EACH

@@ -17,13 +17,13 @@ import msgspec
 import orjson
 
 DAY_MS: Final = 86_400_000
-CLOSED_KEY: Final = b'["closed"]'
+MARKER_KEY: Final = b'["closed"]'
 
 Coverage = Literal["pass", "fail", "error", "skipped"]
 COVERAGE: Final[tuple[Coverage, ...]] = ("pass", "fail", "error", "skipped")
 """What a metric said of an item, in the order of its index."""
 
-Group = tuple[str, ...]
+TallyGroup = tuple[str, ...]
 """A tally's key as a tuple: its kind, then its names and its day."""
 
 
@@ -53,7 +53,7 @@ EvaluationsPayload = TypedDict("EvaluationsPayload", {"pass": int, "fail": int, 
 Payload = CellsPayload | AnnotationsPayload | EvaluationsPayload
 
 
-class Stamp(msgspec.Struct, gc=False):
+class TallyStamp(msgspec.Struct, gc=False):
     """What every record of the tallies says of itself: of which ledger id it is the fold, up to which offset, and under
     which policy.
     """
@@ -70,7 +70,7 @@ class SourcePosition(TypedDict):
     end: int
 
 
-class Closed(TypedDict):
+class CheckpointMarker(TypedDict):
     """The end of a checkpoint: up to ledger offset `position` this partition's tallies are whole, at time `at` (ms).
 
     `offset` is where in the tallies log it must stand. Elsewhere somebody else wrote in between, or something before
@@ -85,16 +85,16 @@ class Closed(TypedDict):
     offset: NotRequired[int]
 
 
-def in_place(closed: Closed, offset: int) -> bool:
-    """Whether a `closed` found at this offset of the tallies log closes what stands before it."""
-    return closed.get("offset", offset) == offset
+def in_place(marker: CheckpointMarker, offset: int) -> bool:
+    """Whether a `marker` found at this offset of the tallies log closes what stands before it."""
+    return marker.get("offset", offset) == offset
 
 
 # Not orjson: a result of it keeps its whole buffer, some 4 KiB, for as long as it is held.
 _encode = msgspec.json.Encoder().encode
 
-parse_stamp: Final = msgspec.json.Decoder(Stamp).decode
-"""The stamp of a tally record's value, or of a `closed`. Raises ValueError on any other. Most records are followed by a
+parse_stamp: Final = msgspec.json.Decoder(TallyStamp).decode
+"""The stamp of a tally record's value, or of a `marker`. Raises ValueError on any other. Most records are followed by a
 newer one of their key before anybody asks what they say.
 """
 
@@ -102,7 +102,7 @@ newer one of their key before anybody asks what they say.
 def parse_payload(value: bytes) -> Payload:
     """The payload of a tally record's value, without the stamp. Raises ValueError on any other."""
     payload = orjson.loads(value)
-    for name in Stamp.__struct_fields__:
+    for name in TallyStamp.__struct_fields__:
         del payload[name]
     return cast("Payload", payload)
 
@@ -121,12 +121,12 @@ def day_of(at: int) -> str:
     return _day_name(at // DAY_MS)
 
 
-def group_key(group: Group) -> bytes:
+def group_key(group: TallyGroup) -> bytes:
     """A group as the key of its tally record."""
     return _encode(group)
 
 
-def parse_key(key: bytes) -> Group:
+def parse_key(key: bytes) -> TallyGroup:
     """The group of a tally record's key. Raises ValueError when it is not a JSON array of strings."""
     group = orjson.loads(key)
     if not isinstance(group, list) or not group or not all(isinstance(part, str) for part in group):
@@ -134,22 +134,22 @@ def parse_key(key: bytes) -> Group:
     return tuple(group)
 
 
-def cells_group(queue: str, criterion: str, metric: str, day: str) -> Group:
+def cells_group(queue: str, criterion: str, metric: str, day: str) -> TallyGroup:
     """The group of comparisons."""
     return ("cells", queue, criterion, metric, day)
 
 
-def annotations_group(queue: str, criterion: str, day: str) -> Group:
+def annotations_group(queue: str, criterion: str, day: str) -> TallyGroup:
     """The group of annotations."""
     return ("annotations", queue, criterion, day)
 
 
-def evaluations_group(queue: str, metric: str, day: str) -> Group:
+def evaluations_group(queue: str, metric: str, day: str) -> TallyGroup:
     """The group of what a metric said of a queue's items."""
     return ("evaluations", queue, metric, day)
 
 
-def empty(group: Group) -> Payload:
+def empty(group: TallyGroup) -> Payload:
     """The payload that tells that a group vanished. Raises ValueError for a kind that does not exist."""
     match group[0]:
         case "cells":

@@ -26,16 +26,16 @@ from aiokafka.record.memory_records import MemoryRecords
 from aggregator.shard import Shard
 from bench.end_to_end.memory import replayed
 from bench.reference import Event, events, summeval_events
-from streams.engine.apply import Folder
-from streams.engine.circuit_breaker import Fuse, FusePolicy
+from streams.engine.apply import BatchApplier
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import FOLD_AT_ONCE, MAX_DIRTY_ROWS
-from streams.engine.partition import Owned
+from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder
 from streams.kafka.batches import Record
-from streams.kafka.client import KAFKA, Client
+from streams.kafka.client import KAFKA, KafkaClient
 from streams.kafka.topics import Topics
 from streams.ledger.log import Log, new_producer
-from streams.runtime.heap import Rows, no_collection
+from streams.runtime.heap import HeapFreezer, pause_collection
 from streams.runtime.metrics import WorkerMetrics
 
 _BATCH: Final = 500
@@ -123,21 +123,21 @@ class Round:
     topics: Topics
     producer: AIOKafkaProducer
     log: Log
-    owned: Owned
-    folder: Folder
+    owned: OwnedPartition
+    applier: BatchApplier
     decoder: Decoder
 
     def run(self, batches: Iterable[Fetched]) -> Steps:
         """Everything that a worker does with these batches, by step."""
         steps = Steps()
-        collected = Rows()
+        collected = HeapFreezer()
         shard = self.owned.shard
         for batch in batches:
             records = unpack(batch.content)
             steps.done("fetch: unpack lz4 batches into records")
             iterator = iter(records)
             while chunk := list(islice(iterator, FOLD_AT_ONCE)):
-                assert not self.folder.fold(self.owned, batch.topic, chunk)
+                assert not self.applier.fold(self.owned, batch.topic, chunk)
             steps.done("fold")
             if len(shard.dirty) >= MAX_DIRTY_ROWS:
                 self._checkpoint(steps)
@@ -147,7 +147,7 @@ class Round:
         return steps
 
     def _checkpoint(self, steps: Steps) -> None:
-        taken = self.owned.shard.take()
+        taken = self.owned.shard.drain()
         steps.done("take")
         ledger = list(self.log._batches(taken.rows.items()))  # noqa: SLF001 all but the sending
         steps.done("append: rows into batches")
@@ -165,10 +165,10 @@ def new_round(producer: AIOKafkaProducer) -> Round:
     """A worker without a broker."""
     topics, decoder = Topics(), Decoder()
     log = Log(producer, topics.facts, 0)
-    owned = Owned(0, Shard(0), log, Log(producer, topics.tallies, 0))
+    owned = OwnedPartition(0, Shard(0), log, Log(producer, topics.tallies, 0))
     metrics = WorkerMetrics("bench", lambda: ())
-    folder = Folder(topics, 1, decoder, Fuse(FusePolicy()), metrics)
-    return Round(topics, producer, log, owned, folder, decoder)
+    applier = BatchApplier(topics, 1, decoder, CircuitBreaker(CircuitBreakerPolicy()), metrics)
+    return Round(topics, producer, log, owned, applier, decoder)
 
 
 def decode_alone(steps: Steps, batches: Iterable[Fetched], topics: Topics) -> None:
@@ -198,7 +198,7 @@ def ledger_of(load: Sequence[Event]) -> list[tuple[bytes, bytes]]:
     decoder, shard = Decoder(), Shard(0)
     for kind, key, value in load:
         shard.apply(decoder.decode(kind, value, key))  # type: ignore[arg-type]
-    return list(shard.take().rows.items())
+    return list(shard.drain().rows.items())
 
 
 def memory_per_row(load: Sequence[Event]) -> float:
@@ -209,7 +209,7 @@ def memory_per_row(load: Sequence[Event]) -> float:
 
 async def profile(load: Sequence[Event], rounds: int) -> dict[str, float]:
     """CPU seconds by step."""
-    producer = new_producer(Client(["127.0.0.1:9"]), KAFKA)
+    producer = new_producer(KafkaClient(["127.0.0.1:9"]), KAFKA)
     topics = Topics()
     batches = fetched(load, topics)
     ledger = [Row(key, value) for key, value in ledger_of(load)]
@@ -220,7 +220,7 @@ async def profile(load: Sequence[Event], rounds: int) -> dict[str, float]:
         gc.freeze()
         working.append(new_round(producer).run(batches))
         gc.unfreeze()
-        with no_collection():
+        with pause_collection():
             apart.append(Steps())
             decode_alone(apart[-1], batches, topics)
             replay(apart[-1], ledger)

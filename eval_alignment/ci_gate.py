@@ -13,7 +13,7 @@ from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
 Bound = Literal["low", "point"]
 
 
-class Outcome(Enum):
+class GateOutcome(Enum):
     """Results of `report --fail-under`, with exit code and meaning."""
 
     PASS = 0, "every pair that is asked for reaches the limit"
@@ -54,17 +54,17 @@ class PairOutcome:
     metric: str
     items: int
     share: float | None
-    outcome: Outcome
+    outcome: GateOutcome
 
 
-def decide(document: SnapshotDocument, ask: Ask) -> tuple[Outcome, list[PairOutcome]]:
+def decide(document: SnapshotDocument, ask: Ask) -> tuple[GateOutcome, list[PairOutcome]]:
     """The outcome, and the pairs that decide it. Off-topic pairs are not looked at."""
     decided = [_decide_pair(criterion, metric, ask) for criterion, metric in _pairs(document, ask)]
     outcomes = {pair.outcome for pair in decided}
-    for outcome in (Outcome.BELOW, Outcome.TOO_FEW, Outcome.PASS):
+    for outcome in (GateOutcome.BELOW, GateOutcome.TOO_FEW, GateOutcome.PASS):
         if outcome in outcomes:
             return outcome, [pair for pair in decided if pair.outcome is outcome]
-    return Outcome.TOO_FEW, []
+    return GateOutcome.TOO_FEW, []
 
 
 def _pairs(document: SnapshotDocument, ask: Ask) -> Iterator[tuple[str, MetricDocument]]:
@@ -79,7 +79,7 @@ def _decide_pair(criterion: str, metric: MetricDocument, ask: Ask) -> PairOutcom
     items = metric["items_compared"]
     share = metric["alignment_low"] if ask.bound == "low" else metric["alignment"]
     if items < ask.items or share is None:
-        outcome = Outcome.TOO_FEW
+        outcome = GateOutcome.TOO_FEW
     else:
-        outcome = Outcome.PASS if share >= ask.limit else Outcome.BELOW
+        outcome = GateOutcome.PASS if share >= ask.limit else GateOutcome.BELOW
     return PairOutcome(criterion, metric["metric"], items, share, outcome)

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple, cast
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-class Line(NamedTuple):
+class InputLine(NamedTuple):
     """A line that is not blank: its file's name, its number from 1, and its bytes without the line end."""
 
     file: str
@@ -25,7 +25,7 @@ def size(paths: Sequence[Path]) -> int | None:
     return None if Path("-") in paths else sum(path.stat().st_size for path in paths)
 
 
-def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda _: None) -> Iterator[Line]:
+def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda _: None) -> Iterator[InputLine]:
     """The lines of the files, one after the other; `-` is standard input.
 
     `progress` is called with the bytes read of the stored files so far. Raises OSError for a file that cannot be
@@ -48,7 +48,7 @@ def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda
             progress(done)
 
 
-async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object]) -> AsyncIterator[Line]:
+async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object]) -> AsyncIterator[InputLine]:
     """The same for an event loop: it goes on while nothing comes from a pipe on standard input."""
     done = 0
     for path in paths:
@@ -65,7 +65,7 @@ async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object])
         done += size([path]) or 0
 
 
-async def _piped() -> AsyncIterator[Line]:
+async def _piped() -> AsyncIterator[InputLine]:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     number, rest = 0, b""
@@ -75,13 +75,13 @@ async def _piped() -> AsyncIterator[Line]:
         for text in complete:
             number += 1
             if value := text.strip():
-                yield Line("-", number, value)
+                yield InputLine("-", number, value)
         if not chunk:
             return
 
 
-def _lines(name: str, stream: IO[bytes]) -> Iterator[Line]:
+def _lines(name: str, stream: IO[bytes]) -> Iterator[InputLine]:
     for number, line in enumerate(stream, start=1):
         value = line.strip()
         if value:
-            yield Line(name, number, value)
+            yield InputLine(name, number, value)

@@ -12,15 +12,15 @@ import msgspec
 import orjson
 
 from aggregator.facts import Evaluation, Fact, encode, parse, version
-from aggregator.tallies import CLOSED_KEY, Closed
+from aggregator.tallies import MARKER_KEY, CheckpointMarker
 from streams.events.decoder import KIND_OF
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, parse_claim
 
 _CLOSED_WITHIN: Final = 5_000
-"""Offsets before the end of a tallies partition in which its last `closed` is looked for."""
+"""Offsets before the end of a tallies partition in which its last `marker` is looked for."""
 
 
 class LedgerError(Exception):
@@ -58,13 +58,13 @@ def line(fact: Fact) -> bytes:
     return orjson.dumps({"kind": KIND_OF[type(fact)]})[:-1] + b"," + encode(fact)[1:] + b"\n"
 
 
-async def read_ledger(client: Client, topics: Topics, progress: Callable[[int], object]) -> Ledger:
+async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[int], object]) -> Ledger:
     """Read the whole ledger; `progress` is called with the number of records read so far.
 
     Raises LedgerError, and what `scan` raises.
     """
     # Rows are written before the tallies made from them: the ledger, read afterwards, must reach all these positions.
-    closed = await last_closed(client, topics)
+    marker = await last_markers(client, topics)
     ledger = Ledger()
     ids: dict[int, str] = {}
     read = 0
@@ -76,30 +76,33 @@ async def read_ledger(client: Client, topics: Topics, progress: Callable[[int], 
         progress(read)
 
     ends = await scan(client, topics.facts, fold)
-    for partition, (last, _) in sorted(closed.items()):
+    for partition, (last, _) in sorted(marker.items()):
         if last["ledger"] == ids.get(partition, last["ledger"]) and last["position"] > ends.get(partition, 0):
             ledger.missing.append(partition)
         ledger.unprocessed += sum(max(0, s["end"] - s["position"]) for s in last["sources"].values())
     return ledger
 
 
-async def last_closed(client: Client, topics: Topics) -> dict[int, tuple[Closed, int]]:
-    """The last `closed` of each partition that has one, with the broker's time of it in milliseconds.
+async def last_markers(client: KafkaClient, topics: Topics) -> dict[int, tuple[CheckpointMarker, int]]:
+    """The last `marker` of each partition that has one, with the broker's time of it in milliseconds.
 
     Raises LedgerError, and what `scan` raises.
     """
-    closed: dict[int, tuple[Closed, int]] = {}
+    marker: dict[int, tuple[CheckpointMarker, int]] = {}
 
     def note(partition: int, records: Records) -> None:
         for record in records:
-            if record.key == CLOSED_KEY:
+            if record.key == MARKER_KEY:
                 try:
-                    closed[partition] = msgspec.json.decode(record.value or b"", type=Closed), record.timestamp
+                    marker[partition] = (
+                        msgspec.json.decode(record.value or b"", type=CheckpointMarker),
+                        record.timestamp,
+                    )
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise LedgerError(f"{topics.tallies}[{partition}] at {record.offset}: {error}") from error
 
     await scan(client, topics.tallies, note, last=_CLOSED_WITHIN)
-    return closed
+    return marker
 
 
 def _merge(ledger: Ledger, ids: dict[int, str], topic: str, partition: int, records: Records) -> None:

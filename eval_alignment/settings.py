@@ -20,14 +20,14 @@ from pydantic_settings import (
 
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.shard import Policy
-from aggregator.statistics.gate import Limits
+from aggregator.statistics.gate import GateLimits
 from streams.events.decoder import MetricDefaults
 
 ENVIRONMENT_PREFIX = "EVAL_ALIGNMENT_"
 CONFIG_VARIABLE = "EVAL_ALIGNMENT_CONFIG"
 
-_LIMITS = Limits()
-Share = Annotated[float, Field(ge=0, le=1)]
+_LIMITS = GateLimits()
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class SettingsError(Exception):
@@ -113,14 +113,14 @@ class Settings(BaseSettings):
         300_000, ge=0, description="How far `at` may be ahead of the broker's timestamp, in milliseconds."
     )
     gate_items: int = Field(_LIMITS.items, ge=1, description="Distinct items below which the gate is undecided.")
-    gate_trusted_low: Share = Field(_LIMITS.trusted_low, description="Lower bound of alignment for `trusted`.")
-    gate_trusted_tnr: Share = Field(_LIMITS.trusted_tnr, description="True negative rate for `trusted`.")
-    gate_probation_low: Share = Field(_LIMITS.probation_low, description="Lower bound of alignment for `probation`.")
+    gate_trusted_low: Fraction = Field(_LIMITS.trusted_low, description="Lower bound of alignment for `trusted`.")
+    gate_trusted_tnr: Fraction = Field(_LIMITS.trusted_tnr, description="True negative rate for `trusted`.")
+    gate_probation_low: Fraction = Field(_LIMITS.probation_low, description="Lower bound of alignment for `probation`.")
     gate_half_width: float = Field(
         _LIMITS.half_width,
         gt=0,
         lt=0.5,
-        description="Half width of the interval that `labels_to_go` aims at.",
+        description="Half width of the interval that `labels_needed` aims at.",
     )
 
     # Worker
@@ -132,7 +132,9 @@ class Settings(BaseSettings):
         description="Stable name of a worker (host or pod name): the same after every restart, and no other worker's.",
     )
     worker_http: str = Field("127.0.0.1:8391", description="Where a worker serves `/metrics`, `/healthz`, `/readyz`.")
-    fuse: bool = Field(True, description="Pause on a flood of bad events instead of sending them all to dead letters.")
+    circuit_breaker: bool = Field(
+        True, description="Pause on a flood of bad events instead of sending them all to dead letters."
+    )
     audit_interval_s: float = Field(
         60.0,
         ge=0,
@@ -151,7 +153,7 @@ class Settings(BaseSettings):
     snapshot_history_count: int = Field(1000, ge=1, description="Snapshot documents kept per queue.")
     snapshot_history_days: int = Field(90, ge=1, description="Days that snapshot documents are kept.")
     series_limit: int = Field(10_000, ge=100, description="Series that the view exposes at most; the rest is counted.")
-    judge_label: bool = Field(
+    expose_judge_version: bool = Field(
         False, description="Expose comparisons by judge version too, with the version as the label `judge`."
     )
     item_url: str = Field("", description="Template of an item's address, `{item}` and `{level}`, where no `url` came.")
@@ -230,9 +232,9 @@ class Settings(BaseSettings):
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise SettingsError(f"sasl_password_file: cannot read {self.sasl_password_file}: {why}") from None
 
-    def limits(self) -> Limits:
+    def limits(self) -> GateLimits:
         """The gate's limits."""
-        return Limits(
+        return GateLimits(
             items=self.gate_items,
             trusted_low=self.gate_trusted_low,
             trusted_tnr=self.gate_trusted_tnr,

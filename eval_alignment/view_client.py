@@ -12,7 +12,7 @@ import msgspec
 
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.api.parameters import queue_segment
-from sinks.api.responses import Problem, QueueList, QueueListing
+from sinks.api.responses import ProblemDetails, QueueList, QueueListing
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
@@ -86,6 +86,6 @@ class View:
 def _detail(error: urllib.error.HTTPError) -> str:
     """What the view says of an error; nothing when somebody else answered."""
     try:
-        return f": {msgspec.json.decode(error.read(), type=Problem)['detail']}"
+        return f": {msgspec.json.decode(error.read(), type=ProblemDetails)['detail']}"
     except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
         return ""

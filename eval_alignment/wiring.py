@@ -8,14 +8,14 @@ import click
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from eval_alignment.settings import TOPIC_ROLES, Settings, SettingsError
 from streams.events.decoder import Decoder
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
 
 
-def client(settings: Settings) -> Client:
+def client(settings: Settings) -> KafkaClient:
     """How to reach Kafka. Raises SettingsError when certificate or password files cannot be used."""
     security: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if settings.security_protocol.startswith("SASL"):
@@ -26,7 +26,7 @@ def client(settings: Settings) -> Client:
         }
     if settings.security_protocol.endswith("SSL"):
         security["ssl_context"] = _ssl_context(settings)
-    return Client([broker.strip() for broker in settings.brokers.split(",")], security)
+    return KafkaClient([broker.strip() for broker in settings.brokers.split(",")], security)
 
 
 def failed(settings: Settings, error: Exception) -> click.ClickException:
@@ -68,9 +68,9 @@ def decoder(settings: Settings) -> Decoder:
     return Decoder(metrics=metrics, future_ms=settings.future_limit_ms)
 
 
-def reading(settings: Settings) -> Reading:
+def rules(settings: Settings) -> CountingRules:
     """What applies when counts are read."""
-    return Reading(pass_stars=settings.pass_stars, pairs=settings.pairs, limits=settings.limits())
+    return CountingRules(pass_stars=settings.pass_stars, pairs=settings.pairs, limits=settings.limits())
 
 
 def partitions(settings: Settings) -> int | None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sinks.access import BindError, Guard, guard_bind, on_http_error
+from sinks.access import AccessMiddleware, BindError, guard_bind, on_http_error
 from streams.runtime.health import Health
 
 
@@ -48,7 +48,7 @@ class Probes:
             Route("/healthz", self._live),
             Route("/readyz", self._ready),
         ]
-        app = Guard(
+        app = AccessMiddleware(
             Starlette(routes=routes, exception_handlers={HTTPException: on_http_error}),
             token=token,
             allowed_hosts=allowed_hosts,

@@ -87,7 +87,7 @@ async def on_http_error(_request: Request, error: Exception) -> Response:
     return problem(error.status_code, error.detail, dict(error.headers or {}))
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware: GET and HEAD only, allowed hosts, the token, and safe headers on every answer.
 
     Args:

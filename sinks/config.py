@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +35,12 @@ class ViewConfig:
     facts_topic: str = "alignment.facts.v1"
     tallies_topic: str = "alignment.tallies.v1"
     snapshots_topic: str = "alignment.snapshots.v1"
-    reading: Reading = field(default_factory=Reading)
+    rules: CountingRules = field(default_factory=CountingRules)
     publish: bool = True
     history_count: int = 1_000
     history_days: int = 90
     series_limit: int = 10_000
-    judge_label: bool = False
+    expose_judge_version: bool = False
     item_url: str = ""
     queue_url: str = ""
     token_file: Path | None = None

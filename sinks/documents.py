@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final, TypeVar, cast
 
 from aggregator.snapshot.build import document, timestamp
-from aggregator.snapshot.inputs import PolicyName, QueueState, Reading, Stamp, Window, window_start
+from aggregator.snapshot.inputs import CountingRules, DocumentStamp, PolicyName, QueueState, Window, window_start
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.queries.counts import queue_states
 from sinks.store.store import Store
@@ -75,12 +75,12 @@ class _Counted:
     states: dict[str, QueueState]
     made: dict[int, SnapshotDocument] = field(default_factory=dict)
 
-    def document(self, window: Window, stamp: Stamp, reading: Reading) -> SnapshotDocument:
+    def document(self, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
         """The document of a window. Where windows have the same counts, as all of a young queue, it is made once."""
         state = self.states[window_start(window, self.day)]
         made = self.made.get(id(state))
         if made is None:
-            made = self.made[id(state)] = document(state, window, stamp, reading)
+            made = self.made[id(state)] = document(state, window, stamp, rules)
             return made
         same = _restamped(made, stamp)
         same["window"] = window.value
@@ -96,8 +96,8 @@ class Documents:
         today: gives the UTC day on which windows end.
     """
 
-    def __init__(self, store: Store, reading: Reading, today: Callable[[], date]) -> None:
-        self.reading = reading
+    def __init__(self, store: Store, rules: CountingRules, today: Callable[[], date]) -> None:
+        self.rules = rules
         self._store = store
         self._today = today
         self._kept: OrderedDict[tuple[str, Window], tuple[int, date, SnapshotDocument]] = OrderedDict()
@@ -140,7 +140,7 @@ class Documents:
         if state.as_of is None:
             return None
         today = self._today()
-        stamp = Stamp(timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy)
+        stamp = DocumentStamp(timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy)
         # Many clients of one queue ask at once when it changed: one of them makes the document.
         with self._lock:
             kept = self._kept.get((entry.queue, window))
@@ -148,7 +148,7 @@ class Documents:
                 # Nothing of this queue changed since: the same counts hold at the newer positions.
                 return _restamped(kept[2], stamp)
             counted = self._count(connection, entry, window_start(window, today))
-            made = counted.document(window, stamp, self.reading)
+            made = counted.document(window, stamp, self.rules)
             _keep(self._kept, (entry.queue, window), (entry.revision, today, made), _KEPT)
         return made
 
@@ -165,7 +165,7 @@ class Documents:
         kept = self._counted.get(entry.queue)
         if kept is None or (kept.revision, kept.day) != (entry.revision, today) or start not in kept.states:
             starts = sorted({start, *(window_start(window, today) for window in Window)})
-            states = queue_states(connection, entry.queue, starts, self.reading)
+            states = queue_states(connection, entry.queue, starts, self.rules)
             kept = _Counted(entry.revision, today, dict(zip(starts, states, strict=True)))
             _keep(self._counted, entry.queue, kept, _COUNTED)
         return kept
@@ -178,7 +178,7 @@ def _keep(cache: OrderedDict[_K, _V], key: _K, value: _V, most: int) -> None:
         cache.popitem(last=False)
 
 
-def _restamped(made: SnapshotDocument, stamp: Stamp) -> SnapshotDocument:
+def _restamped(made: SnapshotDocument, stamp: DocumentStamp) -> SnapshotDocument:
     fresh = made.copy()
     fresh["as_of"] = stamp.as_of
     fresh["ledger"] = stamp.ledger

@@ -20,7 +20,7 @@ from aggregator.snapshot.inputs import Window
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from sinks.documents import Documents, QueueEntry, State, read_state
-from sinks.queries.judge_versions import Judges
+from sinks.queries.judge_versions import JudgeTimeline
 from sinks.store.store import Store
 
 PREFIX: Final = "eval_alignment_"
@@ -41,7 +41,7 @@ FAMILIES: Final = {
     "window_items": "Distinct items among the comparisons in a window: what its intervals rest on.",
     "newest_judge_first_timestamp_seconds": "First verdict of the metric's newest judge version that is in use.",
     "newest_judge_comparisons": "Comparisons of the metric's newest judge version in use, over all queues.",
-    "judge_comparisons": "Comparisons by judge version and outcome; only with the setting `judge_label`.",
+    "judge_comparisons": "Comparisons by judge version and outcome; only with the setting `expose_judge_version`.",
 }
 """Names without prefix, and their help. All are gauges."""
 
@@ -71,7 +71,7 @@ alignment of the recent days, and the cells and items of 30 days. Without those 
 
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-Line = tuple[str, str]
+SeriesLine = tuple[str, str]
 """A family and one of its lines."""
 Recent = dict[tuple[str, str], Estimate]
 """Alignment of the last `RECENT_DAYS` by criterion and metric."""
@@ -102,11 +102,11 @@ class _Block:
 
     revision: int
     day: date
-    groups: list[list[Line]]
+    groups: list[list[SeriesLine]]
     judged: dict[tuple[str, str], int]
 
 
-class Collector:
+class GaugeCollector:
     """Makes `Gauges` from the documents of a store. Its methods block: call them in a thread, one at a time.
 
     Args:
@@ -116,12 +116,12 @@ class Collector:
         judge_label: whether comparisons are exposed by judge version too, with its id as a label.
     """
 
-    def __init__(self, store: Store, documents: Documents, limit: int, *, judge_label: bool = False) -> None:
+    def __init__(self, store: Store, documents: Documents, limit: int, *, expose_judge_version: bool = False) -> None:
         self._store = store
         self._documents = documents
         self._limit = limit
-        self._judge_label = judge_label
-        self._judges = Judges()
+        self._judge_label = expose_judge_version
+        self._judges = JudgeTimeline()
         self._blocks: dict[str, _Block] = {}
 
     def collect(self, today: date) -> Gauges:
@@ -130,7 +130,7 @@ class Collector:
         blocks: dict[str, _Block] = {}
         series = suppressed = 0
 
-        def show(groups: Iterable[list[Line]]) -> None:
+        def show(groups: Iterable[list[SeriesLine]]) -> None:
             nonlocal series, suppressed
             for group in groups:
                 # Once one is kept out all later ones are: what is shown does not depend on who is small.
@@ -181,24 +181,24 @@ class Collector:
         for metric in (metric for criterion in whole["criteria"] for metric in _compared(criterion)):
             for judge, counts in metric["judges"].items():
                 judged[metric["metric"], judge] += sum(counts[name] for name in _OUTCOMES) - counts["superseded"]
-        groups = list(_groups(entry.queue, whole, made, recent, judge_label=self._judge_label))
+        groups = list(_groups(entry.queue, whole, made, recent, expose_judge_version=self._judge_label))
         return _Block(entry.revision, today, groups, judged)
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
-        reading = self._documents.reading
+        rules = self._documents.rules
         first = today - timedelta(days=RECENT_DAYS - 1)
         counts = self._documents.counts(connection, entry, first.isoformat())
         found: Recent = {}
         for criterion, of_criterion in counts.criteria.items():
             for metric, pair in of_criterion.metrics.items():
-                outcomes = (reading.outcomes(cell.current) for cell in pair.judges.values())
+                outcomes = (rules.outcomes(cell.current) for cell in pair.judges.values())
                 tp, fn, tn, fp = map(sum, zip(*outcomes, strict=True))
                 confusion = Confusion(tp, fn, tn, fp, pair.items)
                 if not isinstance(confusion.alignment, Undefined):
                     found[criterion, metric] = confusion.alignment
         return found
 
-    def _newest(self, blocks: Collection[_Block]) -> Iterator[list[Line]]:
+    def _newest(self, blocks: Collection[_Block]) -> Iterator[list[SeriesLine]]:
         metrics = sorted({metric for block in blocks for metric, _ in block.judged})
         for metric in metrics:
             if (judge := self._judges.newest(metric)) is not None:
@@ -229,8 +229,8 @@ def _groups(
     made: dict[Window, SnapshotDocument | None],
     recent: Recent,
     *,
-    judge_label: bool,
-) -> Iterator[list[Line]]:
+    expose_judge_version: bool,
+) -> Iterator[list[SeriesLine]]:
     """Lines of a queue, in groups that are shown or kept out together: a criterion's, then those of its pairs."""
     windows = {
         window: {
@@ -257,18 +257,18 @@ def _groups(
                     _line(family, f'{pair},window="{RECENT_DAYS}d"', value)
                     for family, value in zip(_RATIOS, estimate, strict=False)
                 ]
-            if judge_label:
+            if expose_judge_version:
                 group += _judged(pair, metric)
             yield group
 
 
-def _judged(labels: str, metric: MetricDocument) -> Iterator[Line]:
+def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for judge, counts in metric["judges"].items():
         for outcome in _OUTCOMES:
             yield _line("judge_comparisons", f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
 
 
-def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[Line]:
+def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[SeriesLine]:
     yield from _ratios(labels, metric)
     if window is Window.DAYS_30 and metric["comparisons"]:
         # Families of their own: who adds up `comparisons` must not count them twice.
@@ -277,7 +277,7 @@ def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[L
         yield _line("window_items", labels, metric["items_compared"])
 
 
-def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[Line]:
+def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLine]:
     contributing = criterion["annotations_contributing"]
     for state, count in (
         ("contributing", contributing),
@@ -286,7 +286,7 @@ def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[Line]:
         yield _line("annotations", f'{labels},state="{state}"', count)
 
 
-def _pair(labels: str, metric: MetricDocument) -> Iterator[Line]:
+def _pair(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for outcome in _OUTCOMES:
         yield _line("comparisons", f'{labels},outcome="{outcome}"', metric[outcome])
     yield from _ratios(labels, metric)
@@ -297,7 +297,7 @@ def _pair(labels: str, metric: MetricDocument) -> Iterator[Line]:
         yield _line("gate", f'{labels},verdict="{metric["gate"].value}"', 1)
 
 
-def _ratios(labels: str, metric: MetricDocument) -> Iterator[Line]:
+def _ratios(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     values = (
         metric["alignment"],
         metric["alignment_low"],
@@ -311,5 +311,5 @@ def _ratios(labels: str, metric: MetricDocument) -> Iterator[Line]:
             yield _line(name, labels, value)
 
 
-def _line(family: str, labels: str, value: float) -> Line:
+def _line(family: str, labels: str, value: float) -> SeriesLine:
     return family, f"{PREFIX}{family}{{{labels}}} {float(value)!r}\n"

@@ -50,7 +50,7 @@ class Topic(Protocol):
         """Publish documents; returns when the broker has them all. Raises KafkaError."""
 
 
-class History:
+class SnapshotHistory:
     """Snapshot documents in the store. Methods block.
 
     Args:
@@ -159,7 +159,7 @@ class Snapshots:
         self,
         documents: Documents,
         store: Store,
-        history: History,
+        history: SnapshotHistory,
         topic: Topic | None,
         metrics: ViewMetrics,
         *,

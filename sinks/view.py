@@ -22,17 +22,17 @@ from prometheus_client import ProcessCollector
 from sinks.access import BindError, guard_bind
 from sinks.api.routes import create_app
 from sinks.api.services import Services
-from sinks.api.sse import Streams
+from sinks.api.sse import EventStreams
 from sinks.changes import Changes, Subscription
 from sinks.config import ViewConfig
 from sinks.documents import Documents
-from sinks.gauges import Collector
+from sinks.gauges import GaugeCollector
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import History, KafkaTopic, Snapshots
+from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
-from streams.runtime.heap import give_back, put_out_of_sight, share_free_memory
+from streams.runtime.heap import freeze_heap, share_arena, trim_heap
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def run_view(config: ViewConfig) -> int:
     """Run a view until SIGINT or SIGTERM; gives the exit code: 0 after a signal, 1 when a part failed, 2 when
     the configuration or the store does not allow to start.
     """
-    share_free_memory()
+    share_arena()
     try:
         token = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
         config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def run_view(config: ViewConfig) -> int:
         log.error("the view cannot start: %s", error)  # noqa: TRY400 -- the message says what to do
         return 2
     # What was imported stays: a full collection, one in every few refreshes of the gauges, need not walk it each time.
-    put_out_of_sight()
+    freeze_heap()
     with contextlib.closing(store), contextlib.closing(listener):
         try:
             asyncio.run(_run(config, store, listener, token))
@@ -92,8 +92,8 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
     metrics = ViewMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
     changes = Changes()
-    documents = Documents(store, config.reading, lambda: datetime.now(UTC).date())
-    history = History(store, config.history_count, config.history_days)
+    documents = Documents(store, config.rules, lambda: datetime.now(UTC).date())
+    history = SnapshotHistory(store, config.history_count, config.history_days)
     topic = KafkaTopic(config.snapshots_topic, config.client) if config.publish else None
     reader = Reader(
         ReaderConfig(client=config.client, facts_topic=config.facts_topic, tallies_topic=config.tallies_topic),
@@ -108,7 +108,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
         history=history,
         changes=changes,
         metrics=metrics,
-        streams=Streams(changes, metrics),
+        streams=EventStreams(changes, metrics),
         ready=lambda: reader.ready,
     )
     server = _Server(
@@ -131,14 +131,16 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with changes.subscribe() as for_gauges, changes.subscribe() as for_snapshots:
-        collector = Collector(store, documents, config.series_limit, judge_label=config.judge_label)
+        collector = GaugeCollector(
+            store, documents, config.series_limit, expose_judge_version=config.expose_judge_version
+        )
         snapshots = Snapshots(documents, store, history, topic, metrics)
         parts = [
             asyncio.create_task(server.serve([listener]), name="http"),
             asyncio.create_task(reader.run(), name="reader"),
             asyncio.create_task(refresh(services, collector, for_gauges), name="gauges"),
             asyncio.create_task(snapshots.run(for_snapshots), name="snapshots"),
-            asyncio.create_task(give_back(store.close_idle), name="memory"),
+            asyncio.create_task(trim_heap(store.close_idle), name="memory"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="signal")
         log.info("the view serves http://%s:%d", *listener.getsockname()[:2])
@@ -161,7 +163,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
                 await topic.close()
 
 
-async def refresh(services: Services, collector: Collector, changes: Subscription) -> None:
+async def refresh(services: Services, collector: GaugeCollector, changes: Subscription) -> None:
     """Bring the gauges up to date until cancelled: soon after a change, and every few seconds otherwise."""
     metrics = services.metrics
     suppressed = 0

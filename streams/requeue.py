@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.dead_letters import Header
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.scan import Records, scan
@@ -32,7 +32,7 @@ class Identity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredDeadLetter:
     """A dead letter as it was read: the original event, where it stood, and why it was rejected.
 
     `timestamp` is the original's, in milliseconds; `left_out` names the parts that were too large to carry.
@@ -59,7 +59,7 @@ class Stored:
         return None
 
 
-def restore(record: ConsumerRecord[bytes | None, bytes | None]) -> Stored:
+def restore(record: ConsumerRecord[bytes | None, bytes | None]) -> StoredDeadLetter:
     """The dead letter of a record. Raises ValueError when it is none."""
     headers: list[Header] = list(record.headers)
     # Ours stand last; what comes before them is the original's, whatever it is called.
@@ -68,7 +68,7 @@ def restore(record: ConsumerRecord[bytes | None, bytes | None]) -> Stored:
         raise ValueError(f"no header {_FIRST}")
     ours = {name.removeprefix("alignment-"): _text(value) for name, value in headers[start:]}
     try:
-        return Stored(
+        return StoredDeadLetter(
             identity=Identity(ours["topic"], int(ours["partition"]), int(ours["offset"])),
             timestamp=int(ours["timestamp"]),
             stage=ours["stage"],
@@ -83,28 +83,28 @@ def restore(record: ConsumerRecord[bytes | None, bytes | None]) -> Stored:
         raise ValueError(f"no header alignment-{error.args[0]}") from error
 
 
-async def read_dead_letters(client: Client, topics: Topics) -> tuple[dict[Identity, Stored], list[str]]:
+async def read_dead_letters(client: KafkaClient, topics: Topics) -> tuple[dict[Identity, StoredDeadLetter], list[str]]:
     """All dead letters by identity, oldest first, and what is wrong with each record that is none.
 
     Raises what `scan` raises.
     """
-    letters: dict[Identity, Stored] = {}
+    dead_letters: dict[Identity, StoredDeadLetter] = {}
     problems: list[str] = []
 
     def fold(partition: int, records: Records) -> None:
         for record in records:
             try:
-                letter = restore(record)
+                dead_letter = restore(record)
             except ValueError as error:
                 problems.append(f"{topics.dead_letters}[{partition}] at {record.offset} is no dead letter: {error}")
             else:
-                letters[letter.identity] = letter
+                dead_letters[dead_letter.identity] = dead_letter
 
     await scan(client, topics.dead_letters, fold)
-    return dict(sorted(letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))), problems
+    return dict(sorted(dead_letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))), problems
 
 
-async def send_again(client: Client, topics: Topics, letters: Iterable[Stored]) -> int:
+async def send_again(client: KafkaClient, topics: Topics, dead_letters: Iterable[StoredDeadLetter]) -> int:
     """Send original keys, values and headers, byte for byte, and return how many the broker acknowledged: all.
 
     An event goes to its item's home partition, which a misrouted one had missed; without a key, to the partition it
@@ -113,10 +113,10 @@ async def send_again(client: Client, topics: Topics, letters: Iterable[Stored]) 
     counts = await require_sources(client, topics)
 
     async def records() -> AsyncIterator[Outgoing]:
-        for letter in letters:
-            topic, partition, _ = letter.identity
-            chosen = partition % counts[topic] if letter.key is None else None
-            yield Outgoing(topic, letter.value, letter.key, letter.headers, chosen)
+        for dead_letter in dead_letters:
+            topic, partition, _ = dead_letter.identity
+            chosen = partition % counts[topic] if dead_letter.key is None else None
+            yield Outgoing(topic, dead_letter.value, dead_letter.key, dead_letter.headers, chosen)
 
     return len([acknowledged async for acknowledged in send_all(client, records())])
 

@@ -15,25 +15,25 @@ from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
 from aggregator.shard import Policy
-from streams.engine.apply import Folder
+from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.circuit_breaker import Fuse, FusePolicy
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import Engine, guarded
-from streams.engine.partition import Owned, Progress
+from streams.engine.partition import OwnedPartition, Progress
 from streams.engine.restore import Restore
-from streams.engine.watchdog import Guard
+from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
 from streams.kafka import topics as topic_table
-from streams.kafka.client import Capabilities, Client, connect
-from streams.kafka.dead_letters import DeadLetters
-from streams.kafka.group import Group
+from streams.kafka.client import Capabilities, KafkaClient, connect
+from streams.kafka.dead_letters import DeadLetterPublisher
+from streams.kafka.group import ConsumerGroup
 from streams.kafka.topics import Topics, TopicsError
 from streams.kafka.transport import BatchConsumer, BatchSchema, BatchTransport
 from streams.ledger.log import new_producer, new_reader
 from streams.runtime.failures import Failure, WorkerFailure, end_process, exit_now
 from streams.runtime.health import Health
-from streams.runtime.heap import give_back
+from streams.runtime.heap import trim_heap
 from streams.runtime.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class WorkerConfig:
     """Everything a worker is told.
 
     `name` is the instance's stable name: a restart under the same name takes its partitions over at once. `security`
-    are aiokafka's own arguments. `fuse` None switches the fuse off, `audit_interval_s` 0 the audit. `release` is for
+    are aiokafka's own arguments. `circuit_breaker` None switches the fuse off, `audit_interval_s` 0 the audit. `release` is for
     the metrics. `on_step` is told every step of restore and checkpoint: a place for tests to kill the process.
     """
 
@@ -64,7 +64,7 @@ class WorkerConfig:
     policy: Policy = Policy.EACH
     decoder: Decoder = field(default_factory=Decoder)
     accept_loss: bool = False
-    fuse: FusePolicy | None = field(default_factory=FusePolicy)
+    circuit_breaker: CircuitBreakerPolicy | None = field(default_factory=CircuitBreakerPolicy)
     audit_interval_s: float = 60.0
     security: Mapping[str, Any] = field(default_factory=dict)
     release: str = "unknown"
@@ -115,13 +115,13 @@ class Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.health = Health()
-        self._owned: dict[int, Owned] = {}
+        self._owned: dict[int, OwnedPartition] = {}
         self._progress: Progress | None = None
         self._connections: list[Any] = []
         self.metrics = WorkerMetrics(config.release, self._lag)
         self.metrics.recovering.set(1)
         self.metrics.uncommitted.set_function(self._uncommitted)
-        self._client = Client(config.brokers, config.security)
+        self._client = KafkaClient(config.brokers, config.security)
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; returns the exit code 0 after the last checkpoint and commit."""
@@ -185,7 +185,7 @@ class Worker:
         self._connections += [producer, reader, ends_reader, audit_reader]
         for connection in self._connections:
             await connect(connection)
-        group = Group(app)
+        group = ConsumerGroup(app)
         checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step)
         restore = Restore(
             name=config.name,
@@ -202,18 +202,20 @@ class Worker:
             on_step=config.on_step,
             owned=self._owned,
         )
-        guard = Guard(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health, restore)
+        watchdog = Watchdog(
+            topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health, restore
+        )
         audit = Audit(config.policy, config.audit_interval_s, self._owned, producer, audit_reader, self.metrics)
-        fuse = Fuse(config.fuse) if config.fuse is not None else None
+        circuit_breaker = CircuitBreaker(config.circuit_breaker) if config.circuit_breaker is not None else None
         engine = Engine(
-            folder=Folder(topics, counts[topics.facts], config.decoder, fuse, self.metrics),
-            dead_letters=DeadLetters(producer, topics.dead_letters, counts[topics.dead_letters]),
+            applier=BatchApplier(topics, counts[topics.facts], config.decoder, circuit_breaker, self.metrics),
+            dead_letters=DeadLetterPublisher(producer, topics.dead_letters, counts[topics.dead_letters]),
             group=group,
             health=self.health,
             metrics=self.metrics,
             restore=restore,
             checkpoint=checkpoint,
-            guard=guard,
+            watchdog=watchdog,
             audit=audit if config.audit_interval_s else None,
         )
         self._progress = Progress(self._owned, group)
@@ -248,7 +250,7 @@ class Worker:
             loop.add_signal_handler(number, self._on_signal, number, asked)
         starting = asyncio.create_task(worker.start())
         waiting = asyncio.create_task(asked.wait())
-        giving_back = asyncio.create_task(guarded(give_back))
+        giving_back = asyncio.create_task(guarded(trim_heap))
         done, _ = await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if waiting not in done:
             starting.result()

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from eval_alignment.ci_gate import Outcome
+from eval_alignment.ci_gate import GateOutcome
 from eval_alignment.doctor.checks import CHECKS, Check
 from eval_alignment.doctor.findings import NOT_ASKED, NOT_MADE, OK, Exit
 from eval_alignment.doctor.problems import Problem
@@ -152,7 +152,7 @@ def _metrics() -> str:
         "(memory, CPU seconds, open files, start time).",
         "## The product, from the view\n\n"
         "Ratios come with the label `window` too, 7d and 30d; alignment and its interval also as 5d; cells and items "
-        "of 30d are families of their own. What is undefined is absent. With the setting `judge_label` the newest "
+        "of 30d are families of their own. What is undefined is absent. With the setting `expose_judge_version` the newest "
         "judge has the label `judge`.\n\n"
         + _table(head, products)
         + "\n## The view itself\n\n"
@@ -191,7 +191,7 @@ def _exit_codes() -> str:
         for f in Failure
         for e in (f.value,)
     ]
-    gate = [(str(outcome.code), outcome.name.lower(), outcome.meaning) for outcome in Outcome]
+    gate = [(str(outcome.code), outcome.name.lower(), outcome.meaning) for outcome in GateOutcome]
     common = [
         ("0", "done"),
         ("1", "something could not be done; standard error says what"),

@@ -7,13 +7,13 @@ from typing import Final, TypeVar
 from aggregator.ratings import COUNTS, LEVELS
 from aggregator.snapshot.inputs import (
     Cell,
+    CountingRules,
     CriterionState,
+    DocumentStamp,
     Evaluated,
     Funnel,
     Pair,
     QueueState,
-    Reading,
-    Stamp,
     Vector,
     Window,
 )
@@ -28,7 +28,7 @@ from aggregator.snapshot.schema import (
     Verdicts,
 )
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from aggregator.statistics.gate import Gate, gate, labels_to_go
+from aggregator.statistics.gate import Gate, gate, labels_needed
 
 _NOTHING: Final[Vector] = (0,) * COUNTS
 _Number = TypeVar("_Number", int, float, Gate)
@@ -44,7 +44,7 @@ def timestamp(at: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def document(state: QueueState, window: Window, stamp: Stamp, reading: Reading) -> SnapshotDocument:
+def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
     """The snapshot document of the counts of a window.
 
     Raises ValueError when counts contradict each other (see `Confusion`).
@@ -54,12 +54,12 @@ def document(state: QueueState, window: Window, stamp: Stamp, reading: Reading) 
     criteria: list[CriterionDocument] = []
     for name, criterion in sorted(state.criteria.items()):
         vectors = {metric: _current(pair.judges) for metric, pair in criterion.metrics.items()}
-        counted = [m for m, vector in vectors.items() if any(vector) and reading.on_topic(name, m)]
+        counted = [m for m, vector in vectors.items() if any(vector) and rules.on_topic(name, m)]
         compared.update(counted)
         total = _sum(vectors[metric] for metric in counted)
         on_topic.append(total)
         criteria.append(
-            _criterion(name, criterion, Confusion(*reading.outcomes(total), criterion.items_compared), state, reading)
+            _criterion(name, criterion, Confusion(*rules.outcomes(total), criterion.items_compared), state, rules)
         )
     return SnapshotDocument(
         schema=SCHEMA_NAME,
@@ -69,9 +69,9 @@ def document(state: QueueState, window: Window, stamp: Stamp, reading: Reading) 
         ledger=stamp.ledger,
         positions={str(partition): stamp.positions[partition] for partition in sorted(stamp.positions)},
         policy=stamp.policy,
-        pass_stars=reading.pass_stars,
+        pass_stars=rules.pass_stars,
         window=window.value,
-        cards=_cards(state, Confusion(*reading.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
+        cards=_cards(state, Confusion(*rules.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
         criteria=criteria,
     )
 
@@ -128,13 +128,13 @@ def _cards(state: QueueState, counts: Confusion, metrics: int) -> Cards:
 
 
 def _criterion(
-    name: str, criterion: CriterionState, counts: Confusion, state: QueueState, reading: Reading
+    name: str, criterion: CriterionState, counts: Confusion, state: QueueState, rules: CountingRules
 ) -> CriterionDocument:
     nulls = Nulls()
     alignment = counts.alignment
-    heard = [metric for metric in (state.funnel.metrics if state.funnel else ()) if reading.on_topic(name, metric)]
+    heard = [metric for metric in (state.funnel.metrics if state.funnel else ()) if rules.on_topic(name, metric)]
     metrics = [
-        _metric(name, metric, criterion.metrics.get(metric, Pair(0, {})), state.funnel, reading)
+        _metric(name, metric, criterion.metrics.get(metric, Pair(0, {})), state.funnel, rules)
         for metric in sorted({*criterion.metrics, *heard})
     ]
     metrics.sort(key=_rank)
@@ -158,17 +158,17 @@ def _rank(metric: MetricDocument) -> tuple[float, int, str]:
     return -(metric["alignment"] or 0), -metric["comparisons"], metric["metric"]
 
 
-def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, reading: Reading) -> MetricDocument:
+def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, rules: CountingRules) -> MetricDocument:
     current = _current(pair.judges)
-    counts = Confusion(*reading.outcomes(current), pair.items)
-    on_topic = reading.on_topic(criterion, name)
+    counts = Confusion(*rules.outcomes(current), pair.items)
+    on_topic = rules.on_topic(criterion, name)
     nulls = Nulls()
     alignment, alignment_low, alignment_high = nulls.estimate("alignment", counts.alignment)
     tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
     tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
     ppv, ppv_low, ppv_high = nulls.estimate("ppv", counts.ppv)
     npv, npv_low, npv_high = nulls.estimate("npv", counts.npv)
-    decision, obstacles = gate(counts, reading.limits)
+    decision, obstacles = gate(counts, rules.limits)
     heard = funnel and funnel.metrics.get(name, Evaluated(0, 0, 0, 0, waiting=funnel.items))
     missing = Undefined.NO_QUEUE_ITEMS
     return MetricDocument(
@@ -203,8 +203,8 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, readin
         f1=nulls.number("f1", counts.f1),
         balanced_accuracy=nulls.number("balanced_accuracy", counts.balanced_accuracy),
         items_compared=pair.items,
-        labels_to_go=nulls.number(
-            "labels_to_go", labels_to_go(counts, reading.limits) if on_topic else Undefined.OFF_TOPIC
+        labels_needed=nulls.number(
+            "labels_needed", labels_needed(counts, rules.limits) if on_topic else Undefined.OFF_TOPIC
         ),
         gate=nulls.number("gate", decision if on_topic else Undefined.OFF_TOPIC),
         gate_reasons=list(obstacles) if on_topic else [],
@@ -216,7 +216,7 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, readin
         off_topic=not on_topic,
         undefined=nulls.reasons,
         ratings=_ratings(current),
-        judges={judge: _judge(pair.judges[judge], reading) for judge in sorted(pair.judges)},
+        judges={judge: _judge(pair.judges[judge], rules) for judge in sorted(pair.judges)},
     )
 
 
@@ -225,8 +225,8 @@ def _pass_rate(heard: Evaluated) -> float | Undefined:
     return heard.passed / verdicts if verdicts else Undefined.NO_VERDICTS
 
 
-def _judge(cell: Cell, reading: Reading) -> JudgeDocument:
-    tp, fn, tn, fp = reading.outcomes(_sum(cell))
+def _judge(cell: Cell, rules: CountingRules) -> JudgeDocument:
+    tp, fn, tn, fp = rules.outcomes(_sum(cell))
     return JudgeDocument(tp=tp, fn=fn, tn=tn, fp=fp, superseded=sum(cell.superseded))
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
-from aggregator.statistics.gate import Limits
+from aggregator.statistics.gate import GateLimits
 
 PolicyName = Literal["each", "latest"]
 Vector = Sequence[int]
@@ -104,7 +104,7 @@ class QueueState:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class DocumentStamp:
     """Which state the counts are: `as_of` as by `snapshot.timestamp`, ledger offsets by partition."""
 
     as_of: str
@@ -115,7 +115,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CountingRules:
     """Settings that apply when counts are read: what people passed, meaningful pairs, limits of the gate.
 
     A criterion that `pairs` does not name is compared with every metric.
@@ -123,7 +123,7 @@ class Reading:
 
     pass_stars: int = DEFAULT_PASS_STARS
     pairs: Mapping[str, Collection[str]] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
+    limits: GateLimits = field(default_factory=GateLimits)
 
     def on_topic(self, criterion: str, metric: str) -> bool:
         """Whether the pair counts in cards, gauges, gate and alerts."""

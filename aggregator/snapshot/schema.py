@@ -80,7 +80,7 @@ class MetricDocument(TypedDict):
     f1: float | None
     balanced_accuracy: float | None
     items_compared: int
-    labels_to_go: int | None
+    labels_needed: int | None
     gate: Gate | None
     gate_reasons: list[Obstacle]
     evaluated: int | None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
-from aggregator.snapshot.inputs import Reading, Vector
+from aggregator.snapshot.inputs import CountingRules, Vector
 from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import wilson
 
@@ -13,7 +13,7 @@ WEEK: Final = 7
 """Days that are looked at together where one alone has few comparisons."""
 
 
-class Share(NamedTuple):
+class AlignedShare(NamedTuple):
     """`k` aligned of `n` comparisons, one or more, on `items` distinct items."""
 
     k: int
@@ -31,7 +31,9 @@ class Share(NamedTuple):
         return wilson(self.alignment, self.items)
 
 
-def by_day(vectors: Iterable[tuple[str, Vector]], items: Mapping[str, int], reading: Reading) -> dict[str, Share]:
+def by_day(
+    vectors: Iterable[tuple[str, Vector]], items: Mapping[str, int], rules: CountingRules
+) -> dict[str, AlignedShare]:
     """Comparisons by day, oldest first, days without any left out.
 
     Args:
@@ -41,24 +43,24 @@ def by_day(vectors: Iterable[tuple[str, Vector]], items: Mapping[str, int], read
     """
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for day, vector in vectors:
-        tp, _, tn, _ = reading.outcomes(vector)
+        tp, _, tn, _ = rules.outcomes(vector)
         sums[day][0] += tp + tn
         sums[day][1] += sum(vector)
-    return {day: Share(k, n, items[day]) for day, (k, n) in sorted(sums.items()) if n}
+    return {day: AlignedShare(k, n, items[day]) for day, (k, n) in sorted(sums.items()) if n}
 
 
-def by_week(days: Mapping[str, Share], items: Mapping[str, int]) -> dict[str, Share]:
+def by_week(days: Mapping[str, AlignedShare], items: Mapping[str, int]) -> dict[str, AlignedShare]:
     """The comparisons of the week that ends on each of these days; `items`: distinct ones of each such week."""
     weeks = {}
     for day in days:
         last = date.fromisoformat(day)
         names = [(last - timedelta(days=back)).isoformat() for back in range(WEEK)]
         shares = [days[name] for name in names if name in days]
-        weeks[day] = Share(sum(share.k for share in shares), sum(share.n for share in shares), items[day])
+        weeks[day] = AlignedShare(sum(share.k for share in shares), sum(share.n for share in shares), items[day])
     return weeks
 
 
-def in_document(document: SnapshotDocument, criterion: str | None, metric: str | None) -> Share | None:
+def in_document(document: SnapshotDocument, criterion: str | None, metric: str | None) -> AlignedShare | None:
     """What a document says of a criterion and metric, of a criterion (metric None), or of all; None: no comparison.
 
     A metric without a criterion is not in a document: its criteria share items. Raises ValueError.
@@ -75,4 +77,4 @@ def in_document(document: SnapshotDocument, criterion: str | None, metric: str |
     if found is None or not found["comparisons"]:
         return None
     n = found["comparisons"]
-    return Share(n - found["misaligned"], n, found["items_compared"])
+    return AlignedShare(n - found["misaligned"], n, found["items_compared"])

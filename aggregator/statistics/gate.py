@@ -11,7 +11,7 @@ from aggregator.statistics.confusion import Z_95, Confusion, Undefined
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GateLimits:
     """What the gate asks for. Bounds are shares in 0..1; raises ValueError when they are not."""
 
     items: int = 30
@@ -56,7 +56,7 @@ class Obstacle(StrEnum):
     NOT_ABOVE_BASELINE = "not_above_baseline"
 
 
-def gate(counts: Confusion, limits: Limits) -> tuple[Gate, tuple[Obstacle, ...]]:
+def gate(counts: Confusion, limits: GateLimits) -> tuple[Gate, tuple[Obstacle, ...]]:
     """The gate's decision and every reason for it (none for `trusted`). It has no memory.
 
     `undecided` on few items or one human class; `trusted` on a high lower bound of alignment and a high tnr;
@@ -101,7 +101,7 @@ def items_for(share: float, half_width: float) -> int:
     return ceil((b + sqrt(b * b + 4 * a * width2)) / (2 * width2))
 
 
-def labels_to_go(counts: Confusion, limits: Limits) -> int | Undefined:
+def labels_needed(counts: Confusion, limits: GateLimits) -> int | Undefined:
     """Items that people still have to annotate: until the gate decides, then until the interval is narrow.
 
     Undefined when enough items were annotated but people gave only one result: how many it takes to see the

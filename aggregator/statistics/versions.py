@@ -11,7 +11,7 @@ from aggregator.tallies import day_of
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class VersionCounts:
     """A judge version's own comparisons; `superseded` of them where a newer version judged the item.
 
     `first_at`: time of its first verdict among them, in ms.
@@ -23,23 +23,23 @@ class Version:
     superseded: int
 
 
-class Epoch(NamedTuple):
+class VersionChange(NamedTuple):
     """A judge version that followed another one, and the UTC day on which it appeared."""
 
     day: str
-    before: Version
-    after: Version
+    before: VersionCounts
+    after: VersionCounts
 
 
-def in_order(versions: Iterable[Version]) -> list[Version]:
+def in_order(versions: Iterable[VersionCounts]) -> list[VersionCounts]:
     """Versions in the order in which they appeared, equally early ones by name."""
     return sorted(versions, key=lambda version: (version.first_at, version.judge))
 
 
-def epochs(versions: Iterable[Version]) -> list[Epoch]:
+def epochs(versions: Iterable[VersionCounts]) -> list[VersionChange]:
     """Every change of the version, oldest first."""
     ordered = in_order(versions)
-    return [Epoch(day_of(after.first_at), before, after) for before, after in pairwise(ordered)]
+    return [VersionChange(day_of(after.first_at), before, after) for before, after in pairwise(ordered)]
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

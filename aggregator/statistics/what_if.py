@@ -28,7 +28,7 @@ class Scored(NamedTuple):
     fails: int
 
 
-class Cut(NamedTuple):
+class ThresholdCounts(NamedTuple):
     """The counts with a threshold at `cut`; a score at the threshold passes. None: nothing passes."""
 
     cut: float | None
@@ -42,7 +42,7 @@ class Cut(NamedTuple):
         return Confusion(tp=self.tp, fn=self.fn, tn=self.tn, fp=self.fp, items=items)
 
 
-class Bin(NamedTuple):
+class ScoreBin(NamedTuple):
     """Comparisons with scores from `low` to below `high`; in the last bin also at it."""
 
     low: float
@@ -64,7 +64,7 @@ class Sweep:
 
     direction: Direction
     scores: Sequence[float]
-    cuts: Sequence[Cut]
+    cuts: Sequence[ThresholdCounts]
 
     @classmethod
     def of(cls, scored: Iterable[Scored], direction: Direction) -> "Sweep":
@@ -78,15 +78,15 @@ class Sweep:
         passes, fails = map(sum, zip(*people.values(), strict=True))
         best_first = sorted(people, reverse=direction == "higher")
         tp = fp = 0
-        cuts = [Cut(None, 0, passes, fails, 0)]
+        cuts = [ThresholdCounts(None, 0, passes, fails, 0)]
         for score in best_first:
             tp, fp = tp + people[score][0], fp + people[score][1]
-            cuts.append(Cut(score, tp, passes - tp, fails - fp, fp))
+            cuts.append(ThresholdCounts(score, tp, passes - tp, fails - fp, fp))
         if direction == "higher":
             return cls(direction, best_first[::-1], cuts[::-1])
         return cls(direction, best_first, cuts)
 
-    def at(self, threshold: float) -> Cut:
+    def at(self, threshold: float) -> ThresholdCounts:
         """The counts with any threshold."""
         place = (bisect_left if self.direction == "higher" else bisect_right)(self.scores, threshold)
         return self.cuts[place]._replace(cut=threshold)
@@ -105,11 +105,11 @@ class Sweep:
         twice = sum((after.fp - before.fp) * (after.tp + before.tp) for before, after in pairwise(best_first))
         return twice / (2 * passes * fails)
 
-    def best_alignment(self, near: float | None = None) -> Cut:
+    def best_alignment(self, near: float | None = None) -> ThresholdCounts:
         """The cut with the highest alignment; of several the one nearest to `near`."""
         return self._best(lambda cut: cut.tp + cut.tn, near)
 
-    def best_balanced_accuracy(self, near: float | None = None) -> Cut | Undefined:
+    def best_balanced_accuracy(self, near: float | None = None) -> ThresholdCounts | Undefined:
         """The cut with the highest balanced accuracy, which is that of Youden's J; needs both human results."""
         passes, fails = self.cuts[0].tp + self.cuts[0].fn, self.cuts[0].tn + self.cuts[0].fp
         if passes == 0:
@@ -118,14 +118,14 @@ class Sweep:
             return Undefined.NO_HUMAN_FAIL
         return self._best(lambda cut: cut.tp * fails + cut.tn * passes, near)
 
-    def best_cost(self, cost: float, near: float | None = None) -> Cut:
+    def best_cost(self, cost: float, near: float | None = None) -> ThresholdCounts:
         """The cheapest cut when one false positive is worth `cost` false negatives."""
         # Whole numbers: the order is exact, and quick.
         of_fp, of_fn = cost.as_integer_ratio()
         return self._best(lambda cut: -(of_fp * cut.fp + of_fn * cut.fn), near)
 
-    def _best(self, gain: Callable[[Cut], int], near: float | None) -> Cut:
-        def distance(cut: Cut) -> float:
+    def _best(self, gain: Callable[[ThresholdCounts], int], near: float | None) -> ThresholdCounts:
+        def distance(cut: ThresholdCounts) -> float:
             if cut.cut is None:
                 return inf
             return 0.0 if near is None else abs(cut.cut - near)
@@ -134,7 +134,7 @@ class Sweep:
         top = max(gains)
         return min((cut for cut, reached in zip(self.cuts, gains, strict=True) if reached == top), key=distance)
 
-    def selection(self, most: int, keep: Iterable[Cut] = ()) -> list[Cut]:
+    def selection(self, most: int, keep: Iterable[ThresholdCounts] = ()) -> list[ThresholdCounts]:
         """At most `most` (two or more) cuts at even places, both ends among them, and those of `keep`."""
         last = len(self.cuts) - 1
         places = range(last + 1) if last < most else (round(n * last / (most - 1)) for n in range(most))
@@ -149,11 +149,11 @@ class Sweep:
         start, end = floor(low), ceil(high)
         return float(start), float(end if end > start else start + 1)
 
-    def grid(self) -> list[Cut]:
+    def grid(self) -> list[ThresholdCounts]:
         """Cuts at even steps over the span, a slider's."""
         return [self.at(threshold) for threshold in _even(*self.span(), STEPS)]
 
-    def histogram(self) -> list[Bin]:
+    def histogram(self) -> list[ScoreBin]:
         """Scores over the span in even bins."""
         edges = _even(*self.span(), BINS)
         passes, fails = [0] * BINS, [0] * BINS
@@ -163,7 +163,7 @@ class Sweep:
             place = min(bisect_right(edges, after.cut) - 1, BINS - 1)
             passes[place] += after.tp - before.tp
             fails[place] += after.fp - before.fp
-        return [Bin(*bounds) for bounds in zip(edges, edges[1:], passes, fails, strict=False)]
+        return [ScoreBin(*bounds) for bounds in zip(edges, edges[1:], passes, fails, strict=False)]
 
 
 def _even(low: float, high: float, steps: int) -> list[float]:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from bench.comparison.material import PARTITIONS, Cells
 from streams.kafka.batches import Record
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.ledger.log import Log, new_reader, read_to_end
 
 _STOP_SECONDS = 5.0
@@ -83,7 +83,7 @@ async def _last(bootstrap: str, topic: str) -> Iterable[tuple[bytes, bytes]]:
             assert record.value is not None, record
             last[log.partition, record.key] = record.value
 
-    client = Client([bootstrap])
+    client = KafkaClient([bootstrap])
     # Never started: these logs are only read.
     writer = AIOKafkaProducer(**client.settings)
     reader = new_reader(client)

@@ -27,7 +27,7 @@ from aiokafka.errors import (
 from bench.comparison.contenders import Contender, Place
 from bench.comparison.material import PARTITIONS
 from eval_alignment.local.broker import guard
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.topics import TABLE, Topics, apply
 from tests.support.kafka import Kafka
 
@@ -72,7 +72,7 @@ async def run(contender: Contender, place: Place, broker: Kafka) -> Run:
     """Run it. Raises WrongError when its counts are not those of the load."""
     if contender.logs:
         names = Topics(**{spec.role: place.topic(spec.role) for spec in TABLE})
-        await apply(Client([place.bootstrap]).settings, names, PARTITIONS, 1)
+        await apply(KafkaClient([place.bootstrap]).settings, names, PARTITIONS, 1)
     log = place.log
     admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap)
     await admin.start()

@@ -24,7 +24,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.end_to_end.site import PATIENCE_SECONDS, Cores, Site
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.producer import home_partition, producer
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def percentile(numbers: list[float], which: int) -> float:
 
 async def prepare(site: Site) -> None:
     """One evaluation of each probe item."""
-    async with producer(Client([site.kafka.bootstrap])) as out:
+    async with producer(KafkaClient([site.kafka.bootstrap])) as out:
         for item in _ITEMS:
             event = {"id": f"e-{item}", "at": _now(), "item": item, "metric": _METRIC, "passed": True}
             await out.send(site.topics.evaluations, orjson.dumps(event), key=item.encode())
@@ -102,15 +102,15 @@ async def to_tally(site: Site, rate: float, seconds: float, run: int) -> Freshne
     seen: dict[int, list[float]] = defaultdict(list)
     consumer = AIOKafkaConsumer(bootstrap_servers=site.kafka.bootstrap, enable_auto_commit=False)
     await consumer.start()
-    reading = asyncio.create_task(_read_tallies(consumer, site, mark, seen))
+    rules = asyncio.create_task(_read_tallies(consumer, site, mark, seen))
     try:
         async with flowing(site, rate, seconds, seed=1_000 * run, queues=1):
             with site.cores() as cores:
                 await _probe(site, queue, seconds, lambda partition, at: sent[partition].append(at))
             await _until(lambda: all(len(seen[place]) == len(times) for place, times in sent.items()))
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        rules.cancel()
+        await asyncio.gather(rules, return_exceptions=True)
         await consumer.stop()
     pairs = ((at, found) for place, times in sent.items() for at, found in zip(times, seen[place], strict=True))
     return Freshness([(found - at) * 1000 for at, found in pairs], cores)

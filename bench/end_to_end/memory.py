@@ -110,7 +110,7 @@ def replayed(rows: Iterable[tuple[bytes, bytes]]) -> tuple[Shard, int]:
         for key, value in rows:
             # Copies, as a fetch makes them: what the shard keeps of a record counts.
             shard.replay(bytes(bytearray(key)), bytes(bytearray(value)))
-        shard.take()
+        shard.drain()
         gc.collect()
         held, _ = tracemalloc.get_traced_memory()
     finally:

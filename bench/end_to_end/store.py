@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from aggregator.shard import Shard
-from aggregator.snapshot.inputs import Reading, Window
-from aggregator.tallies import Closed, Group, parse_key
+from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.tallies import CheckpointMarker, TallyGroup, parse_key
 from bench.reference import Event
 from sinks.documents import Documents
 from sinks.store.store import Store
-from sinks.store.tail import Fact, Stamped, Step
+from sinks.store.tail import LedgerRow, StampedTally, Step
 from streams.events.decoder import Decoder
 
 _AT_ONCE: Final = 5_000
@@ -40,11 +40,11 @@ def own_rate(pieces: Iterator[list[Event]], directory: Path) -> OwnRate:
     for piece in pieces:
         for kind, key, value in piece:
             shard.apply(decoder.decode(kind, value, key))  # type: ignore[arg-type]
-    taken = shard.take()
-    facts = [Fact(position, key, value) for position, (key, value) in enumerate(taken.rows.items())]
+    taken = shard.drain()
+    facts = [LedgerRow(position, key, value) for position, (key, value) in enumerate(taken.rows.items())]
     # As if there were a hundred times as many queues, so that there are enough tallies.
     tallies = [
-        ((kind, f"{queue}-{number}", *names), Stamped(len(facts), msgspec.json.encode(payload)))
+        ((kind, f"{queue}-{number}", *names), StampedTally(len(facts), msgspec.json.encode(payload)))
         for number in range(100)
         for key, payload in taken.tallies.items()
         for kind, queue, *names in (parse_key(key),)
@@ -73,13 +73,13 @@ def _starts(of: Sequence[object]) -> range:
     return range(0, len(of), _AT_ONCE)
 
 
-def _step(facts: list[Fact], start: int) -> Step:
-    closed: Closed = {"ledger": _LEDGER, "position": len(facts), "policy": "each", "at": 0, "sources": {}}
+def _step(facts: list[LedgerRow], start: int) -> Step:
+    closed: CheckpointMarker = {"ledger": _LEDGER, "position": len(facts), "policy": "each", "at": 0, "sources": {}}
     return Step(0, closed, facts[start:], {}, 0, anew=False)
 
 
-def _with(step: Step, tallies: dict[Group, Stamped]) -> Step:
-    return Step(step.partition, step.closed, [], tallies, 0, anew=False)
+def _with(step: Step, tallies: dict[TallyGroup, StampedTally]) -> Step:
+    return Step(step.partition, step.marker, [], tallies, 0, anew=False)
 
 
 def _timed(store: Store, step: Step) -> float:
@@ -114,12 +114,12 @@ def making(path: Path, queue: str, times: int = 3) -> Making:
         for window in Window:
             taken = []
             for _ in range(times):
-                documents = Documents(store, Reading(), lambda: today)
+                documents = Documents(store, CountingRules(), lambda: today)
                 started = time.perf_counter()
                 documents.get(queue, window)
                 taken.append(time.perf_counter() - started)
             seconds[window.value] = median(taken)
-        whole = Documents(store, Reading(), lambda: today).get(queue)
+        whole = Documents(store, CountingRules(), lambda: today).get(queue)
     finally:
         store.close()
     assert whole is not None, "the queue is there"

@@ -16,19 +16,19 @@ from faust.types import TP
 
 from aggregator.shard import Policy, Shard
 from bench.peers.job import Told, arguments
-from streams.engine.apply import Folder
+from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.circuit_breaker import Fuse, FusePolicy
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import CHECKPOINT_SECONDS, FOLD_AT_ONCE, MAX_DIRTY_ROWS
-from streams.engine.partition import Owned
+from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder
 from streams.kafka.batches import fetch
-from streams.kafka.client import KAFKA, Client
+from streams.kafka.client import KAFKA, KafkaClient
 from streams.kafka.topics import Topics, partition_counts
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
 from streams.ledger.log import Log, new_producer, new_reader
-from streams.runtime.heap import Rows
+from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
 
 _FETCH_WAIT_MS = 50
@@ -56,16 +56,16 @@ class Loop:
     def __init__(self, told: Told, topics: Topics, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._consumer = consumer
         self._sources = [TopicPartition(topic, n) for topic in topics.sources for n in range(partitions)]
-        client = Client([told.bootstrap])
+        client = KafkaClient([told.bootstrap])
         self._producer = new_producer(client, KAFKA)
         self._audited = new_reader(client)
         metrics = WorkerMetrics("bench", lambda: ())
-        self._folder = Folder(topics, partitions, Decoder(), Fuse(FusePolicy()), metrics)
+        self._folder = BatchApplier(topics, partitions, Decoder(), CircuitBreaker(CircuitBreakerPolicy()), metrics)
         self._offsets = Offsets()
         group = self._offsets
         self._checkpoint = Checkpoint(Policy.EACH, group, metrics, lambda _: None)  # type: ignore[arg-type]
         self._owned = [
-            Owned(n, Shard(n), Log(self._producer, topics.facts, n), Log(self._producer, topics.tallies, n))
+            OwnedPartition(n, Shard(n), Log(self._producer, topics.facts, n), Log(self._producer, topics.tallies, n))
             for n in range(partitions)
         ]
         by_partition = dict(enumerate(self._owned))
@@ -108,14 +108,14 @@ class Loop:
                     self._work.set()
                     while sum(len(each.shard.dirty) for each in self._owned) >= MAX_DIRTY_ROWS:
                         self._urgent.set()
-                        await self._checkpoint.next_taking()
+                        await self._checkpoint.next_drain()
                     await asyncio.sleep(0)
                 owned.positions[batch.topic] = batch.next
                 owned.changed = True
                 self._work.set()
 
     async def _checkpoints(self) -> None:
-        rows = Rows()
+        rows = HeapFreezer()
         taken_at = 0.0
         while True:
             await self._work.wait()
@@ -156,7 +156,7 @@ async def consume(told: Told) -> None:
         fetch_max_wait_ms=_FETCH_WAIT_MS,
         max_partition_fetch_bytes=_FETCH_BYTES,
     ) as consumer:
-        counts = await partition_counts(Client([told.bootstrap]).settings)
+        counts = await partition_counts(KafkaClient([told.bootstrap]).settings)
         await Loop(told, topics, consumer, counts[told.annotations]).run()
 
 

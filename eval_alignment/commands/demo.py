@@ -21,7 +21,7 @@ from rich.text import Text
 
 from eval_alignment import settings
 from eval_alignment.commands.up import DEFAULT_BROKER_PORT
-from eval_alignment.local.sample import Event, Sample
+from eval_alignment.local.sample import Sample, SampleEvent
 from eval_alignment.local.supervisor import Supervisor, UpError
 from eval_alignment.options import http_option
 from streams.events.decoder import Kind
@@ -84,7 +84,7 @@ async def _produce(supervisor: Supervisor, rate: int) -> None:
 
     async with producer(supervisor.client) as out:
 
-        async def send(events: Iterator[Event]) -> None:
+        async def send(events: Iterator[SampleEvent]) -> None:
             sent = [
                 await out.send(by_kind[Kind(event["kind"])], orjson.dumps(event), key=event["item"].encode())
                 for event in events

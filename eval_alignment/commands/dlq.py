@@ -17,9 +17,9 @@ from eval_alignment import settings, wiring
 from eval_alignment.options import broker_option
 from eval_alignment.render import printable
 from streams.events.reasons import Reason
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics, TopicsError
-from streams.requeue import Identity, Stored, read_dead_letters, send_again
+from streams.requeue import Identity, StoredDeadLetter, read_dead_letters, send_again
 
 _Result = TypeVar("_Result")
 
@@ -55,22 +55,22 @@ def dlq() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) -> None:
     """List dead letters, the newest last, and count them by reason."""
-    letters = [letter for letter in _all(brokers).values() if reason in (None, letter.reason)]
-    shown = letters[-limit:]
+    dead_letters = [dead_letter for dead_letter in _all(brokers).values() if reason in (None, dead_letter.reason)]
+    shown = dead_letters[-limit:]
     if as_json:
-        click.echo(orjson.dumps([_summary(letter) for letter in shown], option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps([_summary(dead_letter) for dead_letter in shown], option=orjson.OPT_INDENT_2))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("event", "time", "reason", "detail"):
         table.add_column(title, overflow="fold")
-    for letter in shown:
-        cells = (str(letter.identity), timestamp(letter.timestamp), letter.reason, letter.detail)
+    for dead_letter in shown:
+        cells = (str(dead_letter.identity), timestamp(dead_letter.timestamp), dead_letter.reason, dead_letter.detail)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     if shown:
         Console().print(table)
-    counts = Counter(letter.reason for letter in letters)
+    counts = Counter(dead_letter.reason for dead_letter in dead_letters)
     listed = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
-    click.echo(f"{len(letters)} dead letters{listed}" + (f"; the newest {limit} shown" if letters[limit:] else ""))
+    click.echo(f"{len(dead_letters)} dead letters{listed}" + (f"; the newest {limit} shown" if dead_letters[limit:] else ""))
 
 
 @dlq.command()
@@ -81,20 +81,20 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
 def show(brokers: str | None, topic: str, partition: int, offset: int) -> None:
     """Show one dead letter: why it was rejected, and the original key, headers and value as text."""
     identity = Identity(topic, partition, offset)
-    letter = _all(brokers).get(identity)
-    if letter is None:
+    dead_letter = _all(brokers).get(identity)
+    if dead_letter is None:
         raise click.ClickException(f"no dead letter of {identity}")
     click.echo(f"event    {printable(str(identity))}")
-    click.echo(f"time     {timestamp(letter.timestamp)}")
-    click.echo(f"stage    {printable(letter.stage)}")
-    click.echo(f"reason   {printable(letter.reason)}")
-    click.echo(f"detail   {printable(letter.detail)}")
-    if letter.left_out:
-        click.echo(f"left out {', '.join(letter.left_out)}: too large to carry")
-    click.echo(f"key      {_readable(letter.key)}")
-    for name, value in letter.headers:
+    click.echo(f"time     {timestamp(dead_letter.timestamp)}")
+    click.echo(f"stage    {printable(dead_letter.stage)}")
+    click.echo(f"reason   {printable(dead_letter.reason)}")
+    click.echo(f"detail   {printable(dead_letter.detail)}")
+    if dead_letter.left_out:
+        click.echo(f"left out {', '.join(dead_letter.left_out)}: too large to carry")
+    click.echo(f"key      {_readable(dead_letter.key)}")
+    for name, value in dead_letter.headers:
         click.echo(f"header   {printable(name)}: {_readable(value)}")
-    click.echo(f"value    {_readable(letter.value)}")
+    click.echo(f"value    {_readable(dead_letter.value)}")
 
 
 @dlq.command()
@@ -115,17 +115,17 @@ def requeue(*, brokers: str | None, reason: str | None, everything: bool, identi
         raise click.UsageError("--all does not go with TOPIC:PARTITION:OFFSET")
     stored = _all(brokers)
     unsent = [f"{identity}: no such dead letter" for identity in identities if identity not in stored]
-    ready: list[Stored] = []
+    ready: list[StoredDeadLetter] = []
     sources = wiring.topics(settings.load(brokers=brokers)).sources
-    for letter in stored.values():
-        if reason not in (None, letter.reason) or (identities and letter.identity not in identities):
+    for dead_letter in stored.values():
+        if reason not in (None, dead_letter.reason) or (identities and dead_letter.identity not in identities):
             continue
-        if (obstacle := letter.obstacle(sources)) is None:
-            ready.append(letter)
+        if (obstacle := dead_letter.obstacle(sources)) is None:
+            ready.append(dead_letter)
         else:
-            unsent.append(f"{letter.identity}: {obstacle}")
+            unsent.append(f"{dead_letter.identity}: {obstacle}")
     sent = _run(brokers, lambda client, topics: send_again(client, topics, ready)) if ready else 0
-    counts = Counter(letter.identity.topic for letter in ready)
+    counts = Counter(dead_letter.identity.topic for dead_letter in ready)
     for topic, count in sorted(counts.items()):
         click.echo(f"{topic}: {count} acknowledged")
     for line in unsent:
@@ -135,15 +135,15 @@ def requeue(*, brokers: str | None, reason: str | None, everything: bool, identi
         raise click.exceptions.Exit(1)
 
 
-def _all(brokers: str | None) -> dict[Identity, Stored]:
+def _all(brokers: str | None) -> dict[Identity, StoredDeadLetter]:
     """All dead letters, oldest first; a record that is none is named on standard error."""
-    letters, problems = _run(brokers, read_dead_letters)
+    dead_letters, problems = _run(brokers, read_dead_letters)
     for problem in problems:
         click.echo(printable(problem), err=True)
-    return letters
+    return dead_letters
 
 
-def _run(brokers: str | None, job: Callable[[Client, Topics], Awaitable[_Result]]) -> _Result:
+def _run(brokers: str | None, job: Callable[[KafkaClient, Topics], Awaitable[_Result]]) -> _Result:
     chosen = settings.load(brokers=brokers)
 
     async def run() -> _Result:
@@ -157,19 +157,19 @@ def _run(brokers: str | None, job: Callable[[Client, Topics], Awaitable[_Result]
         raise wiring.failed(chosen, error) from error
 
 
-def _summary(letter: Stored) -> dict[str, object]:
-    topic, partition, offset = letter.identity
+def _summary(dead_letter: StoredDeadLetter) -> dict[str, object]:
+    topic, partition, offset = dead_letter.identity
     return {
         "topic": topic,
         "partition": partition,
         "offset": offset,
-        "time": timestamp(letter.timestamp),
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
-        "value_bytes": None if letter.value is None else len(letter.value),
-        "left_out": letter.left_out,
+        "time": timestamp(dead_letter.timestamp),
+        "stage": dead_letter.stage,
+        "reason": dead_letter.reason,
+        "detail": dead_letter.detail,
+        "key": None if dead_letter.key is None else dead_letter.key.decode(errors="backslashreplace"),
+        "value_bytes": None if dead_letter.value is None else len(dead_letter.value),
+        "left_out": dead_letter.left_out,
     }
 
 

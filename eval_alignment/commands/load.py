@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from eval_alignment import files, settings, wiring
 from eval_alignment.options import broker_option
 from streams.events.decoder import Decoder, Rejection
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics, TopicsError
 
@@ -38,7 +38,7 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
     chosen = settings.load(brokers=brokers)
     bad: Counter[str] = Counter()
 
-    def name_bad(line: files.Line, rejection: Rejection) -> None:
+    def name_bad(line: files.InputLine, rejection: Rejection) -> None:
         bad[rejection.reason.value] += 1
         click.echo(f"{line.file}:{line.number}: {rejection.reason.value}: {rejection.detail}", err=True)
 
@@ -72,10 +72,10 @@ def _progress(size: int | None) -> Progress:
 
 
 async def _events(
-    lines: AsyncIterator[files.Line],
+    lines: AsyncIterator[files.InputLine],
     decoder: Decoder,
     topics: Topics,
-    name_bad: Callable[[files.Line, Rejection], None],
+    name_bad: Callable[[files.InputLine, Rejection], None],
 ) -> AsyncIterator[Outgoing]:
     """A record for every line that is an event. What is sent is the line as it stands."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
@@ -88,7 +88,7 @@ async def _events(
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 
 
-async def _send(client: Client, topics: Topics, events: AsyncIterator[Outgoing]) -> Counter[str]:
+async def _send(client: KafkaClient, topics: Topics, events: AsyncIterator[Outgoing]) -> Counter[str]:
     """Send every event and wait for every acknowledgement; returns counts by topic."""
     await require_sources(client, topics)
     sent: Counter[str] = Counter()

@@ -11,10 +11,10 @@ import orjson
 from rich.console import Console
 
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import Ask, Bound, Outcome, PairOutcome, decide
+from eval_alignment.ci_gate import Ask, Bound, GateOutcome, PairOutcome, decide
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.render import DASH, printable, render, render_list
 from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
@@ -49,12 +49,12 @@ class _Files:
     """Documents counted from files of events."""
 
     counted: Recount
-    reading: Reading
+    rules: CountingRules
 
     def document(self, queue: str, window: str) -> SnapshotDocument:
         if queue not in self.counted.queues:
             raise UnreachableError(f"the files name no queue {queue!r}")
-        return self.counted.document(queue, window=Window(window), reading=self.reading)
+        return self.counted.document(queue, window=Window(window), rules=self.rules)
 
     def listing(self) -> list[QueueListing]:
         documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
@@ -147,7 +147,7 @@ def report(
         document = source.document(_name(queue), window)
     except UnreachableError as error:
         click.echo(str(error), err=True)
-        raise click.exceptions.Exit(Outcome.UNREACHABLE.code) from error
+        raise click.exceptions.Exit(GateOutcome.UNREACHABLE.code) from error
     if as_json:
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     elif fail_under is None:
@@ -176,7 +176,7 @@ def _source(url: str | None, token_file: Path | None, paths: tuple[Path, ...], m
         facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen))
     except click.ClickException as error:
         raise UnreachableError(error.message) from error
-    return _Files(Recount(facts, chosen.policy.value), wiring.reading(chosen))
+    return _Files(Recount(facts, chosen.policy.value), wiring.rules(chosen))
 
 
 def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
@@ -195,7 +195,7 @@ def _name(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _lines(outcome: Outcome, deciding: list[PairOutcome], ask: Ask) -> list[str]:
+def _lines(outcome: GateOutcome, deciding: list[PairOutcome], ask: Ask) -> list[str]:
     word = outcome.name.lower().replace("_", " ")
     what = "lower bound" if ask.bound == "low" else "alignment"
     if not deciding:

@@ -7,7 +7,7 @@ from eval_alignment import __version__, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option, policy_option
 from eval_alignment.worker_http import Probes
 from sinks.access import BindError
-from streams.engine.circuit_breaker import FusePolicy
+from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.runtime.failures import exit_now
 from streams.worker import Worker, WorkerConfig
 
@@ -25,7 +25,7 @@ def worker(
     name: str | None,
     worker_http: str | None,
     policy: str | None,
-    fuse: str | None,
+    circuit_breaker: str | None,
     accept_loss: bool | None,
 ) -> None:
     """Join events to exact counts: one worker, of as many as there are partitions at most.
@@ -37,7 +37,7 @@ def worker(
         name=name,
         worker_http=worker_http,
         policy=policy,
-        fuse=None if fuse is None else fuse == "on",
+        circuit_breaker=None if circuit_breaker is None else circuit_breaker == "on",
         accept_loss=accept_loss,
     )
     logs.configure(chosen.log_level)
@@ -73,7 +73,7 @@ def _config(chosen: settings.Settings) -> WorkerConfig:
         policy=chosen.policy,
         decoder=wiring.decoder(chosen),
         accept_loss=chosen.accept_loss,
-        fuse=FusePolicy() if chosen.fuse else None,
+        circuit_breaker=CircuitBreakerPolicy() if chosen.circuit_breaker else None,
         audit_interval_s=chosen.audit_interval_s,
         release=__version__,
     )

@@ -14,14 +14,14 @@ from eval_alignment.doctor.disk import judge_disk, observe_disk
 from eval_alignment.doctor.findings import Finding, not_asked, not_made, ordered
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.target import BlockedError, Target
-from eval_alignment.ledger_export import LedgerError, last_closed
+from eval_alignment.ledger_export import LedgerError, last_markers
 from streams.kafka import topics
 from streams.runtime.failures import Failure, failure_of
 
 _Seen = TypeVar("_Seen")
 
 
-class Look:
+class Observations:
     """What was observed of an installation: each part once, whichever checks ask for it."""
 
     def __init__(self, target: Target) -> None:
@@ -58,15 +58,15 @@ class Look:
         except topics.TopicsError as error:
             raise BlockedError("topics are missing, or uneven: see topics") from error
 
-    async def samples(self) -> list[progress.Sample]:
+    async def samples(self) -> list[progress.OffsetSample]:
         """Offsets of the sources, once or twice."""
         partitions = await self.partitions()
         return await self._once("samples", lambda: progress.sample(self.target, partitions))
 
-    async def closed(self) -> progress.LastClosed:
-        """The last `closed` of each partition."""
+    async def marker(self) -> progress.LastMarkers:
+        """The last `marker` of each partition."""
         await self.partitions()
-        return await self._once("closed", lambda: last_closed(self.target.client, self.target.topics))
+        return await self._once("closed", lambda: last_markers(self.target.client, self.target.topics))
 
     async def workers(self) -> list[processes.Process]:
         """Every worker that is known by its address."""
@@ -91,85 +91,85 @@ class Look:
         return await get(f"{url.rstrip('/')}/-/ready") if url else None
 
 
-async def _broker(look: Look) -> list[Finding]:
+async def _broker(look: Observations) -> list[Finding]:
     return broker.judge_broker(await look.reached())
 
 
-async def _topics(look: Look) -> list[Finding]:
+async def _topics(look: Observations) -> list[Finding]:
     return broker.judge_topics(await look.described(), look.target.topics)
 
 
-async def _producers(look: Look) -> list[Finding]:
+async def _producers(look: Observations) -> list[Finding]:
     return sources.judge_producers(await sources.sample_sources(look.target, await look.partitions()))
 
 
-async def _workers(look: Look) -> list[Finding]:
-    partitions, closed = await look.partitions(), await look.closed()
+async def _workers(look: Observations) -> list[Finding]:
+    partitions, marker = await look.partitions(), await look.marker()
     group = await progress.describe_group(look.target)
-    return progress.judge_workers(group, closed, partitions, look.target.policy, int(time.time() * 1000))
+    return progress.judge_workers(group, marker, partitions, look.target.policy, int(time.time() * 1000))
 
 
-async def _lag(look: Look) -> list[Finding]:
+async def _lag(look: Observations) -> list[Finding]:
     return progress.judge_lag(await look.samples())
 
 
-async def _commits(look: Look) -> list[Finding]:
+async def _commits(look: Observations) -> list[Finding]:
     return progress.judge_commits(await look.samples())
 
 
-async def _recount(look: Look) -> list[Finding]:
+async def _recount(look: Observations) -> list[Finding]:
     partitions, chosen = await look.partitions(), look.target.partition
     if chosen is None:
-        chosen = counting.choose((await look.closed()).keys(), time.time())
+        chosen = counting.choose((await look.marker()).keys(), time.time())
     elif chosen >= partitions:
         return [not_made("recount", f"there is no partition {chosen}", f"Name one below {partitions}.")]
     return counting.judge_recount(None if chosen is None else await counting.recount(look.target, chosen), partitions)
 
 
-async def _worker(look: Look) -> list[Finding]:
+async def _worker(look: Observations) -> list[Finding]:
     return [finding for process in await look.workers() for finding in processes.judge_worker(process)]
 
 
-async def _fuse(look: Look) -> list[Finding]:
-    return processes.judge_fuse(await look.workers())
+async def _circuit_breaker(look: Observations) -> list[Finding]:
+    return processes.judge_circuit_breaker(await look.workers())
 
 
-async def _view(look: Look) -> list[Finding]:
+async def _view(look: Observations) -> list[Finding]:
     return processes.judge_view(await look.view())
 
 
-async def _versions(look: Look) -> list[Finding]:
+async def _versions(look: Observations) -> list[Finding]:
     return processes.judge_versions([*await look.workers(), await look.view()], __version__)
 
 
-async def _clock(look: Look) -> list[Finding]:
+async def _clock(look: Observations) -> list[Finding]:
     try:
-        ahead = progress.broker_ahead_s(await look.closed())
+        ahead = progress.broker_ahead_s(await look.marker())
     except BlockedError:
         ahead = None
     return processes.judge_clock([*await look.workers(), await look.view()], ahead)
 
 
-async def _dead_letters(look: Look) -> list[Finding]:
+async def _dead_letters(look: Observations) -> list[Finding]:
     await look.partitions()
-    return sources.judge_letters(await sources.read_letters(look.target), int(time.time() * 1000))
+    return sources.judge_dead_letters(await sources.read_dead_letters(look.target), int(time.time() * 1000))
 
 
-async def _prometheus(look: Look) -> list[Finding]:
+async def _prometheus(look: Observations) -> list[Finding]:
     seen = await look.prometheus()
     if seen is None:
         return [not_asked("prometheus", "no address: --prometheus, or the setting prometheus_url")]
     return monitoring.judge_prometheus(seen)
 
 
-async def _alertmanager(look: Look) -> list[Finding]:
+async def _alertmanager(look: Observations) -> list[Finding]:
     seen, ready = await look.prometheus(), await look.alertmanager()
     if seen is None and ready is None:
         return [not_asked("alertmanager", "no address: --alertmanager, or the setting alertmanager_url")]
     return monitoring.judge_alertmanager(seen, ready)
 
 
-async def _disk(look: Look) -> list[Finding]:
+async def _disk(look: Observations) -> list[Finding]:
     return judge_disk(observe_disk(look.target.data_dir), look.target.data_dir)
 
 
@@ -179,7 +179,7 @@ class Check:
 
     name: str
     looks_at: str
-    make: Callable[[Look], Awaitable[list[Finding]]]
+    make: Callable[[Observations], Awaitable[list[Finding]]]
 
 
 CHECKS: Final = (
@@ -209,7 +209,7 @@ CHECKS: Final = (
         _recount,
     ),
     Check("worker", "`/healthz`, `/readyz` and `/metrics` of each `--worker-url`, and its audit.", _worker),
-    Check("fuse", "Whether the fuse pauses one of these workers.", _fuse),
+    Check("fuse", "Whether the fuse pauses one of these workers.", _circuit_breaker),
     Check("view", "`/healthz`, `/readyz` and `/metrics` of `--view-url`: fresh, and its sinks at work.", _view),
     Check("versions", "The releases of these workers, the view and this command.", _versions),
     Check(
@@ -235,7 +235,7 @@ CHECKS: Final = (
 
 async def examine(target: Target, checks: Sequence[Check]) -> list[Finding]:
     """Make these checks, and return what they found, the worst first."""
-    look = Look(target)
+    look = Observations(target)
     try:
         made = await asyncio.gather(*(_make(check, look) for check in checks))
     finally:
@@ -243,7 +243,7 @@ async def examine(target: Target, checks: Sequence[Check]) -> list[Finding]:
     return ordered(finding for findings in made for finding in findings)
 
 
-async def _make(check: Check, look: Look) -> list[Finding]:
+async def _make(check: Check, look: Observations) -> list[Finding]:
     """The check's findings; where it cannot be made, one that says so."""
     limit = asyncio.timeout(look.target.seconds)
     try:

@@ -13,7 +13,7 @@ import msgspec
 from aggregator.facts import parse
 from aggregator.recount import Recount
 from aggregator.shard import Policy
-from aggregator.tallies import Group, empty
+from aggregator.tallies import TallyGroup, empty
 from eval_alignment.doctor.findings import Finding, found, not_asked, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
@@ -29,7 +29,7 @@ _ROTATE_SECONDS: Final = 60
 class Recounted:
     """One partition: rows and tallies at `position`, and every tally that is not the recount of these rows.
 
-    `position` is None when no `closed` could be reached. `end`: where the ledger ends; `highest`: the highest position
+    `position` is None when no `marker` could be reached. `end`: where the ledger ends; `highest`: the highest position
     that tallies of this ledger name. `unreadable`: what is wrong with a record that is none, else empty.
     """
 
@@ -44,9 +44,9 @@ class Recounted:
     unreadable: str = ""
 
 
-def choose(closed: Collection[int], now_s: float) -> int | None:
+def choose(marker: Collection[int], now_s: float) -> int | None:
     """A partition that has tallies, another one every minute; None when there is none."""
-    ready = sorted(closed)
+    ready = sorted(marker)
     return ready[int(now_s // _ROTATE_SECONDS) % len(ready)] if ready else None
 
 
@@ -88,7 +88,7 @@ async def recount(target: Target, partition: int) -> Recounted:
     return Recounted(
         partition=partition,
         claim=claims[-1] if claims else None,
-        position=None if step is None else step.closed["position"],
+        position=None if step is None else step.marker["position"],
         end=end,
         highest=highest.get(tail.ledger or "", 0),
         rows=0 if step is None else len(step.facts),
@@ -104,7 +104,7 @@ class _Stamp(msgspec.Struct):
 
 def _differences(step: Step) -> list[str]:
     rows = (parse(fact.key, fact.value) for fact in step.facts)
-    counted = Recount(rows, Policy(step.closed["policy"]).value).tallies()
+    counted = Recount(rows, Policy(step.marker["policy"]).value).tallies()
     published = {
         group: payload
         for group, stamped in step.tallies.items()
@@ -113,7 +113,7 @@ def _differences(step: Step) -> list[str]:
     return compare(published, counted)
 
 
-def compare(published: Mapping[Group, Any], counted: Mapping[Group, Any]) -> list[str]:
+def compare(published: Mapping[TallyGroup, Any], counted: Mapping[TallyGroup, Any]) -> list[str]:
     """A line for every group whose published payload is not the counted one."""
     return [
         f"{' / '.join(group)}: published {_short(published.get(group))}, counted {_short(counted.get(group))}"

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem, Severity
-from streams.runtime.metrics import AUDIT_MISMATCHES, BUILD_INFO, FUSE_BLOWN
+from streams.runtime.metrics import AUDIT_MISMATCHES, BUILD_INFO, CIRCUIT_BREAKER_OPEN
 
 _SINK_SECONDS: Final = 60.0
 _SKEW_SECONDS: Final = 2.0
@@ -19,7 +19,7 @@ _SKEW_ERROR_SECONDS: Final = 10.0
 _SINK: Final = "eval_alignment_snapshot_last_success_timestamp_seconds"
 _SUPPRESSED: Final = "eval_alignment_series_suppressed_total"
 
-Sample = tuple[str, Mapping[str, str], float]
+SeriesSample = tuple[str, Mapping[str, str], float]
 """Name, labels and value of one series."""
 
 
@@ -31,7 +31,7 @@ class Process:
     health: Answer
     readiness: Answer
     scrape: Answer
-    series: Sequence[Sample] | None = None
+    series: Sequence[SeriesSample] | None = None
     at: float = field(default_factory=time.time)
 
     def values(self, name: str) -> list[tuple[Mapping[str, str], float]]:
@@ -52,7 +52,7 @@ async def observe(url: str, token: bytes | None) -> Process:
     return Process(base, health, readiness, scrape, parse(scrape))
 
 
-def parse(scrape: Answer) -> list[Sample] | None:
+def parse(scrape: Answer) -> list[SeriesSample] | None:
     """The samples of a scrape; None when it is none of ours."""
     if scrape.status != 200:
         return None
@@ -60,7 +60,7 @@ def parse(scrape: Answer) -> list[Sample] | None:
         families = list(text_string_to_metric_families(scrape.body.decode()))
     except ValueError:
         return None
-    samples: list[Sample] = [
+    samples: list[SeriesSample] = [
         (sample.name, sample.labels, sample.value) for family in families for sample in family.samples
     ]
     return samples if any(name == BUILD_INFO.name for name, _, _ in samples) else None
@@ -85,12 +85,12 @@ def judge_worker(process: Process) -> list[Finding]:
     return findings or [ok("worker", f"{process.url} is ready and can be scraped")]
 
 
-def judge_fuse(processes: Sequence[Process]) -> list[Finding]:
+def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
     """Whether the fuse pauses a worker; nothing when no worker could be scraped."""
     blown = [
         found(Problem.FUSE_BLOWN, f"{process.url}: {_reasons(_object(process.readiness))}")
         for process in processes
-        if any(value for _, value in process.values(FUSE_BLOWN.name))
+        if any(value for _, value in process.values(CIRCUIT_BREAKER_OPEN.name))
     ]
     scraped = sum(process.series is not None for process in processes)
     return blown or ([ok("fuse", f"not blown in {_counted(scraped, 'worker')}")] if scraped else [])

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from aggregator.snapshot.inputs import PolicyName
-from aggregator.tallies import Closed
+from aggregator.tallies import CheckpointMarker
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
@@ -24,12 +24,12 @@ _SAMPLE_SECONDS: Final = 0.5
 _SMALL_LAG: Final = 1_000
 _NAMED: Final = 5
 
-LastClosed = Mapping[int, tuple[Closed, int]]
-"""By partition the last `closed`, and the broker's time of it in milliseconds."""
+LastMarkers = Mapping[int, tuple[CheckpointMarker, int]]
+"""By partition the last `marker`, and the broker's time of it in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupState:
     """State of the consumer group, as Kafka calls it, and its number of members."""
 
     name: str
@@ -51,10 +51,10 @@ class Offsets:
         return max(0, self.end - (self.start if self.committed is None else self.committed))
 
 
-Sample = Mapping[TopicPartition, Offsets]
+OffsetSample = Mapping[TopicPartition, Offsets]
 
 
-async def describe_group(target: Target) -> Group:
+async def describe_group(target: Target) -> GroupState:
     """Ask for the workers' consumer group."""
     admin = AIOKafkaAdminClient(**target.client.settings)
     try:
@@ -63,10 +63,10 @@ async def describe_group(target: Target) -> Group:
     finally:
         await admin.close()
     (group,) = response.to_object()["groups"]
-    return Group(target.group, group["state"], len(group["members"]))
+    return GroupState(target.group, group["state"], len(group["members"]))
 
 
-async def sample(target: Target, partitions: int) -> list[Sample]:
+async def sample(target: Target, partitions: int) -> list[OffsetSample]:
     """The first and the last of the samples of all source partitions; one when nothing waits at the first.
 
     Watching ends as soon as every commit that had to move has moved, and after a few seconds in any case.
@@ -92,7 +92,7 @@ async def sample(target: Target, partitions: int) -> list[Sample]:
 
 async def _sample(
     admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, sources: Sequence[TopicPartition]
-) -> Sample:
+) -> OffsetSample:
     # Committed first: the ends are then never behind it.
     told = await admin.list_consumer_group_offsets(group, partitions=list(sources))
     committed = {tp: told[tp].offset if tp in told and told[tp].offset >= 0 else None for tp in sources}
@@ -101,14 +101,16 @@ async def _sample(
     return {tp: Offsets(starts[tp], ends[tp], committed[tp]) for tp in sources}
 
 
-def judge_workers(group: Group, closed: LastClosed, partitions: int, policy: PolicyName, now_ms: int) -> list[Finding]:
+def judge_workers(
+    group: GroupState, marker: LastMarkers, partitions: int, policy: PolicyName, now_ms: int
+) -> list[Finding]:
     """Who owns the partitions, by what the group says and by when each partition was closed last."""
     findings = []
     if not group.members:
         findings.append(found(Problem.NO_WORKER, f"group {group.name} is {group.state or 'unknown'}, without members"))
     elif group.state in ("PreparingRebalance", "CompletingRebalance"):
         findings.append(found(Problem.REBALANCING, f"group {group.name} is {group.state}"))
-    stale = {partition: (now_ms - at) / 1000 for partition, (_, at) in closed.items()}
+    stale = {partition: (now_ms - at) / 1000 for partition, (_, at) in marker.items()}
     stale = {partition: age for partition, age in stale.items() if age > STALE_SECONDS}
     if stale:
         findings.append(
@@ -117,18 +119,18 @@ def judge_workers(group: Group, closed: LastClosed, partitions: int, policy: Pol
                 f"{_numbers(list(stale))} not closed for {max(stale.values()):.0f} s",
             )
         )
-    if group.members and (never := [number for number in range(partitions) if number not in closed]):
+    if group.members and (never := [number for number in range(partitions) if number not in marker]):
         findings.append(found(Problem.PARTITION_STALE, f"{_numbers(never)} never closed"))
-    ids = {last["ledger"] for last, _ in closed.values()}
+    ids = {last["ledger"] for last, _ in marker.values()}
     if len(ids) > 1:
         findings.append(found(Problem.LEDGER_IDS, f"ledger ids {', '.join(sorted(ids))}"))
-    policies = {last["policy"] for last, _ in closed.values()} | {str(policy)}
+    policies = {last["policy"] for last, _ in marker.values()} | {str(policy)}
     if len(policies) > 1:
         findings.append(found(Problem.POLICIES, f"counted as {', '.join(sorted(policies))}; the setting is {policy}"))
     return findings or [ok("workers", f"{group.members} in group {group.name}, all {partitions} partitions closed")]
 
 
-def judge_lag(samples: Sequence[Sample]) -> list[Finding]:
+def judge_lag(samples: Sequence[OffsetSample]) -> list[Finding]:
     """Whether events wait, and whether they get fewer."""
     first, last = samples[0], samples[-1]
     lost = [
@@ -151,7 +153,7 @@ def judge_lag(samples: Sequence[Sample]) -> list[Finding]:
     return [found(Problem.LAG_FALLS if moves and now < before else Problem.LAG, seen)]
 
 
-def judge_commits(samples: Sequence[Sample]) -> list[Finding]:
+def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
     """Whether the committed offset moves wherever events wait."""
     first, last = samples[0], samples[-1]
     frozen = [tp for tp in first if first[tp].lag and last[tp].lag and first[tp].committed == last[tp].committed]
@@ -162,12 +164,12 @@ def judge_commits(samples: Sequence[Sample]) -> list[Finding]:
     return [found(Problem.COMMITS_FROZEN, f"not moved in {WATCH_SECONDS:g} s: {listed}{more}")]
 
 
-def broker_ahead_s(closed: LastClosed) -> float | None:
-    """By how many seconds the broker's clock is ahead of the workers': both write their time on a `closed`.
+def broker_ahead_s(marker: LastMarkers) -> float | None:
+    """By how many seconds the broker's clock is ahead of the workers': both write their time on a `marker`.
 
     The time that a write takes looks like a broker ahead, so the least of the partitions is the one to believe.
     """
-    return min(((at - last["at"]) / 1000 for last, at in closed.values()), default=None)
+    return min(((at - last["at"]) / 1000 for last, at in marker.values()), default=None)
 
 
 def _name(tp: TopicPartition) -> str:

@@ -17,7 +17,7 @@ from streams.requeue import restore
 
 SAMPLED: Final = 200
 """Records of each source partition that are looked at."""
-_LETTERS: Final = 2_000
+_MAX_DEAD_LETTERS: Final = 2_000
 RECENT_MS: Final = 86_400_000
 
 
@@ -85,7 +85,7 @@ def judge_producers(seen: Sequence[Seen]) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class RecentDeadLetters:
     """Dead letters of the last 24 hours by source topic and reason, how many records are none, and whether there
     were more than were read.
     """
@@ -96,7 +96,7 @@ class Letters:
     more: bool
 
 
-async def read_letters(target: Target) -> Letters:
+async def read_dead_letters(target: Target) -> RecentDeadLetters:
     """The newest records of the topic of dead letters."""
     recent: dict[object, tuple[str, str]] = {}
     times: list[int] = []
@@ -110,26 +110,28 @@ async def read_letters(target: Target) -> Letters:
             if record.timestamp < since:
                 continue
             try:
-                letter = restore(record)
+                dead_letter = restore(record)
             except ValueError:
                 foreign += 1
                 continue
             # Published at least once: copies count once.
-            recent[letter.identity] = letter.identity.topic, letter.reason
+            recent[dead_letter.identity] = dead_letter.identity.topic, dead_letter.reason
             times.append(record.timestamp)
 
-    await scan(target.client, target.topics.dead_letters, fold, last=_LETTERS)
-    return Letters(Counter(recent.values()), foreign, max(times, default=None), read >= _LETTERS)
+    await scan(target.client, target.topics.dead_letters, fold, last=_MAX_DEAD_LETTERS)
+    return RecentDeadLetters(Counter(recent.values()), foreign, max(times, default=None), read >= _MAX_DEAD_LETTERS)
 
 
-def judge_letters(letters: Letters, now_ms: int) -> list[Finding]:
+def judge_dead_letters(dead_letters: RecentDeadLetters, now_ms: int) -> list[Finding]:
     """How many were rejected lately, and why."""
     findings = []
-    if letters.recent:
-        listed = ", ".join(f"{count} {reason} from {topic}" for (topic, reason), count in letters.recent.most_common())
-        ago = (now_ms - (letters.newest_ms or now_ms)) / 1000
-        least = "at least " if letters.more else ""
+    if dead_letters.recent:
+        listed = ", ".join(
+            f"{count} {reason} from {topic}" for (topic, reason), count in dead_letters.recent.most_common()
+        )
+        ago = (now_ms - (dead_letters.newest_ms or now_ms)) / 1000
+        least = "at least " if dead_letters.more else ""
         findings.append(found(Problem.DEAD_LETTERS, f"{least}{listed}; the newest {max(0.0, ago):.0f} s ago"))
-    if letters.foreign:
-        findings.append(found(Problem.DEAD_LETTER_FOREIGN, f"{letters.foreign} records are no dead letters"))
+    if dead_letters.foreign:
+        findings.append(found(Problem.DEAD_LETTER_FOREIGN, f"{dead_letters.foreign} records are no dead letters"))
     return findings or [ok("dead-letters", "none in the last 24 hours")]

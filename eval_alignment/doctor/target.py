@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aggregator.snapshot.inputs import PolicyName
 from streams.events.decoder import Decoder
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
 
 
@@ -22,7 +22,7 @@ class Target:
     what workers and view ask for. `seconds`: the longest that a check may take.
     """
 
-    client: Client
+    client: KafkaClient
     topics: Topics
     group: str
     decoder: Decoder

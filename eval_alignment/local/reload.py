@@ -15,7 +15,7 @@ from aggregator.tallies import SourcePosition
 from sinks.documents import read_state
 from sinks.store.store import Store
 from streams.events.decoder import KIND_OF
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics
 
@@ -47,7 +47,7 @@ def held(store: Path) -> Held:
     return Held(None if time is None else time - _UNSEEN_MS, behind)
 
 
-async def reload(client: Client, topics: Topics, stores: Iterable[Path]) -> tuple[int, Positions]:
+async def reload(client: KafkaClient, topics: Topics, stores: Iterable[Path]) -> tuple[int, Positions]:
     """Send the rows of these stores to the source topics; gives their number and the positions behind them."""
     ends: Counter[tuple[str, int]] = Counter()
     count = 0
@@ -66,7 +66,7 @@ async def _events(store: Store, topics: Topics) -> AsyncIterator[Outgoing]:
         yield Outgoing(by_kind[KIND_OF[type(fact)]], encode(fact), fact.item.encode())
 
 
-async def source_ends(client: Client, topics: Topics) -> Positions:
+async def source_ends(client: KafkaClient, topics: Topics) -> Positions:
     """True end offsets of all source partitions: a record is written to each, and its own offset is the answer.
 
     The end offsets that the embedded broker tells are too low. Only for topics that nobody will read any more.

@@ -17,7 +17,7 @@ ITEMS_A_DAY: Final = 12
 NEW_JUDGE_AFTER: Final = 300
 """Live events after which the new judge version appears."""
 
-Event = dict[str, Any]
+SampleEvent = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class _Item:
     queue: Queue
     quality: float
     at: int
-    rated: list[Event] = field(default_factory=list)
+    rated: list[SampleEvent] = field(default_factory=list)
 
 
 class Sample:
@@ -116,7 +116,7 @@ class Sample:
         self._serial = 0
         self._items: list[_Item] = []
 
-    def history(self, now: int) -> Iterator[Event]:
+    def history(self, now: int) -> Iterator[SampleEvent]:
         """Items of the last weeks, most of them evaluated and annotated."""
         for day in range(HISTORY_DAYS, 0, -1):
             for _ in range(ITEMS_A_DAY):
@@ -127,7 +127,7 @@ class Sample:
                 if self._random.random() < 0.8:
                     yield from self._annotations(item, at + self._random.randrange(1000, 50_000))
 
-    def live(self, clock: Callable[[], int]) -> Iterator[Event]:
+    def live(self, clock: Callable[[], int]) -> Iterator[SampleEvent]:
         """Events without end; `clock` gives the present time for each."""
         waiting: list[_Item] = []
         count = 0
@@ -158,7 +158,7 @@ class Sample:
         self._items.append(item)
         return item
 
-    def _listing(self, item: _Item) -> Iterator[Event]:
+    def _listing(self, item: _Item) -> Iterator[SampleEvent]:
         if item.queue.listed:
             yield {
                 "kind": "queue_item",
@@ -169,7 +169,7 @@ class Sample:
                 "level": item.queue.level,
             }
 
-    def _evaluations(self, item: _Item, days_ago: int) -> Iterator[Event]:
+    def _evaluations(self, item: _Item, days_ago: int) -> Iterator[SampleEvent]:
         for metric in item.queue.metrics:
             fate = self._random.random()
             if fate < 0.04:
@@ -182,7 +182,7 @@ class Sample:
             noise = metric.noise + metric.worsening * max(0, 10 - days_ago)
             yield self._scored(event, item, metric, noise)
 
-    def _evaluation(self, item: _Item, metric: Metric, judge: str, at: int) -> Event:
+    def _evaluation(self, item: _Item, metric: Metric, judge: str, at: int) -> SampleEvent:
         return {
             "kind": "evaluation",
             "id": self._id("e"),
@@ -193,7 +193,7 @@ class Sample:
             "judge": judge,
         }
 
-    def _scored(self, event: Event, item: _Item, metric: Metric, noise: float) -> Event:
+    def _scored(self, event: SampleEvent, item: _Item, metric: Metric, noise: float) -> SampleEvent:
         score = min(1.0, max(0.0, item.quality + metric.lean + self._random.gauss(0, noise)))
         score = round(1 - score if metric.lower else score, 3)
         return {
@@ -204,7 +204,7 @@ class Sample:
             "reason": f"Scored {score:.2f} on the rubric of {metric.name}.",
         }
 
-    def _annotations(self, item: _Item, at: int) -> Iterator[Event]:
+    def _annotations(self, item: _Item, at: int) -> Iterator[SampleEvent]:
         raters = 2 if self._random.random() < 0.25 else 1
         for annotator in self._random.sample(ANNOTATORS, raters):
             for criterion, stars in item.queue.criteria.items():
@@ -222,14 +222,16 @@ class Sample:
                 item.rated.append(event)
                 yield event
 
-    def _rating(self, item: _Item, stars: bool) -> Event:
+    def _rating(self, item: _Item, stars: bool) -> SampleEvent:
         seen = min(1.0, max(0.0, item.quality + self._random.gauss(0, 0.08)))
-        rating: Event = {"stars": 1 + min(4, int(seen * 5))} if stars else {"thumbs": "up" if seen >= 0.5 else "down"}
+        rating: SampleEvent = (
+            {"stars": 1 + min(4, int(seen * 5))} if stars else {"thumbs": "up" if seen >= 0.5 else "down"}
+        )
         if self._random.random() < 0.7:
             rating["explanation"] = self._random.choice(_GOOD if seen >= 0.5 else _BAD)
         return rating
 
-    def _change(self, item: _Item, at: int) -> Iterator[Event]:
+    def _change(self, item: _Item, at: int) -> Iterator[SampleEvent]:
         """Somebody changes their mind, takes a rating back, or takes the item out of the queue."""
         if not item.rated:
             return
@@ -245,7 +247,7 @@ class Sample:
             (listing,) = self._listing(item)
             yield {**listing, "at": at, "deleted": True}
 
-    def _rescore(self, item: _Item, at: int) -> list[Event]:
+    def _rescore(self, item: _Item, at: int) -> list[SampleEvent]:
         metric = item.queue.metrics[0]
         event = self._evaluation(item, metric, metric.judge.split("/")[0] + "/new", at)
         return [self._scored(event, item, metric, 0.05)]

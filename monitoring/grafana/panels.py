@@ -10,11 +10,11 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-from aggregator.statistics.gate import Limits
+from aggregator.statistics.gate import GateLimits
 
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """Whichever Prometheus the variable names; the provisioned one unless somebody chooses."""
-LIMITS: Final = Limits()
+LIMITS: Final = GateLimits()
 """The gate's, as the page has them unless settings say otherwise."""
 
 TEAL: Final = "#2fa78e"

@@ -15,7 +15,7 @@ from sinks.api import parameters
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.deep_dive import Scope
-from sinks.queries.results import TrendReading
+from sinks.queries.results import TrendBasis
 
 _Ask = Callable[[sqlite3.Connection, Scope], object]
 
@@ -38,12 +38,12 @@ class _Insights:
 
     async def trend(self, request: Request) -> Response:
         criterion, metric = parameters.text(request, "criterion"), parameters.text(request, "metric")
-        reading = request.query_params.get("reading", "annotated")
-        if reading not in get_args(TrendReading):
-            raise HTTPException(400, f"reading: {reading!r} is none of {', '.join(get_args(TrendReading))}")
-        if reading == "published" and metric is not None and criterion is None:
+        rules = request.query_params.get("reading", "annotated")
+        if rules not in get_args(TrendBasis):
+            raise HTTPException(400, f"reading: {reading!r} is none of {', '.join(get_args(TrendBasis))}")
+        if rules == "published" and metric is not None and criterion is None:
             raise HTTPException(400, "criterion: the name of a criterion is needed with a metric as published")
-        made = deep_dive.trend if reading == "annotated" else deep_dive.published
+        made = deep_dive.trend if rules == "annotated" else deep_dive.published
         return await self._answer(request, lambda connection, scope: made(connection, scope, criterion, metric))
 
     async def what_if(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class _Insights:
 
     async def _answer(self, request: Request, ask: _Ask) -> Response:
         services, name = self._services, parameters.queue_name(request)
-        scope = Scope(name, parameters.window(request), services.today(), services.config.reading)
+        scope = Scope(name, parameters.window(request), services.today(), services.config.rules)
         found = await asyncio.to_thread(self._found, scope, ask)
         if found is None:
             raise HTTPException(404, f"no queue is called {name!r}")

@@ -6,9 +6,9 @@ import msgspec
 
 from aggregator.snapshot.inputs import Window
 from aggregator.snapshot.schema import SnapshotDocument
-from sinks.api.responses import Health, HistoryList, Problem, QueueList, Readiness
+from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness
 from sinks.queries.comparisons import OUTCOMES, PAGE_LIMIT, Page
-from sinks.queries.results import Ceiling, Corrected, Trend, TrendReading, Versions, WhatIf
+from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 
 _ANSWERS: Final = (
     SnapshotDocument,
@@ -20,9 +20,9 @@ _ANSWERS: Final = (
     Ceiling,
     Versions,
     Corrected,
-    Health,
+    HealthResponse,
     Readiness,
-    Problem,
+    ProblemDetails,
 )
 
 
@@ -76,7 +76,7 @@ def _insights() -> dict[str, Any]:
                 _query(
                     "reading",
                     "By day of annotation with the present rows, or as the last document of each day had it.",
-                    {"enum": list(get_args(TrendReading)), "default": "annotated"},
+                    {"enum": list(get_args(TrendBasis)), "default": "annotated"},
                 ),
                 _WINDOW,
             ],
@@ -157,7 +157,7 @@ def openapi(version: str) -> dict[str, Any]:
                 (400, 401, 503),
             ),
             "/metrics": _get("Prometheus metrics.", "text/plain", [], (401,)),
-            "/healthz": _get("Whether the process answers. Needs no token.", Health, []),
+            "/healthz": _get("Whether the process answers. Needs no token.", HealthResponse, []),
             "/readyz": ready,
             "/openapi.json": _get("This document.", "application/json", [], (401,)),
         },

@@ -46,7 +46,7 @@ class HistoryList(TypedDict):
     next: str | None
 
 
-class Health(TypedDict):
+class HealthResponse(TypedDict):
     """The process answers."""
 
     status: str
@@ -60,7 +60,7 @@ class Readiness(TypedDict):
     as_of: str | None
 
 
-class Problem(TypedDict):
+class ProblemDetails(TypedDict):
     """An error (RFC 9457)."""
 
     type: str

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.snapshot.build import timestamp
 from aggregator.snapshot.inputs import Window
-from sinks.access import Guard, on_http_error
+from sinks.access import AccessMiddleware, on_http_error
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import insight_routes
 from sinks.api.openapi import openapi
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
-    """The whole application of a view, API and page, guarded; `token` as for `Guard`."""
+    """The whole application of a view, API and page, guarded; `token` as for `AccessMiddleware`."""
     api = _Api(services)
     routes = [
         Route("/api/v1/queues", api.queues),
@@ -53,7 +53,7 @@ def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers={HTTPException: on_http_error})
     app.router.redirect_slashes = False
     config = services.config
-    return Guard(_RawPath(app), token=token, allowed_hosts=(config.host, *config.allowed_hosts))
+    return AccessMiddleware(_RawPath(app), token=token, allowed_hosts=(config.host, *config.allowed_hosts))
 
 
 class _RawPath:
@@ -148,7 +148,7 @@ class _Api:
             if services.documents.entry(connection, query.queue) is None:
                 return None
             config = services.config
-            return comparisons(connection, query, config.reading, services.today(), config.item_url)
+            return comparisons(connection, query, config.rules, services.today(), config.item_url)
 
     def _readiness(self) -> Readiness:
         with self._services.store.read() as connection:

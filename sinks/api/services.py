@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime
 
 from aggregator.snapshot.build import timestamp
 from sinks.api.responses import Readiness
-from sinks.api.sse import Streams
+from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from sinks.config import ViewConfig
 from sinks.documents import Documents, State
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import History
+from sinks.snapshots import SnapshotHistory
 from sinks.store.store import Store
 
 
@@ -26,10 +26,10 @@ class Services:
     config: ViewConfig
     store: Store
     documents: Documents
-    history: History
+    history: SnapshotHistory
     changes: Changes
     metrics: ViewMetrics
-    streams: Streams
+    streams: EventStreams
     ready: Callable[[], bool]
     now: Callable[[], float] = time.time
     gauges: Gauges = field(default_factory=Gauges)

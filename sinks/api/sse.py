@@ -28,7 +28,7 @@ SLOW_SECONDS: Final = 10.0
 _HEADERS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 
 
-class Streams:
+class EventStreams:
     """All open streams of a view."""
 
     def __init__(

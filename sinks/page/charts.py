@@ -9,7 +9,7 @@ from math import floor
 from typing import Final
 
 from sinks.page.formats import decimal
-from sinks.queries.results import Cut, Epoch, Trend, TrendDay, WhatIf
+from sinks.queries.results import Cut, JudgeChange, Trend, TrendDay, WhatIf
 
 _LEFT: Final = 4.5
 """Where days start, in percent of the width: what is left of it holds the labels of shares."""
@@ -62,7 +62,7 @@ class Mark:
 
     number: int
     x: float
-    epoch: Epoch
+    epoch: JudgeChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class TrendChart:
     """The chart of alignment over time. Shares are at pixels, days at percent of the width.
 
     Line and band are of weeks where days have them, and `end` is the line's.
@@ -105,7 +105,7 @@ def short(day: str) -> str:
     return f"{found.day} {found:%b}"
 
 
-def history(trend: Trend, baseline: float | None, ceiling: float | None) -> History | None:
+def history(trend: Trend, baseline: float | None, ceiling: float | None) -> TrendChart | None:
     """The chart; None without a day."""
     days = trend["days"]
     if not days:
@@ -131,7 +131,7 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Hist
     every = 1 if steps <= 6 else 2
     # A mark outside the days drawn would be off the chart.
     epochs = [epoch for epoch in trend["epochs"] if days[0]["day"] <= epoch["day"] <= days[-1]["day"]]
-    return History(
+    return TrendChart(
         points=[
             Point(
                 short(day["day"]), day, round(x(day["day"]), 2), y(day["alignment"]),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from sinks.page.charts import History, Lab, Spark, history, lab, spark
+from sinks.page.charts import Lab, Spark, TrendChart, history, lab, spark
 from sinks.queries import deep_dive
 from sinks.queries.days import Tallied, tallied
 from sinks.queries.deep_dive import Scope
@@ -24,11 +24,11 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
+class DeepDive:
     """The slow parts. `metric` is the one that is looked at; `lab` is None where its scores cannot be swept."""
 
     trend: Trend
-    history: History | None
+    history: TrendChart | None
     metric: str | None
     what_if: WhatIf | None
     lab: Lab | None
@@ -61,14 +61,14 @@ def aligned(tallies: Iterable[Tallied], scope: Scope) -> dict[str, list[int]]:
     """Aligned comparisons and all, by day."""
     days: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for tally in tallies:
-        tp, _, tn, _ = scope.reading.outcomes(tally.vector)
+        tp, _, tn, _ = scope.rules.outcomes(tally.vector)
         days[tally.day][0] += tp + tn
         days[tally.day][1] += sum(tally.vector)
     return days
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DeepDiveQueries:
     """A look at one criterion of a queue in one window, at a revision of it."""
 
     kept: Insights
@@ -129,7 +129,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DeepDiveOptions:
     """What of the slow parts: the trend of a metric or of all, as published or not; a metric in depth, a cut of it, and
     how many false negatives one false positive is worth.
     """
@@ -141,12 +141,14 @@ class Wanted:
     cost: float = 1.0
 
 
-def depth(look: Look, wanted: Wanted, baseline: float | None, ceiling: float | None) -> Depth:
+def deep_dive_section(
+    look: DeepDiveQueries, wanted: DeepDiveOptions, baseline: float | None, ceiling: float | None
+) -> DeepDive:
     """The slow parts; `baseline` and `ceiling` are lines beside the trend."""
     found = look.trend(wanted.over_time, published=wanted.published)
     drawn = history(found, baseline, ceiling)
     if wanted.metric is None:
-        return Depth(found, drawn, None, None, None, None, None)
+        return DeepDive(found, drawn, None, None, None, None, None)
     what_if = look.what_if(wanted.metric, wanted.cost)
     versions, corrected = look.judged(wanted.metric)
-    return Depth(found, drawn, wanted.metric, what_if, lab(what_if, wanted.cut), versions, corrected)
+    return DeepDive(found, drawn, wanted.metric, what_if, lab(what_if, wanted.cut), versions, corrected)

@@ -11,7 +11,7 @@ import orjson
 
 from sinks.api.services import Services
 from sinks.page.formats import moment
-from sinks.queries.comparisons import PAGE_LIMIT, Comparison, Page, Query, Sort, comparisons
+from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 """What makes a spreadsheet take a text for a formula or a command."""
@@ -58,9 +58,9 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
     def read() -> Page:
         with services.store.read() as connection:
             config = services.config
-            return comparisons(connection, wanted, config.reading, services.today(), config.item_url)
+            return comparisons(connection, wanted, config.rules, services.today(), config.item_url)
 
-    wanted = replace(query, sort=Sort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
+    wanted = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
     head = True
     while True:
         page = await asyncio.to_thread(read)

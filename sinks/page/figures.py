@@ -9,10 +9,10 @@ from hashlib import blake2b
 from typing import Final
 
 from aggregator.ratings import LEVELS, human_passes
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
-from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, Lean, Verdict, lean, verdict
+from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
 from sinks.queries.comparisons import Outcome
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
@@ -50,7 +50,7 @@ class RatingCounts:
         return sum(self.counts)
 
 
-def ratings(metrics: Iterable[MetricDocument], outcomes: Sequence[Outcome], reading: Reading) -> RatingCounts:
+def ratings(metrics: Iterable[MetricDocument], outcomes: Sequence[Outcome], rules: CountingRules) -> RatingCounts:
     """Ratings behind these outcomes, summed over metrics."""
     counts = [0] * len(LEVELS)
     for metric in metrics:
@@ -58,9 +58,9 @@ def ratings(metrics: Iterable[MetricDocument], outcomes: Sequence[Outcome], read
         for index, level in enumerate(LEVELS):
             for outcome in outcomes:
                 human, verdict_name = _SIDES[outcome]
-                if human_passes(index, reading.pass_stars) == human:
+                if human_passes(index, rules.pass_stars) == human:
                     counts[index] += by_level[level][verdict_name]
-    near = {str(reading.pass_stars - 1), str(reading.pass_stars)}
+    near = {str(rules.pass_stars - 1), str(rules.pass_stars)}
     borderline = sum(counts[index] for index, level in enumerate(LEVELS) if level in near)
     thumbs = counts[0] + counts[1]
     return RatingCounts(tuple(counts), borderline, sum(counts) - borderline - thumbs, thumbs, _bars(counts))
@@ -98,7 +98,7 @@ class Part:
         return self.outcome in ("tp", "tn")
 
 
-def _parts(metric: MetricDocument, reading: Reading) -> dict[Outcome, Part]:
+def _parts(metric: MetricDocument, rules: CountingRules) -> dict[Outcome, Part]:
     total = metric["comparisons"]
     numbers: dict[Outcome, int] = {outcome: metric[outcome] for outcome in _DRAWN}
     shown = [outcome for outcome in _DRAWN if numbers[outcome]]
@@ -110,7 +110,7 @@ def _parts(metric: MetricDocument, reading: Reading) -> dict[Outcome, Part]:
         heat = min(9, int((share or 0) * (14 if outcome in ("tp", "tn") else 28)))
         parts[outcome] = Part(
             outcome, numbers[outcome], share, x, width, heat, OUTCOME_NAMES[outcome], OUTCOME_WORDS[outcome],
-            SEGMENT_WORDS[outcome], ratings([metric], [outcome], reading),
+            SEGMENT_WORDS[outcome], ratings([metric], [outcome], rules),
         )  # fmt: skip
         x += width + _GAP if outcome in shown else 0
     return parts
@@ -147,7 +147,7 @@ class Figure:
 
     document: MetricDocument
     key: str
-    verdict: Verdict
+    gate_summary: GateSummary
     lean: Lean
     parts: Mapping[Outcome, Part]
     rank: int | None = None
@@ -160,14 +160,14 @@ class Figure:
         return alignment is not None and baseline is not None and alignment <= baseline
 
 
-def figures(criterion: CriterionDocument, reading: Reading) -> tuple[list[Figure], list[Figure]]:
+def figures(criterion: CriterionDocument, rules: CountingRules) -> tuple[list[Figure], list[Figure]]:
     """Figures of a criterion: those on topic, ranked ones first, and those off topic."""
-    made = [_figure(criterion["criterion"], metric, reading) for metric in criterion["metrics"]]
+    made = [_figure(criterion["criterion"], metric, rules) for metric in criterion["metrics"]]
     enough, few, off = [], [], []
     for figure in made:
         if figure.document["off_topic"]:
             off.append(figure)
-        elif figure.document["items_compared"] >= reading.limits.items:
+        elif figure.document["items_compared"] >= rules.limits.items:
             enough.append(figure)
         else:
             few.append(figure)
@@ -175,18 +175,18 @@ def figures(criterion: CriterionDocument, reading: Reading) -> tuple[list[Figure
     return ranked + few, off
 
 
-def _figure(criterion: str, metric: MetricDocument, reading: Reading) -> Figure:
+def _figure(criterion: str, metric: MetricDocument, rules: CountingRules) -> Figure:
     return Figure(
         document=metric,
         key=anchor(criterion, metric["metric"]),
-        verdict=verdict(metric, reading.limits),
+        gate_summary=gate_summary(metric, rules.limits),
         lean=lean(metric),
-        parts=_parts(metric, reading),
+        parts=_parts(metric, rules),
     )
 
 
 def _ranked(figure: Figure, rank: int) -> Figure:
-    return Figure(figure.document, figure.key, figure.verdict, figure.lean, figure.parts, rank)
+    return Figure(figure.document, figure.key, figure.gate_summary, figure.lean, figure.parts, rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +206,12 @@ class Margin:
         return self.passed / (self.passed + self.failed)
 
 
-def margins(criterion: CriterionDocument, shown: Sequence[Figure], reading: Reading) -> list[Margin]:
+def margins(criterion: CriterionDocument, shown: Sequence[Figure], rules: CountingRules) -> list[Margin]:
     """Both sides of a criterion that has comparisons."""
     metrics = [figure.document for figure in shown]
 
     def margin(name: str, passes: Sequence[Outcome], fails: Sequence[Outcome]) -> Margin:
-        passed, failed = (ratings(metrics, outcomes, reading) for outcomes in (passes, fails))
+        passed, failed = (ratings(metrics, outcomes, rules) for outcomes in (passes, fails))
         key = anchor(criterion["criterion"], name)
         return Margin(name, key, passed.total, failed.total, passed, failed)
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
@@ -31,7 +31,7 @@ _GATES: Final = (
 )
 
 
-class Sort(StrEnum):
+class IndexSort(StrEnum):
     """Orders of queues."""
 
     COMPARISONS = "comparisons"
@@ -39,20 +39,20 @@ class Sort(StrEnum):
     NAME = "name"
 
 
-_ORDERS: Final[dict[Sort, Callable[[SnapshotDocument], tuple[float, str]]]] = {
-    Sort.COMPARISONS: lambda document: (-document["cards"]["comparisons"], document["queue"]),
+_ORDERS: Final[dict[IndexSort, Callable[[SnapshotDocument], tuple[float, str]]]] = {
+    IndexSort.COMPARISONS: lambda document: (-document["cards"]["comparisons"], document["queue"]),
     # The lowest first: where to look. Undefined goes last.
-    Sort.ALIGNMENT: lambda document: (
+    IndexSort.ALIGNMENT: lambda document: (
         2.0 if document["cards"]["alignment"] is None else document["cards"]["alignment"],
         document["queue"],
     ),
-    Sort.NAME: lambda document: (0.0, document["queue"].casefold()),
+    IndexSort.NAME: lambda document: (0.0, document["queue"].casefold()),
 }
 _LAST: Final = "SELECT max(at) FROM annotations WHERE queue = ? AND counted = 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     """A queue. `verdicts`: how many of its pairs got which, by tone and words; `last`: when it was last annotated;
     `spark`: its alignment over the last 30 days.
     """
@@ -80,13 +80,13 @@ class IndexPage:
     """Everything that the template of the start page shows."""
 
     shell: Shell
-    rows: list[Row]
+    rows: list[IndexRow]
     total: int
     comparisons: int
     capped: bool
     scale: Scale
     query: str
-    sort: Sort
+    sort: IndexSort
     page: int
     earlier: str | None
     later: str | None
@@ -97,7 +97,7 @@ class IndexRequest:
     """Which queues somebody wants to see: `query` is a part of a name, `page` counts from 1."""
 
     query: str = ""
-    sort: Sort = Sort.COMPARISONS
+    sort: IndexSort = IndexSort.COMPARISONS
     page: int = 1
 
 
@@ -134,8 +134,8 @@ def index_page(services: Services, kept: Insights, connection: sqlite3.Connectio
     )
 
 
-def _row(services: Services, kept: Insights, connection: sqlite3.Connection, document: SnapshotDocument) -> Row:
-    scope = Scope(document["queue"], Window.ALL, services.today(), services.config.reading)
+def _row(services: Services, kept: Insights, connection: sqlite3.Connection, document: SnapshotDocument) -> IndexRow:
+    scope = Scope(document["queue"], Window.ALL, services.today(), services.config.rules)
     (last,) = connection.execute(_LAST, (document["queue"],)).fetchone()
     metrics = [
         (criterion["criterion"], metric)
@@ -145,14 +145,14 @@ def _row(services: Services, kept: Insights, connection: sqlite3.Connection, doc
     ]
     baseline = defined(pooled(document).baseline)
     gates = [metric["gate"] for _, metric in metrics]
-    return Row(
+    return IndexRow(
         name=document["queue"],
         key=anchor(document["queue"]),
         href=queue_path(document["queue"]),
         cards=document["cards"],
         baseline=baseline,
-        tone=_tone(document["cards"], baseline, services.config.reading),
-        lowest=_lowest(metrics, services.config.reading),
+        tone=_tone(document["cards"], baseline, services.config.rules),
+        lowest=_lowest(metrics, services.config.rules),
         verdicts=[(tone, f"{gates.count(gate)} {words}") for gate, tone, words in _GATES if gate in gates],
         last=None if last is None else age(services.now() - last / 1000),
         spark=kept.keep(
@@ -162,18 +162,18 @@ def _row(services: Services, kept: Insights, connection: sqlite3.Connection, doc
     )
 
 
-def _tone(cards: Cards, baseline: float | None, reading: Reading) -> str:
-    if cards["alignment"] is None or cards["items_compared"] < reading.limits.items:
+def _tone(cards: Cards, baseline: float | None, rules: CountingRules) -> str:
+    if cards["alignment"] is None or cards["items_compared"] < rules.limits.items:
         return "undecided"
     return "untrusted" if baseline is not None and cards["alignment"] <= baseline else "trusted"
 
 
-def _lowest(metrics: Sequence[tuple[str, MetricDocument]], reading: Reading) -> tuple[str, float] | None:
+def _lowest(metrics: Sequence[tuple[str, MetricDocument]], rules: CountingRules) -> tuple[str, float] | None:
     """The metric with the lowest alignment among those with enough items."""
     known = [
         (metric["alignment"], metric["metric"])
         for _, metric in metrics
-        if metric["alignment"] is not None and metric["items_compared"] >= reading.limits.items
+        if metric["alignment"] is not None and metric["items_compared"] >= rules.limits.items
     ]
     if not known:
         return None

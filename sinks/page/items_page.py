@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from sinks.api.services import Services
 from sinks.page.figures import RatingCounts, anchor, ratings
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.queries.comparisons import OUTCOMES, Comparison, Outcome, Query, Sort, comparisons, total
+from sinks.queries.comparisons import OUTCOMES, Comparison, ComparisonSort, Outcome, Query, comparisons, total
 
 PAGE: Final = 20
 MOST_PAGES: Final = 50_000
@@ -58,7 +58,7 @@ class ItemsRequest:
             "level": query.level,
             "judge": query.judge,
             "window": None if query.window is Window.ALL else query.window.value,
-            "sort": None if query.sort is Sort.DISSENT else query.sort.value,
+            "sort": None if query.sort is ComparisonSort.DISSENT else query.sort.value,
             "page": None,
         }
         return address(queue_path(query.queue, rest), {**parameters, **changes})
@@ -129,7 +129,7 @@ class ItemsPage:
 
 def items_page(services: Services, connection: sqlite3.Connection, request: ItemsRequest) -> ItemsPage | None:
     """The items of a queue; None when there is no such queue."""
-    query, reading, today = request.query, services.config.reading, services.today()
+    query, rules, today = request.query, services.config.rules, services.today()
     entry = services.documents.entry(connection, query.queue)
     surrounding, state = shell(services, connection, query.queue)
     if entry is None:
@@ -138,8 +138,8 @@ def items_page(services: Services, connection: sqlite3.Connection, request: Item
     if document is None:
         return None
     chosen = _chosen(document, query)
-    found = comparisons(connection, query, reading, today, services.config.item_url)
-    number = total(connection, query, reading, today)
+    found = comparisons(connection, query, rules, today, services.config.item_url)
+    number = total(connection, query, rules, today)
     counted = not (query.annotator or query.level or query.judge)
     outcomes = tuple(query.outcomes) or OUTCOMES
     return ItemsPage(
@@ -156,8 +156,8 @@ def items_page(services: Services, connection: sqlite3.Connection, request: Item
             for name, of in TABS
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "Every comparison"),
-        ratings=ratings(chosen, outcomes, reading) if counted else None,
-        rows=[_shown(row, reading) for row in found["comparisons"]],
+        ratings=ratings(chosen, outcomes, rules) if counted else None,
+        rows=[_shown(row, rules) for row in found["comparisons"]],
         first=query.offset + 1,
         total=number,
         comparisons=sum(metric["comparisons"] for metric in chosen),
@@ -182,11 +182,11 @@ def _chosen(document: SnapshotDocument, query: Query) -> list[MetricDocument]:
     ]
 
 
-def _shown(row: Comparison, reading: Reading) -> Shown:
+def _shown(row: Comparison, rules: CountingRules) -> Shown:
     aligned = row["outcome"] in ("tp", "tn")
     pips, strength = None, ""
     if row["stars"] is not None and not aligned:
-        pips = _strength(row["stars"], reading.pass_stars)
+        pips = _strength(row["stars"], rules.pass_stars)
         strength = ("Borderline", "Clear dissent", "Strong dissent")[pips - 1]
     elif not aligned:
         strength = "Thumb, strength unknown"

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
 from sinks.api.services import Services
 from sinks.page.charts import Spark
-from sinks.page.deep_dive import LIGHT, Depth, Insights, Look, Wanted, depth
+from sinks.page.deep_dive import LIGHT, DeepDive, DeepDiveOptions, DeepDiveQueries, Insights, deep_dive_section
 from sinks.page.empty_state import Waiting, waiting
 from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled
 from sinks.page.formats import count, percent, plural
@@ -40,7 +40,7 @@ class QueueRequest:
     view: str = "metrics"
     metrics: Sequence[str] = ()
     live: bool = True
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: DeepDiveOptions = field(default_factory=DeepDiveOptions)
     more: bool = False
 
     def _parameters(self) -> dict[str, Value]:
@@ -81,7 +81,7 @@ class QueueRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Highlight:
     """Something that stands out, and where to read on."""
 
     tone: str
@@ -109,10 +109,10 @@ class QueuePage:
     margins: list[Margin]
     scale: Scale
     card_scale: Scale
-    findings: list[Finding]
+    findings: list[Highlight]
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
-    depth: Depth | None
+    deep_dive_section: DeepDive | None
     waiting: Waiting | None
 
     @property
@@ -147,18 +147,18 @@ def queue_page(
     document = services.documents.make(connection, entry, state, request.window)
     if document is None:
         return None
-    reading = services.config.reading
+    rules = services.config.rules
     criterion = _chosen(document, request.criterion)
     if criterion is not None:
         request = replace(request, criterion=criterion["criterion"])
-    drawn, off_topic = figures(criterion, reading) if criterion is not None else ([], [])
+    drawn, off_topic = figures(criterion, rules) if criterion is not None else ([], [])
     names = {figure.document["metric"] for figure in (*drawn, *off_topic)}
     whole = pooled(document)
     cards = document["cards"]
-    scope = Scope(request.queue, request.window, services.today(), reading)
+    scope = Scope(request.queue, request.window, services.today(), rules)
     look, ceiling, deep = None, None, None
     if criterion is not None and drawn:
-        look = Look(kept, connection, scope, entry.revision, criterion["criterion"])
+        look = DeepDiveQueries(kept, connection, scope, entry.revision, criterion["criterion"])
         ceiling = look.ceiling()
         if request.more or cards["comparisons"] <= LIGHT:
             deep = _depth(look, request.wanted, criterion, drawn, ceiling)
@@ -171,10 +171,10 @@ def queue_page(
         figures=drawn,
         off_topic=off_topic,
         shown=frozenset(names.intersection(request.metrics) or names),
-        margins=margins(criterion, drawn, reading) if criterion is not None and criterion["comparisons"] else [],
+        margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
         scale=Scale.of(figure.document[name] for figure in drawn for name in ("alignment", "baseline")),
         card_scale=Scale.of([cards["alignment"], defined(whole.baseline)]),
-        findings=_findings(request, drawn, reading),
+        findings=_findings(request, drawn, rules),
         ceiling=ceiling,
         sparks={} if look is None else look.sparks(),
         depth=deep,
@@ -190,13 +190,17 @@ def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
 
 
 def _depth(
-    look: Look, wanted: Wanted, criterion: CriterionDocument, drawn: Sequence[Figure], ceiling: Ceiling
-) -> Depth:
+    look: DeepDiveQueries,
+    wanted: DeepDiveOptions,
+    criterion: CriterionDocument,
+    drawn: Sequence[Figure],
+    ceiling: Ceiling,
+) -> DeepDive:
     known = {figure.document["metric"]: figure.document for figure in drawn}
     over_time = wanted.over_time if wanted.over_time in known else None
     human, total = criterion["human"], criterion["comparisons"]
     baseline = max(human["pass"], human["fail"]) / total if total else None
-    return depth(
+    return deep_dive_section(
         look,
         replace(wanted, over_time=over_time, metric=wanted.metric if wanted.metric in known else _worst(drawn)),
         baseline if over_time is None else known[over_time]["baseline"],
@@ -218,16 +222,16 @@ def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument |
     return next((criterion for criterion in criteria if criterion["comparisons"]), criteria[0] if criteria else None)
 
 
-def _findings(request: QueueRequest, drawn: Sequence[Figure], reading: Reading) -> list[Finding]:
+def _findings(request: QueueRequest, drawn: Sequence[Figure], rules: CountingRules) -> list[Highlight]:
     """The strictest and the most lenient metric, those no better than a constant judge, and the nearest to people."""
-    known = [figure for figure in drawn if figure.document["items_compared"] >= reading.limits.items]
+    known = [figure for figure in drawn if figure.document["items_compared"] >= rules.limits.items]
     found = [
         _leaning(request, max(leaning, key=lambda figure: abs(figure.document["bias"] or 0)))
         for side in ("fn", "fp")
         if (leaning := [figure for figure in known if figure.lean.side == side])
     ]
     found += [
-        Finding(
+        Highlight(
             tone="probation",
             head="No better than a constant",
             metric=figure.document["metric"],
@@ -244,11 +248,11 @@ def _findings(request: QueueRequest, drawn: Sequence[Figure], reading: Reading) 
     return found[:_FINDINGS]
 
 
-def _leaning(request: QueueRequest, figure: Figure) -> Finding:
+def _leaning(request: QueueRequest, figure: Figure) -> Highlight:
     metric, strict = figure.document, figure.lean.side == "fn"
     wrong, right = (metric["fn"], metric["tp"]) if strict else (metric["fp"], metric["tn"])
     did, said = ("Fails", "passed") if strict else ("Passes", "failed")
-    return Finding(
+    return Highlight(
         tone="untrusted",
         head="Too strict" if strict else "Too lenient",
         metric=metric["metric"],
@@ -259,11 +263,11 @@ def _leaning(request: QueueRequest, figure: Figure) -> Finding:
     )
 
 
-def _nearest(request: QueueRequest, figure: Figure) -> Finding:
-    metric, tone = figure.document, figure.verdict.tone
+def _nearest(request: QueueRequest, figure: Figure) -> Highlight:
+    metric, tone = figure.document, figure.gate_summary.tone
     wrong = metric["misaligned"]
-    said = f"{figure.verdict.reasons}." if tone == "trusted" else figure.verdict.sentence
-    return Finding(
+    said = f"{figure.gate_summary.reasons}." if tone == "trusted" else figure.gate_summary.sentence
+    return Highlight(
         tone=tone,
         head="Trusted" if tone == "trusted" else "Nearest to people",
         metric=metric["metric"],

@@ -20,12 +20,12 @@ from sinks.api import parameters
 from sinks.api.services import Services
 from sinks.page import charts, formats, index_page, items_page, queue_page, wording
 from sinks.page.assets import PREFIX, Assets
-from sinks.page.deep_dive import Insights, Wanted
+from sinks.page.deep_dive import DeepDiveOptions, Insights
 from sinks.page.export import csv_lines, export, json_lines
 from sinks.page.layout import shell
 from sinks.page.urls import queue_path
+from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
-from sinks.queries.comparisons import Sort as ItemSort
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -87,8 +87,8 @@ class _Pages:
         self._templates = templates()
         self._said = {
             "asset": self.assets.path,
-            "limits": services.config.reading.limits,
-            "pass_stars": services.config.reading.pass_stars,
+            "limits": services.config.rules.limits,
+            "pass_stars": services.config.rules.pass_stars,
             "version": services.config.version,
         }
 
@@ -108,7 +108,7 @@ class _Pages:
     async def index(self, request: Request) -> Response:
         wanted = index_page.IndexRequest(
             query=parameters.text(request, "q") or "",
-            sort=parameters.member(request, "sort", index_page.Sort.COMPARISONS),
+            sort=parameters.member(request, "sort", index_page.IndexSort.COMPARISONS),
             page=_page(request),
         )
         shown = await self._ask(
@@ -124,7 +124,7 @@ class _Pages:
             view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
             metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
             live=request.query_params.get("live") != "off",
-            wanted=Wanted(
+            wanted=DeepDiveOptions(
                 over_time=parameters.text(request, "trend"),
                 published=request.query_params.get("reading") == "published",
                 metric=parameters.text(request, "depth"),

@@ -6,7 +6,7 @@ from typing import Final
 
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
-from aggregator.statistics.gate import Gate, Limits, Obstacle
+from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, percent
 from sinks.queries.comparisons import Outcome
 
@@ -61,7 +61,7 @@ def why(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateSummary:
     """A gate's decision for people: a tone (class of the style sheet), a label, and the reasons."""
 
     tone: str
@@ -75,10 +75,10 @@ class Verdict:
         return f"{self.label}{rest}."
 
 
-def verdict(metric: MetricDocument, limits: Limits) -> Verdict:
+def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
     """The gate's decision on a metric, with what it rests on."""
     if metric["gate"] is None:
-        return Verdict("undecided", "Off topic", why(Undefined.OFF_TOPIC))
+        return GateSummary("undecided", "Off topic", why(Undefined.OFF_TOPIC))
     obstacles = metric["gate_reasons"]
     sentences = "; ".join(
         _obstacle(obstacle, metric, limits)
@@ -90,18 +90,18 @@ def verdict(metric: MetricDocument, limits: Limits) -> Verdict:
     match metric["gate"]:
         case Gate.TRUSTED:
             low, tnr = percent(metric["alignment_low"] or 0), percent(metric["tnr"] or 0)
-            return Verdict("trusted", "Trusted", f"Interval starts at {low}, finds {tnr} of human fails")
+            return GateSummary("trusted", "Trusted", f"Interval starts at {low}, finds {tnr} of human fails")
         case Gate.PROBATION:
-            return Verdict("probation", "Probation", reasons)
+            return GateSummary("probation", "Probation", reasons)
         case Gate.NOT_TRUSTED:
-            return Verdict("untrusted", "Not trusted", reasons)
+            return GateSummary("untrusted", "Not trusted", reasons)
         case _:
-            wanted = metric["labels_to_go"] if Obstacle.FEW_ITEMS in obstacles else None
+            wanted = metric["labels_needed"] if Obstacle.FEW_ITEMS in obstacles else None
             label = f"Needs {wanted} more label{'' if wanted == 1 else 's'}" if wanted else "Undecided"
-            return Verdict("undecided", label, reasons)
+            return GateSummary("undecided", label, reasons)
 
 
-def _obstacle(obstacle: str, metric: MetricDocument, limits: Limits) -> str:
+def _obstacle(obstacle: str, metric: MetricDocument, limits: GateLimits) -> str:
     low, tnr, baseline = (percent(metric[name] or 0) for name in ("alignment_low", "tnr", "baseline"))
     return {
         Obstacle.FEW_ITEMS: f"a verdict takes {limits.items} compared items, {metric['items_compared']} are there",

@@ -19,7 +19,7 @@ import orjson
 
 from aggregator.facts import Direction, Level
 from aggregator.ratings import Thumbs
-from aggregator.snapshot.inputs import Reading, Window, window_start
+from aggregator.snapshot.inputs import CountingRules, Window, window_start
 
 Outcome = Literal["tp", "fn", "tn", "fp"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("tp", "fn", "tn", "fp")
@@ -45,7 +45,7 @@ WHERE a.queue = :queue AND a.counted = 1
 """
 
 
-class Sort(StrEnum):
+class ComparisonSort(StrEnum):
     """Orders of comparisons; equals come newest first.
 
     Dissent is the distance of the stars from the pass mark; thumbs have none and follow, then by the distance of the
@@ -60,9 +60,9 @@ class Sort(StrEnum):
 _NEWEST: Final = "a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC, e.metric DESC"
 _MARGIN: Final = "abs(e.score - e.threshold)"
 _ORDERS: Final = {
-    Sort.NEWEST: _NEWEST,
-    Sort.DISSENT: f"abs(a.stars - :pass_stars + 0.5) DESC NULLS LAST, {_MARGIN} DESC NULLS LAST, {_NEWEST}",
-    Sort.THRESHOLD: f"{_MARGIN} ASC NULLS LAST, {_NEWEST}",
+    ComparisonSort.NEWEST: _NEWEST,
+    ComparisonSort.DISSENT: f"abs(a.stars - :pass_stars + 0.5) DESC NULLS LAST, {_MARGIN} DESC NULLS LAST, {_NEWEST}",
+    ComparisonSort.THRESHOLD: f"{_MARGIN} ASC NULLS LAST, {_NEWEST}",
 }
 _ON_TOPIC: Final = """
 AND (a.criterion NOT IN (SELECT value FROM json_each(:paired)) OR (a.criterion, e.metric) IN (
@@ -137,21 +137,21 @@ class Query:
     judge: str | None = None
     on_topic: bool = False
     window: Window = Window.ALL
-    sort: Sort = Sort.NEWEST
+    sort: ComparisonSort = ComparisonSort.NEWEST
     cursor: str | None = None
     offset: int = 0
     limit: int = 50
 
 
 def comparisons(
-    connection: sqlite3.Connection, query: Query, reading: Reading, today: date, item_url: str = ""
+    connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, item_url: str = ""
 ) -> Page:
     """A page of comparisons in the state that a connection sees. `item_url`: template with `{item}` and `{level}` where
     no url came.
 
     Raises CursorError.
     """
-    where, values = _where(query, reading, today)
+    where, values = _where(query, rules, today)
     if query.cursor is not None:
         where += _BEHIND
         values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
@@ -163,23 +163,23 @@ def comparisons(
     return Page(comparisons=found, next=_cursor(found[-1]) if more else None)
 
 
-def total(connection: sqlite3.Connection, query: Query, reading: Reading, today: date) -> int:
+def total(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
     """How many comparisons a query has on all its pages."""
-    where, values = _where(query, reading, today)
+    where, values = _where(query, rules, today)
     return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
 
 
-def _where(query: Query, reading: Reading, today: date) -> tuple[str, dict[str, str | int | None]]:
+def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, dict[str, str | int | None]]:
     sql = _FROM
-    values: dict[str, str | int | None] = {"queue": query.queue, "pass_stars": reading.pass_stars}
+    values: dict[str, str | int | None] = {"queue": query.queue, "pass_stars": rules.pass_stars}
     for name, column in _EQUAL.items():
         if (value := getattr(query, name)) is not None:
             sql += f" AND {column} = :{name}"
             values[name] = value
-    if query.on_topic and reading.pairs:
+    if query.on_topic and rules.pairs:
         sql += _ON_TOPIC
-        values["paired"] = orjson.dumps(list(reading.pairs)).decode()
-        pairs = [(criterion, metric) for criterion, metrics in reading.pairs.items() for metric in metrics]
+        values["paired"] = orjson.dumps(list(rules.pairs)).decode()
+        pairs = [(criterion, metric) for criterion, metrics in rules.pairs.items() for metric in metrics]
         values["pairs"] = orjson.dumps(pairs).decode()
     if query.outcomes:
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from aggregator.snapshot.inputs import Cell, CriterionState, Evaluated, Funnel, Pair, QueueState, Reading, Vector
+from aggregator.snapshot.inputs import Cell, CountingRules, CriterionState, Evaluated, Funnel, Pair, QueueState, Vector
 from aggregator.tallies import DAY_MS, day_of
 
 _COVERAGE: Final = ("pass", "fail", "error", "skipped")
@@ -155,14 +155,14 @@ def _sum(vectors: Iterable[Vector]) -> Vector:
 
 
 def queue_states(
-    connection: sqlite3.Connection, queue: str, starts: Sequence[str], reading: Reading
+    connection: sqlite3.Connection, queue: str, starts: Sequence[str], rules: CountingRules
 ) -> list[QueueState]:
     """The counts of a queue since each of these UTC days (ISO text, empty for all days), on a connection that sees one
     state. The same object where no day makes a difference.
     """
     bands, placed = _Bands(starts), _Placed()
-    _read_tallies(connection, queue, bands, placed, reading)
-    _read_shapes(connection, queue, bands, placed, reading)
+    _read_tallies(connection, queue, bands, placed, rules)
+    _read_shapes(connection, queue, bands, placed, rules)
     totals = bands.totals()
     states = {id(sums): _state(queue, sums, placed) for sums in totals.values()}
     return [states[id(totals[start])] for start in starts]
@@ -173,7 +173,9 @@ def _rows(connection: sqlite3.Connection, statement: str, *values: str) -> Itera
     yield from orjson.loads(rows)
 
 
-def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+def _read_tallies(
+    connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, rules: CountingRules
+) -> None:
     for kind, criterion, metric, day, body in _rows(connection, _TALLIES, queue):
         sums = bands.of(day)
         if kind == "cells":
@@ -181,30 +183,32 @@ def _read_tallies(connection: sqlite3.Connection, queue: str, bands: _Bands, pla
                 sums.gather(criterion, metric, judge, (vectors["current"],), (vectors["superseded"],))
         elif kind == "annotations":
             sums.annotations[criterion] += body["annotations"]
-            if criterion not in reading.pairs:
+            if criterion not in rules.pairs:
                 sums.contributing[criterion] += body["contributing"]
         else:
             sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in _COVERAGE]))
             placed.heard[metric] += sum(body.values())
 
 
-def _read_shapes(connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, reading: Reading) -> None:
+def _read_shapes(
+    connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, rules: CountingRules
+) -> None:
     # Days of one band are alike here, and so are criteria that were rated in it: what is left to add up is far less
     # than there are shapes.
     alike: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
-    on_topic: dict[str, set[int]] = {criterion: set() for criterion in reading.pairs}
+    on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.pairs}
     for number, items, (is_placed, days, metrics, failed) in _rows(connection, _SHAPES, queue):
         if is_placed:
             placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
         alike[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
         for criterion, numbers in on_topic.items():
-            if _compared((criterion,), metrics, reading):
+            if _compared((criterion,), metrics, rules):
                 numbers.add(number)
-    _add_items(alike, bands, reading)
+    _add_items(alike, bands, rules)
     _read_contributing(connection, queue, bands, on_topic)
 
 
-def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, reading: Reading) -> None:
+def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, rules: CountingRules) -> None:
     """Distinct items, each where it was rated for the last time."""
     heard: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
     for (of_bands, metrics), items in alike.items():
@@ -214,7 +218,7 @@ def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Band
             of_metrics = heard[band, criteria]
             for metric in metrics:
                 of_metrics[metric] += items
-            for criterion in _compared(criteria, metrics, reading):
+            for criterion in _compared(criteria, metrics, rules):
                 newest_compared = max(newest_compared, band)
                 bands.sums[band].compared[criterion] += items
         bands.sums[newest].items_annotated += items
@@ -224,13 +228,13 @@ def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Band
             bands.sums[band].items[criterion].update(of_metrics)
 
 
-def _compared(criteria: Sequence[str], metrics: Sequence[str], reading: Reading) -> Sequence[str]:
+def _compared(criteria: Sequence[str], metrics: Sequence[str], rules: CountingRules) -> Sequence[str]:
     """The criteria that one of these metrics is on topic for."""
     if not metrics:
         return ()
-    if not reading.pairs:
+    if not rules.pairs:
         return criteria
-    return [criterion for criterion in criteria if any(reading.on_topic(criterion, metric) for metric in metrics)]
+    return [criterion for criterion in criteria if any(rules.on_topic(criterion, metric) for metric in metrics)]
 
 
 def _read_contributing(

@@ -37,7 +37,7 @@ def tallied(
         sql += " AND metric = :metric"
     values = {**scope.values(criterion, metric), "day": scope.first_day}
     for row_criterion, row_metric, day, payload in connection.execute(sql, values):
-        if metric is None and not scope.reading.on_topic(row_criterion, row_metric):
+        if metric is None and not scope.rules.on_topic(row_criterion, row_metric):
             continue
         vector = [0] * COUNTS
         for cells in orjson.loads(payload)["judges"].values():
@@ -79,7 +79,7 @@ def distinct_items(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None
 ) -> DistinctItems:
     """Those of the window, of the same pairs as `tallied`. Days without any are left out by day."""
-    pairs = scope.reading.pairs
+    pairs = scope.rules.pairs
     values = {
         **scope.values(criterion, metric),
         "paired": orjson.dumps(list(pairs)).decode(),

@@ -13,11 +13,11 @@ from itertools import combinations
 from typing import Final
 
 from aggregator.snapshot.build import Nulls
-from aggregator.snapshot.trend import Share, by_day, by_week, in_document
+from aggregator.snapshot.trend import AlignedShare, by_day, by_week, in_document
 from aggregator.statistics.ceiling import alpha_binary, alpha_ordinal, ordered_pairs
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.corrected import corrected_pass_rate
-from aggregator.statistics.versions import Version, epochs, in_order, mcnemar
+from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
 from aggregator.tallies import day_of
 from sinks.queries import rows
 from sinks.queries.days import distinct_items, tallied
@@ -26,15 +26,15 @@ from sinks.queries.results import (
     Ceiling,
     Corrected,
     CorrectedJudge,
-    Epoch,
     Headroom,
+    JudgeChange,
+    JudgeVersion,
     Trend,
+    TrendBasis,
     TrendDay,
-    TrendReading,
     Versions,
     VersionTest,
 )
-from sinks.queries.results import Version as VersionAnswer
 from sinks.queries.rows import Judges, Scope
 from sinks.queries.thresholds import what_if
 
@@ -53,7 +53,7 @@ def trend(
     """Alignment by day of annotation, with today's rows: of a metric, or of all on-topic pairs."""
     vectors = ((tally.day, tally.vector) for tally in tallied(connection, scope, criterion, metric))
     items = distinct_items(connection, scope, criterion, metric)
-    shares = by_day(vectors, items.by_day, scope.reading)
+    shares = by_day(vectors, items.by_day, scope.rules)
     marks = _marks(connection, scope, criterion, metric, judges)
     made = _trend(scope, (criterion, metric), shares, "annotated", marks)
     weeks = by_week(shares, items.by_week)
@@ -73,7 +73,7 @@ def published(
 
     Raises ValueError for a metric without a criterion: documents do not have it.
     """
-    shares: dict[str, Share] = {}
+    shares: dict[str, AlignedShare] = {}
     for day, document in rows.last_documents(connection, scope):
         share = in_document(document, criterion, metric)
         if share is not None:
@@ -86,7 +86,7 @@ def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Cei
     """How well people agree with each other, and the headroom of each on-topic metric."""
     nulls = Nulls()
     panels, annotators = rows.panels(connection, scope, criterion)
-    pass_stars = scope.reading.pass_stars
+    pass_stars = scope.rules.pass_stars
     pairs = ordered_pairs(panels, pass_stars)
     agreement = pairs.alignment if pairs.n else Undefined.NO_PAIRS
     value, low, high = nulls.estimate("agreement", agreement)
@@ -111,7 +111,7 @@ def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Cei
 def _headrooms(connection: sqlite3.Connection, scope: Scope, criterion: str, agreement: float | None) -> list[Headroom]:
     aligned: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for tally in tallied(connection, scope, criterion):
-        tp, _, tn, _ = scope.reading.outcomes(tally.vector)
+        tp, _, tn, _ = scope.rules.outcomes(tally.vector)
         aligned[tally.metric][0] += tp + tn
         aligned[tally.metric][1] += sum(tally.vector)
     return [
@@ -199,7 +199,7 @@ def versions(
     )
 
 
-def _version(version: Version) -> VersionAnswer:
+def _version(version: VersionCounts) -> JudgeVersion:
     counts, nulls = version.counts, Nulls()
     alignment, baseline, bias = counts.alignment, counts.baseline, counts.bias
     assert isinstance(alignment, Estimate), "a version is known by its comparisons"
@@ -207,7 +207,7 @@ def _version(version: Version) -> VersionAnswer:
     assert not isinstance(bias, Undefined)
     tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
     tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
-    return VersionAnswer(
+    return JudgeVersion(
         judge=version.judge,
         first_day=day_of(version.first_at),
         comparisons=counts.n,
@@ -247,9 +247,9 @@ def _test(duel: rows.Duel) -> VersionTest:
     )
 
 
-def _epochs(metric: str, found: Iterable[Version]) -> list[Epoch]:
+def _epochs(metric: str, found: Iterable[VersionCounts]) -> list[JudgeChange]:
     return [
-        Epoch(
+        JudgeChange(
             day=epoch.day,
             metric=metric,
             judge=epoch.after.judge,
@@ -261,26 +261,26 @@ def _epochs(metric: str, found: Iterable[Version]) -> list[Epoch]:
     ]
 
 
-def _share(version: Version) -> Share:
+def _share(version: VersionCounts) -> AlignedShare:
     counts = version.counts
-    return Share(counts.tp + counts.tn, counts.n, counts.items)
+    return AlignedShare(counts.tp + counts.tn, counts.n, counts.items)
 
 
-def _agreed(share: Share) -> Agreed:
+def _agreed(share: AlignedShare) -> Agreed:
     low, high = share.interval
     return Agreed(k=share.k, n=share.n, items=share.items, alignment=share.alignment, low=low, high=high)
 
 
 def _marks(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None, judges: Judges | None
-) -> list[Epoch]:
-    marks: list[Epoch] = []
+) -> list[JudgeChange]:
+    marks: list[JudgeChange] = []
     if criterion is None:
         return marks
     if judges is None:
         judges = rows.judge_versions(connection, scope, criterion, metric)
     for name, found in judges.items():
-        if name == metric if metric is not None else scope.reading.on_topic(criterion, name):
+        if name == metric if metric is not None else scope.rules.on_topic(criterion, name):
             marks += _epochs(name, found)
     return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
 
@@ -288,16 +288,16 @@ def _marks(
 def _trend(
     scope: Scope,
     pair: tuple[str | None, str | None],
-    shares: dict[str, Share],
-    reading: TrendReading,
-    marks: list[Epoch],
+    shares: dict[str, AlignedShare],
+    rules: TrendBasis,
+    marks: list[JudgeChange],
 ) -> Trend:
     return Trend(
         queue=scope.queue,
         criterion=pair[0],
         metric=pair[1],
         window=scope.window.value,
-        reading=reading,
+        rules=rules,
         days=[TrendDay(day=day, week=None, **_agreed(share)) for day, share in shares.items()],
         epochs=marks,
     )

@@ -14,7 +14,7 @@ _IN_USE_MS: Final = DAY_MS
 """A version whose last verdict is older than this before the metric's last one is not in use any more."""
 
 
-class Judge(NamedTuple):
+class JudgePeriod(NamedTuple):
     """A judge version, and the times of its first and last verdict in ms."""
 
     name: str
@@ -22,14 +22,14 @@ class Judge(NamedTuple):
     last: int
 
 
-class Judges:
+class JudgeTimeline:
     """Verdicts' times by metric and judge version, kept up to date from the rows that a store has added since.
 
     A version whose verdicts were all retracted later stays known until the view starts again.
     """
 
     def __init__(self) -> None:
-        self._versions: dict[str, dict[str, Judge]] = defaultdict(dict)
+        self._versions: dict[str, dict[str, JudgePeriod]] = defaultdict(dict)
         self._seen = 0
 
     def update(self, connection: sqlite3.Connection) -> None:
@@ -44,14 +44,14 @@ class Judges:
             "GROUP BY metric, judge",
             (self._seen,),
         ):
-            judge = Judge(*found)
+            judge = JudgePeriod(*found)
             known = self._versions[metric].get(judge.name, judge)
-            self._versions[metric][judge.name] = Judge(
+            self._versions[metric][judge.name] = JudgePeriod(
                 judge.name, min(judge.first, known.first), max(judge.last, known.last)
             )
         self._seen = last
 
-    def newest(self, metric: str) -> Judge | None:
+    def newest(self, metric: str) -> JudgePeriod | None:
         """Of the versions in use the one that appeared last; None for a metric without verdicts."""
         versions = self._versions.get(metric)
         if not versions:

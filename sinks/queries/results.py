@@ -10,7 +10,7 @@ from aggregator.facts import Direction
 from aggregator.statistics.confusion import Undefined
 
 WindowName = Literal["7d", "30d", "90d", "all"]
-TrendReading = Literal["annotated", "published"]
+TrendBasis = Literal["annotated", "published"]
 
 
 class Agreed(TypedDict):
@@ -34,7 +34,7 @@ class TrendDay(Agreed):
     week: Agreed | None
 
 
-class Epoch(TypedDict):
+class JudgeChange(TypedDict):
     """A new judge version: the day of its first verdict, and the own comparisons of the version before it and of it.
 
     "First" looks at the verdicts behind the comparisons of the window.
@@ -59,9 +59,9 @@ class Trend(TypedDict):
     criterion: str | None
     metric: str | None
     window: WindowName
-    reading: TrendReading
+    rules: TrendBasis
     days: list[TrendDay]
-    epochs: list[Epoch]
+    epochs: list[JudgeChange]
 
 
 class Cut(TypedDict):
@@ -201,7 +201,7 @@ class Corrected(TypedDict):
     judges: list[CorrectedJudge]
 
 
-class Version(TypedDict):
+class JudgeVersion(TypedDict):
     """A judge version's own comparisons, current or `superseded`; `first_day`: of its first verdict among them."""
 
     judge: str
@@ -251,6 +251,6 @@ class Versions(TypedDict):
     criterion: str
     metric: str
     window: WindowName
-    versions: list[Version]
+    versions: list[JudgeVersion]
     tests: list[VersionTest]
-    epochs: list[Epoch]
+    epochs: list[JudgeChange]

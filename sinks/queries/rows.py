@@ -21,11 +21,11 @@ import orjson
 
 from aggregator.facts import Direction
 from aggregator.ratings import LEVELS, level_of
-from aggregator.snapshot.inputs import Reading, Window, window_start
+from aggregator.snapshot.inputs import CountingRules, Window, window_start
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.confusion import Confusion
-from aggregator.statistics.versions import Version
+from aggregator.statistics.versions import VersionCounts
 from aggregator.tallies import DAY_MS, day_of
 
 
@@ -36,7 +36,7 @@ class Scope:
     queue: str
     window: Window
     today: date
-    reading: Reading
+    rules: CountingRules
 
     @property
     def first_day(self) -> str:
@@ -55,7 +55,7 @@ class Scope:
             "criterion": criterion,
             "metric": metric,
             "start": self.start,
-            "pass_stars": self.reading.pass_stars,
+            "pass_stars": self.rules.pass_stars,
         }
 
 
@@ -129,7 +129,7 @@ def panels(connection: sqlite3.Connection, scope: Scope, criterion: str) -> tupl
 
 # ---- judge versions
 
-Judges = Mapping[str, Sequence[Version]]
+Judges = Mapping[str, Sequence[VersionCounts]]
 """Judge versions with their own comparisons, by metric."""
 
 _VERSIONS: Final = f"""
@@ -144,11 +144,11 @@ GROUP BY e.metric, e.judge
 
 def judge_versions(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None = None) -> Judges:
     """Judge versions of a criterion: of one metric, or of all."""
-    found: dict[str, list[Version]] = {}
+    found: dict[str, list[VersionCounts]] = {}
     rows = connection.execute(_VERSIONS, scope.values(criterion, metric))
     for name, judge, first_at, items, tp, fn, tn, fp, superseded in rows:
         counts = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items)
-        found.setdefault(name, []).append(Version(judge, first_at, counts, superseded))
+        found.setdefault(name, []).append(VersionCounts(judge, first_at, counts, superseded))
     return found
 
 

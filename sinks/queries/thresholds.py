@@ -7,9 +7,8 @@ from typing import Final
 from aggregator.facts import Direction
 from aggregator.snapshot.build import Nulls
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from aggregator.statistics.what_if import Cut, Scored, Sweep
-from sinks.queries.results import Bin, WhatIf
-from sinks.queries.results import Cut as CutAnswer
+from aggregator.statistics.what_if import Scored, Sweep, ThresholdCounts
+from sinks.queries.results import Bin, Cut, WhatIf
 from sinks.queries.rows import Scope, ScoredItems, scored
 
 SELECTED: Final = 200
@@ -62,11 +61,11 @@ def _missing(found: Sequence[ScoredItems]) -> Undefined:
     return Undefined.NO_SCORES if found else Undefined.NO_COMPARISONS
 
 
-def _as_it_is(with_score: Sequence[ScoredItems], threshold: float | None) -> Cut:
+def _as_it_is(with_score: Sequence[ScoredItems], threshold: float | None) -> ThresholdCounts:
     """The verdicts that were given, whatever gave them."""
     passed = [row for row in with_score if row.passed]
     failed = [row for row in with_score if not row.passed]
-    return Cut(
+    return ThresholdCounts(
         threshold,
         tp=sum(row.passes for row in passed),
         fn=sum(row.passes for row in failed),
@@ -101,11 +100,11 @@ def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Directio
     answer["undefined"] = nulls.reasons
 
 
-def _cut(cut: Cut, items: int) -> CutAnswer:
+def _cut(cut: ThresholdCounts, items: int) -> Cut:
     counts: Confusion = cut.counts(items)
     alignment, balanced, tpr, tnr = counts.alignment, counts.balanced_accuracy, counts.tpr, counts.tnr
     assert isinstance(alignment, Estimate), "a cut is made from comparisons"
-    return CutAnswer(
+    return Cut(
         cut=cut.cut,
         tp=cut.tp,
         fn=cut.fn,

@@ -26,7 +26,7 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, ver
 from aggregator.tallies import DAY_MS
 from sinks.store.schema import SHAPE
 
-Row = tuple[str | bytes | int | float | None, ...]
+SqlRow = tuple[str | bytes | int | float | None, ...]
 
 _ANNOTATION: Final = (
     "queue", "item", "criterion", "annotator", "version", "partition", "at", "event", "level", "thumbs",
@@ -194,7 +194,7 @@ DERIVE: Final = (*_FLAGS, *_RATED, *_SHAPES)
 """Statements that derive what the temporary tables name, in this order."""
 
 
-def annotation_row(fact: Annotation, number: int, partition: int) -> Row:
+def annotation_row(fact: Annotation, number: int, partition: int) -> SqlRow:
     """An annotation as a row; `number` is that of its item."""
     return (
         fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
@@ -202,7 +202,7 @@ def annotation_row(fact: Annotation, number: int, partition: int) -> Row:
     )  # fmt: skip
 
 
-def evaluation_row(fact: Evaluation, number: int, partition: int) -> Row:
+def evaluation_row(fact: Evaluation, number: int, partition: int) -> SqlRow:
     """An evaluation as a row; `number` is that of its item."""
     return (
         fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
@@ -211,7 +211,7 @@ def evaluation_row(fact: Evaluation, number: int, partition: int) -> Row:
     )  # fmt: skip
 
 
-def queue_item_row(fact: QueueItem, number: int, partition: int) -> Row:
+def queue_item_row(fact: QueueItem, number: int, partition: int) -> SqlRow:
     """A queue item as a row; `number` is that of its item."""
     return (
         fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
@@ -232,9 +232,9 @@ def merge(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[b
 
 
 def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
-    annotations: list[Row] = []
-    evaluations: list[Row] = []
-    queue_items: list[Row] = []
+    annotations: list[SqlRow] = []
+    evaluations: list[SqlRow] = []
+    queue_items: list[SqlRow] = []
     rubrics: set[tuple[str, int, str]] = set()
     metrics: set[tuple[int, str]] = set()
     items: set[tuple[str, int]] = set()

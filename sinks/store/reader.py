@@ -1,7 +1,7 @@
 """Tails the facts and tallies topics into the store.
 
 No consumer group: positions lie in the store, in the same transaction as the data. Records are fed to one
-`Tail` per partition; what these let through is applied many `closed` at a time. While the store cannot be
+`Tail` per partition; what these let through is applied many `marker` at a time. While the store cannot be
 written the reader waits with its steps and reads no further.
 """
 
@@ -51,7 +51,7 @@ class ReadError(Exception):
 class ReaderConfig:
     """Where to read. `client`: arguments of every Kafka client (bootstrap servers, security).
 
-    `spool_rows`: ledger rows of a partition in memory while they wait for their `closed`; more go to the
+    `spool_rows`: ledger rows of a partition in memory while they wait for their `marker`; more go to the
     store.
     """
 
@@ -83,7 +83,7 @@ class Reader:
         self._tallies_next: dict[int, int] = {}
         self._goals: dict[TopicPartition, int] = {}
         self._started_ms = 0
-        self._closed_ms: dict[int, int] = {}
+        self._marker_ms: dict[int, int] = {}
 
     async def run(self) -> None:
         """Read until cancelled. Raises ReadError for a record that is none; a broker that is away is waited
@@ -248,7 +248,7 @@ class Reader:
         steps = [step for tail in self._tails.values() if (step := self._step(tail))]
         if steps:
             changed = await self._retried(partial(self._store.apply, steps, len(self._tails)))
-            self._closed_ms.update((step.partition, step.closed["at"]) for step in steps)
+            self._marker_ms.update((step.partition, step.marker["at"]) for step in steps)
             self._changed(changed)
         self._metrics.succeeded("store", time.time())
         for tail in self._tails.values():
@@ -281,7 +281,7 @@ class Reader:
                 return
         # The end offsets of the embedded broker may be too low: it must have nothing more to give, or every
         # partition must have closed since the start.
-        current = len(self._closed_ms) == len(self._tails) and min(self._closed_ms.values()) >= self._started_ms
+        current = len(self._marker_ms) == len(self._tails) and min(self._marker_ms.values()) >= self._started_ms
         if quiet or current:
             self.ready = True
             self._metrics.ready.set(1)

@@ -14,7 +14,7 @@ from typing import Final
 from aggregator.tallies import DAY_MS
 
 _TABLES: Final = """
--- The state of each partition, moved forward only by one `closed`; NULL until the first one.
+-- The state of each partition, moved forward only by one `marker`; NULL until the first one.
 CREATE TABLE partitions (
     partition    INTEGER PRIMARY KEY,
     ledger       TEXT,
@@ -26,7 +26,7 @@ CREATE TABLE partitions (
     tallies_next INTEGER NOT NULL
 );
 
--- Ledger rows that wait for a `closed` and do not fit into memory.
+-- Ledger rows that wait for a `marker` and do not fit into memory.
 CREATE TABLE pending (
     partition INTEGER NOT NULL,
     position  INTEGER NOT NULL,

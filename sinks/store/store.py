@@ -1,7 +1,7 @@
 """The view's read model in one SQLite file: rows, tallies, positions and snapshots, exact because they move
 together.
 
-One writer, many readers (WAL). `apply` puts everything of one or more `closed` into one transaction; a reader
+One writer, many readers (WAL). `apply` puts everything of one or more `marker` into one transaction; a reader
 sees it whole or not at all, also after a crash. While the disk is full or the store is locked, `apply`
 raises, nothing changes, and readers go on with the last good state; the same call later brings the store up
 to date.
@@ -22,10 +22,10 @@ from typing import Final
 import orjson
 
 from aggregator.facts import Fact
-from aggregator.tallies import Group
+from aggregator.tallies import TallyGroup
 from sinks.store import merge
 from sinks.store.schema import StoreError, migrate
-from sinks.store.tail import Fact as LedgerRow
+from sinks.store.tail import LedgerRow as LedgerRow
 from sinks.store.tail import Step
 
 BUSY_SECONDS: Final = 2.0
@@ -47,7 +47,7 @@ _NAMES: Final = {"cells": ("criterion", "metric"), "annotations": ("criterion",)
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """What the store holds of a partition; `ledger` and `position` are None before its first `closed`."""
+    """What the store holds of a partition; `ledger` and `position` are None before its first `marker`."""
 
     partition: int
     ledger: str | None
@@ -156,7 +156,7 @@ class Store:
             }
 
     def spool(self, partition: int, rows: Sequence[LedgerRow]) -> None:
-        """Keep ledger rows that wait for their `closed`; they stay invisible until then."""
+        """Keep ledger rows that wait for their `marker`; they stay invisible until then."""
         with self.write() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
@@ -217,10 +217,10 @@ def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[s
         merge.drop_rows(connection, ">= ?", partitions)
         for table in ("tallies", "partitions", "pending"):
             connection.execute(f"DELETE FROM {table} WHERE partition >= ?", (partitions,))
-    if ledger is not None and ledger != step.closed["ledger"]:
+    if ledger is not None and ledger != step.marker["ledger"]:
         changed |= _queues(connection, "= ?", step.partition)
         connection.execute("DELETE FROM tallies WHERE partition = ?", (step.partition,))
-    if policy is not None and policy != step.closed["policy"]:
+    if policy is not None and policy != step.marker["policy"]:
         changed |= _queues(connection, "= ?", step.partition)
         merge.touch_annotations(connection, step.partition)
     return changed
@@ -237,7 +237,7 @@ def _queues(connection: sqlite3.Connection, condition: str, value: int) -> set[s
 
 
 def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
-    closed, below = step.closed, (step.partition, step.closed["position"])
+    marker, below = step.marker, (step.partition, step.marker["position"])
     spooled = connection.execute(
         "SELECT key, value FROM pending WHERE partition = ? AND position < ? ORDER BY position", below
     )
@@ -251,18 +251,18 @@ def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
     (waiting,) = connection.execute(
         "SELECT max(position) FROM pending WHERE partition = ?", (step.partition,)
     ).fetchone()
-    facts_next = closed["position"] if waiting is None else waiting + 1
+    facts_next = marker["position"] if waiting is None else waiting + 1
     connection.execute(
         "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            step.partition, closed["ledger"], closed["position"], closed["policy"], closed["at"],
-            orjson.dumps(closed["sources"]).decode(), facts_next, step.tallies_next,
+            step.partition, marker["ledger"], marker["position"], marker["policy"], marker["at"],
+            orjson.dumps(marker["sources"]).decode(), facts_next, step.tallies_next,
         ),
     )  # fmt: skip
     return changed | {group[1] for group in step.tallies}
 
 
-def _columns(group: Group) -> tuple[str, str, str, str, str]:
+def _columns(group: TallyGroup) -> tuple[str, str, str, str, str]:
     """A group as (queue, kind, criterion, metric, day). Raises KeyError or ValueError for a kind that does
     not exist.
     """

@@ -1,19 +1,19 @@
 """One partition's tail: which facts and tallies become visible together. Pure; the reader feeds it, the store
 applies.
 
-Tallies wait until their `closed`; a `closed` waits until the ledger was read up to its position. Then
+Tallies wait until their `marker`; a `marker` waits until the ledger was read up to its position. Then
 everything that belongs to it goes to the store as one `Step`: facts below the position, tallies, positions.
 So the store never holds half a checkpoint.
 
 Who may speak: only records of the current ledger id, which the newest claim on the ledger tells, and only
 positions that are not below any that was read before. So a zombie, whose positions lie below its successor's
-claim, never wins: it cannot even close what its successor has begun to publish. And a `closed` speaks only where its
+claim, never wins: it cannot even close what its successor has begun to publish. And a `marker` speaks only where its
 writer meant it to stand: what a zombie published in between is not mixed with what its successor adds.
 
 A tail that resumed in the middle of a log cannot tell a new ledger from a zombie of a lost one. When it meets
 another ledger id it asks to be restarted from the beginning of both logs, once; from there the claims tell. Unless
 the logs are made anew under the tail, and the new ones are at least as long as what was read of the old: then its
-claim was never read. So a `closed` of a ledger without a claim asks for a restart too, once for each ledger.
+claim was never read. So a `marker` of a ledger without a claim asks for a restart too, once for each ledger.
 """
 
 from collections import deque
@@ -25,12 +25,12 @@ import msgspec
 import orjson
 
 from aggregator import tallies
-from aggregator.tallies import Closed, Group
+from aggregator.tallies import CheckpointMarker, TallyGroup
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, parse_claim
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class LedgerRow:
     """A ledger row as it was read."""
 
     position: int
@@ -39,7 +39,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamped:
+class StampedTally:
     """A tally: the position that it is the fold of, and its payload as JSON without the stamp."""
 
     position: int
@@ -49,36 +49,36 @@ class Stamped:
 # The same few are published again with every checkpoint.
 _group: Final = lru_cache(maxsize=4096)(tallies.parse_key)
 
-_Read = dict[Group, tuple[int, bytes]]
+_Read = dict[TallyGroup, tuple[int, bytes]]
 """Tallies as they were read: position and value by group. Most are followed by a newer one before they are applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """All that becomes visible with one `closed`: the facts below its position, its tallies, and where to go
+    """All that becomes visible with one `marker`: the facts below its position, its tallies, and where to go
     on.
 
     `anew`: the facts are those of a whole other log, so the rows that the store holds of this partition go.
     """
 
     partition: int
-    closed: Closed
-    facts: list[Fact]
-    tallies: dict[Group, Stamped]
+    marker: CheckpointMarker
+    facts: list[LedgerRow]
+    tallies: dict[TallyGroup, StampedTally]
     tallies_next: int
     anew: bool
 
 
 @dataclass(slots=True)
 class _Segment:
-    closed: Closed
+    marker: CheckpointMarker
     tallies: _Read
     tallies_next: int
 
 
 @dataclass(slots=True)
 class _Ledger:
-    """What was read of one ledger id: tallies after the last `closed`, and closed ones that wait for the
+    """What was read of one ledger id: tallies after the last `marker`, and closed ones that wait for the
     facts.
 
     `floor` is the highest position so far: whatever is below it comes late, from a predecessor. `policy` is that of
@@ -97,7 +97,7 @@ class Tail:
     Args:
         partition: the partition.
         ledger: id of the ledger of which the store holds this partition, None when it holds nothing.
-        position: the position of the last applied `closed`, 0 when there is none.
+        position: the position of the last applied `marker`, 0 when there is none.
         facts_next: the ledger offset where reading goes on; None when both logs are read from their
             beginning.
         unclaimed: the `unclaimed` of the tail that asked for a restart.
@@ -128,19 +128,19 @@ class Tail:
         # When read from the beginning the claims tell: what the store holds may be of another log.
         self.ledger = ledger if self._resumed else None
         self._anew = ledger is not None and not self._resumed
-        self._facts: deque[Fact] = deque()
+        self._facts: deque[LedgerRow] = deque()
         self._ledgers: dict[str, _Ledger] = {}
 
     @property
     def waiting(self) -> int:
-        """Facts in memory that no `closed` has reached."""
+        """Facts in memory that no `marker` has reached."""
         return len(self._facts)
 
     def fact(self, position: int, key: bytes, value: bytes) -> None:
         """A record of the ledger. Raises ValueError for a claim that is none, or of a later release."""
         self.facts_next = position + 1
         if key != CLAIM_KEY:
-            self._facts.append(Fact(position, key, value))
+            self._facts.append(LedgerRow(position, key, value))
             return
         claim = parse_claim(value)
         if claim.schema > SCHEMA:
@@ -167,12 +167,12 @@ class Tail:
             # What a predecessor left open counts under another policy; its successor publishes all of it again.
             read.policy = stamp.policy
             read.open = {}
-        if key != tallies.CLOSED_KEY:
+        if key != tallies.MARKER_KEY:
             read.open[_group(key)] = stamp.position, value
             return
-        closed = orjson.loads(value)
-        if tallies.in_place(closed, offset):
-            read.segments.append(_Segment(closed, read.open, offset + 1))
+        marker = orjson.loads(value)
+        if tallies.in_place(marker, offset):
+            read.segments.append(_Segment(marker, read.open, offset + 1))
             read.open = {}
 
     def skip_to(self, facts_next: int) -> None:
@@ -181,14 +181,14 @@ class Tail:
         """
         self.facts_next = max(self.facts_next, facts_next)
 
-    def spool(self) -> list[Fact]:
+    def spool(self) -> list[LedgerRow]:
         """Facts that wait, for the store to keep them instead of the memory."""
         facts = list(self._facts)
         self._facts.clear()
         return facts
 
     def step(self) -> Step | None:
-        """What may become visible now; several `closed` are one step. None when there is nothing. Raises ValueError for
+        """What may become visible now; several `marker` are one step. None when there is nothing. Raises ValueError for
         a tally whose payload is none.
         """
         read = None if self.restart or self.ledger is None else self._ledgers.get(self.ledger)
@@ -200,15 +200,15 @@ class Tail:
         if last is None:
             self._seek_claims()
             return None
-        facts: list[Fact] = []
-        while self._facts and self._facts[0].position < last.closed["position"]:
+        facts: list[LedgerRow] = []
+        while self._facts and self._facts[0].position < last.marker["position"]:
             facts.append(self._facts.popleft())
         anew = self._anew and self.ledger != self._stored
         self._anew = False
-        return Step(self.partition, last.closed, facts, _stamped(changed), last.tallies_next, anew)
+        return Step(self.partition, last.marker, facts, _stamped(changed), last.tallies_next, anew)
 
     def _reached(self, read: _Ledger) -> bool:
-        return bool(read.segments) and read.segments[0].closed["position"] <= self.facts_next
+        return bool(read.segments) and read.segments[0].marker["position"] <= self.facts_next
 
     def _seek_claims(self) -> None:
         """Ask for a restart when a ledger closed whose claim must lie in what was read, and did not."""
@@ -219,9 +219,9 @@ class Tail:
             self.unclaimed |= lacking
 
 
-def _stamped(read: _Read) -> dict[Group, Stamped]:
+def _stamped(read: _Read) -> dict[TallyGroup, StampedTally]:
     # Not orjson: it keeps 4 KiB for each result, however short.
     return {
-        group: Stamped(position, msgspec.json.encode(tallies.parse_payload(value)))
+        group: StampedTally(position, msgspec.json.encode(tallies.parse_payload(value)))
         for group, (position, value) in read.items()
     }

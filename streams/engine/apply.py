@@ -3,39 +3,44 @@
 from collections.abc import Sequence
 
 from aggregator.rows import Merge
-from streams.engine.circuit_breaker import Fuse
-from streams.engine.partition import Owned
+from streams.engine.circuit_breaker import CircuitBreaker
+from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import Record
-from streams.kafka.dead_letters import DeadLetter
+from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.producer import home_partition
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
 
 
-class Folder:
-    """Decoder, fuse and counters of one worker. Synchronous; `fuse` None means that the fuse is off."""
+class BatchApplier:
+    """Decoder, fuse and counters of one worker. Synchronous; `circuit_breaker` None means that the fuse is off."""
 
     def __init__(
-        self, topics: Topics, partitions: int, decoder: Decoder, fuse: Fuse | None, metrics: WorkerMetrics
+        self,
+        topics: Topics,
+        partitions: int,
+        decoder: Decoder,
+        circuit_breaker: CircuitBreaker | None,
+        metrics: WorkerMetrics,
     ) -> None:
         self._kinds = topics.sources
         self._partitions = partitions
         self._decoder = decoder
-        self._fuse = fuse
+        self._circuit_breaker = circuit_breaker
         self._metrics = metrics
 
     @property
-    def blown(self) -> str | None:
+    def open_reason(self) -> str | None:
         """Why the fuse has blown, or None."""
-        return None if self._fuse is None else self._fuse.blown
+        return None if self._circuit_breaker is None else self._circuit_breaker.open_reason
 
-    def fold(self, owned: Owned, topic: str, records: Sequence[Record]) -> list[DeadLetter]:
+    def fold(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
         """Merge the accepted records into the shard; returns the rejected ones."""
         kind, shard, partition = self._kinds[topic], owned.shard, owned.partition
-        decode, apply, knows = self._decoder.decode, shard.apply, shard.knows
-        fuse, rejected = self._fuse, []
+        decode, apply, has_item = self._decoder.decode, shard.apply, shard.has_item
+        circuit_breaker, rejected = self._circuit_breaker, []
         outcomes = [0, 0, 0]
         accepted = 0
         for record in records:
@@ -43,24 +48,24 @@ class Folder:
             fact = decode(kind, record.value, key, record.headers, record.timestamp)
             if type(fact) is not Rejection:
                 # An accepted event has a key: the item's bytes.
-                if knows(fact.item) or home_partition(key or b"", self._partitions) == partition:
+                if has_item(fact.item) or home_partition(key or b"", self._partitions) == partition:
                     outcomes[apply(fact)] += 1
                     accepted += 1
                     continue
                 fact = _misrouted(key or b"", self._partitions, partition)
-            if fuse is not None:
-                fuse.accepted(topic, accepted)
-                fuse.rejected(topic)
+            if circuit_breaker is not None:
+                circuit_breaker.accepted(topic, accepted)
+                circuit_breaker.rejected(topic)
                 accepted = 0
-            rejected.append(DeadLetter(topic, partition, record, fact))
-        if fuse is not None:
-            fuse.accepted(topic, accepted)
+            rejected.append(RejectedRecord(topic, partition, record, fact))
+        if circuit_breaker is not None:
+            circuit_breaker.accepted(topic, accepted)
         self._count(topic, len(records), outcomes, rejected)
         return rejected
 
-    def _count(self, topic: str, events: int, outcomes: Sequence[int], rejected: Sequence[DeadLetter]) -> None:
+    def _count(self, topic: str, events: int, outcomes: Sequence[int], rejected: Sequence[RejectedRecord]) -> None:
         self._metrics.events.labels(topic).inc(events)
-        self._metrics.stale.labels(topic).inc(outcomes[Merge.STALE])
+        self._metrics.superseded.labels(topic).inc(outcomes[Merge.SUPERSEDED])
         self._metrics.duplicate.labels(topic).inc(outcomes[Merge.DUPLICATE])
         for dead in rejected:
             reason = dead.rejection.reason

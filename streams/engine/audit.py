@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from aggregator.shard import Policy, Shard
-from streams.engine.partition import Owned
+from streams.engine.partition import OwnedPartition
 from streams.kafka.batches import Record
 from streams.ledger.claim import CLAIM_KEY
 from streams.ledger.log import Log, read_to_end
@@ -45,7 +45,7 @@ class Audit:
 
     policy: Policy
     interval_s: float
-    owned: Mapping[int, Owned]
+    owned: Mapping[int, OwnedPartition]
     producer: AIOKafkaProducer
     reader: AIOKafkaConsumer
     metrics: WorkerMetrics
@@ -65,14 +65,14 @@ class Audit:
                     _log.info("the audit of partition %d was given up", owned.partition)
             pause = max(self.interval_s, (time.monotonic() - started) / _SHARE)
 
-    def _next(self) -> Owned | None:
+    def _next(self) -> OwnedPartition | None:
         ready = sorted(partition for partition, owned in self.owned.items() if owned.ready)
         if not ready:
             return None
         self._last = next((partition for partition in ready if partition > self._last), ready[0])
         return self.owned[self._last]
 
-    async def _audit(self, owned: Owned, lock: asyncio.Lock) -> None:
+    async def _audit(self, owned: OwnedPartition, lock: asyncio.Lock) -> None:
         claim = owned.claim
         assert claim is not None, "only claimed partitions are ready"
         fold = _Fold(Shard(owned.partition, self.policy), Published(claim.ledger))
@@ -107,10 +107,12 @@ class Audit:
                 "; ".join(differences[:_TOLD]),
             )
 
-    def _holds(self, owned: Owned) -> bool:
+    def _holds(self, owned: OwnedPartition) -> bool:
         return owned.ready and self.owned.get(owned.partition) is owned
 
-    async def _read(self, owned: Owned, log: Log, end: int, fold: Callable[[Log, Sequence[Record]], None]) -> None:
+    async def _read(
+        self, owned: OwnedPartition, log: Log, end: int, fold: Callable[[Log, Sequence[Record]], None]
+    ) -> None:
         if log.next >= end:
             return
         try:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import orjson
 from faust.types import TP
 
-from aggregator.shard import Policy, Taken
-from aggregator.tallies import CLOSED_KEY, Closed
-from streams.engine.partition import Owned
-from streams.kafka.group import Group
-from streams.ledger.log import Row
+from aggregator.shard import CheckpointDelta, Policy
+from aggregator.tallies import MARKER_KEY, CheckpointMarker
+from streams.engine.partition import OwnedPartition
+from streams.kafka.group import ConsumerGroup
+from streams.ledger.log import LogRow
 from streams.runtime.metrics import WorkerMetrics
 
 
@@ -20,9 +20,9 @@ from streams.runtime.metrics import WorkerMetrics
 class _Part:
     """What one checkpoint carries of one partition: all of it from the same moment."""
 
-    owned: Owned
-    taken: Taken
-    closed: Closed
+    owned: OwnedPartition
+    delta: CheckpointDelta
+    marker: CheckpointMarker
     positions: dict[TP, int]
     waiting: list[int]
 
@@ -35,25 +35,25 @@ class Checkpoint:
     """
 
     policy: Policy
-    group: Group
+    group: ConsumerGroup
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
-    _taking: asyncio.Event = field(default_factory=asyncio.Event)
+    _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, partitions: Sequence[Owned]) -> None:
+    async def __call__(self, partitions: Sequence[OwnedPartition]) -> None:
         """One checkpoint of these partitions together. Raises WorkerFailure or KafkaError; the process must end then.
 
         1. Take dirty rows, touched tallies and positions, all at one moment.
         2. Append the rows to the ledger.
-        3. Publish the tallies, stamped with the ledger's position; `closed` last.
+        3. Publish the tallies, stamped with the ledger's position; `marker` last.
         4. Release the positions; the commit timer commits them.
         """
         started = time.monotonic()
-        parts = [self._take(owned) for owned in partitions]
-        self._taking.set()
-        self._taking = asyncio.Event()
+        parts = [self._drain(owned) for owned in partitions]
+        self._drained.set()
+        self._drained = asyncio.Event()
         self.on_step("taken")
-        await _all(part.owned.ledger.append(part.taken.rows.items()) for part in parts)
+        await _all(part.owned.ledger.append(part.delta.rows.items()) for part in parts)
         self.on_step("rows appended")
         await _all(part.owned.tallies.append(self._tallies(part)) for part in parts)
         self.on_step("tallies published")
@@ -62,17 +62,17 @@ class Checkpoint:
         self.on_step("positions released")
         self._settle(parts, started)
 
-    async def next_taking(self) -> None:
+    async def next_drain(self) -> None:
         """Wait until the next checkpoint took what is dirty."""
-        await self._taking.wait()
+        await self._drained.wait()
 
-    def _take(self, owned: Owned) -> _Part:
-        taken = owned.shard.take()
+    def _drain(self, owned: OwnedPartition) -> _Part:
+        delta = owned.shard.drain()
         positions = owned.sources()
         waiting, owned.waiting = owned.waiting, []
         owned.changed = False
-        owned.whole = True
-        closed = Closed(
+        owned.unchanged_elsewhere = True
+        marker = CheckpointMarker(
             ledger="",
             position=0,
             policy=self.policy.value,
@@ -82,28 +82,28 @@ class Checkpoint:
                 for tp, position in positions.items()
             },
         )
-        return _Part(owned, taken, closed, positions, waiting)
+        return _Part(owned, delta, marker, positions, waiting)
 
-    def _tallies(self, part: _Part) -> Iterator[Row]:
-        """Touched tallies and `closed`, with the ledger position whose replay gives these counts."""
+    def _tallies(self, part: _Part) -> Iterator[LogRow]:
+        """Touched tallies and `marker`, with the ledger position whose replay gives these counts."""
         claim = part.owned.claim
         assert claim is not None, "only claimed partitions are checkpointed"
         position = part.owned.ledger.next
         stamp = {"ledger": claim.ledger, "position": position, "policy": self.policy.value}
-        for key, payload in part.taken.tallies.items():
+        for key, payload in part.delta.tallies.items():
             yield key, orjson.dumps({**payload, **stamp})
-        part.closed["ledger"] = claim.ledger
-        part.closed["position"] = position
-        part.closed["offset"] = part.owned.tallies.next + len(part.taken.tallies)
-        yield CLOSED_KEY, orjson.dumps(part.closed)
+        part.marker["ledger"] = claim.ledger
+        part.marker["position"] = position
+        part.marker["offset"] = part.owned.tallies.next + len(part.delta.tallies)
+        yield MARKER_KEY, orjson.dumps(part.marker)
 
     def _settle(self, parts: Sequence[_Part], started: float) -> None:
         now = time.monotonic()
         wall_ms = time.time() * 1000
         for part in parts:
             owned = part.owned
-            owned.closed_at = now
-            self.metrics.facts_written.inc(len(part.taken.rows))
+            owned.marked_at = now
+            self.metrics.facts_written.inc(len(part.delta.rows))
             for oldest in part.waiting:
                 self.metrics.event_to_publish_seconds.observe(max(0.0, wall_ms - oldest) / 1000)
             added, retracted = owned.shard.added, owned.shard.retracted

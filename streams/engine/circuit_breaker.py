@@ -1,7 +1,7 @@
 """The fuse: stops a worker before a flood of bad events becomes a flood of dead letters.
 
 A bad deployment of a producer rejects nearly everything; pausing keeps those events in their source topic, where they
-are processed after the fix. `FusePolicy` is the rule, `Fuse` the state of one worker; pure, no clock.
+are processed after the fix. `CircuitBreakerPolicy` is the rule, `CircuitBreaker` the state of one worker; pure, no clock.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class FusePolicy:
+class CircuitBreakerPolicy:
     """Blow at more than `in_a_row` rejections in a row, or more than `share` of the last `window` events of a topic.
 
     The share counts only once `window` events were seen.
@@ -27,13 +27,13 @@ class _Seen:
     rejected_at: deque[int]
 
 
-class Fuse:
-    """What a worker has seen of each topic. `blown` holds the explanation once it has blown; it never mends itself."""
+class CircuitBreaker:
+    """What a worker has seen of each topic. `open_reason` holds the explanation once it has blown; it never mends itself."""
 
-    def __init__(self, policy: FusePolicy) -> None:
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self._policy = policy
         self._seen: dict[str, _Seen] = {}
-        self.blown: str | None = None
+        self.open_reason: str | None = None
 
     def accepted(self, topic: str, count: int = 1) -> None:
         """That many events in a row were accepted."""
@@ -68,9 +68,9 @@ class Fuse:
         policy = self._policy
         while seen.rejected_at and seen.rejected_at[0] <= seen.events - policy.window:
             seen.rejected_at.popleft()
-        if self.blown is not None:
+        if self.open_reason is not None:
             return
         if seen.in_a_row > policy.in_a_row:
-            self.blown = f"{seen.in_a_row} events in a row of {topic} were rejected"
+            self.open_reason = f"{seen.in_a_row} events in a row of {topic} were rejected"
         elif seen.events >= policy.window and len(seen.rejected_at) > policy.share * policy.window:
-            self.blown = f"{len(seen.rejected_at)} of the last {policy.window} events of {topic} were rejected"
+            self.open_reason = f"{len(seen.rejected_at)} of the last {policy.window} events of {topic} were rejected"

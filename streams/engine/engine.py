@@ -12,18 +12,18 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from streams.engine.apply import Folder
+from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.partition import Owned
-from streams.engine.restore import Moved, Restore
-from streams.engine.watchdog import Guard
+from streams.engine.partition import OwnedPartition
+from streams.engine.restore import AssignmentChanged, Restore
+from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch, Record
-from streams.kafka.dead_letters import DeadLetter, DeadLetters
-from streams.kafka.group import Group
+from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
+from streams.kafka.group import ConsumerGroup
 from streams.runtime.failures import Failure, WorkerFailure, end_process
 from streams.runtime.health import Health
-from streams.runtime.heap import Rows
+from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ CHECKPOINT_SECONDS: Final = 0.05
 SETTLE_SECONDS: Final = 0.005
 """After the first event in a while: what was fetched with it comes along."""
 MAX_DIRTY_ROWS: Final = 40_000
-IDLE_CLOSED_SECONDS: Final = 5.0
+IDLE_MARKER_SECONDS: Final = 5.0
 FOLD_AT_ONCE: Final = 2000
 FOLD_END_SECONDS: Final = 5.0
 
@@ -48,24 +48,24 @@ class Engine:
     def __init__(
         self,
         *,
-        folder: Folder,
-        dead_letters: DeadLetters,
-        group: Group,
+        applier: BatchApplier,
+        dead_letters: DeadLetterPublisher,
+        group: ConsumerGroup,
         health: Health,
         metrics: WorkerMetrics,
         restore: Restore,
         checkpoint: Checkpoint,
-        guard: Guard,
+        watchdog: Watchdog,
         audit: Audit | None = None,
     ) -> None:
-        self._folder = folder
+        self._applier = applier
         self._dead_letters = dead_letters
         self._group = group
         self._health = health
         self._metrics = metrics
         self._restore = restore
         self._checkpoint = checkpoint
-        self._guard = guard
+        self._watchdog = watchdog
         self._audit = audit
         self._owned = restore.owned
         self.generation: int | None = None
@@ -81,7 +81,7 @@ class Engine:
     def start(self) -> None:
         """Start checkpoints, fence, watchdog and audit: tasks of their own, which nobody cancels half-way."""
         self._spawn(self._checkpoints)
-        self._spawn(lambda: self._guard.run(self._lock))
+        self._spawn(lambda: self._watchdog.run(self._lock))
         if (audit := self._audit) is not None:
             self._spawn(lambda: audit.run(self._lock))
 
@@ -116,10 +116,10 @@ class Engine:
         async with self._lock:
             try:
                 await self._restore(moved)
-            except (Moved, KafkaError) as error:
+            except (AssignmentChanged, KafkaError) as error:
                 if not moved():
                     raise
-                if not isinstance(error, Moved):
+                if not isinstance(error, AssignmentChanged):
                     # What its checkpoint took may not be written: these shards are made again from their ledgers.
                     self._owned.clear()
                 _log.info("generation %d ended while it was being restored", generation)
@@ -193,24 +193,24 @@ class Engine:
             owned.waiting.append(batch.records[0].timestamp)
         self._note_work(owned)
 
-    async def _fold_records(self, owned: Owned, batch: Batch) -> list[DeadLetter]:
+    async def _fold_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord]:
         """Fold a few thousand events at a time; returns what was rejected. Does not return when the fuse blows."""
-        rejected: list[DeadLetter] = []
+        rejected: list[RejectedRecord] = []
         for records in _chunks(batch.records):
-            rejected += self._folder.fold(owned, batch.topic, records)
-            if self._folder.blown is not None:
-                await self._pause(self._folder.blown)
+            rejected += self._applier.fold(owned, batch.topic, records)
+            if self._applier.open_reason is not None:
+                await self._pause(self._applier.open_reason)
             self._note_work(owned)
             while sum(len(each.shard.dirty) for each in self._owned.values()) >= MAX_DIRTY_ROWS:
                 self._urgent.set()
-                await self._checkpoint.next_taking()
+                await self._checkpoint.next_drain()
             await asyncio.sleep(0)
         return rejected
 
     async def _pause(self, why: str) -> None:
         """The fuse has blown: wait for an operator. Membership, metrics and commits of what is done go on."""
-        self._health.fuse = why
-        self._metrics.fuse_blown.set(1)
+        self._health.circuit_breaker = why
+        self._metrics.circuit_breaker_open.set(1)
         _log.error(
             "the fuse has blown: %s. This worker processes nothing until it is restarted; nothing of this batch was "
             "committed or sent to the dead letters. Fix the producer or the settings and restart, or restart with "
@@ -220,7 +220,7 @@ class Engine:
         self._folded.set()
         await asyncio.Event().wait()
 
-    def _note_work(self, owned: Owned) -> None:
+    def _note_work(self, owned: OwnedPartition) -> None:
         owned.changed = True
         self._work.set()
 
@@ -228,23 +228,23 @@ class Engine:
 
     async def _checkpoints(self) -> None:
         """A checkpoint every 50 ms while there is something, at once when many rows are dirty, and when idle."""
-        rows = Rows()
-        taken_at = 0.0
+        rows = HeapFreezer()
+        drained_at = 0.0
         while True:
             await _set_within(self._work, 1.0)
             self._work.clear()
-            await _set_within(self._urgent, max(SETTLE_SECONDS, taken_at + CHECKPOINT_SECONDS - time.monotonic()))
+            await _set_within(self._urgent, max(SETTLE_SECONDS, drained_at + CHECKPOINT_SECONDS - time.monotonic()))
             self._urgent.clear()
             async with self._lock:
                 if self.generation is not None:
-                    idle_since = time.monotonic() - IDLE_CLOSED_SECONDS
+                    idle_since = time.monotonic() - IDLE_MARKER_SECONDS
                     due = [
                         owned
                         for owned in self._owned.values()
-                        if owned.ready and (owned.changed or owned.closed_at <= idle_since)
+                        if owned.ready and (owned.changed or owned.marked_at <= idle_since)
                     ]
                     if due:
-                        taken_at = time.monotonic()
+                        drained_at = time.monotonic()
                         await self._checkpoint(due)
                         rows.count(sum(owned.shard.rows for owned in self._owned.values()))
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from faust.types import TP
 
 from aggregator.shard import Shard
-from streams.kafka.group import Group
+from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
 
 
 @dataclass(slots=True)
-class Owned:
+class OwnedPartition:
     """One owned partition: its shard, its two logs, and how far its sources are processed.
 
-    `positions`: by source topic, the next offset to process. `ready`: restored in the current generation. `whole`:
+    `positions`: by source topic, the next offset to process. `ready`: restored in the current generation. `unchanged_elsewhere`:
     nobody else wrote to the logs since this worker's last checkpoint. `changed`: the next checkpoint has something to
-    write or to release. `closed_at`: monotonic seconds. `waiting`: since the last checkpoint, the broker's timestamp
+    write or to release. `marked_at`: monotonic seconds. `waiting`: since the last checkpoint, the broker's timestamp
     (ms) of the oldest event of each batch. `counted`: comparisons added and retracted, as far as metrics know.
     """
 
@@ -28,16 +28,16 @@ class Owned:
     claim: Claim | None = None
     positions: dict[str, int] = field(default_factory=dict)
     ready: bool = False
-    whole: bool = False
+    unchanged_elsewhere: bool = False
     changed: bool = False
-    closed_at: float = 0.0
+    marked_at: float = 0.0
     waiting: list[int] = field(default_factory=list)
     counted: tuple[int, int] = (0, 0)
 
     @property
-    def settled(self) -> bool:
+    def fully_published(self) -> bool:
         """Whether there is nothing of the shard that the logs do not have, and nobody else wrote to them."""
-        return self.whole and not self.shard.dirty and not self.shard.touched
+        return self.unchanged_elsewhere and not self.shard.dirty and not self.shard.touched
 
     def sources(self) -> dict[TP, int]:
         """Positions by source partition."""
@@ -48,8 +48,8 @@ class Owned:
 class Progress:
     """How far a worker got with the partitions it owns; may be asked from any thread."""
 
-    owned: Mapping[int, Owned]
-    group: Group
+    owned: Mapping[int, OwnedPartition]
+    group: ConsumerGroup
 
     def lag(self) -> Iterator[tuple[str, int, int]]:
         """(topic, partition, events not processed) of every owned source partition."""

@@ -14,16 +14,16 @@ from faust.types import TP
 from aggregator.shard import Policy, Shard
 from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.partition import Owned
+from streams.engine.partition import OwnedPartition
 from streams.kafka.batches import Record
 from streams.kafka.client import Capabilities
-from streams.kafka.group import Group
+from streams.kafka.group import ConsumerGroup
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
 from streams.ledger.log import Log, read_to_end
 from streams.ledger.published import Published, unreadable
 from streams.runtime.failures import Failure, WorkerFailure
-from streams.runtime.heap import no_collection
+from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _FIRST_CLAIM_SECONDS: Final = 60.0
 
 
-class Moved(Exception):
+class AssignmentChanged(Exception):
     """The assignment changed while it was being restored: this restore is given up, the next one follows."""
 
 
@@ -48,13 +48,13 @@ class Restore:
     policy: Policy
     accept_loss: bool
     capabilities: Capabilities
-    group: Group
+    group: ConsumerGroup
     producer: AIOKafkaProducer
     reader: AIOKafkaConsumer
     checkpoint: Checkpoint
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
-    owned: dict[int, Owned]
+    owned: dict[int, OwnedPartition]
     rows: int = 0
     _moved: Callable[[], bool] = lambda: False
 
@@ -73,22 +73,22 @@ class Restore:
         self._assign()
         positions = await self._positions()
         self.on_step("assigned")
-        with no_collection():
+        with pause_collection():
             await self._replay(list(self.owned.values()))
             self.on_step("ledger read")
-            taken = [owned for owned in self.owned.values() if not owned.settled]
-            lost = await self._lost_ledgers(taken, positions)
-            await self._claim(taken)
+            claimed = [owned for owned in self.owned.values() if not owned.fully_published]
+            lost = await self._lost_ledgers(claimed, positions)
+            await self._claim(claimed)
             self.on_step("claimed")
-            await self._compare(taken)
-            await self._repair(taken)
+            await self._compare(claimed)
+            await self._repair(claimed)
             self.on_step("compared")
         self._give_up_if_moved()
         for owned in self.owned.values():
             owned.positions = {tp.topic: offset for tp, offset in positions[owned.partition].items()}
         if lost:
             await self.group.commit({tp: offset for p in lost for tp, offset in positions[p].items()})
-        await self.checkpoint(taken)
+        await self.checkpoint(claimed)
         self.on_step("restored")
         await self.group.seek({tp: offset for owned in self.owned.values() for tp, offset in owned.sources().items()})
         self._give_up_if_moved()
@@ -108,7 +108,7 @@ class Restore:
         for partition in set(self.owned) - partitions:
             del self.owned[partition]
         for partition in sorted(partitions - set(self.owned)):
-            self.owned[partition] = Owned(
+            self.owned[partition] = OwnedPartition(
                 partition,
                 Shard(partition, self.policy),
                 Log(self.producer, self.topics.facts, partition),
@@ -145,20 +145,20 @@ class Restore:
 
     # ---- 2. the ledger
 
-    async def _replay(self, partitions: Sequence[Owned]) -> None:
+    async def _replay(self, partitions: Sequence[OwnedPartition]) -> None:
         by_log = {owned.ledger.tp: owned for owned in partitions}
         before = self.rows
         started = time.monotonic()
         fold = lambda log, records: self._fold(by_log[log.tp], records)  # noqa: E731
         if not await read_to_end(self.reader, [owned.ledger for owned in partitions], fold, abandoned=self._moved):
-            raise Moved
+            raise AssignmentChanged
         if self.rows > before:
             rows, seconds = self.rows - before, time.monotonic() - started
             _log.info("replayed %d ledger rows of %d partitions in %.2f s", rows, len(partitions), seconds)
 
-    def _fold(self, owned: Owned, records: Sequence[Record]) -> None:
+    def _fold(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
         replay = owned.shard.replay
-        owned.whole = owned.whole and not records
+        owned.unchanged_elsewhere = owned.unchanged_elsewhere and not records
         for record in records:
             key, value = record.key, record.value
             try:
@@ -171,9 +171,11 @@ class Restore:
         self.rows += len(records)
         self.metrics.recovery_rows.inc(len(records))
 
-    async def _lost_ledgers(self, taken: Iterable[Owned], positions: Mapping[int, dict[TP, int]]) -> list[int]:
+    async def _lost_ledgers(
+        self, claimed: Iterable[OwnedPartition], positions: Mapping[int, dict[TP, int]]
+    ) -> list[int]:
         """Partitions whose ledger is gone although something was made from it; never a silent zero."""
-        unclaimed = [owned for owned in taken if owned.claim is None]
+        unclaimed = [owned for owned in claimed if owned.claim is None]
         if not unclaimed:
             return []
         published = await self._published(unclaimed)
@@ -196,25 +198,25 @@ class Restore:
 
     # ---- 3. the claim
 
-    async def _claim(self, taken: Sequence[Owned]) -> None:
-        for owned in taken:
+    async def _claim(self, claimed: Sequence[OwnedPartition]) -> None:
+        for owned in claimed:
             if owned.claim is not None:
                 check_claim(owned.claim, self.partitions, f"{self.topics.facts}[{owned.partition}]")
         # Partition 0 first: its first claim makes the ledger id.
         claims: dict[int, Claim] = {}
-        for owned in sorted(taken, key=lambda owned: owned.partition):
+        for owned in sorted(claimed, key=lambda owned: owned.partition):
             ledger = owned.claim.ledger if owned.claim else await self._first_id(owned.partition, claims.get(0))
             claims[owned.partition] = self._new_claim(ledger)
         offsets = await asyncio.gather(
-            *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in taken)
+            *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in claimed)
         )
-        by_log = {owned.ledger.tp: owned for owned in taken}
-        until = {owned.ledger.tp: offset + 1 for owned, offset in zip(taken, offsets, strict=True)}
+        by_log = {owned.ledger.tp: owned for owned in claimed}
+        until = {owned.ledger.tp: offset + 1 for owned, offset in zip(claimed, offsets, strict=True)}
         fold = lambda log, records: self._fold(by_log[log.tp], records)  # noqa: E731
         if not await read_to_end(
-            self.reader, [owned.ledger for owned in taken], fold, until=until, abandoned=self._moved
+            self.reader, [owned.ledger for owned in claimed], fold, until=until, abandoned=self._moved
         ):
-            raise Moved
+            raise AssignmentChanged
 
     def _new_claim(self, ledger: str) -> Claim:
         return Claim(ledger, self.partitions, self.policy, SCHEMA, self.name, int(time.time() * 1000))
@@ -236,7 +238,7 @@ class Restore:
         deadline = time.monotonic() + _FIRST_CLAIM_SECONDS
         while not found:
             if not await read_to_end(self.reader, [first], fold, abandoned=self._moved):
-                raise Moved
+                raise AssignmentChanged
             if not found:
                 self._give_up_if_moved()
                 if time.monotonic() > deadline:
@@ -246,14 +248,14 @@ class Restore:
 
     # ---- 4. what was published
 
-    async def _compare(self, taken: Sequence[Owned]) -> None:
-        published = await self._published(taken)
-        for owned in taken:
+    async def _compare(self, claimed: Sequence[OwnedPartition]) -> None:
+        published = await self._published(claimed)
+        for owned in claimed:
             told = published[owned.partition]
             if told.highest > owned.ledger.next:
                 await self._shortened(owned, told.highest)
             # Replaying touched every tally; what is published already needs no second time.
-            owned.shard.dirty.update(owned.shard.take().rows)
+            owned.shard.dirty.update(owned.shard.drain().rows)
             tallies = told.tallies()
             for key, payload in owned.shard.tallies():
                 if tallies.pop(key, None) != (self.policy.value, payload):
@@ -263,16 +265,16 @@ class Restore:
                 if kept != (self.policy.value, empty(parse_key(key))):
                     owned.shard.touch(key)
 
-    async def _published(self, partitions: Sequence[Owned]) -> dict[int, Published]:
+    async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:
         told = {owned.partition: Published(owned.claim.ledger if owned.claim else None) for owned in partitions}
         for owned in partitions:
             owned.tallies.next = 0
         fold = lambda log, records: told[log.partition].fold(log, records)  # noqa: E731
         if not await read_to_end(self.reader, [owned.tallies for owned in partitions], fold, abandoned=self._moved):
-            raise Moved
+            raise AssignmentChanged
         return told
 
-    async def _expect_alone(self, partitions: Sequence[Owned]) -> None:
+    async def _expect_alone(self, partitions: Sequence[OwnedPartition]) -> None:
         """Make sure that these ledgers end where they were read to.
 
         What looks like a lost ledger is another writer's when this worker stood still since: its successor claimed,
@@ -287,7 +289,7 @@ class Restore:
                     f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} while restoring",
                 )
 
-    async def _shortened(self, owned: Owned, highest: int) -> None:
+    async def _shortened(self, owned: OwnedPartition, highest: int) -> None:
         """The ledger ends before what was published from it."""
         await self._expect_alone([owned])
         ledger = owned.ledger
@@ -299,30 +301,32 @@ class Restore:
         assert owned.claim is not None
         await ledger.append(repeat((CLAIM_KEY, owned.claim.encode()), highest - ledger.next + 1))
 
-    async def _repair(self, taken: Sequence[Owned]) -> None:
+    async def _repair(self, claimed: Sequence[OwnedPartition]) -> None:
         """Read the ledger a second time where a row lost against a later, older record: its winner becomes dirty."""
-        losing = {owned.ledger.tp: owned for owned in taken if owned.shard.losing}
-        if not losing:
+        needs_rewrite = {owned.ledger.tp: owned for owned in claimed if owned.shard.needs_rewrite}
+        if not needs_rewrite:
             return
-        _log.warning("repairing %d rows of the ledger", sum(len(owned.shard.losing) for owned in losing.values()))
+        _log.warning(
+            "repairing %d rows of the ledger", sum(len(owned.shard.needs_rewrite) for owned in needs_rewrite.values())
+        )
 
         def fold(log: Log, records: Sequence[Record]) -> None:
-            shard = losing[log.tp].shard
+            shard = needs_rewrite[log.tp].shard
             for record in records:
-                if record.key in shard.losing:
+                if record.key in shard.needs_rewrite:
                     shard.repair(record.key, record.value)  # type: ignore[arg-type]
 
-        again = [Log(self.producer, owned.ledger.topic, owned.partition) for owned in losing.values()]
-        until = {tp: owned.ledger.next for tp, owned in losing.items()}
+        again = [Log(self.producer, owned.ledger.topic, owned.partition) for owned in needs_rewrite.values()]
+        until = {tp: owned.ledger.next for tp, owned in needs_rewrite.items()}
         if not await read_to_end(self.reader, again, fold, until=until, abandoned=self._moved):
-            raise Moved
-        for owned in losing.values():
-            if owned.shard.losing:
-                keys = sorted(owned.shard.losing)[:3]
+            raise AssignmentChanged
+        for owned in needs_rewrite.values():
+            if owned.shard.needs_rewrite:
+                keys = sorted(owned.shard.needs_rewrite)[:3]
                 raise WorkerFailure(Failure.LEDGER_LOST, f"winners of {keys} are not in the ledger any more")
 
     # ---- 5. giving up
 
     def _give_up_if_moved(self) -> None:
         if self._moved():
-            raise Moved
+            raise AssignmentChanged

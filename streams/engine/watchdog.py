@@ -10,35 +10,35 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.engine.partition import Owned, Progress
+from streams.engine.partition import OwnedPartition, Progress
 from streams.engine.restore import Restore
-from streams.kafka.group import Group
+from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import end_offsets
 from streams.runtime.failures import Failure, WorkerFailure
-from streams.runtime.health import Health, Watchdog
+from streams.runtime.health import Health, StallDetector
 
 _log = logging.getLogger(__name__)
 
-GUARD_SECONDS: Final = 1.0
+WATCHDOG_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
-class Guard:
+class Watchdog:
     """Idle fence, broker check and watchdog. `fenced`: the broker tells exact ends, so the fence can compare them."""
 
     facts: str
-    owned: Mapping[int, Owned]
-    group: Group
+    owned: Mapping[int, OwnedPartition]
+    group: ConsumerGroup
     reader: AIOKafkaConsumer
     fenced: bool
     health: Health
     restore: Restore
-    watchdog: Watchdog = field(default_factory=Watchdog)
+    watchdog: StallDetector = field(default_factory=StallDetector)
 
     async def run(self, lock: asyncio.Lock) -> None:
         """Look until cancelled. Raises WorkerFailure for what only a restart mends."""
         while True:
-            await asyncio.sleep(GUARD_SECONDS)
+            await asyncio.sleep(WATCHDOG_SECONDS)
             # Ends are compared while nothing is being written. A write that waits for a broker that is away must not
             # keep the guard from seeing just that.
             if await _acquired(lock):
@@ -85,7 +85,7 @@ class Guard:
             progress=self.group.commits() + self.restore.rows,
             lag=Progress(self.owned, self.group).uncommitted(),
             member=generation >= 0,
-            paused=self.health.fuse is not None,
+            paused=self.health.circuit_breaker is not None,
         )
         if self.health.stalled is not None:
             raise WorkerFailure(Failure.STALLED, self.health.stalled)
@@ -94,7 +94,7 @@ class Guard:
 async def _acquired(lock: asyncio.Lock) -> bool:
     """Whether the lock was free within a second; it is then held."""
     try:
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(WATCHDOG_SECONDS):
             return await lock.acquire()
     except TimeoutError:
         return False

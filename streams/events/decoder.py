@@ -34,7 +34,7 @@ from aggregator.facts import (
 )
 from streams.events.fast_path import GIVEN_NAMES, is_address, normal_annotation, normal_evaluation
 from streams.events.reasons import Reason
-from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, Event, Line, QueueItemEvent
+from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
 
 MAX_VALUE_BYTES: Final = 256 * 1024
 CUT_MARK: Final = " …[cut]"
@@ -93,7 +93,7 @@ _ANNOTATION: Final = msgspec.json.Decoder(AnnotationEvent)
 _EVALUATION: Final = msgspec.json.Decoder(EvaluationEvent)
 _QUEUE_ITEM: Final = msgspec.json.Decoder(QueueItemEvent)
 _CLOUD_EVENT: Final = msgspec.json.Decoder(CloudEvent)
-_LINE: Final = msgspec.json.Decoder(Line)
+_LINE: Final = msgspec.json.Decoder(FileEventKind)
 
 # A member of an enumeration is found by a search, too slow for once an event.
 _ANNOTATIONS: Final = Kind.ANNOTATION
@@ -325,7 +325,7 @@ def _id(name: str, value: str) -> str:
     return value
 
 
-def _identified(event: Event, envelope: _Envelope) -> tuple[int, str, str]:
+def _identified(event: WireEvent, envelope: _Envelope) -> tuple[int, str, str]:
     id = envelope.id if event.id is None else event.id
     at = envelope.time if event.at is None else event.at
     if at is None:

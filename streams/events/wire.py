@@ -8,7 +8,7 @@ import msgspec
 from aggregator.facts import Direction, Level, Stars, Status
 
 
-class Event(msgspec.Struct, gc=False):
+class WireEvent(msgspec.Struct, gc=False):
     """What all events have."""
 
     id: str | None = None
@@ -19,7 +19,7 @@ class Event(msgspec.Struct, gc=False):
     deleted: bool | None = None
 
 
-class AnnotationEvent(Event, gc=False):
+class AnnotationEvent(WireEvent, gc=False):
     """An annotation on the wire."""
 
     queue: str | None = None
@@ -31,7 +31,7 @@ class AnnotationEvent(Event, gc=False):
     expected: str | None = None
 
 
-class EvaluationEvent(Event, gc=False):
+class EvaluationEvent(WireEvent, gc=False):
     """An evaluation on the wire."""
 
     metric: str | None = None
@@ -44,7 +44,7 @@ class EvaluationEvent(Event, gc=False):
     judge: str | None = None
 
 
-class QueueItemEvent(Event, gc=False):
+class QueueItemEvent(WireEvent, gc=False):
     """A queue item on the wire."""
 
     queue: str | None = None
@@ -59,7 +59,7 @@ class CloudEvent(msgspec.Struct, gc=False):
     data: msgspec.Raw = msgspec.Raw()
 
 
-class Line(msgspec.Struct, gc=False):
+class FileEventKind(msgspec.Struct, gc=False):
     """What tells the kind of a line of a file."""
 
     kind: str | None = None

@@ -58,7 +58,7 @@ EMBEDDED = Capabilities(idempotence=False, exact_ends=False, session_seconds=6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class KafkaClient:
     """Where the broker is and how to talk to it. `security` are aiokafka's own arguments (SASL, TLS)."""
 
     brokers: Sequence[str]
@@ -118,21 +118,21 @@ class Client:
         return None
 
 
-class Connection(Protocol):
+class KafkaConnection(Protocol):
     """A producer, consumer or admin client of aiokafka."""
 
     async def start(self) -> None:
         """Connect."""
 
 
-async def connect(connection: Connection) -> None:
+async def connect(connection: KafkaConnection) -> None:
     """Start a client of aiokafka. Raises KafkaConnectionError when no broker answers, or none that knows of a broker.
 
     A broker that just starts tells of none, not even of itself. aiokafka keeps that connection to ask again, and when
     it breaks there is nobody left to ask: the client would wait without end.
     """
     network: Any = getattr(connection, "client", None) or connection._client  # type: ignore[attr-defined]
-    be_patient(network)
+    back_off_on_missing_leader(network)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection.start()
@@ -144,7 +144,7 @@ async def connect(connection: Connection) -> None:
         raise KafkaConnectionError("the broker that answers does not know of any broker yet")
 
 
-def be_patient(network: Any) -> None:
+def back_off_on_missing_leader(network: Any) -> None:
     """Let aiokafka's part that talks to brokers pause before it asks again where a partition has no leader, or no
     broker answers.
 

@@ -22,7 +22,7 @@ Header = tuple[str, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class RejectedRecord:
     """A rejected record: where it was, what it was, and why it was rejected."""
 
     topic: str
@@ -33,7 +33,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetterRecord:
     """What is published for a dead letter."""
 
     key: bytes | None
@@ -41,7 +41,7 @@ class Letter:
     headers: list[Header]
 
 
-def compose(dead: DeadLetter) -> Letter:
+def compose(dead: RejectedRecord) -> DeadLetterRecord:
     """The dead letter as a record: the original with the `alignment-*` headers added.
 
     What is too large to carry is null, with its hash and size in headers: first the value, then the headers, then
@@ -68,21 +68,21 @@ def compose(dead: DeadLetter) -> Letter:
     if key is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
         added += _left_out("key", key)
         key = None
-    return Letter(key, value, headers + added)
+    return DeadLetterRecord(key, value, headers + added)
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetters:
+class DeadLetterPublisher:
     """The topic of dead letters."""
 
     producer: AIOKafkaProducer
     topic: str
     partitions: int
 
-    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+    async def publish(self, dead_letters: Sequence[RejectedRecord]) -> None:
         """Write dead letters; all are acknowledged when this returns. Raises KafkaError when the broker does not."""
-        by_partition: dict[int, list[Letter]] = {}
-        for dead in letters:
+        by_partition: dict[int, list[DeadLetterRecord]] = {}
+        for dead in dead_letters:
             by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead))
         acknowledgements = []
         for partition, composed in by_partition.items():
@@ -94,14 +94,17 @@ class DeadLetters:
             await future
 
 
-def _batches(producer: AIOKafkaProducer, letters: Iterable[Letter]) -> Iterable[object]:
+def _batches(producer: AIOKafkaProducer, dead_letters: Iterable[DeadLetterRecord]) -> Iterable[object]:
     # Batches instead of single sends: a producer refuses to send a record that has neither key nor value.
     batch = producer.create_batch()
-    for letter in letters:
-        if batch.append(timestamp=None, key=letter.key, value=letter.value, headers=letter.headers) is None:
+    for dead_letter in dead_letters:
+        if (
+            batch.append(timestamp=None, key=dead_letter.key, value=dead_letter.value, headers=dead_letter.headers)
+            is None
+        ):
             yield batch
             batch = producer.create_batch()
-            batch.append(timestamp=None, key=letter.key, value=letter.value, headers=letter.headers)
+            batch.append(timestamp=None, key=dead_letter.key, value=dead_letter.value, headers=dead_letter.headers)
     yield batch
 
 

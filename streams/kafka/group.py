@@ -10,7 +10,7 @@ from streams.kafka.transport import BatchConsumer
 from streams.runtime.failures import Failure, WorkerFailure
 
 
-class Group:
+class ConsumerGroup:
     """Membership, assignment and offsets of one member. Only source partitions are meant here."""
 
     def __init__(self, app: faust.App) -> None:

@@ -8,7 +8,7 @@ import murmurhash2
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics, TopicsError, partition_counts
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _partitioner(key: bytes | None, all_partitions: Sequence[int], available: Se
     return all_partitions[home_partition(key, len(all_partitions))]
 
 
-def producer(client: Client) -> AIOKafkaProducer:
+def producer(client: KafkaClient) -> AIOKafkaProducer:
     """A producer of source events; every record is acknowledged by all in-sync replicas. Use with `async with`."""
     return AIOKafkaProducer(
         **client.settings,
@@ -58,7 +58,7 @@ class Outgoing(NamedTuple):
     partition: int | None = None
 
 
-async def send_all(client: Client, records: AsyncIterable[Outgoing]) -> AsyncIterator[RecordMetadata]:
+async def send_all(client: KafkaClient, records: AsyncIterable[Outgoing]) -> AsyncIterator[RecordMetadata]:
     """Send records, and give what the broker acknowledged, in their order; a few thousand are in flight at most."""
     async with producer(client) as out:
         flying: deque[asyncio.Future[RecordMetadata]] = deque()
@@ -70,7 +70,7 @@ async def send_all(client: Client, records: AsyncIterable[Outgoing]) -> AsyncIte
             yield await flying.popleft()
 
 
-async def require_sources(client: Client, topics: Topics) -> dict[str, int]:
+async def require_sources(client: KafkaClient, topics: Topics) -> dict[str, int]:
     """Partitions of each source topic. Raises TopicsError when one is missing."""
     counts = await partition_counts(client.settings)
     if missing := [topic for topic in topics.sources if topic not in counts]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.kafka.client import Client, connect
+from streams.kafka.client import KafkaClient, connect
 from streams.kafka.topics import TopicsError, partition_counts
 
 Records = Sequence[ConsumerRecord[bytes | None, bytes | None]]
@@ -21,7 +21,7 @@ _QUIET_SECONDS: Final = 30.0
 
 
 async def scan(
-    client: Client,
+    client: KafkaClient,
     topic: str,
     fold: Callable[[int, Records], None],
     *,

@@ -18,7 +18,7 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import TPorTopicSet
 
 from streams.kafka.batches import Batch, drain, wait_for_fetch
-from streams.kafka.client import be_patient
+from streams.kafka.client import back_off_on_missing_leader
 from streams.runtime.failures import end_process
 
 FETCH_MAX_WAIT_MS: Final = 50
@@ -64,7 +64,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
         )
-        be_patient(consumer._client)
+        back_off_on_missing_leader(consumer._client)
         return consumer
 
     async def _fetch_records(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.kafka.batches import Record, fetch
-from streams.kafka.client import Capabilities, Client
+from streams.kafka.client import Capabilities, KafkaClient
 from streams.runtime.failures import Failure, WorkerFailure
 
 REQUEST_TIMEOUT_MS: Final = 30_000
@@ -30,11 +30,11 @@ _FOLD_AT_ONCE: Final = 2000
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 
-Row = tuple[bytes, bytes]
+LogRow = tuple[bytes, bytes]
 Fold = Callable[["Log", Sequence[Record]], None]
 
 
-def new_producer(client: Client, capabilities: Capabilities) -> AIOKafkaProducer:
+def new_producer(client: KafkaClient, capabilities: Capabilities) -> AIOKafkaProducer:
     """The producer of everything a worker writes.
 
     zstd: aiokafka fixes lz4 at level 9, which costs seven times as much CPU. Faust's own producer would wait
@@ -56,7 +56,7 @@ def new_producer(client: Client, capabilities: Capabilities) -> AIOKafkaProducer
     return producer
 
 
-def new_reader(client: Client) -> AIOKafkaConsumer:
+def new_reader(client: KafkaClient) -> AIOKafkaConsumer:
     """A consumer without a group, for reading owned logs and asking for their ends."""
     return AIOKafkaConsumer(
         **client.settings,
@@ -82,7 +82,7 @@ class Log:
         """The partition as aiokafka names it."""
         return TopicPartition(self.topic, self.partition)
 
-    async def append_blindly(self, row: Row) -> int:
+    async def append_blindly(self, row: LogRow) -> int:
         """Append one row without expecting its offset, and return the one it got; `next` does not move.
 
         Only an acknowledgement knows the end of a log for sure.
@@ -92,7 +92,7 @@ class Log:
         offset: int = written.offset
         return offset
 
-    async def append(self, rows: Iterable[Row]) -> None:
+    async def append(self, rows: Iterable[LogRow]) -> None:
         """Write rows in their order; all are acknowledged when this returns, and `next` is behind them.
 
         Raises WorkerFailure (another writer) when an acknowledged batch is not where it must be, KafkaError when the
@@ -109,7 +109,7 @@ class Log:
             self.expect(written.offset)
             self.next += count
 
-    def _batches(self, rows: Iterable[Row]) -> Iterable[Any]:
+    def _batches(self, rows: Iterable[LogRow]) -> Iterable[Any]:
         """The rows as batches. They go to the builder inside aiokafka's one: the outer one takes 2.7 times as long."""
         now = int(time.time() * 1000)
         batch: Any = self._producer.create_batch()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from aggregator.tallies import CLOSED_KEY, Payload, in_place, parse_payload, parse_stamp
+from aggregator.tallies import MARKER_KEY, Payload, in_place, parse_payload, parse_stamp
 from streams.kafka.batches import Record
 from streams.ledger.log import Log
 from streams.runtime.failures import Failure, WorkerFailure
@@ -13,7 +13,7 @@ from streams.runtime.failures import Failure, WorkerFailure
 class Published:
     """Per key the later record, of one ledger id; a record below a position that stands before it comes late.
 
-    `last`: policy and value by key, without `closed`; None where the last record came late, or where readers dropped
+    `last`: policy and value by key, without `marker`; None where the last record came late, or where readers dropped
     it. `highest`: the highest position of all. `records`: how many records there are at all, of any ledger id.
     """
 
@@ -40,7 +40,7 @@ class Published:
             return
         if stamp.position < self.highest:
             # Readers pass over what a predecessor wrote late, but compaction would leave it.
-            if key != CLOSED_KEY:
+            if key != MARKER_KEY:
                 self.last[key] = None
             return
         self.highest = stamp.position
@@ -49,7 +49,7 @@ class Published:
             self.last.update(dict.fromkeys(self._open))
             self._open.clear()
             self._policy = stamp.policy
-        if key == CLOSED_KEY:
+        if key == MARKER_KEY:
             if in_place(orjson.loads(value), offset):
                 self._open.clear()
         else:

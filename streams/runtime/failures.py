@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitCode:
     """One way to end: exit code, cause, whether a supervisor restarts the worker, and what the operator does."""
 
     code: int
@@ -38,81 +38,81 @@ class Ending:
 class Failure(Enum):
     """Every way in which a worker ends by itself. The name stands in the log beside the code."""
 
-    UNEXPECTED = Ending(
+    UNEXPECTED = ExitCode(
         70,
         "An error that the worker does not know.",
         True,
         "Report it with the log. Restarting is safe: nothing of the broken state was committed.",
     )
-    BROKER_LOST = Ending(
+    BROKER_LOST = ExitCode(
         71,
         "The broker did not answer, or did not acknowledge a write in time.",
         True,
         "Bring the broker back; the worker goes on from its last checkpoint.",
     )
-    ANOTHER_WRITER = Ending(
+    ANOTHER_WRITER = ExitCode(
         72,
         "Somebody else writes to a ledger or tallies partition that this worker owns.",
         True,
         "A worker that was paused past its session ends this way, once. When it repeats: two workers run under one "
         "name, or something else writes to these topics.",
     )
-    STALLED = Ending(
+    STALLED = ExitCode(
         73,
         "Membership in the consumer group was lost, or events wait and neither commits nor restored rows move.",
         True,
         "Restarting heals it. When it repeats, look at the broker's log for this group.",
     )
-    DRAIN_TIMEOUT = Ending(
+    DRAIN_TIMEOUT = ExitCode(
         74,
         "The last checkpoint and commit did not end in time after SIGTERM or SIGINT.",
         True,
         "Nothing is lost: what was not committed is processed again.",
     )
-    NOT_AUTHORISED = Ending(
+    NOT_AUTHORISED = ExitCode(
         80,
         "The broker refused the credentials, or an operation on a topic or group.",
         False,
         "Check the user's password and access rules.",
     )
-    TOPICS_WRONG = Ending(
+    TOPICS_WRONG = ExitCode(
         81,
         "A topic is missing, or the five partitioned topics do not have one number of partitions.",
         False,
         "Run `topics diff`, then `topics apply`.",
     )
-    PARTITIONS_CHANGED = Ending(
+    PARTITIONS_CHANGED = ExitCode(
         82,
         "The number of partitions is not the one in the ledger's claim.",
         False,
         "It cannot change for a prefix of topics. Load an `export` under a new prefix with the new number.",
     )
-    NEWER_SCHEMA = Ending(
+    NEWER_SCHEMA = ExitCode(
         83,
         "The ledger was claimed by a newer release.",
         False,
         "Start that release, or a newer one.",
     )
-    LEDGER_LOST = Ending(
+    LEDGER_LOST = ExitCode(
         84,
         "The ledger is gone or shorter than what was published from it.",
         False,
         "Restore the topic. Or start once with --accept-loss: a shortened ledger goes on with what is left of it, and "
         "a ledger that is gone is rebuilt from the events that are still in the source topics.",
     )
-    INPUT_LOST = Ending(
+    INPUT_LOST = ExitCode(
         85,
         "Events were deleted from a source topic before they were read, or the topic was made anew.",
         False,
         "Raise the topic's retention. Start once with --accept-loss to go on with the oldest event that is left.",
     )
-    LEDGER_UNREADABLE = Ending(
+    LEDGER_UNREADABLE = ExitCode(
         86,
         "A ledger or tallies partition holds a record that is not ours.",
         False,
         "The log names topic, partition and offset. Find out who wrote it; only workers may write there.",
     )
-    BROKER_UNTRUSTED = Ending(
+    BROKER_UNTRUSTED = ExitCode(
         87,
         "The broker did not prove by TLS that it is the one that was asked for.",
         False,

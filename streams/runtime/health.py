@@ -12,13 +12,13 @@ class Health:
     """What the HTTP server of a worker tells. Plain attributes: written by the worker, read from any thread.
 
     `restored`: the shards of all owned partitions are whole and events are processed (a worker that owns none is
-    restored too). `broker`: the broker answered the last time. `fuse`: why the fuse has blown. `stalled`: what the
+    restored too). `broker`: the broker answered the last time. `circuit_breaker`: why the fuse has blown. `stalled`: what the
     watchdog sees.
     """
 
     restored: bool = False
     broker: bool = True
-    fuse: str | None = None
+    circuit_breaker: str | None = None
     stalled: str | None = None
 
     @property
@@ -29,8 +29,8 @@ class Health:
             reasons.append("joining the group or restoring from the ledger")
         if not self.broker:
             reasons.append("the broker does not answer")
-        if self.fuse is not None:
-            reasons.append(f"the fuse has blown: {self.fuse}")
+        if self.circuit_breaker is not None:
+            reasons.append(f"the fuse has blown: {self.circuit_breaker}")
         if self.stalled is not None:
             reasons.append(self.stalled)
         return reasons
@@ -47,7 +47,7 @@ class Health:
 
 
 @dataclass(slots=True)
-class Watchdog:
+class StallDetector:
     """Finds a mute worker: alive, and without membership or without progress. Pure; `now` is in seconds.
 
     It must speak before the outside gives up waiting (60 s), and only after a rebalance had its time (30 s).

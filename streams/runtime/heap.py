@@ -23,20 +23,20 @@ _ARENA_MAX: Final = -8
 """Its M_ARENA_MAX."""
 
 
-def put_out_of_sight() -> None:
+def freeze_heap() -> None:
     """What is there now stays, and is not walked again; but for cycles that nobody holds, which would stay with it."""
     gc.collect()
     gc.freeze()
 
 
-def clear_up() -> None:
+def collect() -> None:
     """Collect what is in sight, and give back to the system what a burst needed and is free now."""
     gc.collect()
     if _malloc_trim is not None:
         _malloc_trim(0)
 
 
-def share_free_memory() -> None:
+def share_arena() -> None:
     """Before there are threads: let them allocate from the same memory. Otherwise each core has up to eight parts of
     its own, and what one thread leaves free is of no use to the next.
     """
@@ -44,7 +44,7 @@ def share_free_memory() -> None:
         _mallopt(_ARENA_MAX, 1)
 
 
-async def give_back(let_go: Callable[[], None] = lambda: None) -> None:
+async def trim_heap(let_go: Callable[[], None] = lambda: None) -> None:
     """Let go what is not needed now, and clear up, once a minute until cancelled.
 
     Connections that were lost are cycles, and as good as nothing else lets the collector look at all it knows. On the
@@ -55,11 +55,11 @@ async def give_back(let_go: Callable[[], None] = lambda: None) -> None:
         await asyncio.sleep(GIVE_BACK_SECONDS)
         if gc.isenabled():
             let_go()
-            clear_up()
+            collect()
 
 
 @contextmanager
-def no_collection() -> Iterator[None]:
+def pause_collection() -> Iterator[None]:
     """While rows are replayed nothing is collected; what is there afterwards stays.
 
     Connections and tasks went out of sight with the rows of the last time. Those that ended since are seen once more
@@ -70,12 +70,12 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-        clear_up()
+        collect()
         gc.freeze()
         gc.enable()
 
 
-class Rows:
+class HeapFreezer:
     """Puts rows out of sight as their number grows."""
 
     def __init__(self) -> None:
@@ -87,5 +87,5 @@ class Rows:
         if rows < self._frozen:
             self._frozen = rows
         elif rows >= self._frozen + GROWTH_ROWS:
-            put_out_of_sight()
+            freeze_heap()
             self._frozen = rows

@@ -30,7 +30,7 @@ EVENTS: Final = MetricSpec(f"{_PREFIX}events_total", "counter", "Events processe
 REJECTED: Final = MetricSpec(
     f"{_PREFIX}events_rejected_total", "counter", "Events that became dead letters, by reason.", ("topic", "reason")
 )
-STALE: Final = MetricSpec(
+SUPERSEDED: Final = MetricSpec(
     f"{_PREFIX}events_stale_total", "counter", "Events superseded by a newer version of their row.", ("topic",)
 )
 DUPLICATE: Final = MetricSpec(
@@ -58,7 +58,7 @@ EVENT_TO_PUBLISH_SECONDS: Final = MetricSpec(
     "Time from the broker's timestamp of a batch's oldest event to its published tallies, one sample a batch.",
 )
 RECOVERY_ROWS: Final = MetricSpec(f"{_PREFIX}recovery_rows_total", "counter", "Ledger rows replayed.")
-FUSE_BLOWN: Final = MetricSpec(f"{_PREFIX}fuse_blown", "gauge", "1 while the fuse pauses this worker.")
+CIRCUIT_BREAKER_OPEN: Final = MetricSpec(f"{_PREFIX}fuse_blown", "gauge", "1 while the fuse pauses this worker.")
 RECOVERING: Final = MetricSpec(
     f"{_PREFIX}recovering", "gauge", "1 while this worker joins its group or replays the ledger."
 )
@@ -84,7 +84,7 @@ BUILD_INFO: Final = MetricSpec(f"{_PREFIX}build_info", "gauge", "Always 1; the r
 METRICS: Final = (
     EVENTS,
     REJECTED,
-    STALE,
+    SUPERSEDED,
     DUPLICATE,
     MISROUTED,
     FACTS_WRITTEN,
@@ -93,7 +93,7 @@ METRICS: Final = (
     CHECKPOINT_SECONDS,
     EVENT_TO_PUBLISH_SECONDS,
     RECOVERY_ROWS,
-    FUSE_BLOWN,
+    CIRCUIT_BREAKER_OPEN,
     RECOVERING,
     AUDITS,
     AUDIT_MISMATCHES,
@@ -115,7 +115,7 @@ class WorkerMetrics:
         self.registry = CollectorRegistry()
         self.events = self._counter(EVENTS)
         self.rejected = self._counter(REJECTED)
-        self.stale = self._counter(STALE)
+        self.superseded = self._counter(SUPERSEDED)
         self.duplicate = self._counter(DUPLICATE)
         self.misrouted = self._counter(MISROUTED)
         self.facts_written = self._counter(FACTS_WRITTEN)
@@ -124,7 +124,7 @@ class WorkerMetrics:
         self.checkpoint_seconds = self._histogram(CHECKPOINT_SECONDS)
         self.event_to_publish_seconds = self._histogram(EVENT_TO_PUBLISH_SECONDS)
         self.recovery_rows = self._counter(RECOVERY_ROWS)
-        self.fuse_blown = self._gauge(FUSE_BLOWN)
+        self.circuit_breaker_open = self._gauge(CIRCUIT_BREAKER_OPEN)
         self.recovering = self._gauge(RECOVERING)
         self.audits = self._counter(AUDITS)
         self.audit_mismatches = self._gauge(AUDIT_MISMATCHES)

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from aggregator.facts import Annotation
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
@@ -39,7 +39,7 @@ def services(store: Store, tmp_path: Path) -> Services:
     """The sample queue with an off-topic pair, and a queue without a comparison."""
     waiting = Annotation(at=NOW_MS - 5, id="w", queue="waiting", item="w", thumbs="up")
     fill(store, [*sample_queue(NOW_MS), waiting])
-    return view_of(store, tmp_path, Reading(pairs={"tone": ["strict_judge", "lenient_judge"]}))
+    return view_of(store, tmp_path, CountingRules(pairs={"tone": ["strict_judge", "lenient_judge"]}))
 
 
 @pytest.fixture

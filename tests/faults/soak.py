@@ -70,7 +70,7 @@ class Soak:
         self._facts = endless(stage.rng.randrange(1_000_000), ITEMS, advance_ms=ADVANCE_MS)
         self._judge = Judge()
         self._since: Offsets = {}
-        self._letters: set[tuple[bytes, Reason]] = set()
+        self._dead_letter_records: set[tuple[bytes, Reason]] = set()
         self._sent = 0
         self._began = time.monotonic()
 
@@ -143,9 +143,11 @@ class Soak:
         verdict = self.verdict = await asyncio.to_thread(self._judge.read, topics)
         # More where the broker was away: a request that was written and not answered is sent again.
         assert verdict.events >= self._sent + len(stage.rejected), "everything that was sent is there"
-        for letter in topics.dead_letters:
-            self._letters.add((letter.value or b"", Reason(dict(letter.headers)["alignment-reason"].decode())))
-        assert self._letters == set(stage.rejected.items()), "the dead letters are the bad events"
+        for dead_letter in topics.dead_letters:
+            self._dead_letter_records.add(
+                (dead_letter.value or b"", Reason(dict(dead_letter.headers)["alignment-reason"].decode()))
+            )
+        assert self._dead_letter_records == set(stage.rejected.items()), "the dead letters are the bad events"
         await asyncio.to_thread(self._processes, verdict)
         log.info(
             "quiet after %.1f s: %d events, %d rows, %d states counted, %d dead letters, difference 0; MB: %s",

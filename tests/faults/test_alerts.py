@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sinks.metrics import ViewMetrics
-from streams.runtime.metrics import AUDIT_MISMATCHES, FUSE_BLOWN, METRICS, UNCOMMITTED
+from streams.runtime.metrics import AUDIT_MISMATCHES, CIRCUIT_BREAKER_OPEN, METRICS, UNCOMMITTED
 
 RULES = Path(__file__).resolve().parents[2] / "monitoring" / "prometheus" / "rules" / "alerts.yml"
 SUPPRESSED = "eval_alignment_series_suppressed_total"
@@ -24,7 +24,7 @@ def alerts_on(metric: str) -> list[Any]:
 @pytest.mark.parametrize(
     "metric",
     [
-        pytest.param(FUSE_BLOWN.name, marks=pytest.mark.row(12)),
+        pytest.param(CIRCUIT_BREAKER_OPEN.name, marks=pytest.mark.row(12)),
         pytest.param(SUPPRESSED, marks=pytest.mark.row(14)),
         pytest.param(UNCOMMITTED.name, marks=pytest.mark.row(18)),
         pytest.param(AUDIT_MISMATCHES.name, marks=pytest.mark.row(19)),

@@ -41,7 +41,7 @@ async def test_row_08_copies_in_any_order_are_counted_once_and_accounted_for(rig
     bad = [(rig.topics.annotations, row.item.encode(), b"{") for row in rows[:50]]
     mixed = copies + bad
     rng.shuffle(mixed)
-    worker = rig.worker(fuse=False)
+    worker = rig.worker(circuit_breaker=False)
     await rig.send(mixed)
     await rig.settled()
     await rig.send(late)
@@ -108,7 +108,8 @@ async def test_row_11_what_is_at_the_limits_is_ordered_or_rejected(rig: Rig, mea
     worker = rig.worker()
     await judged(rig, rejected=len(refused))
     reasons = {
-        (Reason(dict(letter.headers)["alignment-reason"].decode()), letter.value) for letter in await rig.dead_letters()
+        (Reason(dict(dead_letter.headers)["alignment-reason"].decode()), dead_letter.value)
+        for dead_letter in await rig.dead_letters()
     }
     assert reasons == {(reason, event[2]) for reason, event in refused.items()}
     counted = await stopped(worker)

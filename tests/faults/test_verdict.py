@@ -164,8 +164,8 @@ def an_accepted_event_in_the_dead_letters(topics: Topics, logs: Logs) -> Topics:
     standing = {value for value in dict(logs.facts).values() if times[value] == 1}
     offset = next(record.offset for record in topics.annotations if record.value in standing)
     place = {"alignment-topic": b"annotations", "alignment-partition": b"0", "alignment-offset": str(offset).encode()}
-    (letter,) = stored("dead-letters", [(b"item", b"{}")])
-    return replace(topics, dead_letters=[replace(letter, headers=tuple(place.items()))])
+    (dead_letter,) = stored("dead-letters", [(b"item", b"{}")])
+    return replace(topics, dead_letters=[replace(dead_letter, headers=tuple(place.items()))])
 
 
 @pytest.mark.parametrize(

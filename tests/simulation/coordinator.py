@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from faust.types import TP
 
-from streams.kafka.group import Group
+from streams.kafka.group import ConsumerGroup
 from streams.runtime.failures import Failure, WorkerFailure
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic
@@ -139,7 +139,7 @@ class Coordinator:
             member.joining, member.heard_at = None, monotonic()
 
 
-class MemberGroup(Group):
+class MemberGroup(ConsumerGroup):
     """The group as one process sees it: `streams.kafka.group.Group` without Faust."""
 
     def __init__(

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from faust.types import TP
 
 from aggregator.shard import Policy
-from streams.engine.apply import Folder
+from streams.engine.apply import BatchApplier
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine, guarded
-from streams.engine.partition import Owned
+from streams.engine.partition import OwnedPartition
 from streams.engine.restore import Restore
-from streams.engine.watchdog import Guard
+from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
 from streams.kafka.client import KAFKA
-from streams.kafka.dead_letters import DeadLetters
+from streams.kafka.dead_letters import DeadLetterPublisher
 from streams.kafka.topics import Topics
 from streams.runtime.failures import failure_of
 from streams.runtime.health import Health
@@ -63,7 +63,7 @@ class Process:
         producer: Any = FakeProducer(broker, life)
         reader: Any = FakeReader(broker, life)
         ends_reader: Any = FakeReader(broker, life)
-        health, owned = Health(), dict[int, Owned]()
+        health, owned = Health(), dict[int, OwnedPartition]()
         checkpoint = Checkpoint(policy, self.group, METRICS, life.point)
         restore = Restore(
             name=life.name,
@@ -80,16 +80,16 @@ class Process:
             on_step=life.point,
             owned=owned,
         )
-        guard = Guard(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health, restore)
+        watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health, restore)
         self.engine = Engine(
-            folder=Folder(TOPICS, partitions, Decoder(), None, METRICS),
-            dead_letters=DeadLetters(producer, TOPICS.dead_letters, 1),
+            applier=BatchApplier(TOPICS, partitions, Decoder(), None, METRICS),
+            dead_letters=DeadLetterPublisher(producer, TOPICS.dead_letters, 1),
             group=self.group,
             health=health,
             metrics=METRICS,
             restore=restore,
             checkpoint=checkpoint,
-            guard=guard,
+            watchdog=watchdog,
         )
         OWNER.set(life)
         try:

@@ -14,11 +14,11 @@ from faust.types import TP
 
 from sinks.store.tail import Tail, _stamped
 from streams.engine.engine import Engine
-from streams.engine.partition import Owned
+from streams.engine.partition import OwnedPartition
 from streams.engine.restore import Restore
-from streams.engine.watchdog import Guard
+from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch
-from streams.ledger.log import Log, Row
+from streams.ledger.log import Log, LogRow
 from streams.ledger.published import Published
 from tests.simulation.coordinator import MemberGroup
 
@@ -28,7 +28,7 @@ def no_claim() -> Iterator[None]:
     """A ledger is claimed once, by its first owner; later ones take its ledger id and write."""
     claim = Restore._claim
 
-    async def only_first(self: Restore, taken: Iterable[Owned]) -> None:
+    async def only_first(self: Restore, taken: Iterable[OwnedPartition]) -> None:
         await claim(self, [owned for owned in taken if owned.claim is None])
 
     with patch.object(Restore, "_claim", only_first):
@@ -39,7 +39,7 @@ def no_claim() -> Iterator[None]:
 def no_continuity() -> Iterator[None]:
     """A writer believes that its records are where it expected them."""
 
-    async def append(self: Log, rows: Iterable[Row]) -> None:
+    async def append(self: Log, rows: Iterable[LogRow]) -> None:
         acknowledgements = []
         for batch in self._batches(rows):
             future = await self._producer.send_batch(batch, self.topic, partition=self.partition)
@@ -54,13 +54,13 @@ def no_continuity() -> Iterator[None]:
 @contextlib.contextmanager
 def no_fence() -> Iterator[None]:
     """Nobody compares the ends of the logs with what was written."""
-    look = Guard._look_at_broker
+    look = Watchdog._look_at_broker
 
-    async def unfenced(self: Guard) -> None:
+    async def unfenced(self: Watchdog) -> None:
         self.fenced = False
         await look(self)
 
-    with patch.object(Guard, "_look_at_broker", unfenced):
+    with patch.object(Watchdog, "_look_at_broker", unfenced):
         yield
 
 
@@ -68,10 +68,10 @@ def no_fence() -> Iterator[None]:
 def no_repair() -> Iterator[None]:
     """A row that lost against a later, older record is not written again."""
 
-    async def nothing(self: Restore, taken: Iterable[Owned]) -> None:
+    async def nothing(self: Restore, taken: Iterable[OwnedPartition]) -> None:
         del self
         for owned in taken:
-            owned.shard.losing.clear()
+            owned.shard.needs_rewrite.clear()
 
     with patch.object(Restore, "_repair", nothing):
         yield
@@ -81,10 +81,10 @@ def no_repair() -> Iterator[None]:
 def no_differences() -> Iterator[None]:
     """What a predecessor published is taken as right."""
 
-    async def nothing(self: Restore, taken: Iterable[Owned]) -> None:
+    async def nothing(self: Restore, taken: Iterable[OwnedPartition]) -> None:
         await self._published(list(taken))
         for owned in taken:
-            owned.shard.dirty.update(owned.shard.take().rows)
+            owned.shard.dirty.update(owned.shard.drain().rows)
 
     with patch.object(Restore, "_compare", nothing):
         yield
@@ -110,7 +110,7 @@ def no_late_tallies() -> Iterator[None]:
 def no_second_look() -> Iterator[None]:
     """What looks like a lost ledger is told at once, also by a worker that stood still while its successor wrote."""
 
-    async def believe(self: Restore, partitions: Iterable[Owned]) -> None:
+    async def believe(self: Restore, partitions: Iterable[OwnedPartition]) -> None:
         del self, partitions
 
     with patch.object(Restore, "_expect_alone", believe):

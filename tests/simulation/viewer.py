@@ -11,7 +11,7 @@ import orjson
 
 from aggregator.facts import parse, version
 from aggregator.recount import Recount
-from aggregator.tallies import Group
+from aggregator.tallies import TallyGroup
 from sinks.store.tail import Step, Tail
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY
@@ -44,12 +44,12 @@ class Kept:
     position: int = 0
     facts_next: int = 0
     tallies_next: int = 0
-    tallies: dict[Group, Any] = field(default_factory=dict)
+    tallies: dict[TallyGroup, Any] = field(default_factory=dict)
     rows: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
 
     def apply(self, step: Step) -> None:
         """One transaction of the store."""
-        closed = step.closed
+        closed = step.marker
         if step.anew:
             self.rows.clear()
         if self.ledger != closed["ledger"]:
@@ -146,7 +146,7 @@ class Viewer:
         return known
 
 
-def _difference(shown: dict[Group, Any], recount: Recount) -> str:
+def _difference(shown: dict[TallyGroup, Any], recount: Recount) -> str:
     expected = recount.tallies()
     groups = sorted(g for g in shown.keys() | expected.keys() if shown.get(g) != expected.get(g))
     return "; ".join(f"{group}: {shown.get(group)} instead of {expected.get(group)}" for group in groups[:3])

@@ -7,7 +7,7 @@ import orjson
 
 from aggregator.facts import Fact
 from aggregator.shard import Policy, Shard
-from aggregator.tallies import CLOSED_KEY
+from aggregator.tallies import MARKER_KEY
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 
@@ -39,7 +39,7 @@ class Logs:
         """One checkpoint; `tallies` cuts it off after so many of them, `close` leaves out the `closed`."""
         for fact in facts:
             self.shard.apply(fact)
-        taken = self.shard.take()
+        taken = self.shard.drain()
         self.facts += taken.rows.items()
         for key, payload in list(taken.tallies.items())[:tallies]:
             self.tallies.append((key, orjson.dumps({**payload, **self.stamp()})))
@@ -55,7 +55,7 @@ class Logs:
         """Append a `closed`."""
         self.at += 1
         closed = {**self.stamp(position), "at": self.at, "sources": {}, "offset": len(self.tallies)}
-        self.tallies.append((CLOSED_KEY, orjson.dumps(closed)))
+        self.tallies.append((MARKER_KEY, orjson.dumps(closed)))
 
     def successor(self, ledger: str | None = None) -> "Logs":
         """The next owner of the same logs: it replays the ledger, claims, and publishes what differs."""
@@ -75,9 +75,9 @@ class Logs:
                 # Readers passed over what came late, but compaction leaves it: it is written over, whatever it says.
                 late = tally["position"] < highest
                 highest = max(highest, tally["position"])
-                if key != CLOSED_KEY:
+                if key != MARKER_KEY:
                     published[key] = "late" if late else {n: part for n, part in tally.items() if n not in self.stamp()}
-        logs.shard.take()
+        logs.shard.drain()
         folded = dict(logs.shard.tallies())
         for key in folded.keys() | published.keys():
             if folded.get(key) != published.get(key):

@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
-from sinks.api.sse import Streams
+from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from sinks.config import ViewConfig
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import History
+from sinks.snapshots import SnapshotHistory
 from sinks.store.store import Store
 from tests.support.logs import Logs, steps_of
 
@@ -48,12 +48,12 @@ def fill(store: Store, facts: list[Fact], at: int = NOW_MS) -> set[str]:
     return store.apply(steps_of(logs), 1)
 
 
-def view_of(store: Store, directory: Path, reading: Reading | None = None) -> Services:
+def view_of(store: Store, directory: Path, rules: CountingRules | None = None) -> Services:
     """A view of what a store holds, caught up."""
     config = ViewConfig(
         client={},
         data_dir=directory,
-        reading=reading or Reading(),
+        rules=rules or CountingRules(),
         version="1.2.3",
         item_url="https://t.test/{level}/{item}",
         queue_url="https://t.test/q/{queue}",
@@ -62,11 +62,11 @@ def view_of(store: Store, directory: Path, reading: Reading | None = None) -> Se
     return Services(
         config=config,
         store=store,
-        documents=Documents(store, config.reading, lambda: datetime.fromtimestamp(NOW, UTC).date()),
-        history=History(store, config.history_count, config.history_days),
+        documents=Documents(store, config.rules, lambda: datetime.fromtimestamp(NOW, UTC).date()),
+        history=SnapshotHistory(store, config.history_count, config.history_days),
         changes=changes,
         metrics=metrics,
-        streams=Streams(changes, metrics),
+        streams=EventStreams(changes, metrics),
         ready=lambda: True,
         now=lambda: NOW,
     )

@@ -163,8 +163,8 @@ def _odd(found: Mapping[Key, Any], wanted: Mapping[Key, Any]) -> list[Any]:
     return [(key, found.get(key), "instead of", wanted.get(key)) for key in keys[:3]]
 
 
-def _place(letter: Stored) -> tuple[str, int, int]:
-    headers = {name: text or b"" for name, text in letter.headers}
+def _place(dead_letter: Stored) -> tuple[str, int, int]:
+    headers = {name: text or b"" for name, text in dead_letter.headers}
     partition, offset = (int(headers[f"alignment-{name}"]) for name in ("partition", "offset"))
     return headers["alignment-topic"].decode(), partition, offset
 

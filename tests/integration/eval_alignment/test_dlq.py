@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from eval_alignment.commands.dlq import dlq
 from streams.events.decoder import Rejection
 from streams.events.reasons import Reason
-from streams.kafka.client import Client
-from streams.kafka.dead_letters import DeadLetter, DeadLetters
+from streams.kafka.client import KafkaClient
+from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
 from streams.kafka.producer import home_partition
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import Topics, apply
@@ -40,7 +40,7 @@ class Installation:
 
     def __init__(self, kafka: Kafka, prefix: str) -> None:
         self.prefix = prefix
-        self.client = Client([kafka.bootstrap])
+        self.client = KafkaClient([kafka.bootstrap])
         self.topics = Topics(**{role: prefix + getattr(Topics(), role) for role in Topics.__dataclass_fields__})
         asyncio.run(apply(self.client.settings, self.topics, PARTITIONS, 1))
 
@@ -55,8 +55,10 @@ class Installation:
     ) -> str:
         """Write the dead letter of an event; gives the event's identity."""
         topic = topic or self.topics.annotations
-        letter = DeadLetter(topic, partition, event, Rejection(reason, detail))
-        self.run_producer(lambda producer: DeadLetters(producer, self.topics.dead_letters, 1).publish([letter]))
+        dead_letter = RejectedRecord(topic, partition, event, Rejection(reason, detail))
+        self.run_producer(
+            lambda producer: DeadLetterPublisher(producer, self.topics.dead_letters, 1).publish([dead_letter])
+        )
         return f"{topic}:{partition}:{event.offset}"
 
     def run_producer(self, job: Any) -> None:
@@ -162,7 +164,7 @@ def test_the_list_is_newest_last_and_limited(installation: Installation) -> None
         reason = Reason.NO_VERDICT if number % 2 else Reason.MALFORMED
         installation.reject(Event(offset=number, timestamp=1_000 * (10 - number)), reason=reason)
     listed = json.loads(installation.call("ls", "--json", "--limit", "3").stdout)
-    assert [letter["offset"] for letter in listed] == [2, 1, 0]
+    assert [dead_letter["offset"] for dead_letter in listed] == [2, 1, 0]
     assert listed[0] == {
         "topic": installation.topics.annotations,
         "partition": 2,

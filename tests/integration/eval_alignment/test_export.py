@@ -15,7 +15,7 @@ from hypothesis import given
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
 from aggregator.recount import winners
 from aggregator.shard import Policy
-from aggregator.tallies import CLOSED_KEY
+from aggregator.tallies import MARKER_KEY
 from eval_alignment.commands.export import export
 from eval_alignment.ledger_export import line
 from streams.events.decoder import Decoder, Kind, MetricDefaults
@@ -64,7 +64,7 @@ class Installation:
 
     def closed(self, partition: int, position: int, sources: dict[str, Any], ledger: str = "one") -> None:
         value = {"ledger": ledger, "position": position, "policy": "each", "at": AT, "sources": sources}
-        self.write(self.topics.tallies, partition, [(CLOSED_KEY, orjson.dumps(value))])
+        self.write(self.topics.tallies, partition, [(MARKER_KEY, orjson.dumps(value))])
 
     def export(self, *options: str) -> Result:
         environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": self.prefix}

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from eval_alignment.local.broker import EmbeddedBroker
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
@@ -78,7 +78,7 @@ class Running:
     def __init__(self, topics: Topics, store: Store, spool_rows: int = 20_000) -> None:
         self.changed: set[str] = set()
         self.store = store
-        self.documents = Documents(store, Reading(), lambda: date(1970, 1, 3))
+        self.documents = Documents(store, CountingRules(), lambda: date(1970, 1, 3))
         config = ReaderConfig(
             client=topics.client,
             facts_topic=topics.facts,

@@ -15,7 +15,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 from streams.engine.checkpoint import Checkpoint
 from streams.kafka.transport import BatchConsumer
-from streams.ledger.log import Row
+from streams.ledger.log import LogRow
 from streams.runtime import heap
 from streams.worker import Worker
 
@@ -59,7 +59,7 @@ def memory_goes_bad(worker: Worker) -> Callable[[], None]:
     """One count in memory is changed, and nothing notes it."""
 
     def begin() -> None:
-        rubrics = (rubric for owned in worker._owned.values() for rubric in owned.shard._counts._rubrics.values())
+        rubrics = (rubric for owned in worker._owned.values() for rubric in owned.shard._counts._criteria.values())
         next(day for rubric in rubrics for day in rubric.days.values()).annotations += 1
 
     return begin
@@ -70,7 +70,7 @@ def publishes_wrong(_: Worker) -> Callable[[], None]:
     tallies = Checkpoint._tallies
     due: list[bool] = []
 
-    def wrong(self: Checkpoint, part: Any) -> Iterator[Row]:
+    def wrong(self: Checkpoint, part: Any) -> Iterator[LogRow]:
         for key, value in tallies(self, part):
             if due and key.startswith(b'["annotations"'):
                 due.clear()

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.kafka.batches import Batch, Record, fetch
-from streams.kafka.client import KAFKA, Client
+from streams.kafka.client import KAFKA, KafkaClient
 from streams.ledger.log import BATCH_BYTES, Log, new_producer, new_reader, read_to_end
 from streams.runtime.failures import Failure, WorkerFailure
 from tests.integration.streams.rig import Rig
@@ -69,7 +69,7 @@ async def test_a_batch_that_starts_inside_a_record_batch_has_the_rest_of_it(rig:
 
 @contextlib.asynccontextmanager
 async def _log(rig: Rig) -> AsyncIterator[tuple[Log, AIOKafkaConsumer]]:
-    client = Client([rig.bootstrap])
+    client = KafkaClient([rig.bootstrap])
     producer, reader = new_producer(client, KAFKA), new_reader(client)
     async with producer, reader:
         yield Log(producer, rig.topics.facts, 0), reader

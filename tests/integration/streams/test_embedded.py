@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from eval_alignment.local.broker import EmbeddedBroker
-from streams.kafka.client import EMBEDDED, KAFKA, Client
+from streams.kafka.client import EMBEDDED, KAFKA, KafkaClient
 from tests.integration.streams.rig import Rig, history
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
 
 
 async def test_probing_tells_the_brokers_apart(kafka: Kafka) -> None:
-    assert await Client([kafka.bootstrap]).probe() == KAFKA
+    assert await KafkaClient([kafka.bootstrap]).probe() == KAFKA
     with EmbeddedBroker(free_port()) as embedded:
-        assert await Client([embedded.bootstrap]).probe() == EMBEDDED
+        assert await KafkaClient([embedded.bootstrap]).probe() == EMBEDDED
 
 
 async def test_a_killed_worker_restores_on_the_embedded_broker(prefix: str, tmp_path: Path) -> None:

@@ -51,18 +51,18 @@ async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: 
     await rig.settled()
     await rig.verify(facts)
 
-    letters = await rig.dead_letters()
+    dead_letters = await rig.dead_letters()
     seen = {}
-    for letter in letters:
-        headers = dict(letter.headers)
-        event = (headers["alignment-topic"].decode(), letter.key, letter.value)
+    for dead_letter in dead_letters:
+        headers = dict(dead_letter.headers)
+        event = (headers["alignment-topic"].decode(), dead_letter.key, dead_letter.value)
         seen[Reason(headers["alignment-reason"].decode()), event] = headers["alignment-detail"].decode()
-    assert len(seen) == len(letters) == len(Reason) + 1
+    assert len(seen) == len(dead_letters) == len(Reason) + 1
     for reason in Reason:
         assert (reason, bad[reason]) in seen
     assert (Reason.NULL_VALUE, (annotations, None, None)) in seen
     assert "partitioner=murmur2_random" in seen[Reason.MISROUTED, bad[Reason.MISROUTED]]
-    (kept,) = [letter for letter in letters if letter.value == structured]
+    (kept,) = [dead_letter for dead_letter in dead_letters if dead_letter.value == structured]
     assert kept.headers[0] == ("content-type", b"application/cloudevents+json")
     assert worker.process.poll() is None
     # Faust at WARNING would set the root logger to DEBUG.
@@ -80,10 +80,10 @@ async def test_a_flood_pauses_the_worker_and_nothing_of_its_batch_is_lost(rig: R
     flood: list[Event] = [(rig.topics.annotations, b"item", b"{")] * 100
     await rig.send([(rig.topics.annotations, b"item", encode(good)), *flood])
 
-    async def blown() -> bool:
+    async def open_reason() -> bool:
         return "the fuse has blown: 21 events in a row" in worker.text()
 
-    await rig.until("blown", blown)
+    await rig.until("blown", open_reason)
     # Other partitions' events wait too, and the worker stays a member: it is alive and owns everything.
     later = Evaluation(NOW, "f", "item", "m2", passed=False)
     await rig.produce([later])
@@ -101,7 +101,7 @@ async def test_a_flood_pauses_the_worker_and_nothing_of_its_batch_is_lost(rig: R
     assert await rig.dead_letters() == []
     again.kill()
 
-    rig.worker(fuse=False)
+    rig.worker(circuit_breaker=False)
     await rig.settled()
     await rig.verify([before, good, later])
     assert len(await rig.dead_letters()) == 100

@@ -15,10 +15,10 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from faust.types import TP
 
 from aggregator.shard import Policy
-from aggregator.tallies import CLOSED_KEY
+from aggregator.tallies import MARKER_KEY
 from streams.engine.restore import Restore
 from streams.kafka import topics as topic_table
-from streams.kafka.client import KAFKA, Client
+from streams.kafka.client import KAFKA, KafkaClient
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, parse_claim
 from streams.ledger.log import new_producer, new_reader
 from streams.runtime.failures import Failure, WorkerFailure
@@ -144,7 +144,7 @@ async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
 @contextlib.asynccontextmanager
 async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int, Any]]]:
     """A restore of a worker that has read its partitions, of a ledger without a claim, and nothing else yet."""
-    client = Client([rig.bootstrap])
+    client = KafkaClient([rig.bootstrap])
     producer, reader = new_producer(client, KAFKA), new_reader(client)
     sources = [TP(topic, partition) for topic in rig.topics.sources for partition in range(rig.partitions)]
 
@@ -256,4 +256,4 @@ async def test_a_restart_publishes_nothing_that_is_published_already(rig: Rig) -
     again.signal(signal.SIGTERM)
     assert await again.ended() == 0
     after = [record.key for record in await rig.read(rig.topics.tallies)]
-    assert set(Counter(after) - Counter(before)) == {CLOSED_KEY}
+    assert set(Counter(after) - Counter(before)) == {MARKER_KEY}

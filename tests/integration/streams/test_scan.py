@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from eval_alignment.local.broker import EmbeddedBroker
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import TopicsError
 from tests.support.kafka import Kafka
@@ -18,16 +18,16 @@ from tests.support.ports import free_port
 
 
 @pytest.fixture(params=["kafka", "embedded"])
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest) -> Iterator[KafkaClient]:
     if request.param == "kafka":
         kafka: Kafka = request.getfixturevalue("kafka")
-        yield Client([kafka.bootstrap])
+        yield KafkaClient([kafka.bootstrap])
     else:
         with EmbeddedBroker(free_port()) as broker:
-            yield Client([broker.bootstrap])
+            yield KafkaClient([broker.bootstrap])
 
 
-async def create(client: Client, topic: str, partitions: int) -> None:
+async def create(client: KafkaClient, topic: str, partitions: int) -> None:
     admin = AIOKafkaAdminClient(**client.settings)
     try:
         await admin.start()
@@ -36,7 +36,7 @@ async def create(client: Client, topic: str, partitions: int) -> None:
         await admin.close()
 
 
-async def ended(client: Client, topic: str, end: int) -> None:
+async def ended(client: KafkaClient, topic: str, end: int) -> None:
     """Wait until partition 0 ends there: a commit is acknowledged before its marker is written."""
     tp = TopicPartition(topic, 0)
     async with AIOKafkaConsumer(**client.settings) as consumer:
@@ -47,7 +47,7 @@ async def ended(client: Client, topic: str, end: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def write(client: Client, topic: str, partition: int, batches: list[int], width: int = 1) -> None:
+async def write(client: KafkaClient, topic: str, partition: int, batches: list[int], width: int = 1) -> None:
     """Write numbered records, at least `width` bytes each, in batches of these sizes."""
     producer = AIOKafkaProducer(**client.settings, max_batch_size=1 << 20, max_request_size=1 << 20)
     await producer.start()
@@ -72,7 +72,7 @@ class Seen:
         self.values.setdefault(partition, []).extend(int(record.value or b"") for record in records)
 
 
-async def test_every_record_of_every_partition_is_read_once(client: Client, prefix: str) -> None:
+async def test_every_record_of_every_partition_is_read_once(client: KafkaClient, prefix: str) -> None:
     topic = f"{prefix}log"
     await create(client, topic, 3)
     await write(client, topic, 0, [1])
@@ -82,7 +82,7 @@ async def test_every_record_of_every_partition_is_read_once(client: Client, pref
     assert seen.values == {0: [0], 2: list(range(1600))}
 
 
-async def test_a_log_of_many_fetches_is_read_to_its_last_record(client: Client, prefix: str) -> None:
+async def test_a_log_of_many_fetches_is_read_to_its_last_record(client: KafkaClient, prefix: str) -> None:
     topic = f"{prefix}log"
     await create(client, topic, 1)
     await write(client, topic, 0, [1] * 6, width=900_000)
@@ -91,7 +91,7 @@ async def test_a_log_of_many_fetches_is_read_to_its_last_record(client: Client, 
     assert seen.values == {0: [0, 1, 2, 3, 4, 5]}
 
 
-async def test_the_last_records_alone(client: Client, prefix: str) -> None:
+async def test_the_last_records_alone(client: KafkaClient, prefix: str) -> None:
     topic = f"{prefix}log"
     await create(client, topic, 2)
     await write(client, topic, 1, [500, 500])
@@ -103,13 +103,13 @@ async def test_the_last_records_alone(client: Client, prefix: str) -> None:
     assert 990 >= read[0] >= 490
 
 
-async def test_a_missing_topic_is_named(client: Client, prefix: str) -> None:
+async def test_a_missing_topic_is_named(client: KafkaClient, prefix: str) -> None:
     with pytest.raises(TopicsError, match=f"{prefix}none"):
         await scan(client, f"{prefix}none", Seen())
 
 
 async def test_markers_of_transactions_at_the_end_are_no_records(kafka: Kafka, prefix: str) -> None:
-    client, topic = Client([kafka.bootstrap]), f"{prefix}log"
+    client, topic = KafkaClient([kafka.bootstrap]), f"{prefix}log"
     await create(client, topic, 1)
     producer = AIOKafkaProducer(**client.settings, transactional_id=f"{prefix}writer")
     await producer.start()

@@ -19,7 +19,7 @@ from faust.types import TP
 
 from streams.engine.engine import Engine
 from streams.engine.restore import Restore
-from streams.engine.watchdog import Guard
+from streams.engine.watchdog import Watchdog
 from streams.kafka import transport
 from streams.kafka.batches import Batch
 from streams.kafka.client import EMBEDDED, KAFKA
@@ -83,7 +83,7 @@ async def test_a_fixed_address_restarts_within_the_session(rig: Rig) -> None:
 
 def test_membership_that_ended_is_seen_without_a_fetch() -> None:
     group = SimpleNamespace(membership=lambda: (3, False))
-    guard = Guard("facts", {}, group, None, True, Health(), None)  # type: ignore[arg-type]
+    guard = Watchdog("facts", {}, group, None, True, Health(), None)  # type: ignore[arg-type]
     with pytest.raises(Exception, match="keeps the membership has ended"):
         guard._look_at_worker()
 
@@ -227,14 +227,14 @@ async def test_a_restore_goes_on_when_the_wait_for_it_is_cancelled() -> None:
     metrics = SimpleNamespace(recovering=SimpleNamespace(set=lambda _: None))
     group = SimpleNamespace(generation=lambda: 7)
     engine = Engine(
-        folder=None,  # type: ignore[arg-type]
+        applier=None,  # type: ignore[arg-type]
         dead_letters=None,  # type: ignore[arg-type]
         group=group,  # type: ignore[arg-type]
         health=Health(),
         metrics=metrics,  # type: ignore[arg-type]
         restore=Restoring(),  # type: ignore[arg-type]
         checkpoint=None,  # type: ignore[arg-type]
-        guard=None,  # type: ignore[arg-type]
+        watchdog=None,  # type: ignore[arg-type]
     )
     waiting = asyncio.create_task(engine.restore())
     await begun.wait()
@@ -268,7 +268,7 @@ async def test_a_fetch_counts_as_the_end_of_its_first_batch(consumer: BatchConsu
 
 def test_nothing_is_collected_while_restoring() -> None:
     frozen = gc.get_freeze_count()
-    with heap.no_collection():
+    with heap.pause_collection():
         assert not gc.isenabled()
         gone = _garbage()
     assert gc.isenabled()
@@ -279,13 +279,13 @@ def test_nothing_is_collected_while_restoring() -> None:
 
 def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
     """A connection that lives while rows are frozen, and is a cycle when it was lost."""
-    with heap.no_collection():
+    with heap.pause_collection():
         held = _Cycle()
     gone = weakref.ref(held)
     del held
     gc.collect()
     assert gone() is not None, "out of sight"
-    with heap.no_collection():
+    with heap.pause_collection():
         pass
     assert gone() is None
     gc.unfreeze()
@@ -308,7 +308,7 @@ async def test_nothing_is_given_back_while_restoring(monkeypatch: pytest.MonkeyP
     cleared = asyncio.Event()
     monkeypatch.setattr(heap, "clear_up", cleared.set)
     let_go: list[bool] = []
-    giving_back = asyncio.create_task(heap.give_back(lambda: let_go.append(True)))
+    giving_back = asyncio.create_task(heap.trim_heap(lambda: let_go.append(True)))
     gc.disable()
     try:
         for _ in range(10):
@@ -334,7 +334,7 @@ def test_what_a_burst_needed_is_given_back() -> None:
     assert during > before + (48 << 20)
     # The last one stays, and with it the whole heap below.
     del burst
-    heap.clear_up()
+    heap.collect()
     assert resident_bytes(os.getpid()) < during - (48 << 20)
     assert last
 
@@ -370,7 +370,7 @@ def test_rows_are_put_out_of_sight_as_they_grow() -> None:
     thresholds = gc.get_threshold()
     frozen = gc.get_freeze_count()
     try:
-        rows = heap.Rows()
+        rows = heap.HeapFreezer()
         rows.count(heap.GROWTH_ROWS - 1)
         assert gc.get_freeze_count() == frozen
         gone = _garbage()

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from aggregator.shard import Policy
-from streams.engine.circuit_breaker import FusePolicy
+from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.kafka.topics import Topics
 from streams.runtime.failures import exit_now
 from streams.runtime.metrics import AUDIT_MISMATCHES
@@ -39,7 +39,7 @@ def main() -> int:
             topics=Topics(**told["topics"]),
             policy=Policy(told["policy"]),
             accept_loss=told["accept_loss"],
-            fuse=FusePolicy() if told["fuse"] else None,
+            circuit_breaker=CircuitBreakerPolicy() if told["fuse"] else None,
             audit_interval_s=told["audit"],
             on_step=on_step,
         )

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.engine.circuit_breaker import FusePolicy
+from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.events.decoder import MAX_VALUE_BYTES
 from streams.events.reasons import Reason
 from streams.kafka.producer import home_partition
@@ -135,12 +135,12 @@ class Provoked:
         """Wait until everything that was sent is committed."""
         settle(self.wire, self.cluster)
 
-    def letters(self) -> dict[Place, list[Stored]]:
+    def dead_letters(self) -> dict[Place, list[Stored]]:
         """Dead letters by the place of their event."""
-        return letters(self.wire, self.cluster)
+        return dead_letters(self.wire, self.cluster)
 
 
-def letters(wire: Wire, cluster: Cluster) -> dict[Place, list[Stored]]:
+def dead_letters(wire: Wire, cluster: Cluster) -> dict[Place, list[Stored]]:
     """Dead letters by the place of their event."""
     found: dict[Place, list[Stored]] = {}
     for record in wire.read(cluster.topic("dead-letters")):
@@ -195,7 +195,7 @@ def test_every_reason_is_provoked() -> None:
 
 @pytest.mark.row(10)
 def test_each_bad_event_is_one_dead_letter_with_its_reason(provoked: Provoked) -> None:
-    found = provoked.letters()
+    found = provoked.dead_letters()
     assert found.keys() == set(provoked.places.values())
     for bad in BAD:
         (record,) = found[provoked.places[id(bad)]]
@@ -252,12 +252,12 @@ def test_dlq_lists_and_shows(provoked: Provoked) -> None:
 def test_requeue_after_a_fix_counts(provoked: Provoked) -> None:
     """The last test of `provoked`: it changes what the others look at."""
     cluster = provoked.cluster
-    before = provoked.letters().keys()
+    before = provoked.dead_letters().keys()
     provoked.wire.event(cluster.topic("annotations"), orjson.loads(annotation(item="fixable", queue="fix")))
     # Without the fix a requeued event is rejected again, as an event of its own.
     cluster.run("dlq", "requeue", "--broker", cluster.broker, "--reason", "no_verdict")
     provoked.settle()
-    (again,) = provoked.letters().keys() - before
+    (again,) = provoked.dead_letters().keys() - before
     worker = cluster.workers["w1"]
     assert worker.terminate() == 0
     worker.environment["EVAL_ALIGNMENT_METRICS"] = '{"relevance":{"threshold":0.5}}'
@@ -276,7 +276,7 @@ def test_requeue_after_a_fix_counts(provoked: Provoked) -> None:
     assert "1 sent again, 0 not" in done
     provoked.settle()
     assert total(scraped(cluster), "eval_alignment_events_duplicate_total") == 2
-    assert provoked.letters().keys() == before | {again}
+    assert provoked.dead_letters().keys() == before | {again}
     cluster.run("dlq", "requeue", "--broker", cluster.broker, "--reason", "oversized", expect=1)
 
 
@@ -320,8 +320,8 @@ def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
             assert worker.pid == pid
             time.sleep(0.5)
         # Batches before the one that blew it may have had bad events too, but not more than the fuse lets through.
-        passed = len(letters(wire, cluster))
-        assert passed <= FusePolicy().in_a_row
+        passed = len(dead_letters(wire, cluster))
+        assert passed <= CircuitBreakerPolicy().in_a_row
         committed = wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES])
         assert sum(committed.values()) == len(good) + passed
         assert worker.text().count("the fuse has blown") == 1, worker.text()
@@ -333,7 +333,7 @@ def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
         with off:
             off.wait_ready(url)
             settle(wire, cluster)
-            found = letters(wire, cluster)
+            found = dead_letters(wire, cluster)
             assert len(found) == flood
             assert {added(one[0])["reason"] for one in found.values()} == {b"no_verdict"}
             assert get(f"{url}/readyz").status == 200

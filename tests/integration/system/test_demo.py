@@ -87,8 +87,8 @@ def test_ctrl_c_in_a_terminal_ends_everything(demo: Command) -> None:
             while part := os.read(shown, 65536):
                 text.extend(part)
 
-    reading = threading.Thread(target=read)
-    reading.start()
+    rules = threading.Thread(target=read)
+    rules.start()
     try:
         wait_until(lambda: b"conciseness" in text, READY_SECONDS, "the live table is shown, its names whole")
         for _ in range(3):
@@ -97,7 +97,7 @@ def test_ctrl_c_in_a_terminal_ends_everything(demo: Command) -> None:
     finally:
         process.kill()
         process.wait()
-        reading.join()
+        rules.join()
         os.close(shown)
     assert b"Everything has ended." in text
     assert b"Traceback" not in text

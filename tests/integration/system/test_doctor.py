@@ -16,11 +16,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
-from aggregator.tallies import CLOSED_KEY
+from aggregator.tallies import MARKER_KEY
 from eval_alignment.commands.doctor import doctor
 from eval_alignment.doctor.checks import CHECKS
-from eval_alignment.ledger_export import last_closed
-from streams.kafka.client import Client
+from eval_alignment.ledger_export import last_markers
+from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, home_partition, producer, send_all
 from streams.kafka.topics import TABLE, Topics
 from tests.support.deployments import Cluster, Installation
@@ -43,7 +43,7 @@ class Examined:
 
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         self.cluster = cluster
-        self.client = Client([cluster.broker])
+        self.client = KafkaClient([cluster.broker])
         self.topics = Topics(**{spec.role: prefix + getattr(Topics(), spec.role) for spec in TABLE})
         self.partition = home_partition(ITEM.encode(), PARTITIONS)
 
@@ -96,7 +96,7 @@ def test_a_sound_cluster(examined: Examined) -> None:
     assert f"partition {examined.partition}: 2 tallies are the recount of 2 ledger records" in recounted
 
 
-async def alter(client: Client, topic: str, configs: dict[str, str]) -> None:
+async def alter(client: KafkaClient, topic: str, configs: dict[str, str]) -> None:
     admin = AIOKafkaAdminClient(**client.settings)
     await admin.start()
     try:
@@ -224,7 +224,7 @@ def test_a_worker_that_is_gone_and_a_tally_that_lies(examined: Examined) -> None
 
 async def lie(examined: Examined) -> None:
     """Publish a wrong tally as a worker would: with the stamp of the last checkpoint, and closed."""
-    closed, _ = (await last_closed(examined.client, examined.topics))[examined.partition]
+    closed, _ = (await last_markers(examined.client, examined.topics))[examined.partition]
     stamp = {name: closed[name] for name in ("ledger", "position", "policy")}
     key = orjson.dumps(["annotations", "doctored", "overall", "2026-05-28"])
     async with producer(examined.client) as out:
@@ -236,7 +236,7 @@ async def lie(examined: Examined) -> None:
             return int(written.offset)
 
         offset = await publish(key, {**stamp, "annotations": 7, "contributing": 7})
-        await publish(CLOSED_KEY, {**closed, "offset": offset + 1})
+        await publish(MARKER_KEY, {**closed, "offset": offset + 1})
 
 
 def test_the_embedded_broker(embedded: Installation) -> None:

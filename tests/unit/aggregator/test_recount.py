@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import PolicyName, Reading, Window
+from aggregator.snapshot.inputs import CountingRules, PolicyName, Window
 from tests.support.facts import histories
 
 DAY = 86_400_000
@@ -37,8 +37,8 @@ def outcomes(*history: Fact, policy: PolicyName = "each") -> list[int]:
     return [sum(metric[outcome] for metric in metrics) for outcome in ("tp", "fn", "tn", "fp")]
 
 
-def cards(*history: Fact, policy: PolicyName = "each", reading: Reading | None = None) -> dict[str, Any]:
-    return dict(Recount(history, policy).document("q", reading=reading)["cards"])
+def cards(*history: Fact, policy: PolicyName = "each", rules: CountingRules | None = None) -> dict[str, Any]:
+    return dict(Recount(history, policy).document("q", rules=rules)["cards"])
 
 
 def metric(*history: Fact, window: Window = Window.ALL) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def test_pairs_decide_who_contributes() -> None:
         judges("i", True),
         judges("j", True),
     ]
-    found = cards(*history, reading=Reading(pairs={"tone": ["politeness"]}))
+    found = cards(*history, rules=CountingRules(pairs={"tone": ["politeness"]}))
     assert (found["annotations"], found["annotations_contributing"], found["items_compared"]) == (2, 1, 1)
 
 

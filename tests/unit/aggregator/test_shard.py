@@ -69,7 +69,7 @@ def test_every_fact_is_applied_stale_or_duplicate(history: list[Fact]) -> None:
         expected = Merge.APPLIED
         if key(fact) in seen:
             newest = seen[key(fact)]
-            expected = Merge.DUPLICATE if version(fact) == newest else Merge.STALE
+            expected = Merge.DUPLICATE if version(fact) == newest else Merge.SUPERSEDED
             expected = Merge.APPLIED if version(fact) > newest else expected
         assert shard.apply(fact) is expected
         seen[key(fact)] = max(version(fact), seen.get(key(fact), ""))
@@ -82,7 +82,7 @@ def test_no_count_is_ever_negative(history: list[Fact], policy: Policy) -> None:
     shard = Shard(0, policy)
     for fact in history:
         shard.apply(fact)
-        for payload in shard.take().tallies.values():
+        for payload in shard.drain().tallies.values():
             assert all(count >= 0 for count in _numbers(payload))
 
 
@@ -122,11 +122,11 @@ def test_published_tallies_are_the_whole_truth(data: st.DataObject, history: lis
     for fact in history:
         shard.apply(fact)
         if data.draw(st.booleans()):
-            taken = shard.take()
+            taken = shard.drain()
             published.update(taken.tallies)
             ledger.update(taken.rows)
             assert (shard.dirty, shard.touched) == ({}, 0)
-    taken = shard.take()
+    taken = shard.drain()
     published.update(taken.tallies)
     ledger.update(taken.rows)
     standing = {tallies.parse_key(key): payload for key, payload in published.items() if any(_numbers(payload))}
@@ -142,7 +142,7 @@ def test_published_tallies_are_the_whole_truth(data: st.DataObject, history: lis
 @given(histories, policies)
 def test_a_taken_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
     shard = folded(history[: len(history) // 2], policy)
-    taken = shard.take()
+    taken = shard.drain()
     before = orjson.dumps({key.decode(): payload for key, payload in taken.tallies.items()})
     for fact in history[len(history) // 2 :]:
         shard.apply(fact)
@@ -162,10 +162,10 @@ def test_replay_gives_the_same_and_finds_what_compaction_would_lose(
     assert shard.dirty == {}
     last = dict(log)
     winners = rows(history)
-    assert shard.losing == {identity for identity in last if last[identity] != winners[identity]}
+    assert shard.needs_rewrite == {identity for identity in last if last[identity] != winners[identity]}
     for identity, value in log:
         shard.repair(identity, value)
-    assert shard.losing == set()
+    assert shard.needs_rewrite == set()
     assert last | shard.dirty == winners
 
 
@@ -193,7 +193,7 @@ def test_time_comes_before_id_and_id_before_content() -> None:
 @given(st.data(), histories)
 def test_touch_publishes_a_tally_or_its_absence(data: st.DataObject, history: list[Fact]) -> None:
     shard = folded(history)
-    shard.take()
+    shard.drain()
     known = dict(shard.tallies())
     gone = [
         tallies.group_key(tallies.cells_group("gone", "tone", "relevance", "1970-01-01")),
@@ -203,10 +203,10 @@ def test_touch_publishes_a_tally_or_its_absence(data: st.DataObject, history: li
     chosen = data.draw(st.sets(st.sampled_from([*known, *gone])))
     for tally in chosen:
         shard.touch(tally)
-    assert shard.take().tallies == {
+    assert shard.drain().tallies == {
         tally: known.get(tally, tallies.empty(tallies.parse_key(tally))) for tally in chosen
     }
-    assert shard.take().tallies == {}
+    assert shard.drain().tallies == {}
 
 
 @pytest.mark.parametrize("tally", [b'["closed"]', b'["cells","q"]', b"[]", b'"cells"', b"{}", b"cells"])
@@ -225,7 +225,7 @@ def test_an_item_comes_back_to_its_queue_after_its_day_was_forgotten() -> None:
     """Rows of an item that was taken out hold no tally: another annotation may have made the day anew meanwhile."""
     day = 1_000_000_000
     shard = folded([Annotation(day, "1", "q", "i", stars=1), QueueItem(1, "1", "q", "i", deleted=True)])
-    shard.take()
+    shard.drain()
     shard.apply(Annotation(day, "1", "q", "other", stars=2))
     shard.apply(QueueItem(2, "2", "q", "i"))
     assert [payload for key, payload in shard.tallies()] == [{"annotations": 2, "contributing": 0}]
@@ -251,8 +251,8 @@ def test_comparisons_added_and_retracted_are_counted() -> None:
     assert (shard.added, shard.retracted) == (1, 0)
     shard.apply(Annotation(2, "2", "q", "i", deleted=True))
     assert (shard.added, shard.retracted) == (1, 1)
-    assert shard.knows("i")
-    assert not shard.knows("other")
+    assert shard.has_item("i")
+    assert not shard.has_item("other")
 
 
 def test_a_shard_is_gone_when_nobody_holds_it() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment.render import render, render_list
 from sinks.api.responses import QueueListing
@@ -18,7 +18,7 @@ AT = 1_795_428_902_412
 
 
 def document(facts: Iterable[Fact], queue: str = "support", **pairs: list[str]) -> SnapshotDocument:
-    return Recount(facts).document(queue, today=date(2026, 11, 23), reading=Reading(pairs=pairs))
+    return Recount(facts).document(queue, today=date(2026, 11, 23), rules=CountingRules(pairs=pairs))
 
 
 def compared(item: str, *, human: bool, metric: bool, name: str = "relevance", queue: str = "support") -> list[Fact]:

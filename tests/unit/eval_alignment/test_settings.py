@@ -41,7 +41,7 @@ def test_tables_and_lists_are_json_in_the_environment(monkeypatch: pytest.Monkey
     monkeypatch.setenv("EVAL_ALIGNMENT_PAIRS", '{"tone":["politeness"]}')
     monkeypatch.setenv("EVAL_ALIGNMENT_ALLOWED_HOSTS", '["a.test","b.test"]')
     chosen = settings.load()
-    assert wiring.reading(chosen).pairs == {"tone": ["politeness"]}
+    assert wiring.rules(chosen).pairs == {"tone": ["politeness"]}
     assert chosen.allowed_hosts == ["a.test", "b.test"]
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from sinks.access import TOKEN_BYTES, BindError, Guard, guard_bind, is_loopback
+from sinks.access import TOKEN_BYTES, AccessMiddleware, BindError, guard_bind, is_loopback
 from sinks.api.routes import create_app
 from sinks.api.services import Services
 
@@ -20,7 +20,7 @@ def basic(password: bytes) -> str:
 
 
 def client(*, token: bytes | None = None, allowed_hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
-    guard = Guard(PlainTextResponse("served"), token=token, allowed_hosts=allowed_hosts)
+    guard = AccessMiddleware(PlainTextResponse("served"), token=token, allowed_hosts=allowed_hosts)
     return httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost:8390")
 
 

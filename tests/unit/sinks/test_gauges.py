@@ -13,13 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from aggregator.facts import Annotation, Evaluation, Fact
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
 from aggregator.tallies import DAY_MS
 from sinks.api.routes import create_app
 from sinks.api.services import Services
 from sinks.documents import Documents
-from sinks.gauges import FAMILIES, PREFIX, SERIES_PER_PAIR, Collector, Gauges
+from sinks.gauges import FAMILIES, PREFIX, SERIES_PER_PAIR, GaugeCollector, Gauges
 from sinks.store.store import Store
 from tests.support.sample_view import HOSTILE, NOW, NOW_MS, fill
 
@@ -32,8 +32,8 @@ BY_JUDGE = f"{PREFIX}judge_comparisons"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
-def collect(store: Store, limit: int = 10_000, reading: Reading | None = None) -> Gauges:
-    return Collector(store, Documents(store, reading or Reading(), lambda: TODAY), limit).collect(TODAY)
+def collect(store: Store, limit: int = 10_000, rules: CountingRules | None = None) -> Gauges:
+    return GaugeCollector(store, Documents(store, rules or CountingRules(), lambda: TODAY), limit).collect(TODAY)
 
 
 def samples(gauges: Gauges) -> list[Sample]:
@@ -99,7 +99,7 @@ def test_what_is_off_topic_or_out_of_the_window_is_absent(store: Store) -> None:
     for fact in old:
         fact.at -= 20 * 86_400_000
     fill(store, comparisons("q", "pp") + old)
-    gauges = collect(store, reading=Reading(pairs={"c": ["old"]}))
+    gauges = collect(store, rules=CountingRules(pairs={"c": ["old"]}))
     assert {sample.labels["metric"] for sample in samples(gauges) if "metric" in sample.labels} == {"old"}
     pair = {"queue": "q", "criterion": "c", "metric": "old"}
     assert value(gauges, "ratio", **pair, window="30d") == 1
@@ -131,8 +131,8 @@ def judged(item: str, judge: str, at: int, *, passed: bool = True) -> Evaluation
 
 
 def test_the_newest_judge_is_seen_before_anybody_labels_its_items(store: Store) -> None:
-    documents = Documents(store, Reading(), lambda: TODAY)
-    collector = Collector(store, documents, 10_000)
+    documents = Documents(store, CountingRules(), lambda: TODAY)
+    collector = GaugeCollector(store, documents, 10_000)
 
     def newest() -> tuple[float | None, float | None]:
         gauges = collector.collect(TODAY)
@@ -166,8 +166,8 @@ def test_judges_are_labels_only_where_a_setting_says_so(store: Store) -> None:
     annotation = Annotation(at=NOW_MS, id="a", queue="q", item="i", criterion="c", stars=5)
     fill(store, [annotation, judged("i", "v1", NOW_MS - 1), judged("i", "v2", NOW_MS, passed=False)])
     assert not [sample for sample in samples(collect(store)) if "judge" in sample.labels]
-    documents = Documents(store, Reading(), lambda: TODAY)
-    gauges = Collector(store, documents, 10_000, judge_label=True).collect(TODAY)
+    documents = Documents(store, CountingRules(), lambda: TODAY)
+    gauges = GaugeCollector(store, documents, 10_000, expose_judge_version=True).collect(TODAY)
     pair = {"queue": "q", "criterion": "c", "metric": "m"}
     assert value(gauges, "judge_comparisons", **pair, judge="v1", outcome="tp") == 1
     assert value(gauges, "judge_comparisons", **pair, judge="v2", outcome="fn") == 1
@@ -177,8 +177,8 @@ def test_judges_are_labels_only_where_a_setting_says_so(store: Store) -> None:
 
 def test_what_vanished_is_gone(store: Store) -> None:
     facts = comparisons("q", "pp") + comparisons("other", "pp")
-    documents = Documents(store, Reading(), lambda: TODAY)
-    collector = Collector(store, documents, 10_000)
+    documents = Documents(store, CountingRules(), lambda: TODAY)
+    collector = GaugeCollector(store, documents, 10_000)
     fill(store, facts)
     before = collector.collect(TODAY)
     assert value(before, "ratio", queue="q", criterion="c", metric="m") == 1
@@ -277,7 +277,7 @@ def test_a_collection_is_one_state(store: Store) -> None:
     """Facts that arrive while documents are made do not show in half of them."""
     facts = comparisons("one", "pp") + comparisons("two", "pp")
     fill(store, facts)
-    documents = Documents(store, Reading(), lambda: TODAY)
+    documents = Documents(store, CountingRules(), lambda: TODAY)
     make = documents.make
     calls: list[object] = []
 
@@ -288,6 +288,6 @@ def test_a_collection_is_one_state(store: Store) -> None:
         return make(*arguments)  # type: ignore[arg-type]
 
     documents.make = interrupted  # type: ignore[method-assign, assignment]
-    gauges = Collector(store, documents, 10_000).collect(TODAY)
+    gauges = GaugeCollector(store, documents, 10_000).collect(TODAY)
     for queue in ("one", "two"):
         assert value(gauges, "comparisons", queue=queue, criterion="c", metric="m", outcome="tp") == 1

@@ -13,14 +13,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError
 
 from aggregator.facts import Annotation, Evaluation, Fact
-from aggregator.snapshot.inputs import Reading
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.tallies import DAY_MS
 from eval_alignment.local.broker import EmbeddedBroker
 from sinks.changes import Changes
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import CLOSE_SECONDS, History, KafkaTopic, Snapshots
+from sinks.snapshots import CLOSE_SECONDS, KafkaTopic, SnapshotHistory, Snapshots
 from sinks.store.store import Store
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
@@ -52,8 +52,8 @@ class View:
         self.store = store
         self.topic = Published()
         self.metrics = ViewMetrics("0")
-        self.history = History(store, history_count, 90)
-        self.documents = Documents(store, Reading(), lambda: date(2026, 11, 24))
+        self.history = SnapshotHistory(store, history_count, 90)
+        self.documents = Documents(store, CountingRules(), lambda: date(2026, 11, 24))
         self.snapshots = Snapshots(self.documents, store, self.history, self.topic, self.metrics)
 
     def metric(self, name: str, sink: str) -> float:
@@ -160,8 +160,8 @@ async def test_a_busy_queue_is_written_at_most_once_a_second(store: Store) -> No
 
 def test_history_is_thinned_by_count_to_one_a_day_and_dropped_by_age(store: Store) -> None:
     fill(store, FACTS)
-    history = History(store, count=3, days=10)
-    document = Documents(store, Reading(), lambda: date(2026, 11, 24)).get("support")
+    history = SnapshotHistory(store, count=3, days=10)
+    document = Documents(store, CountingRules(), lambda: date(2026, 11, 24)).get("support")
     assert document is not None
     day = NOW_MS // DAY_MS * DAY_MS
     times = [day - 11 * DAY_MS] + [day - back * DAY_MS + hour for back in (5, 4) for hour in (1, 2)]

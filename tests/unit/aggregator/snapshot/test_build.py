@@ -14,27 +14,29 @@ from aggregator.ratings import COUNTS
 from aggregator.snapshot.build import document, timestamp
 from aggregator.snapshot.inputs import (
     Cell,
+    CountingRules,
     CriterionState,
+    DocumentStamp,
     Evaluated,
     Funnel,
     Pair,
     QueueState,
-    Reading,
-    Stamp,
     Vector,
     Window,
 )
 from aggregator.snapshot.schema import SnapshotDocument, json_schema
 from aggregator.statistics.confusion import wilson
-from aggregator.statistics.gate import Limits
+from aggregator.statistics.gate import GateLimits
 
 # The order of a cell vector as the wire contract lists it, written out here on purpose.
 WIRE = [
     "down_fail", "down_pass", "up_fail", "up_pass", "1_fail", "1_pass", "2_fail", "2_pass",
     "3_fail", "3_pass", "4_fail", "4_pass", "5_fail", "5_pass",
 ]  # fmt: skip
-STAMP = Stamp("2026-11-23T10:15:02.412Z", revision=88, ledger="5f0c", positions={10: 8450, 2: 9001}, policy="each")
-READING = Reading()
+STAMP = DocumentStamp(
+    "2026-11-23T10:15:02.412Z", revision=88, ledger="5f0c", positions={10: 8450, 2: 9001}, policy="each"
+)
+READING = CountingRules()
 
 
 def vector(**counts: int) -> Vector:
@@ -165,7 +167,7 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
         "tone": CriterionState(12, 10, 10, {"politeness": simple(tp=8, fp=2), "relevance": simple(fn=10)}),
         "helpfulness": CriterionState(6, 5, 5, {"relevance": simple(tp=4, fn=1)}),
     }
-    found = document(queue(criteria=criteria), Window.ALL, STAMP, Reading(pairs={"tone": ["politeness"]}))
+    found = document(queue(criteria=criteria), Window.ALL, STAMP, CountingRules(pairs={"tone": ["politeness"]}))
     cards = found["cards"]
     assert (cards["comparisons"], cards["misaligned"], cards["metrics"]) == (15, 3, 2)
     assert (cards["annotations"], cards["annotations_contributing"]) == (18, 15)
@@ -182,18 +184,18 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
     ]
     # Its numbers are there to look at; nothing is decided with them.
     assert (relevance["fn"], relevance["alignment"]) == (10, 0)
-    assert (relevance["gate"], relevance["gate_reasons"], relevance["labels_to_go"]) == (None, [], None)
-    assert relevance["undefined"]["gate"] == relevance["undefined"]["labels_to_go"] == "off_topic"
+    assert (relevance["gate"], relevance["gate_reasons"], relevance["labels_needed"]) == (None, [], None)
+    assert relevance["undefined"]["gate"] == relevance["undefined"]["labels_needed"] == "off_topic"
     assert politeness["gate"] == "undecided"
 
 
 def test_gate_and_labels_follow_the_limits() -> None:
     (criterion,) = document(queue(), Window.ALL, STAMP, READING)["criteria"]
     assert (criterion["metrics"][0]["gate"], criterion["metrics"][0]["gate_reasons"]) == ("trusted", [])
-    (criterion,) = document(queue(), Window.ALL, STAMP, Reading(limits=Limits(items=181)))["criteria"]
+    (criterion,) = document(queue(), Window.ALL, STAMP, CountingRules(limits=GateLimits(items=181)))["criteria"]
     assert criterion["metrics"][0]["gate"] == "undecided"
     assert criterion["metrics"][0]["gate_reasons"] == ["few_items"]
-    assert criterion["metrics"][0]["labels_to_go"] == 1
+    assert criterion["metrics"][0]["labels_needed"] == 1
 
 
 def test_without_queue_items_the_funnel_is_null() -> None:
@@ -212,7 +214,7 @@ def test_with_queue_items_the_funnel_is_known() -> None:
     funnel = Funnel(items=100, waiting_evaluation=50, errored=4, waiting_annotation=20, metrics=metrics)
     state = queue(funnel=funnel)
     state = replace(state, criteria={"tone": CriterionState(1, 0, 0, {"new": Pair(0, {})}), **state.criteria})
-    found = document(state, Window.ALL, STAMP, Reading(pairs={"tone": ["new", "pii_leakage"]}))
+    found = document(state, Window.ALL, STAMP, CountingRules(pairs={"tone": ["new", "pii_leakage"]}))
     cards = found["cards"]
     assert [cards["items_queued"], cards["items_waiting_evaluation"], cards["items_errored"]] == [100, 50, 4]
     assert cards["items_waiting_annotation"] == 20

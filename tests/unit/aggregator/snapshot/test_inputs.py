@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from aggregator.ratings import LEVELS
-from aggregator.snapshot.inputs import Reading, Window, window_start
+from aggregator.snapshot.inputs import CountingRules, Window, window_start
 
 # One, two, four ... comparisons, so that every sum tells which levels it is made of.
 POWERS = [1 << index for index in range(2 * len(LEVELS))]
@@ -33,17 +33,17 @@ def test_a_window_has_its_days_today_included(window: str, today: date, start: s
 )
 def test_pass_stars_decide_what_people_passed(pass_stars: int, passing: list[str]) -> None:
     failing = [level for level in LEVELS if level not in passing]
-    tp, fn, tn, fp = Reading(pass_stars=pass_stars).outcomes(POWERS)
+    tp, fn, tn, fp = CountingRules(pass_stars=pass_stars).outcomes(POWERS)
     assert (fn, tp) == tuple(sum(BY_LEVEL[level][verdict] for level in passing) for verdict in (0, 1))
     assert (tn, fp) == tuple(sum(BY_LEVEL[level][verdict] for level in failing) for verdict in (0, 1))
 
 
 def test_pairs_limit_the_criteria_they_name() -> None:
-    reading = Reading(pairs={"tone": ["politeness"], "ignored": []})
+    rules = CountingRules(pairs={"tone": ["politeness"], "ignored": []})
     topics = [
         ("tone", "politeness"),
         ("tone", "relevance"),
         ("ignored", "relevance"),
         ("overall", "relevance"),
     ]
-    assert [reading.on_topic(*pair) for pair in topics] == [True, False, False, True]
+    assert [rules.on_topic(*pair) for pair in topics] == [True, False, False, True]

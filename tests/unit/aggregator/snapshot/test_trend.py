@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from aggregator.facts import Fact
 from aggregator.ratings import COUNTS
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Reading
-from aggregator.snapshot.trend import Share, by_day, by_week, in_document
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.snapshot.trend import AlignedShare, by_day, by_week, in_document
 from tests.support import facts as strategies
 
 days = st.sampled_from(("2026-11-22", "2026-11-23", "2026-11-24"))
@@ -19,25 +19,25 @@ vectors = st.lists(st.integers(0, 3), min_size=COUNTS, max_size=COUNTS)
 
 @given(st.lists(st.tuples(days, vectors), max_size=8), st.integers(1, 5))
 def test_days_add_up(parts: list[tuple[str, list[int]]], pass_stars: int) -> None:
-    reading = Reading(pass_stars=pass_stars)
+    rules = CountingRules(pass_stars=pass_stars)
     whole: dict[str, list[int]] = defaultdict(lambda: [0] * COUNTS)
     for day, vector in parts:
         whole[day] = [one + other for one, other in zip(whole[day], vector, strict=True)]
-    shares = by_day(parts, dict.fromkeys(whole, 1), reading)
+    shares = by_day(parts, dict.fromkeys(whole, 1), rules)
     assert list(shares) == sorted(day for day, vector in whole.items() if any(vector))
     for day, share in shares.items():
-        tp, fn, tn, fp = reading.outcomes(whole[day])
-        assert share == Share(tp + tn, tp + fn + tn + fp, 1)
+        tp, fn, tn, fp = rules.outcomes(whole[day])
+        assert share == AlignedShare(tp + tn, tp + fn + tn + fp, 1)
 
 
 def test_a_week_ends_on_its_day() -> None:
-    days = {f"2026-11-{day:02}": Share(day, 20, 20) for day in (1, 2, 8, 16)}
+    days = {f"2026-11-{day:02}": AlignedShare(day, 20, 20) for day in (1, 2, 8, 16)}
     weeks = by_week(days, {"2026-11-01": 11, "2026-11-02": 12, "2026-11-08": 13, "2026-11-16": 14})
     assert weeks == {
-        "2026-11-01": Share(1, 20, 11),
-        "2026-11-02": Share(3, 40, 12),
-        "2026-11-08": Share(10, 40, 13),
-        "2026-11-16": Share(16, 20, 14),
+        "2026-11-01": AlignedShare(1, 20, 11),
+        "2026-11-02": AlignedShare(3, 40, 12),
+        "2026-11-08": AlignedShare(10, 40, 13),
+        "2026-11-16": AlignedShare(16, 20, 14),
     }
 
 

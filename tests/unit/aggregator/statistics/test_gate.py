@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.statistics.confusion import Confusion, Undefined, wilson
-from aggregator.statistics.gate import Gate, Limits, Obstacle, gate, items_for, labels_to_go
+from aggregator.statistics.gate import Gate, GateLimits, Obstacle, gate, items_for, labels_needed
 
-LIMITS = Limits()
+LIMITS = GateLimits()
 
 
 def confusion(tp: int, fn: int, fp: int, tn: int, items: int | None = None) -> Confusion:
@@ -46,14 +46,14 @@ def test_gate_decides_and_says_why(counts: Confusion, decision: Gate, reasons: l
 
 def test_limits_are_settings() -> None:
     counts = confusion(45, 5, 30, 20)
-    assert gate(counts, Limits(trusted_low=0.5, trusted_tnr=0.4)) == (Gate.TRUSTED, ())
-    assert gate(counts, Limits(items=101))[0] is Gate.UNDECIDED
-    assert gate(counts, Limits(probation_low=0.55))[0] is Gate.PROBATION
+    assert gate(counts, GateLimits(trusted_low=0.5, trusted_tnr=0.4)) == (Gate.TRUSTED, ())
+    assert gate(counts, GateLimits(items=101))[0] is Gate.UNDECIDED
+    assert gate(counts, GateLimits(probation_low=0.55))[0] is Gate.PROBATION
 
 
 def test_impossible_limits_are_refused_together() -> None:
     with pytest.raises(ValueError, match="trusted_tnr, probation_low, half_width, items"):
-        Limits(items=0, trusted_tnr=1.01, probation_low=-0.1, half_width=0.5)
+        GateLimits(items=0, trusted_tnr=1.01, probation_low=-0.1, half_width=0.5)
 
 
 @given(st.floats(0, 1), st.floats(0.005, 0.4))
@@ -70,16 +70,16 @@ def test_items_for_is_the_smallest_number_that_is_enough(share: float, half_widt
     assert n == 1 or half(n - 1) >= half_width - 1e-9
 
 
-def test_labels_to_go_counts_to_the_gate_then_to_the_interval() -> None:
-    assert labels_to_go(confusion(0, 0, 0, 0), LIMITS) == 30
-    assert labels_to_go(confusion(5, 0, 0, 4), LIMITS) == 21
-    assert labels_to_go(confusion(40, 10, 5, 45), LIMITS) == items_for(0.85, 0.05) - 100 == 96
-    assert labels_to_go(confusion(4000, 1000, 500, 4500), LIMITS) == 0
+def test_labels_needed_counts_to_the_gate_then_to_the_interval() -> None:
+    assert labels_needed(confusion(0, 0, 0, 0), LIMITS) == 30
+    assert labels_needed(confusion(5, 0, 0, 4), LIMITS) == 21
+    assert labels_needed(confusion(40, 10, 5, 45), LIMITS) == items_for(0.85, 0.05) - 100 == 96
+    assert labels_needed(confusion(4000, 1000, 500, 4500), LIMITS) == 0
     # Eight annotators on each of 100 items: what counts is items.
-    assert labels_to_go(confusion(320, 80, 40, 360, items=100), LIMITS) == 96
+    assert labels_needed(confusion(320, 80, 40, 360, items=100), LIMITS) == 96
 
 
-def test_labels_to_go_is_unknown_while_people_gave_one_result_only() -> None:
-    assert labels_to_go(confusion(5, 0, 0, 0), LIMITS) == 25
-    assert labels_to_go(confusion(40, 0, 0, 0), LIMITS) is Undefined.NO_HUMAN_FAIL
-    assert labels_to_go(confusion(0, 0, 0, 40), LIMITS) is Undefined.NO_HUMAN_PASS
+def test_labels_needed_is_unknown_while_people_gave_one_result_only() -> None:
+    assert labels_needed(confusion(5, 0, 0, 0), LIMITS) == 25
+    assert labels_needed(confusion(40, 0, 0, 0), LIMITS) is Undefined.NO_HUMAN_FAIL
+    assert labels_needed(confusion(0, 0, 0, 40), LIMITS) is Undefined.NO_HUMAN_PASS

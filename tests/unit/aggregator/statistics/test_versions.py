@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference
 
 from aggregator.statistics.confusion import Confusion
-from aggregator.statistics.versions import Version, epochs, in_order, mcnemar
+from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
 from aggregator.tallies import DAY_MS
 
 counts = st.integers(0, 30) | st.integers(0, 3_000)
@@ -32,8 +32,8 @@ def test_large_counts_are_quick_and_exact() -> None:
     assert mcnemar(1_000_000, 10) == 0
 
 
-def version(judge: str, first_at: int) -> Version:
-    return Version(judge, first_at, Confusion(tp=1, fn=0, tn=0, fp=0, items=1), superseded=0)
+def version(judge: str, first_at: int) -> VersionCounts:
+    return VersionCounts(judge, first_at, Confusion(tp=1, fn=0, tn=0, fp=0, items=1), superseded=0)
 
 
 def test_epochs_follow_the_first_verdicts() -> None:

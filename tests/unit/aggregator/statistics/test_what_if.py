@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from aggregator.facts import Direction
 from aggregator.statistics.confusion import Undefined
-from aggregator.statistics.what_if import BINS, Cut, Scored, Sweep
+from aggregator.statistics.what_if import BINS, Scored, Sweep, ThresholdCounts
 
 directions = st.sampled_from(("higher", "lower"))
 scores = st.sampled_from((0.0, 0.05, 0.15, 0.3, 0.5, 0.7, 1.0)) | st.floats(-1e3, 1e3) | st.integers(1, 5).map(float)
@@ -25,10 +25,10 @@ def swept(sample: Sample, direction: Direction) -> Sweep:
     return Sweep.of((Scored(score, int(human), int(not human)) for score, human in sample), direction)
 
 
-def applied(sample: Sample, direction: Direction, threshold: float) -> Cut:
+def applied(sample: Sample, direction: Direction, threshold: float) -> ThresholdCounts:
     """The counts by asking every comparison."""
     said = [(human, score >= threshold if direction == "higher" else score <= threshold) for score, human in sample]
-    return Cut(
+    return ThresholdCounts(
         threshold,
         tp=said.count((True, True)),
         fn=said.count((True, False)),
@@ -130,8 +130,8 @@ def test_the_span_holds_all_scores_in_round_numbers(found: list[float], span: tu
 def test_the_grid_has_round_steps_and_a_score_on_a_step_passes() -> None:
     sweep = swept([(0.15, True), (0.7, False)], "higher")
     assert [cut.cut for cut in sweep.grid()] == [step / 20 for step in range(21)]
-    assert sweep.grid()[3] == Cut(0.15, tp=1, fn=0, tn=0, fp=1)
-    assert sweep.grid()[4] == Cut(0.2, tp=0, fn=1, tn=0, fp=1)
+    assert sweep.grid()[3] == ThresholdCounts(0.15, tp=1, fn=0, tn=0, fp=1)
+    assert sweep.grid()[4] == ThresholdCounts(0.2, tp=0, fn=1, tn=0, fp=1)
 
 
 @given(st.sets(st.floats(0, 1), min_size=1, max_size=60), st.integers(2, 20), st.data())

@@ -15,12 +15,12 @@ from aiokafka.errors import GroupAuthorizationFailedError
 
 from aggregator.snapshot.inputs import PolicyName
 from eval_alignment.doctor import broker
-from eval_alignment.doctor.checks import CHECKS, Check, Look, examine
+from eval_alignment.doctor.checks import CHECKS, Check, Observations, examine
 from eval_alignment.doctor.findings import Finding, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from streams.events.decoder import Decoder
-from streams.kafka.client import Client
+from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
 
 POLICY: PolicyName = "each"
@@ -28,7 +28,7 @@ POLICY: PolicyName = "each"
 
 def target(address: str, seconds: float = 5, **security: Any) -> Target:
     return Target(
-        client=Client([address], security),
+        client=KafkaClient([address], security),
         topics=Topics(),
         group="g",
         decoder=Decoder(),
@@ -120,14 +120,14 @@ async def test_no_tls_to_a_listener_with() -> None:
 
 
 async def test_a_check_that_cannot_be_made_is_a_finding_and_keeps_no_other_from_being_made() -> None:
-    async def hang(_: Look) -> list[Finding]:
+    async def hang(_: Observations) -> list[Finding]:
         await asyncio.Event().wait()
         return []
 
-    async def refused(_: Look) -> list[Finding]:
+    async def refused(_: Observations) -> list[Finding]:
         raise GroupAuthorizationFailedError("not for you")
 
-    async def well(_: Look) -> list[Finding]:
+    async def well(_: Observations) -> list[Finding]:
         return [ok("disk", "room")]
 
     made = [Check("lag", "", hang), Check("workers", "", refused), Check("disk", "", well)]
@@ -142,7 +142,7 @@ async def test_a_check_that_cannot_be_made_is_a_finding_and_keeps_no_other_from_
 
 
 async def test_what_nobody_expects_is_not_swallowed() -> None:
-    async def broken(_: Look) -> list[Finding]:
+    async def broken(_: Observations) -> list[Finding]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

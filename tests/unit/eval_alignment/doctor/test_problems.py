@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from aggregator.facts import Annotation, Evaluation
 from aggregator.recount import Recount
 from aggregator.shard import Policy
-from aggregator.tallies import Closed
+from aggregator.tallies import CheckpointMarker
 from eval_alignment.commands.doctor import doctor
 from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge_topics, problem_of
 from eval_alignment.doctor.checks import CHECKS
@@ -28,15 +28,15 @@ from eval_alignment.doctor.monitoring import Prometheus, Rule, Scraped, judge_al
 from eval_alignment.doctor.problems import Problem, Severity
 from eval_alignment.doctor.processes import (
     Process,
+    judge_circuit_breaker,
     judge_clock,
-    judge_fuse,
     judge_versions,
     judge_view,
     judge_worker,
     parse,
 )
-from eval_alignment.doctor.progress import Group, Offsets, broker_ahead_s, judge_commits, judge_lag, judge_workers
-from eval_alignment.doctor.sources import Letters, Seen, judge_letters, judge_producers
+from eval_alignment.doctor.progress import GroupState, Offsets, broker_ahead_s, judge_commits, judge_lag, judge_workers
+from eval_alignment.doctor.sources import RecentDeadLetters, Seen, judge_dead_letters, judge_producers
 from streams.kafka.topics import Difference, Topics
 from streams.ledger.claim import Claim
 
@@ -48,11 +48,13 @@ TP = TopicPartition(TOPICS.annotations, 3)
 
 def closed(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy: str = "each") -> Any:
     at = NOW_MS - int(age_s * 1000)
-    return {partition: (Closed(ledger=ledger, position=9, policy=policy, at=at, sources={}), at)}
+    return {partition: (CheckpointMarker(ledger=ledger, position=9, policy=policy, at=at, sources={}), at)}
 
 
-def workers(group: Group | None = None, closes: Mapping[int, Any] | None = None, partitions: int = 1) -> list[Finding]:
-    return judge_workers(group or Group("g", "Stable", 1), closes or closed(), partitions, "each", NOW_MS)
+def workers(
+    group: GroupState | None = None, closes: Mapping[int, Any] | None = None, partitions: int = 1
+) -> list[Finding]:
+    return judge_workers(group or GroupState("g", "Stable", 1), closes or closed(), partitions, "each", NOW_MS)
 
 
 def offsets(committed: int | None, end: int, start: int = 0) -> dict[TopicPartition, Offsets]:
@@ -130,8 +132,8 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.KEY_MISSING: lambda: judge_producers([Seen("t", 0, 5, None, mismatch=True)]),
     Problem.KEY_MISMATCH: lambda: judge_producers([Seen("t", 0, 5, 0, mismatch=True)]),
     Problem.MISROUTED: lambda: judge_producers([Seen("t", 0, 5, 1, mismatch=False)]),
-    Problem.NO_WORKER: lambda: workers(Group("g", "Empty", 0)),
-    Problem.REBALANCING: lambda: workers(Group("g", "PreparingRebalance", 2)),
+    Problem.NO_WORKER: lambda: workers(GroupState("g", "Empty", 0)),
+    Problem.REBALANCING: lambda: workers(GroupState("g", "PreparingRebalance", 2)),
     Problem.PARTITION_STALE: lambda: workers(closes=closed(age_s=40)),
     Problem.LEDGER_IDS: lambda: workers(closes=closed() | closed(1, ledger="l2"), partitions=2),
     Problem.POLICIES: lambda: workers(closes=closed(policy="latest")),
@@ -148,7 +150,7 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.WORKER_STALLED: lambda: judge_worker(worker(live=False, reasons=["5 events wait"])),
     Problem.WORKER_NOT_READY: lambda: judge_worker(worker(reasons=["the broker does not answer"])),
     Problem.AUDIT_MISMATCH: lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 2\n")),
-    Problem.FUSE_BLOWN: lambda: judge_fuse(
+    Problem.FUSE_BLOWN: lambda: judge_circuit_breaker(
         [worker(), worker(reasons=["bad"], metrics=f"{BUILD}eval_alignment_fuse_blown 1\n")]
     ),
     Problem.VIEW_UNREACHABLE: lambda: judge_view(Process(URL, NOBODY, NOBODY, NOBODY)),
@@ -161,10 +163,10 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.SERIES_SUPPRESSED: lambda: judge_view(view(metrics=f"{BUILD}eval_alignment_series_suppressed_total 7\n")),
     Problem.VERSIONS_DIFFER: lambda: judge_versions([worker(), view()], "0.9"),
     Problem.CLOCK_SKEW: lambda: judge_clock([ahead(-3.0)], 0.1),
-    Problem.DEAD_LETTERS: lambda: judge_letters(
-        Letters(Counter({("t", "misrouted"): 3}), 0, NOW_MS - 5000, more=False), NOW_MS
+    Problem.DEAD_LETTERS: lambda: judge_dead_letters(
+        RecentDeadLetters(Counter({("t", "misrouted"): 3}), 0, NOW_MS - 5000, more=False), NOW_MS
     ),
-    Problem.DEAD_LETTER_FOREIGN: lambda: judge_letters(Letters(Counter(), 2, None, more=False), NOW_MS),
+    Problem.DEAD_LETTER_FOREIGN: lambda: judge_dead_letters(RecentDeadLetters(Counter(), 2, None, more=False), NOW_MS),
     Problem.PROMETHEUS_UNREACHABLE: lambda: judge_prometheus(Prometheus(URL, "Connection refused")),
     Problem.RULES_MISSING: lambda: judge_prometheus(prometheus(rules=[Rule("eval_alignment:x", False, "", False)])),
     Problem.RULES_BROKEN: lambda: judge_prometheus(prometheus([Rule("EvalAlignmentX", True, "many-to-many", False)])),
@@ -196,13 +198,13 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "commits": lambda: judge_commits([offsets(2, 9), offsets(5, 9)]),
     "recount": recounted,
     "worker": lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 0\n")),
-    "fuse": lambda: judge_fuse([worker(metrics=f"{BUILD}eval_alignment_fuse_blown 0\n")]),
+    "fuse": lambda: judge_circuit_breaker([worker(metrics=f"{BUILD}eval_alignment_fuse_blown 0\n")]),
     "view": lambda: judge_view(
         view(metrics=f'{BUILD}eval_alignment_snapshot_last_success_timestamp_seconds{{sink="store"}} 990\n')
     ),
     "versions": lambda: judge_versions([worker(), view()], "1.0"),
     "clock": lambda: judge_clock([ahead(-0.9), ahead(0.9)], 0.1),
-    "dead-letters": lambda: judge_letters(Letters(Counter(), 0, None, more=False), NOW_MS),
+    "dead-letters": lambda: judge_dead_letters(RecentDeadLetters(Counter(), 0, None, more=False), NOW_MS),
     "prometheus": lambda: judge_prometheus(prometheus()),
     "alertmanager": lambda: judge_alertmanager(prometheus(), Answer(URL, 200)),
     "disk": lambda: judge_disk(Disk(Path("data"), 2048 * MIB, MIB), Path("data")),
@@ -245,7 +247,7 @@ def test_a_setting_that_decides_what_is_kept_is_an_error(setting: str) -> None:
 def test_a_partition_that_was_never_closed_is_named_once_there_are_workers() -> None:
     (finding,) = workers(partitions=3)
     assert finding.seen == "partitions 1, 2 never closed"
-    assert [finding.name for finding in workers(Group("g", "Empty", 0), partitions=3)] == ["no_worker"]
+    assert [finding.name for finding in workers(GroupState("g", "Empty", 0), partitions=3)] == ["no_worker"]
 
 
 def test_a_few_events_on_their_way_are_no_lag() -> None:
@@ -263,7 +265,7 @@ def test_a_slow_write_is_no_skew_and_a_broker_behind_is() -> None:
 
     def of(*worker_times: int) -> dict[int, Any]:
         return {
-            number: (Closed(ledger="l", position=1, policy="each", at=worker_at, sources={}), at)
+            number: (CheckpointMarker(ledger="l", position=1, policy="each", at=worker_at, sources={}), at)
             for number, worker_at in enumerate(worker_times)
         }
 
@@ -307,7 +309,7 @@ def test_a_disk_needs_as_much_room_as_the_store_has() -> None:
 
 def test_nothing_is_said_of_processes_that_told_nothing() -> None:
     silent = [Process(URL, NOBODY, NOBODY, NOBODY)]
-    assert (judge_fuse(silent), judge_versions(silent, "1.0"), judge_clock(silent, None)) == ([], [], [])
+    assert (judge_circuit_breaker(silent), judge_versions(silent, "1.0"), judge_clock(silent, None)) == ([], [], [])
 
 
 def test_the_worst_comes_first_and_decides_the_exit_code() -> None:

@@ -56,7 +56,7 @@ def scope(services: Services) -> Scope:
         assert document is not None
         services.history.add([document], NOW_MS - days * DAY_MS - 1)
         services.history.add([document], NOW_MS - days * DAY_MS)
-    return Scope("support", Window.ALL, services.today(), services.config.reading)
+    return Scope("support", Window.ALL, services.today(), services.config.rules)
 
 
 async def test_answers_are_those_of_the_functions(client: httpx.AsyncClient, services: Services, scope: Scope) -> None:

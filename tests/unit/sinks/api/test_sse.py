@@ -11,7 +11,7 @@ from sinks.api import sse
 from sinks.api.responses import Readiness
 from sinks.api.routes import create_app
 from sinks.api.services import Services
-from sinks.api.sse import Streams
+from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 
@@ -24,8 +24,8 @@ class Connection:
 
     def __init__(self, app: Any, query: bytes = QUERY, method: str = "GET") -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
-        self.reading = asyncio.Event()
-        self.reading.set()
+        self.rules = asyncio.Event()
+        self.rules.set()
         self.left = asyncio.Event()
         scope = {
             "type": "http", "method": method, "path": "/api/v1/stream", "raw_path": b"/api/v1/stream",
@@ -38,7 +38,7 @@ class Connection:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        await self.reading.wait()
+        await self.rules.wait()
         await self.messages.put(message)
 
     async def status(self) -> int:
@@ -128,16 +128,16 @@ async def test_a_client_that_leaves_frees_its_place(services: Services, app: Any
 
 
 async def test_a_client_that_does_not_read_is_dropped(services: Services) -> None:
-    services.streams = Streams(services.changes, services.metrics, slow_s=0.1)
+    services.streams = EventStreams(services.changes, services.metrics, slow_s=0.1)
     connection = Connection(create_app(services))
     await connection.status()
-    connection.reading.clear()
+    connection.rules.clear()
     await connection.ended()
     assert services.metrics.registry.get_sample_value("eval_alignment_stream_clients") == 0
 
 
 async def test_streams_are_limited(services: Services) -> None:
-    services.streams = Streams(services.changes, services.metrics, clients=1)
+    services.streams = EventStreams(services.changes, services.metrics, clients=1)
     app = create_app(services)
     first, second = Connection(app), Connection(app)
     assert await first.status() == 200

@@ -20,7 +20,7 @@ from tests.unit.sinks.page.conftest import Get, connected
 DASH = "\u2014"
 COUNTS = (
     "items_compared", "comparisons", "annotations", "annotations_contributing", "misaligned", "criteria",
-    "items_queued", "items_waiting_evaluation", "items_waiting_annotation", "items_errored", "labels_to_go",
+    "items_queued", "items_waiting_evaluation", "items_waiting_annotation", "items_errored", "labels_needed",
     "evaluated", "waiting", "errored", "skipped", "tp", "fn", "tn", "fp",
 )  # fmt: skip
 COEFFICIENTS = ("kappa", "ac1", "mcc", "alpha")

@@ -5,8 +5,8 @@ import pytest
 from aggregator.recount import Recount
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
-from aggregator.statistics.gate import Gate, Limits, Obstacle
-from sinks.page.wording import verdict, why
+from aggregator.statistics.gate import Gate, GateLimits, Obstacle
+from sinks.page.wording import gate_summary, why
 from tests.support.sample_view import FACTS
 
 
@@ -28,7 +28,7 @@ def test_an_obstacle_is_told_with_its_numbers(obstacle: Obstacle) -> None:
     changed = metric(
         gate=Gate.NOT_TRUSTED, gate_reasons=[obstacle], alignment_low=0.123, tnr=0.456, baseline=0.789, items_compared=7
     )
-    found = verdict(changed, Limits())
+    found = gate_summary(changed, GateLimits())
     numbers = {
         Obstacle.FEW_ITEMS: ("30", "7"),
         Obstacle.LOW_BELOW_TRUSTED: ("12.3%", "80%"),
@@ -51,9 +51,9 @@ def test_an_obstacle_is_told_with_its_numbers(obstacle: Obstacle) -> None:
     ],
 )
 def test_a_verdict_has_its_tone(gate: Gate | None, tone: str) -> None:
-    assert verdict(metric(gate=gate, gate_reasons=[]), Limits()).tone == tone
+    assert gate_summary(metric(gate=gate, gate_reasons=[]), GateLimits()).tone == tone
 
 
 def test_few_labels_are_counted_down() -> None:
-    few = metric(gate=Gate.UNDECIDED, gate_reasons=[Obstacle.FEW_ITEMS], labels_to_go=21, items_compared=9)
-    assert verdict(few, Limits()).label == "Needs 21 more labels"
+    few = metric(gate=Gate.UNDECIDED, gate_reasons=[Obstacle.FEW_ITEMS], labels_needed=21, items_compared=9)
+    assert gate_summary(few, GateLimits()).label == "Needs 21 more labels"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.recount import Recount
 from aggregator.shard import Policy
-from aggregator.snapshot.inputs import Reading, Window, window_start
+from aggregator.snapshot.inputs import CountingRules, Window, window_start
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import wilson
 from aggregator.statistics.versions import mcnemar
@@ -62,7 +62,7 @@ class Plain:
         self.start = start
 
     def human(self, annotation: Annotation) -> bool:
-        return annotation.thumbs == "up" or (annotation.stars or 0) >= self.scope.reading.pass_stars
+        return annotation.thumbs == "up" or (annotation.stars or 0) >= self.scope.rules.pass_stars
 
     def current(self, item: str, metric: str) -> Evaluation:
         rows = [row for row in self.verdicts if (row.item, row.metric) == (item, metric)]
@@ -91,7 +91,7 @@ def crowded(fact: Fact) -> Fact:
 
 histories = st.lists(strategies.facts.map(crowded), min_size=12, max_size=45)
 scopes = st.builds(
-    lambda queue, window, pass_stars, pairs: Scope(queue, window, TODAY, Reading(pass_stars, pairs or {})),
+    lambda queue, window, pass_stars, pairs: Scope(queue, window, TODAY, CountingRules(pass_stars, pairs or {})),
     st.sampled_from(("support", "support", "support", "nobody")),
     st.sampled_from(Window),
     st.integers(1, 5),
@@ -109,7 +109,7 @@ def share(k: int, n: int, items: int) -> Agreed:
 
 
 def in_document(recount: Recount, scope: Scope, criterion: str, metric: str) -> MetricDocument | None:
-    document = recount.document(scope.queue, window=scope.window, today=scope.today, reading=scope.reading)
+    document = recount.document(scope.queue, window=scope.window, today=scope.today, rules=scope.rules)
     return next(
         (
             found
@@ -133,7 +133,7 @@ def test_trend_is_the_comparisons_of_each_day(
         if criterion not in {None, annotation.criterion}:
             continue
         for name, found in verdicts.items():
-            if name == metric or (metric is None and scope.reading.on_topic(annotation.criterion, name)):
+            if name == metric or (metric is None and scope.rules.on_topic(annotation.criterion, name)):
                 passed = next(verdict.passed for verdict in found if verdict.current)
                 days[day_of(annotation.at)].append((annotation.item, passed is plain.human(annotation)))
 
@@ -242,7 +242,7 @@ def test_ceiling_is_over_all_pairs_of_people(history: list[Fact], policy: Policy
         else:
             assert headroom["headroom"] == answer["agreement"] - (metric["alignment"] or 0)
     named = {m for m in strategies.METRICS if in_document(recount, scope, criterion, m)}
-    assert [h["metric"] for h in answer["metrics"]] == sorted(m for m in named if scope.reading.on_topic(criterion, m))
+    assert [h["metric"] for h in answer["metrics"]] == sorted(m for m in named if scope.rules.on_topic(criterion, m))
 
 
 @given(histories, policies, scopes, criteria, metrics)

@@ -3,14 +3,14 @@
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.statistics.confusion import wilson
 from aggregator.tallies import DAY_MS
 from sinks.queries import deep_dive
 from sinks.queries.deep_dive import Scope
 from tests.unit.sinks.queries.test_deep_dive import TODAY, stored
 
-SCOPE = Scope("q", Window.ALL, TODAY, Reading())
+SCOPE = Scope("q", Window.ALL, TODAY, CountingRules())
 
 
 def test_what_if_of_a_metric_that_passes_low_scores() -> None:
@@ -82,7 +82,7 @@ def test_epochs_of_a_criterion_are_those_of_its_on_topic_metrics() -> None:
         for judge, at in (("old", DAY_MS), ("new", 3 * DAY_MS)):
             passed = judge == "new"
             facts.append(Evaluation(at=at, id="e", item="i", metric=metric, judge=judge, passed=passed))
-    scope = Scope("q", Window.ALL, TODAY, Reading(pairs={"overall": ("m",)}))
+    scope = Scope("q", Window.ALL, TODAY, CountingRules(pairs={"overall": ("m",)}))
     with stored(facts) as store, store.read() as connection:
         epochs = deep_dive.trend(connection, scope, "overall")["epochs"]
         named = deep_dive.trend(connection, scope, "overall", "other")["epochs"]
@@ -109,7 +109,7 @@ def test_items_with_off_topic_metrics_only_do_not_narrow_a_trend() -> None:
     for item, metric in (("i", "m"), ("j", "other")):
         facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
         facts.append(Evaluation(at=1, id="e", item=item, metric=metric, passed=True))
-    scope = Scope("q", Window.ALL, TODAY, Reading(pairs={"overall": ("m",)}))
+    scope = Scope("q", Window.ALL, TODAY, CountingRules(pairs={"overall": ("m",)}))
     with stored(facts) as store, store.read() as connection:
         (day,) = deep_dive.trend(connection, scope, "overall")["days"]
     assert (day["n"], day["items"], day["low"]) == (1, 1, wilson(1, 1)[0])
@@ -122,5 +122,7 @@ def test_the_pass_rate_to_correct_is_of_the_windows_verdicts() -> None:
         facts.append(Evaluation(at=at, id="e", item=item, metric="m", passed=True))
     with stored(facts) as store, store.read() as connection:
         for window, evaluated in ((Window.ALL, 2), (Window.DAYS_7, 1)):
-            (judge,) = deep_dive.corrected(connection, Scope("q", window, TODAY, Reading()), "overall", "m")["judges"]
+            (judge,) = deep_dive.corrected(connection, Scope("q", window, TODAY, CountingRules()), "overall", "m")[
+                "judges"
+            ]
             assert (judge["evaluated"], judge["pass_rate"]) == (evaluated, 1)

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
 from aggregator.recount import Recount
 from aggregator.shard import Policy
-from aggregator.snapshot.inputs import Reading, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.tallies import DAY_MS
 from sinks.documents import Documents
 from sinks.store.schema import MIGRATIONS, SHAPE, StoreError
 from sinks.store.store import Store
-from sinks.store.tail import Fact as LedgerRow
+from sinks.store.tail import LedgerRow as LedgerRow
 from sinks.store.tail import Step, Tail
 from tests.support import facts as strategies
 from tests.support.logs import Logs, feed, steps_of
@@ -70,19 +70,19 @@ def shapes_are_those_of_the_rows(store: Store) -> None:
     assert {(queue, shape): items for queue, shape, items in counted} == Counter((row[0], row[2]) for row in anew)
 
 
-def matches(store: Store, facts: list[Fact], policy: Policy, reading: Reading | None = None) -> None:
+def matches(store: Store, facts: list[Fact], policy: Policy, rules: CountingRules | None = None) -> None:
     """Rows and all documents are those of a recount of the facts."""
     recount = Recount(facts, policy.value)
-    reading = reading or Reading()
+    rules = rules or CountingRules()
     shapes_are_those_of_the_rows(store)
     assert {key(fact): fact for fact in store.facts()} == recount.rows
-    documents = Documents(store, reading, lambda: TODAY)
+    documents = Documents(store, rules, lambda: TODAY)
     with store.read() as connection:
         assert sorted(entry.queue for entry in documents.queues(connection)) == recount.queues
     for queue in recount.queues:
         for window in Window:
             made = documents.get(queue, window)
-            expected = recount.document(queue, window=window, today=TODAY, reading=reading)
+            expected = recount.document(queue, window=window, today=TODAY, rules=rules)
             assert made is not None
             assert (made["cards"], made["criteria"]) == (expected["cards"], expected["criteria"])
 
@@ -138,7 +138,7 @@ def test_documents_follow_pairs_and_pass_convention(
     logs.write(history)
     with new_store() as store:
         store.apply(steps_of(logs), 1)
-        matches(store, history, Policy.EACH, Reading(pass_stars=pass_stars, pairs=pairs))
+        matches(store, history, Policy.EACH, CountingRules(pass_stars=pass_stars, pairs=pairs))
 
 
 def some(count: int, item: str = "item") -> list[Fact]:
@@ -160,7 +160,7 @@ def test_alike_items_count_each_where_pairs_say_what_is_on_topic(store: Store) -
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.EACH, Reading(pairs={"tone": ["m"]}))
+    matches(store, facts, Policy.EACH, CountingRules(pairs={"tone": ["m"]}))
 
 
 def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> None:
@@ -257,7 +257,7 @@ def test_a_new_ledger_drops_what_the_old_one_gave_and_revisions_go_on(store: Sto
     new.write(some(2))
     assert store.apply([step_from(Tail(0, "first", len(old.facts)), new)], 1) == {"q", "other"}
     matches(store, some(2), Policy.EACH)
-    made = Documents(store, Reading(), lambda: TODAY).get("q")
+    made = Documents(store, CountingRules(), lambda: TODAY).get("q")
     assert made is not None
     assert made["revision"] == 2
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.shard import Shard
-from aggregator.tallies import CLOSED_KEY, Group, group_key
+from aggregator.tallies import MARKER_KEY, TallyGroup, group_key
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY
 from tests.support import facts as strategies
@@ -24,7 +24,7 @@ class Model:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.tallies: dict[Group, object] = {}
+        self.tallies: dict[TallyGroup, object] = {}
         self.position = 0
 
     def apply(self, step: Step) -> None:
@@ -32,7 +32,7 @@ class Model:
             self.rows, self.tallies = {}, {}
         self.rows.update((fact.key, fact.value) for fact in step.facts)
         self.tallies.update((group, orjson.loads(tally.payload)) for group, tally in step.tallies.items())
-        self.position = step.closed["position"]
+        self.position = step.marker["position"]
 
     def is_the_state_at(self, logs: Logs) -> None:
         """Rows and tallies are those of the ledger up to the position."""
@@ -90,7 +90,7 @@ def test_every_step_gives_a_true_state(parts: list[tuple[list[Fact], str]], orde
             offset, (key, value) = tallies.pop(0)
             tail.tally(offset, key, value)
         if order.draw(st.booleans()) and (step := tail.step()) is not None:
-            assert step.closed["position"] >= model.position
+            assert step.marker["position"] >= model.position
             model.apply(step)
             model.is_the_state_at(logs)
     if (step := tail.step()) is not None:
@@ -112,7 +112,7 @@ def test_a_tail_that_resumes_goes_on_as_if_it_had_never_stopped(parts: list[tupl
     if step is None:
         return
     model.apply(step)
-    second = Tail(0, step.closed["ledger"], model.position, model.position)
+    second = Tail(0, step.marker["ledger"], model.position, model.position)
     feed(second, logs, model.position, step.tallies_next)
     if (step := second.step()) is not None:
         model.apply(step)
@@ -149,11 +149,11 @@ def test_offsets_without_records_count_as_read() -> None:
     feed(tail, logs)
     first = tail.step()
     assert first is not None
-    assert first.closed["position"] == len(logs.facts)
+    assert first.marker["position"] == len(logs.facts)
     tail.skip_to(9)
     second = tail.step()
     assert second is not None
-    assert second.closed["position"] == 9
+    assert second.marker["position"] == 9
 
 
 @pytest.mark.parametrize("record", ["a claim", "a tally"])
@@ -173,13 +173,13 @@ def test_read_from_the_beginning_a_dead_ledgers_records_are_ignored() -> None:
     logs = Logs()
     logs.write(ONE)
     logs.tallies.append(
-        (CLOSED_KEY, orjson.dumps({"ledger": "dead", "position": 3, "policy": "each", "at": 1, "sources": {}}))
+        (MARKER_KEY, orjson.dumps({"ledger": "dead", "position": 3, "policy": "each", "at": 1, "sources": {}}))
     )
     tail = Tail(0, "first", 0, None)
     feed(tail, logs)
     step = tail.step()
     assert step is not None
-    assert (step.closed["ledger"], step.anew, tail.restart) == ("first", False, False)
+    assert (step.marker["ledger"], step.anew, tail.restart) == ("first", False, False)
 
 
 def test_logs_made_anew_under_a_tail_are_read_from_their_beginning() -> None:
@@ -199,12 +199,12 @@ def test_logs_made_anew_under_a_tail_are_read_from_their_beginning() -> None:
     feed(again, new)
     step = again.step()
     assert step is not None
-    assert (step.closed["ledger"], step.anew) == ("second", True)
+    assert (step.marker["ledger"], step.anew) == ("second", True)
 
 
 def test_a_ledger_whose_claim_is_lost_asks_for_one_restart() -> None:
     logs = Logs()
-    logs.tallies.append((CLOSED_KEY, orjson.dumps({**Logs(ledger="dead").stamp(), "at": 1, "sources": {}})))
+    logs.tallies.append((MARKER_KEY, orjson.dumps({**Logs(ledger="dead").stamp(), "at": 1, "sources": {}})))
     tail = Tail(0)
     feed(tail, logs)
     assert tail.step() is None
@@ -227,7 +227,7 @@ def test_read_from_the_beginning_what_was_applied_is_not_applied_again() -> None
     feed(tail, logs, position, len(logs.tallies) - 2)
     step = tail.step()
     assert step is not None
-    assert (step.closed["position"], len(step.facts), step.anew) == (position + 1, len(logs.facts) - 1, False)
+    assert (step.marker["position"], len(step.facts), step.anew) == (position + 1, len(logs.facts) - 1, False)
 
 
 def test_the_first_step_of_another_ledger_says_that_the_old_rows_go() -> None:
@@ -257,14 +257,14 @@ def test_a_zombie_cannot_close_what_its_successor_began_to_publish() -> None:
     zombie = logs.stamp()
     successor = logs.successor()
     successor.write([Annotation(at=2, id="b", queue="q", item="i", stars=1)], tallies=1)
-    logs.tallies.append((CLOSED_KEY, orjson.dumps({**zombie, "at": 9, "sources": {}})))
+    logs.tallies.append((MARKER_KEY, orjson.dumps({**zombie, "at": 9, "sources": {}})))
     tail = Tail(0)
     feed(tail, logs)
     step = tail.step()
     assert step is not None
     model = Model()
     model.apply(step)
-    assert step.closed["at"] != 9
+    assert step.marker["at"] != 9
     model.is_the_state_at(logs)
 
 

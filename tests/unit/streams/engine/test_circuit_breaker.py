@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.circuit_breaker import Fuse, FusePolicy
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 
-POLICY = FusePolicy(in_a_row=3, share=0.2, window=10)
+POLICY = CircuitBreakerPolicy(in_a_row=3, share=0.2, window=10)
 
 
 def blows_at(outcomes: list[bool]) -> int | None:
@@ -21,52 +21,52 @@ def blows_at(outcomes: list[bool]) -> int | None:
 
 @given(st.lists(st.booleans() | st.just(True), max_size=60))
 def test_it_blows_when_the_rule_first_holds(outcomes: list[bool]) -> None:
-    fuse = Fuse(POLICY)
+    circuit_breaker = CircuitBreaker(POLICY)
     for seen, accepted in enumerate(outcomes, 1):
         if accepted:
-            fuse.accepted("t")
+            circuit_breaker.accepted("t")
         else:
-            fuse.rejected("t")
+            circuit_breaker.rejected("t")
         expected = blows_at(outcomes)
-        assert (fuse.blown is not None) == (expected is not None and seen >= expected)
+        assert (circuit_breaker.open_reason is not None) == (expected is not None and seen >= expected)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), max_size=10))
 def test_a_run_of_accepted_events_counts_as_one_by_one(runs: list[tuple[int, int]]) -> None:
-    together, singly = Fuse(POLICY), Fuse(POLICY)
+    together, singly = CircuitBreaker(POLICY), CircuitBreaker(POLICY)
     for accepted, rejected in runs:
         together.accepted("t", accepted)
         for _ in range(accepted):
             singly.accepted("t")
-        for fuse in (together, singly):
+        for circuit_breaker in (together, singly):
             for _ in range(rejected):
-                fuse.rejected("t")
-        assert together.blown == singly.blown
+                circuit_breaker.rejected("t")
+        assert together.open_reason == singly.open_reason
 
 
 def test_topics_are_counted_apart() -> None:
-    fuse = Fuse(POLICY)
+    circuit_breaker = CircuitBreaker(POLICY)
     for _ in range(3):
-        fuse.rejected("a")
-        fuse.rejected("b")
-    assert fuse.blown is None
-    fuse.rejected("a")
-    assert fuse.blown == "4 events in a row of a were rejected"
+        circuit_breaker.rejected("a")
+        circuit_breaker.rejected("b")
+    assert circuit_breaker.open_reason is None
+    circuit_breaker.rejected("a")
+    assert circuit_breaker.open_reason == "4 events in a row of a were rejected"
 
 
 def test_the_default_rule_is_the_documented_one() -> None:
-    fuse = Fuse(FusePolicy())
-    for in_a_row, blown in ((20, None), (21, "21 events in a row of t were rejected")):
-        fuse.accepted("t")
+    circuit_breaker = CircuitBreaker(CircuitBreakerPolicy())
+    for in_a_row, open_reason in ((20, None), (21, "21 events in a row of t were rejected")):
+        circuit_breaker.accepted("t")
         for _ in range(in_a_row):
-            fuse.rejected("t")
-        assert fuse.blown == blown
-    slow = Fuse(FusePolicy())
+            circuit_breaker.rejected("t")
+        assert circuit_breaker.open_reason == open_reason
+    slow = CircuitBreaker(CircuitBreakerPolicy())
     for _ in range(50):
         slow.accepted("t", 18)
         slow.rejected("t")
     slow.accepted("t", 50)
-    told = [slow.blown]
+    told = [slow.open_reason]
     slow.rejected("t")
-    told.append(slow.blown)
+    told.append(slow.open_reason)
     assert told == [None, "51 of the last 1000 events of t were rejected"]

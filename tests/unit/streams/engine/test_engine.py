@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from streams.engine.engine import Engine
-from streams.engine.restore import Moved
+from streams.engine.restore import AssignmentChanged
 from streams.runtime.health import Health
 
 NOTHING: Any = SimpleNamespace()
@@ -43,14 +43,14 @@ def engine(told: Assignments) -> Engine:
     metrics: Any = SimpleNamespace(recovering=SimpleNamespace(set=lambda _: None))
     group: Any = told
     return Engine(
-        folder=NOTHING,
+        applier=NOTHING,
         dead_letters=NOTHING,
         group=group,
         health=Health(),
         metrics=metrics,
         restore=group,
         checkpoint=NOTHING,
-        guard=NOTHING,
+        watchdog=NOTHING,
     )
 
 
@@ -63,7 +63,7 @@ async def test_after_a_lost_acknowledgement_the_next_restore_starts_from_the_led
 
 
 async def test_a_restore_that_was_given_up_keeps_what_it_has_read() -> None:
-    told = Assignments((Moved(), 2))
+    told = Assignments((AssignmentChanged(), 2))
     await engine(told)._restore_assignment()
     assert list(told.owned) == [0]
     assert not told.owned[0].ready

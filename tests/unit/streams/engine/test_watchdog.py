@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.engine import watchdog
-from streams.engine.watchdog import Guard
+from streams.engine.watchdog import Watchdog
 from streams.runtime.health import Health
 from tests.support.waiting import eventually
 
@@ -27,7 +27,7 @@ async def test_a_checkpoint_that_waits_for_the_broker_does_not_blind_the_guard(m
     owned: Any = {0: SimpleNamespace(ready=True, ledger=log, tallies=log, sources=dict)}
     group: Any = SimpleNamespace(membership=lambda: (3, True), commits=lambda: 0)
     health, lock = Health(restored=True), asyncio.Lock()
-    looking = Guard("facts", owned, group, None, True, health, SimpleNamespace(rows=0))  # type: ignore[arg-type]
+    looking = Watchdog("facts", owned, group, None, True, health, SimpleNamespace(rows=0))  # type: ignore[arg-type]
     task = asyncio.create_task(looking.run(lock))
     try:
         await lock.acquire()

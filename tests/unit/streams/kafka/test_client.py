@@ -11,13 +11,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError
 
 from streams.kafka import client
-from streams.kafka.client import RETRY_MS, Client, connect
+from streams.kafka.client import RETRY_MS, KafkaClient, connect
 from tests.support.lame_brokers import leaderless_broker, starting_broker
 
 
 @pytest.mark.row(7)
 def test_clients_that_lost_a_broker_do_not_come_back_in_step() -> None:
-    settings = [Client(["127.0.0.1:9"]).settings for _ in range(100)]
+    settings = [KafkaClient(["127.0.0.1:9"]).settings for _ in range(100)]
     pauses = {each["retry_backoff_ms"] for each in settings}
     assert len(pauses) > 10
     assert RETRY_MS[0] <= min(pauses) <= max(pauses) <= RETRY_MS[1]
@@ -41,7 +41,7 @@ async def test_a_client_that_met_a_starting_broker_does_not_wait_without_end(
 ) -> None:
     monkeypatch.setattr(client, "CONNECT_SECONDS", 2.0)
     async with starting_broker() as broker:
-        connection = kind(**Client([broker]).settings, **options)
+        connection = kind(**KafkaClient([broker]).settings, **options)
         try:
             with pytest.raises(KafkaConnectionError, match=r"ready within|does not know of any broker"):
                 await connect(connection)
@@ -54,14 +54,14 @@ async def test_a_probe_of_a_starting_broker_ends(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(client, "CONNECT_SECONDS", 2.0)
     async with starting_broker() as broker:
         with pytest.raises(KafkaConnectionError, match="ready within"):
-            await Client([broker]).probe()
+            await KafkaClient([broker]).probe()
 
 
 @pytest.mark.row(7)
 @pytest.mark.parametrize("away", [False, True], ids=["answers", "away"])
 async def test_a_reader_of_a_partition_without_a_leader_pauses_between_its_questions(away: bool) -> None:
     async with leaderless_broker("facts") as broker:
-        reader = AIOKafkaConsumer(**Client([broker.address]).settings)
+        reader = AIOKafkaConsumer(**KafkaClient([broker.address]).settings)
         try:
             await connect(reader)
             reader.assign([TopicPartition("facts", 0)])
@@ -76,7 +76,7 @@ async def test_a_reader_of_a_partition_without_a_leader_pauses_between_its_quest
 @pytest.mark.row(7)
 async def test_a_producer_to_a_partition_without_a_leader_pauses_between_its_questions() -> None:
     async with leaderless_broker("facts") as broker:
-        producer = AIOKafkaProducer(**Client([broker.address]).settings, request_timeout_ms=3000)
+        producer = AIOKafkaProducer(**KafkaClient([broker.address]).settings, request_timeout_ms=3000)
         try:
             await connect(producer)
             sent = await producer.send("facts", b"", partition=0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from streams.events.decoder import Rejection
 from streams.events.reasons import Reason
-from streams.kafka.dead_letters import MAX_CARRIED_BYTES, DeadLetter, compose
+from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedRecord, compose
 
 
 @dataclass
@@ -22,9 +22,9 @@ REJECTION = Rejection(Reason.MALFORMED, "not UTF-8")
 
 def test_the_original_goes_through_byte_for_byte_with_the_reason_added() -> None:
     original: list[tuple[str, bytes | None]] = [("ce_id", b"\x00\xff"), ("empty", None), ("ce_id", b"again")]
-    letter = compose(DeadLetter("t", 3, Stored(headers=original), REJECTION))
-    assert (letter.key, letter.value) == (b"item", b"\xff{")
-    assert letter.headers == [
+    dead_letter = compose(RejectedRecord("t", 3, Stored(headers=original), REJECTION))
+    assert (dead_letter.key, dead_letter.value) == (b"item", b"\xff{")
+    assert dead_letter.headers == [
         *original,
         ("alignment-topic", b"t"),
         ("alignment-partition", b"3"),
@@ -38,15 +38,15 @@ def test_the_original_goes_through_byte_for_byte_with_the_reason_added() -> None
 
 
 def test_null_stays_null() -> None:
-    letter = compose(DeadLetter("t", 0, Stored(key=None, value=None), REJECTION))
-    assert (letter.key, letter.value) == (None, None)
+    dead_letter = compose(RejectedRecord("t", 0, Stored(key=None, value=None), REJECTION))
+    assert (dead_letter.key, dead_letter.value) == (None, None)
 
 
 def test_what_is_too_large_to_carry_is_null_with_its_hash() -> None:
     value = b"x" * (MAX_CARRIED_BYTES + 1)
-    letter = compose(DeadLetter("t", 0, Stored(value=value), REJECTION))
-    assert (letter.key, letter.value) == (b"item", None)
-    headers = dict(letter.headers)
+    dead_letter = compose(RejectedRecord("t", 0, Stored(value=value), REJECTION))
+    assert (dead_letter.key, dead_letter.value) == (b"item", None)
+    headers = dict(dead_letter.headers)
     assert headers["alignment-value-sha256"] == hashlib.sha256(value).hexdigest().encode()
     assert headers["alignment-value-bytes"] == str(len(value)).encode()
 
@@ -54,10 +54,10 @@ def test_what_is_too_large_to_carry_is_null_with_its_hash() -> None:
 def test_a_huge_key_and_huge_headers_are_carried_by_their_hashes_too() -> None:
     large = b"x" * MAX_CARRIED_BYTES
     stored = Stored(key=large + b"k", value=large, headers=[("h", large + b"h")])
-    letter = compose(DeadLetter("t", 0, stored, REJECTION))
-    assert (letter.key, letter.value) == (None, None)
-    named = dict(letter.headers)
+    dead_letter = compose(RejectedRecord("t", 0, stored, REJECTION))
+    assert (dead_letter.key, dead_letter.value) == (None, None)
+    named = dict(dead_letter.headers)
     assert named["alignment-key-sha256"] == hashlib.sha256(large + b"k").hexdigest().encode()
     assert named["alignment-headers-bytes"] == str(len(large) + 3).encode()
     assert "h" not in named
-    assert sum(len(name) + len(content or b"") for name, content in letter.headers) < 2000
+    assert sum(len(name) + len(content or b"") for name, content in dead_letter.headers) < 2000

@@ -1,13 +1,13 @@
 """Readiness, and what the watchdog takes for a stall."""
 
-from streams.runtime.health import Health, Watchdog
+from streams.runtime.health import Health, StallDetector
 
 
 def test_a_worker_is_ready_when_nothing_speaks_against_it() -> None:
     assert not Health().ready
     assert Health(restored=True).ready
     assert Health(restored=True).reasons == []
-    health = Health(restored=True, broker=False, fuse="21 events in a row of t were rejected")
+    health = Health(restored=True, broker=False, circuit_breaker="21 events in a row of t were rejected")
     assert not health.ready
     assert health.reasons == [
         "the broker does not answer",
@@ -17,7 +17,7 @@ def test_a_worker_is_ready_when_nothing_speaks_against_it() -> None:
 
 
 def test_waiting_events_without_commits_are_a_stall() -> None:
-    dog = Watchdog(stall_seconds=45)
+    dog = StallDetector(stall_seconds=45)
     assert dog.observe(0, progress=1, lag=10, member=True) is None
     assert dog.observe(44, progress=1, lag=10, member=True) is None
     assert dog.observe(45, progress=1, lag=10, member=True) == (
@@ -26,7 +26,7 @@ def test_waiting_events_without_commits_are_a_stall() -> None:
 
 
 def test_progress_or_nothing_to_do_is_no_stall() -> None:
-    dog = Watchdog(stall_seconds=45)
+    dog = StallDetector(stall_seconds=45)
     for now in range(0, 1000, 30):
         assert dog.observe(now, progress=now, lag=10, member=True) is None
     for now in range(1000, 2000, 30):
@@ -37,7 +37,7 @@ def test_progress_or_nothing_to_do_is_no_stall() -> None:
 
 
 def test_lost_membership_is_seen_without_lag() -> None:
-    dog = Watchdog(membership_seconds=45)
+    dog = StallDetector(membership_seconds=45)
     assert dog.observe(0, progress=0, lag=0, member=False) is None
     assert dog.observe(44, progress=0, lag=0, member=False) is None
     assert dog.observe(45, progress=0, lag=0, member=False) == "not a member of the consumer group for 45 s"
@@ -45,7 +45,7 @@ def test_lost_membership_is_seen_without_lag() -> None:
 
 
 def test_nothing_is_expected_while_the_broker_is_away() -> None:
-    dog = Watchdog(stall_seconds=45, membership_seconds=45)
+    dog = StallDetector(stall_seconds=45, membership_seconds=45)
     for now in range(0, 1000, 30):
         dog.excuse(now)
         assert dog.observe(now, progress=0, lag=10, member=False) is None
