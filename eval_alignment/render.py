@@ -122,7 +122,9 @@ _AGREEMENT: Final = (
     _Column("baseline", ("baseline",), lambda m: percent(m["baseline"])),
     _Column("n", (), lambda m: str(m["comparisons"])),
     _Column("misaligned", (), lambda m: str(m["misaligned"])),
-    _Column("gate", ("gate",), lambda m: DASH if m["gate"] is None else m["gate"].value.replace("_", " ")),
+    _Column(
+        "gate", ("gate_state",), lambda m: DASH if m["gate_state"] is None else m["gate_state"].value.replace("_", " ")
+    ),
 )
 _MATRIX: Final = (
     _Column("items", (), lambda m: str(m["items_compared"])),

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     pass_stars: int = Field(
         DEFAULT_PASS_STARS, ge=1, le=5, description="Stars from which a rating is a pass. Applied when read."
     )
-    pairs: dict[str, list[str]] = Field(
+    criterion_metrics: dict[str, list[str]] = Field(
         default_factory=dict,
         description="Criterion to the metrics that mean something for it; a criterion that is not named is compared "
         "with all. Applied when read; other comparisons are marked `off_topic`.",

@@ -68,9 +68,11 @@ def decoder(settings: Settings) -> Decoder:
     return Decoder(metrics=metrics, future_ms=settings.future_limit_ms)
 
 
-def rules(settings: Settings) -> CountingRules:
+def counting_rules(settings: Settings) -> CountingRules:
     """What applies when counts are read."""
-    return CountingRules(pass_stars=settings.pass_stars, pairs=settings.pairs, limits=settings.limits())
+    return CountingRules(
+        pass_stars=settings.pass_stars, criterion_metrics=settings.criterion_metrics, limits=settings.limits()
+    )
 
 
 def partitions(settings: Settings) -> int | None:

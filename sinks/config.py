@@ -20,7 +20,7 @@ class ViewConfig:
         history_count: snapshot documents kept per queue; older ones are thinned to one a day.
         history_days: age at which they go altogether.
         series_limit: cap on Prometheus series.
-        judge_label: whether judge versions may be labels of gauges.
+        expose_judge_version: whether judge versions may be labels of gauges.
         item_url: template of an item's address with `{item}` and `{level}`, where no `url` came.
         queue_url: template of a queue's address in the annotation tool, with `{queue}`.
         token_file, allow_open_bind, allowed_hosts: see `sinks.access`.

@@ -10,69 +10,106 @@ theirs.
 """
 
 import sqlite3
+import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
 from aggregator.snapshot.inputs import Window
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.statistics.ceiling import ordered_pairs
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from sinks.documents import Documents, QueueEntry, State, read_state
 from sinks.queries.judge_versions import JudgeTimeline
+from sinks.queries.rows import Scope, panels
 from sinks.store.store import Store
+from streams.runtime.metric_specs import MetricSpec, gauge
 
-PREFIX: Final = "eval_alignment_"
+_PAIR: Final = ("queue", "criterion", "metric")
 
-FAMILIES: Final = {
-    "comparisons": "Comparisons by outcome: tp both pass, fn only people, tn both fail, fp only the metric.",
-    "ratio": "Alignment: share of comparisons in which people and metric agree.",
-    "low_ratio": "Lower bound of the Wilson 95 % interval of alignment, over distinct items.",
-    "high_ratio": "Upper bound of the Wilson 95 % interval of alignment, over distinct items.",
-    "baseline_ratio": "Alignment of a judge that always gives the more frequent human result.",
-    "true_positive_ratio": "Share of the comparisons that people passed which the metric passed too.",
-    "true_negative_ratio": "Share of the comparisons that people failed which the metric failed too.",
-    "kappa": "Cohen's kappa, from -1 to 1.",
-    "mcc": "Matthews correlation coefficient, from -1 to 1.",
-    "gate": "Always 1; the verdict of the gate on the metric.",
-    "annotations": "Standing annotations, by whether they take part in a comparison.",
-    "window_comparisons": "Comparisons by outcome in a window.",
-    "window_items": "Distinct items among the comparisons in a window: what its intervals rest on.",
-    "newest_judge_first_timestamp_seconds": "First verdict of the metric's newest judge version that is in use.",
-    "newest_judge_comparisons": "Comparisons of the metric's newest judge version in use, over all queues.",
-    "judge_comparisons": "Comparisons by judge version and outcome; only with the setting `expose_judge_version`.",
-}
-"""Names without prefix, and their help. All are gauges."""
-
-_RATIOS: Final = (
-    "ratio",
-    "low_ratio",
-    "high_ratio",
-    "baseline_ratio",
-    "true_positive_ratio",
-    "true_negative_ratio",
+_COMPARISONS: Final = gauge("comparisons", "Comparisons over all days, by outcome (people first).", *_PAIR, "outcome")
+_RATIOS: Final = tuple(
+    gauge(name, help_text, *_PAIR, "window")
+    for name, help_text in (
+        ("agreement_ratio", "Alignment: share of comparisons in which people and metric agree."),
+        ("agreement_ci_low", "Lower bound of the Wilson 95 % interval of alignment, over distinct items."),
+        ("agreement_ci_high", "Upper bound of the Wilson 95 % interval of alignment, over distinct items."),
+        ("baseline_ratio", "Alignment of a judge that always gives the more frequent human result."),
+        ("true_positive_ratio", "Share of the comparisons that people passed which the metric passed too."),
+        ("true_negative_ratio", "Share of the comparisons that people failed which the metric failed too."),
+    )
 )
+_KAPPA: Final = gauge("kappa", "Cohen's kappa over all days, from -1 to 1.", *_PAIR)
+_MCC: Final = gauge("mcc", "Matthews correlation coefficient over all days, from -1 to 1.", *_PAIR)
+_GATE: Final = gauge("gate", "Always 1; the state of the gate of the metric.", *_PAIR, "state")
+_ANNOTATIONS: Final = gauge(
+    "annotations", "Standing annotations, by whether they take part in a comparison.", "queue", "criterion", "state"
+)
+_HUMAN_AGREEMENT: Final = gauge(
+    "human_agreement_ratio",
+    "Share of pairs of annotators that agree on pass or fail of the same item: the human ceiling.",
+    "queue",
+    "criterion",
+)
+_WINDOW_COMPARISONS: Final = gauge(
+    "window_comparisons", "Comparisons of a window, by outcome (people first).", *_PAIR, "window", "outcome"
+)
+_WINDOW_ITEMS: Final = gauge(
+    "window_items", "Distinct items among the comparisons of a window: the n of its intervals.", *_PAIR, "window"
+)
+_NEWEST_JUDGE_FIRST: Final = gauge(
+    "newest_judge_first_timestamp_seconds", "First verdict of the metric's newest judge version in use.", "metric"
+)
+_NEWEST_JUDGE_COMPARISONS: Final = gauge(
+    "newest_judge_comparisons", "Comparisons of the metric's newest judge version in use, over all queues.", "metric"
+)
+_JUDGE_COMPARISONS: Final = gauge(
+    "judge_comparisons",
+    "Comparisons by judge version and outcome; only with the setting `expose_judge_version`.",
+    *_PAIR,
+    "judge",
+    "outcome",
+)
+
+FAMILIES: Final = (
+    _COMPARISONS,
+    *_RATIOS,
+    _KAPPA,
+    _MCC,
+    _GATE,
+    _ANNOTATIONS,
+    _HUMAN_AGREEMENT,
+    _WINDOW_COMPARISONS,
+    _WINDOW_ITEMS,
+    _NEWEST_JUDGE_FIRST,
+    _NEWEST_JUDGE_COMPARISONS,
+    _JUDGE_COMPARISONS,
+)
+"""Every gauge of the product, in the order of a scrape."""
+
 _OUTCOMES: Final = ("tp", "fn", "tn", "fp")
-WINDOWS: Final = (Window.DAYS_7, Window.DAYS_30)
-"""Windows of which the ratios are exposed too, with a label `window`; without the label they are of all
-days.
-"""
+WINDOWS: Final = (Window.ALL, Window.DAYS_7, Window.DAYS_30)
+"""Windows of the ratios: values of the label `window`."""
 
 RECENT_DAYS: Final = 5
-"""Alignment and its interval are exposed of these last days too (`window="5d"`), for the alert on a drop: in a
+"""Alignment and its interval are exposed for these last days too (`window="5d"`), for the alert on a drop: in a
 window of 7 days a drop would stay diluted by good days for longer than it may go unseen.
 """
 
-SERIES_PER_PAIR: Final = len(_OUTCOMES) + (1 + len(WINDOWS)) * len(_RATIOS) + 3 + 3 + 5
+SERIES_PER_PAIR: Final = len(_OUTCOMES) + len(WINDOWS) * len(_RATIOS) + 3 + 3 + 5
 """Series of a criterion and metric of which everything is defined: outcomes, ratios, then kappa, mcc and gate,
 alignment of the recent days, and the cells and items of 30 days. Without those by judge version.
 """
 
+HUMAN_AGREEMENT_SECONDS: Final = 15.0
+"""Pause between two computations of a queue's human agreement: it reads rows, not counts."""
+
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 SeriesLine = tuple[str, str]
-"""A family and one of its lines."""
+"""The name of a family, and one of its lines."""
 Recent = dict[tuple[str, str], Estimate]
 """Alignment of the last `RECENT_DAYS` by criterion and metric."""
 
@@ -103,7 +140,17 @@ class _Block:
     revision: int
     day: date
     groups: list[list[SeriesLine]]
+    criteria: list[str]
     judged: dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Human agreement of a queue: its lines, and the revision and the time (monotonic) at which it was computed."""
+
+    revision: int
+    at: float
+    lines: list[SeriesLine]
 
 
 class GaugeCollector:
@@ -113,21 +160,33 @@ class GaugeCollector:
         store: where the documents come from.
         documents: makes them.
         limit: the cap on series.
-        judge_label: whether comparisons are exposed by judge version too, with its id as a label.
+        expose_judge_version: whether comparisons are exposed by judge version too, with its id as a label.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, store: Store, documents: Documents, limit: int, *, expose_judge_version: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        documents: Documents,
+        limit: int,
+        *,
+        expose_judge_version: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._documents = documents
         self._limit = limit
-        self._judge_label = expose_judge_version
+        self._expose_judge_version = expose_judge_version
+        self._clock = clock
         self._judges = JudgeTimeline()
         self._blocks: dict[str, _Block] = {}
+        self._people: dict[str, _People] = {}
 
     def collect(self, today: date) -> Gauges:
         """The gauges of the store's current state on a UTC day."""
         families: dict[str, list[str]] = defaultdict(list)
         blocks: dict[str, _Block] = {}
+        people: dict[str, _People] = {}
         series = suppressed = 0
 
         def show(groups: Iterable[list[SeriesLine]]) -> None:
@@ -150,6 +209,8 @@ class GaugeCollector:
                     block = self._block(connection, entry, state, today)
                 blocks[entry.queue] = block
                 show(block.groups)
+                people[entry.queue] = self._human_agreement(connection, entry, block, today)
+                show([people[entry.queue].lines])
                 last = entry.place
                 if suppressed:
                     break
@@ -165,7 +226,7 @@ class GaugeCollector:
                 # Over all queues, so only where all of them were looked at.
                 self._judges.update(connection)
                 show(self._newest(blocks.values()))
-        self._blocks = blocks
+        self._blocks, self._people = blocks, people
         unique = {line.rsplit(" ", 1)[0] for lines in families.values() for line in lines}
         if len(unique) != series:
             raise AssertionError("a series was made twice")
@@ -173,16 +234,33 @@ class GaugeCollector:
 
     def _block(self, connection: sqlite3.Connection, entry: QueueEntry, state: State, today: date) -> _Block:
         recent = self._recent(connection, entry, today)
-        made = {window: self._documents.make(connection, entry, state, window) for window in (Window.ALL, *WINDOWS)}
+        made = {window: self._documents.make(connection, entry, state, window) for window in WINDOWS}
         whole = made[Window.ALL]
         if whole is None:
-            return _Block(entry.revision, today, [], {})
+            return _Block(entry.revision, today, [], [], {})
         judged: dict[tuple[str, str], int] = defaultdict(int)
         for metric in (metric for criterion in whole["criteria"] for metric in _compared(criterion)):
             for judge, counts in metric["judges"].items():
                 judged[metric["metric"], judge] += sum(counts[name] for name in _OUTCOMES) - counts["superseded"]
-        groups = list(_groups(entry.queue, whole, made, recent, expose_judge_version=self._judge_label))
-        return _Block(entry.revision, today, groups, judged)
+        groups = list(_groups(entry.queue, whole, made, recent, expose_judge_version=self._expose_judge_version))
+        criteria = [criterion["criterion"] for criterion in whole["criteria"]]
+        return _Block(entry.revision, today, groups, criteria, judged)
+
+    def _human_agreement(
+        self, connection: sqlite3.Connection, entry: QueueEntry, block: _Block, today: date
+    ) -> _People:
+        kept, now = self._people.get(entry.queue), self._clock()
+        if kept is not None and (kept.revision == entry.revision or now - kept.at < HUMAN_AGREEMENT_SECONDS):
+            return kept
+        rules = self._documents.rules
+        lines = []
+        for criterion in block.criteria:
+            rated, _ = panels(connection, Scope(entry.queue, Window.ALL, today, rules), criterion)
+            agreement = ordered_pairs(rated, rules.pass_stars).alignment
+            if not isinstance(agreement, Undefined):
+                labels = f"queue={label(entry.queue)},criterion={label(criterion)}"
+                lines.append(_line(_HUMAN_AGREEMENT, labels, agreement.value))
+        return _People(entry.revision, now, lines)
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
         rules = self._documents.rules
@@ -203,17 +281,19 @@ class GaugeCollector:
         for metric in metrics:
             if (judge := self._judges.newest(metric)) is not None:
                 comparisons = sum(block.judged.get((metric, judge.name), 0) for block in blocks)
-                labels = f"metric={label(metric)}" + (f",judge={label(judge.name)}" if self._judge_label else "")
+                labels = f"metric={label(metric)}" + (
+                    f",judge={label(judge.name)}" if self._expose_judge_version else ""
+                )
                 yield [
-                    _line("newest_judge_first_timestamp_seconds", labels, judge.first / 1000),
-                    _line("newest_judge_comparisons", labels, comparisons),
+                    _line(_NEWEST_JUDGE_FIRST, labels, judge.first / 1000),
+                    _line(_NEWEST_JUDGE_COMPARISONS, labels, comparisons),
                 ]
 
 
 def _text(families: dict[str, list[str]]) -> Iterator[str]:
-    for name, documentation in FAMILIES.items():
-        if lines := families.get(name):
-            yield f"# HELP {PREFIX}{name} {documentation}\n# TYPE {PREFIX}{name} gauge\n"
+    for spec in FAMILIES:
+        if lines := families.get(spec.name):
+            yield f"# HELP {spec.name} {spec.help}\n# TYPE {spec.name} {spec.kind}\n"
             yield from lines
 
 
@@ -254,8 +334,8 @@ def _groups(
                     group += _windowed(f'{pair},window="{window.value}"', window, of_window_metric)
             if (estimate := recent.get(key)) is not None:
                 group += [
-                    _line(family, f'{pair},window="{RECENT_DAYS}d"', value)
-                    for family, value in zip(_RATIOS, estimate, strict=False)
+                    _line(spec, f'{pair},window="{RECENT_DAYS}d"', value)
+                    for spec, value in zip(_RATIOS, estimate, strict=False)
                 ]
             if expose_judge_version:
                 group += _judged(pair, metric)
@@ -265,7 +345,7 @@ def _groups(
 def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for judge, counts in metric["judges"].items():
         for outcome in _OUTCOMES:
-            yield _line("judge_comparisons", f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
+            yield _line(_JUDGE_COMPARISONS, f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
 
 
 def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[SeriesLine]:
@@ -273,8 +353,8 @@ def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[S
     if window is Window.DAYS_30 and metric["comparisons"]:
         # Families of their own: who adds up `comparisons` must not count them twice.
         for outcome in _OUTCOMES:
-            yield _line("window_comparisons", f'{labels},outcome="{outcome}"', metric[outcome])
-        yield _line("window_items", labels, metric["items_compared"])
+            yield _line(_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
+        yield _line(_WINDOW_ITEMS, labels, metric["items_compared"])
 
 
 def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLine]:
@@ -283,18 +363,17 @@ def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLi
         ("contributing", contributing),
         ("not_contributing", criterion["annotations"] - contributing),
     ):
-        yield _line("annotations", f'{labels},state="{state}"', count)
+        yield _line(_ANNOTATIONS, f'{labels},state="{state}"', count)
 
 
 def _pair(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for outcome in _OUTCOMES:
-        yield _line("comparisons", f'{labels},outcome="{outcome}"', metric[outcome])
-    yield from _ratios(labels, metric)
-    for name, value in (("kappa", metric["kappa"]), ("mcc", metric["mcc"])):
+        yield _line(_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
+    for spec, value in ((_KAPPA, metric["kappa"]), (_MCC, metric["mcc"])):
         if value is not None:
-            yield _line(name, labels, value)
-    if metric["gate"] is not None:
-        yield _line("gate", f'{labels},verdict="{metric["gate"].value}"', 1)
+            yield _line(spec, labels, value)
+    if metric["gate_state"] is not None:
+        yield _line(_GATE, f'{labels},state="{metric["gate_state"].value}"', 1)
 
 
 def _ratios(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
@@ -306,10 +385,10 @@ def _ratios(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
         metric["tpr"],
         metric["tnr"],
     )
-    for name, value in zip(_RATIOS, values, strict=True):
+    for spec, value in zip(_RATIOS, values, strict=True):
         if value is not None:
-            yield _line(name, labels, value)
+            yield _line(spec, labels, value)
 
 
-def _line(family: str, labels: str, value: float) -> SeriesLine:
-    return family, f"{PREFIX}{family}{{{labels}}} {float(value)!r}\n"
+def _line(spec: MetricSpec, labels: str, value: float) -> SeriesLine:
+    return spec.name, f"{spec.name}{{{labels}}} {float(value)!r}\n"

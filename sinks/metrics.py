@@ -1,59 +1,46 @@
-"""What the view says of itself to Prometheus. The product's gauges are in `sinks.gauges`."""
+"""The view's own Prometheus metrics, as one typed list. What it computes for the product is in `sinks.gauges`."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from typing import Final
 
-# A `_created` series beside every counter is in no list, and doubles the series.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+from prometheus_client import CollectorRegistry
 
-_SINKS = ("store", "gauges", "history", "topic")
+from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
+
+_SINKS: Final = ("store", "gauges", "history", "topic")
+
+LAST_SUCCESS: Final = gauge(
+    "snapshot_last_success_timestamp_seconds", "When a sink last finished a pass, with or without a change.", "sink"
+)
+FAILURES: Final = counter("snapshot_failures_total", "Passes of a sink that failed and are retried.", "sink")
+SUPPRESSED: Final = counter("series_suppressed_total", "Series of the product's gauges left out because of the limit.")
+COLLECT_SECONDS: Final = histogram(
+    "collect_seconds",
+    "Time to update the product's gauges.",
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+AS_OF: Final = gauge(
+    "as_of_timestamp_seconds", "Time of the last checkpoint of the oldest partition; 0 before the first."
+)
+READY: Final = gauge("view_ready", "1 once the view has caught up with the end of the topics after its start.")
+STREAMS: Final = gauge("stream_clients", "Open server-sent event streams.")
+
+METRICS: Final = (LAST_SUCCESS, FAILURES, SUPPRESSED, COLLECT_SECONDS, AS_OF, READY, STREAMS, BUILD_INFO)
+"""Every metric of a view besides the product's gauges."""
 
 
 class ViewMetrics:
     """Metrics of one view, in a registry of their own."""
 
     def __init__(self, version: str) -> None:
-        self.registry = CollectorRegistry()
-        self.last_success = Gauge(
-            "eval_alignment_snapshot_last_success_timestamp_seconds",
-            "When a sink last finished a pass, whether anything had changed or not.",
-            ["sink"],
-            registry=self.registry,
-        )
-        self.failures = Counter(
-            "eval_alignment_snapshot_failures",
-            "Passes of a sink that failed and are tried again.",
-            ["sink"],
-            registry=self.registry,
-        )
-        self.suppressed = Counter(
-            "eval_alignment_series_suppressed",
-            "Series of the product's gauges that the cap kept out.",
-            registry=self.registry,
-        )
-        self.collect_seconds = Histogram(
-            "eval_alignment_collect_seconds",
-            "Time to bring the product's gauges up to date.",
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=self.registry,
-        )
-        self.as_of = Gauge(
-            "eval_alignment_as_of_timestamp_seconds",
-            "Time of the oldest partition's last closed checkpoint; 0 before the first.",
-            registry=self.registry,
-        )
-        self.ready = Gauge(
-            "eval_alignment_view_ready",
-            "Whether the view has caught up with the end of the topics at its start.",
-            registry=self.registry,
-        )
-        self.streams = Gauge("eval_alignment_stream_clients", "Open server-sent event streams.", registry=self.registry)
-        build = Gauge(
-            "eval_alignment_build_info",
-            "Always 1; the release that runs.",
-            ["component", "version"],
-            registry=self.registry,
-        )
-        build.labels("view", version).set(1)
+        registry = self.registry = CollectorRegistry()
+        self.last_success = LAST_SUCCESS.gauge(registry)
+        self.failures = FAILURES.counter(registry)
+        self.suppressed = SUPPRESSED.counter(registry)
+        self.collect_seconds = COLLECT_SECONDS.histogram(registry)
+        self.as_of = AS_OF.gauge(registry)
+        self.ready = READY.gauge(registry)
+        self.streams = STREAMS.gauge(registry)
+        BUILD_INFO.gauge(registry).labels("view", version).set(1)
         for sink in _SINKS:
             self.failures.labels(sink)
 

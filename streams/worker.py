@@ -53,7 +53,7 @@ class WorkerConfig:
     """Everything a worker is told.
 
     `name` is the instance's stable name: a restart under the same name takes its partitions over at once. `security`
-    are aiokafka's own arguments. `circuit_breaker` None switches the fuse off, `audit_interval_s` 0 the audit. `release` is for
+    are aiokafka's own arguments. `circuit_breaker` None switches the circuit breaker off, `audit_interval_s` 0 the audit. `release` is for
     the metrics. `on_step` is told every step of restore and checkpoint: a place for tests to kill the process.
     """
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import orjson
-from prometheus_client.metrics_core import Metric
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -20,12 +19,13 @@ from eval_alignment.doctor.findings import NOT_ASKED, NOT_MADE, OK, Exit
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.main import USAGE
 from eval_alignment.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
-from sinks.gauges import FAMILIES, PREFIX
-from sinks.metrics import ViewMetrics
+from sinks.gauges import FAMILIES
+from sinks.metrics import METRICS as VIEW_METRICS
 from streams.events.reasons import Reason
 from streams.kafka.topics import DEFAULT_PARTITIONS, TABLE, Topics
 from streams.runtime.failures import Failure
-from streams.runtime.metrics import METRICS
+from streams.runtime.metric_specs import MetricSpec
+from streams.runtime.metrics import METRICS as WORKER_METRICS
 
 _MADE = "<!-- Made from code by `make docs`. -->"
 
@@ -128,61 +128,26 @@ def _reasons() -> str:
 
 
 def _metrics() -> str:
-    head = ("metric", "type", "labels", "meaning")
-    worker = [(f"`{m.name}`", m.kind, _labels(m.labels), m.help) for m in METRICS]
-    products = [
-        (f"`{PREFIX}{name}`", "gauge", _labels(_PRODUCT_LABELS.get(name, _PAIR)), meaning)
-        for name, meaning in FAMILIES.items()
-    ]
-    view = ViewMetrics("0")
-    # Labels are known from samples.
-    view.succeeded("store", 0)
-    own = [
-        (
-            f"`{family.name}{'_total' if family.type == 'counter' else ''}`",
-            family.type,
-            _labels(_label_names(family)),
-            family.documentation,
-        )
-        for family in view.registry.collect()
-    ]
     return _page(
         "Metrics",
-        "For Prometheus, at `/metrics` of the view and of each worker. On Linux both also give the usual `process_*` "
+        "For Prometheus, at `/metrics` of the view and of each worker. On Linux both also export the usual `process_*` "
         "(memory, CPU seconds, open files, start time).",
-        "## The product, from the view\n\n"
-        "Ratios come with the label `window` too, 7d and 30d; alignment and its interval also as 5d; cells and items "
-        "of 30d are families of their own. What is undefined is absent. With the setting `expose_judge_version` the newest "
-        "judge has the label `judge`.\n\n"
-        + _table(head, products)
+        "## Agreement, from the view\n\n"
+        "Every series of a ratio has the label `window`: `all`, `7d` or `30d`; alignment and its interval also `5d`. "
+        'So `min by (queue) (eval_alignment_agreement_ratio{window="all"})` never mixes windows. The cells and items '
+        "of the last 30 days are families of their own. A statistic that is undefined has no series.\n\n"
+        "With the setting `expose_judge_version` the newest judge also has the label `judge`.\n\n"
+        + _specs(FAMILIES)
         + "\n## The view itself\n\n"
-        + _table(head, own)
+        + _specs(VIEW_METRICS)
         + "\n## A worker\n\n"
-        + _table(head, worker),
+        + _specs(WORKER_METRICS),
     )
 
 
-_PAIR = ("queue", "criterion", "metric")
-_PRODUCT_LABELS = {
-    "comparisons": (*_PAIR, "outcome"),
-    "gate": (*_PAIR, "verdict"),
-    "annotations": ("queue", "criterion", "state"),
-    "window_comparisons": (*_PAIR, "window", "outcome"),
-    "window_items": (*_PAIR, "window"),
-    "newest_judge_first_timestamp_seconds": ("metric",),
-    "newest_judge_comparisons": ("metric",),
-    "judge_comparisons": (*_PAIR, "judge", "outcome"),
-}
-"""Labels of the product's gauges where they are not those of a pair."""
-
-
-def _label_names(family: Metric) -> list[str]:
-    names = dict.fromkeys(name for sample in family.samples for name in sample.labels)
-    return [name for name in names if name != "le"]
-
-
-def _labels(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+def _specs(specs: Iterable[MetricSpec]) -> str:
+    rows = [(f"`{spec.name}`", spec.kind, ", ".join(f"`{name}`" for name in spec.labels), spec.help) for spec in specs]
+    return _table(("metric", "type", "labels", "meaning"), rows)
 
 
 def _exit_codes() -> str:

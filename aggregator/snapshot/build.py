@@ -206,7 +206,7 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, rules:
         labels_needed=nulls.number(
             "labels_needed", labels_needed(counts, rules.limits) if on_topic else Undefined.OFF_TOPIC
         ),
-        gate=nulls.number("gate", decision if on_topic else Undefined.OFF_TOPIC),
+        gate_state=nulls.number("gate_state", decision if on_topic else Undefined.OFF_TOPIC),
         gate_reasons=list(obstacles) if on_topic else [],
         evaluated=nulls.number("evaluated", heard.passed + heard.failed if heard else missing),
         pass_rate=nulls.number("pass_rate", _pass_rate(heard) if heard else missing),

@@ -118,16 +118,16 @@ class DocumentStamp:
 class CountingRules:
     """Settings that apply when counts are read: what people passed, meaningful pairs, limits of the gate.
 
-    A criterion that `pairs` does not name is compared with every metric.
+    A criterion that `criterion_metrics` does not name is compared with every metric.
     """
 
     pass_stars: int = DEFAULT_PASS_STARS
-    pairs: Mapping[str, Collection[str]] = field(default_factory=dict)
+    criterion_metrics: Mapping[str, Collection[str]] = field(default_factory=dict)
     limits: GateLimits = field(default_factory=GateLimits)
 
     def on_topic(self, criterion: str, metric: str) -> bool:
         """Whether the pair counts in cards, gauges, gate and alerts."""
-        return criterion not in self.pairs or metric in self.pairs[criterion]
+        return criterion not in self.criterion_metrics or metric in self.criterion_metrics[criterion]
 
     def outcomes(self, vector: Vector) -> tuple[int, int, int, int]:
         """tp, fn, tn and fp of a vector under the pass convention; people are the truth."""

@@ -12,7 +12,7 @@ import msgspec
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Obstacle
 
-SCHEMA_NAME: Final = "alignment.snapshot.v1"
+SCHEMA_NAME: Final = "alignment.snapshot.v2"
 
 Verdicts = TypedDict("Verdicts", {"pass": int, "fail": int})
 """Comparisons by result."""
@@ -81,7 +81,7 @@ class MetricDocument(TypedDict):
     balanced_accuracy: float | None
     items_compared: int
     labels_needed: int | None
-    gate: Gate | None
+    gate_state: Gate | None
     gate_reasons: list[Obstacle]
     evaluated: int | None
     pass_rate: float | None
@@ -138,7 +138,7 @@ class Cards(TypedDict):
 class SnapshotDocument(TypedDict):
     """One queue in one window, at the ledger positions given (partition to offset)."""
 
-    schema: Literal["alignment.snapshot.v1"]
+    schema: Literal["alignment.snapshot.v2"]
     queue: str
     as_of: str
     revision: int

@@ -144,6 +144,6 @@ def _table(documents: list[dict[str, Any]]) -> Table:
                     str(metric["comparisons"]),
                     str(metric["fn"]),
                     str(metric["fp"]),
-                    str(metric["gate"] or "-").replace("_", " "),
+                    str(metric["gate_state"] or "-").replace("_", " "),
                 )
     return table

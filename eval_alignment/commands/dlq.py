@@ -70,7 +70,9 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
         Console().print(table)
     counts = Counter(dead_letter.reason for dead_letter in dead_letters)
     listed = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
-    click.echo(f"{len(dead_letters)} dead letters{listed}" + (f"; the newest {limit} shown" if dead_letters[limit:] else ""))
+    click.echo(
+        f"{len(dead_letters)} dead letters{listed}" + (f"; the newest {limit} shown" if dead_letters[limit:] else "")
+    )
 
 
 @dlq.command()

@@ -51,7 +51,7 @@ def recount(
     counted = Recount(facts, chosen.policy.value)
     today: date | None = None if as_of is None else as_of.date()
     documents = [
-        counted.document(queue, window=Window(window), today=today, rules=wiring.rules(chosen))
+        counted.document(queue, window=Window(window), today=today, rules=wiring.counting_rules(chosen))
         for queue in counted.queues
     ]
     if as_json:

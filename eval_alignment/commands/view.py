@@ -44,7 +44,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         facts_topic=chosen.topic("facts"),
         tallies_topic=chosen.topic("tallies"),
         snapshots_topic=chosen.topic("snapshots"),
-        rules=wiring.rules(chosen),
+        rules=wiring.counting_rules(chosen),
         publish=chosen.publish,
         history_count=chosen.snapshot_history_count,
         history_days=chosen.snapshot_history_days,

@@ -17,7 +17,11 @@ from streams.worker import Worker, WorkerConfig
 @click.option("--name", help="Stable name of this worker, its own and the same after a restart.  [setting: name]")
 @http_option("worker_http", "127.0.0.1:8391")
 @policy_option
-@click.option("--fuse", type=click.Choice(["on", "off"]), help="Pause on a flood of bad events.  [setting: fuse]")
+@click.option(
+    "--circuit-breaker",
+    type=click.Choice(["on", "off"]),
+    help="Pause on a flood of bad events.  [setting: circuit_breaker]",
+)
 @click.option("--accept-loss", is_flag=True, default=None, help="Start although input or ledger were lost.")
 def worker(
     *,

@@ -209,7 +209,7 @@ CHECKS: Final = (
         _recount,
     ),
     Check("worker", "`/healthz`, `/readyz` and `/metrics` of each `--worker-url`, and its audit.", _worker),
-    Check("fuse", "Whether the fuse pauses one of these workers.", _circuit_breaker),
+    Check("circuit_breaker", "Whether the circuit breaker pauses one of these workers.", _circuit_breaker),
     Check("view", "`/healthz`, `/readyz` and `/metrics` of `--view-url`: fresh, and its sinks at work.", _view),
     Check("versions", "The releases of these workers, the view and this command.", _versions),
     Check(

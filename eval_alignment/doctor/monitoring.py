@@ -9,7 +9,7 @@ from urllib.parse import quote
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem
-from streams.runtime.metrics import BUILD_INFO
+from streams.runtime.metric_specs import BUILD_INFO
 
 ALERT_PREFIX: Final = "EvalAlignment"
 _RULE_PREFIXES: Final = (ALERT_PREFIX, "eval_alignment")
@@ -78,7 +78,7 @@ def _data(answer: Answer) -> Any:
 
 
 def _ours(rule: Mapping[str, Any]) -> bool:
-    # Recording rules carry the metric behind a level: `queue:eval_alignment_ratio:...`.
+    # Recording rules carry the metric behind a level: `queue:eval_alignment_agreement_ratio:...`.
     name = str(rule["name"])
     return any(part.startswith(_RULE_PREFIXES) for part in name.split(":"))
 

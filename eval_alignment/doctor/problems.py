@@ -131,7 +131,7 @@ class Problem(Enum):
         "workers",
         _ERROR,
         "A partition was not closed for longer than its owner ever waits.",
-        "See the checks `workers`, `worker` and `fuse`: nobody owns it, or its owner is stuck. Restart that worker.",
+        "See the checks `workers`, `worker` and `circuit_breaker`: nobody owns it, or its owner is stuck. Restart that worker.",
     )
     LEDGER_IDS = Entry(
         "workers",
@@ -168,7 +168,7 @@ class Problem(Enum):
         "commits",
         _ERROR,
         "Events wait in a partition and its committed offset does not move.",
-        "No worker owns the partition (`workers`), its worker restores or is paused by the fuse (`worker`, `fuse`), or "
+        "No worker owns the partition (`workers`), its worker restores or is paused by the circuit breaker (`worker`, `circuit_breaker`), or "
         "it hangs: restart it.",
     )
     TALLIES_DIFFER = Entry(
@@ -219,7 +219,7 @@ class Problem(Enum):
         _ERROR,
         "A worker processes nothing now; it says why.",
         "While it joins or restores: wait, its log counts the rows. For a broker that is away see `broker`, for the "
-        "fuse see `fuse`.",
+        "circuit breaker see `circuit_breaker`.",
     )
     AUDIT_MISMATCH = Entry(
         "worker",
@@ -227,11 +227,11 @@ class Problem(Enum):
         "A worker's own audit found tallies that are not the fold of the ledger.",
         "Restart that worker: it counts anew. Keep its log, which names the tallies, and report it.",
     )
-    FUSE_BLOWN = Entry(
-        "fuse",
+    CIRCUIT_BREAKER_OPEN = Entry(
+        "circuit_breaker",
         _CRITICAL,
         "A flood of bad events has paused a worker.",
-        "Mend the producer that its log names and restart the worker, or restart it with `--fuse off` to send the bad "
+        "Mend the producer that its log names and restart the worker, or restart it with `--circuit-breaker off` to send the bad "
         "events to the dead letters.",
     )
     VIEW_UNREACHABLE = Entry(
@@ -268,7 +268,7 @@ class Problem(Enum):
         "view",
         _WARNING,
         "The cap on series keeps gauges out.",
-        "Set `pairs` to the pairs that mean something, or raise `series_limit`.",
+        "Set `criterion_metrics` to the pairs that mean something, or raise `series_limit`.",
     )
     VERSIONS_DIFFER = Entry(
         "versions",

@@ -1,4 +1,4 @@
-"""Workers and view by HTTP: health, readiness, scrape, fuse, releases and clocks."""
+"""Workers and view by HTTP: health, readiness, scrape, circuit breaker, releases and clocks."""
 
 import asyncio
 import time
@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem, Severity
-from streams.runtime.metrics import AUDIT_MISMATCHES, BUILD_INFO, CIRCUIT_BREAKER_OPEN
+from streams.runtime.metric_specs import BUILD_INFO
+from streams.runtime.metrics import AUDIT_MISMATCHES, CIRCUIT_BREAKER_OPEN
 
 _SINK_SECONDS: Final = 60.0
 _SKEW_SECONDS: Final = 2.0
@@ -86,14 +87,14 @@ def judge_worker(process: Process) -> list[Finding]:
 
 
 def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
-    """Whether the fuse pauses a worker; nothing when no worker could be scraped."""
-    blown = [
-        found(Problem.FUSE_BLOWN, f"{process.url}: {_reasons(_object(process.readiness))}")
+    """Whether the circuit breaker pauses a worker; nothing when no worker could be scraped."""
+    open_breakers = [
+        found(Problem.CIRCUIT_BREAKER_OPEN, f"{process.url}: {_reasons(_object(process.readiness))}")
         for process in processes
         if any(value for _, value in process.values(CIRCUIT_BREAKER_OPEN.name))
     ]
     scraped = sum(process.series is not None for process in processes)
-    return blown or ([ok("fuse", f"not blown in {_counted(scraped, 'worker')}")] if scraped else [])
+    return open_breakers or ([ok("circuit_breaker", f"closed in {_counted(scraped, 'worker')}")] if scraped else [])
 
 
 def judge_view(process: Process) -> list[Finding]:

@@ -20,7 +20,7 @@ from monitoring.grafana.panels import (
     series,
     states,
 )
-from monitoring.grafana.promql import PAIR, count, count_all, one, recent
+from monitoring.grafana.promql import CRITERION, PAIR, count, count_all, one, recent
 
 
 def _band(title: str, description: str, *bounds: str, limit: Steps | None = None) -> timeseries.Panel:
@@ -58,15 +58,15 @@ def _band(title: str, description: str, *bounds: str, limit: Steps | None = None
 
 def alignment() -> list[object]:
     """How well they agree, over time, and whether it dropped."""
-    drop = f"max(pair:eval_alignment_ratio:drop{{{PAIR}}})"
-    chance = f"2 * max(pair:eval_alignment_ratio:drop_half_width{{{PAIR}}})"
+    drop = f"max(pair:eval_alignment_agreement_ratio:drop{{{PAIR}}})"
+    chance = f"2 * max(pair:eval_alignment_agreement_ratio:drop_half_width{{{PAIR}}})"
     baseline = f"max(pair:eval_alignment_window_comparisons:baseline_ratio{{{PAIR}}})"
     return [
         _band(
             "Alignment, all days",
             "The band is the 95 % interval; the dashed line is what a constant judge would score. Where they overlap, "
             "the metric has not been shown to be better than it.",
-            *(one(name) for name in ("ratio", "low_ratio", "high_ratio", "baseline_ratio")),
+            *(one(name) for name in ("agreement_ratio", "agreement_ci_low", "agreement_ci_high", "baseline_ratio")),
         ),
         _band(
             "Alignment, last 30 days",
@@ -79,14 +79,16 @@ def alignment() -> list[object]:
         series(
             "Recent days against all",
             "The same share over the last 7 and 30 days. When the short one leaves the long one, something changed: a "
-            "new judge, a new prompt, other items. The page compares judge versions.",
+            "new judge, a new prompt, other items. The page compares judge versions. A metric is not expected to agree "
+            "better with people than they agree among themselves.",
             "percentunit",
-            (one("ratio"), "all days"),
-            (one("ratio", "30d"), "30 days"),
-            (one("ratio", "7d"), "7 days"),
+            (one("agreement_ratio"), "all days"),
+            (one("agreement_ratio", "30d"), "30 days"),
+            (one("agreement_ratio", "7d"), "7 days"),
+            (f"max(eval_alignment_human_agreement_ratio{{{CRITERION}}})", "people among themselves"),
             lowest=None,
             highest=1,
-            colours={"all days": GREY, "30 days": BLUE, "7 days": AMBER},
+            colours={"all days": GREY, "30 days": BLUE, "7 days": AMBER, "people among themselves": TEAL},
         ),
         series(
             "Drop against the time before last week",
@@ -165,7 +167,7 @@ def counts() -> list[object]:
     funnel = 'max(eval_alignment_annotations{queue="$queue",criterion="$criterion",state="%s"})'
     # A number for each verdict, so that they share one row.
     held = " or ".join(
-        f'max(eval_alignment_gate{{{PAIR},verdict="{name}"}}) * {place}' for place, name in enumerate(VERDICTS)
+        f'max(eval_alignment_gate{{{PAIR},state="{name}"}}) * {place}' for place, name in enumerate(VERDICTS)
     )
     return [
         cells,

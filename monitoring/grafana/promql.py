@@ -5,11 +5,13 @@ Several views tell the same, so one of them is taken (`max`) before anything is 
 
 from typing import Final
 
+CRITERION: Final = 'queue="$queue",criterion="$criterion"'
+"""The chosen queue and criterion."""
 PAIR: Final = 'queue="$queue",criterion="$criterion",metric="$metric"'
 """The chosen queue, criterion and metric."""
 
 
-def one(name: str, window: str = "") -> str:
+def one(name: str, window: str = "all") -> str:
     """A gauge of the chosen pair, of all days unless a window is named."""
     return f'max(eval_alignment_{name}{{{PAIR},window="{window}"}})'
 

@@ -24,7 +24,7 @@ from monitoring.grafana.promql import PAIR, count_all, one
 
 
 def _now() -> list[object]:
-    verdict: Query = (f"max by (verdict) (eval_alignment_gate{{{PAIR}}})", "{{verdict}}")
+    state: Query = (f"max by (state) (eval_alignment_gate{{{PAIR}}})", "{{state}}")
     gate = number(
         "May it stand in for people?",
         f"Trusted: lower bound of alignment at least {LIMITS.trusted_low:.0%} and tnr at least "
@@ -32,7 +32,7 @@ def _now() -> list[object]:
         f"constant judge. Undecided: fewer than {LIMITS.items} annotated items, or people gave only one result. A "
         "dash: off topic. The page says which reason holds.",
         "none",
-        verdict,
+        state,
         names=True,
         width=5,
         steps=((None, GREY),),
@@ -52,9 +52,9 @@ def _now() -> list[object]:
             "Share of comparisons in which people and metric agree, between the bounds of the 95 % interval over "
             "distinct items. Wide bounds: annotate more items.",
             "percentunit",
-            (one("low_ratio"), "low"),
-            (one("ratio"), "alignment"),
-            (one("high_ratio"), "high"),
+            (one("agreement_ci_low"), "low"),
+            (one("agreement_ratio"), "alignment"),
+            (one("agreement_ci_high"), "high"),
             width=8,
             steps=LOW_BOUND,
             decimals=1,
@@ -109,18 +109,18 @@ def _now() -> list[object]:
 def _beside() -> list[object]:
     of_criterion = 'queue="$queue",criterion="$criterion"'
 
-    def each(name: str, window: str = "") -> str:
+    def each(name: str, window: str = "all") -> str:
         return f'max by (metric) (eval_alignment_{name}{{{of_criterion},window="{window}"}})'
 
     columns = {
-        "Verdict": f"max by (metric, verdict) (eval_alignment_gate{{{of_criterion}}})",
-        "Alignment": each("ratio"),
-        "Low": each("low_ratio"),
-        "High": each("high_ratio"),
+        "Verdict": f"max by (metric, state) (eval_alignment_gate{{{of_criterion}}})",
+        "Alignment": each("agreement_ratio"),
+        "Low": each("agreement_ci_low"),
+        "High": each("agreement_ci_high"),
         "Baseline": each("baseline_ratio"),
         "TPR": each("true_positive_ratio"),
         "TNR": each("true_negative_ratio"),
-        "7 days": each("ratio", "7d"),
+        "7 days": each("agreement_ratio", "7d"),
         "Comparisons": f"sum by (metric) (max by (metric, outcome) (eval_alignment_comparisons{{{of_criterion}}}))",
     }
     row = "__data.fields.metric"
@@ -130,13 +130,13 @@ def _beside() -> list[object]:
             "The best first. Another metric may already do what this one does not: click it.",
             "percentunit",
             columns,
-            keys=("metric", "verdict"),
+            keys=("metric", "state"),
             sort=("Low", True),
             hidden=("Value #A",),
             width=14,
             properties={
                 "metric": (("links", [data_link("Show this metric", queue_url("queue", "criterion", row))]),),
-                "verdict": (("mappings", [value_map(VERDICTS)]), COLOURED),
+                "state": (("mappings", [value_map(VERDICTS)]), COLOURED),
                 "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
                 "TNR": (threshold_property(RATE_OF_FAILS), COLOURED, ("decimals", 1)),
                 "Comparisons": (("unit", "short"), ("decimals", 0)),
@@ -147,7 +147,7 @@ def _beside() -> list[object]:
             "Alignment of every metric over the days that count for today, on one scale. All of them falling at once "
             "points to other items or other annotators, not to a judge.",
             "percentunit",
-            (each("ratio", "30d"), "{{metric}}"),
+            (each("agreement_ratio", "30d"), "{{metric}}"),
             width=10,
             height=10,
             lowest=None,

@@ -28,16 +28,16 @@ from monitoring.grafana.promql import alerting
 _PAIR: Final = "queue, criterion, metric"
 _CELLS: Final = f"max by ({_PAIR}, outcome) (eval_alignment_comparisons)"
 _AGREED: Final = f'max by ({_PAIR}, outcome) (eval_alignment_comparisons{{outcome=~"tp|tn"}})'
-_GATES: Final = f"max by ({_PAIR}, verdict) (eval_alignment_gate)"
+_GATES: Final = f"max by ({_PAIR}, state) (eval_alignment_gate)"
 _PRODUCT_ALERTS: Final = alerting('alertstate="firing"', 'area="product"')
 
 
-def _of_pairs(name: str, window: str = "") -> str:
+def _of_pairs(name: str, window: str = "all") -> str:
     return f'max by ({_PAIR}) (eval_alignment_{name}{{window="{window}"}})'
 
 
 def _having(verdict: str) -> str:
-    return f'count(max by ({_PAIR}) (eval_alignment_gate{{verdict="{verdict}"}}))'
+    return f'count(max by ({_PAIR}) (eval_alignment_gate{{state="{verdict}"}}))'
 
 
 def _now() -> list[object]:
@@ -103,14 +103,14 @@ _MEANING: Final = {
 def _table() -> object:
     columns = {
         "Verdict": _GATES,
-        "Alignment": _of_pairs("ratio"),
-        "Low": _of_pairs("low_ratio"),
-        "High": _of_pairs("high_ratio"),
+        "Alignment": _of_pairs("agreement_ratio"),
+        "Low": _of_pairs("agreement_ci_low"),
+        "High": _of_pairs("agreement_ci_high"),
         "Baseline": _of_pairs("baseline_ratio"),
         "TPR": _of_pairs("true_positive_ratio"),
         "TNR": _of_pairs("true_negative_ratio"),
-        "7 days": _of_pairs("ratio", "7d"),
-        "30 days": _of_pairs("ratio", "30d"),
+        "7 days": _of_pairs("agreement_ratio", "7d"),
+        "30 days": _of_pairs("agreement_ratio", "30d"),
         "Comparisons": f"sum by ({_PAIR}) ({_CELLS})",
     }
     row = "__data.fields."
@@ -124,14 +124,14 @@ def _table() -> object:
         "undefined, not zero. Colours are the gate's limits.",
         "percentunit",
         columns,
-        keys=("queue", "criterion", "metric", "verdict"),
+        keys=("queue", "criterion", "metric", "state"),
         sort=("High", False),
         hidden=("Value #A",),
         height=12,
         properties={
             "queue": (("links", [data_link("Open the queue on the page", page)]), ("custom.width", 200)),
             "metric": (("links", [data_link("Open the dashboard of this metric", ours)]),),
-            "verdict": (("mappings", [value_map(VERDICTS)]), COLOURED),
+            "state": (("mappings", [value_map(VERDICTS)]), COLOURED),
             "Alignment": (("links", [data_link("Open the disagreements", items)]), ("decimals", 1)),
             "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
             "TNR": (threshold_property(RATE_OF_FAILS), COLOURED, ("decimals", 1)),
@@ -174,7 +174,7 @@ def _alerts() -> object:
 
 def _trend() -> list[object]:
     pooled = f"sum by (queue) ({_AGREED}) / sum by (queue) ({_CELLS} > 0)"
-    lowest = f'min by (queue) (max by ({_PAIR}) (eval_alignment_low_ratio{{window="30d"}}))'
+    lowest = f'min by (queue) (max by ({_PAIR}) (eval_alignment_agreement_ci_low{{window="30d"}}))'
     return [
         series(
             "Alignment by queue",

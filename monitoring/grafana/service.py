@@ -72,11 +72,11 @@ def _now() -> list[object]:
             steps=_LAG,
         ),
         number(
-            "Fuse",
+            "Circuit breaker",
             "Workers that paused on a flood of bad events. Fix the producer and restart the worker, or restart it with "
-            "--fuse off to send them to the dead letters." + alerts("FuseBlown"),
+            "--circuit-breaker off to send them to the dead letters." + alerts("CircuitBreakerOpen"),
             "short",
-            ("sum(eval_alignment_fuse_blown)", "blown"),
+            ("sum(eval_alignment_circuit_breaker_open)", "open"),
             width=3,
             steps=NONE_IS_GOOD,
         ),
@@ -101,7 +101,7 @@ def _now() -> list[object]:
         ),
         number(
             "Series suppressed",
-            "Series that the cap keeps out of Prometheus, since the views started. Name in the setting `pairs` which "
+            "Series that the cap keeps out of Prometheus, since the views started. Name in the setting `criterion_metrics` which "
             "metrics mean something for which criterion, or raise `series_limit`." + alerts("SeriesSuppressed"),
             "short",
             ("sum(eval_alignment_series_suppressed_total)", "series"),
@@ -164,7 +164,7 @@ def _view() -> list[object]:
         ),
         series(
             "Time to bring the gauges up to date",
-            "Grows with queues, criteria and metrics. Above a second: name in `pairs` what belongs together.",
+            "Grows with queues, criteria and metrics. Above a second: name in `criterion_metrics` what belongs together.",
             "s",
             *quantiles("eval_alignment_collect_seconds"),
             width=8,
@@ -188,8 +188,7 @@ def _view() -> list[object]:
 
 
 def _processes() -> list[object]:
-    release = 'label_replace(eval_alignment_build_info, "component", "worker", "component", "")'
-    named = f"* on (job, instance) group_left (component, version) {release}"
+    named = "* on (job, instance) group_left (component, version) eval_alignment_build_info"
     where = "job, instance"
     return [
         series(

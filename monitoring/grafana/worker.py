@@ -40,7 +40,7 @@ def incoming() -> list[object]:
             "Superseded and repeated events do no harm: a newer row stands, or the same. Misrouted ones are not "
             "counted: a producer does not hash the item with murmur2." + alerts("Misrouted"),
             _EVENTS,
-            (rate("eval_alignment_events_stale_total", "job"), "superseded"),
+            (rate("eval_alignment_events_superseded_total", "job"), "superseded"),
             (rate("eval_alignment_events_duplicate_total", "job"), "repeated"),
             (rate("eval_alignment_events_misrouted_total", "job"), "misrouted"),
             colours={"superseded": BLUE, "repeated": GREY, "misrouted": EMBER},

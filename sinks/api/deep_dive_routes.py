@@ -38,12 +38,12 @@ class _Insights:
 
     async def trend(self, request: Request) -> Response:
         criterion, metric = parameters.text(request, "criterion"), parameters.text(request, "metric")
-        rules = request.query_params.get("reading", "annotated")
-        if rules not in get_args(TrendBasis):
-            raise HTTPException(400, f"reading: {reading!r} is none of {', '.join(get_args(TrendBasis))}")
-        if rules == "published" and metric is not None and criterion is None:
-            raise HTTPException(400, "criterion: the name of a criterion is needed with a metric as published")
-        made = deep_dive.trend if rules == "annotated" else deep_dive.published
+        by = request.query_params.get("by", "annotation")
+        if by not in get_args(TrendBasis):
+            raise HTTPException(400, f"by: {by!r} is not one of {', '.join(get_args(TrendBasis))}")
+        if by == "publication" and metric is not None and criterion is None:
+            raise HTTPException(400, "criterion: required with a metric and by=publication")
+        made = deep_dive.trend if by == "annotation" else deep_dive.published
         return await self._answer(request, lambda connection, scope: made(connection, scope, criterion, metric))
 
     async def what_if(self, request: Request) -> Response:

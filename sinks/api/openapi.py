@@ -55,7 +55,7 @@ def _get(
         if isinstance(answer, str)
         else {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer.__name__}"}}}
     )
-    failed = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    failed = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     responses = {"200": {"description": "The answer.", "content": content}}
     for status in errors:
         responses[str(status)] = {"description": "See `detail`.", "content": failed}
@@ -74,9 +74,9 @@ def _insights() -> dict[str, Any]:
                 _query("criterion", "Only of this criterion.", _STRING),
                 _query("metric", "Only of this metric; otherwise of all that are on topic.", _STRING),
                 _query(
-                    "reading",
+                    "by",
                     "By day of annotation with the present rows, or as the last document of each day had it.",
-                    {"enum": list(get_args(TrendBasis)), "default": "annotated"},
+                    {"enum": list(get_args(TrendBasis)), "default": "annotation"},
                 ),
                 _WINDOW,
             ],

@@ -8,11 +8,11 @@ from sinks.page.formats import age
 
 # Without a comparison every counted annotation waits, and every verdict on an item of the queue.
 _ANNOTATIONS: Final = """
-SELECT level, count(*), count(DISTINCT number), max(at) FROM annotations WHERE queue = ? AND counted = 1 GROUP BY level
+SELECT level, count(*), count(DISTINCT item_id), max(at) FROM annotations WHERE queue = ? AND counted = 1 GROUP BY level
 """
 _EVALUATIONS: Final = """
-SELECT e.level, count(*), count(DISTINCT e.number), max(e.at)
-FROM queue_items AS q CROSS JOIN evaluations AS e ON e.number = q.number AND e.current = 1
+SELECT e.level, count(*), count(DISTINCT e.item_id), max(e.at)
+FROM queue_items AS q CROSS JOIN evaluations AS e ON e.item_id = q.item_id AND e.current = 1
 WHERE q.queue = ? AND q.deleted = 0
 GROUP BY e.level
 """

@@ -144,7 +144,7 @@ def _row(services: Services, kept: Insights, connection: sqlite3.Connection, doc
         if not metric["off_topic"]
     ]
     baseline = defined(pooled(document).baseline)
-    gates = [metric["gate"] for _, metric in metrics]
+    gates = [metric["gate_state"] for _, metric in metrics]
     return IndexRow(
         name=document["queue"],
         key=anchor(document["queue"]),

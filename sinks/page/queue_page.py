@@ -51,7 +51,7 @@ class QueueRequest:
             "metric": self.metrics,
             "live": None if self.live else "off",
             "trend": self.wanted.over_time,
-            "reading": "published" if self.wanted.published else None,
+            "by": "publication" if self.wanted.published else None,
             "depth": self.wanted.metric,
             "cost": None if self.wanted.cost == 1 else repr(self.wanted.cost).removesuffix(".0"),
             "more": "1" if self.more else None,
@@ -112,7 +112,7 @@ class QueuePage:
     findings: list[Highlight]
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
-    deep_dive_section: DeepDive | None
+    deep_dive: DeepDive | None
     waiting: Waiting | None
 
     @property
@@ -128,7 +128,7 @@ class QueuePage:
     @property
     def depth_key(self) -> str:
         """An id of the metric looked at in depth."""
-        return anchor(self.depth.metric) if self.depth is not None and self.depth.metric is not None else ""
+        return anchor(self.deep_dive.metric) if self.deep_dive is not None and self.deep_dive.metric is not None else ""
 
     @property
     def off_topic_chosen(self) -> bool:
@@ -177,7 +177,7 @@ def queue_page(
         findings=_findings(request, drawn, rules),
         ceiling=ceiling,
         sparks={} if look is None else look.sparks(),
-        depth=deep,
+        deep_dive=deep,
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
 

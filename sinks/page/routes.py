@@ -126,7 +126,7 @@ class _Pages:
             live=request.query_params.get("live") != "off",
             wanted=DeepDiveOptions(
                 over_time=parameters.text(request, "trend"),
-                published=request.query_params.get("reading") == "published",
+                published=request.query_params.get("by") == "publication",
                 metric=parameters.text(request, "depth"),
                 cut=_cut(request),
                 cost=parameters.positive(request, "cost", 1.0),

@@ -25,7 +25,7 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_PAIRS: "No item was rated by two people",
     Undefined.NO_SHARED_ITEMS: "No item was judged by both versions",
     Undefined.NO_BETTER_THAN_CHANCE: "The metric is no better than chance, so its errors cannot be taken out",
-    Undefined.OFF_TOPIC: "This criterion and metric are no pair of the setting pairs",
+    Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
 }
 
 OUTCOME_NAMES: Final[Mapping[Outcome, str]] = {
@@ -77,7 +77,7 @@ class GateSummary:
 
 def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
     """The gate's decision on a metric, with what it rests on."""
-    if metric["gate"] is None:
+    if metric["gate_state"] is None:
         return GateSummary("undecided", "Off topic", why(Undefined.OFF_TOPIC))
     obstacles = metric["gate_reasons"]
     sentences = "; ".join(
@@ -87,7 +87,7 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
         if obstacle != Obstacle.LOW_BELOW_TRUSTED or Obstacle.LOW_BELOW_PROBATION not in obstacles
     )
     reasons = sentences[:1].upper() + sentences[1:]
-    match metric["gate"]:
+    match metric["gate_state"]:
         case Gate.TRUSTED:
             low, tnr = percent(metric["alignment_low"] or 0), percent(metric["tnr"] or 0)
             return GateSummary("trusted", "Trusted", f"Interval starts at {low}, finds {tnr} of human fails")

@@ -37,10 +37,10 @@ _OUTCOME: Final = {
 _SELECT: Final = f"""
 SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
     e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {_HUMAN},
-    coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.number = a.number), e.url)
+    coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.item_id = a.item_id), e.url)
 """
 _FROM: Final = """
-FROM annotations AS a CROSS JOIN evaluations AS e ON e.number = a.number AND e.current = 1
+FROM annotations AS a CROSS JOIN evaluations AS e ON e.item_id = a.item_id AND e.current = 1
 WHERE a.queue = :queue AND a.counted = 1
 """
 
@@ -125,7 +125,7 @@ class Query:
     """Which comparisons: empty means all. `limit` is 1 to `PAGE_LIMIT`.
 
     A page starts behind `cursor` (newest first only), or after `offset` comparisons. `on_topic` leaves out what the
-    setting `pairs` does.
+    setting `criterion_metrics` does.
     """
 
     queue: str
@@ -176,10 +176,10 @@ def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, dict[s
         if (value := getattr(query, name)) is not None:
             sql += f" AND {column} = :{name}"
             values[name] = value
-    if query.on_topic and rules.pairs:
+    if query.on_topic and rules.criterion_metrics:
         sql += _ON_TOPIC
-        values["paired"] = orjson.dumps(list(rules.pairs)).decode()
-        pairs = [(criterion, metric) for criterion, metrics in rules.pairs.items() for metric in metrics]
+        values["paired"] = orjson.dumps(list(rules.criterion_metrics)).decode()
+        pairs = [(criterion, metric) for criterion, metrics in rules.criterion_metrics.items() for metric in metrics]
         values["pairs"] = orjson.dumps(pairs).decode()
     if query.outcomes:
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"

@@ -1,7 +1,7 @@
-"""One queue's counts since several days at once, from the store: rates from tallies, distinct items from shapes.
+"""One queue's counts since several days at once, from the store: rates from tallies, distinct items from item profiles.
 
 Tallies are summed over partitions and days. Distinct items do not add up over days, metrics or criteria, so they are
-counted over the shapes of the same state: as many as items are different from each other. All of it is read once,
+counted over the item profiles of the same state: there are as many as items differ from each other. All of it is read once,
 whatever the number of windows.
 """
 
@@ -24,15 +24,15 @@ _TALLIES: Final = """
 SELECT '[' || coalesce(group_concat(
     json_array(kind, criterion, metric, day, json(CAST(payload AS TEXT)))), '') || ']' FROM tallies WHERE queue = ?
 """
-_SHAPES: Final = """
-SELECT '[' || coalesce(group_concat('[' || id || ',' || items || ',' || shape || ']'), '') || ']'
-FROM shapes WHERE queue = ?
+_PROFILES: Final = """
+SELECT '[' || coalesce(group_concat('[' || id || ',' || items || ',' || profile || ']'), '') || ']'
+FROM item_profiles WHERE queue = ?
 """
 _CONTRIBUTING: Final = """
-SELECT '[' || coalesce(group_concat('[' || shape || ',' || items || ',' || days || ']'), '') || ']' FROM (
-    SELECT s.shape, r.days, count(*) AS items
-    FROM rated AS r CROSS JOIN shaped AS s ON s.number = r.number AND s.queue = r.queue
-    WHERE r.queue = ? AND r.criterion = ? GROUP BY s.shape, r.days)
+SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || days || ']'), '') || ']' FROM (
+    SELECT p.profile_id, d.days, count(*) AS items
+    FROM item_days AS d CROSS JOIN profile_items AS p ON p.item_id = d.item_id AND p.queue = d.queue
+    WHERE d.queue = ? AND d.criterion = ? GROUP BY p.profile_id, d.days)
 """
 
 
@@ -162,7 +162,7 @@ def queue_states(
     """
     bands, placed = _Bands(starts), _Placed()
     _read_tallies(connection, queue, bands, placed, rules)
-    _read_shapes(connection, queue, bands, placed, rules)
+    _read_profiles(connection, queue, bands, placed, rules)
     totals = bands.totals()
     states = {id(sums): _state(queue, sums, placed) for sums in totals.values()}
     return [states[id(totals[start])] for start in starts]
@@ -183,27 +183,27 @@ def _read_tallies(
                 sums.gather(criterion, metric, judge, (vectors["current"],), (vectors["superseded"],))
         elif kind == "annotations":
             sums.annotations[criterion] += body["annotations"]
-            if criterion not in rules.pairs:
+            if criterion not in rules.criterion_metrics:
                 sums.contributing[criterion] += body["contributing"]
         else:
             sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in _COVERAGE]))
             placed.heard[metric] += sum(body.values())
 
 
-def _read_shapes(
+def _read_profiles(
     connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, rules: CountingRules
 ) -> None:
     # Days of one band are alike here, and so are criteria that were rated in it: what is left to add up is far less
-    # than there are shapes.
+    # than there are profiles.
     alike: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
-    on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.pairs}
-    for number, items, (is_placed, days, metrics, failed) in _rows(connection, _SHAPES, queue):
+    on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.criterion_metrics}
+    for profile, items, (is_placed, days, metrics, failed) in _rows(connection, _PROFILES, queue):
         if is_placed:
             placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
         alike[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
-        for criterion, numbers in on_topic.items():
+        for criterion, profiles in on_topic.items():
             if _compared((criterion,), metrics, rules):
-                numbers.add(number)
+                profiles.add(profile)
     _add_items(alike, bands, rules)
     _read_contributing(connection, queue, bands, on_topic)
 
@@ -232,7 +232,7 @@ def _compared(criteria: Sequence[str], metrics: Sequence[str], rules: CountingRu
     """The criteria that one of these metrics is on topic for."""
     if not metrics:
         return ()
-    if not rules.pairs:
+    if not rules.criterion_metrics:
         return criteria
     return [criterion for criterion in criteria if any(rules.on_topic(criterion, metric) for metric in metrics)]
 
@@ -240,12 +240,12 @@ def _compared(criteria: Sequence[str], metrics: Sequence[str], rules: CountingRu
 def _read_contributing(
     connection: sqlite3.Connection, queue: str, bands: _Bands, on_topic: dict[str, set[int]]
 ) -> None:
-    """Annotations with an on-topic comparison, by the shapes that have one. Which metrics are on topic is a setting of
+    """Annotations with an on-topic comparison, by the profiles that have one. Which metrics are on topic is a setting of
     the view; the tallies know contributions to any.
     """
-    for criterion, shapes in on_topic.items():
-        for number, items, days in _rows(connection, _CONTRIBUTING, queue, criterion):
-            for day, annotations in days if number in shapes else ():
+    for criterion, profiles in on_topic.items():
+        for profile, items, days in _rows(connection, _CONTRIBUTING, queue, criterion):
+            for day, annotations in days if profile in profiles else ():
                 bands.of(day).contributing[criterion] += items * annotations
 
 

@@ -49,10 +49,10 @@ def _days_of_items(annotations: str) -> str:
     """`gap`: for how many days, at most a week, an item counts on before it is seen again."""
     return f"""
 SELECT day, gap, count(*) FROM (
-    SELECT day, min({WEEK}, ifnull(lead(day) OVER (PARTITION BY number ORDER BY day) - day, {WEEK})) AS gap FROM (
-        SELECT DISTINCT a.number AS number, a.at / {DAY_MS} AS day FROM annotations AS a {annotations}
+    SELECT day, min({WEEK}, ifnull(lead(day) OVER (PARTITION BY item_id ORDER BY day) - day, {WEEK})) AS gap FROM (
+        SELECT DISTINCT a.item_id AS item_id, a.at / {DAY_MS} AS day FROM annotations AS a {annotations}
             AND a.counted = 1 AND a.at >= :start AND EXISTS (
-                SELECT 1 FROM evaluations AS e WHERE e.number = a.number AND e.current = 1 AND (
+                SELECT 1 FROM evaluations AS e WHERE e.item_id = a.item_id AND e.current = 1 AND (
                     e.metric = :metric OR :metric IS NULL AND (
                         a.criterion NOT IN (SELECT value FROM json_each(:paired))
                         OR (a.criterion, e.metric) IN (
@@ -79,7 +79,7 @@ def distinct_items(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None
 ) -> DistinctItems:
     """Those of the window, of the same pairs as `tallied`. Days without any are left out by day."""
-    pairs = scope.rules.pairs
+    pairs = scope.rules.criterion_metrics
     values = {
         **scope.values(criterion, metric),
         "paired": orjson.dumps(list(pairs)).decode(),

@@ -55,7 +55,7 @@ def trend(
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
     marks = _marks(connection, scope, criterion, metric, judges)
-    made = _trend(scope, (criterion, metric), shares, "annotated", marks)
+    made = _trend(scope, (criterion, metric), shares, "annotation", marks)
     weeks = by_week(shares, items.by_week)
     for day in made["days"]:
         day["week"] = _agreed(weeks[day["day"]])
@@ -79,7 +79,7 @@ def published(
         if share is not None:
             shares[day] = share
     marks = _marks(connection, scope, criterion, metric, judges)
-    return _trend(scope, (criterion, metric), shares, "published", marks)
+    return _trend(scope, (criterion, metric), shares, "publication", marks)
 
 
 def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Ceiling:
@@ -289,7 +289,7 @@ def _trend(
     scope: Scope,
     pair: tuple[str | None, str | None],
     shares: dict[str, AlignedShare],
-    rules: TrendBasis,
+    by: TrendBasis,
     marks: list[JudgeChange],
 ) -> Trend:
     return Trend(
@@ -297,7 +297,7 @@ def _trend(
         criterion=pair[0],
         metric=pair[1],
         window=scope.window.value,
-        rules=rules,
+        by=by,
         days=[TrendDay(day=day, week=None, **_agreed(share)) for day, share in shares.items()],
         epochs=marks,
     )

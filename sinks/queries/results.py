@@ -10,7 +10,7 @@ from aggregator.facts import Direction
 from aggregator.statistics.confusion import Undefined
 
 WindowName = Literal["7d", "30d", "90d", "all"]
-TrendBasis = Literal["annotated", "published"]
+TrendBasis = Literal["annotation", "publication"]
 
 
 class Agreed(TypedDict):
@@ -25,7 +25,7 @@ class Agreed(TypedDict):
 
 
 class TrendDay(Agreed):
-    """The comparisons of one day, or (reading `published`) of all days up to it, as the last document of it had.
+    """The comparisons of one day, or (by publication) of all days up to it, as the last document of it had.
 
     `week`: those of the seven days that end on it, as far as the window reaches; null as published.
     """
@@ -59,7 +59,7 @@ class Trend(TypedDict):
     criterion: str | None
     metric: str | None
     window: WindowName
-    rules: TrendBasis
+    by: TrendBasis
     days: list[TrendDay]
     epochs: list[JudgeChange]
 

@@ -61,11 +61,11 @@ class Scope:
 
 _PEOPLE: Final = """
 people AS MATERIALIZED (
-    SELECT a.number AS number, sum(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars) AS passes,
+    SELECT a.item_id AS item_id, sum(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars) AS passes,
         sum(NOT (a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)) AS fails
     FROM annotations AS a
     WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start
-    GROUP BY a.number)
+    GROUP BY a.item_id)
 """
 
 # ---- scores
@@ -90,7 +90,7 @@ _SCORED: Final = f"""
 WITH {_PEOPLE}
 SELECT e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
 FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
-    ON e.number = p.number AND e.metric = :metric AND e.current = 1
+    ON e.item_id = p.item_id AND e.metric = :metric AND e.current = 1
 GROUP BY e.score, e.threshold, e.direction, e.passed
 """
 
@@ -103,14 +103,14 @@ def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric:
 # ---- people among themselves
 
 _STANDING: Final = """
-SELECT a.number, a.annotator, a.thumbs, a.stars FROM annotations AS a
+SELECT a.item_id, a.annotator, a.thumbs, a.stars FROM annotations AS a
 WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
-    AND a.number IN (
-        SELECT b.number FROM annotations AS b
+    AND a.item_id IN (
+        SELECT b.item_id FROM annotations AS b
         WHERE b.queue = :queue AND b.criterion = :criterion AND b.deleted = 0 AND b.at >= :start
-        GROUP BY b.number HAVING count(*) > 1)
-    AND a.number NOT IN (SELECT q.number FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
-ORDER BY a.number
+        GROUP BY b.item_id HAVING count(*) > 1)
+    AND a.item_id NOT IN (SELECT q.item_id FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
+ORDER BY a.item_id
 """
 
 
@@ -136,7 +136,7 @@ _VERSIONS: Final = f"""
 WITH {_PEOPLE}
 SELECT e.metric, e.judge, min(e.at), count(*), sum(p.passes * e.passed), sum(p.passes * (1 - e.passed)),
     sum(p.fails * (1 - e.passed)), sum(p.fails * e.passed), sum((p.passes + p.fails) * (1 - e.current))
-FROM people AS p CROSS JOIN evaluations AS e ON e.number = p.number AND e.failure = 0
+FROM people AS p CROSS JOIN evaluations AS e ON e.item_id = p.item_id AND e.failure = 0
 WHERE e.deleted = 0 AND (:metric IS NULL OR e.metric = :metric)
 GROUP BY e.metric, e.judge
 """
@@ -168,8 +168,8 @@ SELECT e.judge, f.judge, count(*),
     sum(e.passed > f.passed AND p.passes > p.fails OR e.passed < f.passed AND p.passes < p.fails),
     sum(e.passed < f.passed AND p.passes > p.fails OR e.passed > f.passed AND p.passes < p.fails)
 FROM people AS p
-CROSS JOIN evaluations AS e ON e.number = p.number AND e.metric = :metric AND e.failure = 0
-CROSS JOIN evaluations AS f ON f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
+CROSS JOIN evaluations AS e ON e.item_id = p.item_id AND e.metric = :metric AND e.failure = 0
+CROSS JOIN evaluations AS f ON f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
 WHERE e.deleted = 0 AND f.deleted = 0
 GROUP BY e.judge, f.judge
 """
@@ -212,7 +212,7 @@ NOTHING_JUDGED: Final = JudgedItems(0, 0, 0)
 
 _JUDGED: Final = """
 SELECT e.judge, min(e.at), count(*), sum(e.passed)
-FROM queue_items AS q CROSS JOIN evaluations AS e ON e.number = q.number AND e.metric = :metric AND e.failure = 0
+FROM queue_items AS q CROSS JOIN evaluations AS e ON e.item_id = q.item_id AND e.metric = :metric AND e.failure = 0
 WHERE q.queue = :queue AND q.deleted = 0 AND e.deleted = 0 AND e.at >= :start
 GROUP BY e.judge
 """

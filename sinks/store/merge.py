@@ -8,8 +8,8 @@ changed:
   and is compared: always under policy `each`, the newest of its item, queue and criterion under `latest`;
 - `evaluations.current`: the newest standing verdict of (item, metric) over judges;
 - `evaluations.shown`: the newest failure where no verdict stands, unless the same judge's deletion is newer;
-- `rated`: items with a counted annotation, how many by day, and the newest day;
-- `shapes`: how many items of a queue are alike in all that its distinct items are counted by.
+- `item_days`: items with a counted annotation, annotations by day, and the newest day;
+- `item_profiles`: how many items of a queue are alike in all that its distinct items are counted by.
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -24,25 +24,25 @@ import msgspec
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
 from aggregator.tallies import DAY_MS
-from sinks.store.schema import SHAPE
+from sinks.store.schema import PROFILE
 
 SqlRow = tuple[str | bytes | int | float | None, ...]
 
 _ANNOTATION: Final = (
     "queue", "item", "criterion", "annotator", "version", "partition", "at", "event", "level", "thumbs",
-    "stars", "deleted", "explanation", "expected", "url", "number",
+    "stars", "deleted", "explanation", "expected", "url", "item_id",
 )  # fmt: skip
 _EVALUATION: Final = (
     "item", "metric", "judge", "failure", "version", "partition", "at", "event", "level", "score",
-    "threshold", "direction", "passed", "status", "deleted", "reason", "url", "number",
+    "threshold", "direction", "passed", "status", "deleted", "reason", "url", "item_id",
 )  # fmt: skip
-_QUEUE_ITEM: Final = ("queue", "item", "version", "partition", "at", "event", "level", "deleted", "url", "number")
+_QUEUE_ITEM: Final = ("queue", "item", "version", "partition", "at", "event", "level", "deleted", "url", "item_id")
 
 _F = TypeVar("_F", Annotation, Evaluation, QueueItem)
 _BOOLEANS: Final = frozenset({"deleted", "passed"})
 _OF_ITEMS: Final = """
-WHERE number IN (
-    SELECT number FROM annotations WHERE queue = :queue UNION SELECT number FROM queue_items WHERE queue = :queue)
+WHERE item_id IN (
+    SELECT item_id FROM annotations WHERE queue = :queue UNION SELECT item_id FROM queue_items WHERE queue = :queue)
 """
 
 _CHUNK: Final = 10_000
@@ -52,7 +52,7 @@ _CHUNK: Final = 10_000
 def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **guesses: str) -> str:
     """Insert or replace by the law. `guesses`: what is derived, as it will be of most new rows; written once then."""
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in identity)
-    values = [f"?{number}" for number in range(1, len(columns) + 1)]
+    values = [f"?{index}" for index in range(1, len(columns) + 1)]
     named = dict(zip(columns, values, strict=True))
     guessed = [guess.format(**named) for guess in guesses.values()]
     return (
@@ -63,35 +63,35 @@ def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **g
 
 
 _MERGE_ANNOTATIONS: Final = _upsert(
-    "annotations", _ANNOTATION, ("queue", "number", "criterion", "annotator"), counted="NOT {deleted}"
+    "annotations", _ANNOTATION, ("queue", "item_id", "criterion", "annotator"), counted="NOT {deleted}"
 )
 _MERGE_EVALUATIONS: Final = _upsert(
     "evaluations",
     _EVALUATION,
-    ("number", "metric", "failure", "judge"),
+    ("item_id", "metric", "failure", "judge"),
     current="NOT {failure} AND NOT {deleted}",
     shown="{failure}",
 )
-_MERGE_QUEUE_ITEMS: Final = _upsert("queue_items", _QUEUE_ITEM, ("queue", "number"))
+_MERGE_QUEUE_ITEMS: Final = _upsert("queue_items", _QUEUE_ITEM, ("queue", "item_id"))
 
 TEMPORARY: Final = """
-CREATE TEMP TABLE touched_rubrics (
-    queue TEXT, number INTEGER, criterion TEXT, PRIMARY KEY (queue, number, criterion)
+CREATE TEMP TABLE touched_criteria (
+    queue TEXT, item_id INTEGER, criterion TEXT, PRIMARY KEY (queue, item_id, criterion)
 ) WITHOUT ROWID;
-CREATE TEMP TABLE touched_metrics (number INTEGER, metric TEXT, PRIMARY KEY (number, metric)) WITHOUT ROWID;
-CREATE TEMP TABLE touched_items (queue TEXT, number INTEGER, PRIMARY KEY (queue, number)) WITHOUT ROWID;
-CREATE TEMP TABLE reshaped (queue TEXT, number INTEGER, shape TEXT, old INTEGER);
+CREATE TEMP TABLE touched_metrics (item_id INTEGER, metric TEXT, PRIMARY KEY (item_id, metric)) WITHOUT ROWID;
+CREATE TEMP TABLE touched_items (queue TEXT, item_id INTEGER, PRIMARY KEY (queue, item_id)) WITHOUT ROWID;
+CREATE TEMP TABLE changed_profiles (queue TEXT, item_id INTEGER, profile TEXT, old INTEGER);
 """
 """Tables of the writing connection: what the merge of one transaction may have changed."""
 
 # A cross join keeps this order: SQLite knows nothing of a temporary table's size, and would rather look at every row.
 # What is asked of annotations here is in the index.
 _TOUCHED_ANNOTATIONS: Final = """
-    touched_rubrics AS t CROSS JOIN annotations AS a INDEXED BY annotations_people
-        ON a.queue = t.queue AND a.number = t.number AND a.criterion = t.criterion
+    touched_criteria AS t CROSS JOIN annotations AS a INDEXED BY annotations_people
+        ON a.queue = t.queue AND a.item_id = t.item_id AND a.criterion = t.criterion
 """
 _TOUCHED_EVALUATIONS: Final = """
-    SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.number = t.number AND f.metric = t.metric
+    SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item_id = t.item_id AND f.metric = t.metric
 """
 
 # Most rows are right as they were written, and what is not written again costs no page: so only what differs is set.
@@ -104,16 +104,16 @@ _FLAGS: Final = (
         WHERE EXISTS (SELECT 1 FROM partitions AS p WHERE p.policy IS NOT 'each') OR a.counted <> (
             a.deleted = 0
             AND NOT EXISTS (
-                SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.number = a.number AND q.deleted = 1))
+                SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item_id = a.item_id AND q.deleted = 1))
     ) AND c.counted <> (
         c.deleted = 0
         AND NOT EXISTS (
-            SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.number = c.number AND q.deleted = 1)
+            SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.item_id = c.item_id AND q.deleted = 1)
         AND (
             (SELECT p.policy FROM partitions AS p WHERE p.partition = c.partition) = 'each'
             OR c.id IS (
                 SELECT b.id FROM annotations AS b
-                WHERE b.queue = c.queue AND b.number = c.number AND b.criterion = c.criterion AND b.deleted = 0
+                WHERE b.queue = c.queue AND b.item_id = c.item_id AND b.criterion = c.criterion AND b.deleted = 0
                 ORDER BY b.version DESC, b.annotator DESC LIMIT 1)))
     """,
     f"""
@@ -122,7 +122,7 @@ _FLAGS: Final = (
         e.failure = 0 AND e.deleted = 0
         AND e.version IS (
             SELECT max(f.version) FROM evaluations AS f
-            WHERE f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0))
+            WHERE f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0))
     """,
     f"""
     UPDATE evaluations AS e SET shown = NOT shown
@@ -130,92 +130,96 @@ _FLAGS: Final = (
         e.failure = 1
         AND NOT EXISTS (
             SELECT 1 FROM evaluations AS f
-            WHERE f.number = e.number AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
+            WHERE f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
         AND e.version IS (
             SELECT max(f.version) FROM evaluations AS f
-            WHERE f.number = e.number AND f.metric = e.metric AND f.failure = 1
+            WHERE f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 1
                 AND NOT EXISTS (
                     SELECT 1 FROM evaluations AS d
-                    WHERE d.number = f.number AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
+                    WHERE d.item_id = f.item_id AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
                         AND d.version > f.version)))
     """,
 )
 
-_RATED: Final = (
+_DAYS: Final = (
     """
-    DELETE FROM rated WHERE (queue, number, criterion) IN (
-        SELECT t.queue, t.number, t.criterion FROM touched_rubrics AS t WHERE NOT EXISTS (
+    DELETE FROM item_days WHERE (queue, item_id, criterion) IN (
+        SELECT t.queue, t.item_id, t.criterion FROM touched_criteria AS t WHERE NOT EXISTS (
             SELECT 1 FROM annotations AS a
-            WHERE a.queue = t.queue AND a.number = t.number AND a.criterion = t.criterion AND a.counted = 1))
+            WHERE a.queue = t.queue AND a.item_id = t.item_id AND a.criterion = t.criterion AND a.counted = 1))
     """,
     f"""
-    INSERT INTO rated (queue, number, criterion, day, days)
-    SELECT queue, number, criterion, max(day), json_group_array(json_array(day, annotations)) FROM (
-        SELECT a.queue, a.number, a.criterion, a.at / {DAY_MS} AS day, count(*) AS annotations
-        FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted = 1 GROUP BY a.queue, a.number, a.criterion, day)
-    WHERE true GROUP BY queue, number, criterion
-    ON CONFLICT (queue, number, criterion) DO UPDATE SET day = excluded.day, days = excluded.days
+    INSERT INTO item_days (queue, item_id, criterion, day, days)
+    SELECT queue, item_id, criterion, max(day), json_group_array(json_array(day, annotations)) FROM (
+        SELECT a.queue, a.item_id, a.criterion, a.at / {DAY_MS} AS day, count(*) AS annotations
+        FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted = 1 GROUP BY a.queue, a.item_id, a.criterion, day)
+    WHERE true GROUP BY queue, item_id, criterion
+    ON CONFLICT (queue, item_id, criterion) DO UPDATE SET day = excluded.day, days = excluded.days
         WHERE days <> excluded.days
     """,
 )
 
-_SHAPES: Final = (
+_PROFILES: Final = (
     """
     INSERT OR IGNORE INTO touched_items
-    SELECT queue, number FROM touched_rubrics
-    UNION SELECT s.queue, s.number FROM touched_metrics AS t CROSS JOIN shaped AS s ON s.number = t.number
+    SELECT queue, item_id FROM touched_criteria
+    UNION SELECT p.queue, p.item_id FROM touched_metrics AS t CROSS JOIN profile_items AS p ON p.item_id = t.item_id
     """,
     f"""
-    INSERT INTO reshaped
-    SELECT t.queue, t.number, {SHAPE}, (SELECT s.shape FROM shaped AS s WHERE s.number = t.number AND s.queue = t.queue)
+    INSERT INTO changed_profiles
+    SELECT t.queue, t.item_id, {PROFILE},
+        (SELECT p.profile_id FROM profile_items AS p WHERE p.item_id = t.item_id AND p.queue = t.queue)
     FROM touched_items AS t
     """,
     """
-    UPDATE shapes AS s SET items = s.items - gone.items
-    FROM (SELECT old, count(*) AS items FROM reshaped WHERE old IS NOT NULL GROUP BY old) AS gone WHERE s.id = gone.old
+    UPDATE item_profiles AS p SET items = p.items - gone.items
+    FROM (SELECT old, count(*) AS items FROM changed_profiles WHERE old IS NOT NULL GROUP BY old) AS gone
+    WHERE p.id = gone.old
     """,
     """
-    INSERT INTO shapes (queue, shape, items)
-    SELECT queue, shape, count(*) FROM reshaped WHERE shape IS NOT NULL GROUP BY queue, shape
-    ON CONFLICT (queue, shape) DO UPDATE SET items = items + excluded.items
+    INSERT INTO item_profiles (queue, profile, items)
+    SELECT queue, profile, count(*) FROM changed_profiles WHERE profile IS NOT NULL GROUP BY queue, profile
+    ON CONFLICT (queue, profile) DO UPDATE SET items = items + excluded.items
     """,
     """
-    DELETE FROM shaped WHERE (number, queue) IN (SELECT number, queue FROM reshaped WHERE shape IS NULL)
+    DELETE FROM profile_items
+    WHERE (item_id, queue) IN (SELECT item_id, queue FROM changed_profiles WHERE profile IS NULL)
     """,
     """
-    INSERT OR REPLACE INTO shaped (number, queue, shape)
-    SELECT t.number, t.queue, s.id FROM reshaped AS t CROSS JOIN shapes AS s ON s.queue = t.queue AND s.shape = t.shape
-    WHERE s.id IS NOT t.old
+    INSERT OR REPLACE INTO profile_items (item_id, queue, profile_id)
+    SELECT t.item_id, t.queue, p.id FROM changed_profiles AS t
+    CROSS JOIN item_profiles AS p ON p.queue = t.queue AND p.profile = t.profile
+    WHERE p.id IS NOT t.old
     """,
-    "DELETE FROM shapes WHERE items = 0 AND id IN (SELECT old FROM reshaped)",
+    "DELETE FROM item_profiles WHERE items = 0 AND id IN (SELECT old FROM changed_profiles)",
 )
 
-DERIVE: Final = (*_FLAGS, *_RATED, *_SHAPES)
+DERIVE: Final = (*_FLAGS, *_DAYS, *_PROFILES)
 """Statements that derive what the temporary tables name, in this order."""
 
 
-def annotation_row(fact: Annotation, number: int, partition: int) -> SqlRow:
-    """An annotation as a row; `number` is that of its item."""
+def annotation_row(fact: Annotation, item_id: int, partition: int) -> SqlRow:
+    """An annotation as a row; `item_id` is that of its item."""
     return (
         fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
-        fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url, number,
+        fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url, item_id,
     )  # fmt: skip
 
 
-def evaluation_row(fact: Evaluation, number: int, partition: int) -> SqlRow:
-    """An evaluation as a row; `number` is that of its item."""
+def evaluation_row(fact: Evaluation, item_id: int, partition: int) -> SqlRow:
+    """An evaluation as a row; `item_id` is that of its item."""
     return (
         fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
         fact.level, fact.score, fact.threshold, fact.direction, fact.passed, fact.status, fact.deleted,
-        fact.reason, fact.url, number,
+        fact.reason, fact.url, item_id,
     )  # fmt: skip
 
 
-def queue_item_row(fact: QueueItem, number: int, partition: int) -> SqlRow:
-    """A queue item as a row; `number` is that of its item."""
+def queue_item_row(fact: QueueItem, item_id: int, partition: int) -> SqlRow:
+    """A queue item as a row; `item_id` is that of its item."""
     return (
         fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
-        fact.url, number,
+        fact.url, item_id,
     )  # fmt: skip
 
 
@@ -235,50 +239,50 @@ def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[
     annotations: list[SqlRow] = []
     evaluations: list[SqlRow] = []
     queue_items: list[SqlRow] = []
-    rubrics: set[tuple[str, int, str]] = set()
+    criteria: set[tuple[str, int, str]] = set()
     metrics: set[tuple[int, str]] = set()
     items: set[tuple[str, int]] = set()
-    numbers: dict[str, int] = {}
+    item_ids: dict[str, int] = {}
     for key, value in rows:
         fact = parse(key, value)
-        number = numbers.get(fact.item)
-        if number is None:
-            number = numbers[fact.item] = _number(connection, fact.item)
+        item_id = item_ids.get(fact.item)
+        if item_id is None:
+            item_id = item_ids[fact.item] = _item_id(connection, fact.item)
         if isinstance(fact, Annotation):
-            annotations.append(annotation_row(fact, number, partition))
-            rubrics.add((fact.queue, number, fact.criterion))
+            annotations.append(annotation_row(fact, item_id, partition))
+            criteria.add((fact.queue, item_id, fact.criterion))
         elif isinstance(fact, Evaluation):
-            evaluations.append(evaluation_row(fact, number, partition))
-            metrics.add((number, fact.metric))
+            evaluations.append(evaluation_row(fact, item_id, partition))
+            metrics.add((item_id, fact.metric))
         else:
-            queue_items.append(queue_item_row(fact, number, partition))
-            items.add((fact.queue, number))
+            queue_items.append(queue_item_row(fact, item_id, partition))
+            items.add((fact.queue, item_id))
     connection.executemany(_MERGE_ANNOTATIONS, annotations)
     connection.executemany(_MERGE_EVALUATIONS, evaluations)
     connection.executemany(_MERGE_QUEUE_ITEMS, queue_items)
-    connection.executemany("INSERT OR IGNORE INTO touched_rubrics VALUES (?, ?, ?)", rubrics)
+    connection.executemany("INSERT OR IGNORE INTO touched_criteria VALUES (?, ?, ?)", criteria)
     connection.executemany("INSERT OR IGNORE INTO touched_metrics VALUES (?, ?)", metrics)
     connection.executemany(
-        "INSERT OR IGNORE INTO touched_rubrics "
-        "SELECT queue, number, criterion FROM annotations WHERE queue = ? AND number = ?",
+        "INSERT OR IGNORE INTO touched_criteria "
+        "SELECT queue, item_id, criterion FROM annotations WHERE queue = ? AND item_id = ?",
         items,
     )
     connection.executemany("INSERT OR IGNORE INTO touched_items VALUES (?, ?)", items)
-    return {queue for queue, *_ in rubrics} | {queue for queue, _ in items}
+    return {queue for queue, *_ in criteria} | {queue for queue, _ in items}
 
 
-def _number(connection: sqlite3.Connection, item: str) -> int:
-    """The number of an item; the next one where it has none yet."""
-    found = connection.execute("SELECT number FROM items WHERE item = ?", (item,)).fetchone()
+def _item_id(connection: sqlite3.Connection, item: str) -> int:
+    """The id of an item in the store; the next free one when it has none yet."""
+    found = connection.execute("SELECT item_id FROM items WHERE item = ?", (item,)).fetchone()
     if found is None:
-        found = connection.execute("INSERT INTO items (item) VALUES (?) RETURNING number", (item,)).fetchone()
+        found = connection.execute("INSERT INTO items (item) VALUES (?) RETURNING item_id", (item,)).fetchone()
     return int(found[0])
 
 
 def touch_annotations(connection: sqlite3.Connection, partition: int) -> None:
     """Note that all annotations of a partition must be derived again: its policy changed."""
     connection.execute(
-        "INSERT OR IGNORE INTO touched_rubrics SELECT queue, number, criterion FROM annotations WHERE partition = ?",
+        "INSERT OR IGNORE INTO touched_criteria SELECT queue, item_id, criterion FROM annotations WHERE partition = ?",
         (partition,),
     )
 
@@ -292,18 +296,18 @@ def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> Non
     """
     where = f"WHERE partition {condition}"
     connection.execute(
-        f"INSERT OR IGNORE INTO touched_rubrics SELECT queue, number, criterion FROM annotations {where}",
+        f"INSERT OR IGNORE INTO touched_criteria SELECT queue, item_id, criterion FROM annotations {where}",
         (value,),
     )
     connection.execute(
-        "INSERT OR IGNORE INTO touched_rubrics SELECT a.queue, a.number, a.criterion "
-        "FROM queue_items AS q JOIN annotations AS a ON a.queue = q.queue AND a.number = q.number "
+        "INSERT OR IGNORE INTO touched_criteria SELECT a.queue, a.item_id, a.criterion "
+        "FROM queue_items AS q JOIN annotations AS a ON a.queue = q.queue AND a.item_id = q.item_id "
         f"WHERE q.partition {condition}",
         (value,),
     )
-    connection.execute(f"INSERT OR IGNORE INTO touched_items SELECT queue, number FROM queue_items {where}", (value,))
+    connection.execute(f"INSERT OR IGNORE INTO touched_items SELECT queue, item_id FROM queue_items {where}", (value,))
     connection.execute(
-        f"INSERT OR IGNORE INTO touched_metrics SELECT number, metric FROM evaluations {where}", (value,)
+        f"INSERT OR IGNORE INTO touched_metrics SELECT item_id, metric FROM evaluations {where}", (value,)
     )
     for table in ("annotations", "evaluations", "queue_items"):
         connection.execute(f"DELETE FROM {table} {where}", (value,))
@@ -315,7 +319,7 @@ def derive(connection: sqlite3.Connection) -> None:
     """
     for statement in DERIVE:
         connection.execute(statement)
-    for table in ("touched_rubrics", "touched_metrics", "touched_items", "reshaped"):
+    for table in ("touched_criteria", "touched_metrics", "touched_items", "changed_profiles"):
         connection.execute(f"DELETE FROM {table}")
 
 

@@ -25,8 +25,7 @@ from aggregator.facts import Fact
 from aggregator.tallies import TallyGroup
 from sinks.store import merge
 from sinks.store.schema import StoreError, migrate
-from sinks.store.tail import LedgerRow as LedgerRow
-from sinks.store.tail import Step
+from sinks.store.tail import LedgerRow, Step
 
 BUSY_SECONDS: Final = 2.0
 """How long a statement waits for another process that holds the store, before it fails."""

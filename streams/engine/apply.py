@@ -15,7 +15,7 @@ from streams.runtime.metrics import WorkerMetrics
 
 
 class BatchApplier:
-    """Decoder, fuse and counters of one worker. Synchronous; `circuit_breaker` None means that the fuse is off."""
+    """Decoder, circuit breaker and counters of one worker. Synchronous; `circuit_breaker` None switches it off."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class BatchApplier:
 
     @property
     def open_reason(self) -> str | None:
-        """Why the fuse has blown, or None."""
+        """Why the circuit breaker is open, or None."""
         return None if self._circuit_breaker is None else self._circuit_breaker.open_reason
 
     def fold(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:

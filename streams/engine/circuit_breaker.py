@@ -1,4 +1,4 @@
-"""The fuse: stops a worker before a flood of bad events becomes a flood of dead letters.
+"""The circuit breaker: stops a worker before a flood of bad events becomes a flood of dead letters.
 
 A bad deployment of a producer rejects nearly everything; pausing keeps those events in their source topic, where they
 are processed after the fix. `CircuitBreakerPolicy` is the rule, `CircuitBreaker` the state of one worker; pure, no clock.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreakerPolicy:
-    """Blow at more than `in_a_row` rejections in a row, or more than `share` of the last `window` events of a topic.
+    """Open after more than `in_a_row` rejections in a row, or more than `share` of the last `window` events of a topic.
 
     The share counts only once `window` events were seen.
     """
@@ -28,7 +28,7 @@ class _Seen:
 
 
 class CircuitBreaker:
-    """What a worker has seen of each topic. `open_reason` holds the explanation once it has blown; it never mends itself."""
+    """What a worker has seen of each topic. `open_reason` is the explanation once it is open; it never closes by itself."""
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self._policy = policy

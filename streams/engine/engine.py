@@ -194,7 +194,7 @@ class Engine:
         self._note_work(owned)
 
     async def _fold_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord]:
-        """Fold a few thousand events at a time; returns what was rejected. Does not return when the fuse blows."""
+        """Fold a few thousand events at a time; returns what was rejected. Does not return when the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
         for records in _chunks(batch.records):
             rejected += self._applier.fold(owned, batch.topic, records)
@@ -208,13 +208,13 @@ class Engine:
         return rejected
 
     async def _pause(self, why: str) -> None:
-        """The fuse has blown: wait for an operator. Membership, metrics and commits of what is done go on."""
+        """The circuit breaker is open: wait for an operator. Membership, metrics and commits of what is done go on."""
         self._health.circuit_breaker = why
         self._metrics.circuit_breaker_open.set(1)
         _log.error(
-            "the fuse has blown: %s. This worker processes nothing until it is restarted; nothing of this batch was "
+            "the circuit breaker is open: %s. This worker processes nothing until it is restarted; nothing of this batch was "
             "committed or sent to the dead letters. Fix the producer or the settings and restart, or restart with "
-            "`--fuse off` to let the bad events become dead letters",
+            "`--circuit-breaker off` to let the bad events become dead letters",
             why,
         )
         self._folded.set()

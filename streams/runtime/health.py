@@ -12,7 +12,7 @@ class Health:
     """What the HTTP server of a worker tells. Plain attributes: written by the worker, read from any thread.
 
     `restored`: the shards of all owned partitions are whole and events are processed (a worker that owns none is
-    restored too). `broker`: the broker answered the last time. `circuit_breaker`: why the fuse has blown. `stalled`: what the
+    restored too). `broker`: the broker answered the last time. `circuit_breaker`: why the circuit breaker is open. `stalled`: what the
     watchdog sees.
     """
 
@@ -30,7 +30,7 @@ class Health:
         if not self.broker:
             reasons.append("the broker does not answer")
         if self.circuit_breaker is not None:
-            reasons.append(f"the fuse has blown: {self.circuit_breaker}")
+            reasons.append(f"the circuit breaker is open: {self.circuit_breaker}")
         if self.stalled is not None:
             reasons.append(self.stalled)
         return reasons

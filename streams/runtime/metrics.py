@@ -1,85 +1,52 @@
 """The worker's Prometheus metrics: one typed list, from which the registry and the docs are made."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-# A `_created` series beside every counter is in no list, and doubles the series.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
 
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-
-@dataclass(frozen=True, slots=True)
-class MetricSpec:
-    """Name as it is scraped, type, help text and label names."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-_PREFIX: Final = "eval_alignment_"
-
-EVENTS: Final = MetricSpec(f"{_PREFIX}events_total", "counter", "Events processed, rejected ones included.", ("topic",))
-REJECTED: Final = MetricSpec(
-    f"{_PREFIX}events_rejected_total", "counter", "Events that became dead letters, by reason.", ("topic", "reason")
+EVENTS: Final = counter("events_total", "Events processed, including rejected ones.", "topic")
+REJECTED: Final = counter("events_rejected_total", "Events that became dead letters, by reason.", "topic", "reason")
+SUPERSEDED: Final = counter(
+    "events_superseded_total", "Events that lost against a newer version of the same row.", "topic"
 )
-SUPERSEDED: Final = MetricSpec(
-    f"{_PREFIX}events_stale_total", "counter", "Events superseded by a newer version of their row.", ("topic",)
+DUPLICATE: Final = counter("events_duplicate_total", "Events equal to the current version of their row.", "topic")
+MISROUTED: Final = counter(
+    "events_misrouted_total", "Rejected events whose item belongs to another partition.", "topic"
 )
-DUPLICATE: Final = MetricSpec(
-    f"{_PREFIX}events_duplicate_total", "counter", "Events that were the row already.", ("topic",)
+FACTS_WRITTEN: Final = counter("facts_written_total", "Rows appended to the ledger.")
+COMPARISONS_ADDED: Final = counter(
+    "comparisons_added_total", "Comparisons that entered a cell, live or by replaying the ledger."
 )
-MISROUTED: Final = MetricSpec(
-    f"{_PREFIX}events_misrouted_total",
-    "counter",
-    "Rejected events of items that belong to another partition.",
-    ("topic",),
+COMPARISONS_RETRACTED: Final = counter(
+    "comparisons_retracted_total", "Comparisons that left a cell because a row changed."
 )
-FACTS_WRITTEN: Final = MetricSpec(f"{_PREFIX}facts_written_total", "counter", "Rows appended to the ledger.")
-COMPARISONS_ADDED: Final = MetricSpec(
-    f"{_PREFIX}comparisons_added_total", "counter", "Comparisons that entered a cell, live or by replaying the ledger."
+CHECKPOINT_SECONDS: Final = histogram(
+    "checkpoint_seconds", "Duration of a checkpoint, from draining the shards to releasing positions.", _SECONDS
 )
-COMPARISONS_RETRACTED: Final = MetricSpec(
-    f"{_PREFIX}comparisons_retracted_total", "counter", "Comparisons that left a cell because a row changed."
+EVENT_TO_PUBLISH_SECONDS: Final = histogram(
+    "event_to_publish_seconds",
+    "Time from the broker's timestamp of a batch's oldest event to its published tallies, one sample per batch.",
+    _SECONDS,
 )
-CHECKPOINT_SECONDS: Final = MetricSpec(
-    f"{_PREFIX}checkpoint_seconds", "histogram", "Duration of a checkpoint, from taking to released positions."
+RECOVERY_ROWS: Final = counter("recovery_rows_total", "Ledger rows replayed.")
+CIRCUIT_BREAKER_OPEN: Final = gauge("circuit_breaker_open", "1 while the circuit breaker pauses this worker.")
+RECOVERING: Final = gauge("recovering", "1 while this worker joins its group or replays the ledger.")
+AUDITS: Final = counter("audits_total", "Audits: partitions recounted from the ledger and compared.")
+AUDIT_MISMATCHES: Final = gauge(
+    "audit_mismatches",
+    "Tallies that differed from the recount of the ledger in the last audit of each owned partition; expected to be 0.",
 )
-EVENT_TO_PUBLISH_SECONDS: Final = MetricSpec(
-    f"{_PREFIX}event_to_publish_seconds",
-    "histogram",
-    "Time from the broker's timestamp of a batch's oldest event to its published tallies, one sample a batch.",
+UNCOMMITTED: Final = gauge("uncommitted_events", "Source offsets that are processed and not committed yet.")
+LAG: Final = gauge(
+    "lag_events", "Source offsets of an owned partition that are not processed yet.", "topic", "partition"
 )
-RECOVERY_ROWS: Final = MetricSpec(f"{_PREFIX}recovery_rows_total", "counter", "Ledger rows replayed.")
-CIRCUIT_BREAKER_OPEN: Final = MetricSpec(f"{_PREFIX}fuse_blown", "gauge", "1 while the fuse pauses this worker.")
-RECOVERING: Final = MetricSpec(
-    f"{_PREFIX}recovering", "gauge", "1 while this worker joins its group or replays the ledger."
-)
-AUDITS: Final = MetricSpec(
-    f"{_PREFIX}audits_total", "counter", "Audits: partitions folded anew from the ledger and compared."
-)
-AUDIT_MISMATCHES: Final = MetricSpec(
-    f"{_PREFIX}audit_mismatches",
-    "gauge",
-    "Tallies that differed from the fold of the ledger in the last audit of each owned partition; never but 0.",
-)
-UNCOMMITTED: Final = MetricSpec(
-    f"{_PREFIX}uncommitted_events", "gauge", "Source offsets that are processed and not committed yet."
-)
-LAG: Final = MetricSpec(
-    f"{_PREFIX}lag_events",
-    "gauge",
-    "Source offsets of an owned partition that are not processed yet.",
-    ("topic", "partition"),
-)
-BUILD_INFO: Final = MetricSpec(f"{_PREFIX}build_info", "gauge", "Always 1; the release is a label.", ("version",))
 
 METRICS: Final = (
     EVENTS,
@@ -107,39 +74,30 @@ METRICS: Final = (
 class WorkerMetrics:
     """The metrics of one worker, in a registry of their own.
 
-    `lag` gives (topic, partition, events) of every owned source partition at the time of a scrape, so that partitions
-    that were given away vanish.
+    `lag` returns (topic, partition, events) of every owned source partition at the time of a scrape, so that the
+    series of revoked partitions vanish.
     """
 
     def __init__(self, version: str, lag: Callable[[], Iterable[tuple[str, int, int]]]) -> None:
-        self.registry = CollectorRegistry()
-        self.events = self._counter(EVENTS)
-        self.rejected = self._counter(REJECTED)
-        self.superseded = self._counter(SUPERSEDED)
-        self.duplicate = self._counter(DUPLICATE)
-        self.misrouted = self._counter(MISROUTED)
-        self.facts_written = self._counter(FACTS_WRITTEN)
-        self.comparisons_added = self._counter(COMPARISONS_ADDED)
-        self.comparisons_retracted = self._counter(COMPARISONS_RETRACTED)
-        self.checkpoint_seconds = self._histogram(CHECKPOINT_SECONDS)
-        self.event_to_publish_seconds = self._histogram(EVENT_TO_PUBLISH_SECONDS)
-        self.recovery_rows = self._counter(RECOVERY_ROWS)
-        self.circuit_breaker_open = self._gauge(CIRCUIT_BREAKER_OPEN)
-        self.recovering = self._gauge(RECOVERING)
-        self.audits = self._counter(AUDITS)
-        self.audit_mismatches = self._gauge(AUDIT_MISMATCHES)
-        self.uncommitted = self._gauge(UNCOMMITTED)
-        self._gauge(BUILD_INFO).labels(version).set(1)
-        self.registry.register(_Lag(lag))
-
-    def _counter(self, spec: MetricSpec) -> Counter:
-        return Counter(spec.name, spec.help, spec.labels, registry=self.registry)
-
-    def _gauge(self, spec: MetricSpec) -> Gauge:
-        return Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
-
-    def _histogram(self, spec: MetricSpec) -> Histogram:
-        return Histogram(spec.name, spec.help, spec.labels, buckets=_SECONDS, registry=self.registry)
+        registry = self.registry = CollectorRegistry()
+        self.events = EVENTS.counter(registry)
+        self.rejected = REJECTED.counter(registry)
+        self.superseded = SUPERSEDED.counter(registry)
+        self.duplicate = DUPLICATE.counter(registry)
+        self.misrouted = MISROUTED.counter(registry)
+        self.facts_written = FACTS_WRITTEN.counter(registry)
+        self.comparisons_added = COMPARISONS_ADDED.counter(registry)
+        self.comparisons_retracted = COMPARISONS_RETRACTED.counter(registry)
+        self.checkpoint_seconds = CHECKPOINT_SECONDS.histogram(registry)
+        self.event_to_publish_seconds = EVENT_TO_PUBLISH_SECONDS.histogram(registry)
+        self.recovery_rows = RECOVERY_ROWS.counter(registry)
+        self.circuit_breaker_open = CIRCUIT_BREAKER_OPEN.gauge(registry)
+        self.recovering = RECOVERING.gauge(registry)
+        self.audits = AUDITS.counter(registry)
+        self.audit_mismatches = AUDIT_MISMATCHES.gauge(registry)
+        self.uncommitted = UNCOMMITTED.gauge(registry)
+        BUILD_INFO.gauge(registry).labels("worker", version).set(1)
+        registry.register(_Lag(lag))
 
 
 class _Lag(Collector):

@@ -39,7 +39,7 @@ def services(store: Store, tmp_path: Path) -> Services:
     """The sample queue with an off-topic pair, and a queue without a comparison."""
     waiting = Annotation(at=NOW_MS - 5, id="w", queue="waiting", item="w", thumbs="up")
     fill(store, [*sample_queue(NOW_MS), waiting])
-    return view_of(store, tmp_path, CountingRules(pairs={"tone": ["strict_judge", "lenient_judge"]}))
+    return view_of(store, tmp_path, CountingRules(criterion_metrics={"tone": ["strict_judge", "lenient_judge"]}))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ all that it is asked until the broker is started once more."""
 AFTERMATH_SECONDS = 30.0
 """A worker that slept or waited for the broker finds out, and ends or joins again, within this time."""
 BURST = 12
-"""Bad events at once: the fuse blows at 21 in a row, and at 51 of 1,000."""
+"""Bad events at once: the circuit breaker opens at 21 in a row, and at 51 of 1,000."""
 _AT = 1_780_000_000_000
 
 
@@ -164,7 +164,7 @@ async def kill_the_view(stage: Stage) -> None:
 
 
 async def poison(stage: Stage) -> None:
-    """Row 10: a burst that does not blow the fuse."""
+    """Row 10: a burst that does not open the circuit breaker."""
     assert stage.load is not None
     bad = list(_bad(stage.rig, len(stage.rejected)))
     log.info("%d bad events in a row", len(bad))

@@ -175,7 +175,11 @@ class Soak:
             url = cluster.worker_urls[name]
             wait_until(lambda u=url: ready(u), QUIET_SECONDS, f"{name} is ready")  # type: ignore[misc]
             told = series(get(f"{url}/metrics").body.decode())
-            assert total(told, "eval_alignment_audit_mismatches") == total(told, "eval_alignment_fuse_blown") == 0, name
+            assert (
+                total(told, "eval_alignment_audit_mismatches")
+                == total(told, "eval_alignment_circuit_breaker_open")
+                == 0
+            ), name
 
     def judged(self) -> list[str]:
         """What was measured. Fails when memory or descriptors grew, or a log says what nobody expects."""

@@ -116,8 +116,8 @@ CASES: Final = [
         ("EvalAlignmentTooStrict", PAIR),
         ("EvalAlignmentLow", {**PAIR, "queue": "other"}),
     ),
-    (("EvalAlignmentFuseBlown", WORKER), ("EvalAlignmentRejectsHigh", {"topic": "t"}), None),
-    (("EvalAlignmentFuseBlown", WORKER), ("EvalAlignmentCommitsStalled", WORKER), None),
+    (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentRejectsHigh", {"topic": "t"}), None),
+    (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentCommitsStalled", WORKER), None),
     # A worker is down: another takes over, and the numbers stay good.
     (("EvalAlignmentDown", WORKER), ("EvalAlignmentLag", {"topic": "t"}), ("EvalAlignmentLow", PAIR)),
     (("EvalAlignmentAuditMismatch", WORKER), ("EvalAlignmentNotReady", WORKER), ("EvalAlignmentNotReady", VIEW)),

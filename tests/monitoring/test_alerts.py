@@ -16,7 +16,7 @@ from tests.support.tree import ROOT
 EXPECTED: Final = {
     "product": {"Low", "Dropped", "BelowBaseline", "TooLenient", "TooStrict", "StaleLabels", "JudgeChanged"},
     "service": {
-        "Down", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "FuseBlown", "SnapshotStale",
+        "Down", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen", "SnapshotStale",
         "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
     },
 }  # fmt: skip

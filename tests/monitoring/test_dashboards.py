@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from monitoring.grafana import frame, queue, queues, service
 from monitoring.grafana.__main__ import text
-from sinks.gauges import FAMILIES, PREFIX
+from sinks.gauges import FAMILIES
 from sinks.metrics import ViewMetrics
 from streams.runtime.metrics import METRICS, WorkerMetrics
 from tests.monitoring.conftest import Watched
@@ -33,7 +33,7 @@ ALERTS: Final = re.compile(r"\bEvalAlignment\w+")
 RANGES: Final = {"$__rate_interval": "1m", "$__range": "1m"}
 
 EMPTY: Final = {
-    ("queues.json: Verdicts", 'verdict="undecided"'): "every pair of the sample has labels enough",
+    ("queues.json: Verdicts", 'state="undecided"'): "every pair of the sample has labels enough",
     ("queues.json: Alerts about people and metrics", ""): "nothing is wrong",
     ("queue.json: Drop against the time before last week", ""): "there is no last week",
     ("service.json: Alerts, firing or pending", ""): "nothing is wrong",
@@ -65,7 +65,7 @@ def known_metrics() -> set[str]:
     families = [family for registry in scraped for family in registry.collect()]
     names = {f"{family.name}{part}" for family in families for part in _PARTS.get(family.type, ("",))}
     recorded = {rule.name for rule in rules() if not rule.alerts}
-    return names | {f"{PREFIX}{name}" for name in FAMILIES} | {"up", "ALERTS"} | recorded
+    return names | {spec.name for spec in FAMILIES} | {"up", "ALERTS"} | recorded
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -151,7 +151,7 @@ def test_every_metric_exists() -> None:
 def test_every_metric_of_a_worker_and_of_the_product_is_shown() -> None:
     named = {name for _, expression in expressions() for name in metrics(expression)}
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
-    ours = {spec.name for spec in METRICS} | {f"{PREFIX}{name}" for name in FAMILIES}
+    ours = {spec.name for spec in METRICS} | {spec.name for spec in FAMILIES}
     # Only there with a setting: a panel would be empty for nearly everybody.
     assert ours - shown == {"eval_alignment_judge_comparisons"}
 

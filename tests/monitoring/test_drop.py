@@ -46,8 +46,8 @@ def rule() -> Rule:
     found = alerts()["EvalAlignmentDropped"]
     expression = " ".join(found["expr"].split())
     match = re.fullmatch(
-        r"pair:eval_alignment_ratio:drop > (\S+) \* pair:eval_alignment_ratio:drop_half_width "
-        r"and pair:eval_alignment_ratio:drop >= (\S+)",
+        r"pair:eval_alignment_agreement_ratio:drop > (\S+) \* pair:eval_alignment_agreement_ratio:drop_half_width "
+        r"and pair:eval_alignment_agreement_ratio:drop >= (\S+)",
         expression,
     )
     assert match, expression
@@ -199,7 +199,7 @@ def test_the_simulated_formula_is_what_prometheus_evaluates(promtool: str, tmp_p
             repr(getattr(one, field)) for one in of_series
         )
         for (window, series), of_series in estimates.items()
-        for name, field in (("ratio", "value"), ("low_ratio", "low"), ("high_ratio", "high"))
+        for name, field in (("agreement_ratio", "value"), ("agreement_ci_low", "low"), ("agreement_ci_high", "high"))
     }
     queries = []
     for series in range(len(levels)):
@@ -210,7 +210,7 @@ def test_the_simulated_formula_is_what_prometheus_evaluates(promtool: str, tmp_p
             half_width = sqrt((before.value - before.low) ** 2 + (now.high - now.value) ** 2)
             at = f"{hour + 7 * HOURS}h"
             for name, expected in (("drop", before.value - now.value), ("drop_half_width", half_width)):
-                close = f"abs(sum(pair:eval_alignment_ratio:{name}{pair}) - {expected!r}) < bool 1e-12"
+                close = f"abs(sum(pair:eval_alignment_agreement_ratio:{name}{pair}) - {expected!r}) < bool 1e-12"
                 queries.append((at, close, [{"labels": "{}", "value": 1}]))
             alert = f'count(ALERTS{{alertname="EvalAlignmentDropped",alertstate="firing",queue="q{series}"}})'
             fires = bool(simulated[series, hour])
@@ -237,5 +237,7 @@ def test_the_simulated_interval_is_that_of_the_page() -> None:
 def test_the_windows_are_those_of_the_rules() -> None:
     expressions = {found["record"]: found["expr"] for found in recorded()}
     for name in ("drop", "drop_half_width"):
-        windows = set(re.findall(r'window="(\w+)"\}( offset 7d)?', expressions[f"pair:eval_alignment_ratio:{name}"]))
+        windows = set(
+            re.findall(r'window="(\w+)"\}( offset 7d)?', expressions[f"pair:eval_alignment_agreement_ratio:{name}"])
+        )
         assert windows == {(f"{REFERENCE_DAYS}d", " offset 7d"), (f"{RECENT_DAYS}d", "")}

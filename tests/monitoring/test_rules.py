@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from sinks.gauges import FAMILIES, PREFIX, RECENT_DAYS, WINDOWS
+from sinks.gauges import FAMILIES, RECENT_DAYS, WINDOWS
 from sinks.metrics import ViewMetrics
 from streams.runtime.metrics import METRICS
 from tests.support.rules import PROMETHEUS, RULES, alerts, evaluate, load, recorded
@@ -104,7 +104,7 @@ def test_rules_ask_only_for_what_exists() -> None:
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in ViewMetrics("0").registry.collect()
     }
-    known = {PREFIX + name for name in FAMILIES} | view | {spec.name for spec in METRICS}
+    known = {spec.name for spec in FAMILIES} | view | {spec.name for spec in METRICS}
     records = {rule["record"] for rule in recorded()}
     for rule in (*recorded(), *alerts().values()):
         expression = re.sub(r'"[^"]*"', '""', rule["expr"])

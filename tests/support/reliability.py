@@ -46,7 +46,7 @@ ROWS: Mapping[int, tuple[str, str]] = {
     ),
     10: ("malformed events of every kind", "one dead letter each, exact reason, worker alive"),
     11: ("oversized payload and names, 1970 and year 9999, clock stepped back", "rejected or ordered as documented"),
-    12: ("poison flood", "fuse pauses within 1,000 events, offsets not advanced, alert, no restart loop"),
+    12: ("poison flood", "circuit breaker pauses within 1,000 events, offsets not advanced, alert, no restart loop"),
     13: ("hostile names", "round trip through both parsers; no duplicate series; page safe"),
     14: ("100,000 queues in 60 s", "series capped, memory bounded, the rest counted, alert"),
     15: (

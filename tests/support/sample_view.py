@@ -18,7 +18,7 @@ from tests.support.logs import Logs, steps_of
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 NOW_MS = int(NOW * 1000)
 HOUR_MS = 3_600_000
-HOSTILE = 'a/b "c"\\ \u202egnp.\u2028 eval_alignment_ratio{} 1 é%2F?#'
+HOSTILE = 'a/b "c"\\ \u202egnp.\u2028 eval_alignment_agreement_ratio{} 1 é%2F?#'
 """A queue's name that tries to break out of paths, labels, lines and quotes."""
 
 FACTS: list[Fact] = [

@@ -130,7 +130,9 @@ async def test_a_view_serves_what_the_topics_hold_and_ends_cleanly(
         body = process.client.get("/api/v1/queues/support").json()
         expected = Recount(FACTS).document("support")
         assert (body["cards"], body["criteria"]) == (expected["cards"], expected["criteria"])
-        await eventually(lambda: 'eval_alignment_ratio{queue="support"' in process.client.get("/metrics").text)
+        await eventually(
+            lambda: 'eval_alignment_agreement_ratio{queue="support"' in process.client.get("/metrics").text
+        )
         await eventually(lambda: process.client.get("/api/v1/queues/support/history").json()["snapshots"])
         # An open stream does not hold the process up.
         with process.client.stream("GET", "/api/v1/stream?queue=support") as stream:

@@ -122,7 +122,7 @@ class Rig:
             "topics": asdict(self.topics),
             "policy": policy,
             "accept_loss": accept_loss,
-            "fuse": circuit_breaker,
+            "circuit_breaker": circuit_breaker,
             "kill_at": kill_at,
             "url": url,
             "inject": inject,

@@ -39,7 +39,7 @@ def main() -> int:
             topics=Topics(**told["topics"]),
             policy=Policy(told["policy"]),
             accept_loss=told["accept_loss"],
-            circuit_breaker=CircuitBreakerPolicy() if told["fuse"] else None,
+            circuit_breaker=CircuitBreakerPolicy() if told["circuit_breaker"] else None,
             audit_interval_s=told["audit"],
             on_step=on_step,
         )

@@ -248,4 +248,6 @@ def metrics_of(shop: Shop) -> set[str]:
 
 def stale_events(cluster: Cluster) -> float:
     """Events that the worker took for stale."""
-    return total(series(get(f"{cluster.worker_urls['w1']}/metrics").body.decode()), "eval_alignment_events_stale_total")
+    return total(
+        series(get(f"{cluster.worker_urls['w1']}/metrics").body.decode()), "eval_alignment_events_superseded_total"
+    )

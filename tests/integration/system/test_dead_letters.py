@@ -111,7 +111,7 @@ class Provoked:
             home = home_partition(bad.key or b"", PARTITIONS)
             partition = 1 - home if bad.astray else home
             records.append(Sent(cluster.topic(bad.role), bad.key, bad.value, (*HEADERS, *bad.headers), partition))
-            # Never many bad ones in a row: the fuse stays in.
+            # Never many bad ones in a row: the circuit breaker stays closed.
             records.append(self._good(bad.role, partition, number))
         self.duplicates, self.stale = 3, 2
         records += [records[1]] * self.duplicates
@@ -292,7 +292,7 @@ def compared(cluster: Cluster, queue: str) -> Any:
 
 
 @pytest.mark.row(12)
-def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
+def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
     kafka: Kafka, wire: Wire, prefix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     flood = 1200
@@ -306,7 +306,11 @@ def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
         worker = cluster.workers["w1"]
         pid = worker.pid
 
-        wait_until(lambda: total(scraped(cluster), "eval_alignment_fuse_blown") == 1, DEADLINE, "fuse_blown 1")
+        wait_until(
+            lambda: total(scraped(cluster), "eval_alignment_circuit_breaker_open") == 1,
+            DEADLINE,
+            "circuit_breaker_open 1",
+        )
         assert total(scraped(cluster), "eval_alignment_lag_events", topic=topic) > 0
         answer = get(f"{url}/readyz")
         assert answer.status == 503
@@ -319,17 +323,17 @@ def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
             assert get_json(f"{url}/healthz")["live"] is True
             assert worker.pid == pid
             time.sleep(0.5)
-        # Batches before the one that blew it may have had bad events too, but not more than the fuse lets through.
+        # Batches before the one that opened it may have had bad events too, but not more than the circuit breaker lets through.
         passed = len(dead_letters(wire, cluster))
         assert passed <= CircuitBreakerPolicy().in_a_row
         committed = wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES])
         assert sum(committed.values()) == len(good) + passed
-        assert worker.text().count("the fuse has blown") == 1, worker.text()
+        assert worker.text().count("the circuit breaker is open") == 1, worker.text()
 
         # The same happens after a restart, and a stop is a clean one.
         assert worker.terminate() == 0
         assert wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES]) == committed
-        off = Command(*worker.arguments, "--fuse", "off", log=worker.log, environment=cluster.environment)
+        off = Command(*worker.arguments, "--circuit-breaker", "off", log=worker.log, environment=cluster.environment)
         with off:
             off.wait_ready(url)
             settle(wire, cluster)
@@ -337,4 +341,4 @@ def test_a_poison_flood_pauses_the_worker_until_the_fuse_is_off(
             assert len(found) == flood
             assert {added(one[0])["reason"] for one in found.values()} == {b"no_verdict"}
             assert get(f"{url}/readyz").status == 200
-            assert total(scraped(cluster), "eval_alignment_fuse_blown") == 0
+            assert total(scraped(cluster), "eval_alignment_circuit_breaker_open") == 0

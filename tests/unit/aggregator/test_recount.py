@@ -235,7 +235,7 @@ def test_pairs_decide_who_contributes() -> None:
         judges("i", True),
         judges("j", True),
     ]
-    found = cards(*history, rules=CountingRules(pairs={"tone": ["politeness"]}))
+    found = cards(*history, rules=CountingRules(criterion_metrics={"tone": ["politeness"]}))
     assert (found["annotations"], found["annotations_contributing"], found["items_compared"]) == (2, 1, 1)
 
 

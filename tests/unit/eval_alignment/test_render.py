@@ -18,7 +18,7 @@ AT = 1_795_428_902_412
 
 
 def document(facts: Iterable[Fact], queue: str = "support", **pairs: list[str]) -> SnapshotDocument:
-    return Recount(facts).document(queue, today=date(2026, 11, 23), rules=CountingRules(pairs=pairs))
+    return Recount(facts).document(queue, today=date(2026, 11, 23), rules=CountingRules(criterion_metrics=pairs))
 
 
 def compared(item: str, *, human: bool, metric: bool, name: str = "relevance", queue: str = "support") -> list[Fact]:
@@ -74,7 +74,7 @@ def test_what_is_undefined_is_a_dash_with_its_reason_below() -> None:
 def test_an_off_topic_metric_has_no_gate() -> None:
     text = printed(document(MIXED, overall=["another"]))
     assert row(text, "relevance")[-1] == "-"
-    assert "- relevance: gate: off topic" in text
+    assert "- relevance: gate_state: off topic" in text
 
 
 @pytest.mark.parametrize("width", [80, 160])

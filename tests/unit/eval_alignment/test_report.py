@@ -90,7 +90,7 @@ def test_items_are_counted_once_however_many_annotators(tmp_path: Path) -> None:
 
 
 def test_off_topic_pairs_are_not_looked_at(files: list[str]) -> None:
-    only_tone = {"EVAL_ALIGNMENT_PAIRS": '{"overall": ["tone"]}'}
+    only_tone = {"EVAL_ALIGNMENT_CRITERION_METRICS": '{"overall": ["tone"]}'}
     options = ("a/b ü", "--file", *files, "--fail-under", "0.78", "--min-items", "10")
     assert call(*options).exit_code == 1
     assert call(*options, "--bound", "point", **only_tone).exit_code == 0
@@ -220,7 +220,7 @@ def test_a_later_release_may_say_more(view: Answers) -> None:
         (b"\xff", 200, {}),
         ({}, 200, {}),
         ([DOCUMENT], 200, {}),
-        ({**DOCUMENT, "schema": "alignment.snapshot.v2"}, 200, {}),
+        ({**DOCUMENT, "schema": "alignment.snapshot.v3"}, 200, {}),
         ({**DOCUMENT, "criteria": None}, 200, {}),
         (b"{}", 200, {"Content-Length": "100"}),
         (b"", 302, {"Location": "http://127.0.0.1:1/"}),

@@ -38,10 +38,10 @@ def test_options_win_over_the_environment_and_that_over_the_file(
 
 
 def test_tables_and_lists_are_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVAL_ALIGNMENT_PAIRS", '{"tone":["politeness"]}')
+    monkeypatch.setenv("EVAL_ALIGNMENT_CRITERION_METRICS", '{"tone":["politeness"]}')
     monkeypatch.setenv("EVAL_ALIGNMENT_ALLOWED_HOSTS", '["a.test","b.test"]')
     chosen = settings.load()
-    assert wiring.rules(chosen).pairs == {"tone": ["politeness"]}
+    assert wiring.counting_rules(chosen).criterion_metrics == {"tone": ["politeness"]}
     assert chosen.allowed_hosts == ["a.test", "b.test"]
 
 

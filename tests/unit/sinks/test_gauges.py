@@ -13,14 +13,16 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
 from aggregator.tallies import DAY_MS
 from sinks.api.routes import create_app
 from sinks.api.services import Services
 from sinks.documents import Documents
-from sinks.gauges import FAMILIES, PREFIX, SERIES_PER_PAIR, GaugeCollector, Gauges
+from sinks.gauges import FAMILIES, HUMAN_AGREEMENT_SECONDS, SERIES_PER_PAIR, GaugeCollector, Gauges
 from sinks.store.store import Store
+from streams.runtime.metric_specs import PREFIX
 from tests.support.sample_view import HOSTILE, NOW, NOW_MS, fill
 
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
@@ -29,6 +31,7 @@ OF_CRITERION = 2
 OF_METRIC = 2
 """Series of a metric over all queues."""
 BY_JUDGE = f"{PREFIX}judge_comparisons"
+HUMAN_AGREEMENT = f"{PREFIX}human_agreement_ratio"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -67,30 +70,30 @@ def test_gauges_tell_what_the_document_tells(store: Store) -> None:
         "tp": 2, "fn": 1, "tn": 1, "fp": 1
     }  # fmt: skip
     for name, expected in (
-        ("ratio", 3 / 5),
+        ("agreement_ratio", 3 / 5),
         ("baseline_ratio", 3 / 5),
         ("true_positive_ratio", 2 / 3),
         ("true_negative_ratio", 1 / 2),
-        ("kappa", 1 / 6),
     ):
-        assert value(gauges, name, **pair) == pytest.approx(expected)
-    assert value(gauges, "ratio", **pair, window="7d") == pytest.approx(3 / 5)
-    assert value(gauges, "ratio", **pair, window="30d") == pytest.approx(3 / 5)
-    assert value(gauges, "gate", **pair, verdict="undecided") == 1
+        assert value(gauges, name, **pair, window="all") == pytest.approx(expected)
+    assert value(gauges, "kappa", **pair) == pytest.approx(1 / 6)
+    assert value(gauges, "agreement_ratio", **pair, window="7d") == pytest.approx(3 / 5)
+    assert value(gauges, "agreement_ratio", **pair, window="30d") == pytest.approx(3 / 5)
+    assert value(gauges, "gate", **pair, state="undecided") == 1
     assert value(gauges, "annotations", queue="q", criterion="c", state="contributing") == 5
     assert value(gauges, "annotations", queue="q", criterion="c", state="not_contributing") == 0
     assert value(gauges, "window_items", **pair, window="30d") == 5
     assert value(gauges, "window_comparisons", **pair, window="30d", outcome="tp") == 2
     assert gauges.series == len(samples(gauges)) == SERIES_PER_PAIR + OF_CRITERION + OF_METRIC
-    assert {sample.name for sample in samples(gauges)} == {PREFIX + name for name in FAMILIES} - {BY_JUDGE}
+    assert {sample.name for sample in samples(gauges)} == {spec.name for spec in FAMILIES} - {BY_JUDGE, HUMAN_AGREEMENT}
 
 
 def test_what_is_undefined_is_absent(store: Store) -> None:
     fill(store, comparisons("q", "pp:pf"))
     gauges = collect(store)
     pair = {"queue": "q", "criterion": "c", "metric": "m"}
-    assert value(gauges, "true_positive_ratio", **pair) == 0.5
-    assert value(gauges, "true_negative_ratio", **pair) is None
+    assert value(gauges, "true_positive_ratio", **pair, window="all") == 0.5
+    assert value(gauges, "true_negative_ratio", **pair, window="all") is None
     assert value(gauges, "mcc", **pair) is None
 
 
@@ -99,11 +102,11 @@ def test_what_is_off_topic_or_out_of_the_window_is_absent(store: Store) -> None:
     for fact in old:
         fact.at -= 20 * 86_400_000
     fill(store, comparisons("q", "pp") + old)
-    gauges = collect(store, rules=CountingRules(pairs={"c": ["old"]}))
+    gauges = collect(store, rules=CountingRules(criterion_metrics={"c": ["old"]}))
     assert {sample.labels["metric"] for sample in samples(gauges) if "metric" in sample.labels} == {"old"}
     pair = {"queue": "q", "criterion": "c", "metric": "old"}
-    assert value(gauges, "ratio", **pair, window="30d") == 1
-    assert value(gauges, "ratio", **pair, window="7d") is None
+    assert value(gauges, "agreement_ratio", **pair, window="30d") == 1
+    assert value(gauges, "agreement_ratio", **pair, window="7d") is None
 
 
 def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None:
@@ -121,7 +124,7 @@ def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None
     }
     assert shown == {"5d": {f"q{days}" for days in range(5)}, "7d": {f"q{days}" for days in range(7)}}
     pair = {"queue": "q0", "criterion": "c", "metric": "m", "window": "5d"}
-    assert [value(gauges, name, **pair) for name in ("low_ratio", "ratio", "high_ratio", "kappa")] == [
+    assert [value(gauges, name, **pair) for name in ("agreement_ci_low", "agreement_ratio", "agreement_ci_high", "kappa")] == [
         pytest.approx(wilson(1, 1)[0]), 1, 1, None
     ]  # fmt: skip
 
@@ -181,7 +184,7 @@ def test_what_vanished_is_gone(store: Store) -> None:
     collector = GaugeCollector(store, documents, 10_000)
     fill(store, facts)
     before = collector.collect(TODAY)
-    assert value(before, "ratio", queue="q", criterion="c", metric="m") == 1
+    assert value(before, "agreement_ratio", queue="q", criterion="c", metric="m", window="all") == 1
     fill(store, [*facts, Annotation(at=NOW_MS + 1, id="d", queue="q", item="q m 0", criterion="c", deleted=True)])
     after = collector.collect(TODAY)
     assert {sample.labels["queue"] for sample in samples(after) if "queue" in sample.labels} == {"other"}
@@ -198,7 +201,7 @@ def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> No
     whole = collect(store)
     assert (whole.series, whole.suppressed) == (sum(sizes) + OF_METRIC, 0)
     capped = collect(store, limit=sizes[0] + 3)
-    assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "ratio"} == {"z first"}
+    assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "agreement_ratio"} == {"z first"}
     # Of the queues behind, only pairs are counted: their documents are not made. Nor is what is over all queues.
     assert capped.series + capped.suppressed == whole.series - OF_CRITERION - OF_METRIC
     alone = [line for line in whole.text.decode().splitlines() if 'queue="z first"' in line]
@@ -235,7 +238,7 @@ def test_any_name_comes_back_from_both_parsers(
             (s.labels["queue"], s.labels["criterion"], s.labels["metric"])
             for family in families
             for s in family.samples
-            if s.name == PREFIX + "ratio"
+            if s.name == PREFIX + "agreement_ratio"
         }
         assert got == expected
 
@@ -257,7 +260,7 @@ async def test_a_scrape_is_in_the_format_that_was_asked_for(services: Services, 
     parse = parse_openmetrics if accept == OPENMETRICS else parse_text
     names = {family.name for family in parse(answer.text)}
     undefined = {f"{PREFIX}{name}" for name in ("mcc", "true_negative_ratio")}
-    assert {f"{PREFIX}{name}" for name in FAMILIES} <= names | undefined | {BY_JUDGE}
+    assert {spec.name for spec in FAMILIES} <= names | undefined | {BY_JUDGE, HUMAN_AGREEMENT}
     assert "eval_alignment_series_suppressed" in {name.removesuffix("_total") for name in names}
     assert HOSTILE in {sample.labels.get("queue") for family in parse(answer.text) for sample in family.samples}
 
@@ -291,3 +294,30 @@ def test_a_collection_is_one_state(store: Store) -> None:
     gauges = GaugeCollector(store, documents, 10_000).collect(TODAY)
     for queue in ("one", "two"):
         assert value(gauges, "comparisons", queue=queue, criterion="c", metric="m", outcome="tp") == 1
+
+
+def test_human_agreement_is_of_all_pairs_of_people_and_paced(store: Store) -> None:
+    now = [0.0]
+    documents = Documents(store, CountingRules(), lambda: TODAY)
+    collector = GaugeCollector(store, documents, 10_000, clock=lambda: now[0])
+
+    def rated(item: str, *thumbs: Thumbs, at: int = NOW_MS) -> list[Fact]:
+        return [
+            Annotation(at=at, id="a", queue="q", item=item, criterion="c", annotator=str(number), thumbs=thumb)
+            for number, thumb in enumerate(thumbs)
+        ]
+
+    def agreement() -> float | None:
+        return value(collector.collect(TODAY), "human_agreement_ratio", queue="q", criterion="c")
+
+    fill(store, rated("alone", "up"))
+    assert agreement() is None
+    # Three people on one item are three pairs, of which one agrees.
+    three = rated("three", "up", "up", "down")
+    fill(store, rated("alone", "up") + three)
+    assert agreement() is None, "read again too early"
+    now[0] += HUMAN_AGREEMENT_SECONDS
+    assert agreement() == pytest.approx(1 / 3)
+    fill(store, [*rated("alone", "up"), *three, *rated("same", "down", "down")])
+    now[0] += HUMAN_AGREEMENT_SECONDS
+    assert agreement() == pytest.approx(2 / 4)

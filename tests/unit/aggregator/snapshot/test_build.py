@@ -72,7 +72,7 @@ def test_the_document_has_the_form_of_the_contract() -> None:
         "criteria",
     ]  # fmt: skip
     assert orjson.dumps({name: part for name, part in found.items() if name not in ("cards", "criteria")}) == (
-        b'{"schema":"alignment.snapshot.v1","queue":"support","as_of":"2026-11-23T10:15:02.412Z","revision":88,'
+        b'{"schema":"alignment.snapshot.v2","queue":"support","as_of":"2026-11-23T10:15:02.412Z","revision":88,'
         b'"ledger":"5f0c","positions":{"2":9001,"10":8450},"policy":"each","pass_stars":3,"window":"all"}'
     )
     assert list(found["cards"])[:11] == [
@@ -167,7 +167,9 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
         "tone": CriterionState(12, 10, 10, {"politeness": simple(tp=8, fp=2), "relevance": simple(fn=10)}),
         "helpfulness": CriterionState(6, 5, 5, {"relevance": simple(tp=4, fn=1)}),
     }
-    found = document(queue(criteria=criteria), Window.ALL, STAMP, CountingRules(pairs={"tone": ["politeness"]}))
+    found = document(
+        queue(criteria=criteria), Window.ALL, STAMP, CountingRules(criterion_metrics={"tone": ["politeness"]})
+    )
     cards = found["cards"]
     assert (cards["comparisons"], cards["misaligned"], cards["metrics"]) == (15, 3, 2)
     assert (cards["annotations"], cards["annotations_contributing"]) == (18, 15)
@@ -184,16 +186,16 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
     ]
     # Its numbers are there to look at; nothing is decided with them.
     assert (relevance["fn"], relevance["alignment"]) == (10, 0)
-    assert (relevance["gate"], relevance["gate_reasons"], relevance["labels_needed"]) == (None, [], None)
-    assert relevance["undefined"]["gate"] == relevance["undefined"]["labels_needed"] == "off_topic"
-    assert politeness["gate"] == "undecided"
+    assert (relevance["gate_state"], relevance["gate_reasons"], relevance["labels_needed"]) == (None, [], None)
+    assert relevance["undefined"]["gate_state"] == relevance["undefined"]["labels_needed"] == "off_topic"
+    assert politeness["gate_state"] == "undecided"
 
 
 def test_gate_and_labels_follow_the_limits() -> None:
     (criterion,) = document(queue(), Window.ALL, STAMP, READING)["criteria"]
-    assert (criterion["metrics"][0]["gate"], criterion["metrics"][0]["gate_reasons"]) == ("trusted", [])
+    assert (criterion["metrics"][0]["gate_state"], criterion["metrics"][0]["gate_reasons"]) == ("trusted", [])
     (criterion,) = document(queue(), Window.ALL, STAMP, CountingRules(limits=GateLimits(items=181)))["criteria"]
-    assert criterion["metrics"][0]["gate"] == "undecided"
+    assert criterion["metrics"][0]["gate_state"] == "undecided"
     assert criterion["metrics"][0]["gate_reasons"] == ["few_items"]
     assert criterion["metrics"][0]["labels_needed"] == 1
 
@@ -214,7 +216,7 @@ def test_with_queue_items_the_funnel_is_known() -> None:
     funnel = Funnel(items=100, waiting_evaluation=50, errored=4, waiting_annotation=20, metrics=metrics)
     state = queue(funnel=funnel)
     state = replace(state, criteria={"tone": CriterionState(1, 0, 0, {"new": Pair(0, {})}), **state.criteria})
-    found = document(state, Window.ALL, STAMP, CountingRules(pairs={"tone": ["new", "pii_leakage"]}))
+    found = document(state, Window.ALL, STAMP, CountingRules(criterion_metrics={"tone": ["new", "pii_leakage"]}))
     cards = found["cards"]
     assert [cards["items_queued"], cards["items_waiting_evaluation"], cards["items_errored"]] == [100, 50, 4]
     assert cards["items_waiting_annotation"] == 20

@@ -39,7 +39,7 @@ def test_pass_stars_decide_what_people_passed(pass_stars: int, passing: list[str
 
 
 def test_pairs_limit_the_criteria_they_name() -> None:
-    rules = CountingRules(pairs={"tone": ["politeness"], "ignored": []})
+    rules = CountingRules(criterion_metrics={"tone": ["politeness"], "ignored": []})
     topics = [
         ("tone", "politeness"),
         ("tone", "relevance"),

@@ -150,8 +150,8 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.WORKER_STALLED: lambda: judge_worker(worker(live=False, reasons=["5 events wait"])),
     Problem.WORKER_NOT_READY: lambda: judge_worker(worker(reasons=["the broker does not answer"])),
     Problem.AUDIT_MISMATCH: lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 2\n")),
-    Problem.FUSE_BLOWN: lambda: judge_circuit_breaker(
-        [worker(), worker(reasons=["bad"], metrics=f"{BUILD}eval_alignment_fuse_blown 1\n")]
+    Problem.CIRCUIT_BREAKER_OPEN: lambda: judge_circuit_breaker(
+        [worker(), worker(reasons=["bad"], metrics=f"{BUILD}eval_alignment_circuit_breaker_open 1\n")]
     ),
     Problem.VIEW_UNREACHABLE: lambda: judge_view(Process(URL, NOBODY, NOBODY, NOBODY)),
     Problem.VIEW_REFUSES: lambda: judge_view(process(answer(), answer(ready=True, reasons=[]))),
@@ -198,7 +198,9 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "commits": lambda: judge_commits([offsets(2, 9), offsets(5, 9)]),
     "recount": recounted,
     "worker": lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 0\n")),
-    "fuse": lambda: judge_circuit_breaker([worker(metrics=f"{BUILD}eval_alignment_fuse_blown 0\n")]),
+    "circuit_breaker": lambda: judge_circuit_breaker(
+        [worker(metrics=f"{BUILD}eval_alignment_circuit_breaker_open 0\n")]
+    ),
     "view": lambda: judge_view(
         view(metrics=f'{BUILD}eval_alignment_snapshot_last_success_timestamp_seconds{{sink="store"}} 990\n')
     ),

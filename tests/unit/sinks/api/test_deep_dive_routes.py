@@ -67,7 +67,7 @@ async def test_answers_are_those_of_the_functions(client: httpx.AsyncClient, ser
             "/trend?criterion=overall": deep_dive.trend(connection, scope, "overall"),
             "/trend?metric=relevance": deep_dive.trend(connection, scope, None, "relevance"),
             f"/trend?{PAIR}": deep_dive.trend(connection, scope, *pair),
-            f"/trend?reading=published&{PAIR}": deep_dive.published(connection, scope, *pair),
+            f"/trend?by=publication&{PAIR}": deep_dive.published(connection, scope, *pair),
             f"/what-if?{PAIR}": deep_dive.what_if(connection, scope, *pair),
             f"/what-if?{PAIR}&cost=3.5": deep_dive.what_if(connection, scope, *pair, cost=3.5),
             "/ceiling?criterion=overall": deep_dive.ceiling(connection, scope, "overall"),
@@ -102,7 +102,7 @@ async def test_a_window_is_of_the_question(client: httpx.AsyncClient, scope: Sco
 async def test_published_is_the_last_document_of_each_day(
     client: httpx.AsyncClient, services: Services, scope: Scope
 ) -> None:
-    body = (await client.get(path("support", "/trend?reading=published"))).json()
+    body = (await client.get(path("support", "/trend?by=publication"))).json()
     kept = services.history.between(scope.queue, 0, NOW_MS + 1, 10)
     last = {day_of(at): document["cards"] for at, document in reversed(kept)}
     assert len(kept) == len(last) == 3
@@ -110,7 +110,7 @@ async def test_published_is_the_last_document_of_each_day(
         (day, cards["comparisons"], cards["alignment"], cards["alignment_low"], cards["alignment_high"])
         for day, cards in last.items()
     ]
-    assert body["reading"] == "published"
+    assert body["by"] == "publication"
 
 
 async def test_of_several_documents_of_a_day_the_last_is_published(
@@ -121,7 +121,7 @@ async def test_of_several_documents_of_a_day_the_last_is_published(
     for at, misaligned in ((NOW_MS - 5, 1), (NOW_MS - 4, 2)):
         document["cards"]["misaligned"] = misaligned
         services.history.add([document], at)
-    (day,) = (await client.get(path("support", "/trend?reading=published"))).json()["days"]
+    (day,) = (await client.get(path("support", "/trend?by=publication"))).json()["days"]
     assert day["n"] - day["k"] == 2
 
 
@@ -138,8 +138,8 @@ async def test_of_several_documents_of_a_day_the_last_is_published(
         (f"/what-if?{PAIR}&cost=nan", 400, "cost"),
         (f"/what-if?{PAIR}&cost=inf", 400, "cost"),
         (f"/what-if?{PAIR}&cost=much", 400, "cost"),
-        ("/trend?reading=tea", 400, "'tea'"),
-        ("/trend?reading=published&metric=relevance", 400, "criterion"),
+        ("/trend?by=tea", 400, "'tea'"),
+        ("/trend?by=publication&metric=relevance", 400, "criterion"),
         ("/trend?window=8d", 400, "window"),
     ],
 )

@@ -143,7 +143,7 @@ async def test_the_roc_goes_through_every_cut(lively: Services) -> None:
 async def test_a_page_starts_with_the_metric_that_disagrees_most(lively: Services) -> None:
     async with connected(lively) as client:
         page = read((await client.get("/queues/q")).text)
-        published = read((await client.get("/queues/q?reading=published")).text)
+        published = read((await client.get("/queues/q?by=publication")).text)
     assert page.one("h3", id="wi-h").words.endswith("strict")
     assert any("Too strict" in finding.words for finding in page.all(class_="finding"))
     assert "Nothing was published" in published.one(id="trend").words

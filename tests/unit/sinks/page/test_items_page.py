@@ -120,7 +120,7 @@ async def test_tabs_count_what_they_open(many: Services) -> None:
 
 async def test_off_topic_pairs_show_to_those_who_name_them(store: Store, tmp_path: object) -> None:
     fill(store, case("i", stars=1, passed=True))
-    services = view_of(store, tmp_path, CountingRules(pairs={"overall": ["other"]}))  # type: ignore[arg-type]
+    services = view_of(store, tmp_path, CountingRules(criterion_metrics={"overall": ["other"]}))  # type: ignore[arg-type]
     async with connected(services) as client:
         for query, items in (("", []), ("?metric=m", []), ("?metric=m&criterion=overall", ["i"])):
             assert shown(read((await client.get(f"/queues/q/items{query}")).text)) == items

@@ -26,7 +26,12 @@ def test_a_reason_is_a_sentence(reason: Undefined) -> None:
 @pytest.mark.parametrize("obstacle", Obstacle)
 def test_an_obstacle_is_told_with_its_numbers(obstacle: Obstacle) -> None:
     changed = metric(
-        gate=Gate.NOT_TRUSTED, gate_reasons=[obstacle], alignment_low=0.123, tnr=0.456, baseline=0.789, items_compared=7
+        gate_state=Gate.NOT_TRUSTED,
+        gate_reasons=[obstacle],
+        alignment_low=0.123,
+        tnr=0.456,
+        baseline=0.789,
+        items_compared=7,
     )
     found = gate_summary(changed, GateLimits())
     numbers = {
@@ -51,9 +56,9 @@ def test_an_obstacle_is_told_with_its_numbers(obstacle: Obstacle) -> None:
     ],
 )
 def test_a_verdict_has_its_tone(gate: Gate | None, tone: str) -> None:
-    assert gate_summary(metric(gate=gate, gate_reasons=[]), GateLimits()).tone == tone
+    assert gate_summary(metric(gate_state=gate, gate_reasons=[]), GateLimits()).tone == tone
 
 
 def test_few_labels_are_counted_down() -> None:
-    few = metric(gate=Gate.UNDECIDED, gate_reasons=[Obstacle.FEW_ITEMS], labels_needed=21, items_compared=9)
+    few = metric(gate_state=Gate.UNDECIDED, gate_reasons=[Obstacle.FEW_ITEMS], labels_needed=21, items_compared=9)
     assert gate_summary(few, GateLimits()).label == "Needs 21 more labels"

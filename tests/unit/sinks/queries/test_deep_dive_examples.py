@@ -82,7 +82,7 @@ def test_epochs_of_a_criterion_are_those_of_its_on_topic_metrics() -> None:
         for judge, at in (("old", DAY_MS), ("new", 3 * DAY_MS)):
             passed = judge == "new"
             facts.append(Evaluation(at=at, id="e", item="i", metric=metric, judge=judge, passed=passed))
-    scope = Scope("q", Window.ALL, TODAY, CountingRules(pairs={"overall": ("m",)}))
+    scope = Scope("q", Window.ALL, TODAY, CountingRules(criterion_metrics={"overall": ("m",)}))
     with stored(facts) as store, store.read() as connection:
         epochs = deep_dive.trend(connection, scope, "overall")["epochs"]
         named = deep_dive.trend(connection, scope, "overall", "other")["epochs"]
@@ -109,7 +109,7 @@ def test_items_with_off_topic_metrics_only_do_not_narrow_a_trend() -> None:
     for item, metric in (("i", "m"), ("j", "other")):
         facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
         facts.append(Evaluation(at=1, id="e", item=item, metric=metric, passed=True))
-    scope = Scope("q", Window.ALL, TODAY, CountingRules(pairs={"overall": ("m",)}))
+    scope = Scope("q", Window.ALL, TODAY, CountingRules(criterion_metrics={"overall": ("m",)}))
     with stored(facts) as store, store.read() as connection:
         (day,) = deep_dive.trend(connection, scope, "overall")["days"]
     assert (day["n"], day["items"], day["low"]) == (1, 1, wilson(1, 1)[0])

@@ -16,5 +16,5 @@ def test_only_what_was_touched_is_looked_at(tmp_path: Path, statement: str) -> N
     store.close()
     assert plan
     # What was touched, by alias or by name, and what is made of it; and partitions, which are few.
-    touched = {"t", "touched_rubrics", "reshaped", "gone", "(subquery-1)", "p"}
+    touched = {"t", "touched_criteria", "changed_profiles", "gone", "(subquery-1)", "p"}
     assert [step for step in plan if step.startswith("SCAN") and step.split()[1] not in touched] == []

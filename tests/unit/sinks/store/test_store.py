@@ -20,10 +20,9 @@ from aggregator.shard import Policy
 from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.tallies import DAY_MS
 from sinks.documents import Documents
-from sinks.store.schema import MIGRATIONS, SHAPE, StoreError
+from sinks.store.schema import MIGRATIONS, PROFILE, StoreError
 from sinks.store.store import Store
-from sinks.store.tail import LedgerRow as LedgerRow
-from sinks.store.tail import Step, Tail
+from sinks.store.tail import LedgerRow, Step, Tail
 from tests.support import facts as strategies
 from tests.support.logs import Logs, feed, steps_of
 
@@ -40,41 +39,41 @@ def new_store() -> Iterator[Store]:
 def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
     """All that the rows say, in an order of its own; not in which order they and their items came."""
     with store.read() as connection:
-        items, found = dict(connection.execute("SELECT number, item FROM items")), {}
-        for table in ("annotations", "evaluations", "queue_items", "rated"):
+        items, found = dict(connection.execute("SELECT item_id, item FROM items")), {}
+        for table in ("annotations", "evaluations", "queue_items", "item_days"):
             rows = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 -- a constant
-            place = [name for name, *_ in rows.description].index("number")
+            place = [name for name, *_ in rows.description].index("item_id")
             named = ((*row[:place], items[row[place]], *row[place + 1 :]) for row in rows)
-            found[table] = sorted(named if table == "rated" else (row[1:] for row in named))
+            found[table] = sorted(named if table == "item_days" else (row[1:] for row in named))
         return found
 
 
 ANEW = f"""
-SELECT queue, number, shape FROM (
-    SELECT t.queue, t.number, {SHAPE} AS shape
-    FROM (SELECT queue, number FROM annotations UNION SELECT queue, number FROM queue_items) AS t)
-WHERE shape IS NOT NULL
+SELECT queue, item_id, profile FROM (
+    SELECT t.queue, t.item_id, {PROFILE} AS profile
+    FROM (SELECT queue, item_id FROM annotations UNION SELECT queue, item_id FROM queue_items) AS t)
+WHERE profile IS NOT NULL
 """  # noqa: S608 -- a constant
 
 
-def shapes_are_those_of_the_rows(store: Store) -> None:
-    """Every item's shape and the number of items of each are what the rows give when made anew."""
+def profiles_are_those_of_the_rows(store: Store) -> None:
+    """Every item's profile and the number of items of each are what the rows give when made anew."""
     with store.read() as connection:
         anew = connection.execute(ANEW).fetchall()
         kept = connection.execute(
-            "SELECT s.queue, s.number, f.shape FROM shaped AS s "
-            "LEFT JOIN shapes AS f ON f.id = s.shape AND f.queue = s.queue"
+            "SELECT s.queue, s.item_id, f.profile FROM profile_items AS s "
+            "LEFT JOIN item_profiles AS f ON f.id = s.profile_id AND f.queue = s.queue"
         ).fetchall()
-        counted = connection.execute("SELECT queue, shape, items FROM shapes").fetchall()
+        counted = connection.execute("SELECT queue, profile, items FROM item_profiles").fetchall()
     assert sorted(kept) == sorted(anew)
-    assert {(queue, shape): items for queue, shape, items in counted} == Counter((row[0], row[2]) for row in anew)
+    assert {(queue, profile): items for queue, profile, items in counted} == Counter((row[0], row[2]) for row in anew)
 
 
 def matches(store: Store, facts: list[Fact], policy: Policy, rules: CountingRules | None = None) -> None:
     """Rows and all documents are those of a recount of the facts."""
     recount = Recount(facts, policy.value)
     rules = rules or CountingRules()
-    shapes_are_those_of_the_rows(store)
+    profiles_are_those_of_the_rows(store)
     assert {key(fact): fact for fact in store.facts()} == recount.rows
     documents = Documents(store, rules, lambda: TODAY)
     with store.read() as connection:
@@ -138,7 +137,7 @@ def test_documents_follow_pairs_and_pass_convention(
     logs.write(history)
     with new_store() as store:
         store.apply(steps_of(logs), 1)
-        matches(store, history, Policy.EACH, CountingRules(pass_stars=pass_stars, pairs=pairs))
+        matches(store, history, Policy.EACH, CountingRules(pass_stars=pass_stars, criterion_metrics=pairs))
 
 
 def some(count: int, item: str = "item") -> list[Fact]:
@@ -160,7 +159,7 @@ def test_alike_items_count_each_where_pairs_say_what_is_on_topic(store: Store) -
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.EACH, CountingRules(pairs={"tone": ["m"]}))
+    matches(store, facts, Policy.EACH, CountingRules(criterion_metrics={"tone": ["m"]}))
 
 
 def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> None:
@@ -312,7 +311,7 @@ def test_a_changed_policy_counts_all_annotations_anew(store: Store) -> None:
 
 @given(history=strategies.histories)
 @settings(max_examples=30)
-def test_a_store_from_before_shapes_and_numbers_gets_those_of_its_rows(history: list[Fact]) -> None:
+def test_a_store_from_before_profiles_and_ids_gets_those_of_its_rows(history: list[Fact]) -> None:
     logs = Logs()
     logs.write(history)
     with new_store() as store, tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""When the fuse blows, against the rule as a sentence says it."""
+"""When the circuit breaker opens, against the rule as a sentence says it."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 
 async def test_a_checkpoint_that_waits_for_the_broker_does_not_blind_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "GUARD_SECONDS", 0.02)
+    monkeypatch.setattr(watchdog, "WATCHDOG_SECONDS", 0.02)
     answers = [False]
 
     async def end_offsets(_: Any, partitions: Any) -> dict[Any, int]:

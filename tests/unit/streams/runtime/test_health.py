@@ -11,7 +11,7 @@ def test_a_worker_is_ready_when_nothing_speaks_against_it() -> None:
     assert not health.ready
     assert health.reasons == [
         "the broker does not answer",
-        "the fuse has blown: 21 events in a row of t were rejected",
+        "the circuit breaker is open: 21 events in a row of t were rejected",
     ]
     assert health.live, "a paused worker is not restarted"
 

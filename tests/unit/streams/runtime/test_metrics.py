@@ -14,7 +14,7 @@ def test_the_registry_has_exactly_the_metrics_of_the_list() -> None:
         family = families.pop(spec.name.removesuffix("_total"))
         assert (family.type, family.documentation) == (spec.kind, spec.help)
     assert families == {}
-    assert 'eval_alignment_build_info{version="1.2.3"} 1.0' in scraped
+    assert 'eval_alignment_build_info{component="worker",version="1.2.3"} 1.0' in scraped
     assert 'eval_alignment_lag_events{partition="3",topic="alignment.annotations.v1"} 17.0' in scraped
 
 
