@@ -137,8 +137,8 @@ def direction() -> list[object]:
             "Cohen's kappa and Matthews' coefficient, from -1 to 1; 0 is chance. A line that ends is undefined: "
             "people or metric gave only one result.",
             "none",
-            (one("kappa"), "kappa"),
-            (one("mcc"), "mcc"),
+            (one("kappa", None), "kappa"),
+            (one("mcc", None), "mcc"),
             width=8,
             highest=1,
             colours={"kappa": TEAL, "mcc": BLUE},

@@ -11,9 +11,10 @@ PAIR: Final = 'queue="$queue",criterion="$criterion",metric="$metric"'
 """The chosen queue, criterion and metric."""
 
 
-def one(name: str, window: str = "all") -> str:
-    """A gauge of the chosen pair, of all days unless a window is named."""
-    return f'max(eval_alignment_{name}{{{PAIR},window="{window}"}})'
+def one(name: str, window: str | None = "all") -> str:
+    """A gauge of the chosen pair in a window; `window` None for a family that has no windows."""
+    matcher = "" if window is None else f',window="{window}"'
+    return f"max(eval_alignment_{name}{{{PAIR}{matcher}}})"
 
 
 def recent(name: str, rate: str) -> str:

@@ -92,7 +92,7 @@ def _now() -> list[object]:
             "Agreement beyond chance, from -1 to 1. Near 0 although alignment is high: nearly everything passes, and "
             "chance would do as well.",
             "none",
-            (one("kappa"), "kappa"),
+            (one("kappa", None), "kappa"),
             width=2,
             decimals=2,
         ),
