@@ -20,9 +20,9 @@ import uvicorn
 from prometheus_client import ProcessCollector
 
 from sinks.access import BindError, guard_bind
-from sinks.api.routes import create_app
 from sinks.api.services import Services
 from sinks.api.sse import EventStreams
+from sinks.app import create_app
 from sinks.changes import Changes, Subscription
 from sinks.config import ViewConfig
 from sinks.documents import Documents

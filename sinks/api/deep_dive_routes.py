@@ -20,9 +20,9 @@ from sinks.queries.results import TrendBasis
 _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
-def insight_routes(services: Services) -> list[Route]:
+def deep_dive_routes(services: Services) -> list[Route]:
     """Routes to be served beside the API's."""
-    asked = _Insights(services)
+    asked = _DeepDiveApi(services)
     return [
         Route("/api/v1/queues/{queue}/trend", asked.trend),
         Route("/api/v1/queues/{queue}/what-if", asked.what_if),
@@ -32,7 +32,7 @@ def insight_routes(services: Services) -> list[Route]:
     ]
 
 
-class _Insights:
+class _DeepDiveApi:
     def __init__(self, services: Services) -> None:
         self._services = services
 

@@ -1,8 +1,4 @@
-"""The HTTP API of a view. Handlers parse the request, ask in a thread, and answer JSON.
-
-Paths are routed as they were sent, before percent-decoding: a queue may have any printable name, also with
-`/`.
-"""
+"""The HTTP API of a view. Handlers parse the request, query the store in a thread, and answer JSON."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,61 +7,41 @@ from urllib.parse import quote
 
 import orjson
 from prometheus_client.exposition import choose_encoder
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from aggregator.snapshot.build import timestamp
 from aggregator.snapshot.inputs import Window
-from sinks.access import AccessMiddleware, on_http_error
 from sinks.api import parameters
-from sinks.api.deep_dive_routes import insight_routes
+from sinks.api.deep_dive_routes import deep_dive_routes
 from sinks.api.openapi import openapi
 from sinks.api.responses import HistoryEntry, HistoryList, QueueList, QueueListing, Readiness
 from sinks.api.services import Services
 from sinks.documents import read_state
-from sinks.page.routes import page_routes
 from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Page, Query, comparisons
 
 _HISTORY_LIMIT: Final = 50
 _T = TypeVar("_T")
 
 
-def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
-    """The whole application of a view, API and page, guarded; `token` as for `AccessMiddleware`."""
+def api_routes(services: Services) -> list[Route]:
+    """Routes of the API, of the metrics and of the health checks."""
     api = _Api(services)
-    routes = [
+    return [
         Route("/api/v1/queues", api.queues),
         Route("/api/v1/queues/{queue}", api.queue),
         Route("/api/v1/queues/{queue}/comparisons", api.comparisons),
         Route("/api/v1/queues/{queue}/history", api.history),
-        *insight_routes(services),
+        *deep_dive_routes(services),
         Route("/api/v1/stream", api.stream),
         Route("/metrics", api.metrics),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/openapi.json", api.openapi),
-        *page_routes(services),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: on_http_error})
-    app.router.redirect_slashes = False
-    config = services.config
-    return AccessMiddleware(_RawPath(app), token=token, allowed_hosts=(config.host, *config.allowed_hosts))
-
-
-class _RawPath:
-    """Routes on the path as it was sent; handlers decode the names in it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": scope["raw_path"].split(b"?")[0].decode("latin-1")}
-        await self._app(scope, receive, send)
 
 
 class _Api:

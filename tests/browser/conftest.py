@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from sinks.api.routes import create_app
 from sinks.api.services import Services
+from sinks.app import create_app
 from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sinks.api.routes import create_app
 from sinks.api.services import Services
+from sinks.app import create_app
 from sinks.store.store import Store
 from tests.support.sample_view import FACTS, fill, view_of
 

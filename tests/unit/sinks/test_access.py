@@ -8,8 +8,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from sinks.access import TOKEN_BYTES, AccessMiddleware, BindError, guard_bind, is_loopback
-from sinks.api.routes import create_app
 from sinks.api.services import Services
+from sinks.app import create_app
 
 ANY = "0.0.0.0"  # noqa: S104 -- what the guard is for
 TOKEN = b"0123456789abcdef0123456789abcdef"

@@ -17,8 +17,8 @@ from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
 from aggregator.tallies import DAY_MS
-from sinks.api.routes import create_app
 from sinks.api.services import Services
+from sinks.app import create_app
 from sinks.documents import Documents
 from sinks.gauges import FAMILIES, HUMAN_AGREEMENT_SECONDS, SERIES_PER_PAIR, GaugeCollector, Gauges
 from sinks.store.store import Store

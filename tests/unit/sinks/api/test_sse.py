@@ -9,9 +9,9 @@ import pytest
 
 from sinks.api import sse
 from sinks.api.responses import Readiness
-from sinks.api.routes import create_app
 from sinks.api.services import Services
 from sinks.api.sse import EventStreams
+from sinks.app import create_app
 from sinks.changes import Changes
 from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 import pytest
 
-from sinks.api.routes import create_app
 from sinks.api.services import Services
+from sinks.app import create_app
 from tests.support.html import Element, read
 
 Get = Callable[[str], Awaitable[Element]]

@@ -5,8 +5,8 @@ import random
 from pathlib import Path
 
 from aggregator.facts import Annotation, Evaluation, Fact
-from sinks.api.routes import create_app
 from sinks.api.services import Services
+from sinks.app import create_app
 from sinks.page.routes import templates
 from sinks.store.store import Store
 from tests.support.html import read

@@ -1,0 +1,39 @@
+"""The application of a view: the HTTP API and the page, behind the access rules."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sinks.access import AccessMiddleware, on_http_error
+from sinks.api.routes import api_routes
+from sinks.api.services import Services
+from sinks.page.routes import page_routes
+
+
+def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
+    """Create the ASGI application of a view.
+
+    Args:
+        services: what the handlers read from.
+        token: the token that clients must send, as for `AccessMiddleware`; None admits every client.
+    """
+    app = Starlette(
+        routes=[*api_routes(services), *page_routes(services)],
+        exception_handlers={HTTPException: on_http_error},
+    )
+    app.router.redirect_slashes = False
+    config = services.config
+    return AccessMiddleware(RawPathMiddleware(app), token=token, allowed_hosts=(config.host, *config.allowed_hosts))
+
+
+class RawPathMiddleware:
+    """Routes on the path as the client sent it, before percent-decoding: a queue's name may contain `/`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request with its undecoded path; handlers decode the names in it."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].split(b"?")[0].decode("latin-1")}
+        await self._app(scope, receive, send)
