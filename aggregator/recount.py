@@ -22,6 +22,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, key, version
+from aggregator.policy import Policy
 from aggregator.ratings import COUNTS, LEVELS
 from aggregator.snapshot.build import document, timestamp
 from aggregator.snapshot.inputs import (
@@ -32,7 +33,6 @@ from aggregator.snapshot.inputs import (
     Evaluated,
     Funnel,
     Pair,
-    PolicyName,
     QueueState,
     Window,
     window_start,
@@ -76,7 +76,7 @@ class CriterionTotals:
 class Recount:
     """Counts of all facts given, whatever their order and however often each comes."""
 
-    def __init__(self, facts: Iterable[Fact], policy: PolicyName = "each") -> None:
+    def __init__(self, facts: Iterable[Fact], policy: Policy = Policy.EACH) -> None:
         self.policy = policy
         self.rows = winners(facts)
         out = {(row.queue, row.item) for row in self.rows.values() if isinstance(row, QueueItem) and row.deleted}
@@ -128,7 +128,7 @@ class Recount:
         """Standing annotations of a queue, each with the verdicts it is compared with, by metric."""
         annotations = self._annotations.get(queue, [])
         compared = annotations
-        if self.policy == "latest":
+        if self.policy is Policy.LATEST:
             newest: dict[tuple[str, str], Annotation] = {}
             for annotation in annotations:
                 rival = newest.setdefault((annotation.item, annotation.criterion), annotation)

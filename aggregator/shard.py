@@ -9,13 +9,13 @@ A shard does no I/O and knows no clock. The checkpoint takes `dirty` rows and to
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from aggregator import tallies
 from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.facts import rest as rest_of
+from aggregator.policy import Policy
 from aggregator.ratings import NO_RATING
 from aggregator.rows import (
     APPLIED,
@@ -42,13 +42,6 @@ _VERDICTS: Final[Mapping[bool | None, int]] = {
     False: tallies.COVERAGE.index("fail"),
     None: DELETED,
 }
-
-
-class Policy(StrEnum):
-    """Which annotations of one item, queue and criterion are compared."""
-
-    EACH = "each"
-    LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)

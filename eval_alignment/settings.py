@@ -18,8 +18,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
-from aggregator.shard import Policy
 from aggregator.statistics.gate import GateLimits
 from streams.events.decoder import MetricDefaults
 

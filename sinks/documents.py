@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
+from aggregator.policy import Policy
 from aggregator.snapshot.build import document, timestamp
-from aggregator.snapshot.inputs import CountingRules, DocumentStamp, PolicyName, QueueState, Window, window_start
+from aggregator.snapshot.inputs import CountingRules, DocumentStamp, QueueState, Window, window_start
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.queries.counts import queue_states
 from sinks.store.store import Store
@@ -38,7 +39,7 @@ class State:
     as_of: int | None
     ledger: str
     positions: dict[int, int]
-    policy: PolicyName
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def read_state(connection: sqlite3.Connection) -> State:
         # One id in a healthy installation; several while a rebuild is half-way.
         ledger="+".join(sorted({row[1] for row in rows})),
         positions={row[0]: row[2] for row in rows},
-        policy=cast("PolicyName", rows[-1][3] if rows else "each"),
+        policy=Policy(rows[-1][3]) if rows else Policy.EACH,
     )
 
 

@@ -14,7 +14,7 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
 from aggregator.statistics.gate import GateLimits
 
-PolicyName = Literal["each", "latest"]
 Vector = Sequence[int]
 """14 counts, rating level by verdict (see `ratings`)."""
 
@@ -111,7 +111,7 @@ class DocumentStamp:
     revision: int
     ledger: str
     positions: Mapping[int, int]
-    policy: PolicyName
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)

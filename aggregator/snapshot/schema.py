@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
+from aggregator.policy import Policy
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Obstacle
 
@@ -144,7 +145,7 @@ class SnapshotDocument(TypedDict):
     revision: int
     ledger: str
     positions: dict[str, int]
-    policy: Literal["each", "latest"]
+    policy: Policy
     pass_stars: int
     window: Literal["7d", "30d", "90d", "all"]
     cards: Cards

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
-from aggregator.shard import Policy, Shard
+from aggregator.policy import Policy
+from aggregator.shard import Shard
 from bench.peers.job import Told, arguments
 from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit

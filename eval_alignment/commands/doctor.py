@@ -93,7 +93,7 @@ def _target(
         topics=wiring.topics(chosen),
         group=wiring.group(chosen),
         decoder=wiring.decoder(chosen),
-        policy=chosen.policy.value,
+        policy=chosen.policy,
         partitions=wiring.partitions(chosen),
         partition=partition,
         workers=workers or (_local(chosen.worker_http),),

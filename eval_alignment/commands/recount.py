@@ -48,7 +48,7 @@ def recount(
     """
     chosen = settings.load(policy=policy, pass_stars=pass_stars)
     facts, bad = read_facts(paths, wiring.decoder(chosen))
-    counted = Recount(facts, chosen.policy.value)
+    counted = Recount(facts, chosen.policy)
     today: date | None = None if as_of is None else as_of.date()
     documents = [
         counted.document(queue, window=Window(window), today=today, rules=wiring.counting_rules(chosen))

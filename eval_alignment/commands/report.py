@@ -176,7 +176,7 @@ def _source(url: str | None, token_file: Path | None, paths: tuple[Path, ...], m
         facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen))
     except click.ClickException as error:
         raise UnreachableError(error.message) from error
-    return _Files(Recount(facts, chosen.policy.value), wiring.counting_rules(chosen))
+    return _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
 
 
 def _show_all(source: _Source, window: str, *, as_json: bool) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from aggregator.facts import parse
+from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.shard import Policy
 from aggregator.tallies import TallyGroup, empty
 from eval_alignment.doctor.findings import Finding, found, not_asked, ok
 from eval_alignment.doctor.problems import Problem
@@ -104,7 +104,7 @@ class _Stamp(msgspec.Struct):
 
 def _differences(step: Step) -> list[str]:
     rows = (parse(fact.key, fact.value) for fact in step.facts)
-    counted = Recount(rows, Policy(step.marker["policy"]).value).tallies()
+    counted = Recount(rows, Policy(step.marker["policy"])).tallies()
     published = {
         group: payload
         for group, stamped in step.tallies.items()

@@ -9,7 +9,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from aggregator.snapshot.inputs import PolicyName
+from aggregator.policy import Policy
 from aggregator.tallies import CheckpointMarker
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem
@@ -102,7 +102,7 @@ async def _sample(
 
 
 def judge_workers(
-    group: GroupState, marker: LastMarkers, partitions: int, policy: PolicyName, now_ms: int
+    group: GroupState, marker: LastMarkers, partitions: int, policy: Policy, now_ms: int
 ) -> list[Finding]:
     """Who owns the partitions, by what the group says and by when each partition was closed last."""
     findings = []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from aggregator.snapshot.inputs import PolicyName
+from aggregator.policy import Policy
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
@@ -26,7 +26,7 @@ class Target:
     topics: Topics
     group: str
     decoder: Decoder
-    policy: PolicyName
+    policy: Policy
     partitions: int | None
     partition: int | None
     workers: tuple[str, ...]

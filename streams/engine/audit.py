@@ -15,7 +15,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from aggregator.shard import Policy, Shard
+from aggregator.policy import Policy
+from aggregator.shard import Shard
 from streams.engine.partition import OwnedPartition
 from streams.kafka.batches import Record
 from streams.ledger.claim import CLAIM_KEY

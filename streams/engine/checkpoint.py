@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import orjson
 from faust.types import TP
 
-from aggregator.shard import CheckpointDelta, Policy
+from aggregator.policy import Policy
+from aggregator.shard import CheckpointDelta
 from aggregator.tallies import MARKER_KEY, CheckpointMarker
 from streams.engine.partition import OwnedPartition
 from streams.kafka.group import ConsumerGroup

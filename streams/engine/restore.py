@@ -11,7 +11,8 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
-from aggregator.shard import Policy, Shard
+from aggregator.policy import Policy
+from aggregator.shard import Shard
 from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition

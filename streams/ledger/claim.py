@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from streams.runtime.failures import Failure, WorkerFailure
 
 CLAIM_KEY: Final = b'["claim"]'

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 from aggregator.facts import Annotation, Evaluation, Fact, encode
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from tests.integration.streams.rig import history
 from tests.support.logs import Logs, Record
 from tests.support.verdict import Judge, Topics, judge

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from tests.simulation.clock import monotonic
 from tests.simulation.process import Process
 from tests.simulation.world import World

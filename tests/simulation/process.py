@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from faust.types import TP
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from streams.engine.apply import BatchApplier
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine, guarded

@@ -20,7 +20,7 @@ def verify(world: World) -> None:
     expected = [
         Recount(
             [event.fact for event, _ in world.events if event.fact is not None and event.partition == partition],
-            world.policy.value,
+            world.policy,
         )
         for partition in range(world.partitions)
     ]

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from streams.runtime.failures import Failure
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic, wall

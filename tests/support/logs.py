@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from aggregator.facts import Fact
-from aggregator.shard import Policy, Shard
+from aggregator.policy import Policy
+from aggregator.shard import Shard
 from aggregator.tallies import MARKER_KEY
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
+from aggregator.policy import Policy
 from aggregator.recount import winners
-from aggregator.shard import Policy
 from aggregator.tallies import MARKER_KEY
 from eval_alignment.commands.export import export
 from eval_alignment.ledger_export import line

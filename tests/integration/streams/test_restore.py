@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from faust.types import TP
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from aggregator.tallies import MARKER_KEY
 from streams.engine.restore import Restore
 from streams.kafka import topics as topic_table

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Any
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.kafka.topics import Topics
 from streams.runtime.failures import exit_now

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import CountingRules, PolicyName, Window
+from aggregator.snapshot.inputs import CountingRules, Window
 from tests.support.facts import histories
 
 DAY = 86_400_000
@@ -30,14 +31,14 @@ def places(item: str, *, at: int = TODAY, deleted: bool = False) -> QueueItem:
     return QueueItem(at=at, id=f"q{at}", queue="q", item=item, deleted=deleted)
 
 
-def outcomes(*history: Fact, policy: PolicyName = "each") -> list[int]:
+def outcomes(*history: Fact, policy: Policy = Policy.EACH) -> list[int]:
     """tp, fn, tn, fp of the whole queue."""
     document = Recount(history, policy).document("q")
     metrics: list[Any] = [metric for criterion in document["criteria"] for metric in criterion["metrics"]]
     return [sum(metric[outcome] for metric in metrics) for outcome in ("tp", "fn", "tn", "fp")]
 
 
-def cards(*history: Fact, policy: PolicyName = "each", rules: CountingRules | None = None) -> dict[str, Any]:
+def cards(*history: Fact, policy: Policy = Policy.EACH, rules: CountingRules | None = None) -> dict[str, Any]:
     return dict(Recount(history, policy).document("q", rules=rules)["cards"])
 
 
@@ -81,12 +82,15 @@ def test_annotators_and_policies() -> None:
         judges("i", True),
     ]
     assert outcomes(*history) == [2, 0, 0, 1]
-    assert outcomes(*history, policy="latest") == [1, 0, 0, 1]
+    assert outcomes(*history, policy=Policy.LATEST) == [1, 0, 0, 1]
     # All standing annotations are annotations; under `latest` two of three are compared.
     assert [cards(*history)[name] for name in ("annotations", "annotations_contributing")] == [3, 3]
-    assert [cards(*history, policy="latest")[name] for name in ("annotations", "annotations_contributing")] == [3, 2]
+    assert [cards(*history, policy=Policy.LATEST)[name] for name in ("annotations", "annotations_contributing")] == [
+        3,
+        2,
+    ]
     retraction = Annotation(at=4, id="d", queue="q", item="i", annotator="bob", deleted=True)
-    assert outcomes(*history, retraction, policy="latest") == [2, 0, 0, 0]
+    assert outcomes(*history, retraction, policy=Policy.LATEST) == [2, 0, 0, 0]
 
 
 def test_the_latest_judge_is_the_headline_and_the_others_are_superseded() -> None:
@@ -268,7 +272,7 @@ def test_a_queue_whose_rows_are_all_gone_is_still_a_queue() -> None:
 
 
 @given(st.data(), histories, st.sampled_from(["each", "latest"]))
-def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[Fact], policy: PolicyName) -> None:
+def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
     again = data.draw(st.lists(st.sampled_from(history))) if history else []
     shuffled = data.draw(st.permutations(history + again))
     one, other = Recount(history, policy), Recount(shuffled, policy)
@@ -281,7 +285,7 @@ def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[F
 
 
 @given(histories, st.sampled_from(["each", "latest"]))
-def test_documents_and_tallies_tell_the_same(history: list[Fact], policy: PolicyName) -> None:
+def test_documents_and_tallies_tell_the_same(history: list[Fact], policy: Policy) -> None:
     recount = Recount(history, policy)
     tallies: dict[tuple[str, ...], Any] = recount.tallies()
     for queue in recount.queues:

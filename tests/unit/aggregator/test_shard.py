@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from aggregator import tallies
 from aggregator.cells import DayTally
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
+from aggregator.policy import Policy
 from aggregator.recount import Recount, winners
 from aggregator.rows import Merge
-from aggregator.shard import Policy, Shard
+from aggregator.shard import Shard
 from tests.support.facts import ITEMS, facts, histories
 
 policies = st.sampled_from(Policy)
@@ -36,7 +37,7 @@ def counted(shard: Shard) -> Counted:
 
 
 def recounted(history: Iterable[Fact], policy: Policy = Policy.EACH) -> Counted:
-    return dict(Recount(history, policy.value).tallies())
+    return dict(Recount(history, policy).tallies())
 
 
 def rows(history: Iterable[Fact]) -> dict[bytes, bytes]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from eval_alignment import settings, wiring
 from eval_alignment.settings import CONFIG_VARIABLE, MetricSettings, SettingsError
 from streams.events.decoder import MetricDefaults

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.policy import Policy
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.build import document, timestamp
 from aggregator.snapshot.inputs import (
@@ -34,7 +35,7 @@ WIRE = [
     "3_fail", "3_pass", "4_fail", "4_pass", "5_fail", "5_pass",
 ]  # fmt: skip
 STAMP = DocumentStamp(
-    "2026-11-23T10:15:02.412Z", revision=88, ledger="5f0c", positions={10: 8450, 2: 9001}, policy="each"
+    "2026-11-23T10:15:02.412Z", revision=88, ledger="5f0c", positions={10: 8450, 2: 9001}, policy=Policy.EACH
 )
 READING = CountingRules()
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from aiokafka.errors import GroupAuthorizationFailedError
 
-from aggregator.snapshot.inputs import PolicyName
+from aggregator.policy import Policy
 from eval_alignment.doctor import broker
 from eval_alignment.doctor.checks import CHECKS, Check, Observations, examine
 from eval_alignment.doctor.findings import Finding, ok
@@ -23,8 +23,6 @@ from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
 
-POLICY: PolicyName = "each"
-
 
 def target(address: str, seconds: float = 5, **security: Any) -> Target:
     return Target(
@@ -32,7 +30,7 @@ def target(address: str, seconds: float = 5, **security: Any) -> Target:
         topics=Topics(),
         group="g",
         decoder=Decoder(),
-        policy=POLICY,
+        policy=Policy.EACH,
         partitions=None,
         partition=None,
         workers=(),

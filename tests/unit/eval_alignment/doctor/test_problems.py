@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed, Unsu
 from click.testing import CliRunner
 
 from aggregator.facts import Annotation, Evaluation
+from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.shard import Policy
 from aggregator.tallies import CheckpointMarker
 from eval_alignment.commands.doctor import doctor
 from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge_topics, problem_of
@@ -54,7 +54,7 @@ def closed(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy
 def workers(
     group: GroupState | None = None, closes: Mapping[int, Any] | None = None, partitions: int = 1
 ) -> list[Finding]:
-    return judge_workers(group or GroupState("g", "Stable", 1), closes or closed(), partitions, "each", NOW_MS)
+    return judge_workers(group or GroupState("g", "Stable", 1), closes or closed(), partitions, Policy.EACH, NOW_MS)
 
 
 def offsets(committed: int | None, end: int, start: int = 0) -> dict[TopicPartition, Offsets]:

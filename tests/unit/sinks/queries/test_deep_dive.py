@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.shard import Policy
 from aggregator.snapshot.inputs import CountingRules, Window, window_start
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import wilson
@@ -127,7 +127,7 @@ def in_document(recount: Recount, scope: Scope, criterion: str, metric: str) -> 
 def test_trend_is_the_comparisons_of_each_day(
     history: list[Fact], policy: Policy, scope: Scope, criterion: str | None, metric: str | None
 ) -> None:
-    plain = Plain(Recount(history, policy.value), scope)
+    plain = Plain(Recount(history, policy), scope)
     days: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for annotation, verdicts in plain.compared:
         if criterion not in {None, annotation.criterion}:
@@ -157,7 +157,7 @@ def test_trend_is_the_comparisons_of_each_day(
 def test_the_days_of_a_trend_add_up_to_the_document(
     history: list[Fact], policy: Policy, scope: Scope, criterion: str, metric: str
 ) -> None:
-    document = in_document(Recount(history, policy.value), scope, criterion, metric)
+    document = in_document(Recount(history, policy), scope, criterion, metric)
     with stored(history, policy) as store, store.read() as connection:
         days = deep_dive.trend(connection, scope, criterion, metric)["days"]
     compared, misaligned = sum(day["n"] for day in days), sum(day["n"] - day["k"] for day in days)
@@ -170,7 +170,7 @@ def test_what_if_applies_each_cut_to_the_rows(
     history: list[Fact], policy: Policy, scope: Scope, pair: tuple[str, str], cost: float
 ) -> None:
     criterion, metric = pair
-    plain = Plain(Recount(history, policy.value), scope)
+    plain = Plain(Recount(history, policy), scope)
     said = [
         (plain.human(annotation), plain.current(annotation.item, metric))
         for annotation, verdicts in plain.compared
@@ -215,7 +215,7 @@ def test_what_if_applies_each_cut_to_the_rows(
 @given(histories, policies, scopes, criteria)
 @checked
 def test_ceiling_is_over_all_pairs_of_people(history: list[Fact], policy: Policy, scope: Scope, criterion: str) -> None:
-    recount = Recount(history, policy.value)
+    recount = Recount(history, policy)
     plain = Plain(recount, scope)
     people: dict[str, list[Annotation]] = defaultdict(list)
     for annotation, _ in plain.compared:
@@ -250,7 +250,7 @@ def test_ceiling_is_over_all_pairs_of_people(history: list[Fact], policy: Policy
 def test_versions_are_the_documents_and_are_tested_item_by_item(
     history: list[Fact], policy: Policy, scope: Scope, criterion: str, metric: str
 ) -> None:
-    recount = Recount(history, policy.value)
+    recount = Recount(history, policy)
     plain = Plain(recount, scope)
     judges: dict[str, dict[str, bool]] = defaultdict(dict)
     votes: dict[str, int] = defaultdict(int)
@@ -302,7 +302,7 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
 def test_corrected_reads_all_items_of_the_queue(
     history: list[Fact], policy: Policy, scope: Scope, criterion: str, metric: str
 ) -> None:
-    plain = Plain(Recount(history, policy.value), scope)
+    plain = Plain(Recount(history, policy), scope)
     with stored(history, policy) as store, store.read() as connection:
         answer = deep_dive.corrected(connection, scope, criterion, metric)
         compared = {v["judge"]: v for v in deep_dive.versions(connection, scope, criterion, metric)["versions"]}

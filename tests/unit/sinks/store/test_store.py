@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
+from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.shard import Policy
 from aggregator.snapshot.inputs import CountingRules, Window
 from aggregator.tallies import DAY_MS
 from sinks.documents import Documents
@@ -71,7 +71,7 @@ def profiles_are_those_of_the_rows(store: Store) -> None:
 
 def matches(store: Store, facts: list[Fact], policy: Policy, rules: CountingRules | None = None) -> None:
     """Rows and all documents are those of a recount of the facts."""
-    recount = Recount(facts, policy.value)
+    recount = Recount(facts, policy)
     rules = rules or CountingRules()
     profiles_are_those_of_the_rows(store)
     assert {key(fact): fact for fact in store.facts()} == recount.rows

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregator.shard import Policy
+from aggregator.policy import Policy
 from streams.ledger.claim import SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
 from streams.runtime.failures import Failure, WorkerFailure
 
