@@ -1,54 +1,60 @@
-"""A view's documents over HTTP, for commands that need no Kafka."""
+"""Reads a view's documents over HTTP, for commands that need no Kafka."""
 
-import http.client
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
+import httpx
 import msgspec
 
 from aggregator.snapshot.schema import SnapshotDocument
+from eval_alignment.http_client import TRANSPORT_ERRORS, client_options, explain
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
 
-_Answer = TypeVar("_Answer")
+_Body = TypeVar("_Body")
 
 
 class UnreachableError(Exception):
-    """A view gave no usable answer; the message says which address, and what came instead."""
+    """A view returned no usable document; the message starts with the address and continues with the reason."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect is an error: following it would hand the token to whoever it names."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-OPENER: Final = urllib.request.build_opener(_NoRedirects)
-"""Opens addresses without following redirects."""
-
-
-@dataclass(frozen=True, slots=True)
 class View:
-    """A view at a base address, `http` or `https`; `token` as its `token_file` has it."""
+    """A view at a base address. A context manager, which closes its connections.
 
-    url: str = DEFAULT_URL
-    token: bytes | None = None
+    Args:
+        url: base address, `http` or `https`.
+        token: content of the view's `token_file`.
+
+    Raises UnreachableError when `url` is not a valid address.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: bytes | None = None) -> None:
+        self.url = url.rstrip("/")
+        if not self.url.lower().startswith(("http://", "https://")):
+            raise UnreachableError(f"{url}: not an http or https address")
+        try:
+            self._client = httpx.Client(**client_options(self.url, timeout=_TIMEOUT_SECONDS, token=token))
+        except TRANSPORT_ERRORS as error:
+            raise UnreachableError(f"{url}: {explain(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
 
     def document(self, queue: str, window: str = "all") -> SnapshotDocument:
-        """The current document of a queue. Raises UnreachableError, also when there is no such queue."""
-        path = f"/api/v1/queues/{queue_segment(queue)}"
-        return self._get(path, {"window": window}, SnapshotDocument)
+        """The current document of a queue. Raises UnreachableError, also for an unknown queue."""
+        return self._get(f"/api/v1/queues/{queue_segment(queue)}", {"window": window}, SnapshotDocument)
 
     def queues(self) -> Iterator[QueueListing]:
-        """All queues, in the order in which they were first seen. Raises UnreachableError."""
+        """All queues, in the order in which the view first saw them. Raises UnreachableError."""
         parameters: Mapping[str, str] = {}
         while True:
             page = self._get("/api/v1/queues", parameters, QueueList)
@@ -57,35 +63,28 @@ class View:
                 return
             parameters = {"cursor": page["next"]}
 
-    def _get(self, path: str, parameters: Mapping[str, str], answer: type[_Answer]) -> _Answer:
-        url = f"{self.url.rstrip('/')}{path}"
+    def _get(self, path: str, parameters: Mapping[str, str], body: type[_Body]) -> _Body:
+        url = f"{self.url}{path}"
         if parameters:
-            url += f"?{urllib.parse.urlencode(parameters)}"
-        if not url.lower().startswith(("http://", "https://")):
-            raise UnreachableError(f"{url}: not an http or https address")
-        headers = {"Accept": "application/json"}
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token.decode('latin-1')}"
+            url += f"?{httpx.QueryParams(parameters)}"
         try:
-            request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked above
-            with OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
-                body = response.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise UnreachableError(f"{url}: {error.code} {error.reason}{_detail(error)}") from error
-        except urllib.error.URLError as error:
-            raise UnreachableError(f"{url}: {error.reason}") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise UnreachableError(f"{url}: {error!r}") from error
+            response = self._client.get(url, headers={"Accept": "application/json"})
+        except httpx.ConnectError as error:
+            raise UnreachableError(f"{url}: {explain(error)}; is a view running at this address?") from error
+        except TRANSPORT_ERRORS as error:
+            raise UnreachableError(f"{url}: {explain(error)}") from error
+        if not response.is_success:
+            raise UnreachableError(f"{url}: {response.status_code} {response.reason_phrase}{_detail(response)}")
         try:
-            return msgspec.json.decode(body, type=answer)
+            return msgspec.json.decode(response.content, type=body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UnreachableError(f"{url}: the answer is not what a view gives: {error}") from error
+            raise UnreachableError(f"{url}: the response is not a view's: {error}") from error
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
-    """What the view says of an error; nothing when somebody else answered."""
+def _detail(response: httpx.Response) -> str:
+    """The view's explanation of an error, and what to do about a missing token; empty for another server's error."""
     try:
-        return f": {msgspec.json.decode(error.read(), type=ProblemDetails)['detail']}"
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
+        detail = msgspec.json.decode(response.content, type=ProblemDetails)["detail"]
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+    return f": {detail}" + ("; name the token's file with --token-file" if response.status_code == 401 else "")

@@ -2,15 +2,12 @@
 
 import asyncio
 import socket
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
 import click
 import orjson
@@ -19,11 +16,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings
 from eval_alignment.commands.up import DEFAULT_BROKER_PORT
 from eval_alignment.local.sample import Sample, SampleEvent
 from eval_alignment.local.supervisor import Supervisor, UpError
 from eval_alignment.options import http_option
+from eval_alignment.view_client import UnreachableError, View
 from streams.events.decoder import Kind
 from streams.kafka.producer import producer
 
@@ -100,32 +99,32 @@ async def _produce(supervisor: Supervisor, rate: int) -> None:
 
 
 async def _show(supervisor: Supervisor, console: Console) -> None:
-    base = f"http://{supervisor.settings.http}/api/v1/queues"
-    if not sys.stdout.isatty():
-        while True:
-            documents = await asyncio.to_thread(_documents, base)
-            for document in documents:
-                cards = document["cards"]
-                share = "-" if cards["alignment"] is None else f"{cards['alignment']:.1%}"
-                console.print(f"{document['queue']}: alignment {share}, {cards['comparisons']} comparisons")
-            await asyncio.sleep(_PLAIN_SECONDS)
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while True:
-            live.update(_table(await asyncio.to_thread(_documents, base)))
-            await asyncio.sleep(1)
+    """Print the queues until cancelled: a table that is redrawn, or lines where standard output is not a terminal."""
+    with View(f"http://{supervisor.settings.http}") as view:
+        if not console.is_terminal:
+            while True:
+                for document in await asyncio.to_thread(_documents, view):
+                    cards = document["cards"]
+                    share = "-" if cards["alignment"] is None else f"{cards['alignment']:.1%}"
+                    console.print(f"{document['queue']}: alignment {share}, {cards['comparisons']} comparisons")
+                await asyncio.sleep(_PLAIN_SECONDS)
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            while True:
+                # The supervisor restarts a view that ends; the last table stays meanwhile.
+                if documents := await asyncio.to_thread(_documents, view):
+                    live.update(_table(documents))
+                await asyncio.sleep(1)
 
 
-def _documents(base: str) -> list[dict[str, Any]]:
-    queues = [entry["queue"] for entry in _get(base)["queues"]]
-    return [_get(f"{base}/{quote(queue, safe='')}") for queue in queues]
+def _documents(view: View) -> list[SnapshotDocument]:
+    """The documents of all queues; empty while the view does not answer."""
+    try:
+        return [view.document(listing["queue"]) for listing in view.queues()]
+    except UnreachableError:
+        return []
 
 
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 -- our own address
-        return orjson.loads(answer.read())
-
-
-def _table(documents: list[dict[str, Any]]) -> Table:
+def _table(documents: list[SnapshotDocument]) -> Table:
     """A line a pair, under its queue: names are whole in a terminal of 80 columns and 24 lines."""
     table = Table(title="Alignment with people, live", title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("criterion / metric", no_wrap=True)

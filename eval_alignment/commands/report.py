@@ -2,6 +2,8 @@
 
 import math
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -140,11 +142,11 @@ def report(
     if fail_under is not None and queue is None:
         raise click.UsageError("--fail-under needs QUEUE")
     try:
-        source = _source(url, token_file, paths, more_paths)
-        if queue is None:
-            _show_all(source, window, as_json=as_json)
-            return
-        document = source.document(_name(queue), window)
+        with _open_source(url, token_file, paths, more_paths) as source:
+            if queue is None:
+                _show_all(source, window, as_json=as_json)
+                return
+            document = source.document(_name(queue), window)
     except UnreachableError as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(GateOutcome.UNREACHABLE.code) from error
@@ -161,14 +163,20 @@ def report(
         raise click.exceptions.Exit(outcome.code)
 
 
-def _source(url: str | None, token_file: Path | None, paths: tuple[Path, ...], more_paths: tuple[Path, ...]) -> _Source:
+@contextmanager
+def _open_source(
+    url: str | None, token_file: Path | None, paths: tuple[Path, ...], more_paths: tuple[Path, ...]
+) -> Iterator[_Source]:
     if more_paths and not paths:
         raise click.UsageError(f"unexpected argument {str(more_paths[0])!r}: files follow --file")
     if not paths:
         try:
-            return _Served(View(url or DEFAULT_URL, None if token_file is None else read_token(token_file)))
+            token = None if token_file is None else read_token(token_file)
         except BindError as error:
             raise click.UsageError(str(error)) from error
+        with View(url or DEFAULT_URL, token) as view:
+            yield _Served(view)
+        return
     if url is not None or token_file is not None:
         raise click.UsageError("--file does not go with --url or --token-file")
     chosen = settings.load()
@@ -176,7 +184,7 @@ def _source(url: str | None, token_file: Path | None, paths: tuple[Path, ...], m
         facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen))
     except click.ClickException as error:
         raise UnreachableError(error.message) from error
-    return _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
+    yield _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
 
 
 def _show_all(source: _Source, window: str, *, as_json: bool) -> None:

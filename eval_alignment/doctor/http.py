@@ -1,67 +1,67 @@
-"""One GET, in a thread, with a time limit: what answered, or why nothing did."""
+"""One GET request with a time limit: its response, or why there is no response."""
 
-import asyncio
-import http.client
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+import httpx
 import msgspec
 
-from eval_alignment.view_client import OPENER
+from eval_alignment.http_client import TRANSPORT_ERRORS, client_options, explain
 
 _SECONDS: Final = 5.0
-_MOST_BYTES: Final = 64 << 20
+_MAX_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: `ahead_s` is by how many seconds its clock is ahead of ours at least (negative: behind), by its
-    `Date`; None without one. Status 0: nothing answered, and `error` says why.
-    """
+    """The result of a request."""
 
     url: str
     status: int
+    """Status of the response; 0 when the server did not answer."""
     body: bytes = b""
     error: str = ""
+    """Why the server did not answer."""
     ahead_s: float | None = None
+    """By how many seconds at least the server's clock is ahead of ours (negative: behind), from its `Date` header; None
+    without that header."""
 
     def json(self) -> Any:
-        """The body. Raises ValueError when it is not JSON."""
+        """The decoded body. Raises ValueError when it is not JSON."""
         return msgspec.json.decode(self.body)
 
 
 async def get(url: str, token: bytes | None = None) -> Answer:
-    """Ask, whatever comes; redirects are not followed, so the token goes nowhere else."""
-    return await asyncio.to_thread(_get, url, token)
-
-
-def _get(url: str, token: bytes | None) -> Answer:
+    """Request `url`. Never raises for a failed request."""
     if not url.lower().startswith(("http://", "https://")):
         return Answer(url, 0, error="not an http or https address")
-    headers = {} if token is None else {"Authorization": f"Bearer {token.decode('latin-1')}"}
-    asked = time.time()
+    requested = time.time()
     try:
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- the scheme is checked above
-        try:
-            response = OPENER.open(request, timeout=_SECONDS)
-        except urllib.error.HTTPError as error:
-            response = error
-        with response:
-            body = response.read(_MOST_BYTES)
-            ahead = _ahead(response.headers.get("Date"), asked, time.time())
-            return Answer(url, response.status, body, ahead_s=ahead)
-    except urllib.error.URLError as error:
-        return Answer(url, 0, error=str(error.reason))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(url, 0, error=repr(error))
+        async with (
+            httpx.AsyncClient(**client_options(url, timeout=_SECONDS, token=token)) as client,
+            client.stream("GET", url) as response,
+        ):
+            body = await _read(response)
+            ahead = _ahead(response.headers.get("Date"), requested, time.time())
+            return Answer(url, response.status_code, body, ahead_s=ahead)
+    except TRANSPORT_ERRORS as error:
+        return Answer(url, 0, error=explain(error))
 
 
-def _ahead(date: str | None, asked: float, answered: float) -> float | None:
-    """What no delay between asking and answering explains; a `Date` is a whole second.
+async def _read(response: httpx.Response) -> bytes:
+    """The body, at most 64 MiB of it."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) >= _MAX_BYTES:
+            break
+    return bytes(body[:_MAX_BYTES])
+
+
+def _ahead(date: str | None, requested: float, answered: float) -> float | None:
+    """The difference between the clocks that the delay of the response cannot explain; a `Date` is a whole second.
 
     >>> _ahead("Thu, 01 Jan 1970 00:00:10 GMT", 9.0, 10.5), _ahead("Thu, 01 Jan 1970 00:00:10 GMT", 14.0, 15.0)
     (0.0, -3.0)
@@ -69,7 +69,7 @@ def _ahead(date: str | None, asked: float, answered: float) -> float | None:
     4.0
     """
     try:
-        told = None if date is None else parsedate_to_datetime(date).timestamp()
+        remote = None if date is None else parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
-    return None if told is None else max(0.0, told - answered) + min(0.0, told + 1 - asked)
+    return None if remote is None else max(0.0, remote - answered) + min(0.0, remote + 1 - requested)

@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import signal
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+import httpx
 from aiokafka.errors import KafkaError
 
 from aggregator.snapshot.build import timestamp
@@ -26,6 +25,7 @@ from streams.runtime.failures import Failure
 READY_SECONDS: Final = 60.0
 WORKER_STOP_SECONDS: Final = 15.0
 VIEW_STOP_SECONDS: Final = 10.0
+_PROBE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 20.0
 _QUIET_SECONDS: Final = 1.0
 _BACKOFF_SECONDS: Final = (0.5, 10.0)
@@ -147,8 +147,12 @@ class Supervisor:
 
     async def _begin(self, aside: list[Path]) -> None:
         """Wait until both processes are ready, bring back rows of earlier runs, and hand over to `on_ready`."""
-        worker, view = f"http://{self.worker_http}/readyz", f"http://{self.settings.http}/readyz"
-        await asyncio.gather(self._wait_ready("worker", worker), self._wait_ready("view", view))
+        # Without the proxies of the environment: both processes are on this machine.
+        async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
+            await asyncio.gather(
+                self._wait_ready(client, "worker", self.worker_http),
+                self._wait_ready(client, "view", self.settings.http),
+            )
         if aside:
             count, ends = await reload.reload(self.client, self.topics, aside)
             if not await reload.reached(self._data.store, ends, READY_SECONDS + count / 1000):
@@ -159,9 +163,9 @@ class Supervisor:
         if self._on_ready is not None:
             await self._on_ready(self)
 
-    async def _wait_ready(self, name: str, url: str) -> None:
+    async def _wait_ready(self, client: httpx.AsyncClient, name: str, http: str) -> None:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        while not await asyncio.to_thread(_answers, url):
+        while not await _is_ready(client, http):
             if asyncio.get_running_loop().time() > deadline:
                 raise UpError(f"the {name} is not ready after {READY_SECONDS:g} s; its log is in {self._data.logs}")
             await asyncio.sleep(0.1)
@@ -245,9 +249,8 @@ def _free_address(settings: Settings) -> str:
     return f"{host}:{port}"
 
 
-def _answers(url: str) -> bool:
+async def _is_ready(client: httpx.AsyncClient, http: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 -- our own address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        return (await client.get(f"http://{http}/readyz")).status_code == httpx.codes.OK
+    except httpx.HTTPError:
         return False

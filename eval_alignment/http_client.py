@@ -1,0 +1,44 @@
+"""What all HTTP clients of the product have in common.
+
+Redirects are never followed, so a token goes to the named address only. Certificates are checked against the system's
+CAs. Proxies of the environment apply, except to loopback addresses.
+"""
+
+import functools
+import ssl
+from typing import Any, Final
+
+import httpx
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+TRANSPORT_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError)
+"""What a request may raise; the last two come from proxy settings of the environment that httpx cannot use."""
+
+
+def client_options(url: str, *, timeout: float, token: bytes | None = None) -> dict[str, Any]:
+    """Arguments for `httpx.Client` and `httpx.AsyncClient`.
+
+    Args:
+        url: an address that the client will request; decides whether proxies apply.
+        timeout: seconds for each step (connect, send, receive a chunk).
+        token: sent as a bearer token.
+
+    Raises httpx.InvalidURL.
+    """
+    return {
+        "headers": {} if token is None else {"Authorization": b"Bearer " + token},
+        "timeout": timeout,
+        "trust_env": httpx.URL(url).host not in _LOOPBACK,
+        "verify": _system_certificates(),
+    }
+
+
+def explain(error: BaseException) -> str:
+    """The text of an error that a request raised, or its class and arguments where it has no text."""
+    return str(error) or repr(error)
+
+
+@functools.cache
+def _system_certificates() -> ssl.SSLContext:
+    return ssl.create_default_context()
