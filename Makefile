@@ -33,10 +33,11 @@ test: venv ## all tests, with a real Apache Kafka where java and mvn are found; 
 faults: venv ## every fault of docs/reliability.md on a real Apache Kafka, and the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
 
-lint: venv ## ruff and mypy over everything
+lint: venv ## ruff, mypy and the words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.prose
 
 SEEDS ?= 20000
 MINUTES ?= 120
