@@ -1,10 +1,12 @@
-"""Why an event is rejected: one enum for the dead-letter header, the metric label, the log and the docs."""
+"""Why an event is rejected: one enum for the dead letter's header, the metric's label and the docs."""
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
-    """Reject reasons. The value is what stands on the wire."""
+    """Reject reasons. The value is the one on the wire."""
 
     MALFORMED = "malformed"
     INVALID_FIELD = "invalid_field"
@@ -19,23 +21,85 @@ class Reason(StrEnum):
     MISROUTED = "misrouted"
 
     @property
-    def meaning(self) -> str:
-        """What is wrong with the event, and what its producer should change."""
-        return _MEANINGS[self]
+    def explanation(self) -> "ReasonExplanation":
+        """What the reason means, what usually causes it, and how to fix it."""
+        return _EXPLANATIONS[self]
 
 
-_MEANINGS = {
-    Reason.MALFORMED: "The value is not UTF-8 JSON, or it is nested too deep.",
-    Reason.INVALID_FIELD: "A field has a wrong type or an unknown or impossible value; the detail has the JSON path.",
-    Reason.MISSING_FIELD: "A required field, or the rating, is missing.",
-    Reason.INVALID_NAME: "A name or id is empty, too long, or has control characters or surrogates.",
-    Reason.OVERSIZED: "The value is larger than 256 KiB.",
-    Reason.FUTURE_TIMESTAMP: "`at` is more than 5 minutes (a setting) after the broker's timestamp of the record: it "
-    "would pin the row. Check the producer's clock.",
-    Reason.NO_VERDICT: "An `ok` evaluation has no `passed`, and no score with a threshold.",
-    Reason.UNSUPPORTED_VERSION: "The CloudEvents `specversion` is not 1.0.",
-    Reason.NULL_VALUE: "The record has no value. To retract a row, send it with `deleted: true`.",
-    Reason.KEY_MISMATCH: "The record's key is not the item's bytes.",
-    Reason.MISROUTED: "The record is not in the partition that murmur2 gives for its key. Set the producer's "
-    "partitioner (librdkafka: `partitioner=murmur2_random`).",
+@dataclass(frozen=True, slots=True)
+class ReasonExplanation:
+    """A reject reason as the docs explain it. Each text is one or more sentences of Markdown."""
+
+    meaning: str
+    """What is wrong with the event."""
+    cause: str
+    """What usually causes it."""
+    remedy: str
+    """What the owner of the producer does about it."""
+
+
+_EXPLANATIONS: Final = {
+    Reason.MALFORMED: ReasonExplanation(
+        "The value is not JSON in UTF-8, or is nested too deep.",
+        "Another serialization (Avro, Protobuf, a schema registry's prefix bytes), a text cut in the middle, or an "
+        "unpaired surrogate such as `\\ud83d` in a string.",
+        "Send the event as a JSON object in UTF-8.",
+    ),
+    Reason.INVALID_FIELD: ReasonExplanation(
+        "A field has a wrong type or a value that is not allowed. The detail names the JSON path.",
+        'A number or a boolean as a string (`"score": "0.8"`), a whole number with a point (`"stars": 4.0`), a time '
+        "without an offset, both ratings, an unknown `level`, `status` or `direction`, or a `url` that is not http "
+        "or https.",
+        "Correct the field. `eval-alignment schema annotation` prints the JSON Schema to test a producer against.",
+    ),
+    Reason.MISSING_FIELD: ReasonExplanation(
+        "A required field or the rating is missing. The detail names the JSON path.",
+        "A field under another name (`rating` instead of `thumbs` or `stars`), or null in a required field.",
+        "Send all required fields, and for an annotation exactly one of `thumbs` and `stars`.",
+    ),
+    Reason.INVALID_NAME: ReasonExplanation(
+        "A name or an id is empty, too long, or contains control characters.",
+        "A whole prompt as a criterion, a line break at the end of a name, or an empty string for a required name.",
+        "Send 1 to 128 characters for a name and 1 to 256 for an id. Replace a longer id by its hash.",
+    ),
+    Reason.OVERSIZED: ReasonExplanation(
+        "The value is larger than 256 KiB.",
+        "A whole conversation in `explanation` or `reason`, or in a field that is ignored.",
+        "Send a summary, and put the address of the full text into `url`.",
+    ),
+    Reason.FUTURE_TIMESTAMP: ReasonExplanation(
+        "`at` is more than 5 minutes (setting `future_limit_ms`) after the broker's timestamp of the record. No "
+        "correction could replace such a row before that time.",
+        "A wrong clock, or local time that is labelled as UTC.",
+        "Correct the producer's clock, and send the event again with the right `at`.",
+    ),
+    Reason.NO_VERDICT: ReasonExplanation(
+        "An evaluation with status `ok` has no verdict: no `passed`, and no `score` with a threshold.",
+        "The evaluator sends a score alone.",
+        "Send `passed` or `threshold`, or set the metric's threshold in the setting `metrics`. For an evaluation that "
+        "failed send `status: error`.",
+    ),
+    Reason.UNSUPPORTED_VERSION: ReasonExplanation(
+        "The CloudEvents `specversion` is not 1.0.",
+        "An old CloudEvents library (0.3).",
+        "Send `specversion` 1.0, or a plain event without CloudEvents attributes.",
+    ),
+    Reason.NULL_VALUE: ReasonExplanation(
+        "The record has no value.",
+        "A Kafka tombstone, sent to delete the row. Source topics are not compacted, so a tombstone names no row.",
+        "Send an event with the identity of the row and `deleted: true`.",
+    ),
+    Reason.KEY_MISMATCH: ReasonExplanation(
+        "The key of the record is not the bytes of `item`.",
+        "No key, another field as the key, or a serializer that adds quotes or a prefix.",
+        "Send the UTF-8 bytes of `item`, and nothing else, as the key.",
+    ),
+    Reason.MISROUTED: ReasonExplanation(
+        "The record is in another partition than murmur2 of its key selects. Events of one item must share one "
+        "partition to be compared.",
+        "A librdkafka client (confluent-kafka, Go, .NET, Node, Ruby) with its default partitioner, or a producer that "
+        "chooses partitions itself.",
+        "Set the partitioner (librdkafka: `partitioner=murmur2_random`), then run `eval-alignment dlq requeue --reason "
+        "misrouted`, which sends the events to the right partition.",
+    ),
 }

@@ -57,22 +57,22 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic of the table.
-
-    `partitions` is a fixed number, or 0 for P. `at_least` names settings of which a larger value is fine too.
-    """
+    """One topic of the table. Texts are Markdown, for docs/topics.md."""
 
     role: str
+    """The field of `Topics` that has the topic's name."""
     key: str
     meaning: str
     written_by: str
     read_by: str
     configs: Mapping[str, str]
     partitions: int = _COPARTITIONED
+    """A fixed number, or 0 for P."""
     at_least: frozenset[str] = frozenset()
+    """Names in `configs` for which a larger value is right too."""
 
 
-def _source(role: str, meaning: str) -> TopicSpec:
+def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
     configs = {
         "cleanup.policy": "delete",
         "retention.ms": str(7 * _DAY_MS),
@@ -82,8 +82,8 @@ def _source(role: str, meaning: str) -> TopicSpec:
         role,
         "item",
         meaning,
-        "annotation tools, evaluators, HTTP ingest, `load`",
-        "worker",
+        f"{written_by}, `load`, `dlq requeue`",
+        "worker, `doctor`",
         configs,
         at_least=frozenset({"retention.ms"}),
     )
@@ -102,26 +102,40 @@ def _compacted(role: str, key: str, meaning: str, read_by: str) -> TopicSpec:
 
 
 TABLE: Final = (
-    _source("annotations", "a person judged an item"),
-    _source("evaluations", "a metric scored an item"),
-    _source("queue_items", "an item stands in a queue (optional events, but the topic must exist)"),
-    _compacted("facts", "identity", "the ledger: current rows, same partition as the source", "worker, view"),
-    _compacted("tallies", "kind and group", "absolute counts, same partition as the source", "view"),
+    _source("annotations", "annotations: a person judged an item", "annotation tools"),
+    _source("evaluations", "evaluations: a metric scored an item", "evaluators"),
+    _source(
+        "queue_items",
+        "queue items: an item is in a queue (the events are optional, the topic is not)",
+        "annotation tools",
+    ),
+    _compacted(
+        "facts",
+        "identity of the row",
+        "the ledger: the current row of every identity, in the partition of its source",
+        "worker (restore, audit), view, `export`, `doctor`",
+    ),
+    _compacted(
+        "tallies",
+        "kind and group",
+        "absolute counts of every group, in the partition of their source, and checkpoint markers",
+        "view, worker (restore, audit), `export`, `doctor`",
+    ),
     TopicSpec(
         "snapshots",
         "queue",
-        "one document per queue",
-        "view",
-        "anyone",
+        "the current [snapshot document](snapshot.md) of every queue, over all days",
+        "view (setting `publish`)",
+        "your consumers",
         {"cleanup.policy": "compact"},
         partitions=_SMALL,
     ),
     TopicSpec(
         "dead_letters",
-        "original key",
-        "rejected events, byte for byte, with the reason in their headers",
-        "worker, ingest",
-        "people, `dlq`",
+        "key of the event",
+        "rejected events, byte for byte, with the [reason](reasons.md) in their headers",
+        "worker",
+        "`dlq`, `doctor`",
         {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
         partitions=_SMALL,
         at_least=frozenset({"retention.ms"}),

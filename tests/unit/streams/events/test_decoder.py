@@ -403,5 +403,5 @@ def test_what_is_read_at_once_is_what_the_checks_would_make_of_it(
         assert encode(at_once) == encode(checked)
 
 
-def test_every_reason_has_a_meaning() -> None:
-    assert all(reason.meaning for reason in Reason)
+def test_every_reason_has_an_explanation() -> None:
+    assert all(reason.explanation.remedy for reason in Reason)

@@ -1,0 +1,18 @@
+"""Pages of docs/ that are generated from code: `python -m tools.reference DIRECTORY` writes them.
+
+One module a page. A test compares the pages in docs/ with `pages()`.
+"""
+
+from tools.reference import doctor, exit_codes, metrics, reasons, settings, topics
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by file name."""
+    return {
+        "settings.md": settings.page(),
+        "topics.md": topics.page(),
+        "reasons.md": reasons.page(),
+        "metrics.md": metrics.page(),
+        "exit-codes.md": exit_codes.page(),
+        "doctor.md": doctor.page(),
+    }

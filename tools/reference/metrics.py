@@ -1,0 +1,132 @@
+"""docs/metrics.md: every metric with type and labels, the values of labels, and queries to start from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from aggregator.statistics.gate import Gate
+from sinks.gauges import FAMILIES, RECENT_DAYS, WINDOWS
+from sinks.metrics import METRICS as VIEW_METRICS
+from streams.events.reasons import Reason
+from streams.kafka.topics import Topics
+from streams.runtime.metric_specs import MetricSpec
+from streams.runtime.metrics import METRICS as WORKER_METRICS
+from tools.reference.markdown import code, document, fenced, section, table
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A PromQL query and what it answers."""
+
+    question: str
+    promql: str
+    note: str = ""
+
+
+QUERIES: Final = (
+    Query(
+        "Lowest agreement of each queue",
+        'min by (queue) (eval_alignment_agreement_ratio{window="all"})',
+        "Select one `window`; without it the query mixes windows.",
+    ),
+    Query(
+        "Metrics whose agreement is below 70 % beyond chance, last 30 days",
+        'eval_alignment_agreement_ci_high{window="30d"} < 0.7',
+        "It compares the upper end of the 95 % interval, so a few bad labels do not match.",
+    ),
+    Query(
+        "Agreement of each metric over all queues",
+        'sum by (metric) (eval_alignment_comparisons{outcome=~"tp|tn"}) / sum by (metric) (eval_alignment_comparisons)',
+        "Counts add up over queues, ratios do not.",
+    ),
+    Query(
+        "Share of rejected events by topic, last hour",
+        "(sum by (topic) (increase(eval_alignment_events_rejected_total[1h])) or 0 * sum by (topic) "
+        "(increase(eval_alignment_events_total[1h]))) / sum by (topic) (increase(eval_alignment_events_total[1h]))",
+        "A topic without a rejected event has no series in `eval_alignment_events_rejected_total`; `or` adds a 0.",
+    ),
+    Query(
+        "Events that wait to be processed",
+        "sum by (topic) (eval_alignment_lag_events)",
+    ),
+    Query(
+        "Age of what the view serves, in seconds",
+        "time() - eval_alignment_as_of_timestamp_seconds",
+        "While the circuit breaker pauses a worker this age does not grow: query "
+        "`max(eval_alignment_circuit_breaker_open)` too.",
+    ),
+    Query(
+        "99th percentile of the time from event to published counts, in seconds",
+        "histogram_quantile(0.99, sum by (le) (rate(eval_alignment_event_to_publish_seconds_bucket[5m])))",
+        "NaN while no events arrive.",
+    ),
+)
+"""Queries for dashboards and alerts; a test evaluates each with promtool."""
+
+
+def page() -> str:
+    """The page."""
+    return document(
+        "Metrics",
+        "The view and every worker serve metrics for Prometheus at `/metrics` ([scrape configuration](monitoring.md)). "
+        "The tables list every family that belongs to Eval Alignment, with the labels of its series as they are "
+        "scraped. On Linux both also serve the `process_*` families of prometheus-client. A histogram has the series "
+        "`_bucket` (with the label `le`), `_sum` and `_count`.",
+        section(
+            "Agreement, from the view",
+            "Every series of a ratio has the label `window`: UTC days up to today, or `all`. A statistic that is undefined "
+            "has no series. Metrics that the setting `criterion_metrics` makes off topic "
+            "have no series either. The view serves at most `series_limit` series.",
+            _specs(FAMILIES),
+            "With the setting `expose_judge_version`, the two families of the newest judge version also have the label "
+            "`judge`, and `eval_alignment_judge_comparisons` exists.",
+        ),
+        section("The view itself", _specs(VIEW_METRICS)),
+        section("A worker", _specs(WORKER_METRICS)),
+        section("Labels", table(("label", "of", "values"), _labels())),
+        section("Queries", *(_query(query) for query in QUERIES)),
+        see_also=(
+            "[Monitoring](monitoring.md): dashboards, recording rules and alerts",
+            "[Runbook](runbook.md)",
+            "[Statistics](statistics.md): formulas",
+            "[Reject reasons](reasons.md)",
+        ),
+    )
+
+
+def _specs(specs: Iterable[MetricSpec]) -> str:
+    rows = [(f"`{spec.name}`", spec.kind, code(spec.labels), spec.help) for spec in specs]
+    return table(("metric", "type", "labels", "meaning"), rows)
+
+
+def _labels() -> list[tuple[str, str, str]]:
+    windows = [window.value for window in WINDOWS]
+    return [
+        ("`queue`, `criterion`, `metric`, `judge`", "agreement", "names from your events"),
+        (
+            "`window`",
+            "ratios",
+            (
+                f"{code(windows)}; `eval_alignment_agreement_*` also have `{RECENT_DAYS}d`; `eval_alignment_window_*` have "
+                "`30d` only"
+            ),
+        ),
+        (
+            "`outcome`",
+            "comparisons",
+            "`tp`, `fn`, `tn`, `fp`: people are the truth and a pass is positive; `fp`: people fail, metric passes",
+        ),
+        ("`state`", "`eval_alignment_gate`", code(state.value for state in Gate)),
+        ("`state`", "`eval_alignment_annotations`", "`contributing` (part of a comparison), `not_contributing`"),
+        ("`topic`", "a worker", f"{code(Topics().sources)}, or as the settings name them"),
+        ("`reason`", "`eval_alignment_events_rejected_total`", code(reason.value for reason in Reason)),
+        ("`partition`", "`eval_alignment_lag_events`", "index of an owned partition"),
+        ("`sink`", "the view", "`store` (reads the topics), `gauges`, `history`, `topic` (publishes documents)"),
+        ("`component`", "`eval_alignment_build_info`", "`view`, `worker`"),
+        ("`version`", "`eval_alignment_build_info`", "the release"),
+    ]
+
+
+def _query(query: Query) -> str:
+    parts = [f"**{query.question}**", fenced("promql", query.promql)]
+    return "\n\n".join(parts + ([query.note] if query.note else []))
