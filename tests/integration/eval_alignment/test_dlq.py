@@ -225,12 +225,6 @@ def test_a_record_that_is_no_dead_letter_is_named_and_passed_over(installation: 
     assert result.stdout.splitlines()[-1].startswith("1 dead letters")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--all", "t:0:1"], ["t:0"], ["t:0:-1"], ["--reason", "unheard_of"]])
-def test_wrong_calls_are_usage_errors(arguments: list[str]) -> None:
-    result = CliRunner().invoke(dlq, ["requeue", *arguments], standalone_mode=False)
-    assert type(result.exception).__name__ in ("UsageError", "BadParameter")
-
-
 def test_nothing_rejected(installation: Installation) -> None:
     assert installation.call("ls").stdout == "0 dead letters\n"
     assert installation.call("ls", "--json").stdout == "[]\n"

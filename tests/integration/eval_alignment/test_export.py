@@ -1,7 +1,6 @@
 """`export`: the ledger's winners as events that load accepts."""
 
 import asyncio
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,30 +9,18 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
-from hypothesis import given
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
 from aggregator.policy import Policy
 from aggregator.recount import winners
 from aggregator.tallies import MARKER_KEY
 from eval_alignment.commands.export import export
-from eval_alignment.ledger_export import line
-from streams.events.decoder import Decoder, Kind, MetricDefaults
+from streams.events.decoder import Decoder
 from streams.kafka.topics import Topics, apply
 from streams.ledger.claim import CLAIM_KEY, Claim
-from tests.support import facts as strategies
 from tests.support.kafka import Kafka
 
 AT = 1_795_428_902_412
-KINDS = {Annotation: Kind.ANNOTATION, Evaluation: Kind.EVALUATION, QueueItem: Kind.QUEUE_ITEM}
-
-
-@given(strategies.facts)
-def test_a_line_is_the_same_fact_wherever_it_is_loaded(fact: Fact) -> None:
-    elsewhere = Decoder({metric: MetricDefaults(None, "lower") for metric in strategies.METRICS})
-    assert elsewhere.decode_line(line(fact).rstrip(b"\n")) == (KINDS[type(fact)], fact)
-
-
 Row = tuple[bytes, bytes | None]
 
 
@@ -165,11 +152,3 @@ def test_missing_topics_and_brokers_are_named(kafka: Kafka, prefix: str) -> None
     assert (result.exit_code, "topics apply" in result.stderr) == (1, True)
     result = run("127.0.0.1:1")
     assert (result.exit_code, "127.0.0.1:1" in result.stderr) == (1, True)
-
-
-def test_every_line_tells_its_kind() -> None:
-    assert [json.loads(line(fact))["kind"] for fact in (OLD, LEDGER[0][2], LEDGER[1][2])] == [
-        "annotation",
-        "evaluation",
-        "queue_item",
-    ]

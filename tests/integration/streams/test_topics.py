@@ -61,19 +61,3 @@ async def _create(client: dict[str, Any], name: str, partitions: int, configs: d
     await admin.start()
     await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
     await admin.close()
-
-
-def test_a_worker_needs_all_topics_with_one_number_of_partitions() -> None:
-    topics = Topics()
-    counts = dict.fromkeys(dataclasses.astuple(topics), 8)
-    assert check(topics, counts) == 8
-    with pytest.raises(TopicsError, match=r"missing: alignment.queue-items.v1; run `topics apply`"):
-        check(topics, {name: count for name, count in counts.items() if name != topics.queue_items})
-    with pytest.raises(TopicsError, match=r"alignment.tallies.v1 has 4"):
-        check(topics, {**counts, topics.tallies: 4})
-
-
-def test_a_longer_retention_is_no_difference() -> None:
-    source = TABLE[0]
-    assert source.role == "annotations"
-    assert source.at_least == {"retention.ms"}

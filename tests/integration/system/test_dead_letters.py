@@ -323,7 +323,7 @@ def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
             assert get_json(f"{url}/healthz")["live"] is True
             assert worker.pid == pid
             time.sleep(0.5)
-        # Batches before the one that opened it may have had bad events too, but not more than the circuit breaker lets through.
+        # Batches before the one that opened it may have had bad events too, but not more than the breaker lets through.
         passed = len(dead_letters(wire, cluster))
         assert passed <= CircuitBreakerPolicy().in_a_row
         committed = wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES])

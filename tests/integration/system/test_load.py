@@ -1,18 +1,14 @@
-"""`load`: good lines arrive, bad ones are named, and what cannot be done is said quickly and clearly."""
+"""`load`: good lines arrive, bad lines and errors are reported."""
 
 import gzip
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
-from tests.support.ports import free_port
 from tests.support.processes import isolated, run, wait_until
 
 DEADLINE = 30.0
@@ -97,19 +93,6 @@ def test_a_broken_archive_is_an_error_after_what_was_read(embedded: Installation
     done = embedded.run("load", "--broker", embedded.broker, str(broken), expect=1)
     assert "cannot read the input" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
-
-
-@pytest.mark.parametrize("command", ["load", "topics", "export", "dlq"])
-def test_an_unreachable_broker_is_said_quickly(tmp_path: Path, command: str) -> None:
-    words = {"load": ("load",), "topics": ("topics", "apply"), "export": ("export",), "dlq": ("dlq", "ls")}[command]
-    address = f"127.0.0.1:{free_port()}"
-    began = time.monotonic()
-    done = run(*words, "--broker", address, *(("-",) if command == "load" else ()), home=tmp_path, expect=1)
-    said = done.stderr.decode()
-    assert address in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) <= 2, said
-    assert time.monotonic() - began < 15
 
 
 def test_missing_topics_are_named(kafka: Kafka, prefix: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.deployments import Installation
 from tests.support.exposition import series, total
-from tests.support.processes import get, run, wait_until
+from tests.support.processes import get, wait_until
 from tests.support.summeval import QUEUE, Expected, files, renamed, shuffled
 
 pytestmark = pytest.mark.slow
@@ -108,10 +108,3 @@ def test_annotations_first_then_shuffled_beside_it(
     up.run("load", "--broker", up.broker, "-", stdin=mixed)
     equals(up, expected, record_property, "shuffled")
     assert expected.shown_by(up.document(QUEUE))
-
-
-def test_recount_of_the_files(summeval: Path, tmp_path: Path, expected: Expected) -> None:
-    done = run("recount", *map(str, files(summeval)), "--json", home=tmp_path)
-    (document,) = json.loads(done.stdout)
-    assert document["queue"] == QUEUE
-    assert expected.shown_by(document)

@@ -124,9 +124,8 @@ def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None
     }
     assert shown == {"5d": {f"q{days}" for days in range(5)}, "7d": {f"q{days}" for days in range(7)}}
     pair = {"queue": "q0", "criterion": "c", "metric": "m", "window": "5d"}
-    assert [value(gauges, name, **pair) for name in ("agreement_ci_low", "agreement_ratio", "agreement_ci_high", "kappa")] == [
-        pytest.approx(wilson(1, 1)[0]), 1, 1, None
-    ]  # fmt: skip
+    names = ("agreement_ci_low", "agreement_ratio", "agreement_ci_high", "kappa")
+    assert [value(gauges, name, **pair) for name in names] == [pytest.approx(wilson(1, 1)[0]), 1, 1, None]
 
 
 def judged(item: str, judge: str, at: int, *, passed: bool = True) -> Evaluation:

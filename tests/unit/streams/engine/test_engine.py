@@ -1,4 +1,4 @@
-"""What the engine does with a restore that fails half-way, and when it is stopped."""
+"""What the engine does with a restore that fails half-way or is no longer awaited, and when it is stopped."""
 
 import asyncio
 from types import SimpleNamespace
@@ -94,3 +94,40 @@ async def test_it_stops_also_while_a_generation_ends(rounds: int) -> None:
     async with asyncio.timeout(10):
         await asyncio.gather(stopping, revoking, return_exceptions=True)
     assert not stopping.exception()
+
+
+# Faust may cancel whatever its recovery awaits.
+async def test_a_restore_goes_on_when_the_wait_for_it_is_cancelled() -> None:
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Restoring:
+        def __init__(self) -> None:
+            self.owned: dict[int, Any] = {}
+
+        async def __call__(self, _: Any) -> None:
+            begun.set()
+            await may_end.wait()
+            ended.set()
+
+    metrics = SimpleNamespace(recovering=SimpleNamespace(set=lambda _: None))
+    group = SimpleNamespace(generation=lambda: 7)
+    engine = Engine(
+        applier=None,  # type: ignore[arg-type]
+        dead_letters=None,  # type: ignore[arg-type]
+        group=group,  # type: ignore[arg-type]
+        health=Health(),
+        metrics=metrics,  # type: ignore[arg-type]
+        restore=Restoring(),  # type: ignore[arg-type]
+        checkpoint=None,  # type: ignore[arg-type]
+        watchdog=None,  # type: ignore[arg-type]
+    )
+    waiting = asyncio.create_task(engine.restore())
+    await begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    (restoring,) = engine._tasks
+    may_end.set()
+    await asyncio.wait_for(restoring, 5)
+    assert ended.is_set()
+    assert engine.generation == 7

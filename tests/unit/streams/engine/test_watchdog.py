@@ -41,3 +41,10 @@ async def test_a_checkpoint_that_waits_for_the_broker_does_not_blind_the_guard(m
         assert not task.done()
     finally:
         task.cancel()
+
+
+def test_membership_that_ended_is_seen_without_a_fetch() -> None:
+    group = SimpleNamespace(membership=lambda: (3, False))
+    guard = Watchdog("facts", {}, group, None, True, Health(), None)  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="keeps the membership has ended"):
+        guard._look_at_worker()

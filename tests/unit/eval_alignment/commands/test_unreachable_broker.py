@@ -1,0 +1,22 @@
+"""Commands whose broker does not answer."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.processes import run
+
+
+@pytest.mark.parametrize("command", ["load", "topics", "export", "dlq"])
+def test_an_unreachable_broker_is_said_quickly(tmp_path: Path, command: str) -> None:
+    words = {"load": ("load",), "topics": ("topics", "apply"), "export": ("export",), "dlq": ("dlq", "ls")}[command]
+    address = f"127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    done = run(*words, "--broker", address, *(("-",) if command == "load" else ()), home=tmp_path, expect=1)
+    said = done.stderr.decode()
+    assert address in said
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) <= 2, said
+    assert time.monotonic() - began < 15

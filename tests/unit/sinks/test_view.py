@@ -1,0 +1,55 @@
+"""The view as a process, where no broker answers."""
+
+import asyncio
+import contextlib
+import socket
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.view_process import view
+from tests.support.waiting import eventually
+
+HANGS = textwrap.dedent(
+    """
+    import asyncio
+    from sinks.store.reader import Reader
+    async def run(self):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+    Reader.run = run
+    """
+)
+
+
+async def test_a_reader_that_hangs_at_the_end_does_not_hold_the_view_up(tmp_path: Path) -> None:
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    with view(tmp_path / "data", HANGS, client=nobody) as process:
+        await eventually(lambda: process.answers("/healthz"))
+        assert await asyncio.to_thread(process.stop) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"host": "0.0.0.0"}, "token_file"),  # noqa: S104 -- is refused
+        ({"port": "taken"}, "cannot listen"),
+        ({"data_dir": "a file"}, "File exists"),
+    ],
+)
+def test_what_does_not_allow_to_start_is_said(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+    data_dir = tmp_path / "data"
+    if wrong.pop("data_dir", None):
+        data_dir.write_text("not a directory")
+    with contextlib.ExitStack() as stack:
+        if wrong.get("port"):
+            taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            wrong = {"port": taken.getsockname()[1]}
+        with view(data_dir, client={"bootstrap_servers": "127.0.0.1:1"}, **wrong) as process:
+            assert process.process.wait(20) == 2
+            assert said in process.log.read_text()

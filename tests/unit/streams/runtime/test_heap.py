@@ -1,0 +1,129 @@
+"""Garbage collection and free memory around a restore."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import weakref
+
+import pytest
+
+from streams.runtime import heap
+from tests.support.processes import resident_bytes
+
+
+class Cycle:
+    """Garbage that only a collection finds."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def garbage() -> weakref.ref[Cycle]:
+    return weakref.ref(Cycle())
+
+
+def test_nothing_is_collected_while_restoring() -> None:
+    frozen = gc.get_freeze_count()
+    with heap.pause_collection():
+        assert not gc.isenabled()
+        gone = garbage()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > frozen
+    assert gone() is None, "garbage is collected first"
+    gc.unfreeze()
+
+
+def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
+    """A connection that lives while rows are frozen, and is a cycle when it was lost."""
+    with heap.pause_collection():
+        held = Cycle()
+    gone = weakref.ref(held)
+    del held
+    gc.collect()
+    assert gone() is not None, "out of sight"
+    with heap.pause_collection():
+        pass
+    assert gone() is None
+    gc.unfreeze()
+
+
+async def test_nothing_is_given_back_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second for a million rows, for what the end of the restore does anyway."""
+    monkeypatch.setattr(heap, "GIVE_BACK_SECONDS", 0.0)
+    cleared = asyncio.Event()
+    monkeypatch.setattr(heap, "collect", cleared.set)
+    let_go: list[bool] = []
+    giving_back = asyncio.create_task(heap.trim_heap(lambda: let_go.append(True)))
+    gc.disable()
+    try:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not cleared.is_set()
+        assert not let_go
+    finally:
+        gc.enable()
+    await cleared.wait()
+    assert let_go
+    giving_back.cancel()
+
+
+_GNU = pytest.mark.skipif(heap._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
+
+
+@_GNU
+def test_what_a_burst_needed_is_given_back() -> None:
+    before = resident_bytes(os.getpid())
+    burst = [b"\x01" * (1 << 16) for _ in range(1000)]
+    last = burst.pop()
+    during = resident_bytes(os.getpid())
+    assert during > before + (48 << 20)
+    # The last one stays, and with it the whole heap below.
+    del burst
+    heap.collect()
+    assert resident_bytes(os.getpid()) < during - (48 << 20)
+    assert last
+
+
+_THREADS = """
+import ctypes, threading
+from streams.runtime import heap
+{before}
+at_once = threading.Barrier(4)
+found = set()
+def allocate():
+    block = ctypes.CDLL(None).malloc
+    block.restype = ctypes.c_size_t
+    at_once.wait()
+    # A part of memory that is not the first begins at a multiple of 64 MiB.
+    found.add(block(1000) >> 26)
+    at_once.wait()
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(found))
+"""
+
+
+@_GNU
+@pytest.mark.parametrize(("before", "parts"), [("", 4), ("heap.share_arena()", 1)], ids=["own", "shared"])
+def test_threads_allocate_from_the_same_memory(before: str, parts: int) -> None:
+    told = subprocess.run([sys.executable, "-c", _THREADS.format(before=before)], check=True, capture_output=True)
+    assert int(told.stdout) == parts
+
+
+def test_rows_are_put_out_of_sight_as_they_grow() -> None:
+    thresholds = gc.get_threshold()
+    frozen = gc.get_freeze_count()
+    try:
+        rows = heap.HeapFreezer()
+        rows.count(heap.GROWTH_ROWS - 1)
+        assert gc.get_freeze_count() == frozen
+        gone = garbage()
+        rows.count(heap.GROWTH_ROWS)
+        assert gc.get_freeze_count() > frozen
+        assert gone() is None, "garbage is collected first"
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
