@@ -7,7 +7,6 @@ from collections.abc import Callable
 import krippendorff
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -75,13 +74,42 @@ def krippendorff_alpha(c: Confusion) -> float:
     )
 
 
-def irrcac_ac1(c: Confusion) -> float:
-    # Only below Python 3.13: it holds a scipy without wheels for newer ones.
-    cac = pytest.importorskip("irrCAC.raw").CAC
-    # Taken twice: its variance fails on a single comparison, and AC1 itself has no term for small samples.
-    human, metric = (np.tile(said, 2) for said in ratings(c))
-    table = pd.DataFrame({"human": human, "metric": metric})
-    return float(cac(table, categories=[0, 1], digits=16).gwet()["est"]["coefficient_value"])
+def gwet_ac1(c: Confusion) -> float:
+    """AC1 from its definition (Gwet 2008, equations 3 to 5), over the ratings: chance agreement is that of a random rating.
+
+    With q classes and pi_k the mean share of class k over both raters, pe = sum(pi_k (1 - pi_k)) / (q - 1).
+    """
+    human, metric = ratings(c)
+    agreed = float(np.mean(human == metric))
+    shares = [(float(np.mean(human == k)) + float(np.mean(metric == k))) / 2 for k in (0, 1)]
+    chance = sum(share * (1 - share) for share in shares) / (len(shares) - 1)
+    return (agreed - chance) / (1 - chance)
+
+
+# tp, fn, fp, tn, and what irrCAC 0.4.4 returns: CAC(table, categories=[0, 1], digits=16).gwet(). The library is not a
+# dependency: it requires an old coverage and, up to Python 3.12 only, an old scipy.
+IRRCAC_AC1 = [
+    ((40, 10, 5, 45), 0.7007481296758106),
+    ((90, 0, 10, 0), 0.8895027624309393),
+    ((85, 5, 5, 5), 0.8780487804878049),
+    ((45, 5, 30, 20), 0.3411764705882354),
+    ((93, 4, 2, 1), 0.9350086655112652),
+    ((0, 3, 2, 0), -1.0),
+    ((2, 0, 0, 0), 1.0),
+    ((1, 1, 0, 0), 0.2),
+    ((0, 0, 0, 7), 1.0),
+    ((1, 2, 3, 4), 0.0825688073394496),
+    ((7, 0, 1, 0), 0.8584070796460177),
+    ((60, 1, 59, 2), 0.1977202981148602),
+]
+
+
+@pytest.mark.parametrize(("cells", "expected"), IRRCAC_AC1)
+def test_ac1_and_its_reference_equal_irrcac(cells: tuple[int, int, int, int], expected: float) -> None:
+    tp, fn, fp, tn = cells
+    c = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=sum(cells))
+    assert c.ac1 == pytest.approx(expected, abs=1e-12)
+    assert gwet_ac1(c) == pytest.approx(expected, abs=1e-12)
 
 
 def sklearn_f1(c: Confusion) -> float:
@@ -118,7 +146,7 @@ REFERENCES: dict[str, tuple[Callable[[Confusion], Estimate | float | Undefined],
     "balanced_accuracy": (lambda c: c.balanced_accuracy, sklearn_balanced_accuracy),
     "kappa": (lambda c: c.kappa, sklearn_kappa),
     "mcc": (lambda c: c.mcc, scipy_pearson),
-    "ac1": (lambda c: c.ac1, irrcac_ac1),
+    "ac1": (lambda c: c.ac1, gwet_ac1),
     "alpha": (lambda c: c.alpha, krippendorff_alpha),
 }
 
