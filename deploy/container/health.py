@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Whether the process in this container is ready: asks `/readyz` on loopback, and exits 0 when it says yes.
+"""Health check of the image: exits 0 when the process in this container is ready.
 
     health [PORT ...]
 
-Without a port it asks where a view and a worker serve by default; one that is ready is enough.
+Requests `/readyz` on loopback. Without a port it tries the default ports of a view and a worker; one ready process is
+enough. It uses the standard library alone: the engine starts it every few seconds.
 """
 
 import http.client
@@ -15,8 +16,8 @@ DEFAULT_PORTS = ("8390", "8391")
 TIMEOUT_SECONDS = 4.0
 
 
-def answer(port: str) -> tuple[bool, str]:
-    """Whether the process that serves on this port is ready, and what it says."""
+def probe(port: str) -> tuple[bool, str]:
+    """Whether the process that serves on this port is ready, and its answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=TIMEOUT_SECONDS) as response:
             return True, response.read().decode()
@@ -27,9 +28,9 @@ def answer(port: str) -> tuple[bool, str]:
 
 
 def main(ports: tuple[str, ...]) -> int:
-    """Print what each port says, up to the first that is ready; 0 when there is one."""
+    """Print the answer of each port up to the first that is ready; returns 0 when one is ready, else 1."""
     for port in ports:
-        ready, text = answer(port)
+        ready, text = probe(port)
         sys.stdout.write(f"{port}: {text}\n")
         if ready:
             return 0

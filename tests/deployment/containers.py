@@ -1,9 +1,9 @@
-"""What the containers of docker-compose.yml would run, as plain processes: nothing of it is written down twice.
+"""Runs the services of docker-compose.yml as plain processes.
 
-Commands, environments, ports, mounts, secrets, health checks and dependencies are read from the file. What a container
-engine does is done by hand: a port becomes a free one on loopback, a service's name loopback, a path inside a container
-one of this machine. Mounted files are copied with the same translation, and Prometheus is made to scrape every 2 s.
-What a container alone can show (users, read-only roots, limits, images) is not seen here.
+Commands, environments, ports, mounts, secrets, health checks and dependencies come from the file. This module does the
+work of a container engine: it maps each port to a free one on loopback, each service name to loopback, and each path in
+a container to a path of this machine. It copies mounted files with the same translation, and makes Prometheus scrape
+every 2 s. It cannot show what needs a real container: users, read-only root file systems, limits, images.
 """
 
 import os
@@ -29,13 +29,13 @@ from tests.support.tree import ROOT
 COMPOSE: Final = ROOT / "docker-compose.yml"
 CONTAINER: Final = ROOT / "deploy" / "container"
 LEFT_OUT: Final = frozenset({"grafana"})
-"""Not to be had as a package of the machine."""
+"""Debian has no package of it."""
 
 _PYTHON: Final = sys.executable
 _PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
     "eval-alignment": (_PYTHON, "-m", "eval_alignment"),
     "health": (_PYTHON, str(CONTAINER / "health.py")),
-    "hold": (_PYTHON, str(CONTAINER / "hold.py")),
+    "run-or-park": (_PYTHON, str(CONTAINER / "run_or_park.py")),
 }
 _IMAGES: Final = {"prom/prometheus": "prometheus", "prom/alertmanager": "prometheus-alertmanager"}
 """The program that an image starts, by Debian's name for it."""
@@ -44,26 +44,26 @@ _API_VERSIONS: Final = "/opt/kafka/bin/kafka-broker-api-versions.sh"
 
 @cache
 def compose() -> dict[str, Any]:
-    """The file, with its merges and without its fragments."""
+    """The parsed file: merges applied, `x-` fragments removed."""
     document = yaml.safe_load(COMPOSE.read_text())
     return {name: value for name, value in document.items() if not name.startswith("x-")}
 
 
 def services() -> dict[str, dict[str, Any]]:
     """Every service by name."""
-    found: dict[str, dict[str, Any]] = compose()["services"]
-    return found
+    by_name: dict[str, dict[str, Any]] = compose()["services"]
+    return by_name
 
 
 def secrets(service: str) -> dict[str, str]:
-    """The secrets of a service by name, and where they are in its container."""
+    """The secrets of a service: name to path in its container."""
     given = services()[service].get("secrets", [])
     plain = {name: f"/run/secrets/{name}" for name in given if isinstance(name, str)}
     return plain | {secret["source"]: secret["target"] for secret in given if isinstance(secret, dict)}
 
 
 def in_order(names: Sequence[str]) -> Iterator[list[str]]:
-    """These services in groups, each after those that it depends on."""
+    """These services in groups; each group after all groups that it depends on."""
     done: list[str] = []
     while left := [name for name in names if name not in done]:
         free = [name for name in left if set(services()[name].get("depends_on", ())) <= set(done)]
@@ -74,18 +74,18 @@ def in_order(names: Sequence[str]) -> Iterator[list[str]]:
 
 @dataclass
 class Containers:
-    """All services as processes below `directory`; start them in their order."""
+    """All services as processes; their files are below `directory`. Start them in the order of `in_order`."""
 
     directory: Path
     ports: dict[tuple[str, int], int] = field(default_factory=dict)
     kafka: Kafka | None = None
 
     def port(self, service: str, port: int) -> int:
-        """The port here for a port of a service's container."""
+        """The port of this machine for a port of a service's container."""
         return self.ports.setdefault((service, port), free_port())
 
     def url(self, service: str, port: int) -> str:
-        """Where a service is reached here."""
+        """Address of a service on this machine."""
         return f"http://{HOST}:{self.port(service, port)}"
 
     def environment(self, service: str) -> dict[str, str]:
@@ -94,7 +94,7 @@ class Containers:
         return {name: self.here(value, service) for name, value in given.items()}
 
     def command(self, service: str) -> list[str]:
-        """What a service's container runs."""
+        """Command line of a service's container."""
         entry = services()[service].get("entrypoint")
         if entry is None:
             image = services()[service]["image"].partition(":")[0]
@@ -102,7 +102,7 @@ class Containers:
         return self._words([*entry, *services()[service].get("command", [])], service)
 
     def start(self, service: str, log: Path) -> subprocess.Popen[bytes]:
-        """Start a service that is a process of its own."""
+        """Start the process of a service, any but `kafka`."""
         with log.open("ab") as output:
             return subprocess.Popen(
                 self.command(service),
@@ -115,7 +115,7 @@ class Containers:
             )
 
     def broker(self) -> Kafka:
-        """The broker, with the settings that the image makes of the environment."""
+        """The broker, with the properties that the image derives from the environment."""
         properties = {
             name.removeprefix("KAFKA_").replace("_", ".").lower(): value
             for name, value in self.environment("kafka").items()
@@ -139,20 +139,20 @@ class Containers:
         return done.returncode == 0
 
     def here(self, text: str, service: str) -> str:
-        """A text from a service's container, with addresses and paths of this machine."""
+        """Translate addresses and paths of a service's container into those of this machine."""
         names = "|".join(map(re.escape, services()))
         text = re.sub(
-            rf"(?<![\w.-])({names}):(\d+)", lambda found: f"{HOST}:{self.port(found[1], int(found[2]))}", text
+            rf"(?<![\w.-])({names}):(\d+)", lambda match: f"{HOST}:{self.port(match[1], int(match[2]))}", text
         )
-        # "://:9092" is every address of a container.
+        # "://:9092" means all addresses of a container.
         own = r"(?<![\w.-])(?:0\.0\.0\.0|127\.0\.0\.1|localhost):(\d+)|(?<=://):(\d+)"
-        text = re.sub(own, lambda found: f"{HOST}:{self._own(service, int(found[1] or found[2]))}", text)
+        text = re.sub(own, lambda match: f"{HOST}:{self._own(service, int(match[1] or match[2]))}", text)
         for inside, outside in self._mounts(service).items():
             text = re.sub(rf"(?<![\w/]){re.escape(inside)}(?![\w-])", str(outside), text)
         return text
 
     def _own(self, service: str, port: int) -> int:
-        # What was translated already stands there with the port of this machine.
+        # A port of this machine is the result of an earlier translation.
         return port if port in self.ports.values() else self.port(service, port)
 
     def _words(self, words: Sequence[str], service: str) -> list[str]:
@@ -163,13 +163,13 @@ class Containers:
             words = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jar_directory()}/*", tool, *words[1:]]
         if words[0] == "health":
             words = ["health", *(str(self.port(service, int(port))) for port in words[1:])]
-        found: list[str] = []
+        translated: list[str] = []
         for word in words:
-            found += _PROGRAMS.get(word, (self.here(word, service),))
-        return found
+            translated += _PROGRAMS.get(word, (self.here(word, service),))
+        return translated
 
     def _mounts(self, service: str) -> dict[str, Path]:
-        """Paths in a service's container, and where they are here."""
+        """Mounts of a service: path in its container to path on this machine."""
         mounts = {}
         for name, inside in secrets(service).items():
             mounts[inside] = self.directory / "secrets" / name
@@ -182,7 +182,7 @@ class Containers:
         return self.directory / "mounts" / source.removeprefix("./")
 
     def prepare(self) -> None:
-        """Make secrets, volumes and translated copies of what is mounted."""
+        """Create secrets, volumes, and translated copies of mounted files."""
         (self.directory / "secrets").mkdir(parents=True)
         for name in compose()["secrets"]:
             (self.directory / "secrets" / name).write_text(f"{name}-{'0' * 40}\n")
@@ -195,7 +195,7 @@ class Containers:
                 source = volume.split(":")[0]
                 if source.startswith("."):
                     self._copy(ROOT / source, self._bound(source), service)
-            # A path in a mounted file is seen from that file.
+            # A mounted file may name a secret relative to itself: put the secret next to it.
             for name, inside in secrets(service).items():
                 for outside in (out for into, out in self._mounts(service).items() if into.endswith(".yml")):
                     if Path(inside).parent == Path(self._inside(service, outside)).parent:
@@ -217,7 +217,7 @@ class Containers:
 
 
 def stop(process: subprocess.Popen[bytes], service: str) -> int:
-    """SIGTERM, and the exit code; kills what outlasts the grace that the file gives."""
+    """Send SIGTERM and return the exit code. Kills the process after its grace period."""
     process.send_signal(signal.SIGTERM)
     try:
         return process.wait(grace_seconds(service))

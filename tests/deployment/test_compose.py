@@ -1,4 +1,4 @@
-"""docker-compose.yml and Dockerfile as data: valid, hardened, and of one mind with the product's settings."""
+"""docker-compose.yml and Dockerfile as data: valid, hardened, and consistent with the product's settings."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ def instructions(name: str) -> list[str]:
     return re.findall(rf"^{name} (.*)$", joined, re.MULTILINE)
 
 
-def test_it_is_valid() -> None:
+def test_the_compose_file_is_valid() -> None:
     ComposeSpecification.model_validate(compose())
 
 
@@ -41,7 +41,7 @@ def test_it_is_valid() -> None:
         {"ports": {"8390": "8390"}},
     ],
 )
-def test_the_schema_sees_what_is_wrong(change: dict[str, Any]) -> None:
+def test_the_schema_rejects_a_misspelt_compose_file(change: dict[str, Any]) -> None:
     document = copy.deepcopy(compose())
     document["services"]["view"] |= change
     with pytest.raises(ValidationError):
@@ -49,7 +49,7 @@ def test_the_schema_sees_what_is_wrong(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", services())
-def test_a_container_can_do_little(name: str) -> None:
+def test_a_container_is_hardened(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -62,21 +62,21 @@ def test_a_container_can_do_little(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", services())
-def test_ports_are_on_loopback(name: str) -> None:
+def test_ports_are_published_on_loopback_only(name: str) -> None:
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in services()[name].get("ports", []))
 
 
 @pytest.mark.parametrize("name", services())
-def test_images_are_pinned(name: str) -> None:
+def test_images_are_pinned_to_a_version(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", services()[name]["image"])
 
 
-def test_our_image_has_our_version() -> None:
+def test_the_image_has_the_version_of_the_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {services()[name]["image"] for name in OURS} == {f"eval-alignment:{version}"}
 
 
-def test_everything_that_runs_is_checked_by_a_call_and_restarted() -> None:
+def test_every_service_has_a_health_check_and_is_restarted() -> None:
     for name, service in services().items():
         if name == "topics":
             assert service["restart"] == "no"
@@ -87,7 +87,7 @@ def test_everything_that_runs_is_checked_by_a_call_and_restarted() -> None:
         assert program in {"health", "wget", "kafka-broker-api-versions.sh"}
 
 
-def test_nothing_starts_before_what_it_needs() -> None:
+def test_a_service_starts_after_its_dependencies() -> None:
     for name, service in services().items():
         for needed, how in service.get("depends_on", {}).items():
             condition = "service_completed_successfully" if needed == "topics" else "service_healthy"
@@ -97,24 +97,24 @@ def test_nothing_starts_before_what_it_needs() -> None:
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_has_time_to_drain(name: str) -> None:
+def test_the_grace_period_lets_a_worker_drain(name: str) -> None:
     assert grace_seconds(name) > DRAIN_SECONDS + END_SECONDS
 
 
 @pytest.mark.parametrize("name", [*WORKERS, "view"])
-def test_what_must_not_be_restarted_is_held(name: str) -> None:
-    assert services()[name]["entrypoint"] == ["tini", "--", "hold", "eval-alignment"]
+def test_workers_and_view_start_through_run_or_park(name: str) -> None:
+    assert services()[name]["entrypoint"] == ["tini", "--", "run-or-park", "eval-alignment"]
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_settings_hold(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_a_service_is_valid_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in services()[name]["environment"].items():
         monkeypatch.setenv(variable, value)
     settings.load()
 
 
 @pytest.mark.parametrize("name", [*WORKERS, "view"])
-def test_a_process_is_reached_by_its_name_and_asks_for_the_token(name: str) -> None:
+def test_a_process_allows_its_service_name_and_requires_the_token(name: str) -> None:
     environment = services()[name]["environment"]
     assert json.loads(environment["EVAL_ALIGNMENT_ALLOWED_HOSTS"]) == [name]
     assert environment["EVAL_ALIGNMENT_TOKEN_FILE"] == "/run/secrets/token"
@@ -122,7 +122,7 @@ def test_a_process_is_reached_by_its_name_and_asks_for_the_token(name: str) -> N
     assert "EVAL_ALIGNMENT_ALLOW_OPEN_BIND" not in environment
 
 
-def test_worker_names_are_stable_and_their_own() -> None:
+def test_worker_names_are_stable_and_unique() -> None:
     for name in WORKERS:
         assert services()[name]["environment"]["EVAL_ALIGNMENT_NAME"] == name
         assert services()[name]["hostname"] == name
@@ -147,19 +147,19 @@ def test_prometheus_scrapes_every_process_by_its_name_and_with_the_token() -> No
     targets = {t: job for job in jobs for group in job["static_configs"] for t in group["targets"]}
     assert {"worker-1:8391", "worker-2:8391", "view:8390"} <= targets.keys()
     for target in ("worker-1:8391", "worker-2:8391", "view:8390"):
-        # From beside the file, as Prometheus reads it.
+        # Prometheus resolves it relative to its configuration file.
         credentials = Path("/etc/prometheus") / targets[target]["authorization"]["credentials_file"]
         assert secrets("prometheus")["token"] == str(credentials)
 
 
-def test_the_image_is_built_from_the_lock() -> None:
+def test_the_image_installs_locked_packages_only() -> None:
     installs = [line for line in re.sub(r"\\\n", " ", DOCKERFILE).split("&&") if "pip install" in line]
     assert len(installs) == 3
     assert all("--require-hashes -r requirements" in line or "--no-deps dist/" in line for line in installs)
     assert "PIP_ONLY_BINARY=:all:" in DOCKERFILE
 
 
-def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
+def test_the_base_image_is_pinned_and_its_user_is_not_root() -> None:
     (base,) = instructions("ARG")
     assert re.fullmatch(r"PYTHON=3\.\d+\.\d+-slim-\w+", base)
     assert {line.split(" AS ")[0] for line in instructions("FROM")} == {"python:${PYTHON}"}
@@ -168,7 +168,7 @@ def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
     assert instructions("HEALTHCHECK")[0].endswith('CMD ["health"]')
 
 
-def test_the_build_gets_what_it_copies_and_nothing_else() -> None:
+def test_the_build_context_holds_exactly_the_files_that_are_copied() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     allowed = [line[1:] for line in lines if line.startswith("!")]

@@ -28,20 +28,20 @@ EVENTS: tuple[Mapping[str, Any], ...] = (
 
 
 class Running:
-    """All services but those left out, each ready."""
+    """All services except `LEFT_OUT`, each of them ready."""
 
     def __init__(self, containers: Containers, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
         self.containers = containers
         self.processes = processes
 
     def prometheus(self, query: str) -> list[Any]:
-        """What Prometheus answers to an instant query."""
+        """The result of an instant query."""
         answer = get(f"{self.containers.url('prometheus', 9090)}/api/v1/query?query={quote(query)}")
-        found: list[Any] = answer.json()["data"]["result"]
-        return found
+        result: list[Any] = answer.json()["data"]["result"]
+        return result
 
     def await_instances(self, query: str, services: Mapping[str, int]) -> None:
-        """Wait until a query has a sample of each of these services, given with the ports that are scraped."""
+        """Wait until a query returns a sample of each of these services (name to the port that is scraped)."""
         wanted = {self.containers.url(name, port).removeprefix("http://") for name, port in services.items()}
 
         def seen() -> set[str]:
@@ -77,42 +77,42 @@ def running(requirements: Requirements, tmp_path_factory: pytest.TempPathFactory
                 else:
                     wait_until_healthy(containers, name, log)
         yield Running(containers, processes)
-        # Each within the grace that the file gives it.
+        # Each ends within its grace period.
         assert {name: stop(process, name) for name, process in reversed(processes.items())} == dict.fromkeys(
             processes, 0
         )
 
 
 def wait_until_healthy(containers: Containers, name: str, log: Path) -> None:
-    """Ask a health check, which is a process each time, until it succeeds."""
+    """Run the health check, a process each time, until it succeeds."""
     end = time.monotonic() + SECONDS
     while not containers.healthy(name):
-        said = log.read_text()[-3000:] if log.exists() else ""
-        assert time.monotonic() < end, f"{name} is not healthy after {SECONDS:g} s:\n{said}"
+        tail = log.read_text()[-3000:] if log.exists() else ""
+        assert time.monotonic() < end, f"{name} is not healthy after {SECONDS:g} s:\n{tail}"
         time.sleep(0.5)
 
 
 def test_events_become_gauges_in_prometheus(running: Running, tmp_path: Path) -> None:
-    # As from the host: by the port that is published.
+    # From the host, through the published port.
     broker = f"127.0.0.1:{running.containers.port('kafka', 9092)}"
     lines = b"".join(json.dumps(event).encode() + b"\n" for event in EVENTS)
     run("load", "--broker", broker, "-", home=tmp_path, stdin=lines)
     query = 'eval_alignment_comparisons{queue="q",criterion="c",metric="m",outcome="fp"}'
-    (found,) = wait_until(lambda: running.prometheus(query), SECONDS, "the comparison is in Prometheus")
-    assert found["value"][1] == "1"
+    (sample,) = wait_until(lambda: running.prometheus(query), SECONDS, "the comparison is in Prometheus")
+    assert sample["value"][1] == "1"
 
 
-def test_every_target_is_up(running: Running) -> None:
+def test_prometheus_can_scrape_every_target(running: Running) -> None:
     targets = {"worker-1": 8391, "worker-2": 8391, "view": 8390, "alertmanager": 9093}
     running.await_instances("up == 1", targets)
 
 
-def test_both_workers_work(running: Running) -> None:
+def test_both_workers_export_their_lag(running: Running) -> None:
     running.await_instances("eval_alignment_lag_events", {"worker-1": 8391, "worker-2": 8391})
 
 
 @pytest.mark.parametrize(("service", "port"), [("view", 8390), ("worker-1", 8391)])
-def test_metrics_need_the_token_and_a_known_name(running: Running, service: str, port: int) -> None:
+def test_metrics_require_the_token_and_an_allowed_host(running: Running, service: str, port: int) -> None:
     url = running.containers.url(service, port)
     token = (running.containers.directory / "secrets" / "token").read_text().strip()
     allowed = {"Authorization": f"Bearer {token}", "Host": f"{service}:{port}"}

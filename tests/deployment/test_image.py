@@ -1,4 +1,4 @@
-"""The two small programs of the image: `hold` keeps what no restart mends, `health` asks whether a process is ready."""
+"""The two programs of the image: `run-or-park` parks a container that no restart can mend, `health` is its health check."""
 
 import signal
 import subprocess
@@ -22,10 +22,10 @@ ASLEEP = (
 
 
 @contextmanager
-def held(code: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`hold` around a Python that runs this code."""
+def run_or_park(code: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`run-or-park` with a Python process that runs this code."""
     process = subprocess.Popen(
-        [sys.executable, str(CONTAINER / "hold.py"), sys.executable, "-c", code],
+        [sys.executable, str(CONTAINER / "run_or_park.py"), sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=isolated(CONTAINER),
@@ -38,36 +38,37 @@ def held(code: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("code", [0, Failure.BROKER_LOST.value.code])
-def test_an_ending_that_a_restart_mends_is_the_containers(code: int) -> None:
-    with held(f"import sys; sys.exit({code})") as process:
+def test_an_exit_code_that_a_restart_can_mend_is_passed_on(code: int) -> None:
+    with run_or_park(f"import sys; sys.exit({code})") as process:
         assert process.wait(SECONDS) == code
 
 
 @pytest.mark.parametrize("code", [Failure.NOT_AUTHORISED.value.code, 64])
-def test_an_ending_that_no_restart_mends_is_held_until_a_signal(code: int) -> None:
-    with held(f"import sys; sys.exit({code})") as process:
+def test_an_exit_code_that_no_restart_can_mend_parks_the_container_until_a_signal(code: int) -> None:
+    with run_or_park(f"import sys; sys.exit({code})") as process:
         assert process.stderr is not None
-        assert f"exit code {code}, which no restart can mend".encode() in process.stderr.readline()
+        line = process.stderr.readline().decode()
+        assert f"run-or-park: on hold: {sys.executable} ended with exit code {code}, which no restart can mend" in line
         assert process.poll() is None
         process.terminate()
         assert process.wait(SECONDS) == code
 
 
-def test_a_signal_is_handed_on() -> None:
-    with held(ASLEEP) as process:
+def test_a_signal_is_forwarded_to_the_process() -> None:
+    with run_or_park(ASLEEP) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
         assert process.wait(SECONDS) == 5
 
 
-def test_a_death_by_signal_is_told_as_a_shell_tells_it() -> None:
-    with held("import os; os.kill(os.getpid(), 9)") as process:
+def test_a_process_killed_by_a_signal_yields_the_exit_code_of_a_shell() -> None:
+    with run_or_park("import os; os.kill(os.getpid(), 9)") as process:
         assert process.wait(SECONDS) == 128 + signal.SIGKILL
 
 
 class Ready(BaseHTTPRequestHandler):
-    """Ready or not, as its server's `status` says."""
+    """Answers `/readyz` with `status`."""
 
     status = 200
 
@@ -75,7 +76,7 @@ class Ready(BaseHTTPRequestHandler):
         assert self.path == "/readyz"
         self.send_response(self.status)
         self.end_headers()
-        self.wfile.write(b"said")
+        self.wfile.write(b"body")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -83,7 +84,7 @@ class Ready(BaseHTTPRequestHandler):
 
 @contextmanager
 def answering(status: int) -> Iterator[str]:
-    """The port of a process that answers with this status."""
+    """A server that answers `/readyz` with this status; yields its port."""
     handler = type("Answering", (Ready,), {"status": status})
     with HTTPServer(("127.0.0.1", free_port()), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -98,11 +99,11 @@ def health(*ports: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_health_is_readiness() -> None:
+def test_the_health_check_succeeds_when_one_port_is_ready() -> None:
     with answering(200) as ready, answering(503) as waiting:
-        assert health(ready) == (0, f"{ready}: said\n")
-        assert health(waiting) == (1, f"{waiting}: 503 said\n")
+        assert health(ready) == (0, f"{ready}: body\n")
+        assert health(waiting) == (1, f"{waiting}: 503 body\n")
         assert health(waiting, ready)[0] == 0
-    code, said = health(ready)
+    code, output = health(ready)
     assert code == 1
-    assert "refused" in said
+    assert "refused" in output

@@ -1,4 +1,4 @@
-"""Kafka over TLS and SASL, with the rights that docs/security.md gives out: they are enough, used, and all there is."""
+"""Kafka over TLS and SASL, with the access rules of docs/security.md: sufficient, and none of them superfluous."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.requirements import Requirements
 from tests.support.secured import ADMIN, Rule, SecuredKafka
 from tests.support.tree import ROOT
 
-# Kafka's tools are a Java process each.
+# Each of Kafka's tools is a Java process.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 USERS = ("worker", "view", "producer", "operator", "reader")
@@ -45,22 +45,22 @@ def secured(requirements: Requirements, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def rules(secured: SecuredKafka) -> set[Rule]:
-    """The rules of the page, given out by its own lines and Kafka's own tool."""
+    """The access rules of docs/security.md, applied by running its commands."""
     page = (ROOT / "docs" / "security.md").read_text()
     (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     (properties,) = re.findall(r"```properties\n(.*?)```", page, re.DOTALL)
     (secured.ca.parent / "admin.properties").write_text(properties.replace("...", secured.passwords[ADMIN]))
-    told = secured.run_with_tools(script, {"BROKER": secured.bootstrap})
+    output = secured.run_with_tools(script, {"BROKER": secured.bootstrap})
     return {
         (user, operation, kind, name, pattern)
-        for kind, name, pattern, grants in _ADDED.findall(told)
+        for kind, name, pattern, grants in _ADDED.findall(output)
         for user, operation in _GRANT.findall(grants)
     }
 
 
 @pytest.fixture(scope="module")
 def installed(secured: SecuredKafka, rules: set[Rule], tmp_path_factory: pytest.TempPathFactory) -> SecuredKafka:
-    """The broker with rules and topics."""
+    """The broker with access rules and topics."""
     del rules
     home = tmp_path_factory.mktemp("operator")
     run("topics", "apply", "--partitions", "2", home=home, environment=secured.environment("operator"))
@@ -68,7 +68,7 @@ def installed(secured: SecuredKafka, rules: set[Rule], tmp_path_factory: pytest.
 
 
 def producer(secured: SecuredKafka, user: str) -> AIOKafkaProducer:
-    """A client of the outside world."""
+    """A producer with the credentials of this user."""
     return AIOKafkaProducer(
         bootstrap_servers=secured.bootstrap,
         security_protocol="SASL_SSL",
@@ -84,7 +84,7 @@ async def send(secured: SecuredKafka, user: str, topic: str, value: bytes) -> No
         await client.send_and_wait(topic, value, key=b"i")
 
 
-def test_the_rules_of_the_page_are_enough_and_none_is_idle(
+def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
     installed: SecuredKafka, rules: set[Rule], tmp_path: Path
 ) -> None:
     secured = installed
@@ -118,7 +118,7 @@ def test_the_rules_of_the_page_are_enough_and_none_is_idle(
         assert "malformed" in do("reader", "dlq", "ls")
         assert len(do("reader", "export").splitlines()) == len(EVENTS)
         where = ("--worker-url", f"http://{addresses['worker']}", "--view-url", f"http://{addresses['view']}")
-        # A finding that could not be had for want of a right would be an exit code.
+        # A check that lacks a right would make the exit code 1.
         do("operator", "doctor", *where, "--skip", "dead-letters", "--json")
         published = ("view", "WRITE", "TOPIC", "alignment.snapshots.v1", "LITERAL")
         wait_until(lambda: published in secured.used_rules(), SECONDS, "the snapshot is published")
@@ -131,13 +131,13 @@ def test_the_rules_of_the_page_are_enough_and_none_is_idle(
 
 
 @pytest.mark.parametrize(("user", "topic"), [("view", "facts"), ("producer", "tallies"), ("reader", "annotations")])
-async def test_what_no_rule_allows_is_refused(installed: SecuredKafka, user: str, topic: str) -> None:
+async def test_a_user_cannot_write_to_the_topics_of_others(installed: SecuredKafka, user: str, topic: str) -> None:
     with pytest.raises(TopicAuthorizationFailedError):
         await send(installed, user, f"alignment.{topic}.v1", b"{}")
 
 
 @pytest.mark.usefixtures("rules")
-def test_only_the_operator_makes_topics(secured: SecuredKafka, tmp_path: Path) -> None:
+def test_only_the_operator_may_create_topics(secured: SecuredKafka, tmp_path: Path) -> None:
     environment = secured.environment("worker") | {"EVAL_ALIGNMENT_TOPIC_PREFIX": "other."}
     done = run("topics", "apply", home=tmp_path, environment=environment, expect=1)
     assert b"cannot be created: Authorization failed" in done.stderr
@@ -151,7 +151,7 @@ def test_only_the_operator_makes_topics(secured: SecuredKafka, tmp_path: Path) -
         ("host", 87, "certificate is not valid for 'localhost'"),
     ],
 )
-def test_what_is_wrong_has_a_name_and_a_code(
+def test_a_refused_connection_ends_with_its_cause_and_exit_code(
     secured: SecuredKafka, wrong: str, code: int, named: str, tmp_path: Path
 ) -> None:
     environment = secured.environment("worker")
@@ -166,17 +166,17 @@ def test_what_is_wrong_has_a_name_and_a_code(
         case "host":
             environment["EVAL_ALIGNMENT_BROKERS"] = secured.elsewhere()
     worker = ("worker", "--name", "w1", "--http", f"{LOOPBACK}:{free_port()}")
-    said = []
+    outputs = []
     for arguments, expect in ((worker, code), (("topics", "diff"), 1)):
         done = run(*arguments, home=tmp_path, environment=environment, expect=expect)
-        said.append((done.stdout + done.stderr).decode())
-    # The end of a log is what is read first; a traceback that hides it would be one more thing to look through.
-    for text, named_at in zip(said, ("worker ends: ", "^Error: "), strict=True):
+        outputs.append((done.stdout + done.stderr).decode())
+    # The cause is the last line of the log, not hidden by a traceback.
+    for text, named_at in zip(outputs, ("worker ends: ", "^Error: "), strict=True):
         assert re.search(named_at + ".*" + named, text, re.MULTILINE), text
-    assert not any(password in text for text in said for password in (secret, secured.passwords["worker"]))
+    assert not any(password in text for text in outputs for password in (secret, secured.passwords["worker"]))
 
 
-def test_a_view_that_is_refused_serves_on_and_says_why(secured: SecuredKafka, tmp_path: Path) -> None:
+def test_a_view_that_the_broker_refuses_keeps_serving_and_logs_why(secured: SecuredKafka, tmp_path: Path) -> None:
     environment = secured.environment("view")
     environment["EVAL_ALIGNMENT_SASL_USERNAME"] = "nobody"
     http = f"{LOOPBACK}:{free_port()}"
@@ -190,7 +190,7 @@ def test_a_view_that_is_refused_serves_on_and_says_why(secured: SecuredKafka, tm
 
 
 @pytest.mark.parametrize("given", ["variable", "file"])
-def test_no_secret_is_shown(given: str, tmp_path: Path) -> None:
+def test_config_show_hides_secrets(given: str, tmp_path: Path) -> None:
     secret = "never-to-be-seen"
     environment = {"EVAL_ALIGNMENT_SECURITY_PROTOCOL": "SASL_SSL", "EVAL_ALIGNMENT_SASL_USERNAME": "worker"}
     if given == "variable":
@@ -201,7 +201,7 @@ def test_no_secret_is_shown(given: str, tmp_path: Path) -> None:
     for options in ((), ("--json",)):
         done = run("config", "show", *options, home=tmp_path, environment=environment)
         assert secret.encode() not in done.stdout + done.stderr
-    # Wrong settings are told without the values beside them.
+    # Errors of settings do not show values.
     broken = environment | {"EVAL_ALIGNMENT_PARTITIONS": "none"}
     done = run("config", "show", home=tmp_path, environment=broken, expect=64)
     assert secret.encode() not in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The systemd units: valid, hardened, and of one mind with exit codes and settings."""
+"""The systemd units: valid, hardened, and consistent with exit codes and settings."""
 
 import re
 import shutil
@@ -20,11 +20,11 @@ WORKER, VIEW = "eval-alignment-worker@.service", "eval-alignment-view.service"
 SERVICES = (WORKER, VIEW)
 PROGRAM = "/opt/eval-alignment/bin/eval-alignment"
 EXPOSURE_TENTHS = 15
-"""What `systemd-analyze security` may find at most; 100 is an unprotected service."""
+"""Highest score of `systemd-analyze security` that is accepted; 100 is an unprotected service."""
 
 
 def values(unit: str, key: str) -> list[str]:
-    """Everything that a unit file sets a key to."""
+    """All values of a key in a unit file."""
     return re.findall(rf"^{key}=(.*)$", (UNITS / unit).read_text(), re.MULTILINE)
 
 
@@ -38,7 +38,7 @@ def analyze(requirements: Requirements) -> str:
 
 @pytest.fixture(params=["plain", "with secrets"])
 def units(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The units with a program that is on this machine, without and with the drop-in."""
+    """The units with a program of this machine, without and with the drop-in."""
     for path in UNITS.iterdir():
         (tmp_path / path.name).write_text(path.read_text().replace(PROGRAM, shutil.which("true") or "true"))
     if request.param == "with secrets":
@@ -48,45 +48,45 @@ def units(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def named(unit: str) -> str:
-    """A unit with a name for its instance."""
+def instance(unit: str) -> str:
+    """A unit with an instance name where it is a template."""
     return unit.replace("@.", "@worker-1.")
 
 
-def test_systemd_takes_them(analyze: str, units: Path) -> None:
-    names = [f"./{named(unit)}" for unit in (*SERVICES, "eval-alignment.target")]
+def test_systemd_accepts_the_units(analyze: str, units: Path) -> None:
+    names = [f"./{instance(unit)}" for unit in (*SERVICES, "eval-alignment.target")]
     done = subprocess.run([analyze, "verify", *names], cwd=units, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("unit", SERVICES)
-def test_little_is_exposed(analyze: str, units: Path, unit: str) -> None:
+def test_systemd_rates_the_units_as_hardened(analyze: str, units: Path, unit: str) -> None:
     options = ("--no-pager", "--offline=true", f"--threshold={EXPOSURE_TENTHS}")
-    command = [analyze, "security", *options, f"./{named(unit)}"]
+    command = [analyze, "security", *options, f"./{instance(unit)}"]
     done = subprocess.run(command, cwd=units, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Overall exposure level" in done.stdout
 
 
-def test_a_worker_is_restarted_as_the_table_of_exit_codes_says() -> None:
+def test_a_worker_is_restarted_unless_no_restart_can_mend_its_exit_code() -> None:
     kept_down = {int(code) for code in values(WORKER, "RestartPreventExitStatus")[0].split()}
     assert kept_down == {USAGE, *(failure.value.code for failure in Failure if not failure.value.restart)}
     assert values(WORKER, "Restart") == ["on-failure"]
-    # While a broker is away nothing gives up.
+    # No limit on restarts while the broker is unavailable.
     assert values(WORKER, "StartLimitIntervalSec") == ["0"]
 
 
-def test_containers_and_units_hold_the_same() -> None:
+def test_containers_and_units_agree_on_the_exit_codes_of_the_view() -> None:
     assert values(VIEW, "RestartPreventExitStatus") == ["2 64"]
-    assert "VIEW_CANNOT_START = 2" in (CONTAINER / "hold.py").read_text()
+    assert "VIEW_CANNOT_START = 2" in (CONTAINER / "run_or_park.py").read_text()
 
 
-def test_a_worker_has_time_to_drain() -> None:
+def test_the_stop_timeout_lets_a_worker_drain() -> None:
     assert float(values(WORKER, "TimeoutStopSec")[0]) > DRAIN_SECONDS + END_SECONDS
 
 
 @pytest.mark.parametrize("unit", SERVICES)
-def test_the_command_is_one(unit: str) -> None:
+def test_the_unit_starts_an_existing_command_with_existing_options(unit: str) -> None:
     program, name, *options = values(unit, "ExecStart")[0].split()
     assert program == PROGRAM
     command = cli.commands.get(name) or cli.get_command(None, name)  # type: ignore[arg-type] # it asks for none
@@ -95,7 +95,7 @@ def test_the_command_is_one(unit: str) -> None:
     assert {option for option in options if option.startswith("--")} <= known
 
 
-def test_the_example_environment_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_environment_is_valid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (UNITS / "eval-alignment.env").read_text()
     examples = re.findall(r"^(?:# )?(EVAL_ALIGNMENT_\w+)=(.*)$", text, re.MULTILINE)
     assert examples
