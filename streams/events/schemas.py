@@ -1,11 +1,12 @@
 """JSON Schema of the events on the wire, for producers and their tests.
 
-Types and ranges come from the structs that decode events, defaults from the facts that they become. A schema says what
-the decoder says, except for what JSON Schema cannot: lengths count after NFC (names) and in bytes of UTF-8 (url), a day
-must exist, a whole number is written without a point, and a threshold may come from a setting.
+Types and ranges come from the structs that decode events, defaults from the facts that they become. A schema accepts
+what the decoder accepts, except where JSON Schema cannot express the rule: lengths count after NFC (names) and in bytes
+of UTF-8 (url), the day of a time must exist, a whole number is written without a point, and a threshold may come from a
+setting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,11 +19,12 @@ Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-_EVENTS: Final[Mapping[Kind, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
+EVENT_TYPES: Final[Mapping[Kind, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
     Kind.ANNOTATION: (AnnotationEvent, Annotation),
     Kind.EVALUATION: (EvaluationEvent, Evaluation),
     Kind.QUEUE_ITEM: (QueueItemEvent, QueueItem),
 }
+"""The type that decodes an event of each kind, and the fact that it becomes."""
 
 _PLAIN: Final[Schema] = {"not": {"pattern": r"[\u0000-\u001f\u007f-\u009f]"}}
 _TIME: Final = (
@@ -48,34 +50,37 @@ _LIMITS: Final[Mapping[str, Schema]] = {
         "string": {"format": "date-time", "pattern": _TIME},
     },
 }
-"""What the decoder checks beyond types, by field and JSON type."""
+"""Checks of the decoder beyond types, by field and JSON type."""
 
 MEANINGS: Final[Mapping[str, str]] = {
-    "id": "Unique per event; breaks ties of `at`.",
-    "at": "When it was said: RFC 3339 with an offset, or milliseconds since 1970 UTC. The version of the row.",
+    "id": "Unique id of the event. Decides between events of one row that have the same `at`.",
+    "at": "Time of the judgement: RFC 3339 with an offset, or milliseconds since 1970 UTC. "
+    "The newest event of a row wins.",
     "queue": "Annotation queue.",
-    "item": "Id of the trace, span or thread.",
-    "level": "What the item is.",
-    "criterion": "The rubric.",
-    "annotator": "Who. Never a metric label.",
-    "thumbs": "The rating; exactly one of `thumbs` and `stars`.",
-    "stars": "The rating; exactly one of `thumbs` and `stars`.",
-    "explanation": "Why. Kept to 8 KiB, then cut with a mark.",
-    "expected": "Expected output or outcome. Kept to 8 KiB, then cut with a mark.",
-    "metric": "Metric name.",
-    "score": "Finite.",
-    "threshold": "The metric's threshold at that time; without one the metric's setting is taken.",
-    "direction": "Which side of the threshold passes; the threshold itself always does.",
-    "passed": "Explicit verdict; wins over score and threshold.",
-    "status": "`error` and `skipped` are coverage, never a fail, and never replace a verdict.",
-    "reason": "The judge's words. Kept to 8 KiB, then cut with a mark.",
-    "judge": "Judge version: whatever changes the judge. A new value starts a new epoch.",
-    "url": "Where to open the item, http or https, to 2 KiB.",
-    "deleted": "Retracts the row; nothing but its identity is needed.",
+    "item": "Id of the trace, span or thread that is judged.",
+    "level": "What the item is. For display only.",
+    "criterion": "What the person judges, as the rubric names it.",
+    "annotator": "The person, by any id. Never a metric label.",
+    "thumbs": "The rating. Exactly one of `thumbs` and `stars` is required.",
+    "stars": "The rating. Exactly one of `thumbs` and `stars` is required.",
+    "explanation": "Why the person rates it so.",
+    "expected": "The output or outcome that the person expects.",
+    "metric": "Name of the metric.",
+    "score": "The metric's score.",
+    "threshold": "The metric's threshold at that time. Default: the setting `metrics`.",
+    "direction": "Which scores pass: those at or above the threshold, or those at or below. Default: "
+    "the setting `metrics`.",
+    "passed": "The verdict. Wins over `score` and `threshold`.",
+    "status": "`error` and `skipped` count as missing verdicts, never as a fail, and never replace a verdict.",
+    "reason": "The judge's explanation.",
+    "judge": "Version of the judge: model, prompt hash, or anything else that changes its verdicts. Each version has "
+    "its own row and its own counts.",
+    "url": "Address of the item in your tool.",
+    "deleted": "Deletes the row. Only `id`, `at` and the fields of the row's identity are needed.",
 }
 """Every field of every event, in the order of schemas and docs."""
 
-_REQUIRED: Final = {
+REQUIRED: Final[Mapping[Kind, Sequence[str]]] = {
     Kind.ANNOTATION: ["id", "at", "queue", "item"],
     Kind.EVALUATION: ["id", "at", "item", "metric"],
     Kind.QUEUE_ITEM: ["id", "at", "queue", "item"],
@@ -111,11 +116,11 @@ _UNLESS_DELETED: Final[Mapping[Kind, Schema]] = {
 
 
 def event_schema(kind: Kind) -> Schema:
-    """The schema of an event; null is as good as absent, and unknown fields are ignored."""
-    event, fact = _EVENTS[kind]
+    """The schema of an event. Null is the same as absent, and unknown fields are allowed."""
+    event, fact = EVENT_TYPES[kind]
     generated = msgspec.json.schema(event)["$defs"][event.__name__]["properties"]
     defaults = {field.name: field.default for field in msgspec.structs.fields(fact)}
-    required = _REQUIRED[kind]
+    required = REQUIRED[kind]
     properties = {}
     for name, meaning in MEANINGS.items():
         if name in generated:
@@ -128,7 +133,7 @@ def event_schema(kind: Kind) -> Schema:
         "description": (fact.__doc__ or "").split("\n", 1)[0],
         "type": "object",
         "properties": properties,
-        "required": required,
+        "required": list(required),
         "if": _given("deleted", {"const": True}),
         "else": {"properties": {"url": _URL}, **_UNLESS_DELETED[kind]},
     }

@@ -3,12 +3,13 @@
 One module a page. A test compares the pages in docs/ with `pages()`.
 """
 
-from tools.reference import doctor, exit_codes, metrics, reasons, settings, topics
+from tools.reference import doctor, events, exit_codes, metrics, reasons, settings, topics
 
 
 def pages() -> dict[str, str]:
     """The text of each page by file name."""
     return {
+        "events.md": events.page(),
         "settings.md": settings.page(),
         "topics.md": topics.page(),
         "reasons.md": reasons.page(),

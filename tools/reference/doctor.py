@@ -15,8 +15,8 @@ def page() -> str:
     """The page."""
     return document(
         "Doctor",
-        "`eval-alignment doctor` examines a running installation from the broker to the alerts and lists what is wrong, the "
-        "worst first, and what to do. It only reads: it writes to no topic and joins no consumer group.",
+        "`eval-alignment doctor` examines a running installation from the broker to the alerts and lists what is "
+        "wrong, the worst first, and what to do. It only reads: it writes to no topic and joins no consumer group.",
         fenced("console", _EXAMPLE),
         "All checks run concurrently, each within `--timeout` seconds. A check that fails to run is the finding "
         f"`{NOT_MADE}` (a warning) and does not stop the others. `--only CHECK` and `--skip CHECK` select checks, "

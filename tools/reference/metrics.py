@@ -74,9 +74,9 @@ def page() -> str:
         "`_bucket` (with the label `le`), `_sum` and `_count`.",
         section(
             "Agreement, from the view",
-            "Every series of a ratio has the label `window`: UTC days up to today, or `all`. A statistic that is undefined "
-            "has no series. Metrics that the setting `criterion_metrics` makes off topic "
-            "have no series either. The view serves at most `series_limit` series.",
+            "Every series of a ratio has the label `window`: UTC days up to today, or `all`. A statistic that is "
+            "undefined has no series, nor has a metric that the setting `criterion_metrics` makes off topic. The view "
+            "serves at most `series_limit` series.",
             _specs(FAMILIES),
             "With the setting `expose_judge_version`, the two families of the newest judge version also have the label "
             "`judge`, and `eval_alignment_judge_comparisons` exists.",
@@ -106,10 +106,7 @@ def _labels() -> list[tuple[str, str, str]]:
         (
             "`window`",
             "ratios",
-            (
-                f"{code(windows)}; `eval_alignment_agreement_*` also have `{RECENT_DAYS}d`; `eval_alignment_window_*` have "
-                "`30d` only"
-            ),
+            f"{code(windows)}; `eval_alignment_agreement_*` also `{RECENT_DAYS}d`, `..._window_*` only `30d`",
         ),
         (
             "`outcome`",

@@ -1,0 +1,22 @@
+"""Pages of docs/ as a reader sees them: sections and blocks of code."""
+
+import re
+
+from tests.support.tree import ROOT
+
+
+def page(name: str) -> str:
+    """The text of a page."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def section(text: str, title: str) -> str:
+    """What stands under a heading, up to the next heading of any level. Fails unless there is exactly one."""
+    found = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1, f"{len(found)} sections {title!r}"
+    return str(found[0])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

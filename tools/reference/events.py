@@ -1,0 +1,194 @@
+"""docs/events.md: every field of every event, the rules, examples, and how to send events."""
+
+from collections.abc import Iterator
+from typing import Any, Final, get_args
+
+import msgspec
+import orjson
+
+from aggregator.facts import MAX_ID, MAX_NAME, MAX_TEXT_BYTES, MAX_URL_BYTES, Text
+from aggregator.ratings import DEFAULT_PASS_STARS
+from streams.events.decoder import CUT_MARK, MAX_VALUE_BYTES, Decoder, Kind
+from streams.events.schemas import EVENT_TYPES, MEANINGS, REQUIRED, event_schema
+from streams.kafka.topics import Topics
+from tools.reference.examples import EXAMPLES, Example
+from tools.reference.markdown import code, document, fenced, json_block, section, table
+from tools.reference.samples import AIOKAFKA, CONFLUENT, JAVA, LOAD
+
+IDENTITIES: Final = {
+    Kind.ANNOTATION: ("queue", "item", "criterion", "annotator"),
+    Kind.EVALUATION: ("item", "metric", "judge"),
+    Kind.QUEUE_ITEM: ("queue", "item"),
+}
+"""The fields that identify the row of an event, by kind."""
+
+_TITLES: Final = {Kind.ANNOTATION: "Annotation", Kind.EVALUATION: "Evaluation", Kind.QUEUE_ITEM: "Queue item"}
+_SUMMARIES: Final = {
+    Kind.ANNOTATION: "A person judged an item by a criterion.",
+    Kind.EVALUATION: "A metric (an LLM judge, a classifier, a rule) scored an item. An evaluation has no queue: it "
+    "counts in every queue in which the item is annotated or announced.",
+    Kind.QUEUE_ITEM: "An item was put into an annotation queue or taken out of it. These events are optional. With "
+    "them a queue knows how many items wait, and the pass rate of a metric over all of its items. A deleted queue item "
+    "takes the item's annotations out of all counts of the queue, until a newer queue item puts it back.",
+}
+_MINUTES: Final = Decoder().future_ms // 60_000
+
+
+def page() -> str:
+    """The page."""
+    return document(
+        "Events",
+        "Eval Alignment reads three kinds of events, each from a Kafka topic of its own. An event is one JSON object "
+        "in UTF-8; the record's key is the event's `item`. Annotations and evaluations of the same item are compared, "
+        "in any order of arrival.",
+        _kinds(),
+        *(_kind(kind) for kind in Kind),
+        section("Rules", _rules()),
+        section("Examples", *map(_example, EXAMPLES)),
+        _sending(),
+        section(
+            "Rejected events",
+            "An event that breaks a rule becomes a dead letter with one of the [reject reasons](reasons.md), and "
+            "changes no count. `eval-alignment dlq ls` lists dead letters.",
+        ),
+        see_also=(
+            "[Reject reasons](reasons.md)",
+            "[Topics](topics.md)",
+            "[Statistics](statistics.md): what is counted and how",
+            "`eval-alignment schema`: the same as JSON Schema",
+        ),
+    )
+
+
+def _kinds() -> str:
+    topics = {kind: topic for topic, kind in Topics().sources.items()}
+    rows = [
+        (f"[{_TITLES[kind]}](#{_anchor(kind)})", f"`{topics[kind]}`", code(IDENTITIES[kind]), f"`{kind.value}`")
+        for kind in Kind
+    ]
+    return table(("event", "topic", "identity of its row", "`kind` in files"), rows)
+
+
+def _anchor(kind: Kind) -> str:
+    return _TITLES[kind].lower().replace(" ", "-")
+
+
+def _kind(kind: Kind) -> str:
+    return section(
+        _TITLES[kind], _SUMMARIES[kind], table(("field", "type", "default", "limits", "meaning"), _fields(kind))
+    )
+
+
+def _fields(kind: Kind) -> Iterator[tuple[str, ...]]:
+    properties = event_schema(kind)["properties"]
+    _, fact = EVENT_TYPES[kind]
+    types = {field.name: field.type for field in msgspec.structs.fields(fact)}
+    for name, schema in properties.items():
+        options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+        yield (
+            f"`{name}`",
+            " or ".join(_type(option, schema.get("default")) for option in options),
+            _default(kind, name, schema),
+            _limits(name, options, Text in get_args(types[name])),
+            MEANINGS[name],
+        )
+
+
+def _type(option: dict[str, Any], default: object) -> str:
+    if "enum" in option:
+        return code(sorted(option["enum"], key=lambda value: value != default))
+    if option.get("format") == "date-time":
+        return "RFC 3339 string"
+    return str(option["type"])
+
+
+def _default(kind: Kind, name: str, schema: dict[str, Any]) -> str:
+    if name in REQUIRED[kind]:
+        return "**required**"
+    default = schema.get("default")
+    if default in (None, ""):
+        return "none"
+    return f"`{default}`" if isinstance(default, str) else f"`{orjson.dumps(default).decode()}`"
+
+
+def _limits(name: str, options: list[dict[str, Any]], free_text: bool) -> str:
+    if name == "at":
+        return "years 1970 to 9999"
+    if name == "url":
+        return f"http or https, {MAX_URL_BYTES // 1024} KiB"
+    if free_text:
+        return f"cut at {MAX_TEXT_BYTES // 1024} KiB"
+    limits = {key: value for option in options for key, value in option.items()}
+    if "maxLength" in limits:
+        return f"{limits['minLength']} to {limits['maxLength']} characters"
+    if "maximum" in limits:
+        return f"{limits['minimum']} to {limits['maximum']}"
+    return "finite" if limits.get("type") == "number" else ""
+
+
+def _rules() -> str:
+    rules = {
+        "One row for each identity": "Events with the same identity are versions of one row. The newest one is the "
+        "row: the latest `at`, then the greater `id`, then the content. The order of arrival does not matter, and an "
+        "event that arrives twice counts once. An event replaces the whole row; it does not change single fields.",
+        "Deletion": "`deleted: true` deletes the row. A later event of the same identity creates it again.",
+        "Several annotators": "With the policy `each` (default) every annotation of an item is a comparison. With "
+        "`latest` only the newest one of a queue, item and criterion is.",
+        "Human verdict": f"`thumbs: up`, or at least {DEFAULT_PASS_STARS} stars (setting `pass_stars`), is a pass.",
+        "Metric verdict": "`passed` if it is present, otherwise `score` against `threshold` by `direction`; a score "
+        "equal to the threshold passes. The setting `metrics` has a threshold and direction for evaluations without "
+        "them. The worker stores the verdict, so a changed setting does not change rows that exist.",
+        "Failures": "An evaluation with status `error` or `skipped` has no verdict. It has a row of its own, which "
+        "counts only while the metric has no verdict on the item.",
+        "Versions of a judge": "The latest verdict on the item over all values of `judge` is compared. Each version "
+        "also keeps its own counts, for all items that it judged.",
+        "Criteria and metrics": "Every criterion is compared with every metric of the item. The setting "
+        "`criterion_metrics` lists the metrics that are on topic for a criterion.",
+        "Time": f"An RFC 3339 string needs an offset (`Z` or `+01:00`). An integer is in **milliseconds**: a number "
+        f"of seconds is read as a day in January 1970. `at` must not be more than {_MINUTES} minutes (setting "
+        "`future_limit_ms`) after the broker's timestamp of the record. Days are UTC days of `at`.",
+        "Names and ids": f"`queue`, `criterion`, `metric` and `judge` are normalized to Unicode NFC and have up to "
+        f"{MAX_NAME} characters. `id`, `item` and `annotator` are compared byte by byte and have up to {MAX_ID} "
+        "characters. None of them may contain control characters. An item has one id; `level` is no part of it.",
+        "Free text": f"`explanation`, `expected` and `reason` are cut at {MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end "
+        f"with `{CUT_MARK.strip()}`.",
+        "Size": f"The value of a record has at most {MAX_VALUE_BYTES // 1024} KiB.",
+        "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect: "
+        "test producers against `eval-alignment schema`. Whole numbers have no decimal point. Strings are not "
+        "converted to numbers or booleans. NaN and infinity are not JSON.",
+        "CloudEvents": "[CloudEvents](https://cloudevents.io) 1.0 are accepted in structured mode (the event in "
+        "`data`) and in binary mode (headers `ce_specversion`, `ce_id`, `ce_time`). The `id` and `time` of the "
+        "CloudEvent are used where the event has no `id` or `at`. Other headers are ignored.",
+    }
+    return "\n".join(f"- **{title}.** {text}" for title, text in rules.items())
+
+
+def _example(example: Example) -> str:
+    headers = [f"Header `{name}: {value}`." for name, value in example.headers.items()]
+    return section(example.title, " ".join([example.effect, *headers]), json_block(example.event), level=3)
+
+
+def _sending() -> str:
+    return section(
+        "Sending events",
+        "Send each event to the topic of its kind with the UTF-8 bytes of `item` as the key, and let the client choose "
+        "the partition by **murmur2** of the key. That is the default of the Java client, Kafka Streams, aiokafka, "
+        "kafka-python and KafkaJS. Clients built on librdkafka (confluent-kafka for Python, Go and .NET, node-rdkafka, "
+        "rdkafka-ruby, kcat) need `partitioner=murmur2_random`. An event in another partition is rejected as "
+        "`misrouted`.",
+        "The samples send to a broker at 127.0.0.1:9092. The broker that `eval-alignment up` starts when it is given "
+        "none listens at 127.0.0.1:9392. Sending an event again is safe.",
+        section("Python, aiokafka", fenced("python", AIOKAFKA), level=3),
+        section("Python, confluent-kafka", fenced("python", CONFLUENT), level=3),
+        section("Java", fenced("java", JAVA), level=3),
+        section(
+            "Files",
+            "A file has one event a line (NDJSON), plain or gzipped, of all kinds in any mix. `load` chooses topic, "
+            "key and partition, and names each invalid line with its reason. A line may name its kind in `kind`. "
+            "Without it, a line with `metric` is an evaluation, and one with a rating, `criterion` or `annotator` an "
+            'annotation. A queue item always needs `"kind": "queue_item"`.',
+            fenced("console", LOAD),
+            "`eval-alignment recount FILE...` counts the same files without a broker.",
+            level=3,
+        ),
+    )
