@@ -8,15 +8,13 @@ sees the difference: whatever reads the counts settles them first.
 
 from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from aggregator import tallies
+from aggregator.days import day_name, day_number
 from aggregator.ratings import COUNTS, LEVELS
-
-_EPOCH: Final = date(1970, 1, 1)
 
 
 class Verdict(msgspec.Struct, gc=False, eq=False):
@@ -52,11 +50,11 @@ class DayTally:
     @property
     def group(self) -> tallies.TallyGroup:
         """The tally's group."""
-        return tallies.annotations_group(self.queue, self.criterion, _name(self.day))
+        return tallies.annotations_group(self.queue, self.criterion, day_name(self.day))
 
     def cells_group(self, metric: str) -> tallies.TallyGroup:
         """The group of the day's comparisons with a metric."""
-        return tallies.cells_group(self.queue, self.criterion, metric, _name(self.day))
+        return tallies.cells_group(self.queue, self.criterion, metric, day_name(self.day))
 
     @property
     def empty(self) -> bool:
@@ -129,7 +127,7 @@ class CoverageTally:
     @property
     def group(self) -> tallies.TallyGroup:
         """The tally's group."""
-        return tallies.evaluations_group(self.queue, self.metric, _name(self.day))
+        return tallies.evaluations_group(self.queue, self.metric, day_name(self.day))
 
     @property
     def empty(self) -> bool:
@@ -297,13 +295,9 @@ def _cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:
     return {"judges": judges}
 
 
-def _name(day: int) -> str:
-    return tallies.day_of(day * tallies.DAY_MS)
-
-
 def _number(day: str) -> int:
-    """The number of a day; of what is no day, that of none."""
+    """The number of a day; -1 for a text that is not a day, which no tally has."""
     try:
-        return (date.fromisoformat(day) - _EPOCH).days
+        return day_number(day)
     except ValueError:
         return -1

@@ -18,13 +18,14 @@ What counts:
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import Literal, NamedTuple
+from datetime import date
+from typing import NamedTuple
 
+from aggregator.days import Window, date_of, day_of, timestamp, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, key, version
 from aggregator.policy import Policy
 from aggregator.ratings import COUNTS, LEVELS
-from aggregator.snapshot.build import document, timestamp
+from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
     Cell,
     CountingRules,
@@ -34,14 +35,10 @@ from aggregator.snapshot.inputs import (
     Funnel,
     Pair,
     QueueState,
-    Window,
-    window_start,
 )
 from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.tallies import COVERAGE, Coverage, TallyGroup
 
-CoverageName = Literal["pass", "fail", "error", "skipped"]
-TallyGroup = tuple[str, ...]
-"""Kind, names and day, as in the keys of tallies."""
 Vectors = tuple[list[int], list[int]]
 """Counts of a judge version: current, superseded."""
 
@@ -93,7 +90,7 @@ class Recount:
             elif (row.queue, row.item) not in out:
                 self._annotations[row.queue].append(row)
         self._verdicts: dict[str, dict[str, list[StandingVerdict]]] = defaultdict(dict)
-        self._says: dict[str, dict[str, tuple[CoverageName, str]]] = defaultdict(dict)
+        self._says: dict[str, dict[str, tuple[Coverage, str]]] = defaultdict(dict)
         for item, metrics in evaluations.items():
             for metric, rows in metrics.items():
                 self._resolve(item, metric, rows)
@@ -106,13 +103,13 @@ class Recount:
             self._verdicts[item][metric] = [
                 StandingVerdict(row.judge, bool(row.passed), row is standing[0]) for row in standing
             ]
-            self._says[item][metric] = "pass" if standing[0].passed else "fail", _day(standing[0].at)
+            self._says[item][metric] = "pass" if standing[0].passed else "fail", day_of(standing[0].at)
             return
         deletions = {row.judge: version(row) for row in verdicts}
         showing = [row for row in failures if version(row) > deletions.get(row.judge, "")]
         if showing:
             newest = max(showing, key=version)
-            self._says[item][metric] = "error" if newest.status == "error" else "skipped", _day(newest.at)
+            self._says[item][metric] = "error" if newest.status == "error" else "skipped", day_of(newest.at)
 
     @property
     def queues(self) -> list[str]:
@@ -145,7 +142,7 @@ class Recount:
         criteria: dict[str, CriterionTotals] = defaultdict(CriterionTotals)
         annotated: set[str] = set()
         for annotation, verdicts in self._standing(queue):
-            if _day(annotation.at) < start:
+            if day_of(annotation.at) < start:
                 continue
             counts = criteria[annotation.criterion]
             counts.annotations += 1
@@ -205,7 +202,7 @@ class Recount:
         """
         rules = rules or CountingRules()
         stamp = DocumentStamp(timestamp(self.newest), revision=0, ledger="", positions={}, policy=self.policy)
-        state = self.state(queue, window, today or date.fromisoformat(_day(self.newest)), rules)
+        state = self.state(queue, window, today or date_of(self.newest), rules)
         return document(state, window, stamp, rules)
 
     def tallies(self) -> dict[TallyGroup, dict[str, object]]:
@@ -214,10 +211,10 @@ class Recount:
         """
         cells: dict[TallyGroup, dict[str, Vectors]] = defaultdict(dict)
         annotations: dict[TallyGroup, list[int]] = defaultdict(lambda: [0, 0])
-        evaluations: dict[TallyGroup, list[CoverageName]] = defaultdict(list)
+        evaluations: dict[TallyGroup, list[Coverage]] = defaultdict(list)
         for queue in self.queues:
             for annotation, verdicts in self._standing(queue):
-                day = _day(annotation.at)
+                day = day_of(annotation.at)
                 counts = annotations["annotations", queue, annotation.criterion, day]
                 counts[0] += 1
                 counts[1] += bool(verdicts)
@@ -237,7 +234,7 @@ class Recount:
         for group, (standing, contributing) in annotations.items():
             payloads[group] = {"annotations": standing, "contributing": contributing}
         for group, said in evaluations.items():
-            payloads[group] = {what: said.count(what) for what in ("pass", "fail", "error", "skipped")}
+            payloads[group] = {what: said.count(what) for what in COVERAGE}
         return payloads
 
 
@@ -257,7 +254,3 @@ def _add(cells: dict[str, Vectors], annotation: Annotation, verdicts: list[Stand
         current, superseded = cells.setdefault(verdict.judge, ([0] * COUNTS, [0] * COUNTS))
         vector = current if verdict.current else superseded
         vector[2 * level + verdict.passed] += 1
-
-
-def _day(at: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)).date().isoformat()

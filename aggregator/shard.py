@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aggregator import tallies
 from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.policy import Policy
@@ -151,7 +152,7 @@ class Shard:
                 self._leave_cells(item, row, row.bucket)
         bucket = None
         if rating >= 0 and self.policy is _EACH and (item.queues is None or item.is_queued(criterion.queue)):
-            bucket = criterion.bucket(at // tallies.DAY_MS, rating)
+            bucket = criterion.bucket(at // DAY_MS, rating)
         compared = bucket is not None
         if row is None:
             item.annotations[annotator] = AnnotationRow(at, id, rest, rating, bucket, compared)
@@ -268,7 +269,7 @@ class Shard:
         standing = [row for row in rivals if row.rating >= 0]
         newest = max(standing, key=version, default=None)
         for row in standing:
-            row.bucket = criterion.bucket(row.at // tallies.DAY_MS, row.rating)
+            row.bucket = criterion.bucket(row.at // DAY_MS, row.rating)
             row.compared = self.policy is _EACH or row is newest
             self._enter_cells(item, row.bucket, compared=row.compared)
 
@@ -328,7 +329,7 @@ class Shard:
         if shown is not None and item.queues is not None:
             for queue in queues:
                 if item.queues[queue].placed:
-                    self._counts.count_coverage(queue, metric, shown.at // tallies.DAY_MS, shown.outcome, sign)
+                    self._counts.count_coverage(queue, metric, shown.at // DAY_MS, shown.outcome, sign)
 
 
 _EACH: Final = Policy.EACH

@@ -9,14 +9,11 @@ A reader sums tallies over partitions; nothing else ever adds them up. Keys are 
 - `["closed"]`: the last record of a checkpoint.
 """
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final, Literal, NotRequired, TypedDict, cast
 
 import msgspec
 import orjson
 
-DAY_MS: Final = 86_400_000
 MARKER_KEY: Final = b'["closed"]'
 
 Coverage = Literal["pass", "fail", "error", "skipped"]
@@ -105,20 +102,6 @@ def parse_payload(value: bytes) -> Payload:
     for name in TallyStamp.__struct_fields__:
         del payload[name]
     return cast("Payload", payload)
-
-
-@lru_cache(maxsize=4096)
-def _day_name(days: int) -> str:
-    return (datetime.fromtimestamp(0, UTC) + timedelta(days=days)).date().isoformat()
-
-
-def day_of(at: int) -> str:
-    """The UTC day of a time in milliseconds since epoch, as ISO text.
-
-    >>> day_of(1_763_856_000_000 - 1)
-    '2025-11-22'
-    """
-    return _day_name(at // DAY_MS)
 
 
 def group_key(group: TallyGroup) -> bytes:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, TypeVar
 
+from aggregator.days import Window, timestamp, window_start
 from aggregator.policy import Policy
-from aggregator.snapshot.build import document, timestamp
-from aggregator.snapshot.inputs import CountingRules, DocumentStamp, QueueState, Window, window_start
+from aggregator.snapshot.build import document
+from aggregator.snapshot.inputs import CountingRules, DocumentStamp, QueueState
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.queries.counts import queue_states
 from sinks.store.store import Store
@@ -84,7 +85,7 @@ class _Counted:
             made = self.made[id(state)] = document(state, window, stamp, rules)
             return made
         same = _restamped(made, stamp)
-        same["window"] = window.value
+        same["window"] = window
         return same
 
 

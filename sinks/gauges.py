@@ -14,13 +14,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
-from aggregator.snapshot.inputs import Window
+from aggregator.days import Window, first_day
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.ceiling import ordered_pairs
-from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from aggregator.statistics.confusion import OUTCOMES, Confusion, Estimate, Undefined
 from sinks.documents import Documents, QueueEntry, State, read_state
 from sinks.queries.judge_versions import JudgeTimeline
 from sinks.queries.rows import Scope, panels
@@ -89,7 +89,6 @@ FAMILIES: Final = (
 )
 """Every gauge of the product, in the order of a scrape."""
 
-_OUTCOMES: Final = ("tp", "fn", "tn", "fp")
 WINDOWS: Final = (Window.ALL, Window.DAYS_7, Window.DAYS_30)
 """Windows of the ratios: values of the label `window`."""
 
@@ -98,7 +97,7 @@ RECENT_DAYS: Final = 5
 window of 7 days a drop would stay diluted by good days for longer than it may go unseen.
 """
 
-SERIES_PER_PAIR: Final = len(_OUTCOMES) + len(WINDOWS) * len(_RATIOS) + 3 + 3 + 5
+SERIES_PER_PAIR: Final = len(OUTCOMES) + len(WINDOWS) * len(_RATIOS) + 3 + 3 + 5
 """Series of a criterion and metric of which everything is defined: outcomes, ratios, then kappa, mcc and gate,
 alignment of the recent days, and the cells and items of 30 days. Without those by judge version.
 """
@@ -241,7 +240,7 @@ class GaugeCollector:
         judged: dict[tuple[str, str], int] = defaultdict(int)
         for metric in (metric for criterion in whole["criteria"] for metric in _compared(criterion)):
             for judge, counts in metric["judges"].items():
-                judged[metric["metric"], judge] += sum(counts[name] for name in _OUTCOMES) - counts["superseded"]
+                judged[metric["metric"], judge] += sum(counts[name] for name in OUTCOMES) - counts["superseded"]
         groups = list(_groups(entry.queue, whole, made, recent, expose_judge_version=self._expose_judge_version))
         criteria = [criterion["criterion"] for criterion in whole["criteria"]]
         return _Block(entry.revision, today, groups, criteria, judged)
@@ -264,8 +263,8 @@ class GaugeCollector:
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
         rules = self._documents.rules
-        first = today - timedelta(days=RECENT_DAYS - 1)
-        counts = self._documents.counts(connection, entry, first.isoformat())
+        first = first_day(today, RECENT_DAYS)
+        counts = self._documents.counts(connection, entry, first)
         found: Recent = {}
         for criterion, of_criterion in counts.criteria.items():
             for metric, pair in of_criterion.metrics.items():
@@ -344,7 +343,7 @@ def _groups(
 
 def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for judge, counts in metric["judges"].items():
-        for outcome in _OUTCOMES:
+        for outcome in OUTCOMES:
             yield _line(_JUDGE_COMPARISONS, f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
 
 
@@ -352,7 +351,7 @@ def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[S
     yield from _ratios(labels, metric)
     if window is Window.DAYS_30 and metric["comparisons"]:
         # Families of their own: who adds up `comparisons` must not count them twice.
-        for outcome in _OUTCOMES:
+        for outcome in OUTCOMES:
             yield _line(_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
         yield _line(_WINDOW_ITEMS, labels, metric["items_compared"])
 
@@ -367,7 +366,7 @@ def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLi
 
 
 def _pair(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
-    for outcome in _OUTCOMES:
+    for outcome in OUTCOMES:
         yield _line(_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
     for spec, value in ((_KAPPA, metric["kappa"]), (_MCC, metric["mcc"])):
         if value is not None:

@@ -15,15 +15,14 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from aggregator.days import DAY_MS
 from aggregator.snapshot.schema import SnapshotDocument
-from aggregator.tallies import DAY_MS
 from sinks.changes import Subscription
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
@@ -179,15 +178,15 @@ class Snapshots:
 
     async def run(self, changes: Subscription) -> None:
         """Write until cancelled. All documents are looked at first, and again at UTC midnight."""
-        day: date | None = None
+        day: int | None = None
         while True:
-            today = datetime.fromtimestamp(self._now(), UTC).date()
+            today = int(self._now() * 1000) // DAY_MS
             if today != day:
                 self._due |= await asyncio.to_thread(self._all)
                 day = today
             await self.write()
             await asyncio.sleep(PASS_SECONDS)
-            midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC).timestamp()
+            midnight = (today + 1) * DAY_MS / 1000
             rest = 0.0 if self._due or self._unpublished else max(0.0, min(PASS_SECONDS * 10, midnight - self._now()))
             self._due |= await changes.wait(rest)
 

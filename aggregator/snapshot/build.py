@@ -1,9 +1,9 @@
 """The snapshot document of a queue: rates made from counts, null with a reason where they cannot be made."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
+from aggregator.days import Window
 from aggregator.ratings import COUNTS, LEVELS
 from aggregator.snapshot.inputs import (
     Cell,
@@ -15,7 +15,6 @@ from aggregator.snapshot.inputs import (
     Pair,
     QueueState,
     Vector,
-    Window,
 )
 from aggregator.snapshot.schema import (
     SCHEMA_NAME,
@@ -32,16 +31,6 @@ from aggregator.statistics.gate import Gate, gate, labels_needed
 
 _NOTHING: Final[Vector] = (0,) * COUNTS
 _Number = TypeVar("_Number", int, float, Gate)
-
-
-def timestamp(at: int) -> str:
-    """A time in integer milliseconds as the text documents carry.
-
-    >>> timestamp(1_795_428_902_412)
-    '2026-11-23T10:15:02.412Z'
-    """
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
@@ -70,7 +59,7 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
         positions={str(partition): stamp.positions[partition] for partition in sorted(stamp.positions)},
         policy=stamp.policy,
         pass_stars=rules.pass_stars,
-        window=window.value,
+        window=window,
         cards=_cards(state, Confusion(*rules.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
         criteria=criteria,
     )

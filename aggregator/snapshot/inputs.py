@@ -6,9 +6,7 @@ already left out of them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
@@ -16,29 +14,6 @@ from aggregator.statistics.gate import GateLimits
 
 Vector = Sequence[int]
 """14 counts, rating level by verdict (see `ratings`)."""
-
-
-class Window(StrEnum):
-    """How many UTC days back counts reach, today included; there is no upper bound."""
-
-    DAYS_7 = "7d"
-    DAYS_30 = "30d"
-    DAYS_90 = "90d"
-    ALL = "all"
-
-
-_DAYS: Final = {Window.DAYS_7: 7, Window.DAYS_30: 30, Window.DAYS_90: 90}
-
-
-def window_start(window: Window, today: date) -> str:
-    """First UTC day of a window as ISO text, to compare with the days of tallies; empty when it has no start.
-
-    >>> window_start(Window.DAYS_7, date(2026, 11, 23))
-    '2026-11-17'
-    """
-    if window is Window.ALL:
-        return ""
-    return (today - timedelta(days=_DAYS[window] - 1)).isoformat()
 
 
 class Cell(NamedTuple):
@@ -105,7 +80,7 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class DocumentStamp:
-    """Which state the counts are: `as_of` as by `snapshot.timestamp`, ledger offsets by partition."""
+    """Which state the counts are: `as_of` as by `days.timestamp`, ledger offsets by partition."""
 
     as_of: str
     revision: int

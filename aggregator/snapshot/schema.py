@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
+from aggregator.days import Window
 from aggregator.policy import Policy
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Obstacle
@@ -147,7 +148,7 @@ class SnapshotDocument(TypedDict):
     positions: dict[str, int]
     policy: Policy
     pass_stars: int
-    window: Literal["7d", "30d", "90d", "all"]
+    window: Window
     cards: Cards
     criteria: list[CriterionDocument]
 

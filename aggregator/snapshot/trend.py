@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
 from typing import Final, NamedTuple
 
+from aggregator.days import day_name, day_number
 from aggregator.snapshot.inputs import CountingRules, Vector
 from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import wilson
@@ -53,8 +53,8 @@ def by_week(days: Mapping[str, AlignedShare], items: Mapping[str, int]) -> dict[
     """The comparisons of the week that ends on each of these days; `items`: distinct ones of each such week."""
     weeks = {}
     for day in days:
-        last = date.fromisoformat(day)
-        names = [(last - timedelta(days=back)).isoformat() for back in range(WEEK)]
+        last = day_number(day)
+        names = [day_name(last - back) for back in range(WEEK)]
         shares = [days[name] for name in names if name in days]
         weeks[day] = AlignedShare(sum(share.k for share in shares), sum(share.n for share in shares), items[day])
     return weeks

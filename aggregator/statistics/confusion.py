@@ -12,10 +12,15 @@ independent, so widths come from n_eff, the number of distinct items. A rate ove
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 Z_95: Final = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
+
+
+Outcome = Literal["tp", "fn", "tn", "fp"]
+"""A cell of the confusion matrix, see `Confusion`."""
+OUTCOMES: Final[tuple[Outcome, ...]] = ("tp", "fn", "tn", "fp")
 
 
 class Undefined(StrEnum):

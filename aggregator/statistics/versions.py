@@ -6,8 +6,8 @@ from itertools import pairwise
 from math import comb
 from typing import NamedTuple
 
+from aggregator.days import day_of
 from aggregator.statistics.confusion import Confusion
-from aggregator.tallies import day_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator import facts
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.shard import Shard
-from aggregator.tallies import DAY_MS
 
 _START_MS: Final = 1_780_000_000_000
 _CRITERIA: Final = 4

@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
+from aggregator.days import Window
 from aggregator.shard import Shard
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.tallies import CheckpointMarker, TallyGroup, parse_key
 from bench.reference import Event
 from sinks.documents import Documents

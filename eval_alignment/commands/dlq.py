@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.snapshot.build import timestamp
+from aggregator.days import timestamp
 from eval_alignment import settings, wiring
 from eval_alignment.options import broker_option
 from eval_alignment.render import printable

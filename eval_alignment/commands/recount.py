@@ -7,9 +7,9 @@ import click
 import orjson
 from rich.console import Console
 
+from aggregator.days import Window
 from aggregator.facts import Fact
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Window
 from eval_alignment import files, settings, wiring
 from eval_alignment.options import pass_stars_option, policy_option
 from eval_alignment.render import render

@@ -12,8 +12,9 @@ import click
 import orjson
 from rich.console import Console
 
+from aggregator.days import Window
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import Ask, Bound, GateOutcome, PairOutcome, decide

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from aggregator.days import DAY_MS
 from eval_alignment.doctor.findings import Finding, found, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
@@ -18,7 +19,7 @@ from streams.requeue import restore
 SAMPLED: Final = 200
 """Records of each source partition that are looked at."""
 _MAX_DEAD_LETTERS: Final = 2_000
-RECENT_MS: Final = 86_400_000
+RECENT_MS: Final = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

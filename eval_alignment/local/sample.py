@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aggregator.tallies import DAY_MS
+from aggregator.days import DAY_MS
 
 HISTORY_DAYS: Final = 30
 ITEMS_A_DAY: Final = 12

@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 from aiokafka.errors import KafkaError
 
-from aggregator.snapshot.build import timestamp
+from aggregator.days import timestamp
 from eval_alignment import __version__, wiring
 from eval_alignment.local import reload
 from eval_alignment.local.broker import BrokerError, EmbeddedBroker

@@ -4,10 +4,11 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from aggregator.snapshot.inputs import Window
+from aggregator.days import Window
 from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.statistics.confusion import OUTCOMES
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness
-from sinks.queries.comparisons import OUTCOMES, PAGE_LIMIT, Page
+from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 
 _ANSWERS: Final = (

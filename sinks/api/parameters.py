@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from aggregator.snapshot.inputs import Window
-from sinks.queries.comparisons import OUTCOMES, Outcome
+from aggregator.days import Window, milliseconds
+from aggregator.statistics.confusion import OUTCOMES, Outcome
 
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that no client sends as they are (browsers take `.` and `..` away, encoded too), and those that look like
@@ -110,4 +110,4 @@ def time(request: Request, name: str, default: int) -> int:
     except ValueError as error:
         raise HTTPException(400, f"{name}: {value!r} is neither RFC 3339 nor milliseconds since epoch") from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round((moment - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
+    return milliseconds(moment)

@@ -13,8 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from aggregator.snapshot.build import timestamp
-from aggregator.snapshot.inputs import Window
+from aggregator.days import Window, timestamp
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import deep_dive_routes
 from sinks.api.openapi import openapi

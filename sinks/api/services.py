@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 
-from aggregator.snapshot.build import timestamp
+from aggregator.days import date_of, timestamp
 from sinks.api.responses import Readiness
 from sinks.api.sse import EventStreams
 from sinks.changes import Changes
@@ -36,7 +36,7 @@ class Services:
 
     def today(self) -> date:
         """The current UTC day."""
-        return datetime.fromtimestamp(self.now(), UTC).date()
+        return date_of(int(self.now() * 1000))
 
     def readiness(self, state: State) -> Readiness:
         """Readiness and staleness of a state."""

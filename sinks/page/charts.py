@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from math import floor
 from typing import Final
 
+from aggregator.days import day_name, day_number
 from sinks.page.formats import decimal
 from sinks.queries.results import Cut, JudgeChange, Trend, TrendDay, WhatIf
 
@@ -38,10 +39,10 @@ def spark(days: Mapping[str, Sequence[int]]) -> Spark | None:
     """
     if not days:
         return None
-    last = date.fromisoformat(max(days))
+    last = day_number(max(days))
     shares = []
     for back in range(_SPARK_DAYS - 1, -1, -1):
-        names = [(last - timedelta(days=back + step)).isoformat() for step in range(_POOLED)]
+        names = [day_name(last - back - step) for step in range(_POOLED)]
         if names[0] not in days:
             continue
         counts = [days[name] for name in names if name in days]

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
+from aggregator.days import moment
 from sinks.api.services import Services
-from sinks.page.formats import moment
 from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")

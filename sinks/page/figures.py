@@ -11,9 +11,8 @@ from typing import Final
 from aggregator.ratings import LEVELS, human_passes
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
-from aggregator.statistics.confusion import Confusion, Undefined
+from aggregator.statistics.confusion import Confusion, Outcome, Undefined
 from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
-from sinks.queries.comparisons import Outcome
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
 """Order of a bar: the disagreement sits where pass meets fail."""

@@ -1,7 +1,8 @@
 """Numbers as the page writes them. One place, so that the same number looks the same everywhere."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from aggregator.days import moment
 
 DASH: Final = "\u2014"
 """Stands for a number that is undefined, always beside its reason."""
@@ -62,11 +63,6 @@ def plural(number: int, word: str, words: str | None = None) -> str:
     ('1 item', '1,200 queries')
     """
     return f"{count(number)} {word if number == 1 else words or word + 's'}"
-
-
-def moment(at: int) -> datetime:
-    """A time in ms since epoch; such as year 9999 too."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at)
 
 
 def when(at: int) -> str:

@@ -7,7 +7,8 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.days import Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services

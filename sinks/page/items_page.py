@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.days import Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.api.services import Services
 from sinks.page.figures import RatingCounts, anchor, ratings
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.queries.comparisons import OUTCOMES, Comparison, ComparisonSort, Outcome, Query, comparisons, total
+from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, total
 
 PAGE: Final = 20
 MOST_PAGES: Final = 50_000

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from aggregator.snapshot.inputs import Window
+from aggregator.days import Window
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.api.services import Services
 from sinks.documents import QueueEntry, State, read_state

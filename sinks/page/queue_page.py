@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.days import Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
 from sinks.api.services import Services

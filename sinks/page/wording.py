@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.snapshot.schema import MetricDocument
-from aggregator.statistics.confusion import Undefined
+from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, percent
-from sinks.queries.comparisons import Outcome
 
 _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_COMPARISONS: "No item has both a human annotation and a verdict yet",

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any, Final, Literal, TypedDict, cast
+from typing import Any, Final, TypedDict, cast
 from urllib.parse import quote
 
 import orjson
 
+from aggregator.days import DAY_MS, Window, day_number, window_start
 from aggregator.facts import Direction, Level
 from aggregator.ratings import Thumbs
-from aggregator.snapshot.inputs import CountingRules, Window, window_start
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.statistics.confusion import Outcome
 
-Outcome = Literal["tp", "fn", "tn", "fp"]
-OUTCOMES: Final[tuple[Outcome, ...]] = ("tp", "fn", "tn", "fp")
 PAGE_LIMIT: Final = 500
 """Most rows of one answer."""
 
@@ -185,7 +185,7 @@ def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, dict[s
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
     if start := window_start(query.window, today):
         sql += " AND a.at >= :start"
-        values["start"] = (date.fromisoformat(start) - date(1970, 1, 1)).days * 86_400_000
+        values["start"] = day_number(start) * DAY_MS
     return sql, values
 
 

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import orjson
 
+from aggregator.days import day_name
 from aggregator.snapshot.inputs import Cell, CountingRules, CriterionState, Evaluated, Funnel, Pair, QueueState, Vector
-from aggregator.tallies import DAY_MS, day_of
-
-_COVERAGE: Final = ("pass", "fail", "error", "skipped")
+from aggregator.tallies import COVERAGE
 
 # Each is one row, of all rows as a JSON array: between two rows the interpreter is let go of, and whoever else works
 # keeps it for milliseconds.
@@ -48,7 +47,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.cells: dict[tuple[str, str], dict[str, tuple[list[Vector], list[Vector]]]] = defaultdict(dict)
-        self.coverage: dict[str, Vector] = defaultdict(lambda: (0,) * len(_COVERAGE))
+        self.coverage: dict[str, Vector] = defaultdict(lambda: (0,) * len(COVERAGE))
         self.annotations: Counter[str] = Counter()
         self.contributing: Counter[str] = Counter()
         self.items: dict[str, Counter[str]] = defaultdict(Counter)
@@ -120,7 +119,7 @@ class _Bands:
         """The band of a UTC day: ISO text, or days since epoch."""
         found = self._index.get(day)
         if found is None:
-            text = day if isinstance(day, str) else day_of(day * DAY_MS)
+            text = day if isinstance(day, str) else day_name(day)
             found = self._index[day] = bisect_right(self._starts, text)
         return found
 
@@ -186,7 +185,7 @@ def _read_tallies(
             if criterion not in rules.criterion_metrics:
                 sums.contributing[criterion] += body["contributing"]
         else:
-            sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in _COVERAGE]))
+            sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in COVERAGE]))
             placed.heard[metric] += sum(body.values())
 
 

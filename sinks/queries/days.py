@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from aggregator.days import DAY_MS, day_name
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.inputs import Vector
 from aggregator.snapshot.trend import WEEK
-from aggregator.tallies import DAY_MS, day_of
 from sinks.queries.rows import Scope
 
 
@@ -88,7 +88,7 @@ def distinct_items(
     by_day: Counter[str] = Counter()
     by_week: Counter[str] = Counter()
     for day, gap, items in connection.execute(_DAYS_OF_ITEMS[criterion is not None], values):
-        by_day[day_of(day * DAY_MS)] += items
+        by_day[day_name(day)] += items
         for later in range(day, day + gap):
-            by_week[day_of(later * DAY_MS)] += items
+            by_week[day_name(later)] += items
     return DistinctItems(by_day, by_week)

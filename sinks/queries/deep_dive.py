@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from itertools import combinations
 from typing import Final
 
+from aggregator.days import day_of
 from aggregator.snapshot.build import Nulls
 from aggregator.snapshot.trend import AlignedShare, by_day, by_week, in_document
 from aggregator.statistics.ceiling import alpha_binary, alpha_ordinal, ordered_pairs
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.corrected import corrected_pass_rate
 from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
-from aggregator.tallies import day_of
 from sinks.queries import rows
 from sinks.queries.days import distinct_items, tallied
 from sinks.queries.results import (

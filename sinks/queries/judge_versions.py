@@ -8,7 +8,7 @@ import sqlite3
 from collections import defaultdict
 from typing import Final, NamedTuple
 
-from aggregator.tallies import DAY_MS
+from aggregator.days import DAY_MS
 
 _IN_USE_MS: Final = DAY_MS
 """A version whose last verdict is older than this before the metric's last one is not in use any more."""

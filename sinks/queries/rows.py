@@ -19,14 +19,14 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from aggregator.days import DAY_MS, Window, day_number, day_of, window_start
 from aggregator.facts import Direction
 from aggregator.ratings import LEVELS, level_of
-from aggregator.snapshot.inputs import CountingRules, Window, window_start
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.versions import VersionCounts
-from aggregator.tallies import DAY_MS, day_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Scope:
     @property
     def start(self) -> int:
         """The window's first millisecond since epoch."""
-        return (date.fromisoformat(self.first_day) - date(1970, 1, 1)).days * DAY_MS if self.first_day else 0
+        return day_number(self.first_day) * DAY_MS if self.first_day else 0
 
     def values(self, criterion: str | None = None, metric: str | None = None) -> dict[str, str | int | None]:
         """What every query binds."""

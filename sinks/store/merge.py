@@ -22,8 +22,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
-from aggregator.tallies import DAY_MS
 from sinks.store.schema import PROFILE
 
 SqlRow = tuple[str | bytes | int | float | None, ...]

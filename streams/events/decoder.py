@@ -11,12 +11,13 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar, final
 
 import msgspec
 
+from aggregator.days import EPOCH
 from aggregator.facts import (
     DEFAULT_CRITERION,
     LATEST_AT,
@@ -39,7 +40,6 @@ from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, Fi
 MAX_VALUE_BYTES: Final = 256 * 1024
 CUT_MARK: Final = " …[cut]"
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PATH: Final = re.compile(r" - at `(\$[^`]*)`$")
@@ -337,7 +337,7 @@ def _milliseconds(at: int | datetime) -> int:
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise _Invalid(Reason.INVALID_FIELD, "a time without offset, end it with Z - at `$.at`")
-        at = (at - _EPOCH) // _MILLISECOND
+        at = (at - EPOCH) // _MILLISECOND
     if not 0 <= at <= LATEST_AT:
         raise _Invalid(Reason.INVALID_FIELD, "not between the years 1970 and 9999 - at `$.at`")
     return at

@@ -14,11 +14,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from aggregator.days import DAY_MS
 from streams.events.decoder import Kind
 from streams.kafka.client import connect
 
 DEFAULT_PARTITIONS: Final = 8
-_DAY_MS: Final = 86_400_000
 _COPARTITIONED: Final = 0
 _SMALL: Final = 1
 _LISTED_SECONDS: Final = 15.0
@@ -75,7 +75,7 @@ class TopicSpec:
 def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
     configs = {
         "cleanup.policy": "delete",
-        "retention.ms": str(7 * _DAY_MS),
+        "retention.ms": str(7 * DAY_MS),
         "message.timestamp.type": "LogAppendTime",
     }
     return TopicSpec(
@@ -93,7 +93,7 @@ def _compacted(role: str, key: str, meaning: str, read_by: str) -> TopicSpec:
     configs = {
         "cleanup.policy": "compact",
         # A stale row must not outlive the winner before it is repaired.
-        "min.compaction.lag.ms": str(_DAY_MS),
+        "min.compaction.lag.ms": str(DAY_MS),
         "message.timestamp.type": "LogAppendTime",
         # Compaction works on closed segments only; tallies are written again and again.
         "segment.bytes": str(128 << 20),
@@ -136,7 +136,7 @@ TABLE: Final = (
         "rejected events, byte for byte, with the [reason](reasons.md) in their headers",
         "worker",
         "`dlq`, `doctor`",
-        {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
+        {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)},
         partitions=_SMALL,
         at_least=frozenset({"retention.ms"}),
     ),

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.tallies import DAY_MS
 
 QUEUES = ("support", "a/b")
 ITEMS = ("i1", "i2", "i3")

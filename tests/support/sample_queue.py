@@ -2,8 +2,8 @@
 
 import random
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.tallies import DAY_MS
 
 QUEUE = "Support / EN"
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.days import Window
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.snapshot.inputs import CountingRules
 from tests.support.facts import histories
 
 DAY = 86_400_000

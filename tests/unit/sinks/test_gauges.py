@@ -12,11 +12,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
-from aggregator.tallies import DAY_MS
 from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.documents import Documents

@@ -10,10 +10,10 @@ import orjson
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
-from aggregator.tallies import DAY_MS
 from sinks.changes import Changes
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.days import Window
 from aggregator.policy import Policy
 from aggregator.ratings import COUNTS
-from aggregator.snapshot.build import document, timestamp
+from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
     Cell,
     CountingRules,
@@ -23,7 +24,6 @@ from aggregator.snapshot.inputs import (
     Pair,
     QueueState,
     Vector,
-    Window,
 )
 from aggregator.snapshot.schema import SnapshotDocument, json_schema
 from aggregator.statistics.confusion import wilson
@@ -252,13 +252,6 @@ def test_items_that_do_not_fit_the_counts_are_refused() -> None:
             STAMP,
             READING,
         )
-
-
-def test_timestamps_have_milliseconds_and_z() -> None:
-    assert [timestamp(0), timestamp(1_795_428_902_007)] == [
-        "1970-01-01T00:00:00.000Z",
-        "2026-11-23T10:15:02.007Z",
-    ]
 
 
 vectors = st.lists(st.integers(0, 2) | st.just(0), min_size=COUNTS, max_size=COUNTS)

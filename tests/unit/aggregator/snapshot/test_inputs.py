@@ -1,30 +1,13 @@
-"""Windows, the pass convention and pairs: what is chosen when counts are read."""
-
-from datetime import date
+"""The pass convention and the pairs of criteria and metrics: settings that apply when counts are read."""
 
 import pytest
 
 from aggregator.ratings import LEVELS
-from aggregator.snapshot.inputs import CountingRules, Window, window_start
+from aggregator.snapshot.inputs import CountingRules
 
 # One, two, four ... comparisons, so that every sum tells which levels it is made of.
 POWERS = [1 << index for index in range(2 * len(LEVELS))]
 BY_LEVEL = {level: (POWERS[2 * index], POWERS[2 * index + 1]) for index, level in enumerate(LEVELS)}
-
-
-@pytest.mark.parametrize(
-    ("window", "today", "start"),
-    [
-        ("7d", date(2026, 11, 23), "2026-11-17"),
-        ("30d", date(2026, 3, 1), "2026-01-31"),
-        ("90d", date(2024, 3, 1), "2023-12-03"),
-        ("all", date(2026, 11, 23), ""),
-    ],
-)
-def test_a_window_has_its_days_today_included(window: str, today: date, start: str) -> None:
-    assert window_start(Window(window), today) == start
-    if start:
-        assert f"{(today - date.fromisoformat(start)).days + 1}d" == window
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference
 
+from aggregator.days import DAY_MS
 from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
-from aggregator.tallies import DAY_MS
 
 counts = st.integers(0, 30) | st.integers(0, 3_000)
 

@@ -8,9 +8,8 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
+from aggregator.days import DAY_MS, Window, day_of
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.snapshot.inputs import Window
-from aggregator.tallies import DAY_MS, day_of
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.deep_dive import Scope

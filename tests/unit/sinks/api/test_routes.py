@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from aggregator.days import Window
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Window
+from aggregator.statistics.confusion import OUTCOMES
 from sinks.api.routes import api_routes
 from sinks.api.services import Services
 from sinks.app import create_app
-from sinks.queries.comparisons import OUTCOMES, CursorError, _parse
+from sinks.queries.comparisons import CursorError, _parse
 from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.tallies import DAY_MS
 from sinks.api.services import Services
 from sinks.page.charts import spark
 from sinks.page.deep_dive import LIGHT, Insights

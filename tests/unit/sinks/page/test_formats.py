@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from aggregator.days import Window
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import Window
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
 from sinks.store.store import Store

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.days import Window, day_of, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import CountingRules, Window, window_start
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import wilson
 from aggregator.statistics.versions import mcnemar
-from aggregator.tallies import day_of
 from sinks.queries import deep_dive
 from sinks.queries.deep_dive import Scope
 from sinks.queries.results import Agreed

@@ -2,10 +2,10 @@
 
 import pytest
 
+from aggregator.days import DAY_MS, Window
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
-from aggregator.snapshot.inputs import CountingRules, Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
-from aggregator.tallies import DAY_MS
 from sinks.queries import deep_dive
 from sinks.queries.deep_dive import Scope
 from tests.unit.sinks.queries.test_deep_dive import TODAY, stored

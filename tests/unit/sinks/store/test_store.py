@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.days import DAY_MS, Window
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import CountingRules, Window
-from aggregator.tallies import DAY_MS
+from aggregator.snapshot.inputs import CountingRules
 from sinks.documents import Documents
 from sinks.store.schema import MIGRATIONS, PROFILE, StoreError
 from sinks.store.store import Store
