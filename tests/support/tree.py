@@ -1,4 +1,4 @@
-"""The repository as its own subject: the files that belong to it and what its modules import."""
+"""The repository as its own subject: the files that belong to it, its rooms, and what its modules import."""
 
 import ast
 import subprocess
@@ -21,6 +21,26 @@ def modules(package: str) -> list[Path]:
     found = sorted((ROOT / package).rglob("*.py"))
     assert found, f"no module in {package}"
     return found
+
+
+def module_name(path: Path) -> str:
+    """The dotted name under which a file of the repository is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(name: str) -> str:
+    """The room of a dotted name, be it a module's or one in it.
+
+    A directory of `streams`, `sinks` or `eval_alignment` is a room, and so is a file at the root of `streams` and
+    `sinks`. The files at the root of `eval_alignment` are one room, as is all of `aggregator` and of any other package.
+    """
+    package, *rest = name.split(".")
+    if package not in {"streams", "sinks", "eval_alignment"} or not rest:
+        return package
+    room = ROOT / package / rest[0]
+    if room.is_dir() or (package != "eval_alignment" and room.with_suffix(".py").is_file()):
+        return f"{package}.{rest[0]}"
+    return package
 
 
 def imports(source: str) -> Iterator[str]:
