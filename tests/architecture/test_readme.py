@@ -1,4 +1,4 @@
-"""The README's examples are run as they stand."""
+"""The README is short, its examples run, and the output that it shows is real."""
 
 import os
 import re
@@ -9,18 +9,25 @@ from pathlib import Path
 from tests.support.tree import ROOT
 
 README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+"""A test runs its commands and compares their output."""
+MOST_WORDS = 900
 
 
-def block(language: str) -> str:
-    """The only block of code in a language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    return str(found)
+def blocks(language: str) -> list[str]:
+    """The blocks of code in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= MOST_WORDS
 
 
 def test_the_library_example_counts_the_sample_events(tmp_path: Path) -> None:
-    (tmp_path / "events.ndjson").write_text(block("json"))
+    (events,), (program,) = blocks("json"), blocks("python")
+    (tmp_path / "events.ndjson").write_text(events)
     done = subprocess.run(
-        [sys.executable, "-c", block("python")],
+        [sys.executable, "-c", program],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -30,7 +37,12 @@ def test_the_library_example_counts_the_sample_events(tmp_path: Path) -> None:
     assert "'metric': 'answer_relevancy', 'comparisons': 1, 'misaligned': 1" in done.stdout
 
 
-def test_every_linked_file_is_there() -> None:
-    linked = set(re.findall(r"\]\(([^)#:]+)\)", README))
-    assert linked
-    assert [path for path in sorted(linked) if not (ROOT / path).exists()] == []
+def test_the_output_in_the_readme_is_the_tutorials() -> None:
+    metrics, snapshot = (text.splitlines() for text in blocks("text"))
+    assert (len(metrics), len(snapshot)) == (6, 5)
+    assert [line for line in metrics + snapshot if line not in TUTORIAL] == []
+
+
+def test_the_confusion_matrix_in_the_readme_is_that_of_its_metrics() -> None:
+    cells = {name.lower(): number for number, name in re.findall(r"(\d+) \((TP|FN|FP|TN)\b", README)}
+    assert cells == dict(re.findall(r'outcome="(\w+)"\} (\d+)\.0', blocks("text")[0]))
