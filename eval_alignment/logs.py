@@ -1,41 +1,93 @@
-"""Logging of the long-running processes: one line per record on standard error, times in UTC."""
+"""Logging of the long-running processes: one line per record on standard error, as text or JSON, times in UTC."""
 
 import logging
+import sys
 import time
-from typing import Final
+from typing import Any, Final, Literal
 
-REPEAT_SECONDS: Final = 10.0
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+LogFormat = Literal["auto", "text", "json"]
+
+REPEAT_SECONDS: Final = 60.0
+_LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn.access")
+"""They log each request or heartbeat at level info."""
+_NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "color_message", "message", "taskName"})
+"""Attributes of a record that did not come from `extra`, and uvicorn's coloured copy of the message."""
+_STARTING: Final = "GroupCoordinatorNotAvailableError"
+"""aiokafka logs it as an error while a broker creates its internal topics, and tries again."""
 
 
-class Repeats(logging.Filter):
-    """Lets each place in aiokafka's code say something once in 10 seconds.
+class NoiseFilter(logging.Filter):
+    """Drops what libraries log again and again.
 
-    While a broker is away, every client tries again ten times a second, and logs each time.
+    While a broker is unavailable, each aiokafka client retries ten times a second and logs every attempt: each place in
+    aiokafka's code logs once a minute. Faust's services log every start and stop of their parts below warning.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, int], float] = {}
+        self._last: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is logged."""
+        """Whether to log the record."""
+        if record.levelno < logging.WARNING and str(record.msg).startswith("[^"):
+            return False
         if not record.name.startswith("aiokafka"):
             return True
         place = record.pathname, record.lineno
-        if record.created < self._said.get(place, float("-inf")) + REPEAT_SECONDS:
+        if record.created < self._last.get(place, float("-inf")) + REPEAT_SECONDS or _STARTING in record.getMessage():
             return False
-        self._said[place] = record.created
+        self._last[place] = record.created
         return True
 
 
-def configure(level: str) -> None:
-    """Log at `level` and above. Libraries that log each request or heartbeat stay at warnings."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
+def configure(level: str, log_format: LogFormat = "auto") -> None:
+    """Log to standard error at `level` and above; `auto` is text on a terminal, else JSON."""
+    if log_format == "auto":
+        log_format = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     if level != "debug":
-        handler.addFilter(Repeats())
-        for chatty in ("aiokafka", "faust", "mode", "uvicorn.access"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        handler.addFilter(NoiseFilter())
+        for name in _LIBRARIES:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _time(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"
+
+
+class _TextFormatter(logging.Formatter):
+    """`TIME LEVEL LOGGER: MESSAGE KEY=VALUE ...`, then the traceback."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 -- logging's
+        """The time in UTC with milliseconds."""
+        return _time(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
+        """The line, with the fields at its end."""
+        fields = [f"{name}={value}" for name, value in vars(record).items() if name not in _NOT_FIELDS]
+        return " ".join([super().formatMessage(record), *fields])
+
+
+class _JsonFormatter(OrjsonFormatter):
+    """An object with `time`, `level`, `logger`, `message`, the fields, and `exception` where there is a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "%(name)s %(message)s",
+            rename_fields={"name": "logger", "exc_info": "exception"},
+            reserved_attrs=sorted(_NOT_FIELDS),
+        )
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """Fill `log_data` from the record, time and level first."""
+        log_data |= {"time": _time(record), "level": record.levelname.lower()}
+        super().add_fields(log_data, record, message_dict)

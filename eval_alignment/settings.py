@@ -173,7 +173,12 @@ class Settings(BaseSettings):
     )
     prometheus_url: str = Field("", description="Address of Prometheus; only `doctor` asks it.")
     alertmanager_url: str = Field("", description="Address of Alertmanager; only `doctor` asks it.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="Format of the log of a worker or view: a line of text or a JSON object per record. `auto` is text when "
+        "standard error is a terminal, else JSON; `up` and `demo` write text to their log files.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
 from aggregator.snapshot.inputs import CountingRules
+from eval_alignment import __version__
 from eval_alignment.settings import TOPIC_ROLES, Settings, SettingsError
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
@@ -78,3 +79,13 @@ def counting_rules(settings: Settings) -> CountingRules:
 def partitions(settings: Settings) -> int | None:
     """P as it was asked for; None when nobody said, so that topics which exist decide."""
     return settings.partitions if "partitions" in settings.model_fields_set else None
+
+
+def identity(settings: Settings) -> dict[str, object]:
+    """Fields of the first log line of a worker or view: what runs, and where."""
+    return {
+        "release": __version__,
+        "brokers": settings.brokers,
+        "topic_prefix": settings.topic_prefix,
+        "partitions": partitions(settings) or "as the topics have",
+    }

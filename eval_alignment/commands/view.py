@@ -1,5 +1,6 @@
 """`view`: one view process."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from eval_alignment import __version__, logs, settings, wiring
 from eval_alignment.options import broker_option, data_dir_option, http_option, pass_stars_option
 from sinks.config import ViewConfig
 from sinks.view import run_view
+
+_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -29,7 +32,8 @@ def view(
     Runs until SIGTERM or SIGINT.
     """
     chosen = settings.load(brokers=brokers, data_dir=data_dir, http=http, pass_stars=pass_stars, publish=publish)
-    logs.configure(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
+    _log.info("view starts", extra=wiring.identity(chosen))
     sys.exit(run_view(_config(chosen)))
 
 

@@ -1,5 +1,7 @@
 """`worker`: one worker process."""
 
+import logging
+
 import click
 from prometheus_client import ProcessCollector
 
@@ -10,6 +12,8 @@ from sinks.access import BindError
 from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.runtime.failures import exit_now
 from streams.worker import Worker, WorkerConfig
+
+_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -44,7 +48,8 @@ def worker(
         circuit_breaker=None if circuit_breaker is None else circuit_breaker == "on",
         accept_loss=accept_loss,
     )
-    logs.configure(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
+    _log.info("worker starts", extra={"worker": chosen.name, "group": wiring.group(chosen), **wiring.identity(chosen)})
     process = Worker(_config(chosen))
     ProcessCollector(registry=process.metrics.registry)
     try:

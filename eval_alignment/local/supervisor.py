@@ -73,6 +73,9 @@ class Supervisor:
         self._broker: EmbeddedBroker | None = None
         self._stop = asyncio.Event()
         environment = {f"{ENVIRONMENT_PREFIX}BROKERS": settings.brokers}
+        if settings.log_format == "auto":
+            # A person reads these files, and `tail` shows their ends.
+            environment[f"{ENVIRONMENT_PREFIX}LOG_FORMAT"] = "text"
         worker = ["worker", "--http", self.worker_http]
         if "name" not in settings.model_fields_set:
             worker += ["--name", "up"]

@@ -208,9 +208,11 @@ class Command:
 
 
 def isolated(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process: no setting of the tests' own, an empty home, and `environment`."""
+    """The environment of a process: an empty home, logs as text, and `environment`; no settings of the tests themselves."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("EVAL_ALIGNMENT_")}
-    return {**own, "HOME": str(home), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
+    # Tests search logs for text.
+    own |= {"HOME": str(home), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1", "EVAL_ALIGNMENT_LOG_FORMAT": "text"}
+    return own | dict(environment or {})
 
 
 def run(

@@ -1,23 +1,92 @@
-"""The log of a worker stays readable while its broker is away."""
+"""Logs: their two formats, and what is dropped of libraries."""
 
+import json
 import logging
+from collections.abc import Iterator
 
-from eval_alignment.logs import REPEAT_SECONDS, Repeats
+import pytest
 
-
-def record(name: str, line: int, at: float) -> logging.LogRecord:
-    made = logging.LogRecord(name, logging.ERROR, "client.py", line, "cannot connect", None, None)
-    made.created = at
-    return made
+from eval_alignment.logs import REPEAT_SECONDS, LogFormat, NoiseFilter, configure
 
 
-def test_aiokafka_says_each_thing_once_in_a_while() -> None:
-    repeats = Repeats()
-    logged = [at for at in range(100) if repeats.filter(record("aiokafka.conn", 7, float(at)))]
-    assert logged == list(range(0, 100, int(REPEAT_SECONDS)))
-    assert repeats.filter(record("aiokafka", 8, 99.0)), "another place has its own say"
+@pytest.fixture(autouse=True)
+def _root_logger() -> Iterator[None]:
+    """Restore the handlers and levels that `configure` changes."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    libraries = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode", "uvicorn.access")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in libraries.items():
+        logging.getLogger(name).setLevel(before)
 
 
-def test_what_we_say_is_always_logged() -> None:
-    repeats = Repeats()
-    assert all(repeats.filter(record("streams.engine.watchdog", 7, 1.0)) for _ in range(5))
+def record(name: str, line: int, at: float, message: str = "cannot connect") -> logging.LogRecord:
+    one = logging.LogRecord(name, logging.ERROR, "client.py", line, message, None, None)
+    one.created = at
+    return one
+
+
+def logged(log_format: LogFormat, capsys: pytest.CaptureFixture[str]) -> str:
+    configure("info", log_format)
+    logger = logging.getLogger("streams.test")
+    logger.info("worker %s", "starts", extra={"release": "1.2.3", "partitions": 8})
+    try:
+        raise OSError("disk full")
+    except OSError:
+        logger.exception("checkpoint failed")
+    return capsys.readouterr().err
+
+
+def test_a_json_log_is_one_object_per_record_with_its_fields_and_exception(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = map(json.loads, logged("json", capsys).splitlines())
+    assert first.pop("time").endswith("Z")
+    assert first == {
+        "level": "info",
+        "logger": "streams.test",
+        "message": "worker starts",
+        "release": "1.2.3",
+        "partitions": 8,
+    }
+    assert list(second)[:4] == ["time", "level", "logger", "message"]
+    assert second["exception"].splitlines()[-1] == "OSError: disk full"
+
+
+def test_a_text_log_has_the_fields_at_the_end_of_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, *traceback = logged("text", capsys).splitlines()
+    assert first.partition(" ")[2] == "INFO    streams.test: worker starts release=1.2.3 partitions=8"
+    assert second.endswith("ERROR   streams.test: checkpoint failed")
+    assert traceback[-1] == "OSError: disk full"
+
+
+@pytest.mark.parametrize(("terminal", "first"), [(True, "2"), (False, "{")])
+def test_auto_is_text_on_a_terminal_only(
+    terminal: bool, first: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    assert logged("auto", capsys)[0] == first
+
+
+def test_each_place_in_aiokafka_logs_once_a_minute() -> None:
+    noise = NoiseFilter()
+    passed = [at for at in range(300) if noise.filter(record("aiokafka.conn", 7, float(at)))]
+    assert passed == list(range(0, 300, int(REPEAT_SECONDS)))
+    assert noise.filter(record("aiokafka", 8, 299.0)), "another place has its own minute"
+
+
+def test_records_of_the_product_always_pass() -> None:
+    noise = NoiseFilter()
+    assert all(noise.filter(record("streams.engine.watchdog", 7, 1.0)) for _ in range(5))
+
+
+def test_a_coordinator_that_a_new_broker_still_creates_is_not_an_error() -> None:
+    message = "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError"
+    assert not NoiseFilter().filter(record("aiokafka.consumer.group_coordinator", 7, 1.0, message))
+
+
+def test_starts_and_stops_of_fausts_services_are_dropped_but_not_their_errors() -> None:
+    start = record("streams.kafka.batches", 7, 1.0, "[^---BatchThread]: Starting...")
+    assert NoiseFilter().filter(start)
+    start.levelno = logging.INFO
+    assert not NoiseFilter().filter(start)
