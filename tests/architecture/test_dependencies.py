@@ -1,17 +1,19 @@
-"""Dependencies: exact where private names are used, locked with hashes, the lock in step with pyproject."""
+"""Dependencies: declared, exact where private names are used, locked with hashes, the lock in step with pyproject."""
 
 import itertools
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.support.tree import ROOT
+from tests.support.tree import PACKAGES, ROOT, imports, modules
 
 EXACT = {
     "aiokafka": "0.14.0",
@@ -100,8 +102,30 @@ def test_tests_run_with_the_locked_versions() -> None:
     assert {n: str(Version(version(n))) for n in names} == {n: locked[n].version for n in names}
 
 
-def test_hosts_cannot_reach_the_lock_by_the_way_it_is_made() -> None:
-    recipe = (ROOT / "Makefile").read_text()
-    assert "--no-emit-index-url" in recipe
-    assert "--generate-hashes" in recipe
-    assert "--require-hashes" in recipe
+def undeclared(paths: list[Path], lines: list[str]) -> set[tuple[str, str]]:
+    """Third-party imports of files that no dependency line provides."""
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    providers = packages_distributions()
+    found = set()
+    for path in paths:
+        for name in imports(path.read_text()):
+            top = name.partition(".")[0]
+            if top in {*PACKAGES, "bench", "monitoring", "tests", "tools", *sys.stdlib_module_names}:
+                continue
+            if names.isdisjoint(map(canonicalize_name, providers.get(top, [top]))):
+                found.add((str(path.relative_to(ROOT)), top))
+    return found
+
+
+def test_every_import_is_declared() -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = document["project"]
+    production = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    assert undeclared([path for package in PACKAGES for path in modules(package)], production) == set()
+    development = [*production, *document["dependency-groups"]["dev"]]
+    others = [path for package in ("tests", "monitoring", "tools", "deploy") for path in modules(package)]
+    assert undeclared(others, development) == set()
+
+
+def test_an_undeclared_import_is_seen() -> None:
+    assert undeclared(modules("tests/integration"), ["pytest"]) >= {("tests/integration/test_kafka.py", "aiokafka")}

@@ -1,0 +1,91 @@
+"""What modules load and read: the core is pure, the view loads no Faust, constants cost nothing."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+
+from tests.support.tree import ROOT, imports, module_name, modules
+
+HEAVY = frozenset(
+    {
+        "aiokafka",
+        "faust",
+        "mode",
+        "prometheus_client",
+        "pydantic",
+        "starlette",
+        "uvicorn",
+        "jinja2",
+        "httpx",
+        "rich",
+        "sqlite3",
+    }
+)
+# A package's name stands for all its modules together. What is not named may load what it likes.
+LOADED: dict[str, set[str]] = {
+    "aggregator": set(),
+    "streams.events": set(),
+    "streams.runtime.health": set(),
+    "streams.runtime.heap": set(),
+    "streams.runtime.metrics": {"prometheus_client"},
+    "sinks.config": set(),
+    "sinks.changes": set(),
+    "sinks.metrics": {"prometheus_client"},
+    "sinks.access": {"starlette"},
+    "sinks.queries": {"sqlite3"},
+    "sinks.page.formats": set(),
+    "sinks": HEAVY - {"faust", "mode", "httpx", "pydantic", "rich"},
+    "eval_alignment.main": {"pydantic"},
+    "eval_alignment.settings": {"pydantic"},
+    "eval_alignment.commands.schema": set(),
+}
+CLOCK = {"now", "utcnow", "today"}
+
+PROGRAM = """
+import importlib, sys
+for name in {names!r}:
+    importlib.import_module(name)
+print(*sorted({{name.partition(".")[0] for name in sys.modules}} & {heavy!r}))
+"""
+
+
+def loaded(names: Iterable[str]) -> set[str]:
+    """The heavy libraries that a Python has loaded once it has imported these modules."""
+    program = PROGRAM.format(names=list(names), heavy=set(HEAVY))
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(ended.stdout.split())
+
+
+def clock_reads(source: str) -> list[str]:
+    """Calls such as datetime.now(), date.today()."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [ast.unparse(call) for call in calls if isinstance(call, ast.Attribute) and call.attr in CLOCK]
+
+
+def impure(source: str) -> list[str]:
+    """What a module of the core uses of the world around it: time, event loops, the clock."""
+    return [name for name in imports(source) if name.partition(".")[0] in {"time", "asyncio"}] + clock_reads(source)
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_an_import_loads_only_the_libraries_of_its_table_entry(name: str) -> None:
+    path = ROOT / name.replace(".", "/")
+    names = [module_name(each) for each in modules(name.replace(".", "/"))] if path.is_dir() else [name]
+    assert loaded(names) <= LOADED[name]
+
+
+def test_a_library_loaded_by_way_of_others_is_seen() -> None:
+    assert loaded(["streams.kafka.transport"]) >= {"aiokafka", "faust", "mode"}
+
+
+def test_the_core_reads_neither_the_clock_nor_an_event_loop() -> None:
+    found = {str(path.relative_to(ROOT)): impure(path.read_text()) for path in modules("aggregator")}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_a_read_of_the_clock_is_seen() -> None:
+    source = "from time import monotonic\nx = datetime.datetime.now(UTC)\ny = date.today()\nimport timeit, datetime"
+    assert impure(source) == ["time.monotonic", "datetime.datetime.now", "date.today"]

@@ -1,0 +1,113 @@
+"""Which room may import which: data flows from the aggregator to the command, and imports follow it."""
+
+import graphlib
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.support.tree import PACKAGES, ROOT, imports, module_name, modules, room_of
+
+_WORKER = {"aggregator", "streams.runtime", "streams.events", "streams.kafka", "streams.ledger"}
+_VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.access", "streams.runtime"}
+_READ = {*_VIEW, "sinks.store", "sinks.queries"}
+_API = {*_READ, "sinks.documents", "sinks.gauges", "sinks.snapshots"}
+_COMMAND = {
+    *_WORKER,
+    *_API,
+    "streams.engine",
+    "streams.worker",
+    "streams.requeue",
+    "sinks.api",
+    "sinks.page",
+    "sinks.app",
+    "sinks.view",
+}
+
+ROOMS: Mapping[str, set[str]] = {
+    "aggregator": set(),
+    # The worker: events come in by `kafka` and leave by `ledger`.
+    "streams": set(),
+    "streams.runtime": set(),
+    "streams.events": {"aggregator", "streams.runtime"},
+    "streams.kafka": {"aggregator", "streams.runtime", "streams.events"},
+    "streams.ledger": {"aggregator", "streams.runtime", "streams.events", "streams.kafka"},
+    "streams.engine": _WORKER,
+    "streams.requeue": _WORKER,
+    "streams.worker": {*_WORKER, "streams.engine", "streams.requeue"},
+    # The view: of the worker it knows the topics and the rules of the owned logs, nothing of the engine.
+    "sinks": set(),
+    "sinks.config": {"aggregator"},
+    "sinks.changes": set(),
+    "sinks.metrics": {"streams.runtime"},
+    "sinks.access": {"streams.runtime"},
+    "sinks.queries": {"aggregator"},
+    "sinks.store": {*_VIEW, "streams.events", "streams.kafka", "streams.ledger"},
+    "sinks.documents": _READ,
+    "sinks.gauges": {*_READ, "sinks.documents"},
+    "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},
+    "sinks.api": _API,
+    "sinks.page": {*_API, "sinks.api"},
+    "sinks.app": {*_API, "sinks.api", "sinks.page"},
+    "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
+    # The command wires both.
+    "eval_alignment": _COMMAND,
+    "eval_alignment.local": {*_COMMAND, "eval_alignment"},
+    "eval_alignment.doctor": {*_COMMAND, "eval_alignment"},
+    "eval_alignment.commands": {*_COMMAND, "eval_alignment", "eval_alignment.local", "eval_alignment.doctor"},
+}
+# No part of the product: they may import it, it may not import them.
+OUTSIDE = ("tests", "bench", "monitoring", "deploy", "tools")
+
+
+def breaches(room: str, source: str) -> list[str]:
+    """Imports of `source` that a module of `room` may not have; relative ones count as such."""
+    ours = {room, *ROOMS[room]}
+    tops = {*PACKAGES, *OUTSIDE, ""}
+    return [name for name in imports(source) if name.partition(".")[0] in tops and room_of(name) not in ours]
+
+
+def rooms() -> Iterator[tuple[str, str, str]]:
+    """Room, path and source of every module of the product."""
+    for package in PACKAGES:
+        for path in modules(package):
+            yield room_of(module_name(path)), str(path.relative_to(ROOT)), path.read_text()
+
+
+def test_the_table_has_every_room() -> None:
+    assert {room for room, _, _ in rooms()} == ROOMS.keys()
+
+
+def test_a_room_imports_only_rooms_of_its_table_entry() -> None:
+    found = {path: breaches(room, source) for room, path, source in rooms() if path != "streams/runtime/failures.py"}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_rooms_have_an_order() -> None:
+    order = list(graphlib.TopologicalSorter(ROOMS).static_order())
+    assert order.index("aggregator") < order.index("streams.engine") < order.index("eval_alignment.commands")
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "names"),
+    [
+        ("aggregator", "def f():\n    from streams import events", ["streams.events"]),
+        ("aggregator", "from aggregator.statistics import gate", []),
+        ("streams.runtime", "from streams.kafka.client import KAFKA", ["streams.kafka.client.KAFKA"]),
+        ("streams.kafka", "import eval_alignment.settings", ["eval_alignment.settings"]),
+        (
+            "sinks.store",
+            "from streams.ledger.claim import Claim\nimport streams.engine.apply",
+            ["streams.engine.apply"],
+        ),
+        ("sinks.api", "from sinks.app import create_app\nimport starlette.routing", ["sinks.app.create_app"]),
+        ("sinks.queries", "from . import rows", ["..rows"]),
+        ("eval_alignment", "from tests.support import ports", ["tests.support.ports"]),
+    ],
+)
+def test_a_breach_is_seen(room: str, source: str, names: list[str]) -> None:
+    assert breaches(room, source) == names
+
+
+def test_a_cycle_is_seen() -> None:
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())

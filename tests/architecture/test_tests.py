@@ -1,0 +1,62 @@
+"""The layout of the tests: tests/unit mirrors the rooms and needs no broker."""
+
+import ast
+
+import pytest
+
+from tests.support.tree import PACKAGES, ROOT, imports, modules
+
+BROKER_FIXTURES = {"kafka", "own_kafka", "rig", "embedded", "installation"}
+BROKER_MODULES = (
+    "tests.integration",
+    "tests.support.kafka",
+    "tests.support.kafka_cluster",
+    "tests.support.deployments",
+)
+EMBEDDED = "eval_alignment.local.broker.EmbeddedBroker"
+# The one of the class itself, with a script in place of the broker.
+EMBEDDED_WITHOUT_BINARY = ROOT / "tests/unit/eval_alignment/local/test_broker.py"
+
+
+def broker_uses(source: str) -> list[str]:
+    """What a test module asks for that starts a broker: fixtures by name, and helpers by import."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found += [argument.arg for argument in node.args.args if argument.arg in BROKER_FIXTURES]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("getfixturevalue", "usefixtures")):
+            values = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            found += [value for value in values if value in BROKER_FIXTURES]
+    found += [name for name in imports(source) if name == EMBEDDED or f"{name}.".startswith(_PREFIXES)]
+    return found
+
+
+_PREFIXES = tuple(f"{name}." for name in BROKER_MODULES)
+
+
+def test_each_directory_of_unit_tests_is_one_of_the_product() -> None:
+    unit = ROOT / "tests" / "unit"
+    directories = {path.parent.relative_to(unit) for path in modules("tests/unit")} - {unit.relative_to(unit)}
+    assert [str(path) for path in sorted(directories) if not (ROOT / path).is_dir()] == []
+    assert {path.parts[0] for path in directories} == {*PACKAGES, "tools"}
+
+
+def test_no_unit_test_asks_for_a_broker() -> None:
+    paths = [path for path in modules("tests/unit") if path != EMBEDDED_WITHOUT_BINARY]
+    found = {str(path.relative_to(ROOT)): broker_uses(path.read_text()) for path in paths}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("async def test_it(kafka: Kafka, tmp_path: Path): ...", ["kafka"]),
+        ("@pytest.fixture\ndef client(request):\n    return request.getfixturevalue('own_kafka')", ["own_kafka"]),
+        ("@pytest.mark.usefixtures('rig')\ndef test_it(): ...", ["rig"]),
+        (f"from {EMBEDDED.rpartition('.')[0]} import EmbeddedBroker", [EMBEDDED]),
+        ("from tests.integration.streams.rig import history", ["tests.integration.streams.rig.history"]),
+        ("from tests.support.waiting import eventually\ndef test_it(store): ...", []),
+    ],
+)
+def test_a_use_of_a_broker_is_seen(source: str, names: list[str]) -> None:
+    assert broker_uses(source) == names
