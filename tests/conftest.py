@@ -1,10 +1,9 @@
-"""Fixtures shared by all tests, and the summary that says what did not run."""
+"""Fixtures shared by all tests, and the line of the summary on what did not run."""
 
 import contextlib
 import shutil
 import signal
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,24 @@ from hypothesis import settings
 
 from sinks.store.store import Store
 from tests.support import kafka as apache
-from tests.support.requirements import Requirements
+from tests.support.requirements import VARIABLE, Requirements, skipped_line
 
 pytest_plugins = ["tests.support.reliability"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
-# How long an example takes says more about what else runs on the machine than about the law.
+# The time of an example depends on what else runs on the machine.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 _REQUIREMENTS = pytest.StashKey[Requirements]()
+_USED = "requirements_used"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REQUIREMENTS] = Requirements.from_environment()
-    # A shell has what it starts in the background ignore Ctrl-C, `nohup` a closed terminal; processes that tests start
-    # would inherit that, but not a handler that does as much.
+    # A shell makes its background jobs ignore SIGINT, and `nohup` makes its command ignore SIGHUP. The processes that
+    # tests start would inherit that; they do not inherit a handler.
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
@@ -39,40 +39,39 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     del error
-    if told := getattr(node, "workeroutput", {}).get("requirements"):
-        node.config.stash[_REQUIREMENTS].learn(told)
+    node.config.stash[_REQUIREMENTS].used.update(getattr(node, "workeroutput", {}).get(_USED, ()))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    requirements = session.config.stash[_REQUIREMENTS]
     if (output := getattr(session.config, "workeroutput", None)) is not None:
-        # One of several processes: the one that started them tells the end of the run.
-        output["requirements"] = session.config.stash[_REQUIREMENTS].told()
+        # One of several processes: the one that started them judges the run.
+        output[_USED] = sorted(requirements.used)
         return
     passed = exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly
-    if passed and session.config.stash[_REQUIREMENTS].unmet():
+    if passed and requirements.unmet():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
-    skips = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
-    if lines := config.stash[_REQUIREMENTS].lines(skips):
-        terminalreporter.section("NOT EVERYTHING RAN", red=True, bold=True)
-        for line in lines:
-            terminalreporter.line(line, red=True)
+    if line := skipped_line(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped):
+        terminalreporter.line(line)
+    if not config.option.collectonly and (names := config.stash[_REQUIREMENTS].unmet()):
+        terminalreporter.line(f"Required by {VARIABLE}, but no test ran with it: {', '.join(names)}", red=True)
 
 
 @pytest.fixture(scope="session")
 def requirements(pytestconfig: pytest.Config) -> Requirements:
-    """Where fixtures state what they need of the machine."""
+    """Where fixtures declare what they need of the machine."""
     return pytestconfig.stash[_REQUIREMENTS]
 
 
 @pytest.fixture(scope="session")
 def kafka(requirements: Requirements) -> Iterator[apache.Kafka]:
-    """A running Apache Kafka, shared by the whole run: use topics and groups of your own (`prefix`).
+    """A running Apache Kafka, shared by the whole run: prefix the names of topics and groups (`prefix`).
 
-    A test that stops or kills the broker starts one for itself (`own_kafka`).
+    A test that stops or kills the broker uses `own_kafka`.
     """
     requirements.provide("kafka", apache.missing())
     with apache.Kafka() as broker:
@@ -91,7 +90,7 @@ def own_kafka(requirements: Requirements) -> Iterator[apache.Kafka]:
 def summeval(requirements: Requirements) -> Path:
     """The directory of the SummEval events and their expected counts."""
     here = (SUMMEVAL / "expected.json").is_file()
-    requirements.provide("summeval", None if here else "no ../shared/data/summeval beside the repository")
+    requirements.provide("summeval", None if here else "../shared/data/summeval is not found next to the repository")
     return SUMMEVAL
 
 

@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -25,7 +26,7 @@ HEAVY = frozenset(
     }
 )
 # A package's name stands for all its modules together. What is not named may load what it likes.
-LOADED: dict[str, set[str]] = {
+LOADED: Mapping[str, AbstractSet[str]] = {
     "aggregator": set(),
     "streams.events": set(),
     "streams.runtime.health": set(),
