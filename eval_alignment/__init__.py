@@ -1,5 +1,78 @@
-"""The command, its settings and the wiring: the only place that knows everything."""
+"""Measures how well LLM judges agree with human annotators.
 
-from importlib.metadata import version
+The package is the command, its settings and its wiring. For use as a library it re-exports the counting core:
+`recount` counts events, `Recount` and `Shard` count facts, `Decoder` turns events into facts. Each name is imported on
+first use, so `import eval_alignment` loads none of them.
+"""
 
-__version__ = version("eval-alignment")
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from aggregator.days import Window
+    from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+    from aggregator.policy import Policy
+    from aggregator.recount import Recount
+    from aggregator.shard import Shard
+    from aggregator.snapshot.inputs import CountingRules
+    from aggregator.snapshot.schema import SnapshotDocument
+    from aggregator.statistics.gate import GateLimits
+    from eval_alignment.library import InvalidEventError, recount
+    from streams.events.decoder import Decoder, MetricDefaults, Rejection
+
+    __version__: str
+
+_MODULES: Final = {
+    "Annotation": "aggregator.facts",
+    "CountingRules": "aggregator.snapshot.inputs",
+    "Decoder": "streams.events.decoder",
+    "Evaluation": "aggregator.facts",
+    "Fact": "aggregator.facts",
+    "GateLimits": "aggregator.statistics.gate",
+    "InvalidEventError": "eval_alignment.library",
+    "MetricDefaults": "streams.events.decoder",
+    "Policy": "aggregator.policy",
+    "QueueItem": "aggregator.facts",
+    "Recount": "aggregator.recount",
+    "Rejection": "streams.events.decoder",
+    "Shard": "aggregator.shard",
+    "SnapshotDocument": "aggregator.snapshot.schema",
+    "Window": "aggregator.days",
+    "recount": "eval_alignment.library",
+}
+"""Each exported name and the module that defines it."""
+
+__all__ = [
+    "Annotation",
+    "CountingRules",
+    "Decoder",
+    "Evaluation",
+    "Fact",
+    "GateLimits",
+    "InvalidEventError",
+    "MetricDefaults",
+    "Policy",
+    "QueueItem",
+    "Recount",
+    "Rejection",
+    "Shard",
+    "SnapshotDocument",
+    "Window",
+    "__version__",
+    "recount",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = import_module("importlib.metadata").version("eval-alignment")
+    elif name in _MODULES:
+        value = getattr(import_module(_MODULES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
