@@ -96,7 +96,7 @@ def main() -> None:
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
     asked = set(filter(None, told.only.split(",")))
-    wanted = [each for each in CONTENDERS if not asked or each.name in asked]
+    wanted = [each for each in CONTENDERS if each.name in asked or not (asked or each.by_name)]
     missing = {each.name: reason for each in wanted if (reason := each.missing())}
     for name, reason in missing.items():
         _tell(f"NOT RUN, {name}: {reason}")

@@ -62,7 +62,8 @@ class Contender:
 
     `rate` are the events a second that size its load, `most` the most events that it gets. `needs` are modules.
     `logs`: it writes the worker's topics, which are made before. `ends`: it ends by itself at the end of the topics.
-    `jvm`: it needs javac. `changelogs`: tables whose changelog topics are made before.
+    `jvm`: it needs javac. `by_name`: it runs only when `--only` names it.
+    `changelogs`: tables whose changelog topics are made before.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Contender:
     ends: bool = False
     jvm: bool = False
     most: int | None = None
+    by_name: bool = False
     changelogs: Sequence[str] = ()
 
     def missing(self) -> str | None:
@@ -170,6 +172,7 @@ CONTENDERS: Final = (
         _tallies,
         logs=True,
         most=_IN_HEAP,
+        by_name=True,
     ),
     Contender(
         "streams_alos",
@@ -179,6 +182,7 @@ CONTENDERS: Final = (
         _changelog,
         jvm=True,
         most=_IN_HEAP,
+        by_name=True,
     ),
     Contender(
         "streams_eos",
@@ -188,6 +192,7 @@ CONTENDERS: Final = (
         _changelog,
         jvm=True,
         most=_IN_HEAP,
+        by_name=True,
     ),
     Contender(
         "confluent",
