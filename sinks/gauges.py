@@ -21,9 +21,11 @@ from aggregator.days import Window, first_day
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.ceiling import ordered_pairs
 from aggregator.statistics.confusion import OUTCOMES, Confusion, Estimate, Undefined
-from sinks.documents import Documents, QueueEntry, State, read_state
+from sinks.documents import Documents
 from sinks.queries.judge_versions import JudgeTimeline
-from sinks.queries.rows import Scope, panels
+from sinks.queries.queues import QueueEntry, StoreState, count_pairs_after, list_queues, read_state
+from sinks.queries.rows import panels
+from sinks.queries.scope import Scope
 from sinks.store.store import Store
 from streams.runtime.metric_specs import MetricSpec, gauge
 
@@ -202,7 +204,7 @@ class GaugeCollector:
         with self._store.read() as connection:
             state = read_state(connection)
             last = 0
-            for entry in self._documents.queues(connection):
+            for entry in list_queues(connection):
                 block = self._blocks.get(entry.queue)
                 if block is None or (block.revision, block.day) != (entry.revision, today):
                     block = self._block(connection, entry, state, today)
@@ -214,13 +216,8 @@ class GaugeCollector:
                 if suppressed:
                     break
             if suppressed:
-                # The documents of the queues behind are not made only to be thrown away.
-                (pairs,) = connection.execute(
-                    "SELECT count(*) FROM (SELECT DISTINCT t.queue, t.criterion, t.metric FROM queues AS q "
-                    "CROSS JOIN tallies AS t ON t.queue = q.queue AND t.kind = 'cells' WHERE q.id > ?)",
-                    (last,),
-                ).fetchone()
-                suppressed += pairs * SERIES_PER_PAIR
+                # Documents of the remaining queues would be built only to be dropped.
+                suppressed += count_pairs_after(connection, last) * SERIES_PER_PAIR
             else:
                 # Over all queues, so only where all of them were looked at.
                 self._judges.update(connection)
@@ -231,9 +228,9 @@ class GaugeCollector:
             raise AssertionError("a series was made twice")
         return Gauges("".join(_text(families)).encode(), series, suppressed, state.as_of)
 
-    def _block(self, connection: sqlite3.Connection, entry: QueueEntry, state: State, today: date) -> _Block:
+    def _block(self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, today: date) -> _Block:
         recent = self._recent(connection, entry, today)
-        made = {window: self._documents.make(connection, entry, state, window) for window in WINDOWS}
+        made = {window: self._documents.build(connection, entry, state, window) for window in WINDOWS}
         whole = made[Window.ALL]
         if whole is None:
             return _Block(entry.revision, today, [], [], {})
@@ -263,8 +260,7 @@ class GaugeCollector:
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
         rules = self._documents.rules
-        first = first_day(today, RECENT_DAYS)
-        counts = self._documents.counts(connection, entry, first)
+        counts = self._documents.counts(connection, entry, first_day(today, RECENT_DAYS))
         found: Recent = {}
         for criterion, of_criterion in counts.criteria.items():
             for metric, pair in of_criterion.metrics.items():

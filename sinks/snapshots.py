@@ -26,6 +26,8 @@ from aggregator.snapshot.schema import SnapshotDocument
 from sinks.changes import Subscription
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
+from sinks.queries.history import last_digest
+from sinks.queries.queues import find_queue, list_queues
 from sinks.store.store import Store
 from streams.kafka.client import connect
 
@@ -69,10 +71,7 @@ class SnapshotHistory:
         with self._store.write() as connection:
             for document in documents:
                 queue, digest = document["queue"], _digest(document)
-                last = connection.execute(
-                    "SELECT digest FROM snapshots WHERE queue = ? ORDER BY at DESC LIMIT 1", (queue,)
-                ).fetchone()
-                if last is not None and last[0] == digest:
+                if last_digest(connection, queue) == digest:
                     continue
                 changed.append(document)
                 connection.execute(
@@ -91,15 +90,6 @@ class SnapshotHistory:
             f"AND later.at / {DAY_MS} = snapshots.at / {DAY_MS})",
             (queue, self._count),
         )
-
-    def between(self, queue: str, start: int, end: int, limit: int) -> list[tuple[int, SnapshotDocument]]:
-        """Documents with their time in ms, start <= time < end, newest first."""
-        with self._store.read() as connection:
-            rows = connection.execute(
-                "SELECT at, document FROM snapshots WHERE queue = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT ?",
-                (queue, start, end, limit),
-            ).fetchall()
-        return [(at, orjson.loads(zlib.decompress(document))) for at, document in rows]
 
 
 def _digest(document: SnapshotDocument) -> bytes:
@@ -192,7 +182,7 @@ class Snapshots:
 
     def _all(self) -> set[str]:
         with self._store.read() as connection:
-            return {entry.queue for entry in self._documents.queues(connection)}
+            return {entry.queue for entry in list_queues(connection)}
 
     async def write(self, queues: Iterable[str] = ()) -> None:
         """One pass over `queues` and those that are due."""
@@ -224,13 +214,13 @@ class Snapshots:
             log.warning("snapshots cannot be published, trying again: %s", error)
 
     def _made(self, queues: list[str]) -> list[SnapshotDocument]:
-        made = (self._documents.made(queue) or self._documents.get(queue) for queue in queues)
+        made = (self._documents.cached(queue) or self._documents.get(queue) for queue in queues)
         return [document for document in made if document is not None]
 
     def _keep(self, queues: list[str]) -> tuple[set[str], set[str]]:
         """Keep the documents of queues; gives the queues whose numbers changed, and those that have a newer state."""
         with self._store.read() as connection:
-            entries = [self._documents.entry(connection, queue) for queue in queues]
+            entries = [find_queue(connection, queue) for queue in queues]
         revisions = {entry.queue: entry.revision for entry in entries if entry is not None}
         documents = [document for queue in queues if (document := self._newer(queue)) is not None]
         changed = self._history.add(documents, int(self._now() * 1000))
@@ -245,7 +235,7 @@ class Snapshots:
         """A document behind the last one. While events flow the gauges' is taken: making one takes a good part of the
         time between two changes.
         """
-        made = self._documents.made(queue)
+        made = self._documents.cached(queue)
         if made is not None and made["revision"] > self._revisions.get(queue, -1):
             return made
         return self._documents.get(queue)

@@ -105,7 +105,6 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
         config=config,
         store=store,
         documents=documents,
-        history=history,
         changes=changes,
         metrics=metrics,
         streams=EventStreams(changes, metrics),

@@ -15,6 +15,7 @@ from aggregator.snapshot.inputs import (
     Pair,
     QueueState,
     Vector,
+    sum_vectors,
 )
 from aggregator.snapshot.schema import (
     SCHEMA_NAME,
@@ -242,4 +243,4 @@ def _current(judges: Mapping[str, Cell]) -> Vector:
 
 
 def _sum(vectors: Iterable[Vector]) -> Vector:
-    return tuple(map(sum, zip(_NOTHING, *vectors, strict=True)))
+    return sum_vectors((_NOTHING, *vectors))

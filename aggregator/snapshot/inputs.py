@@ -4,7 +4,7 @@ The counts come from anywhere: a view adds up tallies, a recount counts rows. Wh
 already left out of them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,15 @@ from aggregator.statistics.gate import GateLimits
 
 Vector = Sequence[int]
 """14 counts, rating level by verdict (see `ratings`)."""
+
+
+def sum_vectors(vectors: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """The sum of one or more vectors of the same length.
+
+    >>> sum_vectors([(1, 2), (3, 4)])
+    (4, 6)
+    """
+    return tuple(map(sum, zip(*vectors, strict=True)))
 
 
 class Cell(NamedTuple):

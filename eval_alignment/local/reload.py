@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import orjson
-
 from aggregator.facts import encode
 from aggregator.tallies import SourcePosition
-from sinks.documents import read_state
+from sinks.queries.queues import read_state, source_positions
 from sinks.store.store import Store
 from streams.events.decoder import KIND_OF
 from streams.kafka.client import KafkaClient
@@ -110,12 +108,8 @@ async def quiet(store: Path, still_seconds: float, seconds: float) -> None:
 
 
 def _sources(store: Store) -> dict[tuple[str, int], SourcePosition]:
-    """Source positions and ends of what the store holds."""
     with store.read() as connection:
-        rows = connection.execute("SELECT partition, sources FROM partitions WHERE sources IS NOT NULL").fetchall()
-    return {
-        (topic, partition): source for partition, sources in rows for topic, source in orjson.loads(sources).items()
-    }
+        return source_positions(connection)
 
 
 def _holds(store: Store, ends: Positions) -> bool:

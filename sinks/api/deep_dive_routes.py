@@ -1,34 +1,34 @@
-"""Routes of the HTTP API to everything that one snapshot document does not hold."""
+"""Routes of the HTTP API to everything that the snapshot document does not contain."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from typing import get_args
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from sinks.api import parameters
+from sinks.api.responses import json_response
 from sinks.api.services import Services
 from sinks.queries import deep_dive
-from sinks.queries.deep_dive import Scope
 from sinks.queries.results import TrendBasis
+from sinks.queries.scope import Scope
+from sinks.queries.thresholds import what_if
 
 _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
 def deep_dive_routes(services: Services) -> list[Route]:
-    """Routes to be served beside the API's."""
-    asked = _DeepDiveApi(services)
+    """Routes of trend, what-if, human ceiling, judge versions and corrected pass rates."""
+    api = _DeepDiveApi(services)
     return [
-        Route("/api/v1/queues/{queue}/trend", asked.trend),
-        Route("/api/v1/queues/{queue}/what-if", asked.what_if),
-        Route("/api/v1/queues/{queue}/ceiling", asked.ceiling),
-        Route("/api/v1/queues/{queue}/versions", asked.versions),
-        Route("/api/v1/queues/{queue}/corrected", asked.corrected),
+        Route("/api/v1/queues/{queue}/trend", api.trend),
+        Route("/api/v1/queues/{queue}/what-if", api.what_if),
+        Route("/api/v1/queues/{queue}/ceiling", api.ceiling),
+        Route("/api/v1/queues/{queue}/versions", api.versions),
+        Route("/api/v1/queues/{queue}/corrected", api.corrected),
     ]
 
 
@@ -43,14 +43,14 @@ class _DeepDiveApi:
             raise HTTPException(400, f"by: {by!r} is not one of {', '.join(get_args(TrendBasis))}")
         if by == "publication" and metric is not None and criterion is None:
             raise HTTPException(400, "criterion: required with a metric and by=publication")
-        made = deep_dive.trend if by == "annotation" else deep_dive.published
-        return await self._answer(request, lambda connection, scope: made(connection, scope, criterion, metric))
+        query = deep_dive.trend if by == "annotation" else deep_dive.published
+        return await self._answer(request, lambda connection, scope: query(connection, scope, criterion, metric))
 
     async def what_if(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
         cost = parameters.positive(request, "cost", 1.0)
         return await self._answer(
-            request, lambda connection, scope: deep_dive.what_if(connection, scope, criterion, metric, cost=cost)
+            request, lambda connection, scope: what_if(connection, scope, criterion, metric, cost=cost)
         )
 
     async def ceiling(self, request: Request) -> Response:
@@ -70,15 +70,6 @@ class _DeepDiveApi:
         )
 
     async def _answer(self, request: Request, ask: _Ask) -> Response:
-        services, name = self._services, parameters.queue_name(request)
-        scope = Scope(name, parameters.window(request), services.today(), services.config.rules)
-        found = await asyncio.to_thread(self._found, scope, ask)
-        if found is None:
-            raise HTTPException(404, f"no queue is called {name!r}")
-        return Response(orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type="application/json")
-
-    def _found(self, scope: Scope, ask: _Ask) -> object | None:
-        with self._services.store.read() as connection:
-            if self._services.documents.entry(connection, scope.queue) is None:
-                return None
-            return ask(connection, scope)
+        services, queue = self._services, parameters.queue_name(request)
+        scope = Scope(queue, parameters.window(request), services.today(), services.config.rules)
+        return json_response(await services.query_queue(queue, lambda connection, _: ask(connection, scope)))

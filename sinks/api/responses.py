@@ -1,6 +1,9 @@
-"""What the HTTP API answers, as types: the OpenAPI document is derived from them."""
+"""Types of the HTTP API's answers. The OpenAPI document is derived from them."""
 
 from typing import TypedDict
+
+import orjson
+from starlette.responses import Response
 
 from aggregator.snapshot.schema import Cards, SnapshotDocument
 
@@ -67,3 +70,8 @@ class ProblemDetails(TypedDict):
     title: str
     status: int
     detail: str
+
+
+def json_response(body: object, status: int = 200) -> Response:
+    """A JSON answer that no cache keeps."""
+    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,45 +1,76 @@
-"""What the handlers of a view ask: the API's and the page's."""
+"""What the handlers of a view share, for the API and for the page."""
 
+import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeVar
+
+from starlette.exceptions import HTTPException
 
 from aggregator.days import date_of, timestamp
 from sinks.api.responses import Readiness
 from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from sinks.config import ViewConfig
-from sinks.documents import Documents, State
+from sinks.documents import Documents
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import SnapshotHistory
+from sinks.queries.queues import QueueEntry, StoreState, find_queue
 from sinks.store.store import Store
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """What the handlers ask. `gauges` is replaced whole by each refresh; `ready` tells whether the view
-    caught up.
-    """
+    """What the handlers of a view share."""
 
     config: ViewConfig
     store: Store
     documents: Documents
-    history: SnapshotHistory
     changes: Changes
     metrics: ViewMetrics
     streams: EventStreams
     ready: Callable[[], bool]
+    """Returns whether the view has caught up with the topics."""
     now: Callable[[], float] = time.time
+    """Returns seconds since epoch."""
     gauges: Gauges = field(default_factory=Gauges)
+    """The product's gauges; each refresh replaces the object."""
 
     def today(self) -> date:
         """The current UTC day."""
         return date_of(int(self.now() * 1000))
 
-    def readiness(self, state: State) -> Readiness:
+    def readiness(self, state: StoreState) -> Readiness:
         """Readiness and staleness of a state."""
         as_of = state.as_of
         stale = as_of is None or self.now() - as_of / 1000 > self.config.stale_after_s
         return Readiness(ready=self.ready(), stale=stale, as_of=None if as_of is None else timestamp(as_of))
+
+    async def query(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Call `ask` in a thread, with a connection that sees one state of the store."""
+
+        def run() -> _T:
+            with self.store.read() as connection:
+                return ask(connection)
+
+        return await asyncio.to_thread(run)
+
+    async def query_queue(self, queue: str, ask: Callable[[sqlite3.Connection, QueueEntry], _T | None]) -> _T:
+        """Call `ask` as `query` does, with a queue's entry too.
+
+        Raises HTTPException 404 when no row names the queue, or when `ask` returns None.
+        """
+
+        def find_and_ask(connection: sqlite3.Connection) -> _T | None:
+            entry = find_queue(connection, queue)
+            return None if entry is None else ask(connection, entry)
+
+        answer = await self.query(find_and_ask)
+        if answer is None:
+            raise HTTPException(404, f"queue {queue!r} not found")
+        return answer

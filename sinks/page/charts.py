@@ -18,7 +18,6 @@ _TOP: Final = 24
 _HEIGHT: Final = 200
 _TICKS: Final = 8
 _SPARK_DAYS: Final = 30
-_POOLED: Final = 7
 _LEAST: Final = 5
 
 
@@ -32,21 +31,16 @@ class Spark:
     last: float
 
 
-def spark(days: Mapping[str, Sequence[int]]) -> Spark | None:
-    """The share of the last 7 days, over the last 30 days that have one; `days` has aligned and all by day.
+def spark(weeks: Mapping[str, float]) -> Spark | None:
+    """The chart of the last 30 days that have a share; `weeks`: shares of the week that ends on each day, by day.
 
-    None on fewer than 5 such days.
+    None for fewer than 5 such days.
     """
-    if not days:
+    if not weeks:
         return None
-    last = day_number(max(days))
-    shares = []
-    for back in range(_SPARK_DAYS - 1, -1, -1):
-        names = [day_name(last - back - step) for step in range(_POOLED)]
-        if names[0] not in days:
-            continue
-        counts = [days[name] for name in names if name in days]
-        shares.append((_SPARK_DAYS - 1 - back, sum(k for k, _ in counts) / sum(n for _, n in counts)))
+    first = day_number(max(weeks)) - _SPARK_DAYS + 1
+    days = [day_name(first + place) for place in range(_SPARK_DAYS)]
+    shares = [(place, weeks[day]) for place, day in enumerate(days) if day in weeks]
     if len(shares) < _LEAST:
         return None
     low, high = min(share for _, share in shares), max(share for _, share in shares)

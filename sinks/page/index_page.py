@@ -13,13 +13,14 @@ from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
 from sinks.page.charts import Spark, spark
-from sinks.page.deep_dive import Insights, aligned
+from sinks.page.deep_dive import AnswerCache
 from sinks.page.figures import Scale, anchor, defined, pooled
 from sinks.page.formats import age
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import address, queue_path
-from sinks.queries.days import tallied
-from sinks.queries.deep_dive import Scope
+from sinks.queries.days import day_cells, weekly_alignment
+from sinks.queries.queues import last_annotated_at, list_queues
+from sinks.queries.scope import Scope
 
 MOST: Final = 500
 """Queues looked at for one page; a search finds the others."""
@@ -49,7 +50,6 @@ _ORDERS: Final[dict[IndexSort, Callable[[SnapshotDocument], tuple[float, str]]]]
     ),
     IndexSort.NAME: lambda document: (0.0, document["queue"].casefold()),
 }
-_LAST: Final = "SELECT max(at) FROM annotations WHERE queue = ? AND counted = 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +102,22 @@ class IndexRequest:
     page: int = 1
 
 
-def index_page(services: Services, kept: Insights, connection: sqlite3.Connection, request: IndexRequest) -> IndexPage:
+def index_page(
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, request: IndexRequest
+) -> IndexPage:
     """The start page in the state that a connection sees."""
     query, sort, page = request.query, request.sort, request.page
     surrounding, state = shell(services, connection)
-    wanted = query.casefold()
-    named = (entry for entry in services.documents.queues(connection) if wanted in entry.queue.casefold())
-    entries = list(islice(named, MOST + 1))
-    found = [
+    part = query.casefold()
+    matches = (entry for entry in list_queues(connection) if part in entry.queue.casefold())
+    entries = list(islice(matches, MOST + 1))
+    documents = [
         document
         for entry in entries[:MOST]
-        if (document := services.documents.make(connection, entry, state, Window.ALL)) is not None
+        if (document := services.documents.build(connection, entry, state, Window.ALL)) is not None
     ]
-    found.sort(key=_ORDERS[sort])
-    rows = [_row(services, kept, connection, document) for document in found[(page - 1) * PAGE : page * PAGE]]
+    documents.sort(key=_ORDERS[sort])
+    rows = [_row(services, cache, connection, document) for document in documents[(page - 1) * PAGE : page * PAGE]]
 
     def href(number: int) -> str:
         return address("/", {"q": query, "sort": sort.value, "page": number})
@@ -123,21 +125,23 @@ def index_page(services: Services, kept: Insights, connection: sqlite3.Connectio
     return IndexPage(
         shell=surrounding,
         rows=rows,
-        total=len(found),
-        comparisons=sum(document["cards"]["comparisons"] for document in found),
+        total=len(documents),
+        comparisons=sum(document["cards"]["comparisons"] for document in documents),
         capped=len(entries) > MOST,
         scale=Scale.of(share for row in rows for share in (row.cards["alignment"], row.baseline)),
         query=query,
         sort=sort,
         page=page,
         earlier=href(page - 1) if page > 1 else None,
-        later=href(page + 1) if page * PAGE < len(found) else None,
+        later=href(page + 1) if page * PAGE < len(documents) else None,
     )
 
 
-def _row(services: Services, kept: Insights, connection: sqlite3.Connection, document: SnapshotDocument) -> IndexRow:
+def _row(
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, document: SnapshotDocument
+) -> IndexRow:
     scope = Scope(document["queue"], Window.ALL, services.today(), services.config.rules)
-    (last,) = connection.execute(_LAST, (document["queue"],)).fetchone()
+    last = last_annotated_at(connection, document["queue"])
     metrics = [
         (criterion["criterion"], metric)
         for criterion in document["criteria"]
@@ -156,9 +160,9 @@ def _row(services: Services, kept: Insights, connection: sqlite3.Connection, doc
         lowest=_lowest(metrics, services.config.rules),
         verdicts=[(tone, f"{gates.count(gate)} {words}") for gate, tone, words in _GATES if gate in gates],
         last=None if last is None else age(services.now() - last / 1000),
-        spark=kept.keep(
+        spark=cache.get(
             (scope.queue, document["revision"], scope.today, "spark"),
-            lambda: spark(aligned(tallied(connection, scope), scope)),
+            lambda: spark(weekly_alignment(day_cells(connection, scope), scope)),
         ),
     )
 

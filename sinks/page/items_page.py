@@ -15,6 +15,7 @@ from sinks.page.figures import RatingCounts, anchor, ratings
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
 from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, total
+from sinks.queries.queues import QueueEntry, annotator_names
 
 PAGE: Final = 20
 MOST_PAGES: Final = 50_000
@@ -36,10 +37,6 @@ HEADS: Final[Mapping[tuple[Outcome, ...], str]] = {
     ("tp",): "Humans and metric pass",
     ("tn",): "Humans and metric fail",
 }
-_ANNOTATORS: Final = """
-SELECT DISTINCT annotator FROM annotations WHERE queue = ? AND counted = 1 AND annotator <> ''
-ORDER BY annotator LIMIT ?
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +126,13 @@ class ItemsPage:
         return address("/api/v1/stream", {"queue": query.queue, "window": query.window.value})
 
 
-def items_page(services: Services, connection: sqlite3.Connection, request: ItemsRequest) -> ItemsPage | None:
-    """The items of a queue; None when there is no such queue."""
+def items_page(
+    services: Services, connection: sqlite3.Connection, entry: QueueEntry, request: ItemsRequest
+) -> ItemsPage | None:
+    """The items of a queue in the state that a connection sees; None before the first checkpoint."""
     query, rules, today = request.query, services.config.rules, services.today()
-    entry = services.documents.entry(connection, query.queue)
     surrounding, state = shell(services, connection, query.queue)
-    if entry is None:
-        return None
-    document = services.documents.make(connection, entry, state, query.window)
+    document = services.documents.build(connection, entry, state, query.window)
     if document is None:
         return None
     chosen = _chosen(document, query)
@@ -166,7 +162,7 @@ def items_page(services: Services, connection: sqlite3.Connection, request: Item
         misaligned=sum(metric["misaligned"] for metric in chosen),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
         metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
-        annotators=[row[0] for row in connection.execute(_ANNOTATORS, (query.queue, _CHOICES))],
+        annotators=annotator_names(connection, query.queue, _CHOICES),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
         later=request.href(page=request.page + 1) if query.offset + PAGE < number else None,
     )

@@ -1,15 +1,14 @@
 """What surrounds every page: the list of queues, the state's time, and whether it is stale."""
 
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from aggregator.days import Window
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.api.services import Services
-from sinks.documents import QueueEntry, State, read_state
 from sinks.page.urls import queue_path
+from sinks.queries.queues import StoreState, list_queues, read_state
 
 RAIL: Final = 30
 """Queues listed beside a page at most; the start page has them all."""
@@ -44,14 +43,18 @@ class Shell:
         return 0.0 if self.as_of is None else max(0.0, (self.now - self.as_of) / 1000)
 
 
-def shell(services: Services, connection: sqlite3.Connection, current: str | None = None) -> tuple[Shell, State]:
+def shell(services: Services, connection: sqlite3.Connection, current: str | None = None) -> tuple[Shell, StoreState]:
     """What surrounds a page, in the state that a connection sees; `current` is the queue shown."""
     state = read_state(connection)
-    documents = services.documents
-    entries = list(documents.queues(connection, limit=RAIL + 1))
+    entries = list(list_queues(connection, limit=RAIL + 1))
     listed = [
-        Listed(entry.queue, queue_path(entry.queue), _alignment(made), entry.queue == current)
-        for entry, made in _made(services, connection, state, entries[:RAIL])
+        Listed(
+            entry.queue,
+            queue_path(entry.queue),
+            _alignment(services.documents.build(connection, entry, state, Window.ALL)),
+            entry.queue == current,
+        )
+        for entry in entries[:RAIL]
     ]
     readiness = services.readiness(state)
     return (
@@ -69,12 +72,5 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
     )
 
 
-def _made(
-    services: Services, connection: sqlite3.Connection, state: State, entries: Iterable[QueueEntry]
-) -> Iterable[tuple[QueueEntry, SnapshotDocument | None]]:
-    for entry in entries:
-        yield entry, services.documents.make(connection, entry, state, Window.ALL)
-
-
-def _alignment(made: SnapshotDocument | None) -> float | None:
-    return None if made is None else made["cards"]["alignment"]
+def _alignment(document: SnapshotDocument | None) -> float | None:
+    return None if document is None else document["cards"]["alignment"]

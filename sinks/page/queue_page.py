@@ -11,14 +11,15 @@ from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
 from sinks.api.services import Services
 from sinks.page.charts import Spark
-from sinks.page.deep_dive import LIGHT, DeepDive, DeepDiveOptions, DeepDiveQueries, Insights, deep_dive_section
+from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
 from sinks.page.empty_state import Waiting, waiting
 from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled
 from sinks.page.formats import count, percent, plural
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.queries.deep_dive import Scope
+from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
+from sinks.queries.scope import Scope
 
 WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
     Window.DAYS_7: ("7 d", "last 7 days"),
@@ -41,7 +42,7 @@ class QueueRequest:
     view: str = "metrics"
     metrics: Sequence[str] = ()
     live: bool = True
-    wanted: DeepDiveOptions = field(default_factory=DeepDiveOptions)
+    options: DeepDiveOptions = field(default_factory=DeepDiveOptions)
     more: bool = False
 
     def _parameters(self) -> dict[str, Value]:
@@ -51,10 +52,10 @@ class QueueRequest:
             "view": None if self.view == "metrics" else self.view,
             "metric": self.metrics,
             "live": None if self.live else "off",
-            "trend": self.wanted.over_time,
-            "by": "publication" if self.wanted.published else None,
-            "depth": self.wanted.metric,
-            "cost": None if self.wanted.cost == 1 else repr(self.wanted.cost).removesuffix(".0"),
+            "trend": self.options.trend_metric,
+            "by": "publication" if self.options.published else None,
+            "depth": self.options.metric,
+            "cost": None if self.options.cost == 1 else repr(self.options.cost).removesuffix(".0"),
             "more": "1" if self.more else None,
         }
 
@@ -138,14 +139,11 @@ class QueuePage:
 
 
 def queue_page(
-    services: Services, kept: Insights, connection: sqlite3.Connection, request: QueueRequest
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, entry: QueueEntry, request: QueueRequest
 ) -> QueuePage | None:
-    """The page of a queue in the state that a connection sees; None when there is no such queue."""
-    entry = services.documents.entry(connection, request.queue)
+    """The page of a queue in the state that a connection sees; None before the first checkpoint."""
     surrounding, state = shell(services, connection, request.queue)
-    if entry is None:
-        return None
-    document = services.documents.make(connection, entry, state, request.window)
+    document = services.documents.build(connection, entry, state, request.window)
     if document is None:
         return None
     rules = services.config.rules
@@ -157,12 +155,12 @@ def queue_page(
     whole = pooled(document)
     cards = document["cards"]
     scope = Scope(request.queue, request.window, services.today(), rules)
-    look, ceiling, deep = None, None, None
+    queries, ceiling, slow_parts = None, None, None
     if criterion is not None and drawn:
-        look = DeepDiveQueries(kept, connection, scope, entry.revision, criterion["criterion"])
-        ceiling = look.ceiling()
+        queries = CachedQueries(cache, connection, scope, entry.revision, criterion["criterion"])
+        ceiling = queries.ceiling()
         if request.more or cards["comparisons"] <= LIGHT:
-            deep = _depth(look, request.wanted, criterion, drawn, ceiling)
+            slow_parts = _slow_parts(queries, request.options, criterion, drawn, ceiling)
     return QueuePage(
         shell=surrounding,
         request=request,
@@ -177,8 +175,8 @@ def queue_page(
         card_scale=Scale.of([cards["alignment"], defined(whole.baseline)]),
         findings=_findings(request, drawn, rules),
         ceiling=ceiling,
-        sparks={} if look is None else look.sparks(),
-        deep_dive=deep,
+        sparks={} if queries is None else queries.sparks(),
+        deep_dive=slow_parts,
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
 
@@ -190,21 +188,23 @@ def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
     )
 
 
-def _depth(
-    look: DeepDiveQueries,
-    wanted: DeepDiveOptions,
+def _slow_parts(
+    queries: CachedQueries,
+    options: DeepDiveOptions,
     criterion: CriterionDocument,
     drawn: Sequence[Figure],
     ceiling: Ceiling,
 ) -> DeepDive:
     known = {figure.document["metric"]: figure.document for figure in drawn}
-    over_time = wanted.over_time if wanted.over_time in known else None
+    trend_metric = options.trend_metric if options.trend_metric in known else None
     human, total = criterion["human"], criterion["comparisons"]
     baseline = max(human["pass"], human["fail"]) / total if total else None
     return deep_dive_section(
-        look,
-        replace(wanted, over_time=over_time, metric=wanted.metric if wanted.metric in known else _worst(drawn)),
-        baseline if over_time is None else known[over_time]["baseline"],
+        queries,
+        replace(
+            options, trend_metric=trend_metric, metric=options.metric if options.metric in known else _worst(drawn)
+        ),
+        baseline if trend_metric is None else known[trend_metric]["baseline"],
         ceiling["agreement"],
     )
 

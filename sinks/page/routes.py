@@ -1,11 +1,10 @@
 """The page's routes: requests become what templates show, in a thread, in one state of the store."""
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from unicodedata import normalize
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +19,7 @@ from sinks.api import parameters
 from sinks.api.services import Services
 from sinks.page import charts, formats, index_page, items_page, queue_page, wording
 from sinks.page.assets import PREFIX, Assets
-from sinks.page.deep_dive import DeepDiveOptions, Insights
+from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.export import csv_lines, export, json_lines
 from sinks.page.layout import shell
 from sinks.page.urls import queue_path
@@ -40,7 +39,6 @@ _EXPORTS: Final[Mapping[str, tuple[str, Callable[..., bytes]]]] = {
 }
 _CHOICES: Final = 200
 """Metrics that a request may choose at most."""
-_T = TypeVar("_T")
 
 
 def page_routes(services: Services) -> list[Route]:
@@ -82,7 +80,7 @@ def templates() -> Environment:
 class _Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._insights = Insights()
+        self._cache = AnswerCache()
         self.assets = Assets()
         self._templates = templates()
         self._said = {
@@ -106,26 +104,26 @@ class _Pages:
     # ---- handlers
 
     async def index(self, request: Request) -> Response:
-        wanted = index_page.IndexRequest(
+        choice = index_page.IndexRequest(
             query=parameters.text(request, "q") or "",
             sort=parameters.member(request, "sort", index_page.IndexSort.COMPARISONS),
             page=_page(request),
         )
-        shown = await self._ask(
-            lambda connection: index_page.index_page(self._services, self._insights, connection, wanted)
+        page = await self._services.query(
+            lambda connection: index_page.index_page(self._services, self._cache, connection, choice)
         )
-        return await self._render("index.html", shown)
+        return await self._render("index.html", page)
 
     async def queue(self, request: Request) -> Response:
-        wanted = queue_page.QueueRequest(
+        choice = queue_page.QueueRequest(
             queue=parameters.queue_name(request),
             criterion=parameters.text(request, "criterion"),
             window=parameters.window(request),
             view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
             metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
             live=request.query_params.get("live") != "off",
-            wanted=DeepDiveOptions(
-                over_time=parameters.text(request, "trend"),
+            options=DeepDiveOptions(
+                trend_metric=parameters.text(request, "trend"),
                 published=request.query_params.get("by") == "publication",
                 metric=parameters.text(request, "depth"),
                 cut=_cut(request),
@@ -133,19 +131,23 @@ class _Pages:
             ),
             more=request.query_params.get("more") == "1",
         )
-        shown = await self._ask(
-            lambda connection: queue_page.queue_page(self._services, self._insights, connection, wanted)
+        page = await self._services.query_queue(
+            choice.queue,
+            lambda connection, entry: queue_page.queue_page(self._services, self._cache, connection, entry, choice),
         )
-        return await self._render("queue.html", _found(shown, wanted.queue), windows=queue_page.WINDOW_NAMES)
+        return await self._render("queue.html", page, windows=queue_page.WINDOW_NAMES)
 
     async def items(self, request: Request) -> Response:
         number = _page(request)
         query = replace(_query(request), offset=(number - 1) * items_page.PAGE, limit=items_page.PAGE)
-        wanted = items_page.ItemsRequest(query=query, page=number)
-        shown = await self._ask(lambda connection: items_page.items_page(self._services, connection, wanted))
+        choice = items_page.ItemsRequest(query=query, page=number)
+        page = await self._services.query_queue(
+            query.queue,
+            lambda connection, entry: items_page.items_page(self._services, connection, entry, choice),
+        )
         return await self._render(
             "items.html",
-            _found(shown, query.queue),
+            page,
             windows=queue_page.WINDOW_NAMES,
             window_options=_WINDOWS,
             sorts=_SORTS,
@@ -160,20 +162,12 @@ class _Pages:
 
     async def _export(self, request: Request, kind: str) -> Response:
         query = _query(request)
-        exists = await asyncio.to_thread(self._services.documents.exists, query.queue)
-        _found(exists or None, query.queue)
+        await self._services.query_queue(query.queue, lambda _, entry: entry)
         media_type, lines = _EXPORTS[kind]
         headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="comparisons.{kind}"'}
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
 
     # ---- what they share
-
-    async def _ask(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
-        def asked() -> _T:
-            with self._services.store.read() as connection:
-                return ask(connection)
-
-        return await asyncio.to_thread(asked)
 
     async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
         made = self._templates.get_template(template)
@@ -181,7 +175,7 @@ class _Pages:
         return Response(text, status, _HEADERS, media_type="text/html")
 
     async def _error(self, error: HTTPException) -> Response:
-        around, _ = await self._ask(lambda connection: shell(self._services, connection))
+        around, _ = await self._services.query(lambda connection: shell(self._services, connection))
         return await self._render("error.html", {"shell": around}, error.status_code, detail=error.detail)
 
 
@@ -192,12 +186,6 @@ _SORTS: Final = (
 )
 _WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in queue_page.WINDOW_NAMES.items()]
 _LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
-
-
-def _found(page: _T | None, name: str) -> _T:
-    if page is None:
-        raise HTTPException(404, f"No queue is called {name!r}, or nothing of it was read yet.")
-    return page
 
 
 def _page(request: Request) -> int:

@@ -17,26 +17,26 @@ from urllib.parse import quote
 
 import orjson
 
-from aggregator.days import DAY_MS, Window, day_number, window_start
+from aggregator.days import Window
 from aggregator.facts import Direction, Level
 from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
+from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, Scope, Values
 
 PAGE_LIMIT: Final = 500
 """Most rows of one answer."""
 
-_HUMAN: Final = "(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)"
 _OUTCOME: Final = {
-    "tp": f"({_HUMAN} AND e.passed = 1)",
-    "fn": f"({_HUMAN} AND e.passed = 0)",
-    "tn": f"(NOT {_HUMAN} AND e.passed = 0)",
-    "fp": f"(NOT {_HUMAN} AND e.passed = 1)",
+    "tp": f"({HUMAN_PASS} AND e.passed = 1)",
+    "fn": f"({HUMAN_PASS} AND e.passed = 0)",
+    "tn": f"(NOT {HUMAN_PASS} AND e.passed = 0)",
+    "fp": f"(NOT {HUMAN_PASS} AND e.passed = 1)",
 }
 
 _SELECT: Final = f"""
 SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
-    e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {_HUMAN},
+    e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {HUMAN_PASS},
     coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.item_id = a.item_id), e.url)
 """
 _FROM: Final = """
@@ -64,10 +64,6 @@ _ORDERS: Final = {
     ComparisonSort.DISSENT: f"abs(a.stars - :pass_stars + 0.5) DESC NULLS LAST, {_MARGIN} DESC NULLS LAST, {_NEWEST}",
     ComparisonSort.THRESHOLD: f"{_MARGIN} ASC NULLS LAST, {_NEWEST}",
 }
-_ON_TOPIC: Final = """
-AND (a.criterion NOT IN (SELECT value FROM json_each(:paired)) OR (a.criterion, e.metric) IN (
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs)))
-"""
 _EQUAL: Final = {
     "criterion": "a.criterion",
     "metric": "e.metric",
@@ -117,7 +113,7 @@ class Page(TypedDict):
 
 
 class CursorError(ValueError):
-    """A cursor is not one that an earlier page gave."""
+    """The cursor does not come from an earlier page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,23 +165,22 @@ def total(connection: sqlite3.Connection, query: Query, rules: CountingRules, to
     return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
 
 
-def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, dict[str, str | int | None]]:
+def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, Values]:
+    scope = Scope(query.queue, query.window, today, rules)
     sql = _FROM
-    values: dict[str, str | int | None] = {"queue": query.queue, "pass_stars": rules.pass_stars}
+    values: Values = {"queue": query.queue, "pass_stars": rules.pass_stars}
     for name, column in _EQUAL.items():
         if (value := getattr(query, name)) is not None:
             sql += f" AND {column} = :{name}"
             values[name] = value
     if query.on_topic and rules.criterion_metrics:
-        sql += _ON_TOPIC
-        values["paired"] = orjson.dumps(list(rules.criterion_metrics)).decode()
-        pairs = [(criterion, metric) for criterion, metrics in rules.criterion_metrics.items() for metric in metrics]
-        values["pairs"] = orjson.dumps(pairs).decode()
+        sql += f" AND {ON_TOPIC}"
+        values.update(scope.topic_values())
     if query.outcomes:
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
-    if start := window_start(query.window, today):
+    if scope.start:
         sql += " AND a.at >= :start"
-        values["start"] = day_number(start) * DAY_MS
+        values["start"] = scope.start
     return sql, values
 
 
@@ -212,7 +207,7 @@ def _parse(cursor: str) -> list[str | int]:
     try:
         key = orjson.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error) as error:
-        raise CursorError("the cursor is not one that an earlier page gave") from error
+        raise CursorError("not a cursor of an earlier page") from error
     if not isinstance(key, list) or [type(part) for part in key] != [int, str, str, str, str] or abs(key[0]) >= 2**63:
-        raise CursorError("the cursor is not one that an earlier page gave")
+        raise CursorError("not a cursor of an earlier page")
     return key

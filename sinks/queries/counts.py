@@ -1,8 +1,8 @@
-"""One queue's counts since several days at once, from the store: rates from tallies, distinct items from item profiles.
+"""The counts of one queue since several days: rates from tallies, distinct items from item profiles.
 
 Tallies are summed over partitions and days. Distinct items do not add up over days, metrics or criteria, so they are
-counted over the item profiles of the same state: there are as many as items differ from each other. All of it is read once,
-whatever the number of windows.
+counted over the item profiles of the same state: there are as many profiles as items differ. Everything is read once,
+for any number of windows.
 """
 
 import sqlite3
@@ -14,11 +14,21 @@ from typing import Any, Final
 import orjson
 
 from aggregator.days import day_name
-from aggregator.snapshot.inputs import Cell, CountingRules, CriterionState, Evaluated, Funnel, Pair, QueueState, Vector
+from aggregator.snapshot.inputs import (
+    Cell,
+    CountingRules,
+    CriterionState,
+    Evaluated,
+    Funnel,
+    Pair,
+    QueueState,
+    Vector,
+    sum_vectors,
+)
 from aggregator.tallies import COVERAGE
 
-# Each is one row, of all rows as a JSON array: between two rows the interpreter is let go of, and whoever else works
-# keeps it for milliseconds.
+# Each query returns one row: a JSON array of all rows. sqlite3 releases the GIL between rows, and another thread may
+# then keep it for milliseconds.
 _TALLIES: Final = """
 SELECT '[' || coalesce(group_concat(
     json_array(kind, criterion, metric, day, json(CAST(payload AS TEXT)))), '') || ']' FROM tallies WHERE queue = ?
@@ -36,13 +46,13 @@ SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || 
 
 
 _Rated = tuple[tuple[int, tuple[str, ...]], ...]
-"""Bands of days, and the criteria in which an item was rated in each for the last time."""
+"""For each band of days the criteria whose newest rating of an item is in it."""
 
 
 class _Sums:
-    """Counts of the days of a band: those from one window's start to the next one's.
+    """Counts of the days of a band.
 
-    Vectors are gathered as they come, current and superseded ones apart, and added up once.
+    Vectors are collected, current and superseded ones separately, and added up once.
     """
 
     def __init__(self) -> None:
@@ -73,9 +83,9 @@ class _Sums:
                 self.gather(criterion, metric, judge, *vectors)
         for judges in self.cells.values():
             for judge, (current, old) in judges.items():
-                judges[judge] = [_sum(current)], [_sum(old)]
+                judges[judge] = [sum_vectors(current)], [sum_vectors(old)]
         for metric, counts in other.coverage.items():
-            self.coverage[metric] = _sum((self.coverage[metric], counts))
+            self.coverage[metric] = sum_vectors((self.coverage[metric], counts))
         for criterion, items in other.items.items():
             self.items[criterion].update(items)
         self.annotations.update(other.annotations)
@@ -86,27 +96,27 @@ class _Sums:
 
 
 class _Placed:
-    """Items that a queue item places, whatever the day, and of how many each metric says anything."""
+    """Items that queue-item rows place in the queue, on any day."""
 
     def __init__(self) -> None:
         self.items = 0
-        self.unheard = 0
+        self.unevaluated = 0
         self.errored = 0
         self.unannotated = 0
-        self.heard: Counter[str] = Counter()
+        self.evaluated: Counter[str] = Counter()
+        """Items with a verdict or failure, by metric."""
 
     def add(self, items: int, *, verdict: bool, failed: bool, rated: bool) -> None:
         self.items += items
-        self.unheard += 0 if verdict or failed else items
+        self.unevaluated += 0 if verdict or failed else items
         self.errored += items if failed and not verdict else 0
         self.unannotated += 0 if rated else items
 
 
 class _Bands:
-    """The days cut at the starts of windows: a window is its band and all bands that are narrower.
+    """Bands of days, divided by the starts of windows. A window is the band that starts with it and all later bands.
 
-    `sums`: counts by band, the oldest days first. The first band lies before the start of every window: what is in it
-    is counted and not read.
+    `sums`: counts by band, oldest first. The first band precedes every window; its counts are not used.
     """
 
     def __init__(self, starts: Sequence[str]) -> None:
@@ -138,7 +148,7 @@ class _Bands:
         return self.sums[self.index(day)]
 
     def totals(self) -> dict[str, _Sums]:
-        """Everything since each start; the same object where no day makes a difference."""
+        """The counts since each start; the same object for starts with the same counts."""
         totals: dict[str, _Sums] = {}
         total = _Sums()
         for start, sums in zip(reversed(self._starts), reversed(self.sums), strict=False):
@@ -149,15 +159,12 @@ class _Bands:
         return totals
 
 
-def _sum(vectors: Iterable[Vector]) -> Vector:
-    return tuple(map(sum, zip(*vectors, strict=True)))
-
-
 def queue_states(
     connection: sqlite3.Connection, queue: str, starts: Sequence[str], rules: CountingRules
 ) -> list[QueueState]:
-    """The counts of a queue since each of these UTC days (ISO text, empty for all days), on a connection that sees one
-    state. The same object where no day makes a difference.
+    """The counts of a queue since each of these UTC days (ISO text, empty for all days).
+
+    Days with the same counts get the same object. The connection must see one state.
     """
     bands, placed = _Bands(starts), _Placed()
     _read_tallies(connection, queue, bands, placed, rules)
@@ -185,36 +192,35 @@ def _read_tallies(
             if criterion not in rules.criterion_metrics:
                 sums.contributing[criterion] += body["contributing"]
         else:
-            sums.coverage[metric] = _sum((sums.coverage[metric], [body[what] for what in COVERAGE]))
-            placed.heard[metric] += sum(body.values())
+            sums.coverage[metric] = sum_vectors((sums.coverage[metric], [body[what] for what in COVERAGE]))
+            placed.evaluated[metric] += sum(body.values())
 
 
 def _read_profiles(
     connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, rules: CountingRules
 ) -> None:
-    # Days of one band are alike here, and so are criteria that were rated in it: what is left to add up is far less
-    # than there are profiles.
-    alike: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
+    # Profiles that differ only by days of one band, or by criteria rated in it, are added up first: far fewer are left.
+    groups: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.criterion_metrics}
     for profile, items, (is_placed, days, metrics, failed) in _rows(connection, _PROFILES, queue):
         if is_placed:
             placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
-        alike[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
+        groups[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
         for criterion, profiles in on_topic.items():
             if _compared((criterion,), metrics, rules):
                 profiles.add(profile)
-    _add_items(alike, bands, rules)
+    _add_items(groups, bands, rules)
     _read_contributing(connection, queue, bands, on_topic)
 
 
-def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, rules: CountingRules) -> None:
-    """Distinct items, each where it was rated for the last time."""
-    heard: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
-    for (of_bands, metrics), items in alike.items():
+def _add_items(groups: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, rules: CountingRules) -> None:
+    """Add distinct items, each to the band of its newest rating."""
+    evaluated: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
+    for (of_bands, metrics), items in groups.items():
         newest = newest_compared = 0
         for band, criteria in of_bands:
             newest = max(newest, band)
-            of_metrics = heard[band, criteria]
+            of_metrics = evaluated[band, criteria]
             for metric in metrics:
                 of_metrics[metric] += items
             for criterion in _compared(criteria, metrics, rules):
@@ -222,7 +228,7 @@ def _add_items(alike: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Band
                 bands.sums[band].compared[criterion] += items
         bands.sums[newest].items_annotated += items
         bands.sums[newest_compared].items_compared += items
-    for (band, criteria), of_metrics in heard.items():
+    for (band, criteria), of_metrics in evaluated.items():
         for criterion in criteria:
             bands.sums[band].items[criterion].update(of_metrics)
 
@@ -239,8 +245,9 @@ def _compared(criteria: Sequence[str], metrics: Sequence[str], rules: CountingRu
 def _read_contributing(
     connection: sqlite3.Connection, queue: str, bands: _Bands, on_topic: dict[str, set[int]]
 ) -> None:
-    """Annotations with an on-topic comparison, by the profiles that have one. Which metrics are on topic is a setting of
-    the view; the tallies know contributions to any.
+    """Add the annotations with an on-topic comparison, by the profiles that have one.
+
+    Which metrics are on topic is a setting of the view; the tallies count contributions to any metric.
     """
     for criterion, profiles in on_topic.items():
         for profile, items, days in _rows(connection, _CONTRIBUTING, queue, criterion):
@@ -267,11 +274,11 @@ def _funnel(sums: _Sums, placed: _Placed) -> Funnel | None:
     if not placed.items:
         return None
     metrics = {
-        metric: _evaluated(sums.coverage[metric], placed.items - heard)
-        for metric, heard in placed.heard.items()
-        if heard
+        metric: _evaluated(sums.coverage[metric], placed.items - evaluated)
+        for metric, evaluated in placed.evaluated.items()
+        if evaluated
     }
-    return Funnel(placed.items, placed.unheard, placed.errored, placed.unannotated, metrics)
+    return Funnel(placed.items, placed.unevaluated, placed.errored, placed.unannotated, metrics)
 
 
 def _evaluated(coverage: Sequence[int], waiting: int) -> Evaluated:

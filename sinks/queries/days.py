@@ -1,24 +1,26 @@
-"""Comparisons by day, for `sinks.queries.deep_dive`: published tallies, and the distinct items of rows."""
+"""Comparisons by day: from published tallies, and distinct items from rows."""
 
 # SQL is put together from constants of this file alone; values are always bound.
 # ruff: noqa: S608
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import orjson
 
 from aggregator.days import DAY_MS, day_name
 from aggregator.ratings import COUNTS
-from aggregator.snapshot.inputs import Vector
-from aggregator.snapshot.trend import WEEK
-from sinks.queries.rows import Scope
+from aggregator.snapshot.inputs import Vector, sum_vectors
+from aggregator.snapshot.trend import WEEK, by_day, by_week
+from sinks.queries.scope import ON_TOPIC, Scope
+
+_NO_COMPARISONS: Final = (0,) * COUNTS
 
 
-class Tallied(NamedTuple):
-    """Current comparisons of a criterion, metric and day; several of one are of several partitions."""
+class DayCells(NamedTuple):
+    """Current comparisons of a criterion, metric and UTC day in one partition."""
 
     criterion: str
     metric: str
@@ -26,10 +28,10 @@ class Tallied(NamedTuple):
     vector: Vector
 
 
-def tallied(
+def day_cells(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None = None, metric: str | None = None
-) -> Iterator[Tallied]:
-    """Current comparisons of the window: of a metric, or of all on-topic pairs."""
+) -> Iterator[DayCells]:
+    """Current comparisons of the window: of one metric, or of all on-topic pairs."""
     sql = "SELECT criterion, metric, day, payload FROM tallies WHERE queue = :queue AND kind = 'cells' AND day >= :day"
     if criterion is not None:
         sql += " AND criterion = :criterion"
@@ -39,24 +41,27 @@ def tallied(
     for row_criterion, row_metric, day, payload in connection.execute(sql, values):
         if metric is None and not scope.rules.on_topic(row_criterion, row_metric):
             continue
-        vector = [0] * COUNTS
-        for cells in orjson.loads(payload)["judges"].values():
-            vector = [total + count for total, count in zip(vector, cells["current"], strict=True)]
-        yield Tallied(row_criterion, row_metric, day, vector)
+        judges = orjson.loads(payload)["judges"].values()
+        vector = sum_vectors((_NO_COMPARISONS, *(cells["current"] for cells in judges)))
+        yield DayCells(row_criterion, row_metric, day, vector)
+
+
+def weekly_alignment(cells: Iterable[DayCells], scope: Scope) -> dict[str, float]:
+    """Alignment of the week that ends on each UTC day with comparisons, by day (ISO text), oldest first."""
+    no_items: Counter[str] = Counter()  # Shares without intervals need none.
+    days = by_day(((cell.day, cell.vector) for cell in cells), no_items, scope.rules)
+    return {day: share.alignment for day, share in by_week(days, no_items).items()}
 
 
 def _days_of_items(annotations: str) -> str:
-    """`gap`: for how many days, at most a week, an item counts on before it is seen again."""
+    """SQL of items by day and gap. `gap`: days, at most a week, until the item's next day: so long it counts once."""
     return f"""
 SELECT day, gap, count(*) FROM (
     SELECT day, min({WEEK}, ifnull(lead(day) OVER (PARTITION BY item_id ORDER BY day) - day, {WEEK})) AS gap FROM (
         SELECT DISTINCT a.item_id AS item_id, a.at / {DAY_MS} AS day FROM annotations AS a {annotations}
             AND a.counted = 1 AND a.at >= :start AND EXISTS (
                 SELECT 1 FROM evaluations AS e WHERE e.item_id = a.item_id AND e.current = 1 AND (
-                    e.metric = :metric OR :metric IS NULL AND (
-                        a.criterion NOT IN (SELECT value FROM json_each(:paired))
-                        OR (a.criterion, e.metric) IN (
-                            SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs)))))))
+                    e.metric = :metric OR :metric IS NULL AND {ON_TOPIC}))))
 GROUP BY day, gap
 """
 
@@ -65,30 +70,26 @@ _DAYS_OF_ITEMS: Final = {
     True: _days_of_items("INDEXED BY annotations_people WHERE a.queue = :queue AND a.criterion = :criterion"),
     False: _days_of_items("WHERE a.queue = :queue"),
 }
-"""By whether a criterion is given."""
+"""SQL by whether a criterion is given."""
 
 
 class DistinctItems(NamedTuple):
-    """Distinct items among the comparisons of UTC days, and of the week that ends on each."""
+    """Distinct items among comparisons, by UTC day (ISO text). A day without comparisons is missing."""
 
     by_day: Mapping[str, int]
     by_week: Mapping[str, int]
+    """Of the week that ends on each day."""
 
 
 def distinct_items(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None
 ) -> DistinctItems:
-    """Those of the window, of the same pairs as `tallied`. Days without any are left out by day."""
-    pairs = scope.rules.criterion_metrics
-    values = {
-        **scope.values(criterion, metric),
-        "paired": orjson.dumps(list(pairs)).decode(),
-        "pairs": orjson.dumps([(name, metric) for name, metrics in pairs.items() for metric in metrics]).decode(),
-    }
-    by_day: Counter[str] = Counter()
-    by_week: Counter[str] = Counter()
+    """Distinct items of the window, over the same pairs as `day_cells`."""
+    values = {**scope.values(criterion, metric), **scope.topic_values()}
+    of_days: Counter[str] = Counter()
+    of_weeks: Counter[str] = Counter()
     for day, gap, items in connection.execute(_DAYS_OF_ITEMS[criterion is not None], values):
-        by_day[day_name(day)] += items
+        of_days[day_name(day)] += items
         for later in range(day, day + gap):
-            by_week[day_name(later)] += items
-    return DistinctItems(by_day, by_week)
+            of_weeks[day_name(later)] += items
+    return DistinctItems(of_days, of_weeks)

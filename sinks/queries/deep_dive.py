@@ -14,13 +14,15 @@ from typing import Final
 
 from aggregator.days import day_of
 from aggregator.snapshot.build import Nulls
+from aggregator.snapshot.inputs import Vector, sum_vectors
 from aggregator.snapshot.trend import AlignedShare, by_day, by_week, in_document
 from aggregator.statistics.ceiling import alpha_binary, alpha_ordinal, ordered_pairs
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.corrected import corrected_pass_rate
 from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
 from sinks.queries import rows
-from sinks.queries.days import distinct_items, tallied
+from sinks.queries.days import day_cells, distinct_items
+from sinks.queries.history import last_documents
 from sinks.queries.results import (
     Agreed,
     Ceiling,
@@ -35,10 +37,8 @@ from sinks.queries.results import (
     Versions,
     VersionTest,
 )
-from sinks.queries.rows import Judges, Scope
-from sinks.queries.thresholds import what_if
-
-__all__ = ["Scope", "ceiling", "corrected", "published", "trend", "versions", "what_if"]
+from sinks.queries.rows import Judges
+from sinks.queries.scope import Scope
 
 _NO_COMPARISONS: Final = Confusion(tp=0, fn=0, tn=0, fp=0, items=0)
 
@@ -51,7 +51,7 @@ def trend(
     judges: Judges | None = None,
 ) -> Trend:
     """Alignment by day of annotation, with today's rows: of a metric, or of all on-topic pairs."""
-    vectors = ((tally.day, tally.vector) for tally in tallied(connection, scope, criterion, metric))
+    vectors = ((cells.day, cells.vector) for cells in day_cells(connection, scope, criterion, metric))
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
     marks = _marks(connection, scope, criterion, metric, judges)
@@ -74,7 +74,7 @@ def published(
     Raises ValueError for a metric without a criterion: documents do not have it.
     """
     shares: dict[str, AlignedShare] = {}
-    for day, document in rows.last_documents(connection, scope):
+    for day, document in last_documents(connection, scope):
         share = in_document(document, criterion, metric)
         if share is not None:
             shares[day] = share
@@ -109,21 +109,23 @@ def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Cei
 
 
 def _headrooms(connection: sqlite3.Connection, scope: Scope, criterion: str, agreement: float | None) -> list[Headroom]:
-    aligned: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for tally in tallied(connection, scope, criterion):
-        tp, _, tn, _ = scope.rules.outcomes(tally.vector)
-        aligned[tally.metric][0] += tp + tn
-        aligned[tally.metric][1] += sum(tally.vector)
-    return [
-        Headroom(
-            metric=metric,
-            alignment=k / n,
-            headroom=None if agreement is None else agreement - k / n,
-            undefined={"headroom": Undefined.NO_PAIRS} if agreement is None else {},
-        )
-        for metric, (k, n) in sorted(aligned.items())
-        if n
-    ]
+    vectors: dict[str, list[Vector]] = defaultdict(list)
+    for cells in day_cells(connection, scope, criterion):
+        vectors[cells.metric].append(cells.vector)
+    headrooms = []
+    for metric, of_metric in sorted(vectors.items()):
+        tp, fn, tn, fp = scope.rules.outcomes(sum_vectors(of_metric))
+        if n := tp + fn + tn + fp:
+            alignment = (tp + tn) / n
+            headrooms.append(
+                Headroom(
+                    metric=metric,
+                    alignment=alignment,
+                    headroom=None if agreement is None else agreement - alignment,
+                    undefined={"headroom": Undefined.NO_PAIRS} if agreement is None else {},
+                )
+            )
+    return headrooms
 
 
 def corrected(

@@ -8,61 +8,23 @@ however many people annotated it.
 # ruff: noqa: S608
 
 import sqlite3
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-import orjson
-
-from aggregator.days import DAY_MS, Window, day_number, day_of, window_start
 from aggregator.facts import Direction
 from aggregator.ratings import LEVELS, level_of
-from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.versions import VersionCounts
+from sinks.queries.scope import HUMAN_PASS, Scope
 
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A queue in a window that ends on `today` (UTC), and how its counts are read."""
-
-    queue: str
-    window: Window
-    today: date
-    rules: CountingRules
-
-    @property
-    def first_day(self) -> str:
-        """The window's first day as ISO text; empty when it has none."""
-        return window_start(self.window, self.today)
-
-    @property
-    def start(self) -> int:
-        """The window's first millisecond since epoch."""
-        return day_number(self.first_day) * DAY_MS if self.first_day else 0
-
-    def values(self, criterion: str | None = None, metric: str | None = None) -> dict[str, str | int | None]:
-        """What every query binds."""
-        return {
-            "queue": self.queue,
-            "criterion": criterion,
-            "metric": metric,
-            "start": self.start,
-            "pass_stars": self.rules.pass_stars,
-        }
-
-
-_PEOPLE: Final = """
+_PEOPLE: Final = f"""
 people AS MATERIALIZED (
-    SELECT a.item_id AS item_id, sum(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars) AS passes,
-        sum(NOT (a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)) AS fails
+    SELECT a.item_id AS item_id, sum({HUMAN_PASS}) AS passes,
+        sum(NOT {HUMAN_PASS}) AS fails
     FROM annotations AS a
     WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start
     GROUP BY a.item_id)
@@ -179,22 +141,6 @@ def duels(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: 
     """Every two versions that judged an item of the pair both, in either order."""
     rows = connection.execute(_DUELS, scope.values(criterion, metric))
     return {row[:2]: Duel(*row) for row in rows}
-
-
-# ---- history
-
-_LAST_OF_DAYS: Final = f"""
-SELECT at, document FROM snapshots AS s WHERE s.queue = :queue AND s.at >= :start AND NOT EXISTS (
-    SELECT 1 FROM snapshots AS later
-    WHERE later.queue = s.queue AND later.at > s.at AND later.at < (s.at / {DAY_MS} + 1) * {DAY_MS})
-ORDER BY s.at
-"""
-
-
-def last_documents(connection: sqlite3.Connection, scope: Scope) -> Iterator[tuple[str, SnapshotDocument]]:
-    """The last document kept of each UTC day of the window, oldest first."""
-    for at, document in connection.execute(_LAST_OF_DAYS, scope.values()):
-        yield day_of(at), orjson.loads(zlib.decompress(document))
 
 
 # ---- all items of the queue

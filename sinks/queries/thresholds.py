@@ -9,7 +9,8 @@ from aggregator.snapshot.build import Nulls
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.what_if import Scored, Sweep, ThresholdCounts
 from sinks.queries.results import Bin, Cut, WhatIf
-from sinks.queries.rows import Scope, ScoredItems, scored
+from sinks.queries.rows import ScoredItems, scored
+from sinks.queries.scope import Scope
 
 SELECTED: Final = 200
 """Most cuts of an answer, beside the ones that it names."""

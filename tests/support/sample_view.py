@@ -11,7 +11,6 @@ from sinks.changes import Changes
 from sinks.config import ViewConfig
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
-from sinks.snapshots import SnapshotHistory
 from sinks.store.store import Store
 from tests.support.logs import Logs, steps_of
 
@@ -63,7 +62,6 @@ def view_of(store: Store, directory: Path, rules: CountingRules | None = None) -
         config=config,
         store=store,
         documents=Documents(store, config.rules, lambda: datetime.fromtimestamp(NOW, UTC).date()),
-        history=SnapshotHistory(store, config.history_count, config.history_days),
         changes=changes,
         metrics=metrics,
         streams=EventStreams(changes, metrics),

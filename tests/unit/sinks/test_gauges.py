@@ -276,20 +276,20 @@ async def test_promtool_finds_nothing(services: Services, promtool: str) -> None
 
 
 def test_a_collection_is_one_state(store: Store) -> None:
-    """Facts that arrive while documents are made do not show in half of them."""
+    """Facts that arrive while documents are built do not show in half of them."""
     facts = comparisons("one", "pp") + comparisons("two", "pp")
     fill(store, facts)
     documents = Documents(store, CountingRules(), lambda: TODAY)
-    make = documents.make
+    build = documents.build
     calls: list[object] = []
 
     def interrupted(*arguments: object) -> object:
         if not calls:
             fill(store, comparisons("one", "pp:pp") + comparisons("two", "pp:pp"))
         calls.append(arguments)
-        return make(*arguments)  # type: ignore[arg-type]
+        return build(*arguments)  # type: ignore[arg-type]
 
-    documents.make = interrupted  # type: ignore[method-assign, assignment]
+    documents.build = interrupted  # type: ignore[method-assign, assignment]
     gauges = GaugeCollector(store, documents, 10_000).collect(TODAY)
     for queue in ("one", "two"):
         assert value(gauges, "comparisons", queue=queue, criterion="c", metric="m", outcome="tp") == 1

@@ -17,6 +17,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from sinks.changes import Changes
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
+from sinks.queries.history import documents_between
 from sinks.snapshots import SnapshotHistory, Snapshots
 from sinks.store.store import Store
 from tests.support.sample_view import FACTS, NOW_MS, fill
@@ -57,7 +58,8 @@ class View:
         return found
 
     def kept(self, queue: str) -> list[SnapshotDocument]:
-        return [document for _, document in self.history.between(queue, 0, 2**62, 10_000)]
+        with self.store.read() as connection:
+            return [document for _, document in documents_between(connection, queue, 0, 2**62, 10_000)]
 
 
 def one(stars: int, queue: str = "q", items: int = 1) -> list[Fact]:
@@ -164,5 +166,6 @@ def test_history_is_thinned_by_count_to_one_a_day_and_dropped_by_age(store: Stor
     for number, at in enumerate(times):
         document["cards"]["comparisons"] = number
         assert history.add([document], at)
-    kept = [at for at, _ in history.between("support", 0, 2**62, 100)]
+    with store.read() as connection:
+        kept = [at for at, _ in documents_between(connection, "support", 0, 2**62, 100)]
     assert kept == [day + 3, day + 2, day + 1, day - 4 * DAY_MS + 2, day - 5 * DAY_MS + 2]

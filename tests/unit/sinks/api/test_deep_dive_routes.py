@@ -12,7 +12,10 @@ from aggregator.days import DAY_MS, Window, day_of
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sinks.api.services import Services
 from sinks.queries import deep_dive
-from sinks.queries.deep_dive import Scope
+from sinks.queries.history import documents_between
+from sinks.queries.scope import Scope
+from sinks.queries.thresholds import what_if
+from sinks.snapshots import SnapshotHistory
 from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 from tests.unit.sinks.api.test_routes import path, strict
 
@@ -53,8 +56,8 @@ def scope(services: Services) -> Scope:
         fill(services.store, facts[:upto])
         document = services.documents.get("support")
         assert document is not None
-        services.history.add([document], NOW_MS - days * DAY_MS - 1)
-        services.history.add([document], NOW_MS - days * DAY_MS)
+        SnapshotHistory(services.store, 1_000, 90).add([document], NOW_MS - days * DAY_MS - 1)
+        SnapshotHistory(services.store, 1_000, 90).add([document], NOW_MS - days * DAY_MS)
     return Scope("support", Window.ALL, services.today(), services.config.rules)
 
 
@@ -67,8 +70,8 @@ async def test_answers_are_those_of_the_functions(client: httpx.AsyncClient, ser
             "/trend?metric=relevance": deep_dive.trend(connection, scope, None, "relevance"),
             f"/trend?{PAIR}": deep_dive.trend(connection, scope, *pair),
             f"/trend?by=publication&{PAIR}": deep_dive.published(connection, scope, *pair),
-            f"/what-if?{PAIR}": deep_dive.what_if(connection, scope, *pair),
-            f"/what-if?{PAIR}&cost=3.5": deep_dive.what_if(connection, scope, *pair, cost=3.5),
+            f"/what-if?{PAIR}": what_if(connection, scope, *pair),
+            f"/what-if?{PAIR}&cost=3.5": what_if(connection, scope, *pair, cost=3.5),
             "/ceiling?criterion=overall": deep_dive.ceiling(connection, scope, "overall"),
             f"/versions?{PAIR}": deep_dive.versions(connection, scope, *pair),
             f"/corrected?{PAIR}": deep_dive.corrected(connection, scope, *pair),
@@ -102,7 +105,8 @@ async def test_published_is_the_last_document_of_each_day(
     client: httpx.AsyncClient, services: Services, scope: Scope
 ) -> None:
     body = (await client.get(path("support", "/trend?by=publication"))).json()
-    kept = services.history.between(scope.queue, 0, NOW_MS + 1, 10)
+    with services.store.read() as connection:
+        kept = documents_between(connection, scope.queue, 0, NOW_MS + 1, 10)
     last = {day_of(at): document["cards"] for at, document in reversed(kept)}
     assert len(kept) == len(last) == 3
     assert [(day["day"], day["n"], day["alignment"], day["low"], day["high"]) for day in body["days"]] == [
@@ -119,7 +123,7 @@ async def test_of_several_documents_of_a_day_the_last_is_published(
     assert document is not None
     for at, misaligned in ((NOW_MS - 5, 1), (NOW_MS - 4, 2)):
         document["cards"]["misaligned"] = misaligned
-        services.history.add([document], at)
+        SnapshotHistory(services.store, 1_000, 90).add([document], at)
     (day,) = (await client.get(path("support", "/trend?by=publication"))).json()["days"]
     assert day["n"] - day["k"] == 2
 

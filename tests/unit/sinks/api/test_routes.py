@@ -17,6 +17,7 @@ from sinks.api.routes import api_routes
 from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.queries.comparisons import CursorError, _parse
+from sinks.snapshots import SnapshotHistory
 from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 
 
@@ -154,7 +155,7 @@ async def test_history_gives_what_was_kept_in_a_span(client: httpx.AsyncClient, 
         document = services.documents.get("support")
         assert document is not None
         document["cards"]["comparisons"] = number
-        services.history.add([document], NOW_MS + number)
+        SnapshotHistory(services.store, 1_000, 90).add([document], NOW_MS + number)
     body = (await client.get(path("support", "/history"))).json()
     assert [entry["at"] for entry in body["snapshots"]] == ["2026-11-24T12:00:00.002Z", "2026-11-24T12:00:00.001Z"]
     early = (await client.get(path("support", f"/history?from=2026-11-24T12:00:00Z&to={NOW_MS + 2}"))).json()
@@ -234,7 +235,7 @@ async def test_answers_hold_to_the_openapi_document(
 ) -> None:
     document = services.documents.get("support")
     assert document is not None
-    services.history.add([document], NOW_MS)
+    SnapshotHistory(services.store, 1_000, 90).add([document], NOW_MS)
     openapi = strict((await client.get("/openapi.json")).json())
     answer = await client.get(target)
     described = openapi["paths"][template]["get"]["responses"][str(answer.status_code)]

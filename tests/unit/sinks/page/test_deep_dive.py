@@ -2,16 +2,20 @@
 
 import random
 import re
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from aggregator.days import DAY_MS
+from aggregator.days import DAY_MS, Window
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
 from sinks.page.charts import spark
-from sinks.page.deep_dive import LIGHT, Insights
+from sinks.page.deep_dive import LIGHT, AnswerCache
+from sinks.queries.days import DayCells, weekly_alignment
+from sinks.queries.scope import Scope
 from sinks.store.store import Store
 from tests.support.html import Element, read
 from tests.support.sample_view import NOW_MS, fill, view_of
@@ -163,22 +167,31 @@ async def test_slow_parts_of_a_large_queue_wait_to_be_asked_for(
 
 
 def test_answers_are_made_once_and_the_oldest_go() -> None:
-    kept, made = Insights(), []
+    cache, made = AnswerCache(), []
 
     def make(number: int) -> int:
         made.append(number)
         return number
 
     for number in (*range(300), 299, 0):
-        assert kept.keep((number,), lambda number=number: make(number)) == number  # type: ignore[misc]
+        assert cache.get((number,), lambda number=number: make(number)) == number  # type: ignore[misc]
     assert made == [*range(300), 0]
 
 
 def test_a_spark_needs_five_days() -> None:
-    days = {f"2026-11-{day:02}": [day, 20] for day in range(1, 6)}
-    line = spark(days)
+    weeks = {f"2026-11-{day:02}": day / 20 for day in range(1, 6)}
+    line = spark(weeks)
     assert line is not None
-    assert (line.first, line.last) == (1 / 20, 15 / 100)
-    del days["2026-11-03"]
-    assert spark(days) is None
+    assert (line.first, line.last) == (1 / 20, 5 / 20)
+    del weeks["2026-11-03"]
+    assert spark(weeks) is None
     assert spark({}) is None
+
+
+def test_alignment_of_a_week_pools_its_comparisons() -> None:
+    cells = [
+        DayCells("c", "m", day, [0, 0, fails, passes, *[0] * 10])
+        for day, passes, fails in (("2026-11-01", 2, 0), ("2026-11-02", 1, 2), ("2026-11-08", 0, 1))
+    ]
+    scope = Scope("q", Window.ALL, date(2026, 11, 8), CountingRules())
+    assert weekly_alignment(cells, scope) == {"2026-11-01": 1, "2026-11-02": 3 / 5, "2026-11-08": 1 / 4}

@@ -22,8 +22,9 @@ from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import wilson
 from aggregator.statistics.versions import mcnemar
 from sinks.queries import deep_dive
-from sinks.queries.deep_dive import Scope
 from sinks.queries.results import Agreed
+from sinks.queries.scope import Scope
+from sinks.queries.thresholds import what_if
 from sinks.store.store import Store
 from tests.support import facts as strategies
 from tests.support.logs import Logs, steps_of
@@ -178,7 +179,7 @@ def test_what_if_applies_each_cut_to_the_rows(
     ]
     scored = [(human, row, row.score) for human, row in said if row.score is not None]
     with stored(history, policy) as store, store.read() as connection:
-        answer = deep_dive.what_if(connection, scope, criterion, metric, cost=cost)
+        answer = what_if(connection, scope, criterion, metric, cost=cost)
     assert (answer["comparisons"], answer["scored"]) == (len(said), len(scored))
     assert answer["items"] == len({row.item for _, row, _ in scored})
     if not scored:

@@ -7,7 +7,8 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
 from sinks.queries import deep_dive
-from sinks.queries.deep_dive import Scope
+from sinks.queries.scope import Scope
+from sinks.queries.thresholds import what_if
 from tests.unit.sinks.queries.test_deep_dive import TODAY, stored
 
 SCOPE = Scope("q", Window.ALL, TODAY, CountingRules())
@@ -25,7 +26,7 @@ def test_what_if_of_a_metric_that_passes_low_scores() -> None:
     facts.append(Annotation(at=1, id="a", queue="q", item="unscored", stars=1))
     facts.append(Evaluation(at=9, id="e", item="unscored", metric="m", passed=True))
     with stored(facts) as store, store.read() as connection:
-        answer = deep_dive.what_if(connection, SCOPE, "overall", "m", cost=10)
+        answer = what_if(connection, SCOPE, "overall", "m", cost=10)
     best, cheapest = answer["best_alignment"], answer["best_cost"]
     assert best is not None
     assert cheapest is not None
@@ -43,7 +44,7 @@ def test_the_threshold_is_the_newest_evaluations() -> None:
         facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
         facts.append(Evaluation(at=at, id="e", item=item, metric="m", score=1, threshold=threshold, passed=True))
     with stored(facts) as store, store.read() as connection:
-        answer = deep_dive.what_if(connection, SCOPE, "overall", "m")
+        answer = what_if(connection, SCOPE, "overall", "m")
     assert (answer["threshold"], answer["thresholds"]) == (0.2, 2)
 
 
@@ -55,7 +56,7 @@ def test_mixed_directions_and_missing_thresholds_are_told() -> None:
         Evaluation(at=1, id="e", item="j", metric="m", score=0.5, direction="lower", passed=True),
     ]
     with stored(facts) as store, store.read() as connection:
-        answer = deep_dive.what_if(connection, SCOPE, "overall", "m")
+        answer = what_if(connection, SCOPE, "overall", "m")
     assert (answer["direction"], answer["auc"], answer["sweep"]) == (None, None, [])
     assert (answer["undefined"]["auc"], answer["undefined"]["threshold"]) == ("mixed_directions", "no_threshold")
     assert answer["now"] is not None
@@ -68,7 +69,7 @@ def test_many_cuts_are_selected_and_the_best_is_among_them() -> None:
         facts.append(Annotation(at=1, id="a", queue="q", item=f"i{number}", stars=5 if number >= 333 else 1))
         facts.append(Evaluation(at=1, id="e", item=f"i{number}", metric="m", score=number / 1000, passed=True))
     with stored(facts) as store, store.read() as connection:
-        answer = deep_dive.what_if(connection, SCOPE, "overall", "m")
+        answer = what_if(connection, SCOPE, "overall", "m")
     best = answer["best_alignment"]
     assert best is not None
     assert (best["cut"], best["alignment"], answer["cuts"]) == (0.333, 1, 1_001)

@@ -20,6 +20,7 @@ from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from sinks.documents import Documents
+from sinks.queries.queues import list_queues
 from sinks.store.schema import MIGRATIONS, PROFILE, StoreError
 from sinks.store.store import Store
 from sinks.store.tail import LedgerRow, Step, Tail
@@ -77,7 +78,7 @@ def matches(store: Store, facts: list[Fact], policy: Policy, rules: CountingRule
     assert {key(fact): fact for fact in store.facts()} == recount.rows
     documents = Documents(store, rules, lambda: TODAY)
     with store.read() as connection:
-        assert sorted(entry.queue for entry in documents.queues(connection)) == recount.queues
+        assert sorted(entry.queue for entry in list_queues(connection)) == recount.queues
     for queue in recount.queues:
         for window in Window:
             made = documents.get(queue, window)

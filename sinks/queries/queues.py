@@ -1,0 +1,132 @@
+"""Which state the store holds, which queues it has, and the few facts about a queue that no document carries."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, cast
+
+import orjson
+
+from aggregator.policy import Policy
+from aggregator.tallies import SourcePosition
+
+_QUEUES: Final = """
+SELECT id, queue, revision FROM queues AS q WHERE (
+    EXISTS (SELECT 1 FROM annotations AS a WHERE a.queue = q.queue)
+    OR EXISTS (SELECT 1 FROM queue_items AS i WHERE i.queue = q.queue))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """The state of the topics that the store holds."""
+
+    as_of: int | None
+    """Time of the oldest partition's last checkpoint in ms; None while no partition has one."""
+    ledger: str
+    """Id of the ledger. Several, joined by `+`, while a rebuild is half-way."""
+    positions: dict[int, int]
+    """Ledger offset by partition."""
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A queue that at least one row names."""
+
+    place: int
+    """Place in the order in which queues were first seen."""
+    queue: str
+    revision: int
+    """Number of changes to the queue; it is part of every document."""
+
+
+def read_state(connection: sqlite3.Connection) -> StoreState:
+    """The state that a connection sees."""
+    rows = connection.execute(
+        "SELECT partition, ledger, position, policy, at FROM partitions WHERE ledger IS NOT NULL ORDER BY at"
+    ).fetchall()
+    return StoreState(
+        as_of=rows[0][4] if rows else None,
+        ledger="+".join(sorted({row[1] for row in rows})),
+        positions={row[0]: row[2] for row in rows},
+        policy=Policy(rows[-1][3]) if rows else Policy.EACH,
+    )
+
+
+def list_queues(connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> Iterator[QueueEntry]:
+    """Queues in the order in which they were first seen, starting after place `after`; a negative limit means all."""
+    for row in connection.execute(f"{_QUEUES} AND id > ? ORDER BY id LIMIT ?", (after, limit)):
+        yield QueueEntry(*row)
+
+
+def find_queue(connection: sqlite3.Connection, queue: str) -> QueueEntry | None:
+    """The queue of a name; None when no row names it."""
+    row = connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone()
+    return None if row is None else QueueEntry(*row)
+
+
+def source_positions(connection: sqlite3.Connection) -> dict[tuple[str, int], SourcePosition]:
+    """What the stored state covers of the source topics, by topic and partition."""
+    rows = connection.execute("SELECT partition, sources FROM partitions WHERE sources IS NOT NULL")
+    return {
+        (topic, partition): source for partition, sources in rows for topic, source in orjson.loads(sources).items()
+    }
+
+
+def count_pairs_after(connection: sqlite3.Connection, place: int) -> int:
+    """The number of pairs of criterion and metric in the queues after a place."""
+    (pairs,) = connection.execute(
+        "SELECT count(*) FROM (SELECT DISTINCT t.queue, t.criterion, t.metric FROM queues AS q "
+        "CROSS JOIN tallies AS t ON t.queue = q.queue AND t.kind = 'cells' WHERE q.id > ?)",
+        (place,),
+    ).fetchone()
+    return int(pairs)
+
+
+def last_annotated_at(connection: sqlite3.Connection, queue: str) -> int | None:
+    """Time of a queue's newest counted annotation in ms; None when it has none."""
+    (at,) = connection.execute("SELECT max(at) FROM annotations WHERE queue = ? AND counted = 1", (queue,)).fetchone()
+    return cast("int | None", at)
+
+
+def annotator_names(connection: sqlite3.Connection, queue: str, limit: int) -> list[str]:
+    """Names of the annotators with a counted annotation in a queue, sorted."""
+    rows = connection.execute(
+        "SELECT DISTINCT annotator FROM annotations WHERE queue = ? AND counted = 1 AND annotator <> '' "
+        "ORDER BY annotator LIMIT ?",
+        (queue, limit),
+    )
+    return [name for (name,) in rows]
+
+
+class LevelRows(NamedTuple):
+    """Rows of one level (trace, span or thread)."""
+
+    level: str
+    rows: int
+    items: int
+    """Distinct items."""
+    last_at: int
+    """Time of the newest row in ms."""
+
+
+def annotations_by_level(connection: sqlite3.Connection, queue: str) -> list[LevelRows]:
+    """Counted annotations of a queue."""
+    rows = connection.execute(
+        "SELECT level, count(*), count(DISTINCT item_id), max(at) FROM annotations "
+        "WHERE queue = ? AND counted = 1 GROUP BY level",
+        (queue,),
+    )
+    return list(map(LevelRows._make, rows))
+
+
+def evaluations_by_level(connection: sqlite3.Connection, queue: str) -> list[LevelRows]:
+    """Current evaluations of the items that queue-item rows place in a queue."""
+    rows = connection.execute(
+        "SELECT e.level, count(*), count(DISTINCT e.item_id), max(e.at) FROM queue_items AS q "
+        "CROSS JOIN evaluations AS e ON e.item_id = q.item_id AND e.current = 1 "
+        "WHERE q.queue = ? AND q.deleted = 0 GROUP BY e.level",
+        (queue,),
+    )
+    return list(map(LevelRows._make, rows))

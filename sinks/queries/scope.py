@@ -1,0 +1,64 @@
+"""What every query over rows binds: a queue, a window, and the rules by which its rows count."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import orjson
+
+from aggregator.days import DAY_MS, Window, day_number, window_start
+from aggregator.snapshot.inputs import CountingRules
+
+HUMAN_PASS: Final = "(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)"
+"""SQL: whether annotation `a` passes its item."""
+
+ON_TOPIC: Final = """(
+    a.criterion NOT IN (SELECT value FROM json_each(:limited_criteria)) OR (a.criterion, e.metric) IN (
+        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:topic_pairs)))
+"""
+"""SQL: whether the setting `criterion_metrics` compares the criterion of annotation `a` with the metric of evaluation
+`e`.
+"""
+
+Values = dict[str, str | int | None]
+"""Named values of an SQL statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A queue in a window, and the rules by which its rows count."""
+
+    queue: str
+    window: Window
+    today: date
+    """UTC day on which the window ends."""
+    rules: CountingRules
+
+    @property
+    def first_day(self) -> str:
+        """The window's first day as ISO text; empty when the window has no start."""
+        return window_start(self.window, self.today)
+
+    @property
+    def start(self) -> int:
+        """The window's first millisecond since epoch."""
+        return day_number(self.first_day) * DAY_MS if self.first_day else 0
+
+    def values(self, criterion: str | None = None, metric: str | None = None) -> Values:
+        """The values that every query over rows binds."""
+        return {
+            "queue": self.queue,
+            "criterion": criterion,
+            "metric": metric,
+            "start": self.start,
+            "pass_stars": self.rules.pass_stars,
+        }
+
+    def topic_values(self) -> Values:
+        """The values that `ON_TOPIC` binds."""
+        limited = self.rules.criterion_metrics
+        pairs = [(criterion, metric) for criterion, metrics in limited.items() for metric in metrics]
+        return {
+            "limited_criteria": orjson.dumps(list(limited)).decode(),
+            "topic_pairs": orjson.dumps(pairs).decode(),
+        }
