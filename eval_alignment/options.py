@@ -1,16 +1,19 @@
-"""Options that several commands share, and how a command gets its settings."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+
+EMBEDDED_BROKER_PORT: Final = 9392
+"""Default port of the embedded broker."""
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def broker_option(command: Decorated) -> Decorated:
-    """`--broker`, which is the setting `brokers`."""
+    """`--broker` for the setting `brokers`."""
     return click.option(
         "--broker",
         "brokers",
@@ -20,7 +23,7 @@ def broker_option(command: Decorated) -> Decorated:
 
 
 def data_dir_option(command: Decorated) -> Decorated:
-    """`--data-dir`, which is the setting `data_dir`."""
+    """`--data-dir` for the setting `data_dir`."""
     return click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
@@ -29,28 +32,28 @@ def data_dir_option(command: Decorated) -> Decorated:
 
 
 def http_option(setting: str, default: str) -> Callable[[Decorated], Decorated]:
-    """`--http` for the setting with this name; `default` is only told."""
+    """`--http` for the setting with this name; `default` appears in the help text only."""
     return click.option(
         "--http",
         setting,
         metavar="HOST:PORT",
-        help=f"Where to serve, default {default}.  [setting: {setting}]",
+        help=f"Address to listen on, default {default}.  [setting: {setting}]",
     )
 
 
 def policy_option(command: Decorated) -> Decorated:
-    """`--policy`, which is the setting `policy`."""
+    """`--policy` for the setting `policy`."""
     return click.option(
         "--policy",
         type=click.Choice(["each", "latest"]),
-        help="Which annotations are compared.  [setting: policy]",
+        help="Compare every annotation, or the latest per item.  [setting: policy]",
     )(command)
 
 
 def pass_stars_option(command: Decorated) -> Decorated:
-    """`--pass-stars`, which is the setting `pass_stars`."""
+    """`--pass-stars` for the setting `pass_stars`."""
     return click.option(
         "--pass-stars",
         type=click.IntRange(1, 5),
-        help="Stars from which a rating is a pass.  [setting: pass_stars]",
+        help="Lowest star rating that is a pass.  [setting: pass_stars]",
     )(command)

@@ -1,4 +1,4 @@
-"""Snapshot documents as tables for a terminal: the page's numbers, a dash and its reason where one is undefined."""
+"""Prints snapshot documents as tables: the numbers of the page, and a dash with its reason for an undefined one."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,21 @@ from aggregator.statistics.confusion import Undefined
 from sinks.api.responses import QueueListing
 
 DASH: Final = "-"
-"""Stands for a number that is undefined."""
+"""Printed for an undefined number."""
 
 _WIDE: Final = 132
-"""Columns of a terminal from which one table holds all numbers of a metric."""
+"""Width from which one table has all numbers of a metric."""
+_UNLIMITED: Final = 100_000
+
+
+def output_console() -> Console:
+    """Standard output. Tables wrap on a terminal only: a pipe or file gets one line per row."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_UNLIMITED)
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that a terminal might obey or reorder (controls, bidi marks) spelled out.
+    r"""The text with control characters and bidirectional marks escaped, so that it cannot drive the terminal.
 
     >>> printable("a\x1b[31m\u202eb\nc")
     'a\\x1b[31m\\u202eb\\nc'
@@ -29,7 +36,7 @@ def printable(text: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share in 0..1 as a percentage with one decimal; a dash for None.
+    """A ratio in 0..1 as a percentage with one decimal; a dash for None.
 
     >>> percent(0.9078)
     '90.8 %'
@@ -38,7 +45,7 @@ def percent(share: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """The bounds of an interval of a share.
+    """The bounds of an interval of a ratio, as percentages.
 
     >>> interval(0.8759, 0.9321)
     '87.6-93.2 %'
@@ -47,7 +54,7 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def render(document: SnapshotDocument, console: Console) -> None:
-    """Print a document: its cards, then the metrics of each criterion in the document's order."""
+    """Print a document: its cards, then the metrics of each criterion, in the order of the document."""
     console.print(
         Text.assemble(
             (printable(document["queue"]), "bold"),
@@ -63,7 +70,7 @@ def render(document: SnapshotDocument, console: Console) -> None:
 
 
 def render_list(queues: Sequence[QueueListing], console: Console) -> None:
-    """Print the list of queues with their cards over all days."""
+    """Print the queues with their cards for window `all`."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("queue", overflow="fold")
     for name in ("alignment", "interval", "comparisons", "misaligned", "items", "annotations"):
@@ -109,10 +116,11 @@ def _print_cards(cards: Cards, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the table of metrics; `fields` are those of the document that it shows."""
+    """A column of the table of metrics."""
 
     title: str
     fields: tuple[str, ...]
+    """Fields of the document whose reason is printed when they are undefined."""
     text: Callable[[MetricDocument], str]
 
 
@@ -173,7 +181,7 @@ def _metrics(columns: Sequence[_Column], metrics: Sequence[MetricDocument]) -> T
 def _print_reasons(
     undefined: Sequence[tuple[str, Mapping[str, Undefined]]], shown: Collection[str], console: Console
 ) -> None:
-    """A line for each reason of each name, with the shown numbers that are undefined for it."""
+    """Print a line per name and reason: the undefined numbers among `shown`, and the reason."""
     for name, reasons in undefined:
         by_reason: dict[Undefined, list[str]] = {}
         for field, reason in reasons.items():

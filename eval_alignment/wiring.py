@@ -1,4 +1,4 @@
-"""From settings to what each part takes."""
+"""Builds the arguments of each part from the settings."""
 
 import asyncio
 import ssl
@@ -10,6 +10,7 @@ from aiokafka.helpers import create_ssl_context
 
 from aggregator.snapshot.inputs import CountingRules
 from eval_alignment import __version__
+from eval_alignment.options import EMBEDDED_BROKER_PORT
 from eval_alignment.settings import TOPIC_ROLES, Settings, SettingsError
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
@@ -17,7 +18,7 @@ from streams.kafka.topics import Topics
 
 
 def client(settings: Settings) -> KafkaClient:
-    """How to reach Kafka. Raises SettingsError when certificate or password files cannot be used."""
+    """How to connect to Kafka. Raises SettingsError when a certificate, key or password file cannot be used."""
     security: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if settings.security_protocol.startswith("SASL"):
         security |= {
@@ -31,11 +32,17 @@ def client(settings: Settings) -> KafkaClient:
 
 
 def failed(settings: Settings, error: Exception) -> click.ClickException:
-    """The end of a command that Kafka kept from its work: where, and why, also where aiokafka only says that nobody
-    answers. Not for a running event loop.
+    """The error of a command that failed because of Kafka: the address, the cause, and a hint.
+
+    aiokafka's own error does not name the cause of a failed connection, so this connects once more to find it. Do not
+    call it in a running event loop.
     """
-    reason = asyncio.run(client(settings).refusal()) if isinstance(error, KafkaConnectionError) else None
-    return click.ClickException(f"{settings.brokers}: {reason or repr(error)}")
+    if not isinstance(error, KafkaConnectionError):
+        return click.ClickException(f"{settings.brokers}: {error!r}")
+    reason = asyncio.run(client(settings).refusal()) or repr(error)
+    embedded = f"127.0.0.1:{EMBEDDED_BROKER_PORT}"
+    hint = "" if settings.brokers == embedded else f"; the embedded broker of `up` listens at {embedded} (--broker)"
+    return click.ClickException(f"{settings.brokers}: {reason}{hint}")
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:
@@ -43,7 +50,7 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
         return None if path is None else str(path)
 
     try:
-        # Without a CA file this trusts the system's; host names are checked in any case.
+        # Without a CA file this trusts the system's CAs. Host names are always checked.
         return create_ssl_context(
             cafile=text(settings.ssl_ca_file),
             certfile=text(settings.ssl_certificate_file),
@@ -64,20 +71,20 @@ def group(settings: Settings) -> str:
 
 
 def decoder(settings: Settings) -> Decoder:
-    """What decides of events."""
+    """Validates events and turns them into facts."""
     metrics = {name: metric.defaults() for name, metric in settings.metrics.items()}
     return Decoder(metrics=metrics, future_ms=settings.future_limit_ms)
 
 
 def counting_rules(settings: Settings) -> CountingRules:
-    """What applies when counts are read."""
+    """Rules that apply when counts are read."""
     return CountingRules(
         pass_stars=settings.pass_stars, criterion_metrics=settings.criterion_metrics, limits=settings.limits()
     )
 
 
 def partitions(settings: Settings) -> int | None:
-    """P as it was asked for; None when nobody said, so that topics which exist decide."""
+    """The configured number of partitions; None without that setting, when existing topics decide."""
     return settings.partitions if "partitions" in settings.model_fields_set else None
 
 

@@ -1,4 +1,4 @@
-"""`config`: the settings in force."""
+"""`config`: shows the settings."""
 
 import os
 import tomllib
@@ -6,25 +6,24 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from eval_alignment import settings
-from eval_alignment.render import printable
+from eval_alignment.render import output_console, printable
 
 
 @click.group()
 def config() -> None:
-    """Look at the settings."""
+    """Inspect the settings."""
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object: value and source by setting.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with value and source by setting.")
 def show(*, as_json: bool) -> None:
-    """Show every setting with its value and where that comes from; secrets stay hidden."""
+    """Show each setting with its value and its source. Secrets are masked."""
     chosen = settings.load()
-    # Serialised as JSON, a secret is stars.
+    # The JSON form of a secret is asterisks.
     values = chosen.model_dump(mode="json")
     sources = _sources()
     if as_json:
@@ -38,11 +37,11 @@ def show(*, as_json: bool) -> None:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         source = sources[name]
         table.add_row(name, Text(printable(text)), source, style="dim" if source == "default" else "")
-    Console().print(table)
+    output_console().print(table)
 
 
 def _sources() -> dict[str, str]:
-    """Where each setting comes from. The settings have been loaded, so they and their file are in order."""
+    """The source of each setting. The settings are loaded already, so their file is valid."""
     environment = {name.upper() for name in os.environ}
     path = os.environ.get(settings.CONFIG_VARIABLE)
     in_file = tomllib.loads(Path(path).read_text(encoding="utf-8")) if path else {}

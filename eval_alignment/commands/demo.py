@@ -1,4 +1,4 @@
-"""`demo`: everything on this machine, on a fresh directory, with a lively sample stream."""
+"""`demo`: `up` in a temporary directory, with a stream of sample events."""
 
 import asyncio
 import socket
@@ -11,28 +11,40 @@ from typing import Final
 
 import click
 import orjson
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings
-from eval_alignment.commands.up import DEFAULT_BROKER_PORT
 from eval_alignment.local.sample import Sample, SampleEvent
 from eval_alignment.local.supervisor import Supervisor, UpError
-from eval_alignment.options import http_option
+from eval_alignment.options import EMBEDDED_BROKER_PORT, http_option
 from eval_alignment.view_client import UnreachableError, View
 from streams.events.decoder import Kind
 from streams.kafka.producer import producer
 
 EVENTS_A_SECOND: Final = 20
 _PLAIN_SECONDS: Final = 5.0
+_COLUMNS: Final = """
+agree, 95 %: how often metric and person agree, and its confidence interval
+n: comparisons; strict: metric fails, person passes; lenient: the reverse
+gate: may the metric replace people? undecided, not trusted, probation, trusted"""
+_NEXT_STEPS: Final = f"""\
+The demo has stopped. Nothing was kept. Next, with your own events:
+  eval-alignment schema annotation     prints the format of an event
+  eval-alignment up                    starts an installation
+  eval-alignment load --broker 127.0.0.1:{EMBEDDED_BROKER_PORT} events.ndjson"""
 
 
 @click.command()
 @http_option("http", "127.0.0.1:8390, or a free port")
-@click.option("--embedded-broker-port", type=click.IntRange(1, 65535), help="Default: 9392, or a free port.")
+@click.option(
+    "--embedded-broker-port",
+    type=click.IntRange(1, 65535),
+    help=f"Port of the embedded broker, default {EMBEDDED_BROKER_PORT}, or a free port.",
+)
 @click.option(
     "--rate",
     type=click.IntRange(1, 1000),
@@ -41,16 +53,16 @@ _PLAIN_SECONDS: Final = 5.0
     help="Events a second.",
 )
 def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
-    """Try it: embedded broker, worker and view with sample events, until Ctrl-C. Nothing is kept."""
+    """Try everything with sample events, until Ctrl-C: embedded broker, worker and view. Nothing is kept."""
     with tempfile.TemporaryDirectory(prefix="eval-alignment-demo-") as directory:
-        port = embedded_broker_port or _free(DEFAULT_BROKER_PORT)
+        port = embedded_broker_port or _free(EMBEDDED_BROKER_PORT)
         chosen = settings.load(
             data_dir=Path(directory),
             http=http or f"127.0.0.1:{_free(8390)}",
             brokers=f"127.0.0.1:{port}",
         )
         console = Console()
-        console.print("Starting broker, worker and view: about ten seconds.")
+        console.print("Starting broker, worker and view. This takes about ten seconds.")
 
         async def play(supervisor: Supervisor) -> None:
             await asyncio.gather(_produce(supervisor, rate), _show(supervisor, console))
@@ -59,11 +71,11 @@ def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
             asyncio.run(Supervisor(chosen, port, console.print, play).run())
         except UpError as error:
             raise click.ClickException(str(error)) from error
-    console.print("Everything has ended.")
+    console.print(_NEXT_STEPS, highlight=False, soft_wrap=True)
 
 
 def _free(port: int) -> int:
-    """This port, or any free one where it is taken."""
+    """This port, or a free one when it is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -124,9 +136,14 @@ def _documents(view: View) -> list[SnapshotDocument]:
         return []
 
 
-def _table(documents: list[SnapshotDocument]) -> Table:
-    """A line a pair, under its queue: names are whole in a terminal of 80 columns and 24 lines."""
-    table = Table(title="Alignment with people, live", title_justify="left", box=None, padding=(0, 1, 0, 0))
+def _table(documents: list[SnapshotDocument]) -> Group:
+    """A row per criterion and metric, below its queue. Fits a terminal of 80 columns and 24 lines without cut names."""
+    table = Table(
+        title="Alignment with people, live",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("criterion / metric", no_wrap=True)
     for name in ("agree", "95 %", "n", "strict", "lenient"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -145,4 +162,4 @@ def _table(documents: list[SnapshotDocument]) -> Table:
                     str(metric["fp"]),
                     str(metric["gate_state"] or "-").replace("_", " "),
                 )
-    return table
+    return Group(table, Text(_COLUMNS, style="dim"))

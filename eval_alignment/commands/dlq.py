@@ -1,4 +1,4 @@
-"""`dlq`: look at dead letters and send them again."""
+"""`dlq`: lists, shows and requeues dead letters."""
 
 import asyncio
 from collections import Counter
@@ -8,14 +8,13 @@ from typing import Any, TypeVar
 import click
 import orjson
 from aiokafka.errors import KafkaError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from aggregator.days import timestamp
 from eval_alignment import settings, wiring
 from eval_alignment.options import broker_option
-from eval_alignment.render import printable
+from eval_alignment.render import output_console, printable
 from streams.events.reasons import Reason
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics, TopicsError
@@ -24,12 +23,12 @@ from streams.requeue import Identity, StoredDeadLetter, read_dead_letters, send_
 _Result = TypeVar("_Result")
 
 _reason_option = click.option(
-    "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only those with this reason."
+    "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only dead letters with this reason."
 )
 
 
 class _Identity(click.ParamType):
-    """TOPIC:PARTITION:OFFSET of a rejected event."""
+    """TOPIC:PARTITION:OFFSET of a rejected event in its source topic."""
 
     name = "identity"
 
@@ -42,19 +41,25 @@ class _Identity(click.ParamType):
 
 @click.group()
 def dlq() -> None:
-    """Look at dead letters, which are rejected events, and send them again after a fix.
+    """List and show dead letters (rejected events), and send them again after a fix.
 
-    A dead letter is named by where its event stands in the source topic: TOPIC:PARTITION:OFFSET.
+    The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET.
     """
 
 
 @dlq.command()
 @broker_option
 @_reason_option
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show the newest N.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Number of dead letters to show, the newest ones.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) -> None:
-    """List dead letters, the newest last, and count them by reason."""
+    """List dead letters, newest last, and count them by reason."""
     dead_letters = [dead_letter for dead_letter in _all(brokers).values() if reason in (None, dead_letter.reason)]
     shown = dead_letters[-limit:]
     if as_json:
@@ -67,11 +72,11 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
         cells = (str(dead_letter.identity), timestamp(dead_letter.timestamp), dead_letter.reason, dead_letter.detail)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     if shown:
-        Console().print(table)
+        output_console().print(table)
     counts = Counter(dead_letter.reason for dead_letter in dead_letters)
     listed = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
     click.echo(
-        f"{len(dead_letters)} dead letters{listed}" + (f"; the newest {limit} shown" if dead_letters[limit:] else "")
+        f"{len(dead_letters)} dead letters{listed}" + (f"; showing the newest {limit}" if dead_letters[limit:] else "")
     )
 
 
@@ -81,18 +86,18 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
 @click.argument("partition", type=click.IntRange(0))
 @click.argument("offset", type=click.IntRange(0))
 def show(brokers: str | None, topic: str, partition: int, offset: int) -> None:
-    """Show one dead letter: why it was rejected, and the original key, headers and value as text."""
+    """Show one dead letter: the reason, and the original key, headers and value as text."""
     identity = Identity(topic, partition, offset)
     dead_letter = _all(brokers).get(identity)
     if dead_letter is None:
-        raise click.ClickException(f"no dead letter of {identity}")
+        raise click.ClickException(f"no dead letter of {identity}; `dlq ls` lists all")
     click.echo(f"event    {printable(str(identity))}")
     click.echo(f"time     {timestamp(dead_letter.timestamp)}")
     click.echo(f"stage    {printable(dead_letter.stage)}")
     click.echo(f"reason   {printable(dead_letter.reason)}")
     click.echo(f"detail   {printable(dead_letter.detail)}")
     if dead_letter.left_out:
-        click.echo(f"left out {', '.join(dead_letter.left_out)}: too large to carry")
+        click.echo(f"left out {', '.join(dead_letter.left_out)}: too large")
     click.echo(f"key      {_readable(dead_letter.key)}")
     for name, value in dead_letter.headers:
         click.echo(f"header   {printable(name)}: {_readable(value)}")
@@ -105,18 +110,18 @@ def show(brokers: str | None, topic: str, partition: int, offset: int) -> None:
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_Identity())
 def requeue(*, brokers: str | None, reason: str | None, everything: bool, identities: tuple[Identity, ...]) -> None:
-    """Send rejected events again to the topic they came from: those named, those with a reason, or all.
+    """Send rejected events again to their source topic: named ones, all with a reason, or all.
 
-    Key, value and headers are the original's, byte for byte; the partition is the one where the item belongs. The dead
-    letters stay, and sending an event twice changes nothing. Exit 0: the broker has acknowledged all that were asked
-    for; 1: some could not be sent, each is named.
+    Key, value and headers are the original bytes; the partition is the correct one for the item. The dead letters
+    remain, and sending an event twice does not change the result. Exit code 0: the broker acknowledged all selected
+    events. 1: some were not sent, and each is reported.
     """
     if not (everything or reason or identities):
-        raise click.UsageError("say which: --all, --reason, or TOPIC:PARTITION:OFFSET")
+        raise click.UsageError("name the dead letters: --all, --reason, or TOPIC:PARTITION:OFFSET")
     if everything and identities:
-        raise click.UsageError("--all does not go with TOPIC:PARTITION:OFFSET")
+        raise click.UsageError("--all and TOPIC:PARTITION:OFFSET cannot be combined")
     stored = _all(brokers)
-    unsent = [f"{identity}: no such dead letter" for identity in identities if identity not in stored]
+    unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in stored]
     ready: list[StoredDeadLetter] = []
     sources = wiring.topics(settings.load(brokers=brokers)).sources
     for dead_letter in stored.values():
@@ -132,13 +137,13 @@ def requeue(*, brokers: str | None, reason: str | None, everything: bool, identi
         click.echo(f"{topic}: {count} acknowledged")
     for line in unsent:
         click.echo(printable(line), err=True)
-    click.echo(f"{sent} sent again, {len(unsent)} not")
+    click.echo(f"{sent} sent again, {len(unsent)} not sent")
     if unsent:
         raise click.exceptions.Exit(1)
 
 
 def _all(brokers: str | None) -> dict[Identity, StoredDeadLetter]:
-    """All dead letters, oldest first; a record that is none is named on standard error."""
+    """All dead letters, oldest first. Reports each invalid record on standard error."""
     dead_letters, problems = _run(brokers, read_dead_letters)
     for problem in problems:
         click.echo(printable(problem), err=True)
@@ -176,7 +181,7 @@ def _summary(dead_letter: StoredDeadLetter) -> dict[str, object]:
 
 
 def _readable(part: bytes | None) -> str:
-    """Bytes as text for a terminal; lines stay lines."""
+    """Bytes as text for a terminal, line breaks kept."""
     if part is None:
         return "(none)"
     return "\n".join(printable(line) for line in part.decode(errors="backslashreplace").split("\n"))

@@ -1,4 +1,4 @@
-"""`export`: the current facts as events."""
+"""`export`: writes the current facts as events."""
 
 import asyncio
 import unicodedata
@@ -17,18 +17,18 @@ from streams.kafka.topics import TopicsError
 
 @click.command()
 @broker_option
-@click.option("--queue", help="Only this queue: its annotations, its queue items, and its items' evaluations.")
+@click.option("--queue", help="Only this queue: its annotations and queue items, and the evaluations of their items.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     default="-",
-    help="File to write, as a whole or not at all; - is standard output, the default.",
+    help="File to write. It is replaced only when everything is written. - is standard output, the default.",
 )
 def export(brokers: str | None, queue: str | None, output: Path) -> None:
-    """Write the current facts as NDJSON events that `load` accepts, deletions included.
+    """Write the current facts, deletions included, as NDJSON events that `load` accepts.
 
-    For a backup, for moving to another broker or another number of partitions, and for a recount of what is counted.
-    Exit 0: all is written; 1: the broker could not be read, or its ledger is not whole.
+    Use it for a backup, for a move to another broker or number of partitions, and to recount the ledger. Exit code 0:
+    everything is written. 1: the broker did not answer, or its ledger is incomplete.
     """
     chosen = settings.load(brokers=brokers)
     try:
@@ -44,10 +44,12 @@ def export(brokers: str | None, queue: str | None, output: Path) -> None:
             written += 1
     click.echo(f"{written} events written, {len(ledger.rows)} rows in the ledger", err=True)
     if ledger.unprocessed:
-        click.echo(f"{ledger.unprocessed} source events were not processed yet: they are not in it", err=True)
+        click.echo(f"{ledger.unprocessed} source events are not processed yet and not in the export", err=True)
     if ledger.missing:
         listed = ", ".join(map(str, ledger.missing))
-        raise click.ClickException(f"the ledger ends before what was counted from it: partitions {listed}")
+        raise click.ClickException(
+            f"the ledger is incomplete: it ends before the position of its tallies in partitions {listed}"
+        )
 
 
 def _read(chosen: settings.Settings) -> Ledger:

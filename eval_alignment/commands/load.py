@@ -1,4 +1,4 @@
-"""`load`: events from files to the topics."""
+"""`load`: sends events from files to the topics."""
 
 import asyncio
 import sys
@@ -29,24 +29,24 @@ from streams.kafka.topics import Topics, TopicsError
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
-    """Send events from (gzipped) NDJSON files to the topics; - reads standard input.
+    """Send events from NDJSON files (also gzipped) to the topics. FILE - is standard input.
 
-    Annotations, evaluations and queue items in any mix. A line that is no event is named with its reason and left out.
-    Exit 0: the broker has acknowledged every line; 1: some lines were bad, all others are acknowledged, or the broker
-    could not be reached.
+    Files may mix annotations, evaluations and queue items. An invalid line is reported with its reason and skipped.
+    Exit code 0: the broker acknowledged every line. 1: some lines are invalid and the broker acknowledged all others,
+    or the broker did not answer.
     """
     chosen = settings.load(brokers=brokers)
-    bad: Counter[str] = Counter()
+    invalid: Counter[str] = Counter()
 
-    def name_bad(line: files.InputLine, rejection: Rejection) -> None:
-        bad[rejection.reason.value] += 1
+    def report_invalid(line: files.InputLine, rejection: Rejection) -> None:
+        invalid[rejection.reason.value] += 1
         click.echo(f"{line.file}:{line.number}: {rejection.reason.value}: {rejection.detail}", err=True)
 
     with _progress(files.size(paths)) as progress:
         task = progress.task_ids[0]
         topics = wiring.topics(chosen)
         lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
-        events = _events(lines, wiring.decoder(chosen), topics, name_bad)
+        events = _events(lines, wiring.decoder(chosen), topics, report_invalid)
         try:
             sent = asyncio.run(_send(wiring.client(chosen), topics, events))
         except TopicsError as error:
@@ -57,9 +57,9 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
             raise click.ClickException(f"cannot read the input: {error}") from error
     for topic, count in sorted(sent.items()):
         click.echo(f"{topic}: {count} acknowledged")
-    if bad:
-        listed = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
-        click.echo(f"{bad.total()} bad lines: {listed}", err=True)
+    if invalid:
+        listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
+        click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
         sys.exit(1)
 
 
@@ -75,14 +75,14 @@ async def _events(
     lines: AsyncIterator[files.InputLine],
     decoder: Decoder,
     topics: Topics,
-    name_bad: Callable[[files.InputLine, Rejection], None],
+    report_invalid: Callable[[files.InputLine, Rejection], None],
 ) -> AsyncIterator[Outgoing]:
-    """A record for every line that is an event. What is sent is the line as it stands."""
+    """A record for every valid line. Its value is the line, unchanged."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     async for line in lines:
         outcome = decoder.decode_line(line.value)
         if isinstance(outcome, Rejection):
-            name_bad(line, outcome)
+            report_invalid(line, outcome)
         else:
             kind, fact = outcome
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())

@@ -1,18 +1,17 @@
-"""`recount`: the batch answer from files, without Kafka."""
+"""`recount`: counts files of events in one batch, without Kafka."""
 
 from datetime import date, datetime
 from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
 
 from aggregator.days import Window
 from aggregator.facts import Fact
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.options import pass_stars_option, policy_option
-from eval_alignment.render import render
+from eval_alignment.render import output_console, render
 from streams.events.decoder import Decoder, Rejection
 
 
@@ -28,7 +27,7 @@ from streams.events.decoder import Decoder, Rejection
 @click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Last UTC day of the window; default: the newest event's.",
+    help="Last day (UTC) of the window.  [default: day of the newest event]",
 )
 @click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
 @policy_option
@@ -42,12 +41,13 @@ def recount(
     policy: str | None,
     pass_stars: int | None,
 ) -> None:
-    """Count events from (gzipped) NDJSON files: what the running system must show, and a way to try it in a second.
+    """Count events from NDJSON files (also gzipped), without a broker. FILE - is standard input.
 
-    Exit 0: every line was an event; 1: some lines were not, they are named, and all others are counted.
+    A running installation shows the same numbers for the same events. Exit code 0: every line is valid. 1: invalid
+    lines are reported, and all others are counted.
     """
     chosen = settings.load(policy=policy, pass_stars=pass_stars)
-    facts, bad = read_facts(paths, wiring.decoder(chosen))
+    facts, invalid = read_facts(paths, wiring.decoder(chosen))
     counted = Recount(facts, chosen.policy)
     today: date | None = None if as_of is None else as_of.date()
     documents = [
@@ -58,23 +58,23 @@ def recount(
         click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
     else:
         for document in documents:
-            render(document, Console())
-    if bad:
+            render(document, output_console())
+    if invalid:
         raise click.exceptions.Exit(1)
 
 
 def read_facts(paths: tuple[Path, ...], decoder: Decoder) -> tuple[list[Fact], int]:
-    """All facts of the files, and the number of bad lines; each bad line is named on standard error."""
+    """All facts of the files and the number of invalid lines. Reports each invalid line on standard error."""
     facts: list[Fact] = []
-    bad = 0
+    invalid = 0
     try:
         for line in files.read_lines(paths):
             outcome = decoder.decode_line(line.value)
             if isinstance(outcome, Rejection):
-                bad += 1
+                invalid += 1
                 click.echo(f"{line.file}:{line.number}: {outcome.reason.value}: {outcome.detail}", err=True)
             else:
                 facts.append(outcome[1])
     except (OSError, EOFError) as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
-    return facts, bad
+    return facts, invalid

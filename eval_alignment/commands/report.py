@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 import click
 import orjson
-from rich.console import Console
 
 from aggregator.days import Window
 from aggregator.recount import Recount
@@ -19,7 +18,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import Ask, Bound, GateOutcome, PairOutcome, decide
 from eval_alignment.commands.recount import read_facts
-from eval_alignment.render import DASH, printable, render, render_list
+from eval_alignment.render import DASH, output_console, printable, render, render_list
 from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
 from sinks.access import BindError, read_token
 from sinks.api.responses import QueueListing
@@ -154,7 +153,7 @@ def report(
     if as_json:
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     elif fail_under is None:
-        render(document, Console())
+        render(document, output_console())
     if fail_under is not None:
         wanted = [None if name is None else _name(name) for name in (criterion, metric)]
         ask = Ask(fail_under, bound, min_items, *wanted)
@@ -194,7 +193,7 @@ def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
         documents = [source.document(entry["queue"], window) for entry in listing]
         click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
     elif listing:
-        render_list(listing, Console())
+        render_list(listing, output_console())
     else:
         click.echo("no queue yet")
 

@@ -1,4 +1,4 @@
-"""`schema`: JSON Schema of events and of the snapshot document."""
+"""`schema`: prints the JSON Schemas of events and of the snapshot document."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ _KINDS: Final = {kind.value.replace("_", "-"): kind for kind in Kind}
 @click.command()
 @click.argument("name", required=False, type=click.Choice([*_KINDS, _SNAPSHOT]))
 def schema(name: str | None) -> None:
-    """Print the JSON Schema of an event or of the snapshot document; without NAME all four by name."""
+    """Print the JSON Schema of an event or of the snapshot document. Without NAME, print all four by name."""
     schemas = {what: event_schema(kind) for what, kind in _KINDS.items()} | {_SNAPSHOT: _snapshot()}
     click.echo(orjson.dumps(schemas if name is None else schemas[name], option=orjson.OPT_INDENT_2))
 

@@ -1,4 +1,4 @@
-"""`topics`: create the topics, or tell how they differ from the table."""
+"""`topics`: creates the topics, or compares them with their table."""
 
 import asyncio
 import sys
@@ -13,14 +13,18 @@ from streams.kafka import topics as table
 
 @click.group()
 def topics() -> None:
-    """Create the topics with their settings, or compare them."""
+    """Create the topics, or compare them with what the product needs."""
 
 
 @topics.command()
 @broker_option
-@click.option("--partitions", type=click.IntRange(1, 1024), help="P, once and for all.  [setting: partitions]")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 1024),
+    help="Number of partitions; it cannot change later.  [setting: partitions]",
+)
 def apply(brokers: str | None, partitions: int | None) -> None:
-    """Create the topics that are missing. Refuses to change the number of partitions."""
+    """Create missing topics. Existing topics are not changed; a different number of partitions is an error."""
     chosen = settings.load(brokers=brokers, partitions=partitions)
     client, names = wiring.client(chosen), wiring.topics(chosen)
     try:
@@ -38,7 +42,7 @@ def apply(brokers: str | None, partitions: int | None) -> None:
 @topics.command()
 @broker_option
 def diff(brokers: str | None) -> None:
-    """Name everything in which the topics differ from the table. Exit 0: nothing, 1: something."""
+    """List the differences between the topics and docs/topics.md. Exit code 0: no difference. 1: some."""
     chosen = settings.load(brokers=brokers)
     client, names = wiring.client(chosen), wiring.topics(chosen)
     try:

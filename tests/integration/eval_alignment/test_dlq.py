@@ -1,4 +1,4 @@
-"""`dlq`: dead letters are looked at without danger, and go back byte for byte to where their items belong."""
+"""`dlq`: dead letters are shown safely, and requeued byte for byte to the partition of their item."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ Header = tuple[str, bytes | None]
 
 @dataclass
 class Event:
-    """A record as the worker's reader gives it."""
+    """A record of a source topic."""
 
     offset: int = 7
     key: bytes | None = b"i1"
@@ -36,7 +36,7 @@ class Event:
 
 
 class Installation:
-    """Topics of a prefix, with dead letters written as the worker writes them."""
+    """Topics of a prefix, and dead letters written by the worker's own code."""
 
     def __init__(self, kafka: Kafka, prefix: str) -> None:
         self.prefix = prefix
@@ -53,7 +53,7 @@ class Installation:
         reason: Reason = Reason.MALFORMED,
         detail: str = "no",
     ) -> str:
-        """Write the dead letter of an event; gives the event's identity."""
+        """Write the dead letter of an event; returns the identity of the event."""
         topic = topic or self.topics.annotations
         dead_letter = RejectedRecord(topic, partition, event, Rejection(reason, detail))
         self.run_producer(
@@ -79,13 +79,13 @@ class Installation:
 
     def arrived(self, topic: str | None = None) -> list[tuple[int, bytes | None, bytes | None, Sequence[Header]]]:
         """Partition, key, value and headers of every record of a topic."""
-        found: list[tuple[int, bytes | None, bytes | None, Sequence[Header]]] = []
+        arrived: list[tuple[int, bytes | None, bytes | None, Sequence[Header]]] = []
 
         def fold(partition: int, records: Records) -> None:
-            found.extend((partition, r.key, r.value, list(r.headers)) for r in records)
+            arrived.extend((partition, r.key, r.value, list(r.headers)) for r in records)
 
         asyncio.run(scan(self.client, topic or self.topics.annotations, fold))
-        return found
+        return arrived
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def installation(kafka: Kafka, prefix: str) -> Installation:
     return Installation(kafka, prefix)
 
 
-def test_key_value_and_headers_go_home_byte_for_byte(installation: Installation) -> None:
+def test_requeue_keeps_key_value_and_headers_byte_for_byte(installation: Installation) -> None:
     headers: list[Header] = [
         ("ce_id", b"\xff\x00"),
         ("twice", b"1"),
         ("twice", b""),
         ("none", None),
-        # What a producer calls so is the producer's.
+        # The producer's own headers with names of the product.
         ("alignment-topic", b"elsewhere"),
         ("alignment-value-sha256", b"x"),
     ]
@@ -108,11 +108,11 @@ def test_key_value_and_headers_go_home_byte_for_byte(installation: Installation)
     installation.reject(Event(key=key, value=value, headers=headers), partition=wrong, reason=Reason.MISROUTED)
     result = installation.call("requeue", "--all")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{installation.topics.annotations}: 1 acknowledged\n1 sent again, 0 not\n"
+    assert result.stdout == f"{installation.topics.annotations}: 1 acknowledged\n1 sent again, 0 not sent\n"
     assert installation.arrived() == [(home_partition(key, PARTITIONS), key, value, headers)]
 
 
-def test_copies_of_a_dead_letter_are_one(installation: Installation) -> None:
+def test_copies_of_a_dead_letter_are_requeued_once(installation: Installation) -> None:
     for offset in (7, 8, 7, 7):
         installation.reject(Event(offset=offset))
     assert installation.call("ls").stdout.splitlines()[-1] == "2 dead letters: 2 malformed"
@@ -120,7 +120,7 @@ def test_copies_of_a_dead_letter_are_one(installation: Installation) -> None:
     assert len(installation.arrived()) == 2
 
 
-def test_only_those_asked_for_are_sent(installation: Installation) -> None:
+def test_requeue_sends_only_the_selected_events(installation: Installation) -> None:
     first = installation.reject(Event(offset=1, value=b"1"))
     installation.reject(Event(offset=2, value=b"2"), reason=Reason.NO_VERDICT)
     installation.reject(Event(offset=3, value=b"3"), topic=installation.topics.evaluations)
@@ -131,7 +131,7 @@ def test_only_those_asked_for_are_sent(installation: Installation) -> None:
     assert installation.arrived(installation.topics.evaluations) == []
 
 
-def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(installation: Installation) -> None:
+def test_requeue_reports_events_that_cannot_be_sent_and_sends_the_others(installation: Installation) -> None:
     large = installation.reject(Event(offset=1, value=b"x" * 720_000), reason=Reason.OVERSIZED)
     empty = installation.reject(Event(offset=2, key=None, value=None), reason=Reason.NULL_VALUE)
     foreign = installation.reject(Event(offset=3), topic=installation.topics.facts)
@@ -139,7 +139,7 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(installation: Install
     installation.reject(Event(offset=5, key=b"i5", value=None), reason=Reason.NULL_VALUE)
     result = installation.call("requeue", "--all")
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[-1] == "2 sent again, 3 not"
+    assert result.stdout.splitlines()[-1] == "2 sent again, 3 not sent"
     assert sorted(result.stderr.splitlines()) == [
         f"{large}: its value was too large to carry: send the original again",
         f"{empty}: it has neither key nor value",
@@ -152,14 +152,14 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(installation: Install
     assert installation.arrived(installation.topics.facts) == []
 
 
-def test_an_unknown_identity_is_named(installation: Installation) -> None:
+def test_requeue_reports_an_unknown_identity(installation: Installation) -> None:
     known = installation.reject(Event())
     result = installation.call("requeue", "nowhere:0:1", known)
-    assert (result.exit_code, result.stderr) == (1, "nowhere:0:1: no such dead letter\n")
+    assert (result.exit_code, result.stderr) == (1, "nowhere:0:1: dead letter not found\n")
     assert len(installation.arrived()) == 1
 
 
-def test_the_list_is_newest_last_and_limited(installation: Installation) -> None:
+def test_ls_prints_the_newest_last_and_respects_the_limit(installation: Installation) -> None:
     for number in range(4):
         reason = Reason.NO_VERDICT if number % 2 else Reason.MALFORMED
         installation.reject(Event(offset=number, timestamp=1_000 * (10 - number)), reason=reason)
@@ -178,11 +178,18 @@ def test_the_list_is_newest_last_and_limited(installation: Installation) -> None
         "left_out": [],
     }
     text = installation.call("ls", "--reason", "no_verdict", "--limit", "1").stdout
-    assert text.splitlines()[-1] == "2 dead letters: 2 no_verdict; the newest 1 shown"
+    assert text.splitlines()[-1] == "2 dead letters: 2 no_verdict; showing the newest 1"
     assert "malformed" not in text
 
 
-def test_nothing_in_a_dead_letter_drives_the_terminal(installation: Installation) -> None:
+def test_ls_prints_one_line_per_dead_letter_where_it_is_not_a_terminal(installation: Installation) -> None:
+    detail = "x" * 200
+    name = installation.reject(Event(), detail=detail)
+    (line,) = [line for line in installation.call("ls").stdout.splitlines() if line.startswith(name)]
+    assert line.split() == [name, "2026-11-23T10:15:02.412Z", "malformed", detail]
+
+
+def test_control_characters_of_a_dead_letter_are_escaped(installation: Installation) -> None:
     evil = "\x1b[2J\u202e"
     installation.reject(
         Event(key=evil.encode(), value=f"a\n{evil}\xe9".encode() + b"\xff", headers=[(evil, evil.encode())]),
@@ -196,18 +203,18 @@ def test_nothing_in_a_dead_letter_drives_the_terminal(installation: Installation
     assert shown.splitlines()[-2:] == ["value    a", r"\x1b[2J\u202e" + "\xe9" + r"\xff"]
 
 
-def test_showing_says_why_and_what_was_left_out(installation: Installation) -> None:
+def test_show_prints_the_reason_and_what_was_left_out(installation: Installation) -> None:
     installation.reject(Event(value=b"x" * 720_000), reason=Reason.OVERSIZED, detail="720000 bytes")
     lines = installation.call("show", installation.topics.annotations, "2", "7").stdout.splitlines()
     assert "reason   oversized" in lines
     assert "detail   720000 bytes" in lines
-    assert "left out value: too large to carry" in lines
+    assert "left out value: too large" in lines
     assert "value    (none)" in lines
     missing = installation.call("show", installation.topics.annotations, "2", "8")
     assert (missing.exit_code, "no dead letter of" in missing.stderr) == (1, True)
 
 
-def test_a_record_that_is_no_dead_letter_is_named_and_passed_over(installation: Installation) -> None:
+def test_ls_reports_and_skips_an_invalid_record(installation: Installation) -> None:
     topic = installation.topics.dead_letters
 
     async def write(producer: AIOKafkaProducer) -> None:
@@ -225,7 +232,7 @@ def test_a_record_that_is_no_dead_letter_is_named_and_passed_over(installation: 
     assert result.stdout.splitlines()[-1].startswith("1 dead letters")
 
 
-def test_nothing_rejected(installation: Installation) -> None:
+def test_without_dead_letters_every_command_succeeds(installation: Installation) -> None:
     assert installation.call("ls").stdout == "0 dead letters\n"
     assert installation.call("ls", "--json").stdout == "[]\n"
-    assert installation.call("requeue", "--all").stdout == "0 sent again, 0 not\n"
+    assert installation.call("requeue", "--all").stdout == "0 sent again, 0 not sent\n"

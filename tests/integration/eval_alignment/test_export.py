@@ -140,7 +140,7 @@ def test_source_events_that_wait_are_told(installation: Installation) -> None:
     installation.ledger(0, LEDGER[0])
     installation.closed(0, 5, {"a": {"position": 7, "end": 9}, "b": {"position": 3, "end": 3}})
     result = installation.export()
-    assert (result.exit_code, "2 source events were not processed yet" in result.stderr) == (0, True)
+    assert (result.exit_code, "2 source events are not processed yet" in result.stderr) == (0, True)
 
 
 def test_missing_topics_and_brokers_are_named(kafka: Kafka, prefix: str) -> None:

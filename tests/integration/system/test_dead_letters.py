@@ -263,7 +263,7 @@ def test_requeue_after_a_fix_counts(provoked: Provoked) -> None:
     worker.environment["EVAL_ALIGNMENT_METRICS"] = '{"relevance":{"threshold":0.5}}'
     worker.start().wait_ready(cluster.worker_urls["w1"])
     done = cluster.run("dlq", "requeue", "--broker", cluster.broker, "--reason", "no_verdict").stdout.decode()
-    assert "2 sent again, 0 not" in done
+    assert "2 sent again, 0 not sent" in done
     cards = wait_until(lambda: compared(cluster, "fix"), DEADLINE, "the requeued evaluation counts")
     assert (cards["comparisons"], cards["misaligned"]) == (1, 0)
 
@@ -273,7 +273,7 @@ def test_requeue_after_a_fix_counts(provoked: Provoked) -> None:
 
     # All of them once more, by name and with what cannot be sent: nothing is counted twice, nothing is lost.
     done = cluster.run("dlq", "requeue", "--broker", cluster.broker, str_of(again)).stdout.decode()
-    assert "1 sent again, 0 not" in done
+    assert "1 sent again, 0 not sent" in done
     provoked.settle()
     assert total(scraped(cluster), "eval_alignment_events_duplicate_total") == 2
     assert provoked.dead_letters().keys() == before | {again}

@@ -62,7 +62,7 @@ def test_it_is_ready_moves_and_ends_with_everything(demo: Command) -> None:
         assert demo.terminate(number=signal.SIGINT) == 0
         _log.info("ended %.2f s after Ctrl-C", time.monotonic() - ended)
     assert left(demo) == []
-    assert "Everything has ended." in demo.text()
+    assert "The demo has stopped." in demo.text()
     assert "Traceback" not in demo.text()
 
 
@@ -99,7 +99,7 @@ def test_ctrl_c_in_a_terminal_ends_everything(demo: Command) -> None:
         process.wait()
         rules.join()
         os.close(shown)
-    assert b"Everything has ended." in text
+    assert b"The demo has stopped." in text
     assert b"Traceback" not in text
     assert left(demo) == []
 

@@ -1,4 +1,4 @@
-"""`load`: good lines arrive, bad lines and errors are reported."""
+"""`load`: valid lines arrive, invalid lines and errors are reported."""
 
 import gzip
 import json
@@ -9,14 +9,15 @@ from typing import Any
 
 from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
-from tests.support.processes import isolated, run, wait_until
+from tests.support.ports import free_port
+from tests.support.processes import LOOPBACK, isolated, run, wait_until
 
 DEADLINE = 30.0
 AT = "2026-05-28T20:26:40Z"
 
 
 def events(queue: str, item: str) -> list[dict[str, Any]]:
-    """An annotation, an evaluation and a queue item of one item."""
+    """An annotation, an evaluation and a queue item for one item."""
     return [
         {"id": "a", "at": AT, "queue": queue, "item": item, "thumbs": "up"},
         {"id": "e", "at": AT, "item": item, "metric": "relevance", "passed": True},
@@ -25,7 +26,7 @@ def events(queue: str, item: str) -> list[dict[str, Any]]:
 
 
 def lines(queue: str, item: str) -> bytes:
-    """The same as lines of a file."""
+    """These events as lines of a file."""
     return b"".join(json.dumps(event).encode() + b"\n" for event in events(queue, item))
 
 
@@ -35,7 +36,7 @@ def compared(installation: Installation, queue: str) -> int:
     return 0 if document is None else int(document["cards"]["comparisons"])
 
 
-def test_a_pipe_that_stays_open_is_live(embedded: Installation, tmp_path: Path) -> None:
+def test_load_sends_each_line_of_an_open_pipe_immediately(embedded: Installation, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "eval_alignment", "load", "--broker", embedded.broker, "-"]
     environment = isolated(tmp_path, embedded.environment)
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=tmp_path) as process:
@@ -46,25 +47,27 @@ def test_a_pipe_that_stays_open_is_live(embedded: Installation, tmp_path: Path) 
         process.stdin.write(lines("live", "live-2").rstrip())
         process.stdin.close()
         assert process.wait(DEADLINE) == 0
-    wait_until(lambda: compared(embedded, "live") == 2, DEADLINE, "a last line without its end is served")
+    wait_until(lambda: compared(embedded, "live") == 2, DEADLINE, "a last line without line end is served")
 
 
-def test_plain_gzipped_and_standard_input_arrive(embedded: Installation, tmp_path: Path) -> None:
+def test_load_reads_plain_files_gzipped_files_and_standard_input(embedded: Installation, tmp_path: Path) -> None:
     plain, zipped = tmp_path / "plain.ndjson", tmp_path / "no-suffix-needed"
     plain.write_bytes(lines("load", "i1"))
     zipped.write_bytes(gzip.compress(lines("load", "i2")))
     command = ("load", "--broker", embedded.broker, str(plain), "-", str(zipped))
     done = embedded.run(*command, stdin=lines("load", "i3").replace(b"\n", b"\r\n\r\n"))
-    said = [line for line in done.stdout.decode().splitlines() if line]
-    assert said == [f"alignment.{kind}.v1: 3 acknowledged" for kind in ("annotations", "evaluations", "queue-items")]
+    acknowledged = [line for line in done.stdout.decode().splitlines() if line]
+    assert acknowledged == [
+        f"alignment.{kind}.v1: 3 acknowledged" for kind in ("annotations", "evaluations", "queue-items")
+    ]
     wait_until(lambda: compared(embedded, "load") == 3, DEADLINE, "three comparisons")
     # Queue items are another topic: they may be counted in a later step.
     wait_until(lambda: embedded.document("load")["cards"]["items_queued"] == 3, DEADLINE, "three queue items")
 
 
-def test_each_bad_line_is_named_and_the_good_ones_arrive(embedded: Installation, tmp_path: Path) -> None:
+def test_load_reports_each_invalid_line_and_sends_the_others(embedded: Installation, tmp_path: Path) -> None:
     first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson.gz"
-    bad = [
+    invalid = [
         (b"not json", "malformed"),
         (b'{"id":"a","at":1,"queue":"q","item":"i","thumbs":"sideways"}', "invalid_field"),
         (b'{"id":"a","at":1,"item":"i"}', "missing_field"),
@@ -73,21 +76,21 @@ def test_each_bad_line_is_named_and_the_good_ones_arrive(embedded: Installation,
         (b'{"id":"e","at":1,"item":"i","metric":"m","score":0.5}', "no_verdict"),
         (b'{"id":"a","at":1,"queue":"q","item":"i","thumbs":"up","x":"' + b"x" * 262_144 + b'"}', "oversized"),
     ]
-    first.write_bytes(b"\n".join(line for line, _ in bad) + b"\n\n" + lines("load bad", "i1"))
+    first.write_bytes(b"\n".join(line for line, _ in invalid) + b"\n\n" + lines("load bad", "i1"))
     second.write_bytes(gzip.compress(lines("load bad", "i2") + b'{"thumbs":"up"'))
     done = embedded.run("load", "--broker", embedded.broker, str(first), str(second), expect=1)
-    told = done.stderr.decode().splitlines()
-    named = [line.split(": ")[:2] for line in told[:-1]]
-    assert named == [
-        *([f"{first}:{number}", reason] for number, (_, reason) in enumerate(bad, start=1)),
+    reported = done.stderr.decode().splitlines()
+    places = [line.split(": ")[:2] for line in reported[:-1]]
+    assert places == [
+        *([f"{first}:{number}", reason] for number, (_, reason) in enumerate(invalid, start=1)),
         [f"{second}:4", "malformed"],
     ]
-    assert told[-1].startswith("8 bad lines: ")
-    assert "2 malformed" in told[-1]
+    assert reported[-1].startswith("8 invalid lines: ")
+    assert "2 malformed" in reported[-1]
     wait_until(lambda: compared(embedded, "load bad") == 2, DEADLINE, "two comparisons")
 
 
-def test_a_broken_archive_is_an_error_after_what_was_read(embedded: Installation, tmp_path: Path) -> None:
+def test_load_fails_at_the_end_of_a_broken_archive(embedded: Installation, tmp_path: Path) -> None:
     broken = tmp_path / "broken.gz"
     broken.write_bytes(gzip.compress(lines("load broken", "i1"))[:-9])
     done = embedded.run("load", "--broker", embedded.broker, str(broken), expect=1)
@@ -95,10 +98,15 @@ def test_a_broken_archive_is_an_error_after_what_was_read(embedded: Installation
     assert "Traceback" not in done.stderr.decode()
 
 
-def test_missing_topics_are_named(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
+def test_load_names_missing_topics(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
     own = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix}
     done = run("load", "--broker", kafka.bootstrap, "-", home=tmp_path, environment=own, expect=1)
-    said = done.stderr.decode()
-    assert f"{prefix}alignment.annotations.v1" in said
-    assert "topics apply" in said
-    assert "Traceback" not in said
+    output = done.stderr.decode()
+    assert f"{prefix}alignment.annotations.v1" in output
+    assert "topics apply" in output
+    assert "Traceback" not in output
+
+
+def test_a_refused_connection_names_the_embedded_broker_of_up(tmp_path: Path) -> None:
+    done = run("load", "--broker", f"{LOOPBACK}:{free_port()}", "-", home=tmp_path, expect=1)
+    assert "the embedded broker of `up` listens at 127.0.0.1:9392 (--broker)" in done.stderr.decode()
