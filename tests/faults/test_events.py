@@ -51,7 +51,7 @@ async def test_row_08_copies_in_any_order_are_counted_once_and_accounted_for(rig
     # Each row has one version, so whatever is applied is one row of the ledger.
     assert counted["facts_written"] == verdict.rows == len(rows)
     assert counted["events_duplicate"] == len(copies) - len(rows)
-    assert counted["events_stale"] == len(late)
+    assert counted["events_superseded"] == len(late)
     assert counted["events_rejected"] == len(bad)
     clean([worker])
     measured(
@@ -113,6 +113,6 @@ async def test_row_11_what_is_at_the_limits_is_ordered_or_rejected(rig: Rig, mea
     }
     assert reasons == {(reason, event[2]) for reason, event in refused.items()}
     counted = await stopped(worker)
-    assert counted["events_stale"] == 2
+    assert counted["events_superseded"] == 2
     clean([worker])
     measured(f"{len(accepted)} accepted, 2 of them stale; {len(refused)} rejected with their reasons")

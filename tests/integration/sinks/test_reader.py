@@ -87,8 +87,8 @@ class Running:
         )
         self.reader = Reader(config, store, self.changed.update, ViewMetrics("0"))
 
-    def position(self, partition: int = 0) -> int | None:
-        """The position that the store has reached."""
+    def position(self, partition: int) -> int | None:
+        """The position of a partition that the store has reached."""
         state = self.store.partitions().get(partition)
         return None if state is None else state.position
 
@@ -164,11 +164,13 @@ async def test_rows_and_counts_arrive_and_the_reader_becomes_ready(topics: Topic
         assert view.changed == {"support"}
 
 
-async def test_a_view_waits_for_topics_that_are_not_there_yet(topics: Topics, store: Store) -> None:
+async def test_a_reader_waits_for_missing_topics_and_names_them(
+    topics: Topics, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     log = Logs()
     log.write(comparison(1))
     async with running(topics, store) as view:
-        await asyncio.sleep(0.2)
+        await eventually(lambda: topics.facts in caplog.text and topics.tallies in caplog.text)
         assert not view.reader.ready
         await topics.make(1)
         await topics.copy(log)
@@ -177,8 +179,8 @@ async def test_a_view_waits_for_topics_that_are_not_there_yet(topics: Topics, st
 
 
 async def test_a_torn_checkpoint_stays_invisible_until_the_successor_closes_it(topics: Topics, store: Store) -> None:
-    await topics.make(1)
-    log = Logs()
+    await topics.make(2)
+    log, sentinel = Logs(0, 2), Logs(1, 2)
     log.write(comparison(1))
     async with running(topics, store) as view:
         await topics.copy(log)
@@ -186,27 +188,32 @@ async def test_a_torn_checkpoint_stays_invisible_until_the_successor_closes_it(t
         log.write(comparison(2, stars=1), tallies=1)
         await topics.copy(log)
         next_owner = log.successor()
-        # The claim is on the ledger, so all that was torn was read by then.
         await topics.copy(next_owner)
-        await asyncio.sleep(0.3)
-        view.shows(comparison(1))
+        # The reader applies all partitions together: what it shows of one includes all it read of the other.
+        sentinel.write(comparison(3))
+        await topics.copy(sentinel)
+        await view.reaches(sentinel)
+        view.shows(comparison(1) + comparison(3))
         next_owner.write([])
         await topics.copy(next_owner)
         await view.reaches(next_owner)
-        view.shows(comparison(1) + comparison(2, stars=1))
+        view.shows(comparison(1) + comparison(2, stars=1) + comparison(3))
 
 
 async def test_tallies_that_arrive_before_their_facts_wait_for_them(topics: Topics, store: Store) -> None:
-    await topics.make(1)
-    log = Logs()
+    await topics.make(2)
+    log, sentinel = Logs(0, 2), Logs(1, 2)
     log.write(comparison(1))
     async with running(topics, store) as view:
         await topics.copy(log, facts=False)
-        await asyncio.sleep(0.3)
-        assert view.position() is None
+        sentinel.write(comparison(2))
+        await topics.copy(sentinel)
+        await view.reaches(sentinel)
+        assert view.position(0) is None
+        view.shows(comparison(2))
         await topics.copy(log)
         await view.reaches(log)
-        view.shows(comparison(1))
+        view.shows(comparison(1) + comparison(2))
 
 
 async def test_a_zombie_never_wins(topics: Topics, store: Store) -> None:

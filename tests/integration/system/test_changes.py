@@ -188,7 +188,7 @@ def test_a_late_older_event_changes_nothing(shop: Shop) -> None:
     shop.evaluate(10, passed=True)
     shop.shows({"tp": 1})
     shop.annotate(11, deleted=True, annotator="bob")
-    stale = stale_events(shop.cluster)
+    superseded = superseded_events(shop.cluster)
     shop.annotate(9, thumbs="down")
     shop.evaluate(9, passed=False)
     # Not even behind a deletion does an older event count.
@@ -197,7 +197,7 @@ def test_a_late_older_event_changes_nothing(shop: Shop) -> None:
     shop.annotate(12, thumbs="up", criterion="late")
     shop.evaluate(12, passed=True, metric="last")
     shop.shows({"tp": 1}, criterion="late")
-    wait_until(lambda: stale_events(shop.cluster) == stale + 3, DEADLINE, "three stale events are counted")
+    wait_until(lambda: superseded_events(shop.cluster) == superseded + 3, DEADLINE, "three superseded events are counted")
     shop.shows({"tp": 1})
     shop.recounted()
 
@@ -246,8 +246,8 @@ def metrics_of(shop: Shop) -> set[str]:
     }
 
 
-def stale_events(cluster: Cluster) -> float:
-    """Events that the worker took for stale."""
+def superseded_events(cluster: Cluster) -> float:
+    """Events that the worker counted as superseded."""
     return total(
         series(get(f"{cluster.worker_urls['w1']}/metrics").body.decode()), "eval_alignment_events_superseded_total"
     )

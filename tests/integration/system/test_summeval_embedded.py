@@ -54,7 +54,7 @@ def worker_events(up: Installation) -> dict[str, int]:
     found = series(get(f"http://{up.worker_http}/metrics").body.decode())
     return {
         name: int(total(found, f"eval_alignment_{name}_total"))
-        for name in ("events", "events_stale", "events_duplicate", "events_rejected")
+        for name in ("events", "events_superseded", "events_duplicate", "events_rejected")
     }
 
 
@@ -80,7 +80,7 @@ def test_evaluations_first_then_all_of_it_three_times_over(
         assert len(seen) < 20_000, f"the worker never processed them all: {events}"
     assert events["events"] == 3 * expected.events
     # An older version that was superseded the first time is superseded again; any other event is a duplicate.
-    assert events["events_stale"] + events["events_duplicate"] >= 2 * expected.events
+    assert events["events_superseded"] + events["events_duplicate"] >= 2 * expected.events
     assert events["events_rejected"] == 0
     equals(up, expected, record_property)
     assert [queue["queue"] for queue in json.loads(get(f"{up.url}/api/v1/queues").body)["queues"]] == [QUEUE]
