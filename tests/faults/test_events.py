@@ -115,4 +115,4 @@ async def test_row_11_what_is_at_the_limits_is_ordered_or_rejected(rig: Rig, mea
     counted = await stopped(worker)
     assert counted["events_superseded"] == 2
     clean([worker])
-    measured(f"{len(accepted)} accepted, 2 of them stale; {len(refused)} rejected with their reasons")
+    measured(f"{len(accepted)} accepted, 2 of them superseded; {len(refused)} rejected with their reasons")

@@ -113,7 +113,7 @@ class Provoked:
             records.append(Sent(cluster.topic(bad.role), bad.key, bad.value, (*HEADERS, *bad.headers), partition))
             # Never many bad ones in a row: the circuit breaker stays closed.
             records.append(self._good(bad.role, partition, number))
-        self.duplicates, self.stale = 3, 2
+        self.duplicates, self.superseded = 3, 2
         records += [records[1]] * self.duplicates
         records += [
             records[1]._replace(value=(records[1].value or b"").replace(b"1780000000000", b"1770000000000"))
@@ -222,14 +222,14 @@ def test_the_worker_lives_and_accounts_for_every_event(provoked: Provoked) -> No
     reasons = Counter(bad.reason for bad in BAD)
     for reason in Reason:
         assert total(seen, "eval_alignment_events_rejected_total", reason=reason.value) == reasons[reason], reason
-    consumed, stale, duplicate, rejected, applied = (
+    consumed, superseded, duplicate, rejected, applied = (
         total(seen, f"eval_alignment_{name}_total")
         for name in ("events", "events_superseded", "events_duplicate", "events_rejected", "facts_written")
     )
-    assert (stale, duplicate, rejected) == (provoked.stale, provoked.duplicates, len(BAD))
+    assert (superseded, duplicate, rejected) == (provoked.superseded, provoked.duplicates, len(BAD))
     # Every accepted event has an identity of its own, so each is one row of the ledger.
     assert applied == provoked.good
-    assert consumed == provoked.sent == applied + stale + duplicate + rejected
+    assert consumed == provoked.sent == applied + superseded + duplicate + rejected
     assert total(seen, "eval_alignment_events_misrouted_total") == reasons[Reason.MISROUTED]
     assert total(seen, "eval_alignment_lag_events") == 0
 

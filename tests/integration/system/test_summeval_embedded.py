@@ -50,7 +50,7 @@ def equals(up: Installation, expected: Expected, note: Callable[[str, object], N
 
 
 def worker_events(up: Installation) -> dict[str, int]:
-    """What the worker did with the events it processed: all, ledger rows, stale, duplicate, rejected."""
+    """What the worker did with the events it processed: all, ledger rows, superseded, duplicate, rejected."""
     found = series(get(f"http://{up.worker_http}/metrics").body.decode())
     return {
         name: int(total(found, f"eval_alignment_{name}_total"))
