@@ -82,11 +82,6 @@ class CheckpointMarker(TypedDict):
     offset: NotRequired[int]
 
 
-def in_place(marker: CheckpointMarker, offset: int) -> bool:
-    """Whether a `marker` found at this offset of the tallies log closes what stands before it."""
-    return marker.get("offset", offset) == offset
-
-
 # Not orjson: a result of it keeps its whole buffer, some 4 KiB, for as long as it is held.
 _encode = msgspec.json.Encoder().encode
 

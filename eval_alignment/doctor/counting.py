@@ -54,17 +54,13 @@ async def recount(target: Target, partition: int) -> Recounted:
     """Read and count one partition."""
     tail = Tail(partition)
     claims: list[Claim] = []
-    highest: dict[str, int] = {}
     place = ""
 
     def tally(_: int, records: Records) -> None:
         nonlocal place
         for record in records:
             place = f"{target.topics.tallies}[{partition}] at {record.offset}"
-            value = record.value or b""
-            tail.tally(record.offset, record.key or b"", value)
-            stamp = msgspec.json.decode(value, type=_Stamp)
-            highest[stamp.ledger] = max(stamp.position, highest.get(stamp.ledger, 0))
+            tail.tally(record.offset, record.key or b"", record.value or b"")
 
     def row(_: int, records: Records) -> None:
         nonlocal place
@@ -90,16 +86,11 @@ async def recount(target: Target, partition: int) -> Recounted:
         claim=claims[-1] if claims else None,
         position=None if step is None else step.marker["position"],
         end=end,
-        highest=highest.get(tail.ledger or "", 0),
+        highest=tail.highest,
         rows=0 if step is None else len(step.facts),
         tallies=0 if step is None else len(step.tallies),
         differences=differences,
     )
-
-
-class _Stamp(msgspec.Struct):
-    ledger: str
-    position: int
 
 
 def _differences(step: Step) -> list[str]:

@@ -1,71 +1,84 @@
-"""What the tallies log says of one partition, kept as a reader keeps it."""
+"""The published tallies of one partition, as restore and audit compare them with the fold of the ledger."""
 
 from collections.abc import Sequence
 
-import orjson
-
-from aggregator.tallies import MARKER_KEY, Payload, in_place, parse_payload, parse_stamp
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, parse_payload
+from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
 from streams.ledger.log import Log
 from streams.runtime.failures import Failure, WorkerFailure
 
 
-class Published:
-    """Per key the later record, of one ledger id; a record below a position that stands before it comes late.
+class Published(TalliesReader):
+    """The last record of each tally of one ledger id.
 
-    `last`: policy and value by key, without `marker`; None where the last record came late, or where readers dropped
-    it. `highest`: the highest position of all. `records`: how many records there are at all, of any ledger id.
+    A view ignores late records as long as the records before them are in the log. Compaction removes those, so a tally
+    whose last record is late must be published again; so must a tally that a change of policy dropped.
+
+    Args:
+        ledger: the ledger id; records of any other are only counted.
     """
 
     def __init__(self, ledger: str | None) -> None:
-        self._ledger = ledger
+        super().__init__()
+        self._ledger = self.ledgers[ledger or ""] = LedgerTallies(ledger or "")
+        self._closed: dict[bytes, tuple[str, bytes] | None] = {}
         self.records = 0
-        self.highest = 0
-        self.last: dict[bytes, tuple[str, bytes] | None] = {}
-        self._policy: str | None = None
-        self._open: list[bytes] = []
+        """Number of records read, of any ledger id."""
+
+    @property
+    def highest(self) -> int:
+        """The highest position that a record names."""
+        return self._ledger.highest
 
     def fold(self, log: Log, records: Sequence[Record]) -> None:
-        """Take records in. Raises WorkerFailure on one that is no tally."""
+        """Read records of the log. Raises WorkerFailure for a record that is not a tally."""
         self.records += len(records)
         for record in records:
+            if record.key is None:
+                continue
             try:
-                self._take(record.offset, record.key, record.value or b"")
+                self.tally(record.offset, record.key, record.value or b"")
             except ValueError as error:
                 raise unreadable(log, record, error) from error
 
-    def _take(self, offset: int, key: bytes | None, value: bytes) -> None:
-        stamp = parse_stamp(value)
-        if stamp.ledger != self._ledger or key is None:
-            return
-        if stamp.position < self.highest:
-            # Readers pass over what a predecessor wrote late, but compaction would leave it.
-            if key != MARKER_KEY:
-                self.last[key] = None
-            return
-        self.highest = stamp.position
-        if stamp.policy != self._policy:
-            # What a predecessor left open counts under another policy: readers drop it.
-            self.last.update(dict.fromkeys(self._open))
-            self._open.clear()
-            self._policy = stamp.policy
-        if key == MARKER_KEY:
-            if in_place(orjson.loads(value), offset):
-                self._open.clear()
-        else:
-            self._open.append(key)
-            self.last[key] = (stamp.policy, value)
+    def on_late(self, ledger: LedgerTallies, key: bytes) -> None:
+        """The tally must be published again."""
+        if ledger is self._ledger and key != MARKER_KEY:
+            ledger.open.pop(key, None)
+            self._closed[key] = None
+
+    def on_policy_change(self, ledger: LedgerTallies) -> None:
+        """The dropped tallies must be published again."""
+        if ledger is self._ledger:
+            self._closed.update(dict.fromkeys(ledger.open))
+
+    def on_close(self, ledger: LedgerTallies, marker: CheckpointMarker, offset: int) -> None:
+        """Keep the closed tallies."""
+        del marker, offset
+        if ledger is self._ledger:
+            self._closed.update(self._open())
+
+    def _open(self) -> dict[bytes, tuple[str, bytes]]:
+        policy = self._ledger.policy or ""
+        return {key: (policy, value) for key, (_, value) in self._ledger.open.items()}
 
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
-        """`last`, with payloads. Raises WorkerFailure on one that is none."""
+        """Policy and payload by key, open tallies included; None where the tally must be published again.
+
+        Raises WorkerFailure for a value whose payload is invalid.
+        """
+        last = self._closed | self._open()
         try:
-            return {key: kept and (kept[0], parse_payload(kept[1])) for key, kept in self.last.items()}
+            return {key: kept and (kept[0], parse_payload(kept[1])) for key, kept in last.items()}
         except ValueError as error:
-            raise WorkerFailure(Failure.LEDGER_UNREADABLE, f"a tally of ledger {self._ledger}: {error}") from error
+            raise WorkerFailure(
+                Failure.LEDGER_UNREADABLE, f"invalid tally of ledger {self._ledger.id}: {type(error).__name__}: {error}"
+            ) from error
 
 
 def unreadable(log: Log, record: Record, error: Exception) -> WorkerFailure:
-    """The failure that a record means which no worker wrote."""
+    """The failure for a record that no worker can have written."""
     return WorkerFailure(
         Failure.LEDGER_UNREADABLE,
         f"{log.topic}[{log.partition}] offset {record.offset}: {type(error).__name__}: {error}",

@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 from faust.types import TP
 
-from sinks.store.tail import Tail, _stamped
+from aggregator.tallies_log import TalliesReader
+from sinks.store.tail import Tail, stamped
 from streams.engine.engine import Engine
 from streams.engine.partition import OwnedPartition
 from streams.engine.restore import Restore
@@ -93,16 +94,7 @@ def no_differences() -> Iterator[None]:
 @contextlib.contextmanager
 def no_late_tallies() -> Iterator[None]:
     """That the log ends with a predecessor's late tally does not matter, as long as readers know better."""
-    fold = Published.fold
-
-    def believing(self: Published, log: Log, records: Any) -> None:
-        for record in records:
-            before = dict(self.last)
-            fold(self, log, [record])
-            if self.last.get(record.key, ()) is None:
-                self.last[record.key] = before[record.key]
-
-    with patch.object(Published, "fold", believing):
+    with patch.object(Published, "on_late", TalliesReader.on_late):
         yield
 
 
@@ -124,10 +116,10 @@ def no_closed() -> Iterator[None]:
 
     def open_too(self: Tail) -> Any:
         found = step(self)
-        read = self._ledgers.get(self.ledger or "")
+        read = self.ledgers.get(self.ledger or "")
         if found is not None and read is not None:
             # Together with what is closed: a store takes nothing else.
-            found.tallies.update(_stamped(read.open))
+            found.tallies.update(stamped(read.open))
         return found
 
     with patch.object(Tail, "step", open_too):
@@ -138,7 +130,7 @@ def no_closed() -> Iterator[None]:
 def no_place() -> Iterator[None]:
     """A `closed` is believed wherever it stands."""
     believe = lambda closed, offset: True  # noqa: ARG005, E731
-    with patch("aggregator.tallies.in_place", believe), patch("streams.ledger.published.in_place", believe):
+    with patch("aggregator.tallies_log.in_place", believe):
         yield
 
 
