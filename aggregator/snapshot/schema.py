@@ -1,7 +1,7 @@
-"""The snapshot document as types: one queue, everything the page shows. Schemas are derived from these.
+"""The snapshot document as types. JSON Schema, OpenAPI and docs/snapshot.md are derived from them.
 
-`null` means undefined, and the object's own `undefined` names the field and the reason. Shares are in 0..1.
-Fields are only ever added: a removed or retyped field is a new schema.
+Null means undefined: the object's `undefined` has the field and the reason. Fields may be added; a field that is
+removed or changes its type makes a new schema.
 """
 
 from inspect import cleandoc
@@ -17,7 +17,7 @@ from aggregator.statistics.gate import Gate, Obstacle
 SCHEMA_NAME: Final = "alignment.snapshot.v2"
 
 Verdicts = TypedDict("Verdicts", {"pass": int, "fail": int})
-"""Comparisons by result."""
+"""Comparisons by verdict."""
 
 Ratings = TypedDict(
     "Ratings",
@@ -31,126 +31,204 @@ Ratings = TypedDict(
         "5": Verdicts,
     },
 )
-"""Comparisons by what people gave and what the metric said."""
+"""Comparisons by rating (thumbs or stars) and verdict of the metric."""
 
 
 class JudgeDocument(TypedDict):
-    """A judge version's own counts; `superseded` of them where it is not the item's latest."""
+    """Counts of one judge version, over all items that it judged."""
 
     tp: int
+    """Human pass, metric pass."""
     fn: int
+    """Human pass, metric fail."""
     tn: int
+    """Human fail, metric fail."""
     fp: int
+    """Human fail, metric pass."""
     superseded: int
+    """Those of the comparisons in which another version has the item's latest verdict."""
 
 
 class MetricDocument(TypedDict):
-    """A criterion compared with a metric. Intervals are Wilson 95 % on `items_compared`.
-
-    From `evaluated` to `waiting`: over all items of the queue, annotated or not; null without queue items.
-    `evaluated` (those with a verdict), `errored` and `skipped` are of the window, `waiting` is the present.
-    """
+    """One criterion compared with one metric. Intervals are Wilson 95 % intervals over `items_compared`."""
 
     metric: str
+    """Name of the metric."""
     comparisons: int
+    """Number of comparisons: an annotation with the item's latest verdict of the metric."""
     misaligned: int
+    """Comparisons in which people and metric disagree: `fn + fp`."""
     tp: int
+    """Human pass, metric pass."""
     fn: int
+    """Human pass, metric fail."""
     tn: int
+    """Human fail, metric fail."""
     fp: int
+    """Human fail, metric pass."""
     alignment: float | None
+    """Share of comparisons in which people and metric agree, 0 to 1."""
     alignment_low: float | None
+    """Lower bound of the interval of `alignment`."""
     alignment_high: float | None
+    """Upper bound of the interval of `alignment`."""
     baseline: float | None
+    """Alignment of a constant judge that always gives the more frequent human verdict, 0 to 1."""
     kappa: float | None
+    """Cohen's kappa, -1 to 1."""
     ac1: float | None
+    """Gwet's AC1, -1 to 1."""
     mcc: float | None
+    """Matthews correlation coefficient, -1 to 1."""
     alpha: float | None
+    """Krippendorff's alpha, -1 to 1."""
     bias: float | None
+    """Pass rate of the metric minus pass rate of people, -1 to 1. Above 0 the metric is lenient."""
     tpr: float | None
+    """True positive rate: share of the human passes that the metric passes."""
     tpr_low: float | None
+    """Lower bound of the interval of `tpr`."""
     tpr_high: float | None
+    """Upper bound of the interval of `tpr`."""
     tnr: float | None
+    """True negative rate: share of the human fails that the metric fails."""
     tnr_low: float | None
+    """Lower bound of the interval of `tnr`."""
     tnr_high: float | None
+    """Upper bound of the interval of `tnr`."""
     ppv: float | None
+    """Positive predictive value: share of the metric's passes that people pass."""
     ppv_low: float | None
+    """Lower bound of the interval of `ppv`."""
     ppv_high: float | None
+    """Upper bound of the interval of `ppv`."""
     npv: float | None
+    """Negative predictive value: share of the metric's fails that people fail."""
     npv_low: float | None
+    """Lower bound of the interval of `npv`."""
     npv_high: float | None
+    """Upper bound of the interval of `npv`."""
     f1: float | None
+    """Harmonic mean of `ppv` and `tpr`, 0 to 1."""
     balanced_accuracy: float | None
+    """Mean of `tpr` and `tnr`, 0 to 1."""
     items_compared: int
+    """Distinct items among the comparisons: the n of all intervals."""
     labels_needed: int | None
+    """Items that people still have to annotate until the gate decides and the interval of `alignment` is narrow."""
     gate_state: Gate | None
+    """State of the gate: whether the metric may stand in for people."""
     gate_reasons: list[Obstacle]
+    """Reasons why the state is not `trusted`; empty when it is."""
     evaluated: int | None
+    """Items of the queue, annotated or not, with a verdict of the metric in the window."""
     pass_rate: float | None
+    """Share of `evaluated` that the metric passes, 0 to 1."""
     errored: int | None
+    """Items of the queue on which the metric ended with an error in the window."""
     skipped: int | None
+    """Items of the queue that the metric skipped in the window."""
     waiting: int | None
+    """Items of the queue without any evaluation of the metric, at present."""
     off_topic: bool
+    """Whether the setting `criterion_metrics` excludes the metric from the criterion."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
     ratings: Ratings
+    """Comparisons by rating and verdict of the metric."""
     judges: dict[str, JudgeDocument]
+    """Counts of each judge version, by its name."""
 
 
 class CriterionDocument(TypedDict):
-    """One criterion. Its own figures sum on-topic metrics; `metrics` lists the off-topic ones too."""
+    """One criterion. Its counts are sums over its on-topic metrics; `metrics` lists the off-topic ones too."""
 
     criterion: str
+    """Name of the criterion."""
     annotations: int
+    """Annotations that are not deleted and whose item is in the queue."""
     annotations_contributing: int
+    """Those of the annotations with at least one comparison."""
     items_compared: int
+    """Distinct items with at least one comparison."""
     comparisons: int
+    """Number of comparisons, over all metrics on topic."""
     misaligned: int
+    """Comparisons in which people and metric disagree."""
     alignment: float | None
+    """Share of comparisons in which people and metric agree, 0 to 1."""
     human: Verdicts
+    """Comparisons by verdict of the person."""
     metric: Verdicts
+    """Comparisons by verdict of the metric."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
     metrics: list[MetricDocument]
+    """The metrics that are compared with the criterion or have evaluated items of the queue."""
 
 
 class Cards(TypedDict):
-    """The whole queue, over on-topic pairs. `criteria`: those annotated; `metrics`: those compared.
-
-    The last four are the funnel of the queue's items at present, null without queue items: all of them,
-    those no metric has said anything of, those with failures only, and those nobody annotated.
-    """
+    """The whole queue, over on-topic pairs of criterion and metric."""
 
     items_compared: int
+    """Distinct items with at least one comparison."""
     items_annotated: int
+    """Distinct items with at least one annotation."""
     annotations: int
+    """Annotations that are not deleted and whose item is in the queue."""
     annotations_contributing: int
+    """Those of the annotations with at least one comparison."""
     comparisons: int
+    """Number of comparisons, over all criteria and metrics on topic."""
     misaligned: int
+    """Comparisons in which people and metric disagree."""
     alignment: float | None
+    """Share of comparisons in which people and metric agree, 0 to 1."""
     alignment_low: float | None
+    """Lower bound of the interval of `alignment`."""
     alignment_high: float | None
+    """Upper bound of the interval of `alignment`."""
     criteria: int
+    """Number of criteria with annotations."""
     metrics: int
+    """Number of metrics with comparisons."""
     items_queued: int | None
+    """Items in the queue, at present."""
     items_waiting_evaluation: int | None
+    """Items in the queue without any evaluation, at present."""
     items_errored: int | None
+    """Items in the queue whose evaluations all failed or were skipped, at present."""
     items_waiting_annotation: int | None
+    """Items in the queue without an annotation, at present."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class SnapshotDocument(TypedDict):
-    """One queue in one window, at the ledger positions given (partition to offset)."""
+    """One queue in one window."""
 
     schema: Literal["alignment.snapshot.v2"]
+    """Name of the schema."""
     queue: str
+    """Name of the queue."""
     as_of: str
+    """Time of the oldest partition's last checkpoint, RFC 3339: what arrived before it is counted."""
     revision: int
+    """Number of changes of the queue in this view: of two documents the one with more is newer."""
     ledger: str
+    """Id of the ledger: documents with different ids cannot be compared by `positions`."""
     positions: dict[str, int]
+    """Ledger offset up to which each partition is counted, by partition."""
     policy: Policy
+    """Which annotations are compared: `each`, or the `latest` of a queue, item and criterion."""
     pass_stars: int
+    """Stars from which a rating is a human pass."""
     window: Window
+    """Days that are counted: UTC days up to today, or all."""
     cards: Cards
+    """Numbers of the whole queue."""
     criteria: list[CriterionDocument]
+    """Numbers of each criterion."""
 
 
 def json_schema(ref_template: str = "#/$defs/{name}") -> tuple[dict[str, Any], dict[str, Any]]:

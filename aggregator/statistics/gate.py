@@ -39,21 +39,32 @@ class Gate(StrEnum):
     """Whether a metric may stand in for people."""
 
     TRUSTED = "trusted"
+    """Agreement and true negative rate are high enough to use the metric in place of people."""
     PROBATION = "probation"
+    """Agreement is fair and better than that of a constant judge."""
     NOT_TRUSTED = "not_trusted"
+    """Agreement is too low, or no better than that of a constant judge."""
     UNDECIDED = "undecided"
+    """Too few items, or people gave only one verdict."""
 
 
 class Obstacle(StrEnum):
-    """What stands between a metric and `trusted`."""
+    """Why a metric is not `trusted`."""
 
     FEW_ITEMS = "few_items"
+    """Fewer distinct items than the setting `gate_items`."""
     NO_HUMAN_PASS = "no_human_pass"
+    """People passed none of the compared items."""
     NO_HUMAN_FAIL = "no_human_fail"
+    """People failed none of the compared items."""
     LOW_BELOW_TRUSTED = "alignment_low_below_trusted"
+    """The lower bound of alignment is below the setting `gate_trusted_low`."""
     TNR_BELOW_TRUSTED = "tnr_below_trusted"
+    """The true negative rate is below the setting `gate_trusted_tnr`."""
     LOW_BELOW_PROBATION = "alignment_low_below_probation"
+    """The lower bound of alignment is below the setting `gate_probation_low`."""
     NOT_ABOVE_BASELINE = "not_above_baseline"
+    """The metric agrees with people no more often than a constant judge does."""
 
 
 def gate(counts: Confusion, limits: GateLimits) -> tuple[Gate, tuple[Obstacle, ...]]:

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the HTTP API. Schemas are derived from the types of the answers."""
+"""The OpenAPI document of the HTTP API. Schemas are derived from the types of the responses."""
 
 from typing import Any, Final, get_args
 
@@ -11,7 +11,7 @@ from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, Que
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 
-_ANSWERS: Final = (
+_RESPONSES: Final = (
     SnapshotDocument,
     QueueList,
     Page,
@@ -40,43 +40,53 @@ _QUEUE: Final = {
     "schema": _STRING,
 }
 _WINDOW: Final = _query(
-    "window", "UTC days back, today included.", {"enum": [w.value for w in Window], "default": "all"}
+    "window", "UTC days up to today, or all days.", {"enum": [w.value for w in Window], "default": "all"}
 )
 _CRITERION: Final = _query("criterion", "Name of the criterion.", _STRING, required=True)
 _METRIC: Final = _query("metric", "Name of the metric.", _STRING, required=True)
-_LIMIT: Final = _query("limit", "Most entries.", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT})
-_CURSOR: Final = _query("cursor", "`next` of the page before.", _STRING)
+_CURSOR: Final = _query("cursor", "`next` of the previous page.", _STRING)
+_ERRORS: Final = {
+    400: "A parameter is missing or invalid; `detail` names it.",
+    401: "The token is missing or wrong.",
+    404: "The queue is not found.",
+    503: "Too many streams are open. Retry after the time in `Retry-After`.",
+}
+
+
+def _limit(default: int) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": default}
+    return _query("limit", "Maximum number of entries.", schema)
 
 
 def _get(
-    summary: str, answer: type | str, parameters: list[dict[str, Any]], errors: tuple[int, ...] = ()
+    summary: str, response: type | str, parameters: list[dict[str, Any]], errors: tuple[int, ...] = ()
 ) -> dict[str, Any]:
     content = (
-        {answer: {"schema": _STRING}}
-        if isinstance(answer, str)
-        else {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer.__name__}"}}}
+        {response: {"schema": _STRING}}
+        if isinstance(response, str)
+        else {"application/json": {"schema": {"$ref": f"#/components/schemas/{response.__name__}"}}}
     )
-    failed = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    responses = {"200": {"description": "The answer.", "content": content}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    responses = {"200": {"description": "Success.", "content": content}}
     for status in errors:
-        responses[str(status)] = {"description": "See `detail`.", "content": failed}
+        responses[str(status)] = {"description": _ERRORS[status], "content": problem}
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
 
 
-def _insights() -> dict[str, Any]:
+def _deep_dive() -> dict[str, Any]:
     pair = [_QUEUE, _CRITERION, _METRIC, _WINDOW]
     errors = (400, 401, 404)
     return {
         "/api/v1/queues/{queue}/trend": _get(
-            "Alignment by day, and when judge versions appeared.",
+            "Alignment by day, and the days on which new judge versions appeared.",
             Trend,
             [
                 _QUEUE,
-                _query("criterion", "Only of this criterion.", _STRING),
-                _query("metric", "Only of this metric; otherwise of all that are on topic.", _STRING),
+                _query("criterion", "Only this criterion. Default: all.", _STRING),
+                _query("metric", "Only this metric. Default: all that are on topic.", _STRING),
                 _query(
                     "by",
-                    "By day of annotation with the present rows, or as the last document of each day had it.",
+                    "`annotation`: current rows by the day of their annotation. `publication`: the last document of a day.",
                     {"enum": list(get_args(TrendBasis)), "default": "annotation"},
                 ),
                 _WINDOW,
@@ -84,83 +94,92 @@ def _insights() -> dict[str, Any]:
             errors,
         ),
         "/api/v1/queues/{queue}/what-if": _get(
-            "What other thresholds would give, measured on the comparisons at hand.",
+            "Counts and alignment at other thresholds, from the scores of the comparisons.",
             WhatIf,
             [
                 *pair,
                 _query(
                     "cost",
-                    "How many false negatives one false positive is worth.",
+                    "Cost of a false positive in false negatives.",
                     {"type": "number", "exclusiveMinimum": 0, "default": 1},
                 ),
             ],
             errors,
         ),
         "/api/v1/queues/{queue}/ceiling": _get(
-            "How well people agree with each other.", Ceiling, [_QUEUE, _CRITERION, _WINDOW], errors
+            "Agreement of annotators with each other: the human ceiling.",
+            Ceiling,
+            [_QUEUE, _CRITERION, _WINDOW],
+            errors,
         ),
-        "/api/v1/queues/{queue}/versions": _get("Judge versions side by side.", Versions, pair, errors),
+        "/api/v1/queues/{queue}/versions": _get("Comparison of judge versions.", Versions, pair, errors),
         "/api/v1/queues/{queue}/corrected": _get(
-            "Pass rates over all items, corrected for the judge's errors.", Corrected, pair, errors
+            "Pass rate over all items of the queue, corrected for the judge's errors.", Corrected, pair, errors
         ),
     }
 
 
 def openapi(version: str) -> dict[str, Any]:
-    """The document, of a release."""
-    _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template="#/components/schemas/{name}")
+    """The OpenAPI document of a release."""
+    _, schemas = msgspec.json.schema_components(_RESPONSES, ref_template="#/components/schemas/{name}")
     readiness = {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
-    ready = _get("Whether the view has caught up with the topics since its start.", Readiness, [])
-    ready["get"]["responses"]["503"] = {"description": "It has not.", "content": readiness}
+    ready = _get("Whether the view has read the topics to their end since it started. Needs no token.", Readiness, [])
+    ready["get"]["responses"]["503"] = {"description": "Not yet.", "content": readiness}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Eval Alignment",
             "version": version,
-            "description": "How LLM metrics agree with people. Every answer is one state that really was.",
+            "description": "Agreement of LLM judges with human annotators. Every response is a consistent snapshot.",
         },
         "paths": {
-            "/api/v1/queues": _get("Queues, oldest first.", QueueList, [_CURSOR, _LIMIT], (400, 401)),
+            "/api/v1/queues": _get(
+                "Queues, in the order of their first event.", QueueList, [_CURSOR, _limit(100)], (400, 401)
+            ),
             "/api/v1/queues/{queue}": _get(
                 "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404)
             ),
             "/api/v1/queues/{queue}/comparisons": _get(
-                "Single comparisons, newest annotation first.",
+                "Comparisons one by one, newest annotation first.",
                 Page,
                 [
                     _QUEUE,
-                    _query("criterion", "Only of this criterion.", _STRING),
-                    _query("metric", "Only of this metric.", _STRING),
-                    _query("outcome", f"Only these, separated by commas: {', '.join(OUTCOMES)}.", _STRING),
+                    _query("criterion", "Only this criterion. Default: all.", _STRING),
+                    _query("metric", "Only this metric. Default: all.", _STRING),
+                    _query(
+                        "outcome",
+                        f"Only these outcomes, separated by commas: {', '.join(OUTCOMES)}. Default: all.",
+                        _STRING,
+                    ),
                     _WINDOW,
                     _CURSOR,
-                    _LIMIT,
+                    _limit(50),
                 ],
                 (400, 401, 404),
             ),
             "/api/v1/queues/{queue}/history": _get(
-                "Snapshot documents as published, newest first; older ones are thinned to one a day.",
+                "Published snapshot documents, newest first. Of old ones the last of each day is kept.",
                 HistoryList,
                 [
                     _QUEUE,
-                    _query("from", "First time: RFC 3339, or ms since epoch.", _STRING),
-                    _query("to", "Time behind the last one, in the same forms.", _STRING),
-                    _LIMIT,
+                    _query("from", "Start, inclusive: RFC 3339, or milliseconds since 1970.", _STRING),
+                    _query("to", "End, exclusive, in the same forms.", _STRING),
+                    _limit(50),
                 ],
                 (400, 401, 404),
             ),
-            **_insights(),
+            **_deep_dive(),
             "/api/v1/stream": _get(
-                "Server-sent events: `snapshot` is the whole document, again on every change and at most "
-                "once a second; `heartbeat` is as `/readyz`.",
+                "Server-sent events: `snapshot` with the whole document on every change, at most once a second, and "
+                "`heartbeat` with the same data as `/readyz` while nothing changes.",
                 "text/event-stream",
                 [_query("queue", "Name of the queue.", _STRING, required=True), _WINDOW],
                 (400, 401, 503),
             ),
             "/metrics": _get("Prometheus metrics.", "text/plain", [], (401,)),
-            "/healthz": _get("Whether the process answers. Needs no token.", HealthResponse, []),
+            "/healthz": _get("Liveness of the process. Needs no token.", HealthResponse, []),
             "/readyz": ready,
-            "/openapi.json": _get("This document.", "application/json", [], (401,)),
+            "/openapi.json": _get("The OpenAPI document.", "application/json", [], (401,)),
         },
         "components": {
             "schemas": schemas,

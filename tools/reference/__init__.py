@@ -3,13 +3,15 @@
 One module a page. A test compares the pages in docs/ with `pages()`.
 """
 
-from tools.reference import doctor, events, exit_codes, metrics, reasons, settings, topics
+from tools.reference import api, doctor, events, exit_codes, metrics, reasons, settings, snapshot, topics
 
 
 def pages() -> dict[str, str]:
     """The text of each page by file name."""
     return {
         "events.md": events.page(),
+        "snapshot.md": snapshot.page(),
+        "api.md": api.page(),
         "settings.md": settings.page(),
         "topics.md": topics.page(),
         "reasons.md": reasons.page(),

@@ -54,7 +54,6 @@ def page() -> str:
         see_also=(
             "[Reject reasons](reasons.md)",
             "[Topics](topics.md)",
-            "[Statistics](statistics.md): what is counted and how",
             "`eval-alignment schema`: the same as JSON Schema",
         ),
     )

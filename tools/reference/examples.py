@@ -2,7 +2,7 @@
 answers docs/snapshot.md and docs/api.md show.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -161,6 +161,71 @@ EXAMPLES: Final = (
         headers={"content-type": "application/cloudevents+json"},
     ),
 )
+
+QUEUE: Final = "Support replies"
+CRITERION: Final = "helpfulness"
+METRIC: Final = "answer_relevancy"
+
+_OLD_JUDGE: Final = "gpt-4o/p3"
+_NEW_JUDGE: Final = "gpt-4o/p4"
+_THRESHOLD: Final = 0.7
+_ITEMS: Final[tuple[tuple[str, int, dict[str, str], dict[str, float]], ...]] = (
+    ("trace-1", 23, {"ann": "up", "ben": "up"}, {_OLD_JUDGE: 0.91}),
+    ("trace-2", 23, {"ann": "down"}, {_OLD_JUDGE: 0.35}),
+    ("trace-3", 23, {"ann": "up"}, {_OLD_JUDGE: 0.64, _NEW_JUDGE: 0.74}),
+    ("trace-4", 24, {"ann": "down"}, {_OLD_JUDGE: 0.78, _NEW_JUDGE: 0.55}),
+    ("trace-5", 24, {"ann": "up", "ben": "down"}, {_OLD_JUDGE: 0.85}),
+    ("trace-6", 24, {}, {_OLD_JUDGE: 0.42}),
+    ("trace-7", 24, {}, {}),
+)
+"""Name, day of November 2026, thumbs by annotator, and scores by judge version of every item."""
+
+
+def _history() -> Iterator[tuple[Kind, Event]]:
+    for item, day, thumbs, scores in _ITEMS:
+        number = item.removeprefix("trace-")
+        date = f"2026-11-{day}"
+        yield (
+            Kind.QUEUE_ITEM,
+            {
+                "kind": "queue_item",
+                "id": f"q{number}",
+                "at": f"{date}T08:00:00Z",
+                "queue": QUEUE,
+                "item": item,
+            },
+        )
+        for judge, score in scores.items():
+            hour = 9 if judge == _OLD_JUDGE else 12
+            yield (
+                Kind.EVALUATION,
+                {
+                    "id": f"e{number}-{judge[-2:]}",
+                    "at": f"{date}T{hour:02}:00:00Z",
+                    "item": item,
+                    "metric": METRIC,
+                    "judge": judge,
+                    "score": score,
+                    "threshold": _THRESHOLD,
+                },
+            )
+        for annotator, rating in thumbs.items():
+            yield (
+                Kind.ANNOTATION,
+                {
+                    "id": f"a{number}-{annotator}",
+                    "at": f"{date}T10:00:00Z",
+                    "queue": QUEUE,
+                    "item": item,
+                    "criterion": CRITERION,
+                    "annotator": annotator,
+                    "thumbs": rating,
+                },
+            )
+
+
+HISTORY: Final = tuple(_history())
+"""Events of one queue: seven items, two annotators, one metric that gets a new judge version."""
 
 
 def facts(events: Sequence[tuple[Kind, Event]]) -> list[Fact]:

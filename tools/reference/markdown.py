@@ -38,6 +38,11 @@ def json_block(value: object) -> str:
     return fenced("json", orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
+def ndjson_block(values: Iterable[object]) -> str:
+    """Values as lines of JSON, in a block."""
+    return fenced("json", "\n".join(orjson.dumps(value).decode() for value in values))
+
+
 def code(values: Iterable[str]) -> str:
     """Values as code, separated by commas."""
     return ", ".join(f"`{value}`" for value in values)

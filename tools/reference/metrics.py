@@ -88,7 +88,6 @@ def page() -> str:
         see_also=(
             "[Monitoring](monitoring.md): dashboards, recording rules and alerts",
             "[Runbook](runbook.md)",
-            "[Statistics](statistics.md): formulas",
             "[Reject reasons](reasons.md)",
         ),
     )

@@ -1,4 +1,4 @@
-"""Producers in several languages, as docs/events.md shows them. Tests run the Python ones from the page."""
+"""Producers in several languages, as docs/events.md shows them. Tests run them."""
 
 from typing import Final
 

@@ -1,12 +1,19 @@
-"""The reference pages of docs/ are what the code says."""
+"""The generated pages of docs/ are complete and up to date."""
+
+import json
 
 import pytest
 
+from aggregator.recount import Recount
+from sinks.api.openapi import openapi
+from streams.events.decoder import Decoder
 from streams.events.reasons import Reason
 from streams.runtime.failures import Failure
 from streams.runtime.metrics import METRICS
+from tests.support.pages import blocks, page, section
 from tests.support.tree import ROOT
 from tools.reference import pages
+from tools.reference.api import REQUESTS
 
 
 @pytest.mark.parametrize("name", pages())
@@ -32,3 +39,21 @@ def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
             cells = line.replace("\\|", "").count("|")
             width = width or cells
             assert cells == width, f"{name}: {line}"
+
+
+def test_every_route_of_the_api_has_an_example() -> None:
+    assert [request.route for request in REQUESTS] == list(openapi("")["paths"])
+
+
+def test_every_field_and_reason_of_a_snapshot_document_is_explained() -> None:
+    rows = [line for line in page("snapshot.md").splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_the_document_of_the_snapshot_page_is_that_of_its_events() -> None:
+    events, document = blocks(section(page("snapshot.md"), "Example"), "json")
+    outcomes = [Decoder().decode_line(line.encode()) for line in events.splitlines()]
+    facts = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
+    assert len(facts) == len(outcomes)
+    assert json.loads(document) == json.loads(json.dumps(Recount(facts).document("Support replies")))

@@ -323,5 +323,5 @@ def test_criteria_add_up_to_the_cards_and_metrics_to_their_criterion(state: Queu
 
 def test_the_schema_tells_what_the_parts_mean() -> None:
     _, named = json_schema()
-    assert named["MetricDocument"]["description"].startswith("A criterion compared with a metric.")
+    assert named["MetricDocument"]["description"].startswith("One criterion compared with one metric.")
     assert not any("\n " in part.get("description", "") for part in named.values())

@@ -1,0 +1,160 @@
+"""docs/snapshot.md: every field of the snapshot document, why it may be null, and a whole document."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from enum import Enum, EnumType
+from functools import cache
+from itertools import product
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints, is_typeddict
+
+from aggregator.days import Window
+from aggregator.policy import Policy
+from aggregator.ratings import COUNTS, LEVELS, cell_index
+from aggregator.recount import Recount
+from aggregator.snapshot.build import document as build
+from aggregator.snapshot.inputs import (
+    Cell,
+    CountingRules,
+    CriterionState,
+    DocumentStamp,
+    Evaluated,
+    Funnel,
+    Pair,
+    QueueState,
+)
+from aggregator.snapshot.schema import (
+    SCHEMA_NAME,
+    Cards,
+    CriterionDocument,
+    JudgeDocument,
+    MetricDocument,
+    SnapshotDocument,
+)
+from aggregator.statistics.confusion import Undefined
+from aggregator.statistics.gate import Gate, GateLimits, Obstacle
+from streams.kafka.topics import Topics
+from tools.reference.examples import HISTORY, QUEUE, facts
+from tools.reference.fields import field_docs
+from tools.reference.markdown import code, document, json_block, ndjson_block, section, table
+
+_OBJECTS: Final[Mapping[type, tuple[str, str]]] = {
+    SnapshotDocument: ("The document", ""),
+    Cards: ("`cards`", "The whole queue, over the pairs of criterion and metric that are on topic."),
+    CriterionDocument: (
+        "`criteria[]`",
+        "One criterion of the queue, in alphabetical order. Its counts are sums over its metrics that are on topic.",
+    ),
+    MetricDocument: (
+        "`criteria[].metrics[]`",
+        "One criterion compared with one metric, the highest alignment first. Intervals are Wilson 95 % over items.",
+    ),
+    JudgeDocument: ("`criteria[].metrics[].judges{}`", "The counts of one judge version, by its name."),
+}
+"""Heading and introduction of every object with fields of its own."""
+
+
+def page() -> str:
+    """The page."""
+    return document(
+        "Snapshot document",
+        "A snapshot document has everything that the page shows about one queue. The view publishes it to the topic "
+        f"`{Topics().snapshots}` (key: the queue; window `all`) when its numbers change, at most once a second, and "
+        "serves it at [`GET /api/v1/queues/{queue}`](api.md) for any window. `eval-alignment recount` prints the same "
+        "document for a file of events.",
+        f"The schema is `{SCHEMA_NAME}`. Fields may be added; a field that is removed or changes its type makes a new "
+        "schema. `eval-alignment schema snapshot` prints it as JSON Schema. Shares are between 0 and 1. Null means "
+        "undefined: the object's `undefined` has the name of the field and the reason.",
+        *(_object(of, *texts) for of, texts in _OBJECTS.items()),
+        section(
+            "`ratings`",
+            "`ratings` in a metric has the comparisons by what people gave (`up`, `down`, `1` to `5` stars) and the "
+            "metric's verdict (`pass`, `fail`). `human` and `metric` in a criterion have comparisons by human verdict "
+            "and by metric verdict.",
+        ),
+        section("Reasons for null", table(("reason", "meaning"), _meanings(Undefined))),
+        section(
+            "Gate states and reasons",
+            table(("`gate_state`", "meaning"), _meanings(Gate)),
+            table(("entry of `gate_reasons`", "meaning"), _meanings(Obstacle)),
+        ),
+        section(
+            "Example",
+            "`eval-alignment recount` of these events:",
+            ndjson_block(event for _, event in HISTORY),
+            "prints this document. `revision`, `ledger` and `positions` come from a running view.",
+            json_block(Recount(facts(HISTORY)).document(QUEUE)),
+        ),
+        see_also=(
+            "[HTTP API](api.md)",
+            "[Topics](topics.md)",
+            "[Settings](settings.md): `policy`, `pass_stars`, `criterion_metrics`, `gate_*`",
+        ),
+    )
+
+
+def _object(of: type, heading: str, introduction: str) -> str:
+    documented, nulls = field_docs(of), _nulls().get(of, {})
+    rows = [
+        (f"`{name}`", _type(annotation), code(sorted(nulls.get(name, ()))), documented.get(name, ""))
+        for name, annotation in get_type_hints(of).items()
+    ]
+    parts = [introduction] if introduction else []
+    return section(heading, *parts, table(("field", "type", "null when", "meaning"), rows))
+
+
+_TYPE_NAMES: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def _type(annotation: Any) -> str:
+    arguments = get_args(annotation)
+    if isinstance(annotation, UnionType):
+        return " or ".join("null" if part is NoneType else _type(part) for part in arguments)
+    if get_origin(annotation) is Literal:
+        return code(arguments)
+    if get_origin(annotation) is list:
+        return f"array of {_type(arguments[0])}"
+    if get_origin(annotation) is dict:
+        return f"object of {_type(arguments[1])}"
+    if isinstance(annotation, EnumType):
+        return code(str(member.value) for member in annotation.__members__.values())
+    return "object" if is_typeddict(annotation) else _TYPE_NAMES[annotation]
+
+
+def _meanings(of: type[Enum]) -> Iterator[tuple[str, str]]:
+    documented = field_docs(of)
+    for member in of:
+        yield f"`{member.value}`", documented.get(member.name, "")
+
+
+@cache
+def _nulls() -> Mapping[type, Mapping[str, set[str]]]:
+    """Why each field can be null: the reasons that all small tables of counts lead to, by object and field."""
+    reasons: dict[type, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for state, rules in _small_states():
+        document = build(state, Window.ALL, DocumentStamp("", 0, "", {}, Policy.EACH), rules)
+        for criterion in document["criteria"]:
+            parts: list[tuple[type, Mapping[str, Any]]] = [(Cards, document["cards"]), (CriterionDocument, criterion)]
+            parts += [(MetricDocument, metric) for metric in criterion["metrics"]]
+            for of, part in parts:
+                for name, reason in part["undefined"].items():
+                    reasons[of][name].add(reason.value)
+    return reasons
+
+
+def _small_states() -> Iterator[tuple[QueueState, CountingRules]]:
+    up, down = LEVELS.index("up"), LEVELS.index("down")
+    heard = (None, Evaluated(0, 0, 1, 0, waiting=0), Evaluated(1, 1, 0, 0, waiting=0))
+    for outcomes in product(range(3), repeat=4):
+        vector = [0] * COUNTS
+        for count, (level, passed) in zip(outcomes, product((up, down), (True, False)), strict=True):
+            vector[cell_index(level, passed)] = count
+        items = sum(outcomes)
+        pair = Pair(items, {"": Cell(vector, (0,) * COUNTS)})
+        for said, on_topic in product(heard, (True, False)):
+            funnel = None if said is None else Funnel(1, 0, 0, 0, {"m": said})
+            compared = items if on_topic else 0
+            criterion = CriterionState(items, compared, compared, {"m": pair})
+            # With one item the gate decides, so that these small counts reach every reason.
+            rules = CountingRules(criterion_metrics={"c": ["m" if on_topic else "other"]}, limits=GateLimits(items=1))
+            yield QueueState("q", compared, items, {"c": criterion}, funnel), rules
