@@ -34,7 +34,7 @@ def test_the_library_example_counts_the_sample_events(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "'metric': 'answer_relevancy', 'comparisons': 1, 'misaligned': 1" in done.stdout
+    assert "'metric': 'helpfulness_judge', 'comparisons': 1, 'misaligned': 1" in done.stdout
 
 
 def test_the_output_in_the_readme_is_the_tutorials() -> None:
