@@ -176,8 +176,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field(
         "auto",
-        description="Format of the log of a worker or view: a line of text or a JSON object per record. `auto` is text when "
-        "standard error is a terminal, else JSON; `up` and `demo` write text to their log files.",
+        description="Log format of worker and view: a line of text or a JSON object per record. `auto` is text when "
+        "standard error is a terminal, else JSON; the log files of `up` are text.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,5 @@
-"""`doctor`: what is wrong with a running installation, worst first, and what to do.
+"""`doctor`: examines a running installation and reports problems, worst first, with what to do.
 
-Each module observes one part of an installation (facts, by reading only) and judges what was seen (findings, pure).
+Each module observes one part of an installation, reading only, and derives findings from the observation (`judge_...`,
+pure functions).
 """

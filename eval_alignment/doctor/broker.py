@@ -1,4 +1,4 @@
-"""The broker and its topics: whether each address answers, why it does not, and what differs from the table."""
+"""Observes the broker: whether each address answers and why not, and how the topics differ from their table."""
 
 import asyncio
 import socket
@@ -33,22 +33,24 @@ _SASL: Final = (
     UnsupportedSaslMechanismError,
 )
 _DECISIVE: Final = frozenset({"cleanup.policy", "message.timestamp.type"})
-"""Topic settings that decide what is kept and what is accepted."""
+"""Topic settings that decide which records are kept and accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """One address of the broker, from the settings or advertised, and what keeps us from talking to it, if anything."""
+    """The result of a connection to one address of the broker."""
 
     address: str
     advertised: bool
+    """Whether the address came from the broker; else from the settings."""
     problem: Problem | None
+    """Why the connection failed; None when it succeeded."""
     detail: str
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that a failed connection means."""
-    # Both are kinds of OSError: the narrower ones first.
+    """The problem that a failed connection indicates."""
+    # Most of these are subclasses of OSError.
     if isinstance(error, socket.gaierror):
         return Problem.BROKER_NAME
     if isinstance(error, ssl.SSLError):
@@ -63,13 +65,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 async def reach(target: Target) -> list[Reached]:
-    """Talk to every address of the settings, and, when one answers, to every address that it advertises."""
+    """Connect to every address of the settings and, if one answers, to every advertised address."""
     bootstrap = await asyncio.gather(*(_reach(target, text, advertised=False) for text in target.client.brokers))
     if all(reached.problem for reached in bootstrap):
         return list(bootstrap)
     known = {reached.address for reached in bootstrap}
-    told = [text for text in await _advertised(target) if text not in known]
-    return [*bootstrap, *await asyncio.gather(*(_reach(target, text, advertised=True) for text in told))]
+    others = [text for text in await _advertised(target) if text not in known]
+    return [*bootstrap, *await asyncio.gather(*(_reach(target, text, advertised=True) for text in others))]
 
 
 async def _reach(target: Target, text: str, *, advertised: bool) -> Reached:
@@ -78,9 +80,9 @@ async def _reach(target: Target, text: str, *, advertised: bool) -> Reached:
         async with asyncio.timeout(_CONNECT_SECONDS):
             connection = await create_conn(host, port, **target.client.security)
     except (OSError, EOFError, KafkaError) as error:
-        # Kafka's own errors begin with their names.
-        said = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}".rstrip(": ")
-        return Reached(text, advertised, problem_of(error), said)
+        # The text of a KafkaError begins with its name.
+        detail = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}".rstrip(": ")
+        return Reached(text, advertised, problem_of(error), detail)
     connection.close()
     return Reached(text, advertised, None, "")
 
@@ -96,7 +98,7 @@ async def _advertised(target: Target) -> list[str]:
 
 
 def judge_broker(reached: Sequence[Reached]) -> list[Finding]:
-    """Critical when no address of the settings answers; an error when some do."""
+    """Findings about the addresses: critical when no address of the settings answers, error when some do."""
     some = any(one.problem is None for one in reached if not one.advertised)
     findings = [
         found(
@@ -114,20 +116,22 @@ def judge_broker(reached: Sequence[Reached]) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Partitions of every topic on the broker, and in what the installation's differ from the table."""
+    """The topics of the broker."""
 
     counts: Mapping[str, int]
+    """Number of partitions by topic, all topics of the broker."""
     differences: Sequence[Difference]
+    """Differences between the installation's topics and their table."""
 
 
 async def describe(target: Target) -> Described:
-    """Ask for the topics and their settings."""
+    """Request the topics and their settings."""
     counts = await topics.partition_counts(target.client.settings)
     return Described(counts, await topics.diff(target.client.settings, target.topics, target.partitions))
 
 
 def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
-    """Every difference from the table."""
+    """A finding per difference from the table of topics."""
     missing = [difference.topic for difference in described.differences if difference.what == "topic"]
     findings = [found(Problem.TOPICS_MISSING, ", ".join(missing))] if missing else []
     for difference in described.differences:
@@ -140,4 +144,6 @@ def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
             findings.append(found(Problem.TOPICS_SETTING, str(difference), severity))
     if findings:
         return findings
-    return [ok("topics", f"{len(topics.TABLE)} topics as the table wants them, P is {described.counts[names.facts]}")]
+    return [
+        ok("topics", f"all {len(topics.TABLE)} topics are correct, with {described.counts[names.facts]} partitions")
+    ]

@@ -1,6 +1,6 @@
-"""Ledger against tallies: one partition is read as a view reads it, counted anew by the recount, and compared.
+"""Compares the tallies of one partition with a recount of its ledger.
 
-The recount shares no counting with the workers, and reading is the view's own: what is compared is what users see.
+It reads with the view's own code, so it compares what users see. The recount shares no counting code with the workers.
 """
 
 import asyncio
@@ -21,31 +21,32 @@ from sinks.store.tail import Step, Tail
 from streams.kafka.scan import Records, scan
 from streams.ledger.claim import CLAIM_KEY, Claim, parse_claim
 
-_TOLD: Final = 3
+_MAX_LISTED: Final = 3
 _ROTATE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Recounted:
-    """One partition: rows and tallies at `position`, and every tally that is not the recount of these rows.
-
-    `position` is None when no `marker` could be reached. `end`: where the ledger ends; `highest`: the highest position
-    that tallies of this ledger name. `unreadable`: what is wrong with a record that is none, else empty.
-    """
+    """The result of recounting one partition."""
 
     partition: int
     claim: Claim | None
     position: int | None
+    """Ledger position of the compared state; None when no checkpoint marker was reached."""
     end: int
+    """End offset of the ledger."""
     highest: int
+    """Highest position in the tallies of this ledger."""
     rows: int
     tallies: int
     differences: Sequence[str]
+    """A line per tally that differs from the recount."""
     unreadable: str = ""
+    """Why a record is invalid; empty when all are valid."""
 
 
 def choose(marker: Collection[int], now_s: float) -> int | None:
-    """A partition that has tallies, another one every minute; None when there is none."""
+    """A partition that has tallies, a different one every minute; None when no partition has tallies."""
     ready = sorted(marker)
     return ready[int(now_s // _ROTATE_SECONDS) % len(ready)] if ready else None
 
@@ -72,7 +73,7 @@ async def recount(target: Target, partition: int) -> Recounted:
 
     end = 0
     try:
-        # Rows are written before the tallies made from them: the ledger, read afterwards, must reach their position.
+        # Workers write rows before tallies. The ledger is read after the tallies, so it must reach their position.
         await scan(target.client, target.topics.tallies, tally, partitions=[partition])
         end = (await scan(target.client, target.topics.facts, row, partitions=[partition]))[partition]
         tail.skip_to(end)
@@ -105,7 +106,7 @@ def _differences(step: Step) -> list[str]:
 
 
 def compare(published: Mapping[TallyGroup, Any], counted: Mapping[TallyGroup, Any]) -> list[str]:
-    """A line for every group whose published payload is not the counted one."""
+    """A line for every group whose published payload differs from the counted one."""
     return [
         f"{' / '.join(group)}: published {_short(published.get(group))}, counted {_short(counted.get(group))}"
         for group in sorted(published.keys() | counted.keys())
@@ -118,9 +119,9 @@ def _short(payload: object) -> str:
 
 
 def judge_recount(recounted: Recounted | None, partitions: int) -> list[Finding]:
-    """What the recount of one partition says; None when nothing was counted yet."""
+    """Findings from a recount; None means that there are no tallies yet."""
     if recounted is None:
-        return [not_asked("recount", "nothing was counted yet")]
+        return [not_asked("recount", "there are no tallies yet")]
     where = f"partition {recounted.partition}"
     if recounted.unreadable:
         return [found(Problem.LEDGER_UNREADABLE, recounted.unreadable)]
@@ -129,33 +130,34 @@ def judge_recount(recounted: Recounted | None, partitions: int) -> list[Finding]
     if claim is not None and claim.partitions != partitions:
         findings.append(
             found(
-                Problem.CLAIM_PARTITIONS, f"{where}: claimed with P = {claim.partitions}, the topics have {partitions}"
+                Problem.CLAIM_PARTITIONS,
+                f"{where}: the claim has {claim.partitions} partitions, the topics have {partitions}",
             )
         )
     if recounted.highest > recounted.end:
         findings.append(
             found(
                 Problem.LEDGER_SHORT,
-                f"{where}: the ledger ends at {recounted.end}, tallies were made from {recounted.highest}",
+                f"{where}: the ledger ends at {recounted.end}, but its tallies are at position {recounted.highest}",
             )
         )
     if recounted.differences:
         count = len(recounted.differences)
-        told = "; ".join(recounted.differences[:_TOLD])
+        listed = "; ".join(recounted.differences[:_MAX_LISTED])
         findings.append(
             found(
                 Problem.TALLIES_DIFFER,
-                f"{where} at {recounted.position}: {count} of {recounted.tallies} tallies differ: {told}",
+                f"{where} at {recounted.position}: {count} of {recounted.tallies} tallies differ: {listed}",
             )
         )
     if findings:
         return findings
     if recounted.position is None:
-        return [not_asked("recount", f"{where} was not closed yet")]
+        return [not_asked("recount", f"{where} has no checkpoint marker yet")]
     return [
         ok(
             "recount",
-            f"{where}: {recounted.tallies} tallies are the recount of {recounted.rows} ledger records below "
-            f"{recounted.position}",
+            f"{where}: {recounted.tallies} tallies equal the recount of {recounted.rows} ledger records below "
+            f"position {recounted.position}",
         )
     ]

@@ -1,4 +1,4 @@
-"""Room for the view's store."""
+"""Observes the free space for the view's store."""
 
 import shutil
 from dataclasses import dataclass
@@ -16,15 +16,17 @@ _FULL: Final = 200 * _MIB
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Bytes left on the file system of a directory, and bytes of the store in it."""
+    """The file system of a data directory."""
 
     directory: Path
     free: int
+    """Free bytes."""
     store: int
+    """Size of the store in bytes."""
 
 
 def observe_disk(directory: Path) -> Disk | None:
-    """Look at the data directory; None when it is not on this machine."""
+    """Measure the data directory; None when it does not exist on this machine."""
     if not directory.is_dir():
         return None
     store = directory / STORE_NAME
@@ -32,10 +34,10 @@ def observe_disk(directory: Path) -> Disk | None:
 
 
 def judge_disk(disk: Disk | None, directory: Path) -> list[Finding]:
-    """Whether there is room: some, and as much again as the store has."""
+    """Whether free space is at least 1 GiB and at least the size of the store."""
     if disk is None:
         return [not_asked("disk", f"{directory} is not on this machine")]
-    seen = f"{disk.directory}: {disk.free // _MIB} MiB left, the store has {disk.store // _MIB} MiB"
+    seen = f"{disk.directory}: {disk.free // _MIB} MiB free, the store has {disk.store // _MIB} MiB"
     if disk.free < _FULL:
         return [found(Problem.DISK_FULL, seen, Severity.ERROR)]
     return [found(Problem.DISK_FULL, seen)] if disk.free < max(_LOW, disk.store) else [ok("disk", seen)]

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager by their APIs: our rules, our targets, and whether alerts reach anybody."""
+"""Observes Prometheus and Alertmanager through their APIs: rules and targets of this product, delivery of alerts."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,40 +15,44 @@ ALERT_PREFIX: Final = "EvalAlignment"
 _RULE_PREFIXES: Final = (ALERT_PREFIX, "eval_alignment")
 _NAMED: Final = 5
 _JOBS: Final = f"group by (job) (last_over_time({BUILD_INFO.name}[1d]))"
-"""Jobs that had a process of ours within a day."""
+"""Jobs that scraped a worker or view within a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of ours: `alert` tells an alert from a recording rule; `error` is empty when it is well."""
+    """A rule of this product."""
 
     name: str
     alert: bool
+    """Whether it is an alert; else a recording rule."""
     error: str
+    """Why it cannot be evaluated; empty when it can."""
     firing: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Scraped:
-    """A target of ours: its address, and why it cannot be scraped (empty: it can)."""
+    """A scrape target of this product."""
 
     url: str
     error: str
+    """Why it cannot be scraped; empty when it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """What a Prometheus says. `error` is not empty when it said nothing usable; the rest is empty then."""
+    """The state of a Prometheus server."""
 
     url: str
     error: str = ""
+    """Why its state is unknown; the fields below are empty then."""
     rules: Sequence[Rule] = ()
     targets: Sequence[Scraped] = ()
     alertmanagers: Sequence[str] = ()
 
 
 async def observe_prometheus(url: str) -> Prometheus:
-    """Ask for rules, targets and Alertmanagers."""
+    """Request rules, targets and Alertmanagers."""
     base = url.rstrip("/")
     paths = ("rules", "targets?state=active", "alertmanagers", f"query?query={quote(_JOBS, safe='')}")
     answers = await asyncio.gather(*(get(f"{base}/api/v1/{path}") for path in paths))
@@ -62,13 +66,15 @@ async def observe_prometheus(url: str) -> Prometheus:
             [
                 Scraped(target["scrapeUrl"], "" if target["health"] != "down" else target["lastError"] or "down")
                 for target in targets["activeTargets"]
-                if target["labels"].get("job", "") in known or _named_ours(target["labels"].get("job", ""))
+                if target["labels"].get("job", "") in known or _has_default_name(target["labels"].get("job", ""))
             ],
             [manager["url"] for manager in managers["activeAlertmanagers"]],
         )
     except (KeyError, TypeError, ValueError) as error:
-        said = next((answer.error for answer in answers if answer.error), "") or f"not as Prometheus answers: {error!r}"
-        return Prometheus(base, said)
+        why = (
+            next((answer.error for answer in answers if answer.error), "") or f"not an answer of Prometheus: {error!r}"
+        )
+        return Prometheus(base, why)
 
 
 def _data(answer: Answer) -> Any:
@@ -78,12 +84,12 @@ def _data(answer: Answer) -> Any:
 
 
 def _ours(rule: Mapping[str, Any]) -> bool:
-    # Recording rules carry the metric behind a level: `queue:eval_alignment_agreement_ratio:...`.
+    # In the name of a recording rule the metric follows the level: `queue:eval_alignment_agreement_ratio:...`.
     name = str(rule["name"])
     return any(part.startswith(_RULE_PREFIXES) for part in name.split(":"))
 
 
-def _named_ours(job: str) -> bool:
+def _has_default_name(job: str) -> bool:
     return job.replace("_", "-").startswith("eval-alignment")
 
 
@@ -93,7 +99,7 @@ def _rule(rule: Mapping[str, Any]) -> Rule:
 
 
 def judge_prometheus(seen: Prometheus) -> list[Finding]:
-    """Whether our rules are loaded and well, and our processes scraped."""
+    """Whether the rules are loaded and valid, and workers and view are scraped."""
     if seen.error:
         return [found(Problem.PROMETHEUS_UNREACHABLE, f"{seen.url}: {seen.error}")]
     findings = []
@@ -110,17 +116,17 @@ def judge_prometheus(seen: Prometheus) -> list[Finding]:
         findings.append(found(Problem.ALERTS_FIRE, ", ".join(firing)))
     if findings:
         return findings
-    return [ok("prometheus", f"{len(alerts)} alerts and {len(seen.targets)} targets of ours are well, none fires")]
+    return [ok("prometheus", f"{len(alerts)} alerts and {len(seen.targets)} targets are ok, no alert fires")]
 
 
 def judge_alertmanager(seen: Prometheus | None, ready: Answer | None) -> list[Finding]:
-    """Whether alerts reach an Alertmanager; `ready` is what the one that was named answered."""
+    """Whether alerts reach an Alertmanager; `ready` is the response of the configured one."""
     findings = []
     if seen is not None and not seen.error and not seen.alertmanagers:
-        findings.append(found(Problem.ALERTMANAGER_MISSING, f"{seen.url} knows none"))
+        findings.append(found(Problem.ALERTMANAGER_MISSING, f"{seen.url} has no Alertmanager"))
     if ready is not None and ready.status != 200:
         findings.append(found(Problem.ALERTMANAGER_UNREACHABLE, f"{ready.url}: {ready.error or ready.status}"))
     if findings:
         return findings
-    told = [*(seen.alertmanagers if seen is not None else ()), *([ready.url] if ready is not None else ())]
-    return [ok("alertmanager", ", ".join(told))] if told else []
+    urls = [*(seen.alertmanagers if seen is not None else ()), *([ready.url] if ready is not None else ())]
+    return [ok("alertmanager", ", ".join(urls))] if urls else []

@@ -1,4 +1,4 @@
-"""Workers and view by HTTP: health, readiness, scrape, circuit breaker, releases and clocks."""
+"""Observes workers and view over HTTP: health, readiness, metrics, circuit breaker, releases and clocks."""
 
 import asyncio
 import time
@@ -26,14 +26,20 @@ SeriesSample = tuple[str, Mapping[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A worker or the view: its base address and what it answered. `series` is None when `/metrics` is no scrape."""
+    """The responses of a worker or view."""
 
     url: str
+    """Base address."""
     health: Answer
+    """Response of `/healthz`."""
     readiness: Answer
+    """Response of `/readyz`."""
     scrape: Answer
+    """Response of `/metrics`."""
     series: Sequence[SeriesSample] | None = None
+    """The samples of the scrape; None when it is not a valid scrape of this product."""
     at: float = field(default_factory=time.time)
+    """When it was observed, in seconds since the epoch."""
 
     def values(self, name: str) -> list[tuple[Mapping[str, str], float]]:
         """Labels and values of the series with this name."""
@@ -41,12 +47,12 @@ class Process:
 
     @property
     def version(self) -> str | None:
-        """The release it tells."""
+        """Its release; None without a scrape."""
         return next((labels.get("version") for labels, _ in self.values(BUILD_INFO.name)), None)
 
 
 async def observe(url: str, token: bytes | None) -> Process:
-    """Ask a worker or a view how it is."""
+    """Request health, readiness and metrics of a worker or view."""
     base = url.rstrip("/")
     paths = ("healthz", "readyz", "metrics")
     health, readiness, scrape = await asyncio.gather(*(get(f"{base}/{path}", token) for path in paths))
@@ -54,7 +60,7 @@ async def observe(url: str, token: bytes | None) -> Process:
 
 
 def parse(scrape: Answer) -> list[SeriesSample] | None:
-    """The samples of a scrape; None when it is none of ours."""
+    """The samples of a scrape; None when it is not a valid scrape of this product."""
     if scrape.status != 200:
         return None
     try:
@@ -68,12 +74,17 @@ def parse(scrape: Answer) -> list[SeriesSample] | None:
 
 
 def judge_worker(process: Process) -> list[Finding]:
-    """How a worker is."""
+    """Findings about a worker."""
     if not process.health.status:
         return [found(Problem.WORKER_UNREACHABLE, f"{process.url}: {process.health.error}")]
     health, readiness = _object(process.health), _object(process.readiness)
     if "live" not in health or "ready" not in readiness:
-        return [found(Problem.WORKER_REFUSES, f"{process.url}/healthz: {process.health.status}, not as a worker's")]
+        return [
+            found(
+                Problem.WORKER_REFUSES,
+                f"{process.url}/healthz: status {process.health.status}, not the response of a worker",
+            )
+        ]
     findings = []
     if not health["live"]:
         findings.append(found(Problem.WORKER_STALLED, f"{process.url}: {_reasons(health)}"))
@@ -87,7 +98,7 @@ def judge_worker(process: Process) -> list[Finding]:
 
 
 def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
-    """Whether the circuit breaker pauses a worker; nothing when no worker could be scraped."""
+    """Whether the circuit breaker pauses a worker; no finding when no worker could be scraped."""
     open_breakers = [
         found(Problem.CIRCUIT_BREAKER_OPEN, f"{process.url}: {_reasons(_object(process.readiness))}")
         for process in processes
@@ -98,12 +109,17 @@ def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
 
 
 def judge_view(process: Process) -> list[Finding]:
-    """How the view is."""
+    """Findings about the view."""
     if not process.health.status:
         return [found(Problem.VIEW_UNREACHABLE, f"{process.url}: {process.health.error}")]
     readiness = _object(process.readiness)
     if "stale" not in readiness:
-        return [found(Problem.VIEW_REFUSES, f"{process.url}/readyz: {process.readiness.status}, not as a view's")]
+        return [
+            found(
+                Problem.VIEW_REFUSES,
+                f"{process.url}/readyz: status {process.readiness.status}, not the response of a view",
+            )
+        ]
     findings = []
     as_of = readiness.get("as_of") or "before the first checkpoint"
     if not readiness["ready"]:
@@ -112,7 +128,7 @@ def judge_view(process: Process) -> list[Finding]:
         findings.append(found(Problem.VIEW_STALE, f"{process.url}: as of {as_of}"))
     if process.series is None:
         findings.append(found(Problem.VIEW_REFUSES, _no_scrape(process)))
-    # By the view's own clock, as far as its answers tell it.
+    # By the view's own clock, as far as the `Date` of its response shows it.
     now = process.at + (process.health.ahead_s or 0.0)
     late = {labels["sink"]: now - value for labels, value in process.values(_SINK)}
     late = {sink: age for sink, age in late.items() if age > _SINK_SECONDS}
@@ -125,19 +141,21 @@ def judge_view(process: Process) -> list[Finding]:
 
 
 def judge_versions(processes: Sequence[Process], own: str) -> list[Finding]:
-    """Whether all are of one release; nothing when none told its own."""
-    told = {process.url: process.version for process in processes if process.version is not None}
-    if set(told.values()) - {own}:
-        listed = ", ".join(f"{url} {version}" for url, version in told.items())
+    """Whether all have the same release; no finding when no process could be scraped."""
+    versions = {process.url: process.version for process in processes if process.version is not None}
+    if set(versions.values()) - {own}:
+        listed = ", ".join(f"{url} {version}" for url, version in versions.items())
         return [found(Problem.VERSIONS_DIFFER, f"this command is {own}, {listed}")]
-    return [ok("versions", f"{_counted(len(told), 'process')} of release {own}, as this command")] if told else []
+    return (
+        [ok("versions", f"{_counted(len(versions), 'process')} of release {own}, as this command")] if versions else []
+    )
 
 
 def judge_clock(processes: Sequence[Process], broker_ahead_s: float | None) -> list[Finding]:
-    """Whether clocks agree: each process's with ours, and the broker's with the workers'."""
+    """Whether clocks agree: each process's with the one of this machine, and the broker's with the workers'."""
     ahead = {process.url: process.health.ahead_s for process in processes if process.health.ahead_s is not None}
     if broker_ahead_s is not None:
-        ahead["the broker, seen by the workers,"] = broker_ahead_s
+        ahead["the broker, compared with the workers,"] = broker_ahead_s
     findings = [
         found(
             Problem.CLOCK_SKEW,
@@ -152,19 +170,19 @@ def judge_clock(processes: Sequence[Process], broker_ahead_s: float | None) -> l
 
 def _object(answer: Answer) -> Mapping[str, Any]:
     try:
-        found_here = answer.json()
+        body = answer.json()
     except ValueError:
         return {}
-    return found_here if isinstance(found_here, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
-def _reasons(said: Mapping[str, Any]) -> str:
-    return "; ".join(map(str, said.get("reasons", ()))) or "no reason given"
+def _reasons(body: Mapping[str, Any]) -> str:
+    return "; ".join(map(str, body.get("reasons", ()))) or "without a reason"
 
 
 def _no_scrape(process: Process) -> str:
-    said = process.scrape.error or f"status {process.scrape.status}"
-    return f"{process.url}/metrics: {said}, not a scrape of ours"
+    why = process.scrape.error or f"status {process.scrape.status}"
+    return f"{process.url}/metrics: {why}, not the metrics of a worker or view"
 
 
 def _counted(count: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""Progress: who works in the group, which partitions are closed, what waits, and whether commits move."""
+"""Observes progress: members of the group, checkpoint markers, waiting events, commits."""
 
 import asyncio
 import time
@@ -17,37 +17,41 @@ from eval_alignment.doctor.target import Target
 from streams.kafka.client import connect
 
 STALE_SECONDS: Final = 15.0
-"""Owners close every 5 s, also when idle."""
+"""Workers write a checkpoint marker every 5 s, also when idle."""
 WATCH_SECONDS: Final = 6.0
-"""How long lag is watched: the commit timer runs every second."""
+"""How long commits are watched; workers commit every second."""
 _SAMPLE_SECONDS: Final = 0.5
 _SMALL_LAG: Final = 1_000
 _NAMED: Final = 5
 
 LastMarkers = Mapping[int, tuple[CheckpointMarker, int]]
-"""By partition the last `marker`, and the broker's time of it in milliseconds."""
+"""By partition the last checkpoint marker and its broker timestamp in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """State of the consumer group, as Kafka calls it, and its number of members."""
+    """The consumer group of the workers."""
 
     name: str
     state: str
+    """Kafka's name of the state, such as `Stable`."""
     members: int
+    """Number of members."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """One source partition: the oldest offset that is left, the end, and what is committed (None: nothing ever)."""
+    """Offsets of one source partition."""
 
     start: int
+    """The oldest offset that is left."""
     end: int
     committed: int | None
+    """The committed offset; None without a commit."""
 
     @property
     def lag(self) -> int:
-        """Offsets that are not committed."""
+        """Number of offsets that are not committed."""
         return max(0, self.end - (self.start if self.committed is None else self.committed))
 
 
@@ -55,7 +59,7 @@ OffsetSample = Mapping[TopicPartition, Offsets]
 
 
 async def describe_group(target: Target) -> GroupState:
-    """Ask for the workers' consumer group."""
+    """Request the state of the workers' consumer group."""
     admin = AIOKafkaAdminClient(**target.client.settings)
     try:
         await connect(admin)
@@ -67,9 +71,10 @@ async def describe_group(target: Target) -> GroupState:
 
 
 async def sample(target: Target, partitions: int) -> list[OffsetSample]:
-    """The first and the last of the samples of all source partitions; one when nothing waits at the first.
+    """Sample the offsets of all source partitions, and again after a while where events wait.
 
-    Watching ends as soon as every commit that had to move has moved, and after a few seconds in any case.
+    Returns the first and the last sample, or one sample when no events wait. Ends as soon as every partition with
+    waiting events has a new commit, after `WATCH_SECONDS` at the latest.
     """
     sources = [TopicPartition(topic, number) for topic in target.topics.sources for number in range(partitions)]
     admin = AIOKafkaAdminClient(**target.client.settings)
@@ -93,9 +98,9 @@ async def sample(target: Target, partitions: int) -> list[OffsetSample]:
 async def _sample(
     admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, sources: Sequence[TopicPartition]
 ) -> OffsetSample:
-    # Committed first: the ends are then never behind it.
-    told = await admin.list_consumer_group_offsets(group, partitions=list(sources))
-    committed = {tp: told[tp].offset if tp in told and told[tp].offset >= 0 else None for tp in sources}
+    # Committed offsets first, so that no end is lower than the committed offset.
+    commits = await admin.list_consumer_group_offsets(group, partitions=list(sources))
+    committed = {tp: commits[tp].offset if tp in commits and commits[tp].offset >= 0 else None for tp in sources}
     starts = await consumer.beginning_offsets(list(sources))
     ends = await consumer.end_offsets(list(sources))
     return {tp: Offsets(starts[tp], ends[tp], committed[tp]) for tp in sources}
@@ -104,7 +109,7 @@ async def _sample(
 def judge_workers(
     group: GroupState, marker: LastMarkers, partitions: int, policy: Policy, now_ms: int
 ) -> list[Finding]:
-    """Who owns the partitions, by what the group says and by when each partition was closed last."""
+    """Whether workers own all partitions: members of the group, and age of each partition's checkpoint marker."""
     findings = []
     if not group.members:
         findings.append(found(Problem.NO_WORKER, f"group {group.name} is {group.state or 'unknown'}, without members"))
@@ -116,49 +121,54 @@ def judge_workers(
         findings.append(
             found(
                 Problem.PARTITION_STALE,
-                f"{_numbers(list(stale))} not closed for {max(stale.values()):.0f} s",
+                f"{_numbers(list(stale))}: no checkpoint marker for {max(stale.values()):.0f} s",
             )
         )
     if group.members and (never := [number for number in range(partitions) if number not in marker]):
-        findings.append(found(Problem.PARTITION_STALE, f"{_numbers(never)} never closed"))
+        findings.append(found(Problem.PARTITION_STALE, f"{_numbers(never)}: no checkpoint marker yet"))
     ids = {last["ledger"] for last, _ in marker.values()}
     if len(ids) > 1:
         findings.append(found(Problem.LEDGER_IDS, f"ledger ids {', '.join(sorted(ids))}"))
     policies = {last["policy"] for last, _ in marker.values()} | {str(policy)}
     if len(policies) > 1:
-        findings.append(found(Problem.POLICIES, f"counted as {', '.join(sorted(policies))}; the setting is {policy}"))
-    return findings or [ok("workers", f"{group.members} in group {group.name}, all {partitions} partitions closed")]
+        findings.append(found(Problem.POLICIES, f"policies {', '.join(sorted(policies))}; the setting is {policy}"))
+    return findings or [
+        ok(
+            "workers",
+            f"{group.members} in group {group.name}, all {partitions} partitions have a recent checkpoint marker",
+        )
+    ]
 
 
 def judge_lag(samples: Sequence[OffsetSample]) -> list[Finding]:
-    """Whether events wait, and whether they get fewer."""
+    """Whether events wait, and whether their number falls."""
     first, last = samples[0], samples[-1]
     lost = [
-        f"{_name(tp)} committed {offsets.committed}, left are {offsets.start} to {offsets.end}"
+        f"{_name(tp)}: committed {offsets.committed}, but the topic has {offsets.start} to {offsets.end}"
         for tp, offsets in last.items()
-        # The ends that the embedded broker tells may be a little low: only a start is sure.
+        # The embedded broker may report ends that are too low, so only the start is reliable.
         if offsets.committed is not None and offsets.committed < offsets.start
     ]
     if lost:
         return [found(Problem.INPUT_LOST, "; ".join(lost[:_NAMED]))]
     before, now = (sum(offsets.lag for offsets in each.values()) for each in (first, last))
     if not now:
-        return [ok("lag", "nothing waits")]
+        return [ok("lag", "no events wait")]
     waiting = sorted((tp for tp in last if last[tp].lag), key=lambda tp: -last[tp].lag)
     listed = ", ".join(f"{_name(tp)} {last[tp].lag}" for tp in waiting[:_NAMED])
-    seen = f"{now} events wait ({before} at the first look), most in {listed}"
+    seen = f"{now} events wait ({before} in the first sample), most in {listed}"
     moves = all(last[tp].committed != first[tp].committed for tp in waiting if first[tp].lag)
     if moves and now <= _SMALL_LAG:
-        return [ok("lag", f"{now} events on their way")]
+        return [ok("lag", f"{now} events wait, and commits advance")]
     return [found(Problem.LAG_FALLS if moves and now < before else Problem.LAG, seen)]
 
 
 def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
-    """Whether the committed offset moves wherever events wait."""
+    """Whether the committed offset advances in every partition where events wait."""
     first, last = samples[0], samples[-1]
     frozen = [tp for tp in first if first[tp].lag and last[tp].lag and first[tp].committed == last[tp].committed]
     if not frozen:
-        return [ok("commits", "committed offsets are at the ends, or they move")]
+        return [ok("commits", "committed offsets are at the end or advance")]
     listed = ", ".join(f"{_name(tp)} at {last[tp].committed}" for tp in frozen[:_NAMED])
     more = f" and {len(frozen) - _NAMED} more" if len(frozen) > _NAMED else ""
     return [found(Problem.COMMITS_FROZEN, f"not moved in {WATCH_SECONDS:g} s: {listed}{more}")]

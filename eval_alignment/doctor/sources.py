@@ -1,4 +1,4 @@
-"""What producers send: recent records of each source, decided as a worker would, and recent dead letters."""
+"""Observes producers: recent records of each source, validated like a worker does, and recent dead letters."""
 
 import time
 from collections import Counter
@@ -17,39 +17,41 @@ from streams.kafka.scan import Records, scan
 from streams.requeue import restore
 
 SAMPLED: Final = 200
-"""Records of each source partition that are looked at."""
+"""Number of records of each source partition that are read."""
 _MAX_DEAD_LETTERS: Final = 2_000
 RECENT_MS: Final = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One recent record of a source. `home` is where its key belongs, None without a key."""
+class SampledRecord:
+    """One recent record of a source."""
 
     topic: str
     partition: int
     offset: int
     home: int | None
+    """The partition for its key; None without a key."""
     mismatch: bool
+    """Whether its key is not its item."""
 
 
-async def sample_sources(target: Target, partitions: int) -> list[Seen]:
-    """The last records of every partition of each source."""
-    seen: list[Seen] = []
+async def sample_sources(target: Target, partitions: int) -> list[SampledRecord]:
+    """Read the last records of every partition of each source."""
+    seen: list[SampledRecord] = []
     for topic, kind in target.topics.sources.items():
-        look = _Looker(target.decoder, kind, topic, partitions)
-        await scan(target.client, topic, look, last=SAMPLED)
-        seen += look.seen
+        sampler = _Sampler(target.decoder, kind, topic, partitions)
+        await scan(target.client, topic, sampler, last=SAMPLED)
+        seen += sampler.seen
     return seen
 
 
 @dataclass(frozen=True, slots=True)
-class _Looker:
+class _Sampler:
     decoder: Decoder
     kind: Kind
     topic: str
     partitions: int
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SampledRecord] = field(default_factory=list)
 
     def __call__(self, partition: int, records: Records) -> None:
         for record in records:
@@ -57,11 +59,11 @@ class _Looker:
             outcome = self.decoder.decode(self.kind, record.value, key, record.headers, record.timestamp)
             mismatch = isinstance(outcome, Rejection) and outcome.reason is Reason.KEY_MISMATCH
             home = None if key is None else home_partition(key, self.partitions)
-            self.seen.append(Seen(self.topic, partition, record.offset, home, mismatch))
+            self.seen.append(SampledRecord(self.topic, partition, record.offset, home, mismatch))
 
 
-def judge_producers(seen: Sequence[Seen]) -> list[Finding]:
-    """Whether keys are items, and whether they stand in their home partitions."""
+def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
+    """Whether keys are the items, and whether records are in the partition of their key."""
     findings = []
     for topic in dict.fromkeys(one.topic for one in seen):
         of_topic = [one for one in seen if one.topic == topic]
@@ -71,7 +73,7 @@ def judge_producers(seen: Sequence[Seen]) -> list[Finding]:
         for problem, bad, what in (
             (Problem.KEY_MISSING, keyless, "have no key"),
             (Problem.KEY_MISMATCH, mismatched, "have a key that is not their item"),
-            (Problem.MISROUTED, misrouted, "stand in another partition than murmur2 of their key gives"),
+            (Problem.MISROUTED, misrouted, "are not in the partition that murmur2 of their key selects"),
         ):
             if bad:
                 newest = max(bad, key=lambda one: one.offset)
@@ -79,26 +81,28 @@ def judge_producers(seen: Sequence[Seen]) -> list[Finding]:
                     found(
                         problem,
                         f"{topic}: {len(bad)} of the last {len(of_topic)} records {what}, "
-                        f"one in partition {newest.partition} at {newest.offset}",
+                        f"the newest in partition {newest.partition} at {newest.offset}",
                     )
                 )
-    return findings or [ok("producers", f"the last {len(seen)} records have their item as key, in its home partition")]
+    return findings or [ok("producers", f"the last {len(seen)} records have the item as key, and are in its partition")]
 
 
 @dataclass(frozen=True, slots=True)
 class RecentDeadLetters:
-    """Dead letters of the last 24 hours by source topic and reason, how many records are none, and whether there
-    were more than were read.
-    """
+    """Dead letters of the last 24 hours."""
 
     recent: Counter[tuple[str, str]]
+    """Their number by source topic and reason."""
     foreign: int
+    """Number of invalid records."""
     newest_ms: int | None
+    """Time of the newest one, in milliseconds since the epoch."""
     more: bool
+    """Whether there may be more than were read."""
 
 
 async def read_dead_letters(target: Target) -> RecentDeadLetters:
-    """The newest records of the topic of dead letters."""
+    """Read the newest records of the topic of dead letters."""
     recent: dict[object, tuple[str, str]] = {}
     times: list[int] = []
     foreign = read = 0
@@ -115,7 +119,7 @@ async def read_dead_letters(target: Target) -> RecentDeadLetters:
             except ValueError:
                 foreign += 1
                 continue
-            # Published at least once: copies count once.
+            # A worker may publish a dead letter twice; count it once.
             recent[dead_letter.identity] = dead_letter.identity.topic, dead_letter.reason
             times.append(record.timestamp)
 
@@ -124,7 +128,7 @@ async def read_dead_letters(target: Target) -> RecentDeadLetters:
 
 
 def judge_dead_letters(dead_letters: RecentDeadLetters, now_ms: int) -> list[Finding]:
-    """How many were rejected lately, and why."""
+    """Findings about recently rejected events."""
     findings = []
     if dead_letters.recent:
         listed = ", ".join(
@@ -134,5 +138,5 @@ def judge_dead_letters(dead_letters: RecentDeadLetters, now_ms: int) -> list[Fin
         least = "at least " if dead_letters.more else ""
         findings.append(found(Problem.DEAD_LETTERS, f"{least}{listed}; the newest {max(0.0, ago):.0f} s ago"))
     if dead_letters.foreign:
-        findings.append(found(Problem.DEAD_LETTER_FOREIGN, f"{dead_letters.foreign} records are no dead letters"))
+        findings.append(found(Problem.DEAD_LETTER_FOREIGN, f"{dead_letters.foreign} records are not dead letters"))
     return findings or [ok("dead-letters", "none in the last 24 hours")]

@@ -93,7 +93,7 @@ def test_a_sound_cluster(examined: Examined) -> None:
     well = {finding["check"] for finding in findings if finding["name"] == "ok"}
     assert well == {check.name for check in CHECKS} - {"prometheus", "alertmanager"}
     (recounted,) = (finding["seen"] for finding in findings if finding["check"] == "recount")
-    assert f"partition {examined.partition}: 2 tallies are the recount of 2 ledger records" in recounted
+    assert f"partition {examined.partition}: 2 tallies equal the recount of 2 ledger records" in recounted
 
 
 async def alter(client: KafkaClient, topic: str, configs: dict[str, str]) -> None:
@@ -145,7 +145,7 @@ def test_a_producer_that_hashes_in_its_own_way(examined: Examined) -> None:
     code, found = examined.only("producers")
     assert code == 2
     assert set(found) >= {"misrouted", "key_missing", "key_mismatch"}
-    assert f"one in partition {1 - home} at " in found["misrouted"]
+    assert f"the newest in partition {1 - home} at " in found["misrouted"]
 
     def rejected() -> bool:
         code, found = examined.only("dead-letters")
@@ -188,7 +188,7 @@ def test_a_prometheus_without_rules_and_one_with(
         wait_until(lambda: prometheus.query("count(eval_alignment_build_info)"), DEADLINE, "the view is scraped")
         code, found = ask(prometheus)
         assert (code, set(found)) == (2, {"ok", "alertmanager_missing"})
-        assert found["ok"] == "1 alerts and 1 targets of ours are well, none fires"
+        assert found["ok"] == "1 alerts and 1 targets are ok, no alert fires"
 
 
 def test_a_view_that_is_gone(examined: Examined) -> None:

@@ -36,7 +36,7 @@ from eval_alignment.doctor.processes import (
     parse,
 )
 from eval_alignment.doctor.progress import GroupState, Offsets, broker_ahead_s, judge_commits, judge_lag, judge_workers
-from eval_alignment.doctor.sources import RecentDeadLetters, Seen, judge_dead_letters, judge_producers
+from eval_alignment.doctor.sources import RecentDeadLetters, SampledRecord, judge_dead_letters, judge_producers
 from streams.kafka.topics import Difference, Topics
 from streams.ledger.claim import Claim
 
@@ -129,9 +129,9 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.TOPICS_MISSING: lambda: topics("topic", "present", "missing"),
     Problem.TOPICS_PARTITIONS: lambda: topics("partitions", "8", "9"),
     Problem.TOPICS_SETTING: lambda: topics("retention.ms", "604800000", "3600000"),
-    Problem.KEY_MISSING: lambda: judge_producers([Seen("t", 0, 5, None, mismatch=True)]),
-    Problem.KEY_MISMATCH: lambda: judge_producers([Seen("t", 0, 5, 0, mismatch=True)]),
-    Problem.MISROUTED: lambda: judge_producers([Seen("t", 0, 5, 1, mismatch=False)]),
+    Problem.KEY_MISSING: lambda: judge_producers([SampledRecord("t", 0, 5, None, mismatch=True)]),
+    Problem.KEY_MISMATCH: lambda: judge_producers([SampledRecord("t", 0, 5, 0, mismatch=True)]),
+    Problem.MISROUTED: lambda: judge_producers([SampledRecord("t", 0, 5, 1, mismatch=False)]),
     Problem.NO_WORKER: lambda: workers(GroupState("g", "Empty", 0)),
     Problem.REBALANCING: lambda: workers(GroupState("g", "PreparingRebalance", 2)),
     Problem.PARTITION_STALE: lambda: workers(closes=closed(age_s=40)),
@@ -192,7 +192,7 @@ def test_every_problem_of_the_table_is_found(problem: Problem) -> None:
 SOUND: dict[str, Callable[[], list[Finding]]] = {
     "broker": lambda: broker(None),
     "topics": lambda: judge_topics(Described({TOPICS.facts: 8}, []), TOPICS),
-    "producers": lambda: judge_producers([Seen("t", 1, 5, 1, mismatch=False)]),
+    "producers": lambda: judge_producers([SampledRecord("t", 1, 5, 1, mismatch=False)]),
     "workers": workers,
     "lag": lambda: judge_lag([offsets(9, 9)]),
     "commits": lambda: judge_commits([offsets(2, 9), offsets(5, 9)]),
@@ -248,7 +248,7 @@ def test_a_setting_that_decides_what_is_kept_is_an_error(setting: str) -> None:
 
 def test_a_partition_that_was_never_closed_is_named_once_there_are_workers() -> None:
     (finding,) = workers(partitions=3)
-    assert finding.seen == "partitions 1, 2 never closed"
+    assert finding.seen == "partitions 1, 2: no checkpoint marker yet"
     assert [finding.name for finding in workers(GroupState("g", "Empty", 0), partitions=3)] == ["no_worker"]
 
 
