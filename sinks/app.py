@@ -1,27 +1,42 @@
 """The application of a view: the HTTP API and the page, behind the access rules."""
 
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sinks.access import AccessMiddleware, on_http_error
-from sinks.api.routes import api_routes
+from sinks.api.routes import OPENAPI_PATH, api_routes
 from sinks.api.services import Services
-from sinks.page.routes import page_routes
+from sinks.page.routes import Pages
 
 
-def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
+def create_app(services: Services, token: bytes | None = None, templates: Environment | None = None) -> ASGIApp:
     """Create the ASGI application of a view.
 
     Args:
         services: what the handlers read from.
         token: the token that clients must send, as for `AccessMiddleware`; None admits every client.
+        templates: Jinja templates of the page; None for those of this release.
     """
+    pages = Pages(services, templates)
+
+    async def unknown_path(request: Request) -> Response:
+        path = request.scope["path"]
+        error = HTTPException(404, f"path {path!r} not found: {OPENAPI_PATH} lists the paths of the HTTP API")
+        if path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+            raise error
+        return await pages.error(error)
+
     app = Starlette(
-        routes=[*api_routes(services), *page_routes(services)],
+        routes=[*api_routes(services), *pages.routes()],
         exception_handlers={HTTPException: on_http_error},
     )
     app.router.redirect_slashes = False
+    app.router.default = request_response(unknown_path)
     config = services.config
     return AccessMiddleware(RawPathMiddleware(app), token=token, allowed_hosts=(config.host, *config.allowed_hosts))
 

@@ -23,6 +23,7 @@ from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparison
 from sinks.queries.history import documents_between
 from sinks.queries.queues import list_queues, read_state
 
+OPENAPI_PATH: Final = "/openapi.json"
 _HISTORY_LIMIT: Final = 50
 
 
@@ -39,7 +40,7 @@ def api_routes(services: Services) -> list[Route]:
         Route("/metrics", api.metrics),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
-        Route("/openapi.json", api.openapi),
+        Route(OPENAPI_PATH, api.openapi),
     ]
 
 

@@ -65,7 +65,7 @@ class IndexRow:
     baseline: float | None
     tone: str
     lowest: tuple[str, float] | None
-    verdicts: list[tuple[str, str]]
+    gates: list[tuple[str, str]]
     last: str | None
     spark: Spark | None
 
@@ -149,7 +149,7 @@ def _row(
         if not metric["off_topic"]
     ]
     baseline = defined(pooled(document).baseline)
-    gates = [metric["gate_state"] for _, metric in metrics]
+    states = [metric["gate_state"] for _, metric in metrics]
     return IndexRow(
         name=document["queue"],
         key=anchor(document["queue"]),
@@ -158,7 +158,7 @@ def _row(
         baseline=baseline,
         tone=_tone(document["cards"], baseline, services.config.rules),
         lowest=_lowest(metrics, services.config.rules),
-        verdicts=[(tone, f"{gates.count(gate)} {words}") for gate, tone, words in _GATES if gate in gates],
+        gates=[(tone, f"{states.count(state)} {words}") for state, tone, words in _GATES if state in states],
         last=None if last is None else age(services.now() - last / 1000),
         spark=cache.get(
             (scope.queue, document["revision"], scope.today, "spark"),

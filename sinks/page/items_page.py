@@ -153,7 +153,7 @@ def items_page(
             )
             for name, of in TABS
         ],
-        head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "Every comparison"),
+        head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "All comparisons"),
         ratings=ratings(chosen, outcomes, rules) if counted else None,
         rows=[_shown(row, rules) for row in found["comparisons"]],
         first=query.offset + 1,
@@ -185,9 +185,9 @@ def _shown(row: Comparison, rules: CountingRules) -> Shown:
     pips, strength = None, ""
     if row["stars"] is not None and not aligned:
         pips = _strength(row["stars"], rules.pass_stars)
-        strength = ("Borderline", "Clear dissent", "Strong dissent")[pips - 1]
+        strength = ("Borderline", "Clear disagreement", "Strong disagreement")[pips - 1]
     elif not aligned:
-        strength = "Thumb, strength unknown"
+        strength = "Thumb rating, strength unknown"
     score, threshold = row["score"], row["threshold"]
     ends = [value for value in (score, threshold, 0.0, 1.0) if value is not None]
     low, high = min(ends), max(ends)

@@ -245,7 +245,7 @@ def _findings(request: QueueRequest, drawn: Sequence[Figure], rules: CountingRul
     ]
     # Ranked ones come first, by alignment.
     if known and known[0].lean.side == "" and not known[0].below_baseline:
-        found.append(_nearest(request, known[0]))
+        found.append(_closest(request, known[0]))
     return found[:_FINDINGS]
 
 
@@ -264,13 +264,13 @@ def _leaning(request: QueueRequest, figure: Figure) -> Highlight:
     )
 
 
-def _nearest(request: QueueRequest, figure: Figure) -> Highlight:
+def _closest(request: QueueRequest, figure: Figure) -> Highlight:
     metric, tone = figure.document, figure.gate_summary.tone
     wrong = metric["misaligned"]
     said = f"{figure.gate_summary.reasons}." if tone == "trusted" else figure.gate_summary.sentence
     return Highlight(
         tone=tone,
-        head="Trusted" if tone == "trusted" else "Nearest to people",
+        head="Trusted" if tone == "trusted" else "Closest to people",
         metric=metric["metric"],
         text=f"Agrees with people on {percent(metric['alignment'] or 0)}. {said}",
         action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",

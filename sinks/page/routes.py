@@ -21,7 +21,7 @@ from sinks.page import charts, formats, index_page, items_page, queue_page, word
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.export import csv_lines, export, json_lines
-from sinks.page.layout import shell
+from sinks.page.layout import Shell, shell
 from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
@@ -41,23 +41,10 @@ _CHOICES: Final = 200
 """Metrics that a request may choose at most."""
 
 
-def page_routes(services: Services) -> list[Route]:
-    """Routes of the page, to be served beside the API's."""
-    pages = _Pages(services)
-    return [
-        Route("/", pages.shown(pages.index), middleware=_COMPRESSED),
-        Route("/queues/{queue}", pages.shown(pages.queue), middleware=_COMPRESSED),
-        Route("/queues/{queue}/items", pages.shown(pages.items), middleware=_COMPRESSED),
-        Route("/queues/{queue}/items.csv", pages.shown(pages.csv), middleware=_COMPRESSED),
-        Route("/queues/{queue}/items.jsonl", pages.shown(pages.jsonl), middleware=_COMPRESSED),
-        Route(PREFIX + "{name}", pages.assets.serve, middleware=_COMPRESSED),
-    ]
-
-
 @cache
 def templates() -> Environment:
-    """The templates of this release, all compiled: no reader waits for that."""
-    made = Environment(
+    """The templates of this release. All are compiled now, so no request waits for that."""
+    environment = Environment(
         loader=PackageLoader("sinks.page"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -65,45 +52,67 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update(
+    environment.filters.update(
         {name: getattr(formats, name) for name in ("percent", "interval", "points", "decimal", "count", "when", "age")},
         short=charts.short,
         threshold=charts.threshold,
         twice=lambda names: [(name, name) for name in names],
     )
-    made.globals.update(dash=formats.DASH, plural=formats.plural, queue_path=queue_path, why=wording.why)
-    for name in made.list_templates():
-        made.get_template(name)
-    return made
+    environment.globals.update(dash=formats.DASH, plural=formats.plural, queue_path=queue_path, why=wording.why)
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return environment
 
 
-class _Pages:
-    def __init__(self, services: Services) -> None:
+class Pages:
+    """The page's handlers.
+
+    Args:
+        services: what the handlers read from.
+        environment: Jinja templates.
+    """
+
+    def __init__(self, services: Services, environment: Environment | None = None) -> None:
         self._services = services
         self._cache = AnswerCache()
-        self.assets = Assets()
-        self._templates = templates()
-        self._said = {
-            "asset": self.assets.path,
+        self._assets = Assets()
+        self._templates = environment or templates()
+        self._context = {
+            "asset": self._assets.path,
             "limits": services.config.rules.limits,
             "pass_stars": services.config.rules.pass_stars,
             "version": services.config.version,
         }
 
-    def shown(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """A handler whose errors are pages too."""
+    def routes(self) -> list[Route]:
+        """Routes of the page."""
+        handlers = {
+            "/": self._index,
+            "/glossary": self._glossary,
+            "/queues/{queue}": self._queue,
+            "/queues/{queue}/items": self._items,
+            "/queues/{queue}/items.csv": self._csv,
+            "/queues/{queue}/items.jsonl": self._jsonl,
+        }
+        return [
+            *(Route(path, self._with_errors(handler), middleware=_COMPRESSED) for path, handler in handlers.items()),
+            Route(PREFIX + "{name}", self._assets.serve, middleware=_COMPRESSED),
+        ]
+
+    def _with_errors(
+        self, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A handler that answers errors as pages."""
 
         async def endpoint(request: Request) -> Response:
             try:
                 return await handler(request)
             except HTTPException as error:
-                return await self._error(error)
+                return await self.error(error)
 
         return endpoint
 
-    # ---- handlers
-
-    async def index(self, request: Request) -> Response:
+    async def _index(self, request: Request) -> Response:
         choice = index_page.IndexRequest(
             query=parameters.text(request, "q") or "",
             sort=parameters.member(request, "sort", index_page.IndexSort.COMPARISONS),
@@ -114,7 +123,7 @@ class _Pages:
         )
         return await self._render("index.html", page)
 
-    async def queue(self, request: Request) -> Response:
+    async def _queue(self, request: Request) -> Response:
         choice = queue_page.QueueRequest(
             queue=parameters.queue_name(request),
             criterion=parameters.text(request, "criterion"),
@@ -137,7 +146,7 @@ class _Pages:
         )
         return await self._render("queue.html", page, windows=queue_page.WINDOW_NAMES)
 
-    async def items(self, request: Request) -> Response:
+    async def _items(self, request: Request) -> Response:
         number = _page(request)
         query = replace(_query(request), offset=(number - 1) * items_page.PAGE, limit=items_page.PAGE)
         choice = items_page.ItemsRequest(query=query, page=number)
@@ -154,10 +163,10 @@ class _Pages:
             levels=_LEVELS,
         )
 
-    async def csv(self, request: Request) -> Response:
+    async def _csv(self, request: Request) -> Response:
         return await self._export(request, "csv")
 
-    async def jsonl(self, request: Request) -> Response:
+    async def _jsonl(self, request: Request) -> Response:
         return await self._export(request, "jsonl")
 
     async def _export(self, request: Request, kind: str) -> Response:
@@ -167,21 +176,29 @@ class _Pages:
         headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="comparisons.{kind}"'}
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
 
-    # ---- what they share
-
     async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
-        made = self._templates.get_template(template)
-        text = await asyncio.to_thread(made.render, page=page, **self._said, **more)
+        render = self._templates.get_template(template).render
+        text = await asyncio.to_thread(render, page=page, **self._context, **more)
         return Response(text, status, _HEADERS, media_type="text/html")
 
-    async def _error(self, error: HTTPException) -> Response:
-        around, _ = await self._services.query(lambda connection: shell(self._services, connection))
-        return await self._render("error.html", {"shell": around}, error.status_code, detail=error.detail)
+    async def _glossary(self, _request: Request) -> Response:
+        return await self._render("glossary.html", {"shell": await self._shell()})
+
+    async def error(self, error: HTTPException) -> Response:
+        """An error as a page."""
+        title = "Page not found" if error.status_code == 404 else HTTPException(error.status_code).detail
+        detail = f"{error.detail[:1].upper()}{error.detail[1:]}."
+        return await self._render(
+            "error.html", {"shell": await self._shell()}, error.status_code, title=title, detail=detail
+        )
+
+    async def _shell(self) -> Shell:
+        return await self._services.query(lambda connection: shell(self._services, connection)[0])
 
 
 _SORTS: Final = (
-    (ItemSort.DISSENT, "Strongest dissent"),
-    (ItemSort.THRESHOLD, "Nearest the threshold"),
+    (ItemSort.DISSENT, "Strongest disagreement"),
+    (ItemSort.THRESHOLD, "Closest to the threshold"),
     (ItemSort.NEWEST, "Newest"),
 )
 _WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in queue_page.WINDOW_NAMES.items()]

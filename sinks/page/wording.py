@@ -15,15 +15,15 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_HUMAN_FAIL: "People failed none of the compared items",
     Undefined.NO_METRIC_PASS: "The metric passed none of the compared items",
     Undefined.NO_METRIC_FAIL: "The metric failed none of the compared items",
-    Undefined.ONE_CLASS: "People and metric gave one and the same result throughout",
-    Undefined.NO_QUEUE_ITEMS: "Known only for queues whose items are announced by queue-item events",
+    Undefined.ONE_CLASS: "People and metric gave every item the same result",
+    Undefined.NO_QUEUE_ITEMS: "Available only for queues that receive queue-item events",
     Undefined.NO_VERDICTS: "The metric gave no verdict on any item of the queue",
     Undefined.NO_SCORES: "No compared evaluation has a score",
-    Undefined.NO_THRESHOLD: "Verdicts came without a threshold",
+    Undefined.NO_THRESHOLD: "The evaluations have no threshold",
     Undefined.MIXED_DIRECTIONS: "Higher scores pass in some evaluations, lower ones in others",
     Undefined.NO_PAIRS: "No item was rated by two people",
     Undefined.NO_SHARED_ITEMS: "No item was judged by both versions",
-    Undefined.NO_BETTER_THAN_CHANCE: "The metric is no better than chance, so its errors cannot be taken out",
+    Undefined.NO_BETTER_THAN_CHANCE: "The metric is no better than chance, so its errors cannot be corrected",
     Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
 }
 
@@ -103,9 +103,9 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
 def _obstacle(obstacle: str, metric: MetricDocument, limits: GateLimits) -> str:
     low, tnr, baseline = (percent(metric[name] or 0) for name in ("alignment_low", "tnr", "baseline"))
     return {
-        Obstacle.FEW_ITEMS: f"a verdict takes {limits.items} compared items, {metric['items_compared']} are there",
-        Obstacle.NO_HUMAN_PASS: "people passed none of them, so too strict cannot be seen",
-        Obstacle.NO_HUMAN_FAIL: "people failed none of them, so too lenient cannot be seen",
+        Obstacle.FEW_ITEMS: f"needs {limits.items} compared items, has {metric['items_compared']}",
+        Obstacle.NO_HUMAN_PASS: "people passed none of them, so a metric that is too strict would go unnoticed",
+        Obstacle.NO_HUMAN_FAIL: "people failed none of them, so a metric that is too lenient would go unnoticed",
         Obstacle.LOW_BELOW_TRUSTED: f"interval starts at {low}, under {percent(limits.trusted_low, 0)}",
         Obstacle.LOW_BELOW_PROBATION: f"interval starts at {low}, under {percent(limits.probation_low, 0)}",
         Obstacle.TNR_BELOW_TRUSTED: f"finds {tnr} of human fails, under {percent(limits.trusted_tnr, 0)}",
@@ -127,7 +127,7 @@ def lean(metric: MetricDocument) -> Lean:
     """On which side a metric errs."""
     bias, fn, fp = metric["bias"], metric["fn"], metric["fp"]
     if bias is None:
-        return Lean("Nothing to compare yet.", "It waits for the first item with both sides.")
+        return Lean("No comparisons yet.", "No item has both an annotation and an evaluation.")
     if not metric["misaligned"]:
         return Lean("No disagreement.", "")
     if bias <= -BALANCED:

@@ -41,7 +41,7 @@ async def test_from_the_start_page_to_an_explanation(address: str, browser: Brow
     await expect(findings).to_contain_text("Too strictstrict_judgeFails 46% of what people passed: 46 of 99")
     await expect(findings).to_contain_text("Too lenientlenient_judgePasses 68% of what people failed: 39 of 57")
     await page.get_by_role("article").filter(has_text="lenient_judge").locator("[href*='outcome=fp']").click()
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("lenient_judge: where people disagree")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("lenient_judge: where people and metrics disagree")
     await expect(page.locator("blockquote").first).to_have_text("The refund period is wrong.")
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Export CSV").click()
@@ -73,7 +73,7 @@ async def test_everything_works_without_scripts(address: str, browser: Browser) 
     await expect(page.locator("[data-row]")).to_contain_text("≥ 0.10")
     await page.locator("#cost").fill("4")
     await page.locator("#whatif").get_by_role("button", name="Apply").click()
-    await expect(page.locator("#whatif")).to_contain_text("Cheapest")
+    await expect(page.locator("#whatif")).to_contain_text("Lowest cost")
     await expect(page.locator("[data-row]")).to_contain_text("≥ 0.10")
     assert watched.wrong == []
 
@@ -149,7 +149,7 @@ async def test_a_cost_is_stated_without_leaving_the_page(address: str, browser: 
     field = page.get_by_label("One false positive is worth")
     await field.fill("0.2")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#whatif")).to_contain_text("Cheapest")
+    await expect(page.locator("#whatif")).to_contain_text("Lowest cost")
     await expect(field).to_be_focused()
     await page.wait_for_url("**cost=0.2**")
     await page.locator("#depth-metric").select_option("strict_judge")

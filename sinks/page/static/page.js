@@ -223,9 +223,9 @@ function live(form) {
       ageText.textContent = `${words(age())} ago`;
     }
     if (paused) say();
-    else if (!online) say('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Trying again by itself.`);
-    else if (!ready) say('undecided', 'Catching up', `The view replays what it missed. The numbers below are complete up to ${clock()} UTC.`);
-    else if (stale) say('probation', 'No new checkpoint', `A worker or the broker is away. The numbers below are complete up to ${clock()} UTC.`);
+    else if (!online) say('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Reconnecting automatically.`);
+    else if (!ready) say('undecided', 'Catching up', `The view is reading what it missed. The numbers below are complete up to ${clock()} UTC.`);
+    else if (stale) say('probation', 'No new checkpoint', `A worker or the broker is unavailable. The numbers below are complete up to ${clock()} UTC.`);
     else say();
   };
   // One reading at a time; what comes meanwhile is one more afterwards, and never sooner than the last one took.

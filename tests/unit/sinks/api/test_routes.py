@@ -184,8 +184,8 @@ async def test_history_gives_what_was_kept_in_a_span(client: httpx.AsyncClient, 
         ("/api/v1/queues?cursor=-1", 400, "cursor"),
         ("/api/v1/queues/%ff", 400, "UTF-8"),
         ("/api/v1/stream", 400, "queue"),
-        ("/nowhere", 404, "Not Found"),
-        ("/api/v1/queues/", 404, "Not Found"),
+        ("/nowhere", 404, "not found"),
+        ("/api/v1/queues/", 404, "not found"),
     ],
 )
 async def test_errors_are_problems_that_say_what_is_wrong(

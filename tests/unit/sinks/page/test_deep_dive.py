@@ -124,8 +124,8 @@ async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
     rows = {row.one("th").words: [cell.words for cell in row.all("td")] for row in page.one(id="whatif").all("tr")[1:6]}
     best = said["best_cost"]
     assert best != said["best_alignment"]
-    assert rows["Cheapest"][1:4] == [str(best["fp"]), str(best["fn"]), percent(best["alignment"])]
-    assert "Cheapest" not in plain.one(id="whatif").words
+    assert rows["Lowest cost"][1:4] == [str(best["fp"]), str(best["fn"]), percent(best["alignment"])]
+    assert "Lowest cost" not in plain.one(id="whatif").words
     assert refused.status_code == 400
     kept = [each.attributes["value"] for each in page.one(id="trend").all("input") if each.attributes["name"] == "cost"]
     assert kept == ["7.5"], "the other forms keep it"
@@ -150,7 +150,7 @@ async def test_a_page_starts_with_the_metric_that_disagrees_most(lively: Service
         published = read((await client.get("/queues/q?by=publication")).text)
     assert page.one("h3", id="wi-h").words.endswith("strict")
     assert any("Too strict" in finding.words for finding in page.all(class_="finding"))
-    assert "Nothing was published" in published.one(id="trend").words
+    assert "No snapshot was published" in published.one(id="trend").words
 
 
 async def test_slow_parts_of_a_large_queue_wait_to_be_asked_for(

@@ -60,7 +60,7 @@ async def test_both_sides_are_counted_by_level(services: Services, store: Store)
         "4 items in the queue: 1 without an evaluation, 1 with failed ones only, 3 without an annotation."
         in shown.words
     )
-    assert "Both sides arrive, but no item has both yet." in shown.words
+    assert "Annotations and evaluations arrive, but no item has both yet." in shown.words
     assert "Last annotation 3 min ago. Last evaluation 2 min ago." in shown.words
 
 
@@ -68,7 +68,7 @@ async def test_without_queue_items_it_says_why_one_side_is_unknown(services: Ser
     fill(store, [rated("i1"), judged("i2")])
     async with connected(services) as client:
         shown = await empty(client)
-    assert "Known only for queues whose items are announced" in shown.words
+    assert "Available only for queues that receive queue-item events" in shown.words
     assert "1 annotation on 1 item waits for an evaluation: 1 trace" in shown.words
 
 
@@ -76,4 +76,4 @@ async def test_a_queue_of_items_alone_says_so(services: Services, store: Store) 
     fill(store, listed("i1"))
     async with connected(services) as client:
         shown = await empty(client)
-    assert "nothing was said of them yet" in shown.words
+    assert "none is annotated or evaluated yet" in shown.words

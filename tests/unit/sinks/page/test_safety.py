@@ -38,13 +38,14 @@ PATHS = (
     "/queues/support?view=aggregate",
     "/queues/support?criterion=tone",
     "/queues/support/items",
+    "/glossary",
 )
 TAGS = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "svg", "defs", "pattern", "rect", "path", "symbol",
     "div", "aside", "nav", "ul", "li", "small", "span", "p", "main", "header", "ol", "h1", "h2", "h3", "b", "form",
     "time", "button", "section", "footer", "dl", "dt", "dd", "line", "circle", "text", "g", "table", "caption", "thead",
     "tr", "th", "td", "tbody", "abbr", "details", "summary", "fieldset", "legend", "label", "input", "article", "br",
-    "select", "option", "clippath", "use", "blockquote", "i",
+    "select", "option", "clippath", "use", "blockquote", "i", "code",
 }  # fmt: skip
 
 
