@@ -17,6 +17,7 @@ from aggregator.days import Window
 from sinks.api.openapi import openapi
 from sinks.app import create_app
 from sinks.gauges import GaugeCollector
+from sinks.snapshots import SnapshotHistory
 from sinks.store.store import Store
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tools.reference.examples import CRITERION, HISTORY, METRIC, QUEUE, facts
@@ -180,7 +181,7 @@ async def _ask(targets: Sequence[str]) -> dict[str, httpx.Response]:
         view.gauges = GaugeCollector(store, view.documents, view.config.series_limit).collect(view.today())
         current = view.documents.get(QUEUE, Window.ALL)
         assert current is not None, "the history is in the store"
-        view.history.add([current], NOW_MS)
+        SnapshotHistory(store, count=1, days=1).add([current], NOW_MS)
         app = create_app(view)
         responses = {}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:

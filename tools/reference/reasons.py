@@ -25,7 +25,7 @@ def page() -> str:
             "- `eval-alignment dlq requeue --reason REASON` sends them again, unchanged and to the right partition. "
             "Use it when the fix is on this side (a setting, a partitioner). An event with a wrong value must be sent "
             "by its producer, corrected.\n"
-            "- `eval-alignment load` and `eval-alignment recount` report invalid lines of a file with the same reasons.",
+            "- `eval-alignment load` and `eval-alignment recount` report invalid lines of a file with these reasons.",
         ),
         see_also=("[Events](events.md)", "[Operations](operations.md)", "[Metrics](metrics.md)"),
     )

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from enum import Enum, EnumType
+from enum import Enum, StrEnum
 from functools import cache
 from itertools import product
 from types import NoneType, UnionType
@@ -116,8 +116,8 @@ def _type(annotation: Any) -> str:
         return f"array of {_type(arguments[0])}"
     if get_origin(annotation) is dict:
         return f"object of {_type(arguments[1])}"
-    if isinstance(annotation, EnumType):
-        return code(str(member.value) for member in annotation.__members__.values())
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return code(member.value for member in annotation)
     return "object" if is_typeddict(annotation) else _TYPE_NAMES[annotation]
 
 
