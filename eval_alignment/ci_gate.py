@@ -5,31 +5,12 @@ The limit is the caller's own, beside the gate that a document carries. What can
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import Literal
 
 from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
+from streams.runtime.exit_codes import ExitCode
 
 Bound = Literal["low", "point"]
-
-
-class GateOutcome(Enum):
-    """Results of `report --fail-under`, with exit code and meaning."""
-
-    PASS = 0, "every pair that is asked for reaches the limit"
-    BELOW = 1, "a pair with enough items is below the limit"
-    TOO_FEW = 2, "no pair is below the limit, but one has too few distinct items, or there is no pair at all"
-    UNREACHABLE = 3, "the document could not be had: no connection, refused, an unknown queue, or no document"
-
-    @property
-    def code(self) -> int:
-        """The exit code."""
-        return self.value[0]
-
-    @property
-    def meaning(self) -> str:
-        """When it is the result."""
-        return self.value[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +35,17 @@ class PairOutcome:
     metric: str
     items: int
     share: float | None
-    outcome: GateOutcome
+    outcome: ExitCode
 
 
-def decide(document: SnapshotDocument, ask: Ask) -> tuple[GateOutcome, list[PairOutcome]]:
+def decide(document: SnapshotDocument, ask: Ask) -> tuple[ExitCode, list[PairOutcome]]:
     """The outcome, and the pairs that decide it. Off-topic pairs are not looked at."""
     decided = [_decide_pair(criterion, metric, ask) for criterion, metric in _pairs(document, ask)]
     outcomes = {pair.outcome for pair in decided}
-    for outcome in (GateOutcome.BELOW, GateOutcome.TOO_FEW, GateOutcome.PASS):
+    for outcome in (ExitCode.BELOW, ExitCode.TOO_FEW, ExitCode.PASS):
         if outcome in outcomes:
             return outcome, [pair for pair in decided if pair.outcome is outcome]
-    return GateOutcome.TOO_FEW, []
+    return ExitCode.TOO_FEW, []
 
 
 def _pairs(document: SnapshotDocument, ask: Ask) -> Iterator[tuple[str, MetricDocument]]:
@@ -79,7 +60,7 @@ def _decide_pair(criterion: str, metric: MetricDocument, ask: Ask) -> PairOutcom
     items = metric["items_compared"]
     share = metric["alignment_low"] if ask.bound == "low" else metric["alignment"]
     if items < ask.items or share is None:
-        outcome = GateOutcome.TOO_FEW
+        outcome = ExitCode.TOO_FEW
     else:
-        outcome = GateOutcome.PASS if share >= ask.limit else GateOutcome.BELOW
+        outcome = ExitCode.PASS if share >= ask.limit else ExitCode.BELOW
     return PairOutcome(criterion, metric["metric"], items, share, outcome)

@@ -18,13 +18,17 @@ from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, parse_claim
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 _CLOSED_WITHIN: Final = 5_000
 """Offsets before the end of a tallies partition in which its last `marker` is looked for."""
 
 
-class LedgerError(Exception):
+class LedgerError(EvalAlignmentError):
     """A record of the ledger or of the tallies is none; the message names topic, partition and offset."""
+
+    exit_code = ExitCode.FAILED
 
 
 @dataclass(slots=True)

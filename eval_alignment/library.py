@@ -8,9 +8,10 @@ import orjson
 from aggregator.policy import Policy
 from aggregator.recount import Recount
 from streams.events.decoder import Decoder, Rejection
+from streams.runtime.errors import EvalAlignmentError
 
 
-class InvalidEventError(ValueError):
+class InvalidEventError(EvalAlignmentError, ValueError):
     """An event is invalid; the message has its number, counted from 1, and the reason."""
 
 

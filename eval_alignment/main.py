@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from eval_alignment.settings import CONFIG_VARIABLE, SettingsError
-
-USAGE = 64
-"""Exit code of a wrong call or wrong settings: none of the codes that a gate in CI reads."""
+from streams.runtime.exit_codes import ExitCode
 
 _COMMANDS = (
     "demo",
@@ -67,16 +65,16 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("aborted", err=True)
-        code = 130
+        code = ExitCode.INTERRUPTED.code
     except click.UsageError as error:
         error.show()
-        code = USAGE
+        code = ExitCode.USAGE.code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except SettingsError as error:
-        click.echo(f"These settings do not hold:\n{error}", err=True)
-        code = USAGE
+        click.echo(f"invalid settings:\n{error}", err=True)
+        code = error.exit_code.code
     sys.exit(code)
 
 

@@ -22,6 +22,8 @@ from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits
 from streams.events.decoder import MetricDefaults
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 ENVIRONMENT_PREFIX = "EVAL_ALIGNMENT_"
 CONFIG_VARIABLE = "EVAL_ALIGNMENT_CONFIG"
@@ -30,8 +32,10 @@ _LIMITS = GateLimits()
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class SettingsError(Exception):
+class SettingsError(EvalAlignmentError):
     """Settings do not hold. The message lists every problem, a line each, and never a value of a secret."""
+
+    exit_code = ExitCode.USAGE
 
 
 class MetricSettings(BaseModel):

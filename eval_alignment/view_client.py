@@ -11,6 +11,8 @@ from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment.http_client import TRANSPORT_ERRORS, client_options, explain
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
@@ -18,8 +20,10 @@ _TIMEOUT_SECONDS: Final = 30.0
 _Body = TypeVar("_Body")
 
 
-class UnreachableError(Exception):
+class UnreachableError(EvalAlignmentError):
     """A view returned no usable document; the message starts with the address and continues with the reason."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class View:

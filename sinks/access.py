@@ -16,6 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+
 TOKEN_BYTES: Final = 32
 """Least length of a token."""
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -30,8 +33,10 @@ _HEADERS: Final = (
 _METHODS: Final = ("GET", "HEAD")
 
 
-class BindError(Exception):
-    """A server may not be started like this; the message says what to set."""
+class BindError(EvalAlignmentError):
+    """A server may not, or cannot, listen as configured; the message says what to set."""
+
+    exit_code = ExitCode.USAGE
 
 
 def read_token(path: Path) -> bytes:

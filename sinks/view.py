@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -32,6 +33,9 @@ from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import log_end
 from streams.runtime.heap import freeze_heap, share_arena, trim_heap
 
 log = logging.getLogger(__name__)
@@ -55,28 +59,31 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run_view(config: ViewConfig) -> int:
-    """Run a view until SIGINT or SIGTERM; gives the exit code: 0 after a signal, 1 when a part failed, 2 when
-    the configuration or the store does not allow to start.
-    """
+def run_view(config: ViewConfig) -> ExitCode:
+    """Run a view until SIGINT or SIGTERM; returns how it ended, which is logged when it is a failure."""
     share_arena()
     try:
         token = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
-        config.data_dir.mkdir(parents=True, exist_ok=True)
-        store = Store(config.data_dir / STORE_NAME)
+        store = _open_store(config.data_dir)
         listener = _listen(config.host, config.port)
-    except (BindError, StoreError, OSError) as error:
-        log.error("the view cannot start: %s", error)  # noqa: TRY400 -- the message says what to do
-        return 2
+    except EvalAlignmentError as error:
+        return log_end("view", error)
     # What was imported stays: a full collection, one in every few refreshes of the gauges, need not walk it each time.
     freeze_heap()
     with contextlib.closing(store), contextlib.closing(listener):
         try:
             asyncio.run(_run(config, store, listener, token))
-        except Exception:
-            log.exception("the view failed")
-            return 1
-    return 0
+        except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
+            return log_end("view", error)
+    return ExitCode.DONE
+
+
+def _open_store(directory: Path) -> Store:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot create data_dir {directory}: {error.strerror}") from error
+    return Store(directory / STORE_NAME)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -28,10 +28,11 @@ from streams.kafka import topics as topic_table
 from streams.kafka.client import Capabilities, KafkaClient, connect
 from streams.kafka.dead_letters import DeadLetterPublisher
 from streams.kafka.group import ConsumerGroup
-from streams.kafka.topics import Topics, TopicsError
+from streams.kafka.topics import Topics
 from streams.kafka.transport import BatchConsumer, BatchSchema, BatchTransport
 from streams.ledger.log import new_producer, new_reader
-from streams.runtime.failures import Failure, WorkerFailure, end_process, exit_now
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError, end_process, exit_now
 from streams.runtime.health import Health
 from streams.runtime.heap import trim_heap
 from streams.runtime.metrics import WorkerMetrics
@@ -123,8 +124,8 @@ class Worker:
         self.metrics.uncommitted.set_function(self._uncommitted)
         self._client = KafkaClient(config.brokers, config.security)
 
-    def run(self) -> int:
-        """Work until SIGTERM or SIGINT; returns the exit code 0 after the last checkpoint and commit."""
+    def run(self) -> ExitCode:
+        """Work until SIGTERM or SIGINT; returns `ExitCode.DONE` after the last checkpoint and commit."""
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
@@ -134,15 +135,12 @@ class Worker:
             loop.run_until_complete(self._serve(app, engine))
         except Exception as error:  # noqa: BLE001 whatever it is, it ends the process
             end_process(error)
-        return 0
+        return ExitCode.DONE
 
     async def _look_at_broker(self) -> tuple[Capabilities, Mapping[str, int]]:
         capabilities = await self._client.probe()
         counts = await topic_table.partition_counts(self._client.settings)
-        try:
-            topic_table.check(self.config.topics, counts)
-        except TopicsError as error:
-            raise WorkerFailure(Failure.TOPICS_WRONG, str(error)) from error
+        topic_table.check(self.config.topics, counts)
         return capabilities, counts
 
     def _new_app(self, capabilities: Capabilities) -> _App:
@@ -254,7 +252,7 @@ class Worker:
         done, _ = await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if waiting not in done:
             starting.result()
-            raise WorkerFailure(Failure.UNEXPECTED, "Faust stopped by itself")
+            raise FatalError(ExitCode.UNEXPECTED, "Faust stopped by itself")
         loop.call_later(DRAIN_SECONDS, _drain_timed_out)
         await engine.stop()
         _log.info("drained: the last checkpoint is written and committed")
@@ -274,7 +272,7 @@ class Worker:
 
     def _left_open(self) -> NoReturn:
         _log.info("connections were not closed within %g s", END_SECONDS)
-        exit_now(0)
+        exit_now(ExitCode.DONE)
 
     async def _disconnect(self) -> None:
         for connection in self._connections:
@@ -294,4 +292,4 @@ class Worker:
 
 
 def _drain_timed_out() -> None:
-    end_process(WorkerFailure(Failure.DRAIN_TIMEOUT, f"not drained within {DRAIN_SECONDS:g} s"))
+    end_process(FatalError(ExitCode.DRAIN_TIMEOUT, f"not drained within {DRAIN_SECONDS:g} s"))

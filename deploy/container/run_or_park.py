@@ -13,12 +13,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from eval_alignment.main import USAGE
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import VIEW, WORKER, codes_without_restart
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-VIEW_CANNOT_START = 2
-PARKED = {USAGE, VIEW_CANNOT_START, *(failure.value.code for failure in Failure if not failure.value.restart)}
+PARKED = codes_without_restart(WORKER, VIEW)
 
 
 def main(command: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import orjson
 
 from eval_alignment import settings, wiring
 from eval_alignment.doctor.checks import CHECKS, examine
-from eval_alignment.doctor.findings import Exit, Finding, exit_code
+from eval_alignment.doctor.findings import Finding, exit_code
 from eval_alignment.doctor.problems import Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.options import broker_option, data_dir_option
@@ -77,8 +77,7 @@ def doctor(
     else:
         for line in _lines(findings):
             click.echo(line)
-    if (code := exit_code(findings)) is not Exit.SOUND:
-        raise click.exceptions.Exit(code)
+    raise click.exceptions.Exit(exit_code(findings).code)
 
 
 def _target(
@@ -127,4 +126,4 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
     told = ", ".join(
         f"{counts[severity]} {severity.name.lower()}" for severity in reversed(Severity) if counts[severity]
     )
-    return [*lines, f"{told}: {exit_code(findings).meaning}"]
+    return [*lines, f"{told}. {exit_code(findings).meaning}"]

@@ -16,12 +16,13 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import Ask, Bound, GateOutcome, PairOutcome, decide
+from eval_alignment.ci_gate import Ask, Bound, PairOutcome, decide
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.render import DASH, output_console, printable, render, render_list
 from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
 from sinks.access import BindError, read_token
 from sinks.api.responses import QueueListing
+from streams.runtime.exit_codes import ExitCode
 
 
 class _Share(click.ParamType):
@@ -149,7 +150,7 @@ def report(
             document = source.document(_name(queue), window)
     except UnreachableError as error:
         click.echo(str(error), err=True)
-        raise click.exceptions.Exit(GateOutcome.UNREACHABLE.code) from error
+        raise click.exceptions.Exit(error.exit_code.code) from error
     if as_json:
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     elif fail_under is None:
@@ -203,7 +204,7 @@ def _name(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _lines(outcome: GateOutcome, deciding: list[PairOutcome], ask: Ask) -> list[str]:
+def _lines(outcome: ExitCode, deciding: list[PairOutcome], ask: Ask) -> list[str]:
     word = outcome.name.lower().replace("_", " ")
     what = "lower bound" if ask.bound == "low" else "alignment"
     if not deciding:

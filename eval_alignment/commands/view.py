@@ -1,7 +1,6 @@
 """`view`: one view process."""
 
 import logging
-import sys
 from pathlib import Path
 
 import click
@@ -34,7 +33,7 @@ def view(
     chosen = settings.load(brokers=brokers, data_dir=data_dir, http=http, pass_stars=pass_stars, publish=publish)
     logs.configure(chosen.log_level, chosen.log_format)
     _log.info("view starts", extra=wiring.identity(chosen))
-    sys.exit(run_view(_config(chosen)))
+    raise click.exceptions.Exit(run_view(_config(chosen)).code)
 
 
 def _config(chosen: settings.Settings) -> ViewConfig:

@@ -16,7 +16,8 @@ from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.target import BlockedError, Target
 from eval_alignment.ledger_export import LedgerError, last_markers
 from streams.kafka import topics
-from streams.runtime.failures import Failure, failure_of
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import exit_code_of
 
 _Seen = TypeVar("_Seen")
 
@@ -257,7 +258,7 @@ async def _make(check: Check, look: Observations) -> list[Finding]:
         return [not_made(check.name, str(error) or "no answer in time")]
     except (KafkaError, topics.TopicsError, LedgerError, OSError) as error:
         why = f"{type(error).__name__}: {error}"
-        if failure_of(error) is Failure.NOT_AUTHORISED:
+        if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
             return [not_made(check.name, why, "Allow doctor's user to describe and read the topics and the group.")]
         return [not_made(check.name, why)]
     return findings or [not_asked(check.name, "no process could be scraped: see worker and view")]

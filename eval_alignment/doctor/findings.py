@@ -2,32 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
 from eval_alignment.doctor.problems import Problem, Severity
+from streams.runtime.exit_codes import ExitCode
 
 OK: Final = "ok"
 NOT_MADE: Final = "not_made"
 NOT_ASKED: Final = "not_asked"
 _DOCS: Final = "docs/doctor.md"
-
-
-class Exit(IntEnum):
-    """Exit codes of `doctor`."""
-
-    SOUND = 0
-    WARNING = 1
-    ERROR = 2
-
-    @property
-    def meaning(self) -> str:
-        """When the command ends so."""
-        return {
-            Exit.SOUND: "nothing worse than a remark",
-            Exit.WARNING: "a warning, or a check that could not be made; nothing worse",
-            Exit.ERROR: "an error, or something critical",
-        }[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +70,9 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
-def exit_code(findings: Iterable[Finding]) -> Exit:
+def exit_code(findings: Iterable[Finding]) -> ExitCode:
     """How the command ends."""
     worst = max((finding.severity for finding in findings), default=Severity.OK)
     if worst >= Severity.ERROR:
-        return Exit.ERROR
-    return Exit.WARNING if worst == Severity.WARNING else Exit.SOUND
+        return ExitCode.ERROR
+    return ExitCode.WARNING if worst == Severity.WARNING else ExitCode.SOUND

@@ -7,9 +7,10 @@ from aggregator.policy import Policy
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
+from streams.runtime.errors import EvalAlignmentError
 
 
-class BlockedError(Exception):
+class BlockedError(EvalAlignmentError):
     """A check has nothing to stand on; the finding of another check says why."""
 
 

@@ -22,14 +22,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.kafka.client import connect
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 HOST = "127.0.0.1"
 READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 
-class BrokerError(RuntimeError):
+class BrokerError(EvalAlignmentError):
     """A broker process could not be started or did not become ready; the message says why."""
+
+    exit_code = ExitCode.FAILED
 
 
 class EmbeddedBroker:

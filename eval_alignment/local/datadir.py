@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from sinks.view import STORE_NAME
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 _SUFFIXES: Final = ("", "-wal", "-shm")
 EMBEDDED: Final = "embedded"
 EXTERNAL: Final = "external"
 
 
-class DataDirError(Exception):
+class DataDirError(EvalAlignmentError):
     """The directory cannot be used; the message says why and what to do."""
+
+    exit_code = ExitCode.FAILED
 
 
 class DataDir:

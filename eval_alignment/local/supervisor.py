@@ -17,10 +17,10 @@ from eval_alignment.local import reload
 from eval_alignment.local.broker import BrokerError, EmbeddedBroker
 from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import DataDir, DataDirError
-from eval_alignment.main import USAGE
 from eval_alignment.settings import ENVIRONMENT_PREFIX, Settings, address
 from streams.kafka import topics as topic_table
-from streams.runtime.failures import Failure
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode, codes_without_restart
 
 READY_SECONDS: Final = 60.0
 WORKER_STOP_SECONDS: Final = 15.0
@@ -29,16 +29,12 @@ _PROBE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 20.0
 _QUIET_SECONDS: Final = 1.0
 _BACKOFF_SECONDS: Final = (0.5, 10.0)
-_VIEW_REFUSES: Final = 2
-_FINAL: Final = {
-    "worker": {USAGE} | {ending.value.code for ending in Failure if not ending.value.restart},
-    "view": {USAGE, _VIEW_REFUSES},
-}
-"""Exit codes after which starting again cannot help."""
 
 
-class UpError(Exception):
+class UpError(EvalAlignmentError):
     """The installation cannot run; the message says why."""
+
+    exit_code = ExitCode.FAILED
 
 
 class _BrokerDied(Exception):
@@ -192,7 +188,7 @@ class Supervisor:
             started = loop.time()
             await child.start()
             code = await child.wait()
-            if code in _FINAL[child.name]:
+            if code in codes_without_restart(child.name):
                 raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
             if loop.time() - started > longest:
                 delay = _BACKOFF_SECONDS[0]

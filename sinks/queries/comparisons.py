@@ -23,6 +23,7 @@ from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
 from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, Scope, Values
+from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
 """Most rows of one answer."""
@@ -112,7 +113,7 @@ class Page(TypedDict):
     next: str | None
 
 
-class CursorError(ValueError):
+class CursorError(EvalAlignmentError, ValueError):
     """The cursor does not come from an earlier page."""
 
 

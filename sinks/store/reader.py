@@ -23,6 +23,9 @@ from sinks.store.store import Store
 from sinks.store.tail import Step, Tail
 from streams.kafka.batches import Batch, Record, fetch
 from streams.kafka.client import connect
+from streams.kafka.topics import TopicsError
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +44,13 @@ _RETRY_SECONDS: Final = (0.1, 5.0)
 _TOPIC_WAIT_SECONDS: Final = 0.5
 
 
-class ReadError(Exception):
-    """A record of facts or tallies is none: the message names topic and partition, and the offset unless only the
-    payload of a tally is none, which is looked at when it counts.
+class ReadError(EvalAlignmentError):
+    """A record of the ledger or the tallies is invalid; the message names topic and partition, and mostly the offset.
+
+    The payload of a tally is parsed when it counts; its offset is no longer known then.
     """
+
+    exit_code = ExitCode.LEDGER_UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +157,7 @@ class Reader:
                 await admin.close()
             counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
             if len(set(counts.values())) > 1:
-                raise ReadError(f"facts and tallies must have the same number of partitions: {counts}")
+                raise TopicsError(f"facts and tallies must have the same number of partitions: {counts}")
             if count := min(counts.values(), default=0):
                 return count
             if not said:

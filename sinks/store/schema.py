@@ -8,6 +8,9 @@ import sqlite3
 from importlib.resources import files
 from typing import Final
 
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+
 _DIRECTORY: Final = files("sinks.store") / "migrations"
 MIGRATIONS: Final = tuple(
     script.read_text(encoding="utf-8")
@@ -36,18 +39,26 @@ item.
 """
 
 
-class StoreError(Exception):
+class StoreError(EvalAlignmentError):
     """The store cannot be used as it is; the message says what to do."""
+
+    exit_code = ExitCode.STORE_UNUSABLE
+
+
+class NewerStoreError(StoreError):
+    """A later release wrote the store."""
+
+    exit_code = ExitCode.NEWER_SCHEMA
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to this release's version, each step in its own transaction.
 
-    Raises StoreError when the store was written by a later release.
+    Raises NewerStoreError when the store was written by a later release.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > len(MIGRATIONS):
-        raise StoreError(
+        raise NewerStoreError(
             f"the store has version {found}, but this release supports up to {len(MIGRATIONS)}: run the release that "
             "wrote it, or move the store away and let the view rebuild it from the topics"
         )

@@ -24,7 +24,7 @@ import msgspec
 from aggregator import tallies
 from aggregator.tallies import CheckpointMarker, TallyGroup
 from aggregator.tallies_log import LedgerTallies, TalliesReader
-from streams.ledger.claim import CLAIM_KEY, SCHEMA, parse_claim
+from streams.ledger.claim import CLAIM_KEY, check_schema, parse_claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,16 @@ class Tail(TalliesReader):
         return len(self._facts)
 
     def fact(self, position: int, key: bytes, value: bytes) -> None:
-        """Read a record of the ledger. Raises ValueError for an invalid claim, or one of a later release."""
+        """Read a record of the ledger.
+
+        Raises ValueError for an invalid claim, FatalError for the claim of a newer release.
+        """
         self.facts_next = position + 1
         if key != CLAIM_KEY:
             self._facts.append(LedgerRow(position, key, value))
             return
         claim = parse_claim(value)
-        if claim.schema > SCHEMA:
-            raise ValueError(f"the ledger has schema {claim.schema}, this release supports up to {SCHEMA}")
+        check_schema(claim, f"ledger partition {self.partition}")
         self._claimed.add(claim.ledger)
         if claim.ledger != self.ledger:
             self.ledgers.pop(self.ledger or "", None)

@@ -22,7 +22,8 @@ from streams.kafka.batches import Record
 from streams.ledger.claim import CLAIM_KEY
 from streams.ledger.log import Log, read_to_end
 from streams.ledger.published import Published
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Audit:
     _found: dict[int, int] = field(default_factory=dict)
 
     async def run(self, lock: asyncio.Lock) -> None:
-        """Audit until cancelled; `lock` is the checkpoint's. Raises WorkerFailure for a log that cannot be read."""
+        """Audit until cancelled; `lock` is the checkpoint's. Raises FatalError for a log that cannot be read."""
         pause = self.interval_s
         while True:
             await asyncio.sleep(pause)
@@ -123,8 +124,8 @@ class Audit:
                 return
         except KafkaError as error:
             raise _Abandoned from error
-        except WorkerFailure as error:
-            if error.failure is not Failure.BROKER_LOST:
+        except FatalError as error:
+            if error.exit_code is not ExitCode.BROKER_LOST:
                 raise
             raise _Abandoned from error
         raise _Abandoned

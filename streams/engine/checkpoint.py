@@ -42,7 +42,7 @@ class Checkpoint:
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, partitions: Sequence[OwnedPartition]) -> None:
-        """One checkpoint of these partitions together. Raises WorkerFailure or KafkaError; the process must end then.
+        """One checkpoint of these partitions together. Raises FatalError or KafkaError; the process must end then.
 
         1. Take dirty rows, touched tallies and positions, all at one moment.
         2. Append the rows to the ledger.

@@ -21,7 +21,8 @@ from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch, Record
 from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
 from streams.kafka.group import ConsumerGroup
-from streams.runtime.failures import Failure, WorkerFailure, end_process
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError, end_process
 from streams.runtime.health import Health
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
@@ -174,8 +175,8 @@ class Engine:
             return
         expected = owned.positions[batch.topic]
         if batch.start > expected:
-            raise WorkerFailure(
-                Failure.INPUT_LOST,
+            raise FatalError(
+                ExitCode.INPUT_LOST,
                 f"{batch.topic}[{batch.partition}]: expected offset {expected}, the broker's next one is {batch.start}",
             )
         self._folded.clear()

@@ -23,7 +23,9 @@ from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
 from streams.ledger.log import Log, read_to_end
 from streams.ledger.published import Published, unreadable
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
 
@@ -32,7 +34,7 @@ _log = logging.getLogger(__name__)
 _FIRST_CLAIM_SECONDS: Final = 60.0
 
 
-class AssignmentChanged(Exception):
+class AssignmentChanged(EvalAlignmentError):
     """The assignment changed while it was being restored: this restore is given up, the next one follows."""
 
 
@@ -60,7 +62,7 @@ class Restore:
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
-        """Restore every assigned partition. Raises Moved, WorkerFailure or KafkaError.
+        """Restore every assigned partition. Raises Moved, FatalError or KafkaError.
 
         1. The assignment must cover the same partitions of all three sources; shards not owned are dropped.
         2. Read the ledger to its end through the merge of live events.
@@ -100,11 +102,11 @@ class Restore:
         assigned = self.group.assigned()
         by_topic = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in self.topics.sources}
         if len({frozenset(partitions) for partitions in by_topic.values()}) != 1:
-            raise WorkerFailure(Failure.UNEXPECTED, f"the sources are not assigned alike: {by_topic}")
+            raise FatalError(ExitCode.UNEXPECTED, f"the sources are not assigned alike: {by_topic}")
         partitions = by_topic[self.topics.annotations]
         if any(partition >= self.partitions for partition in partitions):
-            raise WorkerFailure(
-                Failure.PARTITIONS_CHANGED, f"{self.partitions} at the start, now {max(partitions) + 1} or more"
+            raise FatalError(
+                ExitCode.PARTITIONS_CHANGED, f"{self.partitions} at the start, now {max(partitions) + 1} or more"
             )
         for partition in set(self.owned) - partitions:
             del self.owned[partition]
@@ -139,7 +141,7 @@ class Restore:
                 for tp in lost
             )
             if not self.accept_loss:
-                raise WorkerFailure(Failure.INPUT_LOST, told)
+                raise FatalError(ExitCode.INPUT_LOST, told)
             _log.warning("lost input is accepted, going on with the oldest events that are left: %s", told)
             await self.group.commit(lost)
         return positions
@@ -191,7 +193,7 @@ class Restore:
             await self._expect_alone(unclaimed)
             told = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
             if not self.accept_loss:
-                raise WorkerFailure(Failure.LEDGER_LOST, told)
+                raise FatalError(ExitCode.LEDGER_LOST, told)
             _log.warning("a lost ledger is accepted, rebuilding from the source topics: %s", told)
             for partition in lost:
                 positions[partition].update({tp: starts[tp] for tp in positions[partition]})
@@ -243,7 +245,7 @@ class Restore:
             if not found:
                 self._give_up_if_moved()
                 if time.monotonic() > deadline:
-                    raise WorkerFailure(Failure.STALLED, f"nobody claimed {self.topics.facts}[0]")
+                    raise FatalError(ExitCode.STALLED, f"nobody claimed {self.topics.facts}[0]")
                 await asyncio.sleep(0.1)
         return found[-1].ledger
 
@@ -285,8 +287,8 @@ class Restore:
         await self._replay(partitions)
         for owned, end in zip(partitions, ends, strict=True):
             if owned.ledger.next != end:
-                raise WorkerFailure(
-                    Failure.ANOTHER_WRITER,
+                raise FatalError(
+                    ExitCode.ANOTHER_WRITER,
                     f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} while restoring",
                 )
 
@@ -296,7 +298,7 @@ class Restore:
         ledger = owned.ledger
         told = f"{ledger.topic}[{ledger.partition}] ends at {ledger.next}, tallies were published for {highest}"
         if not self.accept_loss:
-            raise WorkerFailure(Failure.LEDGER_LOST, told)
+            raise FatalError(ExitCode.LEDGER_LOST, told)
         # Readers keep what has the higher position: go on above everything that was ever published.
         _log.warning("a shortened ledger is accepted: %s; filling it up to there", told)
         assert owned.claim is not None
@@ -324,7 +326,7 @@ class Restore:
         for owned in needs_rewrite.values():
             if owned.shard.needs_rewrite:
                 keys = sorted(owned.shard.needs_rewrite)[:3]
-                raise WorkerFailure(Failure.LEDGER_LOST, f"winners of {keys} are not in the ledger any more")
+                raise FatalError(ExitCode.LEDGER_LOST, f"winners of {keys} are not in the ledger any more")
 
     # ---- 5. giving up
 

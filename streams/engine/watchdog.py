@@ -14,7 +14,8 @@ from streams.engine.partition import OwnedPartition, Progress
 from streams.engine.restore import Restore
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import end_offsets
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from streams.runtime.health import Health, StallDetector
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Watchdog:
     watchdog: StallDetector = field(default_factory=StallDetector)
 
     async def run(self, lock: asyncio.Lock) -> None:
-        """Look until cancelled. Raises WorkerFailure for what only a restart mends."""
+        """Look until cancelled. Raises FatalError for what only a restart mends."""
         while True:
             await asyncio.sleep(WATCHDOG_SECONDS)
             # Ends are compared while nothing is being written. A write that waits for a broker that is away must not
@@ -75,7 +76,7 @@ class Watchdog:
     def _look_at_worker(self) -> None:
         generation, alive = self.group.membership()
         if not alive:
-            raise WorkerFailure(Failure.STALLED, "the task that keeps the membership has ended")
+            raise FatalError(ExitCode.STALLED, "the task that keeps the membership has ended")
         now = time.monotonic()
         if not self.health.broker:
             # A restart would not bring it back, and a supervisor that backs off would come late.
@@ -88,7 +89,7 @@ class Watchdog:
             paused=self.health.circuit_breaker is not None,
         )
         if self.health.stalled is not None:
-            raise WorkerFailure(Failure.STALLED, self.health.stalled)
+            raise FatalError(ExitCode.STALLED, self.health.stalled)
 
 
 async def _acquired(lock: asyncio.Lock) -> bool:

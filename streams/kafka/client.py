@@ -22,16 +22,14 @@ from aiokafka.errors import (
     UnsupportedVersionError,
 )
 
+from streams.runtime.failures import BrokerUntrustedError
+
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 30.0
 _TIMEOUT_MS: Final = 10_000
 RETRY_MS: Final = 75, 150
 """The least and the longest pause of a client before it asks again."""
-
-
-class BrokerUntrustedError(KafkaError):
-    """The broker does not prove by TLS that it is the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

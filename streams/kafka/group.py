@@ -7,7 +7,8 @@ import faust
 from faust.types import TP
 
 from streams.kafka.transport import BatchConsumer
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 
 
 class ConsumerGroup:
@@ -54,9 +55,9 @@ class ConsumerGroup:
         await self._consumer.batches.seek_all(positions)
 
     async def commit(self, positions: Mapping[TP, int]) -> None:
-        """Commit these offsets now, lower ones than before too. Raises WorkerFailure when the group refuses."""
+        """Commit these offsets now, lower ones than before too. Raises FatalError when the group refuses."""
         if positions and not await self._consumer.batches.commit(positions):
-            raise WorkerFailure(Failure.STALLED, "the group refused a commit")
+            raise FatalError(ExitCode.STALLED, "the group refused a commit")
 
     def release(self, positions: Mapping[TP, int]) -> None:
         """These offsets may be committed by the commit timer."""

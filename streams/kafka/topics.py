@@ -17,6 +17,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aggregator.days import DAY_MS
 from streams.events.decoder import Kind
 from streams.kafka.client import connect
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 DEFAULT_PARTITIONS: Final = 8
 _COPARTITIONED: Final = 0
@@ -24,8 +26,10 @@ _SMALL: Final = 1
 _LISTED_SECONDS: Final = 15.0
 
 
-class TopicsError(RuntimeError):
-    """Topics cannot be created or do not fit; the message says which and what to do."""
+class TopicsError(EvalAlignmentError):
+    """Topics are missing, cannot be created, or differ in their partitions; the message names them."""
+
+    exit_code = ExitCode.TOPICS_WRONG
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from aggregator.policy import Policy
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 
 CLAIM_KEY: Final = b'["claim"]'
 SCHEMA: Final = 1
@@ -47,14 +48,19 @@ def parse_claim(value: bytes) -> Claim:
     return _decode(value)
 
 
-def check_claim(claim: Claim, partitions: int, where: str) -> None:
-    """Raise WorkerFailure when this worker must not go on with a ledger that was claimed so."""
+def check_schema(claim: Claim, where: str) -> None:
+    """Raise FatalError when a newer release claimed the ledger partition `where`."""
     if claim.schema > SCHEMA:
-        raise WorkerFailure(
-            Failure.NEWER_SCHEMA, f"{where} has schema {claim.schema}, this release knows {SCHEMA} at most"
+        raise FatalError(
+            ExitCode.NEWER_SCHEMA, f"{where} has schema {claim.schema}, this release supports up to {SCHEMA}"
         )
+
+
+def check_claim(claim: Claim, partitions: int, where: str) -> None:
+    """Raise FatalError when this worker must not continue the ledger partition `where`, which has this claim."""
+    check_schema(claim, where)
     if claim.partitions != partitions:
-        raise WorkerFailure(
-            Failure.PARTITIONS_CHANGED,
+        raise FatalError(
+            ExitCode.PARTITIONS_CHANGED,
             f"{where} was claimed with P = {claim.partitions}, the topics now have {partitions} partitions",
         )

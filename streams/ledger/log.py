@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.kafka.batches import Record, fetch
 from streams.kafka.client import Capabilities, KafkaClient
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 
 REQUEST_TIMEOUT_MS: Final = 30_000
 BATCH_BYTES: Final = 768 * 1024
@@ -95,7 +96,7 @@ class Log:
     async def append(self, rows: Iterable[LogRow]) -> None:
         """Write rows in their order; all are acknowledged when this returns, and `next` is behind them.
 
-        Raises WorkerFailure (another writer) when an acknowledged batch is not where it must be, KafkaError when the
+        Raises FatalError (another writer) when an acknowledged batch is not where it must be, KafkaError when the
         broker refuses. While it is away an idempotent producer tries again, without end; another one gives up after
         30 s.
         """
@@ -129,8 +130,8 @@ class Log:
     def expect(self, offset: int) -> None:
         """Check an offset that the broker tells against `next`."""
         if offset != self.next:
-            raise WorkerFailure(
-                Failure.ANOTHER_WRITER,
+            raise FatalError(
+                ExitCode.ANOTHER_WRITER,
                 f"{self.topic}[{self.partition}]: expected offset {self.next}, the broker says {offset}",
             )
 
@@ -188,7 +189,7 @@ async def _read(
             if end is not None and log.next >= end:
                 del pending[tp]
         if time.monotonic() - progress_at > REQUEST_TIMEOUT_MS / 1000:
-            raise WorkerFailure(Failure.BROKER_LOST, f"no answer while reading {sorted(pending)}")
+            raise FatalError(ExitCode.BROKER_LOST, f"no answer while reading {sorted(pending)}")
     return True
 
 

@@ -6,7 +6,8 @@ from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, parse_payl
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
 from streams.ledger.log import Log
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 
 
 class Published(TalliesReader):
@@ -32,7 +33,7 @@ class Published(TalliesReader):
         return self._ledger.highest
 
     def fold(self, log: Log, records: Sequence[Record]) -> None:
-        """Read records of the log. Raises WorkerFailure for a record that is not a tally."""
+        """Read records of the log. Raises FatalError for a record that is not a tally."""
         self.records += len(records)
         for record in records:
             if record.key is None:
@@ -66,20 +67,21 @@ class Published(TalliesReader):
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
         """Policy and payload by key, open tallies included; None where the tally must be published again.
 
-        Raises WorkerFailure for a value whose payload is invalid.
+        Raises FatalError for a value whose payload is invalid.
         """
         last = self._closed | self._open()
         try:
             return {key: kept and (kept[0], parse_payload(kept[1])) for key, kept in last.items()}
         except ValueError as error:
-            raise WorkerFailure(
-                Failure.LEDGER_UNREADABLE, f"invalid tally of ledger {self._ledger.id}: {type(error).__name__}: {error}"
+            raise FatalError(
+                ExitCode.LEDGER_UNREADABLE,
+                f"invalid tally of ledger {self._ledger.id}: {type(error).__name__}: {error}",
             ) from error
 
 
-def unreadable(log: Log, record: Record, error: Exception) -> WorkerFailure:
+def unreadable(log: Log, record: Record, error: Exception) -> FatalError:
     """The failure for a record that no worker can have written."""
-    return WorkerFailure(
-        Failure.LEDGER_UNREADABLE,
+    return FatalError(
+        ExitCode.LEDGER_UNREADABLE,
         f"{log.topic}[{log.partition}] offset {record.offset}: {type(error).__name__}: {error}",
     )

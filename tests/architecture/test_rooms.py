@@ -40,7 +40,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.changes": set(),
     "sinks.metrics": {"streams.runtime"},
     "sinks.access": {"streams.runtime"},
-    "sinks.queries": {"aggregator"},
+    "sinks.queries": {"aggregator", "streams.runtime"},
     "sinks.store": {*_VIEW, "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.documents": _READ,
     "sinks.gauges": {*_READ, "sinks.documents"},

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.deployment.containers import CONTAINER
 from tests.support.ports import free_port
 from tests.support.processes import isolated
@@ -37,13 +37,13 @@ def run_or_park(code: str) -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("code", [0, Failure.BROKER_LOST.value.code])
+@pytest.mark.parametrize("code", [0, ExitCode.BROKER_LOST.code])
 def test_an_exit_code_that_a_restart_can_mend_is_passed_on(code: int) -> None:
     with run_or_park(f"import sys; sys.exit({code})") as process:
         assert process.wait(SECONDS) == code
 
 
-@pytest.mark.parametrize("code", [Failure.NOT_AUTHORISED.value.code, 64])
+@pytest.mark.parametrize("code", [ExitCode.NOT_AUTHORISED.code, 64])
 def test_an_exit_code_that_no_restart_can_mend_parks_the_container_until_a_signal(code: int) -> None:
     with run_or_park(f"import sys; sys.exit({code})") as process:
         assert process.stderr is not None

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from eval_alignment import settings
-from eval_alignment.main import USAGE, cli
-from streams.runtime.failures import Failure
+from eval_alignment.main import cli
+from streams.runtime.exit_codes import codes_without_restart
 from streams.worker import DRAIN_SECONDS, END_SECONDS
-from tests.deployment.containers import CONTAINER
 from tests.support.requirements import Requirements
 from tests.support.tree import ROOT
 
@@ -68,20 +67,19 @@ def test_systemd_rates_the_units_as_hardened(analyze: str, units: Path, unit: st
     assert "Overall exposure level" in done.stdout
 
 
-def test_a_worker_is_restarted_unless_no_restart_can_mend_its_exit_code() -> None:
-    kept_down = {int(code) for code in values(WORKER, "RestartPreventExitStatus")[0].split()}
-    assert kept_down == {USAGE, *(failure.value.code for failure in Failure if not failure.value.restart)}
-    assert values(WORKER, "Restart") == ["on-failure"]
-    # No limit on restarts while the broker is unavailable.
+@pytest.mark.parametrize(("unit", "command"), [(WORKER, "worker"), (VIEW, "view")])
+def test_a_unit_is_restarted_except_after_the_codes_that_a_restart_cannot_help(unit: str, command: str) -> None:
+    kept_down = {int(code) for code in values(unit, "RestartPreventExitStatus")[0].split()}
+    assert kept_down == codes_without_restart(command)
+    assert values(unit, "Restart") == ["on-failure"]
+
+
+def test_a_worker_is_restarted_without_end() -> None:
+    # While a broker is away nothing gives up.
     assert values(WORKER, "StartLimitIntervalSec") == ["0"]
 
 
-def test_containers_and_units_agree_on_the_exit_codes_of_the_view() -> None:
-    assert values(VIEW, "RestartPreventExitStatus") == ["2 64"]
-    assert "VIEW_CANNOT_START = 2" in (CONTAINER / "run_or_park.py").read_text()
-
-
-def test_the_stop_timeout_lets_a_worker_drain() -> None:
+def test_a_worker_has_time_to_drain() -> None:
     assert float(values(WORKER, "TimeoutStopSec")[0]) > DRAIN_SECONDS + END_SECONDS
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from aiokafka import TopicPartition
 
 from streams.events.reasons import Reason
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.faults.acts import ACTS, Act, Stage, pause_a_worker
 from tests.faults.judging import records, rig_of
 from tests.faults.lives import Lives, growing, sample
@@ -46,7 +46,7 @@ AT_ONCE = 0.2
 """Share of the acts that begin while the one before is under way."""
 QUIET_SECONDS = 30.0
 SAMPLE_SECONDS = 5.0
-EXPECTED = {failure.value.code for failure in (Failure.BROKER_LOST, Failure.ANOTHER_WRITER)}
+EXPECTED = {failure.value.code for failure in (ExitCode.BROKER_LOST, ExitCode.ANOTHER_WRITER)}
 """How a worker may end by itself, when the broker was away or it was."""
 SPARED_AFTER = 1 / 3
 """Of the run: from then on a worker and the view live on, and their memory is watched. No worker is paused any more:

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, Self, TypeVar
 
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 
-RESTARTED = frozenset(failure.value.code for failure in Failure if failure.value.restart)
+RESTARTED = frozenset(ending.code for ending in ExitCode if ending.restart)
 _LOOK_SECONDS = 0.2
 
 log = logging.getLogger("soak")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from aggregator.facts import Fact, encode, key
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.faults.judging import clean, judged
 from tests.faults.load import Load
 from tests.integration.streams.rig import Rig, WorkerProcess, history
@@ -202,9 +202,9 @@ async def test_row_04_a_paused_worker_that_wakes_up_again_changes_nothing(rig: R
     assert verdict.events == len(facts)
     await rig.verify(facts)
     # It had taken something when it fell asleep, and finds its heir's records when it writes that.
-    assert await zombie.ended() == Failure.ANOTHER_WRITER.value.code, zombie.text()[-3000:]
+    assert await zombie.ended() == ExitCode.ANOTHER_WRITER.code, zombie.text()[-3000:]
     ended = [worker.process.poll() for worker in rig.workers]
-    assert set(ended) <= {None, Failure.ANOTHER_WRITER.value.code}, [worker.text()[-1000:] for worker in rig.workers]
+    assert set(ended) <= {None, ExitCode.ANOTHER_WRITER.code}, [worker.text()[-1000:] for worker in rig.workers]
     endings = sum(code is not None for code in ended)
     measured(f"{endings} workers found another writer and ended; {verdict.states} published states counted")
 
@@ -218,7 +218,7 @@ async def test_row_04_another_writer_is_found_when_idle_and_its_row_is_repaired(
     stale, partition = await superseded(rig, facts)
     wrote_at = time.monotonic()
     await rig.send([(rig.topics.facts, key(stale), encode(stale))], partition=partition)
-    assert await worker.ended(10.0) == Failure.ANOTHER_WRITER.value.code
+    assert await worker.ended(10.0) == ExitCode.ANOTHER_WRITER.code
     measured("found after", time.monotonic() - wrote_at)
     again = rig.worker()
     await rig.restored(again)

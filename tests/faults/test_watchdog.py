@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.faults.judging import judged
 from tests.integration.streams.rig import Rig, history
 
@@ -27,7 +27,7 @@ async def test_row_18_a_mute_worker_ends_and_a_restart_heals(rig: Rig, measured:
     worker.signal(signal.SIGUSR1)
     began = time.monotonic()
     await rig.produce(facts[half:])
-    assert await worker.ended(LIVENESS_SECONDS) == Failure.STALLED.value.code
+    assert await worker.ended(LIVENESS_SECONDS) == ExitCode.STALLED.code
     measured(f"{fault.replace('_', ' ')}: ended after", time.monotonic() - began)
     rig.worker()
     verdict = await judged(rig)

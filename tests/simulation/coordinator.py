@@ -13,7 +13,8 @@ from enum import Enum, auto
 from faust.types import TP
 
 from streams.kafka.group import ConsumerGroup
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
@@ -209,7 +210,7 @@ class MemberGroup(ConsumerGroup):
 
     async def commit(self, positions: Mapping[TP, int]) -> None:
         if positions and not await self._commit(positions):
-            raise WorkerFailure(Failure.STALLED, "the group refused a commit")
+            raise FatalError(ExitCode.STALLED, "the group refused a commit")
 
     def release(self, positions: Mapping[TP, int]) -> None:
         self._released.update(positions)

@@ -29,8 +29,8 @@ def installed() -> Iterator[None]:
         clock.virtual_clock(*modules),
         patch("streams.ledger.log.fetch", clients.fetch),
         patch("streams.engine.engine.end_process", process.end_process),
-        patch("streams.engine.restore.no_collection", contextlib.nullcontext),
-        patch("streams.engine.engine.Rows", process.NoRows),
+        patch("streams.engine.restore.pause_collection", contextlib.nullcontext),
+        patch("streams.engine.engine.HeapFreezer", process.NoHeapFreezer),
         patch("streams.engine.restore.new_ledger_id", lambda: "ledger"),
     ):
         silenced = logging.root.manager.disable

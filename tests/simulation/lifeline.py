@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.simulation.clock import monotonic
 
 
@@ -30,7 +30,7 @@ class Lifeline:
     say: Callable[[str], None] | None
     tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
     alive: bool = True
-    ended: tuple[Failure, str] | None = None
+    ended: tuple[ExitCode, str] | None = None
     paused_until: float = 0.0
     deaf_until: float = 0.0
     points_left: int = -1

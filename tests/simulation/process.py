@@ -18,7 +18,7 @@ from streams.events.decoder import Decoder
 from streams.kafka.client import KAFKA
 from streams.kafka.dead_letters import DeadLetterPublisher
 from streams.kafka.topics import Topics
-from streams.runtime.failures import failure_of
+from streams.runtime.failures import exit_code_of
 from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
 from tests.simulation.broker import Broker
@@ -214,14 +214,14 @@ def end_process(error: BaseException) -> None:
     """In place of `streams.runtime.failures.end_process`: the simulated process ends, not this one."""
     life = cast("Lifeline", OWNER.get())
     if life.alive:
-        life.ended = failure_of(error), f"{type(error).__name__}: {error}"
+        life.ended = exit_code_of(error), f"{type(error).__name__}: {error}"
         life.trace(f"ends: {life.ended[0].name}: {life.ended[1]}")
         life.kill()
     raise Killed
 
 
-class NoRows:
-    """In place of `streams.runtime.heap.Rows`: a simulated process has no heap of its own."""
+class NoHeapFreezer:
+    """In place of `streams.runtime.heap.HeapFreezer`: a simulated process has no heap of its own."""
 
     def count(self, rows: int) -> None:
         """Nothing to collect."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aggregator.policy import Policy
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic, wall
 from tests.simulation.coordinator import Coordinator
@@ -17,7 +17,7 @@ from tests.simulation.viewer import NeedlessEnd, Viewer, Wrong
 
 LAG_SECONDS = 60.0
 """min.compaction.lag.ms: longer than anything stays broken here, as a day is."""
-EXPECTED_ENDS: Final = frozenset({Failure.ANOTHER_WRITER, Failure.BROKER_LOST})
+EXPECTED_ENDS: Final = frozenset({ExitCode.ANOTHER_WRITER, ExitCode.BROKER_LOST})
 """How a worker may end by itself in these histories; every other way is a false alarm or a loss."""
 _QUIET_SECONDS: Final = 7.0
 _SETTLED_SECONDS: Final = 60.0

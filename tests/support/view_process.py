@@ -22,7 +22,7 @@ PROGRAM = textwrap.dedent(
     logging.basicConfig(level=logging.INFO)
     settings = eval(sys.argv[1])
     exec(sys.argv[2])
-    sys.exit(run_view(ViewConfig(**settings)))
+    sys.exit(run_view(ViewConfig(**settings)).code)
     """
 )
 

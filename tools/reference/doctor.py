@@ -1,8 +1,9 @@
 """docs/doctor.md: every check of `doctor` with its findings."""
 
 from eval_alignment.doctor.checks import CHECKS, Check
-from eval_alignment.doctor.findings import NOT_ASKED, NOT_MADE, OK, Exit
+from eval_alignment.doctor.findings import NOT_ASKED, NOT_MADE, OK
 from eval_alignment.doctor.problems import Problem
+from streams.runtime.exit_codes import DOCTOR, ExitCode
 from tools.reference.markdown import document, fenced, section, table
 
 _EXAMPLE = r"""
@@ -26,8 +27,7 @@ def page() -> str:
         "`critical`), `check`, `name`, `seen`, `do` and `docs`. Names of findings are stable. Besides those in the "
         f"tables below a check can return `{OK}`, `{NOT_MADE}` and `{NOT_ASKED}` (nothing to check, or another "
         "finding explains why the check is impossible). The exit code is that of the worst finding: "
-        + "; ".join(f"{code.value}: {code.meaning}" for code in Exit)
-        + ".",
+        + " ".join(f"{ending.code}: {ending.meaning}" for ending in ExitCode if DOCTOR in ending.commands),
         *map(_check, CHECKS),
         see_also=("[Operations](operations.md)", "[Runbook](runbook.md)", "[Exit codes](exit-codes.md)"),
     )

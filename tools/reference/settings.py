@@ -8,8 +8,8 @@ import orjson
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from eval_alignment.main import USAGE
 from eval_alignment.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
+from streams.runtime.exit_codes import ExitCode
 from tools.reference.markdown import code, document, table
 
 _TYPE_NAMES: Final = {str: "text", int: "integer", float: "number", bool: "boolean", Path: "path", SecretStr: "secret"}
@@ -27,7 +27,7 @@ def page() -> str:
         f"`{ENVIRONMENT_PREFIX}NAME`, which wins over `name = ...` in a TOML file. `--config` or `{CONFIG_VARIABLE}` "
         "names the file. Not every setting has an option: `eval-alignment COMMAND --help` lists them. In the "
         "environment, lists and tables are JSON.",
-        f"Invalid settings end a command with exit code {USAGE} and one message that lists all problems. "
+        f"Invalid settings end a command with exit code {ExitCode.USAGE.code} and one message that lists all problems. "
         "`eval-alignment config show` prints the settings in force and where each comes from.",
         table(("setting", "type", "default", "meaning"), rows),
         see_also=(

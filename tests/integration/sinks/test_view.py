@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from aggregator.recount import Recount
 from sinks.view import STORE_NAME
+from streams.runtime.exit_codes import ExitCode
 from tests.integration.sinks.test_reader import Topics
 from tests.support.kafka import Kafka
 from tests.support.logs import Logs
@@ -94,7 +95,7 @@ async def test_a_part_that_fails_ends_the_process(topics: Topics, tmp_path: Path
     logs.write([])
     await topics.copy(logs)
     with view(tmp_path / "data", **settings(topics)) as process:
-        assert await asyncio.to_thread(process.process.wait, 20) == 1
+        assert await asyncio.to_thread(process.process.wait, 20) == ExitCode.UNEXPECTED.code
         assert "no key of ours" in process.log.read_text()
 
 

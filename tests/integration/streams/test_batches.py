@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from streams.kafka.batches import Batch, Record, fetch
 from streams.kafka.client import KAFKA, KafkaClient
 from streams.ledger.log import BATCH_BYTES, Log, new_producer, new_reader, read_to_end
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from tests.integration.streams.rig import Rig
 from tests.support.waiting import eventually
 
@@ -101,9 +102,9 @@ async def test_another_writer_breaks_the_continuity(rig: Rig) -> None:
     async with _log(rig) as (log, _):
         await log.append([(b"a", b"1")])
         await rig.send([(rig.topics.facts, b"b", b"2")], partition=0)
-        with pytest.raises(WorkerFailure, match="expected offset 1, the broker says 2") as broken:
+        with pytest.raises(FatalError, match="expected offset 1, the broker says 2") as broken:
             await log.append([(b"c", b"3")])
-        assert broken.value.failure is Failure.ANOTHER_WRITER
+        assert broken.value.exit_code is ExitCode.ANOTHER_WRITER
         log.next = 0
         assert await log.append_blindly((b"d", b"4")) == 3
 

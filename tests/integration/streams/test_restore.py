@@ -21,7 +21,8 @@ from streams.kafka import topics as topic_table
 from streams.kafka.client import KAFKA, KafkaClient
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, parse_claim
 from streams.ledger.log import new_producer, new_reader
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from tests.integration.streams.rig import Rig, history
 from tests.support.waiting import eventually
 
@@ -45,10 +46,10 @@ async def _delete(rig: Rig, *names: str) -> None:
     await rig.until("topics deleted", gone)
 
 
-async def _ends_with(rig: Rig, failure: Failure, **how: object) -> str:
+async def _ends_with(rig: Rig, ending: ExitCode, **how: object) -> str:
     worker = rig.worker(**how)  # type: ignore[arg-type]
-    assert await worker.ended() == failure.value.code, worker.text()
-    assert f"worker ends: {failure.name.lower()} " in worker.text()
+    assert await worker.ended() == ending.code, worker.text()
+    assert f"worker ends: {ending.name.lower()} " in worker.text()
     return worker.text()
 
 
@@ -61,8 +62,8 @@ async def test_a_lost_ledger_is_named_and_rebuilt_only_when_that_is_accepted(rig
     worker.kill()
     await _delete(rig, rig.topics.facts)
     await topic_table.apply({"bootstrap_servers": rig.bootstrap}, rig.topics, rig.partitions)
-    await _ends_with(rig, Failure.LEDGER_LOST)
-    await _ends_with(rig, Failure.LEDGER_LOST)
+    await _ends_with(rig, ExitCode.LEDGER_LOST)
+    await _ends_with(rig, ExitCode.LEDGER_LOST)
     rebuilding = rig.worker(accept_loss=True)
     await rig.restored(rebuilding)
     await rig.settled()
@@ -80,7 +81,7 @@ async def test_a_ledger_shorter_than_its_tallies_is_named_and_outgrown_when_that
     stale = b'["annotations","support","overall","2026-05-28"]'
     told = {"annotations": 9, "contributing": 9, "ledger": claim.ledger, "position": 5_000, "policy": "each"}
     await rig.send([(rig.topics.tallies, stale, orjson.dumps(told))], partition=2)
-    assert "tallies were published for 5000" in await _ends_with(rig, Failure.LEDGER_LOST)
+    assert "tallies were published for 5000" in await _ends_with(rig, ExitCode.LEDGER_LOST)
     rig.worker(accept_loss=True)
 
     async def outgrown() -> bool:
@@ -103,7 +104,7 @@ async def test_deleted_input_is_named_and_skipped_only_when_that_is_accepted(rig
     await rig.produce(unread)
     ends = await rig.ends(*rig.topics.sources)
     await _admin(rig, lambda admin: admin.delete_records({tp: RecordsToDelete(end) for tp, end in ends.items()}))
-    assert "left are" in await _ends_with(rig, Failure.INPUT_LOST)
+    assert "left are" in await _ends_with(rig, ExitCode.INPUT_LOST)
     rig.worker(accept_loss=True)
     later = history(seed=25, events=300, items=50)
     await rig.produce(later)
@@ -132,13 +133,13 @@ async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
         return Claim("5f0c", partitions, Policy.EACH, schema, "other", 1).encode()
 
     await rig.send([(rig.topics.facts, CLAIM_KEY, claim(rig.partitions, SCHEMA + 1))], partition=1)
-    await _ends_with(rig, Failure.NEWER_SCHEMA)
+    await _ends_with(rig, ExitCode.NEWER_SCHEMA)
     await rig.send([(rig.topics.facts, CLAIM_KEY, claim(rig.partitions + 1, SCHEMA))], partition=1)
-    await _ends_with(rig, Failure.PARTITIONS_CHANGED)
+    await _ends_with(rig, ExitCode.PARTITIONS_CHANGED)
     await rig.send([(rig.topics.facts, b"not ours", b"{}")], partition=1)
-    assert f"{rig.topics.facts}[1] offset 2" in await _ends_with(rig, Failure.LEDGER_UNREADABLE)
+    assert f"{rig.topics.facts}[1] offset 2" in await _ends_with(rig, ExitCode.LEDGER_UNREADABLE)
     await _delete(rig, rig.topics.queue_items)
-    assert f"missing: {rig.topics.queue_items}" in await _ends_with(rig, Failure.TOPICS_WRONG)
+    assert f"missing: {rig.topics.queue_items}" in await _ends_with(rig, ExitCode.TOPICS_WRONG)
 
 
 @contextlib.asynccontextmanager
@@ -188,9 +189,9 @@ async def test_a_worker_that_slept_in_its_restore_takes_its_heirs_ledger_for_ano
         await rig.produce(facts)
         heir = rig.worker("heir")
         await rig.settled()
-        with pytest.raises(WorkerFailure, match="grew from 0 to") as broken:
+        with pytest.raises(FatalError, match="grew from 0 to") as broken:
             await restore._lost_ledgers(list(restore.owned.values()), positions)
-        assert broken.value.failure is Failure.ANOTHER_WRITER
+        assert broken.value.exit_code is ExitCode.ANOTHER_WRITER
         assert heir.process.poll() is None
 
 
@@ -200,9 +201,9 @@ async def test_tallies_without_a_ledger_are_a_lost_one(rig: Rig) -> None:
         told = {"annotations": 1, "contributing": 0, "ledger": "gone", "position": 5, "policy": "each"}
         key = b'["annotations","support","overall","2026-05-28"]'
         await rig.send([(rig.topics.tallies, key, orjson.dumps(told))], partition=2)
-        with pytest.raises(WorkerFailure, match=r"no claim in partitions \[2\]") as broken:
+        with pytest.raises(FatalError, match=r"no claim in partitions \[2\]") as broken:
             await restore._lost_ledgers(list(restore.owned.values()), positions)
-        assert broken.value.failure is Failure.LEDGER_LOST
+        assert broken.value.exit_code is ExitCode.LEDGER_LOST
 
 
 @pytest.mark.row(4)

@@ -2,7 +2,7 @@
 
 import signal
 
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from tests.integration.streams.rig import Rig, history
 
 
@@ -12,7 +12,7 @@ async def test_a_dead_coordinator_ends_the_worker(rig: Rig) -> None:
     await rig.restored(first)
     first.kill()
     second = rig.worker(url="http://second")
-    assert await second.ended(20.0) == Failure.STALLED.value.code
+    assert await second.ended(20.0) == ExitCode.STALLED.code
     assert "the task that keeps the membership has ended" in second.text()
 
 

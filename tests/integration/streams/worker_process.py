@@ -11,13 +11,14 @@ from typing import Any
 from aggregator.policy import Policy
 from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.kafka.topics import Topics
+from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import exit_now
 from streams.runtime.metrics import AUDIT_MISMATCHES
 from streams.worker import Worker, WorkerConfig
 from tests.integration.streams import injections
 
 
-def main() -> int:
+def main() -> ExitCode:
     told = json.loads(sys.argv[1])
     logging.basicConfig(level=told["log_level"], format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)

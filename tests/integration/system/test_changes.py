@@ -197,7 +197,9 @@ def test_a_late_older_event_changes_nothing(shop: Shop) -> None:
     shop.annotate(12, thumbs="up", criterion="late")
     shop.evaluate(12, passed=True, metric="last")
     shop.shows({"tp": 1}, criterion="late")
-    wait_until(lambda: superseded_events(shop.cluster) == superseded + 3, DEADLINE, "three superseded events are counted")
+    wait_until(
+        lambda: superseded_events(shop.cluster) == superseded + 3, DEADLINE, "three superseded events are counted"
+    )
     shop.shows({"tp": 1})
     shop.recounted()
 

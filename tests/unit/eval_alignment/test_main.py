@@ -9,7 +9,8 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from eval_alignment.main import USAGE, cli
+from eval_alignment.main import cli
+from streams.runtime.exit_codes import ExitCode
 from tests.support.processes import isolated, run
 
 EVENTS = (
@@ -37,7 +38,7 @@ def test_every_command_has_help(name: str) -> None:
 def test_a_wrong_call_is_never_a_gates_answer(
     arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    told = run(*arguments, home=tmp_path, environment=environment, expect=USAGE).stderr
+    told = run(*arguments, home=tmp_path, environment=environment, expect=ExitCode.USAGE.code).stderr
     assert b"Traceback" not in told
     assert told
 

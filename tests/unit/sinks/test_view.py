@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from streams.runtime.exit_codes import ExitCode
 from tests.support.ports import free_port
 from tests.support.view_process import view
 from tests.support.waiting import eventually
@@ -35,14 +36,16 @@ async def test_a_reader_that_hangs_at_the_end_does_not_hold_the_view_up(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "ending", "reason"),
     [
-        ({"host": "0.0.0.0"}, "token_file"),  # noqa: S104 -- is refused
-        ({"port": "taken"}, "cannot listen"),
-        ({"data_dir": "a file"}, "File exists"),
+        ({"host": "0.0.0.0"}, ExitCode.USAGE, "token_file"),  # noqa: S104 -- is refused
+        ({"port": "taken"}, ExitCode.USAGE, "cannot listen"),
+        ({"data_dir": "a file"}, ExitCode.STORE_UNUSABLE, "File exists"),
     ],
 )
-def test_what_does_not_allow_to_start_is_said(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+def test_a_view_that_cannot_start_logs_the_reason_and_exits_with_its_code(
+    tmp_path: Path, wrong: dict[str, Any], ending: ExitCode, reason: str
+) -> None:
     data_dir = tmp_path / "data"
     if wrong.pop("data_dir", None):
         data_dir.write_text("not a directory")
@@ -51,5 +54,5 @@ def test_what_does_not_allow_to_start_is_said(tmp_path: Path, wrong: dict[str, A
             taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             wrong = {"port": taken.getsockname()[1]}
         with view(data_dir, client={"bootstrap_servers": "127.0.0.1:1"}, **wrong) as process:
-            assert process.process.wait(20) == 2
-            assert said in process.log.read_text()
+            assert process.process.wait(20) == ending.code
+            assert reason in process.log.read_text()

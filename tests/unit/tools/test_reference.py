@@ -8,7 +8,7 @@ from aggregator.recount import Recount
 from sinks.api.openapi import openapi
 from streams.events.decoder import Decoder
 from streams.events.reasons import Reason
-from streams.runtime.failures import Failure
+from streams.runtime.exit_codes import ExitCode
 from streams.runtime.metrics import METRICS
 from tests.support.pages import blocks, page, section
 from tests.support.tree import ROOT
@@ -26,7 +26,7 @@ def test_no_entry_is_left_out() -> None:
     made = pages()
     assert [metric.name for metric in METRICS if f"| `{metric.name}` |" not in made["metrics.md"]] == []
     assert [reason for reason in Reason if f"| `{reason.value}` |" not in made["reasons.md"]] == []
-    assert [failure for failure in Failure if f"| {failure.value.code} |" not in made["exit-codes.md"]] == []
+    assert [ending for ending in ExitCode if f"| {ending.code} |" not in made["exit-codes.md"]] == []
 
 
 def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:

@@ -22,7 +22,7 @@ from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge
 from eval_alignment.doctor.checks import CHECKS
 from eval_alignment.doctor.counting import Recounted, choose, compare, judge_recount
 from eval_alignment.doctor.disk import Disk, judge_disk
-from eval_alignment.doctor.findings import Exit, Finding, exit_code, found, not_asked, not_made, ok, ordered
+from eval_alignment.doctor.findings import Finding, exit_code, found, not_asked, not_made, ok, ordered
 from eval_alignment.doctor.http import Answer
 from eval_alignment.doctor.monitoring import Prometheus, Rule, Scraped, judge_alertmanager, judge_prometheus
 from eval_alignment.doctor.problems import Problem, Severity
@@ -39,6 +39,7 @@ from eval_alignment.doctor.progress import GroupState, Offsets, broker_ahead_s, 
 from eval_alignment.doctor.sources import RecentDeadLetters, SampledRecord, judge_dead_letters, judge_producers
 from streams.kafka.topics import Difference, Topics
 from streams.ledger.claim import Claim
+from streams.runtime.exit_codes import ExitCode
 
 NOW_MS = 1_780_000_000_000
 URL = "http://127.0.0.1:1"
@@ -318,10 +319,10 @@ def test_the_worst_comes_first_and_decides_the_exit_code() -> None:
     well, remark = ok("lag", "nothing"), not_asked("disk", "elsewhere")
     warned, wrong, dire = not_made("lag", "?"), found(Problem.VIEW_STALE, "old"), found(Problem.NO_WORKER, "none")
     assert ordered([well, wrong, warned, dire, remark]) == [dire, wrong, warned, remark, well]
-    assert exit_code([well, remark]) is Exit.SOUND
-    assert exit_code([well, warned]) is Exit.WARNING
-    assert exit_code([wrong, warned]) is exit_code([dire]) is Exit.ERROR
-    assert [int(code) for code in Exit] == [0, 1, 2]
+    assert exit_code([well, remark]) is ExitCode.SOUND
+    assert exit_code([well, warned]) is ExitCode.WARNING
+    assert exit_code([wrong, warned]) is exit_code([dire]) is ExitCode.ERROR
+    assert [ending.code for ending in (ExitCode.SOUND, ExitCode.WARNING, ExitCode.ERROR)] == [0, 1, 2]
 
 
 def test_without_a_broker_every_check_is_named_and_the_cause_stands_first(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from aggregator.shard import Shard
 from aggregator.tallies import MARKER_KEY, TallyGroup, group_key
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from tests.support import facts as strategies
 from tests.support.logs import Logs, feed
 
@@ -247,8 +249,9 @@ def test_the_first_step_of_another_ledger_says_that_the_old_rows_go() -> None:
 
 def test_a_claim_of_a_later_release_is_refused() -> None:
     claim = {"ledger": "x", "partitions": 1, "policy": "each", "schema": 99, "owner": "o", "at": 1}
-    with pytest.raises(ValueError, match="schema 99"):
+    with pytest.raises(FatalError, match="schema 99") as refused:
         Tail(0).fact(0, CLAIM_KEY, orjson.dumps(claim))
+    assert refused.value.exit_code is ExitCode.NEWER_SCHEMA
 
 
 def test_a_zombie_cannot_close_what_its_successor_began_to_publish() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from aggregator.policy import Policy
 from streams.ledger.claim import SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
-from streams.runtime.failures import Failure, WorkerFailure
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 
 CLAIM = Claim("5f0c", 8, Policy.LATEST, SCHEMA, "w1", 1_780_000_000_000)
 
@@ -24,16 +25,16 @@ def test_anything_else_is_no_claim(value: bytes) -> None:
 
 def test_another_number_of_partitions_is_refused() -> None:
     check_claim(CLAIM, 8, "facts[0]")
-    with pytest.raises(WorkerFailure, match="claimed with P = 8, the topics now have 9") as refused:
+    with pytest.raises(FatalError, match="claimed with P = 8, the topics now have 9") as refused:
         check_claim(CLAIM, 9, "facts[0]")
-    assert refused.value.failure is Failure.PARTITIONS_CHANGED
+    assert refused.value.exit_code is ExitCode.PARTITIONS_CHANGED
 
 
 def test_a_newer_release_is_refused() -> None:
     newer = Claim("5f0c", 8, Policy.EACH, SCHEMA + 1, "w1", 0)
-    with pytest.raises(WorkerFailure) as refused:
+    with pytest.raises(FatalError) as refused:
         check_claim(newer, 8, "facts[0]")
-    assert refused.value.failure is Failure.NEWER_SCHEMA
+    assert refused.value.exit_code is ExitCode.NEWER_SCHEMA
 
 
 def test_ledger_ids_are_random() -> None:

@@ -1,40 +1,38 @@
-"""The table of failures, and how one ends a process."""
+"""The exit code of an exception, and the end of a process."""
 
 import subprocess
 import sys
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
-from streams.runtime.failures import Failure, WorkerFailure, failure_of
-
-
-def test_every_failure_has_a_code_of_its_own_and_says_what_to_do() -> None:
-    codes = [failure.value.code for failure in Failure]
-    assert len(set(codes)) == len(codes)
-    # 1 and 2 are Python's and click's, from 126 on the shell's.
-    assert all(64 <= code < 126 for code in codes)
-    for failure in Failure:
-        assert failure.value.cause.endswith(".")
-        assert failure.value.operator.endswith(".")
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import BrokerUntrustedError, FatalError, exit_code_of
 
 
 @pytest.mark.parametrize(
-    ("error", "failure"),
+    ("error", "ending"),
     [
-        (WorkerFailure(Failure.LEDGER_LOST, "gone"), Failure.LEDGER_LOST),
-        (KafkaTimeoutError(), Failure.BROKER_LOST),
-        (TopicAuthorizationFailedError("t"), Failure.NOT_AUTHORISED),
-        (KeyError("bug"), Failure.UNEXPECTED),
+        (FatalError(ExitCode.LEDGER_LOST, "gone"), ExitCode.LEDGER_LOST),
+        (KafkaTimeoutError(), ExitCode.BROKER_LOST),
+        (KafkaConnectionError(), ExitCode.BROKER_LOST),
+        (TopicAuthorizationFailedError("t"), ExitCode.NOT_AUTHORISED),
+        (BrokerUntrustedError("expired"), ExitCode.BROKER_UNTRUSTED),
+        (KeyError("bug"), ExitCode.UNEXPECTED),
     ],
 )
-def test_an_exception_means_a_failure(error: BaseException, failure: Failure) -> None:
-    assert failure_of(error) is failure
+def test_an_exception_decides_the_exit_code(error: BaseException, ending: ExitCode) -> None:
+    assert exit_code_of(error) is ending
+
+
+def test_an_untrusted_broker_is_handled_where_kafka_errors_are() -> None:
+    assert issubclass(BrokerUntrustedError, KafkaError)
 
 
 ENDS = """
 import atexit, logging, threading
-from streams.runtime.failures import Failure, WorkerFailure, end_process
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError, end_process
 logging.basicConfig(level=logging.INFO)
 atexit.register(print, "cleaned up")
 def fail():
@@ -50,11 +48,11 @@ threading.Event().wait()
 @pytest.mark.parametrize(
     ("raises", "code", "logged"),
     [
-        ("raise WorkerFailure(Failure.ANOTHER_WRITER, 'offset 5, not 4')", 72, "another_writer (exit code 72)"),
+        ("raise FatalError(ExitCode.ANOTHER_WRITER, 'offset 5, not 4')", 72, "another_writer (exit code 72)"),
         ("{}['missing']", 70, "KeyError: 'missing'"),
     ],
 )
-def test_a_failure_ends_the_process_at_once_from_any_thread(raises: str, code: int, logged: str) -> None:
+def test_a_failure_ends_the_process_immediately_from_any_thread(raises: str, code: int, logged: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ENDS.format(raises=raises)], capture_output=True, text=True, timeout=30, check=False
     )

@@ -1,0 +1,32 @@
+"""The root of the product's exceptions. This module is pure: it loads neither aiokafka nor Faust."""
+
+from streams.runtime.exit_codes import ExitCode
+
+
+class EvalAlignmentError(Exception):
+    """Base class of every exception that the product's packages raise under a public name.
+
+    The message is for people: what is wrong, where, and what to do. `exit_code` is for programs.
+
+        EvalAlignmentError
+        ├── AssignmentChanged     streams.engine.restore        the group moved on during a restore
+        ├── BindError             sinks.access                  an HTTP server may not, or cannot, listen
+        ├── BlockedError          eval_alignment.doctor.target  a check lacks what it examines
+        ├── BrokerError           eval_alignment.local.broker   the embedded broker did not start
+        ├── BrokerUntrustedError  streams.runtime.failures      TLS failed; also a KafkaError
+        ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
+        ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
+        ├── FatalError            streams.runtime.failures      ends the process with any exit code
+        ├── InvalidEventError     eval_alignment.library        an event that is not counted; also a ValueError
+        ├── LedgerError           eval_alignment.ledger_export  an invalid record, seen by `export` or `doctor`
+        ├── ReadError             sinks.store.reader            an invalid record, seen by the view
+        ├── SettingsError         eval_alignment.settings       invalid settings
+        ├── StoreError            sinks.store.schema            the view's store cannot be used
+        │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
+        ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
+        ├── UnreachableError      eval_alignment.view_client    a view did not return a document
+        └── UpError               eval_alignment.local.supervisor   `up` cannot run
+    """
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+    """How a process ends that does not handle the exception."""

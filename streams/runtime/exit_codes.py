@@ -1,0 +1,182 @@
+"""The exit codes of every command, in one table: for the processes, their logs, their supervisors and the docs.
+
+This module is pure: it imports the standard library only.
+"""
+
+from enum import Enum
+from typing import Final
+
+EVERY: Final = "every command"
+GATE: Final = "report --fail-under"
+DOCTOR: Final = "doctor"
+WORKER: Final = "worker"
+VIEW: Final = "view"
+
+
+class ExitCode(Enum):
+    """One way in which a command ends. The name is in the log together with the code.
+
+    Several commands give their own meaning to 0 to 3, because scripts expect that; from 64 on a code has one meaning.
+    """
+
+    code: int
+    """What the process returns to its parent."""
+    commands: tuple[str, ...]
+    """The commands that end with this code."""
+    meaning: str
+    """Why the command ended."""
+    action: str
+    """What the operator does; empty where there is nothing to do."""
+    restart: bool | None
+    """Whether a supervisor restarts the process; None where a supervisor has nothing to decide."""
+
+    DONE = 0, (EVERY,), "The command succeeded, or the process stopped in order after SIGTERM or SIGINT."
+    PASS = 0, (GATE,), "Every requested pair reaches the limit."
+    SOUND = 0, (DOCTOR,), "No finding is worse than an information."
+    FAILED = 1, (EVERY,), "The command failed.", "Read standard error."
+    BELOW = 1, (GATE,), "A pair with enough items is below the limit."
+    WARNING = 1, (DOCTOR,), "The worst finding is a warning, or a check could not run."
+    TOO_FEW = 2, (GATE,), "No pair is below the limit, but a pair has too few distinct items, or no pair matches."
+    ERROR = 2, (DOCTOR,), "The worst finding is an error or critical."
+    UNREACHABLE = (
+        3,
+        ("report",),
+        "The document is not available: no connection, access refused, unknown queue or no document.",
+        "Check the address, the token and the name of the queue.",
+    )
+    USAGE = (
+        64,
+        (EVERY,),
+        "Invalid arguments or settings; for a server also an address that is in use or needs a token.",
+        "Read standard error. No gate of a CI build returns this code.",
+        False,
+    )
+    UNEXPECTED = (
+        70,
+        (WORKER, VIEW),
+        "An unknown error.",
+        "Report it with the log. Restarting is safe: the broken state was not committed.",
+        True,
+    )
+    BROKER_LOST = (
+        71,
+        (WORKER, VIEW),
+        "The broker did not answer, or did not acknowledge a write in time.",
+        "Restore the broker. The worker continues from its last checkpoint, the view from its store.",
+        True,
+    )
+    ANOTHER_WRITER = (
+        72,
+        (WORKER,),
+        "Another process writes to a ledger or tallies partition that this worker owns.",
+        (
+            "A worker that was paused for longer than its session ends this way, once. If it repeats, two workers run "
+            "under one name, or another program writes to these topics."
+        ),
+        True,
+    )
+    STALLED = (
+        73,
+        (WORKER,),
+        (
+            "The worker lost its membership in the consumer group, or events wait and neither commits nor restored "
+            "rows advance."
+        ),
+        "Restarting is enough. If it repeats, read the broker's log for this group.",
+        True,
+    )
+    DRAIN_TIMEOUT = (
+        74,
+        (WORKER,),
+        "The last checkpoint and commit did not finish in time after SIGTERM or SIGINT.",
+        "Nothing is lost: uncommitted events are processed again.",
+        True,
+    )
+    NOT_AUTHORISED = (
+        80,
+        (WORKER, VIEW),
+        "The broker refused the credentials, or an operation on a topic or group.",
+        "Check the user's password and access rules.",
+        False,
+    )
+    TOPICS_WRONG = (
+        81,
+        (WORKER, VIEW),
+        "A topic is missing, or the five partitioned topics differ in their number of partitions.",
+        "Run `topics diff`, then `topics apply`.",
+        False,
+    )
+    PARTITIONS_CHANGED = (
+        82,
+        (WORKER,),
+        "The number of partitions differs from the one in the ledger's claim.",
+        "It cannot change for a topic prefix. Load an `export` under a new prefix with the new number.",
+        False,
+    )
+    NEWER_SCHEMA = (
+        83,
+        (WORKER, VIEW),
+        "A newer release has claimed the ledger, or has written the view's store.",
+        "Start that release or a newer one. A store can also be moved away: the view rebuilds it from the topics.",
+        False,
+    )
+    LEDGER_LOST = (
+        84,
+        (WORKER,),
+        "The ledger is missing, or shorter than what was published from it.",
+        (
+            "Restore the topic. Or start once with `--accept-loss`: a shortened ledger continues with the rows that "
+            "are left, and a missing ledger is rebuilt from the events that are still in the source topics."
+        ),
+        False,
+    )
+    INPUT_LOST = (
+        85,
+        (WORKER,),
+        "Events were deleted from a source topic before the worker read them, or the topic was recreated.",
+        "Raise the topic's retention. Start once with `--accept-loss` to continue with the oldest event that is left.",
+        False,
+    )
+    LEDGER_UNREADABLE = (
+        86,
+        (WORKER, VIEW),
+        "A ledger or tallies partition holds an invalid record.",
+        "The log names topic, partition and offset. Find out who wrote the record; only workers may write there.",
+        False,
+    )
+    BROKER_UNTRUSTED = (
+        87,
+        (WORKER,),
+        "The broker's TLS certificate could not be verified.",
+        (
+            "Compare the broker's certificate with the names in `brokers`, the authority in `ssl_ca_file` and the "
+            "date. Check that the port speaks TLS."
+        ),
+        False,
+    )
+    STORE_UNUSABLE = (
+        88,
+        (VIEW,),
+        "The view cannot open its store.",
+        (
+            "Check that `data_dir` is a writable directory and has free space. A damaged store can be moved away: the "
+            "view rebuilds it from the topics."
+        ),
+        False,
+    )
+    INTERRUPTED = 130, (EVERY,), "Interrupted, usually by Ctrl-C."
+
+    def __init__(
+        self, code: int, commands: tuple[str, ...], meaning: str, action: str = "", restart: bool | None = None
+    ) -> None:
+        self.code = code
+        self.commands = commands
+        self.meaning = meaning
+        self.action = action
+        self.restart = restart
+
+
+def codes_without_restart(*commands: str) -> frozenset[int]:
+    """Codes of these commands after which a restart cannot help: a person must act first."""
+    wanted = {EVERY, *commands}
+    return frozenset(ending.code for ending in ExitCode if ending.restart is False and wanted & {*ending.commands})
