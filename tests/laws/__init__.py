@@ -1,0 +1,1 @@
+"""What counts, as small histories with the counts that they must have."""
