@@ -41,7 +41,9 @@ async def test_from_the_start_page_to_an_explanation(address: str, browser: Brow
     await expect(findings).to_contain_text("Too strictstrict_judgeFails 46% of what people passed: 46 of 99")
     await expect(findings).to_contain_text("Too lenientlenient_judgePasses 68% of what people failed: 39 of 57")
     await page.get_by_role("article").filter(has_text="lenient_judge").locator("[href*='outcome=fp']").click()
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("lenient_judge: where people and metrics disagree")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(
+        "lenient_judge: where people and metrics disagree"
+    )
     await expect(page.locator("blockquote").first).to_have_text("The refund period is wrong.")
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Export CSV").click()

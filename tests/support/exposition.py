@@ -27,3 +27,18 @@ def value(of: Series, name: str, **labels: str) -> float | None:
 def total(of: Series, name: str, **labels: str) -> float:
     """Sum of the series with this name and at least these labels."""
     return sum(found for (of_name, has), found in of.items() if of_name == name and labels.items() <= dict(has).items())
+
+
+def families(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Type and label names (sorted, without the `le` of buckets) of every family of a scrape that has samples.
+
+    Counters have the name that queries use, with `_total`. Fails when series of a family differ in their labels.
+    """
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for family in text_families(text):
+        labels = {tuple(sorted(sample.labels.keys() - {"le"})) for sample in family.samples}
+        assert len(labels) <= 1, f"{family.name}: {labels}"
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        if labels:
+            found[name] = (family.type, labels.pop())
+    return found

@@ -20,3 +20,11 @@ def section(text: str, title: str) -> str:
 def blocks(text: str, language: str) -> list[str]:
     """The fenced blocks of a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def documented_metrics(title: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Type and sorted label names of every family in a section of docs/metrics.md."""
+    rows = re.findall(
+        r"^\| `(eval_alignment_\w+)` \| (\w+) \| (.*?) \|", section(page("metrics.md"), title), re.MULTILINE
+    )
+    return {name: (kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))) for name, kind, labels in rows}

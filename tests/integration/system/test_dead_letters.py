@@ -15,9 +15,11 @@ from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.events.decoder import MAX_VALUE_BYTES
 from streams.events.reasons import Reason
 from streams.kafka.producer import home_partition
+from streams.runtime.metric_specs import PREFIX
 from tests.support.deployments import Cluster
-from tests.support.exposition import Series, series, total
+from tests.support.exposition import Series, families, series, total
 from tests.support.kafka import Kafka
+from tests.support.pages import documented_metrics
 from tests.support.processes import Command, get, get_json, wait_until
 from tests.support.wire import Header, Place, Sent, Stored, Wire
 
@@ -232,6 +234,19 @@ def test_the_worker_lives_and_accounts_for_every_event(provoked: Provoked) -> No
     assert consumed == provoked.sent == applied + superseded + duplicate + rejected
     assert total(seen, "eval_alignment_events_misrouted_total") == reasons[Reason.MISROUTED]
     assert total(seen, "eval_alignment_lag_events") == 0
+
+
+def test_docs_list_the_metrics_that_worker_and_view_serve(provoked: Provoked) -> None:
+    def served(url: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+        scrape = families(get(f"{url}/metrics").body.decode())
+        return {name: family for name, family in scrape.items() if name.startswith(PREFIX)}
+
+    assert served(provoked.cluster.worker_urls["w1"]) == documented_metrics("A worker")
+    documented = documented_metrics("Agreement, from the view") | documented_metrics("The view itself")
+    # Few comparisons: not every gauge is defined.
+    of_view = served(provoked.cluster.url)
+    assert of_view.keys() >= documented_metrics("The view itself").keys()
+    assert of_view.items() <= documented.items()
 
 
 def test_dlq_lists_and_shows(provoked: Provoked) -> None:
