@@ -36,7 +36,7 @@ async def test_a_contender_comes_to_the_counts_of_the_load(
     assert done.memory_mib > 0
 
 
-async def test_wrong_counts_are_no_row(kafka: Kafka, load: Load, prefix: str, tmp_path: Path) -> None:
+async def test_a_contender_with_wrong_counts_gets_no_row(kafka: Kafka, load: Load, prefix: str, tmp_path: Path) -> None:
     group = next(iter(load.cells))
     other = Load(load.annotations, load.evaluations, load.events, {**load.cells, group: [9, 9, 9, 9]})
     (loop,) = (each for each in CONTENDERS if each.name == "aiokafka")
@@ -64,7 +64,7 @@ def test_rate_and_cpu_are_taken_between_commits_past_the_warm_up() -> None:
     assert measured(samples, 1000) == Run(1000, 2.0, 250.0, 2000.0, 2000.0, 5.0)
 
 
-def test_a_target_that_is_missed_says_so(tmp_path: Path) -> None:
+def test_a_missed_target_is_reported(tmp_path: Path) -> None:
     ours = [Run(1000, 30.0, rate, 3.0, 1.0, 100.0) for rate in (900.0, 1000.0, 1100.0)]
     theirs = [Run(1000, 30.0, 1000.0, 3.0, 1.0, 100.0)] * 3
     content = table({"worker": ours, "own_loop": theirs, "confluent": theirs}, {"bytewax": "not installed: bytewax"})

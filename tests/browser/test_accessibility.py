@@ -65,7 +65,7 @@ async def violations(page: Page, rules: str = EVERY) -> list[str]:
 @pytest.mark.parametrize(
     ("scripts", "widths"), [(True, (320, 800, 1440)), pytest.param(False, (320, 1440), marks=pytest.mark.slow)]
 )
-async def test_axe_finds_nothing(address: str, browser: Browser, scripts: bool, widths: tuple[int, ...]) -> None:
+async def test_axe_finds_no_violation(address: str, browser: Browser, scripts: bool, widths: tuple[int, ...]) -> None:
     found: dict[str, list[str]] = {}
     context = await browser.new_context(color_scheme="light", reduced_motion="reduce")
     page = (await watch(context)).page
@@ -87,7 +87,7 @@ async def test_axe_finds_nothing(address: str, browser: Browser, scripts: bool, 
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-async def test_axe_sees_what_is_wrong(address: str, browser: Browser) -> None:
+async def test_axe_finds_a_violation_that_exists(address: str, browser: Browser) -> None:
     page = (await watch(await browser.new_context())).page
     await page.goto(address)
     await page.evaluate("document.querySelector('label').remove(); document.querySelector('input').placeholder = ''")

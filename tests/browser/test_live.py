@@ -31,7 +31,9 @@ async def send(installation: Installation, *events: dict[str, object]) -> None:
     await asyncio.to_thread(installation.send, *events)
 
 
-async def test_numbers_move_and_the_reader_keeps_place(browser: Browser, installation: Installation) -> None:
+async def test_numbers_update_and_the_page_keeps_its_scroll_position(
+    browser: Browser, installation: Installation
+) -> None:
     await send(installation, *(event for n in range(40) for event in (annotation(n), evaluation(n))))
     # A focus from afar scrolls smoothly otherwise, and the place is where it is only afterwards.
     context = await browser.new_context(viewport={"width": 1280, "height": 600}, reduced_motion="reduce")
@@ -67,7 +69,7 @@ async def test_numbers_move_and_the_reader_keeps_place(browser: Browser, install
     await other.clean()
 
 
-async def test_the_page_takes_up_again_when_the_view_restarts(browser: Browser, installation: Installation) -> None:
+async def test_the_page_reconnects_when_the_view_restarts(browser: Browser, installation: Installation) -> None:
     await send(installation, annotation(60), evaluation(60))
     watched = await watch(await browser.new_context())
     page = watched.page
@@ -86,7 +88,9 @@ async def test_the_page_takes_up_again_when_the_view_restarts(browser: Browser, 
     await watched.clean()
 
 
-async def test_newer_items_are_offered_and_the_reader_keeps_place(browser: Browser, installation: Installation) -> None:
+async def test_newer_items_are_offered_and_the_page_keeps_its_scroll_position(
+    browser: Browser, installation: Installation
+) -> None:
     await send(installation, *(event for n in range(100, 140) for event in (annotation(n), evaluation(n))))
     watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}, reduced_motion="reduce"))
     page = watched.page

@@ -31,7 +31,7 @@ def address(services: Services) -> Iterator[str]:
         yield base
 
 
-async def test_from_the_start_page_to_an_explanation(address: str, browser: Browser) -> None:
+async def test_links_lead_from_the_start_page_to_an_explanation(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context())
     page = watched.page
     await page.goto(address)
@@ -51,7 +51,7 @@ async def test_from_the_start_page_to_an_explanation(address: str, browser: Brow
     await watched.clean()
 
 
-async def test_everything_works_without_scripts(address: str, browser: Browser) -> None:
+async def test_the_page_works_without_scripts(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context(java_script_enabled=False))
     page = watched.page
     await page.goto(address + PATH)
@@ -128,7 +128,7 @@ async def test_the_keyboard_reaches_everything(address: str, browser: Browser) -
     await watched.clean()
 
 
-async def test_a_choice_of_view_keeps_place_and_focus(address: str, browser: Browser) -> None:
+async def test_a_choice_of_view_keeps_scroll_position_and_focus(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}, reduced_motion="reduce"))
     page = watched.page
     await page.goto(address + PATH)
@@ -181,7 +181,7 @@ async def test_a_queue_called_like_a_directory_is_reached(browser: Browser, stor
 
 
 @pytest.mark.row(13)
-async def test_hostile_texts_do_nothing(browser: Browser, store: Store, tmp_path: Path) -> None:
+async def test_hostile_texts_run_no_script(browser: Browser, store: Store, tmp_path: Path) -> None:
     fill(store, [fact for text in CORPUS for fact in facts_of(text)])
     with serving(view_of(store, tmp_path)) as address:
         context = await browser.new_context()

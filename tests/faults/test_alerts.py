@@ -30,7 +30,7 @@ def alerts_on(metric: str) -> list[Any]:
         pytest.param(AUDIT_MISMATCHES.name, marks=pytest.mark.row(19)),
     ],
 )
-def test_there_is_an_alert_on(metric: str) -> None:
+def test_a_metric_of_a_fault_has_an_alert(metric: str) -> None:
     of_view = {sample.name for family in ViewMetrics("0").registry.collect() for sample in family.samples}
     assert metric in of_view | {spec.name for spec in METRICS}
     alerts = alerts_on(metric)

@@ -30,7 +30,7 @@ Measure = Callable[..., None]
 
 @pytest.mark.row(17)
 @pytest.mark.faults
-async def test_row_17_a_compacted_ledger_gives_the_same_counts(rig: Rig, wire: Wire, measured: Measure) -> None:
+async def test_row_17_a_compacted_ledger_yields_the_same_counts(rig: Rig, wire: Wire, measured: Measure) -> None:
     logs = (rig.topics.facts, rig.topics.tallies)
     for topic in logs:
         await asyncio.to_thread(wire.configure, topic, **PROMPT)

@@ -78,7 +78,7 @@ async def test_row_09_corrections_and_deletions_days_late_never_count_twice(rig:
 
 
 @pytest.mark.row(11)
-async def test_row_11_what_is_at_the_limits_is_ordered_or_rejected(rig: Rig, measured: Measure) -> None:
+async def test_row_11_events_at_the_limits_are_ordered_or_rejected(rig: Rig, measured: Measure) -> None:
     def annotation(id: str, at: Any, **fields: Any) -> tuple[str, bytes, bytes]:
         event = {"id": id, "at": at, "queue": "q", "item": "item", "thumbs": "up", **fields}
         return rig.topics.annotations, event["item"].encode(), json.dumps(event).encode()

@@ -176,7 +176,7 @@ async def test_row_02_a_worker_ends_although_faust_hangs(rig: Rig) -> None:
 
 @pytest.mark.row(4)
 @pytest.mark.faults
-async def test_row_04_a_paused_worker_that_wakes_up_again_changes_nothing(rig: Rig, measured: Measure) -> None:
+async def test_row_04_a_paused_worker_that_resumes_changes_nothing(rig: Rig, measured: Measure) -> None:
     facts = history(seed=7, events=40_000)
     half = len(facts) // 2
     await rig.produce(facts[:half])

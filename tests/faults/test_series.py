@@ -86,7 +86,9 @@ def scraped(cluster: Cluster) -> Series:
 @pytest.mark.row(14)
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-async def test_row_14_a_hundred_thousand_queues(cluster: Cluster, rig: Rig, measured: Measure) -> None:
+async def test_row_14_a_hundred_thousand_queues_are_capped_and_counted(
+    cluster: Cluster, rig: Rig, measured: Measure
+) -> None:
     began = time.monotonic()
     for start in range(0, QUEUES, 10_000):
         names = [f"queue-{number}" for number in range(start, start + 10_000)]

@@ -91,7 +91,7 @@ def failures(cluster: Cluster) -> float:
 @pytest.mark.parametrize(
     ("trouble", "seconds"), [(disk_full, FAILING_SECONDS), (writes_refused, FAILING_SECONDS), (locked, LOCKED_SECONDS)]
 )
-async def test_row_16_a_store_that_cannot_be_written(
+async def test_row_16_a_view_recovers_from_a_store_that_cannot_be_written(
     kafka: Kafka, prefix: str, tmp_path: Path, measured: Measure, *, trouble: Trouble, seconds: float
 ) -> None:
     cluster = Cluster(kafka.bootstrap, prefix, tmp_path, partitions=4)

@@ -18,7 +18,7 @@ Measure = Callable[..., None]
 @pytest.mark.row(18)
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", ["commits_freeze", "membership_ends"])
-async def test_row_18_a_mute_worker_ends_and_a_restart_heals(rig: Rig, measured: Measure, fault: str) -> None:
+async def test_row_18_a_stalled_worker_ends_and_a_restart_recovers(rig: Rig, measured: Measure, fault: str) -> None:
     facts = history(seed=18, events=4_000, items=100)
     half = len(facts) // 2
     worker = rig.worker(inject=fault)

@@ -62,7 +62,7 @@ async def test_data_survives_kill_and_stop(own_kafka: Kafka) -> None:
     assert await consume(own_kafka.bootstrap, "kept", 2) == [b"one", b"two"]
 
 
-async def test_topics_are_never_made_by_writing(kafka: Kafka, prefix: str) -> None:
+async def test_producing_never_creates_a_topic(kafka: Kafka, prefix: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
@@ -82,7 +82,7 @@ def test_a_taken_port_is_refused(kafka: Kafka) -> None:
         second.close()
 
 
-def test_a_broker_that_cannot_start_says_why_and_is_gone(requirements: Requirements) -> None:
+def test_a_broker_that_cannot_start_reports_why_and_ends(requirements: Requirements) -> None:
     requirements.provide("kafka", apache.missing())
     broken = Kafka(properties={"log.cleaner.threads": "none"})
     try:

@@ -115,7 +115,9 @@ def test_the_counts_written_by_hand_add_up(case: Case) -> None:
     for cell in cells:
         if not cell.superseded and cell.queue == "support":
             human = cell.rating in ("up", "3", "4", "5")
-            found[{(1, 1): "tp", (1, 0): "fn", (0, 0): "tn", (0, 1): "fp"}[human, cell.verdict == "pass"]] += cell.comparisons
+            found[{(1, 1): "tp", (1, 0): "fn", (0, 0): "tn", (0, 1): "fp"}[human, cell.verdict == "pass"]] += (
+                cell.comparisons
+            )
     assert dict(found) == {outcome: count for outcome, count in totals(case).items() if count and outcome != "items"}
     assert len(set(case.counts)) == len(case.counts)
 

@@ -34,12 +34,12 @@ def run(amtool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([amtool, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_amtool_finds_nothing(amtool: str) -> None:
+def test_amtool_accepts_the_configuration(amtool: str) -> None:
     done = run(amtool, "check-config", str(CONFIGURATION))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_amtool_finds_nothing_in_the_example_receivers(amtool: str, tmp_path: Path) -> None:
+def test_amtool_accepts_the_example_receivers(amtool: str, tmp_path: Path) -> None:
     """The comment signs are taken away, as the file says."""
     head, receivers = CONFIGURATION.read_text(encoding="utf-8").split("\nreceivers:\n")
     examples, taken = re.subn(r"^( +)# ", r"\1", receivers, flags=re.MULTILINE)
@@ -126,7 +126,7 @@ CASES: Final = [
 
 
 @pytest.mark.parametrize(("cause", "explained", "heard"), CASES)
-def test_news_that_explains_other_news_comes_alone(
+def test_an_alert_that_explains_others_inhibits_them(
     cause: Alert, explained: Alert, heard: Alert | None, alertmanager: Alertmanager
 ) -> None:
     those = [cause, explained] + ([heard] if heard else [])
@@ -146,7 +146,7 @@ def test_news_that_explains_other_news_comes_alone(
         wait_until(lambda: not alertmanager.alerts(), DEADLINE, "all are resolved")
 
 
-def test_what_is_wrong_with_a_queue_is_one_message(alertmanager: Alertmanager, webhook: Webhook) -> None:
+def test_alerts_of_one_queue_are_one_message(alertmanager: Alertmanager, webhook: Webhook) -> None:
     those = [
         ("EvalAlignmentLow", {**PAIR, "queue": "grouped"}),
         ("EvalAlignmentTooLenient", {**PAIR, "queue": "grouped", "criterion": "d"}),

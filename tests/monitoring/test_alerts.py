@@ -24,7 +24,7 @@ RUNBOOK: Final = ROOT / "docs" / "runbook.md"
 FILES: Final = sorted(CASES.glob("*.yml"))
 
 
-def test_every_alert_is_there() -> None:
+def test_the_alerts_are_the_expected_ones() -> None:
     found: dict[str, set[str]] = defaultdict(set)
     for name, rule in alerts().items():
         found[rule["labels"]["area"]].add(name.removeprefix("EvalAlignment"))
@@ -32,7 +32,7 @@ def test_every_alert_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", alerts())
-def test_an_alert_says_what_a_person_needs(name: str) -> None:
+def test_an_alert_has_severity_summary_description_and_runbook(name: str) -> None:
     rule = alerts()[name]
     assert re.fullmatch(r"EvalAlignment([A-Z][a-z]+)+", name)
     assert rule["for"] != "0s"

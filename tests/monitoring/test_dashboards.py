@@ -74,12 +74,12 @@ def test_the_committed_json_is_what_the_code_makes(file: str) -> None:
     assert committed == text(BUILDERS[file]()), "run make dashboards"
 
 
-def test_nothing_else_is_committed_as_a_dashboard() -> None:
+def test_no_other_dashboard_is_committed() -> None:
     assert sorted(path.name for path in (DIRECTORY / "dashboards").iterdir()) == sorted(FILES)
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_dashboard_is_whole(file: str) -> None:
+def test_a_dashboard_has_title_tags_and_unique_panel_ids(file: str) -> None:
     made = dashboard(file)
     assert made["schemaVersion"] == 42
     assert made["title"] and made["description"] and made["tags"] == [frame.TAG]
@@ -91,7 +91,7 @@ def test_a_dashboard_is_whole(file: str) -> None:
     assert len(set(variables)) == len(variables)
 
 
-def test_uids_are_fixed_and_their_own() -> None:
+def test_uids_of_dashboards_are_fixed_and_unique() -> None:
     assert {dashboard(file)["uid"] for file in FILES} == UIDS
     titles = Counter(dashboard(file)["title"] for file in FILES)
     assert max(titles.values()) == 1
@@ -121,7 +121,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_what_is_undefined(panel: P
 
 
 @pytest.mark.parametrize("panel", panels(), ids=str)
-def test_the_datasource_is_the_variable(panel: Panel) -> None:
+def test_a_panel_queries_the_datasource_variable(panel: Panel) -> None:
     sources = [panel.json["datasource"], *(target["datasource"] for target in panel.json["targets"])]
     assert {(source["type"], source["uid"]) for source in sources} == {("prometheus", "${datasource}")}
     references = [target["refId"] for target in panel.json["targets"]]
@@ -142,7 +142,7 @@ def test_rates_follow_the_scrape_interval() -> None:
         assert all(window == wanted.get(function) for function, window in windows), (where, windows)
 
 
-def test_every_metric_exists() -> None:
+def test_dashboards_query_existing_metrics_only() -> None:
     known = known_metrics()
     unknown = [(where, names) for where, expression in expressions() if (names := metrics(expression) - known)]
     assert unknown == []
@@ -173,7 +173,7 @@ def test_every_alert_has_a_panel_that_names_it_and_shows_its_metric() -> None:
     assert needed.keys() - named == set()
 
 
-def test_colours_are_few() -> None:
+def test_panels_use_few_colours() -> None:
     made = json.dumps([dashboard(file) for file in FILES])
     found = set(re.findall(r"#[0-9a-fA-F]{6}\b", made))
     assert len(found) <= 5, found
@@ -221,7 +221,7 @@ def filled(expression: str, values: dict[str, str]) -> str:
     return re.sub(r"\$(\w+)", lambda match: values[match[1]].replace("\\", r"\\").replace('"', r"\""), expression)
 
 
-def test_every_query_parses_and_finds_something(watched: Watched, chosen: dict[str, str]) -> None:
+def test_every_query_parses_and_returns_series(watched: Watched, chosen: dict[str, str]) -> None:
     def unanswered() -> list[tuple[str, str]]:
         found = {
             (where, expression): watched.prometheus.query(filled(expression, chosen))
@@ -234,18 +234,18 @@ def test_every_query_parses_and_finds_something(watched: Watched, chosen: dict[s
     wait_until(lambda: not unanswered(), 20, lambda: f"these find something: {unanswered()}")
 
 
-def test_what_may_find_nothing_parses(watched: Watched, chosen: dict[str, str]) -> None:
+def test_queries_that_may_return_nothing_parse(watched: Watched, chosen: dict[str, str]) -> None:
     for where, expression in expressions():
         if any(where == place and part in expression for place, part in EMPTY):
             watched.prometheus.query(filled(expression, chosen))
 
 
-def test_what_may_find_nothing_is_there() -> None:
+def test_queries_that_may_return_nothing_exist() -> None:
     there = expressions()
     assert [key for key in EMPTY if not any(where == key[0] and key[1] in said for where, said in there)] == []
 
 
-def test_variables_find_values(watched: Watched, chosen: dict[str, str]) -> None:
+def test_variables_return_values(watched: Watched, chosen: dict[str, str]) -> None:
     for variable in dashboard("queue.json")["templating"]["list"][2:]:
         query = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["definition"])
         assert query is not None
@@ -305,7 +305,7 @@ def columns(panel: Panel) -> Any:
 
 
 @pytest.mark.parametrize("panel", [panel for panel in panels() if panel.json["type"] == "table"], ids=str)
-def test_a_table_sorts_and_dresses_columns_that_it_has(panel: Panel) -> None:
+def test_a_table_sorts_and_formats_its_own_columns(panel: Panel) -> None:
     assert {entry["displayName"] for entry in panel.json["options"]["sortBy"]} <= columns(panel)
     dressed = {override["matcher"]["options"] for override in panel.json["fieldConfig"]["overrides"]}
     assert dressed <= columns(panel)

@@ -124,13 +124,13 @@ def stable(seed: int, alignment: Shares, a_day: Shares) -> Labels:
 
 
 @pytest.mark.parametrize("alignment", [0.6, 0.75, 0.9, 0.97])
-def test_a_year_of_a_hundred_stable_series_at_100_items_a_day(alignment: float) -> None:
+def test_a_year_of_stable_series_at_100_items_a_day_raises_few_alerts(alignment: float) -> None:
     labels = stable(1, np.full(100, alignment), np.full(100, 100.0))
     assert starts(firing(labels)) <= FALSE_ALERTS
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_year_of_a_hundred_stable_series_of_all_kinds(seed: int) -> None:
+def test_a_year_of_stable_series_of_all_kinds_raises_few_alerts(seed: int) -> None:
     draw = np.random.default_rng(100 + seed)
     labels = stable(seed, draw.uniform(0.55, 0.99, 100), np.exp(draw.uniform(np.log(2), np.log(1_000), 100)))
     assert starts(firing(labels)) <= FALSE_ALERTS
@@ -148,13 +148,15 @@ def seen_after(alignment: float, a_day: float, series: int = 400) -> Shares:
 @pytest.mark.parametrize(
     ("alignment", "in_time", "median"), [(0.95, 0.99, 2.6), (0.9, 0.95, 3.3), (0.85, 0.85, 4.0), (0.6, 0.5, 4.8)]
 )
-def test_a_drop_of_10_points_at_100_items_a_day(alignment: float, in_time: float, median: float) -> None:
+def test_a_drop_of_10_points_at_100_items_a_day_is_seen_in_time(
+    alignment: float, in_time: float, median: float
+) -> None:
     days = seen_after(alignment, 100)
     assert (days <= DEADLINE_DAYS).mean() >= in_time
     assert np.median(days) <= median
 
 
-def test_more_labels_see_it_sooner() -> None:
+def test_a_drop_is_seen_sooner_with_more_labels() -> None:
     medians = [np.median(seen_after(0.9, a_day, 200)) for a_day in (100.0, 300.0, 1_000.0, 3_000.0)]
     assert medians == sorted(medians, reverse=True)
     assert (seen_after(0.9, 300) <= DEADLINE_DAYS).all()

@@ -119,7 +119,7 @@ def test_records_are_named_by_level_metric_and_operations() -> None:
     assert [name for name in names if not re.fullmatch(r"[a-z_]+:eval_alignment_[a-z_]+:[a-z_]+", name)] == []
 
 
-def test_promtool_finds_nothing_in_rules_and_configuration(promtool: str, tmp_path: Path) -> None:
+def test_promtool_accepts_rules_and_configuration(promtool: str, tmp_path: Path) -> None:
     # The token is the only thing that an operator has to add.
     shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
     (tmp_path / "prometheus" / "token").write_text("x" * 32)

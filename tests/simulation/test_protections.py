@@ -16,19 +16,19 @@ MOST_SEEDS = 1_500
 
 
 @pytest.mark.parametrize("protection", REMOVALS)
-def test_without_it_a_count_is_wrong(protection: str) -> None:
+def test_a_count_is_wrong_without_the_protection(protection: str) -> None:
     broken = first_broken(REMOVALS[protection], lambda wrong: not isinstance(wrong, NeedlessEnd))
     with_it(broken)
 
 
 @pytest.mark.parametrize("protection", ALARMS)
-def test_without_it_a_worker_ends_for_nothing(protection: str) -> None:
+def test_a_worker_ends_needlessly_without_the_protection(protection: str) -> None:
     broken = first_broken(ALARMS[protection], lambda wrong: isinstance(wrong, NeedlessEnd))
     with_it(broken)
 
 
 @pytest.mark.parametrize("protection", DOUBLED)
-def test_without_both_nets_a_count_is_wrong(protection: str) -> None:
+def test_a_count_is_wrong_without_both_safety_nets(protection: str) -> None:
     first, second = DOUBLED[protection]
     for seed in range(MOST_SEEDS):
         if is_wrong(seed, first, second) and not is_wrong(seed, second):

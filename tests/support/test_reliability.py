@@ -29,7 +29,7 @@ def test_the_page_has_a_place_for_both_tables() -> None:
     assert [page.count(mark) for mark in (BEGIN, END, SOAK_BEGIN, SOAK_END)] == [1, 1, 1, 1]
 
 
-def test_a_row_lacks_what_did_not_run_or_did_not_hold(tmp_path: Path) -> None:
+def test_a_row_lists_tests_that_did_not_run_or_failed(tmp_path: Path) -> None:
     table = Table(tmp_path)
     tests = {number: f"tests/test_it.py::test_row_{number}" for number in ROWS}
     table.rows = {test: [number] for number, test in tests.items()} | {"tests/test_it.py::test_two": [3, 4]}

@@ -83,7 +83,7 @@ def halves() -> tuple[Topics, Topics, Logs]:
     return found[0], found[1], logs
 
 
-def test_readings_follow_each_other() -> None:
+def test_a_second_reading_continues_the_first() -> None:
     first, second, _ = halves()
     reading = Judge()
     early, late = reading.read(first), reading.read(second)
@@ -104,7 +104,7 @@ def test_a_difference_of_the_second_reading_is_found() -> None:
         reading.read(replace(second, tallies=wrong[len(first.tallies) :]))
 
 
-def test_a_closed_that_stands_elsewhere_closes_nothing() -> None:
+def test_a_misplaced_checkpoint_marker_closes_nothing() -> None:
     """A reader does not look there, so what is open then may be half of something."""
     topics, logs = run(takeover=False)
     tally, closed = logs.tallies[annotations_of(logs.tallies)[-1]], logs.tallies[-1]
@@ -179,7 +179,7 @@ def an_accepted_event_in_the_dead_letters(topics: Topics, logs: Logs) -> Topics:
         an_accepted_event_in_the_dead_letters,
     ],
 )
-def test_it_finds(wrong: Callable[[Topics, Logs], Topics]) -> None:
+def test_the_verdict_finds_a_wrong_log(wrong: Callable[[Topics, Logs], Topics]) -> None:
     topics, logs = run(takeover=False)
     with pytest.raises(AssertionError):
         judge(wrong(topics, logs), sample=PARTS)

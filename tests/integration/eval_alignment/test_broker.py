@@ -33,7 +33,7 @@ async def topics(bootstrap: str, *new: str) -> set[str]:
         await admin.close()
 
 
-async def test_a_restart_keeps_the_address_and_loses_the_topics(broker: EmbeddedBroker) -> None:
+async def test_a_restarted_broker_keeps_its_address_and_loses_its_topics(broker: EmbeddedBroker) -> None:
     assert "events" in await topics(broker.bootstrap, "events")
     first = broker.pid
     await asyncio.to_thread(broker.stop)
@@ -43,7 +43,7 @@ async def test_a_restart_keeps_the_address_and_loses_the_topics(broker: Embedded
     assert "events" not in await topics(broker.bootstrap)
 
 
-def test_it_starts_within_a_running_loop() -> None:
+def test_the_broker_starts_within_a_running_loop() -> None:
     async def start() -> None:
         with EmbeddedBroker(free_port()) as running:
             assert running.pid is not None
@@ -51,7 +51,7 @@ def test_it_starts_within_a_running_loop() -> None:
     asyncio.run(start())
 
 
-def test_a_death_is_seen(broker: EmbeddedBroker) -> None:
+def test_the_death_of_the_broker_is_seen(broker: EmbeddedBroker) -> None:
     pid = broker.pid
     assert pid is not None
     assert broker.poll() is None

@@ -89,7 +89,7 @@ def decoded(output: bytes) -> list[Fact]:
     return facts
 
 
-def test_winners_of_all_partitions_are_written_deletions_included(installation: Installation) -> None:
+def test_an_export_has_the_winners_of_all_partitions_and_the_deletions(installation: Installation) -> None:
     for partition, facts in enumerate(LEDGER):
         installation.ledger(partition, facts)
     result = installation.export()
@@ -98,14 +98,14 @@ def test_winners_of_all_partitions_are_written_deletions_included(installation: 
     assert installation.export().stdout_bytes == result.stdout_bytes
 
 
-def test_a_queue_with_the_evaluations_of_its_items(installation: Installation) -> None:
+def test_an_export_of_a_queue_has_the_evaluations_of_its_items(installation: Installation) -> None:
     for partition, facts in enumerate(LEDGER):
         installation.ledger(partition, facts)
     facts = decoded(installation.export("--queue", "support").stdout_bytes)
     assert sorted(fact.id for fact in facts) == ["2", "3", "5", "6", "7", "8"]
 
 
-def test_a_file_appears_whole_or_not_at_all(installation: Installation, tmp_path: Path) -> None:
+def test_an_output_file_appears_whole_or_not_at_all(installation: Installation, tmp_path: Path) -> None:
     target = tmp_path / "backup.ndjson"
     installation.write(installation.topics.facts, 1, [(b'["z"]', b"{}")])
     failed = installation.export("--output", str(target))
@@ -113,13 +113,13 @@ def test_a_file_appears_whole_or_not_at_all(installation: Installation, tmp_path
     assert f"{installation.topics.facts}[1] at 0" in failed.stderr
 
 
-def test_an_empty_installation_gives_an_empty_file(installation: Installation, tmp_path: Path) -> None:
+def test_an_empty_installation_exports_an_empty_file(installation: Installation, tmp_path: Path) -> None:
     target = tmp_path / "backup.ndjson"
     assert installation.export("--output", str(target)).exit_code == 0
     assert target.read_bytes() == b""
 
 
-def test_a_ledger_that_lost_its_end_is_no_backup(installation: Installation) -> None:
+def test_an_export_of_a_ledger_that_lost_its_end_fails(installation: Installation) -> None:
     installation.ledger(0, LEDGER[0])
     installation.closed(0, 5, {})
     installation.closed(1, 3, {})
@@ -130,20 +130,20 @@ def test_a_ledger_that_lost_its_end_is_no_backup(installation: Installation) -> 
     assert installation.export().exit_code == 0
 
 
-def test_tallies_of_a_former_ledger_say_nothing_of_this_one(installation: Installation) -> None:
+def test_an_export_ignores_the_tallies_of_a_former_ledger(installation: Installation) -> None:
     installation.ledger(0, LEDGER[0])
     installation.closed(0, 1_000, {}, ledger="former")
     assert installation.export().exit_code == 0
 
 
-def test_source_events_that_wait_are_told(installation: Installation) -> None:
+def test_an_export_reports_unprocessed_source_events(installation: Installation) -> None:
     installation.ledger(0, LEDGER[0])
     installation.closed(0, 5, {"a": {"position": 7, "end": 9}, "b": {"position": 3, "end": 3}})
     result = installation.export()
     assert (result.exit_code, "2 source events are not processed yet" in result.stderr) == (0, True)
 
 
-def test_missing_topics_and_brokers_are_named(kafka: Kafka, prefix: str) -> None:
+def test_an_export_names_missing_topics_and_brokers(kafka: Kafka, prefix: str) -> None:
     def run(broker: str) -> Result:
         environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix}
         return CliRunner().invoke(export, ["--broker", broker], env=environment)

@@ -220,7 +220,7 @@ async def test_tallies_that_arrive_before_their_facts_wait_for_them(topics: Topi
         view.shows(comparison(1) + comparison(2) + comparison(3))
 
 
-async def test_a_zombie_never_wins(topics: Topics, store: Store) -> None:
+async def test_the_tallies_of_a_zombie_never_win(topics: Topics, store: Store) -> None:
     await topics.make(1)
     zombie = Logs()
     zombie.write(comparison(1))
@@ -242,7 +242,7 @@ async def test_a_zombie_never_wins(topics: Topics, store: Store) -> None:
         view.shows(comparison(1) + comparison(2) + comparison(3, passed=False))
 
 
-async def test_the_store_goes_on_where_it_was(topics: Topics, store: Store) -> None:
+async def test_a_restarted_reader_resumes_at_the_position_of_the_store(topics: Topics, store: Store) -> None:
     await topics.make(1)
     log = Logs()
     log.write(comparison(1))
@@ -257,7 +257,7 @@ async def test_the_store_goes_on_where_it_was(topics: Topics, store: Store) -> N
         await view.becomes_ready()
 
 
-async def test_facts_that_wait_are_kept_in_the_store_and_survive_a_restart(topics: Topics, store: Store) -> None:
+async def test_waiting_facts_are_kept_in_the_store_and_survive_a_restart(topics: Topics, store: Store) -> None:
     await topics.make(1)
     log = Logs()
     log.write(comparison(1))
@@ -285,7 +285,7 @@ async def test_facts_that_wait_are_kept_in_the_store_and_survive_a_restart(topic
 
 
 @pytest.mark.parametrize("running_meanwhile", [True, False])
-async def test_a_new_ledger_replaces_all_that_the_old_one_gave(
+async def test_a_new_ledger_replaces_all_rows_of_the_old_one(
     topics: Topics, store: Store, running_meanwhile: bool
 ) -> None:
     await topics.make(1)
@@ -309,7 +309,7 @@ async def test_a_new_ledger_replaces_all_that_the_old_one_gave(
         view.shows(comparison(2, stars=1) + comparison(3))
 
 
-async def test_a_record_that_is_none_ends_the_reader_and_is_named(topics: Topics, store: Store) -> None:
+async def test_an_invalid_record_ends_the_reader_and_is_named(topics: Topics, store: Store) -> None:
     await topics.make(1)
     log = Logs()
     log.facts.append((b'["claim"]', b"{"))
@@ -319,7 +319,7 @@ async def test_a_record_that_is_none_ends_the_reader_and_is_named(topics: Topics
             await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
 
 
-async def test_a_tally_whose_payload_is_none_ends_the_reader_and_names_its_partition(
+async def test_a_tally_with_an_invalid_payload_ends_the_reader_and_names_its_partition(
     topics: Topics, store: Store
 ) -> None:
     await topics.make(1)

@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 from tests.support.sample_view import FACTS, fill
 
 
-async def test_documents_arrive_in_the_topic(kafka: Kafka, prefix: str, store: Store) -> None:
+async def test_snapshot_documents_arrive_in_the_topic(kafka: Kafka, prefix: str, store: Store) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic(f"{prefix}snapshots", 1, 1, topic_configs={"cleanup.policy": "compact"})])
@@ -38,7 +38,7 @@ async def test_documents_arrive_in_the_topic(kafka: Kafka, prefix: str, store: S
     assert record.value == orjson.dumps(document)
 
 
-async def test_an_end_does_not_wait_for_a_broker_that_is_away(store: Store) -> None:
+async def test_closing_the_topic_does_not_wait_for_an_unreachable_broker(store: Store) -> None:
     fill(store, FACTS)
     document = Documents(store, CountingRules(), lambda: date(2026, 11, 24)).get("support")
     assert document is not None

@@ -70,7 +70,7 @@ async def test_a_view_serves_what_the_topics_hold_and_ends_cleanly(
         assert "Traceback" not in process.log.read_text()
 
 
-async def test_without_a_broker_the_last_state_is_served_as_stale(topics: Topics, tmp_path: Path) -> None:
+async def test_a_view_without_a_broker_serves_its_last_state_as_stale(topics: Topics, tmp_path: Path) -> None:
     logs = Logs()
     logs.write(FACTS)
     await topics.copy(logs)
@@ -88,7 +88,7 @@ async def test_without_a_broker_the_last_state_is_served_as_stale(topics: Topics
         assert await asyncio.to_thread(process.stop) == 0
 
 
-async def test_a_part_that_fails_ends_the_process(topics: Topics, tmp_path: Path) -> None:
+async def test_a_reader_that_fails_ends_the_view(topics: Topics, tmp_path: Path) -> None:
     logs = Logs()
     logs.write(FACTS)
     logs.facts.append((b"no key of ours", b"{}"))
@@ -99,7 +99,7 @@ async def test_a_part_that_fails_ends_the_process(topics: Topics, tmp_path: Path
         assert "no key of ours" in process.log.read_text()
 
 
-async def test_a_store_that_is_locked_is_served_and_heals(topics: Topics, tmp_path: Path) -> None:
+async def test_a_view_with_a_locked_store_serves_its_last_state_and_recovers(topics: Topics, tmp_path: Path) -> None:
     logs = Logs()
     logs.write(FACTS[:5])
     await topics.copy(logs)

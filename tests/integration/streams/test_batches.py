@@ -98,7 +98,7 @@ async def test_rows_are_appended_in_order_and_read_back(rig: Rig) -> None:
     assert read == [key for key, _ in rows]
 
 
-async def test_another_writer_breaks_the_continuity(rig: Rig) -> None:
+async def test_an_append_after_another_writer_fails(rig: Rig) -> None:
     async with _log(rig) as (log, _):
         await log.append([(b"a", b"1")])
         await rig.send([(rig.topics.facts, b"b", b"2")], partition=0)
@@ -116,7 +116,7 @@ async def test_reading_ends_on_a_log_whose_last_offset_is_a_transaction_marker(r
         assert log.next == 2
 
 
-async def test_readings_follow_each_other_at_once(rig: Rig) -> None:
+async def test_an_abandoned_reading_can_be_repeated_immediately(rig: Rig) -> None:
     async with _log(rig) as (log, reader), asyncio.timeout(20):
         await log.append([(b"k", b"v")])
         for _ in range(3):
@@ -128,7 +128,7 @@ async def test_readings_follow_each_other_at_once(rig: Rig) -> None:
             assert log.next == 1
 
 
-async def test_reading_can_be_given_up(rig: Rig) -> None:
+async def test_a_reading_can_be_abandoned(rig: Rig) -> None:
     answers = iter([False, True])
     async with _log(rig) as (log, reader), asyncio.timeout(10):
         far = {log.tp: 1}

@@ -182,7 +182,7 @@ async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int,
 
 
 @pytest.mark.row(4, 17)
-async def test_a_worker_that_slept_in_its_restore_takes_its_heirs_ledger_for_another_writers(rig: Rig) -> None:
+async def test_a_worker_paused_in_its_restore_sees_the_rows_of_its_successor_as_another_writers(rig: Rig) -> None:
     """It read an empty ledger; when it wakes up there are tallies. That is no lost ledger: its heir wrote both."""
     async with _paused_in_restore(rig) as (restore, positions):
         facts = history(seed=37, events=500, items=50)
@@ -196,7 +196,7 @@ async def test_a_worker_that_slept_in_its_restore_takes_its_heirs_ledger_for_ano
 
 
 @pytest.mark.row(17)
-async def test_tallies_without_a_ledger_are_a_lost_one(rig: Rig) -> None:
+async def test_tallies_without_a_ledger_mean_a_lost_ledger(rig: Rig) -> None:
     async with _paused_in_restore(rig) as (restore, positions):
         told = {"annotations": 1, "contributing": 0, "ledger": "gone", "position": 5, "policy": "each"}
         key = b'["annotations","support","overall","2026-05-28"]'
@@ -207,7 +207,7 @@ async def test_tallies_without_a_ledger_are_a_lost_one(rig: Rig) -> None:
 
 
 @pytest.mark.row(4)
-async def test_a_zombies_late_tally_is_written_over(rig: Rig) -> None:
+async def test_the_late_tally_of_a_zombie_is_overwritten(rig: Rig) -> None:
     """Readers pass over it while what came before is in the log; after compaction it would stand there alone."""
     facts = history(seed=41, events=1_000, items=50)
     await rig.produce(facts)

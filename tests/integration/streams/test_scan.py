@@ -91,7 +91,7 @@ async def test_a_log_of_many_fetches_is_read_to_its_last_record(client: KafkaCli
     assert seen.values == {0: [0, 1, 2, 3, 4, 5]}
 
 
-async def test_the_last_records_alone(client: KafkaClient, prefix: str) -> None:
+async def test_a_scan_of_the_last_records_skips_the_others(client: KafkaClient, prefix: str) -> None:
     topic = f"{prefix}log"
     await create(client, topic, 2)
     await write(client, topic, 1, [500, 500])

@@ -37,7 +37,7 @@ async def test_topics_are_created_as_the_table_says(client: dict[str, Any], topi
     assert check(topics, await partition_counts(client)) == 3
 
 
-async def test_creating_twice_at_once_is_fine(client: dict[str, Any], topics: Topics) -> None:
+async def test_topics_can_be_created_by_several_processes_together(client: dict[str, Any], topics: Topics) -> None:
     created = await asyncio.gather(*(apply(client, topics, 2) for _ in range(3)))
     assert sorted(name for names in created for name in names) == sorted(dataclasses.astuple(topics))
     assert await diff(client, topics, 2) == []

@@ -25,7 +25,7 @@ async def test_a_fixed_address_restarts_within_the_session(rig: Rig) -> None:
     await rig.restored(second, 8.0)
 
 
-async def test_a_worker_collects_what_ended_while_nothing_else_happens(rig: Rig) -> None:
+async def test_an_idle_worker_collects_garbage(rig: Rig) -> None:
     worker = rig.worker(inject="a_cycle_ends")
     await rig.restored(worker)
     worker.signal(signal.SIGUSR1)
@@ -36,7 +36,7 @@ async def test_a_worker_collects_what_ended_while_nothing_else_happens(rig: Rig)
     await rig.until("collected", collected)
 
 
-async def test_faust_keeps_no_producer_no_web_and_no_directories(rig: Rig) -> None:
+async def test_a_worker_runs_no_producer_or_web_server_of_faust_and_makes_no_directories(rig: Rig) -> None:
     before = set(rig.directory.iterdir())
     worker = rig.worker()
     await rig.restored(worker)

@@ -140,7 +140,7 @@ def test_a_correction_moves_the_comparison(shop: Shop) -> None:
     shop.recounted()
 
 
-def test_deletions_retract(shop: Shop) -> None:
+def test_deletions_retract_comparisons(shop: Shop) -> None:
     shop.annotate(1, thumbs="up")
     shop.annotate(1, stars=1, annotator="bob")
     shop.evaluate(2, passed=True)

@@ -249,7 +249,7 @@ def test_docs_list_the_metrics_that_worker_and_view_serve(provoked: Provoked) ->
     assert of_view.items() <= documented.items()
 
 
-def test_dlq_lists_and_shows(provoked: Provoked) -> None:
+def test_dlq_lists_and_shows_dead_letters(provoked: Provoked) -> None:
     cluster = provoked.cluster
     listed = json.loads(cluster.run("dlq", "ls", "--broker", cluster.broker, "--limit", "1000", "--json").stdout)
     places = {Place(entry["topic"], entry["partition"], entry["offset"]): entry["reason"] for entry in listed}
@@ -264,7 +264,7 @@ def test_dlq_lists_and_shows(provoked: Provoked) -> None:
     assert (fixable.value or b"").decode() in shown
 
 
-def test_requeue_after_a_fix_counts(provoked: Provoked) -> None:
+def test_requeued_events_count_after_a_fix(provoked: Provoked) -> None:
     """The last test of `provoked`: it changes what the others look at."""
     cluster = provoked.cluster
     before = provoked.dead_letters().keys()

@@ -43,7 +43,7 @@ def left(demo: Command) -> list[str]:
     return [*running.values(), *map(str, Path(demo.environment["TMPDIR"]).iterdir())]
 
 
-def test_it_is_ready_moves_and_ends_with_everything(demo: Command) -> None:
+def test_demo_becomes_ready_publishes_and_ends_all_its_processes(demo: Command) -> None:
     http = demo.arguments[2]
     began = time.monotonic()
     with demo:
@@ -66,7 +66,7 @@ def test_it_is_ready_moves_and_ends_with_everything(demo: Command) -> None:
     assert "Traceback" not in demo.text()
 
 
-def test_ctrl_c_in_a_terminal_ends_everything(demo: Command) -> None:
+def test_ctrl_c_in_a_terminal_ends_all_processes(demo: Command) -> None:
     """The terminal sends the signal to all processes of its foreground group, here even three times."""
     shown, terminal = pty.openpty()
     process = subprocess.Popen(

@@ -86,7 +86,7 @@ def examined(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield Examined(cluster, prefix)
 
 
-def test_a_sound_cluster(examined: Examined) -> None:
+def test_doctor_finds_nothing_in_a_sound_cluster(examined: Examined) -> None:
     done = examined.cluster.run("doctor", *examined.arguments())
     findings = json.loads(done.stdout)
     assert [finding["check"] for finding in findings if finding["severity"] == "info"] == ["prometheus", "alertmanager"]
@@ -106,7 +106,7 @@ async def alter(client: KafkaClient, topic: str, configs: dict[str, str]) -> Non
     assert [resource["error_code"] for resource in response.to_object()["resources"]] == [0], response
 
 
-def test_a_setting_that_somebody_changed(examined: Examined) -> None:
+def test_doctor_finds_a_changed_topic_setting(examined: Examined) -> None:
     wanted = dict(next(spec for spec in TABLE if spec.role == "annotations").configs)
     topic = examined.topics.annotations
 
@@ -128,7 +128,7 @@ def test_a_setting_that_somebody_changed(examined: Examined) -> None:
     wait_until(lambda: examined.only("topics")[0] == 0, DEADLINE, "it is as the table wants it")
 
 
-def test_a_producer_that_hashes_in_its_own_way(examined: Examined) -> None:
+def test_doctor_finds_a_producer_with_another_partitioner(examined: Examined) -> None:
     item = "astray"
     home = home_partition(item.encode(), PARTITIONS)
     event = orjson.dumps({"id": "x", "at": AT, "queue": "doctored", "item": item, "thumbs": "up"})
@@ -156,7 +156,7 @@ def test_a_producer_that_hashes_in_its_own_way(examined: Examined) -> None:
     wait_until(rejected, DEADLINE, "three dead letters")
 
 
-def test_a_prometheus_without_rules_and_one_with(
+def test_doctor_finds_a_prometheus_without_the_rules(
     examined: Examined, requirements: Requirements, tmp_path: Path
 ) -> None:
     requirements.provide("promtool", None if shutil.which("prometheus") else "prometheus is not on PATH")
@@ -191,7 +191,7 @@ def test_a_prometheus_without_rules_and_one_with(
         assert found["ok"] == "1 alerts and 1 targets are ok, no alert fires"
 
 
-def test_a_view_that_is_gone(examined: Examined) -> None:
+def test_doctor_finds_a_view_that_ended(examined: Examined) -> None:
     cluster = examined.cluster
     assert cluster.view.terminate() == 0
     code, found = examined.only("view", "worker")
@@ -200,7 +200,7 @@ def test_a_view_that_is_gone(examined: Examined) -> None:
     assert examined.only("view")[0] == 0
 
 
-def test_a_worker_that_is_gone_and_a_tally_that_lies(examined: Examined) -> None:
+def test_doctor_finds_a_worker_that_ended_and_a_wrong_tally(examined: Examined) -> None:
     cluster = examined.cluster
     (name,) = cluster.workers
     worker = cluster.workers[name]
@@ -239,7 +239,7 @@ async def lie(examined: Examined) -> None:
         await publish(MARKER_KEY, {**closed, "offset": offset + 1})
 
 
-def test_the_embedded_broker(embedded: Installation) -> None:
+def test_doctor_examines_an_embedded_broker(embedded: Installation) -> None:
     arguments = ["--broker", embedded.broker, "--data-dir", str(embedded.data), "--view-url", embedded.url]
     # Other tests send what becomes dead letters.
     left_out = ["--skip", "dead-letters", "--skip", "producers"]

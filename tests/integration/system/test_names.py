@@ -112,7 +112,7 @@ def view_metrics(installation: Installation, headers: dict[str, str] | None = No
 
 
 @pytest.mark.parametrize("scrape", [view_metrics, worker_metrics])
-def test_promtool_has_nothing_to_say(named: Installation, promtool: str, scrape: object) -> None:
+def test_promtool_accepts_the_metrics_of_hostile_names(named: Installation, promtool: str, scrape: object) -> None:
     assert callable(scrape)
     text = scrape(named)
     assert "eval_alignment_" in text
@@ -123,7 +123,7 @@ def test_promtool_has_nothing_to_say(named: Installation, promtool: str, scrape:
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
-def test_a_parser_gives_back_exactly_the_names(named: Installation, openmetrics: bool) -> None:
+def test_a_parser_returns_exactly_the_names(named: Installation, openmetrics: bool) -> None:
     headers = OPENMETRICS if openmetrics else {}
     answer = get(f"{named.url}/metrics", headers)
     assert ("openmetrics" in answer.headers["content-type"]) is openmetrics
@@ -171,7 +171,7 @@ def test_the_api_serves_each_queue_by_its_percent_encoded_name(named: Installati
         assert len(rows["comparisons"]) == metric["tp"] >= 1
 
 
-def test_names_that_cannot_be_are_refused_and_break_nothing(named: Installation) -> None:
+def test_invalid_names_are_rejected_and_break_nothing(named: Installation) -> None:
     lines = [f'{{"id":"a","at":{AT},"queue":"{name}","item":"refused","thumbs":"up"}}' for name, _ in REFUSED]
     done = named.run("load", "--broker", named.broker, "-", stdin="\n".join(lines).encode(), expect=1)
     told = done.stderr.decode().splitlines()
@@ -183,7 +183,7 @@ def test_names_that_cannot_be_are_refused_and_break_nothing(named: Installation)
     assert series(view_metrics(named))
 
 
-def test_recount_and_report_survive_the_names(named: Installation) -> None:
+def test_recount_and_report_print_hostile_names_safely(named: Installation) -> None:
     counted = json.loads(run("recount", "-", "--json", home=named.directory, stdin=events()).stdout)
     assert {document["queue"] for document in counted} == set(NAMES)
     shown = named.run("report", "--url", named.url).stdout.decode()

@@ -58,7 +58,7 @@ def worker_events(up: Installation) -> dict[str, int]:
     }
 
 
-def test_evaluations_first_then_all_of_it_three_times_over(
+def test_counts_are_exact_when_evaluations_come_first_and_all_events_three_times(
     up: Installation, summeval: Path, expected: Expected, record_property: Callable[[str, object], None]
 ) -> None:
     annotations, evaluations = files(summeval)
@@ -86,7 +86,7 @@ def test_evaluations_first_then_all_of_it_three_times_over(
     assert [queue["queue"] for queue in json.loads(get(f"{up.url}/api/v1/queues").body)["queues"]] == [QUEUE]
 
 
-def test_annotations_first_then_shuffled_beside_it(
+def test_counts_are_exact_when_annotations_come_first_and_a_shuffled_copy_follows(
     up: Installation, summeval: Path, expected: Expected, record_property: Callable[[str, object], None]
 ) -> None:
     annotations, evaluations = files(summeval)

@@ -213,7 +213,7 @@ def test_the_worker_was_killed_three_times(story: Story) -> None:
         assert "Traceback" not in process.text()
 
 
-def test_api_and_gauges_came_to_equal(story: Story, record_property: Callable[[str, object], None]) -> None:
+def test_api_and_gauges_reach_the_expected_counts(story: Story, record_property: Callable[[str, object], None]) -> None:
     record_property("api_seconds", round(story.api_seconds, 2))
     record_property("gauges_seconds", round(story.gauges_seconds, 2))
     assert 0 <= story.api_seconds <= story.gauges_seconds
@@ -224,7 +224,7 @@ def test_every_event_is_committed_and_nothing_rejected(story: Story, expected: E
     assert story.committed == expected.events
 
 
-def test_ledger_and_tallies_recount_to_the_expected(story: Story, expected: Expected) -> None:
+def test_ledger_and_tallies_recount_to_the_expected_counts(story: Story, expected: Expected) -> None:
     counts = sum((partition.count(sys.maxsize) for partition in story.facts.values()), Counter[tuple[str, ...]]())
     assert cells(counts) == expected.cells
     assert cards(counts) == expected.cards
@@ -244,7 +244,7 @@ def test_the_reader_only_saw_true_states(story: Story, record_property: Callable
 
 @pytest.mark.row(8)
 @pytest.mark.parametrize("order", ["annotations first", "evaluations first", "three times over"])
-def test_at_full_speed_in_any_order(
+def test_counts_are_exact_at_full_speed_in_any_order(
     order: str, story: Story, summeval: Path, expected: Expected, record_property: Callable[[str, object], None]
 ) -> None:
     annotations, evaluations = (renamed(events(path), order) for path in files(summeval))

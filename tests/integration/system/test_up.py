@@ -54,7 +54,7 @@ def child(up: Installation, word: str) -> int:
     return found[0]
 
 
-def test_a_stop_is_clean_and_a_start_brings_everything_back(running: Installation) -> None:
+def test_a_stopped_up_starts_again_with_all_its_counts(running: Installation) -> None:
     expected = documents(running)
     said = len(running.up.text())
     assert running.up.terminate(number=signal.SIGTERM) == 0
@@ -65,7 +65,7 @@ def test_a_stop_is_clean_and_a_start_brings_everything_back(running: Installatio
     assert "rows of the last run again" in running.up.text()[said:]
 
 
-def test_a_killed_worker_is_started_again_and_counts_stay_right(running: Installation) -> None:
+def test_a_killed_worker_is_restarted_and_counts_stay_exact(running: Installation) -> None:
     before, worker = documents(running), child(running, "worker")
     os.kill(worker, signal.SIGKILL)
     add(running, 1)
@@ -74,7 +74,7 @@ def test_a_killed_worker_is_started_again_and_counts_stay_right(running: Install
     assert compared(running) == before["support"]["cards"]["comparisons"] + 1
 
 
-def test_a_killed_view_is_started_again_and_serves_the_same(running: Installation) -> None:
+def test_a_killed_view_is_restarted_and_serves_the_same(running: Installation) -> None:
     before, view = documents(running), child(running, "view")
     os.kill(view, signal.SIGKILL)
     wait_until(lambda: ready(running.url) and child(running, "view") != view, DEADLINE, "another view is ready")
@@ -83,7 +83,7 @@ def test_a_killed_view_is_started_again_and_serves_the_same(running: Installatio
     add(running, 1)
 
 
-def test_a_killed_broker_is_replaced_and_everything_comes_back(running: Installation) -> None:
+def test_a_killed_broker_is_replaced_and_all_counts_return(running: Installation) -> None:
     before, said = documents(running), len(running.up.text())
     os.kill(child(running, "broker"), signal.SIGKILL)
     wait_until(lambda: "is ready" in running.up.text()[said:], DEADLINE, "`up` says that it is ready again")
@@ -93,7 +93,7 @@ def test_a_killed_broker_is_replaced_and_everything_comes_back(running: Installa
     add(running, 1)
 
 
-def test_a_killed_up_leaves_no_process_and_the_next_says_what_may_be_missing(running: Installation) -> None:
+def test_a_killed_up_leaves_no_process_and_the_next_reports_what_may_be_missing(running: Installation) -> None:
     """Even when the next one is interrupted while it starts, which is prompt and loses nothing."""
     before, said = documents(running), len(running.up.text())
     killed = time.time()
@@ -146,12 +146,12 @@ def own(**given: str) -> list[str]:
     return [word for option in options.items() for word in option]
 
 
-def test_two_on_one_directory(running: Installation, tmp_path: Path) -> None:
+def test_a_second_up_on_the_same_directory_is_refused(running: Installation, tmp_path: Path) -> None:
     said = refused(running, tmp_path, *own(data_dir=str(running.data)))
     assert f"{running.data} is in use by another `up`" in said
 
 
-def test_taken_ports(running: Installation, tmp_path: Path) -> None:
+def test_up_names_ports_that_are_taken(running: Installation, tmp_path: Path) -> None:
     port = running.broker.rpartition(":")[2]
     said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "a"), embedded_broker_port=port))
     assert f"cannot listen on {running.broker}: Address already in use" in said
@@ -161,7 +161,7 @@ def test_taken_ports(running: Installation, tmp_path: Path) -> None:
     assert f"worker_http: cannot listen on {running.worker_http}: Address already in use" in said
 
 
-def test_on_a_real_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:
+def test_up_runs_on_an_existing_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:
     """It comes back from the topics; and a directory stays with its kind of broker."""
     environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_PARTITIONS": "2"}
     with Installation(tmp_path, broker=kafka.bootstrap, environment=environment) as up:

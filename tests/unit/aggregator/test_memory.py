@@ -25,7 +25,7 @@ def documented() -> Coefficients:
     ("shape", "items"),
     [(WAITING, 400), (WAITING, 1500), (REFERENCE, 100), (Shape(3, 4), 400), (Shape(2, 12, 30), 300)],
 )
-def test_the_documented_formula_gives_what_a_shard_holds(shape: Shape, items: int) -> None:
+def test_the_documented_formula_predicts_the_memory_of_a_shard(shape: Shape, items: int) -> None:
     shard = held(shape, items, seed=7)
     assert documented().bytes(shard.size) == pytest.approx(shard.bytes, rel=TOLERANCE)
 

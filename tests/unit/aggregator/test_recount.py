@@ -49,7 +49,7 @@ def metric(*history: Fact, window: Window = Window.ALL) -> dict[str, Any]:
     return dict(found)
 
 
-def test_people_are_the_truth() -> None:
+def test_annotations_are_the_reference_for_outcomes() -> None:
     assert outcomes(says("i", 3), judges("i", True)) == [1, 0, 0, 0]
     assert outcomes(says("i", 3), judges("i", False)) == [0, 1, 0, 0]
     assert outcomes(says("i", 2), judges("i", False)) == [0, 0, 1, 0]
@@ -75,7 +75,7 @@ def test_a_deletion_keeps_an_older_event_out() -> None:
     assert outcomes(says("i", 5), judges("i", True), unjudged) == [0, 0, 0, 0]
 
 
-def test_annotators_and_policies() -> None:
+def test_the_policy_selects_the_annotations_that_count() -> None:
     history: list[Fact] = [
         says("i", 5, annotator="ann", at=1),
         says("i", 1, annotator="bob", at=2),
@@ -112,7 +112,7 @@ def test_the_latest_judge_is_the_headline_and_the_others_are_superseded() -> Non
     assert back["fn"] == 1
 
 
-def test_an_item_out_of_the_queue_and_back() -> None:
+def test_an_item_that_returns_to_its_queue_counts_again() -> None:
     history: list[Fact] = [says("i", 5), judges("i", True)]
     assert outcomes(*history) == [1, 0, 0, 0]
     assert cards(*history, places("i", at=1, deleted=True))["annotations"] == 0
@@ -161,13 +161,13 @@ def failure(item: str, status: Any = "error", *, at: int = TODAY, judge: str = "
         ),
     ],
 )
-def test_coverage(history: list[Fact], expected: list[Any]) -> None:
+def test_coverage_counts_evaluated_errored_skipped_and_waiting_items(history: list[Fact], expected: list[Any]) -> None:
     # A second item keeps the metric in the document where nothing else does.
     compared: list[Fact] = [says("z", 5), judges("z", True)]
     assert coverage(*history, *compared) == expected
 
 
-def test_the_funnel() -> None:
+def test_the_funnel_counts_waiting_and_errored_items() -> None:
     items = [places(item) for item in "abcdef"]
     history: list[Fact] = [
         *items,
@@ -233,7 +233,7 @@ def test_distinct_items_do_not_add_up() -> None:
     assert (overall["items_compared"], overall["comparisons"], tone["comparisons"]) == (1, 4, 2)
 
 
-def test_pairs_decide_who_contributes() -> None:
+def test_criterion_metrics_decide_which_annotations_contribute() -> None:
     history: list[Fact] = [
         says("i", 5),
         says("j", 5, criterion="tone"),
@@ -286,7 +286,7 @@ def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[F
 
 
 @given(histories, st.sampled_from(["each", "latest"]))
-def test_documents_and_tallies_tell_the_same(history: list[Fact], policy: Policy) -> None:
+def test_documents_and_tallies_agree(history: list[Fact], policy: Policy) -> None:
     recount = Recount(history, policy)
     tallies: dict[tuple[str, ...], Any] = recount.tallies()
     for queue in recount.queues:

@@ -63,7 +63,7 @@ def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[F
 
 
 @given(histories)
-def test_every_fact_is_applied_stale_or_duplicate(history: list[Fact]) -> None:
+def test_every_fact_is_applied_superseded_or_duplicate(history: list[Fact]) -> None:
     shard = Shard(0)
     seen: dict[bytes, str] = {}
     for fact in history:
@@ -95,7 +95,7 @@ def _numbers(payload: Any) -> Iterable[int]:
 
 
 @given(histories, policies)
-def test_the_sum_over_partitions_is_the_whole(history: list[Fact], policy: Policy) -> None:
+def test_counts_of_partitions_add_up_to_those_of_one_shard(history: list[Fact], policy: Policy) -> None:
     parts = [folded((fact for fact in history if fact.item == item), policy) for item in ITEMS]
     total: Counted = defaultdict(lambda: None)
     for part in parts:
@@ -115,7 +115,7 @@ def _add(left: Any, right: Any) -> Any:
 
 
 @given(st.data(), histories, policies)
-def test_published_tallies_are_the_whole_truth(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
+def test_published_tallies_are_complete(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
     """Whenever checkpoints are taken: the last record of each key, empty ones dropped, is what a recount gives."""
     shard = Shard(0, policy)
     published: dict[bytes, Any] = {}
@@ -141,7 +141,7 @@ def test_published_tallies_are_the_whole_truth(data: st.DataObject, history: lis
 
 
 @given(histories, policies)
-def test_a_taken_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
+def test_a_drained_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
     shard = folded(history[: len(history) // 2], policy)
     taken = shard.drain()
     before = orjson.dumps({key.decode(): payload for key, payload in taken.tallies.items()})
@@ -151,7 +151,7 @@ def test_a_taken_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
 
 
 @given(st.data(), histories, policies)
-def test_replay_gives_the_same_and_finds_what_compaction_would_lose(
+def test_a_replay_restores_the_shard_and_finds_rows_that_compaction_would_lose(
     data: st.DataObject, history: list[Fact], policy: Policy
 ) -> None:
     """A log in any order, as zombies leave it: same rows and tallies, and keys whose last record lost are repaired."""
@@ -211,13 +211,13 @@ def test_touch_publishes_a_tally_or_its_absence(data: st.DataObject, history: li
 
 
 @pytest.mark.parametrize("tally", [b'["closed"]', b'["cells","q"]', b"[]", b'"cells"', b"{}", b"cells"])
-def test_touch_refuses_what_is_no_tally(tally: bytes) -> None:
+def test_touch_refuses_an_invalid_tally_key(tally: bytes) -> None:
     with pytest.raises(ValueError, match=r"not|expected"):
         Shard(0).touch(tally)
 
 
 @pytest.mark.parametrize("row", [(b'["claim"]', b"{}"), (b'["a"]', b"{"), (b"", b"")])
-def test_replay_refuses_what_is_no_row(row: tuple[bytes, bytes]) -> None:
+def test_replay_refuses_an_invalid_row(row: tuple[bytes, bytes]) -> None:
     with pytest.raises(ValueError, match=r"not the key|truncated"):
         Shard(0).replay(*row)
 
@@ -256,7 +256,7 @@ def test_comparisons_added_and_retracted_are_counted() -> None:
     assert not shard.has_item("other")
 
 
-def test_a_shard_is_gone_when_nobody_holds_it() -> None:
+def test_an_unreferenced_shard_is_freed() -> None:
     """Its rows are out of the garbage collector's sight: with a cycle it would stay for ever."""
     shard = folded(
         [

@@ -14,7 +14,7 @@ KINDS = {Annotation: Kind.ANNOTATION, Evaluation: Kind.EVALUATION, QueueItem: Ki
 
 
 @given(strategies.facts)
-def test_a_line_is_the_same_fact_wherever_it_is_loaded(fact: Fact) -> None:
+def test_an_exported_line_decodes_to_the_same_fact_under_any_settings(fact: Fact) -> None:
     elsewhere = Decoder({metric: MetricDefaults(None, "lower") for metric in strategies.METRICS})
     assert elsewhere.decode_line(line(fact).rstrip(b"\n")) == (KINDS[type(fact)], fact)
 

@@ -35,7 +35,7 @@ def test_every_command_has_help(name: str) -> None:
         (["config", "show"], {"EVAL_ALIGNMENT_POLICY": "sometimes"}),
     ],
 )
-def test_a_wrong_call_is_never_a_gates_answer(
+def test_a_usage_error_has_no_exit_code_of_the_gate(
     arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     told = run(*arguments, home=tmp_path, environment=environment, expect=ExitCode.USAGE.code).stderr
@@ -62,13 +62,13 @@ def test_recount_reads_standard_input_and_renders_a_table(tmp_path: Path) -> Non
     assert "overall" in shown
 
 
-def test_a_broken_archive_is_told(tmp_path: Path) -> None:
+def test_a_broken_archive_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson.gz"
     file.write_bytes(b"\x1f\x8b\x08\x00broken")
     assert b"cannot read the input" in run("recount", str(file), home=tmp_path, expect=1).stderr
 
 
-def test_topics_and_load_tell_quickly_that_no_broker_answers(tmp_path: Path) -> None:
+def test_topics_and_load_report_quickly_that_no_broker_answers(tmp_path: Path) -> None:
     for arguments in (["topics", "apply"], ["topics", "diff"], ["load", "-"]):
         told = run(*arguments, "--broker", "127.0.0.1:1", home=tmp_path, stdin=EVENTS, expect=1).stderr
         assert b"127.0.0.1:1" in told

@@ -61,7 +61,7 @@ def test_a_narrow_terminal_shows_the_same_numbers_in_two_tables() -> None:
     assert max(map(len, narrow.splitlines())) <= 100
 
 
-def test_what_is_undefined_is_a_dash_with_its_reason_below() -> None:
+def test_an_undefined_number_is_a_dash_with_its_reason_below() -> None:
     text = printed(document(compared("i", human=True, metric=True)))
     assert row(text, "relevance").count("-") == 2
     assert "- relevance: kappa: one class" in text
@@ -78,7 +78,7 @@ def test_an_off_topic_metric_has_no_gate() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_names_cannot_drive_the_terminal(width: int) -> None:
+def test_control_characters_of_names_are_escaped(width: int) -> None:
     name = "a\x1b[2J[bold]\u202eb"
     made = document(compared("i", human=True, metric=True, name=name, queue=name), queue=name)
     text = printed(made, width)

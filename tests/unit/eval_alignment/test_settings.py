@@ -16,7 +16,7 @@ def problems(**given: object) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_defaults_hold() -> None:
+def test_the_defaults_are_valid() -> None:
     chosen = settings.load()
     assert (chosen.policy, chosen.pass_stars, chosen.http) == (Policy.EACH, 3, "127.0.0.1:8390")
     assert wiring.topics(chosen).queue_items == "alignment.queue-items.v1"
@@ -45,7 +45,7 @@ def test_tables_and_lists_are_json_in_the_environment(monkeypatch: pytest.Monkey
     assert chosen.allowed_hosts == ["a.test", "b.test"]
 
 
-def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVAL_ALIGNMENT_PARTITIONS", "none")
     monkeypatch.setenv("EVAL_ALIGNMENT_POLICY", "sometimes")
     monkeypatch.setenv("EVAL_ALIGNMENT_PARTITION", "8")
@@ -58,7 +58,7 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_what_does_not_fit_together_is_told_at_once() -> None:
+def test_contradicting_settings_are_reported_together() -> None:
     (told,) = problems(
         security_protocol="SASL_SSL",
         ssl_key_file=Path("key.pem"),
@@ -71,7 +71,7 @@ def test_what_does_not_fit_together_is_told_at_once() -> None:
         assert part in told
 
 
-def test_a_secret_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_is_never_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVAL_ALIGNMENT_SASL_PASSWORD", "hunter2-secret")
     monkeypatch.setenv("EVAL_ALIGNMENT_PARTITIONS", "hunter2-secret")
     assert "hunter2" not in "".join(problems())
@@ -80,7 +80,7 @@ def test_a_secret_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("content", ["policy = ", 'policy = "latest"\npolicies = 1\n', None])
-def test_a_file_that_cannot_be_used_is_told(
+def test_an_unusable_settings_file_is_reported(
     content: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "settings.toml"
@@ -94,12 +94,12 @@ def test_a_file_that_cannot_be_used_is_told(
     ("text", "parsed"),
     [("127.0.0.1:8390", ("127.0.0.1", 8390)), ("[::1]:80", ("::1", 80)), (" kafka:9092", ("kafka", 9092))],
 )
-def test_addresses(text: str, parsed: tuple[str, int]) -> None:
+def test_an_address_is_a_host_and_a_port(text: str, parsed: tuple[str, int]) -> None:
     assert settings.address(text) == parsed
 
 
 @pytest.mark.parametrize("text", ["8390", "host", "host:", ":80", "host:eighty", "host:65536", "host:-1"])
-def test_what_is_no_address(text: str) -> None:
+def test_an_invalid_address_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         settings.address(text)
 

@@ -42,7 +42,7 @@ def test_only_this_machine_is_loopback(host: str, answer: bool) -> None:
     assert is_loopback(host) is answer
 
 
-def test_a_bind_beyond_loopback_needs_a_token_or_a_word(tmp_path: Path) -> None:
+def test_a_bind_beyond_loopback_needs_a_token_or_an_explicit_setting(tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_bytes(TOKEN + b"\n")
     assert guard_bind("127.0.0.1", None, allow_open=False) is None
@@ -78,7 +78,7 @@ def test_a_token_that_is_short_or_missing_is_an_error_that_does_not_show_it(tmp_
         ("Bearer é", 401),
     ],
 )
-async def test_the_token_is_asked_for(authorization: str | None, status: int) -> None:
+async def test_a_request_without_the_token_is_refused(authorization: str | None, status: int) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1").decode("latin-1")}
     async with client(token=TOKEN) as asking:
         answer = await asking.get("/metrics", headers=httpx.Headers(headers, encoding="latin-1"))
@@ -86,7 +86,7 @@ async def test_the_token_is_asked_for(authorization: str | None, status: int) ->
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
-async def test_health_is_open() -> None:
+async def test_health_endpoints_need_no_token() -> None:
     async with client(token=TOKEN) as asking:
         assert (await asking.get("/healthz")).status_code == 200
         assert (await asking.get("/readyz")).status_code == 200
@@ -114,7 +114,7 @@ async def test_only_known_hosts_are_served(host: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-async def test_nothing_can_be_changed(method: str) -> None:
+async def test_methods_that_change_something_are_refused(method: str) -> None:
     async with client() as asking:
         answer = await asking.request(method, "/api/v1/queues")
     assert answer.status_code == 405

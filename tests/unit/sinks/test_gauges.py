@@ -62,7 +62,7 @@ def comparisons(queue: str, outcomes: str, metric: str = "m", criterion: str = "
     return facts
 
 
-def test_gauges_tell_what_the_document_tells(store: Store) -> None:
+def test_gauges_have_the_numbers_of_the_document(store: Store) -> None:
     fill(store, comparisons("q", "pp:pp:pf:ff:fp"))
     gauges = collect(store)
     pair = {"queue": "q", "criterion": "c", "metric": "m"}
@@ -88,7 +88,7 @@ def test_gauges_tell_what_the_document_tells(store: Store) -> None:
     assert {sample.name for sample in samples(gauges)} == {spec.name for spec in FAMILIES} - {BY_JUDGE, HUMAN_AGREEMENT}
 
 
-def test_what_is_undefined_is_absent(store: Store) -> None:
+def test_an_undefined_number_has_no_series(store: Store) -> None:
     fill(store, comparisons("q", "pp:pf"))
     gauges = collect(store)
     pair = {"queue": "q", "criterion": "c", "metric": "m"}
@@ -97,7 +97,7 @@ def test_what_is_undefined_is_absent(store: Store) -> None:
     assert value(gauges, "mcc", **pair) is None
 
 
-def test_what_is_off_topic_or_out_of_the_window_is_absent(store: Store) -> None:
+def test_a_metric_that_is_off_topic_or_outside_the_window_has_no_series(store: Store) -> None:
     old = comparisons("q", "pp", "old")
     for fact in old:
         fact.at -= 20 * 86_400_000
@@ -177,7 +177,7 @@ def test_judges_are_labels_only_where_a_setting_says_so(store: Store) -> None:
     assert sum(s.value for s in samples(gauges) if s.name == PREFIX + "comparisons") == 1
 
 
-def test_what_vanished_is_gone(store: Store) -> None:
+def test_a_queue_that_vanished_has_no_series(store: Store) -> None:
     facts = comparisons("q", "pp") + comparisons("other", "pp")
     documents = Documents(store, CountingRules(), lambda: TODAY)
     collector = GaugeCollector(store, documents, 10_000)
@@ -220,7 +220,7 @@ names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
 
 @given(found=st.lists(st.tuples(names, names, names), min_size=1, max_size=4, unique=True))
 @settings(max_examples=40)
-def test_any_name_comes_back_from_both_parsers(
+def test_both_parsers_return_any_name(
     found: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = Store(tmp_path_factory.mktemp("store") / "s")
@@ -264,7 +264,7 @@ async def test_a_scrape_is_in_the_format_that_was_asked_for(services: Services, 
     assert HOSTILE in {sample.labels.get("queue") for family in parse(answer.text) for sample in family.samples}
 
 
-async def test_promtool_finds_nothing(services: Services, promtool: str) -> None:
+async def test_promtool_accepts_a_scrape(services: Services, promtool: str) -> None:
     services.gauges = collect(services.store)
     transport = httpx.ASGITransport(create_app(services))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -275,7 +275,7 @@ async def test_promtool_finds_nothing(services: Services, promtool: str) -> None
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_a_collection_is_one_state(store: Store) -> None:
+def test_a_collection_reads_one_state(store: Store) -> None:
     """Facts that arrive while documents are built do not show in half of them."""
     facts = comparisons("one", "pp") + comparisons("two", "pp")
     fill(store, facts)

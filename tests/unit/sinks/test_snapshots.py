@@ -95,7 +95,7 @@ async def test_history_and_topic_carry_the_documents(store: Store) -> None:
     assert orjson.loads(orjson.dumps(view.topic.documents[-1])) == view.kept("q")[0]
 
 
-async def test_a_broker_that_is_away_loses_nothing_and_is_counted(store: Store) -> None:
+async def test_documents_of_an_unreachable_broker_are_kept_and_failures_counted(store: Store) -> None:
     view = View(store)
     view.topic.away = True
     await view.snapshots.write(fill(store, FACTS))
@@ -122,7 +122,7 @@ async def test_while_events_flow_the_gauges_document_is_written_and_the_newest_o
     assert len(view.topic.documents) == len(view.kept("q")) == 3
 
 
-async def test_what_an_earlier_process_kept_is_published_by_the_next(store: Store) -> None:
+async def test_documents_kept_by_an_earlier_process_are_published_by_the_next(store: Store) -> None:
     first = View(store)
     first.topic.away = True
     await first.snapshots.write(fill(store, one(5)))

@@ -94,7 +94,7 @@ def test_the_document_has_the_form_of_the_contract() -> None:
     assert list(metric["ratings"]) == ["up", "down", "1", "2", "3", "4", "5"]
 
 
-def test_one_metric_in_numbers() -> None:
+def test_a_metrics_numbers_follow_from_its_counts() -> None:
     found = document(queue(), Window.ALL, STAMP, READING)
     (criterion,) = found["criteria"]
     (metric,) = criterion["metrics"]
@@ -321,7 +321,7 @@ def test_criteria_add_up_to_the_cards_and_metrics_to_their_criterion(state: Queu
             assert verdicts["pass"] + verdicts["fail"] == criterion["comparisons"]
 
 
-def test_the_schema_tells_what_the_parts_mean() -> None:
+def test_the_schema_describes_every_part() -> None:
     _, named = json_schema()
     assert named["MetricDocument"]["description"].startswith("One criterion compared with one metric.")
     assert not any("\n " in part.get("description", "") for part in named.values())

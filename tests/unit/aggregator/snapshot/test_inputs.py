@@ -21,7 +21,7 @@ def test_pass_stars_decide_what_people_passed(pass_stars: int, passing: list[str
     assert (tn, fp) == tuple(sum(BY_LEVEL[level][verdict] for level in failing) for verdict in (0, 1))
 
 
-def test_pairs_limit_the_criteria_they_name() -> None:
+def test_criterion_metrics_limit_the_criteria_they_name() -> None:
     rules = CountingRules(criterion_metrics={"tone": ["politeness"], "ignored": []})
     topics = [
         ("tone", "politeness"),

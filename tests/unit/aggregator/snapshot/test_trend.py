@@ -18,7 +18,7 @@ vectors = st.lists(st.integers(0, 3), min_size=COUNTS, max_size=COUNTS)
 
 
 @given(st.lists(st.tuples(days, vectors), max_size=8), st.integers(1, 5))
-def test_days_add_up(parts: list[tuple[str, list[int]]], pass_stars: int) -> None:
+def test_days_of_a_trend_add_up(parts: list[tuple[str, list[int]]], pass_stars: int) -> None:
     rules = CountingRules(pass_stars=pass_stars)
     whole: dict[str, list[int]] = defaultdict(lambda: [0] * COUNTS)
     for day, vector in parts:
@@ -61,7 +61,7 @@ def test_a_documents_share_is_its_own_alignment(history: list[Fact]) -> None:
                     assert share.interval == (metric["alignment_low"], metric["alignment_high"])
 
 
-def test_what_a_document_does_not_name_has_no_share() -> None:
+def test_a_criterion_or_metric_outside_the_document_has_no_share() -> None:
     document = Recount([]).document("q")
     assert in_document(document, "c", "m") is None
     assert in_document(document, "c", None) is None

@@ -86,14 +86,14 @@ def test_alpha_of_stars_is_krippendorffs_and_thumbs_are_missing(rated: Items) ->
 
 
 @given(items, pass_stars)
-def test_equal_items_may_be_told_at_once(rated: Items, stars: int) -> None:
+def test_equal_items_may_be_passed_together(rated: Items, stars: int) -> None:
     twice = [Panel(panel.levels, 2) for panel in panels(rated)]
     assert ordered_pairs(twice, stars) == ordered_pairs(panels(rated * 2), stars)
     assert alpha_binary(twice, stars) == alpha_binary(panels(rated * 2), stars)
     assert alpha_ordinal(twice) == alpha_ordinal(panels(rated * 2))
 
 
-def test_undefined_tells_why() -> None:
+def test_an_undefined_ceiling_has_a_reason() -> None:
     alone, alike = panels([[2], [1]]), panels([[6, 6], [6, 6]])
     assert (alpha_binary(alone, 3), alpha_ordinal(alone)) == (Undefined.NO_PAIRS, Undefined.NO_PAIRS)
     assert (alpha_binary(alike, 3), alpha_ordinal(alike)) == (Undefined.ONE_CLASS, Undefined.ONE_CLASS)

@@ -51,7 +51,9 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize(("cells", "expected"), GOLDEN)
-def test_golden_vectors(cells: tuple[int, int, int, int], expected: tuple[float | None, ...]) -> None:
+def test_statistics_equal_the_golden_vectors(
+    cells: tuple[int, int, int, int], expected: tuple[float | None, ...]
+) -> None:
     tp, fn, fp, tn = cells
     c = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=sum(cells))
     assert isinstance(c.alignment, Estimate)
@@ -153,7 +155,7 @@ REFERENCES: dict[str, tuple[Callable[[Confusion], Estimate | float | Undefined],
 
 @pytest.mark.parametrize("name", REFERENCES)
 @given(c=confusions())
-def test_equals_the_reference_or_both_are_undefined(name: str, c: Confusion) -> None:
+def test_statistics_equal_the_reference_or_both_are_undefined(name: str, c: Confusion) -> None:
     ours, reference = REFERENCES[name]
     with warnings.catch_warnings():
         # The references warn where they divide by zero, and then give nan or raise.
@@ -234,7 +236,7 @@ def test_several_annotators_on_one_item_do_not_narrow_the_interval() -> None:
         ),
     ],
 )
-def test_undefined_tells_why(c: Confusion, reasons: dict[str, str]) -> None:
+def test_an_undefined_statistic_has_a_reason(c: Confusion, reasons: dict[str, str]) -> None:
     undefined = {name: ours(c) for name, (ours, _) in REFERENCES.items() if isinstance(ours(c), Undefined)}
     assert undefined == reasons
 

@@ -12,17 +12,17 @@ rates = st.floats(0, 1)
 
 
 @pytest.mark.parametrize(("pass_rate", "expected"), [(0.75, 0.70), (0.20, 0.0), (0.95, 1.0)])
-def test_golden_cases(pass_rate: float, expected: float) -> None:
+def test_corrected_rates_equal_the_golden_cases(pass_rate: float, expected: float) -> None:
     assert rogan_gladen(pass_rate, 0.9, 0.6) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("tpr", "tnr"), [(0.5, 0.5), (0.4, 0.5), (1.0, 0.0), (0.0, 1.0)])
-def test_a_judge_that_tells_nothing_is_refused(tpr: float, tnr: float) -> None:
+def test_a_judge_without_information_is_refused(tpr: float, tnr: float) -> None:
     assert rogan_gladen(0.5, tpr, tnr) is Undefined.NO_BETTER_THAN_CHANCE
 
 
 @given(rates, st.floats(0.55, 1), st.floats(0.55, 1))
-def test_solves_for_what_people_would_say(truth: float, tpr: float, tnr: float) -> None:
+def test_the_corrected_rate_is_the_pass_rate_that_people_would_have(truth: float, tpr: float, tnr: float) -> None:
     # What the judge says of the items that people pass and fail, as a system of two equations.
     judge = np.array([[tpr, 1 - tnr], [1 - tpr, tnr]])
     says = judge @ np.array([truth, 1 - truth])
@@ -42,7 +42,7 @@ def calibrations(draw: st.DrawFn) -> Confusion:
 
 
 @given(calibrations(), st.integers(0, 60), st.integers(0, 60))
-def test_is_refused_exactly_where_it_cannot_be_known(counts: Confusion, one: int, other: int) -> None:
+def test_a_corrected_rate_is_refused_exactly_where_it_is_unidentified(counts: Confusion, one: int, other: int) -> None:
     passed, evaluated = min(one, other), max(one, other)
     rate = corrected_pass_rate(passed, evaluated, counts)
     if evaluated == 0:

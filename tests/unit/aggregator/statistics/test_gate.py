@@ -40,7 +40,7 @@ def confusion(tp: int, fn: int, fp: int, tn: int, items: int | None = None) -> C
         (confusion(970, 0, 9, 21), Gate.TRUSTED, []),
     ],
 )
-def test_gate_decides_and_says_why(counts: Confusion, decision: Gate, reasons: list[str]) -> None:
+def test_the_gate_decides_with_a_reason(counts: Confusion, decision: Gate, reasons: list[str]) -> None:
     assert gate(counts, LIMITS) == (decision, tuple(map(Obstacle, reasons)))
 
 

@@ -107,7 +107,7 @@ def test_the_stated_cost_moves_the_cut() -> None:
 
 
 @given(samples, directions)
-def test_the_histogram_is_numpys(sample: Sample, direction: Direction) -> None:
+def test_the_histogram_equals_numpys(sample: Sample, direction: Direction) -> None:
     sweep = swept(sample, direction)
     bars = sweep.histogram()
     edges = [bars[0].low, *(bar.high for bar in bars)]
@@ -154,6 +154,6 @@ def test_the_largest_scores_there_are_do_not_overflow() -> None:
     assert [cut.cut for cut in sweep.grid()] == sorted(cut.cut for cut in sweep.grid() if cut.cut is not None)
 
 
-def test_no_scores_cannot_be_swept() -> None:
+def test_a_sweep_without_scores_is_refused() -> None:
     with pytest.raises(ValueError, match="no scores"):
         Sweep.of([], "higher")

@@ -32,6 +32,6 @@ def test_a_secret_is_never_shown(options: list[str]) -> None:
     assert "\x1b[31m" not in result.output
 
 
-def test_settings_that_do_not_hold_are_not_shown() -> None:
+def test_invalid_settings_are_not_shown() -> None:
     result = CliRunner().invoke(config, ["show"], env={"EVAL_ALIGNMENT_PASS_STARS": "9"})
     assert isinstance(result.exception, SettingsError)

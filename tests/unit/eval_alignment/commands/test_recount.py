@@ -14,7 +14,9 @@ def expected(summeval: Path) -> Expected:
     return Expected.read(summeval)
 
 
-def test_recount_of_the_files(summeval: Path, tmp_path: Path, expected: Expected) -> None:
+def test_recount_of_the_summeval_files_gives_the_expected_counts(
+    summeval: Path, tmp_path: Path, expected: Expected
+) -> None:
     done = run("recount", *map(str, files(summeval)), "--json", home=tmp_path)
     (document,) = json.loads(done.stdout)
     assert document["queue"] == QUEUE

@@ -66,11 +66,11 @@ def gate(files: list[str], *options: str) -> Result:
         (["0", "--metric", "relevance"], 0),
     ],
 )
-def test_the_gates_exit_code(files: list[str], options: list[str], code: int) -> None:
+def test_report_ends_with_the_exit_code_of_the_gate(files: list[str], options: list[str], code: int) -> None:
     assert gate(files, *options).exit_code == code
 
 
-def test_one_line_for_each_pair_that_decides(files: list[str]) -> None:
+def test_report_prints_one_line_for_each_pair_that_decides(files: list[str]) -> None:
     assert [line.partition(":")[0] for line in gate(files, "0.76").stdout.splitlines()] == ["too few"]
     below = gate(files, "0.78").stdout
     assert below == "below: overall / relevance: lower bound 0.7695, limit 0.78, 40 items, at least 30 asked for\n"
@@ -89,7 +89,7 @@ def test_items_are_counted_once_however_many_annotators(tmp_path: Path) -> None:
     assert call("q", "--file", str(path), "--fail-under", "0.1", "--min-items", "20").exit_code == 0
 
 
-def test_off_topic_pairs_are_not_looked_at(files: list[str]) -> None:
+def test_off_topic_pairs_are_ignored(files: list[str]) -> None:
     only_tone = {"EVAL_ALIGNMENT_CRITERION_METRICS": '{"overall": ["tone"]}'}
     options = ("a/b ü", "--file", *files, "--fail-under", "0.78", "--min-items", "10")
     assert call(*options).exit_code == 1
@@ -98,7 +98,7 @@ def test_off_topic_pairs_are_not_looked_at(files: list[str]) -> None:
 
 
 @pytest.mark.parametrize("limit", ["nan", "inf", "-0.1", "1.01", "90%", ""])
-def test_a_limit_that_is_no_share_is_a_wrong_call(files: list[str], limit: str) -> None:
+def test_a_limit_outside_0_to_1_is_a_usage_error(files: list[str], limit: str) -> None:
     assert "not a number from 0 to 1" in gate(files, limit).stderr
 
 
@@ -118,12 +118,12 @@ def test_wrong_calls_are_usage_errors(files: list[str], arguments: list[str]) ->
     assert type(result.exception).__name__ in ("UsageError", "BadParameter")
 
 
-def test_a_queue_that_the_files_do_not_name_cannot_be_had(files: list[str]) -> None:
+def test_a_queue_that_is_not_in_the_files_is_an_error(files: list[str]) -> None:
     result = call("misspelt", "--file", *files, "--fail-under", "0.1")
     assert (result.exit_code, result.stderr) == (3, "the files name no queue 'misspelt'\n")
 
 
-def test_a_broken_archive_cannot_be_had(tmp_path: Path) -> None:
+def test_a_broken_archive_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson.gz"
     path.write_bytes(b"\x1f\x8bnot an archive")
     assert call("q", "--file", str(path), "--fail-under", "0.1").exit_code == 3
@@ -196,7 +196,7 @@ def ask(view: Answers, *options: str) -> Result:
     return call("a/b ü", "--url", view.url, "--window", "7d", "--fail-under", "0.7", *options)
 
 
-def test_a_views_document_is_decided_on(view: Answers) -> None:
+def test_the_gate_decides_on_the_document_of_a_view(view: Answers) -> None:
     view.set(PATH, DOCUMENT)
     assert ask(view).exit_code == 0
     assert ask(view, "--bound", "point", "--min-items", "41").exit_code == 2
@@ -204,7 +204,7 @@ def test_a_views_document_is_decided_on(view: Answers) -> None:
     assert [path for path, _ in view.asked] == [PATH] * 3
 
 
-def test_a_later_release_may_say_more(view: Answers) -> None:
+def test_unknown_fields_of_a_later_release_are_ignored(view: Answers) -> None:
     view.set(PATH, {**DOCUMENT, "more": [1]})
     assert ask(view).exit_code == 0
 
@@ -226,7 +226,7 @@ def test_a_later_release_may_say_more(view: Answers) -> None:
         (b"", 302, {"Location": "http://127.0.0.1:1/"}),
     ],
 )
-def test_any_other_answer_is_unreachable(view: Answers, body: Any, status: int, headers: dict[str, str]) -> None:
+def test_any_other_reply_counts_as_unreachable(view: Answers, body: Any, status: int, headers: dict[str, str]) -> None:
     view.set(PATH, body, status, **headers)
     result = ask(view)
     assert result.exit_code == 3
@@ -234,14 +234,14 @@ def test_any_other_answer_is_unreachable(view: Answers, body: Any, status: int, 
     assert result.stdout == ""
 
 
-def test_the_views_words_are_passed_on(view: Answers) -> None:
+def test_the_error_message_of_the_view_is_printed(view: Answers) -> None:
     view.set(PATH, {"type": "", "title": "", "status": 401, "detail": "a token is needed"}, 401)
     assert "401" in ask(view).stderr
     assert "a token is needed" in ask(view).stderr
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "file:///etc/passwd", "http://[", "nothing", "http://a b"])
-def test_no_view_is_unreachable(url: str) -> None:
+def test_a_missing_view_counts_as_unreachable(url: str) -> None:
     result = call("q", "--url", url, "--fail-under", "0.1")
     assert (result.exit_code, result.exception.__class__) == (3, SystemExit)
     assert url in result.stderr

@@ -19,7 +19,7 @@ def printed(*arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["annotation", "evaluation", "queue-item", "snapshot"])
-def test_each_is_a_schema_and_all_are_printed_together(name: str) -> None:
+def test_every_schema_is_valid_and_all_are_printed_together(name: str) -> None:
     Draft202012Validator.check_schema(printed(name))
     assert printed()[name] == printed(name)
 

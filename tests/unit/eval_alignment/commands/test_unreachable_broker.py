@@ -10,7 +10,7 @@ from tests.support.processes import run
 
 
 @pytest.mark.parametrize("command", ["load", "topics", "export", "dlq"])
-def test_an_unreachable_broker_is_said_quickly(tmp_path: Path, command: str) -> None:
+def test_an_unreachable_broker_is_reported_quickly(tmp_path: Path, command: str) -> None:
     words = {"load": ("load",), "topics": ("topics", "apply"), "export": ("export",), "dlq": ("dlq", "ls")}[command]
     address = f"127.0.0.1:{free_port()}"
     began = time.monotonic()

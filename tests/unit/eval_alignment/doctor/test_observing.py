@@ -77,47 +77,47 @@ def contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-async def test_a_name_that_nobody_knows() -> None:
+async def test_an_unknown_host_name_is_a_problem_of_its_own() -> None:
     assert await problem("nowhere.invalid:9092") is Problem.BROKER_NAME
 
 
-async def test_a_mute_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_that_never_replies_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "_CONNECT_SECONDS", 0.2)
     async with listening(None) as address:
         assert await problem(address) is Problem.BROKER_TIMEOUT
 
 
-async def test_something_that_is_no_broker() -> None:
+async def test_a_listener_that_is_no_broker_is_named() -> None:
     async with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
         assert await problem(address) is Problem.BROKER_PROTOCOL
 
 
-async def test_an_authority_that_is_not_trusted() -> None:
+async def test_an_untrusted_authority_is_named() -> None:
     server, _ = contexts("127.0.0.1")
     stranger = ssl.create_default_context()
     async with listening(b"", server) as address:
         assert await problem(address, security_protocol="SSL", ssl_context=stranger) is Problem.BROKER_TLS
 
 
-async def test_a_certificate_of_another_name() -> None:
+async def test_a_certificate_of_another_host_is_named() -> None:
     server, client = contexts("broker.example")
     async with listening(b"", server) as address:
         assert await problem(address, security_protocol="SSL", ssl_context=client) is Problem.BROKER_TLS
 
 
-async def test_tls_to_a_listener_without() -> None:
+async def test_a_listener_without_tls_is_named() -> None:
     async with listening(b"no TLS here\r\n") as address:
         client = ssl.create_default_context()
         assert await problem(address, security_protocol="SSL", ssl_context=client) is Problem.BROKER_TLS
 
 
-async def test_no_tls_to_a_listener_with() -> None:
+async def test_a_listener_that_expects_tls_is_named() -> None:
     server, _ = contexts("127.0.0.1")
     async with listening(b"", server) as address:
         assert await problem(address) is Problem.BROKER_PROTOCOL
 
 
-async def test_a_check_that_cannot_be_made_is_a_finding_and_keeps_no_other_from_being_made() -> None:
+async def test_a_failed_check_is_a_finding_and_the_others_run() -> None:
     async def hang(_: Observations) -> list[Finding]:
         await asyncio.Event().wait()
         return []
@@ -139,7 +139,7 @@ async def test_a_check_that_cannot_be_made_is_a_finding_and_keeps_no_other_from_
     assert "Allow doctor's user" in findings[1].do
 
 
-async def test_what_nobody_expects_is_not_swallowed() -> None:
+async def test_an_unexpected_exception_of_a_check_is_raised() -> None:
     async def broken(_: Observations) -> list[Finding]:
         raise ZeroDivisionError
 
@@ -147,7 +147,7 @@ async def test_what_nobody_expects_is_not_swallowed() -> None:
         await examine(target("127.0.0.1:1"), [Check("lag", "", broken)])
 
 
-async def test_a_mute_broker_ends_no_later_than_the_time_of_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_of_a_silent_broker_ends_within_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "_CONNECT_SECONDS", 0.2)
     async with listening(None) as address:
         chosen = [check for check in CHECKS if check.name in ("broker", "topics", "lag", "recount")]

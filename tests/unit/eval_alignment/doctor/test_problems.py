@@ -215,7 +215,7 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_every_check_is_content_with_what_is_well(check: Any) -> None:
+def test_every_check_finds_nothing_in_a_sound_installation(check: Any) -> None:
     (finding,) = SOUND[check.name]()
     assert (finding.check, finding.severity, finding.name) == (check.name, Severity.OK, "ok")
 
@@ -258,7 +258,7 @@ def test_a_few_events_on_their_way_are_no_lag() -> None:
     assert [finding.name for finding in judge_lag([offsets(1, 50), offsets(1, 60)])] == ["lag"]
 
 
-def test_a_log_shorter_than_what_is_committed_never_waits() -> None:
+def test_a_log_shorter_than_its_committed_offset_has_no_lag() -> None:
     # The embedded broker tells ends that are a little low.
     assert [finding.name for finding in judge_lag([offsets(9, 7)])] == ["ok"]
 
@@ -285,7 +285,7 @@ def test_another_partition_is_recounted_every_minute() -> None:
     assert judge_recount(None, 8)[0].name == "not_asked"
 
 
-def test_what_differs_is_named_with_both_sides() -> None:
+def test_a_difference_is_named_with_both_sides() -> None:
     counted = Recount(
         [
             Annotation(NOW_MS, "a", "q", "i", thumbs="up"),
@@ -310,7 +310,7 @@ def test_a_disk_needs_as_much_room_as_the_store_has() -> None:
     assert judge_disk(None, Path("data"))[0].name == "not_asked"
 
 
-def test_nothing_is_said_of_processes_that_told_nothing() -> None:
+def test_processes_that_did_not_answer_have_no_findings_of_their_own() -> None:
     silent = [Process(URL, NOBODY, NOBODY, NOBODY)]
     assert (judge_circuit_breaker(silent), judge_versions(silent, "1.0"), judge_clock(silent, None)) == ([], [], [])
 

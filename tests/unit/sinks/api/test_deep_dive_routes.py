@@ -61,7 +61,9 @@ def scope(services: Services) -> Scope:
     return Scope("support", Window.ALL, services.today(), services.config.rules)
 
 
-async def test_answers_are_those_of_the_functions(client: httpx.AsyncClient, services: Services, scope: Scope) -> None:
+async def test_replies_are_the_results_of_the_query_functions(
+    client: httpx.AsyncClient, services: Services, scope: Scope
+) -> None:
     pair = "overall", "relevance"
     with services.store.read() as connection:
         expected: dict[str, Any] = {
@@ -80,7 +82,7 @@ async def test_answers_are_those_of_the_functions(client: httpx.AsyncClient, ser
         assert (await client.get(path("support", rest))).json() == orjson.loads(orjson.dumps(made)), rest
 
 
-async def test_every_number_is_there(client: httpx.AsyncClient, scope: Scope) -> None:
+async def test_no_number_of_the_examples_is_undefined(client: httpx.AsyncClient, scope: Scope) -> None:
     for route in ROUTES:
         body = (await client.get(path(scope.queue, f"/{route}?{PAIR}"))).json()
         assert body.get("undefined", {}) == {}, route
@@ -88,7 +90,7 @@ async def test_every_number_is_there(client: httpx.AsyncClient, scope: Scope) ->
     assert [judge["corrected"] is None for judge in corrected["judges"] if judge["judge"] == "v2"] == [False]
 
 
-async def test_a_window_is_of_the_question(client: httpx.AsyncClient, scope: Scope) -> None:
+async def test_a_window_limits_the_days_of_a_trend(client: httpx.AsyncClient, scope: Scope) -> None:
     whole, week = [
         (await client.get(path(scope.queue, f"/trend?{PAIR}&window={window}"))).json() for window in ("all", "7d")
     ]
@@ -146,7 +148,7 @@ async def test_of_several_documents_of_a_day_the_last_is_published(
         ("/trend?window=8d", 400, "window"),
     ],
 )
-async def test_errors_are_problems_that_say_what_is_wrong(
+async def test_errors_are_problem_documents_that_name_the_cause(
     client: httpx.AsyncClient, rest: str, status: int, detail: str
 ) -> None:
     answer = await client.get(path("support", rest))

@@ -74,7 +74,7 @@ async def test_the_list_pages_in_the_order_of_appearance(client: httpx.AsyncClie
     assert (first["as_of"], first["stale"], first["ready"]) == ("2026-11-24T12:00:00.000Z", False, True)
 
 
-async def test_an_old_state_is_called_stale(services: Services) -> None:
+async def test_an_old_state_is_marked_stale(services: Services) -> None:
     services.now = lambda: NOW_MS / 1000 + 15.1
     async with connected(services) as client:
         assert (await client.get("/api/v1/queues")).json()["stale"] is True
@@ -82,7 +82,7 @@ async def test_an_old_state_is_called_stale(services: Services) -> None:
         assert (ready.status_code, ready.json()["stale"]) == (200, True)
 
 
-async def test_not_caught_up_is_not_ready_and_serves(services: Services) -> None:
+async def test_a_view_that_has_not_caught_up_is_not_ready_and_serves(services: Services) -> None:
     services.ready = lambda: False
     async with connected(services) as client:
         assert (await client.get("/readyz")).status_code == 503
@@ -93,7 +93,7 @@ async def test_not_caught_up_is_not_ready_and_serves(services: Services) -> None
 # ---- comparisons
 
 
-async def test_comparisons_show_what_people_and_metric_said(client: httpx.AsyncClient) -> None:
+async def test_comparisons_show_annotation_and_evaluation(client: httpx.AsyncClient) -> None:
     rows = (await client.get(path("support", "/comparisons"))).json()["comparisons"]
     assert [(row["item"], row["annotator"], row["outcome"]) for row in rows] == [
         ("i1", "ann", "fp"),
@@ -188,7 +188,7 @@ async def test_history_gives_what_was_kept_in_a_span(client: httpx.AsyncClient, 
         ("/api/v1/queues/", 404, "not found"),
     ],
 )
-async def test_errors_are_problems_that_say_what_is_wrong(
+async def test_errors_are_problem_documents_that_name_the_cause(
     client: httpx.AsyncClient, target: str, status: int, detail: str
 ) -> None:
     answer = await client.get(target)
@@ -200,7 +200,7 @@ async def test_errors_are_problems_that_say_what_is_wrong(
 
 @given(cursor=st.text(max_size=40))
 @settings(max_examples=40)
-def test_no_cursor_breaks_the_query(cursor: str) -> None:
+def test_an_invalid_cursor_is_an_error(cursor: str) -> None:
     try:
         key = _parse(cursor)
     except CursorError:

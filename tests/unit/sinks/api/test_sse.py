@@ -88,7 +88,7 @@ async def test_a_stream_is_the_document_again_on_every_change(services: Services
     assert second["cards"] == first["cards"]
 
 
-async def test_other_queues_do_not_wake_it_and_heartbeats_tell_the_state(services: Services, app: Any) -> None:
+async def test_a_stream_ignores_other_queues_and_sends_heartbeats(services: Services, app: Any) -> None:
     connection = Connection(app)
     await connection.status()
     await connection.event()

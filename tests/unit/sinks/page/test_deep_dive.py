@@ -63,7 +63,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-async def test_slow_parts_equal_the_api(lively: Services) -> None:
+async def test_slow_parts_of_the_page_equal_the_api(lively: Services) -> None:
     async with connected(lively) as client:
         base = "/api/v1/queues/q"
         pair = "criterion=overall&metric=fair"
@@ -166,7 +166,7 @@ async def test_slow_parts_of_a_large_queue_wait_to_be_asked_for(
     assert (len(more.all(id="trend")), len(more.all(id="whatif"))) == (1, 1)
 
 
-def test_answers_are_made_once_and_the_oldest_go() -> None:
+def test_results_are_cached_and_the_oldest_are_dropped() -> None:
     cache, made = AnswerCache(), []
 
     def make(number: int) -> int:

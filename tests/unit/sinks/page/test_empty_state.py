@@ -41,7 +41,7 @@ async def empty(client: httpx.AsyncClient) -> Element:
     return page.one("section", class_="empty")
 
 
-async def test_both_sides_are_counted_by_level(services: Services, store: Store) -> None:
+async def test_the_empty_state_counts_both_sides_by_level(services: Services, store: Store) -> None:
     fill(
         store,
         [
@@ -64,7 +64,7 @@ async def test_both_sides_are_counted_by_level(services: Services, store: Store)
     assert "Last annotation 3 min ago. Last evaluation 2 min ago." in shown.words
 
 
-async def test_without_queue_items_it_says_why_one_side_is_unknown(services: Services, store: Store) -> None:
+async def test_the_empty_state_without_queue_items_explains_the_unknown_side(services: Services, store: Store) -> None:
     fill(store, [rated("i1"), judged("i2")])
     async with connected(services) as client:
         shown = await empty(client)
@@ -72,7 +72,7 @@ async def test_without_queue_items_it_says_why_one_side_is_unknown(services: Ser
     assert "1 annotation on 1 item waits for an evaluation: 1 trace" in shown.words
 
 
-async def test_a_queue_of_items_alone_says_so(services: Services, store: Store) -> None:
+async def test_the_empty_state_names_a_queue_of_items_only(services: Services, store: Store) -> None:
     fill(store, listed("i1"))
     async with connected(services) as client:
         shown = await empty(client)

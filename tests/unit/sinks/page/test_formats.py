@@ -141,7 +141,7 @@ async def test_the_aggregate_view_adds_up(page: Get) -> None:
             assert len(found) == 1, (labels, number)
 
 
-async def test_a_segment_tells_the_ratings_behind_it(page: Get) -> None:
+async def test_a_segment_of_a_chart_names_its_ratings(page: Get) -> None:
     shown = await page("/queues/support?criterion=overall")
     (segment,) = (each for each in shown.one(id="outcomes").all("g") if each.attributes["class"] == "s-fp")
     card = shown.one(id=segment.attributes["aria-describedby"])

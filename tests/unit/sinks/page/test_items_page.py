@@ -63,7 +63,7 @@ async def test_items_are_filtered(page: Get, query: str, items: set[str]) -> Non
     assert bool(found.all(class_="empty")) == (not items)
 
 
-async def test_people_are_in_front_then_the_metric(page: Get) -> None:
+async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> None:
     found = await page("/queues/support/items?outcome=fp")
     (item,) = found.all("li", class_="item")
     assert item.one("blockquote").text == "rude"

@@ -89,7 +89,7 @@ def inside(page: Element) -> list[str]:
 
 @pytest.mark.row(13)
 @pytest.mark.parametrize("text", CORPUS)
-async def test_hostile_texts_are_only_said(store: Store, tmp_path: Path, text: str) -> None:
+async def test_hostile_texts_are_only_shown_as_text(store: Store, tmp_path: Path, text: str) -> None:
     fill(store, facts_of(text))
     async with connected(view_of(store, tmp_path)) as client:
         seen: set[str] = set()
@@ -115,7 +115,7 @@ async def test_hostile_texts_are_only_said(store: Store, tmp_path: Path, text: s
 @pytest.mark.parametrize(
     "path", ["/", "/queues/support", "/queues/support/items", "/queues/none", "/queues/support/items.csv"]
 )
-async def test_every_answer_says_what_a_browser_may_do(services: Services, path: str) -> None:
+async def test_every_reply_has_a_content_security_policy(services: Services, path: str) -> None:
     async with connected(services) as client:
         answer = await client.get(path)
     assert answer.headers["content-security-policy"] == POLICY

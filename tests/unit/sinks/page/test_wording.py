@@ -24,7 +24,7 @@ def test_a_reason_is_a_sentence(reason: Undefined) -> None:
 
 
 @pytest.mark.parametrize("obstacle", Obstacle)
-def test_an_obstacle_is_told_with_its_numbers(obstacle: Obstacle) -> None:
+def test_an_obstacle_is_worded_with_its_numbers(obstacle: Obstacle) -> None:
     changed = metric(
         gate_state=Gate.NOT_TRUSTED,
         gate_reasons=[obstacle],

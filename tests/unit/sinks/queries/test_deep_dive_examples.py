@@ -48,7 +48,7 @@ def test_the_threshold_is_the_newest_evaluations() -> None:
     assert (answer["threshold"], answer["thresholds"]) == (0.2, 2)
 
 
-def test_mixed_directions_and_missing_thresholds_are_told() -> None:
+def test_mixed_directions_and_missing_thresholds_are_reported() -> None:
     facts: list[Fact] = [
         Annotation(at=1, id="a", queue="q", item="i", stars=5),
         Annotation(at=1, id="a", queue="q", item="j", stars=5),

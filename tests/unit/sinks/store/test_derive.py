@@ -9,7 +9,7 @@ from sinks.store.store import Store
 
 
 @pytest.mark.parametrize("statement", merge.DERIVE)
-def test_only_what_was_touched_is_looked_at(tmp_path: Path, statement: str) -> None:
+def test_derivation_scans_touched_rows_only(tmp_path: Path, statement: str) -> None:
     store = Store(tmp_path / "store.sqlite3")
     with store.write() as connection:
         plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]

@@ -15,7 +15,7 @@ def shape(connection: sqlite3.Connection) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
-def test_every_version_is_brought_to_this_one(version: int, tmp_path: Path) -> None:
+def test_every_older_schema_is_migrated(version: int, tmp_path: Path) -> None:
     with (
         contextlib.closing(sqlite3.connect(tmp_path / "old", isolation_level=None)) as old,
         contextlib.closing(sqlite3.connect(tmp_path / "new", isolation_level=None)) as new,

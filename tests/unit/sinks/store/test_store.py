@@ -150,7 +150,7 @@ def some(count: int, item: str = "item") -> list[Fact]:
     return facts
 
 
-def test_alike_items_count_each_where_pairs_say_what_is_on_topic(store: Store) -> None:
+def test_equal_items_count_each_under_criterion_metrics(store: Store) -> None:
     facts: list[Fact] = []
     for item in ("a", "b", "c"):
         facts += [
@@ -186,7 +186,7 @@ def narrowed(fact: Fact) -> Fact:
 
 @given(history=strategies.histories, policy=st.sampled_from(Policy))
 @settings(max_examples=100)
-def test_rivals_are_told_apart(history: list[Fact], policy: Policy) -> None:
+def test_competing_annotations_and_judges_are_resolved_as_in_a_recount(history: list[Fact], policy: Policy) -> None:
     facts = [narrowed(fact) for fact in history]
     logs = Logs(policy=policy)
     logs.write(facts)
@@ -245,7 +245,7 @@ def step_from(tail: Tail, logs: Logs, facts_from: int = 0, tallies_from: int = 0
     return step
 
 
-def test_a_new_ledger_drops_what_the_old_one_gave_and_revisions_go_on(store: Store) -> None:
+def test_a_new_ledger_drops_the_rows_of_the_old_one_and_revisions_continue(store: Store) -> None:
     old, new = Logs(), Logs(ledger="second")
     gone: list[Fact] = [
         QueueItem(at=1, id="q", queue="other", item="item 0"),
@@ -289,7 +289,7 @@ def test_rows_follow_their_items_to_more_partitions(store: Store, order: tuple[i
     matches(store, some(2, "left") + some(2, "right"), Policy.EACH)
 
 
-def test_a_changed_policy_counts_all_annotations_anew(store: Store) -> None:
+def test_a_changed_policy_recounts_all_annotations(store: Store) -> None:
     facts: list[Fact] = [
         Annotation(at=at, id="a", queue="q", item="i", annotator=who, stars=stars)
         for at, who, stars in ((1, "ann", 5), (2, "bob", 1))
@@ -383,7 +383,7 @@ def broken(store: Store, fault: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", ["full", "readonly", "locked"])
-def test_a_store_that_cannot_be_written_serves_the_last_state_and_heals(store: Store, fault: str) -> None:
+def test_a_store_that_cannot_be_written_serves_the_last_state_and_recovers(store: Store, fault: str) -> None:
     logs, bigger = Logs(), Logs()
     logs.write(some(2))
     bigger.write(some(400))
@@ -421,7 +421,7 @@ def test_a_store_of_a_later_release_is_refused(tmp_path: Path) -> None:
         Store(path)
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "view.sqlite3"
     path.write_bytes(b"something else" * 1000)
     with pytest.raises(StoreError, match="cannot open"):

@@ -103,7 +103,7 @@ def test_every_step_gives_a_true_state(parts: list[tuple[list[Fact], str]], orde
 
 @given(parts=checkpoints, cut=st.integers(0, 30))
 @settings(max_examples=100)
-def test_a_tail_that_resumes_goes_on_as_if_it_had_never_stopped(parts: list[tuple[list[Fact], str]], cut: int) -> None:
+def test_a_resumed_tail_continues_as_if_it_had_never_stopped(parts: list[tuple[list[Fact], str]], cut: int) -> None:
     logs = history(parts)
     model, first = Model(), Tail(0)
     for offset, (key, value) in enumerate(logs.facts):
@@ -122,7 +122,7 @@ def test_a_tail_that_resumes_goes_on_as_if_it_had_never_stopped(parts: list[tupl
     model.is_the_state_at(logs)
 
 
-def test_nothing_is_let_through_before_its_closed() -> None:
+def test_no_row_becomes_visible_before_its_checkpoint_marker() -> None:
     logs = Logs()
     logs.write(ONE, close=False)
     tail = Tail(0)
@@ -130,7 +130,7 @@ def test_nothing_is_let_through_before_its_closed() -> None:
     assert tail.step() is None
 
 
-def test_facts_behind_the_position_wait_for_their_own_closed() -> None:
+def test_facts_after_the_position_wait_for_their_own_marker() -> None:
     logs = Logs()
     logs.write(ONE[:1])
     position = len(logs.facts)
@@ -159,7 +159,7 @@ def test_offsets_without_records_count_as_read() -> None:
 
 
 @pytest.mark.parametrize("record", ["a claim", "a tally"])
-def test_a_resumed_tail_that_meets_another_ledger_asks_to_begin_anew(record: str) -> None:
+def test_a_resumed_tail_that_meets_another_ledger_asks_for_a_restart(record: str) -> None:
     other = Logs(ledger="second")
     other.write(ONE)
     tail = Tail(0, "first", 5, 5)
@@ -171,7 +171,7 @@ def test_a_resumed_tail_that_meets_another_ledger_asks_to_begin_anew(record: str
     assert tail.step() is None
 
 
-def test_read_from_the_beginning_a_dead_ledgers_records_are_ignored() -> None:
+def test_records_of_a_former_ledger_are_ignored_when_read_from_the_beginning() -> None:
     logs = Logs()
     logs.write(ONE)
     logs.tallies.append(
@@ -184,7 +184,7 @@ def test_read_from_the_beginning_a_dead_ledgers_records_are_ignored() -> None:
     assert (step.marker["ledger"], step.anew, tail.restart) == ("first", False, False)
 
 
-def test_logs_made_anew_under_a_tail_are_read_from_their_beginning() -> None:
+def test_recreated_logs_are_read_from_their_beginning() -> None:
     """The new ones are as long as what was read of the old: no offset tells, and the claim was never read."""
     old, new = Logs(), Logs(ledger="second")
     old.write(ONE)
@@ -217,7 +217,7 @@ def test_a_ledger_whose_claim_is_lost_asks_for_one_restart() -> None:
     assert not again.restart
 
 
-def test_read_from_the_beginning_what_was_applied_is_not_applied_again() -> None:
+def test_applied_steps_are_not_applied_again_when_read_from_the_beginning() -> None:
     logs = Logs()
     logs.write(ONE)
     position = len(logs.facts)
@@ -232,7 +232,7 @@ def test_read_from_the_beginning_what_was_applied_is_not_applied_again() -> None
     assert (step.marker["position"], len(step.facts), step.anew) == (position + 1, len(logs.facts) - 1, False)
 
 
-def test_the_first_step_of_another_ledger_says_that_the_old_rows_go() -> None:
+def test_the_first_step_of_another_ledger_drops_the_old_rows() -> None:
     logs = Logs(ledger="second")
     logs.write(ONE)
     tail = Tail(0, "first", 99, None)
@@ -254,7 +254,7 @@ def test_a_claim_of_a_later_release_is_refused() -> None:
     assert refused.value.exit_code is ExitCode.NEWER_SCHEMA
 
 
-def test_a_zombie_cannot_close_what_its_successor_began_to_publish() -> None:
+def test_a_zombie_cannot_close_a_checkpoint_of_its_successor() -> None:
     logs = Logs()
     logs.write(ONE)
     zombie = logs.stamp()
@@ -285,7 +285,7 @@ def test_a_tally_of_another_policy_is_not_closed_with_those_of_its_successor() -
 
 
 @pytest.mark.parametrize("fault", ["a zombie's record in between", "a lost record"])
-def test_a_closed_that_is_not_where_it_was_meant_to_be_closes_nothing(fault: str) -> None:
+def test_a_misplaced_checkpoint_marker_closes_nothing(fault: str) -> None:
     logs = Logs()
     logs.write(ONE)
     closed = len(logs.tallies)

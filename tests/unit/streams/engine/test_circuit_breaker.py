@@ -20,7 +20,7 @@ def blows_at(outcomes: list[bool]) -> int | None:
 
 
 @given(st.lists(st.booleans() | st.just(True), max_size=60))
-def test_it_blows_when_the_rule_first_holds(outcomes: list[bool]) -> None:
+def test_the_breaker_opens_when_its_rule_first_holds(outcomes: list[bool]) -> None:
     circuit_breaker = CircuitBreaker(POLICY)
     for seen, accepted in enumerate(outcomes, 1):
         if accepted:

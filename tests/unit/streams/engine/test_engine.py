@@ -84,7 +84,7 @@ async def test_a_restore_that_ends_well_starts_the_generation() -> None:
 
 
 @pytest.mark.parametrize("rounds", range(12))
-async def test_it_stops_also_while_a_generation_ends(rounds: int) -> None:
+async def test_the_engine_stops_while_a_generation_ends(rounds: int) -> None:
     """SIGTERM and the loss of the membership come when they like, here that many rounds of the loop apart."""
     running = engine(Assignments())
     stopping = asyncio.create_task(running.stop())

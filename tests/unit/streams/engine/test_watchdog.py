@@ -12,7 +12,9 @@ from streams.runtime.health import Health
 from tests.support.waiting import eventually
 
 
-async def test_a_checkpoint_that_waits_for_the_broker_does_not_blind_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_checkpoint_that_waits_for_the_broker_does_not_block_the_watchdog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(watchdog, "WATCHDOG_SECONDS", 0.02)
     answers = [False]
 

@@ -47,7 +47,7 @@ def test_least_events_become_facts_with_defaults() -> None:
     assert decode(Kind.QUEUE_ITEM, QUEUE_ITEM) == QueueItem(1000, "q1", "support", "t1")
 
 
-def test_null_is_as_good_as_absent() -> None:
+def test_a_null_field_counts_as_absent() -> None:
     nothing = dict.fromkeys(("level", "criterion", "annotator", "stars", "explanation", "expected", "url", "deleted"))
     assert annotation(**nothing) == annotation()
 
@@ -89,7 +89,7 @@ def test_other_times_are_rejected(at: object) -> None:
         ({"passed": False}, False),
     ],
 )
-def test_verdict_is_resolved(event: dict[str, Any], passed: bool) -> None:
+def test_the_verdict_follows_from_score_threshold_and_direction(event: dict[str, Any], passed: bool) -> None:
     fact = evaluation(**{"passed": ..., **event})
     assert isinstance(fact, Evaluation) and fact.passed is passed
 
@@ -196,7 +196,7 @@ def test_evaluations_are_rejected_with_reason_and_path(changes: dict[str, Any], 
         (b" " * (256 * 1024 + 1), Reason.OVERSIZED),
     ],
 )
-def test_values_that_are_no_event(value: bytes | None, reason: Reason) -> None:
+def test_a_value_that_is_no_event_is_rejected(value: bytes | None, reason: Reason) -> None:
     assert reason_of(decode(Kind.ANNOTATION, value))[0] is reason
 
 
@@ -272,7 +272,7 @@ def test_cloudevents_binary_mode_fills_id_and_at() -> None:
 
 
 @pytest.mark.parametrize("headers", [[("content-type", b"application/cloudevents+json; charset=utf-8")], []])
-def test_cloudevents_structured_mode(headers: list[tuple[str, bytes]]) -> None:
+def test_a_structured_cloudevent_is_decoded(headers: list[tuple[str, bytes]]) -> None:
     wrapped = {
         "specversion": "1.0",
         "id": "c1",
@@ -324,7 +324,7 @@ def test_a_line_of_no_kind_is_rejected(line: dict[str, Any], reason: Reason) -> 
         lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from((*ANNOTATION, *EVALUATION, "kind")), inner),
     ).map(lambda value: json.dumps(value).encode())
 )
-def test_no_content_ever_raises(value: bytes) -> None:
+def test_decoding_never_raises(value: bytes) -> None:
     for kind in Kind:
         outcome = decode(kind, value, key=value)
         assert isinstance(outcome, Annotation | Evaluation | QueueItem | Rejection)
@@ -385,9 +385,7 @@ def nearly_normal(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
 
 @settings(max_examples=1000)
 @given(nearly_normal(), st.booleans())
-def test_what_is_read_at_once_is_what_the_checks_would_make_of_it(
-    event: tuple[Kind, dict[str, Any]], escaped: bool
-) -> None:
+def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]], escaped: bool) -> None:
     decoder = Decoder(metrics={"lower": MetricDefaults(0.3, "lower")}, future_ms=300_000)
     kind, fields = event
     value = json.dumps(fields, ensure_ascii=escaped).encode()

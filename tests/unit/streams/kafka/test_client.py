@@ -16,7 +16,7 @@ from tests.support.lame_brokers import leaderless_broker, starting_broker
 
 
 @pytest.mark.row(7)
-def test_clients_that_lost_a_broker_do_not_come_back_in_step() -> None:
+def test_clients_that_lost_a_broker_reconnect_at_different_times() -> None:
     settings = [KafkaClient(["127.0.0.1:9"]).settings for _ in range(100)]
     pauses = {each["retry_backoff_ms"] for each in settings}
     assert len(pauses) > 10
@@ -36,7 +36,7 @@ def test_clients_that_lost_a_broker_do_not_come_back_in_step() -> None:
     ],
     ids=["idempotent producer", "producer", "consumer", "admin"],
 )
-async def test_a_client_that_met_a_starting_broker_does_not_wait_without_end(
+async def test_a_client_of_a_starting_broker_does_not_wait_forever(
     kind: type[Any], options: dict[str, Any], close: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "CONNECT_SECONDS", 2.0)

@@ -113,7 +113,7 @@ USED = [
 
 
 @pytest.mark.parametrize(("package", "pinned"), PINNED.items())
-def test_the_version_is_the_one_that_was_read(package: str, pinned: str) -> None:
+def test_the_installed_version_is_the_one_that_was_read(package: str, pinned: str) -> None:
     assert version(package) == pinned, HINT
 
 

@@ -20,7 +20,7 @@ class Stored:
 REJECTION = Rejection(Reason.MALFORMED, "not UTF-8")
 
 
-def test_the_original_goes_through_byte_for_byte_with_the_reason_added() -> None:
+def test_a_dead_letter_has_the_original_byte_for_byte_and_the_reason() -> None:
     original: list[tuple[str, bytes | None]] = [("ce_id", b"\x00\xff"), ("empty", None), ("ce_id", b"again")]
     dead_letter = compose(RejectedRecord("t", 3, Stored(headers=original), REJECTION))
     assert (dead_letter.key, dead_letter.value) == (b"item", b"\xff{")
@@ -37,12 +37,12 @@ def test_the_original_goes_through_byte_for_byte_with_the_reason_added() -> None
     ]
 
 
-def test_null_stays_null() -> None:
+def test_a_null_key_or_value_stays_null() -> None:
     dead_letter = compose(RejectedRecord("t", 0, Stored(key=None, value=None), REJECTION))
     assert (dead_letter.key, dead_letter.value) == (None, None)
 
 
-def test_what_is_too_large_to_carry_is_null_with_its_hash() -> None:
+def test_a_value_too_large_to_carry_is_null_with_its_hash() -> None:
     value = b"x" * (MAX_CARRIED_BYTES + 1)
     dead_letter = compose(RejectedRecord("t", 0, Stored(value=value), REJECTION))
     assert (dead_letter.key, dead_letter.value) == (b"item", None)

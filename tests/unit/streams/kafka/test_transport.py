@@ -45,7 +45,7 @@ async def test_a_fetch_finds_a_dead_coordinator(consumer: BatchConsumer, monkeyp
 
 
 # Faust's `commit` returns immediately while the timer's commit is in flight.
-async def test_what_was_released_during_a_commit_is_committed_by_the_next(
+async def test_offsets_released_during_a_commit_are_committed_by_the_next(
     consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committed: list[dict[TP, int]] = []
@@ -79,7 +79,7 @@ async def test_a_refused_commit_does_not_loop(consumer: BatchConsumer, monkeypat
     assert not await asyncio.wait_for(consumer.commit_pending(), 5)
 
 
-async def test_what_was_refused_is_not_taken_for_committed(
+async def test_refused_offsets_are_not_taken_for_committed(
     consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([False, True])

@@ -18,7 +18,7 @@ def test_a_claim_is_read_back() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b'{"ledger":1}', b"[]"])
-def test_anything_else_is_no_claim(value: bytes) -> None:
+def test_any_other_value_is_an_invalid_claim(value: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_claim(value)
 

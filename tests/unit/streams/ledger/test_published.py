@@ -32,14 +32,14 @@ def test_the_later_record_of_the_higher_position_is_kept() -> None:
     assert published((5, 1), (9, 2), (9, 3)).tallies()[KEY] == ("each", {"annotations": 3, "contributing": 0})
 
 
-def test_a_late_record_of_a_lower_position_must_be_written_over() -> None:
+def test_a_late_record_of_a_lower_position_must_be_overwritten() -> None:
     """Readers pass over it as long as what came before is in the log; compaction would leave the late record alone."""
     assert published((9, 2), (5, 1)).tallies()[KEY] is None
     assert published((9, 2), (5, 2)).tallies()[KEY] is None
     assert published((9, 2), (5, 1), (12, 2)).tallies()[KEY] == ("each", {"annotations": 2, "contributing": 0})
 
 
-def test_what_was_left_open_under_another_policy_must_be_written_again() -> None:
+def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
     """Readers drop it when the policy changes; that it changes back does not bring it back."""
 
     def stored(key: bytes, position: int, policy: str, offset: int) -> Any:
@@ -54,12 +54,12 @@ def test_what_was_left_open_under_another_policy_must_be_written_again() -> None
     assert told.tallies()[KEY] is not None and told.tallies()[OTHER] is not None
 
 
-def test_a_record_is_late_behind_any_other_that_is_further() -> None:
+def test_a_record_is_late_after_any_record_of_a_higher_position() -> None:
     """A reader that has seen a successor's tally believes nothing of its predecessors any more."""
     assert published((9, None), (5, 1)).tallies()[KEY] is None
 
 
-def test_what_a_misplaced_closed_left_open_must_be_written_again_under_another_policy() -> None:
+def test_tallies_left_open_by_a_misplaced_marker_must_be_written_again_under_another_policy() -> None:
     def stored(key: bytes, position: int, policy: str, at: int, **more: int) -> Any:
         value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy, **more}
         return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at)

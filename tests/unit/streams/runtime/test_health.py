@@ -3,7 +3,7 @@
 from streams.runtime.health import Health, StallDetector
 
 
-def test_a_worker_is_ready_when_nothing_speaks_against_it() -> None:
+def test_a_worker_without_reasons_against_it_is_ready() -> None:
     assert not Health().ready
     assert Health(restored=True).ready
     assert Health(restored=True).reasons == []
@@ -44,7 +44,7 @@ def test_lost_membership_is_seen_without_lag() -> None:
     assert dog.observe(46, progress=0, lag=0, member=True) is None
 
 
-def test_nothing_is_expected_while_the_broker_is_away() -> None:
+def test_no_progress_is_expected_while_the_broker_is_unreachable() -> None:
     dog = StallDetector(stall_seconds=45, membership_seconds=45)
     for now in range(0, 1000, 30):
         dog.excuse(now)

@@ -24,7 +24,7 @@ def garbage() -> weakref.ref[Cycle]:
     return weakref.ref(Cycle())
 
 
-def test_nothing_is_collected_while_restoring() -> None:
+def test_no_garbage_is_collected_while_restoring() -> None:
     frozen = gc.get_freeze_count()
     with heap.pause_collection():
         assert not gc.isenabled()
@@ -35,7 +35,7 @@ def test_nothing_is_collected_while_restoring() -> None:
     gc.unfreeze()
 
 
-def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
+def test_frozen_garbage_is_collected_by_the_next_restore() -> None:
     """A connection that lives while rows are frozen, and is a cycle when it was lost."""
     with heap.pause_collection():
         held = Cycle()
@@ -49,7 +49,7 @@ def test_what_ended_out_of_sight_is_collected_by_the_next_restore() -> None:
     gc.unfreeze()
 
 
-async def test_nothing_is_given_back_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_memory_is_returned_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second for a million rows, for what the end of the restore does anyway."""
     monkeypatch.setattr(heap, "GIVE_BACK_SECONDS", 0.0)
     cleared = asyncio.Event()
@@ -73,7 +73,7 @@ _GNU = pytest.mark.skipif(heap._malloc_trim is None, reason="not the GNU C libra
 
 
 @_GNU
-def test_what_a_burst_needed_is_given_back() -> None:
+def test_memory_of_a_burst_is_returned() -> None:
     before = resident_bytes(os.getpid())
     burst = [b"\x01" * (1 << 16) for _ in range(1000)]
     last = burst.pop()
@@ -108,12 +108,12 @@ print(len(found))
 
 @_GNU
 @pytest.mark.parametrize(("before", "parts"), [("", 4), ("heap.share_arena()", 1)], ids=["own", "shared"])
-def test_threads_allocate_from_the_same_memory(before: str, parts: int) -> None:
+def test_threads_share_one_arena(before: str, parts: int) -> None:
     told = subprocess.run([sys.executable, "-c", _THREADS.format(before=before)], check=True, capture_output=True)
     assert int(told.stdout) == parts
 
 
-def test_rows_are_put_out_of_sight_as_they_grow() -> None:
+def test_rows_are_frozen_as_they_grow() -> None:
     thresholds = gc.get_threshold()
     frozen = gc.get_freeze_count()
     try:
