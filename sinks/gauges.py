@@ -31,23 +31,27 @@ from streams.runtime.metric_specs import MetricSpec, gauge
 
 _PAIR: Final = ("queue", "criterion", "metric")
 
-_COMPARISONS: Final = gauge("comparisons", "Comparisons over all days, by outcome (people first).", *_PAIR, "outcome")
+_COMPARISONS: Final = gauge("comparisons", "Comparisons over all days, by outcome.", *_PAIR, "outcome")
 _RATIOS: Final = tuple(
     gauge(name, help_text, *_PAIR, "window")
     for name, help_text in (
         ("agreement_ratio", "Alignment: share of comparisons in which people and metric agree."),
         ("agreement_ci_low", "Lower bound of the Wilson 95 % interval of alignment, over distinct items."),
         ("agreement_ci_high", "Upper bound of the Wilson 95 % interval of alignment, over distinct items."),
-        ("baseline_ratio", "Alignment of a judge that always gives the more frequent human result."),
-        ("true_positive_ratio", "Share of the comparisons that people passed which the metric passed too."),
-        ("true_negative_ratio", "Share of the comparisons that people failed which the metric failed too."),
+        ("baseline_ratio", "Alignment of a constant judge that always returns the more frequent human verdict."),
+        ("true_positive_ratio", "Share of the human passes that the metric passes too."),
+        ("true_negative_ratio", "Share of the human fails that the metric fails too."),
     )
 )
 _KAPPA: Final = gauge("kappa", "Cohen's kappa over all days, from -1 to 1.", *_PAIR)
 _MCC: Final = gauge("mcc", "Matthews correlation coefficient over all days, from -1 to 1.", *_PAIR)
-_GATE: Final = gauge("gate", "Always 1; the state of the gate of the metric.", *_PAIR, "state")
+_GATE: Final = gauge("gate", "Always 1; the label `state` has the state of the gate.", *_PAIR, "state")
 _ANNOTATIONS: Final = gauge(
-    "annotations", "Standing annotations, by whether they take part in a comparison.", "queue", "criterion", "state"
+    "annotations",
+    "Annotations that are not deleted, by whether they are part of a comparison.",
+    "queue",
+    "criterion",
+    "state",
 )
 _HUMAN_AGREEMENT: Final = gauge(
     "human_agreement_ratio",
@@ -56,16 +60,16 @@ _HUMAN_AGREEMENT: Final = gauge(
     "criterion",
 )
 _WINDOW_COMPARISONS: Final = gauge(
-    "window_comparisons", "Comparisons of a window, by outcome (people first).", *_PAIR, "window", "outcome"
+    "window_comparisons", "Comparisons of the last 30 days, by outcome.", *_PAIR, "window", "outcome"
 )
 _WINDOW_ITEMS: Final = gauge(
-    "window_items", "Distinct items among the comparisons of a window: the n of its intervals.", *_PAIR, "window"
+    "window_items", "Distinct items among the comparisons of the last 30 days: the n of intervals.", *_PAIR, "window"
 )
 _NEWEST_JUDGE_FIRST: Final = gauge(
-    "newest_judge_first_timestamp_seconds", "First verdict of the metric's newest judge version in use.", "metric"
+    "newest_judge_first_timestamp_seconds", "Time of the first verdict of the metric's newest judge version.", "metric"
 )
 _NEWEST_JUDGE_COMPARISONS: Final = gauge(
-    "newest_judge_comparisons", "Comparisons of the metric's newest judge version in use, over all queues.", "metric"
+    "newest_judge_comparisons", "Comparisons of the metric's newest judge version, over all queues.", "metric"
 )
 _JUDGE_COMPARISONS: Final = gauge(
     "judge_comparisons",

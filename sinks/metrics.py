@@ -9,19 +9,21 @@ from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
 _SINKS: Final = ("store", "gauges", "history", "topic")
 
 LAST_SUCCESS: Final = gauge(
-    "snapshot_last_success_timestamp_seconds", "When a sink last finished a pass, with or without a change.", "sink"
+    "snapshot_last_success_timestamp_seconds",
+    "Time when a sink last finished a pass, with or without a change.",
+    "sink",
 )
-FAILURES: Final = counter("snapshot_failures_total", "Passes of a sink that failed and are retried.", "sink")
-SUPPRESSED: Final = counter("series_suppressed_total", "Series of the product's gauges left out because of the limit.")
+FAILURES: Final = counter("snapshot_failures_total", "Failed passes of a sink; each is retried.", "sink")
+SUPPRESSED: Final = counter("series_suppressed_total", "Agreement series that the setting `series_limit` leaves out.")
 COLLECT_SECONDS: Final = histogram(
     "collect_seconds",
-    "Time to update the product's gauges.",
+    "Duration of an update of the agreement gauges.",
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 AS_OF: Final = gauge(
     "as_of_timestamp_seconds", "Time of the last checkpoint of the oldest partition; 0 before the first."
 )
-READY: Final = gauge("view_ready", "1 once the view has caught up with the end of the topics after its start.")
+READY: Final = gauge("view_ready", "1 once the view has read the topics to their end since it started.")
 STREAMS: Final = gauge("stream_clients", "Open server-sent event streams.")
 
 METRICS: Final = (LAST_SUCCESS, FAILURES, SUPPRESSED, COLLECT_SECONDS, AS_OF, READY, STREAMS, BUILD_INFO)

@@ -32,8 +32,16 @@ class ExitCode(Enum):
 
     DONE = 0, (EVERY,), "The command succeeded, or the process stopped in order after SIGTERM or SIGINT."
     PASS = 0, (GATE,), "Every requested pair reaches the limit."
-    SOUND = 0, (DOCTOR,), "No finding is worse than an information."
-    FAILED = 1, (EVERY,), "The command failed.", "Read standard error."
+    SOUND = 0, (DOCTOR,), "No finding is worse than `info`."
+    FAILED = (
+        1,
+        (EVERY,),
+        (
+            "The command failed. `topics diff`: a topic differs. `load`, `recount`: a line is invalid. `dlq requeue`: "
+            "an event was not sent."
+        ),
+        "Read standard error.",
+    )
     BELOW = 1, (GATE,), "A pair with enough items is below the limit."
     WARNING = 1, (DOCTOR,), "The worst finding is a warning, or a check could not run."
     TOO_FEW = 2, (GATE,), "No pair is below the limit, but a pair has too few distinct items, or no pair matches."

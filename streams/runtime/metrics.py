@@ -14,18 +14,20 @@ _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 EVENTS: Final = counter("events_total", "Events processed, including rejected ones.", "topic")
 REJECTED: Final = counter("events_rejected_total", "Events that became dead letters, by reason.", "topic", "reason")
 SUPERSEDED: Final = counter(
-    "events_superseded_total", "Events that lost against a newer version of the same row.", "topic"
+    "events_superseded_total", "Events without effect because the row has a newer version.", "topic"
 )
-DUPLICATE: Final = counter("events_duplicate_total", "Events equal to the current version of their row.", "topic")
+DUPLICATE: Final = counter(
+    "events_duplicate_total", "Events without effect because they equal the current version of the row.", "topic"
+)
 MISROUTED: Final = counter(
     "events_misrouted_total", "Rejected events whose item belongs to another partition.", "topic"
 )
 FACTS_WRITTEN: Final = counter("facts_written_total", "Rows appended to the ledger.")
 COMPARISONS_ADDED: Final = counter(
-    "comparisons_added_total", "Comparisons that entered a cell, live or by replaying the ledger."
+    "comparisons_added_total", "Comparisons added to the counts, live or by replaying the ledger."
 )
 COMPARISONS_RETRACTED: Final = counter(
-    "comparisons_retracted_total", "Comparisons that left a cell because a row changed."
+    "comparisons_retracted_total", "Comparisons removed from the counts because a row changed."
 )
 CHECKPOINT_SECONDS: Final = histogram(
     "checkpoint_seconds", "Duration of a checkpoint, from draining the shards to releasing positions.", _SECONDS

@@ -1,6 +1,6 @@
 """docs/exit-codes.md: how each command ends."""
 
-from streams.runtime.exit_codes import ExitCode
+from streams.runtime.exit_codes import EVERY, ExitCode
 from tools.reference.markdown import document, table
 
 _RESTART = {True: "yes", False: "no", None: ""}
@@ -12,7 +12,7 @@ def page() -> str:
         (
             str(ending.code),
             f"`{ending.name.lower()}`",
-            ", ".join(ending.commands),
+            ", ".join(command if command == EVERY else f"`{command}`" for command in ending.commands),
             ending.meaning,
             _RESTART[ending.restart],
             ending.action,
