@@ -72,6 +72,7 @@ class Store:
         self._readers: queues.LifoQueue[sqlite3.Connection] = queues.LifoQueue()
         self._writer: sqlite3.Connection | None = None
         self._writing = threading.Lock()
+        self._closed = False
         try:
             if readonly:
                 self._readers.put(self._connect(readonly=True))
@@ -88,7 +89,11 @@ class Store:
             migrate(self._writer)
             self._writer.executescript(merge.TEMPORARY)
         except sqlite3.Error as error:
+            self.close()
             raise StoreError(f"cannot open the store {path}: {error}") from error
+        except StoreError:
+            self.close()
+            raise
 
     def _connect(self, *, readonly: bool = False) -> sqlite3.Connection:
         mode = "ro" if readonly else "rwc"
@@ -101,13 +106,17 @@ class Store:
         )
 
     def close_idle(self) -> None:
-        """Close the connections that nobody reads with: each keeps pages, and there are as many as once were needed."""
+        """Close the connections that no thread reads with. Each caches pages, and peak load may have opened many."""
         with suppress(queues.Empty):
             while True:
                 self._readers.get_nowait().close()
 
     def close(self) -> None:
-        """Close all connections. The store must not be used afterwards."""
+        """Close all connections, those that are being read with as soon as their reader ends.
+
+        The store must not be used afterwards.
+        """
+        self._closed = True
         self.close_idle()
         if self._writer is not None:
             self._writer.close()
@@ -126,6 +135,8 @@ class Store:
             if connection.in_transaction:
                 connection.rollback()
             self._readers.put(connection)
+            if self._closed:
+                self.close_idle()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

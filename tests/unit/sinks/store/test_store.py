@@ -448,3 +448,12 @@ def test_connections_that_nobody_reads_with_are_closed(store: Store) -> None:
         assert used.execute("SELECT 1").fetchone() == (1,)
     with store.read() as again:
         assert again is used
+
+
+def test_a_connection_is_closed_after_its_reader_when_the_store_closes_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "view.sqlite3")
+    with store.read() as connection:
+        store.close()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
