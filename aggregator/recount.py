@@ -125,7 +125,7 @@ class Recount:
         """Standing annotations of a queue, each with the verdicts it is compared with, by metric."""
         annotations = self._annotations.get(queue, [])
         compared = annotations
-        if self.policy is Policy.LATEST:
+        if self.policy == Policy.LATEST:
             newest: dict[tuple[str, str], Annotation] = {}
             for annotation in annotations:
                 rival = newest.setdefault((annotation.item, annotation.criterion), annotation)

@@ -9,9 +9,9 @@ the newest claim on the ledger. A worker that lost the partition writes below it
 late, and its markers close nothing.
 
 A tail that resumed in the middle of a log cannot tell a new ledger from a lost one. When it reads another ledger id, it
-asks once to be restarted from the beginning of both logs, where the claims tell. When both logs were deleted and created
-again and the new ones are at least as long as what was read of the old ones, the tail never reads the new claim. So a
-marker of a ledger without a claim asks for a restart too, once for each ledger.
+asks once to be restarted from the beginning of both logs, where the claims tell. When both logs were deleted and
+created again and the new ones are at least as long as what was read of the old ones, the tail never reads the new
+claim. So a marker of a ledger without a claim asks for a restart too, once for each ledger.
 """
 
 from collections import defaultdict, deque

@@ -31,6 +31,12 @@ from tests.support.logs import Logs, steps_of
 RATINGS = ("down", "up", "1", "2", "3", "4", "5")
 TODAY = date(2026, 11, 30)
 MOST_ORDERS = 120
+SIDES = {
+    ("human pass", "pass"): "tp",
+    ("human pass", "fail"): "fn",
+    ("human fail", "fail"): "tn",
+    ("human fail", "pass"): "fp",
+}
 
 all_cases = pytest.mark.parametrize(
     "case", [pytest.param(case, id=case.title) for cases in CASES.values() for case in cases]
@@ -110,15 +116,12 @@ def filled(directory: Path, case: Case) -> Iterator[Store]:
 
 @all_cases
 def test_the_counts_written_by_hand_add_up(case: Case) -> None:
-    cells = [count for count in case.counts if isinstance(count, Cell)]
     found: Counter[str] = Counter()
-    for cell in cells:
-        if not cell.superseded and cell.queue == "support":
-            human = cell.rating in ("up", "3", "4", "5")
-            found[{(1, 1): "tp", (1, 0): "fn", (0, 0): "tn", (0, 1): "fp"}[human, cell.verdict == "pass"]] += (
-                cell.comparisons
-            )
-    assert dict(found) == {outcome: count for outcome, count in totals(case).items() if count and outcome != "items"}
+    for cell in case.counts:
+        if isinstance(cell, Cell) and not cell.superseded and cell.queue == "support":
+            sides = "human " + ("pass" if cell.rating in ("up", "3", "4", "5") else "fail"), cell.verdict
+            found[SIDES[sides]] += cell.comparisons
+    assert {str(outcome): found[outcome] for outcome in OUTCOMES} | {"items": case.items} == totals(case)
     assert len(set(case.counts)) == len(case.counts)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from aggregator.facts import parse, version
+from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.tallies import TallyGroup
 from sinks.store.tail import Step, Tail
@@ -141,7 +142,7 @@ class Viewer:
             facts, _ = self._logs(partition)
             below = facts.history[: kept.position]
             rows = [parse(row.key, row.value) for row in below if row.key and row.value and row.key != CLAIM_KEY]
-            known = Recount(rows, kept.policy)  # type: ignore[arg-type]
+            known = Recount(rows, Policy(kept.policy))
             self._recounts[partition, kept.position, kept.policy] = known
         return known
 
