@@ -51,7 +51,7 @@ class _Commands(click.Group):
     help=f"Settings file (TOML), also by {CONFIG_VARIABLE}.",
 )
 def cli(config: Path | None) -> None:
-    """How well LLM judges agree with people: exact, live, from Kafka events.
+    """Measure how well LLM judges agree with human annotators, exactly and in real time, from Kafka events.
 
     Settings come from options, the environment (EVAL_ALIGNMENT_...) and a TOML file; `config show` lists them.
     """
