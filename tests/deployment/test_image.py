@@ -1,4 +1,4 @@
-"""The two programs of the image: `run-or-park` parks a container that no restart can mend, `health` is its health check."""
+"""The programs of the image: `run-or-park` parks what no restart can mend, `health` is the health check."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""`up`: what was accepted comes back, whichever process dies and however it ends, and nothing is left behind."""
+"""`up`: accepted events survive the death of any process and any kind of stop, and no process is left."""
 
 import os
 import re
@@ -49,20 +49,20 @@ def compared(up: Installation) -> int:
 
 def child(up: Installation, word: str) -> int:
     """Process id of the broker (tansu), the worker or the view."""
-    found = [pid for pid, line in up.processes().items() if f" {word} " in line and "-c" not in line.split()]
-    assert len(found) == 1, up.processes()
-    return found[0]
+    pids = [pid for pid, line in up.processes().items() if f" {word} " in line and "-c" not in line.split()]
+    assert len(pids) == 1, up.processes()
+    return pids[0]
 
 
 def test_a_stopped_up_starts_again_with_all_its_counts(running: Installation) -> None:
     expected = documents(running)
-    said = len(running.up.text())
+    start = len(running.up.text())
     assert running.up.terminate(number=signal.SIGTERM) == 0
     assert running.processes() == {}
     running.start()
     assert documents(running) == expected
-    assert "clean" not in running.up.text()[said:]
-    assert "rows of the last run again" in running.up.text()[said:]
+    assert "clean" not in running.up.text()[start:]
+    assert "rows of the last run." in running.up.text()[start:]
 
 
 def test_a_killed_worker_is_restarted_and_counts_stay_exact(running: Installation) -> None:
@@ -84,26 +84,26 @@ def test_a_killed_view_is_restarted_and_serves_the_same(running: Installation) -
 
 
 def test_a_killed_broker_is_replaced_and_all_counts_return(running: Installation) -> None:
-    before, said = documents(running), len(running.up.text())
+    before, start = documents(running), len(running.up.text())
     os.kill(child(running, "broker"), signal.SIGKILL)
-    wait_until(lambda: "is ready" in running.up.text()[said:], DEADLINE, "`up` says that it is ready again")
-    assert "The embedded broker died, and its topics with it" in running.up.text()[said:]
-    assert unclean_since(running.up.text()[said:]) <= time.time()
+    wait_until(lambda: "is ready" in running.up.text()[start:], DEADLINE, "`up` says that it is ready again")
+    assert "The embedded broker died, and its topics are lost" in running.up.text()[start:]
+    assert unclean_since(running.up.text()[start:]) <= time.time()
     assert documents(running) == before
     add(running, 1)
 
 
 def test_a_killed_up_leaves_no_process_and_the_next_reports_what_may_be_missing(running: Installation) -> None:
-    """Even when the next one is interrupted while it starts, which is prompt and loses nothing."""
-    before, said = documents(running), len(running.up.text())
+    """Also when the next one is interrupted while it starts: it stops promptly and loses nothing."""
+    before, start = documents(running), len(running.up.text())
     killed = time.time()
     running.up.kill()
     wait_until(lambda: not running.processes(), 5, "no process is left")
 
     running.up.start()
-    wait_until(lambda: "not clean" in running.up.text()[said:], DEADLINE, "it says what may be missing")
-    # Nothing that was accepted long before is in doubt, and whatever was accepted just before is.
-    assert killed - 20 < unclean_since(running.up.text()[said:]) < killed
+    wait_until(lambda: "not clean" in running.up.text()[start:], DEADLINE, "it reports what may be missing")
+    # Only events that were accepted shortly before the kill may be missing.
+    assert killed - 20 < unclean_since(running.up.text()[start:]) < killed
     wait_until(lambda: " worker " in str(running.processes()), DEADLINE, "the worker starts")
     joining = time.monotonic() + 2
     wait_until(lambda: time.monotonic() > joining, DEADLINE, "it joins its group")
@@ -117,25 +117,25 @@ def test_a_killed_up_leaves_no_process_and_the_next_reports_what_may_be_missing(
     add(running, 1)
 
 
-def unclean_since(said: str) -> float:
+def unclean_since(text: str) -> float:
     """The time from which events may be missing, in seconds since epoch."""
-    found = re.search(r"The last stop was not clean: events accepted after (\S+) may be missing", said)
-    assert found, said
-    return datetime.fromisoformat(found[1]).timestamp()
+    match = re.search(r"The last stop was not clean: events accepted after (\S+) may be missing", text)
+    assert match, text
+    return datetime.fromisoformat(match[1]).timestamp()
 
 
 def refused(up: Installation, directory: Path, *arguments: str, worker_http: str | None = None) -> str:
-    """What another `up` says, which must end with an error and leave no process behind."""
+    """The output of another `up`, which must end with an error and leave no process."""
     environment = {**up.environment, "EVAL_ALIGNMENT_WORKER_HTTP": worker_http or f"127.0.0.1:{free_port()}"}
     before = up.processes().keys()
     with Command("up", *arguments, log=directory / "refused.log", environment=environment) as other:
         assert other.wait() == 1
     assert up.processes().keys() == before
-    said = other.text()
-    assert "Error: " in said
-    assert "is ready" not in said
-    assert "Traceback" not in said
-    return said
+    output = other.text()
+    assert "Error: " in output
+    assert "is ready" not in output
+    assert "Traceback" not in output
+    return output
 
 
 def own(**given: str) -> list[str]:
@@ -147,22 +147,23 @@ def own(**given: str) -> list[str]:
 
 
 def test_a_second_up_on_the_same_directory_is_refused(running: Installation, tmp_path: Path) -> None:
-    said = refused(running, tmp_path, *own(data_dir=str(running.data)))
-    assert f"{running.data} is in use by another `up`" in said
+    output = refused(running, tmp_path, *own(data_dir=str(running.data)))
+    assert f"{running.data} is in use by another `up`" in output
 
 
 def test_up_names_ports_that_are_taken(running: Installation, tmp_path: Path) -> None:
     port = running.broker.rpartition(":")[2]
-    said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "a"), embedded_broker_port=port))
-    assert f"cannot listen on {running.broker}: Address already in use" in said
-    said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "b"), http=running.http))
-    assert f"cannot listen on {running.http}: Address already in use" in said
-    said = refused(running, tmp_path, *own(data_dir=str(tmp_path / "c")), worker_http=running.worker_http)
-    assert f"worker_http: cannot listen on {running.worker_http}: Address already in use" in said
+    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "a"), embedded_broker_port=port))
+    assert f"cannot listen on {running.broker}: Address already in use" in output
+    assert "--embedded-broker-port" in output
+    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "b"), http=running.http))
+    assert f"cannot listen on {running.http}: Address already in use" in output
+    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "c")), worker_http=running.worker_http)
+    assert f"worker_http: cannot listen on {running.worker_http}: Address already in use" in output
 
 
 def test_up_runs_on_an_existing_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:
-    """It comes back from the topics; and a directory stays with its kind of broker."""
+    """A restart reads everything from the topics, and a directory belongs to one kind of broker."""
     environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_PARTITIONS": "2"}
     with Installation(tmp_path, broker=kafka.bootstrap, environment=environment) as up:
         add(up, 2)
@@ -172,8 +173,8 @@ def test_up_runs_on_an_existing_kafka(kafka: Kafka, running: Installation, prefi
         up.start()
         assert documents(up) == expected
         add(up, 1)
-        # A closed terminal is a stop like any other.
+        # A closed terminal is a clean stop.
         assert up.up.terminate(number=signal.SIGHUP) == 0
         assert "clean" not in up.up.text()
-        said = refused(running, tmp_path, *own(data_dir=str(up.data)))
-        assert f"{up.data} was used with an external broker" in said
+        output = refused(running, tmp_path, *own(data_dir=str(up.data)))
+        assert f"{up.data} belongs to an external broker" in output

@@ -73,7 +73,7 @@ def test_report_ends_with_the_exit_code_of_the_gate(files: list[str], options: l
 def test_report_prints_one_line_for_each_pair_that_decides(files: list[str]) -> None:
     assert [line.partition(":")[0] for line in gate(files, "0.76").stdout.splitlines()] == ["too few"]
     below = gate(files, "0.78").stdout
-    assert below == "below: overall / relevance: lower bound 0.7695, limit 0.78, 40 items, at least 30 asked for\n"
+    assert below == "below: overall / relevance: lower bound 0.7695, limit 0.78, 40 items, minimum 30\n"
     passed = gate(files, "0.1", "--min-items", "1").stdout.splitlines()
     assert [line.partition(": lower")[0] for line in passed] == ["pass: overall / relevance", "pass: overall / tone"]
 
@@ -120,7 +120,7 @@ def test_wrong_calls_are_usage_errors(files: list[str], arguments: list[str]) ->
 
 def test_a_queue_that_is_not_in_the_files_is_an_error(files: list[str]) -> None:
     result = call("misspelt", "--file", *files, "--fail-under", "0.1")
-    assert (result.exit_code, result.stderr) == (3, "the files name no queue 'misspelt'\n")
+    assert (result.exit_code, result.stderr) == (3, "queue 'misspelt' not found in the files\n")
 
 
 def test_a_broken_archive_is_an_error(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_error_of_a_broker_that_ends_has_its_output(monkeypatch: pytest.Monk
 
 def test_the_error_names_a_binary_of_another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     replace_binary(monkeypatch, tmp_path, "\x7fELF of another machine")
-    with pytest.raises(BrokerError, match=r"does not run on this machine .*Exec format error.*--broker HOST:PORT"):
+    with pytest.raises(BrokerError, match=r"cannot run on this machine .*Exec format error.*--broker HOST:PORT"):
         EmbeddedBroker(free_port()).start()
 
 
