@@ -18,16 +18,16 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Rule(NamedTuple):
+class WordRule(NamedTuple):
     """Words to avoid, and the words to write instead."""
 
     pattern: re.Pattern[str]
     better: str
 
 
-def _rule(words: str, better: str) -> Rule:
+def _rule(words: str, better: str) -> WordRule:
     pattern = words.replace(" ", r"\s+")
-    return Rule(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), better)
+    return WordRule(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), better)
 
 
 RULES = (

@@ -7,7 +7,7 @@ from math import sqrt
 
 from aggregator.statistics.confusion import Z_95, Confusion, Estimate, Undefined
 
-_Seen = tuple[float, float]
+_Observed = tuple[float, float]
 """How many, of how many."""
 
 
@@ -56,7 +56,7 @@ def corrected_pass_rate(passed: int, evaluated: int, counts: Confusion) -> Estim
     return Estimate(rate, min(low, rate), max(high, rate))
 
 
-def _interval(passes: _Seen, found_passes: _Seen, found_fails: _Seen) -> tuple[float, float]:
+def _interval(passes: _Observed, found_passes: _Observed, found_fails: _Observed) -> tuple[float, float]:
     z2 = Z_95 * Z_95
     p, p_n = _added(passes, z2)
     tpr, tpr_n = _added(found_passes, 2)
@@ -71,7 +71,7 @@ def _interval(passes: _Seen, found_passes: _Seen, found_fails: _Seen) -> tuple[f
     return min(1.0, max(0.0, centre - half)), max(0.0, min(1.0, centre + half))
 
 
-def _added(seen: _Seen, extra: float) -> tuple[float, float]:
+def _added(seen: _Observed, extra: float) -> tuple[float, float]:
     """The share with `extra` more observations, half of them hits, and how many observations that makes."""
     count, of = seen
     return (count + extra / 2) / (of + extra), of + extra

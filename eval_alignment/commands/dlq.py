@@ -27,7 +27,7 @@ _reason_option = click.option(
 )
 
 
-class _Identity(click.ParamType):
+class _IdentityType(click.ParamType):
     """TOPIC:PARTITION:OFFSET of a rejected event in its source topic."""
 
     name = "identity"
@@ -108,7 +108,7 @@ def show(brokers: str | None, topic: str, partition: int, offset: int) -> None:
 @broker_option
 @_reason_option
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_Identity())
+@click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_IdentityType())
 def requeue(*, brokers: str | None, reason: str | None, everything: bool, identities: tuple[Identity, ...]) -> None:
     """Send rejected events again to their source topic: named ones, all with a reason, or all.
 

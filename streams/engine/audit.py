@@ -77,7 +77,7 @@ class Audit:
     async def _audit(self, owned: OwnedPartition, lock: asyncio.Lock) -> None:
         claim = owned.claim
         assert claim is not None, "only claimed partitions are ready"
-        fold = _Fold(Shard(owned.partition, self.policy), Published(claim.ledger))
+        fold = _AuditFold(Shard(owned.partition, self.policy), Published(claim.ledger))
         ledger = Log(self.producer, owned.ledger.topic, owned.partition)
         tallies = Log(self.producer, owned.tallies.topic, owned.partition)
 
@@ -132,7 +132,7 @@ class Audit:
 
 
 @dataclass(slots=True)
-class _Fold:
+class _AuditFold:
     """The logs of one partition, folded anew."""
 
     shard: Shard

@@ -18,7 +18,7 @@ from streams.runtime.metrics import WorkerMetrics
 
 
 @dataclass(slots=True)
-class _Part:
+class _PartitionCheckpoint:
     """What one checkpoint carries of one partition: all of it from the same moment."""
 
     owned: OwnedPartition
@@ -67,7 +67,7 @@ class Checkpoint:
         """Wait until the next checkpoint took what is dirty."""
         await self._drained.wait()
 
-    def _drain(self, owned: OwnedPartition) -> _Part:
+    def _drain(self, owned: OwnedPartition) -> _PartitionCheckpoint:
         delta = owned.shard.drain()
         positions = owned.sources()
         waiting, owned.waiting = owned.waiting, []
@@ -83,9 +83,9 @@ class Checkpoint:
                 for tp, position in positions.items()
             },
         )
-        return _Part(owned, delta, marker, positions, waiting)
+        return _PartitionCheckpoint(owned, delta, marker, positions, waiting)
 
-    def _tallies(self, part: _Part) -> Iterator[LogRow]:
+    def _tallies(self, part: _PartitionCheckpoint) -> Iterator[LogRow]:
         """Touched tallies and `marker`, with the ledger position whose replay gives these counts."""
         claim = part.owned.claim
         assert claim is not None, "only claimed partitions are checkpointed"
@@ -98,7 +98,7 @@ class Checkpoint:
         part.marker["offset"] = part.owned.tallies.next + len(part.delta.tallies)
         yield MARKER_KEY, orjson.dumps(part.marker)
 
-    def _settle(self, parts: Sequence[_Part], started: float) -> None:
+    def _settle(self, parts: Sequence[_PartitionCheckpoint], started: float) -> None:
         now = time.monotonic()
         wall_ms = time.time() * 1000
         for part in parts:

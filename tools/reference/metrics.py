@@ -15,7 +15,7 @@ from tools.reference.markdown import code, document, fenced, section, table
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class ExampleQuery:
     """A PromQL query and what it answers."""
 
     question: str
@@ -24,38 +24,38 @@ class Query:
 
 
 QUERIES: Final = (
-    Query(
+    ExampleQuery(
         "Lowest agreement of each queue",
         'min by (queue) (eval_alignment_agreement_ratio{window="all"})',
         "Select one `window`; without it the query mixes windows.",
     ),
-    Query(
+    ExampleQuery(
         "Metrics whose agreement is below 70 % beyond chance, last 30 days",
         'eval_alignment_agreement_ci_high{window="30d"} < 0.7',
         "It compares the upper end of the 95 % interval, so a few bad labels do not match.",
     ),
-    Query(
+    ExampleQuery(
         "Agreement of each metric over all queues",
         'sum by (metric) (eval_alignment_comparisons{outcome=~"tp|tn"}) / sum by (metric) (eval_alignment_comparisons)',
         "Counts add up over queues, ratios do not.",
     ),
-    Query(
+    ExampleQuery(
         "Share of rejected events by topic, last hour",
         "(sum by (topic) (increase(eval_alignment_events_rejected_total[1h])) or 0 * sum by (topic) "
         "(increase(eval_alignment_events_total[1h]))) / sum by (topic) (increase(eval_alignment_events_total[1h]))",
         "A topic without a rejected event has no series in `eval_alignment_events_rejected_total`; `or` adds a 0.",
     ),
-    Query(
+    ExampleQuery(
         "Events that wait to be processed",
         "sum by (topic) (eval_alignment_lag_events)",
     ),
-    Query(
+    ExampleQuery(
         "Age of what the view serves, in seconds",
         "time() - eval_alignment_as_of_timestamp_seconds",
         "While the circuit breaker pauses a worker this age does not grow: query "
         "`max(eval_alignment_circuit_breaker_open)` too.",
     ),
-    Query(
+    ExampleQuery(
         "99th percentile of the time from event to published counts, in seconds",
         "histogram_quantile(0.99, sum by (le) (rate(eval_alignment_event_to_publish_seconds_bucket[5m])))",
         "NaN while no events arrive.",
@@ -123,6 +123,6 @@ def _labels() -> list[tuple[str, str, str]]:
     ]
 
 
-def _query(query: Query) -> str:
+def _query(query: ExampleQuery) -> str:
     parts = [f"**{query.question}**", fenced("promql", query.promql)]
     return "\n\n".join(parts + ([query.note] if query.note else []))
