@@ -1,17 +1,17 @@
-# `make help` lists the targets. Everything runs in .venv, which each target brings up to date by itself.
+# `make help` lists the targets. Everything runs in .venv, which each target brings up to date.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS ?=
-# Tests start some hundred processes of ours: what they import is compiled once.
+# Tests start some hundred processes. Bytecode files let each of them start without compiling what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults soak lint docs dashboards bench kafka lock
+.PHONY: help venv demo page unit test faults soak lint docs dashboards rules wheel bench kafka lock
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## .venv with the locked dependencies and the command eval-alignment
@@ -33,39 +33,56 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@$(PIP) --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: venv ## everything on this machine with a lively sample stream; Ctrl-C ends it
+demo: venv ## run everything on this machine with sample events; Ctrl-C ends it
 	$(BIN)/eval-alignment demo
 
-test: venv ## all tests, with a real Apache Kafka where java and mvn are found; TESTS=path chooses
+page: venv ## serve the page on a sample store; templates are reloaded when they change
+	$(BIN)/python -m tools.page
+
+# Examples in docstrings are tests too.
+UNIT := $(wildcard tests/unit tests/laws tests/architecture tests/fixtures) aggregator streams sinks eval_alignment
+
+unit: venv ## run the tests that need no broker, in less than a minute
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(UNIT)
+
+test: venv ## run all tests except slow ones, with a real Apache Kafka where java and mvn are found; TESTS=path selects
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
-faults: venv ## every fault of docs/reliability.md on a real Apache Kafka, and the table of this run
+faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
 
-lint: venv ## ruff, mypy and the words
+lint: venv ## check code and configuration (ruff, mypy) and words (codespell, tools/prose.py)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell .
 	$(BIN)/python -m tools.prose
 
 SEEDS ?= 20000
 MINUTES ?= 120
 
-soak: venv ## new simulated histories, then mixed faults on a real Apache Kafka; SEEDS=20000 MINUTES=120 SEED=
+soak: venv ## simulate new histories, then mix faults on a real Apache Kafka; SEEDS=20000 MINUTES=120 SEED=
 	$(BIN)/python -m tests.simulation --soak $(SEEDS)
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --write docs/reliability.md
 
-docs: venv ## the reference pages of docs/ that are made from code
+docs: venv ## generate the reference pages of docs/ from code
 	$(BIN)/python -m tools.reference docs
 
-dashboards: venv ## the JSON for Grafana, made from monitoring/grafana; PAGE=address of the page in links
+dashboards: venv ## generate the JSON for Grafana from monitoring/grafana; PAGE=https://... is the page that links open
 	$(BIN)/python -m monitoring.grafana $(if $(PAGE),--page $(PAGE))
+
+rules: venv ## write the address of your runbook into the alert rules: RUNBOOK=https://...
+	$(BIN)/python -m monitoring.runbook $(RUNBOOK)
+
+wheel: venv ## build the wheel in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 BENCH := .venv-bench
 SECONDS ?= 30
 ROUNDS ?= 3
 
-bench: venv $(BENCH)/.installed ## the worker, and side by side its peers, an hour; SECONDS=5 ROUNDS=1 for a look
+bench: venv $(BENCH)/.installed ## compare the worker with other libraries, an hour; SECONDS=5 ROUNDS=1 for a short run
 	$(BIN)/python -m bench.comparison --seconds $(SECONDS) --rounds $(ROUNDS) --write docs/performance.md
 	$(BIN)/python -m bench
 
@@ -74,13 +91,13 @@ $(BENCH)/.installed: requirements-bench.txt
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
 
-kafka: venv ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
+kafka: venv ## run a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	$(BIN)/python -m tests.support.kafka --port 9092
 
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-config --custom-compile-command "make lock" $(UPGRADE)
 
-lock: ## requirements*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
+lock: ## resolve pyproject.toml into requirements*.txt; UPGRADE=--upgrade takes newer versions
 	@test -x $(BIN)/uv || { test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); $(BIN)/python -m pip install --quiet uv; }
 	$(UV) pyproject.toml --all-extras --output-file requirements.txt
 	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
