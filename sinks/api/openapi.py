@@ -11,7 +11,7 @@ from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, Que
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 
-_RESPONSES: Final = (
+RESPONSES: Final = (
     SnapshotDocument,
     QueueList,
     Page,
@@ -25,6 +25,7 @@ _RESPONSES: Final = (
     Readiness,
     ProblemDetails,
 )
+"""The type of every JSON response."""
 
 
 def _query(name: str, description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def _deep_dive() -> dict[str, Any]:
                 _query("metric", "Only this metric. Default: all that are on topic.", _STRING),
                 _query(
                     "by",
-                    "`annotation`: current rows by the day of their annotation. `publication`: the last document of a day.",
+                    "`annotation`: current rows by day of annotation. `publication`: the last document of each day.",
                     {"enum": list(get_args(TrendBasis)), "default": "annotation"},
                 ),
                 _WINDOW,
@@ -121,7 +122,7 @@ def _deep_dive() -> dict[str, Any]:
 
 def openapi(version: str) -> dict[str, Any]:
     """The OpenAPI document of a release."""
-    _, schemas = msgspec.json.schema_components(_RESPONSES, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(RESPONSES, ref_template="#/components/schemas/{name}")
     readiness = {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
     ready = _get("Whether the view has read the topics to their end since it started. Needs no token.", Readiness, [])
     ready["get"]["responses"]["503"] = {"description": "Not yet.", "content": readiness}

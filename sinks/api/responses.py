@@ -9,67 +9,82 @@ from aggregator.snapshot.schema import Cards, SnapshotDocument
 
 
 class QueueListing(TypedDict):
-    """A queue in the list: its cards over all days, and its address in the annotation tool if a setting makes one."""
+    """A queue in the list."""
 
     queue: str
+    """Name of the queue."""
     url: str | None
+    """Address in the annotation tool, from the setting `queue_url`."""
     revision: int
+    """Number of changes of the queue in this view."""
     cards: Cards
+    """Numbers of the whole queue, over all days."""
 
 
 class QueueList(TypedDict):
-    """Queues in the order in which they were first seen. `next`: the cursor of the following page, null at
-    the end.
-
-    `as_of` is the time of the oldest partition's last checkpoint, null before the first; `stale`: it is too
-    old, a worker or the broker is away. `ready`: the view has caught up since its start.
-    """
+    """Queues, and the state of the view."""
 
     as_of: str | None
+    """Time of the oldest partition's last checkpoint; null before the first."""
     stale: bool
+    """Whether `as_of` is too old: a worker or the broker is away."""
     ready: bool
+    """Whether the view has read the topics to their end since it started."""
     queues: list[QueueListing]
+    """Queues in the order of their first event."""
     next: str | None
+    """Cursor of the following page; null at the end."""
 
 
 class HistoryEntry(TypedDict):
-    """A snapshot document and when it was kept."""
+    """A published snapshot document."""
 
     at: str
+    """Time of publication, RFC 3339."""
     document: SnapshotDocument
+    """The document at that time."""
 
 
 class HistoryList(TypedDict):
-    """Snapshot documents of a queue, newest first. `next`: the `to` of the following page, null at the
-    end.
-    """
+    """Published snapshot documents of a queue."""
 
     queue: str
+    """Name of the queue."""
     snapshots: list[HistoryEntry]
+    """Documents, newest first."""
     next: str | None
+    """`to` of the following page; null at the end."""
 
 
 class HealthResponse(TypedDict):
-    """The process answers."""
+    """Liveness of the process."""
 
     status: str
+    """Always `ok`."""
 
 
 class Readiness(TypedDict):
-    """Whether the view has caught up since its start, and whether what it serves is stale."""
+    """Readiness of the view, and the age of what it serves."""
 
     ready: bool
+    """Whether the view has read the topics to their end since it started."""
     stale: bool
+    """Whether `as_of` is too old: a worker or the broker is away."""
     as_of: str | None
+    """Time of the oldest partition's last checkpoint; null before the first."""
 
 
 class ProblemDetails(TypedDict):
     """An error (RFC 9457)."""
 
     type: str
+    """Always `about:blank`."""
     title: str
+    """Name of the status."""
     status: int
+    """HTTP status."""
     detail: str
+    """What is wrong."""
 
 
 def json_response(body: object, status: int = 200) -> Response:

@@ -79,38 +79,55 @@ AND (a.at, a.item, a.criterion, a.annotator, e.metric) < (:at, :item, :row, :col
 
 
 class Comparison(TypedDict):
-    """One comparison; times in ms since epoch, text as it came (hostile until escaped), null where there is
-    none.
-    """
+    """One comparison of an annotation with an evaluation."""
 
     item: str
+    """Id of the item."""
     level: Level
+    """What the item is."""
     criterion: str
+    """Name of the criterion."""
     annotator: str
+    """The person; empty when unknown."""
     annotated_at: int
+    """`at` of the annotation, in milliseconds since 1970."""
     thumbs: Thumbs | None
+    """The rating, or null."""
     stars: int | None
+    """The rating, or null."""
     explanation: str | None
+    """Why the person rates it so, as it was sent: escape it before display."""
     expected: str | None
+    """The output that the person expects."""
     metric: str
+    """Name of the metric."""
     evaluated_at: int
+    """`at` of the evaluation, in milliseconds since 1970."""
     judge: str
+    """Version of the judge."""
     score: float | None
+    """The metric's score."""
     threshold: float | None
+    """Threshold of the evaluation."""
     direction: Direction
+    """Which side of the threshold passes."""
     passed: bool
+    """Verdict of the metric."""
     reason: str | None
+    """The judge's explanation, as it was sent."""
     outcome: Outcome
+    """Cell of the confusion matrix."""
     url: str | None
+    """Address of the item: from an event, or from the setting `item_url`."""
 
 
 class Page(TypedDict):
-    """Comparisons of a queue, newest annotation first. `next`: the cursor of the following page, null at the
-    end.
-    """
+    """Some comparisons of a queue."""
 
     comparisons: list[Comparison]
+    """Comparisons, newest annotation first."""
     next: str | None
+    """Cursor of the following page; null at the end."""
 
 
 class CursorError(EvalAlignmentError, ValueError):

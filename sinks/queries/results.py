@@ -1,7 +1,7 @@
-"""What `sinks.queries.deep_dive` answers, as types: everything of the page that one snapshot document does not hold.
+"""Results of `sinks.queries.deep_dive` as types: what the page shows beyond the snapshot document.
 
-`null` means undefined, and the object's own `undefined` names the field and the reason. Shares are in 0..1, days are
-UTC days as ISO text. Intervals are 95 %, on distinct items.
+Null means undefined: the object's `undefined` has the field and the reason. Days are UTC days as ISO text. Intervals
+are 95 % intervals over distinct items.
 """
 
 from typing import Literal, TypedDict
@@ -14,243 +14,329 @@ TrendBasis = Literal["annotation", "publication"]
 
 
 class Agreed(TypedDict):
-    """Some comparisons, at least one: `k` of `n` aligned, on `items` distinct items; the share with its interval."""
+    """How many of some comparisons agree. The interval is Wilson 95 % over items."""
 
     k: int
+    """Comparisons in which people and metric agree."""
     n: int
+    """Number of comparisons, at least 1."""
     items: int
+    """Distinct items among the comparisons."""
     alignment: float
+    """`k / n`, 0 to 1."""
     low: float
+    """Lower bound of the interval of `alignment`."""
     high: float
+    """Upper bound of the interval of `alignment`."""
 
 
 class TrendDay(Agreed):
-    """The comparisons of one day, or (by publication) of all days up to it, as the last document of it had.
-
-    `week`: those of the seven days that end on it, as far as the window reaches; null as published.
-    """
+    """Comparisons of one day; by publication those of all days up to it, as in the last document of the day."""
 
     day: str
+    """UTC day."""
     week: Agreed | None
+    """Comparisons of the seven days that end on this day, within the window. Null by publication."""
 
 
 class JudgeChange(TypedDict):
-    """A new judge version: the day of its first verdict, and the own comparisons of the version before it and of it.
-
-    "First" looks at the verdicts behind the comparisons of the window.
-    """
+    """A new version of the judge, compared with the one before it."""
 
     day: str
+    """UTC day of the version's first verdict among the comparisons."""
     metric: str
+    """Name of the metric."""
     judge: str
+    """The new version."""
     previous: str
+    """The version before it."""
     before: Agreed
+    """All comparisons of the previous version."""
     after: Agreed
+    """All comparisons of the new version."""
 
 
 class Trend(TypedDict):
-    """Alignment over time, days with comparisons only, oldest first.
-
-    `criterion` null: all of them; `metric` null: all that are on topic. `epochs`, oldest first, are of the metric, or
-    of all on-topic ones; none without a criterion.
-    """
+    """Alignment over time."""
 
     queue: str
+    """Name of the queue."""
     criterion: str | None
+    """Name of the criterion; null for all."""
     metric: str | None
+    """Name of the metric; null for all that are on topic."""
     window: WindowName
+    """Days that are counted: UTC days up to today, or all."""
     by: TrendBasis
+    """Which comparisons a day has."""
     days: list[TrendDay]
+    """Days with comparisons, oldest first."""
     epochs: list[JudgeChange]
+    """New judge versions, oldest first; empty without a criterion."""
 
 
 class Cut(TypedDict):
-    """What a threshold at `cut` would give: scores on the passing side of it, and at it, pass; null: nothing passes.
-
-    `tpr` over `fpr` is a point of the ROC; those and the balanced accuracy are null when people gave one result only.
-    """
+    """Counts at another threshold: scores at the cut and on its passing side pass."""
 
     cut: float | None
+    """The threshold; null where nothing passes."""
     tp: int
+    """Human pass, metric pass."""
     fn: int
+    """Human pass, metric fail."""
     tn: int
+    """Human fail, metric fail."""
     fp: int
+    """Human fail, metric pass."""
     alignment: float
+    """Share of comparisons in which people and metric agree, 0 to 1."""
     low: float
+    """Lower bound of the interval of `alignment`."""
     high: float
+    """Upper bound of the interval of `alignment`."""
     balanced_accuracy: float | None
+    """Mean of `tpr` and `1 - fpr`; null when people gave only one verdict."""
     tpr: float | None
+    """True positive rate; null when people passed nothing."""
     fpr: float | None
+    """False positive rate; null when people failed nothing."""
 
 
 Bin = TypedDict("Bin", {"low": float, "high": float, "pass": int, "fail": int})
-"""Scores from `low` to below `high` (the last bin: and at it), by what people said."""
+"""Number of scores from `low` to below `high` (in the last bin up to `high`), by human verdict."""
 
 
 class WhatIf(TypedDict):
-    """Threshold what-if of a criterion and metric, over the comparisons whose current evaluation has a score.
-
-    The best cuts and the AUC are measured on the comparisons that they are picked from (`in_sample`): expect a little
-    less on new ones. They look at every cut. Of equally good cuts the one nearest to `threshold` is named.
-
-    Attributes:
-        comparisons: all of the pair; `scored` of them have a score, on `items` distinct items.
-        direction: which side passes; null when evaluations differ in it, then there is nothing to sweep.
-        threshold: of the newest scored evaluation that has one; `thresholds`: how many different ones there are.
-            Null when verdicts came without one.
-        now: the verdicts as they are, of the scored comparisons; its `cut` is `threshold`.
-        cost: how many false negatives one false positive is worth, for `best_cost`.
-        cuts: how many cuts give different counts. `sweep`: all of them, lowest first and the one where nothing passes
-            last (direction `higher`) or first (`lower`); an even selection when they are more than 200.
-        grid: cuts at even steps over the range of the histogram: a slider's.
-        histogram: 25 bins.
-    """
+    """Counts and alignment of a criterion and metric at other thresholds."""
 
     queue: str
+    """Name of the queue."""
     criterion: str
+    """Name of the criterion."""
     metric: str
+    """Name of the metric."""
     window: WindowName
+    """Days that are counted: UTC days up to today, or all."""
     in_sample: Literal[True]
+    """Always true: cuts and AUC are measured on the comparisons they are chosen from. Expect less on new ones."""
     comparisons: int
+    """Number of comparisons of the pair."""
     scored: int
+    """Comparisons whose current evaluation has a score."""
     items: int
+    """Distinct items among the scored comparisons."""
     direction: Direction | None
+    """Which side of a threshold passes; null when evaluations differ in it."""
     threshold: float | None
+    """Threshold of the newest scored evaluation that has one."""
     thresholds: int
+    """Number of different thresholds."""
     now: Cut | None
+    """The verdicts as they are, over the scored comparisons."""
     cost: float
+    """Cost of a false positive in false negatives, for `best_cost`."""
     auc: float | None
+    """Area under the ROC curve, 0 to 1."""
     best_alignment: Cut | None
+    """Cut with the highest alignment; of equal ones the nearest to `threshold`."""
     best_balanced_accuracy: Cut | None
+    """Cut with the highest balanced accuracy."""
     best_cost: Cut | None
+    """Cut with the lowest cost."""
     cuts: int
+    """Number of cuts with different counts."""
     sweep: list[Cut]
+    """Those cuts in the order of their thresholds; an even selection of them when there are more than 200."""
     grid: list[Cut]
+    """Cuts at even steps over the range of the histogram."""
     histogram: list[Bin]
+    """Number of scores by human verdict, in 25 bins from `low` to below `high`."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class Headroom(TypedDict):
-    """A metric's alignment, and how much the human ceiling is above it (below 0: the metric is above)."""
+    """A metric compared with human agreement."""
 
     metric: str
+    """Name of the metric."""
     alignment: float | None
+    """Alignment of the metric with people, 0 to 1."""
     headroom: float | None
+    """Human agreement minus alignment, -1 to 1."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class Ceiling(TypedDict):
-    """How well people agree with each other on the same item and criterion.
-
-    Over all standing annotations of the window, whatever the policy. `pairs` counts each pair of annotators on an item
-    once; `items` have a pair; `annotators` are those of the pairs. `agreement` is the share of pairs that agree on pass
-    or fail, `kappa` is over ordered pairs. `alpha` is Krippendorff's on pass or fail, `alpha_ordinal` on stars (thumbs
-    have no strength). `metrics`: the on-topic ones, by name.
-    """
+    """Agreement of annotators with each other on one criterion, under any policy: the human ceiling."""
 
     queue: str
+    """Name of the queue."""
     criterion: str
+    """Name of the criterion."""
     window: WindowName
+    """Days that are counted: UTC days up to today, or all."""
     pairs: int
+    """Pairs of annotators on one item."""
     items: int
+    """Items with at least one pair."""
     annotators: int
+    """Annotators with at least one pair."""
     agreement: float | None
+    """Share of pairs that agree on pass or fail, 0 to 1."""
     agreement_low: float | None
+    """Lower bound of the interval of `agreement`."""
     agreement_high: float | None
+    """Upper bound of the interval of `agreement`."""
     kappa: float | None
+    """Cohen's kappa over ordered pairs, -1 to 1."""
     alpha: float | None
+    """Krippendorff's alpha on pass or fail, -1 to 1."""
     alpha_ordinal: float | None
+    """Krippendorff's ordinal alpha on stars, -1 to 1; thumbs have no strength."""
     metrics: list[Headroom]
+    """The metrics on topic, by name."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class CorrectedJudge(TypedDict):
-    """The pass rate of one judge version, and what people would say (Rogan-Gladen).
-
-    `pass_rate`: `passed` of the `evaluated` items of the queue, annotated or not. `tpr` and `tnr`: from the version's
-    own comparisons (`comparisons`, on `items` items). `corrected`, clipped to 0..1, holds when the annotated items are
-    a fair sample of the queue's. Its interval carries the noise of all three.
-    """
+    """Pass rate of one version of the judge, corrected for its errors."""
 
     judge: str
+    """Version of the judge."""
     evaluated: int
+    """Items of the queue, annotated or not, with a verdict of the version."""
     passed: int
+    """Those of them that pass."""
     pass_rate: float | None
+    """`passed / evaluated`, 0 to 1."""
     comparisons: int
+    """Comparisons of the version."""
     items: int
+    """Distinct items among the comparisons."""
     tpr: float | None
+    """True positive rate of the version."""
     tnr: float | None
+    """True negative rate of the version."""
     corrected: float | None
+    """Estimated human pass rate over all items of the queue (Rogan-Gladen), clipped to 0 to 1.
+
+    It is valid when the annotated items are a fair sample.
+    """
     corrected_low: float | None
+    """Lower bound of the interval of `corrected`; it includes the noise of `pass_rate`, `tpr` and `tnr`."""
     corrected_high: float | None
+    """Upper bound of the interval of `corrected`."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class Corrected(TypedDict):
-    """Corrected pass rates of a criterion and metric by judge version, in the order of their first verdict.
-
-    `items`: standing in the queue, 0 without queue items. `interval` names the method of the intervals.
-    """
+    """Corrected pass rates of a criterion and metric."""
 
     queue: str
+    """Name of the queue."""
     criterion: str
+    """Name of the criterion."""
     metric: str
+    """Name of the metric."""
     window: WindowName
+    """Days that are counted: UTC days up to today, or all."""
     interval: Literal["delta"]
+    """Method of the intervals: the delta method."""
     items: int
+    """Items in the queue; 0 without queue items."""
     judges: list[CorrectedJudge]
+    """Versions of the judge, in the order of their first verdict."""
 
 
 class JudgeVersion(TypedDict):
-    """A judge version's own comparisons, current or `superseded`; `first_day`: of its first verdict among them."""
+    """Comparisons of one version of the judge, over all items that it judged."""
 
     judge: str
+    """Version of the judge."""
     first_day: str
+    """UTC day of its first verdict among the comparisons."""
     comparisons: int
+    """All comparisons of the version."""
     superseded: int
+    """Those in which another version has the item's latest verdict."""
     items: int
+    """Distinct items among the comparisons."""
     tp: int
+    """Human pass, metric pass."""
     fn: int
+    """Human pass, metric fail."""
     tn: int
+    """Human fail, metric fail."""
     fp: int
+    """Human fail, metric pass."""
     alignment: float
+    """Share of comparisons in which people and the version agree, 0 to 1."""
     alignment_low: float
+    """Lower bound of the interval of `alignment`."""
     alignment_high: float
+    """Upper bound of the interval of `alignment`."""
     baseline: float
+    """Alignment of a constant judge that always gives the more frequent human verdict."""
     bias: float
+    """Pass rate of the version minus pass rate of people, -1 to 1."""
     kappa: float | None
+    """Cohen's kappa, -1 to 1."""
     tpr: float | None
+    """True positive rate."""
     tpr_low: float | None
+    """Lower bound of the interval of `tpr`."""
     tpr_high: float | None
+    """Upper bound of the interval of `tpr`."""
     tnr: float | None
+    """True negative rate."""
     tnr_low: float | None
+    """Lower bound of the interval of `tnr`."""
     tnr_high: float | None
+    """Upper bound of the interval of `tnr`."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class VersionTest(TypedDict):
-    """McNemar's exact test of two versions on the `items` that both judged.
+    """McNemar's exact test of two versions.
 
-    An item counts once, for the version that more of its annotators agree with: `first_only`, `second_only`. Items on
-    which both say the same, or on which annotators are split evenly, count for neither.
+    An item counts once, by the majority of its annotators; a tie does not count.
     """
 
     first: str
+    """One version."""
     second: str
+    """The other version."""
     items: int
+    """Items that both versions judged."""
     first_only: int
+    """Items on which only the first agrees with most of the item's annotators."""
     second_only: int
+    """Items on which only the second does."""
     p_value: float | None
+    """p value of McNemar's exact test."""
     undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class Versions(TypedDict):
-    """Judge versions of a criterion and metric side by side, in the order of their first verdict; a test per two."""
+    """Versions of the judge, compared on one criterion and metric."""
 
     queue: str
+    """Name of the queue."""
     criterion: str
+    """Name of the criterion."""
     metric: str
+    """Name of the metric."""
     window: WindowName
+    """Days that are counted: UTC days up to today, or all."""
     versions: list[JudgeVersion]
+    """Versions of the judge, in the order of their first verdict."""
     tests: list[VersionTest]
+    """Tests of every two versions."""
     epochs: list[JudgeChange]
+    """New versions, oldest first."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints, is_typeddict
 from urllib.parse import quote
 
 import httpx
@@ -14,13 +15,15 @@ import orjson
 from starlette.types import ASGIApp, Message
 
 from aggregator.days import Window
-from sinks.api.openapi import openapi
+from aggregator.snapshot.schema import Cards, SnapshotDocument
+from sinks.api.openapi import RESPONSES, openapi
 from sinks.app import create_app
 from sinks.gauges import GaugeCollector
 from sinks.snapshots import SnapshotHistory
 from sinks.store.store import Store
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tools.reference.examples import CRITERION, HISTORY, METRIC, QUEUE, facts
+from tools.reference.fields import field_docs, type_text
 from tools.reference.markdown import code, document, fenced, section, table
 
 BASE: Final = "http://127.0.0.1:8390"
@@ -60,6 +63,9 @@ REQUESTS: Final = (
 )
 """One example of every route, in the order of the page."""
 
+_DOCUMENT_TYPES: Final = {SnapshotDocument: "snapshot.md", Cards: "snapshot.md#cards"}
+"""Types that another page describes."""
+
 _ERRORS: Final = (
     f"{_QUEUE_PATH}?window=1y",
     "/api/v1/queues/unknown",
@@ -68,8 +74,7 @@ _ERRORS: Final = (
 
 def page() -> str:
     """The page."""
-    description = openapi("")
-    paths = description["paths"]
+    paths = openapi("")["paths"]
     responses = asyncio.run(_ask(sorted({request.target for request in REQUESTS} | set(_ERRORS))))
     return document(
         "HTTP API",
@@ -93,7 +98,7 @@ def page() -> str:
             "[Snapshot document](snapshot.md) lists the reasons.\n"
             "- Lists have `next`, the `cursor` of the following page, or null at the end.",
         ),
-        *(_route(request, description, responses) for request in REQUESTS),
+        *(_route(request, paths[request.route]["get"], responses[request.target]) for request in REQUESTS),
         section(
             "Errors",
             "Errors are `application/problem+json` (RFC 9457) with the cause in `detail`.",
@@ -104,6 +109,7 @@ def page() -> str:
             ),
             "Any other method than GET and HEAD is 405, a host name that is not allowed is 400.",
         ),
+        section("Response types", *map(_type, _types(RESPONSES))),
         see_also=(
             "[Snapshot document](snapshot.md)",
             "[Metrics](metrics.md)",
@@ -118,23 +124,52 @@ def _link(route: str) -> str:
     return f"[`{route}`](#{''.join(letter for letter in heading if letter.isalnum() or letter in '-_')})"
 
 
-def _route(request: Request, description: Mapping[str, Any], responses: Mapping[str, httpx.Response]) -> str:
-    operation = description["paths"][request.route]["get"]
-    response = responses[request.target]
+def _route(request: Request, operation: Mapping[str, Any], response: httpx.Response) -> str:
     parts = [operation["summary"]]
     if operation["parameters"]:
         parts.append(
             table(("parameter", "in", "values", "default", "meaning"), map(_parameter, operation["parameters"]))
         )
-    (content,) = operation["responses"]["200"]["content"].values()
-    if (reference := content["schema"].get("$ref")) is not None:
-        schema = description["components"]["schemas"][reference.rpartition("/")[2]]
-        parts.append("Response: " + " ".join(schema["description"].split()))
+    if (of := _response_type(operation)) is not None:
+        parts.append(f"Response: {_link_to_type(of)}.")
     errors = [status for status in operation["responses"] if status != "200"]
     if errors:
         parts.append("Errors: " + code(errors) + ".")
     parts += [fenced("console", f"curl '{BASE}{request.target}'"), _body(request, response)]
     return section(f"`GET {request.route}`", *parts)
+
+
+def _response_type(operation: Mapping[str, Any]) -> type | None:
+    (content,) = operation["responses"]["200"]["content"].values()
+    name = content["schema"].get("$ref", "").rpartition("/")[2]
+    return next((of for of in RESPONSES if of.__name__ == name), None)
+
+
+def _link_to_type(of: type) -> str:
+    if of.__doc__ is None:
+        return f"object of {code(get_type_hints(of))}"
+    return f"[{of.__name__}]({_DOCUMENT_TYPES.get(of, f'#{of.__name__.lower()}')})"
+
+
+def _types(annotations: Iterable[Any]) -> list[type]:
+    """Every documented type in these, without those of other pages, in the order of their first use."""
+    ordered: dict[type, None] = {}
+    for annotation in annotations:
+        ordered.update(dict.fromkeys(_types(get_args(annotation))))
+        if is_typeddict(annotation) and annotation.__doc__ is not None and annotation not in _DOCUMENT_TYPES:
+            ordered.update(dict.fromkeys((annotation, *_types(get_type_hints(annotation).values()))))
+    return list(ordered)
+
+
+def _type(of: type) -> str:
+    documented = field_docs(of)
+    rows = [
+        (f"`{name}`", type_text(annotation, _link_to_type), documented.get(name, ""))
+        for name, annotation in get_type_hints(of).items()
+    ]
+    first, _, rest = cleandoc(of.__doc__ or "").partition("\n\n")
+    introduction = " ".join((first + " " + rest).split())
+    return section(of.__name__, introduction, table(("field", "type", "meaning"), rows), level=3)
 
 
 def _parameter(parameter: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from enum import Enum, StrEnum
+from enum import Enum
 from functools import cache
 from itertools import product
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Final, get_type_hints
 
 from aggregator.days import Window
 from aggregator.policy import Policy
@@ -35,7 +34,7 @@ from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from streams.kafka.topics import Topics
 from tools.reference.examples import HISTORY, QUEUE, facts
-from tools.reference.fields import field_docs
+from tools.reference.fields import field_docs, type_text
 from tools.reference.markdown import code, document, json_block, ndjson_block, section, table
 
 _OBJECTS: Final[Mapping[type, tuple[str, str]]] = {
@@ -96,29 +95,11 @@ def page() -> str:
 def _object(of: type, heading: str, introduction: str) -> str:
     documented, nulls = field_docs(of), _nulls().get(of, {})
     rows = [
-        (f"`{name}`", _type(annotation), code(sorted(nulls.get(name, ()))), documented.get(name, ""))
+        (f"`{name}`", type_text(annotation), code(sorted(nulls.get(name, ()))), documented.get(name, ""))
         for name, annotation in get_type_hints(of).items()
     ]
     parts = [introduction] if introduction else []
     return section(heading, *parts, table(("field", "type", "null when", "meaning"), rows))
-
-
-_TYPE_NAMES: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-def _type(annotation: Any) -> str:
-    arguments = get_args(annotation)
-    if isinstance(annotation, UnionType):
-        return " or ".join("null" if part is NoneType else _type(part) for part in arguments)
-    if get_origin(annotation) is Literal:
-        return code(arguments)
-    if get_origin(annotation) is list:
-        return f"array of {_type(arguments[0])}"
-    if get_origin(annotation) is dict:
-        return f"object of {_type(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return code(member.value for member in annotation)
-    return "object" if is_typeddict(annotation) else _TYPE_NAMES[annotation]
 
 
 def _meanings(of: type[Enum]) -> Iterator[tuple[str, str]]:
