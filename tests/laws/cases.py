@@ -39,7 +39,7 @@ COMPARISONS: Final = (
         items=4,
     ),
     Case(
-        "Each number of stars has cells of its own; 3 stars or more are a pass unless a setting says otherwise.",
+        "Each number of stars has cells of its own; 3 stars or more are a pass by default.",
         [
             *(annotation(item=f"t{stars}", stars=stars) for stars in (1, 2, 3, 4, 5)),
             *(evaluation(item=f"t{stars}", passed=True) for stars in (1, 2, 3, 4, 5)),
@@ -178,7 +178,7 @@ VERSIONS: Final = (
         items=1,
     ),
     Case(
-        "Of two events with the same time and id, the content decides, so that every order of arrival gives the same.",
+        "Of two events with the same time and id, the content decides, in every order of arrival.",
         [annotation(id="x", thumbs="down"), annotation(id="x", thumbs="up"), evaluation(passed=True)],
         [Annotations(1, 1), Cell("up", "pass")],
         tp=1,

@@ -3,7 +3,7 @@
 One module a page. A test compares the pages in docs/ with `pages()`.
 """
 
-from tools.reference import api, doctor, events, exit_codes, metrics, reasons, settings, snapshot, topics
+from tools.reference import api, doctor, events, exit_codes, metrics, reasons, settings, snapshot, statistics, topics
 
 
 def pages() -> dict[str, str]:
@@ -11,6 +11,7 @@ def pages() -> dict[str, str]:
     return {
         "events.md": events.page(),
         "snapshot.md": snapshot.page(),
+        "statistics.md": statistics.page(),
         "api.md": api.page(),
         "settings.md": settings.page(),
         "topics.md": topics.page(),
