@@ -152,6 +152,16 @@ def test_prometheus_scrapes_every_process_by_its_name_and_with_the_token() -> No
         assert secrets("prometheus")["token"] == str(credentials)
 
 
+def test_alertmanager_remembers_a_notification_for_longer_than_any_repeat_interval() -> None:
+    text = (ROOT / "monitoring" / "alertmanager" / "alertmanager.yml").read_text()
+    intervals = re.findall(r"repeat_interval: (\d+)([hd])$", text, re.MULTILINE)
+    longest = max(int(number) * {"h": 1, "d": 24}[unit] for number, unit in intervals)
+    (retention,) = [option for option in services()["alertmanager"]["command"] if "--data.retention=" in option]
+    match = re.fullmatch(r"--data\.retention=(\d+)h", retention)
+    assert match is not None
+    assert int(match[1]) > longest
+
+
 def test_the_image_installs_locked_packages_only() -> None:
     installs = [line for line in re.sub(r"\\\n", " ", DOCKERFILE).split("&&") if "pip install" in line]
     assert len(installs) == 3

@@ -2,6 +2,9 @@
 
 import re
 import shutil
+import subprocess
+import sys
+from argparse import ArgumentTypeError
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from monitoring.runbook import address
 from tests.support.rules import CASES, PROMETHEUS, alerts, load, promtool_test
 from tests.support.tree import ROOT
 
@@ -48,7 +52,36 @@ def test_an_alert_has_a_section_in_the_runbook(name: str) -> None:
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL))
     assert sections.keys() == alerts().keys()
     assert re.findall(r"^- \*\*(\w+)\*\*:", sections[name], re.MULTILINE) == ["Means", "See", "Do", "Close"]
-    assert alerts()[name]["annotations"]["runbook_url"] == f"{RUNBOOK.relative_to(ROOT)}#{name.lower()}"
+
+
+def test_every_runbook_url_is_absolute_with_one_base_and_the_section_of_its_alert() -> None:
+    sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", RUNBOOK.read_text(), re.MULTILINE)}
+    urls = {name: rule["annotations"]["runbook_url"] for name, rule in alerts().items()}
+    (base,) = {url.partition("#")[0] for url in urls.values()}
+    assert re.fullmatch(r"https?://[\w.-]+/\S+", base)
+    for name, url in urls.items():
+        assert url.partition("#")[2] == name.lower()
+        assert name.lower() in sections
+
+
+def test_make_rules_writes_the_address_of_a_runbook_into_rules_and_cases(promtool: str, tmp_path: Path) -> None:
+    shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
+    own = "https://wiki.example.org/runbook"
+    command = [sys.executable, "-m", "monitoring.runbook", own, "--directory", str(tmp_path / "prometheus")]
+    subprocess.run(command, cwd=ROOT, check=True)
+    rules = load(tmp_path / "prometheus" / "rules" / "alerts.yml")
+    written = {
+        rule["alert"]: rule["annotations"]["runbook_url"] for group in rules["groups"] for rule in group["rules"]
+    }
+    assert written == {name: f"{own}#{name.lower()}" for name in alerts()}
+    done = promtool_test(promtool, *sorted((tmp_path / "prometheus" / "tests").glob("*.yml")))
+    assert done.returncode == 0, (done.stdout + done.stderr)[:5000]
+
+
+@pytest.mark.parametrize("url", ["", "docs/runbook.md", "https://wiki.example.org/a b", "https://wiki.example.org/a#b"])
+def test_make_rules_refuses_what_is_not_an_address(url: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is not an address"):
+        address(url)
 
 
 def minutes(text: str) -> float:
