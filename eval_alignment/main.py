@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from eval_alignment.settings import CONFIG_VARIABLE, SettingsError
+from eval_alignment.environment import CONFIG_VARIABLE
+from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
 _COMMANDS = (
@@ -28,10 +29,10 @@ _COMMANDS = (
 
 
 class _Commands(click.Group):
-    """Imports a subcommand when it is called: `report` need not load Kafka and SQLite."""
+    """Imports each subcommand when it is called, so that `report` loads neither Kafka nor SQLite."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
-        """The subcommands, in the order in which a newcomer meets them."""
+        """The subcommands, in the order in which a new user needs them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's
@@ -48,7 +49,7 @@ class _Commands(click.Group):
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=f"Settings file (TOML), also by {CONFIG_VARIABLE}.",
+    help=f"Settings file (TOML).  [environment: {CONFIG_VARIABLE}]",
 )
 def cli(config: Path | None) -> None:
     """Measure how well LLM judges agree with human annotators, exactly and in real time, from Kafka events.
@@ -60,7 +61,7 @@ def cli(config: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command; the process ends with its exit code."""
+    """Run the command and exit with its exit code."""
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -72,8 +73,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except SettingsError as error:
-        click.echo(f"invalid settings:\n{error}", err=True)
+    except EvalAlignmentError as error:
+        click.echo(f"Error: {error}", err=True)
         code = error.exit_code.code
     sys.exit(code)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +10,10 @@ from rich.text import Text
 
 from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Undefined
-from sinks.api.responses import QueueListing
+
+if TYPE_CHECKING:
+    # Loads an HTTP framework.
+    from sinks.api.responses import QueueListing
 
 DASH: Final = "-"
 """Printed for an undefined number."""
@@ -69,7 +72,7 @@ def render(document: SnapshotDocument, console: Console) -> None:
         _print_criterion(criterion, console)
 
 
-def render_list(queues: Sequence[QueueListing], console: Console) -> None:
+def render_list(queues: "Sequence[QueueListing]", console: Console) -> None:
     """Print the queues with their cards for window `all`."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("queue", overflow="fold")

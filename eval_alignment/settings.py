@@ -21,21 +21,23 @@ from pydantic_settings import (
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits
+from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
 from streams.events.decoder import MetricDefaults
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-
-ENVIRONMENT_PREFIX = "EVAL_ALIGNMENT_"
-CONFIG_VARIABLE = "EVAL_ALIGNMENT_CONFIG"
 
 _LIMITS = GateLimits()
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class SettingsError(EvalAlignmentError):
-    """Settings do not hold. The message lists every problem, a line each, and never a value of a secret."""
+    """Invalid settings. The message has a line per problem, and never a value of a secret."""
 
     exit_code = ExitCode.USAGE
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(("invalid settings:", *problems)))
+        self.problems = problems
 
 
 class MetricSettings(BaseModel):
@@ -322,7 +324,7 @@ def load(**given: Any) -> Settings:
             problems.append(f"{CONFIG_VARIABLE}: {path} is not a file")
         if not problems:
             return settings
-    raise SettingsError("\n".join(problems))
+    raise SettingsError(*problems)
 
 
 _OTHERS = ("EVAL_ALIGNMENT_REQUIRE", "EVAL_ALIGNMENT_CACHE", "EVAL_ALIGNMENT_TEST_")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eval_alignment import settings
+from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
 from eval_alignment.render import output_console, printable
 
 
@@ -43,11 +44,11 @@ def show(*, as_json: bool) -> None:
 def _sources() -> dict[str, str]:
     """The source of each setting. The settings are loaded already, so their file is valid."""
     environment = {name.upper() for name in os.environ}
-    path = os.environ.get(settings.CONFIG_VARIABLE)
+    path = os.environ.get(CONFIG_VARIABLE)
     in_file = tomllib.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     sources = {}
     for name in settings.Settings.model_fields:
-        if f"{settings.ENVIRONMENT_PREFIX}{name.upper()}" in environment:
+        if f"{ENVIRONMENT_PREFIX}{name.upper()}" in environment:
             sources[name] = "environment"
         else:
             sources[name] = "file" if name in in_file else "default"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aggregator.days import timestamp
-from eval_alignment import settings, wiring
+from eval_alignment import kafka_wiring, settings
 from eval_alignment.options import broker_option
 from eval_alignment.render import output_console, printable
 from streams.events.reasons import Reason
@@ -123,7 +123,7 @@ def requeue(*, brokers: str | None, reason: str | None, everything: bool, identi
     stored = _all(brokers)
     unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in stored]
     ready: list[StoredDeadLetter] = []
-    sources = wiring.topics(settings.load(brokers=brokers)).sources
+    sources = kafka_wiring.topics(settings.load(brokers=brokers)).sources
     for dead_letter in stored.values():
         if reason not in (None, dead_letter.reason) or (identities and dead_letter.identity not in identities):
             continue
@@ -154,14 +154,14 @@ def _run(brokers: str | None, job: Callable[[KafkaClient, Topics], Awaitable[_Re
     chosen = settings.load(brokers=brokers)
 
     async def run() -> _Result:
-        return await job(wiring.client(chosen), wiring.topics(chosen))
+        return await job(kafka_wiring.client(chosen), kafka_wiring.topics(chosen))
 
     try:
         return asyncio.run(run())
     except TopicsError as error:
         raise click.ClickException(str(error)) from error
     except (KafkaError, TimeoutError) as error:
-        raise wiring.failed(chosen, error) from error
+        raise kafka_wiring.failure(chosen, error) from error
 
 
 def _summary(dead_letter: StoredDeadLetter) -> dict[str, object]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 import orjson
 
-from eval_alignment import settings, wiring
+from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.doctor.checks import CHECKS, examine
 from eval_alignment.doctor.findings import Finding, exit_code
 from eval_alignment.doctor.problems import Severity
@@ -88,8 +88,8 @@ def _target(
     except BindError as error:
         raise settings.SettingsError(f"token_file: {error}") from error
     return Target(
-        client=wiring.client(chosen),
-        topics=wiring.topics(chosen),
+        client=kafka_wiring.client(chosen),
+        topics=kafka_wiring.topics(chosen),
         group=wiring.group(chosen),
         decoder=wiring.decoder(chosen),
         policy=chosen.policy,

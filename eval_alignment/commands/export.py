@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from eval_alignment import settings, wiring
+from eval_alignment import kafka_wiring, settings
 from eval_alignment.ledger_export import Ledger, LedgerError, line, read_ledger
 from eval_alignment.options import broker_option
 from streams.kafka.topics import TopicsError
@@ -34,7 +34,7 @@ def export(brokers: str | None, queue: str | None, output: Path) -> None:
     try:
         ledger = _read(chosen)
     except (KafkaError, TimeoutError) as error:
-        raise wiring.failed(chosen, error) from error
+        raise kafka_wiring.failure(chosen, error) from error
     except (TopicsError, LedgerError) as error:
         raise click.ClickException(str(error)) from error
     written = 0
@@ -59,6 +59,8 @@ def _read(chosen: settings.Settings) -> Ledger:
         task = progress.add_task("export", total=None)
         return asyncio.run(
             read_ledger(
-                wiring.client(chosen), wiring.topics(chosen), lambda read: progress.update(task, completed=read)
+                kafka_wiring.client(chosen),
+                kafka_wiring.topics(chosen),
+                lambda read: progress.update(task, completed=read),
             )
         )

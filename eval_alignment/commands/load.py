@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from eval_alignment import files, settings, wiring
+from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.options import broker_option
 from streams.events.decoder import Decoder, Rejection
 from streams.kafka.client import KafkaClient
@@ -44,15 +44,15 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
 
     with _progress(files.size(paths)) as progress:
         task = progress.task_ids[0]
-        topics = wiring.topics(chosen)
+        topics = kafka_wiring.topics(chosen)
         lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
         events = _events(lines, wiring.decoder(chosen), topics, report_invalid)
         try:
-            sent = asyncio.run(_send(wiring.client(chosen), topics, events))
+            sent = asyncio.run(_send(kafka_wiring.client(chosen), topics, events))
         except TopicsError as error:
             raise click.ClickException(str(error)) from error
         except (KafkaError, TimeoutError) as error:
-            raise wiring.failed(chosen, error) from error
+            raise kafka_wiring.failure(chosen, error) from error
         except (OSError, EOFError) as error:
             raise click.ClickException(f"cannot read the input: {error}") from error
     for topic, count in sorted(sent.items()):

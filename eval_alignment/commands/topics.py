@@ -6,7 +6,7 @@ import sys
 import click
 from aiokafka.errors import KafkaError
 
-from eval_alignment import settings, wiring
+from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.options import broker_option
 from streams.kafka import topics as table
 
@@ -26,13 +26,13 @@ def topics() -> None:
 def apply(brokers: str | None, partitions: int | None) -> None:
     """Create missing topics. Existing topics are not changed; a different number of partitions is an error."""
     chosen = settings.load(brokers=brokers, partitions=partitions)
-    client, names = wiring.client(chosen), wiring.topics(chosen)
+    client, names = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
     try:
         created = asyncio.run(table.apply(client.settings, names, wiring.partitions(chosen), chosen.replication_factor))
     except table.TopicsError as error:
         raise click.ClickException(str(error)) from error
     except (KafkaError, TimeoutError) as error:
-        raise wiring.failed(chosen, error) from error
+        raise kafka_wiring.failure(chosen, error) from error
     for name in created:
         click.echo(f"created {name}")
     if not created:
@@ -44,11 +44,11 @@ def apply(brokers: str | None, partitions: int | None) -> None:
 def diff(brokers: str | None) -> None:
     """List the differences between the topics and docs/topics.md. Exit code 0: no difference. 1: some."""
     chosen = settings.load(brokers=brokers)
-    client, names = wiring.client(chosen), wiring.topics(chosen)
+    client, names = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
     try:
         differences = asyncio.run(table.diff(client.settings, names))
     except (KafkaError, TimeoutError) as error:
-        raise wiring.failed(chosen, error) from error
+        raise kafka_wiring.failure(chosen, error) from error
     for difference in differences:
         click.echo(str(difference))
     if not differences:

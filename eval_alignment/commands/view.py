@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from eval_alignment import __version__, logs, settings, wiring
+from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, data_dir_option, http_option, pass_stars_option
 from sinks.config import ViewConfig
 from sinks.view import run_view
@@ -40,7 +40,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
     """What a view takes."""
     host, port = settings.address(chosen.http)
     return ViewConfig(
-        client=wiring.client(chosen).settings,
+        client=kafka_wiring.client(chosen).settings,
         data_dir=chosen.data_dir,
         host=host,
         port=port,

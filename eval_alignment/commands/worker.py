@@ -5,7 +5,7 @@ import logging
 import click
 from prometheus_client import ProcessCollector
 
-from eval_alignment import __version__, logs, settings, wiring
+from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option, policy_option
 from eval_alignment.worker_http import Probes
 from sinks.access import BindError
@@ -72,13 +72,13 @@ def worker(
 
 def _config(chosen: settings.Settings) -> WorkerConfig:
     """What a worker takes."""
-    reached = wiring.client(chosen)
+    reached = kafka_wiring.client(chosen)
     return WorkerConfig(
         brokers=tuple(reached.brokers),
         security=reached.security,
         name=chosen.name,
         group=wiring.group(chosen),
-        topics=wiring.topics(chosen),
+        topics=kafka_wiring.topics(chosen),
         policy=chosen.policy,
         decoder=wiring.decoder(chosen),
         accept_loss=chosen.accept_loss,

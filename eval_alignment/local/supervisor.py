@@ -12,12 +12,13 @@ import httpx
 from aiokafka.errors import KafkaError
 
 from aggregator.days import timestamp
-from eval_alignment import __version__, wiring
+from eval_alignment import __version__, kafka_wiring, wiring
+from eval_alignment.environment import ENVIRONMENT_PREFIX
 from eval_alignment.local import reload
 from eval_alignment.local.broker import BrokerError, EmbeddedBroker
 from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import DataDir, DataDirError
-from eval_alignment.settings import ENVIRONMENT_PREFIX, Settings, address
+from eval_alignment.settings import Settings, address
 from streams.kafka import topics as topic_table
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode, codes_without_restart
@@ -59,8 +60,8 @@ class Supervisor:
         on_ready: Callable[["Supervisor"], Awaitable[None]] | None = None,
     ) -> None:
         self.settings = settings
-        self.client = wiring.client(settings)
-        self.topics = wiring.topics(settings)
+        self.client = kafka_wiring.client(settings)
+        self.topics = kafka_wiring.topics(settings)
         self.worker_http = _free_address(settings)
         self._embedded_port = embedded_port
         self._say = say

@@ -30,6 +30,8 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "aggregator.*": set(),
     "streams.events.*": set(),
     "streams.runtime.exit_codes": set(),
+    "streams.runtime.errors": set(),
+    "streams.runtime.exit_codes": set(),
     "streams.runtime.health": set(),
     "streams.runtime.heap": set(),
     "streams.runtime.metrics": {"prometheus_client"},
@@ -43,8 +45,9 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "sinks.*": HEAVY - {"faust", "mode", "httpx", "pydantic", "rich"},
     "eval_alignment": set(),
     "eval_alignment.library": set(),
-    "eval_alignment.main": {"pydantic"},
+    "eval_alignment.main": set(),
     "eval_alignment.settings": {"pydantic"},
+    "eval_alignment.commands.recount": {"pydantic", "rich"},
     "eval_alignment.commands.schema": set(),
 }
 CLOCK = {"now", "utcnow", "today"}

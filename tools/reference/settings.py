@@ -8,7 +8,8 @@ import orjson
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from eval_alignment.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
+from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
+from eval_alignment.settings import Settings
 from streams.runtime.exit_codes import ExitCode
 from tools.reference.markdown import code, document, table
 

@@ -75,11 +75,11 @@ def test_topics_and_load_report_quickly_that_no_broker_answers(tmp_path: Path) -
         assert b"Traceback" not in told
 
 
-def test_a_light_command_loads_neither_faust_nor_sqlite(tmp_path: Path) -> None:
+def test_recount_loads_no_kafka_client_database_or_web_server(tmp_path: Path) -> None:
     code = (
         "import sys; from click.testing import CliRunner; from eval_alignment.main import cli; "
         "CliRunner().invoke(cli, ['recount', '-'], input=''); "
-        "print([name for name in ('faust', 'sqlite3') if name in sys.modules])"
+        "print([name for name in ('faust', 'aiokafka', 'sqlite3', 'starlette') if name in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, env=isolated(tmp_path), cwd=tmp_path

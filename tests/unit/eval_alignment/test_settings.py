@@ -1,25 +1,26 @@
-"""Settings: where they come from, and that every problem is told at once and no secret ever."""
+"""Settings: their sources, errors that list all problems, and secrets that no error shows."""
 
 from pathlib import Path
 
 import pytest
 
 from aggregator.policy import Policy
-from eval_alignment import settings, wiring
-from eval_alignment.settings import CONFIG_VARIABLE, MetricSettings, SettingsError
+from eval_alignment import kafka_wiring, settings, wiring
+from eval_alignment.environment import CONFIG_VARIABLE
+from eval_alignment.settings import MetricSettings, SettingsError
 from streams.events.decoder import MetricDefaults
 
 
 def problems(**given: object) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         settings.load(**given)
-    return str(caught.value).splitlines()
+    return list(caught.value.problems)
 
 
 def test_the_defaults_are_valid() -> None:
     chosen = settings.load()
     assert (chosen.policy, chosen.pass_stars, chosen.http) == (Policy.EACH, 3, "127.0.0.1:8390")
-    assert wiring.topics(chosen).queue_items == "alignment.queue-items.v1"
+    assert kafka_wiring.topics(chosen).queue_items == "alignment.queue-items.v1"
     assert wiring.partitions(chosen) is None
 
 
@@ -105,16 +106,16 @@ def test_an_invalid_address_is_an_error(text: str) -> None:
 
 
 def test_a_prefix_is_an_installation_of_its_own() -> None:
-    names = wiring.topics(settings.load(topic_prefix="team-a."))
+    names = kafka_wiring.topics(settings.load(topic_prefix="team-a."))
     assert (names.facts, names.dead_letters) == ("team-a.alignment.facts.v1", "team-a.alignment.dead-letters.v1")
 
 
 def test_sasl_and_tls_reach_the_client(tmp_path: Path) -> None:
     login = {"sasl_username": "me", "sasl_password": "hunter2"}
     chosen = settings.load(brokers="a:1, b:2", security_protocol="SASL_SSL", **login)
-    client = wiring.client(chosen)
+    client = kafka_wiring.client(chosen)
     assert client.brokers == ["a:1", "b:2"]
     assert client.settings["sasl_plain_password"] == "hunter2"
     assert client.settings["ssl_context"].check_hostname
     with pytest.raises(SettingsError, match="ssl_ca_file"):
-        wiring.client(settings.load(security_protocol="SSL", ssl_ca_file=tmp_path / "none.pem"))
+        kafka_wiring.client(settings.load(security_protocol="SSL", ssl_ca_file=tmp_path / "none.pem"))

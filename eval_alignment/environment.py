@@ -1,0 +1,8 @@
+"""Names of the environment variables that are settings."""
+
+from typing import Final
+
+ENVIRONMENT_PREFIX: Final = "EVAL_ALIGNMENT_"
+"""The variable of a setting is this prefix and the name of the setting in upper case."""
+CONFIG_VARIABLE: Final = "EVAL_ALIGNMENT_CONFIG"
+"""Names the settings file."""
