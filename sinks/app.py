@@ -1,6 +1,5 @@
 """The application of a view: the HTTP API and the page, behind the access rules."""
 
-from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,15 +13,14 @@ from sinks.api.services import Services
 from sinks.page.routes import Pages
 
 
-def create_app(services: Services, token: bytes | None = None, templates: Environment | None = None) -> ASGIApp:
+def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
     """Create the ASGI application of a view.
 
     Args:
         services: what the handlers read from.
         token: the token that clients must send, as for `AccessMiddleware`; None admits every client.
-        templates: Jinja templates of the page; None for those of this release.
     """
-    pages = Pages(services, templates)
+    pages = Pages(services)
 
     async def unknown_path(request: Request) -> Response:
         path = request.scope["path"]

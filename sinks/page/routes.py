@@ -65,18 +65,13 @@ def templates() -> Environment:
 
 
 class Pages:
-    """The page's handlers.
+    """The page's handlers."""
 
-    Args:
-        services: what the handlers read from.
-        environment: Jinja templates.
-    """
-
-    def __init__(self, services: Services, environment: Environment | None = None) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._cache = AnswerCache()
         self._assets = Assets()
-        self._templates = environment or templates()
+        self._templates = templates()
         self._context = {
             "asset": self._assets.path,
             "limits": services.config.rules.limits,
