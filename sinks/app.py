@@ -8,7 +8,8 @@ from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sinks.access import AccessMiddleware, on_http_error
-from sinks.api.routes import OPENAPI_PATH, api_routes
+from sinks.api.openapi import OPENAPI_PATH
+from sinks.api.routes import api_routes
 from sinks.api.services import Services
 from sinks.page.routes import Pages
 

@@ -1,13 +1,18 @@
 """The OpenAPI document of the HTTP API. Schemas are derived from the types of the responses."""
 
-from typing import Any, Final, get_args
+from inspect import cleandoc
+from typing import Any, Final, get_args, is_typeddict
 
 import msgspec
 
 from aggregator.days import Window
+from aggregator.snapshot import schema as snapshot_schema
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
+from sinks.api import responses
+from sinks.api.field_docs import field_docs
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness
+from sinks.queries import comparisons, results
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 
@@ -26,12 +31,15 @@ RESPONSES: Final = (
     ProblemDetails,
 )
 """The type of every JSON response."""
+_MODULES: Final = (snapshot_schema, responses, comparisons, results)
+"""Modules that define the types of the responses."""
 
 
 def _query(name: str, description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": description, "required": required, "schema": schema}
 
 
+OPENAPI_PATH: Final = "/openapi.json"
 _STRING: Final = {"type": "string"}
 _QUEUE: Final = {
     "name": "queue",
@@ -87,7 +95,7 @@ def _deep_dive() -> dict[str, Any]:
                 _query("metric", "Only this metric. Default: all that are on topic.", _STRING),
                 _query(
                     "by",
-                    "`annotation`: current rows by day of annotation. `publication`: the last document of each day.",
+                    "`annotation`: current rows, by day of annotation. `publication`: the last document of each day.",
                     {"enum": list(get_args(TrendBasis)), "default": "annotation"},
                 ),
                 _WINDOW,
@@ -120,9 +128,22 @@ def _deep_dive() -> dict[str, Any]:
     }
 
 
+def _schemas() -> dict[str, Any]:
+    """JSON Schema of every type of the responses, by name, with the documentation of each field."""
+    _, schemas = msgspec.json.schema_components(RESPONSES, ref_template="#/components/schemas/{name}")
+    types = {name: value for module in _MODULES for name, value in vars(module).items() if is_typeddict(value)}
+    for name, schema in schemas.items():
+        if "description" in schema:
+            schema["description"] = cleandoc(schema["description"])
+        documented = field_docs(types[name]) if name in types else {}
+        for field, text in documented.items():
+            schema["properties"][field]["description"] = text
+    return schemas
+
+
 def openapi(version: str) -> dict[str, Any]:
     """The OpenAPI document of a release."""
-    _, schemas = msgspec.json.schema_components(RESPONSES, ref_template="#/components/schemas/{name}")
+    schemas = _schemas()
     readiness = {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
     ready = _get("Whether the view has read the topics to their end since it started. Needs no token.", Readiness, [])
     ready["get"]["responses"]["503"] = {"description": "Not yet.", "content": readiness}
@@ -180,7 +201,7 @@ def openapi(version: str) -> dict[str, Any]:
             "/metrics": _get("Prometheus metrics.", "text/plain", [], (401,)),
             "/healthz": _get("Liveness of the process. Needs no token.", HealthResponse, []),
             "/readyz": ready,
-            "/openapi.json": _get("The OpenAPI document.", "application/json", [], (401,)),
+            OPENAPI_PATH: _get("The OpenAPI document.", "application/json", [], (401,)),
         },
         "components": {
             "schemas": schemas,

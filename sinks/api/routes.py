@@ -16,14 +16,13 @@ from starlette.types import ASGIApp
 from aggregator.days import Window, timestamp
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import deep_dive_routes
-from sinks.api.openapi import openapi
+from sinks.api.openapi import OPENAPI_PATH, openapi
 from sinks.api.responses import HistoryEntry, HistoryList, QueueList, QueueListing, Readiness, json_response
 from sinks.api.services import Services
 from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
 from sinks.queries.queues import list_queues, read_state
 
-OPENAPI_PATH: Final = "/openapi.json"
 _HISTORY_LIMIT: Final = 50
 
 

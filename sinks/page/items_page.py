@@ -14,7 +14,7 @@ from sinks.api.services import Services
 from sinks.page.figures import RatingCounts, anchor, ratings
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, total
+from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, count_comparisons
 from sinks.queries.queues import QueueEntry, annotator_names
 
 PAGE: Final = 20
@@ -137,7 +137,7 @@ def items_page(
         return None
     chosen = _chosen(document, query)
     found = comparisons(connection, query, rules, today, services.config.item_url)
-    number = total(connection, query, rules, today)
+    number = count_comparisons(connection, query, rules, today)
     counted = not (query.annotator or query.level or query.judge)
     outcomes = tuple(query.outcomes) or OUTCOMES
     return ItemsPage(

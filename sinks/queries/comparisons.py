@@ -1,6 +1,4 @@
-"""Single comparisons behind the counts: an annotation beside the current evaluation of a metric on its
-item.
-"""
+"""Single comparisons: each an annotation with the current evaluation of one metric on its item."""
 
 # SQL is put together from constants of this file alone; values are always bound.
 # ruff: noqa: S608
@@ -26,7 +24,7 @@ from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, Scope, Values
 from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
-"""Most rows of one answer."""
+"""Largest number of comparisons on a page."""
 
 _OUTCOME: Final = {
     "tp": f"({HUMAN_PASS} AND e.passed = 1)",
@@ -47,15 +45,14 @@ WHERE a.queue = :queue AND a.counted = 1
 
 
 class ComparisonSort(StrEnum):
-    """Orders of comparisons; equals come newest first.
-
-    Dissent is the distance of the stars from the pass mark; thumbs have none and follow, then by the distance of the
-    score from the threshold.
-    """
+    """Orders of comparisons. Equal ones are ordered newest first."""
 
     NEWEST = "newest"
+    """Newest annotation first."""
     DISSENT = "dissent"
+    """Stars farthest from the pass mark first, thumbs last; then scores farthest from the threshold first."""
     THRESHOLD = "threshold"
+    """Scores closest to the threshold first."""
 
 
 _NEWEST: Final = "a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC, e.metric DESC"
@@ -72,62 +69,62 @@ _EQUAL: Final = {
     "level": "a.level",
     "judge": "e.judge",
 }
-_BEHIND: Final = """
+_AFTER: Final = """
 AND a.at <= :at
 AND (a.at, a.item, a.criterion, a.annotator, e.metric) < (:at, :item, :row, :column, :name)
 """
 
 
 class Comparison(TypedDict):
-    """One comparison of an annotation with an evaluation."""
+    """One comparison. Texts are as the events had them: escape them before you show them."""
 
     item: str
     """Id of the item."""
     level: Level
-    """What the item is."""
+    """Level of the item: trace, span or thread."""
     criterion: str
     """Name of the criterion."""
     annotator: str
-    """The person; empty when unknown."""
+    """Name of the annotator; empty when the annotation has none."""
     annotated_at: int
-    """`at` of the annotation, in milliseconds since 1970."""
+    """Time of the annotation, milliseconds since 1970."""
     thumbs: Thumbs | None
-    """The rating, or null."""
+    """Rating by thumbs; null when it is by stars."""
     stars: int | None
-    """The rating, or null."""
+    """Rating by stars, 1 to 5; null when it is by thumbs."""
     explanation: str | None
-    """Why the person rates it so, as it was sent: escape it before display."""
+    """The annotator's explanation."""
     expected: str | None
-    """The output that the person expects."""
+    """The output that the annotator expected."""
     metric: str
     """Name of the metric."""
     evaluated_at: int
-    """`at` of the evaluation, in milliseconds since 1970."""
+    """Time of the evaluation, milliseconds since 1970."""
     judge: str
-    """Version of the judge."""
+    """Version of the metric; empty when the evaluation has none."""
     score: float | None
-    """The metric's score."""
+    """Score of the evaluation."""
     threshold: float | None
-    """Threshold of the evaluation."""
+    """Score from which the evaluation passes."""
     direction: Direction
-    """Which side of the threshold passes."""
+    """Whether higher or lower scores pass."""
     passed: bool
-    """Verdict of the metric."""
+    """Whether the metric passes the item."""
     reason: str | None
-    """The judge's explanation, as it was sent."""
+    """The metric's reason."""
     outcome: Outcome
-    """Cell of the confusion matrix."""
+    """Cell of the confusion matrix; people are the truth."""
     url: str | None
-    """Address of the item: from an event, or from the setting `item_url`."""
+    """Address of the item, from the events or the setting `item_url`."""
 
 
 class Page(TypedDict):
-    """Some comparisons of a queue."""
+    """A page of comparisons."""
 
     comparisons: list[Comparison]
     """Comparisons, newest annotation first."""
     next: str | None
-    """Cursor of the following page; null at the end."""
+    """`cursor` of the following page; null at the end."""
 
 
 class CursorError(EvalAlignmentError, ValueError):
@@ -136,11 +133,7 @@ class CursorError(EvalAlignmentError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which comparisons: empty means all. `limit` is 1 to `PAGE_LIMIT`.
-
-    A page starts behind `cursor` (newest first only), or after `offset` comparisons. `on_topic` leaves out what the
-    setting `criterion_metrics` does.
-    """
+    """A choice of comparisons and a page of them. None and empty mean all."""
 
     queue: str
     criterion: str | None = None
@@ -150,35 +143,39 @@ class Query:
     level: str | None = None
     judge: str | None = None
     on_topic: bool = False
+    """Whether to leave out the pairs that the setting `criterion_metrics` leaves out."""
     window: Window = Window.ALL
     sort: ComparisonSort = ComparisonSort.NEWEST
     cursor: str | None = None
+    """Where the page starts: `next` of the previous page. Only with the order `NEWEST`."""
     offset: int = 0
+    """Number of comparisons before the page, without a cursor."""
     limit: int = 50
+    """Size of the page, 1 to `PAGE_LIMIT`."""
 
 
 def comparisons(
     connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, item_url: str = ""
 ) -> Page:
-    """A page of comparisons in the state that a connection sees. `item_url`: template with `{item}` and `{level}` where
-    no url came.
+    """A page of comparisons in the state that a connection sees.
 
+    `item_url` is the template of an item's address, with `{item}` and `{level}`, for items whose events have no url.
     Raises CursorError.
     """
     where, values = _where(query, rules, today)
     if query.cursor is not None:
-        where += _BEHIND
+        where += _AFTER
         values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
     values.update(limit=query.limit + 1, offset=query.offset)
     sql = f"{_SELECT} {where} ORDER BY {_ORDERS[query.sort]} LIMIT :limit OFFSET :offset"
     rows = connection.execute(sql, values).fetchall()
-    found = [_comparison(row, item_url) for row in rows[: query.limit]]
+    page = [_comparison(row, item_url) for row in rows[: query.limit]]
     more = len(rows) > query.limit
-    return Page(comparisons=found, next=_cursor(found[-1]) if more else None)
+    return Page(comparisons=page, next=_cursor(page[-1]) if more else None)
 
 
-def total(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
-    """How many comparisons a query has on all its pages."""
+def count_comparisons(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
+    """The number of comparisons on all pages of a query."""
     where, values = _where(query, rules, today)
     return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
 
@@ -208,12 +205,14 @@ def _comparison(row: Sequence[Any], item_url: str) -> Comparison:
         "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation",
         "expected", "metric", "evaluated_at", "judge", "score", "threshold",
     )  # fmt: skip
-    made: Any = dict(zip(names, columns, strict=True))
+    comparison: Any = dict(zip(names, columns, strict=True))
     if url is None and item_url:
-        url = item_url.replace("{item}", quote(str(made["item"]), safe="")).replace("{level}", str(made["level"]))
-    made.update(direction=direction, passed=bool(passed), reason=reason, url=url)
-    made["outcome"] = ("tn", "fp", "fn", "tp")[2 * bool(human) + bool(passed)]
-    return cast("Comparison", made)
+        url = item_url.replace("{item}", quote(str(comparison["item"]), safe="")).replace(
+            "{level}", str(comparison["level"])
+        )
+    comparison.update(direction=direction, passed=bool(passed), reason=reason, url=url)
+    comparison["outcome"] = ("tn", "fp", "fn", "tp")[2 * bool(human) + bool(passed)]
+    return cast("Comparison", comparison)
 
 
 def _cursor(last: Comparison) -> str:

@@ -21,7 +21,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
 from sinks.documents import Documents
-from sinks.queries.comparisons import Query, total
+from sinks.queries.comparisons import Query, count_comparisons
 from sinks.store.store import Store
 from streams.events.decoder import Decoder, Rejection
 from tests.laws.case import Annotations, Case, Cell, Funnel
@@ -150,7 +150,7 @@ def test_the_store_gives_the_counts_of_the_case(case: Case, tmp_path: Path) -> N
         with store.read() as connection:
             for outcome in OUTCOMES:
                 query = Query(queue="support", outcomes=(outcome,))
-                assert total(connection, query, CountingRules(), TODAY) == totals(case)[outcome]
+                assert count_comparisons(connection, query, CountingRules(), TODAY) == totals(case)[outcome]
             assert published(connection) == expected(case)
 
 

@@ -1,9 +1,21 @@
-"""Pages of docs/ that are generated from code: `python -m tools.reference DIRECTORY` writes them.
+"""Pages of docs/, and the glossary of the page, that are generated: `python -m tools.reference DIRECTORY` writes them.
 
 One module a page. A test compares the pages in docs/ with `pages()`.
 """
 
-from tools.reference import api, doctor, events, exit_codes, metrics, reasons, settings, snapshot, statistics, topics
+from tools.reference import (
+    api,
+    doctor,
+    events,
+    exit_codes,
+    glossary,
+    metrics,
+    reasons,
+    settings,
+    snapshot,
+    statistics,
+    topics,
+)
 
 
 def pages() -> dict[str, str]:
@@ -19,4 +31,5 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics.page(),
         "exit-codes.md": exit_codes.page(),
         "doctor.md": doctor.page(),
+        glossary.TARGET: glossary.template(),
     }

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message
 
 from aggregator.days import Window
 from aggregator.snapshot.schema import Cards, SnapshotDocument
+from sinks.api.field_docs import field_docs
 from sinks.api.openapi import RESPONSES, openapi
 from sinks.app import create_app
 from sinks.gauges import GaugeCollector
@@ -23,7 +24,7 @@ from sinks.snapshots import SnapshotHistory
 from sinks.store.store import Store
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tools.reference.examples import CRITERION, HISTORY, METRIC, QUEUE, facts
-from tools.reference.fields import field_docs, type_text
+from tools.reference.fields import type_text
 from tools.reference.markdown import code, document, fenced, section, table
 
 BASE: Final = "http://127.0.0.1:8390"

@@ -1,12 +1,8 @@
-"""What the source of a class documents, and types of fields as the pages print them."""
+"""Types of fields as the pages print them."""
 
-import ast
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
-from functools import cache
-from itertools import pairwise
-from types import ModuleType, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, is_typeddict
 
 from aggregator.statistics.confusion import Undefined
@@ -14,44 +10,6 @@ from tools.reference.markdown import code
 
 _CONTAINERS: Final = {list: "array", dict: "object"}
 _TYPE_NAMES: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-@cache
-def _classes(module: ModuleType) -> Mapping[str, ast.ClassDef]:
-    tree = ast.parse(inspect.getsource(module))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
-def field_docs(of: type) -> dict[str, str]:
-    """The string under each field of a class or member of an enumeration, as one line; also of base classes in the
-    same module. Fields without a string are absent.
-    """
-    module = inspect.getmodule(of)
-    assert module is not None
-    return _field_docs(module, of.__name__)
-
-
-def _field_docs(module: ModuleType, name: str) -> dict[str, str]:
-    node = _classes(module).get(name)
-    if node is None:
-        return {}
-    documented: dict[str, str] = {}
-    for base in node.bases:
-        if isinstance(base, ast.Name):
-            documented.update(_field_docs(module, base.id))
-    for statement, below in pairwise(node.body):
-        field = _target(statement)
-        if field and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            documented[field] = " ".join(str(below.value.value).split())
-    return documented
-
-
-def _target(node: ast.stmt) -> str | None:
-    """The name of a field or member; None for any other statement."""
-    target = (
-        node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-    )
-    return target.id if isinstance(target, ast.Name) else None
 
 
 def type_text(annotation: Any, of_object: Callable[[type], str] = lambda _: "object") -> str:

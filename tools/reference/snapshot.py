@@ -32,9 +32,10 @@ from aggregator.snapshot.schema import (
 )
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
+from sinks.api.field_docs import field_docs
 from streams.kafka.topics import Topics
 from tools.reference.examples import HISTORY, QUEUE, facts
-from tools.reference.fields import field_docs, type_text
+from tools.reference.fields import type_text
 from tools.reference.markdown import code, document, json_block, ndjson_block, section, table
 
 _OBJECTS: Final[Mapping[type, tuple[str, str]]] = {

@@ -6,8 +6,8 @@ from aggregator.statistics.corrected import corrected_pass_rate, rogan_gladen
 from aggregator.statistics.gate import Gate, Obstacle, gate
 from aggregator.statistics.versions import mcnemar
 from aggregator.statistics.what_if import Scored, Sweep
+from sinks.api.field_docs import field_docs
 from tools.reference.cases import cases
-from tools.reference.fields import field_docs
 from tools.reference.markdown import code, document, section, table
 from tools.reference.statistics_numbers import EXAMPLE, LIMITS, interval, numbers, plain, point
 

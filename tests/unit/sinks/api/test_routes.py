@@ -216,6 +216,19 @@ async def test_openapi_names_exactly_the_routes(client: httpx.AsyncClient, servi
     assert set(document["paths"]) == {route.path for route in api_routes(services)}
 
 
+async def test_openapi_describes_every_field_of_the_responses(client: httpx.AsyncClient) -> None:
+    schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+    silent = {
+        (name, field)
+        for name, schema in schemas.items()
+        for field, described in schema.get("properties", {}).items()
+        if "description" not in described
+    }
+    # Their fields are named by keywords and digits, which a class cannot have.
+    assert {name for name, _ in silent} == {"Bin", "Ratings", "Verdicts"}
+    assert schemas["TrendDay"]["properties"]["items"]["description"].startswith("Distinct items")
+
+
 @pytest.mark.parametrize(
     ("template", "target"),
     [
