@@ -1,0 +1,64 @@
+"""What the pages name exists: targets of make, commands with their options, and settings."""
+
+import re
+
+import click
+import pytest
+
+from eval_alignment.main import cli
+from eval_alignment.settings import Settings
+from tests.support.tree import ROOT, belonging_files
+
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in belonging_files()
+    if path.suffix == ".md" and path.exists()
+}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+FORMER = "CHANGELOG.md"
+"""The page that names what is gone, too."""
+
+
+def command(words: list[str]) -> click.Command | None:
+    """The command that these words name, or None."""
+    found: click.Command = cli
+    while isinstance(found, click.Group) and words:
+        below = found.get_command(click.Context(found), words[0])
+        if below is None:
+            return None if re.fullmatch(r"[a-z]+", words[0]) else found
+        found, words = below, words[1:]
+    return found
+
+
+def options(found: click.Command) -> set[str]:
+    """The options of a command and of the groups above it."""
+    named = {name for option in (*found.params, *cli.params) for name in (*option.opts, *option.secondary_opts)}
+    return {*named, "--help", "--version"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_target_of_make_that_a_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", PAGES[page], re.MULTILINE))
+    assert named - TARGETS == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_and_option_that_a_page_names_exists(page: str) -> None:
+    unknown = []
+    for line in re.findall(r"\beval-alignment ([a-z][^`|\n>;]*)", PAGES[page]):
+        words = line.split()
+        found = command(words)
+        if found is None:
+            unknown.append(line)
+        else:
+            unknown += [
+                word for word in words if word.startswith("--") and word.partition("=")[0] not in options(found)
+            ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {FORMER}))
+def test_every_setting_in_the_environment_that_a_page_names_exists(page: str) -> None:
+    named = {name.lower() for name in re.findall(r"EVAL_ALIGNMENT_([A-Z_]+[A-Z])", PAGES[page])}
+    known = {*Settings.model_fields, "config", "cache", "require", "name"}
+    assert named - known == set()
