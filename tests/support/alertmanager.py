@@ -13,12 +13,12 @@ from tests.support.prometheus import Server
 
 
 def program() -> str | None:
-    """The path of Alertmanager; Debian gives it another name."""
+    """The path of Alertmanager; Debian installs it under another name."""
     return shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
 
 
 class Alertmanager(Server):
-    """Alertmanager; alone, without a cluster."""
+    """Alertmanager without a cluster."""
 
     name = "alertmanager"
 
@@ -33,8 +33,8 @@ class Alertmanager(Server):
 
     def alerts(self) -> list[Any]:
         """All alerts, inhibited ones included."""
-        found: list[Any] = get_json(f"{self.url}/api/v2/alerts")
-        return found
+        alerts: list[Any] = get_json(f"{self.url}/api/v2/alerts")
+        return alerts
 
 
 class Webhook:

@@ -1,4 +1,4 @@
-"""Rows and counts of any history by plain loops over its events: what events mean, told by no code of the product."""
+"""Rows and counts of any history, by plain loops over its events that share no code with the product."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ def _version(event: Event) -> Version:
     return event["at"], event["id"]
 
 
-def said(event: Event) -> tuple[Any, ...]:
-    """What a row says, as far as anything counts it."""
+def content(event: Event) -> tuple[Any, ...]:
+    """The content of a row, as far as counts depend on it."""
     if event.get("deleted"):
         return *_version(event), "deleted"
     return *_version(event), event.get("thumbs"), event.get("stars"), event.get("status", "ok"), _passed(event)
@@ -56,14 +56,14 @@ def merge(rows: dict[Key, Event], key: Key, event: Event) -> None:
     if rival is None or _version(event) > _version(rival):
         rows[key] = event
     elif _version(event) == _version(rival):
-        assert said(event) == said(rival), f"the history is ambiguous: {event} and {rival}"
+        assert content(event) == content(rival), f"the history is ambiguous: {event} and {rival}"
 
 
 # ---- counts
 
 
 def count(rows: Mapping[Key, Event], policy: str = "each") -> Tallies:
-    """Tallies of these rows by group, without those that count nothing."""
+    """Tallies of these rows by group, without empty ones."""
     queues: dict[Key, bool] = {key[1:]: not row.get("deleted") for key, row in rows.items() if key[0] == "q"}
     verdicts: _Verdicts = defaultdict(lambda: defaultdict(list))
     ratings: dict[Key, list[Event]] = defaultdict(list)
@@ -72,28 +72,28 @@ def count(rows: Mapping[Key, Event], policy: str = "each") -> Tallies:
             verdicts[key[1]][key[2]].append(row)
         elif key[0] == "a" and not row.get("deleted") and queues.get((key[1], key[2]), True):
             ratings[key[1:4]].append(row)
-    found: Counter[tuple[Any, ...]] = Counter()
+    counts: Counter[tuple[Any, ...]] = Counter()
     for (queue, item, criterion), given in ratings.items():
         standing = {metric: _latest_first(rows) for metric, rows in verdicts[item].items()}
         newest = None if policy == "each" else _newest(given)
         for rating in given:
             day = _day(rating)
-            found[("annotations", queue, criterion, day), "annotations"] += 1
+            counts[("annotations", queue, criterion, day), "annotations"] += 1
             if newest is None or newest is rating:
-                found[("annotations", queue, criterion, day), "contributing"] += any(standing.values())
-                found.update(_compared(rating, standing, (queue, criterion, day)))
+                counts[("annotations", queue, criterion, day), "contributing"] += any(standing.values())
+                counts.update(_compared(rating, standing, (queue, criterion, day)))
     for (queue, item), placed in queues.items():
         for metric, of_metric in verdicts[item].items() if placed else ():
-            if shows := _shows(of_metric):
-                found[("evaluations", queue, metric, _day(shows[0])), shows[1]] += 1
-    return _payloads(+found)
+            if state := _state(of_metric):
+                counts[("evaluations", queue, metric, _day(state[0])), state[1]] += 1
+    return _payloads(+counts)
 
 
 def _newest(given: Sequence[Event]) -> Event:
-    """The newest; of those that tie any one, for they count alike."""
+    """The newest rating; any of those that tie, as they count alike."""
     newest = max(given, key=_version)
     ties = [rating for rating in given if _version(rating) == _version(newest)]
-    assert all(said(rating) == said(newest) for rating in ties), f"the history is ambiguous: {ties}"
+    assert all(content(rating) == content(newest) for rating in ties), f"the history is ambiguous: {ties}"
     return newest
 
 
@@ -112,8 +112,8 @@ def _latest_first(evaluations: Iterable[Event]) -> list[Event]:
     return sorted(standing, key=_version, reverse=True)
 
 
-def _shows(evaluations: Sequence[Event]) -> tuple[Event, str] | None:
-    """What a metric says of an item: its verdict, or the newest failure that its judge did not delete later."""
+def _state(evaluations: Sequence[Event]) -> tuple[Event, str] | None:
+    """The state of a metric for an item: its verdict, or the newest failure that its judge did not delete later."""
     if standing := _latest_first(evaluations):
         return standing[0], "pass" if _passed(standing[0]) else "fail"
     deleted = {row.get("judge", ""): _version(row) for row in evaluations if row.get("deleted")}
@@ -130,9 +130,9 @@ def _day(event: Event) -> str:
     return datetime.fromtimestamp(event["at"] // 1000, UTC).date().isoformat()
 
 
-def _payloads(found: Mapping[tuple[Any, ...], int]) -> Tallies:
+def _payloads(counts: Mapping[tuple[Any, ...], int]) -> Tallies:
     tallies: Tallies = {}
-    for (group, name, *cell), number in found.items():
+    for (group, name, *cell), number in counts.items():
         if group[0] == "cells":
             judges = tallies.setdefault(group, {})
             vectors = judges.setdefault(name, {"current": [0] * 14, "superseded": [0] * 14})

@@ -39,7 +39,7 @@ _WORDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel that shows something: no row."""
+    """A panel that is no row."""
 
     dashboard: str
     json: dict[str, Any]
@@ -106,7 +106,7 @@ def metrics(expression: str) -> set[str]:
 
 
 def resolved(expression: str, records: dict[str, str]) -> Iterator[str]:
-    """Names of the scraped series behind an expression: those of recording rules are followed."""
+    """Names of the scraped series that an expression depends on, through recording rules."""
     for name in metrics(expression):
         if name in records:
             yield from resolved(records[name], records)

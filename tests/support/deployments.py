@@ -1,7 +1,7 @@
 """Whole installations for tests: `up` on the embedded broker, or workers and a view on an existing Kafka.
 
-Every process carries a token in its environment, so whatever it started is found again, whoever its parent is now:
-the end of a context kills what is left and fails.
+Every process carries a token in its environment, so the processes that it started are found even when their parent has
+ended: the end of a context kills those that are left, and fails.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class _Deployment:
         directory.mkdir(parents=True, exist_ok=True)
 
     def run(self, *arguments: str, stdin: bytes = b"", expect: int = 0) -> subprocess.CompletedProcess[bytes]:
-        """Run a command with this deployment's settings; `--broker` is for the caller to give."""
+        """Run a command with this deployment's settings; the caller passes `--broker`."""
         return run(*arguments, home=self.directory, environment=self.environment, stdin=stdin, expect=expect)
 
     def load(self, *files: Path) -> str:
@@ -47,7 +47,7 @@ class _Deployment:
         return self.run("load", "--broker", self.broker, "-", stdin=lines).stdout.decode()
 
     def document(self, queue: str, window: str = "all") -> Any:
-        """The API's document of a queue; None while the view knows no such queue."""
+        """The API's document of a queue; None while the view does not have the queue."""
         answer = get(f"{self.url}/api/v1/queues/{quote(queue, safe='')}?window={window}")
         assert answer.status in (200, 404), answer
         return answer.json() if answer.status == 200 else None
@@ -74,7 +74,7 @@ class _Deployment:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        assert not left, f"left behind: {left}"
+        assert not left, f"still running: {left}"
 
 
 class Installation(_Deployment):
@@ -102,11 +102,11 @@ class Installation(_Deployment):
         )
 
     def start(self) -> Self:
-        """Start it, again after it ended, and wait until worker and view are ready and `up` said so."""
-        said = self.up.text().count("is ready")
+        """Start or restart it, and wait until `up` reports that worker and view are ready."""
+        reports = self.up.text().count("is ready")
         self.up.start()
         self.up.wait_ready(self.url).wait_ready(f"http://{self.worker_http}")
-        wait_until(lambda: self.up.text().count("is ready") > said, READY_SECONDS, "`up` says that it is ready")
+        wait_until(lambda: self.up.text().count("is ready") > reports, READY_SECONDS, "`up` reports that it is ready")
         return self
 
     def stop(self) -> int:
@@ -192,7 +192,7 @@ class Cluster(_Deployment):
         self.stop()
 
     def stop(self) -> None:
-        """SIGTERM to all; kills what does not end, and fails when something is left behind."""
+        """SIGTERM to all; kills those that do not end; fails when a process is still running."""
         with self._nothing_left(), contextlib.ExitStack() as closing:
             for process in (self.view, *self.workers.values()):
                 closing.callback(process.close)

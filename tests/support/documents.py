@@ -1,4 +1,4 @@
-"""Documents of two installations are compared without what says when and where they were made."""
+"""Snapshot documents without the fields that depend on time and place of their making, for comparisons."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _OWN = ("as_of", "revision", "ledger", "positions")
 
 
 def comparable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A document without what says when and where it was made."""
+    """A document without its times, revision and ledger."""
     return {name: part for name, part in document.items() if name not in _OWN}
 
 

@@ -1,4 +1,4 @@
-"""What a scrape says, read by the parsers of prometheus-client."""
+"""Samples of a scrape, read by the parsers of prometheus-client."""
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
@@ -8,7 +8,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def series(text: str, *, openmetrics: bool = False) -> Series:
-    """Every sample of a scrape. Fails when a series is there twice."""
+    """Every sample of a scrape. Fails when a series occurs twice."""
     found: Series = {}
     families = openmetrics_families(text) if openmetrics else text_families(text)  # type: ignore[no-untyped-call]
     for family in families:
@@ -20,7 +20,7 @@ def series(text: str, *, openmetrics: bool = False) -> Series:
 
 
 def value(of: Series, name: str, **labels: str) -> float | None:
-    """The value of one series, None when it is not there."""
+    """The value of one series, None when it is absent."""
     return of.get((name, frozenset(labels.items())))
 
 

@@ -1,4 +1,4 @@
-"""HTML as a tree, read by the standard library: enough to ask a page what it shows."""
+"""HTML as a tree, read by the standard library."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        """Its text, white space as it is."""
+        """Its text with its white space."""
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
     @property
@@ -38,7 +38,7 @@ class Element:
         return [element for element in self.walk() if element._fits(tag, attributes)]
 
     def one(self, tag: str | None = None, **attributes: str) -> "Element":
-        """The only one of them."""
+        """The only element that `all` finds; fails otherwise."""
         found = self.all(tag, **attributes)
         assert len(found) == 1, f"{len(found)} of {tag} {attributes}"
         return found[0]
@@ -79,14 +79,14 @@ class _Reader(HTMLParser):
         self._at.children.append(data)
 
     def end(self) -> Element:
-        """The tree; fails when an element was left open."""
+        """The tree; fails when an element is not closed."""
         self.close()
         assert self._at is self.root, f"<{self._at.tag}> is open"
         return self.root
 
 
 def read(text: str) -> Element:
-    """The tree of a page; fails when elements are not nested, or an attribute is there twice."""
+    """The tree of a page; fails when elements are not nested, or an element has an attribute twice."""
     reader = _Reader()
     reader.feed(text)
     return reader.end()

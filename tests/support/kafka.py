@@ -1,6 +1,6 @@
 """A real Apache Kafka on loopback: one KRaft node, started, stopped, killed and restarted by tests.
 
-The jars come from Maven by `kafka/pom.xml` beside this file, once, into a cache outside the repository
+The jars come from Maven by `kafka/pom.xml` next to this file, once, into a cache outside the repository
 (`EVAL_ALIGNMENT_CACHE`, else the user's cache directory). As a command it runs until Ctrl-C:
 
     python -m tests.support.kafka --port 9092 [--data-dir DIR]
@@ -43,9 +43,9 @@ _PROPERTIES: dict[str, str] = {
     "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # Small and prompt: tests start many groups, and wait for each.
+    # Small and without delay: tests start many groups, and wait for each.
     "offsets.topic.num.partitions": "4",
-    # So that it is compacted at all: a coordinator that starts loads every commit that is left.
+    # Small segments, so that compaction happens: a coordinator that starts loads every commit that is left.
     "offsets.topic.segment.bytes": str(1 << 20),
     "transaction.state.log.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
@@ -157,7 +157,7 @@ class Kafka:
     def kill(self) -> None:
         """SIGKILL. Returns when the process is gone; its data directory stays for a restart."""
         if self._process is not None:
-            # The guard goes first: afterwards the process id may belong to somebody else.
+            # The guard ends first: afterwards the process id may belong to another process.
             if self._guard is not None:
                 self._guard.kill()
                 self._guard.communicate()
@@ -215,10 +215,10 @@ def missing() -> str | None:
     absent = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if absent:
         return f"not found on PATH: {', '.join(absent)}"
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', said)
+    output = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', output)
     if version is None or int(version[1]) < MINIMUM_JAVA:
-        return f"java {MINIMUM_JAVA} or newer is needed; java -version says: {said.strip() or 'nothing'}"
+        return f"java {MINIMUM_JAVA} or newer is needed; java -version prints: {output.strip() or 'nothing'}"
     return None
 
 

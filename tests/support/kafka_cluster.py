@@ -19,7 +19,7 @@ _REPLICATED: Final = {
     "replica.lag.time.max.ms": "5000",
     "controller.quorum.election.timeout.ms": "2000",
     "controller.quorum.fetch.timeout.ms": "3000",
-    # One slow machine for all: not so prompt that a pause of the JVM moves every leader.
+    # All run on one slow machine: long enough that a pause of the JVM does not move every leader.
     "broker.session.timeout.ms": "6000",
     "broker.heartbeat.interval.ms": "1000",
 }
@@ -50,7 +50,7 @@ class KafkaCluster:
 
     def __enter__(self) -> Self:
         try:
-            # None is ready before most are there.
+            # No broker is ready before most of them run.
             with ThreadPoolExecutor(BROKERS) as threads:
                 list(threads.map(Kafka.start, self.brokers))
         except BaseException:

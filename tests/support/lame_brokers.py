@@ -1,4 +1,4 @@
-"""Brokers that answer and are of no use."""
+"""Brokers that reply and cannot be used: one that is still starting, one without a leader."""
 
 import asyncio
 import struct
@@ -15,12 +15,12 @@ from tests.support.processes import LOOPBACK
 _VERSIONS, _METADATA = 18, 3
 _CAN = ApiVersionResponse_v0(0, [(_METADATA, 1, 1), (_VERSIONS, 0, 0), (22, 0, 0)])
 _NO_LEADER = 5, -1
-"""Its error and its number."""
+"""Error code and leader of a partition without a leader."""
 
 
 @asynccontextmanager
 async def starting_broker() -> AsyncIterator[str]:
-    """The address of one that just starts: it knows of no broker, not even of itself, and is gone again."""
+    """The address of a broker that is starting: its metadata name no broker, and it closes the connection."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer = MetadataResponse_v1(brokers=[], controller_id=-1, topics=[])
@@ -34,13 +34,14 @@ async def starting_broker() -> AsyncIterator[str]:
 
 @dataclass
 class Leaderless:
-    """One with a topic whose only partition has no leader. `away`: it closes every connection."""
+    """A broker with a topic whose only partition has no leader."""
 
     topic: str
     address: str = ""
     away: bool = False
-    asked: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
-    """Released by each question after the topic, and by each connection while it is away."""
+    """Whether it closes every connection."""
+    requested: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Released by each metadata request, and by each connection while it is away."""
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def go_away(self) -> None:
@@ -50,9 +51,9 @@ class Leaderless:
             writer.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serve one connection."""
         if self.away:
-            self.asked.release()
+            self.requested.release()
             writer.close()
             return
         self._open.add(writer)
@@ -65,14 +66,14 @@ class Leaderless:
         try:
             while True:
                 if await _answer_one(reader, writer, answer) == _METADATA:
-                    self.asked.release()
+                    self.requested.release()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
 
 @asynccontextmanager
 async def leaderless_broker(topic: str) -> AsyncIterator[Leaderless]:
-    """One that runs."""
+    """A leaderless broker that runs."""
     broker = Leaderless(topic)
     async with await asyncio.start_server(broker.serve, LOOPBACK, 0) as server:
         broker.address = "{}:{}".format(*server.sockets[0].getsockname())
@@ -82,8 +83,8 @@ async def leaderless_broker(topic: str) -> AsyncIterator[Leaderless]:
 async def _answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, metadata: Any) -> int:
     """Answer a request; returns its key."""
     (size,) = struct.unpack(">i", await reader.readexactly(4))
-    asked, _, correlation = struct.unpack(">hhi", (await reader.readexactly(size))[:8])
-    answer = struct.pack(">i", correlation) + (_CAN if asked == _VERSIONS else metadata).encode()
+    key, _, correlation = struct.unpack(">hhi", (await reader.readexactly(size))[:8])
+    answer = struct.pack(">i", correlation) + (_CAN if key == _VERSIONS else metadata).encode()
     writer.write(struct.pack(">i", len(answer)) + answer)
     await writer.drain()
-    return int(asked)
+    return int(key)

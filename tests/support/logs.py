@@ -1,4 +1,4 @@
-"""Topics by hand: the facts and tallies of one partition as a worker writes them, record by record."""
+"""The facts and tallies of one partition as a worker writes them, record by record, without a broker."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,31 +32,31 @@ class Logs:
         self.take_over()
 
     def take_over(self) -> None:
-        """Append a claim, as whoever takes the partition over does first."""
+        """Append a claim, as a worker that takes the partition over does first."""
         claim = Claim(self.ledger, self.partitions, self.policy, SCHEMA, "test", self.at)
         self.facts.append((CLAIM_KEY, claim.encode()))
 
     def write(self, facts: Iterable[Fact], *, close: bool = True, tallies: int | None = None) -> None:
-        """One checkpoint; `tallies` cuts it off after so many of them, `close` leaves out the `closed`."""
+        """One checkpoint; `tallies` cuts it off after that many; without `close` it has no checkpoint marker."""
         for fact in facts:
             self.shard.apply(fact)
-        taken = self.shard.drain()
-        self.facts += taken.rows.items()
-        for key, payload in list(taken.tallies.items())[:tallies]:
+        delta = self.shard.drain()
+        self.facts += delta.rows.items()
+        for key, payload in list(delta.tallies.items())[:tallies]:
             self.tallies.append((key, orjson.dumps({**payload, **self.stamp()})))
         if close and tallies is None:
             self.close()
 
     def stamp(self, position: int | None = None) -> dict[str, object]:
-        """What every tally carries."""
+        """The fields that every tally carries."""
         at = len(self.facts) if position is None else position
         return {"ledger": self.ledger, "position": at, "policy": self.policy}
 
     def close(self, position: int | None = None) -> None:
-        """Append a `closed`."""
+        """Append a checkpoint marker."""
         self.at += 1
-        closed = {**self.stamp(position), "at": self.at, "sources": {}, "offset": len(self.tallies)}
-        self.tallies.append((MARKER_KEY, orjson.dumps(closed)))
+        marker = {**self.stamp(position), "at": self.at, "sources": {}, "offset": len(self.tallies)}
+        self.tallies.append((MARKER_KEY, orjson.dumps(marker)))
 
     def successor(self, ledger: str | None = None) -> "Logs":
         """The next owner of the same logs: it replays the ledger, claims, and publishes what differs."""
@@ -73,7 +73,7 @@ class Logs:
         for key, value in self.tallies:
             tally = orjson.loads(value)
             if tally["ledger"] == logs.ledger:
-                # Readers passed over what came late, but compaction leaves it: it is written over, whatever it says.
+                # Readers ignored a tally that came late, but compaction keeps it: it is always overwritten.
                 late = tally["position"] < highest
                 highest = max(highest, tally["position"])
                 if key != MARKER_KEY:
@@ -87,7 +87,7 @@ class Logs:
 
 
 def feed(tail: Tail, logs: Logs, facts_from: int = 0, tallies_from: int = 0) -> None:
-    """Give a tail all that the logs hold from these offsets on."""
+    """Feed a tail the records of the logs from these offsets on."""
     for offset, (key, value) in list(enumerate(logs.facts))[facts_from:]:
         tail.fact(offset, key, value)
     for offset, (key, value) in list(enumerate(logs.tallies))[tallies_from:]:

@@ -1,6 +1,6 @@
-"""Counts by plain loops over the rows of the ledger topic: the verdict on whole runs, by no code of the product.
+"""Counts by plain loops over the rows of the ledger topic: an oracle that shares no code with the product.
 
-It knows ratings and verdicts, as in SummEval: a deletion, a failure or a queue item is refused, not guessed.
+It knows ratings and verdicts, as in SummEval. It refuses a deletion, a failure or a queue item.
 """
 
 from collections import Counter, defaultdict
@@ -30,7 +30,7 @@ class _Row(NamedTuple):
     key: tuple[str, ...]
     version: tuple[int, str]
     item: str
-    said: str
+    value: str
     """A rating, or pass or fail."""
 
 
@@ -49,10 +49,10 @@ class Partition:
                 continue
             assert not value.get("deleted") and key[0] in ("a", "e"), record
             if key[0] == "e":
-                said = "pass" if value["passed"] else "fail"
+                content = "pass" if value["passed"] else "fail"
             else:
-                said = value.get("thumbs") or str(value["stars"])
-            self._rows.append(_Row(record.offset, key, (value["at"], value["id"]), value["item"], said))
+                content = value.get("thumbs") or str(value["stars"])
+            self._rows.append(_Row(record.offset, key, (value["at"], value["id"]), value["item"], content))
         assert self._rows == sorted(self._rows)
 
     def count(self, below: int) -> Counts:
@@ -62,23 +62,23 @@ class Partition:
         for row in self._standing(below):
             if row.key[0] == "e":
                 _, item, metric, judge = row.key
-                verdicts[item][metric].append((row.version, judge, row.said))
+                verdicts[item][metric].append((row.version, judge, row.value))
             elif row.key[1] == self._queue:
-                ratings[row.item][row.key[3]][row.said] += 1
+                ratings[row.item][row.key[3]][row.value] += 1
         counts: Counts = Counter()
         for item, criteria in ratings.items():
-            judged = {metric: sorted(said, reverse=True) for metric, said in verdicts.get(item, {}).items()}
+            judged = {metric: sorted(rows, reverse=True) for metric, rows in verdicts.get(item, {}).items()}
             counts["items_annotated",] += 1
             counts["items_compared",] += bool(judged)
             for criterion, given in criteria.items():
                 counts["annotations", criterion] += given.total()
                 counts["annotations_contributing", criterion] += given.total() if judged else 0
                 counts["items_compared", criterion] += bool(judged)
-                for metric, said in judged.items():
+                for metric, newest_first in judged.items():
                     counts["items_compared", criterion, metric] += 1
                     for rating, times in given.items():
-                        counts["cell", criterion, metric, rating, said[0][2]] += times
-                        for _, judge, verdict in said:
+                        counts["cell", criterion, metric, rating, newest_first[0][2]] += times
+                        for _, judge, verdict in newest_first:
                             counts["judge", criterion, metric, judge, _OUTCOMES[rating, verdict]] += times
         return +counts
 
@@ -102,7 +102,7 @@ def partitions(queue: str, records: Iterable[Stored]) -> dict[int, Partition]:
 
 
 def counts_of_document(document: Mapping[str, Any]) -> Counts:
-    """The same counts as a snapshot document tells them."""
+    """The same counts in a snapshot document."""
     counts: Counts = Counter({(name,): document["cards"][name] for name in ("items_annotated", "items_compared")})
     for criterion in document["criteria"]:
         name = criterion["criterion"]
@@ -121,7 +121,7 @@ def counts_of_document(document: Mapping[str, Any]) -> Counts:
 
 
 def counts_of_tallies(queue: str, records: Sequence[Stored]) -> Counts:
-    """Cells and annotations as the tallies topic tells them: the last record of each key, summed over partitions."""
+    """Cells and annotations of the tallies topic: the last record of each key, summed over partitions."""
     last = {(record.partition, record.key): orjson.loads(record.value or b"") for record in records}
     assert len({value["ledger"] for value in last.values()}) == 1
     counts: Counts = Counter()
@@ -141,7 +141,7 @@ def counts_of_tallies(queue: str, records: Sequence[Stored]) -> Counts:
 
 
 def cells(counts: Counts) -> Cells:
-    """Outcomes, people's pass being a thumb up or 3 stars and more."""
+    """Outcomes; an annotation passes with a thumb up or 3 stars and more."""
     found: Cells = {}
     for what, count in counts.items():
         if what[0] == "cell":
@@ -166,7 +166,7 @@ def cards(counts: Counts) -> dict[str, int]:
 
 
 def cells_of_document(document: Mapping[str, Any]) -> Cells:
-    """Outcomes as a document tells them, pairs that were never compared included."""
+    """Outcomes in a document, pairs that were never compared included."""
     return {
         f"{criterion['criterion']} | {metric['metric']}": {
             outcome: metric[outcome] for outcome in ("tp", "fn", "tn", "fp")
@@ -177,5 +177,5 @@ def cells_of_document(document: Mapping[str, Any]) -> Cells:
 
 
 def cards_of_document(document: Mapping[str, Any]) -> dict[str, int]:
-    """The counts on a document's cards, as it tells them."""
+    """The counts on a document's cards, as the document has them."""
     return {name: document["cards"][name] for name in cards(Counter())}

@@ -1,4 +1,4 @@
-"""Free ports on loopback, fit for servers that tests stop and start again at the same address."""
+"""Free ports on loopback for servers that tests stop and restart at the same address."""
 
 import random
 import socket

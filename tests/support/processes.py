@@ -1,4 +1,4 @@
-"""The real command as real processes: started, awaited, killed, ended, and never left behind.
+"""The command as real processes: started, awaited, killed and ended.
 
 `Command` is one process with a log, `run` one that ends by itself. All functions block; an event loop calls them by
 `asyncio.to_thread`.
@@ -31,14 +31,14 @@ _T = TypeVar("_T")
 
 
 def wait_until(condition: Callable[[], _T], deadline: float, what: str | Callable[[], str]) -> _T:
-    """Poll until `condition` gives something true, and return that; fails with `what` after `deadline` seconds."""
+    """Poll until `condition` returns something true, and return that; fails with `what` after `deadline` seconds."""
     end = time.monotonic() + deadline
-    while not (found := condition()):
+    while not (result := condition()):
         if time.monotonic() > end:
-            said = what if isinstance(what, str) else what()
-            raise AssertionError(f"not within {deadline:g} s: {said}; the last answer was {found!r}"[:4000])
+            expected = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {deadline:g} s: {expected}; the last result was {result!r}"[:4000])
         time.sleep(0.05)
-    return found
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Answer:
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """The answer to a GET, whatever its status. Raises OSError or HTTPException where nothing answers."""
+    """The answer to a GET, with any status. Raises OSError or HTTPException where nothing answers."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or LOOPBACK, parts.port, timeout=30)
     with contextlib.closing(connection):
@@ -65,7 +65,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
 
 
 def get_json(url: str) -> Any:
-    """The JSON behind an address; fails with the answer when its status is not 200."""
+    """The JSON at an address; fails with the answer when its status is not 200."""
     answer = get(url)
     assert answer.status == 200, f"{url}: {answer.status} {answer.body[:500]!r}"
     return answer.json()
@@ -80,7 +80,7 @@ def ready(url: str) -> bool:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process, 0 when it ended and nobody waited. Needs /proc; raises OSError when it is gone."""
+    """Resident memory of a process in bytes, 0 for a zombie. Needs /proc; raises OSError when the process is gone."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -91,7 +91,7 @@ def marked(token: str, listener: str) -> dict[int, str]:
     mark = f"{TOKEN}={token}".encode()
     found = {}
     for directory in Path("/proc").glob("[0-9]*"):
-        # A process may end while it is looked at; one that nobody waited for has neither.
+        # A process may end meanwhile; a zombie has neither file.
         with contextlib.suppress(OSError):
             words = (directory / "cmdline").read_bytes().split(b"\0")
             embedded = b"--listener-url" in words and f"tcp://{listener}".encode() in words
@@ -126,7 +126,7 @@ class Command:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> Self:
-        """Start it, again after it ended."""
+        """Start or restart it."""
         assert not self.running, "runs already"
         self._release()
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class Command:
         return self
 
     def wait_ready(self, url: str, deadline: float = READY_SECONDS) -> Self:
-        """Return when `url`/readyz answers 200; fails with the log when the process ends before, or in time."""
+        """Return when `url`/readyz answers 200; fails with the log when the process ends, or after the deadline."""
         end = time.monotonic() + deadline
         while not ready(url):
             assert self.running, f"ended before it was ready:\n{self.text()[-3000:]}"
@@ -157,7 +157,7 @@ class Command:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL; returns when the process is gone. Nothing when it does not run."""
+        """SIGKILL; returns when the process is gone. Does nothing when it does not run."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -200,7 +200,7 @@ class Command:
         self.close()
 
     def _release(self) -> None:
-        # The guard goes as soon as the process is gone: its id may then belong to somebody else.
+        # The guard ends with the process: its id may then belong to another one.
         if self._guard is not None:
             self._guard.kill()
             self._guard.communicate()
@@ -208,9 +208,9 @@ class Command:
 
 
 def isolated(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process: an empty home, logs as text, and `environment`; no settings of the tests themselves."""
+    """The environment of a process: an empty home, logs as text, and `environment`, without settings of the tests."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("EVAL_ALIGNMENT_")}
-    # Tests search logs for text.
+    # Tests search the logs for text.
     own |= {"HOME": str(home), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1", "EVAL_ALIGNMENT_LOG_FORMAT": "text"}
     return own | dict(environment or {})
 
@@ -228,6 +228,8 @@ def run(
         timeout=RUN_SECONDS,
         check=False,
     )
-    said = f"{(done.stdout + done.stderr)[-3000:].decode(errors='replace')}"
-    assert done.returncode == expect, f"{' '.join(arguments)[:500]}: exit code {done.returncode}, not {expect}\n{said}"
+    output = f"{(done.stdout + done.stderr)[-3000:].decode(errors='replace')}"
+    assert done.returncode == expect, (
+        f"{' '.join(arguments)[:500]}: exit code {done.returncode}, not {expect}\n{output}"
+    )
     return done

@@ -1,4 +1,4 @@
-"""A real Prometheus: started with a configuration, asked through its API, and never left behind."""
+"""A real Prometheus: started with a configuration, queried through its API, and ended."""
 
 import http.client
 import subprocess
@@ -20,8 +20,8 @@ READY_SECONDS: Final = 30.0
 
 
 class Server(ABC):
-    """A server of Prometheus' family, started by `command` with `configuration` as YAML in `directory`; context manager
-    that waits until it is ready.
+    """A server of the Prometheus project, started by `command` with `configuration` as YAML in `directory`. A context
+    manager that waits until it is ready.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Server(ABC):
 
     @property
     def log(self) -> Path:
-        """What it writes."""
+        """Its log so far."""
         return self.directory / f"{self.name}.log"
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class Server(ABC):
 
 
 class Prometheus(Server):
-    """Prometheus; `options` are more of its command line."""
+    """Prometheus; `options` are appended to its command line."""
 
     name = "prometheus"
 
@@ -109,15 +109,15 @@ class Prometheus(Server):
         ]
 
     def ask(self, path: str, **parameters: str) -> Answer:
-        """What its API answers, whatever the status; `path` is below /api/v1."""
+        """The reply of its API, with any status; `path` is below /api/v1."""
         return get(f"{self.url}/api/v1/{path}?{urlencode(parameters)}")
 
     def data(self, path: str, **parameters: str) -> Any:
-        """The data of a successful answer; fails with what it said otherwise."""
+        """The data of a successful reply; fails with the reply otherwise."""
         answer = self.ask(path, **parameters)
-        said = answer.json()
-        assert answer.status == 200 and said["status"] == "success", f"{path} {parameters}: {answer.body[:1000]!r}"
-        return said["data"]
+        reply = answer.json()
+        assert answer.status == 200 and reply["status"] == "success", f"{path} {parameters}: {answer.body[:1000]!r}"
+        return reply["data"]
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of every series of an expression now; a scalar has no labels."""

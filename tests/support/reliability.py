@@ -1,8 +1,8 @@
 """The table of a run of the fault tests: which fault each test is about, what it measured, and whether it held.
 
-A test says its fault by `@pytest.mark.row(number)`, and what it measured by the fixture `measured`.
-`pytest --reliability FILE` writes the table between the two marks of that file, and fails when anything of a row
-did not run, or does not hold. Row 20 is the soak's, which writes it by `write_soak`.
+A test names its fault by `@pytest.mark.row(number)`, and records what it measured by the fixture `measured`.
+`pytest --reliability FILE` writes the table between the two marks of that file, and fails when a test of a row
+did not run, or failed. Row 20 is the soak's, which writes it by `write_soak`.
 """
 
 import html
@@ -71,7 +71,7 @@ _Measure = Callable[..., None]
 
 @pytest.fixture
 def measured(record_property: Callable[[str, object], None]) -> _Measure:
-    """`measured("text", seconds)`: something for the table; a number is given to two digits behind the point."""
+    """`measured("text", seconds)`: note a measurement for the table; a number has two decimals."""
 
     def note(text: str, number: float | None = None, unit: str = "s") -> None:
         record_property(MEASURED, text if number is None else f"{text} {number:.2f}".replace(".00", "") + f" {unit}")
@@ -101,7 +101,7 @@ class Ran:
 # pytest keeps its plugins in sets.
 @dataclass(eq=False)
 class Table:
-    """Collects what ran."""
+    """Collects the tests that ran."""
 
     path: Path
     rows: dict[str, list[int]] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class Table:
                 terminalreporter.line(f"row {row}, {ROWS[row][0]}: {why}", red=True)
 
     def lacking(self) -> dict[int, str]:
-        """Rows that did not run as a whole, or do not hold, and why."""
+        """Rows with a test that did not run or failed, and the reason."""
         found: dict[int, str] = {}
         for row in ROWS:
             ran = self.ran.get(row, [])
@@ -151,12 +151,12 @@ class Table:
         return found
 
     def lines(self) -> Iterable[str]:
-        """The table, and where it was measured."""
+        """The table, and the machine of the measurement."""
         minutes = (time.monotonic() - self.began) / 60
         yield from machine()
         yield ""
         yield (
-            f"One local broker unless it says otherwise, {sum(len(ran) for ran in self.ran.values())} results in "
+            f"One local broker unless stated otherwise, {sum(len(ran) for ran in self.ran.values())} results in "
             f"{minutes:.0f} minutes. Times are of this machine, and include the start of interpreters."
         )
         yield ""
@@ -170,7 +170,7 @@ class Table:
 
 
 def machine() -> list[str]:
-    """Date, and what of machine and programs matters to what was measured."""
+    """Date, machine and versions of programs that matter to the measurements."""
     processor = re.search(r"^model name\s*: (.*)$", _text("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+) kB", _text("/proc/meminfo"), re.MULTILINE)
     broker = re.search(r"<artifactId>kafka_[^<]*</artifactId>\s*<version>([^<]*)<", _POM.read_text(encoding="utf-8"))
@@ -208,14 +208,14 @@ def _text(path: str) -> str:
 
 
 def _results(ran: Iterable[Ran]) -> str:
-    """What each test says; those that say the same, once."""
+    """The line of each test; equal lines once."""
     told = Counter(map(_result, ran))
     return "<br>".join(f"{text}, {times} times" if times > 1 else text for text, times in told.items())
 
 
 def _result(ran: Ran) -> str:
     name = re.sub(r"^test_(row_\d+_)?", "", ran.test.partition("::")[2]).replace("_", " ")
-    # Some tests are called by the hostile text that they are about.
+    # The parameter of some tests is a hostile text.
     name = re.sub(r"\[.*[^\w \-.\]].*\]$", "", name)
     if ran.outcome != "passed":
         return f"**{ran.outcome.upper()}**: {name}"

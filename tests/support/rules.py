@@ -17,13 +17,13 @@ _IN_ORDER: Final = ("recording.yml", "alerts.yml")
 
 
 def load(path: Path) -> Any:
-    """What a YAML file says."""
+    """The content of a YAML file."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @cache
 def alerts() -> dict[str, dict[str, Any]]:
-    """Every alert rule by its name. Fails when a name is there twice."""
+    """Every alert rule by its name. Fails when a name occurs twice."""
     found: dict[str, dict[str, Any]] = {}
     for rule in every(RULES / "alerts.yml"):
         assert found.setdefault(rule["alert"], rule) is rule, rule["alert"]
@@ -60,7 +60,7 @@ def evaluate(
     file = directory / "case.yml"
     case = {
         "rule_files": sorted(map(str, RULES.glob("*.yml"))),
-        # Prometheus does not order groups; here a record must be there when another rule asks for it.
+        # Prometheus does not order groups; here a record must exist when another rule reads it.
         "group_eval_order": [group["name"] for file in _IN_ORDER for group in load(RULES / file)["groups"]],
         "evaluation_interval": interval,
         "tests": [

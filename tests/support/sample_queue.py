@@ -1,4 +1,4 @@
-"""A queue as it is in life: two criteria, a strict, a lenient and a fair metric, people who mostly agree."""
+"""A realistic queue: two criteria; a strict, a lenient and a fair metric; annotators who mostly agree."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A store with a little of everything, and what a view serves from it."""
+"""A store with a few facts of every kind, and a view of it."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ FACTS: list[Fact] = [
 
 
 def fill(store: Store, facts: list[Fact], at: int = NOW_MS) -> set[str]:
-    """Bring facts into a store as one checkpoint of one partition that closed at a time; gives the queues."""
+    """Apply facts to a store as one checkpoint of one partition; returns the queues that changed."""
     logs = Logs(at=at - 1)
     logs.write(facts)
     return store.apply(steps_of(logs), 1)

@@ -1,7 +1,7 @@
-"""A real Apache Kafka that strangers cannot use: SASL_SSL with SCRAM-SHA-512, and an authorizer that refuses.
+"""A secured Apache Kafka: SASL_SSL with SCRAM-SHA-512, and an authorizer that denies by default.
 
-Beside the secured listener there is a plain one whose clients are superusers, for what a test itself wants to see. The
-certificate is of an authority of this broker's own, and only for 127.0.0.1: under another name it is wrong.
+A second, plain listener is for the test itself: its clients are superusers. The certificate is from an authority of
+this broker's own, and only for 127.0.0.1: it is not valid for another name.
 """
 
 import os
@@ -33,7 +33,7 @@ Rule = tuple[str, str, str, str, str]
 class SecuredKafka:
     """One broker for SCRAM users; a context manager. `passwords` are by user, and the superuser `admin` is added.
 
-    `bootstrap` is the secured listener's address, `plain` the other one's.
+    `bootstrap` is the address of the secured listener, `plain` of the other one.
     """
 
     def __init__(self, directory: Path, passwords: Mapping[str, str]) -> None:
@@ -101,11 +101,11 @@ class SecuredKafka:
         }
 
     def elsewhere(self) -> str:
-        """The secured listener by a name that its certificate does not have."""
+        """The secured listener under a name that its certificate does not have."""
         return f"localhost:{self._port}"
 
     def run_with_tools(self, script: str, environment: Mapping[str, str]) -> str:
-        """Run a shell script in which `kafka-acls.sh` is Kafka's own; fails with its output unless it exits 0."""
+        """Run a shell script with Kafka's `kafka-acls.sh` on its path; fails with its output unless it exits 0."""
         tools = self._directory / "tools"
         tools.mkdir(exist_ok=True)
         tool = tools / "kafka-acls.sh"
@@ -126,7 +126,7 @@ class SecuredKafka:
         return done.stdout
 
     def used_rules(self) -> set[Rule]:
-        """Every rule by which the authorizer allowed the very operation that the rule is about, so far."""
+        """Every rule by which the authorizer has allowed the operation that the rule names."""
         found = _USED.findall(self._kafka.log.read_text(errors="replace"))
-        # A right to write would also do for a look that a right to read allows: that is not what it is for.
+        # A right to write also allows to describe; that is not a use of it.
         return {(user, rule, *resource) for user, asked, *resource, rule in found if asked == rule}

@@ -1,4 +1,4 @@
-"""The SummEval events, and the answer that was counted outside the project."""
+"""The SummEval events, and the counts that were made outside the project."""
 
 import gzip
 import json
@@ -25,26 +25,26 @@ class Expected:
     @classmethod
     def read(cls, directory: Path) -> Self:
         """From the directory of the events."""
-        told = json.loads((directory / "expected.json").read_text())
-        outcomes = told["cells"]
+        expected = json.loads((directory / "expected.json").read_text())
+        outcomes = expected["cells"]
         cards = {
-            "items_compared": told["items_compared"],
-            "items_annotated": told["items_compared"],
-            "annotations": told["annotations"],
-            "annotations_contributing": told["contributing"],
-            "comparisons": told["pairs"],
+            "items_compared": expected["items_compared"],
+            "items_annotated": expected["items_compared"],
+            "annotations": expected["annotations"],
+            "annotations_contributing": expected["contributing"],
+            "comparisons": expected["pairs"],
             "misaligned": sum(cell["fn"] + cell["fp"] for cell in outcomes.values()),
             "criteria": len({pair.split(" | ")[0] for pair in outcomes}),
             "metrics": len({pair.split(" | ")[1] for pair in outcomes}),
         }
-        return cls(outcomes, cards, told["annotations"] + told["evaluations"])
+        return cls(outcomes, cards, expected["annotations"] + expected["evaluations"])
 
     def shown_by(self, document: Mapping[str, Any] | None) -> bool:
         """Whether a document has exactly these cells and cards."""
         return document is not None and not self.difference(document)
 
     def difference(self, document: Mapping[str, Any] | None) -> str:
-        """What a document has otherwise; empty when nothing."""
+        """The differences of a document, one a line; empty when it has none."""
         if document is None:
             return "no document"
         lines = [
@@ -96,7 +96,7 @@ def shuffled(directory: Path, seed: int) -> list[bytes]:
 
 
 def renamed(lines: Iterable[bytes], queue: str) -> list[bytes]:
-    """The same events of another queue and its own items: an installation can count them from nothing once more."""
+    """The same events of another queue and its own items: an installation counts them from zero again."""
     name = queue.encode()
     return [
         line.replace(b'"queue":"summeval"', b'"queue":"%s"' % name).replace(b'"item":"', b'"item":"%s ' % name)

@@ -1,4 +1,4 @@
-"""Every row of docs/reliability.md has a test, and the page the place for the table."""
+"""Every row of docs/reliability.md has a test, and the page has a place for the table."""
 
 import ast
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_the_soak_writes_its_row_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_table_can_be_a_plugin_of_a_run_over_several_directories(tmp_path: Path) -> None:
-    """Pytest takes those out of a set that a directory does not want."""
+    """Pytest deselects plugins of a directory from a set."""
     table = Table(tmp_path)
     assert {table} - {table} == set()
 

@@ -1,4 +1,4 @@
-"""The verdict itself: it agrees with the product where that is right, and finds what is wrong."""
+"""The verdict: it agrees with a correct product, and finds every wrong count."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ def of_kind(facts: Iterable[Fact], *kinds: type[Fact]) -> list[tuple[bytes, byte
 
 
 def run(policy: Policy = Policy.EACH, takeover: bool = True) -> tuple[Topics, Logs]:
-    """What a whole run leaves: several checkpoints, and a second owner."""
+    """The records of a whole run: several checkpoints, and a second owner."""
     facts = history(seed=4, events=3_000, items=40)
     logs = Logs(policy=policy)
     for part in range(PARTS):
@@ -61,7 +61,7 @@ def test_what_the_shard_counts_is_what_the_plain_loops_count(policy: Policy) -> 
 
 
 def halves() -> tuple[Topics, Topics, Logs]:
-    """What one run leaves at two points at which all is at rest."""
+    """The records of one run at two points without work in progress."""
     facts, logs = history(seed=6, events=3_000, items=40), Logs()
     found: list[Topics] = []
     done = 0, 0
@@ -105,7 +105,7 @@ def test_a_difference_of_the_second_reading_is_found() -> None:
 
 
 def test_a_misplaced_checkpoint_marker_closes_nothing() -> None:
-    """A reader does not look there, so what is open then may be half of something."""
+    """A reader takes nothing there, so the open tallies may be a partial checkpoint."""
     topics, logs = run(takeover=False)
     tally, closed = logs.tallies[annotations_of(logs.tallies)[-1]], logs.tallies[-1]
     for offset, holds in ((len(logs.tallies), True), (len(logs.tallies) + 1, False)):

@@ -1,8 +1,8 @@
-"""The verdict on a whole run, by plain loops over every record of the topics and by no code of the product.
+"""The verdict on a whole run, by plain loops over every record of the topics that share no code with the product.
 
-The events of the source topics without the dead letters are counted anew, partition by partition, and compared with
-what a reader of the tallies holds: at the end, and at a sample of all moments at which it may look (every `closed`
-that it takes), where the rows of the ledger below the position are counted.
+The events of the source topics without the dead letters are counted partition by partition, and compared with the
+state of a reader of the tallies: at the end, and at a sample of the checkpoint markers that it accepts, where the rows
+of the ledger below the position are counted.
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.support.counted import Event, Key, Tallies, count, key_of, merge, parse_event, said
+from tests.support.counted import Event, Key, Tallies, content, count, key_of, merge, parse_event
 from tests.support.wire import Stored
 
 _CLAIM, _CLOSED = ("claim",), ("closed",)
@@ -21,8 +21,8 @@ _STAMP = ("ledger", "position", "policy")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was compared: events and how many of them are dead letters, rows, and states of the tallies; and what is
-    on the cards of each queue, annotations and comparisons.
+    """What was compared: events and how many of them are dead letters, rows, and states of the tallies; and the
+    annotations and comparisons on the cards of each queue.
     """
 
     events: int
@@ -52,7 +52,7 @@ class Topics:
 
 
 def judge(topics: Topics, *, policy: str = "each", sample: int = 12, compacted: bool = False) -> Verdict:
-    """Compare everything; an AssertionError tells the first difference.
+    """Compare everything; raises AssertionError with the first difference.
 
     `sample` is the number of states per partition that are counted. `compacted`: the ledger lost superseded rows, so
     only its end can be counted.
@@ -61,9 +61,9 @@ def judge(topics: Topics, *, policy: str = "each", sample: int = 12, compacted: 
 
 
 class Judge:
-    """A verdict on a run that goes on: each reading has the records that came since the one before.
+    """A verdict on a run in progress: each reading has the records since the one before.
 
-    It keeps what stands, not what was read. All must be at rest at a reading: what is read was processed.
+    It keeps the state, not the records. Every event must be processed at a reading.
     """
 
     def __init__(self, *, policy: str = "each", sample: int = 12, compacted: bool = False) -> None:
@@ -81,7 +81,7 @@ class Judge:
         self._states = 0
 
     def read(self, topics: Topics) -> Verdict:
-        """Compare everything up to here; an AssertionError tells the first difference."""
+        """Compare everything up to here; raises AssertionError with the first difference."""
         self._rejected |= set(map(_place, topics.dead_letters))
         for kind, record in topics.sources:
             self._events += 1
@@ -121,7 +121,7 @@ class Judge:
     def _on_the_way(
         self, partition: int, fresh: Sequence[tuple[int, Key, Event]], moments: Sequence[tuple[int, Tallies]]
     ) -> None:
-        """What a reader held at a sample of the moments is what the rows below that position count. Takes the rows."""
+        """A reader's state at a sample of its positions equals the counts of the rows below. Consumes the rows."""
         rows, taken = self._rows[partition], 0
         for position, held in [] if self._compacted else moments:
             while taken < len(fresh) and fresh[taken][0] < position:
@@ -133,11 +133,11 @@ class Judge:
             merge(rows, key, event)
 
     def _at_rest(self, partition: int) -> Tallies:
-        """What a reader holds at the end is what the events say, and so are the rows."""
+        """The final state of a reader, and the rows, are those of the events."""
         wanted, found = self._accepted[partition], self._rows[partition]
         assert found.keys() == wanted.keys(), f"rows of partition {partition}: {_odd(found, wanted)}"
         for key, event in wanted.items():
-            assert said(found[key]) == said(event), f"{key}: the ledger has {found[key]}, the events say {event}"
+            assert content(found[key]) == content(event), f"{key}: the ledger has {found[key]}, the events say {event}"
         reader = self._readers.get(partition)
         if reader is None:
             assert not wanted, f"partition {partition} has events and no tallies"
@@ -169,12 +169,12 @@ def _place(dead_letter: Stored) -> tuple[str, int, int]:
     return headers["alignment-topic"].decode(), partition, offset
 
 
-# ---- what is published
+# ---- published tallies
 
 
 class _Reader:
-    """What a reader holds of one partition: per key the later record of the higher position of the ledger id, taken
-    over at every `closed` that stands where it says. `taken` is its position, -1 before the first.
+    """A reader's state of one partition: per key the later record of the higher position of the ledger id, taken over
+    at every checkpoint marker that is in place. `taken` is the marker's position, -1 before the first.
     """
 
     def __init__(self, ledger: str) -> None:
@@ -185,7 +185,7 @@ class _Reader:
         self._open: Tallies = {}
 
     def moments(self, records: Sequence[Stored], sample: int) -> Iterator[tuple[int, Tallies]]:
-        """Position and tallies at about `sample` of the moments at which it takes a `closed`."""
+        """Position and tallies at about `sample` of the markers that it accepts."""
         step = max(1, sum(record.key == b'["closed"]' for record in records) // sample)
         seen = 0
         for record in records:

@@ -40,7 +40,7 @@ class Process:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
 
     def get(self, target: str) -> httpx.Response | None:
-        """The answer, None while nobody answers."""
+        """The reply, None while nothing listens."""
         try:
             return self.client.get(target)
         except httpx.TransportError:
@@ -48,12 +48,12 @@ class Process:
             return None
 
     def answers(self, target: str, status: int = 200) -> bool:
-        """Whether it answers like this."""
+        """Whether it replies with this status."""
         answer = self.get(target)
         return answer is not None and answer.status_code == status
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Its exit code after a signal."""
+        """Send a signal; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(20)
 

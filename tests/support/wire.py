@@ -1,4 +1,4 @@
-"""A synchronous door to a broker for tests: exact records in, whole topics out."""
+"""A synchronous client of a broker for tests: sends exact records, reads whole topics."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 class Place(NamedTuple):
-    """Where a record stands."""
+    """Topic, partition and offset of a record."""
 
     topic: str
     partition: int
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A record to be sent; without `partition` to the one that Kafka's default partitioner gives the key."""
+    """A record to be sent; without `partition`, Kafka's default partitioner chooses by the key."""
 
     topic: str
     key: bytes | None
@@ -37,7 +37,7 @@ class Sent(NamedTuple):
 
 
 class Wire:
-    """One producer and short-lived readers on an event loop of their own thread. A context manager; methods block."""
+    """One producer and short-lived readers on an event loop in a thread. A context manager; methods block."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
@@ -60,7 +60,7 @@ class Wire:
         self._loop.close()
 
     def send(self, *records: Sent) -> list[Place]:
-        """Send records; all are acknowledged when this returns, with their places in the same order."""
+        """Send records; returns their places, in order, once all are acknowledged."""
         return self._call(self._send(records))
 
     def event(self, topic: str, event: Mapping[str, Any]) -> Place:
@@ -73,7 +73,7 @@ class Wire:
         return self._call(self._read(topic))
 
     def committed(self, group: str, topics: Iterable[str]) -> dict[TopicPartition, int]:
-        """Committed offsets of a group, 0 where none is."""
+        """Committed offsets of a group, 0 for a partition without one."""
         return self._call(self._committed(group, topics))
 
     def ends(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
@@ -81,7 +81,7 @@ class Wire:
         return self._call(self._ends(topics))
 
     def configure(self, topic: str, **configs: str) -> None:
-        """Set the configurations of a topic, all others go back to the broker's; in names `_` stands for a dot."""
+        """Set the configurations of a topic and reset all others to the broker's; in names `_` stands for a dot."""
         dotted = {name.replace("_", "."): text for name, text in configs.items()}
         self._call(self._configure(ConfigResource(ConfigResourceType.TOPIC, topic, dotted)))
 

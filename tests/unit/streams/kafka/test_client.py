@@ -65,10 +65,10 @@ async def test_a_reader_of_a_partition_without_a_leader_pauses_between_its_quest
         try:
             await connect(reader)
             reader.assign([TopicPartition("facts", 0)])
-            await _unhurried(broker.asked)
+            await _unhurried(broker.requested)
             if away:
                 broker.go_away()
-                await _unhurried(broker.asked)
+                await _unhurried(broker.requested)
         finally:
             await reader.stop()
 
@@ -80,7 +80,7 @@ async def test_a_producer_to_a_partition_without_a_leader_pauses_between_its_que
         try:
             await connect(producer)
             sent = await producer.send("facts", b"", partition=0)
-            await _unhurried(broker.asked)
+            await _unhurried(broker.requested)
             with pytest.raises(LeaderNotAvailableError):
                 await sent
         finally:
