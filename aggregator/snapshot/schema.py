@@ -73,7 +73,7 @@ class MetricDocument(TypedDict):
     alignment_high: float | None
     """Upper bound of the interval of `alignment`."""
     baseline: float | None
-    """Alignment of a constant judge that always gives the more frequent human verdict, 0 to 1."""
+    """Alignment of a constant judge that always returns the more frequent human verdict, 0 to 1."""
     kappa: float | None
     """Cohen's kappa, -1 to 1."""
     ac1: float | None
@@ -232,7 +232,7 @@ class SnapshotDocument(TypedDict):
 
 
 def json_schema(ref_template: str = "#/$defs/{name}") -> tuple[dict[str, Any], dict[str, Any]]:
-    """JSON Schema of the document, and of its parts by name; `ref_template` says where the parts stand."""
+    """Return the JSON Schema of the document, and of its parts by name. `ref_template` is the reference to a part."""
     (schema,), parts = msgspec.json.schema_components([SnapshotDocument], ref_template=ref_template)
     for part in parts.values():
         if "description" in part:

@@ -280,7 +280,7 @@ class JudgeVersion(TypedDict):
     alignment_high: float
     """Upper bound of the interval of `alignment`."""
     baseline: float
-    """Alignment of a constant judge that always gives the more frequent human verdict."""
+    """Alignment of a constant judge that always returns the more frequent human verdict."""
     bias: float
     """Pass rate of the version minus pass rate of people, -1 to 1."""
     kappa: float | None

@@ -1,7 +1,7 @@
-"""The topics: one table of names, keys, partitions and settings, and what compares a broker with it.
+"""The table of topics with names, keys, partitions and settings; creating them, and comparing a broker with the table.
 
-Five topics are partitioned alike: the three sources, and the ledger and the tallies, which a worker writes to the
-partition with the source's index. Their number of partitions, P, stands in the ledger and never changes.
+Five topics have the same number of partitions, P: the three sources, and the ledger and the tallies, which a worker
+writes to the partition with the source's index. The ledger's claim has P, which never changes.
 """
 
 import asyncio
@@ -151,7 +151,7 @@ assert [spec.role for spec in TABLE] == [field.name for field in fields(Topics)]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing about a topic that is not as the table says."""
+    """One difference between a topic and the table."""
 
     topic: str
     what: str
@@ -163,9 +163,9 @@ class Difference:
 
 
 async def partition_counts(client: Mapping[str, Any]) -> dict[str, int]:
-    """Number of partitions of every topic on the broker. `client` is what aiokafka clients take.
+    """Return the number of partitions of every topic on the broker. `client`: arguments of an aiokafka client.
 
-    Asks for all topics: asking for one by name would create it where the broker allows that.
+    The request is for all topics: a request for one by name would create it where the broker allows that.
     """
     admin = AIOKafkaAdminClient(**client)
     try:
@@ -176,15 +176,15 @@ async def partition_counts(client: Mapping[str, Any]) -> dict[str, int]:
 
 
 def check(topics: Topics, counts: Mapping[str, int]) -> int:
-    """P, once all topics a worker needs exist and the five partitioned ones agree. Raises TopicsError otherwise."""
+    """Return P. Raises TopicsError when a topic that a worker needs is missing, or the number of partitions differs."""
     needed = (*topics.copartitioned, topics.dead_letters)
     missing = [name for name in needed if name not in counts]
     if missing:
-        raise TopicsError(f"missing: {', '.join(missing)}; run `topics apply`")
+        raise TopicsError(f"missing topics: {', '.join(missing)}; run `eval-alignment topics apply`")
     partitions = {name: counts[name] for name in topics.copartitioned}
     if len(set(partitions.values())) != 1:
         listed = ", ".join(f"{name} has {count}" for name, count in partitions.items())
-        raise TopicsError(f"the partitioned topics must have one number of partitions: {listed}")
+        raise TopicsError(f"the partitioned topics must have the same number of partitions: {listed}")
     return partitions[topics.facts]
 
 
@@ -193,9 +193,9 @@ async def apply(
 ) -> list[str]:
     """Create the topics that are missing, with their settings; returns the names created.
 
-    `partitions` is P; without it, that of the topics that exist, else 8. `replication` 0 is 3 replicas, or as many as
-    there are brokers. Raises TopicsError, and creates nothing, when
-    a partitioned topic exists with another number: P never changes.
+    Without `partitions`, P is that of the topics that exist, else 8. `replication` 0 means 3 replicas, or the number of
+    brokers if that is lower. Raises TopicsError, and creates nothing, when a partitioned topic has another number of
+    partitions: P never changes.
     """
     admin = AIOKafkaAdminClient(**client)
     try:
@@ -206,8 +206,8 @@ async def apply(
         wrong = [f"{name} has {count}" for name, count in existing.items() if count != wanted]
         if wrong:
             raise TopicsError(
-                f"P cannot change: {', '.join(wrong)} partitions, asked for {wanted}. Changing it means a new prefix "
-                "and reloading the ledger (`export`, then `load`)"
+                f"the number of partitions cannot change: {', '.join(wrong)}, requested {wanted}. To change it, "
+                "`export` the ledger and `load` it under a new prefix"
             )
         if replication == 0:
             replication = min(3, len((await admin.describe_cluster())["brokers"]))
@@ -223,10 +223,10 @@ async def apply(
 
 
 async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None = None) -> list[Difference]:
-    """Everything in which the broker's topics are not as the table says; empty when all is well.
+    """Return every difference between the broker's topics and the table.
 
     Without `partitions` the five partitioned topics are only compared with each other. Settings that the broker does
-    not tell are left out.
+    not report are left out.
     """
     admin = AIOKafkaAdminClient(**client)
     try:
@@ -245,7 +245,7 @@ async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None
         if spec.partitions == _COPARTITIONED and counts[name] != wanted:
             differences.append(Difference(name, "partitions", str(wanted), str(counts[name])))
         for config, expected in spec.configs.items():
-            # A setting that the broker does not tell is taken as it should be.
+            # A setting that the broker does not report is taken as right.
             actual = configs.get(name, {}).get(config, expected)
             if not _fits(expected, actual, config in spec.at_least):
                 differences.append(Difference(name, config, expected, actual))
@@ -259,7 +259,7 @@ def _names(topics: Topics) -> Sequence[str]:
 def _fits(expected: str, actual: str, at_least: bool) -> bool:
     if not at_least:
         return actual == expected
-    # -1 keeps for ever.
+    # -1 keeps records for ever.
     return int(actual) == -1 or int(actual) >= int(expected)
 
 
@@ -283,7 +283,7 @@ async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str
 
 
 async def _create(admin: AIOKafkaAdminClient, name: str, spec: TopicSpec, partitions: int, replication: int) -> bool:
-    """Create one topic; False when somebody else created it at the same moment, from the same table."""
+    """Create one topic. Returns False when another process created it at the same time, from the same table."""
     configs = dict(spec.configs)
     if replication >= 3:
         configs["min.insync.replicas"] = "2"
@@ -296,9 +296,9 @@ async def _create(admin: AIOKafkaAdminClient, name: str, spec: TopicSpec, partit
 
 
 async def _wait_until_listed(admin: AIOKafkaAdminClient, topics: Topics) -> None:
-    """A created topic takes a moment until every broker tells of it."""
+    """Wait until the broker lists all topics: metadata of a created topic spreads with a delay."""
     deadline = time.monotonic() + _LISTED_SECONDS
     while missing := set(_names(topics)) - (await _counts(admin)).keys():
         if time.monotonic() > deadline:
-            raise TopicsError(f"created, but the broker does not list them: {', '.join(sorted(missing))}")
+            raise TopicsError(f"topics were created, but the broker does not list them: {', '.join(sorted(missing))}")
         await asyncio.sleep(0.05)

@@ -120,7 +120,7 @@ def page() -> str:
 
 
 def _link(route: str) -> str:
-    """The route as a link to its section, with the anchor that GitHub gives the heading."""
+    """The route as a link to its section, with the anchor that GitHub derives from the heading."""
     heading = f"GET {route}".lower().replace(" ", "-")
     return f"[`{route}`](#{''.join(letter for letter in heading if letter.isalnum() or letter in '-_')})"
 

@@ -139,7 +139,7 @@ async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
     await rig.send([(rig.topics.facts, b"not ours", b"{}")], partition=1)
     assert f"{rig.topics.facts}[1] offset 2" in await _ends_with(rig, ExitCode.LEDGER_UNREADABLE)
     await _delete(rig, rig.topics.queue_items)
-    assert f"missing: {rig.topics.queue_items}" in await _ends_with(rig, ExitCode.TOPICS_WRONG)
+    assert f"missing topics: {rig.topics.queue_items}" in await _ends_with(rig, ExitCode.TOPICS_WRONG)
 
 
 @contextlib.asynccontextmanager
