@@ -113,6 +113,7 @@ def page() -> str:
         section("Response types", *map(_type, _types(RESPONSES))),
         see_also=(
             "[Snapshot document](snapshot.md)",
+            "[Statistics](statistics.md)",
             "[Metrics](metrics.md)",
             "[Security](security.md)",
         ),

@@ -53,7 +53,9 @@ def page() -> str:
         ),
         see_also=(
             "[Reject reasons](reasons.md)",
+            "[Statistics](statistics.md): what counts, with small examples",
             "[Topics](topics.md)",
+            "[Glossary](glossary.md)",
             "`eval-alignment schema`: the same as JSON Schema",
         ),
     )

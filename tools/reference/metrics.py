@@ -88,6 +88,7 @@ def page() -> str:
         see_also=(
             "[Monitoring](monitoring.md): dashboards, recording rules and alerts",
             "[Runbook](runbook.md)",
+            "[Statistics](statistics.md): formulas and sources",
             "[Reject reasons](reasons.md)",
         ),
     )

@@ -86,6 +86,7 @@ def page() -> str:
             json_block(Recount(facts(HISTORY)).document(QUEUE)),
         ),
         see_also=(
+            "[Statistics](statistics.md): formulas and sources",
             "[HTTP API](api.md)",
             "[Topics](topics.md)",
             "[Settings](settings.md): `policy`, `pass_stars`, `criterion_metrics`, `gate_*`",

@@ -11,7 +11,7 @@ def test_a_worker_needs_all_topics_with_one_number_of_partitions() -> None:
     topics = Topics()
     counts = dict.fromkeys(dataclasses.astuple(topics), 8)
     assert check(topics, counts) == 8
-    with pytest.raises(TopicsError, match=r"missing topics: alignment.queue-items.v1; run `eval-alignment topics apply"):
+    with pytest.raises(TopicsError, match=r"missing topics: alignment.queue-items.v1; run `eval-alignment"):
         check(topics, {name: count for name, count in counts.items() if name != topics.queue_items})
     with pytest.raises(TopicsError, match=r"alignment.tallies.v1 has 4"):
         check(topics, {**counts, topics.tallies: 4})
