@@ -50,11 +50,11 @@ EXCLUDED = {"tools/prose.py", "tests/unit/tools/test_prose.py", "LICENSE"}
 """Files that list the words, and a text that is not ours."""
 
 REMAINING: dict[str, int] = {
-    ".": 30,
+    ".": 0,
     "aggregator": 23,
     "bench": 19,
     "deploy": 5,
-    "docs": 131,
+    "docs": 3,
     "eval_alignment": 79,
     "monitoring": 40,
     "sinks": 95,

@@ -169,7 +169,7 @@ def scraping(site: Site, sizes: Sizes) -> Iterator[Row]:
     yield _fresh(f"produce to gauge, {what}", fresh, 500)
     yield Row(f"cores meanwhile, {what}", _cores(fresh))
     many = asyncio.run(meanwhile(30_000, 0.0, 20, 1))
-    yield _scrape(f"20 scrapers without a pause beside one that does not read, {what}", many)
+    yield _scrape(f"20 scrapers without a pause and one that does not read, {what}", many)
 
 
 def _scrape(what: str, measured: Scrapes) -> Row:

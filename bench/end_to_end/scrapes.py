@@ -1,4 +1,4 @@
-"""How long scrapes take: one scraper, or many at once, beside readers that do not read."""
+"""How long scrapes take: one scraper or many, while others do not read."""
 
 import http.client
 import socket

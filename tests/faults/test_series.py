@@ -167,7 +167,7 @@ async def test_row_15_slow_scrapers_hold_nobody_up(cluster: Cluster, measured: M
             together = list(threads.map(lambda _: scrape_ms(cluster, SCRAPES // CLIENTS), range(CLIENTS)))
             rate = SCRAPES / (time.monotonic() - began)
     parallel = [took for of_one in together for took in of_one]
-    measured(f"scrape of {size // 1000} kB beside 5 that do not read: p99", p99(alone), "ms")
+    measured(f"scrape of {size // 1000} kB while 5 others do not read: p99", p99(alone), "ms")
     measured(f"{CLIENTS} in parallel, {rate:.0f} scrapes a second: p99", p99(parallel), "ms")
     assert max(p99(alone), p99(parallel)) <= SCRAPE_MS
 
