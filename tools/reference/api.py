@@ -95,8 +95,8 @@ def page() -> str:
             "- Names in a path are percent-encoded: a queue `a/b` is `a%2Fb`. The names `.` and `..` are written `~.` "
             "and `~..`.\n"
             "- `window` is the span of UTC days up to today: " + code(window.value for window in Window) + ".\n"
-            "- Null means undefined; the object's `undefined` has the field and the reason. "
-            "[Snapshot document](snapshot.md) lists the reasons.\n"
+            "- Null means undefined; the object's `undefined` has the field and the [reason]"
+            "(statistics.md#undefined-numbers).\n"
             "- Lists have `next`, the `cursor` of the following page, or null at the end.",
         ),
         *(_route(request, paths[request.route]["get"], responses[request.target]) for request in REQUESTS),

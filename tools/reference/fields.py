@@ -22,7 +22,7 @@ def type_text(annotation: Any, of_object: Callable[[type], str] = lambda _: "obj
     if (container := _CONTAINERS.get(get_origin(annotation))) is not None:
         return f"{container} of {type_text(arguments[-1], of_object)}"
     if annotation is Undefined:
-        return "[reasons](snapshot.md#reasons-for-null)"
+        return "[reasons](statistics.md#undefined-numbers)"
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return code(member.value for member in annotation)
     return of_object(annotation) if is_typeddict(annotation) else _TYPE_NAMES[annotation]

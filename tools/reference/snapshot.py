@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from functools import cache
 from itertools import product
 from typing import Any, Final, get_type_hints
@@ -30,8 +29,7 @@ from aggregator.snapshot.schema import (
     MetricDocument,
     SnapshotDocument,
 )
-from aggregator.statistics.confusion import Undefined
-from aggregator.statistics.gate import Gate, GateLimits, Obstacle
+from aggregator.statistics.gate import GateLimits
 from sinks.api.field_docs import field_docs
 from streams.kafka.topics import Topics
 from tools.reference.examples import HISTORY, QUEUE, facts
@@ -58,13 +56,14 @@ def page() -> str:
     """The page."""
     return document(
         "Snapshot document",
-        "A snapshot document has everything that the page shows about one queue. The view publishes it to the topic "
-        f"`{Topics().snapshots}` (key: the queue; window `all`) when its numbers change, at most once a second, and "
-        "serves it at [`GET /api/v1/queues/{queue}`](api.md) for any window. `eval-alignment recount` prints the same "
-        "document for a file of events.",
+        "A snapshot document has the counts and statistics of one queue, by criterion and metric. The view publishes it "
+        f"to the topic `{Topics().snapshots}` (key: the queue; window `all`) when its numbers change, at most once a "
+        "second, and serves it at [`GET /api/v1/queues/{queue}`](api.md) for any window. `eval-alignment recount "
+        "--json FILE...` prints the documents of a file of events.",
         f"The schema is `{SCHEMA_NAME}`. Fields may be added; a field that is removed or changes its type makes a new "
         "schema. `eval-alignment schema snapshot` prints it as JSON Schema. Shares are between 0 and 1. Null means "
-        "undefined: the object's `undefined` has the name of the field and the reason.",
+        "undefined: the object's `undefined` has the field and the [reason](statistics.md#undefined-numbers). "
+        "[Statistics](statistics.md) has the formula of every number and the meaning of the gate's states and reasons.",
         *(_object(of, *texts) for of, texts in _OBJECTS.items()),
         section(
             "`ratings`",
@@ -72,17 +71,11 @@ def page() -> str:
             "metric's verdict (`pass`, `fail`). `human` and `metric` in a criterion have comparisons by human verdict "
             "and by metric verdict.",
         ),
-        section("Reasons for null", table(("reason", "meaning"), _meanings(Undefined))),
-        section(
-            "Gate states and reasons",
-            table(("`gate_state`", "meaning"), _meanings(Gate)),
-            table(("entry of `gate_reasons`", "meaning"), _meanings(Obstacle)),
-        ),
         section(
             "Example",
-            "`eval-alignment recount` of these events:",
+            "`eval-alignment recount --json` of these events",
             ndjson_block(event for _, event in HISTORY),
-            "prints this document. `revision`, `ledger` and `positions` come from a running view.",
+            "prints an array with this document. `revision`, `ledger` and `positions` have values in a document of a view.",
             json_block(Recount(facts(HISTORY)).document(QUEUE)),
         ),
         see_also=(
@@ -102,12 +95,6 @@ def _object(of: type, heading: str, introduction: str) -> str:
     ]
     parts = [introduction] if introduction else []
     return section(heading, *parts, table(("field", "type", "null when", "meaning"), rows))
-
-
-def _meanings(of: type[Enum]) -> Iterator[tuple[str, str]]:
-    documented = field_docs(of)
-    for member in of:
-        yield f"`{member.value}`", documented.get(member.name, "")
 
 
 @cache
