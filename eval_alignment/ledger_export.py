@@ -1,7 +1,7 @@
-"""The ledger as events: what `export` writes and `load` accepts.
+"""Reads the ledger as events, which `export` writes and `load` accepts.
 
-The ledger's rows merge by their version, as everywhere: a compacted or crashed log may hold a losing record behind the
-winner. Deletions are rows, so they are exported too.
+Rows with the same key are merged by their version: a log may have an older row after the newer one. Deletions are rows
+and are exported too.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,35 +21,34 @@ from streams.ledger.claim import CLAIM_KEY, parse_claim
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
-_CLOSED_WITHIN: Final = 5_000
-"""Offsets before the end of a tallies partition in which its last `marker` is looked for."""
+_MARKER_WITHIN: Final = 5_000
+"""Number of offsets at the end of a tallies partition that are searched for its last checkpoint marker."""
 
 
 class LedgerError(EvalAlignmentError):
-    """A record of the ledger or of the tallies is none; the message names topic, partition and offset."""
+    """An invalid record of the ledger or the tallies; the message names topic, partition and offset."""
 
     exit_code = ExitCode.FAILED
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What was read of a ledger.
-
-    `missing`: partitions whose tallies were made from rows behind the ledger's end. `unprocessed`: source events that
-    the workers had not processed at their last checkpoint.
-    """
+    """The content of a ledger."""
 
     rows: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    """Version and value of each row, by key."""
     missing: list[int] = field(default_factory=list)
+    """Partitions whose tallies are ahead of the ledger's end, so that rows are missing."""
     unprocessed: int = 0
+    """Number of source events that were not processed at the last checkpoint."""
 
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
         """The current rows in the order of their keys.
 
-        With a queue: its annotations and queue items, and the evaluations of the items that these name.
+        With a queue: its annotations and queue items, and the evaluations of their items.
         """
         items: set[str] = set()
-        # Evaluations come last: by then the queue's items are known.
+        # Evaluations last: by then the items of the queue are known.
         for key in sorted(self.rows, key=lambda key: (key[2:3] in b"ex", key)):
             fact = parse(key, self.rows[key][1])
             if queue is None or (fact.item in items if isinstance(fact, Evaluation) else fact.queue == queue):
@@ -58,17 +57,17 @@ class Ledger:
 
 
 def line(fact: Fact) -> bytes:
-    """A fact as a line of a file of events."""
+    """A fact as a line of an NDJSON file of events."""
     return orjson.dumps({"kind": KIND_OF[type(fact)]})[:-1] + b"," + encode(fact)[1:] + b"\n"
 
 
 async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[int], object]) -> Ledger:
-    """Read the whole ledger; `progress` is called with the number of records read so far.
+    """Read the whole ledger; calls `progress` with the number of records read so far.
 
     Raises LedgerError, and what `scan` raises.
     """
-    # Rows are written before the tallies made from them: the ledger, read afterwards, must reach all these positions.
-    marker = await last_markers(client, topics)
+    # Workers write rows before tallies. The ledger is read after the tallies, so it must reach their positions.
+    markers = await last_markers(client, topics)
     ledger = Ledger()
     ids: dict[int, str] = {}
     read = 0
@@ -80,7 +79,7 @@ async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[i
         progress(read)
 
     ends = await scan(client, topics.facts, fold)
-    for partition, (last, _) in sorted(marker.items()):
+    for partition, (last, _) in sorted(markers.items()):
         if last["ledger"] == ids.get(partition, last["ledger"]) and last["position"] > ends.get(partition, 0):
             ledger.missing.append(partition)
         ledger.unprocessed += sum(max(0, s["end"] - s["position"]) for s in last["sources"].values())
@@ -88,25 +87,25 @@ async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[i
 
 
 async def last_markers(client: KafkaClient, topics: Topics) -> dict[int, tuple[CheckpointMarker, int]]:
-    """The last `marker` of each partition that has one, with the broker's time of it in milliseconds.
+    """The last checkpoint marker of each partition that has one, with its broker timestamp in milliseconds.
 
     Raises LedgerError, and what `scan` raises.
     """
-    marker: dict[int, tuple[CheckpointMarker, int]] = {}
+    markers: dict[int, tuple[CheckpointMarker, int]] = {}
 
     def note(partition: int, records: Records) -> None:
         for record in records:
             if record.key == MARKER_KEY:
                 try:
-                    marker[partition] = (
+                    markers[partition] = (
                         msgspec.json.decode(record.value or b"", type=CheckpointMarker),
                         record.timestamp,
                     )
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise LedgerError(f"{topics.tallies}[{partition}] at {record.offset}: {error}") from error
 
-    await scan(client, topics.tallies, note, last=_CLOSED_WITHIN)
-    return marker
+    await scan(client, topics.tallies, note, last=_MARKER_WITHIN)
+    return markers
 
 
 def _merge(ledger: Ledger, ids: dict[int, str], topic: str, partition: int, records: Records) -> None:

@@ -1,4 +1,4 @@
-"""The worker's own HTTP server: metrics and health, in a thread, so that it answers whatever the worker is doing."""
+"""The HTTP server of a worker: metrics and health. It runs in a thread, so it answers while the worker is busy."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ from streams.runtime.health import Health
 
 
 class Probes:
-    """Serves `/metrics`, `/healthz` (503 asks for a restart) and `/readyz` (503 while no events are processed).
+    """Serves `/metrics`, `/healthz` (503: the worker needs a restart) and `/readyz` (503: it processes no events).
 
     Raises BindError when the address cannot be bound, or not without a token.
     """
@@ -57,7 +57,7 @@ class Probes:
         self._server = uvicorn.Server(config)
 
     def start(self) -> None:
-        """Serve from now until the process ends."""
+        """Start serving; ends with the process."""
         threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="probes", daemon=True
         ).start()

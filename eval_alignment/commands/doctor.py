@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong with a running installation."""
+"""`doctor`: examines a running installation."""
 
 import asyncio
 import logging
@@ -24,25 +24,27 @@ _names = click.Choice([check.name for check in CHECKS])
 @broker_option
 @data_dir_option
 @click.option(
-    "--worker-url", "workers", multiple=True, help="Address of a worker; once for each.  [default: from worker_http]"
+    "--worker-url", "workers", multiple=True, help="Address of a worker; repeatable.  [default: from worker_http]"
 )
 @click.option("--view-url", "view", help="Address of the view.  [default: from http]")
 @click.option("--prometheus", "prometheus_url", metavar="URL", help="Address of Prometheus.  [setting: prometheus_url]")
 @click.option(
     "--alertmanager", "alertmanager_url", metavar="URL", help="Address of Alertmanager.  [setting: alertmanager_url]"
 )
-@click.option("--partition", type=click.IntRange(0), help="Partition to recount.  [default: another one every minute]")
-@click.option("--only", type=_names, multiple=True, help="Make only this check; may be given again.")
-@click.option("--skip", type=_names, multiple=True, help="Leave this check out; may be given again.")
+@click.option(
+    "--partition", type=click.IntRange(0), help="Partition to recount.  [default: a different one every minute]"
+)
+@click.option("--only", type=_names, multiple=True, help="Run only this check; repeatable.")
+@click.option("--skip", type=_names, multiple=True, help="Skip this check; repeatable.")
 @click.option(
     "--timeout",
     "seconds",
     type=click.FloatRange(1, 3600),
     default=30.0,
     show_default=True,
-    help="Seconds that a check may take.",
+    help="Time limit of a check in seconds.",
 )
-@click.option("--list", "as_list", is_flag=True, help="Name the checks and what each looks at, and make none.")
+@click.option("--list", "as_list", is_flag=True, help="List the checks and what each examines, without running them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON array.")
 def doctor(
     *,
@@ -56,20 +58,20 @@ def doctor(
     as_json: bool,
     **given: object,
 ) -> None:
-    """Examine a running installation, and say what is wrong and what to do, the worst first.
+    """Examine a running installation; print problems, worst first, and what to do.
 
-    Reads only: it writes to no topic and joins no group. Exit 0: nothing worse than a remark; 1: a warning, or a check
-    that could not be made; 2: an error or something critical. docs/doctor.md has every finding.
+    It only reads: it writes to no topic and joins no consumer group. Exit code 0: no warning. 1: the worst finding is a
+    warning, or a check could not run. 2: the worst finding is an error or critical. docs/doctor.md has all findings.
     """
     if only and skip:
-        raise click.UsageError("--only and --skip exclude each other")
+        raise click.UsageError("--only and --skip cannot be combined")
     chosen = [check for check in CHECKS if (not only or check.name in only) and check.name not in skip]
     if as_list:
         for check in chosen:
-            click.echo(f"{check.name:12}  {check.looks_at}")
+            click.echo(f"{check.name:12}  {check.examines}")
         return
     target = _target(settings.load(**given), workers, view, partition, seconds)
-    # What Kafka's client would log on the way is in the findings.
+    # The findings have what Kafka's client would log.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     findings = asyncio.run(examine(target, chosen))
     if as_json:
@@ -105,11 +107,11 @@ def _target(
     )
 
 
-_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach what listens everywhere
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- a server on all addresses is reached here
 
 
 def _local(bound: str) -> str:
-    """The base address of a server that is bound here."""
+    """Base address of a server on this machine, from its bind address."""
     host, port = settings.address(bound)
     host = _LOCAL.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -119,11 +121,11 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
     lines = []
     for finding in findings:
         severity = finding.severity.name.lower()
-        lines.append(f"{severity:8}  {finding.check:12}  {printable(finding.seen)}")
-        if finding.do:
-            lines.append(f"{'':24}-> {finding.do} [{finding.name}, {finding.docs}]")
+        lines.append(f"{severity:8}  {finding.check:12}  {printable(finding.observed)}")
+        if finding.action:
+            lines.append(f"{'':24}-> {finding.action} [{finding.name}, {finding.docs}]")
     counts = Counter(finding.severity for finding in findings)
-    told = ", ".join(
+    summary = ", ".join(
         f"{counts[severity]} {severity.name.lower()}" for severity in reversed(Severity) if counts[severity]
     )
-    return [*lines, f"{told}. {exit_code(findings).meaning}"]
+    return [*lines, f"{summary}. {exit_code(findings).meaning}"]

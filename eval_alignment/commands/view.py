@@ -1,4 +1,4 @@
-"""`view`: one view process."""
+"""`view`: runs a view."""
 
 import logging
 from pathlib import Path
@@ -26,9 +26,9 @@ def view(
     pass_stars: int | None,
     publish: bool | None,
 ) -> None:
-    """Serve gauges, snapshot documents and the API from tallies and facts.
+    """Serve page, API and gauges, and publish snapshot documents, from ledger and tallies.
 
-    Runs until SIGTERM or SIGINT.
+    Runs until SIGTERM or SIGINT. docs/exit-codes.md lists the exit codes.
     """
     chosen = settings.load(brokers=brokers, data_dir=data_dir, http=http, pass_stars=pass_stars, publish=publish)
     logs.configure(chosen.log_level, chosen.log_format)
@@ -37,7 +37,7 @@ def view(
 
 
 def _config(chosen: settings.Settings) -> ViewConfig:
-    """What a view takes."""
+    """The configuration of the view."""
     host, port = settings.address(chosen.http)
     return ViewConfig(
         client=kafka_wiring.client(chosen).settings,

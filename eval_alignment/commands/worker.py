@@ -1,4 +1,4 @@
-"""`worker`: one worker process."""
+"""`worker`: runs a worker."""
 
 import logging
 
@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 @click.command()
 @broker_option
-@click.option("--name", help="Stable name of this worker, its own and the same after a restart.  [setting: name]")
+@click.option("--name", help="Name of this worker: unique, and the same after a restart.  [setting: name]")
 @http_option("worker_http", "127.0.0.1:8391")
 @policy_option
 @click.option(
     "--circuit-breaker",
     type=click.Choice(["on", "off"]),
-    help="Pause on a flood of bad events.  [setting: circuit_breaker]",
+    help="Pause on a flood of invalid events.  [setting: circuit_breaker]",
 )
-@click.option("--accept-loss", is_flag=True, default=None, help="Start although input or ledger were lost.")
+@click.option("--accept-loss", is_flag=True, default=None, help="Start although events or ledger rows were lost.")
 def worker(
     *,
     brokers: str | None,
@@ -36,9 +36,9 @@ def worker(
     circuit_breaker: str | None,
     accept_loss: bool | None,
 ) -> None:
-    """Join events to exact counts: one worker, of as many as there are partitions at most.
+    """Count events. An installation has at most one worker per partition.
 
-    Runs until SIGTERM or SIGINT, then writes a last checkpoint and exits 0. docs/exit-codes.md has the other endings.
+    Runs until SIGTERM or SIGINT, then writes a last checkpoint. docs/exit-codes.md lists the exit codes.
     """
     chosen = settings.load(
         brokers=brokers,
@@ -66,16 +66,16 @@ def worker(
     except BindError as error:
         raise settings.SettingsError(f"worker_http: {error}") from error
     probes.start()
-    # Not by returning: the interpreter would wait for Faust's thread, which hangs when it is stopped while joining.
+    # Not by returning: the interpreter would wait for Faust's thread, which may hang while it joins the group.
     exit_now(process.run())
 
 
 def _config(chosen: settings.Settings) -> WorkerConfig:
-    """What a worker takes."""
-    reached = kafka_wiring.client(chosen)
+    """The configuration of the worker."""
+    kafka = kafka_wiring.client(chosen)
     return WorkerConfig(
-        brokers=tuple(reached.brokers),
-        security=reached.security,
+        brokers=tuple(kafka.brokers),
+        security=kafka.security,
         name=chosen.name,
         group=wiring.group(chosen),
         topics=kafka_wiring.topics(chosen),

@@ -17,7 +17,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.problems import Problem, Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.settings import address
@@ -101,7 +101,7 @@ def judge_broker(reached: Sequence[Reached]) -> list[Finding]:
     """Findings about the addresses: critical when no address of the settings answers, error when some do."""
     some = any(one.problem is None for one in reached if not one.advertised)
     findings = [
-        found(
+        problem_found(
             one.problem,
             f"{one.address}{' (advertised by the broker)' if one.advertised else ''}: {one.detail}",
             Severity.ERROR if some else None,
@@ -133,15 +133,15 @@ async def describe(target: Target) -> Described:
 def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
     """A finding per difference from the table of topics."""
     missing = [difference.topic for difference in described.differences if difference.what == "topic"]
-    findings = [found(Problem.TOPICS_MISSING, ", ".join(missing))] if missing else []
+    findings = [problem_found(Problem.TOPICS_MISSING, ", ".join(missing))] if missing else []
     for difference in described.differences:
         if difference.what == "topic":
             continue
         if difference.what == "partitions":
-            findings.append(found(Problem.TOPICS_PARTITIONS, str(difference)))
+            findings.append(problem_found(Problem.TOPICS_PARTITIONS, str(difference)))
         else:
             severity = Severity.ERROR if difference.what in _DECISIVE else None
-            findings.append(found(Problem.TOPICS_SETTING, str(difference), severity))
+            findings.append(problem_found(Problem.TOPICS_SETTING, str(difference), severity))
     if findings:
         return findings
     return [

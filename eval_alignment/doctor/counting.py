@@ -14,7 +14,7 @@ from aggregator.facts import parse
 from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.tallies import TallyGroup, empty
-from eval_alignment.doctor.findings import Finding, found, not_asked, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from sinks.store.tail import Step, Tail
@@ -45,9 +45,9 @@ class Recounted:
     """Why a record is invalid; empty when all are valid."""
 
 
-def choose(marker: Collection[int], now_s: float) -> int | None:
+def choose(markers: Collection[int], now_s: float) -> int | None:
     """A partition that has tallies, a different one every minute; None when no partition has tallies."""
-    ready = sorted(marker)
+    ready = sorted(markers)
     return ready[int(now_s // _ROTATE_SECONDS) % len(ready)] if ready else None
 
 
@@ -121,22 +121,22 @@ def _short(payload: object) -> str:
 def judge_recount(recounted: Recounted | None, partitions: int) -> list[Finding]:
     """Findings from a recount; None means that there are no tallies yet."""
     if recounted is None:
-        return [not_asked("recount", "there are no tallies yet")]
+        return [skipped("recount", "there are no tallies yet")]
     where = f"partition {recounted.partition}"
     if recounted.unreadable:
-        return [found(Problem.LEDGER_UNREADABLE, recounted.unreadable)]
+        return [problem_found(Problem.LEDGER_UNREADABLE, recounted.unreadable)]
     findings = []
     claim = recounted.claim
     if claim is not None and claim.partitions != partitions:
         findings.append(
-            found(
+            problem_found(
                 Problem.CLAIM_PARTITIONS,
                 f"{where}: the claim has {claim.partitions} partitions, the topics have {partitions}",
             )
         )
     if recounted.highest > recounted.end:
         findings.append(
-            found(
+            problem_found(
                 Problem.LEDGER_SHORT,
                 f"{where}: the ledger ends at {recounted.end}, but its tallies are at position {recounted.highest}",
             )
@@ -145,7 +145,7 @@ def judge_recount(recounted: Recounted | None, partitions: int) -> list[Finding]
         count = len(recounted.differences)
         listed = "; ".join(recounted.differences[:_MAX_LISTED])
         findings.append(
-            found(
+            problem_found(
                 Problem.TALLIES_DIFFER,
                 f"{where} at {recounted.position}: {count} of {recounted.tallies} tallies differ: {listed}",
             )
@@ -153,7 +153,7 @@ def judge_recount(recounted: Recounted | None, partitions: int) -> list[Finding]
     if findings:
         return findings
     if recounted.position is None:
-        return [not_asked("recount", f"{where} has no checkpoint marker yet")]
+        return [skipped("recount", f"{where} has no checkpoint marker yet")]
     return [
         ok(
             "recount",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from eval_alignment.doctor.findings import Finding, found, not_asked, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.problems import Problem, Severity
 from sinks.view import STORE_NAME
 
@@ -36,8 +36,8 @@ def observe_disk(directory: Path) -> Disk | None:
 def judge_disk(disk: Disk | None, directory: Path) -> list[Finding]:
     """Whether free space is at least 1 GiB and at least the size of the store."""
     if disk is None:
-        return [not_asked("disk", f"{directory} is not on this machine")]
-    seen = f"{disk.directory}: {disk.free // _MIB} MiB free, the store has {disk.store // _MIB} MiB"
+        return [skipped("disk", f"{directory} is not on this machine")]
+    observed = f"{disk.directory}: {disk.free // _MIB} MiB free, the store has {disk.store // _MIB} MiB"
     if disk.free < _FULL:
-        return [found(Problem.DISK_FULL, seen, Severity.ERROR)]
-    return [found(Problem.DISK_FULL, seen)] if disk.free < max(_LOW, disk.store) else [ok("disk", seen)]
+        return [problem_found(Problem.DISK_FULL, observed, Severity.ERROR)]
+    return [problem_found(Problem.DISK_FULL, observed)] if disk.free < max(_LOW, disk.store) else [ok("disk", observed)]

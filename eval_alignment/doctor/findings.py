@@ -1,4 +1,4 @@
-"""Findings: what a check saw, how bad it is, and what to do."""
+"""Findings: what a check observed, its severity, and what to do."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,28 +8,27 @@ from eval_alignment.doctor.problems import Problem, Severity
 from streams.runtime.exit_codes import ExitCode
 
 OK: Final = "ok"
-NOT_MADE: Final = "not_made"
-NOT_ASKED: Final = "not_asked"
+NOT_RUN: Final = "not_run"
+SKIPPED: Final = "skipped"
 _DOCS: Final = "docs/doctor.md"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found.
-
-    `name` is that of a `Problem` in lower case, or `ok`, `not_made`, `not_asked`. `seen` is what was observed, `do`
-    what to do (empty when there is nothing to do), `docs` the section that says more.
-    """
+    """One result of a check."""
 
     severity: Severity
     check: str
+    """Name of the check."""
     name: str
-    seen: str
-    do: str
+    """Name of a `Problem` in lower case, or `ok`, `not_run`, `skipped`."""
+    observed: str
+    action: str
+    """What the operator does; empty when there is nothing to do."""
 
     @property
     def docs(self) -> str:
-        """The section about this check."""
+        """The section of the documentation about this check."""
         return f"{_DOCS}#{self.check}"
 
     def as_json(self) -> dict[str, str]:
@@ -38,40 +37,41 @@ class Finding:
             "severity": self.severity.name.lower(),
             "check": self.check,
             "name": self.name,
-            "seen": self.seen,
-            "do": self.do,
+            "observed": self.observed,
+            "action": self.action,
             "docs": self.docs,
         }
 
 
-def ok(check: str, seen: str) -> Finding:
-    """All is well."""
-    return Finding(Severity.OK, check, OK, seen, "")
+def ok(check: str, observed: str) -> Finding:
+    """The check found no problem."""
+    return Finding(Severity.OK, check, OK, observed, "")
 
 
-def found(problem: Problem, seen: str, severity: Severity | None = None) -> Finding:
-    """A problem; `severity` where this case is another than the table's."""
+def problem_found(problem: Problem, observed: str, severity: Severity | None = None) -> Finding:
+    """A problem; `severity` overrides that of the table."""
     entry = problem.value
-    return Finding(entry.severity if severity is None else severity, entry.check, problem.name.lower(), seen, entry.do)
+    severity = entry.severity if severity is None else severity
+    return Finding(severity, entry.check, problem.name.lower(), observed, entry.action)
 
 
-def not_made(check: str, why: str, do: str = "Mend that, or look by hand.") -> Finding:
-    """The check could not be made: nobody knows."""
-    return Finding(Severity.WARNING, check, NOT_MADE, why, do)
+def not_run(check: str, why: str, action: str = "Fix the cause and run doctor again.") -> Finding:
+    """The check could not run, so its result is unknown."""
+    return Finding(Severity.WARNING, check, NOT_RUN, why, action)
 
 
-def not_asked(check: str, why: str) -> Finding:
-    """There is nothing to check, or another finding says why it cannot be."""
-    return Finding(Severity.INFO, check, NOT_ASKED, why, "")
+def skipped(check: str, why: str) -> Finding:
+    """The check does not apply, or another finding explains why it cannot run."""
+    return Finding(Severity.INFO, check, SKIPPED, why, "")
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The worst first; of equals, in the order given."""
+    """Sort findings by severity, worst first; equals keep their order."""
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
 def exit_code(findings: Iterable[Finding]) -> ExitCode:
-    """How the command ends."""
+    """Exit code of the command: that of the worst finding."""
     worst = max((finding.severity for finding in findings), default=Severity.OK)
     if worst >= Severity.ERROR:
         return ExitCode.ERROR

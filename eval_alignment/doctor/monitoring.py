@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem
 from streams.runtime.metric_specs import BUILD_INFO
@@ -98,35 +98,35 @@ def _rule(rule: Mapping[str, Any]) -> Rule:
     return Rule(rule["name"], rule["type"] == "alerting", error, rule.get("state") == "firing")
 
 
-def judge_prometheus(seen: Prometheus) -> list[Finding]:
+def judge_prometheus(state: Prometheus) -> list[Finding]:
     """Whether the rules are loaded and valid, and workers and view are scraped."""
-    if seen.error:
-        return [found(Problem.PROMETHEUS_UNREACHABLE, f"{seen.url}: {seen.error}")]
+    if state.error:
+        return [problem_found(Problem.PROMETHEUS_UNREACHABLE, f"{state.url}: {state.error}")]
     findings = []
-    alerts = [rule for rule in seen.rules if rule.alert]
+    alerts = [rule for rule in state.rules if rule.alert]
     if not alerts:
-        findings.append(found(Problem.RULES_MISSING, seen.url))
-    if broken := [f"{rule.name}: {rule.error}" for rule in seen.rules if rule.error]:
-        findings.append(found(Problem.RULES_BROKEN, "; ".join(broken[:_NAMED])))
-    if not seen.targets:
-        findings.append(found(Problem.TARGETS_MISSING, seen.url))
-    if down := [f"{target.url}: {target.error}" for target in seen.targets if target.error]:
-        findings.append(found(Problem.TARGETS_DOWN, "; ".join(down[:_NAMED])))
+        findings.append(problem_found(Problem.RULES_MISSING, state.url))
+    if broken := [f"{rule.name}: {rule.error}" for rule in state.rules if rule.error]:
+        findings.append(problem_found(Problem.RULES_BROKEN, "; ".join(broken[:_NAMED])))
+    if not state.targets:
+        findings.append(problem_found(Problem.TARGETS_MISSING, state.url))
+    if down := [f"{target.url}: {target.error}" for target in state.targets if target.error]:
+        findings.append(problem_found(Problem.TARGETS_DOWN, "; ".join(down[:_NAMED])))
     if firing := [rule.name for rule in alerts if rule.firing]:
-        findings.append(found(Problem.ALERTS_FIRE, ", ".join(firing)))
+        findings.append(problem_found(Problem.ALERTS_FIRE, ", ".join(firing)))
     if findings:
         return findings
-    return [ok("prometheus", f"{len(alerts)} alerts and {len(seen.targets)} targets are ok, no alert fires")]
+    return [ok("prometheus", f"{len(alerts)} alerts and {len(state.targets)} targets are ok, no alert fires")]
 
 
-def judge_alertmanager(seen: Prometheus | None, ready: Answer | None) -> list[Finding]:
+def judge_alertmanager(state: Prometheus | None, ready: Answer | None) -> list[Finding]:
     """Whether alerts reach an Alertmanager; `ready` is the response of the configured one."""
     findings = []
-    if seen is not None and not seen.error and not seen.alertmanagers:
-        findings.append(found(Problem.ALERTMANAGER_MISSING, f"{seen.url} has no Alertmanager"))
+    if state is not None and not state.error and not state.alertmanagers:
+        findings.append(problem_found(Problem.ALERTMANAGER_MISSING, f"{state.url} has no Alertmanager"))
     if ready is not None and ready.status != 200:
-        findings.append(found(Problem.ALERTMANAGER_UNREACHABLE, f"{ready.url}: {ready.error or ready.status}"))
+        findings.append(problem_found(Problem.ALERTMANAGER_UNREACHABLE, f"{ready.url}: {ready.error or ready.status}"))
     if findings:
         return findings
-    urls = [*(seen.alertmanagers if seen is not None else ()), *([ready.url] if ready is not None else ())]
+    urls = [*(state.alertmanagers if state is not None else ()), *([ready.url] if ready is not None else ())]
     return [ok("alertmanager", ", ".join(urls))] if urls else []

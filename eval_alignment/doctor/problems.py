@@ -22,7 +22,7 @@ class Entry:
     """Name of the check that reports it."""
     severity: Severity
     meaning: str
-    do: str
+    action: str
     """What the operator does."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem, Severity
 from streams.runtime.metric_specs import BUILD_INFO
@@ -76,31 +76,31 @@ def parse(scrape: Answer) -> list[SeriesSample] | None:
 def judge_worker(process: Process) -> list[Finding]:
     """Findings about a worker."""
     if not process.health.status:
-        return [found(Problem.WORKER_UNREACHABLE, f"{process.url}: {process.health.error}")]
+        return [problem_found(Problem.WORKER_UNREACHABLE, f"{process.url}: {process.health.error}")]
     health, readiness = _object(process.health), _object(process.readiness)
     if "live" not in health or "ready" not in readiness:
         return [
-            found(
+            problem_found(
                 Problem.WORKER_REFUSES,
                 f"{process.url}/healthz: status {process.health.status}, not the response of a worker",
             )
         ]
     findings = []
     if not health["live"]:
-        findings.append(found(Problem.WORKER_STALLED, f"{process.url}: {_reasons(health)}"))
+        findings.append(problem_found(Problem.WORKER_STALLED, f"{process.url}: {_reasons(health)}"))
     elif not readiness["ready"]:
-        findings.append(found(Problem.WORKER_NOT_READY, f"{process.url}: {_reasons(readiness)}"))
+        findings.append(problem_found(Problem.WORKER_NOT_READY, f"{process.url}: {_reasons(readiness)}"))
     if process.series is None:
-        findings.append(found(Problem.WORKER_REFUSES, _no_scrape(process)))
+        findings.append(problem_found(Problem.WORKER_REFUSES, _no_scrape(process)))
     if mismatches := sum(value for _, value in process.values(AUDIT_MISMATCHES.name)):
-        findings.append(found(Problem.AUDIT_MISMATCH, f"{process.url}: {mismatches:g} tallies"))
+        findings.append(problem_found(Problem.AUDIT_MISMATCH, f"{process.url}: {mismatches:g} tallies"))
     return findings or [ok("worker", f"{process.url} is ready and can be scraped")]
 
 
 def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
     """Whether the circuit breaker pauses a worker; no finding when no worker could be scraped."""
     open_breakers = [
-        found(Problem.CIRCUIT_BREAKER_OPEN, f"{process.url}: {_reasons(_object(process.readiness))}")
+        problem_found(Problem.CIRCUIT_BREAKER_OPEN, f"{process.url}: {_reasons(_object(process.readiness))}")
         for process in processes
         if any(value for _, value in process.values(CIRCUIT_BREAKER_OPEN.name))
     ]
@@ -111,11 +111,11 @@ def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
 def judge_view(process: Process) -> list[Finding]:
     """Findings about the view."""
     if not process.health.status:
-        return [found(Problem.VIEW_UNREACHABLE, f"{process.url}: {process.health.error}")]
+        return [problem_found(Problem.VIEW_UNREACHABLE, f"{process.url}: {process.health.error}")]
     readiness = _object(process.readiness)
     if "stale" not in readiness:
         return [
-            found(
+            problem_found(
                 Problem.VIEW_REFUSES,
                 f"{process.url}/readyz: status {process.readiness.status}, not the response of a view",
             )
@@ -123,20 +123,20 @@ def judge_view(process: Process) -> list[Finding]:
     findings = []
     as_of = readiness.get("as_of") or "before the first checkpoint"
     if not readiness["ready"]:
-        findings.append(found(Problem.VIEW_NOT_READY, f"{process.url}: as of {as_of}"))
+        findings.append(problem_found(Problem.VIEW_NOT_READY, f"{process.url}: as of {as_of}"))
     if readiness["stale"]:
-        findings.append(found(Problem.VIEW_STALE, f"{process.url}: as of {as_of}"))
+        findings.append(problem_found(Problem.VIEW_STALE, f"{process.url}: as of {as_of}"))
     if process.series is None:
-        findings.append(found(Problem.VIEW_REFUSES, _no_scrape(process)))
+        findings.append(problem_found(Problem.VIEW_REFUSES, _no_scrape(process)))
     # By the view's own clock, as far as the `Date` of its response shows it.
     now = process.at + (process.health.ahead_s or 0.0)
     late = {labels["sink"]: now - value for labels, value in process.values(_SINK)}
     late = {sink: age for sink, age in late.items() if age > _SINK_SECONDS}
     if late:
         listed = ", ".join(f"{sink} {age:.0f} s ago" for sink, age in late.items())
-        findings.append(found(Problem.SINK_FAILS, f"{process.url}: last passes: {listed}"))
+        findings.append(problem_found(Problem.SINK_FAILS, f"{process.url}: last passes: {listed}"))
     if suppressed := sum(value for _, value in process.values(_SUPPRESSED)):
-        findings.append(found(Problem.SERIES_SUPPRESSED, f"{process.url}: {suppressed:g} series"))
+        findings.append(problem_found(Problem.SERIES_SUPPRESSED, f"{process.url}: {suppressed:g} series"))
     return findings or [ok("view", f"{process.url} is ready, as of {as_of}")]
 
 
@@ -145,7 +145,7 @@ def judge_versions(processes: Sequence[Process], own: str) -> list[Finding]:
     versions = {process.url: process.version for process in processes if process.version is not None}
     if set(versions.values()) - {own}:
         listed = ", ".join(f"{url} {version}" for url, version in versions.items())
-        return [found(Problem.VERSIONS_DIFFER, f"this command is {own}, {listed}")]
+        return [problem_found(Problem.VERSIONS_DIFFER, f"this command is {own}, {listed}")]
     return (
         [ok("versions", f"{_counted(len(versions), 'process')} of release {own}, as this command")] if versions else []
     )
@@ -157,7 +157,7 @@ def judge_clock(processes: Sequence[Process], broker_ahead_s: float | None) -> l
     if broker_ahead_s is not None:
         ahead["the broker, compared with the workers,"] = broker_ahead_s
     findings = [
-        found(
+        problem_found(
             Problem.CLOCK_SKEW,
             f"{name} is {abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}",
             Severity.ERROR if abs(seconds) >= _SKEW_ERROR_SECONDS else None,

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from aggregator.policy import Policy
 from aggregator.tallies import CheckpointMarker
-from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from streams.kafka.client import connect
@@ -107,31 +107,35 @@ async def _sample(
 
 
 def judge_workers(
-    group: GroupState, marker: LastMarkers, partitions: int, policy: Policy, now_ms: int
+    group: GroupState, markers: LastMarkers, partitions: int, policy: Policy, now_ms: int
 ) -> list[Finding]:
     """Whether workers own all partitions: members of the group, and age of each partition's checkpoint marker."""
     findings = []
     if not group.members:
-        findings.append(found(Problem.NO_WORKER, f"group {group.name} is {group.state or 'unknown'}, without members"))
+        findings.append(
+            problem_found(Problem.NO_WORKER, f"group {group.name} is {group.state or 'unknown'}, without members")
+        )
     elif group.state in ("PreparingRebalance", "CompletingRebalance"):
-        findings.append(found(Problem.REBALANCING, f"group {group.name} is {group.state}"))
-    stale = {partition: (now_ms - at) / 1000 for partition, (_, at) in marker.items()}
+        findings.append(problem_found(Problem.REBALANCING, f"group {group.name} is {group.state}"))
+    stale = {partition: (now_ms - at) / 1000 for partition, (_, at) in markers.items()}
     stale = {partition: age for partition, age in stale.items() if age > STALE_SECONDS}
     if stale:
         findings.append(
-            found(
+            problem_found(
                 Problem.PARTITION_STALE,
                 f"{_numbers(list(stale))}: no checkpoint marker for {max(stale.values()):.0f} s",
             )
         )
-    if group.members and (never := [number for number in range(partitions) if number not in marker]):
-        findings.append(found(Problem.PARTITION_STALE, f"{_numbers(never)}: no checkpoint marker yet"))
-    ids = {last["ledger"] for last, _ in marker.values()}
+    if group.members and (never := [number for number in range(partitions) if number not in markers]):
+        findings.append(problem_found(Problem.PARTITION_STALE, f"{_numbers(never)}: no checkpoint marker yet"))
+    ids = {last["ledger"] for last, _ in markers.values()}
     if len(ids) > 1:
-        findings.append(found(Problem.LEDGER_IDS, f"ledger ids {', '.join(sorted(ids))}"))
-    policies = {last["policy"] for last, _ in marker.values()} | {str(policy)}
+        findings.append(problem_found(Problem.LEDGER_IDS, f"ledger ids {', '.join(sorted(ids))}"))
+    policies = {last["policy"] for last, _ in markers.values()} | {str(policy)}
     if len(policies) > 1:
-        findings.append(found(Problem.POLICIES, f"policies {', '.join(sorted(policies))}; the setting is {policy}"))
+        findings.append(
+            problem_found(Problem.POLICIES, f"policies {', '.join(sorted(policies))}; the setting is {policy}")
+        )
     return findings or [
         ok(
             "workers",
@@ -150,17 +154,17 @@ def judge_lag(samples: Sequence[OffsetSample]) -> list[Finding]:
         if offsets.committed is not None and offsets.committed < offsets.start
     ]
     if lost:
-        return [found(Problem.INPUT_LOST, "; ".join(lost[:_NAMED]))]
+        return [problem_found(Problem.INPUT_LOST, "; ".join(lost[:_NAMED]))]
     before, now = (sum(offsets.lag for offsets in each.values()) for each in (first, last))
     if not now:
         return [ok("lag", "no events wait")]
     waiting = sorted((tp for tp in last if last[tp].lag), key=lambda tp: -last[tp].lag)
     listed = ", ".join(f"{_name(tp)} {last[tp].lag}" for tp in waiting[:_NAMED])
-    seen = f"{now} events wait ({before} in the first sample), most in {listed}"
+    observed = f"{now} events wait ({before} in the first sample), most in {listed}"
     moves = all(last[tp].committed != first[tp].committed for tp in waiting if first[tp].lag)
     if moves and now <= _SMALL_LAG:
         return [ok("lag", f"{now} events wait, and commits advance")]
-    return [found(Problem.LAG_FALLS if moves and now < before else Problem.LAG, seen)]
+    return [problem_found(Problem.LAG_FALLS if moves and now < before else Problem.LAG, observed)]
 
 
 def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
@@ -171,15 +175,15 @@ def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
         return [ok("commits", "committed offsets are at the end or advance")]
     listed = ", ".join(f"{_name(tp)} at {last[tp].committed}" for tp in frozen[:_NAMED])
     more = f" and {len(frozen) - _NAMED} more" if len(frozen) > _NAMED else ""
-    return [found(Problem.COMMITS_FROZEN, f"not moved in {WATCH_SECONDS:g} s: {listed}{more}")]
+    return [problem_found(Problem.COMMITS_FROZEN, f"not moved in {WATCH_SECONDS:g} s: {listed}{more}")]
 
 
-def broker_ahead_s(marker: LastMarkers) -> float | None:
+def broker_ahead_s(markers: LastMarkers) -> float | None:
     """By how many seconds the broker's clock is ahead of the workers': both write their time on a `marker`.
 
     The time that a write takes looks like a broker ahead, so the least of the partitions is the one to believe.
     """
-    return min(((at - last["at"]) / 1000 for last, at in marker.values()), default=None)
+    return min(((at - last["at"]) / 1000 for last, at in markers.values()), default=None)
 
 
 def _name(tp: TopicPartition) -> str:

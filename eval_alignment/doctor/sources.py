@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aggregator.days import DAY_MS
-from eval_alignment.doctor.findings import Finding, found, ok
+from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -78,7 +78,7 @@ def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
             if bad:
                 newest = max(bad, key=lambda one: one.offset)
                 findings.append(
-                    found(
+                    problem_found(
                         problem,
                         f"{topic}: {len(bad)} of the last {len(of_topic)} records {what}, "
                         f"the newest in partition {newest.partition} at {newest.offset}",
@@ -136,7 +136,9 @@ def judge_dead_letters(dead_letters: RecentDeadLetters, now_ms: int) -> list[Fin
         )
         ago = (now_ms - (dead_letters.newest_ms or now_ms)) / 1000
         least = "at least " if dead_letters.more else ""
-        findings.append(found(Problem.DEAD_LETTERS, f"{least}{listed}; the newest {max(0.0, ago):.0f} s ago"))
+        findings.append(problem_found(Problem.DEAD_LETTERS, f"{least}{listed}; the newest {max(0.0, ago):.0f} s ago"))
     if dead_letters.foreign:
-        findings.append(found(Problem.DEAD_LETTER_FOREIGN, f"{dead_letters.foreign} records are not dead letters"))
+        findings.append(
+            problem_found(Problem.DEAD_LETTER_FOREIGN, f"{dead_letters.foreign} records are not dead letters")
+        )
     return findings or [ok("dead-letters", "none in the last 24 hours")]

@@ -1,4 +1,4 @@
-"""What is examined, and the errors that keep a check from being made."""
+"""The installation to examine, and the error of a check that cannot run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,12 @@ from streams.runtime.errors import EvalAlignmentError
 
 
 class BlockedError(EvalAlignmentError):
-    """A check has nothing to stand on; the finding of another check says why."""
+    """A check cannot run; the finding of another check explains why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An installation, as its settings describe it.
-
-    `partitions`: P as it was asked for, None when nobody said. `partition`: the one to recount, None to choose.
-    `workers`, `view`, `prometheus`, `alertmanager`: base addresses, the last two empty when there are none. `token`:
-    what workers and view ask for. `seconds`: the longest that a check may take.
-    """
+    """An installation, from the settings and options."""
 
     client: KafkaClient
     topics: Topics
@@ -29,11 +24,19 @@ class Target:
     decoder: Decoder
     policy: Policy
     partitions: int | None
+    """The configured number of partitions; None without that setting."""
     partition: int | None
+    """The partition to recount; None to choose one."""
     workers: tuple[str, ...]
+    """Base addresses of the workers."""
     view: str
+    """Base address of the view."""
     prometheus: str
+    """Base address of Prometheus; empty without one."""
     alertmanager: str
+    """Base address of Alertmanager; empty without one."""
     token: bytes | None
+    """The token for workers and view."""
     data_dir: Path
     seconds: float
+    """Time limit of a check."""

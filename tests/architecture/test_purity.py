@@ -31,7 +31,6 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "streams.events.*": set(),
     "streams.runtime.exit_codes": set(),
     "streams.runtime.errors": set(),
-    "streams.runtime.exit_codes": set(),
     "streams.runtime.health": set(),
     "streams.runtime.heap": set(),
     "streams.runtime.metrics": {"prometheus_client"},

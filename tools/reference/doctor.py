@@ -1,7 +1,7 @@
 """docs/doctor.md: every check of `doctor` with its findings."""
 
 from eval_alignment.doctor.checks import CHECKS, Check
-from eval_alignment.doctor.findings import NOT_ASKED, NOT_MADE, OK
+from eval_alignment.doctor.findings import NOT_RUN, OK, SKIPPED
 from eval_alignment.doctor.problems import Problem
 from streams.runtime.exit_codes import DOCTOR, ExitCode
 from tools.reference.markdown import document, fenced, section, table
@@ -20,12 +20,12 @@ def page() -> str:
         "wrong, the worst first, and what to do. It only reads: it writes to no topic and joins no consumer group.",
         fenced("console", _EXAMPLE),
         "All checks run concurrently, each within `--timeout` seconds. A check that fails to run is the finding "
-        f"`{NOT_MADE}` (a warning) and does not stop the others. `--only CHECK` and `--skip CHECK` select checks, "
+        f"`{NOT_RUN}` (a warning) and does not stop the others. `--only CHECK` and `--skip CHECK` select checks, "
         "`--list` lists them. With access control, the user needs Read and DescribeConfigs on the topics and Describe "
         "on the group; without DescribeConfigs, topic settings are assumed to be right.",
         "`--json` prints an array of findings with the fields `severity` (`ok`, `info`, `warning`, `error`, "
-        "`critical`), `check`, `name`, `seen`, `do` and `docs`. Names of findings are stable. Besides those in the "
-        f"tables below a check can return `{OK}`, `{NOT_MADE}` and `{NOT_ASKED}` (nothing to check, or another "
+        "`critical`), `check`, `name`, `observed`, `action` and `docs`. Names of findings are stable. Besides those in "
+        f"the tables below a check can return `{OK}`, `{NOT_RUN}` and `{SKIPPED}` (nothing to check, or another "
         "finding explains why the check is impossible). The exit code is that of the worst finding: "
         + " ".join(f"{ending.code}: {ending.meaning}" for ending in ExitCode if DOCTOR in ending.commands),
         *map(_check, CHECKS),
@@ -35,5 +35,5 @@ def page() -> str:
 
 def _check(check: Check) -> str:
     entries = [(problem.name.lower(), problem.value) for problem in Problem if problem.value.check == check.name]
-    rows = [(f"`{name}`", e.severity.name.lower(), e.meaning, e.do) for name, e in entries]
-    return section(check.name, check.looks_at, table(("finding", "severity", "meaning", "what to do"), rows))
+    rows = [(f"`{name}`", e.severity.name.lower(), e.meaning, e.action) for name, e in entries]
+    return section(check.name, check.examines, table(("finding", "severity", "meaning", "what to do"), rows))

@@ -56,7 +56,7 @@ class Examined:
         """Exit code, and by name of the finding what was seen; all that is well is under `ok`."""
         done = CliRunner().invoke(doctor, [*self.arguments(), *arguments], env=self.cluster.environment)
         assert done.exit_code in (0, 1, 2) and not done.stderr, (done.exit_code, done.output, done.exception)
-        return done.exit_code, {finding["name"]: finding["seen"] for finding in json.loads(done.stdout)}
+        return done.exit_code, {finding["name"]: finding["observed"] for finding in json.loads(done.stdout)}
 
     def only(self, *checks: str) -> tuple[int, dict[str, str]]:
         """The same of these checks alone."""
@@ -92,7 +92,7 @@ def test_doctor_finds_nothing_in_a_sound_cluster(examined: Examined) -> None:
     assert [finding["check"] for finding in findings if finding["severity"] == "info"] == ["prometheus", "alertmanager"]
     well = {finding["check"] for finding in findings if finding["name"] == "ok"}
     assert well == {check.name for check in CHECKS} - {"prometheus", "alertmanager"}
-    (recounted,) = (finding["seen"] for finding in findings if finding["check"] == "recount")
+    (recounted,) = (finding["observed"] for finding in findings if finding["check"] == "recount")
     assert f"partition {examined.partition}: 2 tallies equal the recount of 2 ledger records" in recounted
 
 

@@ -131,12 +131,12 @@ async def test_a_failed_check_is_a_finding_and_the_others_run() -> None:
     made = [Check("lag", "", hang), Check("workers", "", refused), Check("disk", "", well)]
     findings = await examine(target("127.0.0.1:1", seconds=0.2), made)
     assert [(finding.check, finding.name, finding.severity.name) for finding in findings] == [
-        ("lag", "not_made", "WARNING"),
-        ("workers", "not_made", "WARNING"),
+        ("lag", "not_run", "WARNING"),
+        ("workers", "not_run", "WARNING"),
         ("disk", "ok", "OK"),
     ]
-    assert findings[0].seen == "not done in 0.2 s"
-    assert "Allow doctor's user" in findings[1].do
+    assert findings[0].observed == "not finished within 0.2 s"
+    assert "Allow the user of doctor" in findings[1].action
 
 
 async def test_an_unexpected_exception_of_a_check_is_raised() -> None:
@@ -154,5 +154,5 @@ async def test_a_check_of_a_silent_broker_ends_within_its_timeout(monkeypatch: p
         findings = await examine(target(address), chosen)
     assert [(finding.check, finding.name) for finding in findings] == [
         ("broker", "broker_timeout"),
-        *((name, "not_asked") for name in ("topics", "lag", "recount")),
+        *((name, "skipped") for name in ("topics", "lag", "recount")),
     ]

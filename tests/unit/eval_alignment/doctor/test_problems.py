@@ -22,7 +22,7 @@ from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge
 from eval_alignment.doctor.checks import CHECKS
 from eval_alignment.doctor.counting import Recounted, choose, compare, judge_recount
 from eval_alignment.doctor.disk import Disk, judge_disk
-from eval_alignment.doctor.findings import Finding, exit_code, found, not_asked, not_made, ok, ordered
+from eval_alignment.doctor.findings import Finding, exit_code, not_run, ok, ordered, problem_found, skipped
 from eval_alignment.doctor.http import Answer
 from eval_alignment.doctor.monitoring import Prometheus, Rule, Scraped, judge_alertmanager, judge_prometheus
 from eval_alignment.doctor.problems import Problem, Severity
@@ -184,10 +184,10 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
 def test_every_problem_of_the_table_is_found(problem: Problem) -> None:
     (finding,) = CASES[problem]()
     entry = problem.value
-    assert (finding.name, finding.check, finding.do) == (problem.name.lower(), entry.check, entry.do)
+    assert (finding.name, finding.check, finding.action) == (problem.name.lower(), entry.check, entry.action)
     assert finding.severity is entry.severity
     assert finding.check in [check.name for check in CHECKS]
-    assert finding.seen
+    assert finding.observed
 
 
 SOUND: dict[str, Callable[[], list[Finding]]] = {
@@ -249,7 +249,7 @@ def test_a_setting_that_decides_what_is_kept_is_an_error(setting: str) -> None:
 
 def test_a_partition_that_was_never_closed_is_named_once_there_are_workers() -> None:
     (finding,) = workers(partitions=3)
-    assert finding.seen == "partitions 1, 2: no checkpoint marker yet"
+    assert finding.observed == "partitions 1, 2: no checkpoint marker yet"
     assert [finding.name for finding in workers(GroupState("g", "Empty", 0), partitions=3)] == ["no_worker"]
 
 
@@ -275,14 +275,14 @@ def test_a_slow_write_is_no_skew_and_a_broker_behind_is() -> None:
     assert broker_ahead_s(of(at - 12_000, at - 20)) == 0.02
     assert broker_ahead_s(of(at - 20, at + 15_000)) == -15.0
     (finding,) = judge_clock([], -15.0)
-    assert (finding.severity, "15.0 s behind" in finding.seen) == (Severity.ERROR, True)
+    assert (finding.severity, "15.0 s behind" in finding.observed) == (Severity.ERROR, True)
     assert broker_ahead_s({}) is None
 
 
 def test_another_partition_is_recounted_every_minute() -> None:
     assert [choose([4, 2, 7], 60.0 * minute) for minute in range(4)] == [2, 4, 7, 2]
     assert choose([], 0.0) is None
-    assert judge_recount(None, 8)[0].name == "not_asked"
+    assert judge_recount(None, 8)[0].name == "skipped"
 
 
 def test_a_difference_is_named_with_both_sides() -> None:
@@ -307,7 +307,7 @@ def _compact(payload: object) -> str:
 def test_a_disk_needs_as_much_room_as_the_store_has() -> None:
     assert judge_disk(Disk(Path("data"), 3000 * MIB, 4000 * MIB), Path("data"))[0].name == "disk_full"
     assert judge_disk(Disk(Path("data"), 100 * MIB, 0), Path("data"))[0].severity is Severity.ERROR
-    assert judge_disk(None, Path("data"))[0].name == "not_asked"
+    assert judge_disk(None, Path("data"))[0].name == "skipped"
 
 
 def test_processes_that_did_not_answer_have_no_findings_of_their_own() -> None:
@@ -316,8 +316,12 @@ def test_processes_that_did_not_answer_have_no_findings_of_their_own() -> None:
 
 
 def test_the_worst_comes_first_and_decides_the_exit_code() -> None:
-    well, remark = ok("lag", "nothing"), not_asked("disk", "elsewhere")
-    warned, wrong, dire = not_made("lag", "?"), found(Problem.VIEW_STALE, "old"), found(Problem.NO_WORKER, "none")
+    well, remark = ok("lag", "nothing"), skipped("disk", "elsewhere")
+    warned, wrong, dire = (
+        not_run("lag", "?"),
+        problem_found(Problem.VIEW_STALE, "old"),
+        problem_found(Problem.NO_WORKER, "none"),
+    )
     assert ordered([well, wrong, warned, dire, remark]) == [dire, wrong, warned, remark, well]
     assert exit_code([well, remark]) is ExitCode.SOUND
     assert exit_code([well, warned]) is ExitCode.WARNING
@@ -340,14 +344,12 @@ def test_without_a_broker_every_check_is_named_and_the_cause_stands_first(tmp_pa
         "severity": "critical",
         "check": "broker",
         "name": "broker_refused",
-        "seen": findings[0]["seen"],
-        "do": Problem.BROKER_REFUSED.value.do,
+        "observed": findings[0]["observed"],
+        "action": Problem.BROKER_REFUSED.value.action,
         "docs": "docs/doctor.md#broker",
     }
-    assert findings[0]["seen"].startswith(nowhere)
-    assert {finding["name"] for finding in findings if finding["check"] in ("topics", "lag", "recount")} == {
-        "not_asked"
-    }
+    assert findings[0]["observed"].startswith(nowhere)
+    assert {finding["name"] for finding in findings if finding["check"] in ("topics", "lag", "recount")} == {"skipped"}
     lines = told.stdout.splitlines()
     assert [line.split()[:2] for line in lines[::2]] == [["critical", "broker"], ["error", "view"], ["1", "critical,"]]
     assert lines[1].endswith("[broker_refused, docs/doctor.md#broker]")
@@ -357,4 +359,4 @@ def test_the_checks_are_listed_and_chosen() -> None:
     listed = CliRunner().invoke(doctor, ["--list", "--skip", "lag"]).stdout
     assert [line.split()[0] for line in listed.splitlines()] == [check.name for check in CHECKS if check.name != "lag"]
     wrong = CliRunner().invoke(doctor, ["--only", "lag", "--skip", "disk"])
-    assert (wrong.exit_code, "exclude each other" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "cannot be combined" in wrong.stderr) == (2, True)
