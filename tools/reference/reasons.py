@@ -1,7 +1,38 @@
-"""docs/reasons.md: why events are rejected, and how to fix it."""
+"""docs/reasons.md: why events are rejected, how to fix it, and what a dead letter is."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
+from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedRecord, compose
+from streams.kafka.topics import Topics
 from tools.reference.markdown import document, section, table
+
+
+@dataclass
+class _Record:
+    """A record as the worker reads it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+_HEADERS: Final = {
+    "alignment-topic": "Topic of the event.",
+    "alignment-partition": "Partition of the event.",
+    "alignment-offset": "Offset of the event. Topic, partition and offset identify a dead letter.",
+    "alignment-timestamp": "The broker's timestamp of the event, in milliseconds since 1970.",
+    "alignment-stage": "Step that rejected the event.",
+    "alignment-reason": "The reason.",
+    "alignment-detail": "What is wrong and where, without the event's values.",
+    "alignment-version": "Version of this format.",
+}
+"""Meaning of every header that the worker adds."""
 
 
 def page() -> str:
@@ -14,18 +45,36 @@ def page() -> str:
     return document(
         "Reject reasons",
         "The worker rejects an event that it cannot accept, and writes it as a dead letter to the topic "
-        "`alignment.dead-letters.v1`: key, value and headers byte for byte, with the reason in the header "
-        "`alignment-reason` and the JSON path in `alignment-detail`. The reason is also a label of the metric "
-        "`eval_alignment_events_rejected_total`. A rejected event changes no count.",
+        f"`{Topics().dead_letters}`. A rejected event changes no count. The reason is in the dead letter's headers "
+        "and is a label of the metric `eval_alignment_events_rejected_total`.",
         table(("reason", "meaning", "usual cause", "what to do"), rows),
         section(
             "Finding and resending rejected events",
             "- `eval-alignment dlq ls` lists dead letters with reason and detail, and counts them by reason.\n"
             "- `eval-alignment dlq show TOPIC PARTITION OFFSET` prints one of them with its key, headers and value.\n"
             "- `eval-alignment dlq requeue --reason REASON` sends them again, unchanged and to the right partition. "
-            "Use it when the fix is on this side (a setting, a partitioner). An event with a wrong value must be sent "
-            "by its producer, corrected.\n"
+            "Use it after a setting or a partitioner was corrected. An event with an invalid value must be corrected "
+            "and sent again by its producer.\n"
             "- `eval-alignment load` and `eval-alignment recount` report invalid lines of a file with these reasons.",
+        ),
+        section(
+            "Dead letter records",
+            "Key, value and headers of a dead letter are those of the event, byte for byte, followed by these headers:",
+            table(("header", "example", "meaning"), _headers()),
+            "Every rejected event becomes at least one dead letter; after a restart there may be a second one with the "
+            f"same topic, partition and offset. Above {MAX_CARRIED_BYTES // 1024} KiB in all, the value is null (then "
+            "the headers, then the key), and the headers `alignment-value-sha256` and `alignment-value-bytes` have its "
+            "hash and size.",
         ),
         see_also=("[Events](events.md)", "[Operations](operations.md)", "[Metrics](metrics.md)"),
     )
+
+
+def _headers() -> Iterator[tuple[str, str, str]]:
+    """The headers of the dead letter of an event whose key has quotes."""
+    value = b'{"id": "a-1", "at": 1795428960000, "queue": "Support replies", "item": "trace-7f3a", "stars": 4}'
+    record = _Record(17, 1795428960210, b'"trace-7f3a"', value, [])
+    rejection = Decoder().decode(Kind.ANNOTATION, record.value, record.key)
+    assert isinstance(rejection, Rejection), rejection
+    for name, text in compose(RejectedRecord(Topics().annotations, 3, record, rejection)).headers:
+        yield f"`{name}`", f"`{(text or b'').decode()}`", _HEADERS[name]

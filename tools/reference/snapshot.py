@@ -56,9 +56,9 @@ def page() -> str:
     """The page."""
     return document(
         "Snapshot document",
-        "A snapshot document has the counts and statistics of one queue, by criterion and metric. The view publishes it "
-        f"to the topic `{Topics().snapshots}` (key: the queue; window `all`) when its numbers change, at most once a "
-        "second, and serves it at [`GET /api/v1/queues/{queue}`](api.md) for any window. `eval-alignment recount "
+        "A snapshot document has the counts and statistics of one queue, by criterion and metric. The view publishes "
+        f"it to the topic `{Topics().snapshots}` (key: the queue; window `all`) when its numbers change, at most once "
+        "a second, and serves it at [`GET /api/v1/queues/{queue}`](api.md) for any window. `eval-alignment recount "
         "--json FILE...` prints the documents of a file of events.",
         f"The schema is `{SCHEMA_NAME}`. Fields may be added; a field that is removed or changes its type makes a new "
         "schema. `eval-alignment schema snapshot` prints it as JSON Schema. Shares are between 0 and 1. Null means "
@@ -75,7 +75,7 @@ def page() -> str:
             "Example",
             "`eval-alignment recount --json` of these events",
             ndjson_block(event for _, event in HISTORY),
-            "prints an array with this document. `revision`, `ledger` and `positions` have values in a document of a view.",
+            "prints an array with this document. A view fills `revision`, `ledger` and `positions`.",
             json_block(Recount(facts(HISTORY)).document(QUEUE)),
         ),
         see_also=(

@@ -1,12 +1,13 @@
 """The generated pages of docs/ are complete and up to date."""
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from aggregator.recount import Recount
+from eval_alignment.commands.recount import recount
 from sinks.api.openapi import openapi
-from streams.events.decoder import Decoder
 from streams.events.reasons import Reason
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.metrics import METRICS
@@ -52,9 +53,9 @@ def test_every_field_and_reason_is_explained(name: str, least: int) -> None:
     assert [row for row in rows if row.endswith("|  |")] == []
 
 
-def test_the_document_of_the_snapshot_page_is_that_of_its_events() -> None:
+def test_recount_prints_the_document_of_the_snapshot_page(tmp_path: Path) -> None:
     events, document = blocks(section(page("snapshot.md"), "Example"), "json")
-    outcomes = [Decoder().decode_line(line.encode()) for line in events.splitlines()]
-    facts = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
-    assert len(facts) == len(outcomes)
-    assert json.loads(document) == json.loads(json.dumps(Recount(facts).document("Support replies")))
+    file = tmp_path / "events.ndjson"
+    file.write_text(events)
+    printed = CliRunner().invoke(recount, ["--json", str(file)], catch_exceptions=False)
+    assert json.loads(printed.stdout) == [json.loads(document)]
