@@ -1,8 +1,8 @@
-"""Sample events for the demo: three annotation queues whose judges are strict, lenient, fine, and getting worse.
+"""Sample events for the demo: three annotation queues with strict, lenient, good and deteriorating judges.
 
-Every item has a hidden quality. People rate it with a little noise, metrics score it each with a character of its
-own. `history` fills the last weeks, `live` goes on for ever: new items, late annotations, edits, deletions, failures,
-items taken out of a queue, and after a while a new judge version that re-scores old items.
+Every item has a hidden quality. People rate it with a little noise; each metric scores it with its own bias and noise.
+`history` fills the last weeks. `live` never ends: new items, late annotations, edits, deletions, failures, items taken
+out of a queue, and after a while a new judge version that scores old items again.
 """
 
 import random
@@ -15,36 +15,41 @@ from aggregator.days import DAY_MS
 HISTORY_DAYS: Final = 30
 ITEMS_A_DAY: Final = 12
 NEW_JUDGE_AFTER: Final = 300
-"""Live events after which the new judge version appears."""
+"""Number of live events after which the new judge version appears."""
 
 SampleEvent = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's character: `lean` shifts its scores (positive is lenient), `noise` blurs them.
-
-    `worsening` is noise added a day during the last ten days. `lower` scores pass below the threshold.
-    """
+    """A metric, and how its scores differ from the quality of an item."""
 
     name: str
     judge: str
     lean: float = 0.0
+    """Added to the scores; a positive value makes the metric lenient."""
     noise: float = 0.10
+    """Standard deviation of the scores."""
     worsening: float = 0.0
+    """Increase of `noise` per day during the last ten days."""
     lower: bool = False
+    """Whether lower scores are better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """An annotation queue: the level of its items, its criteria (True: rated with stars) and its metrics."""
+    """An annotation queue."""
 
     name: str
     level: str
+    """Level of its items."""
     criteria: dict[str, bool]
+    """By criterion whether it is rated with stars; else with thumbs."""
     metrics: tuple[Metric, ...]
     listed: bool = False
+    """Whether its items have queue-item events."""
     weight: float = 1.0
+    """Relative number of its items."""
 
 
 QUEUES: Final = (
@@ -105,10 +110,10 @@ class _Item:
 
 
 class Sample:
-    """A reproducible stream of events; times are integer milliseconds since epoch.
+    """A reproducible stream of events; times are integer milliseconds since the epoch.
 
     Args:
-        seed: equal seeds give equal streams for equal times.
+        seed: the same seed and times produce the same stream.
     """
 
     def __init__(self, seed: int = 7) -> None:
@@ -117,7 +122,7 @@ class Sample:
         self._items: list[_Item] = []
 
     def history(self, now: int) -> Iterator[SampleEvent]:
-        """Items of the last weeks, most of them evaluated and annotated."""
+        """Events of the items of the last weeks, most of them evaluated and annotated."""
         for day in range(HISTORY_DAYS, 0, -1):
             for _ in range(ITEMS_A_DAY):
                 at = min(now - day * DAY_MS + self._random.randrange(DAY_MS), now - 60_000)
@@ -128,7 +133,7 @@ class Sample:
                     yield from self._annotations(item, at + self._random.randrange(1000, 50_000))
 
     def live(self, clock: Callable[[], int]) -> Iterator[SampleEvent]:
-        """Events without end; `clock` gives the present time for each."""
+        """An endless stream of events; `clock` returns the current time."""
         waiting: list[_Item] = []
         count = 0
         while True:
@@ -232,7 +237,7 @@ class Sample:
         return rating
 
     def _change(self, item: _Item, at: int) -> Iterator[SampleEvent]:
-        """Somebody changes their mind, takes a rating back, or takes the item out of the queue."""
+        """Correct an annotation, delete it, or take the item out of the queue."""
         if not item.rated:
             return
         rated = self._random.choice(item.rated)

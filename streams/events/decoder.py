@@ -42,6 +42,8 @@ CUT_MARK: Final = " …[cut]"
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SIMILAR: Final = re.compile(rb'"(rating|score|label|verdict|thumb|star|metrics|criteria|user)"\s*:')
+"""Names that are mistaken for the fields of an event. An error names only these, and no other part of a payload."""
 _PATH: Final = re.compile(r" - at `(\$[^`]*)`$")
 
 Parsed = TypeVar("Parsed")
@@ -156,8 +158,8 @@ class Decoder:
             if key != fact.item.encode():
                 raise _Invalid(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
             if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
-                ahead = fact.at - timestamp
-                raise _Invalid(Reason.FUTURE_TIMESTAMP, f"$.at is {ahead} ms ahead of the record's timestamp")
+                ahead = _duration(fact.at - timestamp)
+                raise _Invalid(Reason.FUTURE_TIMESTAMP, f"$.at is {ahead} ahead of the record's timestamp")
         except _Invalid as invalid:
             return invalid.rejection
         return fact
@@ -420,4 +422,18 @@ def _kind_of(line: bytes) -> Kind:
         return Kind.EVALUATION
     if any(part is not None for part in (fields.thumbs, fields.stars, fields.criterion, fields.annotator)):
         return Kind.ANNOTATION
-    raise _Invalid(Reason.MISSING_FIELD, "neither metric, rating, criterion nor annotator - at `$.kind`")
+    similar = _SIMILAR.search(line)
+    hint = f" (found {similar[1].decode()})" if similar else ""
+    raise _Invalid(Reason.MISSING_FIELD, f"neither metric, thumbs, stars, criterion nor annotator{hint} - at `$.kind`")
+
+
+def _duration(milliseconds: int) -> str:
+    """A duration in the largest unit of which it has two or more.
+
+    >>> _duration(301_000), _duration(31_534_203_426)
+    ('5 minutes', '364 days')
+    """
+    for unit, length in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
+        if milliseconds >= 2 * length:
+            return f"{milliseconds // length} {unit}"
+    return f"{milliseconds / 1000:g} s"

@@ -403,3 +403,16 @@ def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]]
 
 def test_every_reason_has_an_explanation() -> None:
     assert all(reason.explanation.remedy for reason in Reason)
+
+
+def test_a_line_with_a_similar_field_is_rejected_with_its_name() -> None:
+    rejection = Decoder().decode_line(b'{"id":"a","at":1,"item":"i","rating":5,"secret":"\xff"}')
+    assert isinstance(rejection, Rejection)
+    assert rejection.detail == "neither metric, thumbs, stars, criterion nor annotator (found rating) - at `$.kind`"
+
+
+def test_an_event_from_the_future_is_rejected_with_its_distance_in_days() -> None:
+    event = b'{"id":"a","at":"2027-01-01T00:00:00Z","queue":"q","item":"i","thumbs":"up"}'
+    rejection = Decoder().decode(Kind.ANNOTATION, event, b"i", (), 1_767_225_600_000)
+    assert isinstance(rejection, Rejection)
+    assert rejection.detail == "$.at is 365 days ahead of the record's timestamp"
