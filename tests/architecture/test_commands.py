@@ -21,18 +21,18 @@ FORMER = "CHANGELOG.md"
 
 def command(words: list[str]) -> click.Command | None:
     """The command that these words name, or None."""
-    found: click.Command = cli
-    while isinstance(found, click.Group) and words:
-        below = found.get_command(click.Context(found), words[0])
+    named: click.Command = cli
+    while isinstance(named, click.Group) and words:
+        below = named.get_command(click.Context(named), words[0])
         if below is None:
-            return None if re.fullmatch(r"[a-z]+", words[0]) else found
-        found, words = below, words[1:]
-    return found
+            return None if re.fullmatch(r"[a-z]+", words[0]) else named
+        named, words = below, words[1:]
+    return named
 
 
-def options(found: click.Command) -> set[str]:
+def options(entry: click.Command) -> set[str]:
     """The options of a command and of the groups above it."""
-    named = {name for option in (*found.params, *cli.params) for name in (*option.opts, *option.secondary_opts)}
+    named = {name for option in (*entry.params, *cli.params) for name in (*option.opts, *option.secondary_opts)}
     return {*named, "--help", "--version"}
 
 
@@ -47,12 +47,12 @@ def test_every_command_and_option_that_a_page_names_exists(page: str) -> None:
     unknown = []
     for line in re.findall(r"\beval-alignment ([a-z][^`|\n>;]*)", PAGES[page]):
         words = line.split()
-        found = command(words)
-        if found is None:
+        entry = command(words)
+        if entry is None:
             unknown.append(line)
         else:
             unknown += [
-                word for word in words if word.startswith("--") and word.partition("=")[0] not in options(found)
+                word for word in words if word.startswith("--") and word.partition("=")[0] not in options(entry)
             ]
     assert unknown == []
 

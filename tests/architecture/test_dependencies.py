@@ -106,15 +106,15 @@ def undeclared(paths: list[Path], lines: list[str]) -> set[tuple[str, str]]:
     """Third-party imports of files that no dependency line provides."""
     names = {canonicalize_name(Requirement(line).name) for line in lines}
     providers = packages_distributions()
-    found = set()
+    imported = set()
     for path in paths:
         for name in imports(path.read_text()):
             top = name.partition(".")[0]
             if top in {*PACKAGES, "bench", "monitoring", "tests", "tools", *sys.stdlib_module_names}:
                 continue
             if names.isdisjoint(map(canonicalize_name, providers.get(top, [top]))):
-                found.add((str(path.relative_to(ROOT)), top))
-    return found
+                imported.add((str(path.relative_to(ROOT)), top))
+    return imported
 
 
 def test_every_import_is_declared() -> None:

@@ -44,8 +44,8 @@ def text_of(path: Path) -> str | None:
 def test_no_file_names_a_registry_or_a_machine() -> None:
     texts = {path: text for path in belonging_files() if (text := text_of(path)) is not None}
     assert len(texts) > 10
-    found = {str(path.relative_to(ROOT)): offences(text) for path, text in texts.items()}
-    assert {path: names for path, names in found.items() if names} == {}
+    offending = {str(path.relative_to(ROOT)): offences(text) for path, text in texts.items()}
+    assert {path: names for path, names in offending.items() if names} == {}
 
 
 @pytest.mark.parametrize(

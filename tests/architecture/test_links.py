@@ -20,13 +20,13 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page, as GitHub makes them of headings, and those it names itself."""
     text = _FENCE.sub("", page.read_text())
     seen: Counter[str] = Counter()
-    made = set(_ANCHOR.findall(text))
+    anchors = set(_ANCHOR.findall(text))
     for heading in _HEADING.findall(text):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
-        made.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        anchors.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
         seen[slug] += 1
-    return made
+    return anchors
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

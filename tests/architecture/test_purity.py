@@ -89,8 +89,8 @@ def test_a_library_loaded_by_way_of_others_is_seen() -> None:
 
 
 def test_the_core_reads_neither_the_clock_nor_an_event_loop() -> None:
-    found = {str(path.relative_to(ROOT)): impure(path.read_text()) for path in modules("aggregator")}
-    assert {path: names for path, names in found.items() if names} == {}
+    uses = {str(path.relative_to(ROOT)): impure(path.read_text()) for path in modules("aggregator")}
+    assert {path: names for path, names in uses.items() if names} == {}
 
 
 def test_a_read_of_the_clock_is_seen() -> None:

@@ -78,8 +78,8 @@ def test_the_table_has_every_room() -> None:
 
 
 def test_a_room_imports_only_rooms_of_its_table_entry() -> None:
-    found = {path: breaches(room, source) for room, path, source in rooms()}
-    assert {path: names for path, names in found.items() if names} == {}
+    broken = {path: breaches(room, source) for room, path, source in rooms()}
+    assert {path: names for path, names in broken.items() if names} == {}
 
 
 def test_rooms_have_an_order() -> None:

@@ -20,15 +20,15 @@ EMBEDDED_WITHOUT_BINARY = ROOT / "tests/unit/eval_alignment/local/test_broker.py
 
 def broker_uses(source: str) -> list[str]:
     """What a test module asks for that starts a broker: fixtures by name, and helpers by import."""
-    found = []
+    uses = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found += [argument.arg for argument in node.args.args if argument.arg in BROKER_FIXTURES]
+            uses += [argument.arg for argument in node.args.args if argument.arg in BROKER_FIXTURES]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("getfixturevalue", "usefixtures")):
             values = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-            found += [value for value in values if value in BROKER_FIXTURES]
-    found += [name for name in imports(source) if name == EMBEDDED or f"{name}.".startswith(_PREFIXES)]
-    return found
+            uses += [value for value in values if value in BROKER_FIXTURES]
+    uses += [name for name in imports(source) if name == EMBEDDED or f"{name}.".startswith(_PREFIXES)]
+    return uses
 
 
 _PREFIXES = tuple(f"{name}." for name in BROKER_MODULES)
@@ -43,8 +43,8 @@ def test_each_directory_of_unit_tests_is_one_of_the_product() -> None:
 
 def test_no_unit_test_asks_for_a_broker() -> None:
     paths = [path for path in modules("tests/unit") if path != EMBEDDED_WITHOUT_BINARY]
-    found = {str(path.relative_to(ROOT)): broker_uses(path.read_text()) for path in paths}
-    assert {path: names for path, names in found.items() if names} == {}
+    uses = {str(path.relative_to(ROOT)): broker_uses(path.read_text()) for path in paths}
+    assert {path: names for path, names in uses.items() if names} == {}
 
 
 @pytest.mark.parametrize(

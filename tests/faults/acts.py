@@ -1,4 +1,4 @@
-"""The acts of a soak: each is one fault on a running installation, and ends when what it did is done."""
+"""The acts of a soak: each is one fault on a running installation, and returns when the fault is over."""
 
 import asyncio
 import contextlib
@@ -25,20 +25,20 @@ PAST_SESSION_SECONDS = 15.0
 """The session is over after 10 s."""
 BROKER_DOWN_SECONDS = 5.0, 20.0
 STUCK_WITHIN_SECONDS = 15.0
-"""After its start, a coordinator that gets stuck has met the first member by now."""
+"""After its start: a coordinator that hangs has had its first member by now."""
 STUCK = b"No in-memory snapshot for epoch"
 """In the log of Kafka 4.1.1: after `kill -9` a broker may load a coordinator twice at the same time, which then fails
-all that it is asked until the broker is started once more."""
+every request until the broker is restarted."""
 AFTERMATH_SECONDS = 30.0
-"""A worker that slept or waited for the broker finds out, and ends or joins again, within this time."""
+"""A worker that slept or waited for the broker notices, and ends or joins again, within this time."""
 BURST = 12
-"""Bad events at once: the circuit breaker opens at 21 in a row, and at 51 of 1,000."""
+"""Bad events of one burst: the circuit breaker opens at 21 in a row, and at 51 of 1,000."""
 _AT = 1_780_000_000_000
 
 
 @dataclass
 class Stage:
-    """What acts act upon. `spared` are processes that no act ends, so that their memory can be watched."""
+    """The installation that acts change. No act ends the `spared` processes, so that their memory can be watched."""
 
     kafka: Kafka
     cluster: Cluster
@@ -50,13 +50,13 @@ class Stage:
     spared: frozenset[str] = frozenset()
     rejected: dict[bytes, Reason] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
-    """Workers that an act has to do with."""
+    """Workers that an act uses."""
     disturbed_until: float = 0.0
-    """Until then a worker may end by itself, by `time.monotonic`."""
+    """Time until which a worker may end by itself, by `time.monotonic`."""
 
     @contextlib.contextmanager
     def victim(self) -> Iterator[str | None]:
-        """A running worker that is not spared, for this act alone; None when there is none."""
+        """A running worker that is not spared, for this act alone; None when no such worker runs."""
         names = sorted(self.supervisor.workers.keys() - self.spared - self.busy)
         name = self.rng.choice(names) if names else None
         with self.engaged(*filter(None, [name])):
@@ -64,7 +64,7 @@ class Stage:
 
     @contextlib.contextmanager
     def engaged(self, *names: str) -> Iterator[None]:
-        """No other act touches these."""
+        """Keep other acts away from these workers."""
         self.busy.update(names)
         try:
             yield
@@ -73,7 +73,7 @@ class Stage:
 
     @contextlib.contextmanager
     def disturbed(self) -> Iterator[None]:
-        """Workers may end by themselves, until it was over for a while."""
+        """Workers may end by themselves meanwhile, and for a while afterwards."""
         self.disturbed_until = math.inf
         try:
             yield
@@ -136,13 +136,13 @@ async def restart_the_broker(stage: Stage) -> None:
         await asyncio.to_thread(stage.kafka.kill if killed else stage.kafka.stop)
         await asyncio.sleep(down)
         while await _stuck_after_start(stage.kafka):
-            # What an operator would do; docs/operations.md says so.
+            # As an operator would do by docs/operations.md.
             log.info("the broker's group coordinator is stuck: restarting the broker")
             await asyncio.to_thread(stage.kafka.stop)
 
 
 async def _stuck_after_start(kafka: Kafka) -> bool:
-    """Start the broker; whether its coordinator fails all that it is asked."""
+    """Start the broker; returns whether its coordinator fails every request."""
     before = kafka.log.stat().st_size
     await asyncio.to_thread(kafka.start)
     end = time.monotonic() + STUCK_WITHIN_SECONDS
@@ -156,7 +156,7 @@ async def _stuck_after_start(kafka: Kafka) -> bool:
 
 
 async def kill_the_view(stage: Stage) -> None:
-    """The view goes on from its store."""
+    """The view continues from its store."""
     if "view" not in stage.spared:
         log.info("kill -9 of the view")
         stage.cluster.view.kill()
@@ -184,7 +184,7 @@ ACTS: tuple[Act, ...] = (
 
 
 async def _terminated(stage: Stage, name: str) -> None:
-    """Stop a worker for good. It drains, unless something else just happened to it."""
+    """Stop a worker for good. It drains, unless another fault just hit it."""
     until = stage.disturbed_until
     calm = time.monotonic() > until
     code = await asyncio.to_thread(stage.supervisor.remove(name).terminate)

@@ -13,6 +13,6 @@ __all__ = ["rig", "wire"]
 
 @pytest.fixture
 def wire(kafka: Kafka) -> Iterator[Wire]:
-    """A synchronous door to the shared broker."""
+    """A synchronous client of the shared broker."""
     with Wire(kafka.bootstrap) as opened:
         yield opened

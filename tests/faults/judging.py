@@ -1,4 +1,4 @@
-"""From a rig or a cluster to the verdict: everything is committed, and every count is the plain recount."""
+"""The verdict on a rig or a cluster: everything is committed, and every count equals the recount by plain loops."""
 
 from collections.abc import Iterable
 
@@ -11,14 +11,14 @@ from tests.support.verdict import Topics, Verdict, judge
 
 SETTLED_SECONDS = 30.0
 _BROKEN = (" ERROR ", " CRITICAL ", "Traceback")
-# What it retries it calls an error.
+# It logs requests that it retries as errors.
 _CLIENT = " ERROR aiokafka."
 
 
 async def judged(
     rig: Rig, *, rejected: int = 0, settled: float = SETTLED_SECONDS, compacted: bool = False, policy: str = "each"
 ) -> Verdict:
-    """Wait until committed == end on every source partition, then judge all that is in the rig's topics."""
+    """Wait until committed == end on every source partition, then judge all records of the rig's topics."""
     await rig.settled(settled)
     verdict = judge(await records(rig), policy=policy, compacted=compacted)
     assert verdict.rejected == rejected
@@ -26,7 +26,7 @@ async def judged(
 
 
 async def records(rig: Rig, since: dict[TopicPartition, int] | None = None) -> Topics:
-    """All that is in the rig's topics, or all behind `since`, which is moved to the ends."""
+    """All records of the rig's topics, or those from `since` on, which is moved to the ends."""
     topics = rig.topics
     return Topics(
         annotations=await rig.read(topics.annotations, since=since),
@@ -39,7 +39,7 @@ async def records(rig: Rig, since: dict[TopicPartition, int] | None = None) -> T
 
 
 def rig_of(cluster: Cluster) -> Rig:
-    """A rig on a cluster's topics: for load and verdict, it starts no workers."""
+    """A rig on a cluster's topics, for load and verdict; it starts no workers."""
     named = Names(
         *(cluster.topic(role) for role in ("annotations", "evaluations", "queue-items", "facts", "tallies")),
         *(cluster.topic(role) for role in ("snapshots", "dead-letters")),
@@ -48,7 +48,7 @@ def rig_of(cluster: Cluster) -> Rig:
 
 
 def clean(workers: Iterable[WorkerProcess]) -> None:
-    """Nothing in the logs that a person would have to look at."""
+    """Fails when a log has a line that an operator would have to look at."""
     for worker in workers:
         lines = [
             line for line in worker.text().splitlines() if any(mark in line for mark in _BROKEN) and _CLIENT not in line

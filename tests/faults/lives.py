@@ -1,4 +1,4 @@
-"""What processes hold while they live: memory and descriptors by time, and whether either grows."""
+"""Memory and open descriptors of processes over time, and whether either grows."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,15 +10,15 @@ from typing import NamedTuple
 from tests.support.processes import resident_bytes
 
 WARM = 1 / 3
-"""Of a life. Interpreter, caches and allocator fill until then, and all partitions were once its own."""
+"""Of a process. Interpreter, caches and allocator fill until then, and it has owned all partitions once."""
 JUDGED_SECONDS = 1800.0
-"""Shorter lives are told and not judged: one step of the allocator would be a slope."""
+"""Shorter lives are reported and not judged: one step of the allocator would be a slope."""
 WINDOW_SECONDS = 300.0
-"""Memory is the least that was held in each, of a short life in each twelfth: what a burst needed is given back once a
-minute, and a leak stays."""
+"""Memory is the minimum of each window, of a short life of each twelfth: memory of a burst is returned once a minute,
+and a leak stays."""
 GROWTH_PER_HOUR = 0.05
-"""Of the resident memory. The rows are the same all the time, so there is nothing to grow for: 16 bytes left behind by
-each of 300 events a second are 20 % an hour. What is allowed is for the allocator, as partitions come and go."""
+"""Of the resident memory. The rows stay the same, so memory has no reason to grow: a leak of 16 bytes by each of 300
+events a second is 20 % an hour. The allowance is for the allocator, as partitions come and go."""
 MORE_DESCRIPTORS = 4
 """A connection to the broker and one to a peer, in two directions, may be open or not at a sample."""
 
@@ -33,9 +33,9 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process from the end of its warm-up on: seconds of its whole life, memory that it holds for good (bytes, the
-    least in each window: the usual one of these), growth of that (share of it per hour), and the usual number of
-    descriptors in the first and in the second half.
+    """One process from the end of its warm-up on: seconds of its whole life, lasting memory (bytes; the median of the
+    minimum of each window), its growth (share per hour), and the median number of descriptors in the first and in the
+    second half.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Life:
 
     @property
     def judged(self) -> bool:
-        """Whether it was long enough."""
+        """Whether it was long enough to be judged."""
         return self.seconds >= JUDGED_SECONDS
 
     @property
@@ -70,23 +70,23 @@ class Lives:
         self._samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
 
     def look(self, processes: Mapping[str, int], at: float) -> None:
-        """A sample of each at that second."""
+        """Sample each process at that second."""
         for name, pid in processes.items():
-            if (found := sample(pid, at)) is not None:
-                self._samples[name, pid].append(found)
+            if (taken := sample(pid, at)) is not None:
+                self._samples[name, pid].append(taken)
 
     def longest(self) -> list[Life]:
         """The longest life under each name, where it has enough samples."""
-        found: dict[str, Life] = {}
+        lives: dict[str, Life] = {}
         for (name, _), samples in self._samples.items():
             life = life_of(name, samples)
-            if life is not None and (name not in found or life.seconds > found[name].seconds):
-                found[name] = life
-        return [found[name] for name in sorted(found)]
+            if life is not None and (name not in lives or life.seconds > lives[name].seconds):
+                lives[name] = life
+        return [lives[name] for name in sorted(lives)]
 
 
 def sample(pid: int, at: float) -> Sample | None:
-    """What it holds, taken at that second; None when the process is gone."""
+    """Its sample at that second; None when the process has ended."""
     try:
         resident = resident_bytes(pid)
         descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
@@ -96,7 +96,7 @@ def sample(pid: int, at: float) -> Sample | None:
 
 
 def life_of(name: str, samples: Sequence[Sample]) -> Life | None:
-    """What a life says; None where it has too few samples."""
+    """The life that the samples describe; None for too few samples."""
     seconds = samples[-1].at - samples[0].at
     warm = [each for each in samples if each.at >= samples[0].at + WARM * seconds]
     if len(warm) < 4:
@@ -118,5 +118,5 @@ def _least(samples: Sequence[Sample], seconds: float) -> list[Sample]:
 
 
 def growing(lives: Iterable[Life]) -> list[Life]:
-    """Those that were long enough, and grow."""
+    """The lives that are judged, and grow."""
     return [life for life in lives if life.judged and not life.flat]

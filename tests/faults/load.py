@@ -1,4 +1,4 @@
-"""A steady load on a rig: events that correct, delete and repeat each other, until it is told to stop."""
+"""A steady load on a rig: events that correct, delete and repeat each other, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,9 @@ _CHUNK: Final = 5_000
 
 
 def endless(seed: int = 1, items: int = 400, *, advance_ms: int = 0) -> Iterator[Fact]:
-    """One history after the other, of the same items; each is `advance_ms` later than the one before, so that events
-    that win never end. No two events have one time and id and different contents.
+    """Endless histories of the same items, each `advance_ms` later than the one before, so that events keep winning.
+
+    No two events have the same time and id and different contents.
     """
     for number in itertools.count():
         for fact in history(seed=seed + number, events=_CHUNK, items=items):
@@ -28,9 +29,9 @@ def endless(seed: int = 1, items: int = 400, *, advance_ms: int = 0) -> Iterator
 
 
 class Load:
-    """Sends in a task of its own from entering to leaving, where everything is acknowledged; `sent` counts.
+    """Sends in a task from entering the context to leaving it, when every event is acknowledged; `sent` counts.
 
-    Goes on whatever the broker does: what is not acknowledged is sent again.
+    Continues through every fault of the broker: an event that is not acknowledged is sent again.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Load:
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=90_000,
-            # Room for what comes while no broker is there.
+            # Room for the events of a time without a broker.
             max_batch_size=1 << 19,
         )
         await self._producer.start()
@@ -62,7 +63,7 @@ class Load:
         assert self._producer is not None
         self._stopping.set()
         if error is not None:
-            # What a broker that stays away does not acknowledge is not waited for.
+            # Do not wait for acknowledgements of a broker that stays down.
             self._task.cancel()
         try:
             with contextlib.suppress(asyncio.CancelledError):
@@ -72,7 +73,7 @@ class Load:
                 await asyncio.wait_for(self._producer.stop(), 10)
 
     async def send(self, events: Iterable[Event]) -> None:
-        """Events beside the others; all are acknowledged when this returns."""
+        """Send events in addition to the load; all are acknowledged when this returns."""
         assert self._producer is not None
         flying = [await self._producer.send(topic, value, key=key) for topic, key, value in events]
         await asyncio.gather(*flying)

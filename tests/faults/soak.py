@@ -2,8 +2,8 @@
 
     python -m tests.faults.soak [--minutes 120] [--seed N] [--write docs/reliability.md]
 
-Real workers and a real view under a steady load that corrects, deletes and repeats. At quiet points the load pauses,
-and everything is judged. Which fault comes when follows from the seed; what it meets is up to the machine.
+Real workers and a real view run under a steady load that corrects, deletes and repeats. At quiet points the load
+pauses, and everything is judged. The seed decides the order of faults; their timing depends on the machine.
 """
 
 import argparse
@@ -38,19 +38,19 @@ from tests.support.verdict import Judge, Verdict
 NAMES = ("w1", "w2", "w3", "w4")
 PER_SECOND = 300
 ITEMS = 400
-"""Few enough that every row is there after some minutes: from then on the rows that are held are the same number."""
+"""Few enough that every row exists after some minutes: from then on the number of rows is constant."""
 ADVANCE_MS = 30 * 60_000
 STRETCH_SECONDS = 240.0
 GAP_SECONDS = 20.0, 60.0
 AT_ONCE = 0.2
-"""Share of the acts that begin while the one before is under way."""
+"""Share of acts that begin while the one before still runs."""
 QUIET_SECONDS = 30.0
 SAMPLE_SECONDS = 5.0
 EXPECTED = {failure.value.code for failure in (ExitCode.BROKER_LOST, ExitCode.ANOTHER_WRITER)}
-"""How a worker may end by itself, when the broker was away or it was."""
+"""How a worker may end by itself after the broker or the worker was away."""
 SPARED_AFTER = 1 / 3
-"""Of the run: from then on a worker and the view live on, and their memory is watched. No worker is paused any more:
-whoever inherits what a paused one owned may have to end as well."""
+"""Of the run: from then on one worker and the view are spared, and their memory is watched. No worker is paused then:
+a worker that inherits partitions of a paused one may have to end as well."""
 
 log = logging.getLogger("soak")
 
@@ -80,7 +80,7 @@ class Soak:
         return self._began + self._seconds - time.monotonic()
 
     async def run(self) -> None:
-        """Stretches of load and faults, and a verdict behind each."""
+        """Stretches of load and faults, each followed by a verdict."""
         acts = self._acts()
         async with asyncio.TaskGroup() as group:
             sampling = group.create_task(self._sample())
@@ -90,7 +90,7 @@ class Soak:
             sampling.cancel()
 
     def _acts(self) -> Iterator[Act]:
-        """All of them in random order, again and again."""
+        """All acts in random order, repeatedly."""
         while True:
             for act in self.stage.rng.sample(ACTS, len(ACTS)):
                 if self.left < (1 - SPARED_AFTER) * self._seconds:
@@ -100,7 +100,7 @@ class Soak:
                 yield act
 
     def _spare(self, name: str) -> None:
-        """From now on no act ends this worker, which runs, nor the view."""
+        """From now on no act ends this worker or the view."""
         stage = self.stage
         stage.spared = frozenset({name, "view"})
         if name not in stage.supervisor.workers and name not in stage.busy:
@@ -134,15 +134,15 @@ class Soak:
     # ---- what must hold
 
     async def _at_rest(self) -> None:
-        """The load has paused: committed is the end, and every count of Kafka and of the view is the plain recount."""
+        """While the load pauses, everything is committed, and all counts of Kafka and of the view equal the recount."""
         stage, began = self.stage, time.monotonic()
         stage.supervisor.check()
         await stage.rig.settled(QUIET_SECONDS)
         self.quiet.append(time.monotonic() - began)
         topics = await records(stage.rig, self._since)
         verdict = self.verdict = await asyncio.to_thread(self._judge.read, topics)
-        # More where the broker was away: a request that was written and not answered is sent again.
-        assert verdict.events >= self._sent + len(stage.rejected), "everything that was sent is there"
+        # More after a fault of the broker: a request that was written and not answered is sent again.
+        assert verdict.events >= self._sent + len(stage.rejected), "every event that was sent is in the topics"
         for dead_letter in topics.dead_letters:
             self._dead_letter_records.add(
                 (dead_letter.value or b"", Reason(dict(dead_letter.headers)["alignment-reason"].decode()))
@@ -157,14 +157,14 @@ class Soak:
             verdict.states,
             verdict.rejected,
             ", ".join(
-                f"{name} {found.resident / 1e6:.0f}"
+                f"{name} {taken.resident / 1e6:.0f}"
                 for name, pid in sorted(self._running().items())
-                if (found := sample(pid, time.monotonic())) is not None
+                if (taken := sample(pid, time.monotonic())) is not None
             ),
         )
 
     def _processes(self, verdict: Verdict) -> None:
-        """The view shows the counts, and what runs is well."""
+        """The view shows the counts, and the running processes are ready."""
         cluster = self.stage.cluster
         assert cluster.view.running, f"the view ended:\n{cluster.view.text()[-3000:]}"
         for queue in verdict.annotations:
@@ -174,31 +174,31 @@ class Soak:
         for name in self.stage.supervisor.workers:
             url = cluster.worker_urls[name]
             wait_until(lambda u=url: ready(u), QUIET_SECONDS, f"{name} is ready")  # type: ignore[misc]
-            told = series(get(f"{url}/metrics").body.decode())
+            samples = series(get(f"{url}/metrics").body.decode())
             assert (
-                total(told, "eval_alignment_audit_mismatches")
-                == total(told, "eval_alignment_circuit_breaker_open")
+                total(samples, "eval_alignment_audit_mismatches")
+                == total(samples, "eval_alignment_circuit_breaker_open")
                 == 0
             ), name
 
     def judged(self) -> list[str]:
-        """What was measured. Fails when memory or descriptors grew, or a log says what nobody expects."""
+        """The measurements. Fails when memory or descriptors grew, or a log has an unexpected line."""
         assert not (grown := growing(self.lives.longest())), f"growing: {'; '.join(map(str, grown))}"
         assert "Traceback" not in self.stage.cluster.view.text(), self.stage.cluster.view.log
         assert self.verdict is not None
         endings = Counter(self.stage.supervisor.endings)
         assert endings.keys() <= EXPECTED, f"exit codes {dict(endings)}"
-        told = [", ".join(f"{count} x {name.replace('_', ' ')}" for name, count in sorted(self.acted.items()))]
-        told.append(
+        lines = [", ".join(f"{count} x {name.replace('_', ' ')}" for name, count in sorted(self.acted.items()))]
+        lines.append(
             f"restarted after exit codes {dict(sorted(endings.items()))}" if endings else "none ended by itself"
         )
-        told.append(
+        lines.append(
             f"{self.verdict.events} events, {self.verdict.rejected} dead letters, {self.verdict.states} published "
             f"states counted at {len(self.quiet)} quiet points, difference 0"
         )
-        told.append(f"committed = end after {max(self.quiet):.1f} s at most")
-        told += [f"{life}{'' if life.judged else ' (too short to be judged)'}" for life in self.lives.longest()]
-        return told
+        lines.append(f"committed = end after {max(self.quiet):.1f} s at most")
+        lines += [f"{life}{'' if life.judged else ' (too short to be judged)'}" for life in self.lives.longest()]
+        return lines
 
 
 def _cards(cluster: Cluster, queue: str) -> tuple[int, int] | None:
@@ -207,8 +207,8 @@ def _cards(cluster: Cluster, queue: str) -> tuple[int, int] | None:
 
 
 async def soak(minutes: float, seed: int, directory: Path) -> tuple[list[str], bool]:
-    """A whole run: what was measured, and whether the memory of a worker and the view was judged. Raises
-    AssertionError when something is wrong.
+    """A whole run: its measurements, and whether the memory of a worker and the view was judged. Raises
+    AssertionError for any failure.
     """
     with Kafka(directory=directory / "kafka", brief=False) as kafka:
         cluster = Cluster(kafka.bootstrap, "soak.", directory, workers=NAMES)
@@ -232,7 +232,7 @@ async def soak(minutes: float, seed: int, directory: Path) -> tuple[list[str], b
 
 
 def main() -> int:
-    """0 when everything held."""
+    """Run the command; returns 0 when everything held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -240,7 +240,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
-    # The load's producer tries again while the broker is away, and says so every time.
+    # The load's producer retries while the broker is away, and logs every attempt.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     directory = Path(tempfile.mkdtemp(prefix="soak-"))
     command = f"make soak MINUTES={options.minutes:g} SEED={options.seed}"

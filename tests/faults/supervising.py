@@ -1,4 +1,4 @@
-"""A supervisor for tests: starts again what ended with an exit code after which restarting is right."""
+"""A supervisor for tests: restarts processes that ended with an exit code after which a restart helps."""
 
 import asyncio
 import contextlib
@@ -20,17 +20,17 @@ class Supervised(Protocol):
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
-        """None before it was started."""
+        """The running process; None before its start."""
 
     def text(self) -> str:
-        """The log so far."""
+        """Its log so far."""
 
 
 _P = TypeVar("_P", bound=Supervised)
 
 
 class Supervisor(Generic[_P]):
-    """Keeps processes running that `start` starts by name; `endings` are the exit codes it saw. An async context."""
+    """Keeps named processes running. `endings` are the exit codes that it saw. An async context manager."""
 
     def __init__(self, start: Callable[[str], _P], names: Iterable[str]) -> None:
         self.endings: list[int] = []
@@ -38,15 +38,15 @@ class Supervisor(Generic[_P]):
         self.workers = {name: start(name) for name in names}
 
     def add(self, name: str) -> None:
-        """Start one more, or again."""
+        """Start or restart a process."""
         self.workers[name] = self._start(name)
 
     def remove(self, name: str) -> _P:
-        """Whatever happens to it from now on is meant."""
+        """Do not restart it from now on."""
         return self.workers.pop(name)
 
     def check(self) -> None:
-        """Raises what ended the supervisor, if anything did."""
+        """Raise the exception that ended the supervisor, if any."""
         if self._task.done():
             self._task.result()
 

@@ -1,4 +1,4 @@
-"""Rows 12, 14, 18 and 19: what these tests see on a gauge, somebody is told."""
+"""Rows 12, 14, 18 and 19: every gauge that these tests read has an alert."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ SUPPRESSED = "eval_alignment_series_suppressed_total"
 
 
 def alerts_on(metric: str) -> list[Any]:
-    """The alerts whose expression reads this metric."""
+    """Names of the alerts whose expression reads this metric."""
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     return [rule for rule in rules if re.search(rf"\b{metric}\b", rule["expr"])]

@@ -1,4 +1,4 @@
-"""Row 19: a tally that left the fold of the rows is found, in memory and in what is published."""
+"""Row 19: a tally that differs from the fold of the rows is found, in memory and as published."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ from tests.faults.load import Load
 from tests.integration.streams.rig import Rig, WorkerProcess, history
 
 AUDIT_SECONDS = 0.2
-# Audits take a twentieth of the time at most: where one takes two seconds, five take more than three minutes.
+# Audits take at most a twentieth of the time: if one takes two seconds, five take more than three minutes.
 AUDITED_SECONDS = 240.0
 T0 = 1_780_000_000_000
 
@@ -49,14 +49,14 @@ async def test_row_19_the_audit_finds_a_corruption(rig: Rig, measured: Measure, 
     await rig.settled()
     worker.signal(signal.SIGUSR1)
     began = time.monotonic()
-    # One more checkpoint, and only of its own tallies.
+    # One more checkpoint, with its own tallies only.
     later = Annotation(T0, "later", "another", "item-1", thumbs="up")
     await rig.produce([later])
     await rig.until("found", lambda: says(worker, f'"]: {what} is '))
     measured(f"{fault.replace('_', ' ')}: found after", time.monotonic() - began)
     assert "audit: 1 tallies of partition" in worker.text()
     assert worker.process.poll() is None, "it goes on, and an operator is told"
-    # A restart counts and publishes anew.
+    # A restart counts and publishes again.
     worker.kill()
     again = rig.worker(audit=AUDIT_SECONDS)
     await rig.restored(again)
@@ -67,5 +67,5 @@ async def test_row_19_the_audit_finds_a_corruption(rig: Rig, measured: Measure, 
 
 
 async def says(worker: WorkerProcess, text: str) -> bool:
-    """Whether it is in the log."""
+    """Whether the log has the message."""
     return text in worker.text()

@@ -25,9 +25,9 @@ from tests.support.requirements import Requirements
 DOWN_SECONDS = 30.0
 AGAIN_SECONDS = 15.0
 UNREADY_SECONDS = 20.0
-# 15 s are promised; the last one is for the looking.
+# 15 s are promised; one more is for the poll.
 STALE_SECONDS = 16.0
-# A broker that starts on a busy machine, and replicas that catch up.
+# Time for a broker to start on a busy machine, and for replicas to catch up.
 IN_SYNC_SECONDS = 90.0
 
 Measure = Callable[..., None]
@@ -56,10 +56,10 @@ async def test_row_06_a_broker_that_goes_and_comes_back_loses_nothing(
             )
             measured("worker not ready after", unready)
             measured("view marked stale after", stale)
-            told = await asyncio.to_thread(get, f"{url}/readyz")
-            assert told.status == 503
-            assert "the broker does not answer" in told.json()["reasons"]
-            # As long as the row says: nothing to wait for.
+            reply = await asyncio.to_thread(get, f"{url}/readyz")
+            assert reply.status == 503
+            assert "the broker does not answer" in reply.json()["reasons"]
+            # The row fixes the duration: no event ends it.
             await asyncio.sleep(max(0.0, died_at + DOWN_SECONDS - time.monotonic()))
             seen = await asyncio.to_thread(get_json, listing)
             assert seen["stale"] and seen["queues"], "the last good state is served"
@@ -80,7 +80,7 @@ async def test_row_06_a_broker_that_goes_and_comes_back_loses_nothing(
 
 
 async def after(since: float, condition: Callable[[], object], seconds: float, what: str) -> float:
-    """How many seconds after `since` something comes true."""
+    """Seconds after `since` until the condition holds."""
     await asyncio.to_thread(wait_until, condition, since + seconds - time.monotonic(), what)
     return time.monotonic() - since
 
@@ -94,7 +94,7 @@ def three(requirements: Requirements) -> Iterator[KafkaCluster]:
 
 
 async def replicas(rig: Rig, topics: tuple[str, ...]) -> list[Any]:
-    """Every partition of these topics as the brokers tell it: leader, isr."""
+    """Every partition of these topics as the brokers describe it: leader, isr."""
     admin = AIOKafkaAdminClient(bootstrap_servers=rig.bootstrap)
     await admin.start()
     try:
@@ -127,8 +127,8 @@ async def test_row_07_leaders_and_coordinators_move_over_three_brokers(
                     before = [part["leader"] for part in await replicas(rig, topics)]
                     await asyncio.to_thread(broker.kill)
                     died_at = time.monotonic()
-                    # Each broker leads something, and one of them is the group's coordinator. The committed offsets are
-                    # asked of the new coordinator, the ends of the new leaders.
+                    # Each broker leads partitions, and one is the group's coordinator. The committed offsets are
+                    # read from the new coordinator, the ends from the new leaders.
                     took.append(await caught_up(rig, died_at, 60.0))
                     after = [part["leader"] for part in await replicas(rig, topics)]
                     moved += sum(old != new for old, new in zip(before, after, strict=True))

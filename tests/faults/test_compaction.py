@@ -1,4 +1,4 @@
-"""Row 17: the broker compacts ledger and tallies for real, and a restore still gives the counts."""
+"""Row 17: a real broker compacts ledger and tallies, and a restore still yields the counts."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ PROMPT = {
     "segment_ms": "1000",
     "segment_bytes": "1048576",
 }
-"""Topic settings under which the log cleaner comes at once; `_` for a dot."""
+"""Topic settings under which the log cleaner runs immediately; `_` stands for a dot."""
 
 Measure = Callable[..., None]
 
@@ -34,7 +34,7 @@ async def test_row_17_a_compacted_ledger_yields_the_same_counts(rig: Rig, wire: 
     logs = (rig.topics.facts, rig.topics.tallies)
     for topic in logs:
         await asyncio.to_thread(wire.configure, topic, **PROMPT)
-    # Few rows, of which nearly all are written again in every round: oldest first, so that each is newer.
+    # Few rows, nearly all rewritten in every round: oldest first, so that each event is newer.
     facts = sorted(history(seed=17, events=12_000, items=12), key=lambda fact: fact.at)
     worker = rig.worker()
     for part in range(ROUNDS):
@@ -42,11 +42,11 @@ async def test_row_17_a_compacted_ledger_yields_the_same_counts(rig: Rig, wire: 
         await rig.settled()
 
     async def kept() -> list[tuple[int, int]]:
-        # How many records are left, of how many that were ever written.
+        # The number of records that are left, and that were ever written.
         return [(len(await rig.read(topic)), sum((await rig.ends(topic)).values())) for topic in logs]
 
     async def cleaned() -> bool:
-        # Only closed segments are cleaned, and only what is written closes them.
+        # Only closed segments are cleaned, and only writing closes them.
         nudges = [Annotation(NOW + len(facts), "n", "nudged", f"item-{number}", thumbs="up") for number in range(20)]
         facts.extend(nudges)
         await rig.produce(nudges)
@@ -60,7 +60,7 @@ async def test_row_17_a_compacted_ledger_yields_the_same_counts(rig: Rig, wire: 
     (rows_left, rows_written), (tallies_left, tallies_written) = await kept()
     verdict = await judged(rig, compacted=True)
     await rig.verify(facts)
-    # And it goes on from there.
+    # The worker continues from there.
     later = history(seed=18, events=2_000, items=60)
     await rig.produce(later)
     await judged(rig, compacted=True)

@@ -1,4 +1,4 @@
-"""Rows 8, 9 and 11: events that come several times, in any order, late, corrected, or at the limits."""
+"""Rows 8, 9 and 11: events that arrive several times, in any order, late, corrected, or at the limits."""
 
 import json
 import random
@@ -21,7 +21,7 @@ Measure = Callable[..., None]
 
 
 async def stopped(worker: WorkerProcess) -> dict[str, int]:
-    """The counters of a worker, which is stopped."""
+    """Stop a worker; returns its counters."""
     worker.signal(signal.SIGTERM)
     assert await worker.ended() == 0, worker.text()
     return {name.removeprefix("eval_alignment_"): count for name, count in worker.counters().items()}
@@ -48,7 +48,7 @@ async def test_row_08_copies_in_any_order_are_counted_once_and_accounted_for(rig
     verdict = await judged(rig, rejected=len(bad))
     counted = await stopped(worker)
     assert counted["events"] == verdict.events == len(mixed) + len(late)
-    # Each row has one version, so whatever is applied is one row of the ledger.
+    # Each row has one version, so each applied event is one row of the ledger.
     assert counted["facts_written"] == verdict.rows == len(rows)
     assert counted["events_duplicate"] == len(copies) - len(rows)
     assert counted["events_superseded"] == len(late)
@@ -89,10 +89,10 @@ async def test_row_11_events_at_the_limits_are_ordered_or_rejected(rig: Rig, mea
         annotation("leap", "2024-02-29T23:59:59.999Z", annotator="third", stars=2, thumbs=None),
         annotation("long", T0, queue="n" * 128, criterion="c" * 128),
         annotation("words", T0, explanation="x" * 100_000, annotator="wordy"),
-        # The clock of its producer was stepped back: what it says later is older.
+        # The clock of its producer was stepped back: its later event is older.
         annotation("before", T0 + 5_000, annotator="stepped", thumbs="down"),
         annotation("after", T0 + 1_000, annotator="stepped", thumbs="up"),
-        # Same time: the id decides, whichever comes last.
+        # Same time: the id decides, in any order of arrival.
         annotation("b", T0, annotator="twin", thumbs="down"),
         annotation("a", T0, annotator="twin", thumbs="up"),
         (rig.topics.evaluations, b"item", b'{"id":"e","at":0,"item":"item","metric":"m","score":0.5,"threshold":0.5}'),

@@ -28,7 +28,7 @@ Measure = Callable[..., None]
 
 
 async def caught_up(rig: Rig, since: float, seconds: float = AGAIN_SECONDS) -> float:
-    """Wait until all that waits now is committed; how many seconds after `since` that was, which are limited."""
+    """Wait until all events that wait now are committed; returns the seconds since `since`, which are limited."""
     ends = await rig.ends(*rig.topics.sources)
 
     async def done() -> bool:
@@ -54,7 +54,7 @@ async def test_row_01_twenty_kills_of_two_workers_under_load(rig: Rig, measured:
     kills = 0
     async with Load(rig) as load:
         for number, step in enumerate((*STEPS, None, None)):
-            # A random moment: nothing to wait for.
+            # A random moment: no event marks it.
             await asyncio.sleep(rng.random())
             name = names[number % 2]
             workers[name].kill()
@@ -154,7 +154,7 @@ async def test_row_02_a_worker_can_be_terminated_while_it_starts(rig: Rig, momen
         return "Starting..." in worker.text()
 
     await rig.until("begun", begun)
-    # Any moment of the start: nothing to wait for.
+    # Any moment of the start: no event marks it.
     await asyncio.sleep(moment)
     worker.signal(signal.SIGTERM)
     assert await worker.ended(DRAIN_SECONDS) == 0, worker.text()
@@ -201,7 +201,7 @@ async def test_row_04_a_paused_worker_that_resumes_changes_nothing(rig: Rig, mea
     verdict = await judged(rig)
     assert verdict.events == len(facts)
     await rig.verify(facts)
-    # It had taken something when it fell asleep, and finds its heir's records when it writes that.
+    # It had drained rows when it was paused, and finds its successor's records when it writes them.
     assert await zombie.ended() == ExitCode.ANOTHER_WRITER.code, zombie.text()[-3000:]
     ended = [worker.process.poll() for worker in rig.workers]
     assert set(ended) <= {None, ExitCode.ANOTHER_WRITER.code}, [worker.text()[-1000:] for worker in rig.workers]
@@ -222,7 +222,7 @@ async def test_row_04_another_writer_is_found_when_idle_and_its_row_is_repaired(
     measured("found after", time.monotonic() - wrote_at)
     again = rig.worker()
     await rig.restored(again)
-    # Committed already: the repair is in the log once the worker is restored.
+    # It is committed already: the repair is in the log once the worker is restored.
     await rig.verify(facts)
     await judged(rig)
     assert "repairing 1 rows" in again.text()
@@ -257,7 +257,7 @@ async def test_row_05_workers_come_and_go_under_load(rig: Rig, measured: Measure
             for worker in workers:
                 await rig.restored(worker)
             took.append(await caught_up(rig, changed_at, CHANGED_SECONDS))
-            # As long as the row says: nothing to wait for.
+            # The row fixes the duration: no event ends it.
             await asyncio.sleep(max(1.0, changed_at + SIZE_SECONDS - time.monotonic()))
     verdict = await judged(rig)
     assert verdict.events == load.sent

@@ -66,20 +66,20 @@ def evaluation(rig: Rig, item: str, metric: str = "relevance", at: int = T0) -> 
 
 
 def megabytes(pid: int) -> float:
-    """The most memory that a process ever had."""
+    """The peak memory of a process."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines() if "VmHWM" in line)
     return int(line.split()[1]) / 1024
 
 
 def queues_in_store(cluster: Cluster) -> int:
-    """How many queues the view knows."""
+    """The number of queues in the view."""
     with closing(sqlite3.connect(f"{(cluster.data / STORE_NAME).as_uri()}?mode=ro", uri=True)) as store:
         (count,) = store.execute("SELECT count(*) FROM queues").fetchone()
         return int(count)
 
 
 def scraped(cluster: Cluster) -> Series:
-    """The view's scrape."""
+    """A scrape of the view."""
     return series(cluster.metrics())
 
 
@@ -103,14 +103,14 @@ async def test_row_14_a_hundred_thousand_queues_are_capped_and_counted(
     measured("in the view after", time.monotonic() - began)
 
     def capped() -> bool:
-        found = scraped(cluster)
-        product = [name for name, labels in found if any(label == "queue" for label, _ in labels)]
-        suppressed = value(found, "eval_alignment_series_suppressed_total") or 0
+        samples = scraped(cluster)
+        product = [name for name, labels in samples if any(label == "queue" for label, _ in labels)]
+        suppressed = value(samples, "eval_alignment_series_suppressed_total") or 0
         assert len(product) <= SERIES
         return len(product) > SERIES * 0.95 and suppressed > QUEUES
 
     await asyncio.to_thread(wait_until, capped, COUNTED_SECONDS, "the gauges are capped, the rest is counted")
-    # What the cap keeps out of the gauges is on the API all the same.
+    # Queues that the cap keeps out of the gauges are on the API.
     await asyncio.to_thread(
         wait_until,
         lambda: cluster.document(f"queue-{QUEUES - 1}")["cards"]["comparisons"] == 1,
@@ -124,7 +124,7 @@ async def test_row_14_a_hundred_thousand_queues_are_capped_and_counted(
 
 @contextmanager
 def unread(cluster: Cluster, path: str) -> Iterator[socket.socket]:
-    """A request whose answer nobody reads."""
+    """A request whose reply is never read."""
     with closing(socket.socket()) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         host, _, port = cluster.http.partition(":")
@@ -134,7 +134,7 @@ def unread(cluster: Cluster, path: str) -> Iterator[socket.socket]:
 
 
 def scrape_ms(cluster: Cluster, times: int) -> list[float]:
-    """How long scrapes took, one after the other on one connection."""
+    """Durations of scrapes, one after the other on one connection."""
     took = []
     with closing(http.client.HTTPConnection(cluster.http, timeout=30)) as connection:
         for _ in range(times):

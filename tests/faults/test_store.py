@@ -1,4 +1,4 @@
-"""Row 16: the view's disk is full, refuses writes, or its store is locked: it serves the last good state and heals."""
+"""Row 16: the view's disk is full, refuses writes, or its store is locked: it serves the last state and recovers."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ def disk_full(cluster: Cluster) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writes_refused(cluster: Cluster) -> Iterator[None]:
-    """The kernel lets the view's files grow no further, and nothing be written behind that."""
+    """The kernel limits the size of the view's files, and every write beyond fails."""
     before = resource.prlimit(cluster.view.pid, resource.RLIMIT_FSIZE)
     # Room for its log.
     resource.prlimit(cluster.view.pid, resource.RLIMIT_FSIZE, (64 << 10, before[1]))
@@ -82,7 +82,7 @@ Trouble = Callable[[Cluster], AbstractContextManager[None]]
 
 
 def failures(cluster: Cluster) -> float:
-    """Writes of the store that failed."""
+    """Number of failed writes of the store."""
     return value(series(cluster.metrics()), "eval_alignment_snapshot_failures_total", sink="store") or 0
 
 
@@ -105,7 +105,7 @@ async def test_row_16_a_view_recovers_from_a_store_that_cannot_be_written(
 
 
 async def troubled(cluster: Cluster, trouble: Trouble, seconds: float, measured: Measure) -> None:
-    """Trouble under load, and what must hold meanwhile and afterwards."""
+    """Trouble under load, and the checks meanwhile and afterwards."""
     rig = rig_of(cluster)
     view, worker = cluster.view.pid, cluster.workers["w1"].pid
     async with Load(rig, per_second=300, items=100):
@@ -117,7 +117,7 @@ async def troubled(cluster: Cluster, trouble: Trouble, seconds: float, measured:
             while time.monotonic() < began + seconds:
                 served = await asyncio.to_thread(cluster.document, "support")
                 assert served["revision"] == last["revision"], "the last good revision is served"
-                # Processing goes on: nothing of it depends on the view.
+                # Processing continues: it does not depend on the view.
                 await caught_up(rig, time.monotonic())
             listed = await asyncio.to_thread(get_json, f"{cluster.url}/api/v1/queues")
             assert listed["stale"] or seconds < LOCKED_SECONDS
@@ -138,5 +138,5 @@ def newer(cluster: Cluster, than: Mapping[str, Any]) -> bool:
 
 
 def cards(document: Mapping[str, Any]) -> tuple[int, int]:
-    """Annotations and comparisons."""
+    """Numbers of annotations and comparisons."""
     return document["cards"]["annotations"], document["cards"]["comparisons"]

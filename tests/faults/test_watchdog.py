@@ -1,4 +1,4 @@
-"""Row 18: a worker that is alive and mute ends within a minute, and its successor goes on."""
+"""Row 18: a worker that is alive and makes no progress ends within a minute, and its successor continues."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation SEED` repeats one history with its trace; `--soak N` looks at N new ones."""
+"""`python -m tests.simulation SEED` repeats one history with its trace; `--soak N` runs N new ones."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ _CHUNK = 100
 
 
 def main() -> int:
-    """0 when every promise was kept."""
+    """Run the command; returns 0 when every promise was kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", help="the history to repeat, or the first of a soak")
     parser.add_argument("--soak", type=int, metavar="N", help="this many histories; without a seed, from the time on")

@@ -1,7 +1,7 @@
 """A Kafka broker in memory: partitions, offsets, gaps, compaction with its lag, committed offsets.
 
-It does what the real one promises and no more. A partition also keeps every record that was ever written (`history`)
-for the verdict, which the system under test cannot see.
+It does what a real broker promises and no more. A partition also keeps every record ever written (`history`) for the
+verdict; the system under test cannot see it.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ TP = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record, and which process wrote it."""
+    """A record, and the process that wrote it."""
 
     offset: int
     timestamp: int
@@ -33,7 +33,7 @@ class Partition:
     end: int = 0
 
     def append(self, timestamp: int, rows: list["Row"], writer: str) -> int:
-        """Write a batch, whole or not at all; gives the offset of its first record."""
+        """Write a batch as a whole; returns the offset of its first record."""
         base = self.end
         for key, value, headers in rows:
             record = Stored(self.end, timestamp, key, value, headers, writer)
@@ -43,9 +43,9 @@ class Partition:
         return base
 
     def compact(self, older_than: int) -> None:
-        """What min.compaction.lag.ms allows: of the records older than this, the last of each key stays.
+        """Compact as min.compaction.lag.ms allows: of the records older than this, the last of each key stays.
 
-        A younger record supersedes nothing yet.
+        A younger record supersedes no other yet.
         """
         old = [record for record in self.records if record.timestamp < older_than]
         last = {record.key: record.offset for record in old}
@@ -53,13 +53,13 @@ class Partition:
 
     def read(self, start: int, limit: int) -> tuple[int, list[Stored]]:
         """Up to `limit` records from an offset on, and the offset to ask for next."""
-        found: list[Stored] = []
+        records: list[Stored] = []
         for record in self.records:
             if record.offset >= start:
-                if len(found) == limit:
-                    return record.offset, found
-                found.append(record)
-        return self.end, found
+                if len(records) == limit:
+                    return record.offset, records
+                records.append(record)
+        return self.end, records
 
 
 Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]
@@ -73,7 +73,7 @@ class Broker:
         self.committed: dict[TP, int] = {}
 
     def batch(self, tp: TP, start: int, limit: int, generation: int = -1) -> Batch | None:
-        """What a fetch from this offset brings; None when there is nothing."""
+        """The batch that a fetch from this offset returns; None when it returns nothing."""
         partition = self.partitions[tp]
         if start >= partition.end:
             return None

@@ -1,7 +1,7 @@
 """Producer and reader as the product uses aiokafka's, on the broker in memory.
 
-Every call takes time, in which the process can be killed, paused or cut off; a write can be applied and its
-acknowledgement lost, or be applied long after its process is gone.
+Every call takes time, in which the process can be killed, paused or cut off. A write can be applied and its
+acknowledgement lost, or be applied long after its process has ended.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ class FakeBatch:
     _relative_offset: int = 0
 
     def append(self, *, timestamp: None, key: Any, value: Any, headers: Any = ()) -> object | None:
-        """None when there is no room."""
+        """Append a record; returns None when the batch is full."""
         return self._builder.append(len(self.rows), timestamp, key, value, headers)
 
     @property
     def _builder(self) -> "_FakeBuilder":
-        """What the product reaches into."""
+        """The private part of aiokafka's batch that the product uses."""
         return _FakeBuilder(self)
 
     def record_count(self) -> int:
-        """Number of records, as whoever added them says."""
+        """Set the number of records."""
         return self._relative_offset or len(self.rows)
 
 
@@ -58,14 +58,14 @@ class _FakeBuilder:
 
 @dataclass(slots=True)
 class _Queue:
-    """What a producer still has to write to one partition: one batch is under way at a time, as idempotence asks."""
+    """The queue of a producer for one partition: one batch is in flight at a time, as idempotence requires."""
 
     waiting: deque[tuple[FakeBatch, "asyncio.Future[Any]"]] = field(default_factory=deque)
     busy: bool = False
 
 
 class FakeProducer:
-    """The producer of one process: of two batches on their way, the first may be lost for good."""
+    """The producer of one process. A batch may be lost for good although a later one is written."""
 
     def __init__(self, broker: Broker, life: Lifeline) -> None:
         self._broker = broker
@@ -74,11 +74,11 @@ class FakeProducer:
         self._loop = asyncio.get_running_loop()
 
     def create_batch(self) -> FakeBatch:
-        """A small one, so that an append takes several."""
+        """A small size, so that an append takes several batches."""
         return FakeBatch(self._life.rng.choice((1, 2, 3, 8)))
 
     async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
-        """Queue a batch; the future is its acknowledgement."""
+        """Queue a batch; returns the future of its acknowledgement."""
         self._life.point(f"send to {topic}[{partition}]")
         acknowledged: asyncio.Future[Any] = self._loop.create_future()
         queue = self._queues.setdefault((topic, partition), _Queue())
@@ -96,7 +96,7 @@ class FakeProducer:
         """The request reaches the broker, unless its process is paused, or was killed before it left."""
         life, rng = self._life, self._life.rng
         if not life.alive:
-            # What the kernel had in its buffers still arrives, sooner or later.
+            # Data in the kernel's buffers still arrives, sooner or later.
             if life.last_words and rng.random() < 0.5:
                 life.last_words = False
                 self._loop.call_later(rng.choice((0.0, 0.3, 2.0)), self._apply, tp, batch)
@@ -107,7 +107,7 @@ class FakeProducer:
             self._later(wait, self._arrive, tp, queue, batch, acknowledged)
             return
         lost = life.lose_acknowledgement()
-        # To whoever waits for it, a lost acknowledgement is no different from a lost request.
+        # A waiter cannot tell a lost acknowledgement from a lost request.
         base = None if lost and rng.random() < 0.5 else self._apply(tp, batch)
         if not self._crossed(f"written to {tp[0]}[{tp[1]}]"):
             return
@@ -125,10 +125,10 @@ class FakeProducer:
             self._later(wait, self._acknowledge, tp, queue, base, acknowledged)
             return
         if acknowledged.done():
-            life.trace(f"nobody waits for what is at {base} of {tp[0]}[{tp[1]}]")
+            life.trace(f"nothing waits for the batch at {base} of {tp[0]}[{tp[1]}]")
         elif base is None:
             acknowledged.set_exception(KafkaTimeoutError())
-            # An idempotent producer leaves no gap: what waits behind is not written either. Another one may.
+            # An idempotent producer leaves no gap: it drops the waiting batches as well. Another may leave one.
             if life.rng.random() < 0.5:
                 for _, waiting in queue.waiting:
                     waiting.set_exception(KafkaTimeoutError())
@@ -140,7 +140,7 @@ class FakeProducer:
             self._send(tp, queue)
 
     def _crossed(self, place: str) -> bool:
-        """Whether the process lives on after this place; these run in callbacks, where nobody catches its death."""
+        """Whether the process survives this point; for callbacks, where nothing catches its death."""
         self._life.point(place, quietly=True)
         return self._life.alive
 
@@ -158,31 +158,31 @@ class FakeReader:
         self._highwaters: dict[TP, int] = {}
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget everything, read these."""
+        """Read these partitions from now on."""
         self._positions = dict.fromkeys(partitions, 0)
         self._highwaters = {}
 
     def unsubscribe(self) -> None:
-        """Read nothing."""
+        """Read no partition."""
         self.assign([])
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on from here."""
+        """Continue at this offset."""
         self._positions[partition] = offset
 
     def highwater(self, partition: TopicPartition) -> int | None:
-        """The end as the last fetch told it."""
+        """The end offset that the last fetch returned."""
         return self._highwaters.get(partition)
 
     async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The ends as the broker tells them."""
+        """The end offsets that the broker returns."""
         await self._life.request("ends")
         ends = {tp: self._broker.partitions[tp].end for tp in partitions}
         await self._life.answer("ends")
         return ends
 
     async def fetch(self, wanted: Collection[TP]) -> list[Batch]:
-        """One fetch: of each partition what the broker gives at once."""
+        """One fetch: of each partition the records that the broker returns together."""
         await self._life.request("fetch of logs")
         batches = []
         for tp in wanted:
@@ -196,7 +196,7 @@ class FakeReader:
 
 
 async def fetch(consumer: Any, wanted: Collection[TP], wait_seconds: float) -> list[Batch]:
-    """In place of `streams.kafka.batches.fetch`."""
+    """Replaces `streams.kafka.batches.fetch`."""
     reader: FakeReader = consumer
     batches = await reader.fetch(wanted)
     if not batches:

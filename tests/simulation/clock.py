@@ -1,7 +1,7 @@
 """Virtual time: an event loop that never waits.
 
-When nothing is ready, the clock jumps to the next timer. So a run is as fast as its callbacks, and what happens in
-which order depends on the seed alone.
+When nothing is ready, the clock jumps to the next timer. A run is as fast as its callbacks, and the order of events
+depends on the seed alone.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ EPOCH: Final = 1_780_000_000.0
 
 
 class Owner(Protocol):
-    """A simulated process: whatever it starts dies with it."""
+    """A simulated process: every task that it starts dies with it."""
 
     tasks: list["asyncio.Task[Any]"]
 
 
 OWNER: ContextVar[Owner | None] = ContextVar("OWNER", default=None)
-"""The simulated process on whose behalf the current task runs."""
+"""The simulated process that the current task belongs to."""
 
 
 class _Jump(selectors.SelectSelector):
-    """Instead of waiting for a socket, moves the clock."""
+    """A selector that moves the clock instead of waiting for a socket."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Nothing ever arrives from outside."""
+        """Select nothing: no data arrives from outside."""
         if timeout is None:
             raise RuntimeError("nothing will ever happen any more in this history")
         self.now += timeout
@@ -74,7 +74,7 @@ def wall() -> float:
 
 @contextlib.contextmanager
 def virtual_clock(*modules: str) -> Iterator[None]:
-    """These modules' `time` tells virtual time."""
+    """Give these modules virtual time."""
     with contextlib.ExitStack() as stack:
         for module in modules:
             stack.enter_context(patch(f"{module}.time", SimpleNamespace(monotonic=monotonic, time=wall)))
@@ -82,9 +82,9 @@ def virtual_clock(*modules: str) -> Iterator[None]:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run one history on a loop of its own; what is left of its processes is dropped."""
+    """Run one history on a loop of its own; tasks that are left are dropped."""
     loop = VirtualLoop()
-    # The tasks of killed processes end with errors that nobody asks for.
+    # The tasks of killed processes end with errors that nothing retrieves.
     loop.set_exception_handler(lambda *_: None)
     try:
         loop.run_until_complete(main())

@@ -1,7 +1,7 @@
 """The group coordinator, and the group as one member sees it.
 
 Generations, sessions, rebalances, static members and fenced commits as Kafka has them. A member that lost its
-partitions learns it late: from its next heartbeat that gets through.
+partitions learns of it late: from its next heartbeat that succeeds.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ TICK_SECONDS = 0.5
 
 
 class News(Enum):
-    """What a heartbeat's answer says."""
+    """The reply to a heartbeat."""
 
     STABLE = auto()
     REBALANCE = auto()
@@ -35,7 +35,7 @@ class News(Enum):
 
 @dataclass(slots=True)
 class Assignment:
-    """What a member gets when a rebalance is over."""
+    """The result of a rebalance for a member."""
 
     generation: int
     partitions: frozenset[int]
@@ -61,9 +61,9 @@ class Coordinator:
     _rebalance_until: float | None = None
 
     def join(self, instance: str, life: Lifeline) -> "asyncio.Future[Assignment | None]":
-        """Take part in the next generation; None for whoever was fenced meanwhile.
+        """Join the next generation; None for a member that was fenced meanwhile.
 
-        A known instance's new process takes its place, the old one is fenced.
+        The new process of a known instance replaces the old one, which is fenced.
         """
         answer: asyncio.Future[Assignment | None] = asyncio.get_running_loop().create_future()
         known = self._members.get(instance)
@@ -77,7 +77,7 @@ class Coordinator:
             if known.joining is not None and not known.joining.done():
                 known.joining.set_result(None)
             if self._rebalance_until is None:
-                # The group does not even notice: same generation, same partitions.
+                # The group does not change: same generation, same partitions.
                 answer.set_result(Assignment(self.generation, known.partitions))
             else:
                 known.joining = answer
@@ -86,7 +86,7 @@ class Coordinator:
         return answer
 
     def heartbeat(self, instance: str, life: Lifeline) -> News:
-        """A member says that it lives."""
+        """Receive a heartbeat of a member."""
         member = self._members.get(instance)
         if member is None:
             return News.UNKNOWN
@@ -96,7 +96,7 @@ class Coordinator:
         return News.STABLE if self._rebalance_until is None else News.REBALANCE
 
     def commit(self, instance: str, life: Lifeline, generation: int, offsets: Mapping[TP, int]) -> bool:
-        """False for whoever is no member of this generation."""
+        """Commit offsets; returns False for a process that is no member of this generation."""
         member = self._members.get(instance)
         if member is None or member.life is not life or generation != self.generation or member.joining is not None:
             return False
@@ -104,13 +104,13 @@ class Coordinator:
         return True
 
     def owned(self, partition: int) -> bool:
-        """Whether the group is stable, and a process that lives has this partition."""
+        """Whether the group is stable, and a live process owns this partition."""
         return self._rebalance_until is None and any(
             partition in member.partitions and member.life.alive for member in self._members.values()
         )
 
     async def run(self) -> None:
-        """Let sessions and rebalances end."""
+        """End sessions and rebalances that are due."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             late = monotonic() - SESSION_SECONDS
@@ -149,11 +149,11 @@ class MemberGroup(ConsumerGroup):
         self.instance = instance
         self.life = life
         self.seen = 0
-        """Generation of the assignment, as far as this process knows."""
+        """Generation of the assignment that this process knows."""
         self.member = True
         self.partitions: frozenset[int] = frozenset()
         self.positions: dict[TP, int] = {}
-        """Where the consumer fetches next."""
+        """The offset at which the consumer fetches next."""
         self._topics = tuple(topics)
         self._coordinator = coordinator
         self._broker = broker
@@ -166,7 +166,7 @@ class MemberGroup(ConsumerGroup):
     # ---- what the driver does
 
     def assign(self, assignment: Assignment) -> None:
-        """A rebalance is over. Where nothing was ever committed, a kept partition is fetched on from where it was."""
+        """Take the result of a rebalance. A kept partition without a commit continues at its position."""
         before, self.positions = self.positions, {}
         self.seen, self.partitions, self.member = assignment.generation, assignment.partitions, True
         self._committed.clear()
@@ -174,7 +174,7 @@ class MemberGroup(ConsumerGroup):
             self.positions[tp] = self._broker.committed.get(tp, before.get(tp, 0))
 
     def fetched(self, tp: TP, end: int) -> None:
-        """A fetch told where the partition ends."""
+        """Note the end of a partition that a fetch returned."""
         self._ends[tp] = end
 
     # ---- what the engine asks
@@ -193,9 +193,9 @@ class MemberGroup(ConsumerGroup):
 
     async def committed(self, partitions: Iterable[TP]) -> Mapping[TP, int | None]:
         await self.life.request("committed offsets")
-        found = {tp: self._broker.committed.get(tp) for tp in partitions}
+        offsets = {tp: self._broker.committed.get(tp) for tp in partitions}
         await self.life.answer("committed offsets")
-        return found
+        return offsets
 
     async def starts(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         return dict.fromkeys(partitions, 0)

@@ -1,7 +1,7 @@
 """One history. Everything follows from the seed.
 
-The nemesis acts for a while, then everybody is left alone; when nothing moves any more, counts, ledger, offsets and
-dead letters must be those of a plain recount of the events.
+The nemesis acts for a while, then stops; once nothing changes any more, counts, ledger, offsets and dead letters must
+be those of a recount of the events.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-    """The product on virtual time and on the simulated broker, instead of this process' own."""
+    """Install virtual time and the simulated broker in the product."""
     modules = (
         "streams.ledger.log",
         "streams.engine.restore",
@@ -42,7 +42,7 @@ def installed() -> Iterator[None]:
 
 
 def simulate(seed: int, say: Callable[[str], None] | None = None) -> None:
-    """One history, within `installed`. Raises Wrong when the promise was broken."""
+    """Run one history, within `installed`. Raises Wrong for a broken promise."""
 
     async def play() -> None:
         world = World(seed, say)

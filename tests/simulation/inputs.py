@@ -1,4 +1,4 @@
-"""Small histories of events that correct, delete, tie with and repeat each other, and some that nobody accepts."""
+"""Small histories of events that correct, delete, tie with and repeat each other, and some invalid events."""
 
 import random
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Event:
 
 
 def random_event(rng: random.Random, count: int, partitions: int) -> Event:
-    """The event after `count` others: few names and few times, so that most of them meet."""
+    """The event after `count` others: few names and few times, so that most of them concern the same row."""
     item = rng.choice(_ITEMS)
-    # Mostly later than what came before, sometimes days late.
+    # Mostly later than the events before, sometimes days late.
     at = _START_MS + (min(count, 100) if rng.random() < 0.6 else rng.randrange(40)) * 3_600_000
     id = f"e{rng.randrange(6)}"
     draw = rng.random()

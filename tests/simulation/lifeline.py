@@ -1,4 +1,4 @@
-"""What can happen to one process: it is slow, paused, cut off from its group, or killed at a chosen point."""
+"""The faults of one process: it is slow, paused, cut off from its group, or killed at a chosen point."""
 
 import asyncio
 import random
@@ -11,18 +11,18 @@ from tests.simulation.clock import monotonic
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it may go on. No handler of the product may catch it for good."""
+    """The process was killed. No handler of the product may swallow it."""
 
 
 @dataclass(slots=True)
 class Lifeline:
-    """The fate of one process; `rng` decides, and the nemesis arms it.
+    """The faults of one process: `rng` decides, the nemesis arms them.
 
-    `points_left`: when that many more points were passed, it is killed, or stands still for `pause_at_point` seconds;
+    `points_left`: after that many more points it is killed, or stands still for `pause_at_point` seconds;
     points lie between every two steps of restore and checkpoint, and before and after every write. `fatal_place`: the
     same happens at the next point whose name begins so.
     `acknowledgements_left`: the acknowledgement after that many is
-    lost. `ended`: how it ended by itself, with what it told.
+    lost. `ended`: how it ended by itself, with its message.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Lifeline:
     last_words: bool = True
 
     def trace(self, what: str) -> None:
-        """A line of the trace, when somebody reads it."""
+        """Add a line to the trace, if it is read."""
         if self.say is not None:
             self.say(f"{self.name}: {what}")
 
     # ---- time
 
     def latency(self) -> float:
-        """Seconds for one way; sometimes long, so that everything overtakes everything."""
+        """Seconds for one way; sometimes long, so that requests overtake each other."""
         draw = self.rng.random()
         if draw < 0.8:
             return 0.001 + 0.004 * draw
@@ -58,13 +58,13 @@ class Lifeline:
         return max(0.0, self.paused_until - monotonic())
 
     async def request(self, what: str) -> None:
-        """The way to the broker."""
+        """Wait for the way to the broker."""
         await asyncio.sleep(self.latency())
         await self._stand_still()
         self.point(what)
 
     async def answer(self, what: str) -> None:
-        """The way back, mostly no way at all: what matters is whether anything happens on it."""
+        """Wait for the way back, which mostly takes no time: what matters is whether a fault happens on it."""
         if self.rng.random() < 0.25:
             await asyncio.sleep(self.latency())
         await self._stand_still()
@@ -81,7 +81,7 @@ class Lifeline:
     # ---- death
 
     def point(self, place: str, *, quietly: bool = False) -> None:
-        """A place where the process may be killed. Raises Killed, unless nobody could catch that (`quietly`)."""
+        """A point at which the process may be killed. Raises Killed, unless nothing can catch it (`quietly`)."""
         if self.fatal_place is not None and place.startswith(self.fatal_place):
             self.fatal_place, self.points_left = None, 0
         if self.alive and self.points_left >= 0:
@@ -96,16 +96,16 @@ class Lifeline:
             raise Killed
 
     def lose_acknowledgement(self) -> bool:
-        """Whether this acknowledgement gets lost."""
+        """Whether this acknowledgement is lost."""
         if self.acknowledgements_left >= 0:
             self.acknowledgements_left -= 1
             return self.acknowledgements_left < 0
         return False
 
     def kill(self) -> None:
-        """The process is gone at once: nothing of it reaches the broker, but what is on the wire may still arrive."""
+        """End the process immediately: no new request reaches the broker, but requests in flight may still arrive."""
         self.alive = False
-        # Its tasks end a moment later: one that has not even begun could not be cancelled cleanly.
+        # Its tasks end a moment later: a task that has not begun cannot be cancelled cleanly.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._cancel)
 

@@ -1,4 +1,4 @@
-"""What goes wrong, chosen by the seed."""
+"""Faults, chosen by the seed."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,11 +15,11 @@ PLACES: Final = (
     "positions released", "restored", "send to alignment.facts", "before alignment.facts", "written to alignment.facts",
     "send to alignment.tallies", "before alignment.tallies", "written to alignment.tallies",
 )  # fmt: skip
-"""Steps of restore and checkpoint, and the way of a write; a point's name begins so."""
+"""Steps of restore and checkpoint, and the way of a write: prefixes of the names of points."""
 
 
 class Nemesis:
-    """Produces events, and does to the installation whatever it must survive."""
+    """Produces events, and injects every fault that the installation must survive."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -40,7 +40,7 @@ class Nemesis:
         ]
 
     async def act(self) -> None:
-        """Some actions, with pauses between them in which much or little can happen."""
+        """Run some actions, with pauses of any length between them."""
         actions, weights = zip(*self._actions, strict=True)
         self._events()
         if self._rng.random() < 0.05:
@@ -74,7 +74,7 @@ class Nemesis:
             self._events()
 
     def _aim(self, worker: Process) -> None:
-        """Choose where it happens."""
+        """Choose the point of a fault."""
         if self._rng.random() < 0.4:
             worker.life.fatal_place = self._rng.choice(PLACES)
         else:
@@ -94,11 +94,11 @@ class Nemesis:
             worker.life.pause_at_point = self._rng.choice((0.5, 4.0, 5.0, 8.0))
             self._aim(worker)
             self._events()
-            # For whoever has its partitions by then.
+            # For the owner of its partitions by then.
             asyncio.get_running_loop().call_later(self._rng.choice((1.0, 4.0, 5.0)), self._events)
 
     def _pause_before_the_first_message(self) -> None:
-        """Nothing was committed then, and what was fetched may be dropped with the generation."""
+        """Before the first commit; fetched events may be dropped with the generation."""
         for worker in self._world.running.values():
             worker.life.fatal_place, worker.life.pause_at_point = "message", 8.0
 

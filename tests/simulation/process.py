@@ -1,4 +1,4 @@
-"""One simulated worker process: the real engine, and a thin driver that does for it what Faust does."""
+"""One simulated worker process: the real engine, and a thin driver that replaces Faust."""
 
 import asyncio
 from collections import deque
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TOPICS: Final = Topics()
 METRICS: Final = WorkerMetrics("simulation", lambda: ())
-"""Of all processes: building a registry costs more than a restore here."""
+"""Shared by all processes: building a registry costs more than a restore here."""
 _QUEUED_BATCHES: Final = 4
 
 
@@ -59,7 +59,7 @@ class Process:
         self._queue: deque[Batch] = deque()
         self._filled = asyncio.Event()
         self.group = MemberGroup(instance, life, coordinator, broker, TOPICS.sources)
-        # Any: they have of aiokafka's classes what the product uses.
+        # Any: they have the parts of aiokafka's classes that the product uses.
         producer: Any = FakeProducer(broker, life)
         reader: Any = FakeReader(broker, life)
         ends_reader: Any = FakeReader(broker, life)
@@ -123,7 +123,7 @@ class Process:
 
     def _start(self, assignment: Assignment) -> None:
         self.life.trace(f"generation {assignment.generation}: partitions {sorted(assignment.partitions)}")
-        # Batches of before may still wait for the agent.
+        # Batches of the former generation may still wait for the agent.
         if self.life.rng.random() < 0.1:
             self._queue.clear()
         self.group.assign(assignment)
@@ -133,7 +133,7 @@ class Process:
         self._flow = True
 
     async def _heartbeats(self) -> None:
-        """Returns when partitions are to be given up: a rebalance, or membership is gone."""
+        """Return when partitions must be given up: at a rebalance, or when membership is lost."""
         while True:
             await asyncio.sleep(0.5 * (1.0 + self.life.rng.random()))
             await self.life.answer("heartbeat due")
@@ -170,7 +170,7 @@ class Process:
         batch = self._broker.batch(tp, start, life.rng.choice((1, 2, 5, 50)), generation)
         group.fetched(tp, self._broker.partitions[tp].end)
         await life.answer("fetch")
-        # What was asked for before a rebalance or a seek is dropped.
+        # The reply to a fetch from before a rebalance or a seek is dropped.
         if batch is not None and self._flow and group.seen == generation and group.positions.get(tp) == start:
             group.positions[tp] = batch.next
             self._queue.append(batch)
@@ -211,7 +211,7 @@ class Process:
 
 
 def end_process(error: BaseException) -> None:
-    """In place of `streams.runtime.failures.end_process`: the simulated process ends, not this one."""
+    """Replaces `streams.runtime.failures.end_process`: the simulated process ends, not this one."""
     life = cast("Lifeline", OWNER.get())
     if life.alive:
         life.ended = exit_code_of(error), f"{type(error).__name__}: {error}"
@@ -221,7 +221,7 @@ def end_process(error: BaseException) -> None:
 
 
 class NoHeapFreezer:
-    """In place of `streams.runtime.heap.HeapFreezer`: a simulated process has no heap of its own."""
+    """Replaces `streams.runtime.heap.HeapFreezer`: a simulated process has no heap of its own."""
 
     def count(self, rows: int) -> None:
-        """Nothing to collect."""
+        """Collect nothing."""

@@ -1,7 +1,7 @@
-"""Each protection of the product, taken away: the simulation must then find a broken promise.
+"""Each protection of the product can be removed: the simulation must then find a broken promise.
 
-A removal is a context manager around histories. It changes what the product does, as if the protection had been
-forgotten, and nothing else.
+A removal is a context manager around histories. It changes the product as if the protection had been forgotten, and
+nothing else.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def no_continuity() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_fence() -> Iterator[None]:
-    """Nobody compares the ends of the logs with what was written."""
+    """The ends of the logs are not compared with what was written."""
     look = Watchdog._look_at_broker
 
     async def unfenced(self: Watchdog) -> None:
@@ -80,7 +80,7 @@ def no_repair() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_differences() -> Iterator[None]:
-    """What a predecessor published is taken as right."""
+    """The tallies that a predecessor published are taken as right."""
 
     async def nothing(self: Restore, taken: Iterable[OwnedPartition]) -> None:
         await self._published(list(taken))
@@ -93,14 +93,14 @@ def no_differences() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_late_tallies() -> Iterator[None]:
-    """That the log ends with a predecessor's late tally does not matter, as long as readers know better."""
+    """A predecessor's late tally at the end of the log is left, as readers ignore it."""
     with patch.object(Published, "on_late", TalliesReader.on_late):
         yield
 
 
 @contextlib.contextmanager
 def no_second_look() -> Iterator[None]:
-    """What looks like a lost ledger is told at once, also by a worker that stood still while its successor wrote."""
+    """An apparent loss of the ledger is reported immediately, even by a worker that slept while its successor wrote."""
 
     async def believe(self: Restore, partitions: Iterable[OwnedPartition]) -> None:
         del self, partitions
@@ -110,17 +110,17 @@ def no_second_look() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def no_closed() -> Iterator[None]:
+def no_marker() -> Iterator[None]:
     """A reader shows each tally as soon as it has read it."""
     step = Tail.step
 
     def open_too(self: Tail) -> Any:
-        found = step(self)
+        result = step(self)
         read = self.ledgers.get(self.ledger or "")
-        if found is not None and read is not None:
-            # Together with what is closed: a store takes nothing else.
-            found.tallies.update(stamped(read.open))
-        return found
+        if result is not None and read is not None:
+            # Together with closed tallies: a store accepts nothing else.
+            result.tallies.update(stamped(read.open))
+        return result
 
     with patch.object(Tail, "step", open_too):
         yield
@@ -128,15 +128,15 @@ def no_closed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_place() -> Iterator[None]:
-    """A `closed` is believed wherever it stands."""
-    believe = lambda closed, offset: True  # noqa: ARG005, E731
+    """A checkpoint marker is accepted at any offset."""
+    believe = lambda marker, offset: True  # noqa: ARG005, E731
     with patch("aggregator.tallies_log.in_place", believe):
         yield
 
 
 @contextlib.contextmanager
 def no_generation() -> Iterator[None]:
-    """A batch from a former generation is as good as any."""
+    """A batch of a former generation is processed."""
     fold = Engine._fold
 
     async def any_generation(self: Engine, batch: Batch) -> None:
@@ -161,7 +161,7 @@ def no_seek() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_start() -> Iterator[None]:
-    """A batch that starts behind what was expected is taken for the next one."""
+    """A batch that starts after the expected offset is taken for the next one."""
     fold = Engine._fold
 
     async def any_start(self: Engine, batch: Batch) -> None:
@@ -176,7 +176,7 @@ def no_start() -> Iterator[None]:
 
 @contextlib.contextmanager
 def both(*removals: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """Several removals at once."""
+    """Several removals together."""
     with contextlib.ExitStack() as stack:
         for removal in removals:
             stack.enter_context(removal())
@@ -185,28 +185,28 @@ def both(*removals: Callable[[], AbstractContextManager[None]]) -> Iterator[None
 
 @contextlib.contextmanager
 def no_lag() -> Iterator[None]:
-    """Compaction takes whatever is there."""
+    """Compaction ignores the minimum lag."""
     with patch("tests.simulation.world.LAG_SECONDS", -1.0):
         yield
 
 
 REMOVALS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
-    "place of a closed": no_place,
+    "place of a checkpoint marker": no_place,
     "continuity of acknowledgements": no_continuity,
     "idle fence": no_fence,
-    "repair of losing rows": no_repair,
-    "differences against the own tallies": no_differences,
+    "rewrite of rows that compaction would lose": no_repair,
+    "differences from the published tallies": no_differences,
     "late tallies": no_late_tallies,
-    "closed": no_closed,
+    "checkpoint marker": no_marker,
     "seek and start": lambda: both(no_seek, no_start),
 }
-"""Without these a count is wrong, or an event is lost; by the name of the protection."""
+"""Protections without which a count is wrong or an event is lost, by name."""
 
 DOUBLED: Final[Mapping[str, tuple[Callable[[], AbstractContextManager[None]], ...]]] = {"claim": (no_claim, no_place)}
-"""A protection, and the second net behind it: with the second alone missing, the same history is right.
+"""A protection with its second safety net: with only the second missing, the same history is right.
 
-What a predecessor publishes late is caught twice: by the claim, which gives its successor higher positions, and by the
-place of the successor's `closed`.
+A late tally of a predecessor is caught twice: by the claim, through which its successor has higher positions, and by
+the place of the successor's checkpoint marker.
 """
 
 ALARMS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
@@ -215,8 +215,8 @@ ALARMS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "seek of never committed partitions": no_seek,
     "compaction lag": no_lag,
 }
-"""Without these a worker ends, and asks an operator for help that it does not need: another check finds the fault.
+"""Protections without which a worker ends needlessly: another check finds the fault, and an operator is called.
 
-Behind generation and seek that is the check of a batch's start: a log never changes, so a batch that does not start
-behind the position is a replay at worst, of any generation. Behind the lag it is the repair, which misses a winner.
+For generation and seek, that check is the start of a batch: a log never changes, so a batch that does not start after
+the position is a replay at worst, of any generation. For the lag, it is the repair, which misses a winner.
 """

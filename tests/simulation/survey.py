@@ -1,4 +1,4 @@
-"""Many histories at once, on all cores."""
+"""Many histories in parallel, on all cores."""
 
 import multiprocessing
 import os
@@ -10,20 +10,20 @@ from tests.simulation.history import installed, simulate
 
 
 def broken(first: int, count: int) -> list[str]:
-    """Of these seeds the ones that break a promise: the line that repeats each, and what was seen."""
-    found = []
+    """The seeds that break a promise: the command that repeats each, and its finding."""
+    findings = []
     with installed():
         for seed in range(first, first + count):
             try:
                 simulate(seed)
-            except Exception as error:  # noqa: BLE001 whatever it is, it is the finding
-                found.append(f"python -m tests.simulation {seed}: {type(error).__name__}: {error}")
-    return found
+            except Exception as error:  # noqa: BLE001 any exception is a finding
+                findings.append(f"python -m tests.simulation {seed}: {type(error).__name__}: {error}")
+    return findings
 
 
 @contextmanager
 def survey(first: int, chunks: int, chunk: int) -> Iterator[dict[int, "Future[list[str]]"]]:
-    """Chunks of seeds under way in other processes, by their first seed; leaving cancels what has not begun."""
+    """Chunks of seeds that run in other processes, by their first seed; leaving cancels those that have not begun."""
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         firsts = range(first, first + chunks * chunk, chunk)
         try:

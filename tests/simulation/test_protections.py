@@ -1,4 +1,4 @@
-"""Take one protection away, and a promise breaks: so each of them is needed, and the simulation can see it."""
+"""A promise breaks without each protection: each is needed, and the simulation sees its absence."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +12,7 @@ from tests.simulation.viewer import NeedlessEnd, Wrong
 pytestmark = pytest.mark.slow
 
 MOST_SEEDS = 1_500
-"""Each is found among the first few hundred; how far exactly changes with every change of the product."""
+"""Each is found among the first few hundred seeds; the number changes with every change of the product."""
 
 
 @pytest.mark.parametrize("protection", REMOVALS)
@@ -49,7 +49,7 @@ def is_wrong(seed: int, *removals: Callable[[], AbstractContextManager[None]]) -
 
 
 def first_broken(removal: Callable[[], AbstractContextManager[None]], sought: Callable[[Wrong], bool]) -> int:
-    """The first seed that breaks a promise in the way that is sought."""
+    """The first seed that breaks a promise in this way."""
     with installed(), removal():
         for seed in range(MOST_SEEDS):
             try:
@@ -61,6 +61,6 @@ def first_broken(removal: Callable[[], AbstractContextManager[None]], sought: Ca
 
 
 def with_it(seed: int) -> None:
-    """With the protection the same history is one like any other."""
+    """With the protection, the same history keeps every promise."""
     with installed():
         simulate(seed)

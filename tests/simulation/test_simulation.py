@@ -1,4 +1,4 @@
-"""2,000 histories keep every promise, and they are histories in which everything happens."""
+"""2,000 histories keep every promise, and every kind of fault happens in them."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.simulation.survey import survey
 from tests.support.tree import ROOT
 
 Histories = dict[int, Future[list[str]]]
-"""Chunks of seeds, by their first."""
+"""Chunks of seeds, by their first seed."""
 
 SEEDS = 2_000
 CHUNK = 100
@@ -22,7 +22,7 @@ CHUNK = 100
 
 @pytest.fixture(scope="module")
 def histories() -> Iterator[Histories]:
-    """All of them, under way in other processes."""
+    """All chunks, running in other processes."""
     with survey(0, SEEDS // CHUNK, CHUNK) as chunks:
         yield chunks
 
@@ -37,13 +37,13 @@ def test_every_kind_of_fault_happens() -> None:
     with installed():
         for seed in range(150):
             simulate(seed, lines.append)
-    told = "\n".join(lines)
+    trace = "\n".join(lines)
     for place in PLACES:
-        assert f"killed at: {place}" in told and f"paused at: {place}" in told, place
+        assert f"killed at: {place}" in trace and f"paused at: {place}" in trace, place
     for end in ("ANOTHER_WRITER", "BROKER_LOST"):
-        assert f"ends: {end}" in told
+        assert f"ends: {end}" in trace
     for fault in ("cut off from its group", "fenced by another", "drained", "policy latest", "policy each"):
-        assert fault in told, fault
+        assert fault in trace, fault
 
 
 def test_a_history_repeats_whatever_the_hash_seed() -> None:

@@ -1,4 +1,4 @@
-"""The verdict on a history that came to rest: nothing lost, nothing counted twice, everything committed."""
+"""The verdict on a history at its end: nothing lost, nothing counted twice, everything committed."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from tests.simulation.world import World
 
 
 def verify(world: World) -> None:
-    """Raises Wrong unless reader, ledger and dead letters tell what a recount of the events tells.
+    """Raises Wrong unless reader, ledger and dead letters equal a recount of the events.
 
-    Committed offsets were waited for. A second time after compaction of all that is there, from where a new reader
-    and a new worker would start.
+    The offsets are committed by now. Checks again after compaction of everything, as a new reader and a new worker
+    would start.
     """
     expected = [
         Recount(
@@ -47,8 +47,8 @@ def _verify_counts(shown: dict[Any, Any], recount: Recount, where: str) -> None:
     counted = recount.tallies()
     if shown != counted:
         groups = sorted(group for group in shown.keys() | counted.keys() if shown.get(group) != counted.get(group))
-        told = "; ".join(f"{group}: {shown.get(group)} instead of {counted.get(group)}" for group in groups[:3])
-        raise Wrong(f"wrong counts in {where}: {told}")
+        differences = "; ".join(f"{group}: {shown.get(group)} instead of {counted.get(group)}" for group in groups[:3])
+        raise Wrong(f"wrong counts in {where}: {differences}")
 
 
 def _verify_ledger(ledger: Partition, recount: Recount, where: str) -> None:
@@ -59,17 +59,17 @@ def _verify_ledger(ledger: Partition, recount: Recount, where: str) -> None:
             last[record.key] = parse(record.key, record.value)
     if last != recount.rows:
         keys = sorted(key for key in last.keys() | recount.rows.keys() if last.get(key) != recount.rows.get(key))
-        told = "; ".join(f"{last.get(key)} instead of {recount.rows.get(key)}" for key in keys[:3])
-        raise Wrong(f"the ledger's last records are not the winners in {where}: {told}")
+        differences = "; ".join(f"{last.get(key)} instead of {recount.rows.get(key)}" for key in keys[:3])
+        raise Wrong(f"the ledger's last records are not the winners in {where}: {differences}")
 
 
 def _verify_dead_letters(world: World) -> None:
-    found = set()
+    records = set()
     for record in world.broker.partitions[TOPICS.dead_letters, 0].records:
-        told = {name: (value or b"").decode() for name, value in record.headers}
-        found.add(tuple(told[f"alignment-{name}"] for name in ("topic", "partition", "offset")))
+        headers = {name: (value or b"").decode() for name, value in record.headers}
+        records.add(tuple(headers[f"alignment-{name}"] for name in ("topic", "partition", "offset")))
     expected = {
         (event.topic, str(event.partition), str(offset)) for event, offset in world.events if event.fact is None
     }
-    if found != expected:
-        raise Wrong(f"dead letters: {sorted(found ^ expected)} are too many or too few")
+    if records != expected:
+        raise Wrong(f"dead letters: {sorted(records ^ expected)} are too many or too few")

@@ -1,7 +1,7 @@
-"""A reader as the view is one: the real `sinks.store.tail.Tail`, and positions that survive with the data.
+"""A reader like the view's: the real `sinks.store.tail.Tail`, and positions that are stored with the data.
 
-After every step it is compared with a recount of the ledger up to the position it tells: what is served must at every
-moment be a state that really was.
+After every step its state is compared with a recount of the ledger up to its position: every served state must be a
+state that existed.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Wrong(AssertionError):
 
 
 class NeedlessEnd(Wrong):
-    """A worker ended by itself although it could have gone on: an operator is called for nothing, no count is wrong."""
+    """A worker ended by itself needlessly: an operator is called, but no count is wrong."""
 
 
 def counts_something(payload: Any) -> bool:
@@ -38,7 +38,7 @@ def counts_something(payload: Any) -> bool:
 
 @dataclass(slots=True)
 class Kept:
-    """What the store holds of one partition."""
+    """The stored state of one partition."""
 
     ledger: str | None = None
     policy: str = ""
@@ -50,28 +50,28 @@ class Kept:
 
     def apply(self, step: Step) -> None:
         """One transaction of the store."""
-        closed = step.marker
+        marker = step.marker
         if step.anew:
             self.rows.clear()
-        if self.ledger != closed["ledger"]:
+        if self.ledger != marker["ledger"]:
             self.tallies.clear()
         for row in step.facts:
-            told = version(parse(row.key, row.value))
-            if row.key not in self.rows or told > self.rows[row.key][0]:
-                self.rows[row.key] = told, row.value
+            read = version(parse(row.key, row.value))
+            if row.key not in self.rows or read > self.rows[row.key][0]:
+                self.rows[row.key] = read, row.value
         for group, tally in step.tallies.items():
             payload = orjson.loads(tally.payload)
             if counts_something(payload):
                 self.tallies[group] = payload
             else:
                 self.tallies.pop(group, None)
-        self.ledger, self.policy, self.position = closed["ledger"], closed["policy"], closed["position"]
-        self.facts_next, self.tallies_next = closed["position"], step.tallies_next
+        self.ledger, self.policy, self.position = marker["ledger"], marker["policy"], marker["position"]
+        self.facts_next, self.tallies_next = marker["position"], step.tallies_next
 
 
 @dataclass(slots=True)
 class _Source:
-    """Where one partition's reader is. `goals`: it is caught up when it was there."""
+    """The position of one partition's reader. `goals`: the offsets at which it has caught up."""
 
     tail: Tail
     tallies_next: int
@@ -80,7 +80,7 @@ class _Source:
 
 
 class Viewer:
-    """Reads all partitions; `look` reads a little, `restart` forgets what is only in memory."""
+    """Reads all partitions; `look` reads a little, `restart` drops what is only in memory."""
 
     def __init__(self, broker: Broker, partitions: int) -> None:
         self._broker = broker
@@ -123,7 +123,7 @@ class Viewer:
             if step is not None:
                 kept.apply(step)
             source.ready = source.ready or (source.tail.facts_next, source.tallies_next) >= source.goals
-            # Before it has caught up a reader serves nothing: compaction may have left it half a checkpoint.
+            # A reader that has not caught up serves nothing: compaction may have left a partial checkpoint.
             if step is not None and source.ready:
                 self._check(partition, kept)
 

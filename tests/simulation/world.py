@@ -16,7 +16,7 @@ from tests.simulation.process import TOPICS, Process
 from tests.simulation.viewer import NeedlessEnd, Viewer, Wrong
 
 LAG_SECONDS = 60.0
-"""min.compaction.lag.ms: longer than anything stays broken here, as a day is."""
+"""min.compaction.lag.ms: longer than any fault lasts here, as a day is in production."""
 EXPECTED_ENDS: Final = frozenset({ExitCode.ANOTHER_WRITER, ExitCode.BROKER_LOST})
 """How a worker may end by itself in these histories; every other way is a false alarm or a loss."""
 _QUIET_SECONDS: Final = 7.0
@@ -24,7 +24,7 @@ _SETTLED_SECONDS: Final = 60.0
 
 
 class World:
-    """An installation in memory, and what happens to it."""
+    """An installation in memory, and its faults."""
 
     def __init__(self, seed: int, say: Callable[[str], None] | None) -> None:
         self.rng = random.Random(seed)
@@ -38,19 +38,19 @@ class World:
         self.running: dict[str, Process] = {}
         self._abandoned: list[Process] = []
         self.doom: str | None = None
-        """The place at which the next process to start is killed or paused."""
+        """The point at which the next process to start is killed or paused."""
         self._lives: list[Lifeline] = []
         self._say = say
 
-    # ---- what goes on by itself
+    # ---- background work
 
     def trace(self, what: str) -> None:
-        """A line of the trace."""
+        """Add a line to the trace."""
         if self._say is not None:
             self._say(f"{monotonic():8.3f} {what}")
 
     def start(self, instance: str) -> None:
-        """Start a process under this name; one that runs under it already is not told."""
+        """Start a process under this name; one that already runs under it is not stopped."""
         life = Lifeline(f"{instance}#{len(self._lives) + 1}", self.rng, None if self._say is None else self.trace)
         self._lives.append(life)
         life.fatal_place, self.doom = self.doom, None
@@ -68,7 +68,7 @@ class World:
         life.trace(f"starts with policy {self.policy}")
 
     def supervise(self) -> None:
-        """Restart what should run and does not. Raises NeedlessEnd for a process that ended as none should."""
+        """Restart processes that ended. Raises NeedlessEnd for an end that should not happen."""
         for instance, worker in self.running.items():
             self._look_at(worker)
             if not worker.life.alive and instance in self.wanted:
@@ -82,7 +82,7 @@ class World:
             raise NeedlessEnd(f"{worker.life.name} ended without need: {ended[0].name}: {ended[1]}")
 
     def produce(self, count: int) -> None:
-        """Events arrive, some of them twice."""
+        """Deliver events, some of them twice."""
         for _ in range(count):
             if self.events and self.rng.random() < 0.15:
                 event = self.rng.choice(self.events)[0]
@@ -95,7 +95,7 @@ class World:
             self.events.append((event, offset))
 
     def compact(self) -> None:
-        """The log cleaner comes by."""
+        """Run the log cleaner."""
         older_than = int((wall() - LAG_SECONDS) * 1000)
         for topic in (TOPICS.facts, TOPICS.tallies):
             for index in range(self.partitions):
@@ -104,13 +104,13 @@ class World:
     # ---- the run
 
     def begin(self) -> None:
-        """The first processes start."""
+        """Start the first processes."""
         asyncio.get_running_loop().create_task(self.coordinator.run())
         for instance in sorted(self.wanted):
             self.start(instance)
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time go by, with supervisor and reader at work."""
+        """Let time pass while supervisor and reader run."""
         until = monotonic() + seconds
         while (left := until - monotonic()) > 0:
             await asyncio.sleep(min(left, 0.1 + 0.9 * self.rng.random()))
@@ -121,7 +121,7 @@ class World:
                 self.viewer.look(self.rng.choice((0, 1, 3, 10)))
 
     async def settle(self) -> None:
-        """Until everything is committed and nothing moved for a while; no policy change is under way then."""
+        """Run until everything is committed and nothing has changed for a while, with no policy change under way."""
         self.trace("---- everybody is left alone")
         recovered = monotonic()
         for life in self._lives:
@@ -135,7 +135,7 @@ class World:
         if not self.wanted:
             self.wanted.add("w0")
             self.start("w0")
-        # Whoever stands still goes on in the end, and must be found out then.
+        # A process that stands still continues in the end, and must be detected then.
         await self.pass_time(recovered - monotonic())
         deadline = monotonic() + _SETTLED_SECONDS
         while True:

@@ -57,8 +57,8 @@ class Panel:
         """Addresses of the panel, of its values and of its columns."""
         overrides = self.json["fieldConfig"]["overrides"]
         properties = [part for override in overrides for part in override["properties"] if part["id"] == "links"]
-        found = [*self.json.get("links", []), *self.json["fieldConfig"]["defaults"].get("links", [])]
-        return [link["url"] for link in (*found, *(link for part in properties for link in part["value"]))]
+        links = [*self.json.get("links", []), *self.json["fieldConfig"]["defaults"].get("links", [])]
+        return [link["url"] for link in (*links, *(link for part in properties for link in part["value"]))]
 
 
 @dataclass(frozen=True)

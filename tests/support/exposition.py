@@ -9,14 +9,14 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def series(text: str, *, openmetrics: bool = False) -> Series:
     """Every sample of a scrape. Fails when a series occurs twice."""
-    found: Series = {}
+    samples: Series = {}
     families = openmetrics_families(text) if openmetrics else text_families(text)  # type: ignore[no-untyped-call]
     for family in families:
         for sample in family.samples:
             key = sample.name, frozenset(sample.labels.items())
-            assert key not in found, f"twice: {key}"
-            found[key] = sample.value
-    return found
+            assert key not in samples, f"twice: {key}"
+            samples[key] = sample.value
+    return samples
 
 
 def value(of: Series, name: str, **labels: str) -> float | None:
@@ -26,7 +26,9 @@ def value(of: Series, name: str, **labels: str) -> float | None:
 
 def total(of: Series, name: str, **labels: str) -> float:
     """Sum of the series with this name and at least these labels."""
-    return sum(found for (of_name, has), found in of.items() if of_name == name and labels.items() <= dict(has).items())
+    return sum(
+        number for (of_name, has), number in of.items() if of_name == name and labels.items() <= dict(has).items()
+    )
 
 
 def families(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -34,11 +36,11 @@ def families(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
 
     Counters have the name that queries use, with `_total`. Fails when series of a family differ in their labels.
     """
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    families: dict[str, tuple[str, tuple[str, ...]]] = {}
     for family in text_families(text):
         labels = {tuple(sorted(sample.labels.keys() - {"le"})) for sample in family.samples}
         assert len(labels) <= 1, f"{family.name}: {labels}"
         name = f"{family.name}_total" if family.type == "counter" else family.name
         if labels:
-            found[name] = (family.type, labels.pop())
-    return found
+            families[name] = (family.type, labels.pop())
+    return families

@@ -39,9 +39,9 @@ class Element:
 
     def one(self, tag: str | None = None, **attributes: str) -> "Element":
         """The only element that `all` finds; fails otherwise."""
-        found = self.all(tag, **attributes)
-        assert len(found) == 1, f"{len(found)} of {tag} {attributes}"
-        return found[0]
+        elements = self.all(tag, **attributes)
+        assert len(elements) == 1, f"{len(elements)} of {tag} {attributes}"
+        return elements[0]
 
     def _fits(self, tag: str | None, attributes: dict[str, str]) -> bool:
         def has(name: str, value: str) -> bool:

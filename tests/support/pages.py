@@ -12,9 +12,9 @@ def page(name: str) -> str:
 
 def section(text: str, title: str) -> str:
     """What stands under a heading, up to the next heading of any level. Fails unless there is exactly one."""
-    found = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert len(found) == 1, f"{len(found)} sections {title!r}"
-    return str(found[0])
+    sections = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(sections) == 1, f"{len(sections)} sections {title!r}"
+    return str(sections[0])
 
 
 def blocks(text: str, language: str) -> list[str]:

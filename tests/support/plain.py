@@ -142,12 +142,12 @@ def counts_of_tallies(queue: str, records: Sequence[Stored]) -> Counts:
 
 def cells(counts: Counts) -> Cells:
     """Outcomes; an annotation passes with a thumb up or 3 stars and more."""
-    found: Cells = {}
+    cells: Cells = {}
     for what, count in counts.items():
         if what[0] == "cell":
-            cell = found.setdefault(f"{what[1]} | {what[2]}", dict.fromkeys(("tp", "fn", "tn", "fp"), 0))
+            cell = cells.setdefault(f"{what[1]} | {what[2]}", dict.fromkeys(("tp", "fn", "tn", "fp"), 0))
             cell[_OUTCOMES[what[3], what[4]]] += count
-    return found
+    return cells
 
 
 def cards(counts: Counts) -> dict[str, int]:

@@ -89,15 +89,15 @@ def marked(token: str, listener: str) -> dict[int, str]:
     which gets no environment) listens for Kafka clients at this address. Needs /proc.
     """
     mark = f"{TOKEN}={token}".encode()
-    found = {}
+    processes = {}
     for directory in Path("/proc").glob("[0-9]*"):
         # A process may end meanwhile; a zombie has neither file.
         with contextlib.suppress(OSError):
             words = (directory / "cmdline").read_bytes().split(b"\0")
             embedded = b"--listener-url" in words and f"tcp://{listener}".encode() in words
             if embedded or mark in (directory / "environ").read_bytes().split(b"\0"):
-                found[int(directory.name)] = b" ".join(words).decode()
-    return found
+                processes[int(directory.name)] = b" ".join(words).decode()
+    return processes
 
 
 class Command:

@@ -121,7 +121,7 @@ class Prometheus(Server):
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of every series of an expression now; a scalar has no labels."""
-        found = self.data("query", query=expression, time=f"{time.time():.3f}")
-        if found["resultType"] == "scalar":
-            return [({}, float(found["result"][1]))]
-        return [(dict(sample["metric"]), float(sample["value"][1])) for sample in found["result"]]
+        data = self.data("query", query=expression, time=f"{time.time():.3f}")
+        if data["resultType"] == "scalar":
+            return [({}, float(data["result"][1]))]
+        return [(dict(sample["metric"]), float(sample["value"][1])) for sample in data["result"]]

@@ -115,9 +115,9 @@ class Table:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
             return
-        told = [str(text) for name, text in report.user_properties if name == MEASURED]
+        measured = [str(text) for name, text in report.user_properties if name == MEASURED]
         for row in self.rows.get(report.nodeid, ()):
-            self.ran[row].append(Ran(report.nodeid, report.outcome, report.duration, told))
+            self.ran[row].append(Ran(report.nodeid, report.outcome, report.duration, measured))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -138,17 +138,17 @@ class Table:
 
     def lacking(self) -> dict[int, str]:
         """Rows with a test that did not run or failed, and the reason."""
-        found: dict[int, str] = {}
+        reasons: dict[int, str] = {}
         for row in ROWS:
             ran = self.ran.get(row, [])
             collected = {test for test, rows in self.rows.items() if row in rows}
             if not collected:
-                found[row] = "it has no test"
+                reasons[row] = "it has no test"
             elif unseen := collected - {each.test for each in ran}:
-                found[row] = f"did not run: {', '.join(sorted(unseen))}"
+                reasons[row] = f"did not run: {', '.join(sorted(unseen))}"
             elif bad := [f"{each.test} {each.outcome}" for each in ran if each.outcome != "passed"]:
-                found[row] = "; ".join(bad)
-        return found
+                reasons[row] = "; ".join(bad)
+        return reasons
 
     def lines(self) -> Iterable[str]:
         """The table, and the machine of the measurement."""
@@ -164,9 +164,9 @@ class Table:
         yield "| --- | --- | --- | --- | --- |"
         for row, (fault, holds) in ROWS.items():
             ran = self.ran.get(row, [])
-            told = _results(ran) or "**NOT RUN**"
+            results = _results(ran) or "**NOT RUN**"
             where = "<br>".join(dict.fromkeys(_where(each.test) for each in ran))
-            yield f"| {row} | {fault} | {holds} | {told} | {where} |"
+            yield f"| {row} | {fault} | {holds} | {results} | {where} |"
 
 
 def machine() -> list[str]:
@@ -193,11 +193,11 @@ def write_soak(path: Path, measured: Iterable[str]) -> None:
 
 
 def _write(path: Path, begin: str, end: str, lines: Iterable[str]) -> None:
-    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
-    assert found and closed, f"{path} has no place for the table: {begin} {end}"
-    made = "\n".join(lines)
-    path.write_text(f"{before}{begin}\n\n{made}\n\n{end}{after}", encoding="utf-8")
+    assert begun and closed, f"{path} has no place for the table: {begin} {end}"
+    table = "\n".join(lines)
+    path.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 def _text(path: str) -> str:
@@ -209,8 +209,8 @@ def _text(path: str) -> str:
 
 def _results(ran: Iterable[Ran]) -> str:
     """The line of each test; equal lines once."""
-    told = Counter(map(_result, ran))
-    return "<br>".join(f"{text}, {times} times" if times > 1 else text for text, times in told.items())
+    results = Counter(map(_result, ran))
+    return "<br>".join(f"{text}, {times} times" if times > 1 else text for text, times in results.items())
 
 
 def _result(ran: Ran) -> str:
@@ -219,8 +219,8 @@ def _result(ran: Ran) -> str:
     name = re.sub(r"\[.*[^\w \-.\]].*\]$", "", name)
     if ran.outcome != "passed":
         return f"**{ran.outcome.upper()}**: {name}"
-    told = f" ({'; '.join(ran.measured)})" if ran.measured else ""
-    return html.escape(f"held: {name}{told}", quote=False).replace("|", "/")
+    measured = f" ({'; '.join(ran.measured)})" if ran.measured else ""
+    return html.escape(f"held: {name}{measured}", quote=False).replace("|", "/")
 
 
 def _where(test: str) -> str:

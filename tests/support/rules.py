@@ -24,10 +24,10 @@ def load(path: Path) -> Any:
 @cache
 def alerts() -> dict[str, dict[str, Any]]:
     """Every alert rule by its name. Fails when a name occurs twice."""
-    found: dict[str, dict[str, Any]] = {}
+    rules: dict[str, dict[str, Any]] = {}
     for rule in every(RULES / "alerts.yml"):
-        assert found.setdefault(rule["alert"], rule) is rule, rule["alert"]
-    return found
+        assert rules.setdefault(rule["alert"], rule) is rule, rule["alert"]
+    return rules
 
 
 @cache

@@ -127,6 +127,6 @@ class SecuredKafka:
 
     def used_rules(self) -> set[Rule]:
         """Every rule by which the authorizer has allowed the operation that the rule names."""
-        found = _USED.findall(self._kafka.log.read_text(errors="replace"))
+        uses = _USED.findall(self._kafka.log.read_text(errors="replace"))
         # A right to write also allows to describe; that is not a use of it.
-        return {(user, rule, *resource) for user, asked, *resource, rule in found if asked == rule}
+        return {(user, rule, *resource) for user, operation, *resource, rule in uses if operation == rule}

@@ -48,13 +48,13 @@ class Expected:
         if document is None:
             return "no document"
         lines = [
-            f"{name}: {found.get(name)} instead of {wanted.get(name)}"
-            for found, wanted in (
+            f"{name}: {shown.get(name)} instead of {wanted.get(name)}"
+            for shown, wanted in (
                 (cards_of_document(document), self.cards),
                 (cells_of_document(document), self.cells),
             )
-            for name in sorted(found.keys() | wanted.keys())
-            if found.get(name) != wanted.get(name)
+            for name in sorted(shown.keys() | wanted.keys())
+            if shown.get(name) != wanted.get(name)
         ]
         return "\n".join(lines)
 

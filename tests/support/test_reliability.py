@@ -10,12 +10,12 @@ TESTS = Path(__file__).resolve().parents[1]
 
 def marked_rows() -> set[int]:
     """The rows of every `pytest.mark.row` in the tests."""
-    found: set[int] = set()
+    rows: set[int] = set()
     for path in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.row":
-                found |= {ast.literal_eval(argument) for argument in node.args}
-    return found
+                rows |= {ast.literal_eval(argument) for argument in node.args}
+    return rows
 
 
 def test_every_row_has_a_test() -> None:

@@ -63,13 +63,13 @@ def test_what_the_shard_counts_is_what_the_plain_loops_count(policy: Policy) -> 
 def halves() -> tuple[Topics, Topics, Logs]:
     """The records of one run at two points without work in progress."""
     facts, logs = history(seed=6, events=3_000, items=40), Logs()
-    found: list[Topics] = []
+    topics: list[Topics] = []
     done = 0, 0
     for half in (facts[::2], facts[1::2]):
         logs.write(half[: len(half) // 2])
         logs.write(half[len(half) // 2 :])
         others = [fact for fact in half if not isinstance(fact, Annotation | Evaluation)]
-        found.append(
+        topics.append(
             Topics(
                 annotations=stored("annotations", of_kind(half, Annotation)),
                 evaluations=stored("evaluations", of_kind(half, Evaluation)),
@@ -80,7 +80,7 @@ def halves() -> tuple[Topics, Topics, Logs]:
             )
         )
         done = len(logs.facts), len(logs.tallies)
-    return found[0], found[1], logs
+    return topics[0], topics[1], logs
 
 
 def test_a_second_reading_continues_the_first() -> None:
@@ -112,12 +112,12 @@ def test_a_misplaced_checkpoint_marker_closes_nothing() -> None:
         elsewhere = closed[0], orjson.dumps({**orjson.loads(closed[1]), "offset": offset})
         right = closed[0], orjson.dumps({**orjson.loads(closed[1]), "offset": len(logs.tallies) + 3})
         tallies = [*logs.tallies, one_more(tally), elsewhere, tally, right]
-        found = replace(topics, tallies=stored("tallies", tallies))
+        changed = replace(topics, tallies=stored("tallies", tallies))
         if holds:
-            judge(found, sample=1_000)
+            judge(changed, sample=1_000)
         else:
             with pytest.raises(AssertionError, match="closed at"):
-                judge(found, sample=1_000)
+                judge(changed, sample=1_000)
 
 
 def one_more(record: Record) -> Record:

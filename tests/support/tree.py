@@ -18,9 +18,9 @@ def belonging_files() -> list[Path]:
 
 def modules(package: str) -> list[Path]:
     """The Python files of a package."""
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found, f"no module in {package}"
-    return found
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths, f"no module in {package}"
+    return paths
 
 
 def module_name(path: Path) -> str:

@@ -134,10 +134,10 @@ class Judge:
 
     def _at_rest(self, partition: int) -> Tallies:
         """The final state of a reader, and the rows, are those of the events."""
-        wanted, found = self._accepted[partition], self._rows[partition]
-        assert found.keys() == wanted.keys(), f"rows of partition {partition}: {_odd(found, wanted)}"
+        wanted, rows = self._accepted[partition], self._rows[partition]
+        assert rows.keys() == wanted.keys(), f"rows of partition {partition}: {_odd(rows, wanted)}"
         for key, event in wanted.items():
-            assert content(found[key]) == content(event), f"{key}: the ledger has {found[key]}, the events say {event}"
+            assert content(rows[key]) == content(event), f"{key}: the ledger has {rows[key]}, the events say {event}"
         reader = self._readers.get(partition)
         if reader is None:
             assert not wanted, f"partition {partition} has events and no tallies"
@@ -157,10 +157,10 @@ def _on_cards(group: Key, payload: Any) -> int:
     return sum(sum(cells["current"]) for cells in payload.values())
 
 
-def _odd(found: Mapping[Key, Any], wanted: Mapping[Key, Any]) -> list[Any]:
+def _odd(rows: Mapping[Key, Any], wanted: Mapping[Key, Any]) -> list[Any]:
     """The first differences, for a message."""
-    keys = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
-    return [(key, found.get(key), "instead of", wanted.get(key)) for key in keys[:3]]
+    keys = sorted(key for key in rows.keys() | wanted.keys() if rows.get(key) != wanted.get(key))
+    return [(key, rows.get(key), "instead of", wanted.get(key)) for key in keys[:3]]
 
 
 def _place(dead_letter: Stored) -> tuple[str, int, int]:
@@ -207,10 +207,10 @@ class _Reader:
 
 
 def _by_partition(records: Iterable[Stored]) -> dict[int, list[Stored]]:
-    found: dict[int, list[Stored]] = defaultdict(list)
+    partitions: dict[int, list[Stored]] = defaultdict(list)
     for record in records:
-        found[record.partition].append(record)
-    return found
+        partitions[record.partition].append(record)
+    return partitions
 
 
 def _payload(key: Key, value: Event) -> Any:
