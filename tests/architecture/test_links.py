@@ -42,6 +42,20 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_page_that_code_names_exists() -> None:
+    missing = []
+    for path in belonging_files():
+        if (
+            path.suffix in {".py", ".yml", ".html", ".toml", ".service", ".sql"}
+            and path.relative_to(ROOT).parts[0] != "tests"
+        ):
+            for name, anchor in re.findall(r"\bdocs/([\w/-]+\.md)(?:#([\w-]+))?", path.read_text()):
+                target = ROOT / "docs" / name
+                if not target.exists() or (anchor and anchor not in anchors(target)):
+                    missing.append(f"{path.relative_to(ROOT)}: {name}#{anchor}")
+    assert missing == []
+
+
 def test_there_are_pages_and_anchors() -> None:
     assert ROOT / "README.md" in PAGES
     assert {"glossary", "misrouted"} <= anchors(ROOT / "docs" / "glossary.md")
