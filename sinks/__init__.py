@@ -1,1 +1,1 @@
-"""What people and programs see: the read model, Prometheus gauges, snapshot documents and the HTTP API."""
+"""The view: the read model, Prometheus gauges, snapshot documents, the HTTP API and the page."""

@@ -1,6 +1,4 @@
-"""What every HTTP server of the product has in common: who may bind where, who may ask, and how errors
-look.
-"""
+"""Rules of every HTTP server of the product: addresses that it may bind, requests that it serves, form of errors."""
 
 import base64
 import binascii
@@ -20,9 +18,9 @@ from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
 TOKEN_BYTES: Final = 32
-"""Least length of a token."""
+"""Minimum length of a token."""
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Paths that need no token: a supervisor's checks."""
+"""Paths that need no token, for health checks."""
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 _HEADERS: Final = (
@@ -34,42 +32,42 @@ _METHODS: Final = ("GET", "HEAD")
 
 
 class BindError(EvalAlignmentError):
-    """A server may not, or cannot, listen as configured; the message says what to set."""
+    """A server must not, or cannot, listen as configured; the message names the setting to change."""
 
     exit_code = ExitCode.USAGE
 
 
 def read_token(path: Path) -> bytes:
-    """The token in a file, without surrounding white space. Raises BindError when it is too short or not
-    there.
+    """The token in a file, without surrounding white space.
+
+    Raises BindError when the file cannot be read or the token is too short.
     """
     try:
         token = path.read_bytes().strip()
     except OSError as error:
         raise BindError(f"cannot read the token file {path}: {error.strerror}") from error
     if len(token) < TOKEN_BYTES:
-        raise BindError(f"the token in {path} has {len(token)} bytes, at least {TOKEN_BYTES} are needed")
+        raise BindError(f"the token in {path} has {len(token)} bytes, expected at least {TOKEN_BYTES}")
     return token
 
 
 def guard_bind(host: str, token_file: Path | None, *, allow_open: bool) -> bytes | None:
-    """The token that a server on `host` must ask for; None when it asks for none.
+    """The token that clients of a server on `host` must send; None when no token is configured.
 
-    Without a token only loopback may be bound, unless `allow_open` says that something else keeps strangers
-    out. Raises BindError.
+    Raises BindError for an address other than loopback without a token, unless `allow_open` is set.
     """
     if token_file is not None:
         return read_token(token_file)
     if not (is_loopback(host) or allow_open):
         raise BindError(
-            f"{host} can be reached from other machines: set token_file (a file with {TOKEN_BYTES} bytes or "
-            "more), or allow_open_bind where something else keeps strangers out"
+            f"{host} is reachable from other machines: set token_file (a file with {TOKEN_BYTES} bytes or more), or "
+            "allow_open_bind where a proxy or firewall controls access"
         )
     return None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine only. A name other than localhost is not resolved: it may change."""
+    """Whether a host is a loopback address. A name other than localhost is not resolved: its address may change."""
     if host == "localhost":
         return True
     try:
@@ -93,15 +91,15 @@ async def on_http_error(_request: Request, error: Exception) -> Response:
 
 
 class AccessMiddleware:
-    """ASGI middleware: GET and HEAD only, allowed hosts, the token, and safe headers on every answer.
+    """ASGI middleware: GET and HEAD only, allowed hosts, the token, and security headers on every response.
 
     Args:
-        app: what is guarded.
-        token: what clients must send, as `Authorization: Bearer` or as the password of HTTP Basic (any user
-            name), so that browsers and event streams can send it too; None asks for nothing. Health paths are
-            always open.
-        allowed_hosts: host names (without port) of the Host header beside loopback; `*` allows all. A name
-            that starts with `*.` allows its subdomains.
+        app: the application.
+        token: the token that clients must send, as `Authorization: Bearer` or as the password of HTTP Basic with any
+            user name, which browsers and event streams can send too. None admits every client. Health paths never
+            need it.
+        allowed_hosts: values of the Host header (without port) that are served besides loopback; `*` allows all. A
+            name that starts with `*.` allows its subdomains.
     """
 
     def __init__(self, app: ASGIApp, *, token: bytes | None = None, allowed_hosts: Iterable[str] = ()) -> None:
@@ -110,25 +108,27 @@ class AccessMiddleware:
         self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve or refuse a request."""
+        """Serve or reject a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         guarded = _with_headers(send)
-        refusal = self._refusal(scope)
-        await (self._app if refusal is None else refusal)(scope, receive, guarded)
+        rejection = self._rejection(scope)
+        await (self._app if rejection is None else rejection)(scope, receive, guarded)
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    def _rejection(self, scope: Scope) -> Response | None:
         headers = {name: value for name, value in scope["headers"] if name in (b"host", b"authorization")}
         if scope["method"] not in _METHODS:
-            return problem(405, "only GET and HEAD are served here", {"Allow": ", ".join(_METHODS)})
+            return problem(405, "method not allowed: only GET and HEAD", {"Allow": ", ".join(_METHODS)})
         if not self._allows(headers.get(b"host", b"").decode("latin-1")):
-            return problem(400, "this host name is not served here: see the setting allowed_hosts")
+            return problem(400, "host name not allowed: add it to the setting allowed_hosts")
         if self._token is None or scope["path"] in OPEN_PATHS:
             return None
         if hmac.compare_digest(_sent_token(headers.get(b"authorization", b"")), self._token):
             return None
-        return problem(401, "a token is needed", {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'})
+        return problem(
+            401, "token missing or wrong", {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'}
+        )
 
     def _allows(self, host: str) -> bool:
         name = host.lower()

@@ -1,6 +1,4 @@
-"""Who is told that queues changed. A subscriber that is slow finds what it missed merged, so nothing piles
-up.
-"""
+"""Notifications of changed queues. What a slow subscriber misses is merged into one set, so nothing piles up."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -8,23 +6,23 @@ from contextlib import contextmanager
 
 
 class Subscription:
-    """Changed queues that were not taken yet."""
+    """The changed queues that a subscriber has not fetched yet."""
 
     def __init__(self, queue: str | None) -> None:
         self._queue = queue
         self._changed: set[str] = set()
         self._event = asyncio.Event()
 
-    def tell(self, queues: Iterable[str]) -> None:
-        """Note changed queues."""
+    def notify(self, queues: Iterable[str]) -> None:
+        """Add changed queues."""
         self._changed.update(queues if self._queue is None else (q for q in queues if q == self._queue))
         if self._changed:
             self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> set[str]:
-        """The queues that changed since the last call, as soon as there are any; empty after the time-out."""
+        """Wait for changed queues; returns all since the last call, or the empty set after the timeout."""
         try:
-            # Not wait_for: on Python 3.11 it can swallow a cancellation, and a task that was cancelled runs on.
+            # Not wait_for: on Python 3.11 it can swallow a cancellation, and then the cancelled task continues.
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()
         except TimeoutError:
@@ -35,20 +33,20 @@ class Subscription:
 
 
 class Changes:
-    """Tells every subscriber which queues changed. All of it runs in one event loop."""
+    """Notifies every subscriber of changed queues. All methods run in one event loop."""
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
 
-    def tell(self, queues: Iterable[str]) -> None:
-        """Tell all subscribers."""
+    def notify(self, queues: Iterable[str]) -> None:
+        """Notify all subscribers."""
         changed = set(queues)
         for subscription in self._subscriptions:
-            subscription.tell(changed)
+            subscription.notify(changed)
 
     @contextmanager
     def subscribe(self, queue: str | None = None) -> Iterator[Subscription]:
-        """A subscription to one queue, or to all, for the length of the context."""
+        """A subscription to one queue, or to all queues, while the context is open."""
         subscription = Subscription(queue)
         self._subscriptions.add(subscription)
         try:

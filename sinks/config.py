@@ -1,4 +1,4 @@
-"""Everything a view is told from outside."""
+"""Configuration of a view."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,41 +10,40 @@ from aggregator.snapshot.inputs import CountingRules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
-    """Settings of a view.
-
-    Attributes:
-        client: arguments of every Kafka client: bootstrap servers, security.
-        data_dir: directory of the store, made when it is not there.
-        reading: pass convention, pairs and gate limits.
-        publish: whether snapshot documents go to the topic; of several views, one publishes.
-        history_count: snapshot documents kept per queue; older ones are thinned to one a day.
-        history_days: age at which they go altogether.
-        series_limit: cap on Prometheus series.
-        expose_judge_version: whether judge versions may be labels of gauges.
-        item_url: template of an item's address with `{item}` and `{level}`, where no `url` came.
-        queue_url: template of a queue's address in the annotation tool, with `{queue}`.
-        token_file, allow_open_bind, allowed_hosts: see `sinks.access`.
-        stale_after_s: age of the state from which it is called stale.
-        version: the release, for `build_info`.
-    """
+    """Configuration of a view."""
 
     client: Mapping[str, Any]
+    """Arguments of every Kafka client: bootstrap servers, security."""
     data_dir: Path
+    """Directory of the store; created when it does not exist."""
     host: str = "127.0.0.1"
     port: int = 8390
     facts_topic: str = "alignment.facts.v1"
     tallies_topic: str = "alignment.tallies.v1"
     snapshots_topic: str = "alignment.snapshots.v1"
     rules: CountingRules = field(default_factory=CountingRules)
+    """How rows count: pass mark, criteria and their metrics, limits of the gate."""
     publish: bool = True
+    """Whether to publish snapshot documents to the topic. Of several views, one publishes."""
     history_count: int = 1_000
+    """Snapshot documents of a queue in the history. Of older ones the last of each day is kept."""
     history_days: int = 90
+    """Age in days at which snapshot documents are deleted."""
     series_limit: int = 10_000
+    """Most Prometheus series of the agreement gauges."""
     expose_judge_version: bool = False
+    """Whether judge versions are labels of gauges."""
     item_url: str = ""
+    """Template of an item's address, with `{item}` and `{level}`, for items whose events have no `url`."""
     queue_url: str = ""
+    """Template of a queue's address in the annotation tool, with `{queue}`."""
     token_file: Path | None = None
+    """File with the token that clients must send; see `sinks.access`."""
     allow_open_bind: bool = False
+    """Whether to listen on other addresses than loopback without a token; see `sinks.access`."""
     allowed_hosts: Sequence[str] = ()
+    """Values of the Host header that are served besides loopback; see `sinks.access`."""
     stale_after_s: float = 15.0
+    """Age in seconds at which the state is stale."""
     version: str = "0"
+    """The release, for `build_info`."""

@@ -1,12 +1,10 @@
-"""The product's Prometheus gauges: one immutable view of all documents, as text that is ready to be served.
+"""The agreement gauges for Prometheus, rendered as text from one state of the store.
 
-A refresh makes the text anew from one state of the store; a scrape only hands it out. So a scrape is one
-consistent cut, series of what vanished are gone, and undefined numbers are absent. Lines are rendered here
-because a sample object per line costs thirty times as much; both text formats of Prometheus write gauges the
-same way.
+A refresh renders the text, a scrape serves it. So a scrape is consistent, series of queues and metrics that no longer
+exist are gone, and undefined numbers are absent. Lines are rendered here because a sample object per line costs thirty
+times as much; both text formats of Prometheus write gauges in the same way.
 
-Series stand in the order in which queues were first seen, so when the cap is reached the oldest queues keep
-theirs.
+Queues are in the order in which they were first seen, so when the cap is reached, the oldest queues keep their series.
 """
 
 import sqlite3
@@ -93,23 +91,23 @@ FAMILIES: Final = (
     _NEWEST_JUDGE_COMPARISONS,
     _JUDGE_COMPARISONS,
 )
-"""Every gauge of the product, in the order of a scrape."""
+"""Every agreement gauge, in the order of a scrape."""
 
 WINDOWS: Final = (Window.ALL, Window.DAYS_7, Window.DAYS_30)
 """Windows of the ratios: values of the label `window`."""
 
 RECENT_DAYS: Final = 5
-"""Alignment and its interval are exposed for these last days too (`window="5d"`), for the alert on a drop: in a
-window of 7 days a drop would stay diluted by good days for longer than it may go unseen.
+"""Days of the additional window `5d` of alignment and its interval, for the alert on a drop: in a window of 7 days good
+days would hide a drop for too long.
 """
 
 SERIES_PER_PAIR: Final = len(OUTCOMES) + len(WINDOWS) * len(_RATIOS) + 3 + 3 + 5
-"""Series of a criterion and metric of which everything is defined: outcomes, ratios, then kappa, mcc and gate,
-alignment of the recent days, and the cells and items of 30 days. Without those by judge version.
+"""Series of a criterion and metric without undefined numbers: outcomes, ratios, then kappa, MCC and gate, alignment of
+the recent days, and outcomes and items of 30 days. Series by judge version are not included.
 """
 
 HUMAN_AGREEMENT_SECONDS: Final = 15.0
-"""Pause between two computations of a queue's human agreement: it reads rows, not counts."""
+"""Minimum time between two computations of a queue's human agreement, which reads rows instead of counts."""
 
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -121,12 +119,16 @@ Recent = dict[tuple[str, str], Estimate]
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """All gauges as text, how many series they are, how many the cap kept out, and the state's `as_of`."""
+    """All agreement gauges of one state."""
 
     text: bytes = b""
+    """The gauges in the text format of Prometheus."""
     series: int = 0
+    """Number of series in `text`."""
     suppressed: int = 0
+    """Number of series that the cap leaves out."""
     as_of: int | None = None
+    """Time of the state in ms; None before the first checkpoint."""
 
 
 def label(value: str) -> str:
@@ -139,34 +141,37 @@ def label(value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """What a queue adds: groups of lines that are shown or kept out together, and comparisons by judge version."""
+class _QueueSeries:
+    """The series of a queue."""
 
     revision: int
     day: date
     groups: list[list[SeriesLine]]
+    """Lines in groups; a group is exposed or suppressed as a whole."""
     criteria: list[str]
     judged: dict[tuple[str, str], int]
+    """Current comparisons by metric and judge version."""
 
 
 @dataclass(frozen=True, slots=True)
-class _People:
-    """Human agreement of a queue: its lines, and the revision and the time (monotonic) at which it was computed."""
+class _HumanAgreement:
+    """Human agreement of a queue."""
 
     revision: int
     at: float
+    """Monotonic time of the computation."""
     lines: list[SeriesLine]
 
 
 class GaugeCollector:
-    """Makes `Gauges` from the documents of a store. Its methods block: call them in a thread, one at a time.
+    """Renders `Gauges` from the documents of a store. Methods queue_series: call them in a thread, one at a time.
 
     Args:
-        store: where the documents come from.
-        documents: makes them.
+        store: the store.
+        documents: builds the documents.
         limit: the cap on series.
-        expose_judge_version: whether comparisons are exposed by judge version too, with its id as a label.
-        clock: monotonic seconds.
+        expose_judge_version: whether to expose comparisons by judge version too, with the version as a label.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -184,20 +189,20 @@ class GaugeCollector:
         self._expose_judge_version = expose_judge_version
         self._clock = clock
         self._judges = JudgeTimeline()
-        self._blocks: dict[str, _Block] = {}
-        self._people: dict[str, _People] = {}
+        self._queues: dict[str, _QueueSeries] = {}
+        self._people: dict[str, _HumanAgreement] = {}
 
     def collect(self, today: date) -> Gauges:
         """The gauges of the store's current state on a UTC day."""
         families: dict[str, list[str]] = defaultdict(list)
-        blocks: dict[str, _Block] = {}
-        people: dict[str, _People] = {}
+        queues: dict[str, _QueueSeries] = {}
+        people: dict[str, _HumanAgreement] = {}
         series = suppressed = 0
 
         def show(groups: Iterable[list[SeriesLine]]) -> None:
             nonlocal series, suppressed
             for group in groups:
-                # Once one is kept out all later ones are: what is shown does not depend on who is small.
+                # After the first suppressed group all later ones are: their size must not decide.
                 if suppressed or series + len(group) > self._limit:
                     suppressed += len(group)
                     continue
@@ -209,12 +214,12 @@ class GaugeCollector:
             state = read_state(connection)
             last = 0
             for entry in list_queues(connection):
-                block = self._blocks.get(entry.queue)
-                if block is None or (block.revision, block.day) != (entry.revision, today):
-                    block = self._block(connection, entry, state, today)
-                blocks[entry.queue] = block
-                show(block.groups)
-                people[entry.queue] = self._human_agreement(connection, entry, block, today)
+                queue_series = self._queues.get(entry.queue)
+                if queue_series is None or (queue_series.revision, queue_series.day) != (entry.revision, today):
+                    queue_series = self._queue_series(connection, entry, state, today)
+                queues[entry.queue] = queue_series
+                show(queue_series.groups)
+                people[entry.queue] = self._human_agreement(connection, entry, queue_series, today)
                 show([people[entry.queue].lines])
                 last = entry.place
                 if suppressed:
@@ -223,63 +228,65 @@ class GaugeCollector:
                 # Documents of the remaining queues would be built only to be dropped.
                 suppressed += count_pairs_after(connection, last) * SERIES_PER_PAIR
             else:
-                # Over all queues, so only where all of them were looked at.
+                # These count all queues, so they need the series of all queues.
                 self._judges.update(connection)
-                show(self._newest(blocks.values()))
-        self._blocks, self._people = blocks, people
+                show(self._newest_judges(queues.values()))
+        self._queues, self._people = queues, people
         unique = {line.rsplit(" ", 1)[0] for lines in families.values() for line in lines}
         if len(unique) != series:
-            raise AssertionError("a series was made twice")
+            raise AssertionError("duplicate series")
         return Gauges("".join(_text(families)).encode(), series, suppressed, state.as_of)
 
-    def _block(self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, today: date) -> _Block:
+    def _queue_series(
+        self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, today: date
+    ) -> _QueueSeries:
         recent = self._recent(connection, entry, today)
-        made = {window: self._documents.build(connection, entry, state, window) for window in WINDOWS}
-        whole = made[Window.ALL]
-        if whole is None:
-            return _Block(entry.revision, today, [], [], {})
+        documents = {window: self._documents.build(connection, entry, state, window) for window in WINDOWS}
+        all_days = documents[Window.ALL]
+        if all_days is None:
+            return _QueueSeries(entry.revision, today, [], [], {})
         judged: dict[tuple[str, str], int] = defaultdict(int)
-        for metric in (metric for criterion in whole["criteria"] for metric in _compared(criterion)):
+        for metric in (metric for criterion in all_days["criteria"] for metric in _compared(criterion)):
             for judge, counts in metric["judges"].items():
                 judged[metric["metric"], judge] += sum(counts[name] for name in OUTCOMES) - counts["superseded"]
-        groups = list(_groups(entry.queue, whole, made, recent, expose_judge_version=self._expose_judge_version))
-        criteria = [criterion["criterion"] for criterion in whole["criteria"]]
-        return _Block(entry.revision, today, groups, criteria, judged)
+        groups = list(_groups(entry.queue, documents, recent, expose_judge_version=self._expose_judge_version))
+        criteria = [criterion["criterion"] for criterion in all_days["criteria"]]
+        return _QueueSeries(entry.revision, today, groups, criteria, judged)
 
     def _human_agreement(
-        self, connection: sqlite3.Connection, entry: QueueEntry, block: _Block, today: date
-    ) -> _People:
-        kept, now = self._people.get(entry.queue), self._clock()
-        if kept is not None and (kept.revision == entry.revision or now - kept.at < HUMAN_AGREEMENT_SECONDS):
-            return kept
+        self, connection: sqlite3.Connection, entry: QueueEntry, queue_series: _QueueSeries, today: date
+    ) -> _HumanAgreement:
+        last, now = self._people.get(entry.queue), self._clock()
+        if last is not None and (last.revision == entry.revision or now - last.at < HUMAN_AGREEMENT_SECONDS):
+            return last
         rules = self._documents.rules
         lines = []
-        for criterion in block.criteria:
-            rated, _ = panels(connection, Scope(entry.queue, Window.ALL, today, rules), criterion)
-            agreement = ordered_pairs(rated, rules.pass_stars).alignment
+        for criterion in queue_series.criteria:
+            rated_items, _ = panels(connection, Scope(entry.queue, Window.ALL, today, rules), criterion)
+            agreement = ordered_pairs(rated_items, rules.pass_stars).alignment
             if not isinstance(agreement, Undefined):
                 labels = f"queue={label(entry.queue)},criterion={label(criterion)}"
                 lines.append(_line(_HUMAN_AGREEMENT, labels, agreement.value))
-        return _People(entry.revision, now, lines)
+        return _HumanAgreement(entry.revision, now, lines)
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
         rules = self._documents.rules
         counts = self._documents.counts(connection, entry, first_day(today, RECENT_DAYS))
-        found: Recent = {}
+        recent: Recent = {}
         for criterion, of_criterion in counts.criteria.items():
             for metric, pair in of_criterion.metrics.items():
                 outcomes = (rules.outcomes(cell.current) for cell in pair.judges.values())
                 tp, fn, tn, fp = map(sum, zip(*outcomes, strict=True))
                 confusion = Confusion(tp, fn, tn, fp, pair.items)
                 if not isinstance(confusion.alignment, Undefined):
-                    found[criterion, metric] = confusion.alignment
-        return found
+                    recent[criterion, metric] = confusion.alignment
+        return recent
 
-    def _newest(self, blocks: Collection[_Block]) -> Iterator[list[SeriesLine]]:
-        metrics = sorted({metric for block in blocks for metric, _ in block.judged})
+    def _newest_judges(self, queues: Collection[_QueueSeries]) -> Iterator[list[SeriesLine]]:
+        metrics = sorted({metric for queue_series in queues for metric, _ in queue_series.judged})
         for metric in metrics:
             if (judge := self._judges.newest(metric)) is not None:
-                comparisons = sum(block.judged.get((metric, judge.name), 0) for block in blocks)
+                comparisons = sum(queue_series.judged.get((metric, judge.name), 0) for queue_series in queues)
                 labels = f"metric={label(metric)}" + (
                     f",judge={label(judge.name)}" if self._expose_judge_version else ""
                 )
@@ -297,20 +304,19 @@ def _text(families: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _compared(criterion: CriterionDocument) -> list[MetricDocument]:
-    """The metrics that gauges tell of, by name: the order of a document changes with every comparison."""
+    """The metrics with gauges, by name: their order in a document changes with every comparison."""
     metrics = (metric for metric in criterion["metrics"] if metric["comparisons"] and not metric["off_topic"])
     return sorted(metrics, key=lambda metric: metric["metric"])
 
 
 def _groups(
     name: str,
-    whole: SnapshotDocument,
-    made: dict[Window, SnapshotDocument | None],
+    documents: dict[Window, SnapshotDocument | None],
     recent: Recent,
     *,
     expose_judge_version: bool,
 ) -> Iterator[list[SeriesLine]]:
-    """Lines of a queue, in groups that are shown or kept out together: a criterion's, then those of its pairs."""
+    """Lines of a queue in groups: those of a criterion, then those of each of its metrics."""
     windows = {
         window: {
             (criterion["criterion"], metric["metric"]): metric
@@ -318,10 +324,11 @@ def _groups(
             for metric in criterion["metrics"]
         }
         for window in WINDOWS
-        if (of_window := made[window]) is not None
+        if (of_window := documents[window]) is not None
     }
     queue = label(name)
-    for criterion in whole["criteria"]:
+    all_days = documents[Window.ALL]
+    for criterion in all_days["criteria"] if all_days is not None else ():
         labels = f"queue={queue},criterion={label(criterion['criterion'])}"
         yield list(_annotations(labels, criterion))
         for metric in _compared(criterion):
@@ -350,7 +357,7 @@ def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
 def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[SeriesLine]:
     yield from _ratios(labels, metric)
     if window is Window.DAYS_30 and metric["comparisons"]:
-        # Families of their own: who adds up `comparisons` must not count them twice.
+        # These have families of their own: a sum over `comparisons` must not count them twice.
         for outcome in OUTCOMES:
             yield _line(_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
         yield _line(_WINDOW_ITEMS, labels, metric["items_compared"])

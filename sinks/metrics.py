@@ -1,4 +1,4 @@
-"""The view's own Prometheus metrics, as one typed list. What it computes for the product is in `sinks.gauges`."""
+"""The view's own Prometheus metrics, as one typed list. The agreement gauges are in `sinks.gauges`."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ READY: Final = gauge("view_ready", "1 once the view has read the topics to their
 STREAMS: Final = gauge("stream_clients", "Open server-sent event streams.")
 
 METRICS: Final = (LAST_SUCCESS, FAILURES, SUPPRESSED, COLLECT_SECONDS, AS_OF, READY, STREAMS, BUILD_INFO)
-"""Every metric of a view besides the product's gauges."""
+"""Every metric of a view besides the agreement gauges."""
 
 
 class ViewMetrics:
@@ -47,9 +47,9 @@ class ViewMetrics:
             self.failures.labels(sink)
 
     def succeeded(self, sink: str, now: float) -> None:
-        """A sink finished a pass at `now`, in seconds since epoch."""
+        """Record that a sink finished a pass at `now`, in seconds since epoch."""
         self.last_success.labels(sink).set(now)
 
     def failed(self, sink: str) -> None:
-        """A sink's pass failed."""
+        """Record that a sink's pass failed."""
         self.failures.labels(sink).inc()

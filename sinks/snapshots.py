@@ -1,7 +1,8 @@
-"""Snapshot documents to the compacted topic and to the store's history.
+"""Writes snapshot documents to the compacted topic and to the history in the store.
 
-A document is written when its numbers changed, at most once a second per queue, and looked at again at UTC
-midnight. What has not been written stays due, so a broker or a disk that is away costs nothing but time.
+A document is written when its numbers have changed, at most once a second per queue. At UTC midnight, when windows
+move, all are checked. What could not be written stays due and is retried, so an unavailable broker or disk delays
+documents but loses none.
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -34,14 +35,14 @@ from streams.kafka.client import connect
 log = logging.getLogger(__name__)
 
 PASS_SECONDS: Final = 1.0
-"""Time between two passes: the most often that a queue's document is written."""
+"""Time between two passes: a queue's document is written at most this often."""
 CLOSE_SECONDS: Final = 2.0
-"""How long an end waits for a broker to take what is under way; aiokafka itself waits 40 s."""
+"""Time that a stop gives the broker to accept pending documents; aiokafka itself waits 40 s."""
 _BATCH: Final = 200
-"""Documents in memory and in one transaction."""
+"""Most documents in memory and in one transaction."""
 
-_STAMP: Final = ("as_of", "revision", "ledger", "positions")
-"""Fields that say which state a document is of. A change of nothing else is no change."""
+_STATE_FIELDS: Final = ("as_of", "revision", "ledger", "positions")
+"""Fields that identify the state of a document. A document in which only these differ has not changed."""
 
 
 class Topic(Protocol):
@@ -52,12 +53,12 @@ class Topic(Protocol):
 
 
 class SnapshotHistory:
-    """Snapshot documents in the store. Methods block.
+    """The history of snapshot documents in the store. Methods block.
 
     Args:
         store: the store.
-        count: documents kept per queue; older ones are thinned to the last of each UTC day.
-        days: age at which documents go altogether.
+        count: documents of a queue that are all kept; of older ones the last of each UTC day is kept.
+        days: age in days at which documents are deleted.
     """
 
     def __init__(self, store: Store, count: int, days: int) -> None:
@@ -66,7 +67,7 @@ class SnapshotHistory:
         self._days = days
 
     def add(self, documents: Iterable[SnapshotDocument], at: int) -> list[SnapshotDocument]:
-        """Keep those documents whose numbers changed, as of `at` in ms; gives them back."""
+        """Store the documents whose numbers have changed, with time `at` in ms; returns them."""
         changed = []
         with self._store.write() as connection:
             for document in documents:
@@ -93,12 +94,17 @@ class SnapshotHistory:
 
 
 def _digest(document: SnapshotDocument) -> bytes:
-    numbers = {name: value for name, value in document.items() if name not in _STAMP}
+    numbers = {name: value for name, value in document.items() if name not in _STATE_FIELDS}
     return hashlib.blake2b(orjson.dumps(numbers, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 class KafkaTopic:
-    """The snapshots topic. `client`: arguments of the Kafka client. Connects when first used."""
+    """The snapshots topic; connects when it is first used.
+
+    Args:
+        topic: name of the topic.
+        client: arguments of the Kafka client.
+    """
 
     def __init__(self, topic: str, client: Mapping[str, Any]) -> None:
         self._topic = topic
@@ -124,8 +130,9 @@ class KafkaTopic:
         await asyncio.gather(*sent)
 
     async def close(self) -> None:
-        """Close the connection. What a broker that is away does not take soon is left to the next view, which looks at
-        all documents first.
+        """Close the connection.
+
+        What an unavailable broker does not accept soon is left to the next view, which checks all documents first.
         """
         if self._producer is not None:
             with contextlib.suppress(TimeoutError):
@@ -137,11 +144,12 @@ class Snapshots:
     """Writes the documents of changed queues, pass by pass.
 
     Args:
-        documents: makes them.
-        store: tells which queues there are.
-        history: where they are kept.
-        topic: where they are published; None for a view that only serves.
-        now: the time in seconds since epoch.
+        documents: builds them.
+        store: lists the queues.
+        history: stores them.
+        topic: publishes them; None for a view that does not publish.
+        metrics: counts successful and failed passes.
+        now: returns seconds since epoch.
     """
 
     def __init__(
@@ -164,15 +172,15 @@ class Snapshots:
         self._unpublished: set[str] = set()
         self._published: set[str] = set()
         self._revisions: dict[str, int] = {}
-        """Of the document that was looked at last, by queue."""
+        """Revision of the last document that was checked, by queue."""
 
     async def run(self, changes: Subscription) -> None:
-        """Write until cancelled. All documents are looked at first, and again at UTC midnight."""
+        """Write until cancelled. Checks all documents first, and again at UTC midnight."""
         day: int | None = None
         while True:
             today = int(self._now() * 1000) // DAY_MS
             if today != day:
-                self._due |= await asyncio.to_thread(self._all)
+                self._due |= await asyncio.to_thread(self._all_queues)
                 day = today
             await self.write()
             await asyncio.sleep(PASS_SECONDS)
@@ -180,62 +188,63 @@ class Snapshots:
             rest = 0.0 if self._due or self._unpublished else max(0.0, min(PASS_SECONDS * 10, midnight - self._now()))
             self._due |= await changes.wait(rest)
 
-    def _all(self) -> set[str]:
+    def _all_queues(self) -> set[str]:
         with self._store.read() as connection:
             return {entry.queue for entry in list_queues(connection)}
 
     async def write(self, queues: Iterable[str] = ()) -> None:
         """One pass over `queues` and those that are due."""
         self._due.update(queues)
-        behind: set[str] = set()
+        outdated: set[str] = set()
         try:
             while batch := sorted(self._due)[:_BATCH]:
-                changed, of_older_states = await asyncio.to_thread(self._keep, batch)
-                # What an earlier process kept it may not have published.
+                changed, of_older_states = await asyncio.to_thread(self._store_changed, batch)
+                # An earlier process may not have published what it stored.
                 self._unpublished |= changed | (set(batch) - self._published)
                 self._due.difference_update(batch)
-                behind |= of_older_states
+                outdated |= of_older_states
             self._metrics.succeeded("history", self._now())
         except sqlite3.OperationalError as error:
             self._metrics.failed("history")
-            log.warning("snapshots cannot be kept, trying again: %s", error)
-        self._due |= behind
+            log.warning("snapshots not stored, retrying: %s", error)
+        self._due |= outdated
         if self._topic is None:
             self._unpublished.clear()
             return
         try:
             while batch := sorted(self._unpublished)[:_BATCH]:
-                await self._topic.publish(await asyncio.to_thread(self._made, batch))
+                await self._topic.publish(await asyncio.to_thread(self._latest, batch))
                 self._unpublished.difference_update(batch)
                 self._published.update(batch)
             self._metrics.succeeded("topic", self._now())
         except KafkaError as error:
             self._metrics.failed("topic")
-            log.warning("snapshots cannot be published, trying again: %s", error)
+            log.warning("snapshots not published, retrying: %s", error)
 
-    def _made(self, queues: list[str]) -> list[SnapshotDocument]:
-        made = (self._documents.cached(queue) or self._documents.get(queue) for queue in queues)
-        return [document for document in made if document is not None]
+    def _latest(self, queues: list[str]) -> list[SnapshotDocument]:
+        documents = (self._documents.cached(queue) or self._documents.get(queue) for queue in queues)
+        return [document for document in documents if document is not None]
 
-    def _keep(self, queues: list[str]) -> tuple[set[str], set[str]]:
-        """Keep the documents of queues; gives the queues whose numbers changed, and those that have a newer state."""
+    def _store_changed(self, queues: list[str]) -> tuple[set[str], set[str]]:
+        """Store the documents of queues; returns queues whose numbers changed, and queues that have a newer state."""
         with self._store.read() as connection:
             entries = [find_queue(connection, queue) for queue in queues]
         revisions = {entry.queue: entry.revision for entry in entries if entry is not None}
         documents = [document for queue in queues if (document := self._newer(queue)) is not None]
         changed = self._history.add(documents, int(self._now() * 1000))
         self._revisions.update((document["queue"], document["revision"]) for document in documents)
-        # What was applied since that look is told to whoever subscribed.
-        behind = {
+        # Changes that were applied after `entries` was read arrive as notifications.
+        outdated = {
             document["queue"] for document in documents if document["revision"] < revisions.get(document["queue"], 0)
         }
-        return {document["queue"] for document in changed}, behind
+        return {document["queue"] for document in changed}, outdated
 
     def _newer(self, queue: str) -> SnapshotDocument | None:
-        """A document behind the last one. While events flow the gauges' is taken: making one takes a good part of the
-        time between two changes.
+        """A document that is newer than the last one that was checked.
+
+        While events flow it is the one that the gauges built: to build another takes much of the time between changes.
         """
-        made = self._documents.cached(queue)
-        if made is not None and made["revision"] > self._revisions.get(queue, -1):
-            return made
+        document = self._documents.cached(queue)
+        if document is not None and document["revision"] > self._revisions.get(queue, -1):
+            return document
         return self._documents.get(queue)

@@ -1,8 +1,8 @@
-"""The view as a process: reader, gauges, snapshots and HTTP server in one event loop.
+"""The process of a view: reader, gauges, snapshots and HTTP server in one event loop.
 
-One unexpected exception in any part ends the process with a non-zero code: a supervisor starts it again, and
-it goes on from the store. A broker that is away or a store that cannot be written is expected: the last good
-state is served.
+An unexpected exception in any part ends the process with a non-zero exit code; a supervisor restarts it, and it
+continues from the store. An unavailable broker or a store that cannot be written is expected: the view serves the last
+good state.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ log = logging.getLogger(__name__)
 STORE_NAME: Final = "view.sqlite3"
 """The store's file in the data directory."""
 _REFRESH_SECONDS: Final = 0.05
-"""Time between two refreshes of the gauges at least, and as long as the last one took: half a core at most."""
+"""Minimum pause between two refreshes of the gauges. It is also as long as the last refresh, so half a core at most."""
 _IDLE_SECONDS: Final = 5.0
-_END_SECONDS: Final = 8.0
-"""How long the parts have to end: requests under way 3 s, snapshots under way 2 s, what the reader writes the rest."""
+_STOP_SECONDS: Final = 8.0
+"""Time for the parts to stop: 3 s for running requests, 2 s for snapshots, the rest for the reader's last write."""
 _CONNECTIONS: Final = 300
 _HEADER_BYTES: Final = 16_384
 
@@ -68,7 +68,7 @@ def run_view(config: ViewConfig) -> ExitCode:
         listener = _listen(config.host, config.port)
     except EvalAlignmentError as error:
         return log_end("view", error)
-    # What was imported stays: a full collection, one in every few refreshes of the gauges, need not walk it each time.
+    # Imported objects live as long as the process: no full collection needs to walk them.
     freeze_heap()
     with contextlib.closing(store), contextlib.closing(listener):
         try:
@@ -105,7 +105,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
     reader = Reader(
         ReaderConfig(client=config.client, facts_topic=config.facts_topic, tallies_topic=config.tallies_topic),
         store,
-        changes.tell,
+        changes.notify,
         metrics,
     )
     services = Services(
@@ -149,28 +149,28 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
             asyncio.create_task(trim_heap(store.close_idle), name="memory"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="signal")
-        log.info("the view serves http://%s:%d", *listener.getsockname()[:2])
+        log.info("serving http://%s:%d", *listener.getsockname()[:2])
         try:
             done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
             if stopping not in done:
-                raise RuntimeError(f"{', '.join(part.get_name() for part in done)} ended although nobody asked it to")
+                raise RuntimeError(f"{', '.join(part.get_name() for part in done)} ended unexpectedly")
         finally:
             services.streams.close()
             server.should_exit = True
             for part in (*parts[1:], stopping):
                 part.cancel()
-            # aiokafka sometimes hangs when it is stopped. All that matters is in the store: cancelled again, it ends.
+            # aiokafka sometimes hangs while it stops. Everything is in the store, so a second cancellation ends it.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_SECONDS):
+                async with asyncio.timeout(_STOP_SECONDS):
                     await asyncio.gather(*parts, stopping, return_exceptions=True)
             if topic is not None:
                 await topic.close()
 
 
 async def refresh(services: Services, collector: GaugeCollector, changes: Subscription) -> None:
-    """Bring the gauges up to date until cancelled: soon after a change, and every few seconds otherwise."""
+    """Refresh the gauges until cancelled: soon after a change, otherwise every few seconds."""
     metrics = services.metrics
     suppressed = 0
     while True:
@@ -179,7 +179,7 @@ async def refresh(services: Services, collector: GaugeCollector, changes: Subscr
             gauges = await asyncio.to_thread(collector.collect, services.today())
         except sqlite3.OperationalError as error:
             metrics.failed("gauges")
-            log.warning("the gauges cannot be brought up to date, trying again: %s", error)
+            log.warning("gauges not refreshed, retrying: %s", error)
         else:
             services.gauges = gauges
             metrics.as_of.set((gauges.as_of or 0) / 1000)

@@ -1,4 +1,4 @@
-"""Parts of a request. Each raises HTTPException 400 that says what is wrong."""
+"""Parameters of a request. Every function raises HTTPException 400 that names the parameter and what is wrong."""
 
 import re
 from datetime import UTC, datetime
@@ -15,9 +15,7 @@ from aggregator.days import Window, milliseconds
 from aggregator.statistics.confusion import OUTCOMES, Outcome
 
 _DOTS: Final = re.compile(r"~*\.\.?")
-"""Names that no client sends as they are (browsers take `.` and `..` away, encoded too), and those that look like
-their escape.
-"""
+"""Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
 _Member = TypeVar("_Member", bound=StrEnum)
 
 
@@ -35,43 +33,43 @@ def queue_name(request: Request) -> str:
     try:
         name = normalize("NFC", unquote(request.path_params["queue"], errors="strict"))
     except UnicodeDecodeError as error:
-        raise HTTPException(400, "the queue's name is not percent-encoded UTF-8") from error
+        raise HTTPException(400, "queue: the name is not percent-encoded UTF-8") from error
     return name[1:] if name.startswith("~") and _DOTS.fullmatch(name) else name
 
 
 def text(request: Request, name: str) -> str | None:
-    """A name, normalised; None when it is not given or, as in a form, left empty."""
+    """A name, normalised; None when it is missing or, as in a form, empty."""
     return normalize("NFC", request.query_params.get(name, "")) or None
 
 
 def member(request: Request, name: str, default: _Member) -> _Member:
-    """One of the values that an enumeration has, that of `default` unless given."""
+    """A member of an enumeration; `default` when the parameter is missing."""
     value = request.query_params.get(name) or default
     try:
         return type(default)(value)
     except ValueError as error:
-        raise HTTPException(400, f"{name}: {value!r} is none of {', '.join(type(default))}") from error
+        raise HTTPException(400, f"{name}: {value!r} is not one of {', '.join(type(default))}") from error
 
 
 def needed(request: Request, name: str) -> str:
-    """A name that must be given, normalised."""
+    """A required name, normalised."""
     value = text(request, name)
     if value is None:
-        raise HTTPException(400, f"{name}: the name of a {name} is needed")
+        raise HTTPException(400, f"{name}: required")
     return value
 
 
 def window(request: Request) -> Window:
-    """The window, all days unless given."""
+    """The window; all days when the parameter is missing."""
     return member(request, "window", Window.ALL)
 
 
 def outcomes(request: Request) -> list[Outcome]:
-    """Outcomes, separated by commas, in their usual order; empty when none is given."""
-    said = [part for part in request.query_params.get("outcome", "").split(",") if part]
-    if unknown := [part for part in said if part not in OUTCOMES]:
-        raise HTTPException(400, f"outcome: {unknown[0]!r} is none of {', '.join(OUTCOMES)}")
-    return [outcome for outcome in OUTCOMES if outcome in said]
+    """Outcomes, separated by commas, in the order of `OUTCOMES`; empty when the parameter is missing."""
+    names = [part for part in request.query_params.get("outcome", "").split(",") if part]
+    if unknown := [part for part in names if part not in OUTCOMES]:
+        raise HTTPException(400, f"outcome: {unknown[0]!r} is not one of {', '.join(OUTCOMES)}")
+    return [outcome for outcome in OUTCOMES if outcome in names]
 
 
 def number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
@@ -90,16 +88,16 @@ def positive(request: Request, name: str, default: float) -> float:
     if not value:
         return default
     try:
-        given = float(value)
+        parsed = float(value)
     except ValueError:
-        given = 0.0
-    if not (isfinite(given) and given > 0):
+        parsed = 0.0
+    if not (isfinite(parsed) and parsed > 0):
         raise HTTPException(400, f"{name}: {value!r} is not a number above 0")
-    return given
+    return parsed
 
 
 def time(request: Request, name: str, default: int) -> int:
-    """A time in ms since epoch, given so or as RFC 3339."""
+    """A time in ms since epoch, from milliseconds or RFC 3339."""
     value = request.query_params.get(name)
     if value is None:
         return default

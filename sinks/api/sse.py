@@ -1,7 +1,7 @@
-"""Server-sent events: the whole current document of a queue, again whenever it changed.
+"""Server-sent events: the current document of a queue, sent again after every change.
 
-Always the whole document and never a difference: a client that missed one has lost nothing. A client that
-does not read is dropped, so that it holds neither memory nor a place.
+Every event has the whole document, so a client that misses one loses nothing. A client that does not read is
+disconnected, so that it occupies neither memory nor one of the streams.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from sinks.changes import Changes
 from sinks.metrics import ViewMetrics
 
 CLIENTS: Final = 100
-"""Open streams at most."""
+"""Most open streams."""
 PACE_SECONDS: Final = 1.0
-"""Time between two documents of a stream at least."""
+"""Minimum time between two documents of a stream."""
 HEARTBEAT_SECONDS: Final = 5.0
 SLOW_SECONDS: Final = 10.0
-"""How long a client may leave the stream unread before it is dropped."""
+"""Time after which a client that does not read is disconnected."""
 
 _HEADERS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 
@@ -42,7 +42,7 @@ class EventStreams:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams: the view stops."""
+        """End all streams, because the view stops."""
         self._closing.set()
 
     def response(
@@ -51,16 +51,16 @@ class EventStreams:
         document: Callable[[], Awaitable[SnapshotDocument | None]],
         state: Callable[[], Awaitable[Readiness]],
     ) -> ASGIApp:
-        """An answer that streams a queue's document; a queue that is not there yet is waited for.
+        """A response that streams a queue's document; it waits for a queue that does not exist yet.
 
-        Events: `snapshot` with the document, `heartbeat` with the readiness when nothing changed. It ends
-        when the client leaves or does not read, and when the view stops.
+        Its events are `snapshot` with the document, and `heartbeat` with the readiness while nothing changes. It ends
+        when the client disconnects or does not read, and when the view stops.
         """
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if self._open >= self._clients:
-                full = problem(503, f"{self._clients} streams are open, which is the limit", {"Retry-After": "10"})
-                await full(scope, receive, send)
+                rejection = problem(503, f"too many open streams: the limit is {self._clients}", {"Retry-After": "10"})
+                await rejection(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             if scope["method"] == "HEAD":
@@ -69,7 +69,7 @@ class EventStreams:
             self._count(+1)
             tasks = [
                 asyncio.create_task(self._serve(send, queue, document, state)),
-                asyncio.create_task(_gone(receive)),
+                asyncio.create_task(_disconnected(receive)),
                 asyncio.create_task(self._closing.wait()),
             ]
             try:
@@ -113,7 +113,7 @@ class EventStreams:
                 due = bool(await changes.wait(HEARTBEAT_SECONDS - PACE_SECONDS))
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

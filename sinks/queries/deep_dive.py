@@ -1,9 +1,9 @@
-"""What the page shows beyond the snapshot document, made on demand from the store.
+"""What the page shows beyond the snapshot document, computed on demand from the store.
 
-Every function reads on a connection that sees one state (`Store.read`), so several of them, and a document made on the
-same connection, agree with each other; `judges` is what `insight_rows.judge_versions` gives, where a caller has it.
-Windows are of the annotations' days, except where an answer's type says
-otherwise. A queue, criterion or metric that nothing names gives an answer without comparisons.
+Every function reads on a connection that sees one state (`Store.read`), so its answer agrees with those of other
+functions, and with a document, on the same connection. `judges` is the result of `rows.judge_versions`, where the
+caller has it. Windows are of the annotations' days unless the type of the answer says otherwise. For a queue, criterion
+or metric that no row names the answer has no comparisons.
 """
 
 import sqlite3
@@ -50,16 +50,16 @@ def trend(
     metric: str | None = None,
     judges: Judges | None = None,
 ) -> Trend:
-    """Alignment by day of annotation, with today's rows: of a metric, or of all on-topic pairs."""
+    """Alignment by day of annotation, with the current rows, of one metric or of all on-topic pairs."""
     vectors = ((cells.day, cells.vector) for cells in day_cells(connection, scope, criterion, metric))
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
     marks = _marks(connection, scope, criterion, metric, judges)
-    made = _trend(scope, (criterion, metric), shares, "annotation", marks)
+    answer = _trend(scope, (criterion, metric), shares, "annotation", marks)
     weeks = by_week(shares, items.by_week)
-    for day in made["days"]:
+    for day in answer["days"]:
         day["week"] = _agreed(weeks[day["day"]])
-    return made
+    return answer
 
 
 def published(
@@ -69,9 +69,9 @@ def published(
     metric: str | None = None,
     judges: Judges | None = None,
 ) -> Trend:
-    """Alignment over all days as it was published: per UTC day of the window the last document of the history.
+    """Alignment over all days as it was published: the last document in the history of each UTC day of the window.
 
-    Raises ValueError for a metric without a criterion: documents do not have it.
+    Raises ValueError for a metric without a criterion, which documents do not contain.
     """
     shares: dict[str, AlignedShare] = {}
     for day, document in last_documents(connection, scope):
@@ -136,14 +136,15 @@ def corrected(
     if judges is None:
         judges = rows.judge_versions(connection, scope, criterion, metric)
     compared = {version.judge: version for version in judges.get(metric, ())}
-    heard = rows.judged_items(connection, scope, metric)
+    judged = rows.judged_items(connection, scope, metric)
     first_at = {
-        judge: min(seen[judge].first_at for seen in (compared, heard) if judge in seen) for judge in compared | heard
+        judge: min(versions[judge].first_at for versions in (compared, judged) if judge in versions)
+        for judge in compared | judged
     }
     answers = []
     for judge in sorted(first_at, key=lambda judge: (first_at[judge], judge)):
         counts = compared[judge].counts if judge in compared else _NO_COMPARISONS
-        _, evaluated, passed = heard.get(judge, rows.NOTHING_JUDGED)
+        _, evaluated, passed = judged.get(judge, rows.NOTHING_JUDGED)
         answers.append(_corrected(judge, items, evaluated, passed, counts))
     return Corrected(
         queue=scope.queue,
@@ -182,11 +183,11 @@ def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Conf
 def versions(
     connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
 ) -> Versions:
-    """Judge versions side by side, tested against each other, and when each appeared."""
+    """Judge versions compared and tested against each other, and the day on which each appeared."""
     if judges is None:
         judges = rows.judge_versions(connection, scope, criterion, metric)
     ordered = in_order(judges.get(metric, ()))
-    duels = rows.duels(connection, scope, criterion, metric) if len(ordered) > 1 else {}
+    pairs = rows.version_pairs(connection, scope, criterion, metric) if len(ordered) > 1 else {}
     return Versions(
         queue=scope.queue,
         criterion=criterion,
@@ -194,7 +195,7 @@ def versions(
         window=scope.window.value,
         versions=[_version(version) for version in ordered],
         tests=[
-            _test(duels.get((first.judge, second.judge)) or rows.Duel(first.judge, second.judge, 0, 0, 0))
+            _test(pairs.get((first.judge, second.judge)) or rows.VersionPair(first.judge, second.judge, 0, 0, 0))
             for first, second in combinations(ordered, 2)
         ],
         epochs=_epochs(metric, ordered),
@@ -204,7 +205,7 @@ def versions(
 def _version(version: VersionCounts) -> JudgeVersion:
     counts, nulls = version.counts, Nulls()
     alignment, baseline, bias = counts.alignment, counts.baseline, counts.bias
-    assert isinstance(alignment, Estimate), "a version is known by its comparisons"
+    assert isinstance(alignment, Estimate), "every version has comparisons"
     assert not isinstance(baseline, Undefined)
     assert not isinstance(bias, Undefined)
     tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
@@ -235,21 +236,21 @@ def _version(version: VersionCounts) -> JudgeVersion:
     )
 
 
-def _test(duel: rows.Duel) -> VersionTest:
+def _test(pair: rows.VersionPair) -> VersionTest:
     nulls = Nulls()
-    p_value = mcnemar(duel.first_only, duel.second_only) if duel.items else Undefined.NO_SHARED_ITEMS
+    p_value = mcnemar(pair.first_only, pair.second_only) if pair.items else Undefined.NO_SHARED_ITEMS
     return VersionTest(
-        first=duel.first,
-        second=duel.second,
-        items=duel.items,
-        first_only=duel.first_only,
-        second_only=duel.second_only,
+        first=pair.first,
+        second=pair.second,
+        items=pair.items,
+        first_only=pair.first_only,
+        second_only=pair.second_only,
         p_value=nulls.number("p_value", p_value),
         undefined=nulls.reasons,
     )
 
 
-def _epochs(metric: str, found: Iterable[VersionCounts]) -> list[JudgeChange]:
+def _epochs(metric: str, versions: Iterable[VersionCounts]) -> list[JudgeChange]:
     return [
         JudgeChange(
             day=epoch.day,
@@ -259,7 +260,7 @@ def _epochs(metric: str, found: Iterable[VersionCounts]) -> list[JudgeChange]:
             before=_agreed(_share(epoch.before)),
             after=_agreed(_share(epoch.after)),
         )
-        for epoch in epochs(found)
+        for epoch in epochs(versions)
     ]
 
 
@@ -281,9 +282,9 @@ def _marks(
         return marks
     if judges is None:
         judges = rows.judge_versions(connection, scope, criterion, metric)
-    for name, found in judges.items():
+    for name, of_metric in judges.items():
         if name == metric if metric is not None else scope.rules.on_topic(criterion, name):
-            marks += _epochs(name, found)
+            marks += _epochs(name, of_metric)
     return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
 
 

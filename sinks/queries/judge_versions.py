@@ -1,7 +1,7 @@
-"""Judge versions of each metric, and when each gave verdicts: which one is the newest of those in use.
+"""Judge versions of each metric over time: which of the versions in use is the newest.
 
-Which queue an item belongs to is only known once somebody annotates it. So a new judge version that nobody has
-labelled yet is seen here, over all items, and nowhere in the comparisons.
+An item belongs to a queue only once somebody annotates it. A new judge version whose items nobody has annotated yet is
+visible here, over all items, but not in the comparisons.
 """
 
 import sqlite3
@@ -11,21 +11,23 @@ from typing import Final, NamedTuple
 from aggregator.days import DAY_MS
 
 _IN_USE_MS: Final = DAY_MS
-"""A version whose last verdict is older than this before the metric's last one is not in use any more."""
+"""A version is no longer in use when its last verdict is this much older than the metric's last verdict."""
 
 
 class JudgePeriod(NamedTuple):
-    """A judge version, and the times of its first and last verdict in ms."""
+    """A judge version and the times of its verdicts."""
 
     name: str
     first: int
+    """Time of the first verdict in ms."""
     last: int
+    """Time of the last verdict in ms."""
 
 
 class JudgeTimeline:
-    """Verdicts' times by metric and judge version, kept up to date from the rows that a store has added since.
+    """Judge versions of each metric, updated from the rows that the store has added.
 
-    A version whose verdicts were all retracted later stays known until the view starts again.
+    A version whose verdicts are all deleted later is kept until the view restarts.
     """
 
     def __init__(self) -> None:
@@ -33,10 +35,10 @@ class JudgeTimeline:
         self._seen = 0
 
     def update(self, connection: sqlite3.Connection) -> None:
-        """Look at the rows that are new in the state that a connection sees."""
+        """Read the rows that are new in the state that a connection sees."""
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM evaluations").fetchone()
         if last < self._seen:
-            # The rows were dropped and are read again: numbers start anew.
+            # A rebuild deleted all rows: ids start at 1 again.
             self._versions.clear()
             self._seen = 0
         for metric, *found in connection.execute(
@@ -52,10 +54,10 @@ class JudgeTimeline:
         self._seen = last
 
     def newest(self, metric: str) -> JudgePeriod | None:
-        """Of the versions in use the one that appeared last; None for a metric without verdicts."""
+        """The version in use that appeared last; None for a metric without verdicts."""
         versions = self._versions.get(metric)
         if not versions:
             return None
         since = max(judge.last for judge in versions.values()) - _IN_USE_MS
-        # Of two that appeared at once the name decides: any rule, as long as it is always the same.
+        # The name decides between versions that appeared at the same time, so that the answer is stable.
         return max((judge for judge in versions.values() if judge.last >= since), key=lambda j: (j.first, j.name))

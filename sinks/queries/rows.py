@@ -1,7 +1,7 @@
-"""The row queries of `sinks.queries.deep_dive`.
+"""Row queries of the deep dive.
 
-People's results on an item are added up before anything is joined to them: an item's evaluations are then read once,
-however many people annotated it.
+Human verdicts on an item are added up before evaluations are joined, so an item's evaluations are read once for any
+number of annotators.
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -34,18 +34,19 @@ people AS MATERIALIZED (
 
 
 class ScoredItems(NamedTuple):
-    """Items whose current evaluations are the same, and how often people passed and failed them; `at` in ms: of the
-    newest of these evaluations.
-    """
+    """Items with the same current evaluation."""
 
     score: float | None
     threshold: float | None
     direction: Direction
     passed: int
     at: int
+    """Time of the newest of the evaluations in ms."""
     items: int
     passes: int
+    """Human passes of the items."""
     fails: int
+    """Human fails of the items."""
 
 
 _SCORED: Final = f"""
@@ -58,11 +59,11 @@ GROUP BY e.score, e.threshold, e.direction, e.passed
 
 
 def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> list[ScoredItems]:
-    """The compared items of a pair."""
+    """The compared items of a criterion and metric."""
     return list(map(ScoredItems._make, connection.execute(_SCORED, scope.values(criterion, metric))))
 
 
-# ---- people among themselves
+# ---- agreement of people
 
 _STANDING: Final = """
 SELECT a.item_id, a.annotator, a.thumbs, a.stars FROM annotations AS a
@@ -77,22 +78,22 @@ ORDER BY a.item_id
 
 
 def panels(connection: sqlite3.Connection, scope: Scope, criterion: str) -> tuple[list[Panel], int]:
-    """Items that two or more people rated, whatever the policy, by what they gave; and how many people those are."""
-    found: Counter[tuple[int, ...]] = Counter()
+    """Items that two or more people rated, grouped by their ratings, and the number of these people (any policy)."""
+    items_by_levels: Counter[tuple[int, ...]] = Counter()
     annotators: set[str] = set()
     for _, group in groupby(connection.execute(_STANDING, scope.values(criterion)), itemgetter(0)):
         levels = [0] * len(LEVELS)
         for _, annotator, thumbs, stars in group:
             annotators.add(annotator)
             levels[level_of(thumbs, stars)] += 1
-        found[tuple(levels)] += 1
-    return [Panel(levels, items) for levels, items in found.items()], len(annotators)
+        items_by_levels[tuple(levels)] += 1
+    return [Panel(levels, items) for levels, items in items_by_levels.items()], len(annotators)
 
 
 # ---- judge versions
 
 Judges = Mapping[str, Sequence[VersionCounts]]
-"""Judge versions with their own comparisons, by metric."""
+"""Judge versions with the counts of their comparisons, by metric."""
 
 _VERSIONS: Final = f"""
 WITH {_PEOPLE}
@@ -105,26 +106,28 @@ GROUP BY e.metric, e.judge
 
 
 def judge_versions(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None = None) -> Judges:
-    """Judge versions of a criterion: of one metric, or of all."""
-    found: dict[str, list[VersionCounts]] = {}
+    """Judge versions of a criterion, of one metric or of all."""
+    judges: dict[str, list[VersionCounts]] = {}
     rows = connection.execute(_VERSIONS, scope.values(criterion, metric))
     for name, judge, first_at, items, tp, fn, tn, fp, superseded in rows:
         counts = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items)
-        found.setdefault(name, []).append(VersionCounts(judge, first_at, counts, superseded))
-    return found
+        judges.setdefault(name, []).append(VersionCounts(judge, first_at, counts, superseded))
+    return judges
 
 
-class Duel(NamedTuple):
-    """Two judge versions on the items that both judged, and on how many of them people side with one only."""
+class VersionPair(NamedTuple):
+    """Two judge versions on the items that both judged."""
 
     first: str
     second: str
     items: int
     first_only: int
+    """Items on which people agree only with the first version."""
     second_only: int
+    """Items on which people agree only with the second version."""
 
 
-_DUELS: Final = f"""
+_VERSION_PAIRS: Final = f"""
 WITH {_PEOPLE}
 SELECT e.judge, f.judge, count(*),
     sum(e.passed > f.passed AND p.passes > p.fails OR e.passed < f.passed AND p.passes < p.fails),
@@ -137,21 +140,26 @@ GROUP BY e.judge, f.judge
 """
 
 
-def duels(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> dict[tuple[str, str], Duel]:
-    """Every two versions that judged an item of the pair both, in either order."""
-    rows = connection.execute(_DUELS, scope.values(criterion, metric))
-    return {row[:2]: Duel(*row) for row in rows}
+def version_pairs(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str
+) -> dict[tuple[str, str], VersionPair]:
+    """Every two judge versions of a metric with a common item, in both orders."""
+    rows = connection.execute(_VERSION_PAIRS, scope.values(criterion, metric))
+    return {row[:2]: VersionPair(*row) for row in rows}
 
 
 # ---- all items of the queue
 
 
 class JudgedItems(NamedTuple):
-    """What a judge version said of a queue's items; `first_at`: its first verdict of the window, in ms."""
+    """Verdicts of a judge version on a queue's items."""
 
     first_at: int
+    """Time of the first verdict in the window, in ms."""
     evaluated: int
+    """Items with a verdict."""
     passed: int
+    """Items that the version passes."""
 
 
 NOTHING_JUDGED: Final = JudgedItems(0, 0, 0)
@@ -165,13 +173,13 @@ GROUP BY e.judge
 
 
 def judged_items(connection: sqlite3.Connection, scope: Scope, metric: str) -> dict[str, JudgedItems]:
-    """Verdicts of the window (by their own day) on the items that stand in the queue, by judge version."""
+    """Verdicts on the items of the queue, by judge version. The window is of the verdicts' own days."""
     rows = connection.execute(_JUDGED, scope.values(metric=metric))
     return {judge: JudgedItems(*rest) for judge, *rest in rows}
 
 
 def items_queued(connection: sqlite3.Connection, scope: Scope) -> int:
-    """Items that standing queue-item rows place in the queue."""
+    """Number of items that queue-item rows place in the queue."""
     sql = "SELECT count(*) FROM queue_items WHERE queue = ? AND deleted = 0"
     (count,) = connection.execute(sql, (scope.queue,)).fetchone()
     return int(count)

@@ -1,4 +1,4 @@
-"""Threshold what-if of a criterion and metric, from the rows of the store."""
+"""Threshold what-if of a criterion and metric."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from sinks.queries.rows import ScoredItems, scored
 from sinks.queries.scope import Scope
 
 SELECTED: Final = 200
-"""Most cuts of an answer, beside the ones that it names."""
+"""Most cuts in `sweep`, besides the best ones."""
 
 
 def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, *, cost: float = 1.0) -> WhatIf:
-    """What other thresholds would give; `cost` (above 0): false negatives that one false positive is worth."""
-    found = scored(connection, scope, criterion, metric)
-    with_score = [row for row in found if row.score is not None]
+    """Counts at other thresholds. `cost`: false negatives that one false positive is worth, above 0."""
+    compared = scored(connection, scope, criterion, metric)
+    with_score = [row for row in compared if row.score is not None]
     items = sum(row.items for row in with_score)
     threshold = max(((row.at, row.threshold) for row in with_score if row.threshold is not None), default=(0, None))[1]
     answer = WhatIf(
@@ -28,13 +28,13 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
         metric=metric,
         window=scope.window.value,
         in_sample=True,
-        comparisons=sum(row.passes + row.fails for row in found),
+        comparisons=sum(row.passes + row.fails for row in compared),
         scored=sum(row.passes + row.fails for row in with_score),
         items=items,
         direction=None,
         threshold=threshold,
         thresholds=len({row.threshold for row in with_score} - {None}),
-        now=_cut(_as_it_is(with_score, threshold), items) if with_score else None,
+        now=_cut(_current(with_score, threshold), items) if with_score else None,
         cost=cost,
         auc=None,
         best_alignment=None,
@@ -48,22 +48,22 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
     )
     directions: set[Direction] = {row.direction for row in with_score}
     if len(directions) != 1:
-        reason = Undefined.MIXED_DIRECTIONS if directions else _missing(found)
+        reason = Undefined.MIXED_DIRECTIONS if directions else _missing(compared)
         names = ["direction", "auc", "best_alignment", "best_balanced_accuracy", "best_cost"]
         answer["undefined"] = dict.fromkeys(names if with_score else [*names, "now"], reason)
     else:
         _fill(answer, with_score, directions.pop())
     if threshold is None:
-        answer["undefined"]["threshold"] = Undefined.NO_THRESHOLD if with_score else _missing(found)
+        answer["undefined"]["threshold"] = Undefined.NO_THRESHOLD if with_score else _missing(compared)
     return answer
 
 
-def _missing(found: Sequence[ScoredItems]) -> Undefined:
-    return Undefined.NO_SCORES if found else Undefined.NO_COMPARISONS
+def _missing(compared: Sequence[ScoredItems]) -> Undefined:
+    return Undefined.NO_SCORES if compared else Undefined.NO_COMPARISONS
 
 
-def _as_it_is(with_score: Sequence[ScoredItems], threshold: float | None) -> ThresholdCounts:
-    """The verdicts that were given, whatever gave them."""
+def _current(with_score: Sequence[ScoredItems], threshold: float | None) -> ThresholdCounts:
+    """Counts of the verdicts as they are."""
     passed = [row for row in with_score if row.passed]
     failed = [row for row in with_score if not row.passed]
     return ThresholdCounts(
@@ -104,7 +104,7 @@ def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Directio
 def _cut(cut: ThresholdCounts, items: int) -> Cut:
     counts: Confusion = cut.counts(items)
     alignment, balanced, tpr, tnr = counts.alignment, counts.balanced_accuracy, counts.tpr, counts.tnr
-    assert isinstance(alignment, Estimate), "a cut is made from comparisons"
+    assert isinstance(alignment, Estimate), "every cut has comparisons"
     return Cut(
         cut=cut.cut,
         tp=cut.tp,

@@ -1,15 +1,15 @@
-"""How fact rows merge in the store, and what is derived from them in the same transaction.
+"""Merges fact rows in the store, and derives columns and tables from them in the same transaction.
 
-Rows merge by the one law: the higher `version` stays, so order and duplicates do not matter. A row of another
-partition is of another layout of the topics and always gives way. Derived, for whatever a merge may have
+Rows merge by one law: the higher `version` wins, so order and duplicates do not matter. A stored row of another
+partition belongs to another layout of the topics and is always replaced. Derived, for everything that a merge may have
 changed:
 
-- `annotations.counted`: the annotation stands (it is not deleted and its item was not taken out of the queue)
-  and is compared: always under policy `each`, the newest of its item, queue and criterion under `latest`;
-- `evaluations.current`: the newest standing verdict of (item, metric) over judges;
-- `evaluations.shown`: the newest failure where no verdict stands, unless the same judge's deletion is newer;
+- `annotations.counted`: the annotation is not deleted, its item is not removed from the queue, and it is compared:
+  always under the policy `each`, the newest of its item, queue and criterion under `latest`;
+- `evaluations.current`: the newest verdict of (item, metric) over all judges that is not deleted;
+- `evaluations.shown`: the newest failure where there is no such verdict, unless the same judge's deletion is newer;
 - `item_days`: items with a counted annotation, annotations by day, and the newest day;
-- `item_profiles`: how many items of a queue are alike in all that its distinct items are counted by.
+- `item_profiles`: the number of items of a queue with the same profile (see `sinks.store.schema.PROFILE`).
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -46,11 +46,14 @@ WHERE item_id IN (
 """
 
 _CHUNK: Final = 10_000
-"""Rows in memory at a time."""
+"""Most rows in memory."""
 
 
 def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **guesses: str) -> str:
-    """Insert or replace by the law. `guesses`: what is derived, as it will be of most new rows; written once then."""
+    """SQL: insert or replace by the law.
+
+    `guesses`: derived columns with the values that most new rows get, so that most rows are written once.
+    """
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in identity)
     values = [f"?{index}" for index in range(1, len(columns) + 1)]
     named = dict(zip(columns, values, strict=True))
@@ -82,10 +85,10 @@ CREATE TEMP TABLE touched_metrics (item_id INTEGER, metric TEXT, PRIMARY KEY (it
 CREATE TEMP TABLE touched_items (queue TEXT, item_id INTEGER, PRIMARY KEY (queue, item_id)) WITHOUT ROWID;
 CREATE TEMP TABLE changed_profiles (queue TEXT, item_id INTEGER, profile TEXT, old INTEGER);
 """
-"""Tables of the writing connection: what the merge of one transaction may have changed."""
+"""Temporary tables of the writing connection: what the merges of one transaction may have changed."""
 
-# A cross join keeps this order: SQLite knows nothing of a temporary table's size, and would rather look at every row.
-# What is asked of annotations here is in the index.
+# A cross join fixes the order: SQLite does not know the size of a temporary table, and would scan all annotations. The
+# index covers all columns that are read here.
 _TOUCHED_ANNOTATIONS: Final = """
     touched_criteria AS t CROSS JOIN annotations AS a INDEXED BY annotations_people
         ON a.queue = t.queue AND a.item_id = t.item_id AND a.criterion = t.criterion
@@ -94,8 +97,8 @@ _TOUCHED_EVALUATIONS: Final = """
     SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item_id = t.item_id AND f.metric = t.metric
 """
 
-# Most rows are right as they were written, and what is not written again costs no page: so only what differs is set.
-# Where all partitions count each annotation, which ones differ is in the index too.
+# Most rows are right as they were inserted, and a row that is not written again costs no page: only rows that differ
+# are updated. With the policy `each` in all partitions the index shows which ones differ.
 _FLAGS: Final = (
     f"""
     UPDATE annotations AS c SET counted = NOT counted
@@ -195,11 +198,11 @@ _PROFILES: Final = (
 )
 
 DERIVE: Final = (*_FLAGS, *_DAYS, *_PROFILES)
-"""Statements that derive what the temporary tables name, in this order."""
+"""Statements that derive everything that the temporary tables name, in this order."""
 
 
 def annotation_row(fact: Annotation, item_id: int, partition: int) -> SqlRow:
-    """An annotation as a row; `item_id` is that of its item."""
+    """An annotation as a row."""
     return (
         fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
         fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url, item_id,
@@ -207,7 +210,7 @@ def annotation_row(fact: Annotation, item_id: int, partition: int) -> SqlRow:
 
 
 def evaluation_row(fact: Evaluation, item_id: int, partition: int) -> SqlRow:
-    """An evaluation as a row; `item_id` is that of its item."""
+    """An evaluation as a row."""
     return (
         fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
         fact.level, fact.score, fact.threshold, fact.direction, fact.passed, fact.status, fact.deleted,
@@ -216,7 +219,7 @@ def evaluation_row(fact: Evaluation, item_id: int, partition: int) -> SqlRow:
 
 
 def queue_item_row(fact: QueueItem, item_id: int, partition: int) -> SqlRow:
-    """A queue item as a row; `item_id` is that of its item."""
+    """A queue item as a row."""
     return (
         fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
         fact.url, item_id,
@@ -224,9 +227,9 @@ def queue_item_row(fact: QueueItem, item_id: int, partition: int) -> SqlRow:
 
 
 def merge(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
-    """Merge ledger rows of a partition, within the caller's transaction, and note what they may have changed.
+    """Merge ledger rows of a partition in the caller's transaction, and note what they may have changed.
 
-    Gives the queues that annotations and queue items name. Raises ValueError for a record that is no row.
+    Returns the queues that annotations and queue items name. Raises ValueError for an invalid row.
     """
     queues: set[str] = set()
     iterator = iter(rows)
@@ -272,15 +275,15 @@ def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[
 
 
 def _item_id(connection: sqlite3.Connection, item: str) -> int:
-    """The id of an item in the store; the next free one when it has none yet."""
-    found = connection.execute("SELECT item_id FROM items WHERE item = ?", (item,)).fetchone()
-    if found is None:
-        found = connection.execute("INSERT INTO items (item) VALUES (?) RETURNING item_id", (item,)).fetchone()
-    return int(found[0])
+    """The id of an item in the store; a new one when it has none."""
+    row = connection.execute("SELECT item_id FROM items WHERE item = ?", (item,)).fetchone()
+    if row is None:
+        row = connection.execute("INSERT INTO items (item) VALUES (?) RETURNING item_id", (item,)).fetchone()
+    return int(row[0])
 
 
 def touch_annotations(connection: sqlite3.Connection, partition: int) -> None:
-    """Note that all annotations of a partition must be derived again: its policy changed."""
+    """Note that all annotations of a partition must be derived again, because its policy changed."""
     connection.execute(
         "INSERT OR IGNORE INTO touched_criteria SELECT queue, item_id, criterion FROM annotations WHERE partition = ?",
         (partition,),
@@ -288,11 +291,10 @@ def touch_annotations(connection: sqlite3.Connection, partition: int) -> None:
 
 
 def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> None:
-    """Delete the rows whose partition meets `condition` (an SQL comparison), and note what that may have
-    changed.
+    """Delete the rows whose partition meets `condition` (an SQL comparison), and note what that may have changed.
 
-    Rows of an item lie in one partition, but a rebuild with another number of partitions can drop an item's
-    annotations before its new ones arrive.
+    All rows of an item are in one partition, but a rebuild with another number of partitions can delete an item's
+    annotations before the new ones arrive.
     """
     where = f"WHERE partition {condition}"
     connection.execute(
@@ -314,8 +316,9 @@ def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> Non
 
 
 def derive(connection: sqlite3.Connection) -> None:
-    """Derive what the merges of this transaction may have changed. The partitions' policies must be set
-    before.
+    """Derive everything that the merges of this transaction may have changed.
+
+    The policies of the partitions must be set before.
     """
     for statement in DERIVE:
         connection.execute(statement)
@@ -324,7 +327,7 @@ def derive(connection: sqlite3.Connection) -> None:
 
 
 def facts_of(connection: sqlite3.Connection, queue: str | None) -> Iterator[Fact]:
-    """The current rows as facts, deletions and failures included.
+    """The current rows as facts, including deletions and failures.
 
     With a queue: its annotations and queue items, and the evaluations of the items that these name.
     """

@@ -1,8 +1,8 @@
-"""Tails the facts and tallies topics into the store.
+"""Reads the facts and tallies topics into the store.
 
-No consumer group: positions lie in the store, in the same transaction as the data. Records are fed to one
-`Tail` per partition; what these let through is applied many `marker` at a time. While the store cannot be
-written the reader waits with its steps and reads no further.
+It has no consumer group: positions are in the store, in the same transaction as the data. One `Tail` per partition
+decides what becomes visible; the steps of many checkpoint markers are applied together. While the store cannot be
+written, the reader keeps its steps and reads no further.
 """
 
 import asyncio
@@ -35,19 +35,19 @@ _Client = TypeVar("_Client", AIOKafkaConsumer, AIOKafkaAdminClient)
 _CLIENT_ID: Final = "eval-alignment-view"
 
 _ENOUGH_RECORDS: Final = 20_000
-"""Records in memory before they are applied. What was fetched meanwhile of other partitions waits."""
+"""Records in memory from which they are applied; records of other partitions that are already fetched wait."""
 _FETCH_BYTES: Final = 128 << 10
-"""What is fetched of a partition at once: it is unpacked on the event loop, which must stay responsive."""
+"""Largest fetch of a partition: it is decoded on the event loop, which must stay responsive."""
 _APPLY_SECONDS: Final = 0.05
-"""Time between two transactions at least: each costs the disk a wait."""
+"""Minimum time between two transactions, because each waits for the disk."""
 _RETRY_SECONDS: Final = (0.1, 5.0)
 _TOPIC_WAIT_SECONDS: Final = 0.5
 
 
 class ReadError(EvalAlignmentError):
-    """A record of the ledger or the tallies is invalid; the message names topic and partition, and mostly the offset.
+    """A record of the ledger or the tallies is invalid; the message names topic, partition and, if known, the offset.
 
-    The payload of a tally is parsed when it counts; its offset is no longer known then.
+    The payload of a tally is parsed when it is applied, and its offset is not known by then.
     """
 
     exit_code = ExitCode.LEDGER_UNREADABLE
@@ -55,26 +55,24 @@ class ReadError(EvalAlignmentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderConfig:
-    """Where to read. `client`: arguments of every Kafka client (bootstrap servers, security).
-
-    `spool_rows`: ledger rows of a partition in memory while they wait for their `marker`; more go to the
-    store.
-    """
+    """Configuration of a reader."""
 
     client: Mapping[str, Any]
+    """Arguments of every Kafka client: bootstrap servers, security."""
     facts_topic: str = "alignment.facts.v1"
     tallies_topic: str = "alignment.tallies.v1"
     spool_rows: int = 20_000
+    """Most ledger rows of a partition that wait in memory for their marker; more are moved to the store."""
 
 
 class Reader:
-    """Keeps a store at the state of the topics.
+    """Keeps a store up to date with the topics.
 
     Args:
-        config: where to read.
-        store: where to. Nobody else writes rows, tallies or positions.
+        config: configuration.
+        store: the store. Nothing else may write rows, tallies or positions.
         changed: called in the event loop with the queues whose documents may have changed.
-        metrics: what the view says of itself.
+        metrics: counts passes and failures, and shows readiness.
     """
 
     def __init__(
@@ -92,9 +90,7 @@ class Reader:
         self._marker_ms: dict[int, int] = {}
 
     async def run(self) -> None:
-        """Read until cancelled. Raises ReadError for a record that is none; a broker that is away is waited
-        for.
-        """
+        """Read until cancelled; waits for an unavailable broker. Raises ReadError for an invalid record."""
         consumer = await self._connect()
         try:
             await self._assign(consumer)
@@ -133,7 +129,7 @@ class Reader:
                 await connect(client)
             except (KafkaConnectionError, KafkaTimeoutError) as error:
                 await _stop(client)
-                log.warning("no broker answers, trying again in %.1f s: %s", delay, error)
+                log.warning("broker unavailable, retrying in %.1f s: %s", delay, error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, longest)
             except BaseException:
@@ -143,13 +139,13 @@ class Reader:
                 return client
 
     async def _partitions(self) -> int:
-        """Number of partitions of both topics, as soon as they are there."""
+        """Wait for both topics; returns their number of partitions."""
         topics = [self._config.facts_topic, self._config.tallies_topic]
-        said = False
+        warned = False
         while True:
             admin = await self._started(lambda: AIOKafkaAdminClient(client_id=_CLIENT_ID, **self._config.client))
             try:
-                # A look at the list first: a look at a topic may make it.
+                # The list comes first: to describe a topic may create it.
                 described = []
                 if set(topics) <= set(await admin.list_topics()):
                     described = await admin.describe_topics(topics)
@@ -160,9 +156,9 @@ class Reader:
                 raise TopicsError(f"facts and tallies must have the same number of partitions: {counts}")
             if count := min(counts.values(), default=0):
                 return count
-            if not said:
-                log.warning("waiting for the topics %s and %s: `eval-alignment topics apply` makes them", *topics)
-                said = True
+            if not warned:
+                log.warning("waiting for the topics %s and %s: create them with `eval-alignment topics apply`", *topics)
+                warned = True
             await asyncio.sleep(_TOPIC_WAIT_SECONDS)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
@@ -181,8 +177,8 @@ class Reader:
                 or state.facts_next > self._goals[facts[partition]]
                 or state.tallies_next > self._goals[tallies[partition]]
             ):
-                # Nothing read yet, or a log shorter than what was read of it (made anew, or a broker whose
-                # end offsets lag): from the beginning. What is read twice merges to the same.
+                # Nothing is read yet, or the log is shorter than what was read (it was created again, or the broker's
+                # end offsets lag): read from the beginning. Rows that are read twice merge to the same state.
                 await self._from_beginning(consumer, partition)
                 continue
             self._tails[partition] = Tail(partition, state.ledger, state.position or 0, state.facts_next)
@@ -207,17 +203,17 @@ class Reader:
     async def _restart(self, consumer: AIOKafkaConsumer) -> None:
         for partition, tail in list(self._tails.items()):
             if tail.restart:
-                log.warning("partition %d has a new ledger or log: reading it from the beginning", partition)
+                log.warning("reading partition %d from the beginning: its ledger or log is new", partition)
                 await self._from_beginning(consumer, partition, tail.unclaimed)
 
     # ---- feeding and applying
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> list[Batch]:
-        """All that was fetched: what becomes visible together lies in two partitions. Waits a moment for anything."""
+        """Everything that is fetched already, because a step needs both topics; waits briefly for the first record."""
         batches = await fetch(consumer, self._goals, _APPLY_SECONDS)
         count = sum(len(batch.records) for batch in batches)
         while batches and count < _ENOUGH_RECORDS:
-            # One partition at a time: requests are answered in between.
+            # One partition at a time, so that requests are answered in between.
             await asyncio.sleep(0)
             more = await fetch(consumer, self._goals, 0.0)
             if not more:
@@ -233,12 +229,12 @@ class Reader:
             for record in batch.records:
                 expected = tail.facts_next if is_facts else self._tallies_next[batch.partition]
                 if record.offset < expected:
-                    # The offset went out of range and reading began anew: another log.
+                    # The offset was out of range and the consumer went back: this is another log.
                     tail.restart = True
                 if tail.restart:
                     break
                 if record.key is None or record.value is None:
-                    raise _unreadable(batch, record, "a record without key or value")
+                    raise _unreadable(batch, record, "record without key or value")
                 try:
                     if is_facts:
                         tail.fact(record.offset, record.key, record.value)
@@ -273,9 +269,9 @@ class Reader:
             try:
                 return await asyncio.to_thread(write)
             except sqlite3.OperationalError as error:
-                # Disk full, store locked or read-only: the last good state is served until it heals.
+                # The disk is full, or the store locked or read-only: the last good state is served meanwhile.
                 self._metrics.failed("store")
-                log.warning("the store cannot be written, trying again in %.1f s: %s", delay, error)
+                log.warning("store not written, retrying in %.1f s: %s", delay, error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, longest)
 
@@ -285,8 +281,8 @@ class Reader:
         for tp, goal in self._goals.items():
             if await consumer.position(tp) < goal:
                 return
-        # The end offsets of the embedded broker may be too low: it must have nothing more to give, or every
-        # partition must have closed since the start.
+        # End offsets of the embedded broker may be too low: wait until it has no more records, or every partition has a
+        # checkpoint since the start.
         current = len(self._marker_ms) == len(self._tails) and min(self._marker_ms.values()) >= self._started_ms
         if quiet or current:
             self.ready = True

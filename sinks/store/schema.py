@@ -1,7 +1,7 @@
-"""The tables of the view's SQLite store, and the steps from one version of them to the next.
+"""Tables of the view's SQLite store, and the migrations from each version to the next.
 
-`PRAGMA user_version` is the number of migrations that were applied. A migration is never changed once released; a
-change of the tables is a further file in `migrations`. A store written by a later release is refused.
+`PRAGMA user_version` is the number of applied migrations. A released migration never changes; a change of the tables is
+another file in `migrations`. A store that a later release wrote is rejected.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ MIGRATIONS: Final = tuple(
     for script in sorted(_DIRECTORY.iterdir(), key=lambda entry: entry.name)
     if script.name.endswith(".sql")
 )
-"""SQL scripts in the order in which they are applied."""
+"""SQL scripts in the order of application."""
 
 PROFILE: Final = """
     CASE WHEN EXISTS (SELECT 1 FROM item_days AS d WHERE d.queue = t.queue AND d.item_id = t.item_id)
@@ -31,11 +31,11 @@ PROFILE: Final = """
         EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item_id = t.item_id AND e.shown = 1))
     END
 """
-"""An item's profile in a queue, of a row `t` that has `queue` and `item_id`: all that distinct items are counted by.
+"""SQL: the profile of the item of a row `t` (`queue`, `item_id`): everything that counts of distinct items need.
 
-A JSON array: whether a standing queue item places it, [criterion, newest day] of every criterion with a counted
-annotation, the metrics with a current verdict, and whether a failure is shown. NULL when the queue does not have the
-item.
+A JSON array: whether a queue-item row places the item in the queue, [criterion, newest day] of every criterion with a
+counted annotation, the metrics with a current verdict, and whether a failure is shown. NULL when the queue does not
+have the item.
 """
 
 

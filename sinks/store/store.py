@@ -1,10 +1,8 @@
-"""The view's read model in one SQLite file: rows, tallies, positions and snapshots, exact because they move
-together.
+"""The view's read model in one SQLite file: rows, tallies, positions and snapshots.
 
-One writer, many readers (WAL). `apply` puts everything of one or more `marker` into one transaction; a reader
-sees it whole or not at all, also after a crash. While the disk is full or the store is locked, `apply`
-raises, nothing changes, and readers go on with the last good state; the same call later brings the store up
-to date.
+It has one writer and many readers (WAL). `apply` puts everything of one or more checkpoint markers into one
+transaction, so a reader sees all of it or nothing, also after a crash. While the disk is full or the store is locked,
+`apply` raises, nothing changes, and readers continue with the last good state; the same call succeeds later.
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -28,41 +26,46 @@ from sinks.store.schema import StoreError, migrate
 from sinks.store.tail import LedgerRow, Step
 
 BUSY_SECONDS: Final = 2.0
-"""How long a statement waits for another process that holds the store, before it fails."""
+"""Time that a statement waits for another process that has locked the store, before it fails."""
 
 _JOURNAL_BYTES: Final = 64 << 20
-"""What a catch-up leaves of the write-ahead log's size."""
+"""Size to which the write-ahead log is truncated after a catch-up."""
 
 _JOURNAL_PAGES: Final = 4096
-"""Pages in the write-ahead log from which they move into the store. Items come in no order, so a page changes often:
-the longer the log, the fewer are written twice, and the longer whoever commits waits when they move (0.1 s).
+"""Pages in the write-ahead log from which they are moved into the store. Items arrive in no order, so a page changes
+often: the longer the log, the fewer pages are moved twice, and the longer the commit that moves them takes (0.1 s).
 """
 
 _CACHE_KIB: Final = 8 << 10
-"""Pages that the writer keeps. More are no faster, with 300,000 facts: the system keeps them as well."""
+"""Page cache of the writer. A larger one is not faster with 300,000 facts, because the system caches the file too."""
 
 _NAMES: Final = {"cells": ("criterion", "metric"), "annotations": ("criterion",), "evaluations": ("metric",)}
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """What the store holds of a partition; `ledger` and `position` are None before its first `marker`."""
+    """The stored state of a partition. Its optional fields are None before the first marker."""
 
     partition: int
     ledger: str | None
+    """Id of the ledger."""
     position: int | None
+    """Ledger offset up to which the partition is counted."""
     policy: str | None
     at: int | None
+    """Time of the last marker in ms."""
     facts_next: int
+    """The next ledger offset to read."""
     tallies_next: int
+    """The next offset of the tallies to read."""
 
 
 class Store:
-    """A store in a file, made when it is not there. Methods block; they may be called from any thread.
+    """A store in a file. Methods block and may be called from any thread.
 
     Args:
-        path: the file; its directory must exist.
-        readonly: only read, for a second process; the file must be there and have this release's version.
+        path: the file; it is created when it does not exist, its directory must exist.
+        readonly: only read, for a second process; the file must exist and have this release's version.
 
     Raises StoreError when the file cannot be opened or was written by a later release.
     """
@@ -79,8 +82,8 @@ class Store:
                 return
             self._writer = self._connect()
             self._writer.execute("PRAGMA journal_mode = WAL")
-            # A commit is on the disk when it returns: with the embedded broker this store is where events
-            # last.
+            # A commit is on the disk when it returns: with the embedded broker this store is the only durable copy of
+            # the events.
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA temp_store = MEMORY")
             self._writer.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
@@ -123,7 +126,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection on which all statements see one state."""
+        """A connection on which all statements see the same state."""
         try:
             connection = self._readers.get_nowait()
         except queues.Empty:
@@ -140,9 +143,9 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """The writing connection in a transaction: all or nothing; one thread at a time, others wait."""
+        """The writing connection in a transaction that is committed as a whole or not at all; other threads wait."""
         if self._writer is None:
-            raise StoreError("the store was opened to be read only")
+            raise StoreError("the store is open for reading only")
         with self._writing:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -153,10 +156,8 @@ class Store:
                     self._writer.rollback()
                 raise
 
-    # ---- what the reader of the topics writes
-
     def partitions(self) -> dict[int, PartitionState]:
-        """What the store holds, by partition."""
+        """The stored state of each partition."""
         with self.read() as connection:
             return {
                 row[0]: PartitionState(*row)
@@ -166,7 +167,7 @@ class Store:
             }
 
     def spool(self, partition: int, rows: Sequence[LedgerRow]) -> None:
-        """Keep ledger rows that wait for their `marker`; they stay invisible until then."""
+        """Store ledger rows that wait for their marker; they are invisible until then."""
         with self.write() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
@@ -179,18 +180,18 @@ class Store:
             )
 
     def forget_pending(self, partition: int) -> None:
-        """Drop the waiting ledger rows of a partition: they will be read again from the log's beginning."""
+        """Delete the waiting ledger rows of a partition, which will be read again from the beginning of the log."""
         with self.write() as connection:
             connection.execute("DELETE FROM pending WHERE partition = ?", (partition,))
 
     def apply(self, steps: Sequence[Step], partitions: int) -> set[str]:
-        """Move partitions forward, all in one transaction; gives the queues whose documents may have changed.
+        """Apply steps in one transaction; returns the queues whose documents may have changed.
 
-        `partitions` is the number of partitions that exist: what a former ledger kept in others goes with it.
+        `partitions` is the number of partitions of the topics: rows of a former ledger in other partitions are deleted.
         """
         changed: set[str] = set()
         with self.write() as connection:
-            # Rows of a former log go before any new row comes: an item may have moved to another partition.
+            # Delete rows of a former log before any new row arrives: an item may have moved to another partition.
             for step in steps:
                 changed |= _begin(connection, step, partitions)
             for step in steps:
@@ -203,11 +204,8 @@ class Store:
             )
         return changed
 
-    # ---- what leaves the store whole
-
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
-        """The current rows as facts, deletions and failures included, of one state; loading them again gives
-        it.
+        """The current rows of one state as facts, including deletions and failures; loading them restores the state.
 
         With a queue: its annotations and queue items, and the evaluations of their items.
         """
@@ -216,10 +214,8 @@ class Store:
 
 
 def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[str]:
-    known = connection.execute(
-        "SELECT ledger, policy FROM partitions WHERE partition = ?", (step.partition,)
-    ).fetchone()
-    ledger, policy = known or (None, None)
+    row = connection.execute("SELECT ledger, policy FROM partitions WHERE partition = ?", (step.partition,)).fetchone()
+    ledger, policy = row or (None, None)
     changed: set[str] = set()
     if step.anew:
         changed = _queues(connection, "= ?", step.partition) | _queues(connection, ">= ?", partitions)
@@ -273,9 +269,7 @@ def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
 
 
 def _columns(group: TallyGroup) -> tuple[str, str, str, str, str]:
-    """A group as (queue, kind, criterion, metric, day). Raises KeyError or ValueError for a kind that does
-    not exist.
-    """
+    """A group as (queue, kind, criterion, metric, day). Raises KeyError or ValueError for an unknown kind."""
     kind, queue, *names, day = group
     named = dict(zip(_NAMES[kind], names, strict=True))
     return queue, kind, named.get("criterion", ""), named.get("metric", ""), day

@@ -145,7 +145,7 @@ async def test_a_busy_queue_is_written_at_most_once_a_second(store: Store) -> No
         task = asyncio.create_task(view.snapshots.run(subscription))
         started = time.monotonic()
         for number in range(40):
-            changes.tell(await asyncio.to_thread(fill, store, one(5, items=number + 1)))
+            changes.notify(await asyncio.to_thread(fill, store, one(5, items=number + 1)))
             await asyncio.sleep(0.05)
         took = time.monotonic() - started
         await eventually(lambda: view.topic.documents[-1]["cards"]["comparisons"] == 40)

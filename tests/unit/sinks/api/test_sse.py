@@ -80,7 +80,7 @@ async def test_a_stream_is_the_document_again_on_every_change(services: Services
     name, first = await connection.event()
     assert (name, first["queue"], first["revision"]) == ("snapshot", "support", 1)
     fill(services.store, FACTS)
-    services.changes.tell({"support"})
+    services.changes.notify({"support"})
     name, second = await connection.event()
     while name == "heartbeat":
         name, second = await connection.event()
@@ -92,7 +92,7 @@ async def test_a_stream_ignores_other_queues_and_sends_heartbeats(services: Serv
     connection = Connection(app)
     await connection.status()
     await connection.event()
-    services.changes.tell({HOSTILE})
+    services.changes.notify({HOSTILE})
     assert await connection.event() == (
         "heartbeat",
         {"ready": True, "stale": False, "as_of": "2026-11-24T12:00:00.000Z"},
@@ -105,7 +105,7 @@ async def test_many_changes_at_once_are_one_document(services: Services, app: An
     await connection.event()
     for number in range(20):
         fill(services.store, FACTS, NOW_MS + number)
-        services.changes.tell({"support"})
+        services.changes.notify({"support"})
     seen = [await connection.event() for _ in range(2)]
     revisions = [data["revision"] for name, data in seen if name == "snapshot"]
     assert revisions[-1] == 21
@@ -180,7 +180,7 @@ async def test_a_cancellation_is_never_lost_to_a_change_of_the_same_moment(ticks
         waiting = asyncio.create_task(subscription.wait(10))
         for _ in range(3):
             await asyncio.sleep(0)
-        changes.tell({"q"})
+        changes.notify({"q"})
         for _ in range(ticks):
             await asyncio.sleep(0)
         if waiting.cancel():

@@ -434,7 +434,7 @@ def test_a_second_process_reads_and_cannot_write(store: Store) -> None:
     store.apply(steps_of(logs), 1)
     with contextlib.closing(Store(store.path, readonly=True)) as reader:
         assert dump(reader) == dump(store)
-        with pytest.raises(StoreError, match="read only"):
+        with pytest.raises(StoreError, match="reading only"):
             reader.apply(steps_of(logs), 1)
 
 
