@@ -1,4 +1,4 @@
-"""The layout of the tests: tests/unit mirrors the rooms and needs no broker."""
+"""The layout of the tests: tests/unit mirrors the rooms and needs no broker, oracles share no code with the product."""
 
 import ast
 
@@ -60,3 +60,15 @@ def test_no_unit_test_asks_for_a_broker() -> None:
 )
 def test_a_use_of_a_broker_is_seen(source: str, names: list[str]) -> None:
     assert broker_uses(source) == names
+
+
+def test_independent_oracles_import_nothing_of_the_product() -> None:
+    pending, reached = {f"tests.support.{name}" for name in ("plain", "counted", "verdict")}, set()
+    while pending:
+        module = pending.pop()
+        reached.add(module)
+        for name in imports((ROOT / module.replace(".", "/")).with_suffix(".py").read_text()):
+            assert name.partition(".")[0] not in PACKAGES, f"{module} imports {name}"
+            if name.startswith("tests.") and (imported := name.rpartition(".")[0]) not in reached:
+                pending.add(imported)
+    assert reached >= {"tests.support.counted", "tests.support.wire"}
