@@ -1,1 +1,1 @@
-"""What runs the product: containers, systemd units, and a Kafka that lets nobody in by default."""
+"""Deployment: containers, systemd units, the wheel, and Kafka with access control."""

@@ -152,7 +152,7 @@ def test_only_the_operator_may_create_topics(secured: SecuredKafka, tmp_path: Pa
     ],
 )
 def test_a_refused_connection_ends_with_its_cause_and_exit_code(
-    secured: SecuredKafka, wrong: str, code: int, named: str, tmp_path: Path
+    secured: SecuredKafka, wrong: str, code: int, cause: str, tmp_path: Path
 ) -> None:
     environment = secured.environment("worker")
     secret = "never-to-be-seen"
@@ -171,8 +171,8 @@ def test_a_refused_connection_ends_with_its_cause_and_exit_code(
         done = run(*arguments, home=tmp_path, environment=environment, expect=expect)
         outputs.append((done.stdout + done.stderr).decode())
     # The cause is the last line of the log, not hidden by a traceback.
-    for text, named_at in zip(outputs, ("worker ends: ", "^Error: "), strict=True):
-        assert re.search(named_at + ".*" + named, text, re.MULTILINE), text
+    for text, prefix in zip(outputs, ("worker ends: ", "^Error: "), strict=True):
+        assert re.search(prefix + ".*" + cause, text, re.MULTILINE), text
     assert not any(password in text for text in outputs for password in (secret, secured.passwords["worker"]))
 
 

@@ -75,7 +75,7 @@ def test_a_unit_is_restarted_except_after_the_codes_that_a_restart_cannot_help(u
 
 
 def test_a_worker_is_restarted_without_end() -> None:
-    # While a broker is away nothing gives up.
+    # No limit on restarts while the broker is unavailable.
     assert values(WORKER, "StartLimitIntervalSec") == ["0"]
 
 

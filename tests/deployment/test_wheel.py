@@ -39,14 +39,14 @@ def test_the_installed_wheel_passes_the_smoke_test(wheel: Path, tmp_path: Path) 
     paths = {"base": str(venv), "platbase": str(venv)}
     site = Path(sysconfig.get_path("purelib", vars=paths))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    found = subprocess.run(
+    done = subprocess.run(
         [venv / "bin" / "python", "-c", "import eval_alignment; print(eval_alignment.__file__)"],
         cwd=tmp_path,
         check=True,
         capture_output=True,
         text=True,
     )
-    assert Path(found.stdout.strip()).is_relative_to(venv)
+    assert Path(done.stdout.strip()).is_relative_to(venv)
     done = subprocess.run(
         [ROOT / ".ci" / "smoke", venv / "bin"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The embedded broker starts, serves, restarts empty, and says clearly why it cannot."""
+"""The embedded broker starts, serves, restarts empty, and its errors name the cause."""
 
 import asyncio
 import os
@@ -87,4 +87,4 @@ def test_no_broker_outlives_a_killed_owner() -> None:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.kill()
-    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "the broker is gone")
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "the broker has ended")

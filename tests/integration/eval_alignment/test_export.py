@@ -1,4 +1,4 @@
-"""`export`: the ledger's winners as events that load accepts."""
+"""`export`: writes the current row of each key as an event that `load` accepts."""
 
 import asyncio
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ Row = tuple[bytes, bytes | None]
 
 
 class Installation:
-    """Topics with two partitions, to be written by hand."""
+    """Topics with two partitions, written by the test."""
 
     def __init__(self, kafka: Kafka, prefix: str) -> None:
         self.kafka, self.prefix = kafka, prefix

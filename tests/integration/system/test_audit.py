@@ -1,4 +1,4 @@
-"""Row 19 on the embedded broker: the audit runs there too, and finds nothing."""
+"""Row 19 with the embedded broker: the audit runs and finds no difference."""
 
 import pytest
 

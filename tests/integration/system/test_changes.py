@@ -1,4 +1,4 @@
-"""People and judges change their mind: the old cell is left, the new one entered, on the API and on the gauges.
+"""Corrections of people and judges move a comparison from one cell to another, on the API and on the gauges.
 
 Everything goes through Kafka, a worker process and a view process. How long each change took from its acknowledgement
 until API and gauges showed it is logged.
@@ -34,7 +34,7 @@ Event = dict[str, Any]
 
 
 class Shop:
-    """One queue with one item on a running cluster; every event is remembered for the recount."""
+    """One queue with one item on a running cluster; it keeps every event for the recount."""
 
     def __init__(self, cluster: Cluster, wire: Wire, name: str) -> None:
         self.cluster = cluster
@@ -44,7 +44,7 @@ class Shop:
         self._wire = wire
 
     def annotate(self, seconds: int, **fields: Any) -> None:
-        """Send an annotation `seconds` after the beginning."""
+        """Send an annotation whose time is `seconds` after the start."""
         self._send("annotations", seconds, {"kind": "annotation", "queue": self.queue, "annotator": "ann", **fields})
 
     def evaluate(self, seconds: int, **fields: Any) -> None:
@@ -57,17 +57,17 @@ class Shop:
 
     def shows(self, cells: Cells, queue: str | None = None, criterion: str = "overall") -> None:
         """Wait until API and gauges show these outcomes of the metric and no others; log how long it took."""
-        named = queue or self.queue
-        wanted = {outcome: cells.get(outcome, 0) for outcome in OUTCOMES}
+        name = queue or self.queue
+        expected = {outcome: cells.get(outcome, 0) for outcome in OUTCOMES}
         began = time.monotonic()
-        wait_until(lambda: self.outcomes(named, criterion) == wanted, DEADLINE, f"{named} on the API: {wanted}")
-        wait_until(lambda: self.gauges(named, criterion) == wanted, DEADLINE, f"{named} on the gauges: {wanted}")
-        _log.info("%s: shown %.3f s after it was acknowledged", named, time.monotonic() - began)
+        wait_until(lambda: self.outcomes(name, criterion) == expected, DEADLINE, f"{name} on the API: {expected}")
+        wait_until(lambda: self.gauges(name, criterion) == expected, DEADLINE, f"{name} on the gauges: {expected}")
+        _log.info("%s: shown %.3f s after it was acknowledged", name, time.monotonic() - began)
 
     def outcomes(self, queue: str, criterion: str = "overall") -> Cells:
         """Outcomes of the metric on the API; zeros where it has none."""
-        found = metric_of(self.cluster.document(queue), criterion)
-        return dict.fromkeys(OUTCOMES, 0) if found is None else {name: found[name] for name in OUTCOMES}
+        metric = metric_of(self.cluster.document(queue), criterion)
+        return dict.fromkeys(OUTCOMES, 0) if metric is None else {name: metric[name] for name in OUTCOMES}
 
     def gauges(self, queue: str, criterion: str = "overall") -> Cells:
         """Outcomes of the metric on the gauges; an absent series is 0."""
@@ -150,7 +150,7 @@ def test_deletions_retract_comparisons(shop: Shop) -> None:
     shop.evaluate(4, deleted=True)
     shop.shows({})
     assert shop.cluster.document(shop.queue)["cards"]["annotations"] == 1
-    # The row that was retracted comes back by a newer event only.
+    # Only a newer event restores a deleted row.
     shop.evaluate(5, passed=False)
     shop.shows({"tn": 1})
     shop.recounted()
@@ -176,7 +176,7 @@ def test_an_item_leaves_a_queue_and_comes_back(shop: Shop) -> None:
     wait_until(lambda: shop.cluster.document(shop.queue)["cards"]["items_queued"] == 1, DEADLINE, "it is listed")
     shop.list_item(3, deleted=True)
     shop.shows({})
-    # What happens to it meanwhile is not lost.
+    # Events of the item count while it is out of the queue.
     shop.annotate(4, thumbs="down")
     shop.list_item(5)
     shop.shows({"tn": 1})
@@ -191,9 +191,9 @@ def test_a_late_older_event_changes_nothing(shop: Shop) -> None:
     superseded = superseded_events(shop.cluster)
     shop.annotate(9, thumbs="down")
     shop.evaluate(9, passed=False)
-    # Not even behind a deletion does an older event count.
+    # An older event does not count after a deletion either.
     shop.annotate(9, thumbs="down", annotator="bob")
-    # One more on the same item in each topic: when these are counted, those before were.
+    # One more event of the same item in each topic: once these count, the earlier ones were processed.
     shop.annotate(12, thumbs="up", criterion="late")
     shop.evaluate(12, passed=True, metric="last")
     shop.shows({"tp": 1}, criterion="late")
@@ -230,7 +230,7 @@ def test_a_new_judge_version_supersedes_the_old_one(shop: Shop) -> None:
         "v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 1},
         "v2": {"tp": 1, "fn": 0, "tn": 0, "fp": 0, "superseded": 0},
     }
-    # A correction of the old judge's verdict does not make it the latest; retracting the new one does.
+    # A correction of the old judge's verdict does not make it current; a deletion of the new one does.
     shop.evaluate(2, passed=True, judge="v1", id="x")
     shop.evaluate(4, deleted=True, judge="v2")
     shop.evaluate(5, passed=False, judge="v1")

@@ -1,4 +1,4 @@
-"""Bad events on real Kafka: one dead letter each, with its reason; a flood pauses the worker; a fix counts them."""
+"""Invalid events on Apache Kafka: a dead letter each, with its reason; a flood pauses the worker; a fix counts them."""
 
 import hashlib
 import json
@@ -81,7 +81,7 @@ BAD = (
     Bad(Reason.INVALID_NAME, "annotations", annotation(queue="a\nb")),
     Bad(Reason.INVALID_NAME, "evaluations", evaluation(metric="m" * 129)),
     Bad(Reason.OVERSIZED, "annotations", annotation(explanation="x" * MAX_VALUE_BYTES)),
-    # Larger than what a dead letter carries, and than what one fetch asks for.
+    # Larger than the limit of a dead letter, and than one fetch.
     Bad(Reason.OVERSIZED, "annotations", annotation(explanation="x" * 2_000_000)),
     Bad(Reason.FUTURE_TIMESTAMP, "evaluations", evaluation(at=HOUR_AHEAD)),
     Bad(Reason.NO_VERDICT, "evaluations", evaluation(id="late", item="fixable", passed=None, score=0.7), b"fixable"),
@@ -99,7 +99,7 @@ GOOD_ROLES = {"annotations": annotation, "evaluations": evaluation, "queue-items
 
 
 class Provoked:
-    """A running cluster that was sent every bad event, each followed by a good one, and some twice or too late."""
+    """A running cluster that received every invalid event, each followed by a valid one; some twice, some late."""
 
     def __init__(self, cluster: Cluster, wire: Wire) -> None:
         self.cluster = cluster
@@ -113,7 +113,7 @@ class Provoked:
             home = home_partition(bad.key or b"", PARTITIONS)
             partition = 1 - home if bad.astray else home
             records.append(Sent(cluster.topic(bad.role), bad.key, bad.value, (*HEADERS, *bad.headers), partition))
-            # Never many bad ones in a row: the circuit breaker stays closed.
+            # Never many invalid events in a row, so that the circuit breaker stays closed.
             records.append(self._good(bad.role, partition, number))
         self.duplicates, self.superseded = 3, 2
         records += [records[1]] * self.duplicates
@@ -138,22 +138,22 @@ class Provoked:
         settle(self.wire, self.cluster)
 
     def dead_letters(self) -> dict[Place, list[Stored]]:
-        """Dead letters by the place of their event."""
+        """Dead letters by the position of their event."""
         return dead_letters(self.wire, self.cluster)
 
 
 def dead_letters(wire: Wire, cluster: Cluster) -> dict[Place, list[Stored]]:
-    """Dead letters by the place of their event."""
-    found: dict[Place, list[Stored]] = {}
+    """Dead letters by the position of their event."""
+    records: dict[Place, list[Stored]] = {}
     for record in wire.read(cluster.topic("dead-letters")):
         ours = added(record)
         place = Place(ours["topic"].decode(), int(ours["partition"]), int(ours["offset"]))
-        found.setdefault(place, []).append(record)
-    return found
+        records.setdefault(place, []).append(record)
+    return records
 
 
 def added(record: Stored) -> dict[str, bytes]:
-    """The headers that the worker added, without their prefix: all from the last `alignment-topic` on."""
+    """The headers that the worker added, without their prefix: those from the last `alignment-topic` on."""
     names = [name for name, _ in record.headers]
     start = len(names) - 1 - names[::-1].index("alignment-topic")
     return {name.removeprefix(_OURS): text or b"" for name, text in record.headers[start:]}
@@ -197,10 +197,10 @@ def test_every_reason_is_provoked() -> None:
 
 @pytest.mark.row(10)
 def test_each_bad_event_is_one_dead_letter_with_its_reason(provoked: Provoked) -> None:
-    found = provoked.dead_letters()
-    assert found.keys() == set(provoked.places.values())
+    records = provoked.dead_letters()
+    assert records.keys() == set(provoked.places.values())
     for bad in BAD:
-        (record,) = found[provoked.places[id(bad)]]
+        (record,) = records[provoked.places[id(bad)]]
         ours = added(record)
         assert ours["reason"].decode() == bad.reason.value, (bad, ours)
         assert ours["detail"]
@@ -243,7 +243,7 @@ def test_docs_list_the_metrics_that_worker_and_view_serve(provoked: Provoked) ->
 
     assert served(provoked.cluster.worker_urls["w1"]) == documented_metrics("A worker")
     documented = documented_metrics("Agreement, from the view") | documented_metrics("The view itself")
-    # Few comparisons: not every gauge is defined.
+    # With few comparisons, some gauges are undefined.
     of_view = served(provoked.cluster.url)
     assert of_view.keys() >= documented_metrics("The view itself").keys()
     assert of_view.items() <= documented.items()
@@ -265,11 +265,11 @@ def test_dlq_lists_and_shows_dead_letters(provoked: Provoked) -> None:
 
 
 def test_requeued_events_count_after_a_fix(provoked: Provoked) -> None:
-    """The last test of `provoked`: it changes what the others look at."""
+    """The last test with `provoked`: it changes the state that the others examine."""
     cluster = provoked.cluster
     before = provoked.dead_letters().keys()
     provoked.wire.event(cluster.topic("annotations"), orjson.loads(annotation(item="fixable", queue="fix")))
-    # Without the fix a requeued event is rejected again, as an event of its own.
+    # Without the fix a requeued event is rejected again, as another event.
     cluster.run("dlq", "requeue", "--broker", cluster.broker, "--reason", "no_verdict")
     provoked.settle()
     (again,) = provoked.dead_letters().keys() - before
@@ -286,7 +286,7 @@ def test_requeued_events_count_after_a_fix(provoked: Provoked) -> None:
     cards = wait_until(lambda: compared(cluster, "home"), DEADLINE, "the misrouted events count")
     assert (cards["comparisons"], cards["misaligned"]) == (1, 0)
 
-    # All of them once more, by name and with what cannot be sent: nothing is counted twice, nothing is lost.
+    # Requeue all of them again, by name, including some that cannot be sent: nothing counts twice, nothing is lost.
     done = cluster.run("dlq", "requeue", "--broker", cluster.broker, str_of(again)).stdout.decode()
     assert "1 sent again, 0 not sent" in done
     provoked.settle()
@@ -296,7 +296,7 @@ def test_requeued_events_count_after_a_fix(provoked: Provoked) -> None:
 
 
 def str_of(place: Place) -> str:
-    """A place as `dlq` takes it."""
+    """A position in the form that `dlq` takes."""
     return f"{place.topic}:{place.partition}:{place.offset}"
 
 
@@ -331,7 +331,7 @@ def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
         assert answer.status == 503
         assert "in a row" in str(answer.json()["reasons"])
         assert topic in str(answer.json()["reasons"])
-        # Paused, not broken: the worker still looks at the broker, and leaves the event of another topic where it is.
+        # Paused, not broken: the worker still polls the broker, and does not process an event of another topic.
         annotations = cluster.topic("annotations")
         assert total(scraped(cluster), "eval_alignment_lag_events", topic=annotations) == 0
         wire.event(annotations, orjson.loads(annotation(item="i1")))
@@ -342,22 +342,22 @@ def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
         )
         assert get_json(f"{url}/healthz")["live"] is True
         assert worker.pid == pid
-        # Batches before the one that opened it may have had bad events too, but not more than the breaker lets through.
+        # Earlier batches may have had invalid events too, but not more than the breaker tolerates.
         passed = len(dead_letters(wire, cluster))
         assert passed <= CircuitBreakerPolicy().in_a_row
         committed = wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES])
         assert sum(committed.values()) == len(good) + passed
         assert worker.text().count("the circuit breaker is open") == 1, worker.text()
 
-        # The same happens after a restart, and a stop is a clean one.
+        # A restart pauses again, and a stop is clean.
         assert worker.terminate() == 0
         assert wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES]) == committed
         off = Command(*worker.arguments, "--circuit-breaker", "off", log=worker.log, environment=cluster.environment)
         with off:
             off.wait_ready(url)
             settle(wire, cluster)
-            found = dead_letters(wire, cluster)
-            assert len(found) == flood
-            assert {added(one[0])["reason"] for one in found.values()} == {b"no_verdict"}
+            records = dead_letters(wire, cluster)
+            assert len(records) == flood
+            assert {added(one[0])["reason"] for one in records.values()} == {b"no_verdict"}
             assert get(f"{url}/readyz").status == 200
             assert total(scraped(cluster), "eval_alignment_circuit_breaker_open") == 0

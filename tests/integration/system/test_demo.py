@@ -1,4 +1,4 @@
-"""`demo`: ready soon, numbers move, and Ctrl-C ends everything."""
+"""`demo`: becomes ready, its numbers move, and Ctrl-C stops all processes."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ TOKEN = "EVAL_ALIGNMENT_TEST_PROCESSES"
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Command:
-    """The command, with a place for its temporary directory."""
+    """The command, with its own directory for temporary files."""
     (tmp_path / "temporary").mkdir()
     return Command(
         *("demo", "--http", f"127.0.0.1:{free_port()}", "--embedded-broker-port", str(free_port())),
@@ -38,7 +38,7 @@ def demo(tmp_path: Path) -> Command:
 
 
 def left(demo: Command) -> list[str]:
-    """Processes and files of a demo that are there."""
+    """Remaining processes and files of a demo."""
     running = marked(demo.environment[TOKEN], f"127.0.0.1:{demo.arguments[-1]}")
     return [*running.values(), *map(str, Path(demo.environment["TMPDIR"]).iterdir())]
 
@@ -56,7 +56,7 @@ def test_demo_becomes_ready_publishes_and_ends_all_its_processes(demo: Command) 
         queues = get_json(f"http://{http}/api/v1/queues")["queues"]
         assert len(queues) >= 3
         assert all(entry["cards"]["metrics"] >= 2 for entry in queues)
-        wait_until(lambda: " comparisons" in demo.text(), DEADLINE, "the summary is told")
+        wait_until(lambda: " comparisons" in demo.text(), DEADLINE, "the summary is printed")
         assert len(left(demo)) >= 5, "`up`, broker, worker, view and a directory"
         ended = time.monotonic()
         assert demo.terminate(number=signal.SIGINT) == 0
@@ -67,8 +67,8 @@ def test_demo_becomes_ready_publishes_and_ends_all_its_processes(demo: Command) 
 
 
 def test_ctrl_c_in_a_terminal_ends_all_processes(demo: Command) -> None:
-    """The terminal sends the signal to all processes of its foreground group, here even three times."""
-    shown, terminal = pty.openpty()
+    """The terminal sends the signal to all processes of its foreground group, three times."""
+    screen, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "eval_alignment", *demo.arguments],
         stdin=terminal,
@@ -82,23 +82,23 @@ def test_ctrl_c_in_a_terminal_ends_all_processes(demo: Command) -> None:
     text = bytearray()
 
     def read() -> None:
-        # A terminal whose other end is closed is an error, not an end.
+        # Reading a terminal whose other end is closed raises an error instead of returning its end.
         with contextlib.suppress(OSError):
-            while part := os.read(shown, 65536):
+            while part := os.read(screen, 65536):
                 text.extend(part)
 
     rules = threading.Thread(target=read)
     rules.start()
     try:
-        wait_until(lambda: b"conciseness" in text, READY_SECONDS, "the live table is shown, its names whole")
+        wait_until(lambda: b"conciseness" in text, READY_SECONDS, "the live table is shown, with full names")
         for _ in range(3):
-            os.write(shown, b"\x03")
+            os.write(screen, b"\x03")
         assert process.wait(DEADLINE) == 0
     finally:
         process.kill()
         process.wait()
         rules.join()
-        os.close(shown)
+        os.close(screen)
     assert b"The demo has stopped." in text
     assert b"Traceback" not in text
     assert left(demo) == []

@@ -1,4 +1,4 @@
-"""`doctor` on running installations: content with a sound one, and every injected fault found by its name."""
+"""`doctor` on running installations: no problem in a sound one, and a named finding for every injected fault."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ ITEM: Final = "doctored"
 
 
 class Examined:
-    """A cluster with something counted, and `doctor` in this process on it."""
+    """A cluster with events, and `doctor` run on it in this process."""
 
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         self.cluster = cluster
@@ -53,19 +53,19 @@ class Examined:
         return [*where, *workers, "--partition", str(self.partition), "--json"]
 
     def ask(self, *arguments: str) -> tuple[int, dict[str, str]]:
-        """Exit code, and by name of the finding what was seen; all that is well is under `ok`."""
+        """Exit code, and what was observed by name of the finding; `ok` has only one of several."""
         done = CliRunner().invoke(doctor, [*self.arguments(), *arguments], env=self.cluster.environment)
         assert done.exit_code in (0, 1, 2) and not done.stderr, (done.exit_code, done.output, done.exception)
         return done.exit_code, {finding["name"]: finding["observed"] for finding in json.loads(done.stdout)}
 
     def only(self, *checks: str) -> tuple[int, dict[str, str]]:
-        """The same of these checks alone."""
+        """The same for these checks only."""
         return self.ask(*(word for check in checks for word in ("--only", check)))
 
 
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
-    """The command quietens Kafka's client for its own process, which here is the tests'."""
+    """Restore the log level that the command sets for its process, which is the tests' here."""
     log = logging.getLogger("aiokafka")
     level = log.level
     yield
@@ -74,7 +74,7 @@ def _log_levels() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def examined(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
-    """One cluster for all tests of this file: each undoes what it did, except for the dead letters."""
+    """One cluster for all tests of this file: each test undoes its changes, except for the dead letters."""
     prefix = "doctored."
     with Cluster(kafka.bootstrap, prefix, tmp_path_factory.mktemp("doctored"), partitions=PARTITIONS) as cluster:
         event = {"at": AT, "item": ITEM}
@@ -82,7 +82,7 @@ def examined(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             {**event, "id": "a", "queue": "doctored", "thumbs": "up"},
             {**event, "id": "e", "metric": "m", "passed": True},
         )
-        wait_until(lambda: cluster.document("doctored"), DEADLINE, "it is counted")
+        wait_until(lambda: cluster.document("doctored"), DEADLINE, "the events are counted")
         yield Examined(cluster, prefix)
 
 
@@ -107,25 +107,29 @@ async def alter(client: KafkaClient, topic: str, configs: dict[str, str]) -> Non
 
 
 def test_doctor_finds_a_changed_topic_setting(examined: Examined) -> None:
-    wanted = dict(next(spec for spec in TABLE if spec.role == "annotations").configs)
+    defaults = dict(next(spec for spec in TABLE if spec.role == "annotations").configs)
     topic = examined.topics.annotations
 
     def change(**configs: str) -> None:
         changed = {name.replace("_", "."): value for name, value in configs.items()}
-        asyncio.run(alter(examined.client, topic, wanted | changed))
+        asyncio.run(alter(examined.client, topic, defaults | changed))
 
     try:
         change(retention_ms="3600000")
-        # A broker takes a moment to tell what it was told.
+        # A broker reports a changed setting after a moment.
         wait_until(lambda: examined.only("topics")[0] == 1, DEADLINE, "the change is seen")
-        code, found = examined.only("topics")
-        assert (code, list(found)) == (1, ["topics_setting"])
-        assert found["topics_setting"] == f"{topic}: retention.ms is 3600000, expected 604800000"
+        code, findings = examined.only("topics")
+        assert (code, list(findings)) == (1, ["topics_setting"])
+        assert findings["topics_setting"] == f"{topic}: retention.ms is 3600000, expected 604800000"
         change(message_timestamp_type="CreateTime")
-        wait_until(lambda: examined.only("topics")[0] == 2, DEADLINE, "a setting that decides is an error")
+        wait_until(
+            lambda: examined.only("topics")[0] == 2,
+            DEADLINE,
+            "a setting that decides which records are accepted is an error",
+        )
     finally:
         change()
-    wait_until(lambda: examined.only("topics")[0] == 0, DEADLINE, "it is as the table wants it")
+    wait_until(lambda: examined.only("topics")[0] == 0, DEADLINE, "the setting is correct again")
 
 
 def test_doctor_finds_a_producer_with_another_partitioner(examined: Examined) -> None:
@@ -142,15 +146,15 @@ def test_doctor_finds_a_producer_with_another_partitioner(examined: Examined) ->
         assert len([sent async for sent in send_all(examined.client, records())]) == 3
 
     asyncio.run(misroute())
-    code, found = examined.only("producers")
+    code, findings = examined.only("producers")
     assert code == 2
-    assert set(found) >= {"misrouted", "key_missing", "key_mismatch"}
-    assert f"the newest in partition {1 - home} at " in found["misrouted"]
+    assert set(findings) >= {"misrouted", "key_missing", "key_mismatch"}
+    assert f"the newest in partition {1 - home} at " in findings["misrouted"]
 
     def rejected() -> bool:
-        code, found = examined.only("dead-letters")
+        code, findings = examined.only("dead-letters")
         return code == 1 and {"1 misrouted", "2 key_mismatch"} <= {
-            part.partition(" from ")[0] for part in found["dead_letters"].split(", ")
+            part.partition(" from ")[0] for part in findings["dead_letters"].split(", ")
         }
 
     wait_until(rejected, DEADLINE, "three dead letters")
@@ -161,8 +165,8 @@ def test_doctor_finds_a_prometheus_without_the_rules(
 ) -> None:
     requirements.provide("promtool", None if shutil.which("prometheus") else "prometheus is not on PATH")
     cluster = examined.cluster
-    gone = f"{LOOPBACK}:{free_port()}"
-    jobs = {"eval-alignment-view": [cluster.http], "eval-alignment-worker": [gone]}
+    unused = f"{LOOPBACK}:{free_port()}"
+    jobs = {"eval-alignment-view": [cluster.http], "eval-alignment-worker": [unused]}
     often = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}}
 
     def scrapes(of: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -173,12 +177,12 @@ def test_doctor_finds_a_prometheus_without_the_rules(
 
     with Prometheus(tmp_path / "bare", {**often, "scrape_configs": scrapes(jobs)}) as bare:
         wait_until(lambda: bare.query("count(up) == 2"), DEADLINE, "both are scraped")
-        code, found = ask(bare)
-        assert (code, set(found)) == (2, {"rules_missing", "targets_down", "alertmanager_missing"})
-        assert gone in found["targets_down"] and cluster.http not in found["targets_down"]
-    unreachable = f"http://{gone}"
-    code, found = examined.ask("--prometheus", unreachable, "--alertmanager", unreachable, "--only", "prometheus")
-    assert (code, set(found)) == (2, {"prometheus_unreachable"})
+        code, findings = ask(bare)
+        assert (code, set(findings)) == (2, {"rules_missing", "targets_down", "alertmanager_missing"})
+        assert unused in findings["targets_down"] and cluster.http not in findings["targets_down"]
+    unreachable = f"http://{unused}"
+    code, findings = examined.ask("--prometheus", unreachable, "--alertmanager", unreachable, "--only", "prometheus")
+    assert (code, set(findings)) == (2, {"prometheus_unreachable"})
     rules = tmp_path / "rules.yml"
     rules.write_text(
         yaml.safe_dump({"groups": [{"name": "g", "rules": [{"alert": "EvalAlignmentDown", "expr": "up == 0"}]}]})
@@ -186,16 +190,16 @@ def test_doctor_finds_a_prometheus_without_the_rules(
     sound = {**often, "rule_files": [str(rules)], "scrape_configs": scrapes({"any": [cluster.http]})}
     with Prometheus(tmp_path / "sound", sound) as prometheus:
         wait_until(lambda: prometheus.query("count(eval_alignment_build_info)"), DEADLINE, "the view is scraped")
-        code, found = ask(prometheus)
-        assert (code, set(found)) == (2, {"ok", "alertmanager_missing"})
-        assert found["ok"] == "1 alerts and 1 targets are ok, no alert fires"
+        code, findings = ask(prometheus)
+        assert (code, set(findings)) == (2, {"ok", "alertmanager_missing"})
+        assert findings["ok"] == "1 alerts and 1 targets are ok, no alert fires"
 
 
 def test_doctor_finds_a_view_that_ended(examined: Examined) -> None:
     cluster = examined.cluster
     assert cluster.view.terminate() == 0
-    code, found = examined.only("view", "worker")
-    assert (code, set(found)) == (2, {"view_unreachable", "ok"})
+    code, findings = examined.only("view", "worker")
+    assert (code, set(findings)) == (2, {"view_unreachable", "ok"})
     cluster.view.start().wait_ready(cluster.url)
     assert examined.only("view")[0] == 0
 
@@ -206,24 +210,28 @@ def test_doctor_finds_a_worker_that_ended_and_a_wrong_tally(examined: Examined) 
     worker = cluster.workers[name]
     assert worker.terminate(number=signal.SIGTERM) == 0
     cluster.send({"id": "late", "at": AT, "queue": "doctored", "item": ITEM, "annotator": "ann", "thumbs": "down"})
-    code, found = examined.only("worker", "lag", "commits")
-    assert (code, set(found)) == (2, {"worker_unreachable", "lag", "commits_frozen"})
-    assert f"{examined.topics.annotations}[{examined.partition}]" in found["commits_frozen"]
+    code, findings = examined.only("worker", "lag", "commits")
+    assert (code, set(findings)) == (2, {"worker_unreachable", "lag", "commits_frozen"})
+    assert f"{examined.topics.annotations}[{examined.partition}]" in findings["commits_frozen"]
 
     assert examined.only("recount")[0] == 0
     asyncio.run(lie(examined))
-    code, found = examined.only("recount")
-    assert (code, list(found)) == (2, ["tallies_differ"])
-    assert "annotations / doctored / overall / 2026-05-28: published" in found["tallies_differ"]
+    code, findings = examined.only("recount")
+    assert (code, list(findings)) == (2, ["tallies_differ"])
+    assert "annotations / doctored / overall / 2026-05-28: published" in findings["tallies_differ"]
 
-    # The group knows a static member until its session ends.
-    wait_until(lambda: "no_worker" in examined.only("workers")[1], DEADLINE, "the worker is missed")
+    # The group keeps a static member until its session ends.
+    wait_until(lambda: "no_worker" in examined.only("workers")[1], DEADLINE, "the group has no members")
     worker.start().wait_ready(cluster.worker_urls[name])
-    wait_until(lambda: examined.only("lag", "commits", "recount", "worker", "workers")[0] == 0, DEADLINE, "all is well")
+    wait_until(
+        lambda: examined.only("lag", "commits", "recount", "worker", "workers")[0] == 0,
+        DEADLINE,
+        "no check finds a problem",
+    )
 
 
 async def lie(examined: Examined) -> None:
-    """Publish a wrong tally as a worker would: with the stamp of the last checkpoint, and closed."""
+    """Publish a wrong tally like a worker: stamped with the last checkpoint, followed by a marker."""
     closed, _ = (await last_markers(examined.client, examined.topics))[examined.partition]
     stamp = {name: closed[name] for name in ("ledger", "position", "policy")}
     key = orjson.dumps(["annotations", "doctored", "overall", "2026-05-28"])
@@ -241,7 +249,7 @@ async def lie(examined: Examined) -> None:
 
 def test_doctor_examines_an_embedded_broker(embedded: Installation) -> None:
     arguments = ["--broker", embedded.broker, "--data-dir", str(embedded.data), "--view-url", embedded.url]
-    # Other tests send what becomes dead letters.
+    # Other tests cause dead letters.
     left_out = ["--skip", "dead-letters", "--skip", "producers"]
     done = embedded.run("doctor", *arguments, "--worker-url", f"http://{embedded.worker_http}", *left_out, "--json")
     findings = json.loads(done.stdout)

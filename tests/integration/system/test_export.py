@@ -1,4 +1,4 @@
-"""`export` is the whole truth: recounting it, or loading it elsewhere with another P, gives what the API serves."""
+"""`export` is complete: a recount of it, and an installation that loads it, have the same documents as the API."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ DEADLINE = 60.0
 
 
 def recounted(file: Path) -> Documents:
-    """All documents of a file by queue, as `recount` prints them."""
+    """All documents of a file by queue, from `recount`."""
     printed = json.loads(run("recount", str(file), "--json", home=file.parent).stdout)
     return {document["queue"]: comparable(document) for document in printed}
 
 
 def lines(facts: Iterable[Fact]) -> Iterator[bytes]:
-    """Facts as a file of events."""
+    """Write facts as a file of events."""
     for fact in facts:
         kind = {Annotation: "annotation", Evaluation: "evaluation"}.get(type(fact), "queue_item")
         yield orjson.dumps({"kind": kind, **orjson.loads(encode(fact))}) + b"\n"
@@ -33,7 +33,7 @@ def lines(facts: Iterable[Fact]) -> Iterator[bytes]:
 
 @pytest.fixture(scope="module")
 def source(embedded: Installation) -> Installation:
-    """An installation that holds corrections, deletions, failures, old judges and items that left their queue."""
+    """An installation with corrections, deletions, failures, old judges and items that left their queue."""
     facts = history(seed=3, events=3000, items=300)
     file = embedded.directory / "history.ndjson"
     file.write_bytes(b"".join(lines(facts)))
@@ -72,7 +72,7 @@ def test_the_export_of_a_queue_recounts_to_its_document(source: Installation) ->
 def test_an_export_loaded_with_another_number_of_partitions_gives_the_same_documents(
     source: Installation, exported: Path, kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:
-    """Onto a real Kafka, with another prefix; loading it twice changes nothing."""
+    """On Apache Kafka, under another prefix; loading it twice changes nothing."""
     with Cluster(kafka.bootstrap, prefix, tmp_path, partitions=3) as target:
         target.load(exported)
         expected = documents(source)

@@ -1,4 +1,4 @@
-"""Hostile names go in by `load`, and come out of `/metrics` and API as they were; what cannot be is refused."""
+"""Hostile names pass unchanged from `load` to `/metrics` and API; invalid names are rejected."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ NAMES = (
     "..",
 )
 TWIN = "cafe\u0301"
-"""The same name as one above, in another normal form."""
+"""A name from above in another Unicode normal form."""
 
 REFUSED = (
     ("line\\nend", "invalid_name"),
@@ -64,11 +64,11 @@ REFUSED = (
     ("n" * 129, "invalid_name"),
     ("", "invalid_name"),
 )
-"""As they stand in the JSON text."""
+"""In their JSON form."""
 
 
 def events() -> bytes:
-    """An annotation and two evaluations for each name, which is queue, criterion, metric and judge at once."""
+    """An annotation and two evaluations for each name, used for queue, criterion, metric and judge."""
     lines = []
     for number, name in enumerate((*NAMES, TWIN)):
         item = {"at": AT, "item": f"named-{number}"}
@@ -84,7 +84,7 @@ def named(embedded: Installation) -> Installation:
 
     def shown() -> bool:
         scraped = series(embedded.metrics())
-        # The twins are one queue with two comparisons.
+        # The two normal forms are one queue with two comparisons.
         tp = sum(value for (name, labels), value in scraped.items() if is_ours(name, dict(labels)))
         return tp == len(NAMES) + 1
 
@@ -127,10 +127,10 @@ def test_a_parser_returns_exactly_the_names(named: Installation, openmetrics: bo
     headers = OPENMETRICS if openmetrics else {}
     answer = get(f"{named.url}/metrics", headers)
     assert ("openmetrics" in answer.headers["content-type"]) is openmetrics
-    # `series` fails on a series that is there twice.
+    # `series` fails on a duplicate series.
     scraped = series(answer.body.decode(), openmetrics=openmetrics)
-    found = {dict(labels)["queue"]: value for (name, labels), value in scraped.items() if is_ours(name, dict(labels))}
-    assert found == {name: 2 if name == normalize("NFC", TWIN) else 1 for name in NAMES}
+    counts = {dict(labels)["queue"]: value for (name, labels), value in scraped.items() if is_ours(name, dict(labels))}
+    assert counts == {name: 2 if name == normalize("NFC", TWIN) else 1 for name in NAMES}
     worker = series(worker_metrics(named, headers), openmetrics=openmetrics)
     assert any(name == "eval_alignment_events_total" for name, _ in worker)
 
@@ -174,11 +174,11 @@ def test_the_api_serves_each_queue_by_its_percent_encoded_name(named: Installati
 def test_invalid_names_are_rejected_and_break_nothing(named: Installation) -> None:
     lines = [f'{{"id":"a","at":{AT},"queue":"{name}","item":"refused","thumbs":"up"}}' for name, _ in REFUSED]
     done = named.run("load", "--broker", named.broker, "-", stdin="\n".join(lines).encode(), expect=1)
-    told = done.stderr.decode().splitlines()
-    assert [line.split(":", 3)[:3] for line in told[: len(REFUSED)]] == [
+    reported = done.stderr.decode().splitlines()
+    assert [line.split(":", 3)[:3] for line in reported[: len(REFUSED)]] == [
         ["-", str(number), f" {reason}"] for number, (_, reason) in enumerate(REFUSED, start=1)
     ]
-    # What is told carries nothing that a terminal would obey.
+    # The report has no control characters.
     assert all(character.isprintable() or character == "\n" for character in done.stderr.decode())
     assert series(view_metrics(named))
 

@@ -1,4 +1,4 @@
-"""SummEval through `up` on the embedded broker: whatever the order, and however often, the counts are as expected.
+"""SummEval through `up` with the embedded broker: counts are exact in any order and with any number of duplicates.
 
 How long it took from the end of a load until the API showed them is logged, and kept as a property of the test.
 """
@@ -38,7 +38,7 @@ def up(tmp_path: Path) -> Iterator[Installation]:
 
 
 def equals(up: Installation, expected: Expected, note: Callable[[str, object], None], queue: str = QUEUE) -> None:
-    """API and gauges come to show the expected counts; note how long that took."""
+    """Wait until API and gauges show the expected counts; record how long it takes."""
     began = time.monotonic()
     wait_until(lambda: expected.shown_by(up.document(queue)), DEADLINE, lambda: expected.difference(up.document(queue)))
     api = time.monotonic() - began
@@ -50,10 +50,10 @@ def equals(up: Installation, expected: Expected, note: Callable[[str, object], N
 
 
 def worker_events(up: Installation) -> dict[str, int]:
-    """What the worker did with the events it processed: all, ledger rows, superseded, duplicate, rejected."""
-    found = series(get(f"http://{up.worker_http}/metrics").body.decode())
+    """Counters of the worker: processed events, ledger rows, superseded, duplicate and rejected events."""
+    samples = series(get(f"http://{up.worker_http}/metrics").body.decode())
     return {
-        name: int(total(found, f"eval_alignment_{name}_total"))
+        name: int(total(samples, f"eval_alignment_{name}_total"))
         for name in ("events", "events_superseded", "events_duplicate", "events_rejected")
     }
 
@@ -63,15 +63,15 @@ def test_counts_are_exact_when_evaluations_come_first_and_all_events_three_times
 ) -> None:
     annotations, evaluations = files(summeval)
     up.load(evaluations)
-    said = up.load(annotations)
-    assert said == f"alignment.annotations.v1: {expected.cards['annotations']} acknowledged\n"
+    output = up.load(annotations)
+    assert output == f"alignment.annotations.v1: {expected.cards['annotations']} acknowledged\n"
     equals(up, expected, record_property)
     once = worker_events(up)
     assert once["events"] == expected.events
     assert once["events_duplicate"] == once["events_rejected"] == 0
 
     up.load(annotations, evaluations, evaluations, annotations)
-    # What is served must not move, so the worker tells when it has seen every event three times.
+    # The served counts must not change; the worker's counters show when every event was processed three times.
     seen = []
     while (events := worker_events(up))["events"] < 3 * expected.events:
         document = up.document(QUEUE)
@@ -79,7 +79,7 @@ def test_counts_are_exact_when_evaluations_come_first_and_all_events_three_times
         seen.append(document["as_of"])
         assert len(seen) < 20_000, f"the worker never processed them all: {events}"
     assert events["events"] == 3 * expected.events
-    # An older version that was superseded the first time is superseded again; any other event is a duplicate.
+    # An older version is superseded every time; any other repeated event is a duplicate.
     assert events["events_superseded"] + events["events_duplicate"] >= 2 * expected.events
     assert events["events_rejected"] == 0
     equals(up, expected, record_property)
@@ -96,7 +96,7 @@ def test_counts_are_exact_when_annotations_come_first_and_a_shuffled_copy_follow
         document = up.document(QUEUE)
         return document if document and document["cards"]["annotations"] == expected.cards["annotations"] else None
 
-    # Shown before anything is compared: annotated, nothing contributing.
+    # Before any comparison: items are annotated, and no annotation contributes.
     document = wait_until(all_annotations, DEADLINE, "all annotations")
     assert document["cards"]["items_annotated"] == expected.cards["items_annotated"]
     assert document["cards"]["comparisons"] == document["cards"]["items_compared"] == 0

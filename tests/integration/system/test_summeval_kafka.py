@@ -1,4 +1,4 @@
-"""SummEval on a real Kafka: two workers, one of them killed with -9 three times while events come, and a reader.
+"""SummEval on Apache Kafka: two workers, one of them killed three times while events arrive, and a reader.
 
 All happens once, in the fixture `story`; each test is one thing that must hold of it. The counts are compared with
 expected.json, and with a recount of what lies in the topics that shares no code with the product. How long it took
@@ -51,7 +51,7 @@ SOURCES = ("annotations", "evaluations", "queue-items")
 
 
 class Poller:
-    """Reads a queue's document as fast as it can, in a thread, and keeps one of every state that it is served."""
+    """Reads the document of a queue repeatedly in a thread, and keeps one document of every state."""
 
     def __init__(self, address: str, queue: str) -> None:
         self.documents: list[Any] = []
@@ -71,7 +71,7 @@ class Poller:
         self._connection.close()
 
     def has_more_than(self, seen: int) -> bool:
-        """Whether there are more documents than that."""
+        """Whether it has more than this number of documents."""
         return len(self.documents) > seen
 
     def _run(self) -> None:
@@ -88,7 +88,7 @@ class Poller:
 
 @dataclass(slots=True)
 class Story:
-    """What happened, and what lies in the topics at its end."""
+    """Results of the run, and the content of the topics at its end."""
 
     cluster: Cluster
     wire: Wire
@@ -103,7 +103,7 @@ class Story:
 
 
 def load_with_kills(cluster: Cluster, lines: Sequence[bytes], poller: Poller) -> list[int]:
-    """Load everything in six files, and kill the worker during three of them; gives its exit codes.
+    """Load all events in six files, and kill the worker during three of them; returns its exit codes.
 
     It is killed as soon as the reader was served a state that has some of the file's events, and started again at
     once. The file goes on meanwhile; the next one waits until the worker is back.
@@ -143,21 +143,21 @@ def story(
     prefix = f"t{uuid.uuid4().hex[:12]}."
     cluster = Cluster(kafka.bootstrap, prefix, tmp_path_factory.mktemp("cluster"), workers=(KILLED, "w2"))
     with cluster, Wire(kafka.bootstrap) as wire:
-        told = Story(cluster, wire)
+        story = Story(cluster, wire)
         with Poller(cluster.http, QUEUE) as poller:
-            told.exit_codes = load_with_kills(cluster, shuffled(summeval, seed=7), poller)
-            told.api_seconds, told.gauges_seconds = equals(cluster, expected, QUEUE)
+            story.exit_codes = load_with_kills(cluster, shuffled(summeval, seed=7), poller)
+            story.api_seconds, story.gauges_seconds = equals(cluster, expected, QUEUE)
         _log.info("%d reads", poller.reads)
-        told.documents = [*poller.documents, cluster.document(QUEUE)]
-        told.committed = committed_to_the_end(cluster, wire)
-        told.facts = partitions(QUEUE, wire.read(cluster.topic("facts")))
-        told.tallies = wire.read(cluster.topic("tallies"))
-        told.dead_letters = wire.read(cluster.topic("dead-letters"))
-        yield told
+        story.documents = [*poller.documents, cluster.document(QUEUE)]
+        story.committed = committed_to_the_end(cluster, wire)
+        story.facts = partitions(QUEUE, wire.read(cluster.topic("facts")))
+        story.tallies = wire.read(cluster.topic("tallies"))
+        story.dead_letters = wire.read(cluster.topic("dead-letters"))
+        yield story
 
 
 def equals(cluster: Cluster, expected: Expected, queue: str) -> tuple[float, float]:
-    """API and gauges come to show the expected counts; gives after how many seconds each."""
+    """Wait until API and gauges show the expected counts; returns the seconds that each took."""
     began = time.monotonic()
     wait_until(
         lambda: expected.shown_by(cluster.document(queue)),
@@ -172,7 +172,7 @@ def equals(cluster: Cluster, expected: Expected, queue: str) -> tuple[float, flo
 
 
 def committed_to_the_end(cluster: Cluster, wire: Wire) -> int:
-    """Every source partition comes to be committed to its end; gives the number of events in them."""
+    """Wait until every source partition is committed to its end; returns the number of events."""
     sources = [cluster.topic(source) for source in SOURCES]
     ends = wire.ends(sources)
     wait_until(lambda: wire.committed(cluster.group, sources) == ends, DEADLINE, f"committed is {ends}")
@@ -196,7 +196,7 @@ def true_states(documents: Sequence[Any], facts: Mapping[int, Partition], sample
 
 
 def only_forward(documents: Sequence[Any]) -> None:
-    """One ledger, and neither positions nor revision ever go back."""
+    """Check that there is one ledger id, and that positions and revision never decrease."""
     assert len({document["ledger"] for document in documents}) == 1
     for earlier, later in pairwise(documents):
         assert earlier["positions"].keys() <= later["positions"].keys()
@@ -207,7 +207,7 @@ def only_forward(documents: Sequence[Any]) -> None:
 def test_the_worker_was_killed_three_times(story: Story) -> None:
     assert story.exit_codes == [-signal.SIGKILL] * 3
     owners = Counter(claim["owner"] for partition in story.facts.values() for claim in partition.claims)
-    # Each of its four lives took at least one partition over.
+    # Each of its four runs owned at least one partition.
     assert owners[KILLED] >= 4, owners
     for process in (*story.cluster.workers.values(), story.cluster.view):
         assert "Traceback" not in process.text()
@@ -258,7 +258,7 @@ def test_counts_are_exact_at_full_speed_in_any_order(
         cluster.run("load", "--broker", cluster.broker, "-", stdin=b"".join(lines))
         api, gauges = equals(cluster, expected, order)
         committed_to_the_end(cluster, story.wire)
-        # Nothing moves it any more.
+        # The counts do not change any more.
         assert expected.shown_by(cluster.document(order))
     record_property("api_seconds", round(api, 2))
     record_property("gauges_seconds", round(gauges, 2))

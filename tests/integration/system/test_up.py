@@ -22,14 +22,14 @@ AT = 1_780_000_000_000
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation on the embedded broker with a few events; every test leaves it running."""
+    """An installation with the embedded broker and a few events; every test leaves it running."""
     with Installation(tmp_path_factory.mktemp("up")) as up:
         add(up, 4)
         yield up
 
 
 def add(up: Installation, count: int) -> None:
-    """Send this many new items, one of them retracted again, and wait until they are compared."""
+    """Send this many new items, each with one deleted annotation, and wait until they are compared."""
     before = compared(up)
     for item in range(before, before + count):
         up.send(
@@ -118,7 +118,7 @@ def test_a_killed_up_leaves_no_process_and_the_next_reports_what_may_be_missing(
 
 
 def unclean_since(text: str) -> float:
-    """The time from which events may be missing, in seconds since epoch."""
+    """The time from which events may be missing, in seconds since the epoch."""
     match = re.search(r"The last stop was not clean: events accepted after (\S+) may be missing", text)
     assert match, text
     return datetime.fromisoformat(match[1]).timestamp()
@@ -139,7 +139,7 @@ def refused(up: Installation, directory: Path, *arguments: str, worker_http: str
 
 
 def own(**given: str) -> list[str]:
-    """Options of an `up` on free ports, except what is given."""
+    """Options of an `up` on free ports; `given` replaces some."""
     options = {"--http": f"127.0.0.1:{free_port()}", "--embedded-broker-port": str(free_port())} | {
         f"--{name.replace('_', '-')}": text for name, text in given.items()
     }

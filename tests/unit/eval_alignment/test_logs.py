@@ -1,4 +1,4 @@
-"""Logs: their two formats, and what is dropped of libraries."""
+"""Logs: the two formats, and the records of libraries that are dropped."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The command as a whole: help of every subcommand, and exit codes of wrong calls."""
+"""The command: help of every subcommand, and exit codes of invalid calls."""
 
 import subprocess
 import sys
@@ -38,9 +38,9 @@ def test_every_command_has_help(name: str) -> None:
 def test_a_usage_error_has_no_exit_code_of_the_gate(
     arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    told = run(*arguments, home=tmp_path, environment=environment, expect=ExitCode.USAGE.code).stderr
-    assert b"Traceback" not in told
-    assert told
+    output = run(*arguments, home=tmp_path, environment=environment, expect=ExitCode.USAGE.code).stderr
+    assert b"Traceback" not in output
+    assert output
 
 
 def test_recount_prints_documents_and_names_bad_lines(tmp_path: Path) -> None:
@@ -49,17 +49,17 @@ def test_recount_prints_documents_and_names_bad_lines(tmp_path: Path) -> None:
     result = run("recount", str(file), "--json", home=tmp_path, expect=1)
     (document,) = orjson.loads(result.stdout)
     assert (document["queue"], document["cards"]["misaligned"]) == ("q", 1)
-    told = result.stderr.decode().splitlines()
-    assert [line.split(": ")[:2] for line in told] == [
+    output = result.stderr.decode().splitlines()
+    assert [line.split(": ")[:2] for line in output] == [
         [f"{file}:3", "missing_field"],
         [f"{file}:5", "malformed"],
     ]
 
 
 def test_recount_reads_standard_input_and_renders_a_table(tmp_path: Path) -> None:
-    shown = run("recount", "-", home=tmp_path, stdin=EVENTS).stdout.decode()
-    assert "q" in shown
-    assert "overall" in shown
+    output = run("recount", "-", home=tmp_path, stdin=EVENTS).stdout.decode()
+    assert "q" in output
+    assert "overall" in output
 
 
 def test_a_broken_archive_is_reported(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_a_broken_archive_is_reported(tmp_path: Path) -> None:
 
 def test_topics_and_load_report_quickly_that_no_broker_answers(tmp_path: Path) -> None:
     for arguments in (["topics", "apply"], ["topics", "diff"], ["load", "-"]):
-        told = run(*arguments, "--broker", "127.0.0.1:1", home=tmp_path, stdin=EVENTS, expect=1).stderr
-        assert b"127.0.0.1:1" in told
-        assert b"Traceback" not in told
+        output = run(*arguments, "--broker", "127.0.0.1:1", home=tmp_path, stdin=EVENTS, expect=1).stderr
+        assert b"127.0.0.1:1" in output
+        assert b"Traceback" not in output
 
 
 def test_recount_loads_no_kafka_client_database_or_web_server(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_recount_loads_no_kafka_client_database_or_web_server(tmp_path: Path) ->
         "CliRunner().invoke(cli, ['recount', '-'], input=''); "
         "print([name for name in ('faust', 'aiokafka', 'sqlite3', 'starlette') if name in sys.modules])"
     )
-    shown = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, env=isolated(tmp_path), cwd=tmp_path
     )
-    assert shown.stdout.strip() == b"[]"
+    assert output.stdout.strip() == b"[]"

@@ -1,4 +1,4 @@
-"""Documents as tables: every number, a dash with its reason, and no name that drives the terminal."""
+"""Documents as tables: every number, a dash with its reason, and escaped control characters."""
 
 import io
 from collections.abc import Iterable
@@ -28,9 +28,9 @@ def compared(item: str, *, human: bool, metric: bool, name: str = "relevance", q
     ]
 
 
-def printed(made: SnapshotDocument, width: int = 160) -> str:
+def printed(snapshot: SnapshotDocument, width: int = 160) -> str:
     out = io.StringIO()
-    render(made, Console(file=out, width=width))
+    render(snapshot, Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -80,18 +80,18 @@ def test_an_off_topic_metric_has_no_gate() -> None:
 @pytest.mark.parametrize("width", [80, 160])
 def test_control_characters_of_names_are_escaped(width: int) -> None:
     name = "a\x1b[2J[bold]\u202eb"
-    made = document(compared("i", human=True, metric=True, name=name, queue=name), queue=name)
-    text = printed(made, width)
+    snapshot = document(compared("i", human=True, metric=True, name=name, queue=name), queue=name)
+    text = printed(snapshot, width)
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[bold]" in text
 
 
 def test_the_list_shows_every_queue() -> None:
-    made = document(MIXED)
+    snapshot = document(MIXED)
     empty = document([Annotation(AT, "a", "quiet", "i", thumbs="up")], queue="quiet")
     out = io.StringIO()
-    listing = [QueueListing(queue=d["queue"], url=None, revision=0, cards=d["cards"]) for d in (made, empty)]
+    listing = [QueueListing(queue=d["queue"], url=None, revision=0, cards=d["cards"]) for d in (snapshot, empty)]
     render_list(listing, Console(file=out, width=120))
     text = out.getvalue()
     assert row(text, "support") == ["support", "80.0", "%", "49.0-94.3", "%", "10", "2", "10", "10"]

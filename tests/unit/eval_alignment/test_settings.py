@@ -50,8 +50,8 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("EVAL_ALIGNMENT_PARTITIONS", "none")
     monkeypatch.setenv("EVAL_ALIGNMENT_POLICY", "sometimes")
     monkeypatch.setenv("EVAL_ALIGNMENT_PARTITION", "8")
-    told = problems(pass_stars=9)
-    assert {line.split(":")[0] for line in told} == {
+    errors = problems(pass_stars=9)
+    assert {line.split(":")[0] for line in errors} == {
         "EVAL_ALIGNMENT_PARTITION",
         "partitions",
         "policy",
@@ -60,7 +60,7 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_contradicting_settings_are_reported_together() -> None:
-    (told,) = problems(
+    (errors,) = problems(
         security_protocol="SASL_SSL",
         ssl_key_file=Path("key.pem"),
         topic_facts="same",
@@ -69,7 +69,7 @@ def test_contradicting_settings_are_reported_together() -> None:
         brokers="host:1,host",
     )
     for part in ("sasl_username", "ssl_certificate_file", "two topics", "http: 'nowhere'", "brokers: 'host'"):
-        assert part in told
+        assert part in errors
 
 
 def test_a_secret_is_never_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

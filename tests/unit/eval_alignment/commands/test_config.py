@@ -1,4 +1,4 @@
-"""`config show`: every setting, where it comes from, and no secret."""
+"""`config show`: every setting with its source, and no secret."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ def test_every_setting_is_shown_with_its_value_and_source(tmp_path: Path) -> Non
     file.write_text('policy = "latest"\npass_stars = 4\n[metrics.relevance]\nthreshold = 0.5\n')
     environment = {"EVAL_ALIGNMENT_CONFIG": str(file), "EVAL_ALIGNMENT_PASS_STARS": "5"}
     result = CliRunner().invoke(config, ["show", "--json"], env=environment, catch_exceptions=False)
-    shown = json.loads(result.stdout)
-    assert shown.keys() == Settings.model_fields.keys()
-    assert shown["policy"] == {"value": "latest", "source": "file"}
-    assert shown["pass_stars"] == {"value": 5, "source": "environment"}
-    assert shown["metrics"]["value"] == {"relevance": {"threshold": 0.5, "direction": "higher"}}
-    assert shown["http"] == {"value": "127.0.0.1:8390", "source": "default"}
+    settings = json.loads(result.stdout)
+    assert settings.keys() == Settings.model_fields.keys()
+    assert settings["policy"] == {"value": "latest", "source": "file"}
+    assert settings["pass_stars"] == {"value": 5, "source": "environment"}
+    assert settings["metrics"]["value"] == {"relevance": {"threshold": 0.5, "direction": "higher"}}
+    assert settings["http"] == {"value": "127.0.0.1:8390", "source": "default"}
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

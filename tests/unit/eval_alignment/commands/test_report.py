@@ -1,4 +1,4 @@
-"""`report`: the gate's exit codes, from files and from a view that may be anything."""
+"""`report`: exit codes of the gate, from files, from a view, and from servers that are not a view."""
 
 import json
 import threading
@@ -18,12 +18,12 @@ AT = 1_795_428_902_412
 
 
 def facts(agree: int, disagree: int, metric: str = "relevance", queue: str = "a/b ü") -> list[Fact]:
-    made: list[Fact] = []
+    events: list[Fact] = []
     for number in range(agree + disagree):
         item = f"{metric}{number}"
-        made.append(Annotation(AT, f"a{item}", queue, item, thumbs="up"))
-        made.append(Evaluation(AT, f"e{item}", item, metric, passed=number < agree))
-    return made
+        events.append(Annotation(AT, f"a{item}", queue, item, thumbs="up"))
+        events.append(Evaluation(AT, f"e{item}", item, metric, passed=number < agree))
+    return events
 
 
 def call(*arguments: str, **environment: str) -> Result:
@@ -34,9 +34,9 @@ def call(*arguments: str, **environment: str) -> Result:
 def files(tmp_path: Path) -> list[str]:
     """Two files: 36 of 40 items agree on relevance, 9 of 10 on tone."""
     paths = []
-    for name, made in (("one", facts(36, 4)), ("two", facts(9, 1, metric="tone"))):
+    for name, events in (("one", facts(36, 4)), ("two", facts(9, 1, metric="tone"))):
         path = tmp_path / f"{name}.ndjson"
-        path.write_bytes(b"".join(encode(fact) + b"\n" for fact in made))
+        path.write_bytes(b"".join(encode(fact) + b"\n" for fact in events))
         paths.append(str(path))
     return paths
 
@@ -79,12 +79,12 @@ def test_report_prints_one_line_for_each_pair_that_decides(files: list[str]) -> 
 
 
 def test_items_are_counted_once_however_many_annotators(tmp_path: Path) -> None:
-    made: list[Fact] = [
+    events: list[Fact] = [
         *(Annotation(AT, f"a{n}", "q", f"i{n % 20}", annotator=f"p{n}", thumbs="up") for n in range(60)),
         *(Evaluation(AT, f"e{n}", f"i{n}", "relevance", passed=True) for n in range(20)),
     ]
     path = tmp_path / "events.ndjson"
-    path.write_bytes(b"\n".join(map(encode, made)))
+    path.write_bytes(b"\n".join(map(encode, events)))
     assert call("q", "--file", str(path), "--fail-under", "0.1").exit_code == 2
     assert call("q", "--file", str(path), "--fail-under", "0.1", "--min-items", "20").exit_code == 0
 
@@ -152,7 +152,7 @@ class Answers(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        self.asked: list[tuple[str, str | None]] = []
+        self.requests: list[tuple[str, str | None]] = []
 
     @property
     def url(self) -> str:
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Answers
 
     def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.server.requests.append((self.path, self.headers["Authorization"]))
         status, headers, body = self.server.answers.get(self.path, (404, {}, b"nothing here"))
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
@@ -201,7 +201,7 @@ def test_the_gate_decides_on_the_document_of_a_view(view: Answers) -> None:
     assert ask(view).exit_code == 0
     assert ask(view, "--bound", "point", "--min-items", "41").exit_code == 2
     assert call("a/b ü", "--url", f"{view.url}/", "--window", "7d", "--fail-under", "0.99").exit_code == 1
-    assert [path for path, _ in view.asked] == [PATH] * 3
+    assert [path for path, _ in view.requests] == [PATH] * 3
 
 
 def test_unknown_fields_of_a_later_release_are_ignored(view: Answers) -> None:
@@ -252,7 +252,7 @@ def test_the_token_is_sent_and_never_to_where_a_redirect_leads(view: Answers, tm
     token.write_text("0123456789abcdef0123456789abcdef\n")
     view.set(PATH, b"", 302, Location=f"{view.url}/elsewhere")
     assert ask(view, "--token-file", str(token)).exit_code == 3
-    assert view.asked == [(PATH, "Bearer 0123456789abcdef0123456789abcdef")]
+    assert view.requests == [(PATH, "Bearer 0123456789abcdef0123456789abcdef")]
 
 
 def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:

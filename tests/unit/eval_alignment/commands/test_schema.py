@@ -1,4 +1,4 @@
-"""`schema`: documents and events are valid by what it prints."""
+"""`schema`: documents and events are valid against the schemas that it prints."""
 
 import json
 from typing import Any

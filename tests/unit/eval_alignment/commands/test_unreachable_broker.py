@@ -15,8 +15,8 @@ def test_an_unreachable_broker_is_reported_quickly(tmp_path: Path, command: str)
     address = f"127.0.0.1:{free_port()}"
     began = time.monotonic()
     done = run(*words, "--broker", address, *(("-",) if command == "load" else ()), home=tmp_path, expect=1)
-    said = done.stderr.decode()
-    assert address in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) <= 2, said
+    output = done.stderr.decode()
+    assert address in output
+    assert "Traceback" not in output
+    assert len(output.strip().splitlines()) <= 2, output
     assert time.monotonic() - began < 15

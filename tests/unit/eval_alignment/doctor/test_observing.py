@@ -1,6 +1,4 @@
-"""What `doctor` says where something does not answer: each cause by its name, over real sockets, and no check takes the
-others with it.
-"""
+"""`doctor` over real sockets: it names the cause of a failed connection, and a failed check does not stop others."""
 
 import asyncio
 import contextlib
@@ -45,7 +43,7 @@ def target(address: str, seconds: float = 5, **security: Any) -> Target:
 
 @contextlib.asynccontextmanager
 async def listening(answer: bytes | None, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """A server that answers whatever comes with these bytes and hangs up; with None it stays mute."""
+    """A server that replies to any request with these bytes and closes; with None it does not reply."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -69,7 +67,7 @@ async def problem(address: str, **security: Any) -> Problem | None:
 
 
 def contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Of a server with these names, and of a client that trusts its authority."""
+    """TLS contexts of a server with these names, and of a client that trusts its CA."""
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert(*names).configure_cert(server)
@@ -128,8 +126,8 @@ async def test_a_failed_check_is_a_finding_and_the_others_run() -> None:
     async def well(_: Observations) -> list[Finding]:
         return [ok("disk", "room")]
 
-    made = [Check("lag", "", hang), Check("workers", "", refused), Check("disk", "", well)]
-    findings = await examine(target("127.0.0.1:1", seconds=0.2), made)
+    checks = [Check("lag", "", hang), Check("workers", "", refused), Check("disk", "", well)]
+    findings = await examine(target("127.0.0.1:1", seconds=0.2), checks)
     assert [(finding.check, finding.name, finding.severity.name) for finding in findings] == [
         ("lag", "not_run", "WARNING"),
         ("workers", "not_run", "WARNING"),

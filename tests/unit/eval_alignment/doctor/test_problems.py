@@ -1,4 +1,4 @@
-"""`doctor`: from what was seen to findings, each problem of the table from plain facts; and how they are told."""
+"""`doctor`: every problem of the table from an observation, and the output of the command."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ TOPICS = Topics()
 TP = TopicPartition(TOPICS.annotations, 3)
 
 
-def closed(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy: str = "each") -> Any:
+def markers(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy: str = "each") -> Any:
     at = NOW_MS - int(age_s * 1000)
     return {partition: (CheckpointMarker(ledger=ledger, position=9, policy=policy, at=at, sources={}), at)}
 
@@ -55,7 +55,7 @@ def closed(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy
 def workers(
     group: GroupState | None = None, closes: Mapping[int, Any] | None = None, partitions: int = 1
 ) -> list[Finding]:
-    return judge_workers(group or GroupState("g", "Stable", 1), closes or closed(), partitions, Policy.EACH, NOW_MS)
+    return judge_workers(group or GroupState("g", "Stable", 1), closes or markers(), partitions, Policy.EACH, NOW_MS)
 
 
 def offsets(committed: int | None, end: int, start: int = 0) -> dict[TopicPartition, Offsets]:
@@ -135,9 +135,9 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.MISROUTED: lambda: judge_producers([SampledRecord("t", 0, 5, 1, mismatch=False)]),
     Problem.NO_WORKER: lambda: workers(GroupState("g", "Empty", 0)),
     Problem.REBALANCING: lambda: workers(GroupState("g", "PreparingRebalance", 2)),
-    Problem.PARTITION_STALE: lambda: workers(closes=closed(age_s=40)),
-    Problem.LEDGER_IDS: lambda: workers(closes=closed() | closed(1, ledger="l2"), partitions=2),
-    Problem.POLICIES: lambda: workers(closes=closed(policy="latest")),
+    Problem.PARTITION_STALE: lambda: workers(closes=markers(age_s=40)),
+    Problem.LEDGER_IDS: lambda: workers(closes=markers() | markers(1, ledger="l2"), partitions=2),
+    Problem.POLICIES: lambda: workers(closes=markers(policy="latest")),
     Problem.INPUT_LOST: lambda: judge_lag([offsets(3, 9, start=5), offsets(9, 9, start=10)]),
     Problem.LAG: lambda: judge_lag([offsets(1, 5000), offsets(2, 9000)]),
     Problem.LAG_FALLS: lambda: judge_lag([offsets(1, 9000), offsets(2000, 9000)]),
@@ -259,7 +259,7 @@ def test_a_few_events_on_their_way_are_no_lag() -> None:
 
 
 def test_a_log_shorter_than_its_committed_offset_has_no_lag() -> None:
-    # The embedded broker tells ends that are a little low.
+    # The embedded broker may report ends that are too low.
     assert [finding.name for finding in judge_lag([offsets(9, 7)])] == ["ok"]
 
 
@@ -331,13 +331,13 @@ def test_the_worst_comes_first_and_decides_the_exit_code() -> None:
 
 def test_without_a_broker_every_check_is_named_and_the_cause_stands_first(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        # Bound and not listening: whoever connects is refused.
+        # Bound but not listening: connections are refused.
         taken.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
         arguments = ["--broker", nowhere, "--worker-url", f"http://{nowhere}", "--view-url", f"http://{nowhere}"]
         ran = CliRunner().invoke(doctor, [*arguments, "--data-dir", str(tmp_path), "--json"])
-        told = CliRunner().invoke(doctor, [*arguments, "--only", "broker", "--only", "view"])
-    assert ran.exit_code == told.exit_code == 2
+        text = CliRunner().invoke(doctor, [*arguments, "--only", "broker", "--only", "view"])
+    assert ran.exit_code == text.exit_code == 2
     findings = json.loads(ran.stdout)
     assert {finding["check"] for finding in findings} == {check.name for check in CHECKS}
     assert findings[0] == {
@@ -350,7 +350,7 @@ def test_without_a_broker_every_check_is_named_and_the_cause_stands_first(tmp_pa
     }
     assert findings[0]["observed"].startswith(nowhere)
     assert {finding["name"] for finding in findings if finding["check"] in ("topics", "lag", "recount")} == {"skipped"}
-    lines = told.stdout.splitlines()
+    lines = text.stdout.splitlines()
     assert [line.split()[:2] for line in lines[::2]] == [["critical", "broker"], ["error", "view"], ["1", "critical,"]]
     assert lines[1].endswith("[broker_refused, docs/doctor.md#broker]")
 

