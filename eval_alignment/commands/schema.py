@@ -5,7 +5,9 @@ from typing import Any, Final
 import click
 import orjson
 
+from aggregator.snapshot import schema as snapshot_schema
 from aggregator.snapshot.schema import json_schema
+from sinks.api.field_docs import describe
 from streams.events.decoder import Kind
 from streams.events.schemas import DIALECT, event_schema
 
@@ -23,4 +25,5 @@ def schema(name: str | None) -> None:
 
 def _snapshot() -> dict[str, Any]:
     document, parts = json_schema()
+    describe(parts, snapshot_schema)
     return {"$schema": DIALECT, **document, "$defs": parts}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
+from typing import Any, is_typeddict
 
 
 @cache
@@ -23,6 +24,21 @@ def field_docs(of: type) -> dict[str, str]:
     module = inspect.getmodule(of)
     assert module is not None
     return _documented(_classes(module), of.__name__)
+
+
+def describe(schemas: Mapping[str, dict[str, Any]], *modules: ModuleType) -> None:
+    """Complete JSON Schemas, given by the name of their type, with descriptions of the type and its fields.
+
+    Args:
+        schemas: changed in place.
+        modules: define the types; a schema of another type stays as it is.
+    """
+    types = {name: value for module in modules for name, value in vars(module).items() if is_typeddict(value)}
+    for name, schema in schemas.items():
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])
+        for field, text in field_docs(types[name]).items() if name in types else ():
+            schema["properties"][field]["description"] = text
 
 
 def _documented(classes: Mapping[str, ast.ClassDef], name: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The OpenAPI document of the HTTP API. Schemas are derived from the types of the responses."""
 
-from inspect import cleandoc
-from typing import Any, Final, get_args, is_typeddict
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -10,7 +9,7 @@ from aggregator.snapshot import schema as snapshot_schema
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
 from sinks.api import responses
-from sinks.api.field_docs import field_docs
+from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness
 from sinks.queries import comparisons, results
 from sinks.queries.comparisons import PAGE_LIMIT, Page
@@ -131,13 +130,7 @@ def _deep_dive() -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     """JSON Schema of every type of the responses, by name, with the documentation of each field."""
     _, schemas = msgspec.json.schema_components(RESPONSES, ref_template="#/components/schemas/{name}")
-    types = {name: value for module in _MODULES for name, value in vars(module).items() if is_typeddict(value)}
-    for name, schema in schemas.items():
-        if "description" in schema:
-            schema["description"] = cleandoc(schema["description"])
-        documented = field_docs(types[name]) if name in types else {}
-        for field, text in documented.items():
-            schema["properties"][field]["description"] = text
+    describe(schemas, *_MODULES)
     return schemas
 
 

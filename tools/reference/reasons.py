@@ -12,7 +12,7 @@ from tools.reference.markdown import document, section, table
 
 
 @dataclass
-class _Record:
+class _ExampleRecord:
     """A record as the worker reads it."""
 
     offset: int
@@ -73,7 +73,7 @@ def page() -> str:
 def _headers() -> Iterator[tuple[str, str, str]]:
     """The headers of the dead letter of an event whose key has quotes."""
     value = b'{"id": "a-1", "at": 1795428960000, "queue": "Support replies", "item": "trace-7f3a", "stars": 4}'
-    record = _Record(17, 1795428960210, b'"trace-7f3a"', value, [])
+    record = _ExampleRecord(17, 1795428960210, b'"trace-7f3a"', value, [])
     rejection = Decoder().decode(Kind.ANNOTATION, record.value, record.key)
     assert isinstance(rejection, Rejection), rejection
     for name, text in compose(RejectedRecord(Topics().annotations, 3, record, rejection)).headers:

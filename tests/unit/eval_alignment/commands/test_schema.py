@@ -31,3 +31,11 @@ def test_a_document_is_valid_and_a_broken_one_is_not() -> None:
     validator.validate(document)
     document["criteria"][0]["metrics"][0]["tp"] = "1"
     assert not validator.is_valid(document)
+
+
+def test_every_field_of_the_snapshot_document_is_described() -> None:
+    parts = {name: part["properties"] for name, part in printed("snapshot")["$defs"].items() if "properties" in part}
+    described = {name for name, fields in parts.items() if all("description" in field for field in fields.values())}
+    # The keys of the other two are ratings and verdicts.
+    assert described == parts.keys() - {"Ratings", "Verdicts"}
+    assert len(described) == 5
