@@ -51,7 +51,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Kind(StrEnum):
-    """The three kinds of events; each has a topic, and the value is what a line of a file may carry as `kind`."""
+    """The three kinds of events. Each has a topic; the value is the one of `kind` in a line of a file."""
 
     ANNOTATION = "annotation"
     EVALUATION = "evaluation"
@@ -63,13 +63,13 @@ KIND_OF: Final[Mapping[type[Fact], Kind]] = {
     Evaluation: Kind.EVALUATION,
     QueueItem: Kind.QUEUE_ITEM,
 }
-"""The kind of event that a fact is."""
+"""Kind of event by type of fact."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An event that is not accepted: the reason, and a detail with the JSON path but never the payload."""
+    """Why an event is rejected. `detail` has the JSON path, and never a value of the event."""
 
     reason: Reason
     detail: str
@@ -77,14 +77,14 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class MetricDefaults:
-    """Threshold and direction of a metric, for evaluations that carry none. They are written into the fact."""
+    """Threshold and direction of a metric, for evaluations without them. The decoder writes them into the fact."""
 
     threshold: float | None = None
     direction: Direction = "higher"
 
 
 class _Invalid(Exception):
-    """Carries a rejection out of the nested checks of one event."""
+    """Carries a rejection from a nested check to the decoder."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -97,14 +97,14 @@ _QUEUE_ITEM: Final = msgspec.json.Decoder(QueueItemEvent)
 _CLOUD_EVENT: Final = msgspec.json.Decoder(CloudEvent)
 _LINE: Final = msgspec.json.Decoder(FileEventKind)
 
-# A member of an enumeration is found by a search, too slow for once an event.
+# Looking up a member of an enumeration is too slow for every event.
 _ANNOTATIONS: Final = Kind.ANNOTATION
 _EVALUATIONS: Final = Kind.EVALUATION
 
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """What CloudEvents attributes say of the event: id and time, for an event that carries none."""
+    """Attributes of the CloudEvent, for an event without id or time."""
 
     id: str | None = None
     time: datetime | None = None
@@ -115,10 +115,10 @@ _PLAIN: Final = _Envelope()
 
 @dataclass(slots=True)
 class Decoder:
-    """Decides of each event: a fact in normal form, or a rejection.
+    """Decodes each event into a fact in normal form, or into a rejection.
 
     Args:
-        metrics: threshold and direction by metric name, for evaluations that carry none.
+        metrics: threshold and direction by metric name, for evaluations without them.
         future_ms: how far `at` may be ahead of the record's broker timestamp, in milliseconds.
     """
 
@@ -134,7 +134,7 @@ class Decoder:
         headers: Headers = (),
         timestamp: int | None = None,
     ) -> Fact | Rejection:
-        """Decide of one record; `timestamp` is the broker's, in milliseconds. Never raises because of its content."""
+        """Decode one record. `timestamp` is the broker's, in milliseconds. No content makes it raise."""
         fact: Fact | None = None
         if value is not None and not headers and len(value) <= MAX_VALUE_BYTES:
             if kind is _ANNOTATIONS:
@@ -152,7 +152,7 @@ class Decoder:
     def _decide(
         self, kind: Kind, value: bytes | None, key: bytes | None, headers: Headers, timestamp: int | None
     ) -> Fact | Rejection:
-        """Decide by checking one thing after the other."""
+        """Decode a record by checking one rule after the other."""
         try:
             fact = self._decode(kind, value, headers)
             if key != fact.item.encode():
@@ -165,7 +165,7 @@ class Decoder:
         return fact
 
     def decode_line(self, line: bytes) -> tuple[Kind, Fact] | Rejection:
-        """Decide of one line of a file; its kind is in `kind`, or follows from its fields."""
+        """Decode one line of a file. Its kind is in `kind`, or follows from its fields."""
         try:
             kind = _kind_of(line)
             return kind, self._decode(kind, line, ())
@@ -241,7 +241,7 @@ class Decoder:
         if status != "ok":
             passed = None
         elif passed is None:
-            # Only where they decide: a fact in normal form has its verdict, so loading it again leaves it as it is.
+            # Only without a verdict: a fact in normal form has one, so loading an exported fact does not change it.
             defaults = self.metrics.get(metric)
             if defaults is not None:
                 threshold = defaults.threshold if threshold is None else threshold
@@ -273,7 +273,7 @@ class Decoder:
         return QueueItem(at, id, queue, item, event.level or "trace", None if deleted else _url(event.url), deleted)
 
     def _name(self, name: str, value: str) -> str:
-        """A queue, criterion, metric or judge in NFC; equal names are one object, so look-ups by them are quick."""
+        """Return a checked name in NFC. Equal names are one object, which makes look-ups by them fast."""
         known = self._names.get(value)
         if known is None:
             known = unicodedata.normalize("NFC", value)
@@ -300,7 +300,7 @@ def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
 
 
 def _located(error: msgspec.ValidationError) -> str:
-    """The error with its JSON path. Only messages that cannot contain the payload's values get through."""
+    """Return the message with its JSON path, and without values of the event."""
     message = str(error)
     path = _PATH.search(message)
     if message.startswith("Invalid enum value"):
@@ -322,7 +322,7 @@ def _check(name: str, value: str, longest: int) -> None:
 
 
 def _id(name: str, value: str) -> str:
-    """An id, item or annotator: byte-exact, never normalised."""
+    """Return a checked id, item or annotator. Ids are compared byte by byte, so they are not normalised."""
     _check(name, value, MAX_ID)
     return value
 
@@ -346,12 +346,12 @@ def _milliseconds(at: int | datetime) -> int:
 
 
 def _number(value: float | None) -> float | None:
-    """Without a negative zero, which not every store keeps."""
+    """Replace a negative zero, which not every store keeps."""
     return None if value is None else value + 0.0
 
 
 def _text(value: str | None) -> str | None:
-    """Free text, cut with a mark at `MAX_TEXT_BYTES` bytes of UTF-8 (the mark included); empty text is none."""
+    """Cut free text at `MAX_TEXT_BYTES` bytes of UTF-8, including a mark. Empty text becomes None."""
     if not value:
         return None
     if len(value) * 4 > MAX_TEXT_BYTES:
@@ -373,7 +373,7 @@ def _url(value: str | None) -> str | None:
 
 
 def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
-    """CloudEvents attributes in the headers (binary mode), and whether they announce the structured mode."""
+    """Return the CloudEvents attributes in the headers (binary mode), and whether the value is in structured mode."""
     named = {name.lower(): value for name, value in headers}
     if (named.get("content-type") or b"").lower().startswith(b"application/cloudevents+json"):
         return _PLAIN, True
@@ -397,7 +397,7 @@ def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
 
 
 def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
-    """The event inside a structured CloudEvent."""
+    """Return the attributes and the data of a CloudEvent in structured mode."""
     event = _parse(_CLOUD_EVENT, value)
     _supported(event.specversion)
     data = bytes(event.data)

@@ -1,9 +1,8 @@
-"""Events that are in normal form already, as most are: read as the fact at once.
+"""The fast path of decoding: most events are in normal form already, and are decoded directly into a fact.
 
-A fact's type holds most of what the normal form is, and its decoder checks that in C. Here is the rest of it, as
-quickly as it can be said. Whatever is not sure gets None, and is decided by one check after the other
-(`streams.events.decoder`): there, and nowhere else, stands why an event is rejected and how one is brought into
-normal form. Names count as sure when they were checked before.
+The type of a fact has most rules of the normal form, and msgspec checks them in C. The functions here check the rest.
+They return None for every event that may not be in normal form: `streams.events.decoder` then checks it step by step.
+Only that module rejects events and brings them into normal form. A name is accepted here if it was checked before.
 """
 
 import re
@@ -15,18 +14,18 @@ import msgspec
 from aggregator.facts import DEFAULT_CRITERION, MAX_TEXT_BYTES, MAX_URL_BYTES, Annotation, Evaluation
 
 GIVEN_NAMES: Final = {DEFAULT_CRITERION: DEFAULT_CRITERION}
-"""The default is one object: only then does the canonical form leave it out."""
+"""Names that need no check. The default is one object, because the canonical form leaves it out by identity."""
 
 _ANNOTATION: Final = msgspec.json.Decoder(Annotation)
 _EVALUATION: Final = msgspec.json.Decoder(Evaluation)
 _UNUSUAL: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
 _SURELY_SHORT: Final = MAX_TEXT_BYTES // 4
-"""Characters of text that need no cutting, whatever they are."""
+"""Number of characters of text that is never cut, even if each has four bytes."""
 _URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
 
 
 def normal_annotation(value: bytes, names: Mapping[str, str]) -> Annotation | None:
-    """The fact of an annotation in normal form; `names` maps every checked name to the one object it is."""
+    """Return the fact of an annotation in normal form. `names` maps every checked name to its one object."""
     try:
         fact = _ANNOTATION.decode(value)
         fact.queue, fact.criterion = names[fact.queue], names[fact.criterion]
@@ -45,7 +44,7 @@ def normal_annotation(value: bytes, names: Mapping[str, str]) -> Annotation | No
 
 
 def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container[str]) -> Evaluation | None:
-    """The fact of a verdict in normal form, resolved; `metrics` are those that have defaults."""
+    """Return the fact of a verdict in normal form, resolved. `metrics`: those that have defaults."""
     try:
         fact = _EVALUATION.decode(value)
         fact.metric = names[fact.metric]
@@ -75,5 +74,5 @@ def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container
 
 
 def is_address(value: str) -> bool:
-    """Whether this is an http or https address that is not too long."""
+    """Return whether the text is an http or https address of at most `MAX_URL_BYTES`."""
     return len(value.encode()) <= MAX_URL_BYTES and _URL.fullmatch(value) is not None

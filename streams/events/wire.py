@@ -1,4 +1,4 @@
-"""What events look like on the wire, before anything is decided of them: every field may be absent or null."""
+"""Events as they are on the wire, before any check: every field may be absent or null."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from aggregator.facts import Direction, Level, Stars, Status
 
 
 class WireEvent(msgspec.Struct, gc=False):
-    """What all events have."""
+    """Fields of all events."""
 
     id: str | None = None
     at: int | datetime | None = None
@@ -51,7 +51,7 @@ class QueueItemEvent(WireEvent, gc=False):
 
 
 class CloudEvent(msgspec.Struct, gc=False):
-    """The structured mode of CloudEvents: the event is in `data`."""
+    """A CloudEvent in structured mode; the event is in `data`."""
 
     specversion: str
     id: str | None = None
@@ -60,7 +60,7 @@ class CloudEvent(msgspec.Struct, gc=False):
 
 
 class FileEventKind(msgspec.Struct, gc=False):
-    """What tells the kind of a line of a file."""
+    """Fields that determine the kind of a line of a file."""
 
     kind: str | None = None
     metric: Any = None

@@ -41,6 +41,8 @@ def page() -> str:
         "Eval Alignment reads three kinds of events, each from a Kafka topic of its own. An event is one JSON object "
         "in UTF-8; the record's key is the event's `item`. Annotations and evaluations of the same item are compared, "
         "in any order of arrival.",
+        "On this page: the fields of each event, [rules](#rules), [examples](#examples), and [how to send events]"
+        "(#sending-events) from Python, from Java and from a file.",
         _kinds(),
         *(_kind(kind) for kind in Kind),
         section("Rules", _rules()),
@@ -154,8 +156,9 @@ def _rules() -> str:
         "Free text": f"`explanation`, `expected` and `reason` are cut at {MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end "
         f"with `{CUT_MARK.strip()}`.",
         "Size": f"The value of a record has at most {MAX_VALUE_BYTES // 1024} KiB.",
-        "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect: "
-        "test producers against `eval-alignment schema`. Whole numbers have no decimal point. Strings are not "
+        "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect. "
+        "`eval-alignment schema` prints JSON Schemas to test producers against; add `additionalProperties: false` to "
+        "find misspelled fields. Whole numbers have no decimal point. Strings are not "
         "converted to numbers or booleans. NaN and infinity are not JSON.",
         "CloudEvents": "[CloudEvents](https://cloudevents.io) 1.0 are accepted in structured mode (the event in "
         "`data`) and in binary mode (headers `ce_specversion`, `ce_id`, `ce_time`). The `id` and `time` of the "
@@ -178,7 +181,7 @@ def _sending() -> str:
         "rdkafka-ruby, kcat) need `partitioner=murmur2_random`. An event in another partition is rejected as "
         "`misrouted`.",
         "The samples send to a broker at 127.0.0.1:9092. The broker that `eval-alignment up` starts when it is given "
-        "none listens at 127.0.0.1:9392. Sending an event again is safe.",
+        "none listens at 127.0.0.1:9392. Sending an event again is safe. Records of aborted transactions are not read.",
         section("Python, aiokafka", fenced("python", AIOKAFKA), level=3),
         section("Python, confluent-kafka", fenced("python", CONFLUENT), level=3),
         section("Java", fenced("java", JAVA), level=3),

@@ -24,10 +24,10 @@ def test_a_page_has_not_drifted(name: str) -> None:
 
 
 def test_no_entry_is_left_out() -> None:
-    made = pages()
-    assert [metric.name for metric in METRICS if f"| `{metric.name}` |" not in made["metrics.md"]] == []
-    assert [reason for reason in Reason if f"| `{reason.value}` |" not in made["reasons.md"]] == []
-    assert [ending for ending in ExitCode if f"| {ending.code} |" not in made["exit-codes.md"]] == []
+    generated = pages()
+    assert [metric.name for metric in METRICS if f"| `{metric.name}` |" not in generated["metrics.md"]] == []
+    assert [reason for reason in Reason if f"| `{reason.value}` |" not in generated["reasons.md"]] == []
+    assert [ending for ending in ExitCode if f"| {ending.code} |" not in generated["exit-codes.md"]] == []
 
 
 def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
