@@ -1,7 +1,7 @@
-"""Dashboards as code: `python -m monitoring.grafana` writes the JSON that Grafana is given.
+"""Dashboards as code: `python -m monitoring.grafana` writes the JSON that Grafana reads.
 
-The library's older kinds of dashboard call themselves deprecated when they are first imported, which is here. Classic
-JSON is wanted: every Grafana of the last years reads it.
+The library warns on import that the classic dashboard schema is deprecated. The classic schema is intended: every
+Grafana of recent years reads it.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""`python -m monitoring.grafana`: writes the dashboards beside this file, or where it is told."""
+"""`python -m monitoring.grafana`: write the dashboards to `dashboards/`, or to another directory."""
 
 import json
 from argparse import ArgumentParser
@@ -11,17 +11,17 @@ from monitoring.grafana import queue, queues, service
 from monitoring.grafana.frame import PAGE
 
 
-def text(made: Dashboard) -> str:
-    """A dashboard as the file that is committed."""
-    plain = json.loads(json.dumps(made, cls=JSONEncoder))
+def text(built: Dashboard) -> str:
+    """The JSON text of a dashboard, as it is committed."""
+    plain = json.loads(json.dumps(built, cls=JSONEncoder))
     for shown in (*plain["links"], *plain["annotations"]["list"]):
-        # The library always writes it, and Grafana would put them out of sight, into a menu.
+        # The library always writes `placement`, with which Grafana hides the links in a menu.
         del shown["placement"]
     return json.dumps(plain, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def main() -> None:
-    """Write one file a dashboard."""
+    """Write one file for each dashboard."""
     parser = ArgumentParser(prog="python -m monitoring.grafana")
     parser.add_argument("--directory", type=Path, default=Path(__file__).with_name("dashboards"))
     parser.add_argument("--page", default=PAGE, help="where the view serves its page, as browsers reach it")

@@ -1,4 +1,4 @@
-"""What the dashboards have in common: variables, links to each other and to the page, alerts as annotations."""
+"""The parts that all dashboards share: variables, links to each other and to the page, alerts as annotations."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,22 +15,24 @@ QUEUES_UID: Final = "eval-alignment-queues"
 QUEUE_UID: Final = "eval-alignment-queue"
 SERVICE_UID: Final = "eval-alignment-service"
 PAGE: Final = "http://127.0.0.1:8390"
-"""Where the view serves its page, unless told otherwise."""
+"""The default address of the page that the view serves."""
 
 Section = tuple[str, Sequence[Any]]
 """A row's title and its panels."""
 
 
 def page_url(queue: str, rest: str = "", **parameters: str) -> str:
-    """An address on our page. `queue` and the parameters are Grafana's names of values, such as `queue` of a variable
-    or `__data.fields.queue` of a table's row; they are percent-encoded, for a name may hold anything.
+    """The address of a queue on the page.
+
+    `queue` and the parameters are Grafana's names of values, such as `queue` for a variable or `__data.fields.queue`
+    for a table's row. The values are percent-encoded, because a name may contain any character.
     """
-    said = "&".join(f"{name}={_encoded(value)}" for name, value in parameters.items())
-    return f"${{page:raw}}/queues/{_encoded(queue)}{rest}{'?' if said else ''}{said}"
+    query = "&".join(f"{name}={_encoded(value)}" for name, value in parameters.items())
+    return f"${{page:raw}}/queues/{_encoded(queue)}{rest}{'?' if query else ''}{query}"
 
 
 def queue_url(queue: str, criterion: str, metric: str) -> str:
-    """An address of the dashboard of one queue, with the time range and the page of this one."""
+    """The address of the dashboard *One queue*, with the time range and the page of the current dashboard."""
     return (
         f"/d/{QUEUE_UID}?${{__url_time_range}}&var-page=${{page:percentencode}}&var-queue={_encoded(queue)}"
         f"&var-criterion={_encoded(criterion)}&var-metric={_encoded(metric)}"
@@ -42,7 +44,7 @@ def _encoded(name: str) -> str:
 
 
 def names_of(label: str, selector: str, title: str) -> dashboard.QueryVariable:
-    """A variable: values of a label of the product's series, in order."""
+    """A variable with the sorted values of a label."""
     query = f"label_values({selector}, {label})"
     return (
         dashboard.QueryVariable(label)
@@ -68,9 +70,9 @@ def frame(
     alerting: Sequence[str] = (),
     page: str = PAGE,
 ) -> models.Dashboard:
-    """A whole dashboard: rows of panels, numbered in reading order.
+    """A complete dashboard: rows of panels, numbered in reading order.
 
-    `alerting` are matchers of the alerts that mark its time axis, `page` is where the view serves its page.
+    `alerting` selects the alerts that are drawn on the time axis. `page` is the address of the page.
     """
     firing = promql.alerting(*alerting, 'alertstate="firing"')
     chosen = models.VariableOption(text="Eval Alignment", value=DATASOURCE_UID)
@@ -91,7 +93,7 @@ def frame(
         .with_variable(
             dashboard.TextBoxVariable("page")
             .label("Page")
-            .description("Where the view serves its page; links open it.")
+            .description("The address of the page that the view serves; links open it.")
             .default_value(page)
             .current(address)
             .options([address])

@@ -1,4 +1,4 @@
-"""One metric against people: the rows of panels about the chosen pair over time."""
+"""The panels about one criterion and metric over time."""
 
 from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models import dashboard as models
@@ -8,10 +8,10 @@ from monitoring.grafana.panels import (
     AMBER,
     BLUE,
     EMBER,
+    GATE_STATES,
     GREY,
     LIMITS,
     TEAL,
-    VERDICTS,
     Steps,
     alerts,
     data_link,
@@ -24,8 +24,8 @@ from monitoring.grafana.promql import CRITERION, PAIR, count, count_all, one, re
 
 
 def _band(title: str, description: str, *bounds: str, limit: Steps | None = None) -> timeseries.Panel:
-    """Alignment within its interval, above a constant judge; `bounds` are alignment, low, high, constant judge."""
-    names = ("alignment", "low", "high", "constant judge")
+    """Alignment with its interval and the baseline; `bounds` are alignment, low, high, baseline."""
+    names = ("alignment", "low", "high", "baseline")
     panel = series(
         title,
         description,
@@ -51,36 +51,34 @@ def _band(title: str, description: str, *bounds: str, limit: Steps | None = None
         models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
     ]
     panel.override_by_name("low", quiet).override_by_name("high", [*quiet, *filled])
-    return panel.override_by_name("constant judge", dashed).links(
-        [link("Open the queue on the page", page_url("queue"))]
-    )
+    return panel.override_by_name("baseline", dashed).links([link("Open the queue on the page", page_url("queue"))])
 
 
 def alignment() -> list[object]:
-    """How well they agree, over time, and whether it dropped."""
+    """Alignment over time, and drops."""
     drop = f"max(pair:eval_alignment_agreement_ratio:drop{{{PAIR}}})"
     chance = f"2 * max(pair:eval_alignment_agreement_ratio:drop_half_width{{{PAIR}}})"
     baseline = f"max(pair:eval_alignment_window_comparisons:baseline_ratio{{{PAIR}}})"
     return [
         _band(
             "Alignment, all days",
-            "The band is the 95 % interval; the dashed line is what a constant judge would score. Where they overlap, "
-            "the metric has not been shown to be better than it.",
+            "The band is the 95 % interval; the dashed line is the baseline. Where they overlap, the metric is not "
+            "shown to be better than the baseline.",
             *(one(name) for name in ("agreement_ratio", "agreement_ci_low", "agreement_ci_high", "baseline_ratio")),
         ),
         _band(
             "Alignment, last 30 days",
-            "The days that count for today. Alerts wait until the whole band is below the limit or the constant "
-            "judge: then let the metric decide nothing, and read what it gets wrong." + alerts("Low", "BelowBaseline"),
+            "The last 30 days. An alert fires when the whole band is below the limit or the baseline: do not use the "
+            "metric as a gate, and read the disagreements." + alerts("Low", "BelowBaseline"),
             *(recent(name, "alignment") for name in ("ratio", "wilson_low", "wilson_high")),
             baseline,
             limit=((None, "transparent"), (LIMITS.probation_low, GREY)),
         ),
         series(
-            "Recent days against all",
-            "The same share over the last 7 and 30 days. When the short one leaves the long one, something changed: a "
-            "new judge, a new prompt, other items. The page compares judge versions. A metric is not expected to agree "
-            "better with people than they agree among themselves.",
+            "Recent days and all days",
+            "Alignment over 7 days, 30 days and all days. When the 7-day line leaves the others, something changed: "
+            "the judge, the prompt or the items. The page compares judge versions. A metric is not expected to agree "
+            "with people more often than they agree among themselves.",
             "percentunit",
             (one("agreement_ratio"), "all days"),
             (one("agreement_ratio", "30d"), "30 days"),
@@ -91,25 +89,25 @@ def alignment() -> list[object]:
             colours={"all days": GREY, "30 days": BLUE, "7 days": AMBER, "people among themselves": TEAL},
         ),
         series(
-            "Drop against the time before last week",
-            "By how much the last 5 days are below the 30 days as they stood a week ago, and how much chance explains "
-            "twice over. The alert fires while the drop is the higher one: compare judge versions on the page."
+            "Drop since last week",
+            "Alignment of the last 5 days below that of the 30 days that ended a week ago, and twice the half width of "
+            "the drop's 95 % interval. The alert fires while the drop is higher: compare judge versions on the page."
             + alerts("Dropped"),
             "percentunit",
             (drop, "drop"),
-            (chance, "twice what chance explains"),
-            colours={"drop": EMBER, "twice what chance explains": GREY},
+            (chance, "twice the half width"),
+            colours={"drop": EMBER, "twice the half width": GREY},
         ),
     ]
 
 
 def direction() -> list[object]:
-    """Which way the metric errs."""
+    """The direction of the metric's errors."""
     return [
         series(
-            "Too strict, or too lenient?",
-            "TPR falls when the metric fails what people pass, TNR when it passes what people fail. Move the "
-            "threshold, or mend the judge's prompt. The dashed line is what the gate asks of TNR.",
+            "True positive and true negative rate",
+            "TPR is low when the metric is too strict, TNR when it is too lenient. Move the threshold, or improve the "
+            "judge's prompt. The dashed line is the gate's limit for TNR.",
             "percentunit",
             (one("true_positive_ratio"), "tpr"),
             (one("true_negative_ratio"), "tnr"),
@@ -121,21 +119,21 @@ def direction() -> list[object]:
             colours={"tpr": TEAL, "tnr": EMBER, "tpr, 7 days": BLUE, "tnr, 7 days": AMBER},
         ),
         series(
-            "At best, last 30 days",
-            "Upper bounds of TPR and TNR. One below the dashed line says that even at best the metric holds good "
-            "output back (TPR) or lets bad output through (TNR)." + alerts("TooStrict", "TooLenient"),
+            "Upper bounds, last 30 days",
+            "Upper bounds of the 95 % intervals of TPR and TNR. Below the dashed line, the metric fails good output "
+            "(TPR) or passes bad output (TNR), with 95 % confidence." + alerts("TooStrict", "TooLenient"),
             "percentunit",
-            (recent("wilson_high", "true_positive"), "tpr at best"),
-            (recent("wilson_high", "true_negative"), "tnr at best"),
+            (recent("wilson_high", "true_positive"), "tpr, upper bound"),
+            (recent("wilson_high", "true_negative"), "tnr, upper bound"),
             width=8,
             limit=((None, "transparent"), (LIMITS.trusted_tnr, GREY)),
             highest=1,
-            colours={"tpr at best": TEAL, "tnr at best": EMBER},
+            colours={"tpr, upper bound": TEAL, "tnr, upper bound": EMBER},
         ),
         series(
-            "Beyond chance",
-            "Cohen's kappa and Matthews' coefficient, from -1 to 1; 0 is chance. A line that ends is undefined: "
-            "people or metric gave only one result.",
+            "Agreement beyond chance",
+            "Cohen's kappa and the Matthews correlation coefficient, from -1 to 1; 0 is chance. Where a line ends, the "
+            "value is undefined: people or metric gave only one result.",
             "none",
             (one("kappa", None), "kappa"),
             (one("mcc", None), "mcc"),
@@ -147,11 +145,11 @@ def direction() -> list[object]:
 
 
 def counts() -> list[object]:
-    """What the rates rest on."""
+    """The counts from which the rates are computed."""
     cells = series(
         "Cells",
-        "Comparisons by outcome; people are the truth. Click the false ones to read the items. They fall when people "
-        "take ratings back.",
+        "Comparisons by outcome, with people as the reference. The false ones link to their items. Deleted ratings "
+        "reduce the counts.",
         "short",
         (count("tp"), "tp, both pass"),
         (count("tn"), "tn, both fail"),
@@ -165,16 +163,16 @@ def counts() -> list[object]:
         opened = [data_link("Read these items on the page", items)]
         cells.override_by_name(legend, [models.DynamicConfigValue("links", opened)])
     funnel = 'max(eval_alignment_annotations{queue="$queue",criterion="$criterion",state="%s"})'
-    # A number for each verdict, so that they share one row.
+    # One number for each state, so that they share one row.
     held = " or ".join(
-        f'max(eval_alignment_gate{{{PAIR},state="{name}"}}) * {place}' for place, name in enumerate(VERDICTS)
+        f'max(eval_alignment_gate{{{PAIR},state="{name}"}}) * {place}' for place, name in enumerate(GATE_STATES)
     )
     return [
         cells,
         series(
-            "Do annotations reach a comparison?",
-            "Standing annotations of this criterion. Those that wait have no verdict of any metric on their item: run "
-            "the evaluation on what people annotate.",
+            "Annotations, compared and waiting",
+            "Current annotations of this criterion. Those that wait have no verdict of any metric on their item: "
+            "evaluate the items that people annotate.",
             "short",
             (funnel % "contributing", "compared"),
             (funnel % "not_contributing", "waiting for a verdict"),
@@ -183,24 +181,24 @@ def counts() -> list[object]:
             colours={"compared": TEAL, "waiting for a verdict": GREY},
         ),
         states(
-            "Verdict over time",
-            "When the gate decided what. A verdict that flickers sits at a limit: annotate more items.",
-            (held, "verdict"),
-            words={str(place): shown for place, shown in enumerate(VERDICTS.values())},
+            "Gate state over time",
+            "The state of the gate. If it alternates, alignment is close to a limit: annotate more items.",
+            (held, "state"),
+            words={str(place): shown for place, shown in enumerate(GATE_STATES.values())},
             width=6,
         ),
     ]  # fmt: skip
 
 
 def fresh() -> list[object]:
-    """Whether labels are of today, and of today's judge."""
+    """Recent labels, and labels of the newest judge version."""
     window = 'sum(max by (outcome) (eval_alignment_window_comparisons{%s,window="30d"}))'
     judge = 'max(eval_alignment_newest_judge_%s{metric="$metric"})'
     return [
         series(
-            "Fresh labels",
-            "Comparisons of the last 30 days beside those of all days. Nothing fresh: what is known of the metric is "
-            "about the past; have people annotate a sample." + alerts("StaleLabels"),
+            "Recent comparisons",
+            "Comparisons of the last 30 days and of all days. Without recent ones, the numbers describe the past: have "
+            "people annotate a sample." + alerts("StaleLabels"),
             "short",
             (count_all(), "all days"),
             (window % PAIR, "last 30 days"),
@@ -209,8 +207,8 @@ def fresh() -> list[object]:
         ),
         series(
             "Labels of the newest judge version",
-            "Comparisons of the metric's newest judge version, over all queues. Few, days after it appeared: what is "
-            "known is about earlier versions; annotate what it judged." + alerts("JudgeChanged"),
+            "Comparisons of the metric's newest judge version, over all queues. If there are few days after it "
+            "appeared, the numbers describe earlier versions: annotate items that it judged." + alerts("JudgeChanged"),
             "short",
             (judge % "comparisons", "comparisons"),
             width=6,
@@ -218,8 +216,8 @@ def fresh() -> list[object]:
         ),
         number(
             "Newest judge version since",
-            "When the newest judge version gave its first verdict. Numbers that changed since then may be its doing; "
-            "the page compares versions on the same items." + alerts("JudgeChanged"),
+            "Time of the first verdict of the newest judge version. It may have caused changes since then; the page "
+            "compares versions on the same items." + alerts("JudgeChanged"),
             "dateTimeFromNow",
             (f"{judge % 'first_timestamp_seconds'} * 1000", "since"),
             width=6,

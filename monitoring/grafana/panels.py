@@ -1,4 +1,4 @@
-"""The house style of the dashboards: one way to make each kind of panel, few colours, the limits of the gate."""
+"""The style of the dashboards: one function for each kind of panel, few colours, the limits of the gate."""
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
@@ -13,19 +13,20 @@ from grafana_foundation_sdk.models import prometheus as prometheus_models
 from aggregator.statistics.gate import GateLimits
 
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
-"""Whichever Prometheus the variable names; the provisioned one unless somebody chooses."""
+"""The Prometheus that the variable selects; the provisioned one by default."""
 LIMITS: Final = GateLimits()
-"""The gate's, as the page has them unless settings say otherwise."""
+"""The default limits of the gate."""
 
 TEAL: Final = "#2fa78e"
 EMBER: Final = "#e56f3f"
 AMBER: Final = "#c9951f"
 GREY: Final = "#8b919d"
 BLUE: Final = "#6c7ee1"
-"""The page's: teal agrees, ember does not, amber is to be watched, grey is beside the point, blue is neutral."""
+"""The colours of the page. Teal: agreement, healthy. Ember: disagreement, failure. Amber: attention. Grey: context.
+Blue: neutral."""
 
 DASH: Final = "\u2013"
-"""What is undefined is absent from Prometheus, and a dash here, never a zero."""
+"""Shown for an undefined value, which is absent from Prometheus and never zero."""
 
 Steps = Sequence[tuple[float | None, str]]
 NEUTRAL: Final[Steps] = ((None, BLUE),)
@@ -34,9 +35,9 @@ RATE_OF_FAILS: Final[Steps] = ((None, AMBER), (LIMITS.trusted_tnr, TEAL))
 NONE_IS_GOOD: Final[Steps] = ((None, TEAL), (1, EMBER))
 ALL_IS_GOOD: Final[Steps] = ((None, EMBER), (1, TEAL))
 STALE_AFTER: Final[Steps] = ((None, TEAL), (15, AMBER), (60, EMBER))
-"""15 s is when the page calls its state stale."""
+"""The page marks its state as stale after 15 s."""
 
-VERDICTS: Final = {
+GATE_STATES: Final = {
     "trusted": ("Trusted", TEAL),
     "probation": ("Probation", AMBER),
     "not_trusted": ("Not trusted", EMBER),
@@ -46,14 +47,14 @@ VERDICTS: Final = {
 SEVERITIES: Final = {"critical": ("critical", EMBER), "warning": ("warning", AMBER), "info": ("info", GREY)}
 ALERT_STATES: Final = {"firing": ("firing", EMBER), "pending": ("pending", AMBER)}
 SHADES: Final = {"half within": TEAL, "95 % within": AMBER, "99 % within": EMBER}
-"""Of quantiles, by legend."""
+"""Colours of percentiles, by legend."""
 
 Query = tuple[str, str]
-"""PromQL, and the legend of its series."""
+"""A PromQL expression, and the legend of its series."""
 
 
 def alerts(*names: str) -> str:
-    """The end of the description of a panel that shows what alerts are about; tests/monitoring looks for it."""
+    """The last line of the description of a panel: the alerts on its metric. tests/monitoring reads it."""
     return f"\n\nAlert{'s' if len(names) > 1 else ''}: {', '.join(f'EvalAlignment{name}' for name in names)}."
 
 
@@ -64,7 +65,7 @@ def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
 
 
 def value_map(named: Mapping[str, tuple[str, str]]) -> models.ValueMap:
-    """Values to words and colours."""
+    """A mapping of values to texts and colours."""
     results = {
         value: models.ValueMappingResult(text=words, color=colour, index=index)
         for index, (value, (words, colour)) in enumerate(named.items())
@@ -73,17 +74,17 @@ def value_map(named: Mapping[str, tuple[str, str]]) -> models.ValueMap:
 
 
 def link(title: str, url: str) -> dashboard.DashboardLink:
-    """A link of a value or a panel to one address."""
+    """A link from a value or a panel."""
     return dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url).target_blank(True)
 
 
 def data_link(title: str, url: str) -> dict[str, object]:
-    """A link of a table's column."""
+    """A link from the cells of a table's column."""
     return {"title": title, "url": url, "targetBlank": True}
 
 
 def fixed(colour: str) -> models.DynamicConfigValue:
-    """An override: one colour."""
+    """An override: a fixed colour."""
     return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
 
 
@@ -116,7 +117,7 @@ def series(
     lowest: float | None = 0,
     highest: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time; gaps stay gaps. `colours` by legend, `limit` draws its steps as dashed lines."""
+    """Lines over time, with gaps where values are missing. `colours` is by legend; `limit` draws dashed lines."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -171,7 +172,7 @@ def number(
     words: Mapping[str, tuple[str, str]] | None = None,
     spark: bool = False,
 ) -> stat.Panel:
-    """A number as it is now, or several with their legends; `names` shows only the legends, `words` replaces values."""
+    """The current number, or several with their legends. `names` shows only the legends, `words` replaces values."""
     reduce = common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
     shown = common.BigValueTextMode.NAME if names else common.BigValueTextMode.AUTO
     panel = (
@@ -205,7 +206,7 @@ def states(
     width: int = 12,
     height: int = 8,
 ) -> statetimeline.Panel:
-    """Which state held when, a row a series."""
+    """States over time, one row for each series."""
     return (
         statetimeline.Panel()
         .title(title)
@@ -240,12 +241,11 @@ def grid(
     height: int = 10,
     hidden: Sequence[str] = (),
 ) -> table.Panel:
-    """A table: one row per combination of the labels `keys`, one column a query.
+    """A table: one row for each combination of the labels `keys`, one column for each query.
 
-    `sort` names a column and whether it descends, `properties` are overrides by column, `hidden` are columns that
-    the queries have and people do not need.
+    `sort` is a column and whether it descends. `properties` are overrides by column. `hidden` columns are not shown.
     """
-    # Grafana names the values after the queries; that of a single one has no letter.
+    # Grafana names the values after the queries. The value of a single query has no letter.
     values = (
         [f"Value #{ref}" for ref, _ in zip(ascii_uppercase, columns, strict=False)] if len(columns) > 1 else ["Value"]
     )
@@ -265,7 +265,7 @@ def grid(
                 options={
                     "excludeByName": dict.fromkeys(("Time", *hidden), True),
                     "indexByName": order,
-                    # The names of labels stay: links refer to them.
+                    # Labels keep their names, because links refer to them.
                     "renameByName": {name: to for name, to in renamed.items() if name not in hidden},
                 },
             )
@@ -283,10 +283,10 @@ def grid(
 
 
 def threshold_property(steps: Steps) -> tuple[str, object]:
-    """An override of a table's column: its thresholds."""
+    """An override of a table's column: thresholds."""
     made = [{"value": value, "color": colour} for value, colour in steps]
     return "thresholds", {"mode": "absolute", "steps": made}
 
 
 COLOURED: Final[tuple[str, object]] = ("custom.cellOptions", {"type": "color-text"})
-"""An override of a table's column: text in the colour of its threshold or mapping."""
+"""An override of a table's column: text in the colour of the threshold or mapping."""

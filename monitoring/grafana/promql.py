@@ -1,6 +1,6 @@
-"""PromQL that several panels share.
+"""PromQL expressions that several panels share.
 
-Several views tell the same, so one of them is taken (`max`) before anything is added up.
+Several views export the same values. `max` takes one of them before anything is summed.
 """
 
 from typing import Final
@@ -18,27 +18,27 @@ def one(name: str, window: str | None = "all") -> str:
 
 
 def recent(name: str, rate: str) -> str:
-    """What a rule records of the chosen pair's last 30 days; it is what alerts look at."""
+    """A recorded value of the chosen pair over the last 30 days; alerts use the same one."""
     return f'max(pair_rate:eval_alignment_window_comparisons:{name}{{{PAIR},rate="{rate}"}})'
 
 
 def count(outcome: str) -> str:
-    """Comparisons of the chosen pair with an outcome."""
+    """The number of comparisons of the chosen pair with an outcome."""
     return f'max(eval_alignment_comparisons{{{PAIR},outcome="{outcome}"}})'
 
 
 def count_all() -> str:
-    """Comparisons of the chosen pair."""
+    """The number of comparisons of the chosen pair."""
     return f"sum(max by (outcome) (eval_alignment_comparisons{{{PAIR}}}))"
 
 
 def rate(counter: str, by: str) -> str:
-    """Increase a second, added up over all but some labels."""
+    """The rate per second, summed by these labels."""
     return f"sum by ({by}) (rate({counter}[$__rate_interval]))"
 
 
 def quantiles(histogram: str) -> list[tuple[str, str]]:
-    """Within which time half, 95 % and 99 % were done, each with its legend."""
+    """The 50th, 95th and 99th percentile of a histogram, each with its legend."""
     return [
         (f"histogram_quantile({quantile}, sum by (le) (rate({histogram}_bucket[$__rate_interval])))", legend)
         for quantile, legend in (("0.5", "half within"), ("0.95", "95 % within"), ("0.99", "99 % within"))
@@ -46,6 +46,6 @@ def quantiles(histogram: str) -> list[tuple[str, str]]:
 
 
 def alerting(*matchers: str) -> str:
-    """Our alerts, pending ones too unless a matcher says otherwise."""
-    said = ",".join(('alertname=~"EvalAlignment.*"', *matchers))
-    return f"ALERTS{{{said}}}"
+    """The alerts of Eval Alignment, pending ones too unless a matcher excludes them."""
+    selector = ",".join(('alertname=~"EvalAlignment.*"', *matchers))
+    return f"ALERTS{{{selector}}}"

@@ -1,4 +1,4 @@
-"""One queue: a metric against people on one criterion, over time, and what it gets wrong."""
+"""The dashboard of one queue: how one metric compares with people on one criterion, over time."""
 
 from grafana_foundation_sdk.models import dashboard as models
 
@@ -6,11 +6,11 @@ from monitoring.grafana import pair
 from monitoring.grafana.frame import PAGE, QUEUE_UID, frame, names_of, page_url, queue_url
 from monitoring.grafana.panels import (
     COLOURED,
+    GATE_STATES,
     GREY,
     LIMITS,
     LOW_BOUND,
     RATE_OF_FAILS,
-    VERDICTS,
     Query,
     data_link,
     grid,
@@ -30,14 +30,14 @@ def _now() -> list[object]:
         f"Trusted: lower bound of alignment at least {LIMITS.trusted_low:.0%} and tnr at least "
         f"{LIMITS.trusted_tnr:.0%}. Probation: lower bound at least {LIMITS.probation_low:.0%} and better than a "
         f"constant judge. Undecided: fewer than {LIMITS.items} annotated items, or people gave only one result. A "
-        "dash: off topic. The page says which reason holds.",
+        "dash: off topic. The page shows the reason.",
         "none",
         state,
         names=True,
         width=5,
         steps=((None, GREY),),
     ).links([link("Open the queue on the page", page_url("queue"))])  # fmt: skip
-    for name, (words, colour) in VERDICTS.items():
+    for name, (words, colour) in GATE_STATES.items():
         gate.override_by_name(
             name,
             [
@@ -48,9 +48,9 @@ def _now() -> list[object]:
     return [
         gate,
         number(
-            "Alignment, with its interval",
-            "Share of comparisons in which people and metric agree, between the bounds of the 95 % interval over "
-            "distinct items. Wide bounds: annotate more items.",
+            "Alignment with interval",
+            "Share of comparisons in which people and metric agree, with the bounds of the 95 % interval over distinct "
+            "items. If the interval is wide, annotate more items.",
             "percentunit",
             (one("agreement_ci_low"), "low"),
             (one("agreement_ratio"), "alignment"),
@@ -60,9 +60,9 @@ def _now() -> list[object]:
             decimals=1,
         ),
         number(
-            "A constant judge",
-            "What a judge would score that always gives the more frequent human result. A metric that is not clearly "
-            "above it has learned nothing that people would miss.",
+            "Baseline",
+            "Alignment of a judge that always returns the more frequent human result. A metric that is not clearly "
+            "above it carries no information.",
             "percentunit",
             (one("baseline_ratio"), "baseline"),
             width=3,
@@ -70,8 +70,7 @@ def _now() -> list[object]:
         ),
         number(
             "TPR",
-            "Of what people passed, the share that the metric passed too. Low: it is too strict; read the false "
-            "negatives.",
+            "Share of what people passed that the metric passed too. Low: it is too strict; read the false negatives.",
             "percentunit",
             (one("true_positive_ratio"), "tpr"),
             width=2,
@@ -79,8 +78,8 @@ def _now() -> list[object]:
         ),
         number(
             "TNR",
-            "Of what people failed, the share that the metric failed too. Low: it is too lenient, and lets bad output "
-            "pass; read the false positives.",
+            "Share of what people failed that the metric failed too. Low: it is too lenient and passes bad output; "
+            "read the false positives.",
             "percentunit",
             (one("true_negative_ratio"), "tnr"),
             width=2,
@@ -89,8 +88,8 @@ def _now() -> list[object]:
         ),
         number(
             "Kappa",
-            "Agreement beyond chance, from -1 to 1. Near 0 although alignment is high: nearly everything passes, and "
-            "chance would do as well.",
+            "Cohen's kappa: agreement beyond chance, from -1 to 1. Near 0 with high alignment: nearly everything "
+            "passes, and chance would agree as often.",
             "none",
             (one("kappa", None), "kappa"),
             width=2,
@@ -98,7 +97,7 @@ def _now() -> list[object]:
         ),
         number(
             "Comparisons",
-            "How many pairs of rating and verdict all this rests on.",
+            "The number of pairs of a rating and a verdict.",
             "short",
             (count_all(), "comparisons"),
             width=2,
@@ -106,14 +105,14 @@ def _now() -> list[object]:
     ]  # fmt: skip
 
 
-def _beside() -> list[object]:
+def _others() -> list[object]:
     of_criterion = 'queue="$queue",criterion="$criterion"'
 
     def each(name: str, window: str = "all") -> str:
         return f'max by (metric) (eval_alignment_{name}{{{of_criterion},window="{window}"}})'
 
     columns = {
-        "Verdict": f"max by (metric, state) (eval_alignment_gate{{{of_criterion}}})",
+        "State": f"max by (metric, state) (eval_alignment_gate{{{of_criterion}}})",
         "Alignment": each("agreement_ratio"),
         "Low": each("agreement_ci_low"),
         "High": each("agreement_ci_high"),
@@ -127,7 +126,7 @@ def _beside() -> list[object]:
     return [
         grid(
             "All metrics of this criterion",
-            "The best first. Another metric may already do what this one does not: click it.",
+            "The best first. A metric links to its dashboard.",
             "percentunit",
             columns,
             keys=("metric", "state"),
@@ -136,7 +135,7 @@ def _beside() -> list[object]:
             width=14,
             properties={
                 "metric": (("links", [data_link("Show this metric", queue_url("queue", "criterion", row))]),),
-                "state": (("mappings", [value_map(VERDICTS)]), COLOURED),
+                "state": (("mappings", [value_map(GATE_STATES)]), COLOURED),
                 "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
                 "TNR": (threshold_property(RATE_OF_FAILS), COLOURED, ("decimals", 1)),
                 "Comparisons": (("unit", "short"), ("decimals", 0)),
@@ -144,8 +143,8 @@ def _beside() -> list[object]:
         ),
         series(
             "Metrics of this criterion, last 30 days",
-            "Alignment of every metric over the days that count for today, on one scale. All of them falling at once "
-            "points to other items or other annotators, not to a judge.",
+            "Alignment of every metric on one scale. If all fall together, the items or the annotators changed, not a "
+            "judge.",
             "percentunit",
             (each("agreement_ratio", "30d"), "{{metric}}"),
             width=10,
@@ -162,14 +161,14 @@ def build(page: str = PAGE) -> models.Dashboard:
     return frame(
         QUEUE_UID,
         "Eval Alignment / One queue",
-        "A metric against people on one criterion of a queue. Choose queue, criterion and metric above.",
+        "How one metric compares with people on one criterion of a queue. Choose queue, criterion and metric above.",
         (
             ("Now", _now()),
             ("Alignment over time", pair.alignment()),
-            ("Which way it errs", pair.direction()),
-            ("What it rests on", pair.counts()),
-            ("Fresh labels, new judges", pair.fresh()),
-            ("Beside other metrics", _beside()),
+            ("Direction of errors", pair.direction()),
+            ("Counts", pair.counts()),
+            ("Recent labels, new judge versions", pair.fresh()),
+            ("Other metrics of the criterion", _others()),
         ),
         variables=(
             names_of("queue", every, "Queue"),

@@ -1,4 +1,4 @@
-"""All queues: which metric may stand in for people, and where to look first."""
+"""The dashboard of all queues: which metrics may stand in for people, and where to look first."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from monitoring.grafana.frame import PAGE, QUEUES_UID, frame, page_url, queue_ur
 from monitoring.grafana.panels import (
     ALERT_STATES,
     COLOURED,
+    GATE_STATES,
     GREY,
     LIMITS,
     LOW_BOUND,
@@ -15,7 +16,6 @@ from monitoring.grafana.panels import (
     RATE_OF_FAILS,
     SEVERITIES,
     STALE_AFTER,
-    VERDICTS,
     data_link,
     grid,
     number,
@@ -36,22 +36,22 @@ def _of_pairs(name: str, window: str = "all") -> str:
     return f'max by ({_PAIR}) (eval_alignment_{name}{{window="{window}"}})'
 
 
-def _having(verdict: str) -> str:
-    return f'count(max by ({_PAIR}) (eval_alignment_gate{{state="{verdict}"}}))'
+def _having(state: str) -> str:
+    return f'count(max by ({_PAIR}) (eval_alignment_gate{{state="{state}"}}))'
 
 
 def _now() -> list[object]:
-    by_verdict = [(f"{_having(verdict)} or vector(0)", words, colour) for verdict, (words, colour) in VERDICTS.items()]
+    by_state = [(f"{_having(state)} or vector(0)", words, colour) for state, (words, colour) in GATE_STATES.items()]
     counts = [
         number(
             words,
-            f"Pairs of criterion and metric, over all queues, whose verdict is {words.lower()}. {_MEANING[words]}",
+            f"Pairs of criterion and metric, over all queues, whose gate state is {words.lower()}. {_MEANING[words]}",
             "short",
             (query, words),
             width=3,
             steps=((None, colour),),
         )
-        for query, words, colour in by_verdict
+        for query, words, colour in by_state
     ]
     return [
         number(
@@ -64,23 +64,22 @@ def _now() -> list[object]:
         *counts,
         number(
             "Comparisons",
-            "A person's rating beside a metric's verdict on the same item. It falls when people take ratings back.",
+            "Pairs of a human rating and a metric's verdict on the same item. Deleted ratings reduce the number.",
             "short",
             (f"sum({_CELLS})", "comparisons"),
             width=3,
         ),
         number(
             "Alerts firing",
-            "Alerts about a queue that fire now. The service dashboard lists them; Alertmanager silences them.",
+            "Firing alerts about queues. The table below lists them. Silence them in Alertmanager.",
             "short",
             (f"count({_PRODUCT_ALERTS}) or vector(0)", "alerts"),
             width=3,
             steps=NONE_IS_GOOD,
         ),
         number(
-            "State is from",
-            "Age of what all numbers here are computed from. Above 15 s something stands still: see the service "
-            "dashboard.",
+            "Age of the state",
+            "Age of the state that all numbers here are computed from. Above 15 s, see the dashboard *Service health*.",
             "s",
             ("time() - max(eval_alignment_as_of_timestamp_seconds > 0)", "age"),
             width=3,
@@ -93,16 +92,16 @@ def _now() -> list[object]:
 _MEANING: Final = {
     "Trusted": f"Lower bound of alignment at least {LIMITS.trusted_low:.0%}, tnr at least {LIMITS.trusted_tnr:.0%}: "
     "they may stand in for people.",
-    "Probation": f"Lower bound at least {LIMITS.probation_low:.0%} and better than a constant judge: use them beside "
-    "people.",
-    "Not trusted": "Do not let them gate anything; open the queue and read what they get wrong.",
-    "Undecided": f"Fewer than {LIMITS.items} annotated items, or people gave only one result: annotate more.",
+    "Probation": f"Lower bound at least {LIMITS.probation_low:.0%} and better than a constant judge: use them together "
+    "with people.",
+    "Not trusted": "Do not use them as a gate. Open the queue and read the disagreements.",
+    "Undecided": f"Fewer than {LIMITS.items} annotated items, or people gave only one result. Annotate more.",
 }
 
 
 def _table() -> object:
     columns = {
-        "Verdict": _GATES,
+        "State": _GATES,
         "Alignment": _of_pairs("agreement_ratio"),
         "Low": _of_pairs("agreement_ci_low"),
         "High": _of_pairs("agreement_ci_high"),
@@ -119,9 +118,9 @@ def _table() -> object:
     ours = queue_url(f"{row}queue", f"{row}criterion", f"{row}metric")
     return grid(
         "Every metric of every criterion, the worst first",
-        "Sorted by the upper bound of alignment: the top row is bad even at its luckiest. Click a queue for its page, "
-        "a metric for its dashboard, an alignment for the items that people and metric disagree on. A dash is "
-        "undefined, not zero. Colours are the gate's limits.",
+        "Sorted by the upper bound of alignment. A queue links to its page, a metric to its dashboard, an alignment to "
+        "the items on which people and metric disagree. A dash means undefined, not zero. Colours follow the gate's "
+        "limits.",
         "percentunit",
         columns,
         keys=("queue", "criterion", "metric", "state"),
@@ -131,7 +130,7 @@ def _table() -> object:
         properties={
             "queue": (("links", [data_link("Open the queue on the page", page)]), ("custom.width", 200)),
             "metric": (("links", [data_link("Open the dashboard of this metric", ours)]),),
-            "state": (("mappings", [value_map(VERDICTS)]), COLOURED),
+            "state": (("mappings", [value_map(GATE_STATES)]), COLOURED),
             "Alignment": (("links", [data_link("Open the disagreements", items)]), ("decimals", 1)),
             "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
             "TNR": (threshold_property(RATE_OF_FAILS), COLOURED, ("decimals", 1)),
@@ -146,8 +145,7 @@ def _alerts() -> object:
     wanted = f"max by (severity, alertname, alertstate, {_PAIR}) ({about})"
     return grid(
         "Alerts about people and metrics",
-        "Firing or pending now. docs/runbook.md has a section for each; click a metric for its dashboard. Empty is "
-        "good.",
+        "Firing and pending alerts. docs/runbook.md has a section for each. A metric links to its dashboard.",
         "none",
         {"Value": wanted},
         keys=("severity", "alertname", "alertstate", "queue", "criterion", "metric"),
@@ -178,8 +176,8 @@ def _trend() -> list[object]:
     return [
         series(
             "Alignment by queue",
-            "All comparisons of a queue together: cells are summed first and divided once. A queue that sinks has a "
-            "metric that got worse, or items of a new kind: open it.",
+            "All comparisons of a queue: cells are summed, then divided. If the line falls, a metric became worse or "
+            "the items changed: open the queue.",
             "percentunit",
             (pooled, "{{queue}}"),
             lowest=None,
@@ -187,8 +185,8 @@ def _trend() -> list[object]:
         ),
         series(
             "Weakest metric by queue, last 30 days",
-            "The lowest lower bound of a queue's metrics over the days that count for today. Below the dashed line no "
-            "metric of that strength is trusted.",
+            "The lowest lower bound of alignment among a queue's metrics. Below the dashed line, that metric is not "
+            "trusted.",
             "percentunit",
             (lowest, "{{queue}}"),
             limit=((None, "transparent"), (LIMITS.trusted_low, GREY)),
@@ -196,17 +194,17 @@ def _trend() -> list[object]:
             highest=1,
         ),
         series(
-            "Verdicts",
-            "How many pairs of criterion and metric had which verdict. Trusted ones should grow as labels come in.",
+            "Gate states",
+            "Pairs of criterion and metric by gate state. The number of trusted pairs should grow with the labels.",
             "short",
-            *((_having(name), words) for name, (words, _) in VERDICTS.items()),
+            *((_having(name), words) for name, (words, _) in GATE_STATES.items()),
             stacked=True,
-            colours=dict(VERDICTS.values()),
+            colours=dict(GATE_STATES.values()),
         ),
         series(
             "Annotations",
-            "Standing annotations by queue. A flat line is a queue that nobody annotates any more: its numbers say "
-            "less every day.",
+            "Current annotations by queue. A flat line: nobody annotates the queue any more, and its numbers become "
+            "outdated.",
             "short",
             ("sum by (queue) (max by (queue, criterion, state) (eval_alignment_annotations))", "{{queue}}"),
         ),
@@ -218,7 +216,7 @@ def build(page: str = PAGE) -> models.Dashboard:
     return frame(
         QUEUES_UID,
         "Eval Alignment / All queues",
-        "How well metrics agree with people, over all queues. Start with the top row of the table.",
+        "How well metrics agree with people, over all queues. Start with the first row of the table.",
         (("Now", _now()), ("Where to look", [_table(), _alerts()]), ("Trend", _trend())),
         since="now-30d",
         alerting=('area="product"',),

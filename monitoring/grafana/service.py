@@ -1,4 +1,4 @@
-"""The service: is anything down, behind or wrong, and what to do about it."""
+"""The dashboard of the service: is anything down, lagging or wrong, and what to do about it."""
 
 from typing import Final
 
@@ -35,8 +35,8 @@ def _now() -> list[object]:
     return [
         number(
             "Processes up",
-            "Share of our targets that Prometheus reaches. Below 100 %: look which in the table of processes, then in "
-            "its log; docs/exit-codes.md says what an exit code means." + alerts("Down", "Absent"),
+            "Share of the targets that Prometheus reaches. Below 100 %: find the process in the table of processes, "
+            "then read its log. docs/exit-codes.md explains exit codes." + alerts("Down", "Absent"),
             "percentunit",
             (f"avg({_OURS})", "up"),
             width=3,
@@ -44,8 +44,8 @@ def _now() -> list[object]:
         ),
         number(
             "View ready",
-            "1 once every view has caught up with the ends of the topics at its start. 0 for minutes: no worker closes "
-            "checkpoints, or Kafka is away." + alerts("NotReady"),
+            "1 when every view has read the topics to the ends that they had at its start. 0 for minutes: no worker "
+            "writes checkpoints, or Kafka is unreachable." + alerts("NotReady"),
             "none",
             ("min(eval_alignment_view_ready)", "ready"),
             width=3,
@@ -53,9 +53,9 @@ def _now() -> list[object]:
             words={"1": ("ready", TEAL), "0": ("not ready", EMBER)},
         ),
         number(
-            "State is from",
-            "Age of what the view serves: the oldest partition's last closed checkpoint. Workers tell every 5 s even "
-            "when nothing happens; above 15 s a worker or the view stands still." + alerts("StateStale"),
+            "Age of the state",
+            "Age of the state that the view serves: the last checkpoint of the oldest partition. Workers write one at "
+            "least every 5 s. Above 15 s, a worker or the view has stopped." + alerts("StateStale"),
             "s",
             ("time() - max(eval_alignment_as_of_timestamp_seconds > 0)", "age"),
             width=3,
@@ -63,8 +63,8 @@ def _now() -> list[object]:
             decimals=0,
         ),
         number(
-            "Behind",
-            "Source events that no worker has processed yet. Growing: add a worker, up to one a partition."
+            "Events waiting",
+            "Source events that no worker has processed yet. Growing: add a worker, up to one per partition."
             + alerts("Lag"),
             "short",
             ("sum(eval_alignment_lag_events)", "events"),
@@ -73,8 +73,9 @@ def _now() -> list[object]:
         ),
         number(
             "Circuit breaker",
-            "Workers that paused on a flood of bad events. Fix the producer and restart the worker, or restart it with "
-            "--circuit-breaker off to send them to the dead letters." + alerts("CircuitBreakerOpen"),
+            "Workers that paused because too many events were invalid. Fix the producer and restart the worker, or "
+            "restart it with --circuit-breaker off to send these events to the dead letters."
+            + alerts("CircuitBreakerOpen"),
             "short",
             ("sum(eval_alignment_circuit_breaker_open)", "open"),
             width=3,
@@ -82,8 +83,8 @@ def _now() -> list[object]:
         ),
         number(
             "Audit mismatches",
-            "Tallies that were not the fold of the ledger. Never but 0. Keep the worker's log, restart it (it counts "
-            "anew), and report it." + alerts("AuditMismatch"),
+            "Tallies that differ from a recount of the ledger. Always 0 unless there is a bug. Keep the worker's log, "
+            "restart the worker (it counts again), and report the bug." + alerts("AuditMismatch"),
             "short",
             ("sum(eval_alignment_audit_mismatches)", "tallies"),
             width=3,
@@ -91,8 +92,8 @@ def _now() -> list[object]:
         ),
         number(
             "Rejected",
-            "Events that became dead letters in the time shown. `eval-alignment dlq ls` lists them by reason; after "
-            "the fix `dlq requeue` sends them again.",
+            "Events that became dead letters in the time range. `eval-alignment dlq ls` lists them by reason. After "
+            "the fix, `dlq requeue` sends them again.",
             "short",
             ("sum(increase(eval_alignment_events_rejected_total[$__range])) or vector(0)", "events"),
             width=3,
@@ -101,8 +102,8 @@ def _now() -> list[object]:
         ),
         number(
             "Series suppressed",
-            "Series that the cap keeps out of Prometheus, since the views started. Name in the setting `criterion_metrics` which "
-            "metrics mean something for which criterion, or raise `series_limit`." + alerts("SeriesSuppressed"),
+            "Series left out because of `series_limit`, since the views started. Raise it, or list in the setting "
+            "`criterion_metrics` the metrics that are on topic for each criterion." + alerts("SeriesSuppressed"),
             "short",
             ("sum(eval_alignment_series_suppressed_total)", "series"),
             width=3,
@@ -117,8 +118,7 @@ def _alerts() -> list[object]:
     return [
         grid(
             "Alerts, firing or pending",
-            "What Prometheus says now. docs/runbook.md has a section for each; silence them in Alertmanager. Empty "
-            "is good.",
+            "The current alerts of Prometheus. docs/runbook.md has a section for each. Silence them in Alertmanager.",
             "none",
             {"Value": firing},
             keys=("severity", "alertname", "alertstate", "queue", "criterion", "metric", "instance"),
@@ -133,8 +133,7 @@ def _alerts() -> list[object]:
         ),
         series(
             "Alerts over time",
-            "Firing alerts by name. One that comes and goes wants another limit or a longer wait, or has a cause that "
-            "does.",
+            "Firing alerts by name. If one fires again and again, its cause does too, or its limit does not fit.",
             "short",
             (f"sum by (alertname) ({now})", "{{alertname}}"),
             width=10,
@@ -146,9 +145,10 @@ def _alerts() -> list[object]:
 def _view() -> list[object]:
     return [
         series(
-            "Last good pass, by sink",
-            "Seconds since each sink of the view finished a pass, whether anything had changed or not. Growing: disk "
-            "full, store locked, or Kafka away; the last good state is served meanwhile." + alerts("SnapshotStale"),
+            "Time since the last successful pass, by sink",
+            "Seconds since each sink of the view completed a pass, with or without changes. Growing: the disk is full, "
+            "the store is locked, or Kafka is unreachable. The view serves the last good state meanwhile."
+            + alerts("SnapshotStale"),
             "s",
             ("time() - max by (sink) (eval_alignment_snapshot_last_success_timestamp_seconds)", "{{sink}}"),
             limit=((None, "transparent"), (60, GREY)),
@@ -156,31 +156,32 @@ def _view() -> list[object]:
         ),
         series(
             "Failed passes, by sink",
-            "Passes that failed and are tried again. Nothing is lost: what the view serves is derived from the "
-            "topics. Its log names the cause.",
-            "suffix:a minute",
+            "Passes that failed and are retried. Nothing is lost, because the view derives everything from the topics. "
+            "Its log names the cause.",
+            "suffix:/min",
             (f"60 * {rate('eval_alignment_snapshot_failures_total', 'sink')}", "{{sink}}"),
             width=8,
         ),
         series(
-            "Time to bring the gauges up to date",
-            "Grows with queues, criteria and metrics. Above a second: name in `criterion_metrics` what belongs together.",
+            "Time to update the gauges",
+            "Grows with queues, criteria and metrics. Above 1 s: list in the setting `criterion_metrics` the metrics "
+            "that are on topic for each criterion.",
             "s",
             *quantiles("eval_alignment_collect_seconds"),
             width=8,
             colours=SHADES,
         ),
         series(
-            "Series of the product",
-            "Series that the views serve, against the setting `series_limit`. Near it, the newest queues will be left "
-            "out; suppressed ones are counted." + alerts("SeriesSuppressed"),
+            "Series exported",
+            "Series that the views export; the setting `series_limit` limits them. Above it, the newest queues are "
+            "left out and counted as suppressed." + alerts("SeriesSuppressed"),
             "short",
             ('count by (instance) ({__name__=~"eval_alignment_.*",queue!=""})', "{{instance}}"),
-            (rate("eval_alignment_series_suppressed_total", "instance"), "suppressed a second, {{instance}}"),
+            (rate("eval_alignment_series_suppressed_total", "instance"), "suppressed per second, {{instance}}"),
         ),
         series(
             "Open event streams",
-            "Pages that follow the stream live. A page that nobody looks at closes its stream.",
+            "Pages with live updates. A page in a hidden tab closes its stream.",
             "short",
             ("sum by (instance) (eval_alignment_stream_clients)", "{{instance}}"),
         ),
@@ -193,22 +194,22 @@ def _processes() -> list[object]:
     return [
         series(
             "Memory",
-            "Resident memory. A worker's grows with the items of its partitions: more workers share them.",
+            "Resident memory. That of a worker grows with the items of its partitions; more workers share them.",
             "bytes",
             (f"process_resident_memory_bytes {named}", "{{component}} {{instance}}"),
             width=8,
         ),
         series(
             "CPU",
-            "Cores in use. One process is one core at most: a worker near 1 is the limit of its partitions.",
+            "Cores in use. A process uses at most one core: a worker near 1 is at its limit; add a worker.",
             "short",
             (f"rate(process_cpu_seconds_total[$__rate_interval]) {named}", "{{component}} {{instance}}"),
             width=8,
         ),
         grid(
             "Processes",
-            "Release and start of every process. Two releases at once: an update is half-way. A start that moves: it "
-            "restarts; its exit code says why." + alerts("Down"),
+            "Release and start time of every process. Two releases: an update is in progress. A start time that "
+            "changes: the process restarts; its exit code names the cause." + alerts("Down"),
             "none",
             {
                 "Up": f"max by ({where}) ({_OURS})",
@@ -234,13 +235,13 @@ def build(page: str = PAGE) -> models.Dashboard:
     return frame(
         SERVICE_UID,
         "Eval Alignment / Service health",
-        "Workers and views: is anything down, behind or wrong.",
+        "Workers and views: is anything down, lagging or wrong?",
         (
             ("Now", _now()),
             ("Alerts", _alerts()),
-            ("Worker: what comes in", worker.incoming()),
-            ("Worker: how far behind", worker.behind()),
-            ("Worker: recovery and audit", worker.recovery()),
+            ("Workers: input", worker.incoming()),
+            ("Workers: lag and latency", worker.lag()),
+            ("Workers: recovery and audit", worker.recovery()),
             ("View", _view()),
             ("Processes", _processes()),
         ),

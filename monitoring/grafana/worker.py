@@ -1,4 +1,4 @@
-"""A worker: the rows of panels about what it reads, how far behind it is, and what it repeats."""
+"""The panels about workers: input, lag, recovery."""
 
 from typing import Final
 
@@ -19,37 +19,36 @@ _EVENTS: Final = "suffix:events/s"
 
 
 def incoming() -> list[object]:
-    """What comes in, and what comes of it."""
+    """Events that arrive, and their results."""
     return [
         series(
-            "Events in",
-            "Events that workers processed, rejected ones included. A topic at 0 that should not be: look at its "
+            "Events processed",
+            "Events that workers processed, including rejected ones. If a topic is unexpectedly at 0, check its "
             "producer.",
             _EVENTS,
             (rate("eval_alignment_events_total", "topic"), "{{topic}}"),
         ),
         series(
-            "Rejected, by reason",
-            "Events on their way to the dead letters; docs/reasons.md says what each reason means."
-            + alerts("RejectsHigh"),
+            "Rejected events, by reason",
+            "Events that go to the dead-letter topic. docs/reasons.md explains each reason." + alerts("RejectsHigh"),
             _EVENTS,
             (rate("eval_alignment_events_rejected_total", "topic, reason"), "{{topic}}: {{reason}}"),
         ),
         series(
-            "Superseded, repeated, misrouted",
-            "Superseded and repeated events do no harm: a newer row stands, or the same. Misrouted ones are not "
-            "counted: a producer does not hash the item with murmur2." + alerts("Misrouted"),
+            "Superseded, duplicate and misrouted events",
+            "Superseded and duplicate events do no harm: the ledger has a newer row, or the same. Misrouted events are "
+            "rejected: a producer does not hash the item with murmur2." + alerts("Misrouted"),
             _EVENTS,
             (rate("eval_alignment_events_superseded_total", "job"), "superseded"),
-            (rate("eval_alignment_events_duplicate_total", "job"), "repeated"),
+            (rate("eval_alignment_events_duplicate_total", "job"), "duplicate"),
             (rate("eval_alignment_events_misrouted_total", "job"), "misrouted"),
-            colours={"superseded": BLUE, "repeated": GREY, "misrouted": EMBER},
+            colours={"superseded": BLUE, "duplicate": GREY, "misrouted": EMBER},
         ),
         series(
-            "What comes of them",
-            "Rows appended to the ledger, and comparisons that enter and leave the counts. Many that leave: people "
-            "change their minds, or a producer sends corrections in a loop.",
-            "suffix:a second",
+            "Rows and comparisons",
+            "Rows appended to the ledger, and comparisons added to and removed from the counts. Many removals: people "
+            "change their ratings, or a producer sends corrections in a loop.",
+            "suffix:/s",
             (rate("eval_alignment_facts_written_total", "job"), "rows"),
             (rate("eval_alignment_comparisons_added_total", "job"), "comparisons added"),
             (rate("eval_alignment_comparisons_retracted_total", "job"), "comparisons retracted"),
@@ -58,36 +57,36 @@ def incoming() -> list[object]:
     ]
 
 
-def behind() -> list[object]:
-    """How far behind."""
+def lag() -> list[object]:
+    """Lag, commits and latency."""
     return [
         series(
             "Lag",
-            "Source events not processed yet, by topic. It should return to 0 after a burst; if it only grows, add a "
-            "worker." + alerts("Lag"),
+            "Source events that are not processed yet, by topic. Lag should return to 0 after a burst. If it only "
+            "grows, add a worker." + alerts("Lag"),
             "short",
             ("sum by (topic) (eval_alignment_lag_events)", "{{topic}}"),
             limit=((None, "transparent"), (1_000, GREY)),
         ),
         series(
-            "Processed and not committed",
-            "Offsets that wait for a checkpoint and the commit timer. Growing while events flow: checkpoints do not "
-            "finish; the worker's log says why." + alerts("CommitsStalled"),
+            "Uncommitted events",
+            "Processed events that wait for a checkpoint and the commit timer. Growth while events flow: checkpoints "
+            "do not finish; see the worker's log." + alerts("CommitsStalled"),
             "short",
             ("sum by (instance) (eval_alignment_uncommitted_events)", "{{instance}}"),
         ),
         series(
-            "From event to published count",
-            "From the broker's timestamp of a batch's oldest event to its published tallies. Long without lag: slow "
-            "acknowledgements of Kafka, see checkpoints.",
+            "Time from event to published count",
+            "From the broker's timestamp of a batch's oldest event until its tallies are published. High without lag: "
+            "Kafka acknowledges slowly; see checkpoints.",
             "s",
             *quantiles("eval_alignment_event_to_publish_seconds"),
             colours=SHADES,
         ),
         series(
-            "Checkpoints",
-            "From taking what changed to released positions: two acknowledged writes to Kafka. Slow ones are slow "
-            "brokers or large batches.",
+            "Checkpoint duration",
+            "From collecting the changes until the offsets may be committed: two acknowledged writes to Kafka. Slow "
+            "checkpoints: slow brokers, or large batches.",
             "s",
             *quantiles("eval_alignment_checkpoint_seconds"),
             colours=SHADES,
@@ -99,25 +98,25 @@ def recovery() -> list[object]:
     """Joining, replaying, auditing."""
     return [
         states(
-            "Joining or replaying",
-            "When a worker joined its group or replayed the ledger: after a start, and when partitions move. Often: "
-            "workers die or their names change." + alerts("NotReady"),
+            "Recovery",
+            "When a worker joined its group or replayed the ledger: after a start, and when partitions move. If often: "
+            "workers crash, or their names change." + alerts("NotReady"),
             ("max by (instance) (eval_alignment_recovering)", "{{instance}}"),
             words={"1": ("recovering", AMBER), "0": ("working", TEAL)},
             width=8,
         ),
         series(
             "Ledger rows replayed",
-            "Speed of a restore. Divide the rows of a partition by it for the time that a takeover needs.",
+            "Speed of a restore. The rows of a partition divided by this speed are the time of a takeover.",
             "suffix:rows/s",
             (rate("eval_alignment_recovery_rows_total", "instance"), "{{instance}}"),
             width=8,
         ),
         series(
             "Audits",
-            "Partitions folded anew from the ledger and compared with their tallies. None for long: auditing is "
+            "Partitions whose ledger was counted again and compared with their tallies. 0 for long: the audit is "
             "switched off, or the ledger is too large for the interval.",
-            "suffix:a minute",
+            "suffix:/min",
             (f"60 * {rate('eval_alignment_audits_total', 'instance')}", "{{instance}}"),
             width=8,
         ),

@@ -33,13 +33,13 @@ ALERTS: Final = re.compile(r"\bEvalAlignment\w+")
 RANGES: Final = {"$__rate_interval": "1m", "$__range": "1m"}
 
 EMPTY: Final = {
-    ("queues.json: Verdicts", 'state="undecided"'): "every pair of the sample has labels enough",
+    ("queues.json: Gate states", 'state="undecided"'): "every pair of the sample has enough labels",
     ("queues.json: Alerts about people and metrics", ""): "nothing is wrong",
-    ("queue.json: Drop against the time before last week", ""): "there is no last week",
+    ("queue.json: Drop since last week", ""): "there is no last week",
     ("service.json: Alerts, firing or pending", ""): "nothing is wrong",
     ("service.json: Alerts over time", ""): "nothing is wrong",
-    ("service.json: Rejected, by reason", ""): "the sample has no bad event",
-    ("service.json: Superseded, repeated, misrouted", "misrouted"): "`load` hashes as it should",
+    ("service.json: Rejected events, by reason", ""): "the sample has no bad event",
+    ("service.json: Superseded, duplicate and misrouted events", "misrouted"): "`load` chooses the right partition",
     **{(f"{file}: annotation Alerts", ""): "nothing is wrong" for file in FILES},
 }
 """Queries, by place and a part, that may find nothing on a healthy installation, and why."""
