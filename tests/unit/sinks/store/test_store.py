@@ -1,12 +1,8 @@
-"""The store: whatever order facts come in, it holds the rows, flags and counts of a recount."""
+"""The store holds the rows, flags and counts of a recount, in any order of the facts."""
 
 import contextlib
 import sqlite3
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -14,77 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.days import DAY_MS, Window
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
 from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from sinks.documents import Documents
-from sinks.queries.queues import list_queues
-from sinks.store.schema import MIGRATIONS, PROFILE, StoreError
+from sinks.store.schema import MIGRATIONS
 from sinks.store.store import Store
-from sinks.store.tail import LedgerRow, Step, Tail
+from sinks.store.tail import Step, Tail
 from tests.support import facts as strategies
 from tests.support.logs import Logs, feed, steps_of
-
-TODAY = date(1970, 1, 8)
-"""The strategies' times lie around the midnight of 1970-01-02: this day's 7-day window starts on it."""
-
-
-@contextlib.contextmanager
-def new_store() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory() as directory, contextlib.closing(Store(Path(directory) / "s")) as store:
-        yield store
-
-
-def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """All that the rows say, in an order of its own; not in which order they and their items came."""
-    with store.read() as connection:
-        items, found = dict(connection.execute("SELECT item_id, item FROM items")), {}
-        for table in ("annotations", "evaluations", "queue_items", "item_days"):
-            rows = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 -- a constant
-            place = [name for name, *_ in rows.description].index("item_id")
-            named = ((*row[:place], items[row[place]], *row[place + 1 :]) for row in rows)
-            found[table] = sorted(named if table == "item_days" else (row[1:] for row in named))
-        return found
-
-
-ANEW = f"""
-SELECT queue, item_id, profile FROM (
-    SELECT t.queue, t.item_id, {PROFILE} AS profile
-    FROM (SELECT queue, item_id FROM annotations UNION SELECT queue, item_id FROM queue_items) AS t)
-WHERE profile IS NOT NULL
-"""  # noqa: S608 -- a constant
-
-
-def profiles_are_those_of_the_rows(store: Store) -> None:
-    """Every item's profile and the number of items of each are what the rows give when made anew."""
-    with store.read() as connection:
-        anew = connection.execute(ANEW).fetchall()
-        kept = connection.execute(
-            "SELECT s.queue, s.item_id, f.profile FROM profile_items AS s "
-            "LEFT JOIN item_profiles AS f ON f.id = s.profile_id AND f.queue = s.queue"
-        ).fetchall()
-        counted = connection.execute("SELECT queue, profile, items FROM item_profiles").fetchall()
-    assert sorted(kept) == sorted(anew)
-    assert {(queue, profile): items for queue, profile, items in counted} == Counter((row[0], row[2]) for row in anew)
-
-
-def matches(store: Store, facts: list[Fact], policy: Policy, rules: CountingRules | None = None) -> None:
-    """Rows and all documents are those of a recount of the facts."""
-    recount = Recount(facts, policy)
-    rules = rules or CountingRules()
-    profiles_are_those_of_the_rows(store)
-    assert {key(fact): fact for fact in store.facts()} == recount.rows
-    documents = Documents(store, rules, lambda: TODAY)
-    with store.read() as connection:
-        assert sorted(entry.queue for entry in list_queues(connection)) == recount.queues
-    for queue in recount.queues:
-        for window in Window:
-            made = documents.get(queue, window)
-            expected = recount.document(queue, window=window, today=TODAY, rules=rules)
-            assert made is not None
-            assert (made["cards"], made["criteria"]) == (expected["cards"], expected["criteria"])
+from tests.support.stores import TODAY, assert_matches, comparisons, dump, new_store
 
 
 @given(parts=st.lists(strategies.histories, max_size=4), policy=st.sampled_from(Policy))
@@ -101,7 +38,7 @@ def test_rows_flags_and_documents_are_those_of_a_recount(parts: list[list[Fact]]
             assert step is not None
             store.apply([step], 1)
         if parts:
-            matches(store, [fact for part in parts for fact in part], policy)
+            assert_matches(store, [fact for part in parts for fact in part], policy)
 
 
 @given(history=strategies.histories, policy=st.sampled_from(Policy), order=st.data())
@@ -122,7 +59,7 @@ def test_order_and_duplicates_of_ledger_rows_do_not_matter(
                 logs.shard.touch(tally_key)
             logs.write([])
             store.apply(steps_of(logs), 1)
-            matches(store, history, policy)
+            assert_matches(store, history, policy)
         assert dump(one) == dump(other)
 
 
@@ -138,16 +75,7 @@ def test_documents_follow_pairs_and_pass_convention(
     logs.write(history)
     with new_store() as store:
         store.apply(steps_of(logs), 1)
-        matches(store, history, Policy.EACH, CountingRules(pass_stars=pass_stars, criterion_metrics=pairs))
-
-
-def some(count: int, item: str = "item") -> list[Fact]:
-    """Comparisons of one queue, an item each."""
-    facts: list[Fact] = []
-    for number in range(count):
-        facts.append(Annotation(at=number, id="a", queue="q", item=f"{item} {number}", stars=1 + number % 5))
-        facts.append(Evaluation(at=number, id="e", item=f"{item} {number}", metric="m", passed=number % 2 == 0))
-    return facts
+        assert_matches(store, history, Policy.EACH, CountingRules(pass_stars=pass_stars, criterion_metrics=pairs))
 
 
 def test_equal_items_count_each_under_criterion_metrics(store: Store) -> None:
@@ -160,7 +88,7 @@ def test_equal_items_count_each_under_criterion_metrics(store: Store) -> None:
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.EACH, CountingRules(criterion_metrics={"tone": ["m"]}))
+    assert_matches(store, facts, Policy.EACH, CountingRules(criterion_metrics={"tone": ["m"]}))
 
 
 def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> None:
@@ -172,7 +100,7 @@ def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> N
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.EACH)
+    assert_matches(store, facts, Policy.EACH)
 
 
 def narrowed(fact: Fact) -> Fact:
@@ -192,7 +120,7 @@ def test_competing_annotations_and_judges_are_resolved_as_in_a_recount(history: 
     logs.write(facts)
     with new_store() as store:
         store.apply(steps_of(logs), 1)
-        matches(store, facts, policy)
+        assert_matches(store, facts, policy)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -207,7 +135,7 @@ def test_of_annotators_that_tie_the_store_compares_one_as_the_shard_does(store: 
     logs = Logs(policy=Policy.LATEST)
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.LATEST)
+    assert_matches(store, facts, Policy.LATEST)
     with store.read() as connection:
         counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
     # Any one is right, but always the same, in whatever order they came.
@@ -225,16 +153,16 @@ def test_a_failure_shows_again_when_it_is_newer_than_the_deletion(store: Store) 
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.EACH)
+    assert_matches(store, facts, Policy.EACH)
 
 
 def test_partitions_add_up_and_distinct_items_too(store: Store) -> None:
     logs = [Logs(0, 2), Logs(1, 2)]
-    facts = some(3, "left"), some(4, "right")
+    facts = comparisons(3, "left"), comparisons(4, "right")
     for log, part in zip(logs, facts, strict=True):
         log.write(part)
     store.apply(steps_of(*logs), 2)
-    matches(store, facts[0] + facts[1], Policy.EACH)
+    assert_matches(store, facts[0] + facts[1], Policy.EACH)
 
 
 def step_from(tail: Tail, logs: Logs, facts_from: int = 0, tallies_from: int = 0) -> Step:
@@ -252,11 +180,11 @@ def test_a_new_ledger_drops_the_rows_of_the_old_one_and_revisions_continue(store
         Evaluation(at=1, id="e", item="item 0", metric="gone", passed=True),
         QueueItem(at=1, id="q", queue="q", item="placed once"),
     ]
-    old.write([*some(5), *gone])
+    old.write([*comparisons(5), *gone])
     store.apply(steps_of(old), 1)
-    new.write(some(2))
+    new.write(comparisons(2))
     assert store.apply([step_from(Tail(0, "first", len(old.facts)), new)], 1) == {"q", "other"}
-    matches(store, some(2), Policy.EACH)
+    assert_matches(store, comparisons(2), Policy.EACH)
     made = Documents(store, CountingRules(), lambda: TODAY).get("q")
     assert made is not None
     assert made["revision"] == 2
@@ -265,28 +193,28 @@ def test_a_new_ledger_drops_the_rows_of_the_old_one_and_revisions_continue(store
 def test_rows_follow_their_items_to_fewer_partitions(store: Store) -> None:
     """Loaded again into one partition: what was in two is there once, and what was not loaded is gone."""
     old = [Logs(0, 2), Logs(1, 2)]
-    old[0].write(some(2, "left"))
-    old[1].write(some(2, "right") + some(1, "not loaded"))
+    old[0].write(comparisons(2, "left"))
+    old[1].write(comparisons(2, "right") + comparisons(1, "not loaded"))
     store.apply(steps_of(*old), 2)
     new = Logs(ledger="second")
-    new.write(some(2, "left") + some(2, "right"))
+    new.write(comparisons(2, "left") + comparisons(2, "right"))
     store.apply([step_from(Tail(0, "first", len(old[0].facts)), new)], 1)
-    matches(store, some(2, "left") + some(2, "right"), Policy.EACH)
+    assert_matches(store, comparisons(2, "left") + comparisons(2, "right"), Policy.EACH)
     assert list(store.partitions()) == [0]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_rows_follow_their_items_to_more_partitions(store: Store, order: tuple[int, int]) -> None:
     old = Logs()
-    old.write(some(2, "left") + some(2, "right"))
+    old.write(comparisons(2, "left") + comparisons(2, "right"))
     store.apply(steps_of(old), 1)
     new = [Logs(0, 2, "second"), Logs(1, 2, "second")]
-    new[0].write(some(2, "left"))
-    new[1].write(some(2, "right"))
+    new[0].write(comparisons(2, "left"))
+    new[1].write(comparisons(2, "right"))
     tails = [Tail(0, "first", len(old.facts)), Tail(1)]
     for partition in order:
         store.apply([step_from(tails[partition], new[partition])], 2)
-    matches(store, some(2, "left") + some(2, "right"), Policy.EACH)
+    assert_matches(store, comparisons(2, "left") + comparisons(2, "right"), Policy.EACH)
 
 
 def test_a_changed_policy_recounts_all_annotations(store: Store) -> None:
@@ -298,13 +226,13 @@ def test_a_changed_policy_recounts_all_annotations(store: Store) -> None:
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
-    matches(store, facts, Policy.EACH)
+    assert_matches(store, facts, Policy.EACH)
     read = len(logs.facts), len(logs.tallies)
     logs.policy = Policy.LATEST
     logs = logs.successor()
     logs.write([])
     store.apply([step_from(Tail(0, "first", read[0], read[0]), logs, *read)], 1)
-    matches(store, facts, Policy.LATEST)
+    assert_matches(store, facts, Policy.LATEST)
     with store.read() as connection:
         counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
     assert counted == [("bob",)]
@@ -326,26 +254,16 @@ def test_a_store_from_before_profiles_and_ids_gets_those_of_its_rows(history: li
                 old.execute(f"INSERT INTO {table} SELECT {columns} FROM new.{table}")  # noqa: S608 -- constants
             old.execute("PRAGMA user_version = 2")
         with contextlib.closing(Store(path)) as brought:
-            matches(brought, history, Policy.EACH)
+            assert_matches(brought, history, Policy.EACH)
             assert dump(brought) == dump(store)
-
-
-def test_threads_may_write_at_the_same_time(store: Store) -> None:
-    def write(partition: int) -> None:
-        for position in range(30):
-            store.spool(partition, [LedgerRow(position, b"k", b"v")])
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(write, range(4)))
-    assert {state.facts_next for state in store.partitions().values()} == {30}
 
 
 def test_revisions_move_only_for_queues_that_changed(store: Store) -> None:
     logs = Logs()
-    logs.write([*some(1), Annotation(at=1, id="a", queue="quiet", item="x", stars=1)])
+    logs.write([*comparisons(1), Annotation(at=1, id="a", queue="quiet", item="x", stars=1)])
     assert store.apply(steps_of(logs), 1) == {"q", "quiet"}
     facts_from, tallies_from = len(logs.facts), len(logs.tallies)
-    logs.write(some(2))
+    logs.write(comparisons(2))
     tail = Tail(0, "first", facts_from, facts_from)
     feed(tail, logs, facts_from, tallies_from)
     step = tail.step()
@@ -360,100 +278,6 @@ def test_facts_of_a_queue_are_its_own_and_the_evaluations_of_its_items(store: St
     placed = QueueItem(at=1, id="q", queue="q", item="waiting")
     early = Evaluation(at=1, id="e", item="waiting", metric="m", status="error", reason="time-out")
     gone = Annotation(at=9, id="d", queue="q", item="item 0", annotator="ann", deleted=True)
-    logs.write([*some(2), other, stray, placed, early, gone])
+    logs.write([*comparisons(2), other, stray, placed, early, gone])
     store.apply(steps_of(logs), 1)
-    assert {key(fact): fact for fact in store.facts("q")} == Recount([*some(2), placed, early, gone]).rows
-
-
-@contextlib.contextmanager
-def broken(store: Store, fault: str) -> Iterator[None]:
-    """The store cannot be written for the length of the context."""
-    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
-        if fault == "locked":
-            other.execute("BEGIN IMMEDIATE")
-            yield
-            other.rollback()
-            return
-        writer = store._writer
-        assert writer is not None
-        pages = writer.execute("PRAGMA page_count").fetchone()[0]
-        writer.execute(f"PRAGMA max_page_count = {pages}" if fault == "full" else "PRAGMA query_only = 1")
-        yield
-        writer.execute("PRAGMA max_page_count = 1000000" if fault == "full" else "PRAGMA query_only = 0")
-
-
-@pytest.mark.parametrize("fault", ["full", "readonly", "locked"])
-def test_a_store_that_cannot_be_written_serves_the_last_state_and_recovers(store: Store, fault: str) -> None:
-    logs, bigger = Logs(), Logs()
-    logs.write(some(2))
-    bigger.write(some(400))
-    store.apply(steps_of(logs), 1)
-    before = dump(store)
-    steps = steps_of(bigger)
-    with broken(store, fault):
-        with pytest.raises(sqlite3.OperationalError, match=fault):
-            store.apply(steps, 1)
-        assert dump(store) == before
-        matches(store, some(2), Policy.EACH)
-    store.apply(steps, 1)
-    matches(store, some(400), Policy.EACH)
-
-
-def test_a_crash_in_the_middle_of_a_transaction_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "view.sqlite3"
-    logs = Logs()
-    logs.write(some(2))
-    with contextlib.closing(Store(path)) as store:
-        store.apply(steps_of(logs), 1)
-        before = dump(store)
-        with contextlib.suppress(KeyboardInterrupt), store.write() as connection:
-            connection.execute("DELETE FROM annotations")
-            raise KeyboardInterrupt
-        assert dump(store) == before
-
-
-def test_a_store_of_a_later_release_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "view.sqlite3"
-    Store(path).close()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    with pytest.raises(StoreError, match=f"version {len(MIGRATIONS) + 1}"):
-        Store(path)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "view.sqlite3"
-    path.write_bytes(b"something else" * 1000)
-    with pytest.raises(StoreError, match="cannot open"):
-        Store(path)
-
-
-def test_a_second_process_reads_and_cannot_write(store: Store) -> None:
-    logs = Logs()
-    logs.write(some(2))
-    store.apply(steps_of(logs), 1)
-    with contextlib.closing(Store(store.path, readonly=True)) as reader:
-        assert dump(reader) == dump(store)
-        with pytest.raises(StoreError, match="reading only"):
-            reader.apply(steps_of(logs), 1)
-
-
-def test_connections_that_nobody_reads_with_are_closed(store: Store) -> None:
-    with store.read() as used:
-        with store.read() as idle:
-            pass
-        store.close_idle()
-        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-            idle.execute("SELECT 1")
-        assert used.execute("SELECT 1").fetchone() == (1,)
-    with store.read() as again:
-        assert again is used
-
-
-def test_a_connection_is_closed_after_its_reader_when_the_store_closes_first(tmp_path: Path) -> None:
-    store = Store(tmp_path / "view.sqlite3")
-    with store.read() as connection:
-        store.close()
-        assert connection.execute("SELECT 1").fetchone() == (1,)
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        connection.execute("SELECT 1")
+    assert {key(fact): fact for fact in store.facts("q")} == Recount([*comparisons(2), placed, early, gone]).rows
