@@ -1,12 +1,15 @@
 """The generated pages of docs/ are complete and up to date."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from eval_alignment.commands.recount import recount
+from eval_alignment.environment import CONFIG_VARIABLE
+from eval_alignment.settings import load
 from sinks.api.openapi import openapi
 from streams.events.reasons import Reason
 from streams.runtime.exit_codes import ExitCode
@@ -59,3 +62,18 @@ def test_recount_prints_the_document_of_the_snapshot_page(tmp_path: Path) -> Non
     file.write_text(events)
     printed = CliRunner().invoke(recount, ["--json", str(file)], catch_exceptions=False)
     assert json.loads(printed.stdout) == [json.loads(document)]
+
+
+def test_the_settings_of_the_page_are_equal_as_a_file_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = blocks(page("settings.md"), "toml")
+    (environment,) = blocks(page("settings.md"), "console")
+    (tmp_path / "settings.toml").write_text(file)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "settings.toml"))
+    from_file = load()
+    monkeypatch.delenv(CONFIG_VARIABLE)
+    for name, value in re.findall(r"^export (\w+)='(.*)'$", environment, re.MULTILINE):
+        monkeypatch.setenv(name, value)
+    assert load() == from_file
+    assert from_file.metrics["toxicity"].direction == "lower"
