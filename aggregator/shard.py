@@ -118,6 +118,10 @@ class Shard:
         rows, self.dirty = self.dirty, {}
         return CheckpointDelta(rows, self._counts.drain())
 
+    def clear_touched(self) -> None:
+        """Publish no tally at the next `drain`, unless it is touched again."""
+        self._counts.drain()
+
     @property
     def touched(self) -> int:
         """Number of tallies that the next `drain` will publish."""

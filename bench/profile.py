@@ -28,7 +28,7 @@ from bench.end_to_end.memory import replayed
 from bench.reference import Event, events, summeval_events
 from streams.engine.apply import BatchApplier
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
-from streams.engine.engine import FOLD_AT_ONCE, MAX_DIRTY_ROWS
+from streams.engine.engine import CHUNK_EVENTS, MAX_DIRTY_ROWS
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder
 from streams.kafka.batches import Record
@@ -136,8 +136,8 @@ class Round:
             records = unpack(batch.content)
             steps.done("fetch: unpack lz4 batches into records")
             iterator = iter(records)
-            while chunk := list(islice(iterator, FOLD_AT_ONCE)):
-                assert not self.applier.fold(self.owned, batch.topic, chunk)
+            while chunk := list(islice(iterator, CHUNK_EVENTS)):
+                assert not self.applier.apply(self.owned, batch.topic, chunk)
             steps.done("fold")
             if len(shard.dirty) >= MAX_DIRTY_ROWS:
                 self._checkpoint(steps)

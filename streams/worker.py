@@ -20,7 +20,7 @@ from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import Engine, guarded
-from streams.engine.partition import OwnedPartition, Progress
+from streams.engine.partition import OwnedPartitions, Progress
 from streams.engine.restore import Restore
 from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
@@ -116,7 +116,7 @@ class Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.health = Health()
-        self._owned: dict[int, OwnedPartition] = {}
+        self._owned = OwnedPartitions()
         self._progress: Progress | None = None
         self._connections: list[Any] = []
         self.metrics = WorkerMetrics(config.release, self._lag)
@@ -200,9 +200,7 @@ class Worker:
             on_step=config.on_step,
             owned=self._owned,
         )
-        watchdog = Watchdog(
-            topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health, restore
-        )
+        watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)
         audit = Audit(config.policy, config.audit_interval_s, self._owned, producer, audit_reader, self.metrics)
         circuit_breaker = CircuitBreaker(config.circuit_breaker) if config.circuit_breaker is not None else None
         engine = Engine(
@@ -218,15 +216,15 @@ class Worker:
         )
         self._progress = Progress(self._owned, group)
         consumer = cast("BatchConsumer", app.consumer)
-        consumer.on_wait_empty = engine.wait_empty
+        consumer.before_revocation(engine.wait_empty)
 
-        async def fold(stream: Any) -> None:
-            consumer.queue = stream.channel.queue
-            async for fetched in stream:
-                for batch in fetched:
-                    await engine.fold(batch)
+        async def apply(stream: Any) -> None:
+            consumer.limit_by(stream.channel.queue)
+            async for batches in stream:
+                for batch in batches:
+                    await engine.apply(batch)
 
-        app.agent(app.topic(*topics.sources, acks=False, schema=BatchSchema()), name="fold")(fold)
+        app.agent(app.topic(*topics.sources, acks=False, schema=BatchSchema()), name="apply")(apply)
 
         async def restored(*_: Any, **__: Any) -> None:
             await engine.restore()

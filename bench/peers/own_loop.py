@@ -21,8 +21,8 @@ from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
-from streams.engine.engine import CHECKPOINT_SECONDS, FOLD_AT_ONCE, MAX_DIRTY_ROWS
-from streams.engine.partition import OwnedPartition
+from streams.engine.engine import CHECKPOINT_SECONDS, CHUNK_EVENTS, MAX_DIRTY_ROWS
+from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.events.decoder import Decoder
 from streams.kafka.batches import fetch
 from streams.kafka.client import KAFKA, KafkaClient
@@ -61,16 +61,18 @@ class Loop:
         self._producer = new_producer(client, KAFKA)
         self._audited = new_reader(client)
         metrics = WorkerMetrics("bench", lambda: ())
-        self._folder = BatchApplier(topics, partitions, Decoder(), CircuitBreaker(CircuitBreakerPolicy()), metrics)
+        self._applier = BatchApplier(topics, partitions, Decoder(), CircuitBreaker(CircuitBreakerPolicy()), metrics)
         self._offsets = Offsets()
         group = self._offsets
         self._checkpoint = Checkpoint(Policy.EACH, group, metrics, lambda _: None)  # type: ignore[arg-type]
-        self._owned = [
-            OwnedPartition(n, Shard(n), Log(self._producer, topics.facts, n), Log(self._producer, topics.tallies, n))
-            for n in range(partitions)
-        ]
-        by_partition = dict(enumerate(self._owned))
-        self._audit = Audit(Policy.EACH, _AUDIT_SECONDS, by_partition, self._producer, self._audited, metrics)
+        self._owned = OwnedPartitions()
+        self._owned.assign(
+            frozenset(range(partitions)),
+            lambda n: OwnedPartition(
+                n, Shard(n), Log(self._producer, topics.facts, n), Log(self._producer, topics.tallies, n)
+            ),
+        )
+        self._audit = Audit(Policy.EACH, _AUDIT_SECONDS, self._owned, self._producer, self._audited, metrics)
         self._ledger = new_ledger_id()
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -83,14 +85,15 @@ class Loop:
         self._consumer.assign(self._sources)
         partitions = len(self._owned)
         for owned in self._owned:
-            owned.claim = Claim(self._ledger, partitions, Policy.EACH, SCHEMA, "bench", int(time.time() * 1000))
-            await owned.ledger.append([(CLAIM_KEY, owned.claim.encode())])
-            owned.positions = {tp.topic: 0 for tp in self._sources if tp.partition == owned.partition}
-            owned.ready = True
+            claim = Claim(self._ledger, partitions, Policy.EACH, SCHEMA, "bench", int(time.time() * 1000))
+            await owned.ledger.append([(CLAIM_KEY, claim.encode())])
+            owned.claimed(claim)
+            owned.restored({TP(*tp): 0 for tp in self._sources if tp.partition == owned.partition})
+        self._owned.begin_generation(1)
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         async with asyncio.TaskGroup() as tasks:
-            works = self._fold(), self._checkpoints(), self._commits(), self._audit.run(self._lock)
+            works = self._apply(), self._checkpoints(), self._commits(), self._audit.run(self._lock)
             running = [tasks.create_task(work) for work in works]
             await ended.wait()
             for task in running:
@@ -98,21 +101,21 @@ class Loop:
         await self._audited.stop()
         await self._producer.stop()
 
-    async def _fold(self) -> None:
+    async def _apply(self) -> None:
         while True:
             for batch in await fetch(self._consumer, self._sources, 0.5):
-                owned = self._owned[batch.partition]
-                for start in range(0, len(batch.records), FOLD_AT_ONCE):
-                    rejected = self._folder.fold(owned, batch.topic, batch.records[start : start + FOLD_AT_ONCE])
+                owned = self._owned.get(batch.partition)
+                assert owned is not None
+                for start in range(0, len(batch.records), CHUNK_EVENTS):
+                    rejected = self._applier.apply(owned, batch.topic, batch.records[start : start + CHUNK_EVENTS])
                     assert not rejected, rejected[0]
-                    owned.changed = True
+                    owned.applied()
                     self._work.set()
-                    while sum(len(each.shard.dirty) for each in self._owned) >= MAX_DIRTY_ROWS:
+                    while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
                         self._urgent.set()
                         await self._checkpoint.next_drain()
                     await asyncio.sleep(0)
-                owned.positions[batch.topic] = batch.next
-                owned.changed = True
+                owned.processed(batch.topic, batch.next, None)
                 self._work.set()
 
     async def _checkpoints(self) -> None:
@@ -129,7 +132,7 @@ class Loop:
                 if due := [owned for owned in self._owned if owned.changed]:
                     taken_at = time.monotonic()
                     await self._checkpoint(due)
-                    rows.count(sum(owned.shard.rows for owned in self._owned))
+                    rows.count(self._owned.rows)
 
     async def _commits(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Folding: decides of each record of a batch, and merges what is accepted into the shard."""
+"""Apply batches: decide on each record, and merge the accepted events into the shard."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,15 @@ from streams.runtime.metrics import WorkerMetrics
 
 
 class BatchApplier:
-    """Decoder, circuit breaker and counters of one worker. Synchronous; `circuit_breaker` None switches it off."""
+    """Decoder, circuit breaker and counters of one worker. Its methods are synchronous.
+
+    Args:
+        topics: names of the source topics.
+        partitions: P, the number of partitions of each.
+        decoder: decides on each event.
+        circuit_breaker: counts rejections; None turns it off.
+        metrics: counts events by outcome.
+    """
 
     def __init__(
         self,
@@ -33,10 +41,10 @@ class BatchApplier:
 
     @property
     def open_reason(self) -> str | None:
-        """Why the circuit breaker is open, or None."""
+        """Why the circuit breaker is open; None while it is closed."""
         return None if self._circuit_breaker is None else self._circuit_breaker.open_reason
 
-    def fold(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
+    def apply(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
         """Merge the accepted records into the shard; returns the rejected ones."""
         kind, shard, partition = self._kinds[topic], owned.shard, owned.partition
         decode, apply, has_item = self._decoder.decode, shard.apply, shard.has_item
@@ -67,8 +75,8 @@ class BatchApplier:
         self._metrics.events.labels(topic).inc(events)
         self._metrics.superseded.labels(topic).inc(outcomes[Merge.SUPERSEDED])
         self._metrics.duplicate.labels(topic).inc(outcomes[Merge.DUPLICATE])
-        for dead in rejected:
-            reason = dead.rejection.reason
+        for record in rejected:
+            reason = record.rejection.reason
             self._metrics.rejected.labels(topic, reason.value).inc()
             if reason is Reason.MISROUTED:
                 self._metrics.misrouted.labels(topic).inc()
@@ -77,6 +85,6 @@ class BatchApplier:
 def _misrouted(key: bytes, partitions: int, partition: int) -> Rejection:
     return Rejection(
         Reason.MISROUTED,
-        f"in partition {partition}, murmur2 of the key gives {home_partition(key, partitions)}: set the producer's "
-        "partitioner to Kafka's default (librdkafka: partitioner=murmur2_random)",
+        f"in partition {partition}, but murmur2 of the key is partition {home_partition(key, partitions)}: use Kafka's "
+        "default partitioner (librdkafka: partitioner=murmur2_random)",
     )

@@ -1,8 +1,8 @@
-"""The audit: once a minute, one owned partition is folded anew from its ledger and compared with what is counted.
+"""The audit: once a minute, recounts one owned partition from its ledger and compares the result with the counts.
 
-It would find a tally that left the fold of the rows: a mistake in the shard, memory gone bad, a log changed on the
-broker's disk. It reads like a restore, with a reader of its own, beside the work that goes on; only the last few
-records are read under the checkpoint's lock, and only copying the shard's tallies holds up the event loop.
+It finds a tally that differs from its rows: because of a bug in the shard, a memory fault, or a log that was changed
+on the broker's disk. It reads like a restore, with a reader of its own, while events are processed; it holds the
+checkpoint's lock only for the last few records, and blocks the event loop only to copy the shard's tallies.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from streams.engine.partition import OwnedPartition
+from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.kafka.batches import Record
 from streams.ledger.claim import CLAIM_KEY
 from streams.ledger.log import Log, read_to_end
@@ -29,30 +29,30 @@ from streams.runtime.metrics import WorkerMetrics
 _log = logging.getLogger(__name__)
 
 _SHARE: Final = 0.05
-"""Most of the time that audits may take: on a large ledger they come less often than the interval says."""
-_TOLD: Final = 3
+"""Largest share of the time for audits: on a large ledger they run less often than the interval."""
+_LOGGED_DIFFERENCES: Final = 3
 
 Tallies = Mapping[bytes, Any]
+"""Payload by key."""
 
 
 class _Abandoned(Exception):
-    """The partition was given away, or the broker does not answer."""
+    """The partition was revoked, or the broker does not answer."""
 
 
 @dataclass(slots=True)
 class Audit:
-    """Audits owned partitions in turn, every `interval_s` seconds. The mismatches of the last audit of each owned
-    partition are the gauge.
-    """
+    """Audits owned partitions in turn. The gauge is the mismatches in the last audit of each owned partition."""
 
     policy: Policy
     interval_s: float
-    owned: Mapping[int, OwnedPartition]
+    """Seconds between two audits."""
+    owned: OwnedPartitions
     producer: AIOKafkaProducer
     reader: AIOKafkaConsumer
     metrics: WorkerMetrics
     _last: int = -1
-    _found: dict[int, int] = field(default_factory=dict)
+    _mismatches: dict[int, int] = field(default_factory=dict)
 
     async def run(self, lock: asyncio.Lock) -> None:
         """Audit until cancelled; `lock` is the checkpoint's. Raises FatalError for a log that cannot be read."""
@@ -64,62 +64,63 @@ class Audit:
                 try:
                     await self._audit(owned, lock)
                 except _Abandoned:
-                    _log.info("the audit of partition %d was given up", owned.partition)
+                    _log.info("audit of partition %d abandoned", owned.partition)
             pause = max(self.interval_s, (time.monotonic() - started) / _SHARE)
 
     def _next(self) -> OwnedPartition | None:
-        ready = sorted(partition for partition, owned in self.owned.items() if owned.ready)
+        ready = sorted(owned.partition for owned in self.owned if owned.ready)
         if not ready:
             return None
         self._last = next((partition for partition in ready if partition > self._last), ready[0])
-        return self.owned[self._last]
+        return self.owned.get(self._last)
 
     async def _audit(self, owned: OwnedPartition, lock: asyncio.Lock) -> None:
         claim = owned.claim
         assert claim is not None, "only claimed partitions are ready"
-        fold = _AuditFold(Shard(owned.partition, self.policy), Published(claim.ledger))
+        logs = _AuditedLogs(Shard(owned.partition, self.policy), Published(claim.ledger))
         ledger = Log(self.producer, owned.ledger.topic, owned.partition)
         tallies = Log(self.producer, owned.tallies.topic, owned.partition)
 
         async def catch_up() -> None:
-            await self._read(owned, ledger, owned.ledger.next, fold.row)
-            await self._read(owned, tallies, owned.tallies.next, fold.tally)
+            await self._read(owned, ledger, owned.ledger.next, logs.replay)
+            await self._read(owned, tallies, owned.tallies.next, logs.publish)
 
         await catch_up()
-        # What was written meanwhile; the lock then waits for little.
+        # A second time without the lock, so that it is held for a few records only.
         await catch_up()
         async with lock:
             await catch_up()
-            if not self._holds(owned):
+            if not self._owns(owned):
                 raise _Abandoned
             dirty = dict(owned.shard.dirty)
             counted = dict(owned.shard.tallies())
-        differences = await asyncio.to_thread(fold.compare, dirty, counted)
-        self._found[owned.partition] = len(differences)
+        differences = await asyncio.to_thread(logs.compare, dirty, counted)
+        self._mismatches[owned.partition] = len(differences)
         self.metrics.audits.inc()
-        self.metrics.audit_mismatches.set(sum(self._found.get(partition, 0) for partition in self.owned))
+        self.metrics.audit_mismatches.set(sum(self._mismatches.get(each.partition, 0) for each in self.owned))
         if not differences:
-            _log.info("audit: partition %d is the fold of its %d rows", owned.partition, fold.shard.rows)
+            _log.info("audit: partition %d matches the recount of its %d ledger rows", owned.partition, logs.shard.rows)
         else:
             _log.error(
-                "audit: %d tallies of partition %d differ from the fold of its ledger, restart the worker to have them "
-                "counted and published anew: %s",
+                "audit: %d tallies of partition %d differ from the recount of its ledger: %s. Restart the worker: it "
+                "counts and publishes them again",
                 len(differences),
                 owned.partition,
-                "; ".join(differences[:_TOLD]),
+                "; ".join(differences[:_LOGGED_DIFFERENCES]),
             )
 
-    def _holds(self, owned: OwnedPartition) -> bool:
+    def _owns(self, owned: OwnedPartition) -> bool:
         return owned.ready and self.owned.get(owned.partition) is owned
 
     async def _read(
-        self, owned: OwnedPartition, log: Log, end: int, fold: Callable[[Log, Sequence[Record]], None]
+        self, owned: OwnedPartition, log: Log, end: int, on_records: Callable[[Log, Sequence[Record]], None]
     ) -> None:
+        """Read a log to offset `end`. Raises _Abandoned, and FatalError for a record that is invalid."""
         if log.next >= end:
             return
         try:
             if await read_to_end(
-                self.reader, [log], fold, until={log.tp: end}, abandoned=lambda: not self._holds(owned)
+                self.reader, [log], on_records, until={log.tp: end}, abandoned=lambda: not self._owns(owned)
             ):
                 return
         except KafkaError as error:
@@ -132,48 +133,41 @@ class Audit:
 
 
 @dataclass(slots=True)
-class _AuditFold:
-    """The logs of one partition, folded anew."""
+class _AuditedLogs:
+    """The two logs of one partition, counted again."""
 
     shard: Shard
     published: Published
 
-    def row(self, _: Log, records: Sequence[Record]) -> None:
-        """Rows of the ledger."""
+    def replay(self, _: Log, records: Sequence[Record]) -> None:
+        """Merge rows of the ledger."""
         replay = self.shard.replay
         for record in records:
             if record.key != CLAIM_KEY:
                 replay(record.key, record.value)  # type: ignore[arg-type]
 
-    def tally(self, log: Log, records: Sequence[Record]) -> None:
-        """Published tallies."""
+    def publish(self, log: Log, records: Sequence[Record]) -> None:
+        """Keep published tallies."""
         self.published.fold(log, records)
 
     def compare(self, dirty: Mapping[bytes, bytes], counted: Tallies) -> list[str]:
-        """What differs: the published tallies from the fold of the ledger, and those counted from the fold of
-        the ledger and the rows that are not in it yet.
-        """
-        folded = dict(self.shard.tallies())
+        """List the differences: published tallies from the rows, counted ones from the rows and the dirty rows."""
+        recounted = dict(self.shard.tallies())
         policy = self.shard.policy.value
         published = {
-            key: kept[1] if kept is not None and kept[0] == policy else kept
-            for key, kept in self.published.tallies().items()
-            if kept is None or key in folded or _counts(kept[1])
+            key: last[1] if last is not None and last[0] == policy else last
+            for key, last in self.published.tallies().items()
+            if last is None or key in recounted or any(last[1].values())
         }
-        differences = _differences("published", published, folded)
+        differences = _differences("published", published, recounted)
         for key, value in dirty.items():
             self.shard.replay(key, value)
         return differences + _differences("counted", counted, dict(self.shard.tallies()))
 
 
-def _counts(payload: Mapping[str, Any]) -> bool:
-    """Whether a payload counts anything: an empty group may be published, and is no group."""
-    return any(payload.values())
-
-
-def _differences(what: str, found: Tallies, folded: Tallies) -> list[str]:
+def _differences(kind: str, actual: Tallies, recounted: Tallies) -> list[str]:
     return [
-        f"{key.decode(errors='replace')}: {what} is {found.get(key)}, folded {folded.get(key)}"
-        for key in sorted(found.keys() | folded.keys())
-        if found.get(key) != folded.get(key)
+        f"{key.decode(errors='replace')}: {kind} is {actual.get(key)}, recounted {recounted.get(key)}"
+        for key in sorted(actual.keys() | recounted.keys())
+        if actual.get(key) != recounted.get(key)
     ]

@@ -1,4 +1,8 @@
-"""The checkpoint: rows, then tallies, then positions. Whatever stops it half-way, replaying the ledger mends it."""
+"""The checkpoint: rows, then tallies, then positions.
+
+If the process ends between two steps, the next restore repairs the rest: it replays the ledger, publishes the tallies
+that differ, and continues from the committed positions.
+"""
 
 import asyncio
 import time
@@ -6,12 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import orjson
-from faust.types import TP
 
 from aggregator.policy import Policy
-from aggregator.shard import CheckpointDelta
 from aggregator.tallies import MARKER_KEY, CheckpointMarker
-from streams.engine.partition import OwnedPartition
+from streams.engine.partition import Drained, OwnedPartition
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
 from streams.runtime.metrics import WorkerMetrics
@@ -19,60 +21,55 @@ from streams.runtime.metrics import WorkerMetrics
 
 @dataclass(slots=True)
 class _PartitionCheckpoint:
-    """What one checkpoint carries of one partition: all of it from the same moment."""
+    """One partition's part of a checkpoint."""
 
     owned: OwnedPartition
-    delta: CheckpointDelta
+    drained: Drained
     marker: CheckpointMarker
-    positions: dict[TP, int]
-    waiting: list[int]
 
 
 @dataclass(slots=True)
 class Checkpoint:
-    """Writes checkpoints of owned partitions. The caller holds the lock: there is never more than one under way.
-
-    `on_step` is told the name of each step that is done.
-    """
+    """Writes checkpoints of owned partitions. The caller holds the lock, so two checkpoints never overlap."""
 
     policy: Policy
     group: ConsumerGroup
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
+    """Called with the name of each completed step."""
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, partitions: Sequence[OwnedPartition]) -> None:
-        """One checkpoint of these partitions together. Raises FatalError or KafkaError; the process must end then.
+        """Write one checkpoint of these partitions together.
 
-        1. Take dirty rows, touched tallies and positions, all at one moment.
+        1. Drain dirty rows, touched tallies and positions, all of the same moment.
         2. Append the rows to the ledger.
-        3. Publish the tallies, stamped with the ledger's position; `marker` last.
+        3. Publish the tallies, stamped with the ledger's position, and the marker last.
         4. Release the positions; the commit timer commits them.
+
+        Raises FatalError or KafkaError; the process must end then, because the drained rows are lost.
         """
         started = time.monotonic()
         parts = [self._drain(owned) for owned in partitions]
         self._drained.set()
         self._drained = asyncio.Event()
-        self.on_step("taken")
-        await _all(part.owned.ledger.append(part.delta.rows.items()) for part in parts)
+        self.on_step("drained")
+        await _all(part.owned.ledger.append(part.drained.delta.rows.items()) for part in parts)
         self.on_step("rows appended")
         await _all(part.owned.tallies.append(self._tallies(part)) for part in parts)
         self.on_step("tallies published")
         for part in parts:
-            self.group.release(part.positions)
+            self.group.release(part.drained.positions)
         self.on_step("positions released")
-        self._settle(parts, started)
+        self._complete(parts, started)
 
     async def next_drain(self) -> None:
-        """Wait until the next checkpoint took what is dirty."""
+        """Wait until the next checkpoint has drained the dirty rows."""
         await self._drained.wait()
 
     def _drain(self, owned: OwnedPartition) -> _PartitionCheckpoint:
-        delta = owned.shard.drain()
-        positions = owned.sources()
-        waiting, owned.waiting = owned.waiting, []
-        owned.changed = False
-        owned.unchanged_elsewhere = True
+        drained = owned.drain()
+        # Ledger and position are known once the rows are appended.
         marker = CheckpointMarker(
             ledger="",
             position=0,
@@ -80,37 +77,35 @@ class Checkpoint:
             at=int(time.time() * 1000),
             sources={
                 tp.topic: {"position": position, "end": max(position, self.group.end(tp) or 0)}
-                for tp, position in positions.items()
+                for tp, position in drained.positions.items()
             },
         )
-        return _PartitionCheckpoint(owned, delta, marker, positions, waiting)
+        return _PartitionCheckpoint(owned, drained, marker)
 
     def _tallies(self, part: _PartitionCheckpoint) -> Iterator[LogRow]:
-        """Touched tallies and `marker`, with the ledger position whose replay gives these counts."""
+        """Touched tallies and the marker, stamped with the ledger position up to which replay yields these counts."""
         claim = part.owned.claim
         assert claim is not None, "only claimed partitions are checkpointed"
         position = part.owned.ledger.next
+        tallies = part.drained.delta.tallies
         stamp = {"ledger": claim.ledger, "position": position, "policy": self.policy.value}
-        for key, payload in part.delta.tallies.items():
+        for key, payload in tallies.items():
             yield key, orjson.dumps({**payload, **stamp})
         part.marker["ledger"] = claim.ledger
         part.marker["position"] = position
-        part.marker["offset"] = part.owned.tallies.next + len(part.delta.tallies)
+        part.marker["offset"] = part.owned.tallies.next + len(tallies)
         yield MARKER_KEY, orjson.dumps(part.marker)
 
-    def _settle(self, parts: Sequence[_PartitionCheckpoint], started: float) -> None:
+    def _complete(self, parts: Sequence[_PartitionCheckpoint], started: float) -> None:
         now = time.monotonic()
         wall_ms = time.time() * 1000
         for part in parts:
-            owned = part.owned
-            owned.marked_at = now
-            self.metrics.facts_written.inc(len(part.delta.rows))
-            for oldest in part.waiting:
+            self.metrics.facts_written.inc(len(part.drained.delta.rows))
+            for oldest in part.drained.oldest:
                 self.metrics.event_to_publish_seconds.observe(max(0.0, wall_ms - oldest) / 1000)
-            added, retracted = owned.shard.added, owned.shard.retracted
-            self.metrics.comparisons_added.inc(added - owned.counted[0])
-            self.metrics.comparisons_retracted.inc(retracted - owned.counted[1])
-            owned.counted = (added, retracted)
+            added, retracted = part.owned.checkpointed(now)
+            self.metrics.comparisons_added.inc(added)
+            self.metrics.comparisons_retracted.inc(retracted)
         self.metrics.checkpoint_seconds.observe(now - started)
 
 

@@ -1,7 +1,7 @@
-"""The engine: folds batches into shards, and drives restore, checkpoints and the fence around them.
+"""The engine: applies batches to shards, and drives restores, checkpoints and the fence.
 
-Everything runs on one event loop. Folding is synchronous between awaits, so a checkpoint takes rows, tallies and
-positions of one moment. One lock keeps restore, checkpoints, the fence and the last checkpoint of an assignment apart.
+Everything runs on one event loop. Batches are applied synchronously between awaits, so a checkpoint drains rows,
+tallies and positions of the same moment. One lock keeps restores, checkpoints and the fence apart.
 """
 
 import asyncio
@@ -30,20 +30,24 @@ from streams.runtime.metrics import WorkerMetrics
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS: Final = 0.05
-"""From one taking to the next."""
+"""Time from one drain to the next."""
 SETTLE_SECONDS: Final = 0.005
-"""After the first event in a while: what was fetched with it comes along."""
+"""Least time from the first event to its checkpoint, so that the events fetched with it are in the same one."""
 MAX_DIRTY_ROWS: Final = 40_000
+"""Dirty rows above which the next checkpoint is due, and no further event is applied before it."""
 IDLE_MARKER_SECONDS: Final = 5.0
-FOLD_AT_ONCE: Final = 2000
-FOLD_END_SECONDS: Final = 5.0
+"""Time without a checkpoint after which an idle partition gets one, so that readers see that it is alive."""
+CHUNK_EVENTS: Final = 2000
+"""Events applied before other tasks run."""
+BATCH_END_SECONDS: Final = 5.0
+"""How long the end of a generation waits for the batch in progress."""
 
 
 class Engine:
     """All partitions of one worker.
 
-    The transport calls `fold` with every batch, `restore` after every assignment and `wait_empty` before it ends. Any
-    failure ends the process.
+    The transport calls `apply` with every batch, `restore` after every assignment and `wait_empty` before the
+    assignment ends. Any failure ends the process.
     """
 
     def __init__(
@@ -69,25 +73,24 @@ class Engine:
         self._watchdog = watchdog
         self._audit = audit
         self._owned = restore.owned
-        self.generation: int | None = None
         self._suspended = False
         self._stopped = False
         self._lock = asyncio.Lock()
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._folded = asyncio.Event()
-        self._folded.set()
+        self._batch_done = asyncio.Event()
+        self._batch_done.set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Start checkpoints, fence, watchdog and audit: tasks of their own, which nobody cancels half-way."""
+        """Start checkpoints, watchdog and audit in their own tasks, which only `stop` cancels."""
         self._spawn(self._checkpoints)
         self._spawn(lambda: self._watchdog.run(self._lock))
         if (audit := self._audit) is not None:
             self._spawn(lambda: audit.run(self._lock))
 
     async def stop(self) -> None:
-        """The last checkpoint and commit; afterwards nothing is processed any more, whatever the group does."""
+        """Write and commit the last checkpoint. Afterwards no event is processed, even in a new generation."""
         self._stopped = True
         await self.wait_empty()
         async with self._lock:
@@ -104,7 +107,7 @@ class Engine:
     # ---- assignment
 
     async def restore(self) -> None:
-        """Restore the current assignment. What Faust awaits can be cancelled: the work goes on in a task of its own."""
+        """Restore the current assignment, in a task of its own because Faust may cancel what it awaits."""
         await asyncio.shield(self._spawn(self._restore_assignment))
 
     async def _restore_assignment(self) -> None:
@@ -121,115 +124,104 @@ class Engine:
                 if not moved():
                     raise
                 if not isinstance(error, AssignmentChanged):
-                    # What its checkpoint took may not be written: these shards are made again from their ledgers.
-                    self._owned.clear()
-                _log.info("generation %d ended while it was being restored", generation)
+                    # The rows that its checkpoint drained may not be written: read these shards from the ledgers again.
+                    self._owned.drop_all()
+                _log.info("generation %d ended during its restore", generation)
                 return
-            self._start_generation(generation)
+            self._begin_generation(generation)
 
-    def _start_generation(self, generation: int) -> None:
-        self.generation = generation
-        for owned in self._owned.values():
-            owned.ready = True
+    def _begin_generation(self, generation: int) -> None:
+        self._owned.begin_generation(generation)
         self._health.restored = True
         self._metrics.recovering.set(0)
-        rows = sum(owned.shard.rows for owned in self._owned.values())
-        _log.info("generation %d: %d partitions restored, %d rows", generation, len(self._owned), rows)
+        _log.info("generation %d: %d partitions restored, %d rows", generation, len(self._owned), self._owned.rows)
 
     async def wait_empty(self) -> None:
-        """Before partitions are revoked and before the worker stops: finish, checkpoint, commit."""
+        """Finish the batch in progress, checkpoint and commit: before partitions are revoked or the worker stops."""
         self._suspended = True
         await asyncio.shield(self._spawn(self._end_generation))
 
     async def _end_generation(self) -> None:
-        if not await _set_within(self._folded, FOLD_END_SECONDS):
-            _log.warning("the batch under way is left: it is processed again by whoever owns its partition next")
+        if not await _set_within(self._batch_done, BATCH_END_SECONDS):
+            _log.warning("batch in progress abandoned: the next owner of its partition processes it again")
         async with self._lock:
-            generation, self.generation = self.generation, None
             self._health.restored = False
             self._metrics.recovering.set(1)
-            if generation is not None:
-                await self._checkpoint([owned for owned in self._owned.values() if owned.ready and owned.changed])
+            changed = self._owned.end_generation()
+            if changed is not None:
+                await self._checkpoint(changed)
                 if not await self._group.commit_pending():
-                    _log.info("the group moved on before the last commit: what it had is processed again")
-            for owned in self._owned.values():
-                owned.ready = False
+                    _log.info("the group refused the last commit: the uncommitted events are processed again")
             self._group.forget()
 
     # ---- batches
 
-    async def fold(self, batch: Batch) -> None:
-        """Fold one batch into its shard. Its position moves once its dead letters are acknowledged."""
+    async def apply(self, batch: Batch) -> None:
+        """Apply one batch to its shard. Its position moves once its dead letters are acknowledged."""
         try:
-            await self._fold(batch)
+            await self._apply(batch)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 whatever it is, it ends the process
+        except BaseException as error:  # noqa: BLE001 -- every failure ends the process
             end_process(error)
 
-    async def _fold(self, batch: Batch) -> None:
+    async def _apply(self, batch: Batch) -> None:
         owned = self._owned.get(batch.partition)
-        generation = self.generation
+        generation = self._owned.generation
         if self._suspended or owned is None or not owned.ready or batch.generation != generation:
-            # Safe: every assignment seeks to what was committed.
+            # Nothing is lost: every assignment starts at the committed offsets.
             return
         expected = owned.positions[batch.topic]
         if batch.start > expected:
             raise FatalError(
                 ExitCode.INPUT_LOST,
-                f"{batch.topic}[{batch.partition}]: expected offset {expected}, the broker's next one is {batch.start}",
+                f"{batch.topic}[{batch.partition}]: expected offset {expected}, the broker continues at {batch.start}",
             )
-        self._folded.clear()
+        self._batch_done.clear()
         try:
-            rejected = await self._fold_records(owned, batch)
+            rejected = await self._apply_records(owned, batch)
             if rejected:
                 await self._dead_letters.publish(rejected)
         finally:
-            self._folded.set()
-        if self.generation != generation:
+            self._batch_done.set()
+        if self._owned.generation != generation:
             return
-        # A batch from before the position is a replay; merging ignored it.
-        owned.positions[batch.topic] = max(expected, batch.next)
-        if batch.records:
-            owned.waiting.append(batch.records[0].timestamp)
-        self._note_work(owned)
+        owned.processed(batch.topic, batch.next, batch.records[0].timestamp if batch.records else None)
+        self._work.set()
 
-    async def _fold_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord]:
-        """Fold a few thousand events at a time; returns what was rejected. Does not return when the circuit breaker opens."""
+    async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord]:
+        """Apply a few thousand events at a time; returns the rejected ones, and never if the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
         for records in _chunks(batch.records):
-            rejected += self._applier.fold(owned, batch.topic, records)
+            rejected += self._applier.apply(owned, batch.topic, records)
             if self._applier.open_reason is not None:
                 await self._pause(self._applier.open_reason)
-            self._note_work(owned)
-            while sum(len(each.shard.dirty) for each in self._owned.values()) >= MAX_DIRTY_ROWS:
+            owned.applied()
+            self._work.set()
+            while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
                 self._urgent.set()
                 await self._checkpoint.next_drain()
             await asyncio.sleep(0)
         return rejected
 
-    async def _pause(self, why: str) -> None:
-        """The circuit breaker is open: wait for an operator. Membership, metrics and commits of what is done go on."""
-        self._health.circuit_breaker = why
+    async def _pause(self, reason: str) -> None:
+        """Wait for an operator. The worker keeps its membership and metrics, and commits what it has processed."""
+        self._health.circuit_breaker = reason
         self._metrics.circuit_breaker_open.set(1)
         _log.error(
-            "the circuit breaker is open: %s. This worker processes nothing until it is restarted; nothing of this batch was "
+            "circuit breaker open: %s. This worker processes no event until it is restarted; no event of this batch is "
             "committed or sent to the dead letters. Fix the producer or the settings and restart, or restart with "
-            "`--circuit-breaker off` to let the bad events become dead letters",
-            why,
+            "`--circuit-breaker off` to turn the invalid events into dead letters",
+            reason,
         )
-        self._folded.set()
+        self._batch_done.set()
         await asyncio.Event().wait()
 
-    def _note_work(self, owned: OwnedPartition) -> None:
-        owned.changed = True
-        self._work.set()
-
-    # ---- checkpoints and the fence
+    # ---- checkpoints
 
     async def _checkpoints(self) -> None:
-        """A checkpoint every 50 ms while there is something, at once when many rows are dirty, and when idle."""
-        rows = HeapFreezer()
+        """Checkpoint every 50 ms while there are changes, immediately when many rows are dirty, and when idle."""
+        heap = HeapFreezer()
         drained_at = 0.0
         while True:
             await _set_within(self._work, 1.0)
@@ -237,31 +229,24 @@ class Engine:
             await _set_within(self._urgent, max(SETTLE_SECONDS, drained_at + CHECKPOINT_SECONDS - time.monotonic()))
             self._urgent.clear()
             async with self._lock:
-                if self.generation is not None:
-                    idle_since = time.monotonic() - IDLE_MARKER_SECONDS
-                    due = [
-                        owned
-                        for owned in self._owned.values()
-                        if owned.ready and (owned.changed or owned.marked_at <= idle_since)
-                    ]
-                    if due:
-                        drained_at = time.monotonic()
-                        await self._checkpoint(due)
-                        rows.count(sum(owned.shard.rows for owned in self._owned.values()))
+                if due := self._owned.due(idle_since=time.monotonic() - IDLE_MARKER_SECONDS):
+                    drained_at = time.monotonic()
+                    await self._checkpoint(due)
+                    heap.count(self._owned.rows)
 
 
 async def guarded(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run work whose failure ends the process."""
+    """Run a task whose failure ends the process."""
     try:
         await work()
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 whatever it is, it ends the process
+    except BaseException as error:  # noqa: BLE001 -- every failure ends the process
         end_process(error)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether it was set in time. Not by `asyncio.wait_for`, which before Python 3.12 may swallow a cancellation."""
+    """Whether the event was set in time. `asyncio.wait_for` may swallow a cancellation before Python 3.12."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()
@@ -270,5 +255,5 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    for start in range(0, len(records), FOLD_AT_ONCE):
-        yield records[start : start + FOLD_AT_ONCE]
+    for start in range(0, len(records), CHUNK_EVENTS):
+        yield records[start : start + CHUNK_EVENTS]

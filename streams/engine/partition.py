@@ -1,58 +1,217 @@
-"""What a worker holds of the partitions it owns, and how far it got."""
+"""The partitions that a worker owns: the state of each, and the transitions of that state.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+In the order of one generation:
+
+- restore: `assign`, `replayed`, `claimed`, `restored`, then `begin_generation`;
+- events: `applied` after each part of a batch, `processed` after the batch;
+- checkpoint: `drain`, and `checkpointed` once it is written;
+- the end: `end_generation`. A partition that stays with the worker keeps its shard for the next restore.
+
+Other modules read the state and call these transitions. Only this module changes the state.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from faust.types import TP
 
-from aggregator.shard import Shard
+from aggregator.shard import CheckpointDelta, Shard
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one checkpoint writes of one partition, all of it from the same moment."""
+
+    delta: CheckpointDelta
+    """Dirty rows and touched tallies."""
+    positions: dict[TP, int]
+    """By source partition, the next offset to process: committable once the rest is written."""
+    oldest: list[int]
+    """Per batch since the last checkpoint, the broker's timestamp of its oldest event, in milliseconds."""
+
+
 class OwnedPartition:
-    """One owned partition: its shard, its two logs, and how far its sources are processed.
+    """One owned partition: its shard, its two logs, and how far its sources are processed."""
 
-    `positions`: by source topic, the next offset to process. `ready`: restored in the current generation. `unchanged_elsewhere`:
-    nobody else wrote to the logs since this worker's last checkpoint. `changed`: the next checkpoint has something to
-    write or to release. `marked_at`: monotonic seconds. `waiting`: since the last checkpoint, the broker's timestamp
-    (ms) of the oldest event of each batch. `counted`: comparisons added and retracted, as far as metrics know.
-    """
+    __slots__ = (
+        "_counted",
+        "_oldest",
+        "_unchanged_elsewhere",
+        "changed",
+        "checkpointed_at",
+        "claim",
+        "ledger",
+        "partition",
+        "positions",
+        "ready",
+        "shard",
+        "tallies",
+    )
 
-    partition: int
-    shard: Shard
-    ledger: Log
-    tallies: Log
-    claim: Claim | None = None
-    positions: dict[str, int] = field(default_factory=dict)
-    ready: bool = False
-    unchanged_elsewhere: bool = False
-    changed: bool = False
-    marked_at: float = 0.0
-    waiting: list[int] = field(default_factory=list)
-    counted: tuple[int, int] = (0, 0)
+    def __init__(self, partition: int, shard: Shard, ledger: Log, tallies: Log) -> None:
+        self.partition = partition
+        self.shard = shard
+        self.ledger = ledger
+        self.tallies = tallies
+        self.claim: Claim | None = None
+        """The last claim in the ledger."""
+        self.positions: dict[str, int] = {}
+        """By source topic, the next offset to process."""
+        self.ready = False
+        """Whether the partition is restored in the current generation."""
+        self.changed = False
+        """Whether the next checkpoint has something to write or to release."""
+        self.checkpointed_at = 0.0
+        """When the last checkpoint was written, in monotonic seconds."""
+        self._unchanged_elsewhere = False
+        self._oldest: list[int] = []
+        self._counted = (0, 0)
 
     @property
     def fully_published(self) -> bool:
-        """Whether there is nothing of the shard that the logs do not have, and nobody else wrote to them."""
-        return self.unchanged_elsewhere and not self.shard.dirty and not self.shard.touched
+        """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint."""
+        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched
 
     def sources(self) -> dict[TP, int]:
         """Positions by source partition."""
         return {TP(topic, self.partition): offset for topic, offset in self.positions.items()}
 
+    # ---- restore
 
-@dataclass(slots=True)
+    def replayed(self, records: int) -> None:
+        """So many records were read from the ledger, which this worker did not write since its last checkpoint."""
+        if records:
+            self._unchanged_elsewhere = False
+
+    def claimed(self, claim: Claim) -> None:
+        """A claim was read from the ledger; the last one holds."""
+        self.claim = claim
+
+    def restored(self, positions: Mapping[TP, int]) -> None:
+        """The shard is the state of the logs; events are processed from these source positions."""
+        self.positions = {tp.topic: offset for tp, offset in positions.items()}
+
+    def begin(self) -> None:
+        """Events are processed from now on."""
+        self.ready = True
+
+    def end(self) -> None:
+        """No event is processed until the next restore."""
+        self.ready = False
+
+    # ---- events and checkpoints
+
+    def applied(self) -> None:
+        """Events were merged into the shard."""
+        self.changed = True
+
+    def processed(self, topic: str, following: int, oldest: int | None) -> None:
+        """A batch is applied and its dead letters are acknowledged: the next offset to process is `following`.
+
+        `oldest` is the broker's timestamp of its first event in milliseconds, None for a batch without events.
+        """
+        # A batch from before the position is a replay, which the merge ignores.
+        self.positions[topic] = max(self.positions[topic], following)
+        if oldest is not None:
+            self._oldest.append(oldest)
+        self.changed = True
+
+    def drain(self) -> Drained:
+        """Take what the next checkpoint writes; the caller writes all of it, or the process ends."""
+        oldest, self._oldest = self._oldest, []
+        self.changed = False
+        self._unchanged_elsewhere = True
+        return Drained(self.shard.drain(), self.sources(), oldest)
+
+    def checkpointed(self, now: float) -> tuple[int, int]:
+        """The checkpoint is written; returns the comparisons added and retracted since the last one."""
+        self.checkpointed_at = now
+        before, self._counted = self._counted, (self.shard.added, self.shard.retracted)
+        return self._counted[0] - before[0], self._counted[1] - before[1]
+
+
+class OwnedPartitions:
+    """All partitions of one worker. Changed on the event loop only; may be iterated from any thread."""
+
+    def __init__(self) -> None:
+        self.generation: int | None = None
+        """The generation in which events are processed; None while there is none."""
+        self.replayed_rows = 0
+        """Ledger rows replayed so far, for the watchdog."""
+        self._partitions: dict[int, OwnedPartition] = {}
+
+    def __iter__(self) -> Iterator[OwnedPartition]:
+        return iter(list(self._partitions.values()))
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    def get(self, partition: int) -> OwnedPartition | None:
+        """The partition with this number, or None."""
+        return self._partitions.get(partition)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all shards."""
+        return sum(owned.shard.rows for owned in self._partitions.values())
+
+    @property
+    def dirty_rows(self) -> int:
+        """Rows that are not in the ledger yet."""
+        return sum(len(owned.shard.dirty) for owned in self._partitions.values())
+
+    def due(self, idle_since: float) -> list[OwnedPartition]:
+        """Partitions to checkpoint: with changes, or without a checkpoint since `idle_since` (monotonic seconds)."""
+        return [
+            owned
+            for owned in self._partitions.values()
+            if owned.ready and (owned.changed or owned.checkpointed_at <= idle_since)
+        ]
+
+    def assign(self, partitions: AbstractSet[int], new: Callable[[int], OwnedPartition]) -> None:
+        """Drop the partitions that are not among these, and make the missing ones."""
+        for partition in self._partitions.keys() - partitions:
+            del self._partitions[partition]
+        for partition in sorted(partitions - self._partitions.keys()):
+            self._partitions[partition] = new(partition)
+
+    def drop_all(self) -> None:
+        """Drop all partitions: the next restore makes them again from their ledgers."""
+        self._partitions.clear()
+
+    def replayed(self, owned: OwnedPartition, records: int) -> None:
+        """So many records of a partition's ledger were replayed."""
+        owned.replayed(records)
+        self.replayed_rows += records
+
+    def begin_generation(self, generation: int) -> None:
+        """All partitions are restored: process events of this generation."""
+        self.generation = generation
+        for owned in self._partitions.values():
+            owned.begin()
+
+    def end_generation(self) -> list[OwnedPartition] | None:
+        """Process no more events; returns the partitions for a last checkpoint, None if no generation had begun."""
+        generation, self.generation = self.generation, None
+        changed = [owned for owned in self._partitions.values() if owned.ready and owned.changed]
+        for owned in self._partitions.values():
+            owned.end()
+        return None if generation is None else changed
+
+
 class Progress:
-    """How far a worker got with the partitions it owns; may be asked from any thread."""
+    """How far a worker has processed and committed its source partitions; may be asked from any thread."""
 
-    owned: Mapping[int, OwnedPartition]
-    group: ConsumerGroup
+    def __init__(self, owned: OwnedPartitions, group: ConsumerGroup) -> None:
+        self._owned = owned
+        self._group = group
 
     def lag(self) -> Iterator[tuple[str, int, int]]:
-        """(topic, partition, events not processed) of every owned source partition."""
+        """(topic, partition, unprocessed events) of every owned source partition."""
         for tp, position in self._positions():
             yield tp.topic, tp.partition, max(0, self._end(tp, position) - position)
 
@@ -65,13 +224,13 @@ class Progress:
         return sum(self._end(tp, position) - self._committed(tp, position) for tp, position in self._positions())
 
     def _positions(self) -> Iterator[tuple[TP, int]]:
-        for owned in list(self.owned.values()):
+        for owned in self._owned:
             yield from owned.sources().items()
 
     def _end(self, tp: TP, position: int) -> int:
-        return max(position, self.group.end(tp) or 0)
+        return max(position, self._group.end(tp) or 0)
 
     def _committed(self, tp: TP, position: int) -> int:
-        """Where nothing is known to be committed, what was there at the start counts as if it were."""
-        committed = self.group.committed_offset(tp)
+        """The committed offset; the position itself while no commit is known, because then nothing is uncommitted."""
+        committed = self._group.committed_offset(tp)
         return min(position, position if committed is None else committed)

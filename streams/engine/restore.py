@@ -1,4 +1,4 @@
-"""Restore: taking partitions over. Starting, recovering and taking over are this one thing."""
+"""Restore: take assigned partitions over. Start, recovery and take-over are the same procedure."""
 
 import asyncio
 import logging
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
 
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.partition import OwnedPartition
+from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.kafka.batches import Record
 from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
-from streams.ledger.log import Log, read_to_end
+from streams.ledger.log import Log, OnRecords, read_to_end
 from streams.ledger.published import Published, unreadable
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -32,24 +32,25 @@ from streams.runtime.metrics import WorkerMetrics
 _log = logging.getLogger(__name__)
 
 _FIRST_CLAIM_SECONDS: Final = 60.0
+"""How long the owner of an empty partition waits for the first claim of partition 0."""
 
 
 class AssignmentChanged(EvalAlignmentError):
-    """The assignment changed while it was being restored: this restore is given up, the next one follows."""
+    """The assignment changed during its restore, which therefore stops; the next restore follows."""
 
 
 @dataclass(slots=True)
 class Restore:
-    """Brings owned partitions to the state of their ledger. The caller holds the checkpoint's lock.
-
-    `owned` is the worker's map of partitions; it is changed in place. `moved` tells that the assignment is over.
-    """
+    """Brings owned partitions to the state of their ledgers. The caller holds the checkpoint's lock."""
 
     name: str
+    """The worker's stable name, for the claims."""
     topics: Topics
     partitions: int
+    """P, the number of partitions."""
     policy: Policy
     accept_loss: bool
+    """Continue, with a warning, although input or ledger were lost."""
     capabilities: Capabilities
     group: ConsumerGroup
     producer: AIOKafkaProducer
@@ -57,44 +58,58 @@ class Restore:
     checkpoint: Checkpoint
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
-    owned: dict[int, OwnedPartition]
-    rows: int = 0
+    """Called with the name of each completed step."""
+    owned: OwnedPartitions
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
-        """Restore every assigned partition. Raises Moved, FatalError or KafkaError.
+        """Restore every assigned partition, until `moved` returns that the assignment is over.
 
-        1. The assignment must cover the same partitions of all three sources; shards not owned are dropped.
-        2. Read the ledger to its end through the merge of live events.
-        3. Claim what is newly owned, and read what came between.
-        4. Compare with the published tallies: what differs is touched. What lost in the log is written again.
-        5. Give up if the assignment moved.
-        6. One checkpoint, which repairs and publishes the differences.
-        7. Seek to what was committed, and where nothing was, to the log's start.
+        1. The assignment must cover the same partitions of all three sources. Drop the shards of other partitions.
+        2. Read the ledger to its end, through the same merge as live events.
+        3. Claim each partition that is not fully published, and read what was written before the claim.
+        4. Compare with the published tallies: touch each one that differs. Rewrite each row that a later, older record
+           of the ledger hides.
+        5. Stop if the assignment changed.
+        6. Write one checkpoint, which publishes the differences.
+        7. Seek to the committed offsets, and to the start of a source without one.
+
+        Raises AssignmentChanged, FatalError or KafkaError.
         """
         self._moved = moved
         self._assign()
         positions = await self._positions()
         self.on_step("assigned")
         with pause_collection():
-            await self._replay(list(self.owned.values()))
+            await self._replay(list(self.owned))
             self.on_step("ledger read")
-            claimed = [owned for owned in self.owned.values() if not owned.fully_published]
+            claimed = [owned for owned in self.owned if not owned.fully_published]
             lost = await self._lost_ledgers(claimed, positions)
             await self._claim(claimed)
             self.on_step("claimed")
             await self._compare(claimed)
             await self._repair(claimed)
             self.on_step("compared")
-        self._give_up_if_moved()
-        for owned in self.owned.values():
-            owned.positions = {tp.topic: offset for tp, offset in positions[owned.partition].items()}
+        self._stop_if_moved()
+        for owned in self.owned:
+            owned.restored(positions[owned.partition])
         if lost:
             await self.group.commit({tp: offset for p in lost for tp, offset in positions[p].items()})
         await self.checkpoint(claimed)
         self.on_step("restored")
-        await self.group.seek({tp: offset for owned in self.owned.values() for tp, offset in owned.sources().items()})
-        self._give_up_if_moved()
+        await self.group.seek({tp: offset for owned in self.owned for tp, offset in owned.sources().items()})
+        self._stop_if_moved()
+
+    def _stop_if_moved(self) -> None:
+        if self._moved():
+            raise AssignmentChanged
+
+    async def _read(
+        self, logs: Sequence[Log], on_records: OnRecords, until: Mapping[TopicPartition, int] | None = None
+    ) -> None:
+        """Read logs to their ends, or to the offsets of `until`. Raises AssignmentChanged."""
+        if not await read_to_end(self.reader, logs, on_records, until=until, abandoned=self._moved):
+            raise AssignmentChanged
 
     # ---- 1. the assignment
 
@@ -102,31 +117,32 @@ class Restore:
         assigned = self.group.assigned()
         by_topic = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in self.topics.sources}
         if len({frozenset(partitions) for partitions in by_topic.values()}) != 1:
-            raise FatalError(ExitCode.UNEXPECTED, f"the sources are not assigned alike: {by_topic}")
+            raise FatalError(ExitCode.UNEXPECTED, f"different partitions of the sources are assigned: {by_topic}")
         partitions = by_topic[self.topics.annotations]
         if any(partition >= self.partitions for partition in partitions):
             raise FatalError(
-                ExitCode.PARTITIONS_CHANGED, f"{self.partitions} at the start, now {max(partitions) + 1} or more"
+                ExitCode.PARTITIONS_CHANGED,
+                f"there were {self.partitions} partitions at the start, now there are at least {max(partitions) + 1}",
             )
-        for partition in set(self.owned) - partitions:
-            del self.owned[partition]
-        for partition in sorted(partitions - set(self.owned)):
-            self.owned[partition] = OwnedPartition(
-                partition,
-                Shard(partition, self.policy),
-                Log(self.producer, self.topics.facts, partition),
-                Log(self.producer, self.topics.tallies, partition),
-            )
+        self.owned.assign(partitions, self._new_partition)
+
+    def _new_partition(self, partition: int) -> OwnedPartition:
+        return OwnedPartition(
+            partition,
+            Shard(partition, self.policy),
+            Log(self.producer, self.topics.facts, partition),
+            Log(self.producer, self.topics.tallies, partition),
+        )
 
     async def _positions(self) -> dict[int, dict[TP, int]]:
-        """By partition, where each source goes on: what was committed, else the log's start."""
-        sources = [TP(topic, partition) for topic in self.topics.sources for partition in self.owned]
+        """By partition, the next offset of each source: the committed one, else the start of the source."""
+        sources = [TP(topic, owned.partition) for topic in self.topics.sources for owned in self.owned]
         if not sources:
             return {}
         committed = await self.group.committed(sources)
         starts = await self.group.starts(sources)
         ends = await self.group.ends(sources) if self.capabilities.exact_ends else {}
-        positions: dict[int, dict[TP, int]] = {partition: {} for partition in self.owned}
+        positions: dict[int, dict[TP, int]] = {owned.partition: {} for owned in self.owned}
         lost = {}
         for tp in sources:
             offset = committed[tp]
@@ -136,48 +152,52 @@ class Restore:
                 lost[tp] = offset = starts[tp]
             positions[tp.partition][tp] = offset
         if lost:
-            told = "; ".join(
+            losses = "; ".join(
                 f"{tp.topic}[{tp.partition}]: committed {committed[tp]}, left are {starts[tp]} to {ends.get(tp, '?')}"
                 for tp in lost
             )
             if not self.accept_loss:
-                raise FatalError(ExitCode.INPUT_LOST, told)
-            _log.warning("lost input is accepted, going on with the oldest events that are left: %s", told)
+                raise FatalError(ExitCode.INPUT_LOST, losses)
+            _log.warning("lost input accepted, continuing with the oldest events that are left: %s", losses)
             await self.group.commit(lost)
         return positions
 
     # ---- 2. the ledger
 
     async def _replay(self, partitions: Sequence[OwnedPartition]) -> None:
-        by_log = {owned.ledger.tp: owned for owned in partitions}
-        before = self.rows
+        before = self.owned.replayed_rows
         started = time.monotonic()
-        fold = lambda log, records: self._fold(by_log[log.tp], records)  # noqa: E731
-        if not await read_to_end(self.reader, [owned.ledger for owned in partitions], fold, abandoned=self._moved):
-            raise AssignmentChanged
-        if self.rows > before:
-            rows, seconds = self.rows - before, time.monotonic() - started
+        await self._read([owned.ledger for owned in partitions], self._replayer(partitions))
+        if (rows := self.owned.replayed_rows - before) > 0:
+            seconds = time.monotonic() - started
             _log.info("replayed %d ledger rows of %d partitions in %.2f s", rows, len(partitions), seconds)
 
-    def _fold(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
+    def _replayer(self, partitions: Iterable[OwnedPartition]) -> OnRecords:
+        by_log = {owned.ledger.tp: owned for owned in partitions}
+
+        def on_records(log: Log, records: Sequence[Record]) -> None:
+            self._replay_records(by_log[log.tp], records)
+
+        return on_records
+
+    def _replay_records(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
         replay = owned.shard.replay
-        owned.unchanged_elsewhere = owned.unchanged_elsewhere and not records
         for record in records:
             key, value = record.key, record.value
             try:
                 if key == CLAIM_KEY:
-                    owned.claim = parse_claim(value)  # type: ignore[arg-type]
+                    owned.claimed(parse_claim(value))  # type: ignore[arg-type]
                 else:
                     replay(key, value)  # type: ignore[arg-type]
             except (ValueError, TypeError) as error:
                 raise unreadable(owned.ledger, record, error) from error
-        self.rows += len(records)
+        self.owned.replayed(owned, len(records))
         self.metrics.recovery_rows.inc(len(records))
 
     async def _lost_ledgers(
         self, claimed: Iterable[OwnedPartition], positions: Mapping[int, dict[TP, int]]
     ) -> list[int]:
-        """Partitions whose ledger is gone although something was made from it; never a silent zero."""
+        """Partitions without a ledger although something was made from one. They never count as empty silently."""
         unclaimed = [owned for owned in claimed if owned.claim is None]
         if not unclaimed:
             return []
@@ -191,10 +211,10 @@ class Restore:
         ]
         if lost:
             await self._expect_alone(unclaimed)
-            told = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
+            loss = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
             if not self.accept_loss:
-                raise FatalError(ExitCode.LEDGER_LOST, told)
-            _log.warning("a lost ledger is accepted, rebuilding from the source topics: %s", told)
+                raise FatalError(ExitCode.LEDGER_LOST, loss)
+            _log.warning("lost ledger accepted, rebuilding it from the source topics: %s", loss)
             for partition in lost:
                 positions[partition].update({tp: starts[tp] for tp in positions[partition]})
         return lost
@@ -205,7 +225,7 @@ class Restore:
         for owned in claimed:
             if owned.claim is not None:
                 check_claim(owned.claim, self.partitions, f"{self.topics.facts}[{owned.partition}]")
-        # Partition 0 first: its first claim makes the ledger id.
+        # Partition 0 first: its first claim creates the ledger id.
         claims: dict[int, Claim] = {}
         for owned in sorted(claimed, key=lambda owned: owned.partition):
             ledger = owned.claim.ledger if owned.claim else await self._first_id(owned.partition, claims.get(0))
@@ -213,74 +233,75 @@ class Restore:
         offsets = await asyncio.gather(
             *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in claimed)
         )
-        by_log = {owned.ledger.tp: owned for owned in claimed}
         until = {owned.ledger.tp: offset + 1 for owned, offset in zip(claimed, offsets, strict=True)}
-        fold = lambda log, records: self._fold(by_log[log.tp], records)  # noqa: E731
-        if not await read_to_end(
-            self.reader, [owned.ledger for owned in claimed], fold, until=until, abandoned=self._moved
-        ):
-            raise AssignmentChanged
+        await self._read([owned.ledger for owned in claimed], self._replayer(claimed), until)
 
     def _new_claim(self, ledger: str) -> Claim:
         return Claim(ledger, self.partitions, self.policy, SCHEMA, self.name, int(time.time() * 1000))
 
     async def _first_id(self, partition: int, claimed: Claim | None) -> str:
-        """The ledger id for a partition that never had a claim."""
+        """The ledger id for a partition without a claim; `claimed` is this worker's new claim of partition 0."""
         if claimed is not None:
             return claimed.ledger
         if partition == 0:
             return new_ledger_id()
-        if 0 in self.owned and (claim := self.owned[0].claim) is not None:
-            return claim.ledger
+        if (zero := self.owned.get(0)) is not None and zero.claim is not None:
+            return zero.claim.ledger
         first = Log(self.producer, self.topics.facts, 0)
-        found: list[Claim] = []
+        claims: list[Claim] = []
 
-        def fold(_: Log, records: Sequence[Record]) -> None:
-            found.extend(parse_claim(record.value) for record in records if record.key == CLAIM_KEY and record.value)
+        def collect_claims(_: Log, records: Sequence[Record]) -> None:
+            claims.extend(parse_claim(record.value) for record in records if record.key == CLAIM_KEY and record.value)
 
         deadline = time.monotonic() + _FIRST_CLAIM_SECONDS
-        while not found:
-            if not await read_to_end(self.reader, [first], fold, abandoned=self._moved):
-                raise AssignmentChanged
-            if not found:
-                self._give_up_if_moved()
+        while not claims:
+            await self._read([first], collect_claims)
+            if not claims:
+                self._stop_if_moved()
                 if time.monotonic() > deadline:
-                    raise FatalError(ExitCode.STALLED, f"nobody claimed {self.topics.facts}[0]")
+                    raise FatalError(
+                        ExitCode.STALLED,
+                        f"no worker claimed {self.topics.facts}[0] within {_FIRST_CLAIM_SECONDS:g} s",
+                    )
                 await asyncio.sleep(0.1)
-        return found[-1].ledger
+        return claims[-1].ledger
 
     # ---- 4. what was published
 
     async def _compare(self, claimed: Sequence[OwnedPartition]) -> None:
-        published = await self._published(claimed)
+        """Touch every tally that differs from what is published."""
+        published_by_partition = await self._published(claimed)
         for owned in claimed:
-            told = published[owned.partition]
-            if told.highest > owned.ledger.next:
-                await self._shortened(owned, told.highest)
-            # Replaying touched every tally; what is published already needs no second time.
-            owned.shard.dirty.update(owned.shard.drain().rows)
-            tallies = told.tallies()
+            published = published_by_partition[owned.partition]
+            if published.highest > owned.ledger.next:
+                await self._fill_shortened(owned, published.highest)
+            # Replay touched every tally, and most are published already.
+            owned.shard.clear_touched()
+            tallies = published.tallies()
             for key, payload in owned.shard.tallies():
                 if tallies.pop(key, None) != (self.policy.value, payload):
                     owned.shard.touch(key)
-            for key, kept in tallies.items():
-                # Emptied under another policy is not enough: readers drop what such a predecessor did not close.
-                if kept != (self.policy.value, empty(parse_key(key))):
+            for key, last in tallies.items():
+                # Emptied under another policy is not enough: readers drop what that predecessor did not close.
+                if last != (self.policy.value, empty(parse_key(key))):
                     owned.shard.touch(key)
 
     async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:
-        told = {owned.partition: Published(owned.claim.ledger if owned.claim else None) for owned in partitions}
+        """What the tallies log of each partition holds."""
+        published = {owned.partition: Published(owned.claim.ledger if owned.claim else None) for owned in partitions}
         for owned in partitions:
-            owned.tallies.next = 0
-        fold = lambda log, records: told[log.partition].fold(log, records)  # noqa: E731
-        if not await read_to_end(self.reader, [owned.tallies for owned in partitions], fold, abandoned=self._moved):
-            raise AssignmentChanged
-        return told
+            owned.tallies.rewind()
+
+        def on_records(log: Log, records: Sequence[Record]) -> None:
+            published[log.partition].fold(log, records)
+
+        await self._read([owned.tallies for owned in partitions], on_records)
+        return published
 
     async def _expect_alone(self, partitions: Sequence[OwnedPartition]) -> None:
-        """Make sure that these ledgers end where they were read to.
+        """Raise FatalError if these ledgers grew since they were read.
 
-        What looks like a lost ledger is another writer's when this worker stood still since: its successor claimed,
+        A ledger that looks lost can belong to another writer: while this worker was paused, its successor claimed,
         wrote and published.
         """
         ends = [owned.ledger.next for owned in partitions]
@@ -289,47 +310,37 @@ class Restore:
             if owned.ledger.next != end:
                 raise FatalError(
                     ExitCode.ANOTHER_WRITER,
-                    f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} while restoring",
+                    f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} meanwhile",
                 )
 
-    async def _shortened(self, owned: OwnedPartition, highest: int) -> None:
-        """The ledger ends before what was published from it."""
+    async def _fill_shortened(self, owned: OwnedPartition, highest: int) -> None:
+        """Fill a ledger that ends before position `highest`, from which tallies were published."""
         await self._expect_alone([owned])
         ledger = owned.ledger
-        told = f"{ledger.topic}[{ledger.partition}] ends at {ledger.next}, tallies were published for {highest}"
+        loss = f"{ledger.topic}[{ledger.partition}] ends at {ledger.next}, tallies were published for {highest}"
         if not self.accept_loss:
-            raise FatalError(ExitCode.LEDGER_LOST, told)
-        # Readers keep what has the higher position: go on above everything that was ever published.
-        _log.warning("a shortened ledger is accepted: %s; filling it up to there", told)
+            raise FatalError(ExitCode.LEDGER_LOST, loss)
+        # Readers keep what has the higher position, so new rows must come after every published position.
+        _log.warning("shortened ledger accepted, filling it with claims: %s", loss)
         assert owned.claim is not None
         await ledger.append(repeat((CLAIM_KEY, owned.claim.encode()), highest - ledger.next + 1))
 
     async def _repair(self, claimed: Sequence[OwnedPartition]) -> None:
-        """Read the ledger a second time where a row lost against a later, older record: its winner becomes dirty."""
-        needs_rewrite = {owned.ledger.tp: owned for owned in claimed if owned.shard.needs_rewrite}
-        if not needs_rewrite:
+        """Read the ledger a second time where a later, older record hides a row, and make its winner dirty."""
+        hidden = {owned.ledger.tp: owned for owned in claimed if owned.shard.needs_rewrite}
+        if not hidden:
             return
-        _log.warning(
-            "repairing %d rows of the ledger", sum(len(owned.shard.needs_rewrite) for owned in needs_rewrite.values())
-        )
+        _log.warning("repairing %d ledger rows", sum(len(owned.shard.needs_rewrite) for owned in hidden.values()))
 
-        def fold(log: Log, records: Sequence[Record]) -> None:
-            shard = needs_rewrite[log.tp].shard
+        def on_records(log: Log, records: Sequence[Record]) -> None:
+            shard = hidden[log.tp].shard
             for record in records:
                 if record.key in shard.needs_rewrite:
                     shard.repair(record.key, record.value)  # type: ignore[arg-type]
 
-        again = [Log(self.producer, owned.ledger.topic, owned.partition) for owned in needs_rewrite.values()]
-        until = {tp: owned.ledger.next for tp, owned in needs_rewrite.items()}
-        if not await read_to_end(self.reader, again, fold, until=until, abandoned=self._moved):
-            raise AssignmentChanged
-        for owned in needs_rewrite.values():
+        logs = [Log(self.producer, owned.ledger.topic, owned.partition) for owned in hidden.values()]
+        await self._read(logs, on_records, {tp: owned.ledger.next for tp, owned in hidden.items()})
+        for owned in hidden.values():
             if owned.shard.needs_rewrite:
                 keys = sorted(owned.shard.needs_rewrite)[:3]
-                raise FatalError(ExitCode.LEDGER_LOST, f"winners of {keys} are not in the ledger any more")
-
-    # ---- 5. giving up
-
-    def _give_up_if_moved(self) -> None:
-        if self._moved():
-            raise AssignmentChanged
+                raise FatalError(ExitCode.LEDGER_LOST, f"the ledger no longer has the winners of {keys}")

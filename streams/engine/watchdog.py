@@ -1,4 +1,4 @@
-"""The guard: once a second, looks whether nobody else writes, the broker answers, and the worker gets on."""
+"""The watchdog: once a second, checks for other writers, for the broker, and for progress."""
 
 import asyncio
 import logging
@@ -10,8 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.engine.partition import OwnedPartition, Progress
-from streams.engine.restore import Restore
+from streams.engine.partition import OwnedPartitions, Progress
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import end_offsets
 from streams.runtime.exit_codes import ExitCode
@@ -21,69 +20,71 @@ from streams.runtime.health import Health, StallDetector
 _log = logging.getLogger(__name__)
 
 WATCHDOG_SECONDS: Final = 1.0
+"""Time between two checks."""
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Idle fence, broker check and watchdog. `fenced`: the broker tells exact ends, so the fence can compare them."""
+    """Idle fence, broker check and stall detection of one worker."""
 
     facts: str
-    owned: Mapping[int, OwnedPartition]
+    """Name of the ledger's topic."""
+    owned: OwnedPartitions
     group: ConsumerGroup
     reader: AIOKafkaConsumer
     fenced: bool
+    """Whether the broker reports exact end offsets, which the fence compares."""
     health: Health
-    restore: Restore
-    watchdog: StallDetector = field(default_factory=StallDetector)
+    stall_detector: StallDetector = field(default_factory=StallDetector)
 
     async def run(self, lock: asyncio.Lock) -> None:
-        """Look until cancelled. Raises FatalError for what only a restart mends."""
+        """Check until cancelled; `lock` is the checkpoint's. Raises FatalError for what only a restart repairs."""
         while True:
             await asyncio.sleep(WATCHDOG_SECONDS)
-            # Ends are compared while nothing is being written. A write that waits for a broker that is away must not
-            # keep the guard from seeing just that.
-            if await _acquired(lock):
+            # End offsets are compared while nobody writes. A write that waits for an unavailable broker holds the
+            # lock, and must not keep the watchdog from reporting that broker.
+            if await _acquire_within(lock, WATCHDOG_SECONDS):
                 try:
-                    await self._look_at_broker()
+                    await self._check_logs()
                 finally:
                     lock.release()
             else:
                 await self._ends([])
-            self._look_at_worker()
+            self._check_progress()
 
-    async def _look_at_broker(self) -> None:
+    async def _check_logs(self) -> None:
         """Compare the ends of both logs of every partition with what this worker wrote; the caller holds the lock."""
-        logs = {log.tp: log for owned in self.owned.values() if owned.ready for log in (owned.ledger, owned.tallies)}
+        logs = {log.tp: log for owned in self.owned if owned.ready for log in (owned.ledger, owned.tallies)}
         ends = await self._ends(logs)
         if self.fenced and ends is not None:
             for tp, log in logs.items():
                 log.expect(ends[tp])
 
-    async def _ends(self, logs: Collection[TopicPartition]) -> Mapping[TopicPartition, int] | None:
-        """End offsets, of any partition when there is none to ask for; None when the broker does not answer."""
+    async def _ends(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """End offsets, of an arbitrary partition if there are none to ask for; None if the broker does not answer."""
         try:
-            ends = await end_offsets(self.reader, logs or [TopicPartition(self.facts, 0)])
+            ends = await end_offsets(self.reader, partitions or [TopicPartition(self.facts, 0)])
         except (KafkaError, TimeoutError) as error:
             if self.health.broker:
-                _log.warning("the broker does not answer: %r", error)
+                _log.warning("broker does not answer: %r", error)
             self.health.broker = False
             return None
         if not self.health.broker:
-            _log.info("the broker answers again")
+            _log.info("broker answers again")
         self.health.broker = True
         return ends
 
-    def _look_at_worker(self) -> None:
+    def _check_progress(self) -> None:
         generation, alive = self.group.membership()
         if not alive:
-            raise FatalError(ExitCode.STALLED, "the task that keeps the membership has ended")
+            raise FatalError(ExitCode.STALLED, "the task that keeps the group membership has ended")
         now = time.monotonic()
         if not self.health.broker:
-            # A restart would not bring it back, and a supervisor that backs off would come late.
-            self.watchdog.excuse(now)
-        self.health.stalled = self.watchdog.observe(
+            # A restart does not bring the broker back, and a supervisor that backs off restarts the worker late.
+            self.stall_detector.excuse(now)
+        self.health.stalled = self.stall_detector.observe(
             now,
-            progress=self.group.commits() + self.restore.rows,
+            progress=self.group.commits() + self.owned.replayed_rows,
             lag=Progress(self.owned, self.group).uncommitted(),
             member=generation >= 0,
             paused=self.health.circuit_breaker is not None,
@@ -92,10 +93,10 @@ class Watchdog:
             raise FatalError(ExitCode.STALLED, self.health.stalled)
 
 
-async def _acquired(lock: asyncio.Lock) -> bool:
-    """Whether the lock was free within a second; it is then held."""
+async def _acquire_within(lock: asyncio.Lock, seconds: float) -> bool:
+    """Whether the lock was acquired in time."""
     try:
-        async with asyncio.timeout(WATCHDOG_SECONDS):
+        async with asyncio.timeout(seconds):
             return await lock.acquire()
     except TimeoutError:
         return False

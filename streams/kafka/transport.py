@@ -144,13 +144,22 @@ class BatchConsumer(driver.Consumer):
     """The consumer of partition batches."""
 
     _thread: BatchThread
-    queue: "asyncio.Queue[Any] | None" = None
-    on_wait_empty: Callable[[], Awaitable[None]]
-    commits: int = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.commits = 0
+        """Number of successful commits."""
         self._committable: dict[TP, int] = {}
+        self._queue: asyncio.Queue[Any] | None = None
+        self._before_revocation: Callable[[], Awaitable[None]] | None = None
+
+    def before_revocation(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Await this before partitions are revoked and before the consumer stops."""
+        self._before_revocation = call
+
+    def limit_by(self, queue: "asyncio.Queue[Any]") -> None:
+        """Fetch only while this queue, the agent's, has room."""
+        self._queue = queue
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -168,7 +177,7 @@ class BatchConsumer(driver.Consumer):
         timeout: float,  # noqa: ASYNC109 Faust's signature
     ) -> Mapping[TP, list[Any]]:
         """Fetch, unless the agent has enough waiting: what it has next hides the latency, more only costs memory."""
-        if self.queue is not None and self.queue.qsize() >= MAX_QUEUED_FETCHES:
+        if self._queue is not None and self._queue.qsize() >= MAX_QUEUED_FETCHES:
             await asyncio.sleep(_ROOM_POLL_SECONDS)
             return {}
         return await super()._getmany(active_partitions, timeout)
@@ -253,8 +262,9 @@ class BatchConsumer(driver.Consumer):
                 return False
 
     async def wait_empty(self) -> None:
-        """Called by Faust before partitions are revoked and before it stops: the last checkpoint and commit."""
-        await self.on_wait_empty()
+        """Called by Faust before partitions are revoked and before it stops."""
+        if self._before_revocation is not None:
+            await self._before_revocation()
 
 
 class BatchTransport(driver.Transport):

@@ -1,10 +1,10 @@
-"""Owned log partitions: appending with a proof that nobody else writes, and reading to the end in bulk.
+"""Owned log partitions: append with a check that nobody else writes, and read to the end in bulk.
 
-A worker that owns a partition is its only writer. It therefore knows the offset that its next record must get; an
-acknowledgement with another one means that somebody else wrote, and the worker ends.
+A worker that owns a partition is its only writer. It therefore knows the offset of its next record; an acknowledgement
+with a different offset means that another process writes, and the worker ends.
 """
 
-# ruff: noqa: SLF001 -- what is used of aiokafka has a contract test
+# ruff: noqa: SLF001 -- a contract test covers the private names of aiokafka
 
 import asyncio
 import math
@@ -21,25 +21,28 @@ from streams.runtime.failures import FatalError
 
 REQUEST_TIMEOUT_MS: Final = 30_000
 BATCH_BYTES: Final = 768 * 1024
-"""Largest batch before compression: it fits into a broker's default message size whatever its content."""
+"""Largest batch before compression: even incompressible, it fits into a broker's default message size."""
 
 READ_BYTES: Final = 128 << 10
-"""What a reader takes of a partition at once, compressed: some 3,500 rows. More makes reading no faster, stays in the
-process as memory that it once needed, and in an audit holds up the work that goes on."""
+"""Compressed bytes of one fetch per partition, about 3,500 rows. More does not make reading faster, but needs more
+memory, which the process keeps, and delays the events during an audit."""
 _READ_WAIT_SECONDS: Final = 0.02
-_FOLD_AT_ONCE: Final = 2000
+_CHUNK_RECORDS: Final = 2000
+"""Records handled before other tasks run."""
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 
 LogRow = tuple[bytes, bytes]
-Fold = Callable[["Log", Sequence[Record]], None]
+"""Key and value of a record."""
+OnRecords = Callable[["Log", Sequence[Record]], None]
+"""Handles the next records of a log."""
 
 
 def new_producer(client: KafkaClient, capabilities: Capabilities) -> AIOKafkaProducer:
-    """The producer of everything a worker writes.
+    """The producer of everything that a worker writes.
 
-    zstd: aiokafka fixes lz4 at level 9, which costs seven times as much CPU. Faust's own producer would wait
-    20 minutes and hide errors.
+    It compresses with zstd because aiokafka fixes lz4 at level 9, which needs seven times the CPU time. Faust's own
+    producer waits for 20 minutes and hides errors.
     """
     producer = AIOKafkaProducer(
         **client.settings,
@@ -51,14 +54,14 @@ def new_producer(client: KafkaClient, capabilities: Capabilities) -> AIOKafkaPro
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
     if capabilities.idempotence:
-        # It tries again without end, but not for a partition without a leader, which is all that a broker leaves behind
-        # that was stopped in good order.
+        # It retries without end, except for a partition without a leader: a broker that stops in order leaves no other
+        # sign.
         producer._message_accumulator._batch_ttl = math.inf
     return producer
 
 
 def new_reader(client: KafkaClient) -> AIOKafkaConsumer:
-    """A consumer without a group, for reading owned logs and asking for their ends."""
+    """A consumer without a group, which reads owned logs and asks for their end offsets."""
     return AIOKafkaConsumer(
         **client.settings,
         enable_auto_commit=False,
@@ -70,23 +73,28 @@ def new_reader(client: KafkaClient) -> AIOKafkaConsumer:
 
 
 class Log:
-    """One owned partition of a log topic. `next` is the offset that the next record will get."""
+    """One owned partition of a log topic."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
         self._producer = producer
         self.topic = topic
         self.partition = partition
         self.next = 0
+        """Offset of the next record to read or to write."""
 
     @property
     def tp(self) -> TopicPartition:
         """The partition as aiokafka names it."""
         return TopicPartition(self.topic, self.partition)
 
-    async def append_blindly(self, row: LogRow) -> int:
-        """Append one row without expecting its offset, and return the one it got; `next` does not move.
+    def rewind(self) -> None:
+        """Read from the start again."""
+        self.next = 0
 
-        Only an acknowledgement knows the end of a log for sure.
+    async def append_blindly(self, row: LogRow) -> int:
+        """Append one row without checking its offset, and return that offset; `next` does not move.
+
+        Only an acknowledgement tells the end of a log reliably.
         """
         (batch,) = self._batches([row])
         written = await (await self._producer.send_batch(batch, self.topic, partition=self.partition))
@@ -94,11 +102,11 @@ class Log:
         return offset
 
     async def append(self, rows: Iterable[LogRow]) -> None:
-        """Write rows in their order; all are acknowledged when this returns, and `next` is behind them.
+        """Append rows in this order; on return all are acknowledged, and `next` is the offset after them.
 
-        Raises FatalError (another writer) when an acknowledged batch is not where it must be, KafkaError when the
-        broker refuses. While it is away an idempotent producer tries again, without end; another one gives up after
-        30 s.
+        Raises FatalError (another writer) if an acknowledged batch has an unexpected offset, and KafkaError if the
+        broker refuses the rows. While the broker is unavailable, an idempotent producer retries without end; any other
+        producer gives up after 30 s.
         """
         acknowledgements = []
         for batch in self._batches(rows):
@@ -111,7 +119,7 @@ class Log:
             self.next += count
 
     def _batches(self, rows: Iterable[LogRow]) -> Iterable[Any]:
-        """The rows as batches. They go to the builder inside aiokafka's one: the outer one takes 2.7 times as long."""
+        """The rows as batches, written to the builder inside aiokafka's: the outer one takes 2.7 times as long."""
         now = int(time.time() * 1000)
         batch: Any = self._producer.create_batch()
         append, count = batch._builder.append, 0
@@ -128,26 +136,32 @@ class Log:
             yield batch
 
     def expect(self, offset: int) -> None:
-        """Check an offset that the broker tells against `next`."""
+        """Raise FatalError (another writer) unless the broker's offset is `next`."""
         if offset != self.next:
             raise FatalError(
                 ExitCode.ANOTHER_WRITER,
-                f"{self.topic}[{self.partition}]: expected offset {self.next}, the broker says {offset}",
+                f"{self.topic}[{self.partition}]: expected offset {self.next}, the broker reports {offset}",
             )
 
 
 async def read_to_end(
     reader: AIOKafkaConsumer,
     logs: Sequence[Log],
-    fold: Fold,
+    on_records: OnRecords,
     *,
     until: Mapping[TopicPartition, int] | None = None,
     abandoned: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Read logs from their `next` to their ends, all at once; `next` moves along.
+    """Read several logs concurrently, from their `next` to their ends; `next` moves along.
 
-    The end is what the fetches themselves tell, or the offsets of `until`. `fold` gets the records of one
-    fetch of one log. False when `abandoned` said to give up half-way.
+    Args:
+        reader: a consumer without a group.
+        logs: the logs to read.
+        on_records: handles the records of one log, in order.
+        until: end offset by partition; without it, the end is the one that fetches report.
+        abandoned: asked before each fetch whether to stop.
+
+    Returns False if `abandoned` stopped the reading. Raises FatalError if the broker does not answer, KafkaError.
     """
     if not logs:
         return True
@@ -155,7 +169,7 @@ async def read_to_end(
     try:
         for log in logs:
             reader.seek(log.tp, log.next)
-        return await _read(reader, {log.tp: log for log in logs}, fold, until, abandoned)
+        return await _read(reader, {log.tp: log for log in logs}, on_records, until, abandoned)
     finally:
         # Never `unsubscribe`: when that is quick, aiokafka's fetch task dies on the missing subscription.
         reader.assign([])
@@ -164,7 +178,7 @@ async def read_to_end(
 async def _read(
     reader: AIOKafkaConsumer,
     pending: dict[TopicPartition, Log],
-    fold: Fold,
+    on_records: OnRecords,
     until: Mapping[TopicPartition, int] | None,
     abandoned: Callable[[], bool],
 ) -> bool:
@@ -174,13 +188,13 @@ async def _read(
             return False
         for batch in await fetch(reader, pending, _READ_WAIT_SECONDS):
             log = pending[TopicPartition(batch.topic, batch.partition)]
-            # At least once: a batch may have lost all its records to compaction.
-            for start in range(0, len(batch.records) or 1, _FOLD_AT_ONCE):
-                records = batch.records[start : start + _FOLD_AT_ONCE]
-                fold(log, records)
+            # At least one call: compaction may have removed all records of a batch.
+            for start in range(0, len(batch.records) or 1, _CHUNK_RECORDS):
+                records = batch.records[start : start + _CHUNK_RECORDS]
+                on_records(log, records)
                 if records:
                     log.next = records[-1].offset + 1
-                # Heartbeats, health checks and the other tasks go on.
+                # Let heartbeats, health checks and other tasks run.
                 await asyncio.sleep(0)
             log.next = batch.next
             progress_at = time.monotonic()
@@ -189,12 +203,12 @@ async def _read(
             if end is not None and log.next >= end:
                 del pending[tp]
         if time.monotonic() - progress_at > REQUEST_TIMEOUT_MS / 1000:
-            raise FatalError(ExitCode.BROKER_LOST, f"no answer while reading {sorted(pending)}")
+            raise FatalError(ExitCode.BROKER_LOST, f"the broker did not answer while {sorted(pending)} were read")
     return True
 
 
 async def end_offsets(reader: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    """End offsets as the broker tells them. Raises KafkaError or TimeoutError when it does not answer within 5 s."""
+    """End offsets, asked from the broker. Raises KafkaError or TimeoutError if it does not answer within 5 s."""
     async with asyncio.timeout(_ENDS_TIMEOUT_SECONDS):
         ends: dict[TopicPartition, int] = await reader.end_offsets(list(partitions))
         return ends

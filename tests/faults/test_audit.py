@@ -27,7 +27,7 @@ async def test_row_19_the_audit_finds_nothing_where_nothing_is_wrong(rig: Rig, m
     async with Load(rig, per_second=1_000):
 
         async def audited() -> bool:
-            return worker.text().count(" is the fold of its ") > rig.partitions
+            return worker.text().count(" matches the recount of its ") > rig.partitions
 
         await rig.until("every partition was audited under load", audited, AUDITED_SECONDS)
     await judged(rig)

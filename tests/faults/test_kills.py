@@ -15,7 +15,7 @@ from tests.faults.load import Load
 from tests.integration.streams.rig import Rig, WorkerProcess, history
 
 RESTORE_STEPS = ("assigned", "ledger read", "claimed", "compared", "restored")
-CHECKPOINT_STEPS = ("taken", "rows appended", "tallies published", "positions released")
+CHECKPOINT_STEPS = ("drained", "rows appended", "tallies published", "positions released")
 # The first checkpoint is the restore's own, the second one of live events.
 STEPS = [(step, 1) for step in RESTORE_STEPS] + [(step, 2) for step in CHECKPOINT_STEPS]
 AGAIN_SECONDS = 15.0
@@ -225,7 +225,7 @@ async def test_row_04_another_writer_is_found_when_idle_and_its_row_is_repaired(
     # It is committed already: the repair is in the log once the worker is restored.
     await rig.verify(facts)
     await judged(rig)
-    assert "repairing 1 rows" in again.text()
+    assert "repairing 1 ledger rows" in again.text()
 
 
 async def superseded(rig: Rig, facts: list[Fact]) -> tuple[Fact, int]:

@@ -11,7 +11,7 @@ from tests.simulation.world import World
 
 Action = Callable[[], None]
 PLACES: Final = (
-    "assigned", "ledger read", "claimed", "compared", "taken", "rows appended", "tallies published",
+    "assigned", "ledger read", "claimed", "compared", "drained", "rows appended", "tallies published",
     "positions released", "restored", "send to alignment.facts", "before alignment.facts", "written to alignment.facts",
     "send to alignment.tallies", "before alignment.tallies", "written to alignment.tallies",
 )  # fmt: skip

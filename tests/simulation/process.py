@@ -11,7 +11,7 @@ from aggregator.policy import Policy
 from streams.engine.apply import BatchApplier
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine, guarded
-from streams.engine.partition import OwnedPartition
+from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
@@ -63,7 +63,7 @@ class Process:
         producer: Any = FakeProducer(broker, life)
         reader: Any = FakeReader(broker, life)
         ends_reader: Any = FakeReader(broker, life)
-        health, owned = Health(), dict[int, OwnedPartition]()
+        health, owned = Health(), OwnedPartitions()
         checkpoint = Checkpoint(policy, self.group, METRICS, life.point)
         restore = Restore(
             name=life.name,
@@ -80,7 +80,7 @@ class Process:
             on_step=life.point,
             owned=owned,
         )
-        watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health, restore)
+        watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health)
         self.engine = Engine(
             applier=BatchApplier(TOPICS, partitions, Decoder(), None, METRICS),
             dead_letters=DeadLetterPublisher(producer, TOPICS.dead_letters, 1),
@@ -185,7 +185,7 @@ class Process:
                 await asyncio.sleep(self.life.rng.choice((0.01, 0.1, 1.0)))
             await self.life.request("message")
             if self._queue:
-                await self.engine.fold(self._queue.popleft())
+                await self.engine.apply(self._queue.popleft())
 
     async def _commit_timer(self) -> None:
         while True:

@@ -55,13 +55,13 @@ def no_continuity() -> Iterator[None]:
 @contextlib.contextmanager
 def no_fence() -> Iterator[None]:
     """The ends of the logs are not compared with what was written."""
-    look = Watchdog._look_at_broker
+    look = Watchdog._check_logs
 
     async def unfenced(self: Watchdog) -> None:
         self.fenced = False
         await look(self)
 
-    with patch.object(Watchdog, "_look_at_broker", unfenced):
+    with patch.object(Watchdog, "_check_logs", unfenced):
         yield
 
 
@@ -85,7 +85,7 @@ def no_differences() -> Iterator[None]:
     async def nothing(self: Restore, taken: Iterable[OwnedPartition]) -> None:
         await self._published(list(taken))
         for owned in taken:
-            owned.shard.dirty.update(owned.shard.drain().rows)
+            owned.shard.clear_touched()
 
     with patch.object(Restore, "_compare", nothing):
         yield
@@ -137,13 +137,14 @@ def no_place() -> Iterator[None]:
 @contextlib.contextmanager
 def no_generation() -> Iterator[None]:
     """A batch of a former generation is processed."""
-    fold = Engine._fold
+    apply = Engine._apply
 
     async def any_generation(self: Engine, batch: Batch) -> None:
-        batch.generation = self.generation if self.generation is not None else -1
-        await fold(self, batch)
+        generation = self._owned.generation
+        batch.generation = generation if generation is not None else -1
+        await apply(self, batch)
 
-    with patch.object(Engine, "_fold", any_generation):
+    with patch.object(Engine, "_apply", any_generation):
         yield
 
 
@@ -162,15 +163,15 @@ def no_seek() -> Iterator[None]:
 @contextlib.contextmanager
 def no_start() -> Iterator[None]:
     """A batch that starts after the expected offset is taken for the next one."""
-    fold = Engine._fold
+    apply = Engine._apply
 
     async def any_start(self: Engine, batch: Batch) -> None:
         owned = self._owned.get(batch.partition)
         if owned is not None:
             batch.start = min(batch.start, owned.positions.get(batch.topic, 0))
-        await fold(self, batch)
+        await apply(self, batch)
 
-    with patch.object(Engine, "_fold", any_start):
+    with patch.object(Engine, "_apply", any_start):
         yield
 
 

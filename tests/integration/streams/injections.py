@@ -48,7 +48,7 @@ def membership_ends(worker: Worker) -> Callable[[], None]:
     def begin() -> None:
         gone.append(True)
         assert worker._progress is not None
-        consumer: Any = worker._progress.group._consumer.batches._consumer
+        consumer: Any = worker._progress._group._consumer.batches._consumer
         consumer._coordinator.reset_generation()
 
     coordinator._do_rejoin_group = unanswered
@@ -59,7 +59,7 @@ def memory_goes_bad(worker: Worker) -> Callable[[], None]:
     """One count in memory is changed, and nothing notes it."""
 
     def begin() -> None:
-        rubrics = (rubric for owned in worker._owned.values() for rubric in owned.shard._counts._criteria.values())
+        rubrics = (rubric for owned in worker._owned for rubric in owned.shard._counts._criteria.values())
         next(day for rubric in rubrics for day in rubric.days.values()).annotations += 1
 
     return begin

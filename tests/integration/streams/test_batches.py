@@ -84,7 +84,7 @@ async def test_rows_are_appended_in_order_and_read_back(rig: Rig) -> None:
     rows = [(f"k{index}".encode(), bytes(1000)) for index in range(3 * BATCH_BYTES // 1000)]
     read: list[bytes | None] = []
 
-    def fold(log: Log, records: Sequence[Record]) -> None:
+    def collect(log: Log, records: Sequence[Record]) -> None:
         assert log.next == len(read)
         read.extend(record.key for record in records)
 
@@ -92,8 +92,8 @@ async def test_rows_are_appended_in_order_and_read_back(rig: Rig) -> None:
         await log.append(rows)
         assert log.next == len(rows)
         await log.append([])
-        log.next = 0
-        assert await read_to_end(reader, [log], fold)
+        log.rewind()
+        assert await read_to_end(reader, [log], collect)
         assert log.next == len(rows)
     assert read == [key for key, _ in rows]
 
@@ -102,10 +102,10 @@ async def test_an_append_after_another_writer_fails(rig: Rig) -> None:
     async with _log(rig) as (log, _):
         await log.append([(b"a", b"1")])
         await rig.send([(rig.topics.facts, b"b", b"2")], partition=0)
-        with pytest.raises(FatalError, match="expected offset 1, the broker says 2") as broken:
+        with pytest.raises(FatalError, match="expected offset 1, the broker reports 2") as broken:
             await log.append([(b"c", b"3")])
         assert broken.value.exit_code is ExitCode.ANOTHER_WRITER
-        log.next = 0
+        log.rewind()
         assert await log.append_blindly((b"d", b"4")) == 3
 
 
@@ -120,7 +120,7 @@ async def test_an_abandoned_reading_can_be_repeated_immediately(rig: Rig) -> Non
     async with _log(rig) as (log, reader), asyncio.timeout(20):
         await log.append([(b"k", b"v")])
         for _ in range(3):
-            log.next = 0
+            log.rewind()
             # Given up before the reader's tasks take note of the assignment, which they do in the sleep.
             assert not await read_to_end(reader, [log], lambda _, __: None, abandoned=lambda: True)
             await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ from faust.types import TP
 
 from aggregator.policy import Policy
 from aggregator.tallies import MARKER_KEY
+from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.kafka import topics as topic_table
 from streams.kafka.client import KAFKA, KafkaClient
@@ -170,12 +171,12 @@ async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int,
         checkpoint=group,
         metrics=metrics,
         on_step=lambda _: None,
-        owned={},
+        owned=OwnedPartitions(),
     )
     async with producer, reader:
         restore._assign()
         positions = await restore._positions()
-        await restore._replay(list(restore.owned.values()))
+        await restore._replay(list(restore.owned))
         yield restore, positions
         fetcher: Any = reader._fetcher
         await eventually(lambda: not fetcher._pending_tasks)
@@ -190,7 +191,7 @@ async def test_a_worker_paused_in_its_restore_sees_the_rows_of_its_successor_as_
         heir = rig.worker("heir")
         await rig.settled()
         with pytest.raises(FatalError, match="grew from 0 to") as broken:
-            await restore._lost_ledgers(list(restore.owned.values()), positions)
+            await restore._lost_ledgers(list(restore.owned), positions)
         assert broken.value.exit_code is ExitCode.ANOTHER_WRITER
         assert heir.process.poll() is None
 
@@ -202,7 +203,7 @@ async def test_tallies_without_a_ledger_mean_a_lost_ledger(rig: Rig) -> None:
         key = b'["annotations","support","overall","2026-05-28"]'
         await rig.send([(rig.topics.tallies, key, orjson.dumps(told))], partition=2)
         with pytest.raises(FatalError, match=r"no claim in partitions \[2\]") as broken:
-            await restore._lost_ledgers(list(restore.owned.values()), positions)
+            await restore._lost_ledgers(list(restore.owned), positions)
         assert broken.value.exit_code is ExitCode.LEDGER_LOST
 
 

@@ -13,7 +13,7 @@ async def test_a_dead_coordinator_ends_the_worker(rig: Rig) -> None:
     first.kill()
     second = rig.worker(url="http://second")
     assert await second.ended(20.0) == ExitCode.STALLED.code
-    assert "the task that keeps the membership has ended" in second.text()
+    assert "the task that keeps the group membership has ended" in second.text()
 
 
 async def test_a_fixed_address_restarts_within_the_session(rig: Rig) -> None:

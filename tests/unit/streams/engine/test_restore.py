@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.kafka.client import KAFKA
 from streams.worker import WorkerConfig
@@ -39,7 +40,7 @@ class _Offsets:
 async def test_partitions_that_were_never_committed_are_sought_to_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     group = _Offsets({SOURCE: 42})
     topics = WorkerConfig(("b",), "w").topics
-    owned: dict[int, Any] = {}
+    owned = OwnedPartitions()
 
     async def nothing(*_: Any, **__: Any) -> list[int]:
         return []
@@ -64,4 +65,5 @@ async def test_partitions_that_were_never_committed_are_sought_to_the_start(monk
     await restoring(lambda: False)
     expected = {SOURCE: 42, TP(topics.evaluations, 0): 3, TP(topics.queue_items, 0): 3}
     assert group.sought == expected
-    assert owned[0].sources() == expected
+    (partition,) = owned
+    assert partition.sources() == expected

@@ -1,4 +1,4 @@
-"""The guard sees that the broker is away although a checkpoint waits for it, with the lock."""
+"""The watchdog while a checkpoint waits for an unavailable broker, and when the membership has ended."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,47 +6,53 @@ from typing import Any
 
 import pytest
 
+from aggregator.shard import Shard
 from streams.engine import watchdog
+from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.watchdog import Watchdog
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
 from streams.runtime.health import Health
 from tests.support.waiting import eventually
 
+UNUSED: Any = None
 
-async def test_a_checkpoint_that_waits_for_the_broker_does_not_block_the_watchdog(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+
+async def test_the_watchdog_reports_the_broker_while_a_checkpoint_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "WATCHDOG_SECONDS", 0.02)
-    answers = [False]
+    available = asyncio.Event()
 
     async def end_offsets(_: Any, partitions: Any) -> dict[Any, int]:
-        if not answers[0]:
+        if not available.is_set():
             raise TimeoutError
         return dict.fromkeys(partitions, 7)
 
     monkeypatch.setattr(watchdog, "end_offsets", end_offsets)
-    expected: list[int] = []
-    log = SimpleNamespace(tp="facts-0", expect=expected.append)
-    owned: Any = {0: SimpleNamespace(ready=True, ledger=log, tallies=log, sources=dict)}
+    compared: list[int] = []
+    log: Any = SimpleNamespace(tp="facts-0", expect=compared.append)
+    owned = OwnedPartitions()
+    owned.assign({0}, lambda number: OwnedPartition(number, Shard(number), log, log))
+    owned.begin_generation(3)
     group: Any = SimpleNamespace(membership=lambda: (3, True), commits=lambda: 0)
     health, lock = Health(restored=True), asyncio.Lock()
-    looking = Watchdog("facts", owned, group, None, True, health, SimpleNamespace(rows=0))  # type: ignore[arg-type]
-    task = asyncio.create_task(looking.run(lock))
+    task = asyncio.create_task(Watchdog("facts", owned, group, UNUSED, True, health).run(lock))
     try:
         await lock.acquire()
         await eventually(lambda: not health.ready)
-        answers[0] = True
+        available.set()
         await eventually(lambda: health.ready)
-        assert expected == [], "nothing is compared while something is being written"
+        assert compared == [], "end offsets are not compared during a write"
         lock.release()
-        await eventually(lambda: expected)
-        assert expected[0] == 7
+        await eventually(lambda: compared)
+        assert compared[0] == 7
         assert not task.done()
     finally:
         task.cancel()
 
 
-def test_membership_that_ended_is_seen_without_a_fetch() -> None:
-    group = SimpleNamespace(membership=lambda: (3, False))
-    guard = Watchdog("facts", {}, group, None, True, Health(), None)  # type: ignore[arg-type]
-    with pytest.raises(Exception, match="keeps the membership has ended"):
-        guard._look_at_worker()
+def test_the_watchdog_ends_a_worker_whose_membership_task_has_ended() -> None:
+    group: Any = SimpleNamespace(membership=lambda: (3, False))
+    checked = Watchdog("facts", OwnedPartitions(), group, UNUSED, True, Health())
+    with pytest.raises(FatalError, match="keeps the group membership has ended") as failure:
+        checked._check_progress()
+    assert failure.value.exit_code is ExitCode.STALLED
