@@ -131,9 +131,10 @@ def _limits(name: str, options: list[dict[str, Any]], free_text: bool) -> str:
 
 def _rules() -> str:
     rules = {
-        "One row for each identity": "Events with the same identity are versions of one row. The newest one is the "
-        "row: the latest `at`, then the greater `id`, then the content. The order of arrival does not matter, and an "
-        "event that arrives twice counts once. An event replaces the whole row; it does not change single fields.",
+        "Merge law, last writer wins": "Events with the same identity are versions of one row. The newest version is "
+        "the row: the latest `at`, then the greater `id`, then the content. The order of arrival does not matter, and "
+        "an event that arrives twice counts once. An event replaces the whole row; it does not change single fields "
+        "([architecture](architecture.md#merge-law)).",
         "Deletion": "`deleted: true` deletes the row. A later event of the same identity creates it again.",
         "Several annotators": "With the policy `each` (default) every annotation of an item is a comparison. With "
         "`latest` only the newest one of a queue, item and criterion is.",
