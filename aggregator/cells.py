@@ -1,9 +1,8 @@
-"""Counts that fold: what a shard counts, and which of it changed since it was published.
+"""The counts of a shard, and which of them changed since they were published.
 
-A comparison has two sides: a place, for an annotation, and a verdict, for an evaluation. When a row changes, one side
-moves against all others at once, and this happens several times an event. So moves are only noted, by one call of C
-that counts elements, and from time to time all that moved alike is added to the cells together (`_settle`). Nobody
-sees the difference: whatever reads the counts settles them first.
+A comparison has two sides: a bucket, for an annotation, and a verdict, for an evaluation. A changed row moves one side
+against all others together, several times per event. A move is therefore only noted, by one C function that counts
+elements; equal moves are added to the cells together before anything reads the counts (`_settle`).
 """
 
 from collections import _count_elements  # type: ignore[attr-defined]
@@ -18,23 +17,24 @@ from aggregator.ratings import COUNTS, LEVELS
 
 
 class Verdict(msgspec.Struct, gc=False, eq=False):
-    """What a judge version can say of an item: that it passes or fails, while it is or is not the latest to judge.
+    """A verdict of a judge version, as one side of comparisons.
 
-    There is one object of each in a shard, compared by identity.
+    A shard has one object for each, compared by identity.
     """
 
     metric: str
     judge: str
     passed: bool
     current: bool
+    """Whether it is the newest verdict of the metric on its item."""
 
 
 Cells = dict[Verdict, list[int]]
-"""Per verdict the number of comparisons by rating, in the order of `ratings.LEVELS`."""
+"""Numbers of comparisons by rating, in the order of `ratings.LEVELS`, of each verdict."""
 
 
 class DayTally:
-    """Annotations of one queue, criterion and UTC day, and the cells of the comparisons that they take part in."""
+    """Annotations of one queue, criterion and UTC day, and the cells of their comparisons."""
 
     __slots__ = ("annotations", "cells", "contributing", "criterion", "day", "queue", "touched")
 
@@ -42,14 +42,18 @@ class DayTally:
         self.queue = queue
         self.criterion = criterion
         self.day = day
+        """Number of the day."""
         self.annotations = 0
+        """Standing annotations."""
         self.contributing = 0
+        """Those with at least one comparison."""
         self.cells: Cells = {}
         self.touched = False
+        """Whether the next `drain` publishes the annotations."""
 
     @property
     def group(self) -> tallies.TallyGroup:
-        """The tally's group."""
+        """The group of the tally."""
         return tallies.annotations_group(self.queue, self.criterion, day_name(self.day))
 
     def cells_group(self, metric: str) -> tallies.TallyGroup:
@@ -58,7 +62,7 @@ class DayTally:
 
     @property
     def empty(self) -> bool:
-        """Whether no annotation stands."""
+        """Whether it counts nothing."""
         return self.annotations == 0
 
     def payload(self) -> tallies.AnnotationsPayload:
@@ -74,28 +78,28 @@ class DayTally:
 
 
 class Bucket(msgspec.Struct, gc=False, eq=False):
-    """Where comparisons with annotations of one rating are counted: their day, and the index of the rating.
+    """Annotations of one day and rating, as one side of comparisons.
 
-    There is one object of each in a shard, compared by identity, as long as its day counts anything.
+    A shard has one object for each, compared by identity, as long as the day counts anything.
     """
 
     tally: DayTally
     rating: int
+    """Index in `ratings.LEVELS`."""
 
 
 class CriterionCounts(msgspec.Struct, gc=False, eq=False):
-    """The annotations of one queue and criterion, by the number of the UTC day.
-
-    There is one object of each in a shard, compared by identity. `buckets` has a number for every day and rating.
-    """
+    """The counts of one queue and criterion. A shard has one object for each, compared by identity."""
 
     queue: str
     criterion: str
     days: dict[int, DayTally]
+    """Tallies by the number of the UTC day."""
     buckets: dict[int, Bucket]
+    """By day and rating: number of the day * number of levels + index of the rating."""
 
     def bucket(self, day: int, rating: int) -> Bucket:
-        """The place of annotations; `rating` is the index in `ratings.LEVELS`."""
+        """The bucket of a day's number and a rating, an index in `ratings.LEVELS`."""
         number = day * len(LEVELS) + rating
         bucket = self.buckets.get(number)
         if bucket is None:
@@ -106,14 +110,14 @@ class CriterionCounts(msgspec.Struct, gc=False, eq=False):
         return bucket
 
     def forget(self, day: int) -> None:
-        """Drop a day that counts nothing: no row has a place in it."""
+        """Drop a day that counts nothing; no row refers to its buckets."""
         self.days.pop(day, None)
         for rating in range(len(LEVELS)):
             self.buckets.pop(day * len(LEVELS) + rating, None)
 
 
 class CoverageTally:
-    """What a metric said of the items placed in a queue, by the UTC day of the evaluation."""
+    """Coverage of a metric: the items placed in a queue by what the metric shows for them, on one UTC day."""
 
     __slots__ = ("counts", "day", "metric", "queue", "touched")
 
@@ -121,17 +125,20 @@ class CoverageTally:
         self.queue = queue
         self.metric = metric
         self.day = day
+        """Number of the day of the evaluations."""
         self.counts = [0, 0, 0, 0]
+        """In the order of `tallies.COVERAGE`."""
         self.touched = False
+        """Whether the next `drain` publishes it."""
 
     @property
     def group(self) -> tallies.TallyGroup:
-        """The tally's group."""
+        """The group of the tally."""
         return tallies.evaluations_group(self.queue, self.metric, day_name(self.day))
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is counted."""
+        """Whether it counts nothing."""
         return not any(self.counts)
 
     def payload(self) -> tallies.EvaluationsPayload:
@@ -146,8 +153,8 @@ class ShardCounts:
     def __init__(self) -> None:
         self._criteria: dict[tuple[str, str], CriterionCounts] = {}
         self._coverage: dict[tuple[str, str, int], CoverageTally] = {}
-        self._entered: dict[Bucket | Verdict, dict[Any, int]] = {}
-        self._left: dict[Bucket | Verdict, dict[Any, int]] = {}
+        self._added: dict[Bucket | Verdict, dict[Any, int]] = {}
+        self._removed: dict[Bucket | Verdict, dict[Any, int]] = {}
         self._touched: list[DayTally | CoverageTally] = []
         self._touched_cells: dict[DayTally, set[str]] = {}
         self._vanished: dict[tallies.TallyGroup, None] = {}
@@ -161,32 +168,33 @@ class ShardCounts:
             counts = self._criteria[queue, criterion] = CriterionCounts(queue, criterion, {}, {})
         return counts
 
-    def compare(self, one: Bucket | Verdict, others: Iterable[Bucket | Verdict], sign: int) -> None:
-        """Add `sign` to the cells in which one side of comparisons meets the others; equal others count each."""
-        moved = self._entered if sign > 0 else self._left
-        times = moved.get(one)
+    def count_comparisons(self, one: Bucket | Verdict, others: Iterable[Bucket | Verdict], sign: int) -> None:
+        """Add `sign` for the comparison of one side with each of the others; equal others count each."""
+        moves = self._added if sign > 0 else self._removed
+        times = moves.get(one)
         if times is None:
-            times = moved[one] = {}
+            times = moves[one] = {}
         _count_elements(times, others)
 
-    def annotate(self, tally: DayTally, annotations: int, contributing: int) -> None:
-        """Add to the annotations of a day."""
+    def count_annotations(self, tally: DayTally, annotations: int, contributing: int) -> None:
+        """Add to the annotations of a day, and to those of them that contribute."""
         tally.annotations += annotations
         tally.contributing += contributing
         if not tally.touched:
             self._touch(tally)
 
-    def count_coverage(self, queue: str, metric: str, day: int, outcome: int, sign: int) -> None:
-        """Add `sign` to what a metric said of a queue's items; `outcome` is the index in `tallies.COVERAGE`."""
+    def count_coverage(self, queue: str, metric: str, day: int, coverage: int, sign: int) -> None:
+        """Add `sign` to the coverage of a metric; `coverage` is an index in `tallies.COVERAGE`."""
         tally = self._coverage.get((queue, metric, day))
         if tally is None:
             tally = self._coverage[queue, metric, day] = CoverageTally(queue, metric, day)
-        tally.counts[outcome] += sign
+        tally.counts[coverage] += sign
         self._touch(tally)
 
     def _settle(self) -> None:
-        for moved, sign in ((self._entered, +1), (self._left, -1)):
-            for one, others in moved.items():
+        """Add the noted moves to the cells."""
+        for moves, sign in ((self._added, +1), (self._removed, -1)):
+            for one, others in moves.items():
                 for other, times in others.items():
                     sides: tuple[Any, Any] = (one, other) if type(one) is Bucket else (other, one)
                     bucket, verdict = sides
@@ -196,7 +204,7 @@ class ShardCounts:
                         counts = tally.cells[verdict] = [0] * len(LEVELS)
                     counts[bucket.rating] += sign * times
                     self._touched_cells.setdefault(tally, set()).add(verdict.metric)
-            moved.clear()
+            moves.clear()
 
     # ---- publishing
 
@@ -206,7 +214,9 @@ class ShardCounts:
             self._touched.append(tally)
 
     def touch(self, key: bytes) -> None:
-        """Publish this tally at the next `drain`; a group that does not exist is published empty."""
+        """Include this tally in the next `drain`; it is empty when its group counts nothing. Raises ValueError for an
+        invalid key.
+        """
         self._settle()
         match group := tallies.parse_key(key):
             case ("cells", queue, criterion, metric, name):
@@ -221,27 +231,27 @@ class ShardCounts:
             case ("evaluations", queue, metric, name):
                 tally = self._coverage.get((queue, metric, _number(name)))
             case _:
-                raise ValueError(f"not a group of tallies: {group!r}")
+                raise ValueError(f"invalid key of a tally: {key[:200]!r}")
         if tally is None:
             self._vanished[group] = None
         else:
             self._touch(tally)
 
     def _day(self, queue: str, criterion: str, name: str) -> DayTally | None:
-        rubric = self._criteria.get((queue, criterion))
-        return None if rubric is None else rubric.days.get(_number(name))
+        counts = self._criteria.get((queue, criterion))
+        return None if counts is None else counts.days.get(_number(name))
 
     @property
-    def touched(self) -> int:
-        """Number of tallies that the next `drain` will publish."""
+    def touched_tallies(self) -> int:
+        """Number of tallies in the next `drain`."""
         self._settle()
         return len(self._touched) + sum(map(len, self._touched_cells.values())) + len(self._vanished)
 
-    def counted(self) -> Iterator[tuple[bytes, tallies.Payload]]:
-        """All tallies that are not empty, as (key, payload)."""
+    def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
+        """All tallies that count anything, as (key, payload)."""
         self._settle()
-        for rubric in self._criteria.values():
-            for day in rubric.days.values():
+        for criterion in self._criteria.values():
+            for day in criterion.days.values():
                 if not day.empty:
                     yield tallies.group_key(day.group), day.payload()
                 for metric, cells in day.by_metric().items():
@@ -253,7 +263,7 @@ class ShardCounts:
                 yield tallies.group_key(coverage.group), coverage.payload()
 
     def drain(self) -> dict[bytes, tallies.Payload]:
-        """Touched tallies, as copies, by key; nothing is touched afterwards."""
+        """Take the touched tallies, as copies, by key; nothing is touched afterwards."""
         self._settle()
         published = {tallies.group_key(group): tallies.empty(group) for group in self._vanished}
         for day, touched in self._touched_cells.items():
@@ -275,7 +285,7 @@ class ShardCounts:
         return published
 
     def _forget(self, tally: DayTally | CoverageTally) -> None:
-        """Drop a tally that counts nothing: its cells went in the same `drain`."""
+        """Drop a tally that counts nothing. Its cells are dropped in the same `drain`."""
         if isinstance(tally, CoverageTally):
             self._coverage.pop((tally.queue, tally.metric, tally.day), None)
         else:
@@ -283,20 +293,20 @@ class ShardCounts:
 
 
 def _cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:
-    """The comparisons with one metric as they are published; judges without a count are left out."""
+    """The comparisons with one metric as they are published, without judges that count nothing."""
     judges: dict[str, tallies.JudgeCells] = {}
     for verdict, counts in cells.items():
         if any(counts):
             vectors = judges.get(verdict.judge)
             if vectors is None:
                 vectors = judges[verdict.judge] = {"current": [0] * COUNTS, "superseded": [0] * COUNTS}
-            # See `ratings.cell_index`.
+            # The indexes that `ratings.cell_index` returns.
             vectors["current" if verdict.current else "superseded"][verdict.passed :: 2] = counts
     return {"judges": judges}
 
 
 def _number(day: str) -> int:
-    """The number of a day; -1 for a text that is not a day, which no tally has."""
+    """The number of a day; -1, which no tally has, when the text is not a day."""
     try:
         return day_number(day)
     except ValueError:

@@ -1,11 +1,10 @@
 """Facts and their merge law.
 
-A fact is an accepted event in normal form: times are integer milliseconds, names are NFC, the verdict is resolved,
-long text is cut. It is the current or a former content of one row. Rows are identified by `key` and merge by
-last writer wins on `version`, a total order that depends on the content alone, never on arrival:
-merging is commutative, associative and idempotent.
+A fact is an accepted event in normal form: times are integer milliseconds, names are NFC, the verdict is resolved, and
+long text is cut. `key` identifies the row that a fact belongs to. The fact with the highest `version` is the row. The
+version depends on the content alone and never on arrival, so merging is commutative, associative and idempotent.
 
-A ledger value is the fact as JSON, with the field names of the wire, so it is an event that can be loaded again.
+A ledger value is the fact as JSON with the field names of events, so it can be loaded again as an event.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,12 +28,12 @@ Level = Literal["trace", "span", "thread"]
 Direction = Literal["higher", "lower"]
 Status = Literal["ok", "error", "skipped"]
 
-# What a type can say of the normal form; nothing checks it where a fact is made in code, everything where one is read.
+# The part of the normal form that types express. Decoders check it; the constructors of facts do not.
 Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST_AT)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
-IdOrNone = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+IdOrEmpty = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
-NameOrNone = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+NameOrEmpty = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Stars = Annotated[int, msgspec.Meta(ge=1, le=5)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_BYTES)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_URL_BYTES)]
@@ -42,7 +41,7 @@ Url = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_URL_BYTES)]
 DEFAULT_CRITERION: Final = "overall"
 
 _REST_LIMIT: Final = 64
-"""Characters of a version's rest; a longer one is replaced by its digest, so that a row in memory stays small."""
+"""Characters of the rest of a version. A digest replaces a longer one, which keeps rows in memory small."""
 
 
 class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
@@ -54,7 +53,7 @@ class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
     item: Id
     level: Level = "trace"
     criterion: Name = DEFAULT_CRITERION
-    annotator: IdOrNone = ""
+    annotator: IdOrEmpty = ""
     thumbs: Thumbs | None = None
     stars: Stars | None = None
     explanation: Text | None = None
@@ -69,21 +68,19 @@ class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Evaluation(msgspec.Struct, omit_defaults=True, gc=False):
-    """A metric scored an item. Identity: (item, metric, judge); a failure is a row beside the verdict's.
-
-    `passed` is the resolved verdict: present exactly when the fact is neither a failure nor deleted.
-    """
+    """A metric scored an item. Identity: (item, metric, judge); failures and verdicts are separate rows."""
 
     at: Time
     id: Id
     item: Id
     metric: Name
     level: Level = "trace"
-    judge: NameOrNone = ""
+    judge: NameOrEmpty = ""
     score: float | None = None
     threshold: float | None = None
     direction: Direction = "higher"
     passed: bool | None = None
+    """The resolved verdict; None for a failure and for a deletion."""
     status: Status = "ok"
     reason: Text | None = None
     url: Url | None = None
@@ -91,12 +88,12 @@ class Evaluation(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Whether this is a failure (error or skipped): coverage, never a verdict."""
+        """Whether the evaluation failed (error or skipped), so that it has no verdict."""
         return self.status != "ok"
 
 
 class QueueItem(msgspec.Struct, omit_defaults=True, gc=False):
-    """An item stands in a queue, or (deleted) was taken out of it. Identity: (queue, item)."""
+    """An item is put into a queue, or (deleted) taken out of it. Identity: (queue, item)."""
 
     at: Time
     id: Id
@@ -109,7 +106,7 @@ class QueueItem(msgspec.Struct, omit_defaults=True, gc=False):
 
 Fact = Annotation | Evaluation | QueueItem
 
-# For what stays in memory: an orjson result keeps its whole buffer, some 4 KiB, for as long as it is held.
+# The results stay in memory, where a result of orjson would keep its whole buffer of about 4 KiB.
 _encode = msgspec.json.Encoder().encode
 _decode: Final[Mapping[bytes, Callable[[bytes], Fact]]] = {
     b"a": msgspec.json.Decoder(Annotation).decode,
@@ -120,12 +117,12 @@ _decode: Final[Mapping[bytes, Callable[[bytes], Fact]]] = {
 
 
 def key(fact: Fact) -> bytes:
-    """The row's identity as the ledger's key: a JSON array that starts with its kind.
+    """The identity of the fact's row as a ledger key: a JSON array that starts with the kind.
 
     >>> key(Evaluation(at=1, id="e1", item="i", metric="relevance", judge="v2", passed=True))
     b'["e","i","relevance","v2"]'
     """
-    # `type`, not `isinstance`, here and wherever every event passes: saying no takes the latter long for a Struct.
+    # `type` instead of `isinstance` wherever every event passes: for a Struct, a false `isinstance` is slow.
     if type(fact) is Annotation:
         return _encode(("a", fact.queue, fact.item, fact.criterion, fact.annotator))
     if type(fact) is Evaluation:
@@ -134,37 +131,37 @@ def key(fact: Fact) -> bytes:
 
 
 def encode(fact: Fact) -> bytes:
-    """The fact as a ledger value: canonical JSON, fields in a fixed order, defaults left out."""
+    """The fact as a ledger value: JSON with fields in a fixed order, without defaults."""
     return _encode(fact)
 
 
 def parse(key: bytes, value: bytes) -> Fact:
-    """The fact of a ledger row, from its key (which tells the kind) and value. Raises ValueError on any other row."""
+    """The fact of a ledger record; the key determines its kind. Raises ValueError for an invalid record."""
     decode = _decode.get(key[2:3])
     if decode is None:
-        raise ValueError(f"not the key of a fact: {key[:200]!r}")
+        raise ValueError(f"invalid key of a fact: {key[:200]!r}")
     return decode(value)
 
 
 def version(fact: Fact) -> str:
-    """The row's version as one text: 15-digit `at`, `id`, NUL, and the rest of the content.
+    """The version as one string: `at` with 15 digits, `id`, NUL, and the rest of the content.
 
-    Two facts of one identity have equal versions exactly when they are equal. No id has control characters, so
-    comparing these texts is comparing (`at`, `id`, `rest`).
+    Two facts of one identity have equal versions exactly when they are equal. An id has no control characters, so
+    these strings compare like (`at`, `id`, `rest`).
     """
     return f"{fact.at:015d}{fact.id}\0{rest(fact)}"
 
 
 def rest(fact: Fact) -> str:
-    """What decides between facts of one identity, time and id: the rest of the content, which arrival cannot change.
+    """The part of the content that decides between facts of the same identity, time and id.
 
-    It leaves out what the identity fixes, except the judge: the latest evaluation over judges is found by the same
-    order.
+    It leaves out the fields of the identity, except the judge: the same order finds the latest evaluation over all
+    judges.
     """
     if type(fact) is Annotation:
         if fact.explanation is None and fact.expected is None and fact.url is None:
-            # A rating without words, by far the most common: no JSON needed.
-            return _WORDLESS[fact.thumbs, fact.stars, fact.level]
+            # By far the most common.
+            return _REST_WITHOUT_TEXT[fact.thumbs, fact.stars, fact.level]
         return _short(orjson.dumps((fact.rating, fact.level, fact.explanation, fact.expected, fact.url)))
     if type(fact) is Evaluation:
         if (
@@ -179,7 +176,7 @@ def rest(fact: Fact) -> str:
         content = (fact.passed, fact.judge, fact.score, fact.threshold)
         more = (fact.status, fact.deleted, fact.level, fact.direction, fact.reason, fact.url)
         return _short(orjson.dumps(content + more))
-    assert type(fact) is QueueItem, "there are three kinds of facts"
+    assert type(fact) is QueueItem
     return _short(orjson.dumps((fact.deleted, fact.level, fact.url)))
 
 
@@ -188,8 +185,8 @@ def _short(rest: bytes) -> str:
 
 
 _THUMBS: Final[tuple[Thumbs | None, ...]] = (None, "down", "up")
-_WORDLESS: Final = {
+_REST_WITHOUT_TEXT: Final = {
     (thumbs, stars, level): f"{level_of(thumbs, stars)}{level}"
     for thumbs, stars, level in product(_THUMBS, (None, 1, 2, 3, 4, 5), ("trace", "span", "thread"))
 }
-"""The rest of annotations without words, by thumbs, stars and level: one text each, however many rows share it."""
+"""The rest of annotations without text, by thumbs, stars and level: one string, shared by all rows."""

@@ -1,7 +1,8 @@
-"""Rows that merge: what a shard holds of every identity, gathered by item.
+"""The rows of a shard: the current version of every identity, grouped by item.
 
-There are millions of rows, so they are small and hidden from the garbage collector: no row points to its item, and
-nothing that it points to points back. What many rows have in common is one object: judges, voices, places.
+A shard has millions of rows, so they are small and untracked by the garbage collector. That is safe because no
+reference cycle goes through a row: a row does not refer to its item, and nothing that it refers to refers to it. What
+many rows have in common is one shared object: judges, annotator keys, buckets.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,28 +17,31 @@ from aggregator.ratings import NO_RATING
 
 
 class Merge(IntEnum):
-    """What became of a fact: it is the row now, it lost against a newer version, or it is the row already."""
+    """The result of merging a fact."""
 
     APPLIED = 0
+    """The fact is the row now."""
     SUPERSEDED = 1
+    """The row has a higher version."""
     DUPLICATE = 2
+    """The row is this fact already."""
 
 
-# A member of an enumeration is found by a search, too slow for once an event.
+# Members of an enumeration are looked up slowly, too slowly for once per event.
 APPLIED: Final = Merge.APPLIED
 
 DELETED: Final = len(tallies.COVERAGE)
-"""What a deleted evaluation says."""
+"""The coverage of a deleted evaluation."""
 
 _LAST_VERDICT: Final = tallies.COVERAGE.index("fail")
-"""The higher one of what a verdict says; a pass is below."""
+"""Coverage up to this index is a verdict: pass or fail."""
 
 RowVersion = tuple[int, str, str]
-"""`at`, `id` and `facts.rest`: rows of one identity are ordered by it."""
+"""`at`, `id` and `facts.rest`; rows of one identity are ordered by it."""
 
 
 class Row(msgspec.Struct, gc=False):
-    """The version of one identity's fact."""
+    """The version of the fact that is the row."""
 
     at: int
     id: str
@@ -45,103 +49,104 @@ class Row(msgspec.Struct, gc=False):
 
     @property
     def version(self) -> RowVersion:
-        """What rows are ordered by."""
+        """The version as a tuple that compares."""
         return self.at, self.id, self.rest
 
     def compare_version(self, at: int, id: str, rest: str) -> Merge:
-        """The merge law: the higher version is the row. What becomes of another version that meets this one."""
+        """The merge law: the higher version is the row. Returns the result of merging a fact with this version."""
         if (at, id, rest) > (self.at, self.id, self.rest):
             return APPLIED
         return Merge.DUPLICATE if (at, id, rest) == (self.at, self.id, self.rest) else Merge.SUPERSEDED
 
 
 class Judge(msgspec.Struct, gc=False, eq=False):
-    """A judge version of a metric; of its verdicts and their deletions, or of its failures.
+    """A judge version of a metric, for its verdicts or for its failures.
 
-    There is one object of each in a shard, compared by identity. `current` and `superseded` are its verdicts, in the
-    order of `tallies.COVERAGE`.
+    A shard has one object for each, compared by identity.
     """
 
     metric: str
     name: str
     current: tuple[Verdict, Verdict]
+    """Its current verdicts: pass and fail, in the order of `tallies.COVERAGE`."""
     superseded: tuple[Verdict, Verdict]
+    """Its superseded verdicts, in the same order."""
 
     @classmethod
     def of(cls, metric: str, name: str) -> Self:
-        """A judge and its verdicts."""
+        """A judge with its four verdicts."""
         current, superseded = (
             (Verdict(metric, name, True, current), Verdict(metric, name, False, current)) for current in (True, False)
         )
         return cls(metric, name, current, superseded)
 
-    def verdict(self, outcome: int, *, current: bool) -> Verdict | None:
-        """The verdict that an evaluation counts as; None when it is no standing verdict."""
-        if outcome > _LAST_VERDICT:
+    def verdict(self, coverage: int, *, current: bool) -> Verdict | None:
+        """The verdict of an evaluation with this coverage; None for a failure or a deletion."""
+        if coverage > _LAST_VERDICT:
             return None
-        return (self.current if current else self.superseded)[outcome]
+        return (self.current if current else self.superseded)[coverage]
 
 
 class AnnotationRow(Row, gc=False):
-    """An annotation, with the index of its rating in `ratings.LEVELS`; `NO_RATING` when deleted.
-
-    `bucket`: where it counts while it stands, else None. `compared`: it is paired with the verdicts of its item; every
-    compared annotation stands, and under policy `latest` only the newest standing one of a rubric is compared.
-    """
+    """An annotation."""
 
     rating: int = NO_RATING
+    """Index in `ratings.LEVELS`; `NO_RATING` when deleted."""
     bucket: Bucket | None = None
+    """Where it is counted while it stands, else None."""
     compared: bool = False
+    """Whether it is compared with the verdicts of its item. Every compared annotation stands; under policy `latest`
+    only the newest standing one of a queue, item and criterion is compared.
+    """
 
 
 class EvaluationRow(Row, gc=False):
-    """An evaluation by one judge. `outcome` is an index in `tallies.COVERAGE`, or `DELETED`.
+    """An evaluation by one judge."""
 
-    `verdict`: what it counts as while it is a standing verdict, else None.
-    """
-
-    outcome: int
+    coverage: int
+    """Index in `tallies.COVERAGE`, or `DELETED`."""
     verdict: Verdict | None = None
+    """The verdict that it counts as; None for a failure or a deletion."""
 
 
 class QueueRow(Row, gc=False):
-    """Whether the item is placed in a queue."""
+    """A queue item."""
 
     placed: bool = False
+    """Whether the item is in the queue."""
 
 
 class AnnotatorKey(msgspec.Struct, gc=False, eq=False):
-    """One annotator of one rubric: what identifies annotations within an item.
+    """One annotator of one queue and criterion, which identifies an annotation within its item.
 
-    There is one object of each in a shard, compared by identity.
+    A shard has one object for each, compared by identity.
     """
 
     criterion: CriterionCounts
 
 
 class ItemRow(msgspec.Struct, gc=False, eq=False):
-    """One item: its rows, and beside them, flat, what a change of a row is compared with.
-
-    `compared`: the place of every compared annotation. `standing`: every standing verdict. `verdicts`: the number of
-    metrics that have one.
-    """
+    """One item: its rows, and lists of what a changed row is compared with."""
 
     annotations: dict[AnnotatorKey, AnnotationRow]
     evaluations: dict[Judge, EvaluationRow]
     compared: list[Bucket]
-    standing: list[Verdict]
+    """The bucket of every compared annotation."""
+    verdicts: list[Verdict]
+    """Every standing verdict."""
     queues: dict[str, QueueRow] | None = None
-    verdicts: int = 0
+    judged_metrics: int = 0
+    """Number of metrics with a standing verdict."""
 
     def is_queued(self, queue: str) -> bool:
-        """Whether the item was not taken out of the queue; without a queue-item row it was not."""
+        """Whether the item counts in the queue: no queue item took it out."""
         if self.queues is None:
             return True
         row = self.queues.get(queue)
         return row is None or row.placed
 
-    def of(self, judges: Mapping[str, Judge]) -> dict[Judge, EvaluationRow]:
-        """The item's evaluations by these judges; quick while there are few of either."""
+    def evaluations_by(self, judges: Mapping[str, Judge]) -> dict[Judge, EvaluationRow]:
+        """The item's evaluations by these judges; fast while there are few of either."""
         evaluations = self.evaluations
         if len(judges) <= len(evaluations):
             return {judge: evaluations[judge] for judge in judges.values() if judge in evaluations}
@@ -149,19 +154,22 @@ class ItemRow(msgspec.Struct, gc=False, eq=False):
 
 
 def resolve_verdicts(rows: Mapping[Judge, EvaluationRow]) -> Iterator[tuple[EvaluationRow, Verdict | None]]:
-    """What each evaluation of one item and metric counts as: the newest verdict that stands is the current one."""
+    """The verdict of each evaluation of one item and metric; the newest standing verdict is the current one."""
     newest: EvaluationRow | None = None
     for row in rows.values():
-        if row.outcome <= _LAST_VERDICT and (newest is None or newest.version < row.version):
+        if row.coverage <= _LAST_VERDICT and (newest is None or newest.version < row.version):
             newest = row
     for judge, row in rows.items():
-        yield row, judge.verdict(row.outcome, current=row is newest)
+        yield row, judge.verdict(row.coverage, current=row is newest)
 
 
-def shown_coverage(
+def shown_evaluation(
     verdicts: Mapping[Judge, EvaluationRow], failures: Mapping[Judge, EvaluationRow]
 ) -> EvaluationRow | None:
-    """What a metric says of an item: its current verdict, or else the newest failure that no deletion outdates."""
+    """The row whose coverage a metric shows for an item.
+
+    It is the current verdict, or else the newest failure that its judge has not deleted since.
+    """
     for row in verdicts.values():
         if row.verdict is not None and row.verdict.current:
             return row
@@ -171,5 +179,5 @@ def shown_coverage(
 
 
 def version(row: Row) -> RowVersion:
-    """The row's version, as a key to order by."""
+    """The version of a row, as a sort key."""
     return row.version

@@ -1,10 +1,10 @@
-"""A shard: all state of one source partition. Rows, the comparisons they take part in, tallies, and what changed.
+"""A shard: all state of one source partition, with its rows, its tallies, and the changes since the last checkpoint.
 
-Every change of a row follows one pattern: the comparisons it takes part in leave their cells, the row changes, its
-comparisons enter their cells again. So the tallies are at every moment the fold of the rows, and a replay of the
-ledger through the same merge gives the same tallies.
+Every change of a row follows one pattern: its comparisons leave their cells, the row changes, its comparisons enter
+their new cells. So the tallies are always the fold of the rows, and replaying the ledger through the same merge
+produces the same tallies.
 
-A shard does no I/O and knows no clock. The checkpoint takes `dirty` rows and touched tallies with `drain`.
+A shard is pure: no I/O, no clock. Each checkpoint takes dirty rows and touched tallies with `drain`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,83 +30,91 @@ from aggregator.rows import (
     QueueRow,
     Row,
     resolve_verdicts,
-    shown_coverage,
+    shown_evaluation,
     version,
 )
 
 _RATINGS: Final[Mapping[str | int | None, int]] = {
     rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
 }
-"""Index of a rating in `ratings.LEVELS`, by thumbs or stars."""
-_VERDICTS: Final[Mapping[bool | None, int]] = {
+"""Index in `ratings.LEVELS`, or `NO_RATING`, by thumbs or stars."""
+_COVERAGE: Final[Mapping[bool | None, int]] = {
     True: tallies.COVERAGE.index("pass"),
     False: tallies.COVERAGE.index("fail"),
     None: DELETED,
 }
+"""Index in `tallies.COVERAGE`, or `DELETED`, by the verdict of an evaluation that did not fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDelta:
-    """What one checkpoint writes: ledger rows (key to value) and tallies (key to absolute payload)."""
+    """What one checkpoint writes."""
 
     rows: dict[bytes, bytes]
+    """Ledger rows, value by key."""
     tallies: dict[bytes, tallies.Payload]
+    """Absolute payloads of tallies by key; that of a group without counts is empty."""
 
 
 class Shard:
     """Rows and tallies of one source partition.
 
     Args:
-        partition: the source partition, for whoever reads a log line.
-        policy: `Policy.EACH` compares every standing annotation, `Policy.LATEST` the newest per queue, item, criterion.
+        partition: the number of the partition, for log lines.
+        policy: which annotations are compared.
     """
 
     def __init__(self, partition: int, policy: Policy = Policy.EACH) -> None:
         self.partition = partition
         self.policy = policy
         self.dirty: dict[bytes, bytes] = {}
+        """Rows to write to the ledger, value by key."""
         self.needs_rewrite: set[bytes] = set()
+        """Keys whose last record in the ledger is not the row."""
         self.added = 0
+        """Number of comparisons added so far."""
         self.retracted = 0
+        """Number of comparisons removed so far."""
         self.rows = 0
+        """Number of rows."""
         self._counts = ShardCounts()
         self._items: dict[str, ItemRow] = {}
         self._annotator_keys: dict[tuple[str, str, str], AnnotatorKey] = {}
         self._judges: dict[str, dict[str, Judge]] = {}
-        self._failing: dict[str, dict[str, Judge]] = {}
+        self._failing_judges: dict[str, dict[str, Judge]] = {}
         self.has_item: Final = self._items.__contains__
-        """Whether any row of this item is here."""
+        """Whether the shard has a row of this item."""
         self.touch: Final = self._counts.touch
-        """Publish a tally, by its key, at the next `drain`; a group that does not exist is published empty."""
-        self.tallies: Final = self._counts.counted
-        """All tallies that are not empty, as (key, payload)."""
+        """Include a tally, by its key, in the next `drain`; it is empty when its group counts nothing."""
+        self.tallies: Final = self._counts.all_tallies
+        """All tallies that count anything, as (key, payload)."""
 
     # ---- merging
 
     def apply(self, fact: Fact) -> Merge:
-        """Merge a live fact; when it wins, its row is dirty until the next `drain`."""
-        outcome = _MERGES[type(fact)](self, fact)
-        if outcome is APPLIED:
+        """Merge a live fact. When it becomes the row, the row is dirty until the next `drain`."""
+        result = _MERGES[type(fact)](self, fact)
+        if result is APPLIED:
             self.dirty[key(fact)] = encode(fact)
-        return outcome
+        return result
 
     def replay(self, key: bytes, value: bytes) -> Merge:
-        """Merge a row read from the ledger. It is not dirty: the log has it already.
+        """Merge a record of the ledger. The row does not become dirty, because the ledger has it.
 
-        A key whose last replayed record is not the row is `needs_rewrite`: compaction would keep the wrong record, so its
-        winner must be written again (`repair`). Raises ValueError when key or value are not a ledger row.
+        A key whose last replayed record is not the row enters `needs_rewrite`: compaction would keep the wrong record,
+        so the row must be written again (`repair`). Raises ValueError when the record is invalid.
         """
         fact = parse(key, value)
-        outcome = _MERGES[type(fact)](self, fact)
-        if outcome is not Merge.SUPERSEDED:
+        result = _MERGES[type(fact)](self, fact)
+        if result is not Merge.SUPERSEDED:
             if self.needs_rewrite:
                 self.needs_rewrite.discard(key)
         elif key not in self.dirty:
             self.needs_rewrite.add(key)
-        return outcome
+        return result
 
     def repair(self, key: bytes, value: bytes) -> None:
-        """Second reading of the ledger: where `value` is the winner of a losing key, it becomes dirty."""
+        """Second pass over the ledger: a record that is the row of a key in `needs_rewrite` becomes dirty."""
         if key in self.needs_rewrite:
             fact = parse(key, value)
             if self._row(fact).version == (fact.at, fact.id, rest_of(fact)):
@@ -114,7 +122,7 @@ class Shard:
                 self.needs_rewrite.discard(key)
 
     def drain(self) -> CheckpointDelta:
-        """Dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
+        """Take dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
         rows, self.dirty = self.dirty, {}
         return CheckpointDelta(rows, self._counts.drain())
 
@@ -123,9 +131,9 @@ class Shard:
         self._counts.drain()
 
     @property
-    def touched(self) -> int:
-        """Number of tallies that the next `drain` will publish."""
-        return self._counts.touched
+    def touched_tallies(self) -> int:
+        """Number of tallies in the next `drain`."""
+        return self._counts.touched_tallies
 
     @property
     def items(self) -> int:
@@ -149,9 +157,9 @@ class Shard:
         rating = _RATINGS[fact.thumbs or fact.stars]
         row = item.annotations.get(annotator)
         if row is not None:
-            outcome = row.compare_version(at, id, rest)
-            if outcome is not APPLIED:
-                return outcome
+            result = row.compare_version(at, id, rest)
+            if result is not APPLIED:
+                return result
             if row.bucket is not None:
                 self._leave_cells(item, row, row.bucket)
         bucket = None
@@ -167,30 +175,30 @@ class Shard:
         if bucket is not None:
             self._enter_cells(item, bucket, compared=True)
         elif self.policy is not _EACH:
-            self._rank(item, criterion)
+            self._choose_compared(item, criterion)
         return APPLIED
 
     def _merge_evaluation(self, fact: Evaluation) -> Merge:
         item = self._items.get(fact.item) or self._new_item(fact.item)
         at, id, rest = fact.at, fact.id, rest_of(fact)
         failed = fact.status != "ok"
-        judges = self._of(fact.metric, failed)
+        judges = self._judges_of(fact.metric, failed)
         judge = judges.get(fact.judge)
         if judge is None:
             judge = judges[fact.judge] = Judge.of(fact.metric, fact.judge)
         row = item.evaluations.get(judge)
         if row is not None:
-            outcome = row.compare_version(at, id, rest)
-            if outcome is not APPLIED:
-                return outcome
+            result = row.compare_version(at, id, rest)
+            if result is not APPLIED:
+                return result
         if item.queues:
             self._count_coverage(item, fact.metric, item.queues, -1)
-        coverage = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _VERDICTS[fact.passed]
+        coverage = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _COVERAGE[fact.passed]
         if row is None:
             row = item.evaluations[judge] = EvaluationRow(at, id, rest, coverage)
             self.rows += 1
         else:
-            row.at, row.id, row.rest, row.outcome = at, id, rest, coverage
+            row.at, row.id, row.rest, row.coverage = at, id, rest, coverage
         if not failed:
             self._resolve_metric(item, judges, judge, row)
         if item.queues:
@@ -208,9 +216,9 @@ class Shard:
             row = queues[fact.queue] = QueueRow(at, id, rest)
             self.rows += 1
         else:
-            outcome = row.compare_version(at, id, rest)
-            if outcome is not APPLIED:
-                return outcome
+            result = row.compare_version(at, id, rest)
+            if result is not APPLIED:
+                return result
             row.at, row.id, row.rest = at, id, rest
         annotations = {
             annotator: row for annotator, row in item.annotations.items() if annotator.criterion.queue == fact.queue
@@ -223,7 +231,7 @@ class Shard:
         for metric in metrics:
             self._count_coverage(item, metric, (fact.queue,), +1)
         for criterion in {annotator.criterion for annotator in annotations}:
-            self._rank(item, criterion)
+            self._choose_compared(item, criterion)
         return APPLIED
 
     def _row(self, fact: Fact) -> Row:
@@ -232,28 +240,28 @@ class Shard:
         if isinstance(fact, Annotation):
             return item.annotations[self._annotator_keys[fact.queue, fact.criterion, fact.annotator]]
         if isinstance(fact, Evaluation):
-            return item.evaluations[self._of(fact.metric, fact.failed)[fact.judge]]
-        assert item.queues is not None, "it was merged"
+            return item.evaluations[self._judges_of(fact.metric, fact.failed)[fact.judge]]
+        assert item.queues is not None, "the fact was merged before"
         return item.queues[fact.queue]
 
-    def _of(self, metric: str, failed: bool) -> dict[str, Judge]:
-        """The judges of a metric by name; of its verdicts, or of its failures."""
-        metrics = self._failing if failed else self._judges
+    def _judges_of(self, metric: str, failed: bool) -> dict[str, Judge]:
+        """The judges of a metric by name, for its verdicts or for its failures."""
+        metrics = self._failing_judges if failed else self._judges
         judges = metrics.get(metric)
         if judges is None:
             judges = metrics[metric] = {}
         return judges
 
-    # ---- comparisons: leave the old cells, enter the new ones
+    # ---- counting
 
     def _enter_cells(self, item: ItemRow, bucket: Bucket, *, compared: bool) -> None:
-        """A standing annotation is counted, and its comparisons when it is compared."""
+        """Count a standing annotation, and its comparisons when it is compared."""
         if compared:
             item.compared.append(bucket)
-        self._count(item, bucket, compared, +1)
+        self._count_annotation(item, bucket, compared, +1)
 
     def _leave_cells(self, item: ItemRow, row: AnnotationRow, bucket: Bucket) -> None:
-        self._count(item, bucket, row.compared, -1)
+        self._count_annotation(item, bucket, row.compared, -1)
         if row.compared:
             row.compared = False
             item.compared.remove(bucket)
@@ -264,8 +272,8 @@ class Shard:
             if row.bucket is not None:
                 self._leave_cells(item, row, row.bucket)
 
-    def _rank(self, item: ItemRow, criterion: CriterionCounts) -> None:
-        """All annotations of one rubric leave; those that stand enter. The policy says which of them are compared."""
+    def _choose_compared(self, item: ItemRow, criterion: CriterionCounts) -> None:
+        """Count the annotations of one item and criterion again: the policy decides which of them are compared."""
         rivals = [row for annotator, row in item.annotations.items() if annotator.criterion is criterion]
         self._leave_all_cells(item, rivals)
         if not item.is_queued(criterion.queue):
@@ -277,32 +285,32 @@ class Shard:
             row.compared = self.policy is _EACH or row is newest
             self._enter_cells(item, row.bucket, compared=row.compared)
 
-    def _count(self, item: ItemRow, bucket: Bucket, compared: bool, sign: int) -> None:
-        """Add `sign` for an annotation, and for its comparison with every standing verdict when it is compared."""
-        if not compared or not item.verdicts:
-            self._counts.annotate(bucket.tally, sign, 0)
+    def _count_annotation(self, item: ItemRow, bucket: Bucket, compared: bool, sign: int) -> None:
+        """Add `sign` for an annotation, and for its comparisons with the standing verdicts when it is compared."""
+        if not compared or not item.judged_metrics:
+            self._counts.count_annotations(bucket.tally, sign, 0)
             return
-        self._counts.annotate(bucket.tally, sign, sign)
+        self._counts.count_annotations(bucket.tally, sign, sign)
         if sign > 0:
-            self.added += item.verdicts
+            self.added += item.judged_metrics
         else:
-            self.retracted += item.verdicts
-        self._counts.compare(bucket, item.standing, sign)
+            self.retracted += item.judged_metrics
+        self._counts.count_comparisons(bucket, item.verdicts, sign)
 
     def _resolve_metric(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
-        """An evaluation changed: it and its rivals leave the cells of what they were, and enter those of what they are.
+        """Set the verdicts of all judges of a metric after the evaluation `row` of one of them changed.
 
-        With the first standing verdict of the item its annotations begin to contribute, with the last one they end.
+        Annotations contribute from the first standing verdict of their item to the last.
         """
-        before = item.verdicts
+        before = item.judged_metrics
         if len(judges) == 1:
-            self._set_verdict(item, row, judge.verdict(row.outcome, current=True))
+            self._set_verdict(item, row, judge.verdict(row.coverage, current=True))
         else:
-            for rival, verdict in resolve_verdicts(item.of(judges)):
+            for rival, verdict in resolve_verdicts(item.evaluations_by(judges)):
                 self._set_verdict(item, rival, verdict)
-        if (before == 0) is not (item.verdicts == 0):
+        if (before == 0) is not (item.judged_metrics == 0):
             for bucket in item.compared:
-                self._counts.annotate(bucket.tally, 0, +1 if before == 0 else -1)
+                self._counts.count_annotations(bucket.tally, 0, +1 if before == 0 else -1)
 
     def _set_verdict(self, item: ItemRow, row: EvaluationRow, verdict: Verdict | None) -> None:
         former = row.verdict
@@ -310,30 +318,33 @@ class Shard:
             return
         row.verdict = verdict
         if former is not None:
-            item.standing.remove(former)
+            item.verdicts.remove(former)
             self._count_verdict(item, former, -1)
         if verdict is not None:
-            item.standing.append(verdict)
+            item.verdicts.append(verdict)
             self._count_verdict(item, verdict, +1)
 
     def _count_verdict(self, item: ItemRow, verdict: Verdict, sign: int) -> None:
-        """Add `sign` for the comparison of a verdict with every annotation that is compared."""
+        """Add `sign` for the comparisons of a verdict with the compared annotations."""
         if verdict.current:
-            item.verdicts += sign
+            item.judged_metrics += sign
             if sign > 0:
                 self.added += len(item.compared)
             else:
                 self.retracted += len(item.compared)
         if item.compared:
-            self._counts.compare(verdict, item.compared, sign)
+            self._counts.count_comparisons(verdict, item.compared, sign)
 
     def _count_coverage(self, item: ItemRow, metric: str, queues: Iterable[str], sign: int) -> None:
-        """Add `sign` to what the metric says of the item, in those of these queues in which the item was placed."""
-        shown = shown_coverage(item.of(self._of(metric, failed=False)), item.of(self._of(metric, failed=True)))
+        """Add `sign` to the coverage of the metric, in each of these queues that the item is placed in."""
+        shown = shown_evaluation(
+            item.evaluations_by(self._judges_of(metric, failed=False)),
+            item.evaluations_by(self._judges_of(metric, failed=True)),
+        )
         if shown is not None and item.queues is not None:
             for queue in queues:
                 if item.queues[queue].placed:
-                    self._counts.count_coverage(queue, metric, shown.at // DAY_MS, shown.outcome, sign)
+                    self._counts.count_coverage(queue, metric, shown.at // DAY_MS, shown.coverage, sign)
 
 
 _EACH: Final = Policy.EACH

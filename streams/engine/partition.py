@@ -74,7 +74,7 @@ class OwnedPartition:
     @property
     def fully_published(self) -> bool:
         """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint."""
-        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched
+        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched_tallies
 
     def sources(self) -> dict[TP, int]:
         """Positions by source partition."""

@@ -77,7 +77,7 @@ def krippendorff_alpha(c: Confusion) -> float:
 
 
 def gwet_ac1(c: Confusion) -> float:
-    """AC1 from its definition (Gwet 2008, equations 3 to 5), over the ratings: chance agreement is that of a random rating.
+    """AC1 from its definition (Gwet 2008, equations 3 to 5): chance agreement is that of a random rating.
 
     With q classes and pi_k the mean share of class k over both raters, pe = sum(pi_k (1 - pi_k)) / (q - 1).
     """
