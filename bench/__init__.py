@@ -1,1 +1,1 @@
-"""Measurements on a real Apache Kafka. Numbers are of this machine on this day; only ratios of one run compare."""
+"""Measurements on a real Apache Kafka. Compare only numbers of one run: machines and days differ."""

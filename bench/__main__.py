@@ -1,4 +1,4 @@
-"""`python -m bench felt`: memory, restore, freshness, scrapes and the view's rates, as a Markdown table.
+"""`python -m bench`: memory, restore, freshness, scrapes and the view's rates, as a Markdown table.
 
 On a real Apache Kafka with real processes, some minutes. What the load must come to is asserted: rows written and
 replayed, comparisons served, the rate of what flows.
@@ -17,27 +17,28 @@ from tests.support import kafka
 from tests.support.kafka import Kafka
 
 
-def _told(measured: Iterator[Row]) -> Iterator[Row]:
+def _logged(measured: Iterator[Row]) -> Iterator[Row]:
     for row in measured:
         print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
         yield row
 
 
 def main() -> None:
-    """Measure, print, and write the page if told."""
+    """Measure, print, and update the page with `--write`."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["felt"], default="felt")
-    parser.add_argument("--small", action="store_true", help="a look in half a minute; the numbers say nothing")
-    parser.add_argument("--write", type=Path, help="page that gets the table between its markers")
-    told = parser.parse_args()
+    parser.add_argument(
+        "--small", action="store_true", help="a smoke test of half a minute, without meaningful numbers"
+    )
+    parser.add_argument("--write", type=Path, help="page whose table is replaced, between its markers")
+    options = parser.parse_args()
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
-    sizes = rows.SMALL if told.small else rows.Sizes()
+    sizes = rows.SMALL if options.small else rows.Sizes()
     with Kafka(heap="1g", brief=False) as broker, tempfile.TemporaryDirectory() as directory:
-        content = f"{machine()}\n\n{table(_told(rows.parts(broker, Path(directory), sizes)))}"
+        content = f"{machine()}\n\n{table(_logged(rows.parts(broker, Path(directory), sizes)))}"
     print(content)
-    if told.write:
-        write(told.write, content)
+    if options.write:
+        write(options.write, content)
 
 
 if __name__ == "__main__":

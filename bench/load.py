@@ -1,4 +1,4 @@
-"""Loads on a broker: items that only wait for an annotation, and the reference load, sent in whole batches."""
+"""Loads on a broker: items without annotations, and the reference load, sent in whole batches."""
 
 import random
 from collections import defaultdict
@@ -18,7 +18,7 @@ _BATCH_BYTES: Final = 128 << 10
 
 
 def waiting(items: int, start_ms: int) -> Iterator[list[Event]]:
-    """One evaluation an item, by one metric, piece by piece; nobody annotates them."""
+    """One evaluation per item, by one metric, piece by piece, without annotations."""
     rng = random.Random(1)
     for first in range(0, items, _PIECE):
         yield [_evaluation(rng, number, start_ms) for number in range(first, min(items, first + _PIECE))]
@@ -41,7 +41,7 @@ def _evaluation(rng: random.Random, number: int, start_ms: int) -> Event:
 
 
 def reference(items: int, start_ms: int, *, queues: int = 1, seed: int = 1) -> Iterator[list[Event]]:
-    """The reference load, piece by piece, each in random order; every piece is a queue's, in turn.
+    """The reference load, piece by piece, each in random order. The pieces belong to the queues in turn.
 
     Other seeds give other items; a load uses one for each piece of 500 items, from `seed` on.
     """
@@ -51,7 +51,7 @@ def reference(items: int, start_ms: int, *, queues: int = 1, seed: int = 1) -> I
 
 
 async def preload(producer: AIOKafkaProducer, topics: Topics, partitions: int, pieces: Iterable[list[Event]]) -> int:
-    """Send the load; gives the number of events, all acknowledged."""
+    """Send the load, and return the number of events, all acknowledged."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     count = 0
     for piece in pieces:

@@ -1,6 +1,6 @@
-"""The reference load: SummEval's shape, from nothing but a seed. Names, times and sizes are as there.
+"""The reference load: events of SummEval's shape from a seed. Names, times and sizes are like those of SummEval.
 
-24 annotations an item (4 criteria, 6 of 8 annotators) and 9 of 12 metrics by three judges, in random order.
+24 annotations per item (4 criteria, 6 of 8 annotators) and 9 of 12 metrics by three judges, in random order.
 """
 
 import random
@@ -28,7 +28,7 @@ Event = tuple[Kind, bytes, bytes]
 
 
 def events(items: int, seed: int = 1, *, start_ms: int = _START_MS, queue: str = QUEUE) -> list[Event]:
-    """33 events an item of one queue, all in one random order, within two days from `start_ms` on."""
+    """33 events per item of one queue, all in one random order, within two days from `start_ms` on."""
     rng = random.Random(seed)
     made = [
         event for item in range(items) for event in _of_item(rng, f"{rng.randbytes(6).hex()}-M{item}", start_ms, queue)
@@ -38,7 +38,7 @@ def events(items: int, seed: int = 1, *, start_ms: int = _START_MS, queue: str =
 
 
 def _of_item(rng: random.Random, item: str, start_ms: int, queue: str) -> Iterator[Event]:
-    """Everything that is said of one item, some seconds apart within two days."""
+    """All events of one item, at random times within two days."""
     for criterion in _CRITERIA:
         for annotator in rng.sample(_ANNOTATORS, 6):
             yield _event(
@@ -65,7 +65,7 @@ def _event(rng: random.Random, kind: Kind, item: str, start_ms: int, fields: dic
 
 
 def summeval_events(directory: Path, seed: int = 1) -> list[Event]:
-    """SummEval itself, in one random order."""
+    """The events of SummEval, in one random order."""
     made = []
     for line in summeval.shuffled(directory, seed):
         event = orjson.loads(line)

@@ -1,4 +1,4 @@
-"""`python -m tools.screenshots`: pictures of the page for docs/images, from a demo that it starts and ends."""
+"""`python -m tools.screenshots`: take the screenshots of docs/images from a demo, which it starts and stops."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ _SETTLED: Final = 700
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture: where, how large, and which part of the page is at the top."""
+    """A screenshot: its address, its size, and the part of the page at the top."""
 
     name: str
     path: str
@@ -51,14 +51,14 @@ SHOTS: Final = (
 
 
 async def _inter(route: Route) -> None:
-    """The style sheet with Inter where a reader has the system's font: pictures look the same on every machine."""
-    answer = await route.fetch()
-    text = (await answer.text()).replace("--font: system-ui", "--font: Inter, system-ui")
-    await route.fulfill(response=answer, body=text)
+    """Serve the style sheet with the font Inter instead of the system's, so that screenshots do not depend on it."""
+    response = await route.fetch()
+    text = (await response.text()).replace("--font: system-ui", "--font: Inter, system-ui")
+    await route.fulfill(response=response, body=text)
 
 
 async def take(browser: Browser, base: str, shot: Shot, directory: Path) -> int:
-    """Take a picture; gives its size in bytes."""
+    """Take a screenshot, and return its size in bytes."""
     context = await browser.new_context(
         viewport={"width": shot.width, "height": shot.height}, color_scheme=shot.scheme, reduced_motion="reduce"
     )
@@ -77,7 +77,7 @@ async def take(browser: Browser, base: str, shot: Shot, directory: Path) -> int:
 
 
 async def take_all(base: str, directory: Path) -> list[str]:
-    """Take all pictures; gives the names of those that are too large."""
+    """Take all screenshots, and return the names of those that are too large."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"]
@@ -90,7 +90,7 @@ async def take_all(base: str, directory: Path) -> list[str]:
 
 
 def waiting() -> Iterator[dict[str, object]]:
-    """Annotations of a queue that no metric has looked at."""
+    """Annotations of a queue without evaluations."""
     for number in range(38):
         yield {
             "id": f"w{number}", "at": 1_700_000_000_000, "queue": _EMPTY, "item": f"trace-w{number}",
@@ -105,7 +105,7 @@ def settled(base: str) -> bool:
 
 
 def main() -> int:
-    """Start a demo, take the pictures, end it."""
+    """Start a demo, take the screenshots, stop it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", type=Path, default=IMAGES)
     directory: Path = parser.parse_args().directory
@@ -120,7 +120,7 @@ def main() -> int:
             environment={"TMPDIR": temporary},
         )
         with demo:
-            wait_until(lambda: "is ready" in demo.text(), READY_SECONDS, "the demo says that it is ready")
+            wait_until(lambda: "is ready" in demo.text(), READY_SECONDS, "the demo is ready")
             lines = b"".join(json.dumps(event).encode() + b"\n" for event in waiting())
             run("load", "--broker", f"{LOOPBACK}:{broker}", "-", home=home, environment={}, stdin=lines)
             wait_until(lambda: settled(base), READY_SECONDS, "the demo's history is counted")

@@ -1,1 +1,1 @@
-"""Side by side: the worker and its peers do one job on one broker, in turns, and every result must be exact."""
+"""The comparison: the worker and its peers do the same job on one broker, in turns, and every result must be exact."""

@@ -1,4 +1,4 @@
-"""The contenders: how each is started, how fast it is expected to be, and where its counts are."""
+"""The contenders: how each is started, its expected rate, and where its counts are."""
 
 import shutil
 import subprocess
@@ -18,12 +18,12 @@ from tests.support.processes import LOOPBACK
 _ROOT: Final = Path(__file__).resolve().parents[2]
 STREAMS: Final = _ROOT / "bench" / "peers" / "kafka_streams"
 PEERS_PYTHON: Final = _ROOT / ".venv-bench" / "bin" / "python"
-"""Interpreter of the peers that need more than the product has."""
+"""The interpreter for peers that need packages which the product does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one run happens: the broker, the load, the name of its group and of all it creates, a directory."""
+    """The place of one run: broker, load, consumer group (also the prefix of its topics), directory, JVM heap."""
 
     bootstrap: str
     load: Load
@@ -33,22 +33,22 @@ class Place:
 
     @property
     def cells(self) -> Path:
-        """The file for the counts of a peer that has them in memory only."""
+        """The file with the counts of a peer that keeps them in memory only."""
         return self.directory / f"{self.group}.cells"
 
     @property
     def log(self) -> Path:
-        """The file with all that its processes print."""
+        """The file with the output of its processes."""
         return self.directory / f"{self.group}.log"
 
     def topic(self, role: str) -> str:
-        """A topic of the worker's: the load's, or one of this run."""
+        """The topic for a role of the worker: one of the load, or one of this run."""
         shared = {"annotations": self.load.annotations, "evaluations": self.load.evaluations}
         return shared.get(role, f"{self.group}.{role.replace('_', '-')}")
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """The worker's settings in the environment."""
+        """The worker's settings as environment variables."""
         topics = {f"EVAL_ALIGNMENT_TOPIC_{spec.role.upper()}": self.topic(spec.role) for spec in TABLE}
         return {**topics, "EVAL_ALIGNMENT_GROUP": self.group, "EVAL_ALIGNMENT_BROKERS": self.bootstrap}
 
@@ -80,11 +80,11 @@ class Contender:
     changelogs: Sequence[str] = ()
 
     def missing(self) -> str | None:
-        """Why it cannot run here, or None."""
+        """The reason why it cannot run here, or None."""
         if self.needs:
             known = f"import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, {list(self.needs)})))"
             if not PEERS_PYTHON.exists() or subprocess.run([PEERS_PYTHON, "-c", known], check=False).returncode != 0:
-                return f"not installed: {', '.join(self.needs)}; `make bench` does it where they have wheels"
+                return f"not installed: {', '.join(self.needs)}; `make bench` installs it where wheels exist"
         return "javac is not on PATH" if self.jvm and shutil.which("javac") is None else None
 
 
@@ -130,7 +130,7 @@ def _streams(guarantee: str) -> Callable[[Place], Sequence[Arguments]]:
 
 
 def compiled(jars: Path) -> Path:
-    """The directory of Job.java's classes, compiled anew when the source is newer. Raises CalledProcessError."""
+    """The directory of Job.java's classes, compiled again when the source is newer. Raises CalledProcessError."""
     source, classes = STREAMS / "Job.java", jars / "classes"
     done = classes / "Job.class"
     if not done.is_file() or done.stat().st_mtime < source.stat().st_mtime:

@@ -1,7 +1,7 @@
-"""The loads of the side by side: the reference load with corrections, its topics, and what it must come to.
+"""The loads of the comparison: the reference load with corrections, its topics, and the expected counts.
 
 A load is a number of items, in pieces of 2,000 in random order each, so a smaller load begins as a larger one does.
-One event in fifty is said again with another rating or score, half of the times with an older version, which loses.
+One event in fifty is sent again with another rating or score, half of them with an older time, which loses.
 """
 
 import random
@@ -27,12 +27,12 @@ _CORRECTED: Final = 50
 _BATCH_BYTES: Final = 128 << 10
 
 Cells = dict[Group, list[int]]
-"""Counts by group, as the peers tell them; groups that count nothing are left out."""
+"""Counts by group; groups without counts are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A load that is in its topics: how many events, and the counts that they come to."""
+    """A load in its topics: the number of events, and the expected counts."""
 
     annotations: str
     evaluations: str
@@ -71,7 +71,7 @@ def _corrected(rng: random.Random, event: Event) -> Event:
 
 
 def recount(events: list[Event]) -> Cells:
-    """Counts of whole items by plain loops, with nothing of what the contenders use."""
+    """Counts of whole items by plain loops, which share no code with the contenders."""
     newest: dict[tuple[str, ...], dict[str, Any]] = {}
     for _, _, value in events:
         event = orjson.loads(value)
@@ -80,16 +80,16 @@ def recount(events: list[Event]) -> Cells:
         rival = newest.get(identity)
         if rival is None or (event["at"], event["id"]) > (rival["at"], rival["id"]):
             newest[identity] = event
-    said: dict[str, Counter[tuple[str, str, int, bool]]] = defaultdict(Counter)
+    rated: dict[str, Counter[tuple[str, str, int, bool]]] = defaultdict(Counter)
     judged: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for event in newest.values():
         if "metric" in event:
             judged[event["item"]].append((event["metric"], event["score"] >= event["threshold"]))
         else:
             passed = event["stars"] >= PASS_STARS
-            said[event["item"]][event["queue"], event["criterion"], event["at"] // DAY_MS, passed] += 1
+            rated[event["item"]][event["queue"], event["criterion"], event["at"] // DAY_MS, passed] += 1
     cells: Cells = defaultdict(lambda: [0, 0, 0, 0])
-    for item, ratings in said.items():
+    for item, ratings in rated.items():
         for ((queue, criterion, day, human), count), (metric, verdict) in product(ratings.items(), judged[item]):
             cells[queue, criterion, metric, day][2 * human + verdict] += count
     return dict(cells)

@@ -1,1 +1,1 @@
-"""What users feel: memory, restore, freshness, scrapes, and what the view can take. See docs/performance.md."""
+"""End-to-end measurements: memory, restore, freshness, scrapes, rates of the view. See docs/performance.md."""

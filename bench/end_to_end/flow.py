@@ -44,7 +44,7 @@ class Freshness:
 
 
 def percentile(numbers: list[float], which: int) -> float:
-    """The median is the 50th."""
+    """The percentile `which`; the median is the 50th."""
     return quantiles(numbers, n=100, method="inclusive")[which - 1]
 
 
@@ -59,7 +59,7 @@ async def prepare(site: Site) -> None:
 
 @asynccontextmanager
 async def flowing(site: Site, rate: float, seconds: float, *, seed: int, queues: int) -> AsyncIterator[None]:
-    """The reference load flows at this rate within the context, for so many seconds; it must really have that rate."""
+    """Send the reference load at a rate within the context, for so many seconds. The real rate is asserted."""
     if not rate:
         yield
         return
@@ -133,7 +133,7 @@ async def _read_tallies(consumer: AIOKafkaConsumer, site: Site, mark: bytes, see
 
 
 async def to_gauge(site: Site, rate: float, seconds: float, run: int, *, queues: int) -> Freshness:
-    """Freshness of gauges: scraped again and again, with a pause of 20 ms."""
+    """Freshness of gauges, scraped repeatedly with a pause of 20 ms."""
     queue = f"probe-gauge-{run}"
     sent: list[float] = []
     seen: list[float] = []
@@ -164,7 +164,7 @@ def _scrape(site: Site, queue: str, seen: list[float], ended: threading.Event) -
 
 
 async def _probe(site: Site, queue: str, seconds: float, sent: Callable[[int, float], None]) -> None:
-    """Send probes; `sent` is told the partition and the time of each."""
+    """Send probes; `sent` is called with the partition and the time of each."""
     async with AIOKafkaProducer(bootstrap_servers=site.kafka.bootstrap, acks="all") as out:
         started = time.monotonic()
         for number in range(int(seconds * PROBES_A_SECOND)):

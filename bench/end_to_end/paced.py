@@ -1,7 +1,7 @@
 """A process that sends the reference load at a steady rate, in small batches every 20 ms.
 
-What is said is said now: events have the time at which they are sent, give or take the making of the load. It makes the
-load, says `ready`, and sends from the moment on that it reads a line; at the end it says how long that took.
+Events carry approximately the time at which they are sent. The process generates the load, prints `ready`, sends when it
+reads a line, and finally prints the seconds that sending took.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _TICK_SECONDS: Final = 0.02
 
 
 async def paced(bootstrap: str, topics: Topics, partitions: int, load: list[Event], rate: float) -> float:
-    """Send; gives the seconds until all was acknowledged."""
+    """Send the load, and return the seconds until all events were acknowledged."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     async with batching(bootstrap) as producer:
         print("ready", flush=True)
@@ -45,13 +45,13 @@ async def paced(bootstrap: str, topics: Topics, partitions: int, load: list[Even
         return time.monotonic() - started
 
 
-def _said(event: Event, at: int) -> Event:
+def _at_time(event: Event, at: int) -> Event:
     kind, key, value = event
     return kind, key, orjson.dumps({**orjson.loads(value), "at": at})
 
 
 def main() -> None:
-    """Make the load and send it."""
+    """Generate the load and send it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bootstrap")
     parser.add_argument("prefix")
@@ -60,14 +60,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--queues", type=int, required=True)
-    told = parser.parse_args()
-    topics = Topics(**{spec.role: f"{told.prefix}{getattr(Topics(), spec.role)}" for spec in TABLE})
-    count = int(told.rate * told.seconds)
+    options = parser.parse_args()
+    topics = Topics(**{spec.role: f"{options.prefix}{getattr(Topics(), spec.role)}" for spec in TABLE})
+    count = int(options.rate * options.seconds)
     now = time.time_ns() // 1_000_000
-    pieces = reference(count // EVENTS_PER_ITEM + 1, now, queues=told.queues, seed=told.seed)
+    pieces = reference(count // EVENTS_PER_ITEM + 1, now, queues=options.queues, seed=options.seed)
     events = itertools.islice(itertools.chain.from_iterable(pieces), count)
-    load = [_said(event, now + int(number / told.rate * 1000)) for number, event in enumerate(events)]
-    print(asyncio.run(paced(told.bootstrap, topics, told.partitions, load, told.rate)), flush=True)
+    load = [_at_time(event, now + int(number / options.rate * 1000)) for number, event in enumerate(events)]
+    print(asyncio.run(paced(options.bootstrap, topics, options.partitions, load, options.rate)), flush=True)
 
 
 if __name__ == "__main__":

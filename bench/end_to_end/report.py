@@ -10,19 +10,19 @@ from typing import Final
 
 from bench.end_to_end.site import Row
 
-BEGIN: Final = "<!-- what users feel: made by `python -m bench felt` -->"
-END: Final = "<!-- what users feel: end -->"
+BEGIN: Final = "<!-- end to end: made by `python -m bench` -->"
+END: Final = "<!-- end to end: end -->"
 _PACKAGES: Final = ("aiokafka", "faust-streaming", "msgspec", "orjson", "uvicorn")
 
 
 def machine() -> str:
-    """Where and with what this was measured, as a paragraph."""
+    """A paragraph with the date, the machine and the versions."""
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
         f"{datetime.now(UTC).date()}, {cpu.partition(':')[2].strip() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, Apache Kafka 4.1.1, {packages}. One run; worker, view, broker and what "
-        "measures share these cores."
+        f"Python {platform.python_version()}, Apache Kafka 4.1.1, {packages}. One run; worker, view, broker and the "
+        "measuring process share these cores."
     )
 
 
@@ -36,7 +36,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def write(page: Path, content: str) -> None:
-    """Put the table between the markers of the page. Raises ValueError where they are not."""
+    """Put the table between the markers of the page. Raises ValueError when a marker is missing."""
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

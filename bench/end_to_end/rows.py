@@ -27,7 +27,7 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the run is: items that wait, items of the reference load, seconds of each flow, rates."""
+    """Sizes of a run: items without annotations, items of the reference load, seconds of each flow, rates."""
 
     waiting: int = 1_000_000
     reference: int = 30_304
@@ -63,7 +63,7 @@ def shard_memory(sizes: Sizes) -> Iterator[Row]:
 
 
 def worker(site: Site, what: str, pieces: Iterable[list[Event]]) -> Iterator[Row]:
-    """Memory of a real worker, and how fast it is back. It runs when this ends."""
+    """Memory of a real worker, and the time of a restart. The worker runs afterwards."""
     site.start_worker()
     idle = resident_bytes(site.worker.pid)
     count = asyncio.run(_preload(site, pieces))
@@ -108,8 +108,8 @@ def catch_up(site: Site, facts: int) -> Iterator[Row]:
         f"store {site.store.stat().st_size / facts:,.0f} bytes a fact; then {len(queues)} documents in {first:.1f} s",
     )
     made = making(site.store, queues[0]["queue"])
-    told = ", ".join(f"{window} {taken * 1000:,.0f} ms" for window, taken in made.seconds.items())
-    yield Row(f"making a document of {made.items:,} items and {made.pairs} pairs", told)
+    times = ", ".join(f"{window} {taken * 1000:,.0f} ms" for window, taken in made.seconds.items())
+    yield Row(f"making a document of {made.items:,} items and {made.pairs} pairs", times)
 
 
 def view_rate(sizes: Sizes) -> Iterator[Row]:
@@ -150,9 +150,9 @@ def freshness(site: Site, sizes: Sizes) -> Iterator[Row]:
 
 
 def scraping(site: Site, sizes: Sizes) -> Iterator[Row]:
-    """Scrapes of 10,000 series of a large store while events flow, and freshness there."""
+    """Scrapes of 10,000 series of a large store while events flow, and freshness at the same time."""
     asyncio.run(flow.prepare(site))
-    patiently(lambda: series_shown(site.cluster.url) > 0, "the gauges are there")
+    patiently(lambda: series_shown(site.cluster.url) > 0, "the view exports gauges")
     rate = min(sizes.rates)
     shown = series_shown(site.cluster.url)
 
@@ -197,12 +197,12 @@ def _cores(measured: Freshness) -> str:
 
 
 def _start_ms() -> int:
-    """Two days ago: the load's days are in every window."""
+    """Two days ago, so that the days of the load are in every window."""
     return time.time_ns() // 1_000_000 - 2 * 86_400_000
 
 
 def parts(kafka: Kafka, directory: Path, sizes: Sizes) -> Iterator[Row]:
-    """Everything, one after the other."""
+    """All rows, in order."""
     yield from shard_memory(sizes)
     yield from view_rate(sizes)
     with Site(kafka, "waiting.", directory) as site:

@@ -1,4 +1,4 @@
-"""How long scrapes take: one scraper or many, while others do not read."""
+"""Duration of scrapes, by one scraper or many in parallel, while other clients do not read."""
 
 import http.client
 import socket
@@ -12,7 +12,7 @@ from tests.support.processes import LOOPBACK, get
 
 @dataclass(frozen=True, slots=True)
 class Scrapes:
-    """Milliseconds of each scrape, how many there were a second, and the size of one."""
+    """Milliseconds of each scrape, scrapes per second, and bytes of one scrape."""
 
     ms: list[float]
     rate: float
@@ -20,7 +20,7 @@ class Scrapes:
 
 
 def scrapes(http_address: str, seconds: float, *, parallel: int = 1, unread: int = 0, pause: float = 0.0) -> Scrapes:
-    """Scrape for some seconds, each scraper again as soon as it has its answer and has paused."""
+    """Scrape for some seconds. Each scraper waits for the response, then pauses."""
     size = len(get(f"http://{http_address}/metrics").body)
     with ExitStack() as open_connections, ThreadPoolExecutor(parallel) as threads:
         for _ in range(unread):
@@ -38,17 +38,17 @@ def _scraper(http_address: str, end: float, pause: float) -> list[float]:
         while time.monotonic() < end:
             began = time.monotonic()
             connection.request("GET", "/metrics")
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
             ms.append((time.monotonic() - began) * 1000)
-            assert answer.status == 200
+            assert response.status == 200
             assert body.endswith(b"\n")
             time.sleep(pause)
     return ms
 
 
 def _unread(http_address: str) -> socket.socket:
-    """A scrape whose answer nobody reads."""
+    """A scrape whose response is never read."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     host, _, port = http_address.partition(":")
@@ -58,6 +58,6 @@ def _unread(http_address: str) -> socket.socket:
 
 
 def series_shown(url: str) -> int:
-    """The product's gauges in a scrape."""
+    """The number of the product's gauges in a scrape."""
     lines = get(f"{url}/metrics").body.decode().splitlines()
     return sum(line.startswith("eval_alignment_") and 'queue="' in line for line in lines)

@@ -21,7 +21,7 @@ _REPLAYED: Final = re.compile(r"replayed (\d+) ledger rows of \d+ partitions in 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `met` is None where there is no target."""
+    """One row of the table. `met` is None without a target."""
 
     what: str
     measured: str
@@ -31,13 +31,13 @@ class Row:
 
 @dataclass(slots=True)
 class Cores:
-    """CPU cores that were used during a time, by process."""
+    """CPU cores used during a period, by process."""
 
     used: Mapping[str, float]
 
 
 class Site:
-    """Topics of a prefix, and the processes that work on them."""
+    """Topics of a prefix, and the processes that use them."""
 
     def __init__(
         self, kafka: Kafka, prefix: str, directory: Path, environment: Mapping[str, str] | None = None
@@ -62,7 +62,7 @@ class Site:
 
     @property
     def worker_url(self) -> str:
-        """Where the worker answers."""
+        """The address of the worker."""
         (url,) = self.cluster.worker_urls.values()
         return url
 
@@ -72,13 +72,13 @@ class Site:
         return self.cluster.data / STORE_NAME
 
     def start_worker(self) -> float:
-        """Start the worker; gives the seconds until it was ready."""
+        """Start the worker, and return the seconds until it was ready."""
         started = time.monotonic()
         self.worker.start().wait_ready(self.worker_url, PATIENCE_SECONDS)
         return time.monotonic() - started
 
     def start_view(self) -> float:
-        """Start the view; gives the seconds until it had caught up."""
+        """Start the view, and return the seconds until it had caught up."""
         started = time.monotonic()
         self.cluster.view.start().wait_ready(self.cluster.url, PATIENCE_SECONDS)
         return time.monotonic() - started
@@ -93,7 +93,7 @@ class Site:
         return int(rows), float(seconds)
 
     def log_bytes(self, role: str) -> int:
-        """What the broker has on disk of a topic, compressed as it was sent."""
+        """The bytes of a topic on the broker's disk, compressed as it was sent."""
         logs = (self.kafka.directory / "data").glob(f"{getattr(self.topics, role)}-*/*.log")
         return sum(log.stat().st_size for log in logs)
 
@@ -105,10 +105,10 @@ class Site:
             pids["view"] = self.cluster.view.pid
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
         started = time.monotonic()
-        told = Cores({})
-        yield told
+        cores = Cores({})
+        yield cores
         seconds = time.monotonic() - started
-        told.used = {name: (cpu_seconds(pid) - before[name]) / seconds for name, pid in pids.items()}
+        cores.used = {name: (cpu_seconds(pid) - before[name]) / seconds for name, pid in pids.items()}
 
 
 def sample(url: str, name: str) -> float:
@@ -118,5 +118,5 @@ def sample(url: str, name: str) -> float:
 
 
 def patiently(condition: Callable[[], bool], what: str) -> None:
-    """Wait, for minutes if need be."""
+    """Wait for a condition, up to `PATIENCE_SECONDS`."""
     wait_until(condition, PATIENCE_SECONDS, what)

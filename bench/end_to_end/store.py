@@ -1,4 +1,4 @@
-"""The view's own rate: how fast facts and tallies get into SQLite, without a broker; and how long a document takes."""
+"""Rates of the view without a broker: facts and tallies into SQLite, and the time to build a document."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ from sinks.store.store import Store
 from sinks.store.tail import LedgerRow, StampedTally, Step
 from streams.events.decoder import Decoder
 
-_AT_ONCE: Final = 5_000
-"""Records of a step: about what a view that catches up applies at once."""
+_STEP: Final = 5_000
+"""Records of a step: about as many as a view that catches up applies in one transaction."""
 _LEDGER: Final = "bench"
 
 
@@ -53,11 +53,11 @@ def own_rate(pieces: Iterator[list[Event]], directory: Path) -> OwnRate:
     store = Store(directory / "own-rate.sqlite3")
     try:
         empty = _size(store)
-        fact_seconds = sum(_timed(store, _step(facts[: start + _AT_ONCE], start)) for start in _starts(facts))
+        fact_seconds = sum(_timed(store, _step(facts[: start + _STEP], start)) for start in _starts(facts))
         of_facts = _size(store)
         last = _step(facts, len(facts))
         tally_seconds = sum(
-            _timed(store, _with(last, dict(tallies[start : start + _AT_ONCE]))) for start in _starts(tallies)
+            _timed(store, _with(last, dict(tallies[start : start + _STEP]))) for start in _starts(tallies)
         )
         of_tallies = _size(store)
     finally:
@@ -71,7 +71,7 @@ def own_rate(pieces: Iterator[list[Event]], directory: Path) -> OwnRate:
 
 
 def _starts(of: Sequence[object]) -> range:
-    return range(0, len(of), _AT_ONCE)
+    return range(0, len(of), _STEP)
 
 
 def _step(facts: list[LedgerRow], start: int) -> Step:
@@ -123,6 +123,6 @@ def making(path: Path, queue: str, times: int = 3) -> Making:
         whole = Documents(store, CountingRules(), lambda: today).get(queue)
     finally:
         store.close()
-    assert whole is not None, "the queue is there"
+    assert whole is not None, "the queue was stored"
     pairs = sum(len(criterion["metrics"]) for criterion in whole["criteria"])
     return Making(whole["cards"]["items_annotated"], pairs, seconds)

@@ -1,6 +1,6 @@
 """Bytewax: a dataflow joins by item, then counts by group. One worker; no recovery store, so no durability.
 
-Options: `KafkaSource` with batches of 10,000; `stateful_batch`, its operator for many values at once; epochs of one
+Options: `KafkaSource` with batches of 10,000; `stateful_batch`, its operator for batches of values; epochs of one
 second. It ends at the end of the topics, and librdkafka commits offsets every second, only to show the progress.
 """
 
@@ -28,7 +28,7 @@ class JoinLogic(StatefulBatchLogic):
         self._item = Item({}, {})
 
     def on_batch(self, values: list[dict[str, Any]]) -> tuple[list[Change], bool]:
-        """Merge events; gives what they change."""
+        """Merge events, and return the changes of counts."""
         return [change for event in values for change in self._item.take(event)], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Item:
@@ -43,7 +43,7 @@ class CountLogic(StatefulBatchLogic):
         self._cell = [0, 0, 0, 0]
 
     def on_batch(self, values: list[Change]) -> tuple[list[Tally], bool]:
-        """Add; gives the absolute counts."""
+        """Add changes, and return the absolute counts."""
         for _, which, sign in values:
             self._cell[which] += sign
         return [(values[0][0], list(self._cell))], StatefulBatchLogic.RETAIN

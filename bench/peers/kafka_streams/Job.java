@@ -28,8 +28,8 @@ import org.apache.kafka.streams.state.Stores;
  * The job of the peers on the Processor API of Kafka Streams.
  *
  * <p>Two stores in memory with their changelogs. "rows" has one small row per identity, so that the changelog gets what
- * changed and not a whole item; the items themselves are objects on the heap in front of it, made again from the rows
- * of an item when it is not there. "tallies" has the absolute counts per group, and the record cache in front of it
+ * changed and not a whole item. The items are cached as objects on the heap, and built from the rows of an item when it
+ * is not cached. "tallies" has the absolute counts per group, and the record cache in front of it
  * writes a group that changed many times once per commit.
  *
  * <p>Options, from its tuning guides: commits every second at least once (exactly_once_v2 keeps its default of 100 ms),
