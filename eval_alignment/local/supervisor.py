@@ -17,7 +17,7 @@ from eval_alignment.environment import ENVIRONMENT_PREFIX
 from eval_alignment.local import reload
 from eval_alignment.local.broker import BrokerError, EmbeddedBroker
 from eval_alignment.local.children import Child
-from eval_alignment.local.datadir import DataDir, DataDirError
+from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
 from eval_alignment.settings import Settings, address
 from streams.kafka import topics as topic_table
 from streams.runtime.errors import EvalAlignmentError
@@ -66,7 +66,7 @@ class Supervisor:
         self._embedded_port = embedded_port
         self._say = say
         self._on_ready = on_ready
-        self._data = DataDir(settings.data_dir.resolve(), "external" if embedded_port is None else "embedded")
+        self._data = DataDir(settings.data_dir.resolve(), EXTERNAL if embedded_port is None else EMBEDDED)
         self._broker: EmbeddedBroker | None = None
         self._stop = asyncio.Event()
         environment = {f"{ENVIRONMENT_PREFIX}BROKERS": settings.brokers}

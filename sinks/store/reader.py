@@ -26,6 +26,7 @@ from streams.kafka.client import connect
 from streams.kafka.topics import TopicsError
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.retries import retry_forever
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ _FETCH_BYTES: Final = 128 << 10
 """Largest fetch of a partition: it is decoded on the event loop, which must stay responsive."""
 _APPLY_SECONDS: Final = 0.05
 """Minimum time between two transactions, because each waits for the disk."""
-_RETRY_SECONDS: Final = (0.1, 5.0)
 _TOPIC_WAIT_SECONDS: Final = 0.5
 
 
@@ -122,21 +122,16 @@ class Reader:
         )
 
     async def _started(self, make: Callable[[], _Client]) -> _Client:
-        delay, longest = _RETRY_SECONDS
-        while True:
-            client = make()
-            try:
-                await connect(client)
-            except (KafkaConnectionError, KafkaTimeoutError) as error:
-                await _stop(client)
-                log.warning("broker unavailable, retrying in %.1f s: %s", delay, error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, longest)
-            except BaseException:
-                await _stop(client)
-                raise
-            else:
+        async for attempt in retry_forever(KafkaConnectionError, KafkaTimeoutError):
+            with attempt:
+                client = make()
+                try:
+                    await connect(client)
+                except BaseException:
+                    await _stop(client)
+                    raise
                 return client
+        raise AssertionError("retries do not end")
 
     async def _partitions(self) -> int:
         """Wait for both topics; returns their number of partitions."""
@@ -264,16 +259,15 @@ class Reader:
             raise ReadError(f"{self._config.tallies_topic}/{tail.partition}: {error!r}") from error
 
     async def _retried(self, write: Callable[[], _T]) -> _T:
-        delay, longest = _RETRY_SECONDS
-        while True:
-            try:
-                return await asyncio.to_thread(write)
-            except sqlite3.OperationalError as error:
-                # The disk is full, or the store locked or read-only: the last good state is served meanwhile.
-                self._metrics.failed("store")
-                log.warning("store not written, retrying in %.1f s: %s", delay, error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, longest)
+        async for attempt in retry_forever(sqlite3.OperationalError):
+            with attempt:
+                try:
+                    return await asyncio.to_thread(write)
+                except sqlite3.OperationalError:
+                    # The disk is full, or the store is locked or read-only. The view serves the last good state.
+                    self._metrics.failed("store")
+                    raise
+        raise AssertionError("retries do not end")
 
     async def _check_ready(self, consumer: AIOKafkaConsumer, *, quiet: bool) -> None:
         if self.ready:

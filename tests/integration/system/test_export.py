@@ -25,7 +25,7 @@ def recounted(file: Path) -> Documents:
 
 
 def lines(facts: Iterable[Fact]) -> Iterator[bytes]:
-    """Write facts as a file of events."""
+    """Facts as lines of a file of events."""
     for fact in facts:
         kind = {Annotation: "annotation", Evaluation: "evaluation"}.get(type(fact), "queue_item")
         yield orjson.dumps({"kind": kind, **orjson.loads(encode(fact))}) + b"\n"

@@ -1,0 +1,40 @@
+"""Retries with exponential backoff and jitter: one policy for everything that waits for a broker or a disk."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+
+_log = logging.getLogger(__name__)
+
+FIRST_SECONDS: Final = 0.1
+LONGEST_SECONDS: Final = 5.0
+_JITTER_SECONDS: Final = 0.1
+
+
+def retry_forever(*errors: type[Exception]) -> AsyncIterator[stamina.Attempt]:
+    """Repeat a block until it raises none of these errors. Logs each failure as a warning.
+
+    async for attempt in retry_forever(OSError):
+        with attempt:
+            return await connect()
+    """
+    context = stamina.retry_context(
+        on=errors,
+        attempts=None,
+        timeout=None,
+        wait_initial=FIRST_SECONDS,
+        wait_max=LONGEST_SECONDS,
+        wait_jitter=_JITTER_SECONDS,
+    )
+    return aiter(context)
+
+
+def _log_retry(details: RetryDetails) -> None:
+    error = details.caused_by
+    _log.warning("%s: %s, retrying in %.1f s", type(error).__name__, error, details.wait_for)
+
+
+set_on_retry_hooks([_log_retry])
