@@ -30,9 +30,9 @@ QUERIES: Final = (
         "Select one `window`; without it the query mixes windows.",
     ),
     ExampleQuery(
-        "Metrics whose agreement is below 70 % beyond chance, last 30 days",
+        "Metrics whose agreement is below 70 % with 95 % confidence, last 30 days",
         'eval_alignment_agreement_ci_high{window="30d"} < 0.7',
-        "It compares the upper end of the 95 % interval, so a few bad labels do not match.",
+        "The query compares the upper bound of the interval, so a few bad labels do not match.",
     ),
     ExampleQuery(
         "Agreement of each metric over all queues",
