@@ -25,10 +25,10 @@ def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
 
     async def unknown_path(request: Request) -> Response:
         path = request.scope["path"]
-        error = HTTPException(404, f"path {path!r} not found: {OPENAPI_PATH} lists the paths of the HTTP API")
+        detail = f"path {path!r} not found"
         if path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
-            raise error
-        return await pages.error(error)
+            raise HTTPException(404, f"{detail}: {OPENAPI_PATH} lists the paths of the HTTP API")
+        return await pages.error(HTTPException(404, detail))
 
     app = Starlette(
         routes=[*api_routes(services), *pages.routes()],

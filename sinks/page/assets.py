@@ -1,4 +1,4 @@
-"""Static files of the page, under names that carry the hash of their content: cached for ever, changed at once."""
+"""Static files of the page, named by the hash of their content, so that browsers may cache them for ever."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -34,13 +34,13 @@ class Assets:
             self._files[hashed] = _File(body, _TYPES[name.suffix])
 
     def path(self, name: str) -> str:
-        """Where a file is served, by its plain name."""
+        """The path of a file, by its name in `static`."""
         return self._paths[name]
 
     async def serve(self, request: Request) -> Response:
-        """A file by its hashed name."""
-        found = self._files.get(request.path_params["name"])
-        if found is None:
-            raise HTTPException(404, "no such file in this release")
+        """Serve a file by its hashed name."""
+        file = self._files.get(request.path_params["name"])
+        if file is None:
+            raise HTTPException(404, "file not found in this release")
         headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(found.body, headers=headers, media_type=found.media_type)
+        return Response(file.body, headers=headers, media_type=file.media_type)

@@ -1,5 +1,6 @@
-"""Charts of the slow parts: alignment over time, and scores under a movable threshold. Places are percent or viewBox
-units, made on the server.
+"""Charts of the slow parts: alignment over time, and scores with a movable threshold.
+
+Coordinates are computed on the server, in percent or viewBox units.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from sinks.page.formats import decimal
 from sinks.queries.results import Cut, JudgeChange, Trend, TrendDay, WhatIf
 
 _LEFT: Final = 4.5
-"""Where days start, in percent of the width: what is left of it holds the labels of shares."""
+"""Left edge of the days in percent of the width; the labels of shares are to the left of it."""
 _TOP: Final = 24
 _HEIGHT: Final = 200
 _TICKS: Final = 8
@@ -23,10 +24,11 @@ _LEAST: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A line in a box of 100 by 24, its end, and its first and last share."""
+    """A small line chart in a box of 100 by 24."""
 
     path: str
     end: float
+    """The y of its last point."""
     first: float
     last: float
 
@@ -44,7 +46,7 @@ def spark(weeks: Mapping[str, float]) -> Spark | None:
     if len(shares) < _LEAST:
         return None
     low, high = min(share for _, share in shares), max(share for _, share in shares)
-    # A flat line is drawn flat: differences under 4 points do not fill the height.
+    # A range of less than 4 points does not fill the height, so that an almost flat line looks flat.
     middle, height = (low + high) / 2, max(high - low, 0.04)
     points = [(2 + 96 * place / (_SPARK_DAYS - 1), 12 - 20 * (share - middle) / height) for place, share in shares]
     path = "M" + " ".join(f"{x:.0f} {y:.1f}" for x, y in points)
@@ -53,7 +55,7 @@ def spark(weeks: Mapping[str, float]) -> Spark | None:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A new judge version in the chart: its number, and place in percent."""
+    """A new judge version in the chart; `x` in percent."""
 
     number: int
     x: float
@@ -62,27 +64,31 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A day in the chart: its label, and the places of the day in percent and of its own share in pixels."""
+    """A day in the chart."""
 
     label: str
     day: TrendDay
     x: float
+    """Center of the day in percent of the width."""
     y: float
+    """Its alignment in pixels."""
     hit: float
+    """Left edge of the area that shows its numbers, in percent."""
     width: float
+    """Width of that area in percent."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrendChart:
-    """The chart of alignment over time. Shares are at pixels, days at percent of the width.
-
-    Line and band are of weeks where days have them, and `end` is the line's.
-    """
+    """The chart of alignment over time: shares in pixels, days in percent of the width."""
 
     points: list[Point]
     end: float
+    """The y of the line's last point."""
     band: str
+    """Path of the interval, of weeks where days have them."""
     line: str
+    """Path of alignment, of weeks where days have them."""
     grid: list[tuple[float, float]]
     ticks: list[tuple[float, str]]
     marks: list[Mark]
@@ -91,17 +97,17 @@ class TrendChart:
 
 
 def short(day: str) -> str:
-    """A day for people.
+    """A day as the page writes it.
 
     >>> short("2026-11-03")
     '3 Nov'
     """
-    found = date.fromisoformat(day)
-    return f"{found.day} {found:%b}"
+    parsed = date.fromisoformat(day)
+    return f"{parsed.day} {parsed:%b}"
 
 
 def history(trend: Trend, baseline: float | None, ceiling: float | None) -> TrendChart | None:
-    """The chart; None without a day."""
+    """The chart; None for a trend without days."""
     days = trend["days"]
     if not days:
         return None
@@ -124,7 +130,7 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Tren
     low = [(day, agreed["low"]) for day, agreed in reversed(drawn)]
     steps = round((1 - start) * 10)
     every = 1 if steps <= 6 else 2
-    # A mark outside the days drawn would be off the chart.
+    # A mark outside these days would be outside the chart.
     epochs = [epoch for epoch in trend["epochs"] if days[0]["day"] <= epoch["day"] <= days[-1]["day"]]
     return TrendChart(
         points=[
@@ -166,44 +172,48 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Roc:
-    """Passes found over fails missed, of every threshold, in a box of 100 by 100; and where threshold and best are."""
+    """The ROC curve in a box of 100 by 100."""
 
     path: str
     now: tuple[float, float]
+    """Point of the verdicts as they are."""
     best: tuple[float, float]
+    """Point of the cut with the best alignment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A threshold to move. Places are shares of the range of scores; `tried` is the index of the row tried."""
+    """The threshold what-if of a metric. Positions are shares of the range of scores."""
 
     operator: str
     bars: Bars
     low: float
     high: float
     rows: list[tuple[Cut, float]]
+    """Cuts of the slider with their positions."""
     tried: int
+    """Index of the row that is tried."""
     now: float | None
     best: float | None
     roc: Roc | None
 
 
 def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
-    """The lab of a metric whose scores can be swept; `cut` is a row of the grid."""
+    """The what-if of a metric; None without cuts. `cut` is the row of the grid to try, None the best one."""
     bins, grid, best = what_if["histogram"], what_if["grid"], what_if["best_alignment"]
     if not bins or not grid or best is None:
         return None
     low, high = bins[0]["low"], bins[-1]["high"]
 
     def place(value: float | None) -> float | None:
-        # In halves: the range of two large numbers may be larger than the largest number.
+        # Halved first: the difference of two large numbers may overflow.
         if value is None:
             return None
         return round(min(1.0, max(0.0, (value / 2 - low / 2) / (high / 2 - low / 2))), 4) if high > low else 0.5
 
     rows = [(row, place(row["cut"]) or 0.0) for row in grid]
-    wanted = place(best["cut"]) or 0.0
-    nearest = min(range(len(rows)), key=lambda index: abs(rows[index][1] - wanted))
+    best_at = place(best["cut"]) or 0.0
+    nearest = min(range(len(rows)), key=lambda index: abs(rows[index][1] - best_at))
     return Lab(
         operator="≤" if what_if["direction"] == "lower" else "≥",
         bars=_bars([bin_["pass"] for bin_ in bins], [bin_["fail"] for bin_ in bins]),
@@ -218,7 +228,7 @@ def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
 
 
 def _roc(what_if: WhatIf) -> Roc | None:
-    """None when people gave one result only."""
+    """The curve; None when people passed all items, or none."""
 
     def point(cut: Cut | None) -> tuple[float, float] | None:
         if cut is None or cut["tpr"] is None or cut["fpr"] is None:
@@ -228,7 +238,7 @@ def _roc(what_if: WhatIf) -> Roc | None:
     now, best = point(what_if["now"]), point(what_if["best_alignment"])
     if now is None or best is None:
         return None
-    # From the corner where nothing passes to the one where everything does: both grow together.
+    # From nothing passes to everything passes: both rates grow.
     points = sorted((place for cut in what_if["sweep"] if (place := point(cut))), key=lambda at: (at[0], -at[1]))
     return Roc("M" + " ".join(f"{x:g} {y:g}" for x, y in dict.fromkeys(points)), now, best)
 

@@ -1,4 +1,4 @@
-"""Comparisons as files: CSV for spreadsheets, JSON lines for programs."""
+"""Export of comparisons: CSV for spreadsheets, JSON lines for programs."""
 
 import asyncio
 import csv
@@ -14,7 +14,7 @@ from sinks.api.services import Services
 from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-"""What makes a spreadsheet take a text for a formula or a command."""
+"""First characters of a text that spreadsheets interpret as a formula or a command."""
 COLUMNS: Final = (
     "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
     "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
@@ -23,7 +23,7 @@ _TIMES: Final = ("annotated_at", "evaluated_at")
 
 
 def guarded(value: Any) -> Any:
-    """A cell that no spreadsheet runs: texts that look like a formula get an apostrophe in front.
+    """A cell that no spreadsheet interprets: a text that looks like a formula gets a leading apostrophe.
 
     >>> guarded("=HYPERLINK(1)"), guarded(" fine"), guarded(-0.5)
     ("'=HYPERLINK(1)", ' fine', -0.5)
@@ -44,27 +44,28 @@ def csv_lines(rows: list[Comparison], *, head: bool) -> bytes:
     return text.getvalue().encode()
 
 
-def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 -- the same shape as csv_lines
+def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 -- the signature of csv_lines
     """Rows as JSON lines, with the fields of the API."""
     return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 
 async def export(services: Services, query: Query, lines: Callable[..., bytes]) -> AsyncIterator[bytes]:
-    """All comparisons of a query, newest first, whatever its page.
+    """All comparisons of a query, newest first.
 
-    Read page by page, so a slow reader holds no state of the store: a row that changes meanwhile may come twice or not.
+    They are read page by page, so a slow client keeps no transaction open: a row that changes meanwhile may be missing
+    or appear twice.
     """
 
     def read() -> Page:
         with services.store.read() as connection:
             config = services.config
-            return comparisons(connection, wanted, config.rules, services.today(), config.item_url)
+            return comparisons(connection, part, config.rules, services.today(), config.item_url)
 
-    wanted = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
+    part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
     head = True
     while True:
         page = await asyncio.to_thread(read)
         yield lines(page["comparisons"], head=head)
         if page["next"] is None:
             return
-        wanted, head = replace(wanted, cursor=page["next"]), False
+        part, head = replace(part, cursor=page["next"]), False

@@ -1,6 +1,6 @@
-"""Numbers of a document as shapes: bars, cells and plots in percent of their width.
+"""Numbers of a document as shapes: bars, cells and plots, in percent of their width.
 
-Geometry goes into SVG attributes and classes, so the page needs no style attribute.
+Geometry is in SVG attributes and classes, so the page needs no style attribute.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from aggregator.statistics.confusion import Confusion, Outcome, Undefined
 from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
-"""Order of a bar: the disagreement sits where pass meets fail."""
+"""Order in a bar: disagreement is in the middle, between pass and fail."""
 _GAP: Final = 0.5
 _SIDES: Final[Mapping[Outcome, tuple[bool, str]]] = {
     "tp": (True, "pass"),
@@ -26,31 +26,32 @@ _SIDES: Final[Mapping[Outcome, tuple[bool, str]]] = {
 
 
 def anchor(*names: str) -> str:
-    """An id for names of any kind, the same on every rendering."""
+    """A stable element id for names of any kind."""
     return blake2b("\0".join(names).encode(), digest_size=5).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class RatingCounts:
-    """Comparisons by what people gave, in the order of `LEVELS`; `bars` is a path in a box of 140 by 32.
-
-    `borderline`: the stars on both sides of the pass mark; `clear`: other stars; thumbs have no strength.
-    """
+    """Comparisons by human rating."""
 
     counts: tuple[int, ...]
+    """By level, in the order of `LEVELS`."""
     borderline: int
+    """Ratings by stars next to the pass mark, on both sides of it."""
     clear: int
+    """Other ratings by stars."""
     thumbs: int
     bars: str
+    """Path of a bar chart in a box of 140 by 32."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of comparisons."""
         return sum(self.counts)
 
 
 def ratings(metrics: Iterable[MetricDocument], outcomes: Sequence[Outcome], rules: CountingRules) -> RatingCounts:
-    """Ratings behind these outcomes, summed over metrics."""
+    """Ratings of the comparisons with these outcomes, summed over metrics."""
     counts = [0] * len(LEVELS)
     for metric in metrics:
         by_level: Mapping[str, Mapping[str, int]] = metric["ratings"]  # type: ignore[assignment]
@@ -78,17 +79,22 @@ def _bars(counts: Sequence[int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a bar, or a cell of a matrix: its outcome, number, share, place, and the ratings behind it."""
+    """A part of a bar, which is also a cell of the matrix."""
 
     outcome: Outcome
     number: int
     share: float | None
+    """Share of all comparisons; None without comparisons."""
     x: float
+    """Left edge in percent of the bar."""
     width: float
     heat: int
+    """Strength of the cell's color, 0 to 9."""
     name: str
     words: str
+    """Explanation in the matrix."""
     drawn: str
+    """Explanation in the bar."""
     ratings: RatingCounts
 
     @property
@@ -117,17 +123,17 @@ def _parts(metric: MetricDocument, rules: CountingRules) -> dict[Outcome, Part]:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A scale of shares that ends at 100 %; places are percent of its width."""
+    """A scale of shares that ends at 100 %; positions are percent of its width."""
 
     start: float = 0.4
 
     @classmethod
     def of(cls, shares: Iterable[float | None]) -> "Scale":
-        """From 40 %, or from 0 when a share is below that."""
+        """The scale for some shares: from 40 %, or from 0 when a share is below 40 %."""
         return cls(0.0 if any(share is not None and share < 0.4 for share in shares) else 0.4)
 
     def at(self, share: float) -> float:
-        """The place of a share."""
+        """The position of a share."""
         return round(100 * max(0.0, share - self.start) / (1 - self.start), 2)
 
     def span(self, low: float, high: float) -> float:
@@ -142,28 +148,30 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric under a criterion as it is drawn. `rank` is None where nothing can be decided yet."""
+    """A metric of a criterion as the page shows it."""
 
     document: MetricDocument
     key: str
+    """Element id."""
     gate_summary: GateSummary
     lean: Lean
     parts: Mapping[Outcome, Part]
     rank: int | None = None
+    """Place by alignment, from 1; None with too few items."""
     drawn: Sequence[Outcome] = field(default=_DRAWN)
 
     @property
     def below_baseline(self) -> bool:
-        """Whether a judge that never changes its answer would do as well."""
+        """Whether a constant judge would agree with people at least as often."""
         alignment, baseline = self.document["alignment"], self.document["baseline"]
         return alignment is not None and baseline is not None and alignment <= baseline
 
 
 def figures(criterion: CriterionDocument, rules: CountingRules) -> tuple[list[Figure], list[Figure]]:
-    """Figures of a criterion: those on topic, ranked ones first, and those off topic."""
-    made = [_figure(criterion["criterion"], metric, rules) for metric in criterion["metrics"]]
+    """Figures of a criterion: on-topic metrics, ranked ones first, and off-topic metrics."""
+    all_figures = [_figure(criterion["criterion"], metric, rules) for metric in criterion["metrics"]]
     enough, few, off = [], [], []
-    for figure in made:
+    for figure in all_figures:
         if figure.document["off_topic"]:
             off.append(figure)
         elif figure.document["items_compared"] >= rules.limits.items:
@@ -190,7 +198,7 @@ def _ranked(figure: Figure, rank: int) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """Passes and fails of one side (people, or metrics) over all comparisons of a criterion."""
+    """Passes and fails of people, or of metrics, over all comparisons of a criterion."""
 
     name: str
     key: str
@@ -206,7 +214,7 @@ class Margin:
 
 
 def margins(criterion: CriterionDocument, shown: Sequence[Figure], rules: CountingRules) -> list[Margin]:
-    """Both sides of a criterion that has comparisons."""
+    """Margins of people and of metrics, for a criterion with comparisons."""
     metrics = [figure.document for figure in shown]
 
     def margin(name: str, passes: Sequence[Outcome], fails: Sequence[Outcome]) -> Margin:
@@ -221,7 +229,7 @@ def margins(criterion: CriterionDocument, shown: Sequence[Figure], rules: Counti
 
 
 def pooled(document: SnapshotDocument) -> Confusion:
-    """The on-topic comparisons of all criteria as one table: margins and misalignment fix its cells."""
+    """The confusion matrix of the on-topic comparisons of all criteria, from its margins and the misaligned count."""
     cards = document["cards"]
     human = sum(criterion["human"]["pass"] for criterion in document["criteria"])
     metric = sum(criterion["metric"]["pass"] for criterion in document["criteria"])
@@ -231,5 +239,5 @@ def pooled(document: SnapshotDocument) -> Confusion:
 
 
 def defined(value: float | Undefined) -> float | None:
-    """A number, or None for a reason."""
+    """A number; None when it is undefined."""
     return None if isinstance(value, Undefined) else value

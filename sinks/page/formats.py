@@ -1,11 +1,11 @@
-"""Numbers as the page writes them. One place, so that the same number looks the same everywhere."""
+"""Formats of numbers and times on the page."""
 
 from typing import Final
 
 from aggregator.days import moment
 
 DASH: Final = "\u2014"
-"""Stands for a number that is undefined, always beside its reason."""
+"""Placeholder of an undefined number; the reason is always shown with it."""
 _MINUS: Final = "\u2212"
 
 
@@ -19,7 +19,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Bounds of an interval of a share.
+    """The bounds of an interval of shares.
 
     >>> interval(0.8759, 0.9321)
     '87.6 to 93.2%'
@@ -57,7 +57,7 @@ def count(number: int) -> str:
 
 
 def plural(number: int, word: str, words: str | None = None) -> str:
-    """A number and the word for what it counts.
+    """A number with a noun in singular or plural.
 
     >>> plural(1, "item"), plural(1200, "query", "queries")
     ('1 item', '1,200 queries')
@@ -66,17 +66,17 @@ def plural(number: int, word: str, words: str | None = None) -> str:
 
 
 def when(at: int) -> str:
-    """A time in ms since epoch, to the minute, UTC.
+    """A time in ms since epoch as a UTC date and time.
 
     >>> when(1_795_428_902_412)
     '23 Nov 2026, 10:15'
     """
-    found = moment(at)
-    return f"{found.day} {found:%b} {found.year}, {found:%H:%M}"
+    time = moment(at)
+    return f"{time.day} {time:%b} {time.year}, {time:%H:%M}"
 
 
 def age(seconds: float) -> str:
-    """How long ago.
+    """An age in words.
 
     >>> age(2.4), age(200), age(7300), age(200_000)
     ('2 s ago', '3 min ago', '2 h ago', '2 d ago')

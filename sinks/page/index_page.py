@@ -1,4 +1,4 @@
-"""The start page: all queues."""
+"""The start page: the list of queues."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from sinks.queries.queues import last_annotated_at, list_queues
 from sinks.queries.scope import Scope
 
 MOST: Final = 500
-"""Queues looked at for one page; a search finds the others."""
+"""Most queues that are listed; a search finds the others."""
 PAGE: Final = 50
 _GATES: Final = (
     (Gate.TRUSTED, "trusted", "trusted"),
@@ -43,7 +43,7 @@ class IndexSort(StrEnum):
 
 _ORDERS: Final[dict[IndexSort, Callable[[SnapshotDocument], tuple[float, str]]]] = {
     IndexSort.COMPARISONS: lambda document: (-document["cards"]["comparisons"], document["queue"]),
-    # The lowest first: where to look. Undefined goes last.
+    # The lowest alignment comes first, undefined alignment last.
     IndexSort.ALIGNMENT: lambda document: (
         2.0 if document["cards"]["alignment"] is None else document["cards"]["alignment"],
         document["queue"],
@@ -54,31 +54,35 @@ _ORDERS: Final[dict[IndexSort, Callable[[SnapshotDocument], tuple[float, str]]]]
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A queue. `verdicts`: how many of its pairs got which, by tone and words; `last`: when it was last annotated;
-    `spark`: its alignment over the last 30 days.
-    """
+    """A queue in the list."""
 
     name: str
     key: str
+    """Element id."""
     href: str
     cards: Cards
     baseline: float | None
     tone: str
+    """Class of the style sheet."""
     lowest: tuple[str, float] | None
+    """Name and alignment of the metric with the lowest alignment."""
     gates: list[tuple[str, str]]
+    """Number of metrics in each state of the gate: tone and words."""
     last: str | None
+    """Age of the newest annotation."""
     spark: Spark | None
+    """Alignment over the last 30 days."""
 
     @property
     def below_baseline(self) -> bool:
-        """Whether a judge that never changes its answer would do as well."""
+        """Whether a constant judge would agree with people at least as often."""
         alignment = self.cards["alignment"]
         return alignment is not None and self.baseline is not None and alignment <= self.baseline
 
 
 @dataclass(frozen=True, slots=True)
 class IndexPage:
-    """Everything that the template of the start page shows."""
+    """Content of the start page."""
 
     shell: Shell
     rows: list[IndexRow]
@@ -95,9 +99,10 @@ class IndexPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexRequest:
-    """Which queues somebody wants to see: `query` is a part of a name, `page` counts from 1."""
+    """The reader's choice of queues."""
 
     query: str = ""
+    """A part of the name."""
     sort: IndexSort = IndexSort.COMPARISONS
     page: int = 1
 

@@ -1,4 +1,4 @@
-"""The items behind a number: what people wrote beside what the metric said."""
+"""The page of items: human annotations next to the verdicts of metrics."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from sinks.queries.queues import QueueEntry, annotator_names
 PAGE: Final = 20
 MOST_PAGES: Final = 50_000
 _CHOICES: Final = 200
-"""Annotators and judges offered by name at most."""
+"""Most annotators in the menu."""
 MISALIGNED: Final[tuple[Outcome, ...]] = ("fp", "fn")
 TABS: Final[tuple[tuple[str, tuple[Outcome, ...]], ...]] = (
     ("All misaligned", MISALIGNED),
@@ -41,7 +41,7 @@ HEADS: Final[Mapping[tuple[Outcome, ...], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsRequest:
-    """Which items somebody wants to see. `page` counts from 1."""
+    """The reader's choice of items. `page` counts from 1."""
 
     query: Query
     page: int = 1
@@ -65,31 +65,40 @@ class ItemsRequest:
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A choice of outcomes; `number` is None where only a count of rows would tell it."""
+    """A tab with a choice of outcomes."""
 
     name: str
     href: str
     number: int | None
+    """Number of comparisons; None where the document does not have it."""
     current: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A comparison as it is drawn. `pips` is the strength of dissent, 1 to 3, None without stars or dissent."""
+    """A comparison as the page shows it."""
 
     row: Comparison
     key: str
+    """Element id."""
     href: str | None
+    """Address of the item, if a link may have it."""
     pips: int | None
+    """Strength of disagreement, 1 to 3; None without stars or disagreement."""
     strength: str
+    """Strength of disagreement in words."""
     start: float | None
+    """Position of the threshold in percent."""
     end: float | None
+    """Position of the score in percent."""
     low: float
+    """Left end of the scale."""
     high: float
+    """Right end of the scale."""
 
     @property
     def human_passes(self) -> bool:
-        """What people said."""
+        """Whether the person passes the item."""
         return self.row["outcome"] in ("tp", "fn")
 
     @property
@@ -100,7 +109,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class ItemsPage:
-    """Everything that the template of items shows."""
+    """Content of the page of items."""
 
     shell: Shell
     request: ItemsRequest
@@ -121,7 +130,7 @@ class ItemsPage:
 
     @property
     def stream(self) -> str:
-        """Where it is told that something of the queue changed."""
+        """Address of the event stream that reports changes of the queue."""
         query = self.request.query
         return address("/api/v1/stream", {"queue": query.queue, "window": query.window.value})
 
@@ -136,7 +145,7 @@ def items_page(
     if document is None:
         return None
     chosen = _chosen(document, query)
-    found = comparisons(connection, query, rules, today, services.config.item_url)
+    result = comparisons(connection, query, rules, today, services.config.item_url)
     number = count_comparisons(connection, query, rules, today)
     counted = not (query.annotator or query.level or query.judge)
     outcomes = tuple(query.outcomes) or OUTCOMES
@@ -155,7 +164,7 @@ def items_page(
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "All comparisons"),
         ratings=ratings(chosen, outcomes, rules) if counted else None,
-        rows=[_shown(row, rules) for row in found["comparisons"]],
+        rows=[_shown(row, rules) for row in result["comparisons"]],
         first=query.offset + 1,
         total=number,
         comparisons=sum(metric["comparisons"] for metric in chosen),
@@ -193,7 +202,7 @@ def _shown(row: Comparison, rules: CountingRules) -> Shown:
     low, high = min(ends), max(ends)
 
     def place(value: float | None) -> float | None:
-        # In parts: the range of two large numbers may be larger than the largest number.
+        # Halved first: the difference of two large numbers may overflow.
         return None if value is None else round(100 * (value / 2 - low / 2) / (high / 2 - low / 2), 2)
 
     key = anchor(row["item"], row["criterion"], row["annotator"], row["metric"])
@@ -201,14 +210,14 @@ def _shown(row: Comparison, rules: CountingRules) -> Shown:
 
 
 def _strength(stars: int, pass_stars: int) -> int:
-    """1 beside the pass mark, 3 at the end of the scale, else 2."""
+    """1 next to the pass mark, 3 at an end of the scale, otherwise 2."""
     if stars in (pass_stars - 1, pass_stars):
         return 1
     return 3 if stars in (1, 5) else 2
 
 
 def _openable(url: str | None) -> str | None:
-    """An address that a link may carry: of the web, whatever a setting's template made."""
+    """An address if a link may have it: http and https only, because events and settings may contain anything."""
     if url is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What surrounds every page: the list of queues, the state's time, and whether it is stale."""
+"""The layout around every page: the list of queues, and the time and staleness of the state."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from sinks.page.urls import queue_path
 from sinks.queries.queues import StoreState, list_queues, read_state
 
 RAIL: Final = 30
-"""Queues listed beside a page at most; the start page has them all."""
+"""Most queues in the navigation; the start page lists all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A queue in the rail."""
+    """A queue in the navigation."""
 
     name: str
     href: str
@@ -26,13 +26,16 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Around a page. `as_of` and `now` are in ms; `as_of` is None before the first checkpoint was read."""
+    """Content of the layout."""
 
     queues: list[Listed]
     more: bool
+    """Whether more queues exist than `queues` has."""
     as_of: int | None
+    """Time of the state in ms; None before the first checkpoint."""
     as_of_text: str
     now: int
+    """Current time in ms."""
     stale: bool
     ready: bool
     stale_after_s: float
@@ -44,7 +47,7 @@ class Shell:
 
 
 def shell(services: Services, connection: sqlite3.Connection, current: str | None = None) -> tuple[Shell, StoreState]:
-    """What surrounds a page, in the state that a connection sees; `current` is the queue shown."""
+    """The layout in the state that a connection sees; `current` is the queue of the page."""
     state = read_state(connection)
     entries = list(list_queues(connection, limit=RAIL + 1))
     listed = [

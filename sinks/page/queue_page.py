@@ -1,4 +1,4 @@
-"""The page of one queue: what its snapshot document holds, chosen by criterion, window and metrics."""
+"""The page of one queue: its snapshot document by criterion, window and metrics."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -32,18 +32,18 @@ _FINDINGS: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRequest:
-    """What somebody wants to see of a queue; an empty choice of metrics is all of them. `more`: the slow parts of a
-    large queue too.
-    """
+    """The reader's choices on the page of a queue."""
 
     queue: str
     criterion: str | None = None
     window: Window = Window.ALL
     view: str = "metrics"
     metrics: Sequence[str] = ()
+    """Metrics in the breakdown; empty for all."""
     live: bool = True
     options: DeepDiveOptions = field(default_factory=DeepDiveOptions)
     more: bool = False
+    """Whether to include the slow parts of a large queue."""
 
     def _parameters(self) -> dict[str, Value]:
         return {
@@ -64,7 +64,7 @@ class QueueRequest:
         return address(queue_path(self.queue), {**self._parameters(), **changes})
 
     def fields(self) -> list[tuple[str, str]]:
-        """What a form carries on, name by value."""
+        """Hidden fields of a form: names and values of the current choices."""
         pairs: list[tuple[str, str]] = []
         for name, value in self._parameters().items():
             if isinstance(value, str):
@@ -74,7 +74,7 @@ class QueueRequest:
         return pairs
 
     def items(self, **parameters: Value) -> str:
-        """The address of items behind a number of this page."""
+        """The address of the items that a number of this page counts."""
         own = {
             "criterion": self.criterion,
             "window": None if self.window is Window.ALL else self.window.value,
@@ -84,7 +84,7 @@ class QueueRequest:
 
 @dataclass(frozen=True, slots=True)
 class Highlight:
-    """Something that stands out, and where to read on."""
+    """A finding, with a link to its items."""
 
     tone: str
     head: str
@@ -96,15 +96,15 @@ class Highlight:
 
 @dataclass(frozen=True, slots=True)
 class QueuePage:
-    """Everything that the template of a queue shows. `criterion` is None where the window has no such one; `waiting` is
-    there where nothing was ever compared.
-    """
+    """Content of the page of a queue."""
 
     shell: Shell
     request: QueueRequest
     document: SnapshotDocument
     whole: Confusion
+    """All on-topic comparisons."""
     criterion: CriterionDocument | None
+    """None when the window has no annotation of it."""
     figures: list[Figure]
     off_topic: list[Figure]
     shown: frozenset[str]
@@ -116,25 +116,26 @@ class QueuePage:
     sparks: Mapping[str, Spark]
     deep_dive: DeepDive | None
     waiting: Waiting | None
+    """Only for a queue that never had a comparison."""
 
     @property
     def headrooms(self) -> Mapping[str, float | None]:
-        """Headroom to the human ceiling by metric."""
+        """Headroom of each metric below the human ceiling."""
         return {} if self.ceiling is None else {each["metric"]: each["headroom"] for each in self.ceiling["metrics"]}
 
     @property
     def stream(self) -> str:
-        """Where the document of this page is streamed."""
+        """Address of the event stream of this page's document."""
         return address("/api/v1/stream", {"queue": self.request.queue, "window": self.request.window.value})
 
     @property
     def depth_key(self) -> str:
-        """An id of the metric looked at in depth."""
+        """Element id of the metric that is shown in detail."""
         return anchor(self.deep_dive.metric) if self.deep_dive is not None and self.deep_dive.metric is not None else ""
 
     @property
     def off_topic_chosen(self) -> bool:
-        """Whether somebody asked for a metric that is off topic."""
+        """Whether the reader chose an off-topic metric."""
         return any(figure.document["metric"] in self.request.metrics for figure in self.off_topic)
 
 
@@ -182,7 +183,7 @@ def queue_page(
 
 
 def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
-    """Whether nothing was ever compared in this queue."""
+    """Whether the queue never had a comparison."""
     return request.window is Window.ALL and not any(
         metric["comparisons"] for criterion in document["criteria"] for metric in criterion["metrics"]
     )
@@ -210,7 +211,7 @@ def _slow_parts(
 
 
 def _worst(drawn: Sequence[Figure]) -> str | None:
-    """The metric with the most disagreement, to look at first."""
+    """The metric with the most disagreement; None without comparisons."""
     worst = max(drawn, key=lambda figure: figure.document["misaligned"])
     return worst.document["metric"] if worst.document["comparisons"] else None
 
@@ -224,14 +225,14 @@ def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument |
 
 
 def _findings(request: QueueRequest, drawn: Sequence[Figure], rules: CountingRules) -> list[Highlight]:
-    """The strictest and the most lenient metric, those no better than a constant judge, and the nearest to people."""
+    """The strictest and the most lenient metric, metrics no better than a constant judge, and the closest to people."""
     known = [figure for figure in drawn if figure.document["items_compared"] >= rules.limits.items]
-    found = [
+    findings = [
         _leaning(request, max(leaning, key=lambda figure: abs(figure.document["bias"] or 0)))
         for side in ("fn", "fp")
         if (leaning := [figure for figure in known if figure.lean.side == side])
     ]
-    found += [
+    findings += [
         Highlight(
             tone="probation",
             head="No better than a constant",
@@ -243,23 +244,23 @@ def _findings(request: QueueRequest, drawn: Sequence[Figure], rules: CountingRul
         for figure in known
         if figure.below_baseline and figure.lean.side == ""
     ]
-    # Ranked ones come first, by alignment.
+    # The first one has the highest alignment.
     if known and known[0].lean.side == "" and not known[0].below_baseline:
-        found.append(_closest(request, known[0]))
-    return found[:_FINDINGS]
+        findings.append(_closest(request, known[0]))
+    return findings[:_FINDINGS]
 
 
 def _leaning(request: QueueRequest, figure: Figure) -> Highlight:
     metric, strict = figure.document, figure.lean.side == "fn"
     wrong, right = (metric["fn"], metric["tp"]) if strict else (metric["fp"], metric["tn"])
-    did, said = ("Fails", "passed") if strict else ("Passes", "failed")
+    metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
     return Highlight(
         tone="untrusted",
         head="Too strict" if strict else "Too lenient",
         metric=metric["metric"],
-        text=f"{did} {percent(wrong / (wrong + right), 0)} of what people {said}: {count(wrong)} of "
+        text=f"{metric_verb} {percent(wrong / (wrong + right), 0)} of what people {human_verb}: {count(wrong)} of "
         f"{plural(wrong + right, 'comparison')}.",
-        action=f"Read why people {said} {'them' if wrong > 1 else 'it'}",
+        action=f"Read why people {human_verb} {'them' if wrong > 1 else 'it'}",
         href=request.items(metric=metric["metric"], outcome=figure.lean.side),
     )
 
@@ -267,12 +268,12 @@ def _leaning(request: QueueRequest, figure: Figure) -> Highlight:
 def _closest(request: QueueRequest, figure: Figure) -> Highlight:
     metric, tone = figure.document, figure.gate_summary.tone
     wrong = metric["misaligned"]
-    said = f"{figure.gate_summary.reasons}." if tone == "trusted" else figure.gate_summary.sentence
+    gate = f"{figure.gate_summary.reasons}." if tone == "trusted" else figure.gate_summary.sentence
     return Highlight(
         tone=tone,
         head="Trusted" if tone == "trusted" else "Closest to people",
         metric=metric["metric"],
-        text=f"Agrees with people on {percent(metric['alignment'] or 0)}. {said}",
+        text=f"Agrees with people on {percent(metric['alignment'] or 0)}. {gate}",
         action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",
         href=request.items(metric=metric["metric"], outcome="fp,fn") if wrong else f"#m-{figure.key}",
     )

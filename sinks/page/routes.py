@@ -1,4 +1,4 @@
-"""The page's routes: requests become what templates show, in a thread, in one state of the store."""
+"""Routes of the page. Content is read in a thread, from one state of the store, and rendered by templates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +30,7 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""Content security policy of a page: files of its own, nothing inline, nothing from elsewhere."""
+"""Content security policy of a page: its own files only, nothing inline."""
 _HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 _COMPRESSED: Final = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)]
 _EXPORTS: Final[Mapping[str, tuple[str, Callable[..., bytes]]]] = {
@@ -38,7 +38,7 @@ _EXPORTS: Final[Mapping[str, tuple[str, Callable[..., bytes]]]] = {
     "jsonl": ("application/x-ndjson", json_lines),
 }
 _CHOICES: Final = 200
-"""Metrics that a request may choose at most."""
+"""Most metrics that a request may choose."""
 
 
 @cache
@@ -205,7 +205,7 @@ def _page(request: Request) -> int:
 
 
 def _cut(request: Request) -> int | None:
-    # The best one is tried where nobody chose.
+    # Without a choice the best cut is tried.
     return parameters.number(request, "cut", 0, least=0, most=1_000) if "cut" in request.query_params else None
 
 
@@ -219,7 +219,7 @@ def _query(request: Request) -> Query:
         annotator=parameters.text(request, "annotator"),
         level=parameters.text(request, "level"),
         judge=parameters.text(request, "judge"),
-        # What is off topic is shown to those who name both.
+        # Off-topic comparisons are shown when criterion and metric are both chosen.
         on_topic=criterion is None or metric is None,
         window=parameters.window(request),
         sort=parameters.member(request, "sort", ItemSort.DISSENT),

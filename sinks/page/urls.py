@@ -1,4 +1,4 @@
-"""Addresses of the page's own routes. Names go into them percent-encoded, `/` too."""
+"""Addresses of the page's routes. Names in them are percent-encoded, including `/`."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlencode
@@ -9,7 +9,7 @@ Value = str | int | Iterable[str] | None
 
 
 def queue_path(queue: str, rest: str = "") -> str:
-    """The path of a queue's page, or of what lies under it.
+    """The path of a queue's page, or of a page below it.
 
     >>> queue_path("a/b", "/items")
     '/queues/a%2Fb/items'
@@ -18,7 +18,7 @@ def queue_path(queue: str, rest: str = "") -> str:
 
 
 def address(path: str, parameters: Mapping[str, Value]) -> str:
-    """A path with those parameters that say something.
+    """A path with parameters; empty ones are left out.
 
     >>> address("/x", {"metric": ["a", "b"], "window": None, "q": ""})
     '/x?metric=a&metric=b'

@@ -1,4 +1,4 @@
-"""What enums and counts mean, in words."""
+"""Texts for enumerations and counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,11 +47,11 @@ SEGMENT_WORDS: Final[Mapping[Outcome, str]] = {
 }
 
 BALANCED: Final = 0.05
-"""Bias up to which a metric counts as neither strict nor lenient."""
+"""Largest absolute bias of a metric that is neither strict nor lenient."""
 
 
 def why(reason: str) -> str:
-    """The sentence for a reason of an undefined number.
+    """The sentence that explains why a number is undefined.
 
     >>> why("no_human_fail")
     'People failed none of the compared items'
@@ -61,9 +61,10 @@ def why(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GateSummary:
-    """A gate's decision for people: a tone (class of the style sheet), a label, and the reasons."""
+    """The state of a gate in words."""
 
     tone: str
+    """Class of the style sheet."""
     label: str
     reasons: str
 
@@ -75,14 +76,14 @@ class GateSummary:
 
 
 def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
-    """The gate's decision on a metric, with what it rests on."""
+    """The state of a metric's gate, with the reasons."""
     if metric["gate_state"] is None:
         return GateSummary("undecided", "Off topic", why(Undefined.OFF_TOPIC))
     obstacles = metric["gate_reasons"]
     sentences = "; ".join(
         _obstacle(obstacle, metric, limits)
         for obstacle in obstacles
-        # One sentence about the interval: the lower of two limits says more.
+        # One sentence about the interval is enough: the lower of the two limits.
         if obstacle != Obstacle.LOW_BELOW_TRUSTED or Obstacle.LOW_BELOW_PROBATION not in obstacles
     )
     reasons = sentences[:1].upper() + sentences[1:]
@@ -95,8 +96,8 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
         case Gate.NOT_TRUSTED:
             return GateSummary("untrusted", "Not trusted", reasons)
         case _:
-            wanted = metric["labels_needed"] if Obstacle.FEW_ITEMS in obstacles else None
-            label = f"Needs {wanted} more label{'' if wanted == 1 else 's'}" if wanted else "Undecided"
+            needed = metric["labels_needed"] if Obstacle.FEW_ITEMS in obstacles else None
+            label = f"Needs {needed} more label{'' if needed == 1 else 's'}" if needed else "Undecided"
             return GateSummary("undecided", label, reasons)
 
 
@@ -109,22 +110,23 @@ def _obstacle(obstacle: str, metric: MetricDocument, limits: GateLimits) -> str:
         Obstacle.LOW_BELOW_TRUSTED: f"interval starts at {low}, under {percent(limits.trusted_low, 0)}",
         Obstacle.LOW_BELOW_PROBATION: f"interval starts at {low}, under {percent(limits.probation_low, 0)}",
         Obstacle.TNR_BELOW_TRUSTED: f"finds {tnr} of human fails, under {percent(limits.trusted_tnr, 0)}",
-        Obstacle.NOT_ABOVE_BASELINE: f"no better than the {baseline} of a judge that never changes its answer",
+        Obstacle.NOT_ABOVE_BASELINE: f"no better than the {baseline} of a constant judge",
     }[Obstacle(obstacle)]
 
 
 @dataclass(frozen=True, slots=True)
 class Lean:
-    """On which side a metric errs: a word or two, and what that means in comparisons."""
+    """The direction in which a metric errs."""
 
     head: str
     rest: str
+    """The same in numbers of comparisons."""
     side: str = ""
     """`fn` for too strict, `fp` for too lenient, empty for neither."""
 
 
 def lean(metric: MetricDocument) -> Lean:
-    """On which side a metric errs."""
+    """The direction in which a metric errs."""
     bias, fn, fp = metric["bias"], metric["fn"], metric["fp"]
     if bias is None:
         return Lean("No comparisons yet.", "No item has both an annotation and an evaluation.")
