@@ -1,4 +1,4 @@
-"""What the pages name exists: targets of make, commands with their options, and settings."""
+"""Names on the pages exist: targets of make, commands with their options, and settings."""
 
 import re
 
@@ -16,7 +16,7 @@ PAGES = {
 }
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 FORMER = "CHANGELOG.md"
-"""The page that names what is gone, too."""
+"""A page that also names what was removed."""
 
 
 def command(words: list[str]) -> click.Command | None:

@@ -98,7 +98,7 @@ def test_development_has_the_versions_of_production() -> None:
 def test_tests_run_with_the_locked_versions() -> None:
     locked = lock("requirements-dev.txt")
     names = declared(development=True)
-    # Some say "v1.2" of themselves.
+    # Some packages have a version like "v1.2".
     assert {n: str(Version(version(n))) for n in names} == {n: locked[n].version for n in names}
 
 

@@ -1,4 +1,4 @@
-"""What every file of the repository keeps to: small, no host name of a registry, no path of one machine."""
+"""Every file of the repository is small, and names no registry host and no path of one machine."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.support.tree import ROOT, belonging_files
 
 MOST_LINES = 450
 REGISTRIES = re.compile(
-    # Written in pieces: this file belongs to the repository too.
+    # Written in pieces, because the check reads this file as well.
     "|".join(
         re.escape(".".join(parts))
         for parts in (

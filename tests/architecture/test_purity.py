@@ -1,4 +1,4 @@
-"""What modules load and read: the core is pure, the view loads no Faust, constants cost nothing."""
+"""Libraries that modules load: the core is pure, the view loads no Faust, constants load nothing."""
 
 import ast
 import subprocess
@@ -25,7 +25,7 @@ HEAVY = frozenset(
         "sqlite3",
     }
 )
-# `name.*` stands for all modules of a package together. What is not named may load what it likes.
+# `name.*` stands for all modules of a package together. Other modules may load any library.
 LOADED: Mapping[str, AbstractSet[str]] = {
     "aggregator.*": set(),
     "streams.events.*": set(),
@@ -73,7 +73,7 @@ def clock_reads(source: str) -> list[str]:
 
 
 def impure(source: str) -> list[str]:
-    """What a module of the core uses of the world around it: time, event loops, the clock."""
+    """Uses of time, event loops and the clock by a module."""
     return [name for name in imports(source) if name.partition(".")[0] in {"time", "asyncio"}] + clock_reads(source)
 
 

@@ -14,12 +14,12 @@ BROKER_MODULES = (
     "tests.support.deployments",
 )
 EMBEDDED = "eval_alignment.local.broker.EmbeddedBroker"
-# The one of the class itself, with a script in place of the broker.
+# The tests of the class itself, with a script in place of the broker.
 EMBEDDED_WITHOUT_BINARY = ROOT / "tests/unit/eval_alignment/local/test_broker.py"
 
 
 def broker_uses(source: str) -> list[str]:
-    """What a test module asks for that starts a broker: fixtures by name, and helpers by import."""
+    """Fixtures and imported helpers of a test module that start a broker."""
     uses = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

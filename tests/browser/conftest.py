@@ -35,13 +35,13 @@ document.addEventListener('securitypolicyviolation', (event) => reports.push(eve
 
 @dataclass
 class Watched:
-    """A page, and everything that went wrong in it: console, errors, dialogs, requests to elsewhere, policy reports."""
+    """A page, and its failures: console messages, errors, dialogs, requests to other hosts, policy reports."""
 
     page: Page
     wrong: list[str] = field(default_factory=list)
 
     async def clean(self) -> None:
-        """Fails when something went wrong so far."""
+        """Fail when the page has had a failure so far."""
         self.wrong += [f"policy: {report}" for report in await self.page.evaluate("window.reports ?? []")]
         assert self.wrong == []
 
@@ -75,7 +75,7 @@ def own(url: str) -> bool:
 
 @contextlib.contextmanager
 def serving(services: Services) -> Iterator[str]:
-    """A view of this process behind a real socket; gives its address. Close what reads it before this ends."""
+    """A view of this process on a real socket; yields its address. Close its clients before this ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         create_app(services), log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=5

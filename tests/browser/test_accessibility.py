@@ -1,4 +1,4 @@
-"""axe finds nothing against WCAG 2.2 A and AA, and nothing is wider than the window."""
+"""axe finds no violation of WCAG 2.2 A and AA, and no element is wider than the window."""
 
 import json
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ from tests.support.sample_view import NOW_MS, fill, view_of
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 EVERY = json.dumps(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])
 OF_COLOURS = json.dumps({"type": "rule", "values": ["color-contrast", "link-in-text-block"]})
-"""What can differ between light and dark: nothing but colours does."""
+"""The only rule that depends on light or dark: colours."""
 OPEN = "(open) => document.querySelectorAll('details').forEach((each) => { each.open = open; })"
-"""What is folded away is looked at too."""
+"""Open every folded part, so that axe checks it."""
 ROUTES = {
     "index": "/",
     "queue": queue_path(QUEUE),
@@ -44,13 +44,13 @@ def services(store: Store, tmp_path: Path) -> Services:
 
 @pytest.fixture
 def address(services: Services) -> Iterator[str]:
-    """Where that view is served."""
+    """The address of that view."""
     with serving(services) as base:
         yield base
 
 
 async def violations(page: Page, rules: str = EVERY) -> list[str]:
-    """What axe finds: the rule, and the first place."""
+    """The violations that axe finds: rule and first element."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
     run = f"axe.run(document, {{runOnly: {rules}, resultTypes: ['violations']}})"
@@ -70,7 +70,7 @@ async def test_axe_finds_no_violation(address: str, browser: Browser, scripts: b
     context = await browser.new_context(color_scheme="light", reduced_motion="reduce")
     page = (await watch(context)).page
     if not scripts:
-        # Axe is a script itself: the page goes without its own.
+        # axe is a script itself, so the page's policy must not apply.
         await page.route("**/static/page.*.js", lambda route: route.abort())
     for name, path in ROUTES.items():
         await page.goto(address + path)

@@ -35,7 +35,7 @@ async def test_numbers_update_and_the_page_keeps_its_scroll_position(
     browser: Browser, installation: Installation
 ) -> None:
     await send(installation, *(event for n in range(40) for event in (annotation(n), evaluation(n))))
-    # A focus from afar scrolls smoothly otherwise, and the place is where it is only afterwards.
+    # A focus from far away scrolls smoothly otherwise, and the position is final only afterwards.
     context = await browser.new_context(viewport={"width": 1280, "height": 600}, reduced_motion="reduce")
     watched = await watch(context)
     page = watched.page
@@ -83,7 +83,7 @@ async def test_the_page_reconnects_when_the_view_restarts(browser: Browser, inst
     await expect(page.locator("[data-value=items_compared]").first).to_have_text(str(before + 1))
     await expect(page.locator("[data-live]")).to_have_text("Live")
     await expect(page.locator("[data-banner]")).to_have_text("")
-    # The browser itself tells of connections that were refused meanwhile.
+    # The browser itself logs connections that were refused meanwhile.
     watched.wrong = [line for line in watched.wrong if "net::ERR_" not in line]
     await watched.clean()
 

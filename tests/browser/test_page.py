@@ -1,4 +1,4 @@
-"""What a reader does, in a real browser: load, follow, choose, without scripts and by keyboard alone."""
+"""The actions of a reader in a real browser: load, follow links, choose; without scripts, and by keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def services(store: Store, tmp_path: Path) -> Services:
 
 @pytest.fixture
 def address(services: Services) -> Iterator[str]:
-    """Where that view is served."""
+    """The address of that view."""
     with serving(services) as base:
         yield base
 
@@ -104,7 +104,7 @@ async def test_the_keyboard_reaches_everything(address: str, browser: Browser) -
     await page.keyboard.press("Tab")
     await expect(page.locator(".bars g:focus")).to_have_count(0)
 
-    # A choice of metrics, closed by Escape with the focus where it came from.
+    # The choice of metrics: Escape closes it and returns the focus.
     summary = page.locator(".picker summary")
     await summary.focus()
     await page.keyboard.press("Enter")
@@ -115,7 +115,7 @@ async def test_the_keyboard_reaches_everything(address: str, browser: Browser) -
     await page.keyboard.press("Escape")
     await expect(summary).to_be_focused()
 
-    # A cell opens its items; the slider moves the row beside it.
+    # A cell opens its items; the slider moves the row next to it.
     slider = page.locator("#cut")
     await slider.focus()
     before = await page.locator("[data-row]").inner_text()

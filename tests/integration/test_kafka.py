@@ -114,7 +114,7 @@ def test_no_broker_outlives_a_killed_owner(requirements: Requirements, tmp_path:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; an ended one that nobody waited for does not."""
+    """Whether the process runs; a zombie does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.startswith("Z")
 

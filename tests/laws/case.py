@@ -1,4 +1,4 @@
-"""The parts of a case: events as they are on the wire, and the counts that must come of them."""
+"""The parts of a case: events as they are on the wire, and the counts that must follow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A whole installation with sample events, and a real Prometheus that watches it, for tests that only look."""
+"""An installation with sample events, and a real Prometheus that scrapes it, for tests that only read."""
 
 import shutil
 import time
@@ -39,7 +39,7 @@ def prometheus_path(requirements: Requirements) -> str:
 
 @pytest.fixture(scope="session")
 def amtool(requirements: Requirements) -> str:
-    """The path of amtool; Alertmanager is there as well."""
+    """The path of amtool; skips unless Alertmanager is installed as well."""
     path = shutil.which("amtool") if alertmanager_program() else None
     requirements.provide("amtool", None if path else "amtool and Alertmanager are not both on PATH")
     return str(path)
@@ -47,7 +47,7 @@ def amtool(requirements: Requirements) -> str:
 
 @pytest.fixture(scope="session")
 def watched(prometheus_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """`up` on the embedded broker, scraped from before its events came until their counts are in Prometheus."""
+    """`up` on the embedded broker, scraped from before its events arrive until Prometheus has their counts."""
     assert prometheus_path
     directory = tmp_path_factory.mktemp("watched")
     prompt = {"EVAL_ALIGNMENT_AUDIT_INTERVAL_S": "1"}

@@ -1,4 +1,4 @@
-"""Alertmanager: the configuration holds, alerts go where they should, and news that explains others comes alone."""
+"""Alertmanager: the configuration is valid, alerts reach their receivers, and causes inhibit their effects."""
 
 import contextlib
 import http.client
@@ -25,7 +25,7 @@ VIEW: Final = {"job": "eval-alignment-view", "instance": "view"}
 
 
 def receiver(name: str) -> str:
-    """Who hears of an alert: the severest of service and product at once, what can wait in a digest."""
+    """The receiver of an alert: the severest of service and product immediately, the others in a digest."""
     severity = alerts()[name]["labels"]["severity"]
     return {"critical": "pager", "warning": "team", "info": "digest"}[severity]
 
@@ -40,7 +40,7 @@ def test_amtool_accepts_the_configuration(amtool: str) -> None:
 
 
 def test_amtool_accepts_the_example_receivers(amtool: str, tmp_path: Path) -> None:
-    """The comment signs are taken away, as the file says."""
+    """The file with its examples enabled, by removing the comment signs."""
     head, receivers = CONFIGURATION.read_text(encoding="utf-8").split("\nreceivers:\n")
     examples, taken = re.subn(r"^( +)# ", r"\1", receivers, flags=re.MULTILINE)
     assert taken > 10
@@ -118,11 +118,11 @@ CASES: Final = [
     ),
     (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentRejectsHigh", {"topic": "t"}), None),
     (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentCommitsStalled", WORKER), None),
-    # A worker is down: another takes over, and the numbers stay good.
+    # A worker is down: another takes over, and the numbers stay correct.
     (("EvalAlignmentDown", WORKER), ("EvalAlignmentLag", {"topic": "t"}), ("EvalAlignmentLow", PAIR)),
     (("EvalAlignmentAuditMismatch", WORKER), ("EvalAlignmentNotReady", WORKER), ("EvalAlignmentNotReady", VIEW)),
 ]
-"""A cause, what it explains, and what must be heard beside it."""
+"""A cause, the alerts that it explains, and the alerts that must still be sent."""
 
 
 @pytest.mark.parametrize(("cause", "explained", "heard"), CASES)
@@ -132,7 +132,7 @@ def test_an_alert_that_explains_others_inhibits_them(
     those = [cause, explained] + ([heard] if heard else [])
 
     def inhibited() -> list[tuple[str, str]] | None:
-        """Names and jobs of what is inhibited, once everything is known and something is."""
+        """Names and jobs of inhibited alerts, once all alerts are known and some are inhibited."""
         found = [alert for alert in alertmanager.alerts() if alert["status"]["state"] != "unprocessed"]
         silent = [alert["labels"] for alert in found if alert["status"]["inhibitedBy"]]
         return [(x["alertname"], x.get("job", "")) for x in silent] if len(found) == len(those) and silent else None

@@ -94,7 +94,7 @@ def minutes(text: str) -> float:
 
 @cache
 def groups() -> list[dict[str, Any]]:
-    """Every group of cases: one history and what is asked of it."""
+    """Every group of cases: one history and its expected alerts."""
     return [group for file in FILES for group in load(file)["tests"]]
 
 

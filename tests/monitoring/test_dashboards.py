@@ -1,6 +1,6 @@
-"""The dashboards as data: made from code, linted, and every query asked of a real Prometheus.
+"""The dashboards as data: generated from code, checked, and every query run on a real Prometheus.
 
-Grafana itself is not run. What it would do with variables is done here by hand.
+Grafana itself does not run. The tests substitute variables as Grafana would.
 """
 
 import json
@@ -42,11 +42,11 @@ EMPTY: Final = {
     ("service.json: Superseded, duplicate and misrouted events", "misrouted"): "`load` chooses the right partition",
     **{(f"{file}: annotation Alerts", ""): "nothing is wrong" for file in FILES},
 }
-"""Queries, by place and a part, that may find nothing on a healthy installation, and why."""
+"""Queries, by place and a part, that may return nothing on a healthy installation, and why."""
 
 
 def expressions() -> list[tuple[str, str]]:
-    """Where, and what PromQL: panels and annotations."""
+    """Place and PromQL of every panel and annotation."""
     found = [(str(panel), expression) for panel in panels() for expression in panel.expressions]
     for file in FILES:
         annotations = dashboard(file)["annotations"]["list"]
@@ -58,7 +58,7 @@ _PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total
 
 
 def known_metrics() -> set[str]:
-    """What is scraped from our processes, by name of series, and what rules record."""
+    """Names of the series that are scraped from the product, and that rules record."""
     processes = CollectorRegistry()
     ProcessCollector(registry=processes)
     scraped = (ViewMetrics("0").registry, WorkerMetrics("0", lambda: ()).registry, processes)
@@ -152,13 +152,13 @@ def test_every_metric_of_a_worker_and_of_the_product_is_shown() -> None:
     named = {name for _, expression in expressions() for name in metrics(expression)}
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
     ours = {spec.name for spec in METRICS} | {spec.name for spec in FAMILIES}
-    # Only there with a setting: a panel would be empty for nearly everybody.
+    # They exist with a setting only: a panel would mostly be empty.
     assert ours - shown == {"eval_alignment_judge_comparisons"}
 
 
 def test_every_alert_has_a_panel_that_names_it_and_shows_its_metric() -> None:
     """The rule: the description of a panel names the alerts that it is about, and the panel shows a scraped metric of
-    each (behind recording rules, if need be). Every alert is named, and only alerts that are there.
+    each (through recording rules, if need be). Every alert is named, and only existing alerts.
     """
     records = {rule.name: rule.expression for rule in rules() if not rule.alerts}
     needed = {rule.name: set(resolved(rule.expression, records)) for rule in rules() if rule.alerts}
@@ -254,7 +254,7 @@ def test_variables_return_values(watched: Watched, chosen: dict[str, str]) -> No
 
 
 def addresses() -> list[tuple[str, str]]:
-    """Where, and which link."""
+    """Place and address of every link."""
     found = [(str(panel), url) for panel in panels() for url in panel.links]
     assert len(found) >= 8
     return found
@@ -312,7 +312,7 @@ def test_a_table_sorts_and_formats_its_own_columns(panel: Panel) -> None:
 
 
 def fields_of(kind: str) -> set[str]:
-    """Names of what may be set of a panel's kind alone, as its JSON has them."""
+    """Names of the options of a kind of panel, as its JSON has them."""
     fields = import_module(f"grafana_foundation_sdk.models.{kind}").FieldConfig
     words = [name.split("_") for name in signature(fields).parameters]
     return {"custom." + first + "".join(word.title() for word in rest) for first, *rest in words}
@@ -330,6 +330,6 @@ def test_overrides_name_what_grafana_knows(panel: Panel) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_library_reads_the_json_back_as_it_is(file: str) -> None:
-    """So no key is misspelt that the library knows."""
+    """So no key that the library knows is misspelt."""
     made = BUILDERS[file]()
     assert text(type(made).from_json(dashboard(file))) == text(made)

@@ -1,7 +1,7 @@
 """The alert on a drop: quiet on noise for a year, quick on a drop; simulated by the formula that Prometheus evaluates.
 
-The simulation looks once an hour at series whose labels come in all day. Windows are those of the view: UTC days, today
-included, so that the last five days are between four and five days long.
+The simulation evaluates series once an hour; their labels arrive all day. Windows are those of the view: UTC days,
+today included, so that the last five days are between four and five days long.
 """
 
 import re
@@ -32,7 +32,7 @@ FALSE_ALERTS: Final = 5
 
 
 class Rule(NamedTuple):
-    """Factor on the half width, least drop, hours to wait before it fires, and hours that it goes on firing."""
+    """Factor on the half width, least drop, hours before it fires, and hours that it keeps firing."""
 
     factor: float
     least: float
@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 
 @cache
 def rule() -> Rule:
-    """The rule as the file has it; fails when it asks for something else."""
+    """The rule of the file; fails when its expression has another form."""
     found = alerts()["EvalAlignmentDropped"]
     expression = " ".join(found["expr"].split())
     match = re.fullmatch(
@@ -57,14 +57,14 @@ def rule() -> Rule:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels that came and labels that agree, by series and hour."""
+    """Labels that arrived and labels that agree, by series and hour."""
 
     came: Counts
     agree: Counts
 
     @classmethod
     def draw(cls, draw: np.random.Generator, alignment: Shares, a_day: Shares) -> "Labels":
-        """Labels come at `a_day` a day and agree with the probability `alignment`; both broadcast to series x hours."""
+        """`a_day` labels a day, which agree with the probability `alignment`; both broadcast to series and hours."""
         came = draw.poisson(np.broadcast_to(a_day / HOURS, alignment.shape))
         return cls(came, draw.binomial(came, alignment))
 
@@ -112,12 +112,12 @@ def firing(labels: Labels) -> npt.NDArray[np.bool_]:
 
 
 def starts(fires: npt.NDArray[np.bool_]) -> int:
-    """How many alerts began."""
+    """Number of alerts that began."""
     return int(fires[:, 0].sum() + (fires[:, 1:] & ~fires[:, :-1]).sum())
 
 
 def stable(seed: int, alignment: Shares, a_day: Shares) -> Labels:
-    """A year of series whose judge stays as it is."""
+    """A year of series whose judge does not change."""
     hours = (LED_IN + YEAR) * HOURS
     spread = np.broadcast_to(alignment[:, None], (len(alignment), hours))
     return Labels.draw(np.random.default_rng(seed), spread, a_day[:, None])
@@ -176,11 +176,11 @@ def test_without_noise_a_drop_is_seen_in_time_at_every_level(percent: int) -> No
 
 
 def test_the_simulated_formula_is_what_prometheus_evaluates(promtool: str, tmp_path: Path) -> None:
-    """Three series: gauges as the page has them, and the recorded drop and the alert, hour by hour."""
+    """Three series: gauges with the page's statistics, and the recorded drop and the alert, hour by hour."""
     levels, a_day = np.array([0.9, 0.7, 0.9]), np.array([100.0, 100.0, 12.0])
     hours = (LED_IN + 8) * HOURS
     spread = np.repeat(levels[:, None], hours, axis=1)
-    # A drop, one that is mended before long, and none.
+    # A drop, a short drop, and no drop.
     spread[0, LED_IN * HOURS :] -= 0.12
     spread[1, LED_IN * HOURS : (LED_IN + 2) * HOURS] -= 0.35
     labels = Labels.draw(np.random.default_rng(11), spread, a_day[:, None])

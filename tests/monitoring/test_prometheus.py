@@ -28,7 +28,7 @@ ALERT: Final = "EvalAlignmentLow"
 
 @dataclass(frozen=True)
 class Stack:
-    """What runs: an installation, and what watches it."""
+    """An installation, Prometheus and Alertmanager."""
 
     installation: Installation
     prometheus: Prometheus
@@ -74,7 +74,7 @@ def stack(prometheus_path: str, amtool: str, tmp_path_factory: pytest.TempPathFa
 
 
 def judge(installation: Installation, version: str, agreeing: int) -> None:
-    """A judge version says of every item what people say, but only of the first `agreeing`."""
+    """A judge version that agrees with people on the first `agreeing` items only."""
     at = int(time.time() * 1000)
     installation.send(
         *(
@@ -109,7 +109,7 @@ def test_an_alert_goes_from_pending_to_firing_to_a_webhook_and_is_resolved(stack
         return {alert["state"] for alert in firing if alert["labels"]["alertname"] == ALERT}
 
     wait_until(lambda: states() == {"firing"}, DEADLINE, "firing")
-    # It waited before: seen afterwards, because a busy machine may look away for longer than it waited.
+    # Checked afterwards that it was pending: a busy machine may miss the short time.
     assert stack.prometheus.query(f'count_over_time(ALERTS{{alertname="{ALERT}",alertstate="pending"}}[10m])')
     (alert,) = (one for one in stack.prometheus.data("alerts")["alerts"] if one["labels"]["alertname"] == ALERT)
     assert alert["labels"]["queue"] == QUEUE

@@ -1,4 +1,4 @@
-"""Recording rules: promtool evaluates them to what our statistics say of the same cells."""
+"""Recording rules: promtool evaluates them to the product's statistics of the same cells."""
 
 import random
 import re
@@ -44,7 +44,7 @@ def series(of: Confusion, queue: str, view: str = "a") -> Iterator[tuple[str, st
 def expectation(
     queue: str, name: str, labels: str, expected: float | Undefined
 ) -> tuple[str, str, list[dict[str, object]]]:
-    """That the rule gives this number, or nothing where it is undefined."""
+    """The expectation that the rule yields this number, or no sample where it is undefined."""
     rule = f'sum ({name}{{queue="{queue}"{labels}}})'
     if isinstance(expected, Undefined):
         return "0m", rule, []

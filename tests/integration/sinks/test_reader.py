@@ -27,7 +27,7 @@ from tests.support.waiting import DEADLINE_SECONDS, eventually
 
 
 class Topics:
-    """The two topics of a prefix, and how far logs were copied into them."""
+    """The two topics of a prefix, and the number of records that were copied into each."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self.client: dict[str, Any] = {"bootstrap_servers": bootstrap}
@@ -40,7 +40,7 @@ class Topics:
         settings = {"cleanup.policy": "compact"}
         missing = {self.facts, self.tallies}
         while missing:
-            # A topic that was just deleted may still be in the way.
+            # A topic that was just deleted may still exist.
             topics = [NewTopic(name, partitions, 1, topic_configs=settings) for name in sorted(missing)]
             answer = await admin.create_topics(topics)
             missing = {name for name, code, _ in answer.topic_errors if code != 0}  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ class Topics:
         admin = AIOKafkaAdminClient(**self.client)
         await admin.start()
         await admin.delete_topics([self.facts, self.tallies])
-        while {self.facts, self.tallies} & set(await admin.list_topics()):  # noqa: ASYNC110 -- no event tells
+        while {self.facts, self.tallies} & set(await admin.list_topics()):  # noqa: ASYNC110 -- no event exists for it
             await asyncio.sleep(0.02)
         await admin.close()
         self._sent.clear()
@@ -125,7 +125,7 @@ def rows(store: Store) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def running(topics: Topics, store: Store, spool_rows: int = 20_000) -> AsyncIterator[Running]:
-    """A reader for the length of the context; what it raises is raised."""
+    """A reader for the length of the context, which raises the reader's exceptions."""
     view = Running(topics, store, spool_rows)
     task = asyncio.create_task(view.reader.run())
     try:
@@ -230,7 +230,7 @@ async def test_the_tallies_of_a_zombie_never_win(topics: Topics, store: Store) -
         below = len(zombie.facts)
         owner = zombie.successor()
         owner.write(comparison(2))
-        # The zombie goes on publishing what it knew, with its own positions, and closes.
+        # The zombie continues to publish its tallies, with its own positions, and closes.
         for key, payload in zombie.shard.tallies():
             owner.tallies.append((key, orjson.dumps({**payload, **owner.stamp(below)})))
         owner.close(below)
@@ -326,7 +326,7 @@ async def test_a_tally_with_an_invalid_payload_ends_the_reader_and_names_its_par
     log = Logs()
     log.write(comparison(1))
     place, (key, value) = next((place, row) for place, row in enumerate(log.tallies) if row[0] != b'["closed"]')
-    # A stamp like any other, and no text.
+    # A valid stamp, and a payload that is not UTF-8.
     log.tallies[place] = key, value[:-1] + b',"more":"\xff"}'
     await topics.copy(log)
     with pytest.raises(ReadError, match=f"{topics.tallies}/0: "):
@@ -335,7 +335,7 @@ async def test_a_tally_with_an_invalid_payload_ends_the_reader_and_names_its_par
 
 
 async def test_an_embedded_broker_that_starts_empty_is_read_from_its_beginning(store: Store, tmp_path: Path) -> None:
-    """Its topics are gone with it: offsets of the old ones lie beyond the end of the new ones."""
+    """Its topics are lost with it: offsets of the old ones lie beyond the end of the new ones."""
     port = free_port()
     old, new = Logs(), Logs(ledger="second")
     facts = [fact for number in range(50) for fact in comparison(number)]

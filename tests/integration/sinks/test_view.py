@@ -60,7 +60,7 @@ async def test_a_view_serves_what_the_topics_hold_and_ends_cleanly(
             lambda: 'eval_alignment_agreement_ratio{queue="support"' in process.client.get("/metrics").text
         )
         await eventually(lambda: process.client.get("/api/v1/queues/support/history").json()["snapshots"])
-        # An open stream does not hold the process up.
+        # An open stream does not delay the end of the process.
         with process.client.stream("GET", "/api/v1/stream?queue=support") as stream:
             lines = stream.iter_lines()
             assert next(lines) == "event: snapshot"
@@ -91,12 +91,12 @@ async def test_a_view_without_a_broker_serves_its_last_state_as_stale(topics: To
 async def test_a_reader_that_fails_ends_the_view(topics: Topics, tmp_path: Path) -> None:
     logs = Logs()
     logs.write(FACTS)
-    logs.facts.append((b"no key of ours", b"{}"))
+    logs.facts.append((b"no key of a fact", b"{}"))
     logs.write([])
     await topics.copy(logs)
     with view(tmp_path / "data", **settings(topics)) as process:
         assert await asyncio.to_thread(process.process.wait, 20) == ExitCode.UNEXPECTED.code
-        assert "no key of ours" in process.log.read_text()
+        assert "no key of a fact" in process.log.read_text()
 
 
 async def test_a_view_with_a_locked_store_serves_its_last_state_and_recovers(topics: Topics, tmp_path: Path) -> None:

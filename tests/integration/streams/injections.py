@@ -1,4 +1,4 @@
-"""Faults that a worker process of the rig is given from inside; SIGUSR1 lets them begin."""
+"""Faults inside a worker process of the rig; SIGUSR1 starts them."""
 
 import asyncio
 import gc
@@ -56,7 +56,7 @@ def membership_ends(worker: Worker) -> Callable[[], None]:
 
 
 def memory_goes_bad(worker: Worker) -> Callable[[], None]:
-    """One count in memory is changed, and nothing notes it."""
+    """One count in memory changes without a trace."""
 
     def begin() -> None:
         rubrics = (rubric for owned in worker._owned for rubric in owned.shard._counts._criteria.values())
@@ -85,7 +85,7 @@ def publishes_wrong(_: Worker) -> Callable[[], None]:
 
 
 def the_end_hangs(_: Worker) -> Callable[[], None]:
-    """Faust waits for its thread when it stops, for ever and without letting the loop go on."""
+    """Faust waits for its thread forever when it stops, and blocks the loop."""
 
     async def hangs(_: faust.Worker) -> None:
         threading.Event().wait()
@@ -94,7 +94,7 @@ def the_end_hangs(_: Worker) -> Callable[[], None]:
 
 
 def a_cycle_ends(_: Worker) -> Callable[[], None]:
-    """Like a connection that was lost; nothing is allocated that would let the collector look."""
+    """Garbage like that of a lost connection, without allocations that would start a collection."""
     heap.GIVE_BACK_SECONDS = 0.1  # type: ignore[misc]
 
     def begin() -> None:
@@ -113,6 +113,6 @@ FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
 
 
 def prepare(name: str, worker: Worker) -> None:
-    """Let SIGUSR1 begin this fault."""
+    """Start this fault on SIGUSR1."""
     begin = FAULTS[name](worker)
     signal.signal(signal.SIGUSR1, lambda *_: begin())

@@ -1,4 +1,4 @@
-"""Topics of its own on a broker, worker processes on them, and the verdict: what they wrote against a recount."""
+"""Topics on a broker, worker processes on them, and the comparison of their output with a recount."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ class WorkerProcess:
         return self.log.read_text()
 
     def processed(self) -> int:
-        """How many events a worker had processed when it ended cleanly."""
+        """Number of processed events of a worker that ended cleanly."""
         return self.counters()["eval_alignment_events"]
 
     def counters(self) -> dict[str, int]:
@@ -74,7 +74,7 @@ class WorkerProcess:
 class Rig:
     """One installation: seven topics, a group, producers and workers.
 
-    Topics and group carry the prefix, unless `named` and `group_named` are those of an installation that others made.
+    Topics and group carry the prefix, unless `named` and `group_named` name those of an existing installation.
     """
 
     bootstrap: str
@@ -172,7 +172,7 @@ class Rig:
                 acknowledgements.append(await producer.send_batch(batch, place[0], partition=place[1]))
             await asyncio.gather(*acknowledgements)
 
-    # ---- what is on the broker
+    # ---- content of the topics
 
     async def ends(self, *names: str) -> dict[TopicPartition, int]:
         """End offsets."""
@@ -180,7 +180,7 @@ class Rig:
             return dict(await consumer.end_offsets([tp for name in names for tp in self._tps(name)]))
 
     async def committed(self) -> dict[TopicPartition, int]:
-        """Committed offsets of the sources; 0 where none is."""
+        """Committed offsets of the sources; 0 for a partition without one."""
         async with self._consumer(self.group) as consumer:
             tps = [tp for name in self.topics.sources for tp in self._tps(name)]
             consumer.assign(tps)
@@ -265,7 +265,7 @@ class Rig:
         await self.until("committed == end on every source partition", done, seconds)
 
     async def writing(self) -> None:
-        """Wait until rows are in the ledger: some worker is in the middle of its work."""
+        """Wait until the ledger has rows: a worker is in the middle of its work."""
 
         async def done() -> bool:
             return sum((await self.ends(self.topics.facts)).values()) > self.partitions
@@ -292,13 +292,13 @@ class Rig:
         return await self.tallies() == expected
 
     async def verify_current_ledger(self, facts: Sequence[Fact]) -> None:
-        """As `verify`, where an older ledger id has left tallies that readers of the current one do not see."""
+        """As `verify`, for topics with tallies of an older ledger id, which readers of the current one ignore."""
         claims = [parse_claim(row.value or b"") for row in await self.read(self.topics.facts) if row.key == CLAIM_KEY]
         published = await self.tallies(claims[-1].ledger)
         assert published == {orjson.dumps(group): payload for group, payload in Recount(facts).tallies().items()}
 
     async def tallies(self, only: str | None = None) -> dict[bytes, dict[str, Any]]:
-        """Sums over partitions, read as a reader must: per key the later record of the higher position."""
+        """Sums over partitions, as a reader must take them: per key the later record of the higher position."""
         kept: dict[tuple[int, bytes], tuple[int, dict[str, Any]]] = {}
         ledgers = set()
         for record in await self.read(self.topics.tallies):

@@ -74,8 +74,8 @@ async def _log(rig: Rig) -> AsyncIterator[tuple[Log, AIOKafkaConsumer]]:
     producer, reader = new_producer(client, KAFKA), new_reader(client)
     async with producer, reader:
         yield Log(producer, rig.topics.facts, 0), reader
-        # aiokafka hangs when it is closed while it still waits for the fetches that it gave up: there it swallows its
-        # own cancellation.
+        # aiokafka hangs when it is closed while it still waits for abandoned fetches, where it swallows its own
+        # cancellation.
         fetcher: Any = reader._fetcher
         await eventually(lambda: not fetcher._pending_tasks)
 

@@ -1,4 +1,4 @@
-"""Bad events on a real Apache Kafka: each becomes one dead letter, a flood of them pauses the worker."""
+"""Invalid events on a real Apache Kafka: each becomes one dead letter, a flood of them pauses the worker."""
 
 import json
 from typing import Any
@@ -44,7 +44,7 @@ async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: 
     away = (home_partition(b"bad", rig.partitions) + 1) % rig.partitions
     bad[Reason.MISROUTED] = (annotations, b"bad", _annotation())
     await rig.send([bad[Reason.MISROUTED]], partition=away)
-    # Neither key nor value, which a producer refuses to send one by one.
+    # Neither key nor value: a producer sends such a record in a batch only.
     await rig.send([(annotations, None, None)], partition=0)
     worker = rig.worker(log_level="WARNING")
     await rig.produce(facts[250:])

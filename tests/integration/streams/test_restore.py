@@ -1,4 +1,4 @@
-"""Taking partitions over on a real Apache Kafka when something is not as it was left."""
+"""Restores on a real Apache Kafka after a loss, a change of settings, or another writer."""
 
 import asyncio
 import contextlib
@@ -145,7 +145,7 @@ async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
 
 @contextlib.asynccontextmanager
 async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int, Any]]]:
-    """A restore of a worker that has read its partitions, of a ledger without a claim, and nothing else yet."""
+    """A restore that has only read its partitions, whose ledgers have no claim."""
     client = KafkaClient([rig.bootstrap])
     producer, reader = new_producer(client, KAFKA), new_reader(client)
     sources = [TP(topic, partition) for topic in rig.topics.sources for partition in range(rig.partitions)]
@@ -184,7 +184,7 @@ async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int,
 
 @pytest.mark.row(4, 17)
 async def test_a_worker_paused_in_its_restore_sees_the_rows_of_its_successor_as_another_writers(rig: Rig) -> None:
-    """It read an empty ledger; when it wakes up there are tallies. That is no lost ledger: its heir wrote both."""
+    """It has read an empty ledger, and finds tallies when it resumes. No ledger is lost: its successor wrote both."""
     async with _paused_in_restore(rig) as (restore, positions):
         facts = history(seed=37, events=500, items=50)
         await rig.produce(facts)
@@ -209,7 +209,7 @@ async def test_tallies_without_a_ledger_mean_a_lost_ledger(rig: Rig) -> None:
 
 @pytest.mark.row(4)
 async def test_the_late_tally_of_a_zombie_is_overwritten(rig: Rig) -> None:
-    """Readers pass over it while what came before is in the log; after compaction it would stand there alone."""
+    """Readers ignore it while earlier records are in the log; after compaction it would be the only one."""
     facts = history(seed=41, events=1_000, items=50)
     await rig.produce(facts)
     worker = rig.worker()
@@ -220,7 +220,7 @@ async def test_the_late_tally_of_a_zombie_is_overwritten(rig: Rig) -> None:
     (partition, key), record = next(
         (place, record) for place, record in last.items() if (place[1] or b"").startswith(b'["annotations"')
     )
-    # What an owner before all claims had on its way.
+    # A tally that an owner before all claims had in flight.
     late = {**orjson.loads(record.value or b""), "annotations": 99, "position": 0}
     await rig.send([(rig.topics.tallies, key, orjson.dumps(late))], partition=partition)
     again = rig.worker()

@@ -63,7 +63,7 @@ async def write(client: KafkaClient, topic: str, partition: int, batches: list[i
 
 
 class Seen:
-    """Collects what was read: values by partition in their order."""
+    """Collects the values of each partition in order."""
 
     def __init__(self) -> None:
         self.values: dict[int, list[int]] = {}
@@ -98,7 +98,7 @@ async def test_a_scan_of_the_last_records_skips_the_others(client: KafkaClient, 
     seen = Seen()
     assert await scan(client, topic, seen, last=10) == {0: 0, 1: 1000}
     (read,) = seen.values.values()
-    # The embedded broker gives an end that is up to one batch too low.
+    # The end offset of the embedded broker may be up to one batch too low.
     assert read == list(range(read[0], 1000))
     assert 990 >= read[0] >= 490
 

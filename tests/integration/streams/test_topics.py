@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 
 @pytest.fixture(params=["kafka", "embedded"])
 def client(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """What an aiokafka client needs, for both brokers."""
+    """Settings of an aiokafka client, for both brokers."""
     if request.param == "kafka":
         yield {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap}
     else:

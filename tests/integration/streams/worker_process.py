@@ -1,4 +1,4 @@
-"""A worker as a process of its own, told what to do by one JSON argument; it can kill itself at a named step."""
+"""A worker process, configured by one JSON argument; it can kill itself at a named step."""
 
 import collections
 import json

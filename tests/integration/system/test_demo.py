@@ -47,7 +47,7 @@ def test_demo_becomes_ready_publishes_and_ends_all_its_processes(demo: Command) 
     http = demo.arguments[2]
     began = time.monotonic()
     with demo:
-        wait_until(lambda: "is ready" in demo.text(), READY_SECONDS, "it says that it is ready")
+        wait_until(lambda: "is ready" in demo.text(), READY_SECONDS, "it reports that it is ready")
         _log.info("ready after %.2f s", time.monotonic() - began)
         wait_until(lambda: comparisons(http) > 100, DEADLINE, "the history is counted")
         _log.info("the history is counted after %.2f s", time.monotonic() - began)

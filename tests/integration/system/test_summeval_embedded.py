@@ -1,6 +1,6 @@
 """SummEval through `up` with the embedded broker: counts are exact in any order and with any number of duplicates.
 
-How long it took from the end of a load until the API showed them is logged, and kept as a property of the test.
+The time from the end of a load until the API shows the counts is logged, and kept as a property of the test.
 """
 
 import json

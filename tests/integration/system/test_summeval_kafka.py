@@ -1,8 +1,8 @@
 """SummEval on Apache Kafka: two workers, one of them killed three times while events arrive, and a reader.
 
-All happens once, in the fixture `story`; each test is one thing that must hold of it. The counts are compared with
-expected.json, and with a recount of what lies in the topics that shares no code with the product. How long it took
-from the end of the load until the API showed them is logged, and kept as a property of the test.
+The fixture `story` runs once; each test checks one property of it. The counts are compared with expected.json, and
+with a recount of the topics that shares no code with the product. The time from the end of the load until the API
+shows the counts is logged, and kept as a property of the test.
 """
 
 import http.client
@@ -105,8 +105,8 @@ class Story:
 def load_with_kills(cluster: Cluster, lines: Sequence[bytes], poller: Poller) -> list[int]:
     """Load all events in six files, and kill the worker during three of them; returns its exit codes.
 
-    It is killed as soon as the reader was served a state that has some of the file's events, and started again at
-    once. The file goes on meanwhile; the next one waits until the worker is back.
+    It is killed as soon as the reader was served a state with some of the file's events, and restarted immediately.
+    The load of the file continues meanwhile; the next file waits until the worker is ready.
     """
     worker, codes = cluster.workers[KILLED], []
     for number in range(PARTS):
@@ -181,8 +181,8 @@ def committed_to_the_end(cluster: Cluster, wire: Wire) -> int:
 
 
 def true_states(documents: Sequence[Any], facts: Mapping[int, Partition], sample: int) -> int:
-    """Each of a sample of documents, spread over all and with the first and the last, has exactly the counts that the
-    ledger gives below the document's own positions. Gives the number of distinct states that there were.
+    """Check that each of a sample of documents, the first and the last included, has exactly the counts of the ledger
+    below the document's own positions. Returns the number of distinct states.
     """
     states = list({tuple(sorted(document["positions"].items())): document for document in documents}.values())
     step = max(1, -(-(len(states) - 1) // (sample - 1)))

@@ -86,7 +86,7 @@ def test_a_killed_view_is_restarted_and_serves_the_same(running: Installation) -
 def test_a_killed_broker_is_replaced_and_all_counts_return(running: Installation) -> None:
     before, start = documents(running), len(running.up.text())
     os.kill(child(running, "broker"), signal.SIGKILL)
-    wait_until(lambda: "is ready" in running.up.text()[start:], DEADLINE, "`up` says that it is ready again")
+    wait_until(lambda: "is ready" in running.up.text()[start:], DEADLINE, "`up` reports that it is ready again")
     assert "The embedded broker died, and its topics are lost" in running.up.text()[start:]
     assert unclean_since(running.up.text()[start:]) <= time.time()
     assert documents(running) == before

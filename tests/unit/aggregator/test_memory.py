@@ -1,4 +1,4 @@
-"""The formula of docs/scaling.md: what a shard holds, from rows, items and tallies."""
+"""The formula of docs/scaling.md: memory of a shard from its rows, items and tallies."""
 
 import re
 
@@ -16,7 +16,7 @@ DOCUMENTED = re.compile(
 
 
 def documented() -> Coefficients:
-    """The coefficients that docs/scaling.md tells."""
+    """The coefficients in docs/scaling.md."""
     (found,) = DOCUMENTED.findall((ROOT / "docs" / "scaling.md").read_text())
     return Coefficients(*map(float, found))
 

@@ -1,4 +1,4 @@
-"""The batch answer on small histories whose counts can be checked by eye."""
+"""The recount of small histories whose counts can be checked by eye."""
 
 from datetime import date
 from typing import Any
@@ -106,7 +106,7 @@ def test_the_latest_judge_is_the_headline_and_the_others_are_superseded() -> Non
         "v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 1},
         "v2": {"tp": 1, "fn": 0, "tn": 0, "fp": 0, "superseded": 0},
     }
-    # A deleted latest verdict puts the one before in front again.
+    # After the deletion of the latest verdict, the one before is current again.
     back = metric(*history, judges("i", None, at=3, judge="v2", deleted=True))
     assert back["judges"] == {"v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 0}}
     assert back["fn"] == 1
@@ -117,7 +117,7 @@ def test_an_item_that_returns_to_its_queue_counts_again() -> None:
     assert outcomes(*history) == [1, 0, 0, 0]
     assert cards(*history, places("i", at=1, deleted=True))["annotations"] == 0
     assert outcomes(*history, places("i", at=1, deleted=True), places("i", at=2)) == [1, 0, 0, 0]
-    # Another queue does not care.
+    # It does not affect another queue.
     other = QueueItem(at=9, id="o", queue="other", item="i", deleted=True)
     assert outcomes(*history, other) == [1, 0, 0, 0]
     assert Recount([*history, other]).queues == ["other", "q"]
@@ -145,7 +145,7 @@ def failure(item: str, status: Any = "error", *, at: int = TODAY, judge: str = "
         ([failure("i", "skipped"), places("i")], [0, None, 0, 1, 0]),
         # The newest of several failures.
         ([failure("i"), failure("i", "skipped", at=TODAY + 1, judge="v2"), places("i")], [0, None, 0, 1, 0]),
-        # A failure never replaces a verdict, of whatever judge.
+        # A failure of any judge never replaces a verdict.
         ([judges("i", True, at=1), failure("i"), failure("i", judge="v2"), places("i")], [1, 1.0, 0, 0, 0]),
         # A deletion hides the older failures of its judge only.
         ([failure("i"), judges("i", None, at=TODAY + 1, deleted=True), places("i")], [0, None, 0, 0, 1]),
@@ -154,7 +154,7 @@ def failure(item: str, status: Any = "error", *, at: int = TODAY, judge: str = "
             [failure("i"), judges("i", None, at=TODAY + 1, judge="v2", deleted=True), places("i")],
             [0, None, 1, 0, 0],
         ),
-        # Items that are not placed in the queue, or no longer, are not covered.
+        # Items that are not in the queue, or no longer, are not covered.
         (
             [*(judges(item, False) for item in "ijk"), places("j"), places("k", deleted=True)],
             [1, 0.0, 0, 0, 0],
@@ -162,7 +162,7 @@ def failure(item: str, status: Any = "error", *, at: int = TODAY, judge: str = "
     ],
 )
 def test_coverage_counts_evaluated_errored_skipped_and_waiting_items(history: list[Fact], expected: list[Any]) -> None:
-    # A second item keeps the metric in the document where nothing else does.
+    # A second item keeps the metric in the document.
     compared: list[Fact] = [says("z", 5), judges("z", True)]
     assert coverage(*history, *compared) == expected
 
@@ -201,7 +201,7 @@ def test_windows_look_at_the_day_of_the_annotation() -> None:
         ("30d", None, 3),
         ("all", None, 3),
         ("7d", date(2024, 10, 3), 3),
-        # There is no upper bound, and a window may be empty.
+        # Windows have no upper bound, and may be empty.
         ("7d", date(2024, 10, 11), 0),
     ):
         document = recount.document("q", window=Window(window), today=today)
@@ -212,7 +212,7 @@ def test_windows_look_at_the_day_of_the_annotation() -> None:
 def test_coverage_looks_at_the_day_of_the_evaluation() -> None:
     history: list[Fact] = [places("i"), places("j"), judges("i", True, at=TODAY - 8 * DAY)]
     assert coverage(*history) == [1, 1.0, 0, 0, 1]
-    # Waiting is the present: an item that was evaluated before the window does not wait.
+    # Waiting refers to the present: an item that was evaluated before the window does not wait.
     assert coverage(*history, window=Window.DAYS_7) == [0, None, 0, 0, 1]
 
 

@@ -116,7 +116,7 @@ def _add(left: Any, right: Any) -> Any:
 
 @given(st.data(), histories, policies)
 def test_published_tallies_are_complete(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
-    """Whenever checkpoints are taken: the last record of each key, empty ones dropped, is what a recount gives."""
+    """At any checkpoints, the last record of each key without empty ones equals a recount."""
     shard = Shard(0, policy)
     published: dict[bytes, Any] = {}
     ledger: dict[bytes, bytes] = {}
@@ -154,7 +154,7 @@ def test_a_drained_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
 def test_a_replay_restores_the_shard_and_finds_rows_that_compaction_would_lose(
     data: st.DataObject, history: list[Fact], policy: Policy
 ) -> None:
-    """A log in any order, as zombies leave it: same rows and tallies, and keys whose last record lost are repaired."""
+    """A log in any order, as zombies leave it: same rows and tallies, and superseded last records are repaired."""
     log = [(key(fact), encode(fact)) for fact in data.draw(st.permutations(history))]
     shard = Shard(0, policy)
     for identity, value in log:
@@ -223,7 +223,7 @@ def test_replay_refuses_an_invalid_row(row: tuple[bytes, bytes]) -> None:
 
 
 def test_an_item_comes_back_to_its_queue_after_its_day_was_forgotten() -> None:
-    """Rows of an item that was taken out hold no tally: another annotation may have made the day anew meanwhile."""
+    """Rows of an item that left its queue have no tally: another annotation may have created its day again."""
     day = 1_000_000_000
     shard = folded([Annotation(day, "1", "q", "i", stars=1), QueueItem(1, "1", "q", "i", deleted=True)])
     shard.drain()
@@ -257,7 +257,7 @@ def test_comparisons_added_and_retracted_are_counted() -> None:
 
 
 def test_an_unreferenced_shard_is_freed() -> None:
-    """Its rows are out of the garbage collector's sight: with a cycle it would stay for ever."""
+    """Its rows are frozen, so the garbage collector would never find a cycle."""
     shard = folded(
         [
             Annotation(1, "1", "only here", "i", stars=1),

@@ -1,4 +1,4 @@
-"""Who may bind where and who may ask."""
+"""Rules of addresses, tokens and hosts for every HTTP server."""
 
 import base64
 from pathlib import Path
@@ -11,7 +11,7 @@ from sinks.access import TOKEN_BYTES, AccessMiddleware, BindError, guard_bind, i
 from sinks.api.services import Services
 from sinks.app import create_app
 
-ANY = "0.0.0.0"  # noqa: S104 -- what the guard is for
+ANY = "0.0.0.0"  # noqa: S104 -- the subject of the test
 TOKEN = b"0123456789abcdef0123456789abcdef"
 
 

@@ -1,4 +1,4 @@
-"""The product's gauges: names, values, what is absent, the cap, and names that try to break out."""
+"""The view's gauges: names, values, absent series, the cap, and hostile names."""
 
 import asyncio
 import subprocess
@@ -27,7 +27,7 @@ from tests.support.sample_view import HOSTILE, NOW, NOW_MS, fill
 
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
 OF_CRITERION = 2
-"""Series of a criterion that are of no metric."""
+"""Series of a criterion without a metric."""
 OF_METRIC = 2
 """Series of a metric over all queues."""
 BY_JUDGE = f"{PREFIX}judge_comparisons"
@@ -50,7 +50,7 @@ def value(gauges: Gauges, name: str, **labels: str) -> float | None:
 
 
 def comparisons(queue: str, outcomes: str, metric: str = "m", criterion: str = "c") -> list[Fact]:
-    """Facts whose comparisons have these outcomes, a letter each: p or f by people, then by the metric."""
+    """Facts whose comparisons have these outcomes, two letters each: p or f of people, then of the metric."""
     facts: list[Fact] = []
     for number, outcome in enumerate(outcomes.split(":")):
         human, verdict = outcome[0], outcome[1]
@@ -150,7 +150,7 @@ def test_the_newest_judge_is_seen_before_anybody_labels_its_items(store: Store) 
     facts += [judged("nobody rated it", "v2", NOW_MS), judged("nor this", "v2", NOW_MS - 2_000)]
     fill(store, facts)
     assert newest() == ((NOW_MS - 2_000) / 1000, 0)
-    # A failure and a retracted verdict are no verdicts; an old version that comes late is not the newest.
+    # A failure and a deleted verdict are no verdicts; an old version that arrives late is not the newest.
     facts += [
         Evaluation(at=NOW_MS, id="e", item="i0", metric="m", judge="v3", status="error"),
         Evaluation(at=NOW_MS, id="d", item="i0", metric="m", judge="v4", deleted=True),
@@ -159,7 +159,7 @@ def test_the_newest_judge_is_seen_before_anybody_labels_its_items(store: Store) 
     ]
     fill(store, facts)
     assert newest() == ((NOW_MS - 2_000) / 1000, 1)
-    # Rolled back: v1 goes on, and v2 has said nothing for more than a day.
+    # After a rollback v1 continues, and v2 has had no verdict for more than a day.
     fill(store, [*facts, judged("later", "v1", NOW_MS + 2 * DAY_MS)])
     assert newest() == ((NOW_MS - 5_000) / 1000, 1)
 
@@ -201,7 +201,7 @@ def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> No
     assert (whole.series, whole.suppressed) == (sum(sizes) + OF_METRIC, 0)
     capped = collect(store, limit=sizes[0] + 3)
     assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "agreement_ratio"} == {"z first"}
-    # Of the queues behind, only pairs are counted: their documents are not made. Nor is what is over all queues.
+    # Of the queues beyond the cap only pairs are counted: neither their documents nor sums over all queues are built.
     assert capped.series + capped.suppressed == whole.series - OF_CRITERION - OF_METRIC
     alone = [line for line in whole.text.decode().splitlines() if 'queue="z first"' in line]
     assert [line for line in capped.text.decode().splitlines() if 'queue="z first"' in line] == alone
@@ -276,7 +276,7 @@ async def test_promtool_accepts_a_scrape(services: Services, promtool: str) -> N
 
 
 def test_a_collection_reads_one_state(store: Store) -> None:
-    """Facts that arrive while documents are built do not show in half of them."""
+    """Facts that arrive while documents are built do not appear in some of them only."""
     facts = comparisons("one", "pp") + comparisons("two", "pp")
     fill(store, facts)
     documents = Documents(store, CountingRules(), lambda: TODAY)

@@ -1,4 +1,4 @@
-"""Snapshot documents: written when they changed, kept for a while, and never lost to a broker that is away."""
+"""Snapshot documents: written when they change, kept for a while, and not lost while the broker is unreachable."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 
 
 class Published:
-    """A topic in memory; while `away`, nothing arrives."""
+    """A topic in memory; while `away`, publishing fails."""
 
     def __init__(self) -> None:
         self.documents: list[SnapshotDocument] = []

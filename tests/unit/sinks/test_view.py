@@ -1,4 +1,4 @@
-"""The view as a process, where no broker answers."""
+"""The view as a process without a broker."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The check of words finds what it must, where it is, and leaves code and literal uses alone."""
+"""The check of words finds each word with its line, and ignores code and literal uses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The snapshot document: its exact form, what stands in it, and that every null says why."""
+"""The snapshot document: its exact form, its numbers, and a reason for every null."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ from aggregator.snapshot.schema import SnapshotDocument, json_schema
 from aggregator.statistics.confusion import wilson
 from aggregator.statistics.gate import GateLimits
 
-# The order of a cell vector as the wire contract lists it, written out here on purpose.
+# The order of a cell vector as the wire contract lists it, repeated here on purpose.
 WIRE = [
     "down_fail", "down_pass", "up_fail", "up_pass", "1_fail", "1_pass", "2_fail", "2_pass",
     "3_fail", "3_pass", "4_fail", "4_pass", "5_fail", "5_pass",
@@ -98,7 +98,7 @@ def test_a_metrics_numbers_follow_from_its_counts() -> None:
     found = document(queue(), Window.ALL, STAMP, READING)
     (criterion,) = found["criteria"]
     (metric,) = criterion["metrics"]
-    # People passed up and 3 to 5 stars: 60 + 4 + 60 + 4. The metric passed 60 + 60 of them and 5 + 6 more.
+    # Annotators passed 60 + 4 + 60 + 4 (up, and 3 to 5 stars). The metric passed 60 + 60 of them, and 5 + 6 others.
     assert {name: metric[name] for name in ("comparisons", "misaligned", "tp", "fn", "tn", "fp")} == {
         "comparisons": 206, "misaligned": 19, "tp": 120, "fn": 8, "tn": 67, "fp": 11,
     }  # fmt: skip
@@ -174,7 +174,7 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
     cards = found["cards"]
     assert (cards["comparisons"], cards["misaligned"], cards["metrics"]) == (15, 3, 2)
     assert (cards["annotations"], cards["annotations_contributing"]) == (18, 15)
-    # Ten distinct items in the queue, whatever its criteria add up to.
+    # Ten distinct items in the queue; its criteria add up to more.
     assert (cards["alignment"], cards["alignment_low"], cards["alignment_high"]) == (0.8, *wilson(0.8, 10))
     helpfulness, tone = found["criteria"]
     assert (helpfulness["comparisons"], tone["comparisons"], tone["misaligned"]) == (5, 10, 2)
@@ -185,7 +185,7 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
         True,
         False,
     ]
-    # Its numbers are there to look at; nothing is decided with them.
+    # Its numbers are shown, and decide nothing.
     assert (relevance["fn"], relevance["alignment"]) == (10, 0)
     assert (relevance["gate_state"], relevance["gate_reasons"], relevance["labels_needed"]) == (None, [], None)
     assert relevance["undefined"]["gate_state"] == relevance["undefined"]["labels_needed"] == "off_topic"
@@ -230,7 +230,7 @@ def test_with_queue_items_the_funnel_is_known() -> None:
     assert helpfulness["pii_leakage"]["undefined"]["pass_rate"] == "no_verdicts"
     assert helpfulness["pii_leakage"]["undefined"]["alignment"] == "no_comparisons"
     assert tone.keys() == {"new", "pii_leakage"}
-    # A metric that said nothing of the queue's items waits for all of them.
+    # A metric without verdicts on the queue's items waits for all of them.
     assert [tone["new"].get(name) for name in coverage] == [0, None, 0, 0, 100]
 
 

@@ -5,7 +5,7 @@ import pytest
 from aggregator.ratings import LEVELS
 from aggregator.snapshot.inputs import CountingRules
 
-# One, two, four ... comparisons, so that every sum tells which levels it is made of.
+# One, two, four ... comparisons, so that every sum identifies its levels.
 POWERS = [1 << index for index in range(2 * len(LEVELS))]
 BY_LEVEL = {level: (POWERS[2 * index], POWERS[2 * index + 1]) for index, level in enumerate(LEVELS)}
 

@@ -1,4 +1,4 @@
-"""Alignment over time: days add up to the document, and documents are read as they were."""
+"""Alignment over time: days add up to the document, and older documents are read unchanged."""
 
 from collections import defaultdict
 

@@ -18,7 +18,7 @@ from aggregator.statistics.ceiling import Panel, alpha_binary, alpha_ordinal, or
 from aggregator.statistics.confusion import Estimate, Undefined
 
 levels = st.integers(0, len(LEVELS) - 1)
-# Ratings of each item, by as many people as they are.
+# Ratings of each item, one per annotator.
 items = st.lists(st.lists(levels, min_size=1, max_size=5), max_size=8)
 pass_stars = st.integers(1, 5)
 Items = list[list[int]]
@@ -35,12 +35,12 @@ def reference(rows: list[list[float]], level: Any) -> float:
     if not any(len(row) > 1 for row in rows):
         return math.nan
     with warnings.catch_warnings():
-        # It divides by zero where all values are the same, and refuses fewer than two different ones.
+        # The package divides by zero when all values are equal, and refuses fewer than two different values.
         warnings.simplefilter("ignore")
         try:
             return float(krippendorff.alpha(reliability_data=raters, level_of_measurement=level))
         except ValueError as error:
-            assert "more than one value" in str(error)  # noqa: PT017 -- any other refusal is a failure
+            assert "more than one value" in str(error)  # noqa: PT017 -- any other error is a failure
             return math.nan
 
 
@@ -63,7 +63,7 @@ def test_agreement_and_kappa_are_those_of_the_pairs(rated: Items, stars: int) ->
     agreed = sum(one == other for one, other in once)
     assert isinstance(table.alignment, Estimate)
     assert table.alignment.value == pytest.approx(agreed / len(once), rel=1e-12)
-    # As many independent observations as items, however many pairs each has.
+    # One independent observation per item, with any number of pairs.
     expected = proportion_confint(agreed / len(once) * table.items, table.items, method="wilson")
     assert table.alignment[1:] == pytest.approx(expected, rel=1e-12, abs=1e-12)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Every statistic against worked examples and against the libraries that people trust."""
+"""Every statistic against worked examples and against reference libraries."""
 
 import math
 import warnings
@@ -29,7 +29,7 @@ def confusions(draw: st.DrawFn) -> Confusion:
 
 
 def ratings(c: Confusion) -> tuple[Said, Said]:
-    """The comparisons themselves: what people said, what the metric said."""
+    """The comparisons one by one: human passes, and passes of the metric."""
     cells = [c.tp, c.fn, c.tn, c.fp]
     return np.repeat([1, 1, 0, 0], cells), np.repeat([1, 0, 0, 1], cells)
 
@@ -127,7 +127,7 @@ def sklearn_precision(c: Confusion, label: int) -> float:
 
 
 def sklearn_balanced_accuracy(c: Confusion) -> float:
-    # sklearn leaves a missing class out of the mean; then there is no mean of the two.
+    # sklearn leaves a missing class out of the mean; here the mean of two classes is undefined then.
     return float(metrics.balanced_accuracy_score(*ratings(c))) if c.human_pass and c.human_fail else math.nan
 
 
@@ -158,7 +158,7 @@ REFERENCES: dict[str, tuple[Callable[[Confusion], Estimate | float | Undefined],
 def test_statistics_equal_the_reference_or_both_are_undefined(name: str, c: Confusion) -> None:
     ours, reference = REFERENCES[name]
     with warnings.catch_warnings():
-        # The references warn where they divide by zero, and then give nan or raise.
+        # The references warn where they divide by zero, and then return nan or raise.
         warnings.simplefilter("ignore")
         expected = reference(c)
     number = value(ours(c))

@@ -23,11 +23,11 @@ def test_a_judge_without_information_is_refused(tpr: float, tnr: float) -> None:
 
 @given(rates, st.floats(0.55, 1), st.floats(0.55, 1))
 def test_the_corrected_rate_is_the_pass_rate_that_people_would_have(truth: float, tpr: float, tnr: float) -> None:
-    # What the judge says of the items that people pass and fail, as a system of two equations.
+    # The judge's rates on items that people pass and fail, as a system of two equations.
     judge = np.array([[tpr, 1 - tnr], [1 - tpr, tnr]])
     says = judge @ np.array([truth, 1 - truth])
     solved = np.linalg.solve(judge, says)[0]
-    # Solving divides the rounding of sums near 1 by how much the judge tells.
+    # Solving divides the rounding error of sums near 1 by the judge's information.
     assert rogan_gladen(float(says[0]), tpr, tnr) == pytest.approx(solved, abs=1e-14 / (tpr + tnr - 1))
 
 
@@ -108,7 +108,7 @@ def test_each_noise_widens_the_interval() -> None:
     sharp = width(3000, 5000, many)
     assert width(3000, 5000, few) > 2 * sharp
     assert width(30, 50, many) > 2 * sharp
-    # Ten annotators on each of 40 items know no more than 40 comparisons.
+    # Ten annotators on each of 40 items have the information of 40 comparisons.
     crowd = Confusion(tp=180, fn=20, tn=120, fp=80, items=40)
     assert width(3000, 5000, crowd) == pytest.approx(width(3000, 5000, few), rel=1e-12)
 

@@ -20,7 +20,7 @@ def confusion(tp: int, fn: int, fp: int, tn: int, items: int | None = None) -> C
         (confusion(0, 0, 0, 0), Gate.UNDECIDED, ["few_items", "no_human_pass", "no_human_fail"]),
         (confusion(20, 0, 0, 9), Gate.UNDECIDED, ["few_items"]),
         (confusion(20, 0, 0, 10), Gate.TRUSTED, []),
-        # Many comparisons on few items are few.
+        # Many comparisons on few items count as few.
         (confusion(200, 0, 0, 90, items=29), Gate.UNDECIDED, ["few_items"]),
         (confusion(40, 0, 0, 0), Gate.UNDECIDED, ["no_human_fail"]),
         (confusion(0, 0, 0, 40), Gate.UNDECIDED, ["no_human_pass"]),
@@ -75,7 +75,7 @@ def test_labels_needed_counts_to_the_gate_then_to_the_interval() -> None:
     assert labels_needed(confusion(5, 0, 0, 4), LIMITS) == 21
     assert labels_needed(confusion(40, 10, 5, 45), LIMITS) == items_for(0.85, 0.05) - 100 == 96
     assert labels_needed(confusion(4000, 1000, 500, 4500), LIMITS) == 0
-    # Eight annotators on each of 100 items: what counts is items.
+    # Eight annotators on each of 100 items: the number of items counts.
     assert labels_needed(confusion(320, 80, 40, 360, items=100), LIMITS) == 96
 
 

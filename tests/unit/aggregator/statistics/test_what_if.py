@@ -26,7 +26,7 @@ def swept(sample: Sample, direction: Direction) -> Sweep:
 
 
 def applied(sample: Sample, direction: Direction, threshold: float) -> ThresholdCounts:
-    """The counts by asking every comparison."""
+    """The counts of a threshold, comparison by comparison."""
     said = [(human, score >= threshold if direction == "higher" else score <= threshold) for score, human in sample]
     return ThresholdCounts(
         threshold,
@@ -59,7 +59,7 @@ def test_auc_and_roc_are_those_of_sklearn(sample: Sample, direction: Direction) 
     goodness = np.array([score if direction == "higher" else -score for score, _ in sample])
     if len(set(truth)) == 1:
         with warnings.catch_warnings():
-            # It warns where a class is absent, and gives nan.
+            # sklearn warns where a class is absent, and returns nan.
             warnings.simplefilter("ignore")
             assert math.isnan(metrics.roc_auc_score(truth, goodness))
         assert sweep.auc == (Undefined.NO_HUMAN_FAIL if truth[0] else Undefined.NO_HUMAN_PASS)

@@ -147,7 +147,7 @@ def test_without_a_gate_the_numbers_are_shown(files: list[str]) -> None:
 
 
 class Answers(HTTPServer):
-    """A server that gives the answer set for a path, or 404; it notes the requests."""
+    """A server that replies to a path with the configured answer, or 404, and records requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,4 +1,4 @@
-"""Insights over HTTP: each answer is what the function gives, as the OpenAPI document describes it."""
+"""Deep-dive routes: each reply is the result of its function, as the OpenAPI document describes it."""
 
 from typing import Any
 from urllib.parse import quote
@@ -50,7 +50,7 @@ def scored(number: int) -> list[Fact]:
 
 @pytest.fixture
 def scope(services: Services) -> Scope:
-    """The queue of the tests, with enough in it for every number, and three days of history."""
+    """The queue of the tests, with enough data for every number, and three days of history."""
     facts = [*FACTS, *(fact for number in range(10) for fact in scored(number))]
     for days, upto in ((2, 20), (1, 40), (0, len(facts))):
         fill(services.store, facts[:upto])

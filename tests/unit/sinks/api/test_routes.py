@@ -1,4 +1,4 @@
-"""The HTTP API, asked through its door."""
+"""The HTTP API, through HTTP requests."""
 
 from typing import Any
 from unicodedata import normalize
@@ -257,7 +257,7 @@ async def test_answers_hold_to_the_openapi_document(
 
 
 def strict(schema: Any) -> Any:
-    """The same, with no field allowed that is not described."""
+    """The same, without fields that are not described."""
     if isinstance(schema, list):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):

@@ -20,7 +20,7 @@ QUERY = b"queue=support"
 
 
 class Connection:
-    """One client of an ASGI application: it sees every message, and may leave or stop reading."""
+    """A client of an ASGI application: it receives every message, and may disconnect or stop reading."""
 
     def __init__(self, app: Any, query: bytes = QUERY, method: str = "GET") -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -42,7 +42,7 @@ class Connection:
         await self.messages.put(message)
 
     async def status(self) -> int:
-        """The answer's status."""
+        """The status of the reply."""
         return int((await self.message())["status"])
 
     async def message(self) -> Message:
@@ -56,7 +56,7 @@ class Connection:
         return fields["event"], json.loads(fields["data"])
 
     async def ended(self) -> None:
-        """Wait until the server is done with this client."""
+        """Wait until the server ends this connection."""
         await asyncio.wait_for(self.task, 10)
 
 

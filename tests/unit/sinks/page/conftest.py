@@ -1,4 +1,4 @@
-"""Pages of the view of `FACTS`, and of views made by a test."""
+"""Pages of the view of `FACTS`, and of views that a test creates."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -19,7 +19,7 @@ def connected(services: Services) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def page(services: Services) -> AsyncIterator[Get]:
-    """Gives the tree of a page that answers 200."""
+    """A function that returns the tree of a page with status 200."""
     async with connected(services) as client:
 
         async def get(path: str) -> Element:

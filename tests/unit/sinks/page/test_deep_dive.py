@@ -1,4 +1,4 @@
-"""What takes rows: the page shows what the API answers."""
+"""Parts of the page that read rows: they show the results of the API."""
 
 import random
 import re

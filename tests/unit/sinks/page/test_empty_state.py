@@ -1,4 +1,4 @@
-"""A queue where nothing was compared says what waits for what."""
+"""A queue without comparisons shows which items wait for which side."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ SEGMENTS: dict[Literal["tp", "fp", "fn", "tn"], str] = {
 
 
 def written(name: str, value: float | None) -> str:
-    """A number as a reader expects it; made here, apart from the product's own words."""
+    """A number as a reader expects it; formatted here without the product's functions."""
     if value is None:
         return DASH
     if name in COUNTS:
@@ -49,12 +49,12 @@ def written(name: str, value: float | None) -> str:
 
 
 def compare(part: Element, document: Mapping[str, Any]) -> int:
-    """Fails where the part shows another number than the document; how many were compared."""
+    """Fail where the part shows another number than the document; returns how many were compared."""
     shown = [element for element in part.walk() if "data-value" in element.attributes]
     for element in shown:
         name = element.attributes["data-value"]
         wanted = written(name, document[name])
-        assert element.words.split(" ")[0:] == wanted.split(" ") or element.words.startswith(f"{wanted} "), name
+        assert element.words == wanted or element.words.startswith(f"{wanted} "), name
         if document[name] is None:
             (dash,) = element.all(class_="undef")
             assert dash.attributes["data-reason"] in dash.attributes["aria-label"]

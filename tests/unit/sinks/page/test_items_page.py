@@ -1,4 +1,4 @@
-"""The items behind a number: which, in what order, page by page, and as files."""
+"""The items of a number: selection, order, pages, and files."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from tests.unit.sinks.page.conftest import Get, connected
 
 
 def shown(page: Element) -> list[str]:
-    """The items of a page in its order."""
+    """The items of a page, in order."""
     heads = page.all("div", class_="item-head")
     return [(head.all("a") or head.all("b"))[0].words for head in heads]
 

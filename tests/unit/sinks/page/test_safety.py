@@ -1,4 +1,4 @@
-"""Names and texts of events are hostile: whatever they say, the page says it and does nothing."""
+"""Hostile names and texts of events: the page shows them as text and runs nothing."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,7 +50,7 @@ TAGS = {
 
 
 def facts_of(text: str) -> list[Fact]:
-    """A comparison whose every name and text is this one."""
+    """A comparison with this text as every name and text."""
     return [
         Annotation(
             at=NOW_MS - 9, id="a", queue=text, item=text, criterion=text, annotator=text, stars=1, explanation=text,
@@ -66,7 +66,7 @@ def facts_of(text: str) -> list[Fact]:
 
 
 def harmless(page: Element) -> None:
-    """Fails when a page has a tag, an attribute or an address that its templates have not."""
+    """Fail when a page has a tag, an attribute or an address that its templates do not have."""
     for element in page.walk():
         assert not element.tag or element.tag in TAGS, element.tag
         for name in element.attributes:
@@ -204,7 +204,7 @@ async def test_names_that_clients_take_for_directories_are_reached(store: Store,
         start = read((await client.get("/")).text)
         (link,) = (each for each in start.one("tbody").all("a") if each.words == name)
         path = link.attributes["href"]
-        # What a browser makes of it: nothing.
+        # A browser must ignore it.
         assert httpx.URL("http://localhost").join(path).raw_path.decode() == path
         assert path.rpartition("/")[2].lower() not in {".", "..", "%2e", "%2e%2e", ".%2e", "%2e."}
         page = read((await client.get(path)).text)

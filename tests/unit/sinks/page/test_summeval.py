@@ -1,4 +1,4 @@
-"""SummEval on the page: real ratings and real judges, browsed, against counts made outside the project."""
+"""SummEval on the page: real ratings and real judges, against counts made outside the project."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Insights from the store are those of plain loops over the rows, and agree with the document."""
+"""Deep-dive results equal plain loops over the rows, and agree with the document."""
 
 import contextlib
 import tempfile
@@ -47,7 +47,7 @@ def stored(facts: list[Fact], policy: Policy = Policy.EACH) -> Iterator[Store]:
 
 
 class Plain:
-    """What a scope holds, by plain loops over a recount's rows."""
+    """The rows of a scope, by plain loops over a recount's rows."""
 
     def __init__(self, recount: Recount, scope: Scope) -> None:
         start = window_start(scope.window, scope.today)
@@ -81,7 +81,7 @@ class Plain:
 
 
 def crowded(fact: Fact) -> Fact:
-    """The same in one queue, most of it of one criterion and metric: people and judges meet on few items."""
+    """The same in one queue, mostly of one criterion and metric, so that annotators and judges share few items."""
     if isinstance(fact, Annotation):
         criterion = "overall" if fact.annotator else fact.criterion
         return msgspec.structs.replace(fact, queue="support", criterion=criterion)

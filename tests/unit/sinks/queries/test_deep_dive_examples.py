@@ -1,4 +1,4 @@
-"""Insights of small stores, figure by figure."""
+"""Deep-dive results of small stores, number by number."""
 
 import pytest
 

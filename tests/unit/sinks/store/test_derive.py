@@ -1,4 +1,4 @@
-"""What a transaction costs does not grow with the store: what is derived is found by its index."""
+"""The cost of a transaction does not grow with the store: derived rows are found by index."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ def test_derivation_scans_touched_rows_only(tmp_path: Path, statement: str) -> N
         plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
     store.close()
     assert plan
-    # What was touched, by alias or by name, and what is made of it; and partitions, which are few.
+    # Touched rows by alias or name, rows derived from them, and partitions, which are few.
     touched = {"t", "touched_criteria", "changed_profiles", "gone", "(subquery-1)", "p"}
     assert [step for step in plan if step.startswith("SCAN") and step.split()[1] not in touched] == []

@@ -1,4 +1,4 @@
-"""A store of an earlier version becomes what a new one is."""
+"""A store of an earlier version is migrated to the schema of a new one."""
 
 import contextlib
 import sqlite3

@@ -52,7 +52,7 @@ def test_order_and_duplicates_of_ledger_rows_do_not_matter(
     with new_store() as one, new_store() as other:
         for store, facts in ((one, history), (other, again)):
             logs = Logs(policy=policy)
-            # All facts stand in the ledger, also those that lose: as after zombies and repairs.
+            # The ledger has all facts, superseded ones included, as after zombies and repairs.
             logs.facts += [(key(fact), encode(fact)) for fact in facts]
             logs.shard = logs.successor().shard
             for tally_key, _ in logs.shard.tallies():
@@ -104,7 +104,7 @@ def test_an_item_is_in_a_window_by_the_newest_of_its_criteria(store: Store) -> N
 
 
 def narrowed(fact: Fact) -> Fact:
-    """The same about one item, queue, criterion and metric: every row has rivals."""
+    """The same for one item, queue, criterion and metric: every row has competitors."""
     if isinstance(fact, Annotation):
         return msgspec.structs.replace(fact, queue="q", item="i", criterion="c")
     if isinstance(fact, Evaluation):
@@ -125,7 +125,7 @@ def test_competing_annotations_and_judges_are_resolved_as_in_a_recount(history: 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_annotators_that_tie_the_store_compares_one_as_the_shard_does(store: Store, turned: bool) -> None:
-    """Equal time, id and rating: only the annotators tell them apart, and the newest is one of them."""
+    """Equal time, id and rating: only the annotators differ, and the newest is one of them."""
     tie = [Annotation(at=2, id="a", queue="q", item="i", annotator=name, stars=4) for name in ("ann", "bob", "cem")]
     facts: list[Fact] = [
         *(tie[::-1] if turned else tie),
@@ -138,7 +138,7 @@ def test_of_annotators_that_tie_the_store_compares_one_as_the_shard_does(store: 
     assert_matches(store, facts, Policy.LATEST)
     with store.read() as connection:
         counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
-    # Any one is right, but always the same, in whatever order they came.
+    # Any of them is right, but it must be the same in every order.
     assert [row[0] for row in counted] == ["cem"]
     compared = [row.compared for row in logs.shard._items["i"].annotations.values()]
     assert compared.count(True) == len(counted)
@@ -166,7 +166,7 @@ def test_partitions_add_up_and_distinct_items_too(store: Store) -> None:
 
 
 def step_from(tail: Tail, logs: Logs, facts_from: int = 0, tallies_from: int = 0) -> Step:
-    """The step of what the logs hold from these offsets on."""
+    """The step of the records from these offsets on."""
     feed(tail, logs, facts_from, tallies_from)
     step = tail.step()
     assert step is not None
@@ -191,7 +191,7 @@ def test_a_new_ledger_drops_the_rows_of_the_old_one_and_revisions_continue(store
 
 
 def test_rows_follow_their_items_to_fewer_partitions(store: Store) -> None:
-    """Loaded again into one partition: what was in two is there once, and what was not loaded is gone."""
+    """A new load into one partition: rows of both partitions exist once, and rows that were not loaded are gone."""
     old = [Logs(0, 2), Logs(1, 2)]
     old[0].write(comparisons(2, "left"))
     old[1].write(comparisons(2, "right") + comparisons(1, "not loaded"))

@@ -1,4 +1,4 @@
-"""A tail lets through whole checkpoints of the current ledger, whatever order its two logs are read in."""
+"""A tail releases complete checkpoints of the current ledger, in any order of reading its two logs."""
 
 import orjson
 import pytest
@@ -22,7 +22,7 @@ ONE: list[Fact] = [
 
 
 class Model:
-    """What a store would hold after the steps: rows by key and tallies by group."""
+    """The content of a store after the steps: rows by key and tallies by group."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
@@ -59,7 +59,7 @@ checkpoints = st.lists(
 
 
 def history(parts: list[tuple[list[Fact], str]]) -> Logs:
-    """Logs in which some checkpoints were torn by a crash, and some old owners wrote on after their successor."""
+    """Logs in which a crash tore some checkpoints, and some old owners continued after their successor."""
     logs = Logs()
     for facts, end in parts:
         if end == "torn":
@@ -185,7 +185,7 @@ def test_records_of_a_former_ledger_are_ignored_when_read_from_the_beginning() -
 
 
 def test_recreated_logs_are_read_from_their_beginning() -> None:
-    """The new ones are as long as what was read of the old: no offset tells, and the claim was never read."""
+    """The new logs are as long as the old ones: no offset differs, and the claim was never read."""
     old, new = Logs(), Logs(ledger="second")
     old.write(ONE)
     new.write(ONE)

@@ -1,4 +1,4 @@
-"""When the circuit breaker opens, against the rule as a sentence says it."""
+"""The event at which the circuit breaker opens, against the literal rule."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ POLICY = CircuitBreakerPolicy(in_a_row=3, share=0.2, window=10)
 
 
 def blows_at(outcomes: list[bool]) -> int | None:
-    """The rule as a sentence says it: the number of events after which it holds for the first time."""
+    """The literal rule: the number of events after which it first holds."""
     for seen in range(1, len(outcomes) + 1):
         so_far = outcomes[:seen]
         if not any(so_far[-4:]) and seen >= 4:

@@ -1,4 +1,4 @@
-"""Where a restore starts to read."""
+"""The offsets from which a restored worker reads its sources."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ SOURCE = TP("alignment.annotations.v1", 0)
 
 
 class _Offsets:
-    """A group whose member owns partition 0 of the three sources; nothing is committed but one."""
+    """A group whose member owns partition 0 of the three sources; only one has a committed offset."""
 
     def __init__(self, committed: dict[TP, int]) -> None:
         self._committed = committed

@@ -1,4 +1,4 @@
-"""Every rule of the wire: what is accepted, in which normal form, and the exact reason of every rejection."""
+"""Every rule of events: accepted values, their normal form, and the exact reason of every rejection."""
 
 import json
 import unicodedata
@@ -369,7 +369,7 @@ SCORED = _changed(EVALUATION, {"passed": ..., "score": 0.5, "threshold": 0.5})
 
 @st.composite
 def nearly_normal(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
-    """An event of which a field or two are something else."""
+    """An event with one or two fields replaced by other values."""
     kind, struct, event = draw(
         st.sampled_from(
             (
@@ -391,9 +391,9 @@ def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]]
     value = json.dumps(fields, ensure_ascii=escaped).encode()
     record: dict[str, Any] = {"key": str(fields["item"]).encode(), "timestamp": 1000}
     for usual in (ANNOTATION, SCORED):
-        # What is read at once has names that were seen before.
+        # The fast path takes events whose names were seen before.
         decode(Kind.EVALUATION if "metric" in usual else Kind.ANNOTATION, usual, decoder=decoder)
-    # With a header that says nothing the checks are made one by one.
+    # With an irrelevant header the event goes through the checks one by one.
     checked = decoder.decode(kind, value, headers=[("trace", b"1")], **record)
     at_once = decoder.decode(kind, value, **record)
     assert at_once == checked

@@ -15,7 +15,7 @@ from tests.support import facts as strategies
 SCHEMAS = {kind: Draft202012Validator(event_schema(kind)) for kind in Kind}
 KINDS = {Annotation: Kind.ANNOTATION, Evaluation: Kind.EVALUATION, QueueItem: Kind.QUEUE_ITEM}
 
-# A threshold may come from a setting, so the schema cannot ask for one: here one does.
+# A threshold may come from a setting, so the schema cannot require one: here a setting has one.
 DECODER = Decoder({"relevance": MetricDefaults(0.5)})
 
 LEAST: dict[Kind, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Clients of the broker: what all of them have in common."""
+"""Retries and pauses of every client of the broker."""
 
 import asyncio
 import inspect
@@ -88,7 +88,7 @@ async def test_a_producer_to_a_partition_without_a_leader_pauses_between_its_que
 
 
 async def _unhurried(asked: asyncio.Semaphore) -> None:
-    """Some at once are well: the first after a start, and those that were under way."""
+    """Some may come together: the first after a start, and those in flight."""
     for _ in range(5):
         await asked.acquire()
     began, pauses = time.monotonic(), 10

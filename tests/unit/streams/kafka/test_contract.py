@@ -18,7 +18,7 @@ HINT = "see the docstring of this file for what to do"
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 
-# Where, name, and a line of the source that must still be there (empty: the name is enough).
+# Module, name, and a line of the source that must still exist (empty: the name is enough).
 USED = [
     # aiokafka: fetched responses and their record batches
     ("aiokafka.consumer.fetcher:Fetcher.__init__", "self._records = collections.OrderedDict()"),
@@ -43,7 +43,7 @@ USED = [
     ("aiokafka.consumer.subscription_state:SubscriptionState.fetch_context", ""),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.highwater = None"),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.lso = None"),
-    # aiokafka: a batch that is being made
+    # aiokafka: a batch that is being built
     ("aiokafka.producer.producer:AIOKafkaProducer.__init__", "self._message_accumulator = MessageAccumulator("),
     ("aiokafka.producer.message_accumulator:MessageAccumulator._append_batch", "self._batch_ttl, self._linger_time)"),
     ("aiokafka.producer.message_accumulator:MessageBatch.expired", "> self._ttl"),
@@ -51,7 +51,7 @@ USED = [
     ("aiokafka.producer.message_accumulator:BatchBuilder.append", "metadata = self._builder.append("),
     ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
     ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
-    # aiokafka: what brokers a client knows of
+    # aiokafka: the brokers that a client knows
     ("aiokafka.client:AIOKafkaClient.__init__", "self.cluster = ClusterMetadata("),
     ("aiokafka.client:AIOKafkaClient.__init__", "self._retry_backoff = retry_backoff_ms / 1000"),
     ("aiokafka.client:AIOKafkaClient._metadata_update", "async def _metadata_update(self, cluster_metadata, topics):"),
@@ -134,7 +134,7 @@ _PRIVATE = re.compile(r"(?<![\w])_[a-z]\w*")
 
 @pytest.mark.parametrize("user", USERS)
 def test_no_private_name_is_used_that_is_not_listed(user: str) -> None:
-    """A name that the module does not make itself is somebody else's."""
+    """A name that the module does not define itself is private to another package."""
     tree = ast.parse(inspect.getsource(importlib.import_module(f"streams.{user}")))
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     made = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}

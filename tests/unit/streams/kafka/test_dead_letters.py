@@ -1,4 +1,4 @@
-"""What a dead letter carries."""
+"""The content of a dead letter."""
 
 import hashlib
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the tallies log says, when a predecessor's write came late."""
+"""The state of the tallies log after a predecessor's late write."""
 
 from collections.abc import Iterable
 from types import SimpleNamespace
@@ -33,14 +33,14 @@ def test_the_later_record_of_the_higher_position_is_kept() -> None:
 
 
 def test_a_late_record_of_a_lower_position_must_be_overwritten() -> None:
-    """Readers pass over it as long as what came before is in the log; compaction would leave the late record alone."""
+    """Readers ignore it while earlier records are in the log; after compaction it would be the only one."""
     assert published((9, 2), (5, 1)).tallies()[KEY] is None
     assert published((9, 2), (5, 2)).tallies()[KEY] is None
     assert published((9, 2), (5, 1), (12, 2)).tallies()[KEY] == ("each", {"annotations": 2, "contributing": 0})
 
 
 def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
-    """Readers drop it when the policy changes; that it changes back does not bring it back."""
+    """Readers drop it when the policy changes; changing the policy back does not restore it."""
 
     def stored(key: bytes, position: int, policy: str, offset: int) -> Any:
         value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy}
@@ -55,7 +55,7 @@ def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
 
 
 def test_a_record_is_late_after_any_record_of_a_higher_position() -> None:
-    """A reader that has seen a successor's tally believes nothing of its predecessors any more."""
+    """A reader that has read a successor's tally ignores later records of its predecessors."""
     assert published((9, None), (5, 1)).tallies()[KEY] is None
 
 

@@ -36,7 +36,7 @@ def test_no_garbage_is_collected_while_restoring() -> None:
 
 
 def test_frozen_garbage_is_collected_by_the_next_restore() -> None:
-    """A connection that lives while rows are frozen, and is a cycle when it was lost."""
+    """A connection that exists while rows are frozen, and becomes a cycle when it is lost."""
     with heap.pause_collection():
         held = Cycle()
     gone = weakref.ref(held)
@@ -50,7 +50,7 @@ def test_frozen_garbage_is_collected_by_the_next_restore() -> None:
 
 
 async def test_no_memory_is_returned_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a second for a million rows, for what the end of the restore does anyway."""
+    """It would take half a second for a million rows, and the end of the restore does it anyway."""
     monkeypatch.setattr(heap, "GIVE_BACK_SECONDS", 0.0)
     cleared = asyncio.Event()
     monkeypatch.setattr(heap, "collect", cleared.set)
@@ -79,7 +79,7 @@ def test_memory_of_a_burst_is_returned() -> None:
     last = burst.pop()
     during = resident_bytes(os.getpid())
     assert during > before + (48 << 20)
-    # The last one stays, and with it the whole heap below.
+    # The last block stays, and with it the heap below.
     del burst
     heap.collect()
     assert resident_bytes(os.getpid()) < during - (48 << 20)
