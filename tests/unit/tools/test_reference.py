@@ -19,7 +19,6 @@ from tests.support.tree import ROOT
 from tools.reference import pages
 from tools.reference.api import REQUESTS
 
-
 GENERATED = pages()
 
 
