@@ -53,7 +53,7 @@ The demo has stopped. Nothing was kept. Next, with your own events:
     help="Events a second.",
 )
 def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
-    """Try everything with sample events, until Ctrl-C: embedded broker, worker and view. Nothing is kept."""
+    """Run an installation with sample events until Ctrl-C. Nothing is kept."""
     with tempfile.TemporaryDirectory(prefix="eval-alignment-demo-") as directory:
         port = embedded_broker_port or _free(EMBEDDED_BROKER_PORT)
         chosen = settings.load(

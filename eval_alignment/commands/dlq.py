@@ -41,7 +41,7 @@ class _IdentityType(click.ParamType):
 
 @click.group()
 def dlq() -> None:
-    """List and show dead letters (rejected events), and send them again after a fix.
+    """List, show and requeue dead letters, which are rejected events.
 
     The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET.
     """

@@ -58,7 +58,7 @@ def doctor(
     as_json: bool,
     **given: object,
 ) -> None:
-    """Examine a running installation; print problems, worst first, and what to do.
+    """Examine a running installation and list its problems. Worst first, each with what to do.
 
     It only reads: it writes to no topic and joins no consumer group. Exit code 0: no warning. 1: the worst finding is a
     warning, or a check could not run. 2: the worst finding is an error or critical. docs/doctor.md has all findings.

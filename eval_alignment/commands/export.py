@@ -25,7 +25,7 @@ from streams.kafka.topics import TopicsError
     help="File to write. It is replaced only when everything is written. - is standard output, the default.",
 )
 def export(brokers: str | None, queue: str | None, output: Path) -> None:
-    """Write the current facts, deletions included, as NDJSON events that `load` accepts.
+    """Write the current facts as NDJSON events. It includes deletions; `load` accepts the file.
 
     Use it for a backup, for a move to another broker or number of partitions, and to recount the ledger. Exit code 0:
     everything is written. 1: the broker did not answer, or its ledger is incomplete.

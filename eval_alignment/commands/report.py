@@ -79,7 +79,7 @@ class _Served:
 
 @click.command()
 @click.argument("queue", required=False)
-@click.option("--url", help=f"Address of a view.  [default: {DEFAULT_URL}]")
+@click.option("--url", metavar="URL", help=f"Address of a view.  [default: {DEFAULT_URL}]")
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

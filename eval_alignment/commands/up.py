@@ -20,7 +20,7 @@ from eval_alignment.options import EMBEDDED_BROKER_PORT, broker_option, data_dir
     help=f"Port of the embedded broker, default {EMBEDDED_BROKER_PORT}; not with --broker.",
 )
 def up(data_dir: Path | None, http: str | None, brokers: str | None, embedded_broker_port: int | None) -> None:
-    """Run broker, worker and view on this machine, for a laptop or a small team.
+    """Run broker, worker and view on this machine. For a laptop or a small team.
 
     Without --broker it starts an embedded broker, which keeps its topics in memory. After a clean stop, the next start
     loads all events again. After an unclean stop, it prints from which time on events may be missing.

@@ -26,7 +26,7 @@ def view(
     pass_stars: int | None,
     publish: bool | None,
 ) -> None:
-    """Serve page, API and gauges, and publish snapshot documents, from ledger and tallies.
+    """Serve page, API and gauges, and publish snapshot documents.
 
     Runs until SIGTERM or SIGINT. docs/exit-codes.md lists the exit codes.
     """

@@ -36,7 +36,7 @@ def worker(
     circuit_breaker: str | None,
     accept_loss: bool | None,
 ) -> None:
-    """Count events. An installation has at most one worker per partition.
+    """Count events and publish tallies. An installation has at most one worker per partition.
 
     Runs until SIGTERM or SIGINT, then writes a last checkpoint. docs/exit-codes.md lists the exit codes.
     """

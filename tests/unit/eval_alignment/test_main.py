@@ -19,6 +19,12 @@ EVENTS = (
 )
 
 
+def test_the_help_of_the_command_has_a_whole_sentence_for_each_subcommand() -> None:
+    lines = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    assert len(lines) == len(cli.list_commands(click.Context(cli)))
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+
+
 @pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
 def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
