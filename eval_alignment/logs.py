@@ -11,8 +11,8 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 LogFormat = Literal["auto", "text", "json"]
 
 REPEAT_SECONDS: Final = 60.0
-_LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn.access")
-"""They log each request or heartbeat at level info."""
+_LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn")
+"""They log requests, heartbeats, starts and stops at level info."""
 _NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "color_message", "message", "taskName"})
 """Attributes of a record that did not come from `extra`, and uvicorn's coloured copy of the message."""
 _STARTING: Final = "GroupCoordinatorNotAvailableError"

@@ -33,8 +33,10 @@ def retry_forever(*errors: type[Exception]) -> AsyncIterator[stamina.Attempt]:
 
 
 def _log_retry(details: RetryDetails) -> None:
-    error = details.caused_by
-    _log.warning("%s: %s, retrying in %.1f s", type(error).__name__, error, details.wait_for)
+    name, text = type(details.caused_by).__name__, str(details.caused_by)
+    # The text of aiokafka's errors begins with their name.
+    cause = text if text.startswith(name) else f"{name}: {text}"
+    _log.warning("%s, retrying in %.1f s", cause, details.wait_for)
 
 
 set_on_retry_hooks([_log_retry])

@@ -14,7 +14,7 @@ def _root_logger() -> Iterator[None]:
     """Restore the handlers and levels that `configure` changes."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    libraries = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode", "uvicorn.access")}
+    libraries = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode", "uvicorn")}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
