@@ -1,7 +1,7 @@
-"""The way back: stored dead letters, each once, and sent again to the topic they came from.
+"""Read dead letters back, and send their events again to the topics they came from.
 
-The source's identity (topic, partition, offset) tells copies of one dead letter; a requeued one is an event like any
-other, so sending it twice changes nothing.
+The identity of the rejected event (topic, partition, offset) identifies copies of one dead letter. A requeued event
+is an ordinary event: sending it twice changes nothing.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable
@@ -21,7 +21,7 @@ _PARTS: Final = ("value", "headers", "key")
 
 
 class Identity(NamedTuple):
-    """Where the rejected event stands in its source topic."""
+    """Where the rejected event is in its source topic."""
 
     topic: str
     partition: int
@@ -33,13 +33,11 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A dead letter as it was read: the original event, where it stood, and why it was rejected.
-
-    `timestamp` is the original's, in milliseconds; `left_out` names the parts that were too large to carry.
-    """
+    """A dead letter read from its topic: the original event, and why it was rejected."""
 
     identity: Identity
     timestamp: int
+    """The original's, in milliseconds."""
     stage: str
     reason: str
     detail: str
@@ -47,68 +45,71 @@ class StoredDeadLetter:
     value: bytes | None
     headers: list[Header]
     left_out: list[str]
+    """Parts (value, headers, key) that were too large to carry."""
 
     def obstacle(self, sources: Collection[str]) -> str | None:
-        """Why this cannot be sent again to one of `sources`; None when it can."""
+        """Why this event cannot be sent again to one of the topics `sources`; None if it can."""
         if self.identity.topic not in sources:
-            return f"{self.identity.topic} is no source topic of this installation"
+            return f"{self.identity.topic} is not a source topic of this installation"
         if self.left_out:
-            return f"its {' and '.join(self.left_out)} was too large to carry: send the original again"
+            return (
+                f"the dead letter lacks the {' and '.join(self.left_out)}, too large to carry: send the original again"
+            )
         if self.key is None and self.value is None:
-            return "it has neither key nor value"
+            return "the event has neither key nor value"
         return None
 
 
-def restore(record: ConsumerRecord[bytes | None, bytes | None]) -> StoredDeadLetter:
-    """The dead letter of a record. Raises ValueError when it is none."""
+def parse_dead_letter(record: ConsumerRecord[bytes | None, bytes | None]) -> StoredDeadLetter:
+    """Parse a record of the dead-letter topic. Raises ValueError when it is not a dead letter."""
     headers: list[Header] = list(record.headers)
-    # Ours stand last; what comes before them is the original's, whatever it is called.
+    # The added headers are last; all before them belong to the original, even under the same names.
     start = max((i for i, (name, _) in enumerate(headers) if name == _FIRST), default=None)
     if start is None:
         raise ValueError(f"no header {_FIRST}")
-    ours = {name.removeprefix("alignment-"): _text(value) for name, value in headers[start:]}
+    added = {name.removeprefix("alignment-"): _text(value) for name, value in headers[start:]}
     try:
         return StoredDeadLetter(
-            identity=Identity(ours["topic"], int(ours["partition"]), int(ours["offset"])),
-            timestamp=int(ours["timestamp"]),
-            stage=ours["stage"],
-            reason=ours["reason"],
-            detail=ours["detail"],
+            identity=Identity(added["topic"], int(added["partition"]), int(added["offset"])),
+            timestamp=int(added["timestamp"]),
+            stage=added["stage"],
+            reason=added["reason"],
+            detail=added["detail"],
             key=record.key,
             value=record.value,
             headers=headers[:start],
-            left_out=[part for part in _PARTS if f"{part}-sha256" in ours],
+            left_out=[part for part in _PARTS if f"{part}-sha256" in added],
         )
     except KeyError as error:
         raise ValueError(f"no header alignment-{error.args[0]}") from error
 
 
 async def read_dead_letters(client: KafkaClient, topics: Topics) -> tuple[dict[Identity, StoredDeadLetter], list[str]]:
-    """All dead letters by identity, oldest first, and what is wrong with each record that is none.
+    """Read all dead letters, by identity and oldest first, and a message for each invalid record.
 
     Raises what `scan` raises.
     """
     dead_letters: dict[Identity, StoredDeadLetter] = {}
     problems: list[str] = []
 
-    def fold(partition: int, records: Records) -> None:
+    def collect(partition: int, records: Records) -> None:
         for record in records:
             try:
-                dead_letter = restore(record)
+                dead_letter = parse_dead_letter(record)
             except ValueError as error:
-                problems.append(f"{topics.dead_letters}[{partition}] at {record.offset} is no dead letter: {error}")
+                problems.append(f"{topics.dead_letters}[{partition}] at {record.offset} is not a dead letter: {error}")
             else:
                 dead_letters[dead_letter.identity] = dead_letter
 
-    await scan(client, topics.dead_letters, fold)
+    await scan(client, topics.dead_letters, collect)
     return dict(sorted(dead_letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))), problems
 
 
 async def send_again(client: KafkaClient, topics: Topics, dead_letters: Iterable[StoredDeadLetter]) -> int:
-    """Send original keys, values and headers, byte for byte, and return how many the broker acknowledged: all.
+    """Send original keys, values and headers, byte for byte; returns the number of acknowledged events, which is all.
 
-    An event goes to its item's home partition, which a misrouted one had missed; without a key, to the partition it
-    was in. No letter may have an obstacle. Raises KafkaError, TopicsError.
+    An event goes to the home partition of its item, also if it was misrouted before; without a key, to the partition
+    it was in. No dead letter may have an obstacle. Raises KafkaError, TopicsError.
     """
     counts = await require_sources(client, topics)
 

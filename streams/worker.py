@@ -1,4 +1,4 @@
-"""The worker: a Faust app with one agent, wired to the engine, as a process with signals and exit codes."""
+"""The worker: a process with signals and exit codes around a Faust app with one agent, which feeds the engine."""
 
 import asyncio
 import contextlib
@@ -40,78 +40,85 @@ from streams.runtime.metrics import WorkerMetrics
 _log = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 9.0
+"""How long the last checkpoint and commit may take after a signal."""
 END_SECONDS: Final = 2.0
+"""How long connections may take to close after that."""
 REBALANCE_SECONDS: Final = 30.0
+"""How long the group waits for a member that finishes its last checkpoint."""
 REQUEST_SECONDS: Final = 40.0
+"""How long the consumer waits for the broker's reply."""
 
 
 def _no_step(step: str) -> None:
-    """Nobody watches the steps."""
+    """Ignore the steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """Everything a worker is told.
-
-    `name` is the instance's stable name: a restart under the same name takes its partitions over at once. `security`
-    are aiokafka's own arguments. `circuit_breaker` None switches the circuit breaker off, `audit_interval_s` 0 the audit. `release` is for
-    the metrics. `on_step` is told every step of restore and checkpoint: a place for tests to kill the process.
-    """
+    """The configuration of a worker."""
 
     brokers: tuple[str, ...]
     name: str
+    """Stable name of the instance: a restart under the same name gets the same partitions without a rebalance."""
     group: str = "eval-alignment"
     topics: Topics = field(default_factory=Topics)
     policy: Policy = Policy.EACH
     decoder: Decoder = field(default_factory=Decoder)
     accept_loss: bool = False
+    """Continue although input or ledger were lost."""
     circuit_breaker: CircuitBreakerPolicy | None = field(default_factory=CircuitBreakerPolicy)
+    """None turns the circuit breaker off."""
     audit_interval_s: float = 60.0
+    """Seconds between two audits; 0 turns them off."""
     security: Mapping[str, Any] = field(default_factory=dict)
+    """aiokafka's arguments for SASL and TLS."""
     release: str = "unknown"
+    """The version that the metrics report."""
     on_step: Callable[[str], None] = _no_step
+    """Called with the name of each step of restore and checkpoint, so that tests can kill the process there."""
+
+
+class _Boot(faust.app.BootStrategy):
+    # The engine has its own producer; Faust's would only keep a connection open.
+    enable_kafka_producer = False
+    enable_web = False
 
 
 class _App(faust.App):
     """A Faust app with the batch transport, without Faust's producer, directories and graceful crashes."""
 
-    client_settings: Mapping[str, Any]
+    BootStrategy = _Boot
+
+    def __init__(self, id: str, client_settings: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(id, **options)
+        self._client_settings = client_settings
 
     def _new_transport(self) -> BatchTransport:
-        return BatchTransport(self, self.client_settings)
+        return BatchTransport(self, self._client_settings)
 
     def _create_directories(self) -> None:
-        """Nothing of Faust's is kept on disk."""
+        """Faust keeps nothing on disk."""
 
     async def crash(self, reason: BaseException) -> None:
-        """A graceful crash would checkpoint and commit the state that was just declared broken."""
+        """End the process: a graceful crash would checkpoint and commit the state that was just found broken."""
         self._crash(reason)
 
     def _crash(self, reason: BaseException) -> None:
-        # Faust "crashes" services with it while it stops them.
+        # Faust also calls it with a cancellation for services that it stops.
         if not isinstance(reason, asyncio.CancelledError):
             end_process(reason)
 
 
 class _Tables(TableManager):
-    """Faust waits a second for tables to be declared; there are none."""
+    """Skips Faust's wait of one second for tables to be declared."""
 
     async def on_start(self) -> None:
         await self._update_channels()
         await self.recovery.start()
 
 
-class _Boot(faust.app.BootStrategy):
-    # The engine writes with its own producer; Faust's would only hold a connection.
-    enable_kafka_producer = False
-    enable_web = False
-
-
 class Worker:
-    """One worker process. `health` and `metrics` may be read from any thread from the start; `run` blocks.
-
-    Raises nothing for what goes wrong while running: a failure ends the process with its exit code.
-    """
+    """One worker process. `run` blocks; `health` and `metrics` may be read from any thread, before `run` too."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
@@ -125,19 +132,22 @@ class Worker:
         self._client = KafkaClient(config.brokers, config.security)
 
     def run(self) -> ExitCode:
-        """Work until SIGTERM or SIGINT; returns `ExitCode.DONE` after the last checkpoint and commit."""
+        """Process events until SIGTERM or SIGINT; returns `ExitCode.DONE` after the last checkpoint and commit.
+
+        A failure raises nothing: it ends the process with its exit code.
+        """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            capabilities, counts = loop.run_until_complete(self._look_at_broker())
+            capabilities, counts = loop.run_until_complete(self._probe_broker())
             app = self._new_app(capabilities)
             engine = loop.run_until_complete(self._wire(app, capabilities, counts))
             loop.run_until_complete(self._serve(app, engine))
-        except Exception as error:  # noqa: BLE001 whatever it is, it ends the process
+        except Exception as error:  # noqa: BLE001 -- every failure ends the process
             end_process(error)
         return ExitCode.DONE
 
-    async def _look_at_broker(self) -> tuple[Capabilities, Mapping[str, int]]:
+    async def _probe_broker(self) -> tuple[Capabilities, Mapping[str, int]]:
         capabilities = await self._client.probe()
         counts = await topic_table.partition_counts(self._client.settings)
         topic_table.check(self.config.topics, counts)
@@ -145,11 +155,12 @@ class Worker:
 
     def _new_app(self, capabilities: Capabilities) -> _App:
         config = self.config
-        app = _App(
+        return _App(
             config.group,
+            self._client.settings,
             broker=";".join(f"kafka://{broker}" for broker in config.brokers),
             store="memory://",
-            # Both stay the same over restarts: the new process gets the old one's assignment, with its address.
+            # Both stay the same over restarts, so the group gives the new process the assignment of the old one.
             consumer_group_instance_id=config.name,
             canonical_url=f"http://worker/{quote(config.name, safe='')}",
             consumer_auto_offset_reset="earliest",
@@ -169,16 +180,13 @@ class Worker:
             web_enabled=False,
             autodiscover=False,
         )
-        app.client_settings = self._client.settings
-        app.boot_strategy = _Boot(app)
-        return app
 
     async def _wire(self, app: _App, capabilities: Capabilities, counts: Mapping[str, int]) -> Engine:
         config = self.config
         app.finalize()
         topics = config.topics
         producer = new_producer(self._client, capabilities)
-        # They read at the same time: the restore, the guard for ends, the audit.
+        # One each for the restore, the watchdog and the audit, which read concurrently.
         reader, ends_reader, audit_reader = (new_reader(self._client) for _ in range(3))
         self._connections += [producer, reader, ends_reader, audit_reader]
         for connection in self._connections:
@@ -237,50 +245,50 @@ class Worker:
     async def _serve(self, app: _App, engine: Engine) -> None:
         """Run Faust's worker until a signal comes; then drain, and let Faust end."""
         loop = asyncio.get_running_loop()
-        # Logging is ours: at WARN and above, Faust would set the root logger to DEBUG.
+        # Faust must not configure logging: at WARN and above, it sets the root logger to DEBUG.
         worker = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
         worker.spinner = None
         worker.install_signal_handlers = lambda: None  # type: ignore[method-assign]
-        asked = asyncio.Event()
+        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal, number, asked)
+            loop.add_signal_handler(number, self._on_signal, number, stop)
         starting = asyncio.create_task(worker.start())
-        waiting = asyncio.create_task(asked.wait())
-        giving_back = asyncio.create_task(guarded(trim_heap))
+        waiting = asyncio.create_task(stop.wait())
+        trimming = asyncio.create_task(guarded(trim_heap))
         done, _ = await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if waiting not in done:
             starting.result()
-            raise FatalError(ExitCode.UNEXPECTED, "Faust stopped by itself")
+            raise FatalError(ExitCode.UNEXPECTED, "Faust stopped without a signal")
         loop.call_later(DRAIN_SECONDS, _drain_timed_out)
         await engine.stop()
         _log.info("drained: the last checkpoint is written and committed")
-        # Nothing is at stake any more. Faust hangs when it is stopped while joining, aiokafka sometimes too, and a loop
-        # that waits for Faust's thread does not even see the time.
-        last = threading.Timer(END_SECONDS, self._left_open)
-        last.daemon = True
-        last.start()
+        # All state is written. Faust hangs when it stops while it joins the group, aiokafka sometimes too, and an event
+        # loop that waits for Faust's thread runs no timer: a thread ends the process.
+        timer = threading.Timer(END_SECONDS, self._leave_open)
+        timer.daemon = True
+        timer.start()
         try:
             await worker.stop()
             starting.cancel()
-            giving_back.cancel()
+            trimming.cancel()
             await self._disconnect()
         except (TimeoutError, KafkaError) as error:
-            _log.info("connections were not closed in order: %r", error)
-        last.cancel()
+            _log.info("closing connections failed: %r", error)
+        timer.cancel()
 
-    def _left_open(self) -> NoReturn:
-        _log.info("connections were not closed within %g s", END_SECONDS)
+    def _leave_open(self) -> NoReturn:
+        _log.info("connections not closed within %g s", END_SECONDS)
         exit_now(ExitCode.DONE)
 
     async def _disconnect(self) -> None:
         for connection in self._connections:
-            # aiokafka raises it when a reader is stopped before its own task ran.
+            # aiokafka raises it when a reader stops before its own task ran.
             with contextlib.suppress(asyncio.CancelledError):
                 await connection.stop()
 
-    def _on_signal(self, number: signal.Signals, asked: asyncio.Event) -> None:
-        _log.info("%s: draining", number.name)
-        asked.set()
+    def _on_signal(self, number: signal.Signals, stop: asyncio.Event) -> None:
+        _log.info("draining after %s", number.name)
+        stop.set()
 
     def _lag(self) -> Iterable[tuple[str, int, int]]:
         return () if self._progress is None else self._progress.lag()

@@ -14,7 +14,7 @@ from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.producer import home_partition
 from streams.kafka.scan import Records, scan
-from streams.requeue import restore
+from streams.requeue import parse_dead_letter
 
 SAMPLED: Final = 200
 """Number of records of each source partition that are read."""
@@ -115,7 +115,7 @@ async def read_dead_letters(target: Target) -> RecentDeadLetters:
             if record.timestamp < since:
                 continue
             try:
-                dead_letter = restore(record)
+                dead_letter = parse_dead_letter(record)
             except ValueError:
                 foreign += 1
                 continue

@@ -1,7 +1,7 @@
-"""The circuit breaker: stops a worker before a flood of bad events becomes a flood of dead letters.
+"""The circuit breaker: pauses a worker before a flood of invalid events becomes a flood of dead letters.
 
-A bad deployment of a producer rejects nearly everything; pausing keeps those events in their source topic, where they
-are processed after the fix. `CircuitBreakerPolicy` is the rule, `CircuitBreaker` the state of one worker; pure, no clock.
+After a bad deployment of a producer nearly every event is rejected. A paused worker leaves those events in their source
+topic. This module is pure and has no clock.
 """
 
 from collections import deque
@@ -10,67 +10,71 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreakerPolicy:
-    """Open after more than `in_a_row` rejections in a row, or more than `share` of the last `window` events of a topic.
-
-    The share counts only once `window` events were seen.
-    """
+    """When the circuit breaker opens. Each topic is counted on its own."""
 
     in_a_row: int = 20
+    """Most consecutive rejections."""
     share: float = 0.05
+    """Largest share of rejections among the last `window` events, once there were as many."""
     window: int = 1000
+    """Number of events for `share`."""
 
 
 @dataclass(slots=True)
-class _Seen:
+class _TopicCounts:
     events: int
+    """Events so far."""
     in_a_row: int
+    """Consecutive rejections up to the last event."""
     rejected_at: deque[int]
+    """Numbers of the rejected events within the window."""
 
 
 class CircuitBreaker:
-    """What a worker has seen of each topic. `open_reason` is the explanation once it is open; it never closes by itself."""
+    """The circuit breaker of one worker. It never closes by itself."""
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self._policy = policy
-        self._seen: dict[str, _Seen] = {}
+        self._topics: dict[str, _TopicCounts] = {}
         self.open_reason: str | None = None
+        """Why the circuit breaker is open; None while it is closed."""
 
     def accepted(self, topic: str, count: int = 1) -> None:
-        """That many events in a row were accepted."""
+        """Count consecutive accepted events."""
         if count <= 0:
             return
-        seen = self._of(topic)
-        seen.in_a_row = 0
+        counts = self._counts_of(topic)
+        counts.in_a_row = 0
         window = self._policy.window
-        if seen.events < window <= seen.events + count:
-            # The moment the window is full for the first time.
-            skipped = window - seen.events
-            seen.events = window
-            self._judge(topic, seen)
+        if counts.events < window <= counts.events + count:
+            # Decide at the event that fills the window for the first time.
+            skipped = window - counts.events
+            counts.events = window
+            self._decide(topic, counts)
             count -= skipped
-        seen.events += count
+        counts.events += count
 
     def rejected(self, topic: str) -> None:
-        """One event was rejected."""
-        seen = self._of(topic)
-        seen.events += 1
-        seen.in_a_row += 1
-        seen.rejected_at.append(seen.events)
-        self._judge(topic, seen)
+        """Count one rejected event."""
+        counts = self._counts_of(topic)
+        counts.events += 1
+        counts.in_a_row += 1
+        counts.rejected_at.append(counts.events)
+        self._decide(topic, counts)
 
-    def _of(self, topic: str) -> _Seen:
-        seen = self._seen.get(topic)
-        if seen is None:
-            seen = self._seen[topic] = _Seen(0, 0, deque())
-        return seen
+    def _counts_of(self, topic: str) -> _TopicCounts:
+        counts = self._topics.get(topic)
+        if counts is None:
+            counts = self._topics[topic] = _TopicCounts(0, 0, deque())
+        return counts
 
-    def _judge(self, topic: str, seen: _Seen) -> None:
+    def _decide(self, topic: str, counts: _TopicCounts) -> None:
         policy = self._policy
-        while seen.rejected_at and seen.rejected_at[0] <= seen.events - policy.window:
-            seen.rejected_at.popleft()
+        while counts.rejected_at and counts.rejected_at[0] <= counts.events - policy.window:
+            counts.rejected_at.popleft()
         if self.open_reason is not None:
             return
-        if seen.in_a_row > policy.in_a_row:
-            self.open_reason = f"{seen.in_a_row} events in a row of {topic} were rejected"
-        elif seen.events >= policy.window and len(seen.rejected_at) > policy.share * policy.window:
-            self.open_reason = f"{len(seen.rejected_at)} of the last {policy.window} events of {topic} were rejected"
+        if counts.in_a_row > policy.in_a_row:
+            self.open_reason = f"{counts.in_a_row} events in a row of {topic} were rejected"
+        elif counts.events >= policy.window and len(counts.rejected_at) > policy.share * policy.window:
+            self.open_reason = f"{len(counts.rejected_at)} of the last {policy.window} events of {topic} were rejected"

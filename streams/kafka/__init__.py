@@ -1,1 +1,1 @@
-"""Everything that touches aiokafka or Faust: clients, topics, the batch transport, producers."""
+"""Everything that uses private parts of aiokafka or Faust: clients, topics, the batch transport, producers."""

@@ -1,9 +1,9 @@
-"""Partition batches: what a fetch brought of one partition, taken from aiokafka before it builds records one by one.
+"""Batches: the fetched records of one partition, taken from aiokafka before it builds records one by one.
 
-aiokafka keeps fetched responses per partition until somebody asks for records. `drain` takes whole responses and
-unpacks their record batches itself: 20 to 30 % less CPU per event, exact offsets past control batches and compacted
-gaps, and a `start` that makes a lost batch visible. There is one path and no fallback: the versions are pinned, and
-the contract test names every private part used here.
+aiokafka keeps each fetched response until a consumer asks for records. `drain` takes whole responses and unpacks their
+record batches itself. That needs 20 to 30 % less CPU time per event, yields exact offsets after control batches and
+compacted records, and a `start` that reveals a lost batch. There is no fallback: the versions are pinned, and the
+contract test lists every private name used here.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from aiokafka.errors import CorruptRecordException
 
 
 class Record(Protocol):
-    """One record as aiokafka's parser gives it."""
+    """One record as aiokafka's parser returns it."""
 
     offset: int
     timestamp: int
@@ -26,35 +26,28 @@ class Record(Protocol):
     headers: list[tuple[str, bytes | None]]
 
 
-Place = tuple[str, int]
-"""Topic and partition; aiokafka's and Faust's named tuples of them are equal."""
-
-
 @dataclass(slots=True)
 class Batch:
     """The records of one partition from one fetch.
 
-    `start` is the offset that was asked for and `next` the one to ask for (and to commit) afterwards: what lies
-    between them and has no record was compacted away, aborted or a control batch. `generation` is the group's
-    generation in which it was fetched; -1 outside of a group.
+    Offsets from `start` to `next` without a record are compacted, aborted, or control batches.
     """
 
     topic: str
     partition: int
     start: int
+    """The requested offset."""
     next: int
+    """The offset to request, and to commit, afterwards."""
     records: list[Record]
     generation: int = -1
-
-    def values(self) -> list[bytes | None]:
-        """The records' values."""
-        return [record.value for record in self.records]
+    """The group's generation at the fetch; -1 outside of a group."""
 
 
-def drain(fetcher: Fetcher, wanted: Collection[Place], enough: int, generation: int = -1) -> list[Batch]:
-    """Take fetched responses of the `wanted` partitions until they have `enough` records, without waiting.
+def drain(fetcher: Fetcher, wanted: Collection[tuple[str, int]], enough: int, generation: int = -1) -> list[Batch]:
+    """Take fetched responses of the `wanted` partitions, without waiting, until they have `enough` records.
 
-    Positions of the consumer move behind them. Raises what the fetch of a partition raised.
+    The consumer's positions move past these records. Raises what the fetch of a partition raised.
     """
     batches: list[Batch] = []
     records = 0
@@ -77,7 +70,7 @@ def drain(fetcher: Fetcher, wanted: Collection[Place], enough: int, generation: 
 
 
 def _unpack(fetched: FetchResult, partition: TopicPartition, generation: int) -> Batch | None:
-    """The batch of one response; None when its partition was sought or revoked meanwhile."""
+    """The batch of one response; None if its partition was sought or revoked since the fetch."""
     if not fetched.check_assignment(partition) or not fetched.has_more():
         return None
     part = fetched._partition_records
@@ -115,10 +108,10 @@ def _aborted(part: Any, batch: Any) -> bool:
     return bool(batch.is_transactional and batch.producer_id in part._aborted_producers)
 
 
-async def fetch(consumer: AIOKafkaConsumer, wanted: Collection[Place], wait_seconds: float) -> list[Batch]:
-    """A batch of the `wanted` partitions of a consumer without a group; waits a moment when there is none.
+async def fetch(consumer: AIOKafkaConsumer, wanted: Collection[tuple[str, int]], wait_seconds: float) -> list[Batch]:
+    """Return at most one batch of the `wanted` partitions of a consumer without a group, after a short wait if none.
 
-    One: unpacked it is many times as long as what was fetched, and those of all partitions would lie in memory at once.
+    One, because unpacked records need many times the memory of the response.
     """
     fetcher: Any = consumer._fetcher
     coordinator: Any = consumer._coordinator
@@ -130,7 +123,7 @@ async def fetch(consumer: AIOKafkaConsumer, wanted: Collection[Place], wait_seco
 
 
 async def wait_for_fetch(fetcher: Fetcher, seconds: float) -> None:
-    """Wait until something was fetched, `seconds` at most. Raises what the coordinator hands to its waiters."""
+    """Wait until a response is fetched, at most `seconds`. Raises what the coordinator passes to its waiters."""
     waiter: asyncio.Future[None] = fetcher._create_fetch_waiter()
     done, _ = await asyncio.wait([waiter], timeout=seconds)
     if done:

@@ -1,6 +1,6 @@
-"""The broker as the worker sees it: connection settings, and what this broker can do."""
+"""Connections to the broker: settings, what this broker supports, and starting a client of aiokafka."""
 
-# ruff: noqa: SLF001 -- what is used of aiokafka has a contract test
+# ruff: noqa: SLF001 -- a contract test covers the private names of aiokafka
 
 import asyncio
 import logging
@@ -27,23 +27,22 @@ from streams.runtime.failures import BrokerUntrustedError
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 30.0
+"""How long a client may take to start."""
 _TIMEOUT_MS: Final = 10_000
 RETRY_MS: Final = 75, 150
-"""The least and the longest pause of a client before it asks again."""
+"""The shortest and the longest pause of a client between two attempts, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What differs between Apache Kafka and the embedded broker, as one value.
-
-    `idempotence`: producers may be idempotent. `exact_ends`: the end offset that the broker tells is exact, so the
-    idle fence can compare it. `session_seconds`: the group's session time-out; the embedded broker answers a join
-    only after half of it.
-    """
+    """The differences between Apache Kafka and the embedded broker."""
 
     idempotence: bool
+    """Whether producers can be idempotent."""
     exact_ends: bool
+    """Whether reported end offsets are exact, so that the idle fence can compare them."""
     session_seconds: float
+    """The group's session timeout; the embedded broker answers a join only after half of it."""
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -57,33 +56,36 @@ EMBEDDED = Capabilities(idempotence=False, exact_ends=False, session_seconds=6.0
 
 @dataclass(frozen=True, slots=True)
 class KafkaClient:
-    """Where the broker is and how to talk to it. `security` are aiokafka's own arguments (SASL, TLS)."""
+    """How to connect to the brokers."""
 
     brokers: Sequence[str]
+    """Addresses as host:port."""
     security: Mapping[str, Any] = field(default_factory=dict)
+    """aiokafka's arguments for SASL and TLS."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What every aiokafka client takes. Each one has a pause of its own between attempts: those that lost the same
-        broker do not come back in step.
+        """Arguments of an aiokafka client, with a random pause between its attempts.
+
+        Clients that lost the same broker therefore reconnect at different times.
         """
         pause = random.randint(*RETRY_MS)
         return {"bootstrap_servers": list(self.brokers), "retry_backoff_ms": pause, **self.security}
 
     async def probe(self) -> Capabilities:
-        """Find out which kind of broker answers: only the embedded one refuses an idempotent producer.
+        """Determine the kind of broker: only the embedded one refuses an idempotent producer.
 
-        Raises KafkaConnectionError when none answers, and what `refusal` gives when one does and it comes to nothing.
+        Raises KafkaConnectionError if no broker answers, and the error of `refusal` if a broker refuses the connection.
         """
         producer = AIOKafkaProducer(**self.settings, enable_idempotence=True, request_timeout_ms=_TIMEOUT_MS)
-        # The refusal is an answer here, not a problem to be logged.
+        # The refusal is an expected answer here, which need not be logged.
         sender_log = logging.getLogger("aiokafka.producer.sender")
         level = sender_log.level
         sender_log.setLevel(logging.CRITICAL)
         try:
             await connect(producer)
         except (UnknownError, UnsupportedVersionError) as error:
-            _log.info("the broker has no idempotent producers (%s): it is treated as an embedded one", error)
+            _log.info("broker without idempotent producers, treated as the embedded broker: %s", error)
             return EMBEDDED
         except KafkaConnectionError:
             if (reason := await self.refusal()) is not None:
@@ -95,10 +97,9 @@ class KafkaClient:
         return KAFKA
 
     async def refusal(self) -> KafkaError | None:
-        """Why a broker that can be reached is of no use: it refuses the credentials, or cannot be trusted. None when
-        there is no such broker.
+        """Why a reachable broker refuses the connection: its credentials check or TLS fails. None if no broker does.
 
-        aiokafka's clients log such reasons, and then call the broker unreachable.
+        aiokafka's clients only log such a reason, and report the broker as unreachable.
         """
         for broker in self.brokers:
             host, _, port = broker.rpartition(":")
@@ -124,10 +125,11 @@ class KafkaConnection(Protocol):
 
 
 async def connect(connection: KafkaConnection) -> None:
-    """Start a client of aiokafka. Raises KafkaConnectionError when no broker answers, or none that knows of a broker.
+    """Start a client of aiokafka. Raises KafkaConnectionError if no broker is ready within `CONNECT_SECONDS`.
 
-    A broker that just starts tells of none, not even of itself. aiokafka keeps that connection to ask again, and when
-    it breaks there is nobody left to ask: the client would wait without end.
+    A broker that is starting reports no broker, not even itself. aiokafka keeps that connection for further metadata
+    requests; if it breaks, no known broker is left, and the client would wait forever. Such a start raises
+    KafkaConnectionError too.
     """
     network: Any = getattr(connection, "client", None) or connection._client  # type: ignore[attr-defined]
     back_off_on_missing_leader(network)
@@ -139,14 +141,14 @@ async def connect(connection: KafkaConnection) -> None:
     if not network.cluster.brokers():
         # A consumer whose tasks never ran cannot be stopped: that would raise CancelledError.
         await asyncio.sleep(0)
-        raise KafkaConnectionError("the broker that answers does not know of any broker yet")
+        raise KafkaConnectionError("the broker that answers is still starting: it reports no brokers")
 
 
 def back_off_on_missing_leader(network: Any) -> None:
-    """Let aiokafka's part that talks to brokers pause before it asks again where a partition has no leader, or no
-    broker answers.
+    """Make a network client of aiokafka pause between metadata requests while a partition has no leader, or no broker
+    answers.
 
-    Fetcher and sender ask for a leader, and where there is none at once again: as often as a core can.
+    Without a pause, fetcher and sender repeat the request immediately, and use a whole core.
     """
     update = network._metadata_update
 

@@ -1,7 +1,7 @@
 """Dead letters: rejected events, byte for byte, with the reason in their headers.
 
-They are acknowledged before the position of their batch becomes committable, so each is published at least once; its
-identity is (topic, partition, offset).
+They are acknowledged before the position of their batch becomes committable, so each is published at least once. The
+identity of a dead letter is the topic, partition and offset of its event.
 """
 
 import hashlib
@@ -15,26 +15,28 @@ from streams.events.decoder import Rejection
 from streams.kafka.batches import Record
 
 VERSION: Final = b"1"
+"""Version of the headers."""
 MAX_CARRIED_BYTES: Final = 700 * 1024
-"""Key, value and headers together, above which parts are left out and their SHA-256 is given instead."""
+"""Size of key, value and headers together above which parts are replaced by their SHA-256."""
 
 Header = tuple[str, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A rejected record: where it was, what it was, and why it was rejected."""
+    """A rejected record of a source topic."""
 
     topic: str
     partition: int
     record: Record
     rejection: Rejection
     stage: str = "decode"
+    """The processing step that rejected it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterRecord:
-    """What is published for a dead letter."""
+    """A record of the dead-letter topic."""
 
     key: bytes | None
     value: bytes | None
@@ -42,10 +44,10 @@ class DeadLetterRecord:
 
 
 def compose(dead: RejectedRecord) -> DeadLetterRecord:
-    """The dead letter as a record: the original with the `alignment-*` headers added.
+    """Compose the dead letter: the original record with `alignment-*` headers added.
 
-    What is too large to carry is null, with its hash and size in headers: first the value, then the headers, then
-    the key.
+    A part that is too large to carry is null, with its hash and size in headers: first the value, then the headers,
+    then the key.
     """
     record = dead.record
     key, value, headers = record.key, record.value, list(record.headers)
@@ -73,14 +75,14 @@ def compose(dead: RejectedRecord) -> DeadLetterRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPublisher:
-    """The topic of dead letters."""
+    """Publishes dead letters."""
 
     producer: AIOKafkaProducer
     topic: str
     partitions: int
 
     async def publish(self, dead_letters: Sequence[RejectedRecord]) -> None:
-        """Write dead letters; all are acknowledged when this returns. Raises KafkaError when the broker does not."""
+        """Publish dead letters; on return all are acknowledged. Raises KafkaError when one is not."""
         by_partition: dict[int, list[DeadLetterRecord]] = {}
         for dead in dead_letters:
             by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead))
@@ -95,7 +97,7 @@ class DeadLetterPublisher:
 
 
 def _batches(producer: AIOKafkaProducer, dead_letters: Iterable[DeadLetterRecord]) -> Iterable[object]:
-    # Batches instead of single sends: a producer refuses to send a record that has neither key nor value.
+    # In batches, because a producer refuses to send a single record that has neither key nor value.
     batch = producer.create_batch()
     for dead_letter in dead_letters:
         if (

@@ -1,4 +1,4 @@
-"""The consumer group of a Faust app, as restore and checkpoint see it."""
+"""The consumer group of a Faust app, for restore and checkpoint."""
 
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -12,7 +12,7 @@ from streams.runtime.failures import FatalError
 
 
 class ConsumerGroup:
-    """Membership, assignment and offsets of one member. Only source partitions are meant here."""
+    """Membership, assignment and offsets of one member. All partitions here are source partitions."""
 
     def __init__(self, app: faust.App) -> None:
         self._app = app
@@ -22,59 +22,59 @@ class ConsumerGroup:
         return cast("BatchConsumer", self._app.consumer)
 
     def generation(self) -> int:
-        """Generation of the assignment."""
+        """The generation of the current assignment."""
         return int(self._app.consumer_generation_id)
 
     def membership(self) -> tuple[int, bool]:
-        """The generation as the coordinator knows it (-1: not a member), and whether its task is alive."""
+        """The coordinator's generation (-1: not a member), and whether the task that keeps the membership is alive."""
         return self._consumer.batches.membership()
 
     def commits(self) -> int:
-        """How many commits succeeded so far."""
+        """The number of successful commits."""
         return self._consumer.commits
 
     def assigned(self) -> set[TP]:
-        """The partitions of this member."""
+        """The partitions assigned to this member."""
         return set(self._consumer.assignment())
 
     async def committed(self, partitions: Iterable[TP]) -> Mapping[TP, int | None]:
-        """Committed offsets, None where none was ever committed."""
+        """Committed offsets, asked from the broker; None for a partition without one."""
         return await self._consumer.batches.committed(partitions)
 
     async def starts(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
-        """Oldest offsets that are left."""
+        """The oldest offsets that are left, asked from the broker."""
         return {TP(*tp): offset for tp, offset in (await self._consumer.earliest_offsets(*partitions)).items()}
 
     async def ends(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
-        """End offsets, from the broker."""
-        found = await self._consumer.batches.highwaters(*partitions)
-        return {TP(*tp): offset for tp, offset in found.items()}
+        """End offsets, asked from the broker."""
+        ends = await self._consumer.batches.highwaters(*partitions)
+        return {TP(*tp): offset for tp, offset in ends.items()}
 
     async def seek(self, positions: Mapping[TP, int]) -> None:
-        """Fetch from these offsets."""
+        """Continue fetching from these offsets."""
         await self._consumer.batches.seek_all(positions)
 
     async def commit(self, positions: Mapping[TP, int]) -> None:
-        """Commit these offsets now, lower ones than before too. Raises FatalError when the group refuses."""
+        """Commit these offsets now, even if they are lower than before. Raises FatalError if the group refuses."""
         if positions and not await self._consumer.batches.commit(positions):
             raise FatalError(ExitCode.STALLED, "the group refused a commit")
 
     def release(self, positions: Mapping[TP, int]) -> None:
-        """These offsets may be committed by the commit timer."""
+        """Let the commit timer commit these offsets."""
         self._consumer.make_committable(positions)
 
     async def commit_pending(self) -> bool:
-        """Commit what was released; False when the group moved on."""
+        """Commit all released offsets. Returns False if the group refuses."""
         return await self._consumer.commit_pending()
 
     def forget(self) -> None:
-        """Nothing is released any more."""
+        """Drop all released offsets: the assignment is over."""
         self._consumer.forget_committable()
 
     def end(self, partition: TP) -> int | None:
-        """End offset as the last fetch told it."""
+        """The end offset of the last fetch; None before the first."""
         return self._consumer.batches.end_offset(partition)
 
     def committed_offset(self, partition: TP) -> int | None:
-        """What is known to be committed, without asking the broker."""
+        """The last offset that this member committed; None if it is not known."""
         return self._consumer.committed_offset(partition)

@@ -1,4 +1,4 @@
-"""Producers of source events: key is the item's bytes, hashed with murmur2 like every Kafka client of the JVM."""
+"""Producers of source events. The key is the item's bytes, hashed with murmur2 as by Kafka's Java client."""
 
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import asyncio
 
 _IN_FLIGHT: Final = 5_000
-
+"""Most records that wait for an acknowledgement."""
 _SEED = 0x9747B28C
 
 
 def home_partition(key: bytes, partitions: int) -> int:
-    """The partition, of `partitions`, in which events of an item with these bytes belong.
+    """Return the partition, of `partitions`, for events of the item with this key.
 
     >>> home_partition(b"item-1", 8)
     3
@@ -35,7 +35,7 @@ def _partitioner(key: bytes | None, all_partitions: Sequence[int], available: Se
 
 
 def producer(client: KafkaClient) -> AIOKafkaProducer:
-    """A producer of source events; every record is acknowledged by all in-sync replicas. Use with `async with`."""
+    """Make a producer of source events; all in-sync replicas acknowledge each record. Use it with `async with`."""
     return AIOKafkaProducer(
         **client.settings,
         acks="all",
@@ -49,30 +49,31 @@ def producer(client: KafkaClient) -> AIOKafkaProducer:
 
 
 class Outgoing(NamedTuple):
-    """A record to be sent; without a partition it goes to its key's home."""
+    """A record to send."""
 
     topic: str
     value: bytes | None
     key: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
     partition: int | None = None
+    """None: the home partition of the key."""
 
 
 async def send_all(client: KafkaClient, records: AsyncIterable[Outgoing]) -> AsyncIterator[RecordMetadata]:
-    """Send records, and give what the broker acknowledged, in their order; a few thousand are in flight at most."""
+    """Send records, and yield their acknowledgements in the same order; at most 5,000 are in flight."""
     async with producer(client) as out:
-        flying: deque[asyncio.Future[RecordMetadata]] = deque()
+        in_flight: deque[asyncio.Future[RecordMetadata]] = deque()
         async for topic, value, key, headers, partition in records:
-            flying.append(await out.send(topic, value, key=key, headers=list(headers), partition=partition))
-            if len(flying) >= _IN_FLIGHT:
-                yield await flying.popleft()
-        while flying:
-            yield await flying.popleft()
+            in_flight.append(await out.send(topic, value, key=key, headers=list(headers), partition=partition))
+            if len(in_flight) >= _IN_FLIGHT:
+                yield await in_flight.popleft()
+        while in_flight:
+            yield await in_flight.popleft()
 
 
 async def require_sources(client: KafkaClient, topics: Topics) -> dict[str, int]:
-    """Partitions of each source topic. Raises TopicsError when one is missing."""
+    """Return the number of partitions of each source topic. Raises TopicsError when a topic is missing."""
     counts = await partition_counts(client.settings)
     if missing := [topic for topic in topics.sources if topic not in counts]:
-        raise TopicsError(f"missing: {', '.join(missing)}; run `eval-alignment topics apply`")
+        raise TopicsError(f"missing topics: {', '.join(missing)}; run `eval-alignment topics apply`")
     return {topic: counts[topic] for topic in topics.sources}

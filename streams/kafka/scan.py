@@ -1,7 +1,7 @@
-"""Reading a topic to its end, once and without a group: for commands, which look and go.
+"""Read a topic to its end, once and without a group: for commands.
 
-The end is what the fetches tell. The embedded broker's own list of end offsets is too low by all but one record of the
-last batch, but a batch is fetched whole, so a position that reached the end it tells is behind that batch.
+The end is the one that fetches report. For the embedded broker it is too low: of the last batch it counts only one
+record. A batch is fetched as a whole, so a position that has reached the reported end is also past that batch.
 """
 
 import time
@@ -23,20 +23,25 @@ _QUIET_SECONDS: Final = 30.0
 async def scan(
     client: KafkaClient,
     topic: str,
-    fold: Callable[[int, Records], None],
+    on_records: Callable[[int, Records], None],
     *,
     last: int | None = None,
     partitions: Collection[int] | None = None,
 ) -> dict[int, int]:
-    """Give `fold` all records of a topic, a partition's part at a time, and return the end offset of each partition.
+    """Read all records of a topic, and return the end offset of each partition.
 
-    With `last`, reading starts at about that many offsets before the end of each partition; with `partitions`, only
-    these are read. Raises TopicsError when the topic is missing, TimeoutError when nothing is read for 30 s,
-    KafkaError.
+    Args:
+        client: connects to the broker.
+        topic: the topic.
+        on_records: called with a partition and its next records.
+        last: start about that many offsets before the end of each partition; None reads from the start.
+        partitions: read only these; None reads all.
+
+    Raises TopicsError if the topic is missing, TimeoutError if nothing can be read for 30 s, KafkaError.
     """
     counts = await partition_counts(client.settings)
     if topic not in counts:
-        raise TopicsError(f"missing: {topic}; run `topics apply`")
+        raise TopicsError(f"missing topic: {topic}; run `eval-alignment topics apply`")
     consumer = AIOKafkaConsumer(
         **client.settings,
         enable_auto_commit=False,
@@ -52,28 +57,28 @@ async def scan(
             for tp, end in (await consumer.end_offsets(list(pending))).items():
                 consumer.seek(tp, max(0, end - last))
         ends: dict[int, int] = {}
-        moved_at = time.monotonic()
+        progress_at = time.monotonic()
         while pending:
             batches = await consumer.getmany(*pending, timeout_ms=_POLL_MS)
             for tp, records in batches.items():
-                fold(tp.partition, records)
+                on_records(tp.partition, records)
             reached = await _reached(consumer, pending)
             ends |= {tp.partition: end for tp, end in reached.items()}
             pending -= reached.keys()
             if batches or reached:
-                moved_at = time.monotonic()
-            elif time.monotonic() - moved_at > _QUIET_SECONDS:
-                raise TimeoutError(f"no answer while reading {topic}")
+                progress_at = time.monotonic()
+            elif time.monotonic() - progress_at > _QUIET_SECONDS:
+                raise TimeoutError(f"the broker did not answer for {_QUIET_SECONDS:g} s while {topic} was read")
         return ends
     finally:
         await consumer.stop()
 
 
 async def _reached(consumer: AIOKafkaConsumer, pending: set[TopicPartition]) -> dict[TopicPartition, int]:
-    """Partitions that are read to the end, with their positions."""
+    """Positions of the partitions that are read to the end."""
     reached = {}
     for tp in pending:
-        # Known once a fetch was answered; the position is too then.
+        # The first response to a fetch makes both the end and the position known.
         end = consumer.highwater(tp)
         if end is not None and (position := await consumer.position(tp)) >= end:
             reached[tp] = position

@@ -1,9 +1,9 @@
-"""The batch transport: a Faust consumer that hands all partition batches of a fetch to the agent as one message.
+"""The batch transport: a Faust consumer that passes all batches of one fetch to the agent as one message.
 
-Faust's work is per message, and at a thousand events a second a fetch brings two events of each of a dozen partitions.
-Faust keeps what it is good at: the app, the agent, membership, the co-partitioned assignment, the commit timer and the
-life cycle. What the consumer commits is what the checkpoint released (`make_committable`), never what an agent
-acknowledged: the topics of batches have Faust's acknowledgements switched off.
+Faust's cost is per message, and at a thousand events per second a fetch has two events of each of a dozen partitions.
+Faust provides the app, the agent, the membership, the co-partitioned assignment, the commit timer and the life cycle.
+The consumer commits the offsets that the checkpoint has released (`make_committable`), never those that an agent
+acknowledged: the topics of batches have Faust's acknowledgements turned off.
 """
 
 import asyncio
@@ -23,18 +23,19 @@ from streams.runtime.failures import end_process
 
 FETCH_MAX_WAIT_MS: Final = 50
 FETCH_MIN_BYTES: Final = 256 << 10
-"""Until there are so many, or the time is over, the broker lets events come together: the cost is per fetch, and one
-that ends with the first event is followed by another for every partition in which one comes.
+"""Bytes for which the broker waits before it answers a fetch, until `FETCH_MAX_WAIT_MS`. The cost is per fetch: an
+answer with the first event alone would be followed by one more fetch for each partition that gets an event.
 """
 MAX_QUEUED_FETCHES: Final = 1
+"""Fetches that wait for the agent."""
 ENOUGH_RECORDS: Final = 20_000
-"""Of one fetch: a response more may be in it."""
+"""Records after which a fetch takes no further response."""
 _ROOM_POLL_SECONDS: Final = 0.005
-# Membership is kept by heartbeats alone: a paused worker polls nothing.
+# Heartbeats alone keep the membership: a paused worker does not poll.
 _NEVER_MS: Final = 2**31 - 1
 
 Fetched = list[Batch]
-"""What one fetch brought: a batch each of some partitions, at least one, all of the same generation."""
+"""The batches of one fetch: at least one, at most one per partition, all of the same generation."""
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):
@@ -43,7 +44,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     consumer: "BatchConsumer"
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        """An aiokafka consumer with our settings; Faust's own assignor, which co-partitions, is always used."""
+        """Make an aiokafka consumer with the product's settings and Faust's assignor, which co-partitions."""
         conf = self.app.conf
         self._assignor = self.app.assignor
         consumer = AIOKafkaConsumer(
@@ -74,15 +75,16 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 Faust's signature
         max_records: int | None = None,  # noqa: ARG002
     ) -> dict[TP, list[Fetched]]:
-        """Batches of the active partitions, one each at most; empty when none came within `timeout` seconds.
+        """Return batches of the active partitions; an empty dict if none was fetched within `timeout` seconds.
 
-        A dead coordinator raises here: without this check its worker would be mute, alive and without membership.
+        If the coordinator's task has died, the process ends. Without this check the worker would stay alive without
+        membership.
         """
         try:
             return await self._fetch_batches(consumer, active_partitions, time.monotonic() + (timeout or 0.0))
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 whatever it is, it ends the process
+        except BaseException as error:  # noqa: BLE001 -- every failure ends the process
             end_process(error)
 
     async def _fetch_batches(
@@ -104,7 +106,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 await wait_for_fetch(fetcher, min(remaining, 0.5))
 
     async def seek_all(self, positions: Mapping[TP, int]) -> None:
-        """Seek these partitions; the positions hold when this returns."""
+        """Seek these partitions; the positions apply on return."""
         await self.call_thread(self._seek_all, positions)
 
     async def _seek_all(self, positions: Mapping[TP, int]) -> None:
@@ -112,9 +114,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             self._ensure_consumer().seek(TopicPartition(*partition), offset)
 
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
-        """Committed offset of each partition, None where none was ever committed."""
-        found: dict[TP, int | None] = await self.call_thread(self._committed, list(partitions))
-        return found
+        """Return the committed offset of each partition; None for one without."""
+        offsets: dict[TP, int | None] = await self.call_thread(self._committed, list(partitions))
+        return offsets
 
     async def _committed(self, partitions: list[TP]) -> dict[TP, int | None]:
         consumer = self._ensure_consumer()
@@ -122,26 +124,26 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         return dict(zip(partitions, offsets, strict=True))
 
     def membership(self) -> tuple[int, bool]:
-        """The group's generation as the coordinator knows it (-1: not a member), and whether its task is alive."""
+        """The coordinator's generation (-1: not a member), and whether the task that keeps the membership is alive."""
         coordinator: Any = None if self._consumer is None else self._consumer._coordinator
         if coordinator is None:
             return -1, True
         return coordinator.generation, not coordinator._coordination_task.done()
 
     def end_offset(self, partition: TP) -> int | None:
-        """End offset of an assigned partition, for readers of committed transactions, as the last fetch told it."""
+        """The end offset of the last fetch of an assigned partition, without records of open transactions."""
         subscription: Any = self._ensure_consumer()._subscription.subscription
         assignment = None if subscription is None else subscription.assignment
         if assignment is None or partition not in assignment.tps:
             return None
         state = assignment.state_value(partition)
-        # What an open transaction holds back cannot be processed yet.
+        # The last stable offset: records of an open transaction cannot be processed yet.
         stable: int | None = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
         return stable
 
 
 class BatchConsumer(driver.Consumer):
-    """The consumer of partition batches."""
+    """The Faust consumer of batches."""
 
     _thread: BatchThread
 
@@ -176,14 +178,14 @@ class BatchConsumer(driver.Consumer):
         active_partitions: set[TP] | None,
         timeout: float,  # noqa: ASYNC109 Faust's signature
     ) -> Mapping[TP, list[Any]]:
-        """Fetch, unless the agent has enough waiting: what it has next hides the latency, more only costs memory."""
+        """Fetch, unless the agent has enough batches: one waiting fetch hides the latency, more only need memory."""
         if self._queue is not None and self._queue.qsize() >= MAX_QUEUED_FETCHES:
             await asyncio.sleep(_ROOM_POLL_SECONDS)
             return {}
         return await super()._getmany(active_partitions, timeout)
 
     def _to_message(self, tp: TP, record: Fetched) -> ConsumerMessage:
-        # Faust orders and drops messages by offset, in their partition: a fetch counts as the end of its first batch.
+        # Faust orders and drops messages by offset and partition: for Faust, a fetch is the end of its first batch.
         message: Any = ConsumerMessage
         first = record[0]
         return cast(
@@ -204,23 +206,23 @@ class BatchConsumer(driver.Consumer):
         )
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Gaps between messages are the batches themselves; Faust would build an interval tree of every offset."""
+        """Ignore gaps: they are the offsets within batches, and Faust would build an interval tree of all of them."""
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's warnings about slow streams know acknowledgements only; the watchdog replaces them."""
+        """Do not warn about slow streams: Faust looks at acknowledgements only. The watchdog does this instead."""
 
     # ---- committing
 
     def make_committable(self, positions: Mapping[TP, int]) -> None:
-        """Release positions: the commit timer may commit them from now on."""
+        """Release positions for the commit timer."""
         self._committable.update(positions)
 
     def forget_committable(self) -> None:
-        """Nothing is released any more: the assignment is over."""
+        """Drop all released positions: the assignment is over."""
         self._committable.clear()
 
     def committed_offset(self, tp: TP) -> int | None:
-        """What this consumer knows to be committed."""
+        """The last offset that this consumer committed; None if it is not known."""
         return self._committed_offset.get(tp)
 
     def _filter_tps_with_pending_acks(
@@ -237,21 +239,20 @@ class BatchConsumer(driver.Consumer):
         offsets: Mapping[TP, int],
         start_new_transaction: bool = True,  # noqa: ARG002 Faust's signature
     ) -> bool:
-        # Faust's own draws a table of all offsets for a log message that nobody sees, and takes what was refused for
-        # committed.
+        # Faust's own method formats a table of all offsets for a debug message, and treats refused ones as committed.
         assigned = self.assignment()
-        held = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        if not held or not await self._commit(held):
+        owned = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not owned or not await self._commit(owned):
             return False
-        self._committed_offset.update(held)
+        self._committed_offset.update(owned)
         self.commits += 1
         return True
 
     async def commit_pending(self) -> bool:
-        """Commit until nothing released is pending; False when the group moved on and refused.
+        """Commit until no released position is pending. Returns False if the group refuses.
 
-        `commit` returns at once when the timer's commit is in flight, and what was released after that one started is
-        then not committed: hence the loop.
+        It repeats `commit`, which returns immediately while the timer's commit is in flight, and that commit lacks the
+        positions released after its start.
         """
         while True:
             while self._commit_fut is not None:
@@ -268,7 +269,12 @@ class BatchConsumer(driver.Consumer):
 
 
 class BatchTransport(driver.Transport):
-    """Faust's transport with our consumer; `client_settings` are what every aiokafka client takes."""
+    """Faust's transport with the consumer of batches.
+
+    Args:
+        app: the Faust app.
+        client_settings: arguments of an aiokafka client.
+    """
 
     Consumer = BatchConsumer
 
@@ -278,12 +284,12 @@ class BatchTransport(driver.Transport):
 
 
 class BatchSchema(faust.Schema[None, Fetched]):
-    """Lets batches through to the agent as they are."""
+    """Passes batches to the agent unchanged."""
 
     def loads_key(self, *args: Any, **kwargs: Any) -> None:
-        """Batches have no key."""
+        """Return None: batches have no key."""
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Fetched:  # noqa: ARG002 Faust's signature
-        """The batches."""
-        fetched: Fetched = message.value
-        return fetched
+        """Return the batches."""
+        batches: Fetched = message.value
+        return batches

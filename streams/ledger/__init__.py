@@ -1,1 +1,1 @@
-"""The logs that the product owns: who may write them, what is in them, what was published."""
+"""The logs that workers own, ledger and tallies: claims, appending, reading, and what is published."""

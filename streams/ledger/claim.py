@@ -1,8 +1,8 @@
-"""The claim: the row that a worker appends to a ledger partition when it takes it over.
+"""The claim: the row that a worker appends to a ledger partition when it takes the partition over.
 
-Whatever is published after a claim has a higher ledger position than anything a predecessor can ever publish, and a
-change of policy, of P or of the schema is visible in the log. The ledger id is made by the first claim of all: the
-owner of partition 0 makes it, the owners of other empty partitions wait for it.
+Everything published after a claim has a higher ledger position than anything that a predecessor can publish. A change
+of policy, of P or of the schema is visible in the log. The first claim of all creates the ledger id: the owner of
+partition 0 creates it, the owners of other empty partitions wait for it.
 """
 
 import secrets
@@ -16,21 +16,25 @@ from streams.runtime.failures import FatalError
 
 CLAIM_KEY: Final = b'["claim"]'
 SCHEMA: Final = 1
-"""Version of ledger rows and tallies. A worker refuses a ledger with a higher one."""
+"""Version of ledger rows and tallies. A worker refuses a ledger with a higher version."""
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Ledger id, P, policy, schema version, who claims and when (milliseconds since epoch)."""
+    """The value of a claim."""
 
     ledger: str
+    """The ledger id."""
     partitions: int
+    """P, the number of partitions."""
     policy: Policy
     schema: int
     owner: str
+    """The worker's stable name."""
     at: int
+    """When the worker claimed the partition, in milliseconds since 1970 UTC."""
 
     def encode(self) -> bytes:
-        """The ledger value."""
+        """Encode the claim as a ledger value."""
         return _encode(self)
 
 
@@ -39,12 +43,12 @@ _decode: Final = msgspec.json.Decoder(Claim).decode
 
 
 def new_ledger_id() -> str:
-    """A random id."""
+    """Make a random ledger id."""
     return secrets.token_hex(8)
 
 
 def parse_claim(value: bytes) -> Claim:
-    """The claim of a ledger value. Raises ValueError when it is none."""
+    """Parse a ledger value. Raises ValueError when it is not a claim."""
     return _decode(value)
 
 

@@ -1,1 +1,1 @@
-"""What every process of the product needs: failures and exit codes, metrics, health, the heap."""
+"""What every process needs: errors, exit codes, metrics, health, and control of the heap."""

@@ -1,25 +1,26 @@
-"""Whether a worker is ready and alive, and the watchdog that ends a worker which only looks alive."""
+"""Whether a worker is ready and alive, and the detector of a worker that only looks alive."""
 
 from dataclasses import dataclass, field
 from typing import Final
 
 STALL_SECONDS: Final = 45.0
+"""Time without progress after which a worker is stalled."""
 MEMBERSHIP_SECONDS: Final = 45.0
+"""Time outside of the group after which a worker is stalled."""
 
 
 @dataclass(slots=True)
 class Health:
-    """What the HTTP server of a worker tells. Plain attributes: written by the worker, read from any thread.
-
-    `restored`: the shards of all owned partitions are whole and events are processed (a worker that owns none is
-    restored too). `broker`: the broker answered the last time. `circuit_breaker`: why the circuit breaker is open. `stalled`: what the
-    watchdog sees.
-    """
+    """What the HTTP server of a worker reports. The worker writes these attributes, any thread may read them."""
 
     restored: bool = False
+    """Whether all owned partitions are restored and events are processed; also of a worker without partitions."""
     broker: bool = True
+    """Whether the broker answered the last request of the watchdog."""
     circuit_breaker: str | None = None
+    """Why the circuit breaker is open."""
     stalled: str | None = None
+    """Why the watchdog ends the worker."""
 
     @property
     def reasons(self) -> list[str]:
@@ -42,15 +43,15 @@ class Health:
 
     @property
     def live(self) -> bool:
-        """Whether waiting may help; False asks for a restart."""
+        """Whether the process should go on; False asks a supervisor for a restart."""
         return self.stalled is None
 
 
 @dataclass(slots=True)
 class StallDetector:
-    """Finds a mute worker: alive, and without membership or without progress. Pure; `now` is in seconds.
+    """Detects a worker without membership or without progress. Pure; `now` is in monotonic seconds.
 
-    It must speak before the outside gives up waiting (60 s), and only after a rebalance had its time (30 s).
+    The limits are longer than a rebalance (30 s) and shorter than the 60 s within which a stalled worker must end.
     """
 
     stall_seconds: float = STALL_SECONDS
@@ -60,14 +61,18 @@ class StallDetector:
     _member_at: float = field(default=-1.0)
 
     def excuse(self, now: float) -> None:
-        """Nothing was to be expected until now: the time starts anew."""
+        """Start all times again, because no progress was possible until now."""
         self._moved_at = self._member_at = now
 
     def observe(self, now: float, *, progress: int, lag: int, member: bool, paused: bool = False) -> str | None:
-        """Look at the worker; returns what is wrong, or None.
+        """Take the state of the worker; returns why it is stalled, or None.
 
-        `progress` changes with every commit and every restored row, `lag` is how many source offsets wait to be
-        committed, `paused` is a worker that waits for an operator.
+        Args:
+            now: monotonic seconds.
+            progress: a number that changes with every commit and every restored row.
+            lag: number of source offsets that are not committed.
+            member: whether the worker is a member of the group.
+            paused: whether the worker waits for an operator.
         """
         if self._progress != progress or lag == 0 or paused or self._moved_at < 0:
             self._progress = progress
@@ -77,5 +82,5 @@ class StallDetector:
         if now - self._member_at >= self.membership_seconds:
             return f"not a member of the consumer group for {now - self._member_at:.0f} s"
         if now - self._moved_at >= self.stall_seconds:
-            return f"{lag} events wait and nothing was committed or restored for {now - self._moved_at:.0f} s"
+            return f"{lag} events wait, and no event was committed and no row restored for {now - self._moved_at:.0f} s"
         return None

@@ -1,7 +1,7 @@
-"""Garbage collection of a process whose heap is millions of rows that stay.
+"""Garbage collection for a process whose heap is millions of long-lived rows.
 
-Left alone, every full collection walks through all rows again, which costs more than folding them. Rows are no
-garbage: they are put out of the collector's sight, after one collection so that nothing else goes with them.
+By default every full collection traverses all rows, which costs more than counting them. Rows are not garbage, so they
+are frozen: the collector no longer traverses them. One collection before that keeps real garbage from being frozen.
 """
 
 import asyncio
@@ -13,57 +13,60 @@ from contextlib import contextmanager
 from typing import Final
 
 GROWTH_ROWS: Final = 100_000
-GIVE_BACK_SECONDS: Final = 60.0
+"""New rows after which the heap is frozen again."""
+TRIM_SECONDS: Final = 60.0
+"""Time between two trims of the heap."""
 _THRESHOLDS: Final = (10_000, 20, 1_000)
 _libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _malloc_trim: Final = getattr(_libc, "malloc_trim", None)
 _mallopt: Final = getattr(_libc, "mallopt", None)
-"""Of the GNU C library. Other ones give memory back by themselves, or cannot."""
+"""Functions of the GNU C library. Other libraries return memory by themselves, or cannot."""
 _ARENA_MAX: Final = -8
-"""Its M_ARENA_MAX."""
+"""M_ARENA_MAX of `mallopt`."""
 
 
 def freeze_heap() -> None:
-    """What is there now stays, and is not walked again; but for cycles that nobody holds, which would stay with it."""
+    """Collect garbage, and keep the collector from traversing all other objects again."""
     gc.collect()
     gc.freeze()
 
 
 def collect() -> None:
-    """Collect what is in sight, and give back to the system what a burst needed and is free now."""
+    """Collect garbage among objects that are not frozen, and return free memory to the system."""
     gc.collect()
     if _malloc_trim is not None:
         _malloc_trim(0)
 
 
 def share_arena() -> None:
-    """Before there are threads: let them allocate from the same memory. Otherwise each core has up to eight parts of
-    its own, and what one thread leaves free is of no use to the next.
+    """Let all threads allocate from the same memory; call it before threads start.
+
+    By default there are up to eight arenas per core, and memory that is free in one is not used by the others.
     """
     if _mallopt is not None:
         _mallopt(_ARENA_MAX, 1)
 
 
-async def trim_heap(let_go: Callable[[], None] = lambda: None) -> None:
-    """Let go what is not needed now, and clear up, once a minute until cancelled.
+async def trim_heap(release: Callable[[], None] = lambda: None) -> None:
+    """Call `release` and collect garbage, once a minute until cancelled.
 
-    Connections that were lost are cycles, and as good as nothing else lets the collector look at all it knows. On the
-    event loop's own thread, because the ends of connections belong there. Not while rows are replayed: that ends with
-    it anyway.
+    Lost connections are reference cycles, and hardly anything else starts a full collection. It runs on the thread of
+    the event loop, where finalizers of connections must run. It does nothing while rows are replayed, because a replay
+    ends with a collection.
     """
     while True:
-        await asyncio.sleep(GIVE_BACK_SECONDS)
+        await asyncio.sleep(TRIM_SECONDS)
         if gc.isenabled():
-            let_go()
+            release()
             collect()
 
 
 @contextmanager
 def pause_collection() -> Iterator[None]:
-    """While rows are replayed nothing is collected; what is there afterwards stays.
+    """Collect no garbage while rows are replayed, and freeze the heap afterwards.
 
-    Connections and tasks went out of sight with the rows of the last time. Those that ended since are seen once more
-    here: half a second for a million items.
+    An earlier freeze included connections and tasks that have ended since. Unfreezing collects those too, and takes
+    half a second for a million items.
     """
     gc.disable()
     try:
@@ -76,14 +79,14 @@ def pause_collection() -> Iterator[None]:
 
 
 class HeapFreezer:
-    """Puts rows out of sight as their number grows."""
+    """Freezes the heap whenever the number of rows has grown enough."""
 
     def __init__(self) -> None:
         self._frozen = 0
         gc.set_threshold(*_THRESHOLDS)
 
     def count(self, rows: int) -> None:
-        """Tell how many rows there are now."""
+        """Take the current number of rows."""
         if rows < self._frozen:
             self._frozen = rows
         elif rows >= self._frozen + GROWTH_ROWS:

@@ -1,7 +1,7 @@
-"""What a Prometheus metric is, before it is registered: every metric of the product stands in a typed list of these.
+"""The definition of a Prometheus metric. Every metric of the product is in a typed list of definitions.
 
 The lists are `streams.runtime.metrics.METRICS` (worker), `sinks.metrics.METRICS` (view) and `sinks.gauges.FAMILIES`
-(what the view computes). Registries, docs/metrics.md and the tests of both are made from them.
+(what the view computes). Registries, docs/metrics.md and the tests of both are generated from them.
 """
 
 from dataclasses import dataclass
@@ -9,22 +9,24 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-# A `_created` series for every counter is in no list, and doubles the series.
+# A `_created` series for each counter would double the number of series, and is in no list.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PREFIX: Final = "eval_alignment_"
-"""Of every metric's name."""
+"""Prefix of every metric's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """One metric family: the name as it is scraped, type, help text, label names, buckets of a histogram."""
+    """One metric family."""
 
     name: str
+    """The name as it is scraped."""
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    """Upper bounds, of a histogram."""
 
     def counter(self, registry: CollectorRegistry) -> Counter:
         """Register a counter."""
@@ -40,17 +42,17 @@ class MetricSpec:
 
 
 def counter(name: str, help_text: str, *labels: str) -> MetricSpec:
-    """A counter; its name ends in `_total`."""
+    """Define a counter; its name ends in `_total`."""
     return MetricSpec(f"{PREFIX}{name}", "counter", help_text, labels)
 
 
 def gauge(name: str, help_text: str, *labels: str) -> MetricSpec:
-    """A gauge."""
+    """Define a gauge."""
     return MetricSpec(f"{PREFIX}{name}", "gauge", help_text, labels)
 
 
 def histogram(name: str, help_text: str, buckets: tuple[float, ...]) -> MetricSpec:
-    """A histogram without labels; `buckets` are upper bounds."""
+    """Define a histogram without labels; `buckets` are upper bounds."""
     return MetricSpec(f"{PREFIX}{name}", "histogram", help_text, (), buckets)
 
 

@@ -1,4 +1,4 @@
-"""The worker's Prometheus metrics: one typed list, from which the registry and the docs are made."""
+"""The worker's Prometheus metrics: one typed list, from which the registry and the docs are generated."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -74,10 +74,12 @@ METRICS: Final = (
 
 
 class WorkerMetrics:
-    """The metrics of one worker, in a registry of their own.
+    """The metrics of one worker, in their own registry.
 
-    `lag` returns (topic, partition, events) of every owned source partition at the time of a scrape, so that the
-    series of revoked partitions vanish.
+    Args:
+        version: the release, for `build_info`.
+        lag: returns (topic, partition, events) of every owned source partition. It is called at each scrape, so that
+            the series of revoked partitions disappear.
     """
 
     def __init__(self, version: str, lag: Callable[[], Iterable[tuple[str, int, int]]]) -> None:

@@ -141,9 +141,9 @@ def test_requeue_reports_events_that_cannot_be_sent_and_sends_the_others(install
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == "2 sent again, 3 not sent"
     assert sorted(result.stderr.splitlines()) == [
-        f"{large}: its value was too large to carry: send the original again",
-        f"{empty}: it has neither key nor value",
-        f"{foreign}: {installation.topics.facts} is no source topic of this installation",
+        f"{large}: the dead letter lacks the value, too large to carry: send the original again",
+        f"{empty}: the event has neither key nor value",
+        f"{foreign}: {installation.topics.facts} is not a source topic of this installation",
     ]
     assert {(partition, key, value) for partition, key, value, _ in installation.arrived()} == {
         (3, None, b"keyless"),

@@ -53,7 +53,7 @@ async def test_batches_follow_each_other_and_skip_what_was_aborted(rig: Rig) -> 
     await _transact(rig, topic, b"aborted", abort=True)
     await _transact(rig, topic, b"committed")
     batches = await _batches(rig, topic)
-    assert [value for batch in batches for value in batch.values()] == [b"plain", b"committed"]
+    assert [record.value for batch in batches for record in batch.records] == [b"plain", b"committed"]
     assert batches[0].start == 0
     # One plain record, and two transactions of one record and one marker each.
     assert batches[-1].next == 5

@@ -21,7 +21,7 @@ def test_waiting_events_without_commits_are_a_stall() -> None:
     assert dog.observe(0, progress=1, lag=10, member=True) is None
     assert dog.observe(44, progress=1, lag=10, member=True) is None
     assert dog.observe(45, progress=1, lag=10, member=True) == (
-        "10 events wait and nothing was committed or restored for 45 s"
+        "10 events wait, and no event was committed and no row restored for 45 s"
     )
 
 

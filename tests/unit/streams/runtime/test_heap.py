@@ -51,22 +51,22 @@ def test_frozen_garbage_is_collected_by_the_next_restore() -> None:
 
 async def test_no_memory_is_returned_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would take half a second for a million rows, and the end of the restore does it anyway."""
-    monkeypatch.setattr(heap, "GIVE_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(heap, "TRIM_SECONDS", 0.0)
     cleared = asyncio.Event()
     monkeypatch.setattr(heap, "collect", cleared.set)
-    let_go: list[bool] = []
-    giving_back = asyncio.create_task(heap.trim_heap(lambda: let_go.append(True)))
+    released: list[bool] = []
+    trimming = asyncio.create_task(heap.trim_heap(lambda: released.append(True)))
     gc.disable()
     try:
         for _ in range(10):
             await asyncio.sleep(0)
         assert not cleared.is_set()
-        assert not let_go
+        assert not released
     finally:
         gc.enable()
     await cleared.wait()
-    assert let_go
-    giving_back.cancel()
+    assert released
+    trimming.cancel()
 
 
 _GNU = pytest.mark.skipif(heap._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
