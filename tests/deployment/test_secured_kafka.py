@@ -144,7 +144,7 @@ def test_only_the_operator_may_create_topics(secured: SecuredKafka, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code", "named"),
+    ("wrong", "code", "cause"),
     [
         ("password", 80, r"SaslAuthenticationFailed: .* invalid credentials"),
         ("authority", 87, "unable to get local issuer certificate"),
