@@ -1,4 +1,4 @@
-"""`python -m bench.comparison`: run all contenders in turns on one broker, and print tables. See docs/performance.md."""
+"""`python -m bench.comparison`: run all contenders in turns on one broker. See docs/performance.md."""
 
 import argparse
 import asyncio

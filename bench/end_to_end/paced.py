@@ -1,7 +1,7 @@
 """A process that sends the reference load at a steady rate, in small batches every 20 ms.
 
-Events carry approximately the time at which they are sent. The process generates the load, prints `ready`, sends when it
-reads a line, and finally prints the seconds that sending took.
+Events carry approximately the time at which they are sent. The process generates the load, prints `ready`, sends when
+it reads a line, and finally prints the seconds that sending took.
 """
 
 import argparse
