@@ -14,6 +14,7 @@ from hypothesis import settings
 from sinks.store.store import Store
 from tests.support import kafka as apache
 from tests.support.requirements import VARIABLE, Requirements, skipped_line
+from tests.support.stores import open_store
 
 pytest_plugins = ["tests.support.reliability"]
 
@@ -113,7 +114,7 @@ def chromium(requirements: Requirements) -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    with contextlib.closing(Store(tmp_path / "view.sqlite3")) as store:
+    with contextlib.closing(open_store(tmp_path / "view.sqlite3")) as store:
         yield store
 
 

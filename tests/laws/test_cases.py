@@ -27,6 +27,7 @@ from streams.events.decoder import Decoder, Rejection
 from tests.laws.case import Annotations, Case, Cell, Funnel
 from tests.laws.cases import CASES
 from tests.support.logs import Logs, steps_of
+from tests.support.stores import open_store
 
 RATINGS = ("down", "up", "1", "2", "3", "4", "5")
 TODAY = date(2026, 11, 30)
@@ -109,7 +110,7 @@ def filled(directory: Path, case: Case) -> Iterator[Store]:
     """A store that has read the topics of a worker that processed the events."""
     logs = Logs(policy=case.policy)
     logs.write(facts(case))
-    with contextlib.closing(Store(directory / "store")) as store:
+    with contextlib.closing(open_store(directory / "store")) as store:
         store.apply(steps_of(logs), 1)
         yield store
 

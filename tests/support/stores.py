@@ -5,6 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 from aggregator.days import Window
@@ -21,10 +22,25 @@ TODAY = date(1970, 1, 8)
 """The times of the strategies lie around the midnight of 1970-01-02; the 7-day window of this day starts on it."""
 
 
+@cache
+def _empty() -> bytes:
+    """The file of an empty store."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "s"
+        Store(path).close()
+        return path.read_bytes()
+
+
+def open_store(path: Path) -> Store:
+    """An empty store in a file. A copy takes 3 ms; the migrations, each committed to the disk, take 70 ms."""
+    path.write_bytes(_empty())
+    return Store(path)
+
+
 @contextlib.contextmanager
 def new_store() -> Iterator[Store]:
     """An empty store in a temporary directory."""
-    with tempfile.TemporaryDirectory() as directory, contextlib.closing(Store(Path(directory) / "s")) as store:
+    with tempfile.TemporaryDirectory() as directory, contextlib.closing(open_store(Path(directory) / "s")) as store:
         yield store
 
 

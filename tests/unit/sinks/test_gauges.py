@@ -24,6 +24,7 @@ from sinks.gauges import FAMILIES, HUMAN_AGREEMENT_SECONDS, SERIES_PER_PAIR, Gau
 from sinks.store.store import Store
 from streams.runtime.metric_specs import PREFIX
 from tests.support.sample_view import HOSTILE, NOW, NOW_MS, fill
+from tests.support.stores import open_store
 
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
 OF_CRITERION = 2
@@ -223,7 +224,7 @@ names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
 def test_both_parsers_return_any_name(
     found: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("store") / "s")
+    store = open_store(tmp_path_factory.mktemp("store") / "s")
     facts: list[Fact] = []
     for queue, criterion, metric in found:
         facts += comparisons(queue, "pp", metric, criterion)

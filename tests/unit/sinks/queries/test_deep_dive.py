@@ -1,12 +1,10 @@
 """Deep-dive results equal plain loops over the rows, and agree with the document."""
 
 import contextlib
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -28,6 +26,7 @@ from sinks.queries.thresholds import what_if
 from sinks.store.store import Store
 from tests.support import facts as strategies
 from tests.support.logs import Logs, steps_of
+from tests.support.stores import new_store
 
 TODAY = date(1970, 1, 8)
 """The strategies' times lie around the midnight of 1970-01-02: this day's 7-day window starts on it."""
@@ -39,7 +38,7 @@ pairs = st.none() | st.dictionaries(
 
 @contextlib.contextmanager
 def stored(facts: list[Fact], policy: Policy = Policy.EACH) -> Iterator[Store]:
-    with tempfile.TemporaryDirectory() as directory, contextlib.closing(Store(Path(directory) / "s")) as store:
+    with new_store() as store:
         logs = Logs(policy=policy)
         logs.write(facts)
         store.apply(steps_of(logs), 1)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from sinks.store import merge
-from sinks.store.store import Store
+from tests.support.stores import open_store
 
 
 @pytest.mark.parametrize("statement", merge.DERIVE)
 def test_derivation_scans_touched_rows_only(tmp_path: Path, statement: str) -> None:
-    store = Store(tmp_path / "store.sqlite3")
+    store = open_store(tmp_path / "store.sqlite3")
     with store.write() as connection:
         plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
     store.close()
