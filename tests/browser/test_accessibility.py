@@ -54,10 +54,10 @@ async def violations(page: Page, rules: str = EVERY) -> list[str]:
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
     run = f"axe.run(document, {{runOnly: {rules}, resultTypes: ['violations']}})"
-    found: dict[str, Any] = await page.evaluate(run)
+    result: dict[str, Any] = await page.evaluate(run)
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found["violations"]
+        for each in result["violations"]
         for node in each["nodes"]
     ]
 
@@ -66,7 +66,7 @@ async def violations(page: Page, rules: str = EVERY) -> list[str]:
     ("scripts", "widths"), [(True, (320, 800, 1440)), pytest.param(False, (320, 1440), marks=pytest.mark.slow)]
 )
 async def test_axe_finds_no_violation(address: str, browser: Browser, scripts: bool, widths: tuple[int, ...]) -> None:
-    found: dict[str, list[str]] = {}
+    lines_by_page: dict[str, list[str]] = {}
     context = await browser.new_context(color_scheme="light", reduced_motion="reduce")
     page = (await watch(context)).page
     if not scripts:
@@ -79,12 +79,12 @@ async def test_axe_finds_no_violation(address: str, browser: Browser, scripts: b
             for opened in (False, True):
                 await page.evaluate(OPEN, opened)
                 wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                found[f"{name} {width} {opened}"] = ["too wide"] * (wide > 0)
-            found[f"{name} {width}"] = await violations(page)
+                lines_by_page[f"{name} {width} {opened}"] = ["too wide"] * (wide > 0)
+            lines_by_page[f"{name} {width}"] = await violations(page)
             await page.emulate_media(color_scheme="dark")
-            found[f"{name} {width} dark"] = await violations(page, OF_COLOURS)
+            lines_by_page[f"{name} {width} dark"] = await violations(page, OF_COLOURS)
             await page.emulate_media(color_scheme="light")
-    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert {name: lines for name, lines in lines_by_page.items() if lines} == {}
 
 
 async def test_axe_finds_a_violation_that_exists(address: str, browser: Browser) -> None:

@@ -117,12 +117,12 @@ def filled(directory: Path, case: Case) -> Iterator[Store]:
 
 @all_cases
 def test_the_counts_written_by_hand_add_up(case: Case) -> None:
-    found: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     for cell in case.counts:
         if isinstance(cell, Cell) and not cell.superseded and cell.queue == "support":
             sides = "human " + ("pass" if cell.rating in ("up", "3", "4", "5") else "fail"), cell.verdict
-            found[SIDES[sides]] += cell.comparisons
-    assert {str(outcome): found[outcome] for outcome in OUTCOMES} | {"items": case.items} == totals(case)
+            outcomes[SIDES[sides]] += cell.comparisons
+    assert {str(outcome): outcomes[outcome] for outcome in OUTCOMES} | {"items": case.items} == totals(case)
     assert len(set(case.counts)) == len(case.counts)
 
 
@@ -157,14 +157,14 @@ def test_the_store_gives_the_counts_of_the_case(case: Case, tmp_path: Path) -> N
 
 def published(connection: Any) -> dict[tuple[str, ...], Any]:
     """The tallies that the store keeps and that count anything."""
-    found = {}
+    tallies_by_group = {}
     for kind, queue, criterion, metric, day, payload in connection.execute(
         "SELECT kind, queue, criterion, metric, day, payload FROM tallies"
     ):
         names = {"cells": (criterion, metric), "annotations": (criterion,), "evaluations": (metric,)}[kind]
         if any((counts := orjson.loads(payload)).values()):
-            found[kind, queue, *names, day] = counts
-    return found
+            tallies_by_group[kind, queue, *names, day] = counts
+    return tallies_by_group
 
 
 def test_titles_are_sentences_and_name_one_case_each() -> None:

@@ -125,17 +125,17 @@ CASES: Final = [
 """A cause, the alerts that it explains, and the alerts that must still be sent."""
 
 
-@pytest.mark.parametrize(("cause", "explained", "heard"), CASES)
+@pytest.mark.parametrize(("cause", "explained", "sent"), CASES)
 def test_an_alert_that_explains_others_inhibits_them(
-    cause: Alert, explained: Alert, heard: Alert | None, alertmanager: Alertmanager
+    cause: Alert, explained: Alert, sent: Alert | None, alertmanager: Alertmanager
 ) -> None:
-    those = [cause, explained] + ([heard] if heard else [])
+    those = [cause, explained] + ([sent] if sent else [])
 
     def inhibited() -> list[tuple[str, str]] | None:
         """Names and jobs of inhibited alerts, once all alerts are known and some are inhibited."""
-        found = [alert for alert in alertmanager.alerts() if alert["status"]["state"] != "unprocessed"]
-        silent = [alert["labels"] for alert in found if alert["status"]["inhibitedBy"]]
-        return [(x["alertname"], x.get("job", "")) for x in silent] if len(found) == len(those) and silent else None
+        listed = [alert for alert in alertmanager.alerts() if alert["status"]["state"] != "unprocessed"]
+        silent = [alert["labels"] for alert in listed if alert["status"]["inhibitedBy"]]
+        return [(x["alertname"], x.get("job", "")) for x in silent] if len(listed) == len(those) and silent else None
 
     post(alertmanager, *those)
     try:
@@ -155,12 +155,12 @@ def test_alerts_of_one_queue_are_one_message(alertmanager: Alertmanager, webhook
     post(alertmanager, *those)
 
     def messages() -> list[list[str]] | None:
-        found = [
+        listed = [
             sorted(alert["labels"]["alertname"] for alert in message["alerts"])
             for path, message in list(webhook.received)
             if path == "/team" and message["groupLabels"].get("queue") in ("grouped", "other")
         ]
-        return sorted(found) if len(found) == 2 else None
+        return sorted(listed) if len(listed) == 2 else None
 
     delivered = wait_until(messages, DEADLINE, "a message for each queue")
     post(alertmanager, *those, ended=True)

@@ -29,10 +29,10 @@ FILES: Final = sorted(CASES.glob("*.yml"))
 
 
 def test_the_alerts_are_the_expected_ones() -> None:
-    found: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
     for name, rule in alerts().items():
-        found[rule["labels"]["area"]].add(name.removeprefix("EvalAlignment"))
-    assert found == EXPECTED
+        names[rule["labels"]["area"]].add(name.removeprefix("EvalAlignment"))
+    assert names == EXPECTED
 
 
 @pytest.mark.parametrize("name", alerts())

@@ -47,11 +47,11 @@ EMPTY: Final = {
 
 def expressions() -> list[tuple[str, str]]:
     """Place and PromQL of every panel and annotation."""
-    found = [(str(panel), expression) for panel in panels() for expression in panel.expressions]
+    places = [(str(panel), expression) for panel in panels() for expression in panel.expressions]
     for file in FILES:
         annotations = dashboard(file)["annotations"]["list"]
-        found += [(f"{file}: annotation {annotation['name']}", annotation["expr"]) for annotation in annotations]
-    return found
+        places += [(f"{file}: annotation {annotation['name']}", annotation["expr"]) for annotation in annotations]
+    return places
 
 
 _PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",)}
@@ -80,13 +80,13 @@ def test_no_other_dashboard_is_committed() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_dashboard_has_title_tags_and_unique_panel_ids(file: str) -> None:
-    made = dashboard(file)
-    assert made["schemaVersion"] == 42
-    assert made["title"] and made["description"] and made["tags"] == [frame.TAG]
-    assert "id" not in made and "__inputs" not in made
-    ids = [panel["id"] for panel in made["panels"]]
+    document = dashboard(file)
+    assert document["schemaVersion"] == 42
+    assert document["title"] and document["description"] and document["tags"] == [frame.TAG]
+    assert "id" not in document and "__inputs" not in document
+    ids = [panel["id"] for panel in document["panels"]]
     assert ids == list(range(1, len(ids) + 1))
-    variables = [variable["name"] for variable in made["templating"]["list"]]
+    variables = [variable["name"] for variable in document["templating"]["list"]]
     assert variables[:2] == ["datasource", "page"]
     assert len(set(variables)) == len(variables)
 
@@ -174,9 +174,9 @@ def test_every_alert_has_a_panel_that_names_it_and_shows_its_metric() -> None:
 
 
 def test_panels_use_few_colours() -> None:
-    made = json.dumps([dashboard(file) for file in FILES])
-    found = set(re.findall(r"#[0-9a-fA-F]{6}\b", made))
-    assert len(found) <= 5, found
+    text = json.dumps([dashboard(file) for file in FILES])
+    colours = set(re.findall(r"#[0-9a-fA-F]{6}\b", text))
+    assert len(colours) <= 5, colours
 
 
 def test_provisioning_names_what_the_dashboards_ask_for() -> None:
@@ -209,8 +209,8 @@ def test_variables_chain_from_queue_to_metric() -> None:
 @pytest.fixture(scope="module")
 def chosen(watched: Watched) -> dict[str, str]:
     """Values of the variables: the first pair of the sample."""
-    found = watched.prometheus.query("eval_alignment_kappa")
-    labels = min((labels for labels, _ in found), key=lambda labels: (labels["queue"], labels["metric"]))
+    samples = watched.prometheus.query("eval_alignment_kappa")
+    labels = min((labels for labels, _ in samples), key=lambda labels: (labels["queue"], labels["metric"]))
     return {name: labels[name] for name in ("queue", "criterion", "metric")} | {"page": watched.installation.url}
 
 
@@ -223,12 +223,12 @@ def filled(expression: str, values: dict[str, str]) -> str:
 
 def test_every_query_parses_and_returns_series(watched: Watched, chosen: dict[str, str]) -> None:
     def unanswered() -> list[tuple[str, str]]:
-        found = {
+        answers = {
             (where, expression): watched.prometheus.query(filled(expression, chosen))
             for where, expression in expressions()
             if not any(where == place and part in expression for place, part in EMPTY)
         }
-        return [asked for asked, answer in found.items() if all(isnan(value) for _, value in answer)]
+        return [query for query, answer in answers.items() if all(isnan(value) for _, value in answer)]
 
     # Rules build on each other, one evaluation after the other.
     wait_until(lambda: not unanswered(), 20, lambda: f"these find something: {unanswered()}")
@@ -242,22 +242,24 @@ def test_queries_that_may_return_nothing_parse(watched: Watched, chosen: dict[st
 
 def test_queries_that_may_return_nothing_exist() -> None:
     there = expressions()
-    assert [key for key in EMPTY if not any(where == key[0] and key[1] in said for where, said in there)] == []
+    assert [
+        key for key in EMPTY if not any(where == key[0] and key[1] in expression for where, expression in there)
+    ] == []
 
 
 def test_variables_return_values(watched: Watched, chosen: dict[str, str]) -> None:
     for variable in dashboard("queue.json")["templating"]["list"][2:]:
         query = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["definition"])
         assert query is not None
-        found = watched.prometheus.data(f"label/{query[2]}/values", **{"match[]": filled(query[1], chosen)})
-        assert chosen[variable["name"]] in found
+        options = watched.prometheus.data(f"label/{query[2]}/values", **{"match[]": filled(query[1], chosen)})
+        assert chosen[variable["name"]] in options
 
 
 def addresses() -> list[tuple[str, str]]:
     """Place and address of every link."""
-    found = [(str(panel), url) for panel in panels() for url in panel.links]
-    assert len(found) >= 8
-    return found
+    addresses = [(str(panel), url) for panel in panels() for url in panel.links]
+    assert len(addresses) >= 8
+    return addresses
 
 
 def followed(url: str, row: dict[str, str]) -> str:
@@ -331,5 +333,5 @@ def test_overrides_name_what_grafana_knows(panel: Panel) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_the_library_reads_the_json_back_as_it_is(file: str) -> None:
     """So no key that the library knows is misspelt."""
-    made = BUILDERS[file]()
-    assert text(type(made).from_json(dashboard(file))) == text(made)
+    builder = BUILDERS[file]()
+    assert text(type(builder).from_json(dashboard(file))) == text(builder)

@@ -43,15 +43,15 @@ class Rule(NamedTuple):
 @cache
 def rule() -> Rule:
     """The rule of the file; fails when its expression has another form."""
-    found = alerts()["EvalAlignmentDropped"]
-    expression = " ".join(found["expr"].split())
+    alert = alerts()["EvalAlignmentDropped"]
+    expression = " ".join(alert["expr"].split())
     match = re.fullmatch(
         r"pair:eval_alignment_agreement_ratio:drop > (\S+) \* pair:eval_alignment_agreement_ratio:drop_half_width "
         r"and pair:eval_alignment_agreement_ratio:drop >= (\S+)",
         expression,
     )
     assert match, expression
-    wait, keep = (int(found[name].removesuffix("h")) for name in ("for", "keep_firing_for"))
+    wait, keep = (int(alert[name].removesuffix("h")) for name in ("for", "keep_firing_for"))
     return Rule(float(match[1]), float(match[2]), wait, keep)
 
 
@@ -222,22 +222,22 @@ def test_the_simulated_formula_is_what_prometheus_evaluates(promtool: str, tmp_p
 
 def estimate(agree: int, n: int) -> Estimate:
     """Alignment as the page has it."""
-    found = Confusion(agree, n - agree, 0, 0, n).alignment
-    assert isinstance(found, Estimate)
-    return found
+    estimate = Confusion(agree, n - agree, 0, 0, n).alignment
+    assert isinstance(estimate, Estimate)
+    return estimate
 
 
 def test_the_simulated_interval_is_that_of_the_page() -> None:
     draw = np.random.default_rng(3)
     n = draw.integers(1, 4_000, 500)
     agree = draw.binomial(n, draw.uniform(0, 1, 500))
-    found = np.array(interval(agree, n)).T
+    bounds = np.array(interval(agree, n)).T
     expected = np.array([estimate(int(k), int(m)) for k, m in zip(agree, n, strict=True)])
-    assert np.abs(found - expected).max() < 1e-12
+    assert np.abs(bounds - expected).max() < 1e-12
 
 
 def test_the_windows_are_those_of_the_rules() -> None:
-    expressions = {found["record"]: found["expr"] for found in recorded()}
+    expressions = {record["record"]: record["expr"] for record in recorded()}
     for name in ("drop", "drop_half_width"):
         windows = set(
             re.findall(r'window="(\w+)"\}( offset 7d)?', expressions[f"pair:eval_alignment_agreement_ratio:{name}"])

@@ -45,16 +45,16 @@ def configuration(directory: Path, installation: Installation, alertmanager: Ale
             if "alert" in rule:
                 rule["for"] = "5s"
         (directory / file.name).write_text(yaml.safe_dump(rules, width=1_000))
-    found = load(PROMETHEUS / "prometheus.yml")
-    found["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    found["rule_files"] = [str(directory / "*.yml")]
-    found["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager.http]}]}]
+    configuration = load(PROMETHEUS / "prometheus.yml")
+    configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    configuration["rule_files"] = [str(directory / "*.yml")]
+    configuration["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager.http]}]}]
     targets = {"eval-alignment-view": installation.http, "eval-alignment-worker": installation.worker_http}
-    found["scrape_configs"] = [job for job in found["scrape_configs"] if job["job_name"] in targets]
-    for job in found["scrape_configs"]:
+    configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if job["job_name"] in targets]
+    for job in configuration["scrape_configs"]:
         del job["authorization"]
         job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
-    return found
+    return configuration
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_an_alert_goes_from_pending_to_firing_to_a_webhook_and_is_resolved(stack
         )
         assert value == pytest.approx(metric[field], abs=1e-12)
 
-    def told(status: str) -> bool:
+    def delivered(status: str) -> bool:
         messages = [message for path, message in list(stack.webhook.received) if path == "/team"]
         return any(
             one["status"] == status and one["labels"]["alertname"] == ALERT and one["labels"]["queue"] == QUEUE
@@ -130,10 +130,10 @@ def test_an_alert_goes_from_pending_to_firing_to_a_webhook_and_is_resolved(stack
             for one in message["alerts"]
         )
 
-    wait_until(lambda: told("firing"), DEADLINE, "the webhook was told")
+    wait_until(lambda: delivered("firing"), DEADLINE, "the webhook received the alert")
     judge(stack.installation, "v2", agreeing=ITEMS)
     wait_until(lambda: states() == set(), DEADLINE, "resolved")
-    wait_until(lambda: told("resolved"), DEADLINE, "the webhook was told that it is over")
+    wait_until(lambda: delivered("resolved"), DEADLINE, "the webhook received the end of the alert")
 
 
 def test_every_rule_is_loaded_and_evaluates(stack: Stack) -> None:

@@ -21,7 +21,7 @@ EXACT: Final = 1e-12
 def confusions() -> list[Confusion]:
     """The golden cells, edges, and a hundred at random with several annotators an item."""
     draw = random.Random(6)
-    found = [
+    cases = [
         Confusion(40, 10, 45, 5, 100), Confusion(90, 0, 0, 10, 100), Confusion(85, 5, 5, 5, 100),
         Confusion(45, 5, 20, 30, 100), Confusion(93, 4, 1, 2, 100), Confusion(0, 3, 0, 2, 5),
         Confusion(1, 0, 0, 0, 1), Confusion(0, 0, 7, 0, 3), Confusion(0, 0, 0, 0, 0),
@@ -29,8 +29,8 @@ def confusions() -> list[Confusion]:
     for _ in range(100):
         tp, fn, tn, fp = (draw.choice((0, draw.randrange(5), draw.randrange(500))) for _ in OUTCOMES)
         n = tp + fn + tn + fp
-        found.append(Confusion(tp, fn, tn, fp, draw.randint(min(n, 1), n)))
-    return found
+        cases.append(Confusion(tp, fn, tn, fp, draw.randint(min(n, 1), n)))
+    return cases
 
 
 def series(of: Confusion, queue: str, view: str = "a") -> Iterator[tuple[str, str]]:
@@ -135,6 +135,6 @@ def test_promtool_accepts_rules_and_configuration(promtool: str, tmp_path: Path)
 def test_the_jobs_are_those_that_rules_ask_for() -> None:
     configuration = load(PROMETHEUS / "prometheus.yml")
     jobs = {job["job_name"] for job in configuration["scrape_configs"]}
-    asked = {rule["expr"] for rule in alerts().values() if "job" in rule["expr"]}
+    expressions = {rule["expr"] for rule in alerts().values() if "job" in rule["expr"]}
     assert {"eval-alignment-view", "eval-alignment-worker"} <= jobs
-    assert set(re.findall(r'job="([\w-]+)"', " ".join(asked))) <= jobs
+    assert set(re.findall(r'job="([\w-]+)"', " ".join(expressions))) <= jobs

@@ -114,9 +114,9 @@ class Running:
         recount = Recount(facts)
         assert rows(self.store) == {repr(fact) for fact in recount.rows.values()}
         for queue in recount.queues:
-            made, expected = self.documents.get(queue), recount.document(queue)
-            assert made is not None
-            assert (made["cards"], made["criteria"]) == (expected["cards"], expected["criteria"])
+            document, expected = self.documents.get(queue), recount.document(queue)
+            assert document is not None
+            assert (document["cards"], document["criteria"]) == (expected["cards"], expected["criteria"])
 
 
 def rows(store: Store) -> set[str]:

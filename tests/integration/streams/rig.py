@@ -115,7 +115,7 @@ class Rig:
         log_level: str = "INFO",
     ) -> WorkerProcess:
         """Start a worker; `inject` names a fault of tests/integration/streams/injections.py."""
-        told = {
+        settings = {
             "brokers": self.bootstrap.split(","),
             "name": f"{self.prefix}{name}",
             "group": self.group,
@@ -132,7 +132,7 @@ class Rig:
         log = self.directory / f"{name}-{len(self.workers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.streams.worker_process", json.dumps(told)],
+                [sys.executable, "-m", "tests.integration.streams.worker_process", json.dumps(settings)],
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,

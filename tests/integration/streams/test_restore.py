@@ -80,8 +80,8 @@ async def test_a_ledger_shorter_than_its_tallies_is_named_and_outgrown_when_that
     worker.kill()
     (claim, *_) = [parse_claim(row.value or b"") for row in await rig.read(rig.topics.facts) if row.key == CLAIM_KEY]
     stale = b'["annotations","support","overall","2026-05-28"]'
-    told = {"annotations": 9, "contributing": 9, "ledger": claim.ledger, "position": 5_000, "policy": "each"}
-    await rig.send([(rig.topics.tallies, stale, orjson.dumps(told))], partition=2)
+    tally = {"annotations": 9, "contributing": 9, "ledger": claim.ledger, "position": 5_000, "policy": "each"}
+    await rig.send([(rig.topics.tallies, stale, orjson.dumps(tally))], partition=2)
     assert "tallies were published for 5000" in await _ends_with(rig, ExitCode.LEDGER_LOST)
     rig.worker(accept_loss=True)
 
@@ -199,9 +199,9 @@ async def test_a_worker_paused_in_its_restore_sees_the_rows_of_its_successor_as_
 @pytest.mark.row(17)
 async def test_tallies_without_a_ledger_mean_a_lost_ledger(rig: Rig) -> None:
     async with _paused_in_restore(rig) as (restore, positions):
-        told = {"annotations": 1, "contributing": 0, "ledger": "gone", "position": 5, "policy": "each"}
+        tally = {"annotations": 1, "contributing": 0, "ledger": "gone", "position": 5, "policy": "each"}
         key = b'["annotations","support","overall","2026-05-28"]'
-        await rig.send([(rig.topics.tallies, key, orjson.dumps(told))], partition=2)
+        await rig.send([(rig.topics.tallies, key, orjson.dumps(tally))], partition=2)
         with pytest.raises(FatalError, match=r"no claim in partitions \[2\]") as broken:
             await restore._lost_ledgers(list(restore.owned), positions)
         assert broken.value.exit_code is ExitCode.LEDGER_LOST
@@ -229,9 +229,9 @@ async def test_the_late_tally_of_a_zombie_is_overwritten(rig: Rig) -> None:
         each for each in await rig.read(rig.topics.tallies) if (each.partition, each.key) == (partition, key)
     )
     # The key's last record is what compaction leaves.
-    told, was = orjson.loads(newest.value or b""), orjson.loads(record.value or b"")
-    assert told["annotations"] == was["annotations"]
-    assert told["position"] > was["position"]
+    tally, was = orjson.loads(newest.value or b""), orjson.loads(record.value or b"")
+    assert tally["annotations"] == was["annotations"]
+    assert tally["position"] > was["position"]
     assert await rig.tallies() == right
 
 

@@ -51,8 +51,8 @@ async def test_the_number_of_partitions_never_changes(client: dict[str, Any], to
     created = await apply(client, topics)
     assert topics.facts not in created
     assert check(topics, await partition_counts(client)) == 2
-    told = [str(difference) for difference in await diff(client, topics)]
-    assert f"{topics.facts}: cleanup.policy is delete, expected compact" in told
+    differences = [str(difference) for difference in await diff(client, topics)]
+    assert f"{topics.facts}: cleanup.policy is delete, expected compact" in differences
     assert {difference.topic for difference in await diff(client, topics)} == {topics.facts}
 
 

@@ -19,10 +19,10 @@ from tests.integration.streams import injections
 
 
 def main() -> ExitCode:
-    told = json.loads(sys.argv[1])
-    logging.basicConfig(level=told["log_level"], format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = json.loads(sys.argv[1])
+    logging.basicConfig(level=settings["log_level"], format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    kill_step, kill_count = told["kill_at"] or (None, 0)
+    kill_step, kill_count = settings["kill_at"] or (None, 0)
     seen: collections.Counter[str] = collections.Counter()
 
     def on_step(step: str) -> None:
@@ -30,23 +30,23 @@ def main() -> ExitCode:
         if step == kill_step and seen[step] >= kill_count:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    if told["url"]:
-        _change_url(told["url"])
+    if settings["url"]:
+        _change_url(settings["url"])
     worker = Worker(
         WorkerConfig(
-            brokers=tuple(told["brokers"]),
-            name=told["name"],
-            group=told["group"],
-            topics=Topics(**told["topics"]),
-            policy=Policy(told["policy"]),
-            accept_loss=told["accept_loss"],
-            circuit_breaker=CircuitBreakerPolicy() if told["circuit_breaker"] else None,
-            audit_interval_s=told["audit"],
+            brokers=tuple(settings["brokers"]),
+            name=settings["name"],
+            group=settings["group"],
+            topics=Topics(**settings["topics"]),
+            policy=Policy(settings["policy"]),
+            accept_loss=settings["accept_loss"],
+            circuit_breaker=CircuitBreakerPolicy() if settings["circuit_breaker"] else None,
+            audit_interval_s=settings["audit"],
             on_step=on_step,
         )
     )
-    if told["inject"]:
-        injections.prepare(told["inject"], worker)
+    if settings["inject"]:
+        injections.prepare(settings["inject"], worker)
     code = worker.run()
     counted = {
         family.name: int(sum(sample.value for sample in family.samples))

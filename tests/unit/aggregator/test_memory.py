@@ -17,8 +17,8 @@ DOCUMENTED = re.compile(
 
 def documented() -> Coefficients:
     """The coefficients in docs/scaling.md."""
-    (found,) = DOCUMENTED.findall((ROOT / "docs" / "scaling.md").read_text())
-    return Coefficients(*map(float, found))
+    (numbers,) = DOCUMENTED.findall((ROOT / "docs" / "scaling.md").read_text())
+    return Coefficients(*map(float, numbers))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_the_documented_formula_predicts_the_memory_of_a_shard(shape: Shape, ite
 
 
 def test_the_coefficients_are_those_that_are_documented() -> None:
-    measured, told = coefficients(ITEMS), documented()
+    measured, documented_numbers = coefficients(ITEMS), documented()
     for name in ("annotation", "evaluation", "item"):
-        assert getattr(measured, name) == pytest.approx(getattr(told, name), rel=TOLERANCE), name
+        assert getattr(measured, name) == pytest.approx(getattr(documented_numbers, name), rel=TOLERANCE), name

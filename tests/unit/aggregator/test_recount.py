@@ -45,8 +45,8 @@ def cards(*history: Fact, policy: Policy = Policy.EACH, rules: CountingRules | N
 
 def metric(*history: Fact, window: Window = Window.ALL) -> dict[str, Any]:
     (criterion,) = Recount(history).document("q", window=window)["criteria"]
-    (found,) = criterion["metrics"]
-    return dict(found)
+    (only,) = criterion["metrics"]
+    return dict(only)
 
 
 def test_annotations_are_the_reference_for_outcomes() -> None:
@@ -67,8 +67,8 @@ def test_the_newest_row_of_an_identity_counts() -> None:
 
 def test_a_deletion_keeps_an_older_event_out() -> None:
     deletion = Annotation(at=5, id="d", queue="q", item="i", deleted=True)
-    found = cards(deletion, says("i", 5, at=4), says("j", 5), judges("i", True))
-    assert (found["annotations"], found["items_annotated"], found["comparisons"]) == (1, 1, 0)
+    counts = cards(deletion, says("i", 5, at=4), says("j", 5), judges("i", True))
+    assert (counts["annotations"], counts["items_annotated"], counts["comparisons"]) == (1, 1, 0)
     assert outcomes(deletion, says("i", 5, at=6), judges("i", True)) == [1, 0, 0, 0]
     unjudged = judges("i", None, at=TODAY + 1, deleted=True)
     assert outcomes(says("i", 5), judges("i", True)) == [1, 0, 0, 0]
@@ -100,9 +100,9 @@ def test_the_latest_judge_is_the_headline_and_the_others_are_superseded() -> Non
         judges("i", False, at=1, judge="v1"),
         judges("i", True, at=2, judge="v2"),
     ]
-    found = metric(*history)
-    assert [found[outcome] for outcome in ("tp", "fn", "tn", "fp")] == [1, 0, 0, 0]
-    assert found["judges"] == {
+    entry = metric(*history)
+    assert [entry[outcome] for outcome in ("tp", "fn", "tn", "fp")] == [1, 0, 0, 0]
+    assert entry["judges"] == {
         "v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 1},
         "v2": {"tp": 1, "fn": 0, "tn": 0, "fp": 0, "superseded": 0},
     }
@@ -127,8 +127,8 @@ COVERAGE = ("evaluated", "pass_rate", "errored", "skipped", "waiting")
 
 
 def coverage(*history: Fact, window: Window = Window.ALL) -> list[Any]:
-    found = metric(says("i", 5), *history, window=window)
-    return [found[name] for name in COVERAGE]
+    entry = metric(says("i", 5), *history, window=window)
+    return [entry[name] for name in COVERAGE]
 
 
 def failure(item: str, status: Any = "error", *, at: int = TODAY, judge: str = "v1") -> Evaluation:
@@ -180,12 +180,12 @@ def test_the_funnel_counts_waiting_and_errored_items() -> None:
         says("loose", 1),
         judges("loose", True),
     ]
-    found = cards(*history)
-    assert found["items_queued"] == 6
-    assert found["items_waiting_evaluation"] == 2
-    assert found["items_errored"] == 2
-    assert found["items_waiting_annotation"] == 4
-    assert (found["items_compared"], found["items_annotated"]) == (2, 3)
+    counts = cards(*history)
+    assert counts["items_queued"] == 6
+    assert counts["items_waiting_evaluation"] == 2
+    assert counts["items_errored"] == 2
+    assert counts["items_waiting_annotation"] == 4
+    assert (counts["items_compared"], counts["items_annotated"]) == (2, 3)
 
 
 def test_windows_look_at_the_day_of_the_annotation() -> None:
@@ -240,8 +240,8 @@ def test_criterion_metrics_decide_which_annotations_contribute() -> None:
         judges("i", True),
         judges("j", True),
     ]
-    found = cards(*history, rules=CountingRules(criterion_metrics={"tone": ["politeness"]}))
-    assert (found["annotations"], found["annotations_contributing"], found["items_compared"]) == (2, 1, 1)
+    counts = cards(*history, rules=CountingRules(criterion_metrics={"tone": ["politeness"]}))
+    assert (counts["annotations"], counts["annotations_contributing"], counts["items_compared"]) == (2, 1, 1)
 
 
 def test_tallies_have_the_shape_of_the_wire() -> None:
@@ -298,10 +298,10 @@ def test_documents_and_tallies_agree(history: list[Fact], policy: Policy) -> Non
             for vector in payload["judges"].values()
         ]
         annotations = [payload for group, payload in tallies.items() if group[:2] == ("annotations", queue)]
-        found = document["cards"]
-        assert found["comparisons"] == sum(map(sum, vectors))
-        assert found["annotations"] == sum(payload["annotations"] for payload in annotations)
-        assert found["annotations_contributing"] == sum(payload["contributing"] for payload in annotations)
+        shown = document["cards"]
+        assert shown["comparisons"] == sum(map(sum, vectors))
+        assert shown["annotations"] == sum(payload["annotations"] for payload in annotations)
+        assert shown["annotations_contributing"] == sum(payload["contributing"] for payload in annotations)
         coverage = [(group[2], payload) for group, payload in tallies.items() if group[:2] == ("evaluations", queue)]
         for criterion in document["criteria"]:
             for part in criterion["metrics"]:

@@ -183,12 +183,12 @@ def test_versions_are_a_total_order_on_content(one: Fact, other: Fact) -> None:
 
 
 def test_time_comes_before_id_and_id_before_content() -> None:
-    def made(at: int, id: str, stars: int) -> str:
+    def version_of(at: int, id: str, stars: int) -> str:
         return version(Annotation(at, id, "q", "i", stars=stars))
 
-    assert made(9, "b", 5) < made(10, "a", 1)
-    assert made(10, "a", 5) < made(10, "ab", 1)
-    assert made(10, "a", 1) < made(10, "a", 5)
+    assert version_of(9, "b", 5) < version_of(10, "a", 1)
+    assert version_of(10, "a", 5) < version_of(10, "ab", 1)
+    assert version_of(10, "a", 1) < version_of(10, "a", 5)
 
 
 @given(st.data(), histories)

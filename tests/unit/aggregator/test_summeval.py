@@ -29,8 +29,8 @@ def facts(summeval: Path) -> list[Fact]:
 
 @pytest.fixture(scope="module")
 def expected(summeval: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((summeval / "expected.json").read_text())
-    return found
+    counts: dict[str, Any] = json.loads((summeval / "expected.json").read_text())
+    return counts
 
 
 @pytest.mark.parametrize("arrival", ["in order", "shuffled, every event twice"])

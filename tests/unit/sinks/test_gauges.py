@@ -45,9 +45,9 @@ def samples(gauges: Gauges) -> list[Sample]:
 
 
 def value(gauges: Gauges, name: str, **labels: str) -> float | None:
-    found = [s.value for s in samples(gauges) if s.name == PREFIX + name and s.labels == labels]
-    assert len(found) <= 1
-    return found[0] if found else None
+    values = [s.value for s in samples(gauges) if s.name == PREFIX + name and s.labels == labels]
+    assert len(values) <= 1
+    return values[0] if values else None
 
 
 def comparisons(queue: str, outcomes: str, metric: str = "m", criterion: str = "c") -> list[Fact]:
@@ -219,19 +219,19 @@ names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
 )
 
 
-@given(found=st.lists(st.tuples(names, names, names), min_size=1, max_size=4, unique=True))
+@given(triples=st.lists(st.tuples(names, names, names), min_size=1, max_size=4, unique=True))
 @settings(max_examples=40)
 def test_both_parsers_return_any_name(
-    found: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
+    triples: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = open_store(tmp_path_factory.mktemp("store") / "s")
     facts: list[Fact] = []
-    for queue, criterion, metric in found:
+    for queue, criterion, metric in triples:
         facts += comparisons(queue, "pp", metric, criterion)
     fill(store, facts)
     text = collect(store).text.decode()
     store.close()
-    expected = set(found)
+    expected = set(triples)
     openmetrics = parse_openmetrics(text + "# EOF\n")  # type: ignore[no-untyped-call]
     for families in (parse_text(text), openmetrics):
         got = {

@@ -53,9 +53,9 @@ class View:
         self.snapshots = Snapshots(self.documents, store, self.history, self.topic, self.metrics)
 
     def metric(self, name: str, sink: str) -> float:
-        found = self.metrics.registry.get_sample_value(f"eval_alignment_snapshot_{name}", {"sink": sink})
-        assert found is not None
-        return found
+        number = self.metrics.registry.get_sample_value(f"eval_alignment_snapshot_{name}", {"sink": sink})
+        assert number is not None
+        return number
 
     def kept(self, queue: str) -> list[SnapshotDocument]:
         with self.store.read() as connection:

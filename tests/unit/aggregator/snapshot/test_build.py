@@ -66,21 +66,21 @@ def simple(tp: int = 0, fn: int = 0, tn: int = 0, fp: int = 0) -> Pair:
 
 
 def test_the_document_has_the_form_of_the_contract() -> None:
-    found = document(queue(), Window.ALL, STAMP, READING)
-    assert list(found) == [
+    built = document(queue(), Window.ALL, STAMP, READING)
+    assert list(built) == [
         "schema", "queue", "as_of", "revision", "ledger", "positions", "policy", "pass_stars", "window",
         "cards",
         "criteria",
     ]  # fmt: skip
-    assert orjson.dumps({name: part for name, part in found.items() if name not in ("cards", "criteria")}) == (
+    assert orjson.dumps({name: part for name, part in built.items() if name not in ("cards", "criteria")}) == (
         b'{"schema":"alignment.snapshot.v2","queue":"support","as_of":"2026-11-23T10:15:02.412Z","revision":88,'
         b'"ledger":"5f0c","positions":{"2":9001,"10":8450},"policy":"each","pass_stars":3,"window":"all"}'
     )
-    assert list(found["cards"])[:11] == [
+    assert list(built["cards"])[:11] == [
         "items_compared", "items_annotated", "annotations", "annotations_contributing", "comparisons",
         "misaligned", "alignment", "alignment_low", "alignment_high", "criteria", "metrics",
     ]  # fmt: skip
-    (criterion,) = found["criteria"]
+    (criterion,) = built["criteria"]
     assert list(criterion) == [
         "criterion", "annotations", "annotations_contributing", "items_compared", "comparisons",
         "misaligned", "alignment", "human", "metric", "undefined", "metrics",
@@ -95,8 +95,8 @@ def test_the_document_has_the_form_of_the_contract() -> None:
 
 
 def test_a_metrics_numbers_follow_from_its_counts() -> None:
-    found = document(queue(), Window.ALL, STAMP, READING)
-    (criterion,) = found["criteria"]
+    built = document(queue(), Window.ALL, STAMP, READING)
+    (criterion,) = built["criteria"]
     (metric,) = criterion["metrics"]
     # Annotators passed 60 + 4 + 60 + 4 (up, and 3 to 5 stars). The metric passed 60 + 60 of them, and 5 + 6 others.
     assert {name: metric[name] for name in ("comparisons", "misaligned", "tp", "fn", "tn", "fp")} == {
@@ -118,7 +118,7 @@ def test_a_metrics_numbers_follow_from_its_counts() -> None:
     assert criterion["human"] == {"pass": 128, "fail": 78}
     assert criterion["metric"] == {"pass": 131, "fail": 75}
     assert (criterion["alignment"], criterion["comparisons"]) == (metric["alignment"], 206)
-    assert (found["cards"]["comparisons"], found["cards"]["misaligned"]) == (206, 19)
+    assert (built["cards"]["comparisons"], built["cards"]["misaligned"]) == (206, 19)
 
 
 def test_intervals_use_distinct_items() -> None:
@@ -149,18 +149,18 @@ def test_metrics_are_sorted_by_alignment_then_comparisons_then_name() -> None:
         "best": simple(tn=2),
         "worst": simple(fp=1),
     }
-    found = document(
+    built = document(
         queue(criteria={"z": CriterionState(1, 0, 0, {}), "c": CriterionState(40, 40, 20, metrics)}),
         Window.ALL,
         STAMP,
         READING,
     )
-    assert [criterion["criterion"] for criterion in found["criteria"]] == ["c", "z"]
-    order = [metric["metric"] for metric in found["criteria"][0]["metrics"]]
+    assert [criterion["criterion"] for criterion in built["criteria"]] == ["c", "z"]
+    order = [metric["metric"] for metric in built["criteria"][0]["metrics"]]
     assert order == ["best", "more", "a", "b", "worst", "none"]
     # "none" was never compared.
-    assert found["cards"]["metrics"] == 5
-    assert found["cards"]["criteria"] == 2
+    assert built["cards"]["metrics"] == 5
+    assert built["cards"]["criteria"] == 2
 
 
 def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
@@ -168,15 +168,15 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
         "tone": CriterionState(12, 10, 10, {"politeness": simple(tp=8, fp=2), "relevance": simple(fn=10)}),
         "helpfulness": CriterionState(6, 5, 5, {"relevance": simple(tp=4, fn=1)}),
     }
-    found = document(
+    built = document(
         queue(criteria=criteria), Window.ALL, STAMP, CountingRules(criterion_metrics={"tone": ["politeness"]})
     )
-    cards = found["cards"]
+    cards = built["cards"]
     assert (cards["comparisons"], cards["misaligned"], cards["metrics"]) == (15, 3, 2)
     assert (cards["annotations"], cards["annotations_contributing"]) == (18, 15)
     # Ten distinct items in the queue; its criteria add up to more.
     assert (cards["alignment"], cards["alignment_low"], cards["alignment_high"]) == (0.8, *wilson(0.8, 10))
-    helpfulness, tone = found["criteria"]
+    helpfulness, tone = built["criteria"]
     assert (helpfulness["comparisons"], tone["comparisons"], tone["misaligned"]) == (5, 10, 2)
     assert (tone["human"], tone["metric"]) == ({"pass": 8, "fail": 2}, {"pass": 10, "fail": 0})
     politeness, relevance = tone["metrics"]
@@ -202,11 +202,11 @@ def test_gate_and_labels_follow_the_limits() -> None:
 
 
 def test_without_queue_items_the_funnel_is_null() -> None:
-    found = document(queue(), Window.ALL, STAMP, READING)
+    built = document(queue(), Window.ALL, STAMP, READING)
     funnel = ("items_queued", "items_waiting_evaluation", "items_errored", "items_waiting_annotation")
     coverage = ("evaluated", "pass_rate", "errored", "skipped", "waiting")
-    assert found["cards"]["undefined"] == dict.fromkeys(funnel, "no_queue_items")
-    assert found["criteria"][0]["metrics"][0]["undefined"] == dict.fromkeys(coverage, "no_queue_items")
+    assert built["cards"]["undefined"] == dict.fromkeys(funnel, "no_queue_items")
+    assert built["criteria"][0]["metrics"][0]["undefined"] == dict.fromkeys(coverage, "no_queue_items")
 
 
 def test_with_queue_items_the_funnel_is_known() -> None:
@@ -217,12 +217,12 @@ def test_with_queue_items_the_funnel_is_known() -> None:
     funnel = Funnel(items=100, waiting_evaluation=50, errored=4, waiting_annotation=20, metrics=metrics)
     state = queue(funnel=funnel)
     state = replace(state, criteria={"tone": CriterionState(1, 0, 0, {"new": Pair(0, {})}), **state.criteria})
-    found = document(state, Window.ALL, STAMP, CountingRules(criterion_metrics={"tone": ["new", "pii_leakage"]}))
-    cards = found["cards"]
+    built = document(state, Window.ALL, STAMP, CountingRules(criterion_metrics={"tone": ["new", "pii_leakage"]}))
+    cards = built["cards"]
     assert [cards["items_queued"], cards["items_waiting_evaluation"], cards["items_errored"]] == [100, 50, 4]
     assert cards["items_waiting_annotation"] == 20
     assert cards["undefined"] == {}
-    helpfulness, tone = ({m["metric"]: m for m in criterion["metrics"]} for criterion in found["criteria"])
+    helpfulness, tone = ({m["metric"]: m for m in criterion["metrics"]} for criterion in built["criteria"])
     coverage = ("evaluated", "pass_rate", "errored", "skipped", "waiting")
     assert [helpfulness["answer_relevancy"].get(name) for name in coverage] == [40, 0.75, 3, 2, 55]
     # A metric without comparison is listed, with a dash; where it is off topic it is not.
@@ -235,11 +235,11 @@ def test_with_queue_items_the_funnel_is_known() -> None:
 
 
 def test_an_empty_queue_is_a_document_too() -> None:
-    found = document(QueueState("support", 0, 0, {}), Window.DAYS_7, STAMP, READING)
-    assert found["window"] == "7d"
-    assert found["criteria"] == []
-    assert found["cards"]["comparisons"] == 0
-    assert [found["cards"]["undefined"].get(f"alignment{end}") for end in ("", "_low", "_high")] == [
+    built = document(QueueState("support", 0, 0, {}), Window.DAYS_7, STAMP, READING)
+    assert built["window"] == "7d"
+    assert built["criteria"] == []
+    assert built["cards"]["comparisons"] == 0
+    assert [built["cards"]["undefined"].get(f"alignment{end}") for end in ("", "_low", "_high")] == [
         "no_comparisons"
     ] * 3
 
@@ -279,9 +279,9 @@ def states(draw: st.DrawFn) -> QueueState:
     return QueueState("q", compared, 30, criteria, draw(st.none() | funnel))
 
 
-def parts(found: SnapshotDocument) -> Iterator[Any]:
-    yield found["cards"]
-    for criterion in found["criteria"]:
+def parts(snapshot: SnapshotDocument) -> Iterator[Any]:
+    yield snapshot["cards"]
+    for criterion in snapshot["criteria"]:
         yield criterion
         yield from criterion["metrics"]
 
@@ -294,9 +294,9 @@ def test_every_null_has_its_reason_and_only_nulls_have_one(state: QueueState) ->
 
 @given(states())
 def test_the_document_is_what_its_schema_says(state: QueueState) -> None:
-    found = document(state, Window.ALL, STAMP, READING)
-    decoded = orjson.loads(orjson.dumps(found))
-    assert msgspec.convert(decoded, SnapshotDocument) == found
+    snapshot = document(state, Window.ALL, STAMP, READING)
+    decoded = orjson.loads(orjson.dumps(snapshot))
+    assert msgspec.convert(decoded, SnapshotDocument) == snapshot
     schema, named = json_schema("#/components/schemas/{name}")
     assert schema == {"$ref": "#/components/schemas/SnapshotDocument"}
     assert named["SnapshotDocument"]["required"] == sorted(decoded)
@@ -311,12 +311,12 @@ def _sum(parts: Any, name: str) -> int:
 
 @given(states())
 def test_criteria_add_up_to_the_cards_and_metrics_to_their_criterion(state: QueueState) -> None:
-    found = document(state, Window.ALL, STAMP, READING)
+    snapshot = document(state, Window.ALL, STAMP, READING)
     for name in ("comparisons", "misaligned"):
-        for criterion in found["criteria"]:
+        for criterion in snapshot["criteria"]:
             assert _sum(criterion["metrics"], name) == criterion.get(name)
-        assert _sum(found["criteria"], name) == found["cards"].get(name)
-    for criterion in found["criteria"]:
+        assert _sum(snapshot["criteria"], name) == snapshot["cards"].get(name)
+    for criterion in snapshot["criteria"]:
         for verdicts in (criterion["human"], criterion["metric"]):
             assert verdicts["pass"] + verdicts["fail"] == criterion["comparisons"]
 

@@ -53,10 +53,10 @@ def same(ours: float | Undefined, expected: float) -> bool:
 @given(items, pass_stars)
 def test_agreement_and_kappa_are_those_of_the_pairs(rated: Items, stars: int) -> None:
     results = [[human_passes(level, stars) for level in ratings] for ratings in rated]
-    ordered = [pair for said in results for pair in itertools.permutations(said, 2)]
-    once = [pair for said in results for pair in itertools.combinations(said, 2)]
+    ordered = [pair for results_of_item in results for pair in itertools.permutations(results_of_item, 2)]
+    once = [pair for results_of_item in results for pair in itertools.combinations(results_of_item, 2)]
     table = ordered_pairs(panels(rated), stars)
-    assert (table.n, table.items) == (len(ordered), sum(len(said) > 1 for said in results))
+    assert (table.n, table.items) == (len(ordered), sum(len(results_of_item) > 1 for results_of_item in results))
     if not once:
         assert table.kappa is Undefined.NO_COMPARISONS
         return

@@ -37,10 +37,10 @@ def version(judge: str, first_at: int) -> VersionCounts:
 
 
 def test_epochs_follow_the_first_verdicts() -> None:
-    found = [version("new", 3 * DAY_MS + 5), version("b", DAY_MS), version("a", DAY_MS)]
-    assert [v.judge for v in in_order(found)] == ["a", "b", "new"]
-    assert [(e.day, e.before.judge, e.after.judge) for e in epochs(found)] == [
+    versions = [version("new", 3 * DAY_MS + 5), version("b", DAY_MS), version("a", DAY_MS)]
+    assert [v.judge for v in in_order(versions)] == ["a", "b", "new"]
+    assert [(e.day, e.before.judge, e.after.judge) for e in epochs(versions)] == [
         ("1970-01-02", "a", "b"),
         ("1970-01-04", "b", "new"),
     ]
-    assert epochs(found[:1]) == []
+    assert epochs(versions[:1]) == []

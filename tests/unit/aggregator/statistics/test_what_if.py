@@ -27,13 +27,13 @@ def swept(sample: Sample, direction: Direction) -> Sweep:
 
 def applied(sample: Sample, direction: Direction, threshold: float) -> ThresholdCounts:
     """The counts of a threshold, comparison by comparison."""
-    said = [(human, score >= threshold if direction == "higher" else score <= threshold) for score, human in sample]
+    outcomes = [(human, score >= threshold if direction == "higher" else score <= threshold) for score, human in sample]
     return ThresholdCounts(
         threshold,
-        tp=said.count((True, True)),
-        fn=said.count((True, False)),
-        tn=said.count((False, False)),
-        fp=said.count((False, True)),
+        tp=outcomes.count((True, True)),
+        fn=outcomes.count((True, False)),
+        tn=outcomes.count((False, False)),
+        fp=outcomes.count((False, True)),
     )
 
 
@@ -78,9 +78,11 @@ def test_no_threshold_at_all_beats_the_best_cuts(
     sweep = swept(sample, direction)
     truth = [human for _, human in sample]
     thresholds = [-math.inf, math.inf, *(score for score, _ in sample)]
-    said = [[score >= cut if direction == "higher" else score <= cut for score, _ in sample] for cut in thresholds]
+    predictions = [
+        [score >= cut if direction == "higher" else score <= cut for score, _ in sample] for cut in thresholds
+    ]
     best = sweep.best_alignment(near)
-    accuracy = max(metrics.accuracy_score(truth, one) for one in said)
+    accuracy = max(metrics.accuracy_score(truth, one) for one in predictions)
     assert best.counts(1).alignment[0] == pytest.approx(accuracy, rel=1e-12)
     cheapest = sweep.best_cost(cost, near)
     costs = [Fraction(cost) * cut.fp + cut.fn for cut in (applied(sample, direction, t) for t in thresholds)]
@@ -89,7 +91,7 @@ def test_no_threshold_at_all_beats_the_best_cuts(
     if isinstance(balanced, Undefined):
         assert len(set(truth)) == 1
     else:
-        expected = max(metrics.balanced_accuracy_score(truth, one) for one in said)
+        expected = max(metrics.balanced_accuracy_score(truth, one) for one in predictions)
         assert balanced.counts(1).balanced_accuracy == pytest.approx(expected, rel=1e-12)
 
 
@@ -119,11 +121,11 @@ def test_the_histogram_equals_numpys(sample: Sample, direction: Direction) -> No
 
 
 @pytest.mark.parametrize(
-    ("found", "span"),
+    ("scores", "span"),
     [([0.2, 0.9], (0, 1)), ([1.0], (0, 1)), ([1.0, 5.0], (1, 5)), ([3.0], (3, 4)), ([-0.5, 0.5], (-1, 1))],
 )
-def test_the_span_holds_all_scores_in_round_numbers(found: list[float], span: tuple[float, float]) -> None:
-    sweep = swept([(score, True) for score in found], "higher")
+def test_the_span_holds_all_scores_in_round_numbers(scores: list[float], span: tuple[float, float]) -> None:
+    sweep = swept([(score, True) for score in scores], "higher")
     assert sweep.span() == span
 
 
@@ -135,8 +137,8 @@ def test_the_grid_has_round_steps_and_a_score_on_a_step_passes() -> None:
 
 
 @given(st.sets(st.floats(0, 1), min_size=1, max_size=60), st.integers(2, 20), st.data())
-def test_a_selection_keeps_the_ends_and_what_it_is_told_to(found: set[float], most: int, data: st.DataObject) -> None:
-    sweep = swept([(score, True) for score in found], "higher")
+def test_a_selection_keeps_the_ends_and_the_scores_to_keep(scores: set[float], most: int, data: st.DataObject) -> None:
+    sweep = swept([(score, True) for score in scores], "higher")
     keep = data.draw(st.lists(st.sampled_from(sweep.cuts), max_size=3))
     chosen = sweep.selection(most, keep)
     assert chosen[0] == sweep.cuts[0]

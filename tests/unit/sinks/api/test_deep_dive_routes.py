@@ -78,8 +78,8 @@ async def test_replies_are_the_results_of_the_query_functions(
             f"/versions?{PAIR}": deep_dive.versions(connection, scope, *pair),
             f"/corrected?{PAIR}": deep_dive.corrected(connection, scope, *pair),
         }
-    for rest, made in expected.items():
-        assert (await client.get(path("support", rest))).json() == orjson.loads(orjson.dumps(made)), rest
+    for rest, result in expected.items():
+        assert (await client.get(path("support", rest))).json() == orjson.loads(orjson.dumps(result)), rest
 
 
 async def test_no_number_of_the_examples_is_undefined(client: httpx.AsyncClient, scope: Scope) -> None:

@@ -115,15 +115,15 @@ async def test_slow_parts_of_the_page_equal_the_api(lively: Services) -> None:
 async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
     async with connected(lively) as client:
         pair = "criterion=overall&metric=strict"
-        said = (await client.get(f"/api/v1/queues/q/what-if?{pair}&cost=7.5")).json()
+        reply = (await client.get(f"/api/v1/queues/q/what-if?{pair}&cost=7.5")).json()
         page = read((await client.get("/queues/q?depth=strict&cost=7.5")).text)
         plain = read((await client.get("/queues/q?depth=strict&cost=")).text)
         refused = await client.get("/queues/q?cost=-1")
     field = page.one("input", id="cost")
     assert field.attributes["value"] == "7.5"
     rows = {row.one("th").words: [cell.words for cell in row.all("td")] for row in page.one(id="whatif").all("tr")[1:6]}
-    best = said["best_cost"]
-    assert best != said["best_alignment"]
+    best = reply["best_cost"]
+    assert best != reply["best_alignment"]
     assert rows["Lowest cost"][1:4] == [str(best["fp"]), str(best["fn"]), percent(best["alignment"])]
     assert "Lowest cost" not in plain.one(id="whatif").words
     assert refused.status_code == 400
@@ -133,15 +133,15 @@ async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
 
 async def test_the_roc_goes_through_every_cut(lively: Services) -> None:
     async with connected(lively) as client:
-        said = (await client.get("/api/v1/queues/q/what-if?criterion=overall&metric=fair")).json()
+        reply = (await client.get("/api/v1/queues/q/what-if?criterion=overall&metric=fair")).json()
         page = read((await client.get("/queues/q?depth=fair")).text)
     (curve,) = page.one(id="whatif").all("path", class_="m-roc")
     points = [tuple(map(float, place.split())) for place in re.findall(r"[\d.]+ [\d.]+", curve.attributes["d"])]
     assert (points[0], points[-1]) == ((0, 100), (100, 0))
     assert points == sorted(points, key=lambda point: (point[0], -point[1]))
-    assert set(points) == {(round(100 * cut["fpr"], 1), round(100 - 100 * cut["tpr"], 1)) for cut in said["sweep"]}
+    assert set(points) == {(round(100 * cut["fpr"], 1), round(100 - 100 * cut["tpr"], 1)) for cut in reply["sweep"]}
     area = sum((b[0] - a[0]) * (200 - a[1] - b[1]) / 2 for a, b in pairwise(points)) / 10_000
-    assert area == pytest.approx(said["auc"], abs=0.01)
+    assert area == pytest.approx(reply["auc"], abs=0.01)
 
 
 async def test_a_page_starts_with_the_metric_that_disagrees_most(lively: Services) -> None:
@@ -167,15 +167,15 @@ async def test_slow_parts_of_a_large_queue_wait_to_be_asked_for(
 
 
 def test_results_are_cached_and_the_oldest_are_dropped() -> None:
-    cache, made = AnswerCache(), []
+    cache, calls = AnswerCache(), []
 
     def make(number: int) -> int:
-        made.append(number)
+        calls.append(number)
         return number
 
     for number in (*range(300), 299, 0):
         assert cache.get((number,), lambda number=number: make(number)) == number  # type: ignore[misc]
-    assert made == [*range(300), 0]
+    assert calls == [*range(300), 0]
 
 
 def test_a_spark_needs_five_days() -> None:

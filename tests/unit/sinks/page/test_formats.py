@@ -137,8 +137,8 @@ async def test_the_aggregate_view_adds_up(page: Get) -> None:
     for side, name in (("human", "Human annotations"), ("metric", "Metrics")):
         for verdict in ("pass", "fail"):
             number = criterion[side][verdict]  # type: ignore[literal-required]
-            found = [label for label in labels if label.startswith(f"{name}: {verdict} {number} of 3,")]
-            assert len(found) == 1, (labels, number)
+            matching = [label for label in labels if label.startswith(f"{name}: {verdict} {number} of 3,")]
+            assert len(matching) == 1, (labels, number)
 
 
 async def test_a_segment_of_a_chart_names_its_ratings(page: Get) -> None:

@@ -58,14 +58,14 @@ def many(store: Store, tmp_path: object) -> Services:
     ],
 )
 async def test_items_are_filtered(page: Get, query: str, items: set[str]) -> None:
-    found = await page(f"/queues/support/items{query}")
-    assert set(shown(found)) == items
-    assert bool(found.all(class_="empty")) == (not items)
+    items_page = await page(f"/queues/support/items{query}")
+    assert set(shown(items_page)) == items
+    assert bool(items_page.all(class_="empty")) == (not items)
 
 
 async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> None:
-    found = await page("/queues/support/items?outcome=fp")
-    (item,) = found.all("li", class_="item")
+    items_page = await page("/queues/support/items?outcome=fp")
+    (item,) = items_page.all("li", class_="item")
     assert item.one("blockquote").text == "rude"
     words = item.words
     order = ["i1", "Human: fail", "rude", "ann", "Metric: pass", "0.900", "≥ 0.500"]

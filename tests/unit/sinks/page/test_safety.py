@@ -210,5 +210,5 @@ async def test_names_that_clients_take_for_directories_are_reached(store: Store,
         page = read((await client.get(path)).text)
         assert page.one("h1").words == name
         assert (await client.get(f"{path}/items")).status_code == 200
-        told = (await client.get(f"/api/v1{path}")).json()
-    assert told["queue"] == name
+        document = (await client.get(f"/api/v1{path}")).json()
+    assert document["queue"] == name

@@ -26,7 +26,7 @@ def view(summeval: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     decoder, directory = Decoder(), tmp_path_factory.mktemp("summeval")
     with closing(Store(directory / "view.sqlite3")) as store:
         decoded = [decoder.decode_line(line) for path in files(summeval) for line in events(path)]
-        fill(store, [found[1] for found in decoded if not isinstance(found, Rejection)])
+        fill(store, [event[1] for event in decoded if not isinstance(event, Rejection)])
         yield view_of(store, directory)
 
 
@@ -36,11 +36,11 @@ def number(part: Element, name: str) -> int:
 
 
 def criteria_of(expected: Expected) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    cells: dict[str, dict[str, Any]] = {}
     for pair, cell in expected.cells.items():
         criterion, metric = pair.split(" | ")
-        found.setdefault(criterion, {})[metric] = cell
-    return found
+        cells.setdefault(criterion, {})[metric] = cell
+    return cells
 
 
 async def test_every_cell_is_the_expected_one(view: Services, summeval: Path) -> None:

@@ -33,7 +33,7 @@ def test_an_obstacle_is_worded_with_its_numbers(obstacle: Obstacle) -> None:
         baseline=0.789,
         items_compared=7,
     )
-    found = gate_summary(changed, GateLimits())
+    summary = gate_summary(changed, GateLimits())
     numbers = {
         Obstacle.FEW_ITEMS: ("30", "7"),
         Obstacle.LOW_BELOW_TRUSTED: ("12.3%", "80%"),
@@ -41,8 +41,8 @@ def test_an_obstacle_is_worded_with_its_numbers(obstacle: Obstacle) -> None:
         Obstacle.TNR_BELOW_TRUSTED: ("45.6%", "70%"),
         Obstacle.NOT_ABOVE_BASELINE: ("78.9%",),
     }
-    assert all(number in found.reasons for number in numbers.get(obstacle, ()))
-    assert len(found.reasons) > 20
+    assert all(number in summary.reasons for number in numbers.get(obstacle, ()))
+    assert len(summary.reasons) > 20
 
 
 @pytest.mark.parametrize(

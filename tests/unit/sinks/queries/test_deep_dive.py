@@ -112,11 +112,11 @@ def in_document(recount: Recount, scope: Scope, criterion: str, metric: str) -> 
     document = recount.document(scope.queue, window=scope.window, today=scope.today, rules=scope.rules)
     return next(
         (
-            found
+            entry
             for part in document["criteria"]
             if part["criterion"] == criterion
-            for found in part["metrics"]
-            if found["metric"] == metric and found["comparisons"]
+            for entry in part["metrics"]
+            if entry["metric"] == metric and entry["comparisons"]
         ),
         None,
     )
@@ -132,19 +132,19 @@ def test_trend_is_the_comparisons_of_each_day(
     for annotation, verdicts in plain.compared:
         if criterion not in {None, annotation.criterion}:
             continue
-        for name, found in verdicts.items():
+        for name, of_metric in verdicts.items():
             if name == metric or (metric is None and scope.rules.on_topic(annotation.criterion, name)):
-                passed = next(verdict.passed for verdict in found if verdict.current)
+                passed = next(verdict.passed for verdict in of_metric if verdict.current)
                 days[day_of(annotation.at)].append((annotation.item, passed is plain.human(annotation)))
 
-    def agreed(found: list[tuple[str, bool]]) -> Agreed:
-        return share(sum(ok for _, ok in found), len(found), len({item for item, _ in found}))
+    def agreed(pairs: list[tuple[str, bool]]) -> Agreed:
+        return share(sum(ok for _, ok in pairs), len(pairs), len({item for item, _ in pairs}))
 
     def week(last: str) -> list[tuple[str, bool]]:
         span = {(date.fromisoformat(last) - timedelta(days=back)).isoformat() for back in range(7)}
-        return [one for day, found in days.items() if day in span for one in found]
+        return [one for day, of_day in days.items() if day in span for one in of_day]
 
-    expected = [{"day": day, "week": agreed(week(day)), **agreed(found)} for day, found in sorted(days.items())]
+    expected = [{"day": day, "week": agreed(week(day)), **agreed(of_day)} for day, of_day in sorted(days.items())]
     with stored(history, policy) as store, store.read() as connection:
         answer = deep_dive.trend(connection, scope, criterion, metric)
     assert answer["days"] == expected
@@ -171,18 +171,18 @@ def test_what_if_applies_each_cut_to_the_rows(
 ) -> None:
     criterion, metric = pair
     plain = Plain(Recount(history, policy), scope)
-    said = [
+    compared = [
         (plain.human(annotation), plain.current(annotation.item, metric))
         for annotation, verdicts in plain.compared
         if annotation.criterion == criterion and metric in verdicts
     ]
-    scored = [(human, row, row.score) for human, row in said if row.score is not None]
+    scored = [(human, row, row.score) for human, row in compared if row.score is not None]
     with stored(history, policy) as store, store.read() as connection:
         answer = what_if(connection, scope, criterion, metric, cost=cost)
-    assert (answer["comparisons"], answer["scored"]) == (len(said), len(scored))
+    assert (answer["comparisons"], answer["scored"]) == (len(compared), len(scored))
     assert answer["items"] == len({row.item for _, row, _ in scored})
     if not scored:
-        assert set(answer["undefined"].values()) == {"no_scores" if said else "no_comparisons"}
+        assert set(answer["undefined"].values()) == {"no_scores" if compared else "no_comparisons"}
         assert (answer["now"], answer["sweep"], answer["histogram"]) == (None, [], [])
         return
 
@@ -262,11 +262,11 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
     with stored(history, policy) as store, store.read() as connection:
         answer = deep_dive.versions(connection, scope, criterion, metric)
     document = in_document(recount, scope, criterion, metric)
-    told = {
+    counts_by_judge = {
         version["judge"]: {name: version[name] for name in ("tp", "fn", "tn", "fp", "superseded")}
         for version in answer["versions"]
     }
-    assert told == (document["judges"] if document else {})
+    assert counts_by_judge == (document["judges"] if document else {})
     first_at = {judge: plain.first_at(set(items), metric, judge) for judge, items in judges.items()}
     ordered = sorted(judges, key=lambda judge: (first_at[judge], judge))
     assert [(version["judge"], version["first_day"], version["items"]) for version in answer["versions"]] == [
@@ -307,22 +307,22 @@ def test_corrected_reads_all_items_of_the_queue(
         answer = deep_dive.corrected(connection, scope, criterion, metric)
         compared = {v["judge"]: v for v in deep_dive.versions(connection, scope, criterion, metric)["versions"]}
     assert answer["items"] == len(plain.placed)
-    heard: dict[str, list[bool]] = defaultdict(list)
+    verdicts: dict[str, list[bool]] = defaultdict(list)
     for row in plain.verdicts:
         if row.metric == metric and row.item in plain.placed and day_of(row.at) >= plain.start:
-            heard[row.judge].append(bool(row.passed))
-    assert {judge["judge"] for judge in answer["judges"]} == heard.keys() | compared.keys()
+            verdicts[row.judge].append(bool(row.passed))
+    assert {judge["judge"] for judge in answer["judges"]} == verdicts.keys() | compared.keys()
     for judge in answer["judges"]:
-        said, version = heard[judge["judge"]], compared.get(judge["judge"])
-        assert (judge["evaluated"], judge["passed"]) == (len(said), sum(said))
+        passes, version = verdicts[judge["judge"]], compared.get(judge["judge"])
+        assert (judge["evaluated"], judge["passed"]) == (len(passes), sum(passes))
         assert judge["comparisons"] == (version["comparisons"] if version else 0)
         if version is not None:
             assert (judge["tpr"], judge["tnr"]) == (version["tpr"], version["tnr"])
-        if not said:
+        if not passes:
             reason = "no_verdicts" if plain.placed else "no_queue_items"
             assert judge["undefined"]["corrected"] == judge["undefined"]["pass_rate"] == reason
         elif judge["tpr"] is None or judge["tnr"] is None or judge["tpr"] + judge["tnr"] <= 1:
             assert (judge["corrected"], "corrected" in judge["undefined"]) == (None, True)
         else:
-            raw = (sum(said) / len(said) + judge["tnr"] - 1) / (judge["tpr"] + judge["tnr"] - 1)
+            raw = (sum(passes) / len(passes) + judge["tnr"] - 1) / (judge["tpr"] + judge["tnr"] - 1)
             assert judge["corrected"] == pytest.approx(min(1, max(0, raw)), abs=1e-12)

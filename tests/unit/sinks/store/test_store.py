@@ -185,9 +185,9 @@ def test_a_new_ledger_drops_the_rows_of_the_old_one_and_revisions_continue(store
     new.write(comparisons(2))
     assert store.apply([step_from(Tail(0, "first", len(old.facts)), new)], 1) == {"q", "other"}
     assert_matches(store, comparisons(2), Policy.EACH)
-    made = Documents(store, CountingRules(), lambda: TODAY).get("q")
-    assert made is not None
-    assert made["revision"] == 2
+    document = Documents(store, CountingRules(), lambda: TODAY).get("q")
+    assert document is not None
+    assert document["revision"] == 2
 
 
 def test_rows_follow_their_items_to_fewer_partitions(store: Store) -> None:

@@ -66,7 +66,7 @@ def test_the_default_rule_is_the_documented_one() -> None:
         slow.accepted("t", 18)
         slow.rejected("t")
     slow.accepted("t", 50)
-    told = [slow.open_reason]
+    reasons = [slow.open_reason]
     slow.rejected("t")
-    told.append(slow.open_reason)
-    assert told == [None, "51 of the last 1000 events of t were rejected"]
+    reasons.append(slow.open_reason)
+    assert reasons == [None, "51 of the last 1000 events of t were rejected"]

@@ -154,8 +154,8 @@ def test_a_deletion_carries_no_text_and_needs_no_rating() -> None:
     ],
 )
 def test_annotations_are_rejected_with_reason_and_path(changes: dict[str, Any], reason: Reason, path: str) -> None:
-    found, detail = reason_of(annotation(**changes))
-    assert found is reason
+    actual, detail = reason_of(annotation(**changes))
+    assert actual is reason
     assert path in detail
 
 
@@ -175,8 +175,8 @@ def test_annotations_are_rejected_with_reason_and_path(changes: dict[str, Any], 
     ],
 )
 def test_evaluations_are_rejected_with_reason_and_path(changes: dict[str, Any], reason: Reason, path: str) -> None:
-    found, detail = reason_of(evaluation(**changes))
-    assert found is reason
+    actual, detail = reason_of(evaluation(**changes))
+    assert actual is reason
     assert path in detail
 
 

@@ -87,11 +87,11 @@ async def test_a_producer_to_a_partition_without_a_leader_pauses_between_its_que
             await producer.stop()
 
 
-async def _unhurried(asked: asyncio.Semaphore) -> None:
+async def _unhurried(requests: asyncio.Semaphore) -> None:
     """Some may come together: the first after a start, and those in flight."""
     for _ in range(5):
-        await asked.acquire()
+        await requests.acquire()
     began, pauses = time.monotonic(), 10
     for _ in range(pauses):
-        await asked.acquire()
+        await requests.acquire()
     assert time.monotonic() - began >= pauses * RETRY_MS[0] / 1000 / 2

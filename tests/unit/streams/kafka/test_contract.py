@@ -120,11 +120,11 @@ def test_the_installed_version_is_the_one_that_was_read(package: str, pinned: st
 @pytest.mark.parametrize(("where", "line"), USED)
 def test_a_private_name_still_means_what_we_rely_on(where: str, line: str) -> None:
     module, _, path = where.partition(":")
-    found: Any = importlib.import_module(module)
+    attribute: Any = importlib.import_module(module)
     for name in path.split("."):
-        assert hasattr(found, name), f"{where} is gone: {HINT}"
-        found = inspect.getattr_static(found, name)
-    code: Any = found.fget if isinstance(found, property) else found
+        assert hasattr(attribute, name), f"{where} is gone: {HINT}"
+        attribute = inspect.getattr_static(attribute, name)
+    code: Any = attribute.fget if isinstance(attribute, property) else attribute
     assert line in inspect.getsource(inspect.unwrap(code)), f"{where} has changed: {HINT}"
 
 
@@ -137,15 +137,17 @@ def test_no_private_name_is_used_that_is_not_listed(user: str) -> None:
     """A name that the module does not define itself is private to another package."""
     tree = ast.parse(inspect.getsource(importlib.import_module(f"streams.{user}")))
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    made = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
-    made |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    made |= {
+    defined = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    defined |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    defined |= {
         node.target.id
         for node in ast.walk(tree)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     listed = set(_PRIVATE.findall(" ".join(f"{where} {line}" for where, line in USED)))
-    foreign = {name for name in read - made if _PRIVATE.fullmatch(name)}
+    foreign = {name for name in read - defined if _PRIVATE.fullmatch(name)}
     assert foreign <= listed, f"list them in USED with what is relied on: {sorted(foreign - listed)}"
 
 

@@ -124,21 +124,21 @@ async def test_the_consumer_has_our_settings(capabilities: Any) -> None:
     app.finalize()
     assert str(app.conf.canonical_url) == "http://worker/host%207%2Fa"
     thread = app.consumer._thread  # type: ignore[attr-defined]
-    made = thread._create_worker_consumer(app.transport)
-    made._closed = True
+    created = thread._create_worker_consumer(app.transport)
+    created._closed = True
     thread.thread_loop.close()
-    assert "_metadata_update" in vars(made._client), "it pauses where a partition has no leader"
+    assert "_metadata_update" in vars(created._client), "it pauses where a partition has no leader"
     assert isinstance(thread, BatchThread)
     # Without a Faust table, Faust would take aiokafka's round robin, which does not co-partition.
-    assert made._partition_assignment_strategy == [app.assignor]
+    assert created._partition_assignment_strategy == [app.assignor]
     assert isinstance(app.assignor, PartitionAssignor)
-    assert made._fetch_max_wait_ms == transport.FETCH_MAX_WAIT_MS == 50
-    assert made._fetch_min_bytes == transport.FETCH_MIN_BYTES
-    assert made._isolation_level == "read_committed"
-    assert made._auto_offset_reset == "earliest"
-    assert made._group_instance_id == "host 7/a"
-    assert made._enable_auto_commit is False
-    assert made._session_timeout_ms == capabilities.session_seconds * 1000
-    assert made._heartbeat_interval_ms == capabilities.session_seconds * 200
-    assert made._rebalance_timeout_ms >= 30_000
-    assert made._client._bootstrap_servers == ["127.0.0.1:1", "127.0.0.1:2"]
+    assert created._fetch_max_wait_ms == transport.FETCH_MAX_WAIT_MS == 50
+    assert created._fetch_min_bytes == transport.FETCH_MIN_BYTES
+    assert created._isolation_level == "read_committed"
+    assert created._auto_offset_reset == "earliest"
+    assert created._group_instance_id == "host 7/a"
+    assert created._enable_auto_commit is False
+    assert created._session_timeout_ms == capabilities.session_seconds * 1000
+    assert created._heartbeat_interval_ms == capabilities.session_seconds * 200
+    assert created._rebalance_timeout_ms >= 30_000
+    assert created._client._bootstrap_servers == ["127.0.0.1:1", "127.0.0.1:2"]

@@ -23,9 +23,9 @@ def published(*records: tuple[int, int] | tuple[int, None]) -> Published:
             value = orjson.dumps({**body, "ledger": "l", "position": position, "policy": "each"})
             yield SimpleNamespace(key=OTHER if annotations is None else KEY, value=value, offset=offset)
 
-    told = Published("l")
-    told.fold(Log(NOBODY, "tallies", 0), list(stored()))
-    return told
+    published = Published("l")
+    published.fold(Log(NOBODY, "tallies", 0), list(stored()))
+    return published
 
 
 def test_the_later_record_of_the_higher_position_is_kept() -> None:
@@ -46,12 +46,12 @@ def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
         value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy}
         return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset)
 
-    told = Published("l")
+    published = Published("l")
     log = Log(NOBODY, "tallies", 0)
-    told.fold(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
-    assert told.tallies()[KEY] is None
-    told.fold(log, [stored(KEY, 7, "latest", 3)])
-    assert told.tallies()[KEY] is not None and told.tallies()[OTHER] is not None
+    published.fold(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
+    assert published.tallies()[KEY] is None
+    published.fold(log, [stored(KEY, 7, "latest", 3)])
+    assert published.tallies()[KEY] is not None and published.tallies()[OTHER] is not None
 
 
 def test_a_record_is_late_after_any_record_of_a_higher_position() -> None:
@@ -66,7 +66,7 @@ def test_tallies_left_open_by_a_misplaced_marker_must_be_written_again_under_ano
 
     log = Log(NOBODY, "tallies", 0)
     for place, kept in ((1, True), (2, False)):
-        told = Published("l")
-        told.fold(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
-        told.fold(log, [stored(OTHER, 6, "latest", 2)])
-        assert (told.tallies()[KEY] is not None) is kept
+        published = Published("l")
+        published.fold(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
+        published.fold(log, [stored(OTHER, 6, "latest", 2)])
+        assert (published.tallies()[KEY] is not None) is kept

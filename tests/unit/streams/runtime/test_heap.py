@@ -109,8 +109,8 @@ print(len(found))
 @_GNU
 @pytest.mark.parametrize(("before", "parts"), [("", 4), ("heap.share_arena()", 1)], ids=["own", "shared"])
 def test_threads_share_one_arena(before: str, parts: int) -> None:
-    told = subprocess.run([sys.executable, "-c", _THREADS.format(before=before)], check=True, capture_output=True)
-    assert int(told.stdout) == parts
+    ended = subprocess.run([sys.executable, "-c", _THREADS.format(before=before)], check=True, capture_output=True)
+    assert int(ended.stdout) == parts
 
 
 def test_rows_are_frozen_as_they_grow() -> None:
