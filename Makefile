@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test faults soak lint docs dashboards rules wheel bench kafka lock
+.PHONY: help venv demo page unit test coverage faults soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,10 +48,13 @@ unit: venv ## run the tests that need no broker, in less than a minute
 test: venv ## run all tests except slow ones, with a real Apache Kafka where java and mvn are found; TESTS=path selects
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
+coverage: venv ## as `make test`, and fail if the tests cover less of the packages than pyproject.toml requires
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
 
-lint: venv ## check code and configuration (ruff, mypy) and words (codespell, tools/prose.py)
+lint: venv ## check code (ruff, mypy) and words (codespell, tools/prose.py)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -82,12 +85,14 @@ BENCH := .venv-bench
 SECONDS ?= 30
 ROUNDS ?= 3
 
-bench: venv $(BENCH)/.installed ## compare the worker with other libraries, an hour; SECONDS=5 ROUNDS=1 for a short run
+peers: $(BENCH)/.installed ## .venv-bench with the other libraries that `make bench` compares
+
+bench: venv peers ## compare the worker with other libraries, an hour; SECONDS=5 ROUNDS=1 for a short run
 	$(BIN)/python -m bench.comparison --seconds $(SECONDS) --rounds $(ROUNDS) --write docs/performance.md
 	$(BIN)/python -m bench
 
 $(BENCH)/.installed: requirements-bench.txt
-	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@test -x $(BENCH)/bin/python || { echo "Creating $(BENCH)"; $(PYTHON) -m venv $(BENCH); }
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
 

@@ -84,7 +84,7 @@ class Contender:
         if self.needs:
             known = f"import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, {list(self.needs)})))"
             if not PEERS_PYTHON.exists() or subprocess.run([PEERS_PYTHON, "-c", known], check=False).returncode != 0:
-                return f"not installed: {', '.join(self.needs)}; `make bench` installs it where wheels exist"
+                return f"not installed: {', '.join(self.needs)}; `make peers` installs it where wheels exist"
         return "javac is not on PATH" if self.jvm and shutil.which("javac") is None else None
 
 

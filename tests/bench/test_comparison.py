@@ -11,6 +11,7 @@ from bench.comparison.material import Load, items_for, pieces, preload, recount
 from bench.comparison.report import BEGIN, END, table, write
 from bench.comparison.running import Run, Sample, WrongError, measured, run
 from tests.support.kafka import Kafka
+from tests.support.requirements import Requirements
 
 _ITEMS = 20
 
@@ -27,10 +28,9 @@ def load(kafka: Kafka) -> Load:
     ids=lambda each: each.name,
 )
 async def test_a_contender_computes_the_counts_of_the_load(
-    contender: Contender, kafka: Kafka, load: Load, prefix: str, tmp_path: Path
+    contender: Contender, kafka: Kafka, load: Load, *, prefix: str, tmp_path: Path, requirements: Requirements
 ) -> None:
-    if reason := contender.missing():
-        pytest.skip(f"{contender.title}: {reason}")
+    requirements.provide("peers", contender.missing())
     done = await run(contender, Place(kafka.bootstrap, load, f"{prefix}group", tmp_path, "256m"), kafka)
     assert done.events == load.events
     assert done.memory_mib > 0

@@ -14,6 +14,7 @@ from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.producer import home_partition
 from tests.support.kafka import Kafka, jar_directory
 from tests.support.pages import blocks, page, section
+from tests.support.requirements import Requirements
 from tests.support.wire import Wire
 
 BROKER = "127.0.0.1:9092"
@@ -49,10 +50,10 @@ async def create(bootstrap: str, topic: str) -> None:
 
 @pytest.mark.parametrize("heading", SAMPLES)
 def test_the_sample_sends_a_valid_event_to_the_partition_of_its_item(
-    heading: str, kafka: Kafka, prefix: str, tmp_path: Path
+    heading: str, kafka: Kafka, prefix: str, tmp_path: Path, requirements: Requirements
 ) -> None:
-    if "confluent" in heading and not PEERS_PYTHON.exists():
-        pytest.skip("confluent-kafka is installed by `make bench`")
+    if "confluent" in heading:
+        requirements.provide("peers", None if PEERS_PYTHON.exists() else "`make peers` installs confluent-kafka")
     language, kind, name = SAMPLES[heading]
     (program,) = blocks(section(page("events.md"), heading), language)
     topic = f"{prefix}{name}"

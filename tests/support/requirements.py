@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-NAMES = ("kafka", "summeval", "promtool", "prometheus", "amtool", "chromium", "systemd", "actionlint")
+NAMES = ("kafka", "summeval", "promtool", "prometheus", "amtool", "chromium", "systemd", "actionlint", "peers")
 VARIABLE = "EVAL_ALIGNMENT_REQUIRE"
 
 
