@@ -59,8 +59,8 @@ def memory_goes_bad(worker: Worker) -> Callable[[], None]:
     """One count in memory changes without a trace."""
 
     def begin() -> None:
-        rubrics = (rubric for owned in worker._owned for rubric in owned.shard._counts._criteria.values())
-        next(day for rubric in rubrics for day in rubric.days.values()).annotations += 1
+        criteria = (counts for owned in worker._owned for counts in owned.shard._counts._criteria.values())
+        next(day for counts in criteria for day in counts.days.values()).annotations += 1
 
     return begin
 
