@@ -1,1 +1,1 @@
-"""Rows that merge, counts that fold: the pure core, with no Kafka, no I/O and no clock."""
+"""The pure core: rows that merge and counts that fold, without Kafka, I/O or clock."""

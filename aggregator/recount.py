@@ -1,19 +1,18 @@
-"""The batch answer: facts in any order, counted by plain nested loops.
+"""The recount: counts of facts in any order, by plain nested loops.
 
-It is the oracle of the shard and of everything behind it, so it shares no counting with them. It is also a
-way to try the product without Kafka.
+It is the oracle of the shard and of everything that is computed from it, so it shares no counting with them. It is also
+a way to use the product without Kafka.
 
-What counts:
+What counts (tests/laws has an example of each rule):
 
-- An annotation stands when it is not deleted and its item was not taken out of the queue. Under policy
-  `latest` only the newest standing one of a queue, item and criterion is compared; all of them are
-  annotations.
-- A verdict stands when its row is not deleted. The newest over judges is the item's current one, the other
-  judges' are superseded.
-- A failure shows only where no verdict of the metric stands on the item and the same judge's deletion is
-  not newer; the newest of several.
-- A metric's coverage is over the items that standing queue-item rows place in the queue.
-- The day of a comparison is the annotation's, the day of coverage the evaluation's (UTC).
+- An annotation stands when it is not deleted and its item is not taken out of the queue. Under policy `latest`, only
+  the newest standing annotation of a queue, item and criterion is compared; all standing ones are annotations.
+- A verdict stands when its row is not deleted. The newest over all judges is the item's current verdict; the verdicts
+  of the other judges are superseded.
+- A failure shows only when no verdict of the metric stands on the item and no newer deletion of the same judge exists.
+  Of several failures the newest shows.
+- The coverage of a metric is over the items that queue items place in the queue.
+- The day of a comparison is that of the annotation; the day of coverage is that of the evaluation (UTC).
 """
 
 from collections import defaultdict
@@ -27,55 +26,67 @@ from aggregator.policy import Policy
 from aggregator.ratings import COUNTS, LEVELS
 from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
-    Cell,
     CountingRules,
     CriterionState,
     DocumentStamp,
-    Evaluated,
     Funnel,
-    Pair,
+    JudgeVectors,
+    MetricCoverage,
+    PairCounts,
     QueueState,
 )
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.tallies import COVERAGE, Coverage, TallyGroup
 
 Vectors = tuple[list[int], list[int]]
-"""Counts of a judge version: current, superseded."""
+"""Current and superseded cell vectors of a judge version."""
 
 
 class StandingVerdict(NamedTuple):
-    """A standing verdict on an item, and whether it is the item's current one."""
+    """A standing verdict on an item."""
 
     judge: str
     passed: bool
     current: bool
+    """Whether it is the newest one on the item."""
 
 
 class CriterionTotals:
-    """Counters of one criterion while its annotations are gone through."""
+    """Counters of one criterion."""
 
     def __init__(self) -> None:
         self.annotations = 0
         self.contributing = 0
         self.compared: set[str] = set()
+        """Items with an on-topic comparison."""
         self.items: dict[str, set[str]] = defaultdict(set)
+        """Compared items, by metric."""
         self.cells: dict[str, dict[str, Vectors]] = defaultdict(dict)
+        """By metric and judge."""
 
     def state(self) -> CriterionState:
-        """The counts so far."""
+        """The counts as an input of a document."""
         metrics = {
-            metric: Pair(len(self.items[metric]), {judge: Cell(*vectors) for judge, vectors in judges.items()})
+            metric: PairCounts(
+                len(self.items[metric]), {judge: JudgeVectors(*vectors) for judge, vectors in judges.items()}
+            )
             for metric, judges in self.cells.items()
         }
         return CriterionState(self.annotations, self.contributing, len(self.compared), metrics)
 
 
 class Recount:
-    """Counts of all facts given, whatever their order and however often each comes."""
+    """Counts of facts, in any order and with any number of duplicates.
+
+    Args:
+        facts: all facts.
+        policy: which annotations are compared.
+    """
 
     def __init__(self, facts: Iterable[Fact], policy: Policy = Policy.EACH) -> None:
         self.policy = policy
         self.rows = winners(facts)
+        """The current row of every identity, by `facts.key`."""
         out = {(row.queue, row.item) for row in self.rows.values() if isinstance(row, QueueItem) and row.deleted}
         self._annotations: dict[str, list[Annotation]] = defaultdict(list)
         self._placed: dict[str, set[str]] = defaultdict(set)
@@ -90,7 +101,7 @@ class Recount:
             elif (row.queue, row.item) not in out:
                 self._annotations[row.queue].append(row)
         self._verdicts: dict[str, dict[str, list[StandingVerdict]]] = defaultdict(dict)
-        self._says: dict[str, dict[str, tuple[Coverage, str]]] = defaultdict(dict)
+        self._coverage: dict[str, dict[str, tuple[Coverage, str]]] = defaultdict(dict)
         for item, metrics in evaluations.items():
             for metric, rows in metrics.items():
                 self._resolve(item, metric, rows)
@@ -103,17 +114,17 @@ class Recount:
             self._verdicts[item][metric] = [
                 StandingVerdict(row.judge, bool(row.passed), row is standing[0]) for row in standing
             ]
-            self._says[item][metric] = "pass" if standing[0].passed else "fail", day_of(standing[0].at)
+            self._coverage[item][metric] = "pass" if standing[0].passed else "fail", day_of(standing[0].at)
             return
         deletions = {row.judge: version(row) for row in verdicts}
-        showing = [row for row in failures if version(row) > deletions.get(row.judge, "")]
-        if showing:
-            newest = max(showing, key=version)
-            self._says[item][metric] = "error" if newest.status == "error" else "skipped", day_of(newest.at)
+        shown = [row for row in failures if version(row) > deletions.get(row.judge, "")]
+        if shown:
+            newest = max(shown, key=version)
+            self._coverage[item][metric] = "error" if newest.status == "error" else "skipped", day_of(newest.at)
 
     @property
     def queues(self) -> list[str]:
-        """Every queue that a row names, also where nothing stands any more."""
+        """Every queue of an annotation or queue item, deleted ones included."""
         return sorted({row.queue for row in self.rows.values() if not isinstance(row, Evaluation)})
 
     @property
@@ -122,7 +133,7 @@ class Recount:
         return max((row.at for row in self.rows.values()), default=0)
 
     def _standing(self, queue: str) -> Iterator[tuple[Annotation, dict[str, list[StandingVerdict]]]]:
-        """Standing annotations of a queue, each with the verdicts it is compared with, by metric."""
+        """Standing annotations of a queue, each with the verdicts that it is compared with, by metric."""
         annotations = self._annotations.get(queue, [])
         compared = annotations
         if self.policy == Policy.LATEST:
@@ -166,24 +177,25 @@ class Recount:
         items = self._placed.get(queue)
         if not items:
             return None
-        says = {item: self._says.get(item, {}) for item in items}
+        by_item = {item: self._coverage.get(item, {}) for item in items}
         annotated = {annotation.item for annotation in self._annotations.get(queue, [])}
         metrics = {}
-        for metric in {metric for said in says.values() for metric in said}:
-            heard = [said[metric] for said in says.values() if metric in said]
-            within = [what for what, day in heard if day >= start]
-            metrics[metric] = Evaluated(
+        for metric in {metric for of_item in by_item.values() for metric in of_item}:
+            covered = [of_item[metric] for of_item in by_item.values() if metric in of_item]
+            within = [coverage for coverage, day in covered if day >= start]
+            metrics[metric] = MetricCoverage(
                 passed=within.count("pass"),
                 failed=within.count("fail"),
                 errored=within.count("error"),
                 skipped=within.count("skipped"),
-                waiting=len(items) - len(heard),
+                waiting=len(items) - len(covered),
             )
         return Funnel(
             items=len(items),
-            waiting_evaluation=sum(not said for said in says.values()),
+            waiting_evaluation=sum(not of_item for of_item in by_item.values()),
             errored=sum(
-                bool(said) and all(what in ("error", "skipped") for what, _ in said.values()) for said in says.values()
+                bool(of_item) and all(coverage in ("error", "skipped") for coverage, _ in of_item.values())
+                for of_item in by_item.values()
             ),
             waiting_annotation=len(items - annotated),
             metrics=metrics,
@@ -197,18 +209,14 @@ class Recount:
         today: date | None = None,
         rules: CountingRules | None = None,
     ) -> SnapshotDocument:
-        """The snapshot document of a queue, as of the newest row; `today` (UTC) is that row's day unless
-        given.
-        """
+        """The snapshot document of a queue, as of the newest row. `today` (UTC) is the day of that row by default."""
         rules = rules or CountingRules()
         stamp = DocumentStamp(timestamp(self.newest), revision=0, ledger="", positions={}, policy=self.policy)
         state = self.state(queue, window, today or date_of(self.newest), rules)
         return document(state, window, stamp, rules)
 
     def tallies(self) -> dict[TallyGroup, dict[str, object]]:
-        """Every tally that is not empty, keyed by kind, names and day, with the payload that tally records
-        carry.
-        """
+        """The payload of every tally that counts anything, by group."""
         cells: dict[TallyGroup, dict[str, Vectors]] = defaultdict(dict)
         annotations: dict[TallyGroup, list[int]] = defaultdict(lambda: [0, 0])
         evaluations: dict[TallyGroup, list[Coverage]] = defaultdict(list)
@@ -221,8 +229,8 @@ class Recount:
                 for metric, by_judge in verdicts.items():
                     _add(cells["cells", queue, annotation.criterion, metric, day], annotation, by_judge)
             for item in self._placed.get(queue, ()):
-                for metric, (what, day) in self._says.get(item, {}).items():
-                    evaluations["evaluations", queue, metric, day].append(what)
+                for metric, (coverage, day) in self._coverage.get(item, {}).items():
+                    evaluations["evaluations", queue, metric, day].append(coverage)
         payloads: dict[TallyGroup, dict[str, object]] = {}
         for group, judges in cells.items():
             payloads[group] = {
@@ -233,13 +241,13 @@ class Recount:
             }
         for group, (standing, contributing) in annotations.items():
             payloads[group] = {"annotations": standing, "contributing": contributing}
-        for group, said in evaluations.items():
-            payloads[group] = {what: said.count(what) for what in COVERAGE}
+        for group, covered in evaluations.items():
+            payloads[group] = {coverage: covered.count(coverage) for coverage in COVERAGE}
         return payloads
 
 
 def winners(facts: Iterable[Fact]) -> dict[bytes, Fact]:
-    """The current row of every identity: of its facts the one with the highest version."""
+    """The current row of every identity: its fact with the highest version."""
     rows: dict[bytes, tuple[str, Fact]] = {}
     for fact in facts:
         identity, candidate = key(fact), version(fact)

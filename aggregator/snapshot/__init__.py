@@ -1,1 +1,1 @@
-"""The snapshot document of a queue: its schema, what it is built from, and how."""
+"""The snapshot document of a queue: its schema, its inputs, and how it is built."""

@@ -1,4 +1,4 @@
-"""The snapshot document of a queue: rates made from counts, null with a reason where they cannot be made."""
+"""Builds the snapshot document of a queue from its counts. What cannot be computed is null, with a reason."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
@@ -6,13 +6,13 @@ from typing import Final, TypeVar
 from aggregator.days import Window
 from aggregator.ratings import COUNTS, LEVELS
 from aggregator.snapshot.inputs import (
-    Cell,
     CountingRules,
     CriterionState,
     DocumentStamp,
-    Evaluated,
     Funnel,
-    Pair,
+    JudgeVectors,
+    MetricCoverage,
+    PairCounts,
     QueueState,
     Vector,
     sum_vectors,
@@ -35,10 +35,7 @@ _Number = TypeVar("_Number", int, float, Gate)
 
 
 def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
-    """The snapshot document of the counts of a window.
-
-    Raises ValueError when counts contradict each other (see `Confusion`).
-    """
+    """The snapshot document of a queue in a window. Raises ValueError for impossible counts (see `Confusion`)."""
     on_topic: list[Vector] = []
     compared: set[str] = set()
     criteria: list[CriterionDocument] = []
@@ -67,10 +64,11 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
 
 
 class Nulls:
-    """Turns undefined numbers into null and keeps their `reasons` by the name of the field."""
+    """Turns undefined numbers into null, and keeps their reasons."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, Undefined] = {}
+        """By name of the field."""
 
     def number(self, name: str, value: _Number | Undefined) -> _Number | None:
         """The number, or null."""
@@ -80,7 +78,7 @@ class Nulls:
         return value
 
     def estimate(self, name: str, value: Estimate | Undefined) -> tuple[float | None, float | None, float | None]:
-        """The share and the bounds of its interval, or three nulls."""
+        """The share, and the lower and upper bound of its interval; or three nulls."""
         names = name, f"{name}_low", f"{name}_high"
         if isinstance(value, Undefined):
             self.reasons.update(dict.fromkeys(names, value))
@@ -122,10 +120,10 @@ def _criterion(
 ) -> CriterionDocument:
     nulls = Nulls()
     alignment = counts.alignment
-    heard = [metric for metric in (state.funnel.metrics if state.funnel else ()) if rules.on_topic(name, metric)]
+    covered = [metric for metric in (state.funnel.metrics if state.funnel else ()) if rules.on_topic(name, metric)]
     metrics = [
-        _metric(name, metric, criterion.metrics.get(metric, Pair(0, {})), state.funnel, rules)
-        for metric in sorted({*criterion.metrics, *heard})
+        _metric(name, metric, criterion.metrics.get(metric, PairCounts(0, {})), state.funnel, rules)
+        for metric in sorted({*criterion.metrics, *covered})
     ]
     metrics.sort(key=_rank)
     return CriterionDocument(
@@ -144,11 +142,11 @@ def _criterion(
 
 
 def _rank(metric: MetricDocument) -> tuple[float, int, str]:
-    # Undefined goes last: as 0, with no comparisons.
+    # An undefined alignment is last: as 0, without comparisons.
     return -(metric["alignment"] or 0), -metric["comparisons"], metric["metric"]
 
 
-def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, rules: CountingRules) -> MetricDocument:
+def _metric(criterion: str, name: str, pair: PairCounts, funnel: Funnel | None, rules: CountingRules) -> MetricDocument:
     current = _current(pair.judges)
     counts = Confusion(*rules.outcomes(current), pair.items)
     on_topic = rules.on_topic(criterion, name)
@@ -159,7 +157,7 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, rules:
     ppv, ppv_low, ppv_high = nulls.estimate("ppv", counts.ppv)
     npv, npv_low, npv_high = nulls.estimate("npv", counts.npv)
     decision, obstacles = gate(counts, rules.limits)
-    heard = funnel and funnel.metrics.get(name, Evaluated(0, 0, 0, 0, waiting=funnel.items))
+    coverage = funnel and funnel.metrics.get(name, MetricCoverage(0, 0, 0, 0, waiting=funnel.items))
     missing = Undefined.NO_QUEUE_ITEMS
     return MetricDocument(
         metric=name,
@@ -198,11 +196,11 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, rules:
         ),
         gate_state=nulls.number("gate_state", decision if on_topic else Undefined.OFF_TOPIC),
         gate_reasons=list(obstacles) if on_topic else [],
-        evaluated=nulls.number("evaluated", heard.passed + heard.failed if heard else missing),
-        pass_rate=nulls.number("pass_rate", _pass_rate(heard) if heard else missing),
-        errored=nulls.number("errored", heard.errored if heard else missing),
-        skipped=nulls.number("skipped", heard.skipped if heard else missing),
-        waiting=nulls.number("waiting", heard.waiting if heard else missing),
+        evaluated=nulls.number("evaluated", coverage.passed + coverage.failed if coverage else missing),
+        pass_rate=nulls.number("pass_rate", _pass_rate(coverage) if coverage else missing),
+        errored=nulls.number("errored", coverage.errored if coverage else missing),
+        skipped=nulls.number("skipped", coverage.skipped if coverage else missing),
+        waiting=nulls.number("waiting", coverage.waiting if coverage else missing),
         off_topic=not on_topic,
         undefined=nulls.reasons,
         ratings=_ratings(current),
@@ -210,12 +208,12 @@ def _metric(criterion: str, name: str, pair: Pair, funnel: Funnel | None, rules:
     )
 
 
-def _pass_rate(heard: Evaluated) -> float | Undefined:
-    verdicts = heard.passed + heard.failed
-    return heard.passed / verdicts if verdicts else Undefined.NO_VERDICTS
+def _pass_rate(coverage: MetricCoverage) -> float | Undefined:
+    verdicts = coverage.passed + coverage.failed
+    return coverage.passed / verdicts if verdicts else Undefined.NO_VERDICTS
 
 
-def _judge(cell: Cell, rules: CountingRules) -> JudgeDocument:
+def _judge(cell: JudgeVectors, rules: CountingRules) -> JudgeDocument:
     tp, fn, tn, fp = rules.outcomes(_sum(cell))
     return JudgeDocument(tp=tp, fn=fn, tn=tn, fp=fp, superseded=sum(cell.superseded))
 
@@ -238,7 +236,7 @@ def _ratings(vector: Vector) -> Ratings:
     )
 
 
-def _current(judges: Mapping[str, Cell]) -> Vector:
+def _current(judges: Mapping[str, JudgeVectors]) -> Vector:
     return _sum(cell.current for cell in judges.values())
 
 

@@ -1,7 +1,6 @@
-"""What a snapshot document is made from: one queue's rolled-up counts in one window, and how they are read.
+"""The inputs of a snapshot document: the counts of one queue in one window, and the settings that apply to them.
 
-The counts come from anywhere: a view adds up tallies, a recount counts rows. What a window leaves out is
-already left out of them.
+The view makes the counts from tallies, a recount from rows. They are those of the window already.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
 from aggregator.statistics.gate import GateLimits
 
 Vector = Sequence[int]
-"""14 counts, rating level by verdict (see `ratings`)."""
+"""A cell vector: 14 counts, rating level by verdict (see `ratings`)."""
 
 
 def sum_vectors(vectors: Iterable[Sequence[int]]) -> tuple[int, ...]:
@@ -25,96 +24,112 @@ def sum_vectors(vectors: Iterable[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*vectors, strict=True)))
 
 
-class Cell(NamedTuple):
-    """One judge version's comparisons: where its evaluation is the item's latest, and where it is not."""
+class JudgeVectors(NamedTuple):
+    """The comparisons of one judge version."""
 
     current: Vector
+    """Where its verdict is the newest on the item."""
     superseded: Vector
+    """Where another judge's verdict is newer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A criterion and a metric: distinct items among the current comparisons, and cells by judge version."""
+class PairCounts:
+    """The comparisons of a criterion and a metric."""
 
     items: int
-    judges: Mapping[str, Cell]
+    """Distinct items among the current comparisons."""
+    judges: Mapping[str, JudgeVectors]
+    """By judge version."""
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionState:
-    """Annotations of a criterion. `contributing` and `items_compared` look at on-topic metrics only."""
+    """The counts of a criterion."""
 
     annotations: int
+    """Standing annotations."""
     contributing: int
+    """Those with at least one on-topic comparison."""
     items_compared: int
-    metrics: Mapping[str, Pair]
+    """Distinct items with at least one on-topic comparison."""
+    metrics: Mapping[str, PairCounts]
+    """By metric, on topic or not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """What a metric said of a queue's items: four counts of the window; `waiting` for it at present."""
+class MetricCoverage:
+    """The items placed in a queue by what a metric shows for them, in the window."""
 
     passed: int
     failed: int
     errored: int
     skipped: int
     waiting: int
+    """Items without any evaluation of the metric, at present, in all windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """The items that standing queue-item rows place in the queue (at least one), whatever the window.
-
-    `waiting_evaluation`: no metric has said anything; `errored`: failures only; `waiting_annotation`: no
-    standing annotation. `metrics`: every metric that said anything of one of them, on whatever day.
-    """
+    """The items placed in a queue, at least one, at present. They are the same in all windows."""
 
     items: int
+    """All of them."""
     waiting_evaluation: int
+    """Without any evaluation."""
     errored: int
+    """With failures only."""
     waiting_annotation: int
-    metrics: Mapping[str, Evaluated]
+    """Without a standing annotation."""
+    metrics: Mapping[str, MetricCoverage]
+    """Every metric that evaluated one of them, on any day."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """Counts of one queue since some day: `items_compared` over on-topic pairs, `funnel` with queue items."""
+    """The counts of one queue in one window."""
 
     queue: str
     items_compared: int
+    """Distinct items with at least one on-topic comparison."""
     items_annotated: int
+    """Distinct items with a standing annotation."""
     criteria: Mapping[str, CriterionState]
     funnel: Funnel | None = None
+    """None when no queue item places an item in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentStamp:
-    """Which state the counts are: `as_of` as by `days.timestamp`, ledger offsets by partition."""
+    """The state of the topics that a document is of."""
 
     as_of: str
+    """As `days.timestamp` returns it."""
     revision: int
     ledger: str
+    """The ledger id."""
     positions: Mapping[int, int]
+    """Ledger offsets by partition."""
     policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
 class CountingRules:
-    """Settings that apply when counts are read: what people passed, meaningful pairs, limits of the gate.
-
-    A criterion that `criterion_metrics` does not name is compared with every metric.
-    """
+    """Settings that apply when counts are read."""
 
     pass_stars: int = DEFAULT_PASS_STARS
+    """Stars from which a rating is a human pass."""
     criterion_metrics: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The metrics that are on topic, by criterion; for a criterion that is not a key, all are."""
     limits: GateLimits = field(default_factory=GateLimits)
+    """Limits of the gate."""
 
     def on_topic(self, criterion: str, metric: str) -> bool:
-        """Whether the pair counts in cards, gauges, gate and alerts."""
+        """Whether the pair is in cards, gauges, gate and alerts."""
         return criterion not in self.criterion_metrics or metric in self.criterion_metrics[criterion]
 
     def outcomes(self, vector: Vector) -> tuple[int, int, int, int]:
-        """tp, fn, tn and fp of a vector under the pass convention; people are the truth."""
+        """tp, fn, tn and fp of a cell vector; `pass_stars` decides what a human pass is."""
         tp = fn = tn = fp = 0
         for level in range(len(LEVELS)):
             fails, passes = vector[2 * level], vector[2 * level + 1]

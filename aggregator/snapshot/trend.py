@@ -1,4 +1,4 @@
-"""Alignment over time: by day of annotation with today's rows, and as it was published."""
+"""Alignment over time: by day of annotation with the present rows, and as it was published."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,18 @@ from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument,
 from aggregator.statistics.confusion import wilson
 
 WEEK: Final = 7
-"""Days that are looked at together where one alone has few comparisons."""
+"""Days that are pooled, because a single day has few comparisons."""
 
 
 class AlignedShare(NamedTuple):
-    """`k` aligned of `n` comparisons, one or more, on `items` distinct items."""
+    """The aligned comparisons among some comparisons, at least one."""
 
     k: int
+    """Aligned comparisons."""
     n: int
+    """All comparisons."""
     items: int
+    """Distinct items among them."""
 
     @property
     def alignment(self) -> float:
@@ -34,12 +37,12 @@ class AlignedShare(NamedTuple):
 def by_day(
     vectors: Iterable[tuple[str, Vector]], items: Mapping[str, int], rules: CountingRules
 ) -> dict[str, AlignedShare]:
-    """Comparisons by day, oldest first, days without any left out.
+    """Comparisons by day, oldest first, without days that have none.
 
     Args:
-        vectors: cell vectors with their day; those of one day add up.
-        items: distinct items among the comparisons of each day.
-        reading: the pass convention.
+        vectors: cell vectors with their day, any number for each day.
+        items: distinct items among the comparisons, by day.
+        rules: what a human pass is.
     """
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for day, vector in vectors:
@@ -50,7 +53,7 @@ def by_day(
 
 
 def by_week(days: Mapping[str, AlignedShare], items: Mapping[str, int]) -> dict[str, AlignedShare]:
-    """The comparisons of the week that ends on each of these days; `items`: distinct ones of each such week."""
+    """Comparisons of the week that ends on each of these days. `items` has the distinct items of these weeks."""
     weeks = {}
     for day in days:
         last = day_number(day)
@@ -61,20 +64,20 @@ def by_week(days: Mapping[str, AlignedShare], items: Mapping[str, int]) -> dict[
 
 
 def in_document(document: SnapshotDocument, criterion: str | None, metric: str | None) -> AlignedShare | None:
-    """What a document says of a criterion and metric, of a criterion (metric None), or of all; None: no comparison.
+    """The comparisons in a document, of a criterion and metric, of a criterion, or (both None) of the queue.
 
-    A metric without a criterion is not in a document: its criteria share items. Raises ValueError.
+    None when there are no comparisons. Raises ValueError for a metric without a criterion, which no document has:
+    criteria share items, so their numbers do not add up.
     """
-    found: Cards | CriterionDocument | MetricDocument | None = document["cards"]
+    part: Cards | CriterionDocument | MetricDocument | None = document["cards"]
     if criterion is not None:
-        criteria = (part for part in document["criteria"] if part["criterion"] == criterion)
-        chosen = next(criteria, None)
-        found = chosen
-        if chosen is not None and metric is not None:
-            found = next((part for part in chosen["metrics"] if part["metric"] == metric), None)
+        of_criterion = next((each for each in document["criteria"] if each["criterion"] == criterion), None)
+        part = of_criterion
+        if of_criterion is not None and metric is not None:
+            part = next((each for each in of_criterion["metrics"] if each["metric"] == metric), None)
     elif metric is not None:
         raise ValueError("a metric needs a criterion")
-    if found is None or not found["comparisons"]:
+    if part is None or not part["comparisons"]:
         return None
-    n = found["comparisons"]
-    return AlignedShare(n - found["misaligned"], n, found["items_compared"])
+    n = part["comparisons"]
+    return AlignedShare(n - part["misaligned"], n, part["items_compared"])

@@ -1,6 +1,6 @@
 """The human ceiling: how well people agree with each other on the same item and criterion.
 
-A judge is not expected to agree better with people than they do among themselves.
+A judge is not expected to agree with people better than people agree with each other.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,17 +13,19 @@ from aggregator.statistics.confusion import Confusion, Undefined
 
 
 class Panel(NamedTuple):
-    """How many people gave each rating level (see `ratings.LEVELS`), and on how many items just so."""
+    """Items with the same ratings."""
 
     levels: Sequence[int]
+    """Number of annotators by rating, in the order of `ratings.LEVELS`."""
     items: int
+    """Number of these items."""
 
 
 def ordered_pairs(panels: Iterable[Panel], pass_stars: int) -> Confusion:
-    """Each two people of an item, either one first, as a confusion matrix of pass and fail on the items with a pair.
+    """The confusion matrix of all ordered pairs of annotators of the same item, on the items that have a pair.
 
-    Its alignment is the share of pairs that agree, with the interval of so many items; its kappa is that of the table
-    of pairs, in which both sides have the same shares.
+    Its alignment is the share of pairs that agree. Its kappa is Cohen's kappa of a table whose two sides have the same
+    marginal shares.
     """
     both_pass = both_fail = split = items = 0
     for panel in panels:
@@ -39,7 +41,7 @@ def ordered_pairs(panels: Iterable[Panel], pass_stars: int) -> Confusion:
 
 
 def alpha_binary(panels: Iterable[Panel], pass_stars: int) -> float | Undefined:
-    """Krippendorff's alpha of pass and fail (nominal); people may be missing on items."""
+    """Krippendorff's alpha of pass and fail (nominal), with any number of annotators per item."""
 
     def results(levels: Sequence[int]) -> tuple[int, int]:
         passes = sum(count for level, count in enumerate(levels) if human_passes(level, pass_stars))
@@ -49,13 +51,13 @@ def alpha_binary(panels: Iterable[Panel], pass_stars: int) -> float | Undefined:
 
 
 def alpha_ordinal(panels: Iterable[Panel]) -> float | Undefined:
-    """Krippendorff's alpha of stars (ordinal); people may be missing on items. Thumbs have no strength: left out."""
+    """Krippendorff's alpha of stars (ordinal), with any number of annotators per item. Thumbs are left out."""
     first = LEVELS.index("1")
     return _alpha([(panel.levels[first:], panel.items) for panel in panels], _ordinal)
 
 
 def _ordinal(totals: Sequence[int], one: int, other: int) -> int:
-    """The ordinal difference, squared, times 4: ratings between the two, the ends by half."""
+    """Four times the squared ordinal difference: the ratings from one value to the other, the ends counted half."""
     low, high = min(one, other), max(one, other)
     return (2 * sum(totals[low : high + 1]) - totals[low] - totals[high]) ** 2
 
@@ -63,10 +65,10 @@ def _ordinal(totals: Sequence[int], one: int, other: int) -> int:
 def _alpha(
     units: Sequence[tuple[Sequence[int], int]], difference: Callable[[Sequence[int], int, int], int]
 ) -> float | Undefined:
-    """Krippendorff's alpha, exact until the last division (Krippendorff 2004, Content Analysis, chapter 11).
+    """Krippendorff's alpha, exact up to the last division (Krippendorff 2004, Content Analysis, chapter 11).
 
     Args:
-        units: counts by value, and of how many units they are; units with fewer than two values pair nothing.
+        units: counts by value, with the number of units that have them. Units with fewer than two values have no pair.
         difference: squared difference of two values, given the totals of all paired values.
     """
     paired = [(counts, times) for counts, times in units if sum(counts) > 1]

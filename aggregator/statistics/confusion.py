@@ -1,12 +1,12 @@
 """Agreement statistics: pure functions of the four counts of a confusion matrix.
 
-Nothing here is ever stored or summed: every number is computed from counts when it is read. What cannot be
-computed is an `Undefined` reason, never 0 and never 1.
+Every number is computed from counts when it is read; none is stored or added up. A number that cannot be computed is
+an `Undefined` reason, never 0 and never 1.
 
-Intervals do not use the number of comparisons. Several annotators (or metrics) on one item are not
-independent, so widths come from n_eff, the number of distinct items. A rate over a part of the comparisons
-(such as tpr) takes its share of it, n_eff * part / n: one design effect n / n_eff for the whole table (Kish
-1965, Survey Sampling).
+The width of an interval comes from n_eff, the number of distinct items, and not from the number of comparisons, because
+several annotators (or metrics) of one item are not independent. A rate over a part of the comparisons, such as tpr, has
+its share of the items, n_eff * part / n. This is one design effect, n / n_eff, for the whole table (Kish 1965, Survey
+Sampling).
 """
 
 from dataclasses import dataclass
@@ -83,28 +83,31 @@ def wilson(share: float, n: float) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Counts of comparisons, and the number of distinct items among them (n_eff).
+    """A confusion matrix of comparisons; people are the truth.
 
-    People are the truth: tp both pass, fn human pass and metric fail (too strict), tn both fail, fp human
-    fail and metric pass (too lenient). Raises ValueError when counts are negative or `items` does not fit
-    them.
+    Raises ValueError when a count is negative, or `items` is impossible for the number of comparisons.
     """
 
     tp: int
+    """Both pass."""
     fn: int
+    """Human pass, metric fail: too strict."""
     tn: int
+    """Both fail."""
     fp: int
+    """Human fail, metric pass: too lenient."""
     items: int
+    """Distinct items among the comparisons (n_eff)."""
 
     def __post_init__(self) -> None:
         if min(self.tp, self.fn, self.tn, self.fp) < 0:
-            raise ValueError(f"negative count: {self}")
+            raise ValueError(f"negative count in {self}")
         if not min(self.n, 1) <= self.items <= self.n:
-            raise ValueError(f"{self.items} distinct items among {self.n} comparisons: {self}")
+            raise ValueError(f"{self.items} distinct items are impossible for {self.n} comparisons: {self}")
 
     @property
     def n(self) -> int:
-        """Comparisons."""
+        """Number of comparisons."""
         return self.tp + self.fn + self.tn + self.fp
 
     @property
@@ -167,7 +170,7 @@ class Confusion:
 
     @property
     def baseline(self) -> float | Undefined:
-        """Alignment of a judge that always gives the result that people give more often."""
+        """Alignment of a constant judge that always returns the more frequent human verdict."""
         if self.n == 0:
             return Undefined.NO_COMPARISONS
         return max(self.human_pass, self.human_fail) / self.n

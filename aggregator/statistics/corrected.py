@@ -1,6 +1,6 @@
-"""The corrected pass rate: what people would say of all items, from what a judge says and how it errs.
+"""The corrected pass rate: the pass rate that people would give to all items, estimated from a judge's verdicts.
 
-It holds when the items that people annotated are a fair sample of the others.
+The estimate needs annotated items that are a fair sample of all items.
 """
 
 from math import sqrt
@@ -8,11 +8,11 @@ from math import sqrt
 from aggregator.statistics.confusion import Z_95, Confusion, Estimate, Undefined
 
 _Observed = tuple[float, float]
-"""How many, of how many."""
+"""Number of hits, and number of observations."""
 
 
 def rogan_gladen(pass_rate: float, tpr: float, tnr: float) -> float | Undefined:
-    """The true share of passes behind a judge's pass rate, clipped to 0..1.
+    """The true pass rate, given the pass rate and the true rates of a judge, clipped to 0..1.
 
     Source: Rogan and Gladen 1978, Am. J. Epidemiol. 107:71-76.
 
@@ -25,16 +25,16 @@ def rogan_gladen(pass_rate: float, tpr: float, tnr: float) -> float | Undefined:
 
 
 def corrected_pass_rate(passed: int, evaluated: int, counts: Confusion) -> Estimate | Undefined:
-    """The corrected share of passes with its 95 % interval, which carries the noise of all three rates.
+    """The corrected pass rate with its 95 % interval, which includes the noise of pass rate, tpr and tnr.
 
-    The interval is by the delta method on counts with pseudo-observations, so that it does not collapse where a rate
-    is 0 or 1 (Lang and Reiczigel 2014, Prev. Vet. Med. 113:13-22). tpr and tnr count with their share of the distinct
-    items, see `statistics`.
+    The interval uses the delta method on counts with pseudo-observations, so it does not collapse where a rate is 0 or
+    1 (Lang and Reiczigel 2014, Prev. Vet. Med. 113:13-22). tpr and tnr have their share of the distinct items, see
+    `confusion`.
 
     Args:
-        passed: items that the judge passed, of
-        evaluated: those that it gave a verdict, annotated or not.
-        counts: the judge compared with people.
+        passed: number of items that the judge passed.
+        evaluated: number of items with a verdict of the judge, annotated or not.
+        counts: the comparisons of the judge with people.
     """
     if evaluated == 0:
         return Undefined.NO_VERDICTS
@@ -52,15 +52,15 @@ def corrected_pass_rate(passed: int, evaluated: int, counts: Confusion) -> Estim
         (counts.tp * scale, counts.human_pass * scale),
         (counts.tn * scale, counts.human_fail * scale),
     )
-    # The interval has a centre of its own; it never excludes the rate itself.
+    # The centre of the interval is not the rate, so it could exclude the rate.
     return Estimate(rate, min(low, rate), max(high, rate))
 
 
-def _interval(passes: _Observed, found_passes: _Observed, found_fails: _Observed) -> tuple[float, float]:
+def _interval(passes: _Observed, true_passes: _Observed, true_fails: _Observed) -> tuple[float, float]:
     z2 = Z_95 * Z_95
     p, p_n = _added(passes, z2)
-    tpr, tpr_n = _added(found_passes, 2)
-    tnr, tnr_n = _added(found_fails, 2)
+    tpr, tpr_n = _added(true_passes, 2)
+    tnr, tnr_n = _added(true_fails, 2)
     informed = tpr + tnr - 1
     if informed <= 0:
         return 0.0, 1.0
@@ -71,7 +71,7 @@ def _interval(passes: _Observed, found_passes: _Observed, found_fails: _Observed
     return min(1.0, max(0.0, centre - half)), max(0.0, min(1.0, centre + half))
 
 
-def _added(seen: _Observed, extra: float) -> tuple[float, float]:
-    """The share with `extra` more observations, half of them hits, and how many observations that makes."""
-    count, of = seen
-    return (count + extra / 2) / (of + extra), of + extra
+def _added(observed: _Observed, extra: float) -> tuple[float, float]:
+    """The share and the number of observations with `extra` more of them, half of which are hits."""
+    hits, observations = observed
+    return (hits + extra / 2) / (observations + extra), observations + extra

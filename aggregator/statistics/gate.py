@@ -1,6 +1,6 @@
-"""The gate: whether a metric may stand in for people, and how many labels that still takes.
+"""The gate: whether a metric may stand in for people, and how many labels it still needs.
 
-Pure functions without memory: noise is handled by the interval of the alignment, not by looking back.
+Pure functions without memory. The interval of the alignment handles noise.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from aggregator.statistics.confusion import Z_95, Confusion, Undefined
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """What the gate asks for. Bounds are shares in 0..1; raises ValueError when they are not."""
+    """Limits of the gate. Raises ValueError for a limit that is out of range."""
 
     items: int = 30
-    """Distinct items below which nothing is decided."""
+    """Distinct items below which the state is `undecided`, at least 1."""
     trusted_low: float = 0.80
-    """Lower bound of alignment for `trusted`."""
+    """Lowest lower bound of alignment for `trusted`, 0 to 1."""
     trusted_tnr: float = 0.70
-    """True negative rate for `trusted`."""
+    """Lowest true negative rate for `trusted`, 0 to 1."""
     probation_low: float = 0.70
-    """Lower bound of alignment for `probation`."""
+    """Lowest lower bound of alignment for `probation`, 0 to 1."""
     half_width: float = 0.05
-    """Half width of alignment's interval at which labels are enough; below one half."""
+    """Half width of the interval of alignment at which labels are enough, above 0 and below 0.5."""
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("trusted_low", "trusted_tnr", "probation_low") if not 0 <= getattr(self, name) <= 1]
@@ -32,7 +32,7 @@ class GateLimits:
         if self.items < 1:
             wrong.append("items")
         if wrong:
-            raise ValueError(f"limits out of range: {', '.join(wrong)}")
+            raise ValueError(f"gate limits out of range: {', '.join(wrong)}")
 
 
 class Gate(StrEnum):
@@ -68,10 +68,10 @@ class Obstacle(StrEnum):
 
 
 def gate(counts: Confusion, limits: GateLimits) -> tuple[Gate, tuple[Obstacle, ...]]:
-    """The gate's decision and every reason for it (none for `trusted`). It has no memory.
+    """The state, and every reason why it is not `trusted`.
 
-    `undecided` on few items or one human class; `trusted` on a high lower bound of alignment and a high tnr;
-    `probation` on a fair lower bound and an alignment above the baseline; else `not_trusted`.
+    `undecided` with few items or one human class; `trusted` with a high lower bound of alignment and a high tnr;
+    `probation` with a fair lower bound and an alignment above the baseline; otherwise `not_trusted`.
     """
     unknown = [
         obstacle
@@ -97,15 +97,15 @@ def gate(counts: Confusion, limits: GateLimits) -> tuple[Gate, tuple[Obstacle, .
         below_probation.append(Obstacle.LOW_BELOW_PROBATION)
     if counts.tp + counts.tn <= max(counts.human_pass, counts.human_fail):
         below_probation.append(Obstacle.NOT_ABOVE_BASELINE)
-    decision = Gate.NOT_TRUSTED if below_probation else Gate.PROBATION
-    return decision, tuple(below_trusted + below_probation)
+    state = Gate.NOT_TRUSTED if below_probation else Gate.PROBATION
+    return state, tuple(below_trusted + below_probation)
 
 
 def items_for(share: float, half_width: float) -> int:
-    """Smallest number of items whose Wilson interval around `share` is no wider than +-`half_width`.
+    """The smallest number of items whose Wilson interval around `share` has at most this half width.
 
-    Shares in 0..1, `half_width` above 0 and below one half. The bound on the width, squared, is a
-    quadratic in 1 / n with one positive root.
+    `share` is in 0..1, `half_width` above 0 and below 0.5. The squared bound on the width is a quadratic in 1 / n with
+    one positive root.
     """
     z2, width2 = Z_95 * Z_95, half_width * half_width
     a, b = z2 * z2 * (0.25 - width2), z2 * (share * (1 - share) - 2 * width2)
@@ -115,8 +115,7 @@ def items_for(share: float, half_width: float) -> int:
 def labels_needed(counts: Confusion, limits: GateLimits) -> int | Undefined:
     """Items that people still have to annotate: until the gate decides, then until the interval is narrow.
 
-    Undefined when enough items were annotated but people gave only one result: how many it takes to see the
-    other cannot be known.
+    Undefined when people gave only one verdict on enough items: how many more it takes to see the other is unknown.
     """
     if counts.items < limits.items:
         return limits.items - counts.items

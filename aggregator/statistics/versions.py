@@ -1,4 +1,4 @@
-"""Judge versions: which agreed better with people on the same items, and when each appeared."""
+"""Judge versions: the order in which they appeared, and a test of which agrees better with people."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,44 +12,44 @@ from aggregator.statistics.confusion import Confusion
 
 @dataclass(frozen=True, slots=True)
 class VersionCounts:
-    """A judge version's own comparisons; `superseded` of them where a newer version judged the item.
-
-    `first_at`: time of its first verdict among them, in ms.
-    """
+    """The comparisons of one judge version."""
 
     judge: str
     first_at: int
+    """Time of its first verdict among them, in milliseconds."""
     counts: Confusion
     superseded: int
+    """Number of them where another version's verdict on the item is newer."""
 
 
 class VersionChange(NamedTuple):
-    """A judge version that followed another one, and the UTC day on which it appeared."""
+    """A judge version that followed another one."""
 
     day: str
+    """UTC day of its first verdict."""
     before: VersionCounts
     after: VersionCounts
 
 
 def in_order(versions: Iterable[VersionCounts]) -> list[VersionCounts]:
-    """Versions in the order in which they appeared, equally early ones by name."""
+    """Versions by the time of their first verdict, then by name."""
     return sorted(versions, key=lambda version: (version.first_at, version.judge))
 
 
 def epochs(versions: Iterable[VersionCounts]) -> list[VersionChange]:
-    """Every change of the version, oldest first."""
+    """The changes from each version to the next, oldest first."""
     ordered = in_order(versions)
     return [VersionChange(day_of(after.first_at), before, after) for before, after in pairwise(ordered)]
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Two-sided p-value of McNemar's exact test: the chance that as uneven a split comes from two equal judges.
+    """Two-sided p-value of McNemar's exact test: how likely two equal judges differ at least this much.
 
     Source: McNemar 1947, Psychometrika 12:153-157, with the binomial distribution instead of its limit.
 
     Args:
-        first_only: units on which only the first judge is right.
-        second_only: units on which only the second one is.
+        first_only: number of comparisons in which only the first judge agrees with people.
+        second_only: number of those in which only the second judge does.
 
     >>> mcnemar(1, 5)
     0.21875
@@ -57,7 +57,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     n, k = first_only + second_only, min(first_only, second_only)
     if 2 * k == n:
         return 1.0
-    # One exact term; the smaller ones follow from their ratios, so that large counts stay cheap.
+    # One exact term; the smaller ones follow from ratios, which keeps large counts fast.
     term = comb(n, k) / (1 << n)
     tail = 0.0
     while term > tail * 1e-17 and k >= 0:

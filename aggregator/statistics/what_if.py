@@ -1,6 +1,6 @@
-"""Threshold what-if: the counts that other thresholds would have given, from scores and what people said.
+"""Threshold what-if: the counts that other thresholds would have produced, from scores and ratings.
 
-Everything is measured on the comparisons that a cut is picked from (in-sample): on new ones it does a little worse.
+Cuts are measured on the comparisons from which they are chosen (in-sample), so they do a little worse on new ones.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,54 +21,57 @@ STEPS: Final = 20
 
 
 class Scored(NamedTuple):
-    """Comparisons with the same score, by what people said."""
+    """Comparisons with the same score."""
 
     score: float
     passes: int
+    """Human passes."""
     fails: int
+    """Human fails."""
 
 
 class ThresholdCounts(NamedTuple):
-    """The counts with a threshold at `cut`; a score at the threshold passes. None: nothing passes."""
+    """The counts with a threshold. A score at the threshold passes."""
 
     cut: float | None
+    """The threshold; None when nothing passes."""
     tp: int
     fn: int
     tn: int
     fp: int
 
     def counts(self, items: int) -> Confusion:
-        """As a confusion matrix with so many distinct items. Raises ValueError when they do not fit."""
+        """As a confusion matrix with this number of distinct items. Raises ValueError when it is impossible."""
         return Confusion(tp=self.tp, fn=self.fn, tn=self.tn, fp=self.fp, items=items)
 
 
 class ScoreBin(NamedTuple):
-    """Comparisons with scores from `low` to below `high`; in the last bin also at it."""
+    """Comparisons with scores from `low` to below `high`; the last bin includes `high`."""
 
     low: float
     high: float
     passes: int
+    """Human passes."""
     fails: int
+    """Human fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What every threshold would give.
-
-    Attributes:
-        direction: which side passes.
-        scores: the different ones, lowest first.
-        cuts: one per different score and the one where nothing passes, from the lowest: that one is last when higher
-            scores pass, first when lower ones do. Their tpr over fpr is the ROC.
-    """
+    """The counts with every threshold."""
 
     direction: Direction
+    """Which scores pass: higher or lower ones."""
     scores: Sequence[float]
+    """The distinct scores, lowest first."""
     cuts: Sequence[ThresholdCounts]
+    """One for each distinct score, from the lowest, and the one where nothing passes: last when higher scores pass,
+    first when lower scores pass. Their tpr over fpr is the ROC curve.
+    """
 
     @classmethod
     def of(cls, scored: Iterable[Scored], direction: Direction) -> "Sweep":
-        """From scores in any order; equal ones add up. Raises ValueError without any."""
+        """From scores in any order; equal scores add up. Raises ValueError without scores."""
         people: dict[float, tuple[int, int]] = {}
         for score, passes, fails in scored:
             before = people.get(score, (0, 0))
@@ -87,14 +90,15 @@ class Sweep:
         return cls(direction, best_first, cuts)
 
     def at(self, threshold: float) -> ThresholdCounts:
-        """The counts with any threshold."""
-        place = (bisect_left if self.direction == "higher" else bisect_right)(self.scores, threshold)
-        return self.cuts[place]._replace(cut=threshold)
+        """The counts with this threshold."""
+        index = (bisect_left if self.direction == "higher" else bisect_right)(self.scores, threshold)
+        return self.cuts[index]._replace(cut=threshold)
 
     @property
     def auc(self) -> float | Undefined:
-        """Area under the ROC: how often a comparison that people pass has the better score than one that they fail,
-        ties by half (Hanley and McNeil 1982, Radiology 143:29-36).
+        """Area under the ROC curve: how often a human pass has a better score than a human fail, ties counted half.
+
+        Source: Hanley and McNeil 1982, Radiology 143:29-36.
         """
         passes, fails = self.cuts[0].tp + self.cuts[0].fn, self.cuts[0].tn + self.cuts[0].fp
         if passes == 0:
@@ -106,11 +110,11 @@ class Sweep:
         return twice / (2 * passes * fails)
 
     def best_alignment(self, near: float | None = None) -> ThresholdCounts:
-        """The cut with the highest alignment; of several the one nearest to `near`."""
+        """The cut with the highest alignment, of several the nearest to `near`."""
         return self._best(lambda cut: cut.tp + cut.tn, near)
 
     def best_balanced_accuracy(self, near: float | None = None) -> ThresholdCounts | Undefined:
-        """The cut with the highest balanced accuracy, which is that of Youden's J; needs both human results."""
+        """The cut with the highest balanced accuracy, which also has the highest Youden's J."""
         passes, fails = self.cuts[0].tp + self.cuts[0].fn, self.cuts[0].tn + self.cuts[0].fp
         if passes == 0:
             return Undefined.NO_HUMAN_PASS
@@ -119,8 +123,8 @@ class Sweep:
         return self._best(lambda cut: cut.tp * fails + cut.tn * passes, near)
 
     def best_cost(self, cost: float, near: float | None = None) -> ThresholdCounts:
-        """The cheapest cut when one false positive is worth `cost` false negatives."""
-        # Whole numbers: the order is exact, and quick.
+        """The cut with the lowest cost when one false positive costs as much as `cost` false negatives."""
+        # Integers compare exactly and fast.
         of_fp, of_fn = cost.as_integer_ratio()
         return self._best(lambda cut: -(of_fp * cut.fp + of_fn * cut.fn), near)
 
@@ -135,14 +139,14 @@ class Sweep:
         return min((cut for cut, reached in zip(self.cuts, gains, strict=True) if reached == top), key=distance)
 
     def selection(self, most: int, keep: Iterable[ThresholdCounts] = ()) -> list[ThresholdCounts]:
-        """At most `most` (two or more) cuts at even places, both ends among them, and those of `keep`."""
+        """At most `most` cuts (2 or more) at even steps, with both ends, and the cuts of `keep`."""
         last = len(self.cuts) - 1
-        places = range(last + 1) if last < most else (round(n * last / (most - 1)) for n in range(most))
-        chosen = {*places, *(self.cuts.index(cut) for cut in keep)}
-        return [self.cuts[place] for place in sorted(chosen)]
+        steps = range(last + 1) if last < most else (round(n * last / (most - 1)) for n in range(most))
+        chosen = {*steps, *(self.cuts.index(cut) for cut in keep)}
+        return [self.cuts[index] for index in sorted(chosen)]
 
     def span(self) -> tuple[float, float]:
-        """A range of round numbers that holds all scores: 0..1 where it does, else whole numbers."""
+        """A range that includes all scores: 0 to 1 if possible, otherwise from integer to integer."""
         low, high = self.scores[0], self.scores[-1]
         if low >= 0 and high <= 1:
             return 0.0, 1.0
@@ -150,23 +154,23 @@ class Sweep:
         return float(start), float(end if end > start else start + 1)
 
     def grid(self) -> list[ThresholdCounts]:
-        """Cuts at even steps over the span, a slider's."""
+        """Cuts at even steps over the span, for a slider."""
         return [self.at(threshold) for threshold in _even(*self.span(), STEPS)]
 
     def histogram(self) -> list[ScoreBin]:
-        """Scores over the span in even bins."""
+        """The scores in bins of equal width over the span."""
         edges = _even(*self.span(), BINS)
         passes, fails = [0] * BINS, [0] * BINS
         best_first = self.cuts[::-1] if self.direction == "higher" else self.cuts
         for before, after in pairwise(best_first):
             assert after.cut is not None
-            place = min(bisect_right(edges, after.cut) - 1, BINS - 1)
-            passes[place] += after.tp - before.tp
-            fails[place] += after.fp - before.fp
+            index = min(bisect_right(edges, after.cut) - 1, BINS - 1)
+            passes[index] += after.tp - before.tp
+            fails[index] += after.fp - before.fp
         return [ScoreBin(*bounds) for bounds in zip(edges, edges[1:], passes, fails, strict=False)]
 
 
 def _even(low: float, high: float, steps: int) -> list[float]:
-    # Exact, then rounded once: the step at 3 of 20 is 0.15, and a score of 0.15 is on its passing side.
+    # Exact fractions, rounded once: step 3 of 20 is 0.15, the same float as a score of 0.15, which then passes.
     first, width = Fraction(low), Fraction(high) - Fraction(low)
     return [float(first + width * step / steps) for step in range(steps + 1)]

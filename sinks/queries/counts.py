@@ -15,12 +15,12 @@ import orjson
 
 from aggregator.days import day_name
 from aggregator.snapshot.inputs import (
-    Cell,
     CountingRules,
     CriterionState,
-    Evaluated,
     Funnel,
-    Pair,
+    JudgeVectors,
+    MetricCoverage,
+    PairCounts,
     QueueState,
     Vector,
     sum_vectors,
@@ -256,10 +256,10 @@ def _read_contributing(
 
 
 def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:
-    by_criterion: dict[str, dict[str, Pair]] = defaultdict(dict)
+    by_criterion: dict[str, dict[str, PairCounts]] = defaultdict(dict)
     for (criterion, metric), judges in sums.cells.items():
-        cells = {judge: Cell(current, old) for judge, ((current,), (old,)) in judges.items()}
-        by_criterion[criterion][metric] = Pair(sums.items[criterion][metric], cells)
+        cells = {judge: JudgeVectors(current, old) for judge, ((current,), (old,)) in judges.items()}
+        by_criterion[criterion][metric] = PairCounts(sums.items[criterion][metric], cells)
     criteria = {
         criterion: CriterionState(
             annotations, sums.contributing[criterion], sums.compared[criterion], by_criterion[criterion]
@@ -281,6 +281,6 @@ def _funnel(sums: _Sums, placed: _Placed) -> Funnel | None:
     return Funnel(placed.items, placed.unevaluated, placed.errored, placed.unannotated, metrics)
 
 
-def _evaluated(coverage: Sequence[int], waiting: int) -> Evaluated:
+def _evaluated(coverage: Sequence[int], waiting: int) -> MetricCoverage:
     passed, failed, errored, skipped = coverage
-    return Evaluated(passed, failed, errored, skipped, waiting)
+    return MetricCoverage(passed, failed, errored, skipped, waiting)

@@ -9,7 +9,7 @@ the newest claim on the ledger. A worker that lost the partition writes below it
 late, and its markers close nothing.
 
 A tail that resumed in the middle of a log cannot tell a new ledger from a lost one. When it reads another ledger id, it
-asks once to be restarted from the beginning of both logs, where the claims tell. When both logs were deleted and
+asks once to be restarted from the beginning of both logs, where it reads the claims. When both logs were deleted and
 created again and the new ones are at least as long as what was read of the old ones, the tail never reads the new
 claim. So a marker of a ledger without a claim asks for a restart too, once for each ledger.
 """
@@ -83,7 +83,7 @@ class Tail(TalliesReader):
     Args:
         partition: the partition.
         ledger: id of the ledger of which the store has this partition; None when the store has nothing of it.
-        position: the position of the last applied marker, 0 when there is none.
+        position: the position of the last applied marker, 0 before the first.
         facts_next: the ledger offset where reading goes on; None when both logs are read from their beginning.
         unclaimed: the `unclaimed` of the tail that asked for a restart.
     """
@@ -109,7 +109,7 @@ class Tail(TalliesReader):
         self._stored = ledger
         self._position = position
         self.ledger = ledger if self._resumed else None
-        """The current ledger id; None until a claim tells, because what the store has may be of another log."""
+        """The current ledger id; None until a claim is read: the rows of the store may be those of another log."""
         self._anew = ledger is not None and not self._resumed
         self._facts: deque[LedgerRow] = deque()
         self._segments: dict[str, deque[_Segment]] = defaultdict(deque)

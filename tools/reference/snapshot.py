@@ -12,13 +12,13 @@ from aggregator.ratings import COUNTS, LEVELS, cell_index
 from aggregator.recount import Recount
 from aggregator.snapshot.build import document as build
 from aggregator.snapshot.inputs import (
-    Cell,
     CountingRules,
     CriterionState,
     DocumentStamp,
-    Evaluated,
     Funnel,
-    Pair,
+    JudgeVectors,
+    MetricCoverage,
+    PairCounts,
     QueueState,
 )
 from aggregator.snapshot.schema import (
@@ -114,13 +114,13 @@ def _nulls() -> Mapping[type, Mapping[str, set[str]]]:
 
 def _small_states() -> Iterator[tuple[QueueState, CountingRules]]:
     up, down = LEVELS.index("up"), LEVELS.index("down")
-    heard = (None, Evaluated(0, 0, 1, 0, waiting=0), Evaluated(1, 1, 0, 0, waiting=0))
+    heard = (None, MetricCoverage(0, 0, 1, 0, waiting=0), MetricCoverage(1, 1, 0, 0, waiting=0))
     for outcomes in product(range(3), repeat=4):
         vector = [0] * COUNTS
         for count, (level, passed) in zip(outcomes, product((up, down), (True, False)), strict=True):
             vector[cell_index(level, passed)] = count
         items = sum(outcomes)
-        pair = Pair(items, {"": Cell(vector, (0,) * COUNTS)})
+        pair = PairCounts(items, {"": JudgeVectors(vector, (0,) * COUNTS)})
         for said, on_topic in product(heard, (True, False)):
             funnel = None if said is None else Funnel(1, 0, 0, 0, {"m": said})
             compared = items if on_topic else 0

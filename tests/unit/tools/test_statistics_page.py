@@ -7,7 +7,14 @@ import pytest
 from aggregator.days import Window
 from aggregator.policy import Policy
 from aggregator.snapshot.build import document
-from aggregator.snapshot.inputs import Cell, CountingRules, CriterionState, DocumentStamp, Pair, QueueState
+from aggregator.snapshot.inputs import (
+    CountingRules,
+    CriterionState,
+    DocumentStamp,
+    JudgeVectors,
+    PairCounts,
+    QueueState,
+)
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Estimate, Undefined
 from aggregator.statistics.gate import Gate, Obstacle
@@ -23,7 +30,7 @@ def example() -> MetricDocument:
     """The document of the page's example: everything rated with thumbs."""
     vector = [0] * 14
     vector[:4] = EXAMPLE.tn, EXAMPLE.fp, EXAMPLE.fn, EXAMPLE.tp
-    pair = Pair(EXAMPLE.items, {"": Cell(vector, [0] * 14)})
+    pair = PairCounts(EXAMPLE.items, {"": JudgeVectors(vector, [0] * 14)})
     criterion = CriterionState(EXAMPLE.n, EXAMPLE.n, EXAMPLE.items, {"m": pair})
     state = QueueState("q", EXAMPLE.items, EXAMPLE.items, {"c": criterion})
     snapshot = document(state, Window.ALL, DocumentStamp("", 0, "", {}, Policy.EACH), CountingRules())

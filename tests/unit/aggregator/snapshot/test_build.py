@@ -15,13 +15,13 @@ from aggregator.policy import Policy
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
-    Cell,
     CountingRules,
     CriterionState,
     DocumentStamp,
-    Evaluated,
     Funnel,
-    Pair,
+    JudgeVectors,
+    MetricCoverage,
+    PairCounts,
     QueueState,
     Vector,
 )
@@ -48,9 +48,9 @@ def vector(**counts: int) -> Vector:
 
 
 NONE = vector()
-NEW = Cell(vector(up_pass=60, up_fail=4, down_pass=5, down_fail=30, s1_fail=12, s3_pass=60, s5_fail=4), NONE)
-OLD = Cell(vector(s2_pass=6, s2_fail=25), vector(up_pass=1, up_fail=2, s2_pass=3, s2_fail=5))
-RELEVANCY = Pair(items=180, judges={"gpt-4o/p4": NEW, "gpt-4o/p3": OLD})
+NEW = JudgeVectors(vector(up_pass=60, up_fail=4, down_pass=5, down_fail=30, s1_fail=12, s3_pass=60, s5_fail=4), NONE)
+OLD = JudgeVectors(vector(s2_pass=6, s2_fail=25), vector(up_pass=1, up_fail=2, s2_pass=3, s2_fail=5))
+RELEVANCY = PairCounts(items=180, judges={"gpt-4o/p4": NEW, "gpt-4o/p3": OLD})
 
 
 def queue(*, criteria: dict[str, CriterionState] | None = None, funnel: Funnel | None = None) -> QueueState:
@@ -60,9 +60,9 @@ def queue(*, criteria: dict[str, CriterionState] | None = None, funnel: Funnel |
     return QueueState("support", compared, 200, criteria, funnel)
 
 
-def simple(tp: int = 0, fn: int = 0, tn: int = 0, fp: int = 0) -> Pair:
-    cell = Cell(vector(up_pass=tp, up_fail=fn, down_fail=tn, down_pass=fp), NONE)
-    return Pair(tp + fn + tn + fp, {"": cell})
+def simple(tp: int = 0, fn: int = 0, tn: int = 0, fp: int = 0) -> PairCounts:
+    cell = JudgeVectors(vector(up_pass=tp, up_fail=fn, down_fail=tn, down_pass=fp), NONE)
+    return PairCounts(tp + fn + tn + fp, {"": cell})
 
 
 def test_the_document_has_the_form_of_the_contract() -> None:
@@ -211,12 +211,12 @@ def test_without_queue_items_the_funnel_is_null() -> None:
 
 def test_with_queue_items_the_funnel_is_known() -> None:
     metrics = {
-        "answer_relevancy": Evaluated(30, 10, 3, 2, waiting=55),
-        "pii_leakage": Evaluated(0, 0, 7, 0, waiting=93),
+        "answer_relevancy": MetricCoverage(30, 10, 3, 2, waiting=55),
+        "pii_leakage": MetricCoverage(0, 0, 7, 0, waiting=93),
     }
     funnel = Funnel(items=100, waiting_evaluation=50, errored=4, waiting_annotation=20, metrics=metrics)
     state = queue(funnel=funnel)
-    state = replace(state, criteria={"tone": CriterionState(1, 0, 0, {"new": Pair(0, {})}), **state.criteria})
+    state = replace(state, criteria={"tone": CriterionState(1, 0, 0, {"new": PairCounts(0, {})}), **state.criteria})
     built = document(state, Window.ALL, STAMP, CountingRules(criterion_metrics={"tone": ["new", "pii_leakage"]}))
     cards = built["cards"]
     assert [cards["items_queued"], cards["items_waiting_evaluation"], cards["items_errored"]] == [100, 50, 4]
@@ -245,7 +245,7 @@ def test_an_empty_queue_is_a_document_too() -> None:
 
 
 def test_items_that_do_not_fit_the_counts_are_refused() -> None:
-    with pytest.raises(ValueError, match="207 distinct items among 206 comparisons"):
+    with pytest.raises(ValueError, match="207 distinct items are impossible for 206 comparisons"):
         document(
             queue(criteria={"c": CriterionState(270, 206, 206, {"m": replace(RELEVANCY, items=207)})}),
             Window.ALL,
@@ -263,13 +263,15 @@ def states(draw: st.DrawFn) -> QueueState:
     for criterion in draw(st.sets(st.sampled_from("ab"))):
         metrics = {}
         for metric in draw(st.sets(st.sampled_from("xyz"))):
-            judges = {judge: Cell(draw(vectors), draw(vectors)) for judge in draw(st.sets(st.sampled_from(["", "j"])))}
+            judges = {
+                judge: JudgeVectors(draw(vectors), draw(vectors)) for judge in draw(st.sets(st.sampled_from(["", "j"])))
+            }
             n = sum(sum(cell.current) for cell in judges.values())
-            metrics[metric] = Pair(draw(st.integers(min(n, 1), n)), judges)
+            metrics[metric] = PairCounts(draw(st.integers(min(n, 1), n)), judges)
         compared = max((pair.items for pair in metrics.values()), default=0)
         criteria[criterion] = CriterionState(30, 20, compared, metrics)
     compared = max((criterion.items_compared for criterion in criteria.values()), default=0)
-    evaluated = st.builds(Evaluated, *[st.integers(0, 1)] * 5)
+    evaluated = st.builds(MetricCoverage, *[st.integers(0, 1)] * 5)
     funnel = st.builds(
         Funnel,
         st.integers(1, 9),
