@@ -19,7 +19,7 @@ from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
-from streams.engine.engine import Engine, guarded
+from streams.engine.engine import Engine, fail_fast
 from streams.engine.partition import OwnedPartitions, Progress
 from streams.engine.restore import Restore
 from streams.engine.watchdog import Watchdog
@@ -254,7 +254,7 @@ class Worker:
             loop.add_signal_handler(number, self._on_signal, number, stop)
         starting = asyncio.create_task(worker.start())
         waiting = asyncio.create_task(stop.wait())
-        trimming = asyncio.create_task(guarded(trim_heap))
+        trimming = asyncio.create_task(fail_fast(trim_heap))
         done, _ = await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if waiting not in done:
             starting.result()

@@ -148,7 +148,7 @@ class _AuditedLogs:
 
     def publish(self, log: Log, records: Sequence[Record]) -> None:
         """Keep published tallies."""
-        self.published.fold(log, records)
+        self.published.read(log, records)
 
     def compare(self, dirty: Mapping[bytes, bytes], counted: Tallies) -> list[str]:
         """List the differences: published tallies from the rows, counted ones from the rows and the dirty rows."""

@@ -99,7 +99,7 @@ class Engine:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(guarded(work))
+        task = asyncio.create_task(fail_fast(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -235,7 +235,7 @@ class Engine:
                     heap.count(self._owned.rows)
 
 
-async def guarded(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def fail_fast(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a task whose failure ends the process."""
     try:
         await work()

@@ -293,7 +293,7 @@ class Restore:
             owned.tallies.rewind()
 
         def on_records(log: Log, records: Sequence[Record]) -> None:
-            published[log.partition].fold(log, records)
+            published[log.partition].read(log, records)
 
         await self._read([owned.tallies for owned in partitions], on_records)
         return published

@@ -1,10 +1,11 @@
-"""Wire events to facts: decoding, normal form, and every reason for which an event is rejected.
+"""Decode events of the wire into facts in normal form, or into rejections with a reason.
 
-`Decoder` is pure: what it decides depends on the record alone (its value, key, headers and broker timestamp) and on
-settings, never on a clock, so a replay decides the same.
+`Decoder` is pure: its decision depends on the record (value, key, headers and the broker's timestamp) and on settings,
+never on a clock, so a replay decides the same.
 
-Most events are in normal form already and are read as a fact in one step (`streams.events.fast_path`). Every other
-event goes through the checks one by one. Only the checks reject, and they would make the same fact of the others.
+Most events are in normal form already and are decoded in one step (`streams.events.fast_path`). The decoder checks
+every other event rule by rule. Only these checks reject an event, and for an event in normal form they yield the same
+fact as the fast path.
 """
 
 import re
@@ -38,7 +39,9 @@ from streams.events.reasons import Reason
 from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
 
 MAX_VALUE_BYTES: Final = 256 * 1024
+"""Largest value of a record."""
 CUT_MARK: Final = " …[cut]"
+"""The end of a text that was cut."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

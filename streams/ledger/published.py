@@ -1,4 +1,4 @@
-"""The published tallies of one partition, as restore and audit compare them with the fold of the ledger."""
+"""The published tallies of one partition, as restore and audit compare them with the rows of the ledger."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ class Published(TalliesReader):
         """The highest position that a record names."""
         return self._ledger.highest
 
-    def fold(self, log: Log, records: Sequence[Record]) -> None:
+    def read(self, log: Log, records: Sequence[Record]) -> None:
         """Read records of the log. Raises FatalError for a record that is not a tally."""
         self.records += len(records)
         for record in records:

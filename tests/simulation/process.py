@@ -10,7 +10,7 @@ from faust.types import TP
 from aggregator.policy import Policy
 from streams.engine.apply import BatchApplier
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.engine import Engine, guarded
+from streams.engine.engine import Engine, fail_fast
 from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.engine.watchdog import Watchdog
@@ -101,7 +101,7 @@ class Process:
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # The task belongs to the lifeline, which keeps it.
-        asyncio.get_running_loop().create_task(guarded(work))
+        asyncio.get_running_loop().create_task(fail_fast(work))
 
     # ---- membership
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.kafka import transport
@@ -142,3 +143,35 @@ async def test_the_consumer_has_our_settings(capabilities: Any) -> None:
     assert created._heartbeat_interval_ms == capabilities.session_seconds * 200
     assert created._rebalance_timeout_ms >= 30_000
     assert created._client._bootstrap_servers == ["127.0.0.1:1", "127.0.0.1:2"]
+
+
+async def test_a_consumer_fetches_only_while_the_queue_of_the_agent_has_room(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetches: list[float] = []
+
+    async def getmany(_: Any, __: Any, timeout: float) -> dict[TP, Any]:  # noqa: ASYNC109 -- Faust's signature
+        fetches.append(timeout)
+        return {}
+
+    monkeypatch.setattr(driver.Consumer, "_getmany", getmany)
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    consumer.limit_by(queue)
+    await consumer._getmany(None, 1.0)
+    queue.put_nowait("a fetch")
+    await consumer._getmany(None, 2.0)
+    queue.get_nowait()
+    await consumer._getmany(None, 3.0)
+    assert fetches == [1.0, 3.0]
+
+
+async def test_a_consumer_awaits_the_last_checkpoint_before_partitions_are_revoked(consumer: BatchConsumer) -> None:
+    await consumer.wait_empty()
+    checkpoints: list[str] = []
+
+    async def checkpoint() -> None:
+        checkpoints.append("written")
+
+    consumer.before_revocation(checkpoint)
+    await consumer.wait_empty()
+    assert checkpoints == ["written"]

@@ -24,7 +24,7 @@ def published(*records: tuple[int, int] | tuple[int, None]) -> Published:
             yield SimpleNamespace(key=OTHER if annotations is None else KEY, value=value, offset=offset)
 
     published = Published("l")
-    published.fold(Log(NOBODY, "tallies", 0), list(stored()))
+    published.read(Log(NOBODY, "tallies", 0), list(stored()))
     return published
 
 
@@ -48,9 +48,9 @@ def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
 
     published = Published("l")
     log = Log(NOBODY, "tallies", 0)
-    published.fold(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
+    published.read(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
     assert published.tallies()[KEY] is None
-    published.fold(log, [stored(KEY, 7, "latest", 3)])
+    published.read(log, [stored(KEY, 7, "latest", 3)])
     assert published.tallies()[KEY] is not None and published.tallies()[OTHER] is not None
 
 
@@ -67,6 +67,6 @@ def test_tallies_left_open_by_a_misplaced_marker_must_be_written_again_under_ano
     log = Log(NOBODY, "tallies", 0)
     for place, kept in ((1, True), (2, False)):
         published = Published("l")
-        published.fold(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
-        published.fold(log, [stored(OTHER, 6, "latest", 2)])
+        published.read(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
+        published.read(log, [stored(OTHER, 6, "latest", 2)])
         assert (published.tallies()[KEY] is not None) is kept
