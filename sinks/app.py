@@ -1,4 +1,4 @@
-"""The application of a view: the HTTP API and the page, behind the access rules."""
+"""The application of a view: the HTTP API and the page, with the access rules around both."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 PASS_SECONDS: Final = 1.0
 """Time between two passes: a queue's document is written at most this often."""
 CLOSE_SECONDS: Final = 2.0
-"""Time that a stop gives the broker to accept pending documents; aiokafka itself waits 40 s."""
+"""Time that a stop allows the broker to accept pending documents; aiokafka itself waits 40 s."""
 _BATCH: Final = 200
 """Most documents in memory and in one transaction."""
 

@@ -160,7 +160,7 @@ class Worker:
             self._client.settings,
             broker=";".join(f"kafka://{broker}" for broker in config.brokers),
             store="memory://",
-            # Both stay the same over restarts, so the group gives the new process the assignment of the old one.
+            # Both stay the same over restarts, so the new process gets the assignment of the old one.
             consumer_group_instance_id=config.name,
             canonical_url=f"http://worker/{quote(config.name, safe='')}",
             consumer_auto_offset_reset="earliest",

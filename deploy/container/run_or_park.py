@@ -3,7 +3,7 @@
 
     run-or-park eval-alignment worker
 
-A container engine restarts every process that ends, whatever its exit code. After an exit code that no restart can
+A container engine restarts every process that ends, with any exit code. After an exit code that no restart can
 mend this program therefore waits: the container stays up and unhealthy, with the reason at the end of its log, until
 somebody stops or restarts it. It passes on every other exit code, and that of a process that was asked to stop.
 """

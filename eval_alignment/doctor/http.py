@@ -25,8 +25,8 @@ class Answer:
     error: str = ""
     """Why the server did not answer."""
     ahead_s: float | None = None
-    """By how many seconds at least the server's clock is ahead of ours (negative: behind), from its `Date` header; None
-    without that header."""
+    """The least number of seconds by which the server's clock is ahead of this machine's, from its `Date` header;
+    negative when it is slow, None without that header."""
 
     def json(self) -> Any:
         """The decoded body. Raises ValueError when it is not JSON."""

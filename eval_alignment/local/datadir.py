@@ -22,7 +22,7 @@ EXTERNAL: Final = "external"
 
 
 class DataDirError(EvalAlignmentError):
-    """The directory cannot be used; the message says why and what to do."""
+    """The directory cannot be used; the message has the reason and what to do."""
 
     exit_code = ExitCode.FAILED
 

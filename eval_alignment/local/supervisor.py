@@ -33,7 +33,7 @@ _BACKOFF_SECONDS: Final = (0.5, 10.0)
 
 
 class UpError(EvalAlignmentError):
-    """The installation cannot run; the message says why."""
+    """The installation cannot run; the message has the reason."""
 
     exit_code = ExitCode.FAILED
 
@@ -133,7 +133,7 @@ class Supervisor:
             self._broker.start()
 
     def _set_aside(self) -> list[Path]:
-        """Stores of earlier runs whose rows must be loaded again. Says which events may be missing."""
+        """Stores of earlier runs whose rows must be loaded again. Logs which events may be missing."""
         if self._broker is None:
             return []
         if self._data.store.exists() and not self._data.stopped_cleanly:

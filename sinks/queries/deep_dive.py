@@ -2,7 +2,7 @@
 
 Every function reads on a connection that sees one state (`Store.read`), so its answer agrees with those of other
 functions, and with a document, on the same connection. `judges` is the result of `rows.judge_versions`, where the
-caller has it. Windows are of the annotations' days unless the type of the answer says otherwise. For a queue, criterion
+caller has it. Windows are of the annotations' days unless the type of the result states otherwise. For a queue, criterion
 or metric that no row names the answer has no comparisons.
 """
 

@@ -40,7 +40,7 @@ have the item.
 
 
 class StoreError(EvalAlignmentError):
-    """The store cannot be used as it is; the message says what to do."""
+    """The store cannot be used as it is; the message names the remedy."""
 
     exit_code = ExitCode.STORE_UNUSABLE
 

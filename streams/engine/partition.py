@@ -139,7 +139,7 @@ class OwnedPartitions:
 
     def __init__(self) -> None:
         self.generation: int | None = None
-        """The generation in which events are processed; None while there is none."""
+        """The generation in which events are processed; None without one."""
         self.replayed_rows = 0
         """Ledger rows replayed so far, for the watchdog."""
         self._partitions: dict[int, OwnedPartition] = {}

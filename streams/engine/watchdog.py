@@ -61,7 +61,7 @@ class Watchdog:
                 log.expect(ends[tp])
 
     async def _ends(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int] | None:
-        """End offsets, of an arbitrary partition if there are none to ask for; None if the broker does not answer."""
+        """End offsets, of an arbitrary partition if `partitions` is empty; None if the broker does not answer."""
         try:
             ends = await end_offsets(self.reader, partitions or [TopicPartition(self.facts, 0)])
         except (KafkaError, TimeoutError) as error:

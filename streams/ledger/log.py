@@ -94,7 +94,7 @@ class Log:
     async def append_blindly(self, row: LogRow) -> int:
         """Append one row without checking its offset, and return that offset; `next` does not move.
 
-        Only an acknowledgement tells the end of a log reliably.
+        Only an acknowledgement is a reliable source for the end of a log.
         """
         (batch,) = self._batches([row])
         written = await (await self._producer.send_batch(batch, self.topic, partition=self.partition))

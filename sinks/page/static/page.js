@@ -42,7 +42,7 @@ addEventListener('keydown', (event) => {
   next.focus();
 });
 
-// ---- search and choice of metrics: at once, what the form would do
+// ---- search and choice of metrics, without a request; the form does the same
 
 const filter = () => {
   for (const input of all('[data-filter]')) {
@@ -98,7 +98,7 @@ function patch(from, to) {
     if (from.data !== to.data) from.data = to.data;
     return;
   }
-  // The live line is the script's own; slow parts that are there stay until they are asked for again.
+  // The script owns the live line. Slow parts stay until they are requested again.
   if (from.hasAttribute('data-own') || (to.hasAttribute('data-lazy') && !from.hasAttribute('data-lazy'))) return;
   const kept = (from.type === 'hidden' ? [] : own[from.localName]) ?? [];
   for (const { name } of [...from.attributes]) if (!kept.includes(name) && !to.hasAttribute(name)) from.removeAttribute(name);
@@ -130,7 +130,7 @@ const settle = () => {
   for (const bars of all('.bars')) if (!stops(bars).some((stop) => stop.matches(':focus'))) rove(bars, stops(bars)[0]);
 };
 
-// The slow parts are asked for once the rest is there, and again at most every ten seconds.
+// The slow parts are requested after the rest has arrived, and again at most every ten seconds.
 const light = (address) => {
   const made = new URL(address, location.href);
   made.searchParams.delete('more');

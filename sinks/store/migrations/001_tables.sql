@@ -42,7 +42,7 @@ CREATE TABLE annotations (
 CREATE UNIQUE INDEX annotations_identity ON annotations (queue, item, criterion, annotator);
 CREATE INDEX annotations_newest ON annotations (queue, at, item, criterion, annotator) WHERE counted = 1;
 
--- Rows of evaluations; failure: an error or skip, a row beside the verdict's. current: the newest standing
+-- Rows of evaluations; failure: an error or skip, in addition to the verdict's row. current: the newest standing
 -- verdict of (item, metric) over judges. shown: the failure that stands for a metric without a verdict.
 CREATE TABLE evaluations (
     id        INTEGER PRIMARY KEY,

@@ -1,4 +1,4 @@
--- Counted annotations by UTC day, as a JSON array of [day since epoch, annotations], beside the newest day.
+-- Counted annotations by UTC day, as a JSON array of [day since epoch, annotations], with the newest day.
 DROP TABLE rated;
 CREATE TABLE rated (
     queue     TEXT NOT NULL,

@@ -1,5 +1,7 @@
 """The check of words finds each word with its line, and ignores code and literal uses."""
 
+from pathlib import Path
+
 import pytest
 
 from tools import prose
@@ -42,7 +44,15 @@ def test_code_in_markdown_is_not_prose() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Place it behind a reverse proxy.", "None of them is None.", "is none of them", "```\nis none\n```", "`is none`"],
+    [
+        "Place it behind a reverse proxy.",
+        "15.0 s behind",
+        "It gives up after 30 s.",
+        "None of them is None.",
+        "is none of them",
+        "```\nis none\n```",
+        "`is none`",
+    ],
 )
 def test_a_literal_use_is_allowed(text: str) -> None:
     assert words("docs/page.md", text) == []
@@ -68,14 +78,15 @@ def test_a_finding_has_file_line_and_the_better_word() -> None:
     assert str(finding) == 'docs/page.md:2: "anew": write "again", or only the verb'
 
 
-def test_a_directory_fails_above_its_number_and_shows_all_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prose, "REMAINING", {"docs": 2, "streams": 1})
-    docs = prose.wordings("docs/page.md", "anew\nanew\n")
-    streams = prose.wordings("streams/worker.py", "# anew\n# anew\n")
-    root = prose.wordings("README.md", "anew\n")
-    assert prose.above([*docs, *streams, *root]) == [*streams, *root]
-
-
-def test_files_that_are_named_may_have_no_finding(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finding_fails_the_check_and_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert prose.main([str(prose.ROOT / "LICENSE")]) == 0
-    assert capsys.readouterr().out == ""
+    page = tmp_path / "page.md"
+    page.write_text("It starts anew.\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prose, "ROOT", tmp_path)
+        assert prose.main([str(page)]) == 1
+    assert capsys.readouterr().out == 'page.md:1: "anew": write "again", or only the verb\n'
+
+
+def test_the_repository_has_no_finding() -> None:
+    assert [str(wording) for wording in prose.check(prose.files())] == []
