@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 import pytest
 
-from tests.support.tree import ROOT, imports, module_name, modules
+from tests.support.tree import PACKAGES, ROOT, imports, module_name, modules, room_of
 
 HEAVY = frozenset(
     {
@@ -50,6 +50,8 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "eval_alignment.commands.schema": set(),
 }
 CLOCK = {"now", "utcnow", "today"}
+# The store writes, queries read; snapshots keep their own history.
+SQL_ROOMS = {"sinks.store", "sinks.queries", "sinks.snapshots"}
 
 PROGRAM = """
 import importlib, sys
@@ -77,6 +79,13 @@ def impure(source: str) -> list[str]:
     return [name for name in imports(source) if name.partition(".")[0] in {"time", "asyncio"}] + clock_reads(source)
 
 
+def statements(source: str) -> list[str]:
+    """Calls that execute SQL."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    names = {"execute", "executemany", "executescript"}
+    return [ast.unparse(call) for call in calls if isinstance(call, ast.Attribute) and call.attr in names]
+
+
 @pytest.mark.parametrize("name", LOADED)
 def test_an_import_loads_only_the_libraries_of_its_table_entry(name: str) -> None:
     package = name.removesuffix(".*")
@@ -96,3 +105,14 @@ def test_the_core_reads_neither_the_clock_nor_an_event_loop() -> None:
 def test_a_read_of_the_clock_is_seen() -> None:
     source = "from time import monotonic\nx = datetime.datetime.now(UTC)\ny = date.today()\nimport timeit, datetime"
     assert impure(source) == ["time.monotonic", "datetime.datetime.now", "date.today"]
+
+
+def test_sql_is_in_its_rooms_only() -> None:
+    places = {
+        room_of(module_name(path)) for package in PACKAGES for path in modules(package) if statements(path.read_text())
+    }
+    assert places == SQL_ROOMS
+
+
+def test_a_statement_is_seen() -> None:
+    assert statements("with store.read() as c:\n    rows = c.execute('SELECT 1').fetchall()") == ["c.execute"]
