@@ -23,7 +23,7 @@ from typing import NamedTuple
 from aggregator.days import Window, date_of, day_of, timestamp, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, key, version
 from aggregator.policy import Policy
-from aggregator.ratings import COUNTS, LEVELS
+from aggregator.ratings import COUNTS, cell_index
 from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
     CountingRules,
@@ -257,8 +257,7 @@ def winners(facts: Iterable[Fact]) -> dict[bytes, Fact]:
 
 
 def _add(cells: dict[str, Vectors], annotation: Annotation, verdicts: list[StandingVerdict]) -> None:
-    level = LEVELS.index(annotation.thumbs or str(annotation.stars))
     for verdict in verdicts:
         current, superseded = cells.setdefault(verdict.judge, ([0] * COUNTS, [0] * COUNTS))
         vector = current if verdict.current else superseded
-        vector[2 * level + verdict.passed] += 1
+        vector[cell_index(annotation.rating, verdict.passed)] += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 from aggregator.days import Window
-from aggregator.ratings import COUNTS, LEVELS
+from aggregator.ratings import COUNTS, LEVELS, cell_index
 from aggregator.snapshot.inputs import (
     CountingRules,
     CriterionState,
@@ -220,8 +220,8 @@ def _judge(cell: JudgeVectors, rules: CountingRules) -> JudgeDocument:
 
 def _ratings(vector: Vector) -> Ratings:
     def verdicts(level: str) -> Verdicts:
-        index = 2 * LEVELS.index(level)
-        return Verdicts({"pass": vector[index + 1], "fail": vector[index]})
+        index = LEVELS.index(level)
+        return Verdicts({"pass": vector[cell_index(index, True)], "fail": vector[cell_index(index, False)]})
 
     return Ratings(
         {

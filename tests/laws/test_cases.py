@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import date
 from itertools import permutations
 from pathlib import Path
@@ -26,6 +27,7 @@ from sinks.store.store import Store
 from streams.events.decoder import Decoder, Rejection
 from tests.laws.case import Annotations, Case, Cell, Funnel
 from tests.laws.cases import CASES
+from tests.support import counted
 from tests.support.logs import Logs, steps_of
 from tests.support.stores import open_store
 
@@ -153,6 +155,21 @@ def test_the_store_gives_the_counts_of_the_case(case: Case, tmp_path: Path) -> N
                 query = Query(queue="support", outcomes=(outcome,))
                 assert count_comparisons(connection, query, CountingRules(), TODAY) == totals(case)[outcome]
             assert published(connection) == expected(case)
+
+
+@all_cases
+def test_the_verifier_of_the_tests_gives_the_counts_of_the_case(case: Case) -> None:
+    """It does not order versions by content, so it refuses a history in which that decides."""
+    rows: dict[tuple[str, ...], Any] = {}
+    keys = [counted.key_of(event["kind"][0], event) for event in case.events]
+    versions = {(key, event["at"], event["id"]) for key, event in zip(keys, case.events, strict=True)}
+    with pytest.raises(AssertionError, match="ambiguous") if len(versions) < len(keys) else nullcontext():
+        for key, event in zip(keys, case.events, strict=True):
+            counted.merge(rows, key, counted.parse_event(orjson.dumps(event)))
+        assert counted.count(rows, case.policy.value) == {
+            group: payload.get("judges", {name: number for name, number in payload.items() if number})
+            for group, payload in expected(case).items()
+        }
 
 
 def published(connection: Any) -> dict[tuple[str, ...], Any]:
