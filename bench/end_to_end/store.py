@@ -76,11 +76,11 @@ def _starts(of: Sequence[object]) -> range:
 
 def _step(facts: list[LedgerRow], start: int) -> Step:
     closed: CheckpointMarker = {"ledger": _LEDGER, "position": len(facts), "policy": "each", "at": 0, "sources": {}}
-    return Step(0, closed, facts[start:], {}, 0, anew=False)
+    return Step(0, closed, facts[start:], {}, 0, replaces_rows=False)
 
 
 def _with(step: Step, tallies: dict[TallyGroup, StampedTally]) -> Step:
-    return Step(step.partition, step.marker, [], tallies, 0, anew=False)
+    return Step(step.partition, step.marker, [], tallies, 0, replaces_rows=False)
 
 
 def _timed(store: Store, step: Step) -> float:

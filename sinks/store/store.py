@@ -217,7 +217,7 @@ def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[s
     row = connection.execute("SELECT ledger, policy FROM partitions WHERE partition = ?", (step.partition,)).fetchone()
     ledger, policy = row or (None, None)
     changed: set[str] = set()
-    if step.anew:
+    if step.replaces_rows:
         changed = _queues(connection, "= ?", step.partition) | _queues(connection, ">= ?", partitions)
         merge.drop_rows(connection, "= ?", step.partition)
         merge.drop_rows(connection, ">= ?", partitions)

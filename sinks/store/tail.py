@@ -64,7 +64,7 @@ class Step:
     tallies: dict[TallyGroup, StampedTally]
     tallies_next: int
     """The offset where reading of the tallies goes on."""
-    anew: bool
+    replaces_rows: bool
     """Whether the facts are those of another log, so that the store must drop the rows it has of this partition."""
 
 
@@ -110,7 +110,7 @@ class Tail(TalliesReader):
         self._position = position
         self.ledger = ledger if self._resumed else None
         """The current ledger id; None until a claim is read: the rows of the store may be those of another log."""
-        self._anew = ledger is not None and not self._resumed
+        self._replacing = ledger is not None and not self._resumed
         self._facts: deque[LedgerRow] = deque()
         self._segments: dict[str, deque[_Segment]] = defaultdict(deque)
 
@@ -180,9 +180,9 @@ class Tail(TalliesReader):
         facts: list[LedgerRow] = []
         while self._facts and self._facts[0].position < last.marker["position"]:
             facts.append(self._facts.popleft())
-        anew = self._anew and self.ledger != self._stored
-        self._anew = False
-        return Step(self.partition, last.marker, facts, stamped(changed), last.tallies_next, anew)
+        replaces_rows = self._replacing and self.ledger != self._stored
+        self._replacing = False
+        return Step(self.partition, last.marker, facts, stamped(changed), last.tallies_next, replaces_rows)
 
     def _reached(self, segments: deque[_Segment]) -> bool:
         return bool(segments) and segments[0].marker["position"] <= self.facts_next

@@ -51,7 +51,7 @@ class Kept:
     def apply(self, step: Step) -> None:
         """One transaction of the store."""
         marker = step.marker
-        if step.anew:
+        if step.replaces_rows:
             self.rows.clear()
         if self.ledger != marker["ledger"]:
             self.tallies.clear()

@@ -30,7 +30,7 @@ class Model:
         self.position = 0
 
     def apply(self, step: Step) -> None:
-        if step.anew:
+        if step.replaces_rows:
             self.rows, self.tallies = {}, {}
         self.rows.update((fact.key, fact.value) for fact in step.facts)
         self.tallies.update((group, orjson.loads(tally.payload)) for group, tally in step.tallies.items())
@@ -181,7 +181,7 @@ def test_records_of_a_former_ledger_are_ignored_when_read_from_the_beginning() -
     feed(tail, logs)
     step = tail.step()
     assert step is not None
-    assert (step.marker["ledger"], step.anew, tail.restart) == ("first", False, False)
+    assert (step.marker["ledger"], step.replaces_rows, tail.restart) == ("first", False, False)
 
 
 def test_recreated_logs_are_read_from_their_beginning() -> None:
@@ -201,7 +201,7 @@ def test_recreated_logs_are_read_from_their_beginning() -> None:
     feed(again, new)
     step = again.step()
     assert step is not None
-    assert (step.marker["ledger"], step.anew) == ("second", True)
+    assert (step.marker["ledger"], step.replaces_rows) == ("second", True)
 
 
 def test_a_ledger_whose_claim_is_lost_asks_for_one_restart() -> None:
@@ -229,7 +229,7 @@ def test_applied_steps_are_not_applied_again_when_read_from_the_beginning() -> N
     feed(tail, logs, position, len(logs.tallies) - 2)
     step = tail.step()
     assert step is not None
-    assert (step.marker["position"], len(step.facts), step.anew) == (position + 1, len(logs.facts) - 1, False)
+    assert (step.marker["position"], len(step.facts), step.replaces_rows) == (position + 1, len(logs.facts) - 1, False)
 
 
 def test_the_first_step_of_another_ledger_drops_the_old_rows() -> None:
@@ -239,12 +239,12 @@ def test_the_first_step_of_another_ledger_drops_the_old_rows() -> None:
     feed(tail, logs)
     step = tail.step()
     assert step is not None
-    assert step.anew
+    assert step.replaces_rows
     logs.write([])
     feed(tail, logs, len(logs.facts), len(logs.tallies) - 1)
     step = tail.step()
     assert step is not None
-    assert not step.anew
+    assert not step.replaces_rows
 
 
 def test_a_claim_of_a_later_release_is_refused() -> None:
