@@ -16,7 +16,7 @@ What counts (tests/laws has an example of each rule):
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from aggregator.snapshot.inputs import (
     QueueState,
 )
 from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.statistics.judge_in_use import JudgePeriod
 from aggregator.tallies import COVERAGE, Coverage, TallyGroup
 
 Vectors = tuple[list[int], list[int]]
@@ -61,6 +62,8 @@ class CriterionTotals:
         """Items with an on-topic comparison."""
         self.items: dict[str, set[str]] = defaultdict(set)
         """Compared items, by metric."""
+        self.judged: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """Compared items, by metric and judge."""
         self.cells: dict[str, dict[str, Vectors]] = defaultdict(dict)
         """By metric and judge."""
 
@@ -68,7 +71,8 @@ class CriterionTotals:
         """The counts as an input of a document."""
         metrics = {
             metric: PairCounts(
-                len(self.items[metric]), {judge: JudgeVectors(*vectors) for judge, vectors in judges.items()}
+                len(self.items[metric]),
+                {judge: JudgeVectors(*vectors, len(self.judged[metric, judge])) for judge, vectors in judges.items()},
             )
             for metric, judges in self.cells.items()
         }
@@ -102,9 +106,14 @@ class Recount:
                 self._annotations[row.queue].append(row)
         self._verdicts: dict[str, dict[str, list[StandingVerdict]]] = defaultdict(dict)
         self._coverage: dict[str, dict[str, tuple[Coverage, str]]] = defaultdict(dict)
+        times: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for item, metrics in evaluations.items():
             for metric, rows in metrics.items():
                 self._resolve(item, metric, rows)
+                for row in rows:
+                    if not (row.failed or row.deleted):
+                        times[metric][row.judge].append(row.at)
+        self._judges = {metric: _newest_in_use(judges) for metric, judges in times.items()}
 
     def _resolve(self, item: str, metric: str, rows: list[Evaluation]) -> None:
         failures = [row for row in rows if row.failed]
@@ -164,6 +173,8 @@ class Recount:
                 counts.compared.add(annotation.item)
             for metric, by_judge in verdicts.items():
                 counts.items[metric].add(annotation.item)
+                for verdict in by_judge:
+                    counts.judged[metric, verdict.judge].add(annotation.item)
                 _add(counts.cells[metric], annotation, by_judge)
         return QueueState(
             queue=queue,
@@ -171,6 +182,7 @@ class Recount:
             items_annotated=len(annotated),
             criteria={criterion: counts.state() for criterion, counts in criteria.items()},
             funnel=self._funnel(queue, start),
+            judges=self._judges,
         )
 
     def _funnel(self, queue: str, start: str) -> Funnel | None:
@@ -261,3 +273,13 @@ def _add(cells: dict[str, Vectors], annotation: Annotation, verdicts: list[Stand
         current, superseded = cells.setdefault(verdict.judge, ([0] * COUNTS, [0] * COUNTS))
         vector = current if verdict.current else superseded
         vector[cell_index(annotation.rating, verdict.passed)] += 1
+
+
+def _newest_in_use(judges: Mapping[str, Sequence[int]]) -> JudgePeriod:
+    """Of the versions with a verdict in the metric's last 24 hours the one whose first verdict came last."""
+    last = max(max(times) for times in judges.values())
+    in_use = sorted(
+        (min(times), judge, max(times)) for judge, times in judges.items() if max(times) >= last - 24 * 3600 * 1000
+    )
+    first_at, judge, last_at = in_use[-1]
+    return JudgePeriod(judge, first_at, last_at)

@@ -5,12 +5,19 @@ The caller sets the limit; it is independent of the gate in the document. A pair
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
+from aggregator.statistics.confusion import Confusion, Undefined
+from aggregator.statistics.gate import GateLimits, Looks
 from streams.runtime.exit_codes import ExitCode
 
 Bound = Literal["low", "point"]
+
+NEWEST_JUDGE: Final = "newest"
+"""Judges the newest judge version in use."""
+ALL_JUDGES: Final = "all"
+"""Judges the mix of all versions: the latest verdict of each item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,10 @@ class GateRequest:
     """Only pairs of this criterion; None for all."""
     metric: str | None = None
     """Only pairs of this metric; None for all."""
+    judge: str = NEWEST_JUDGE
+    """`newest`, `all`, or the name of a judge version."""
+    looks: Looks = Looks.MANY
+    """Whether the lower bound holds at all looks together, or at one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +71,23 @@ def _pairs(document: SnapshotDocument, request: GateRequest) -> Iterator[tuple[s
                     yield criterion["criterion"], metric
 
 
+def _counts(metric: MetricDocument, judge: str) -> Confusion:
+    """The comparisons of the judge versions that the request names: the newest in use, all, or one by its name."""
+    if judge == ALL_JUDGES:
+        return Confusion(metric["tp"], metric["fn"], metric["tn"], metric["fp"], metric["items_compared"])
+    own = metric["newest_judge"] if judge == NEWEST_JUDGE else metric["judges"].get(judge)
+    if own is None:
+        return Confusion(0, 0, 0, 0, 0)
+    return Confusion(own["tp"], own["fn"], own["tn"], own["fp"], own["items_compared"])
+
+
 def _decide_pair(criterion: str, metric: MetricDocument, request: GateRequest) -> PairOutcome:
-    items = metric["items_compared"]
-    share = metric["alignment_low"] if request.bound == "low" else metric["alignment"]
+    counts = _counts(metric, request.judge)
+    items, alignment = counts.items, counts.alignment
+    share = None
+    if not isinstance(alignment, Undefined):
+        low = GateLimits(looks=request.looks).lower_bound(alignment, items)
+        share = low if request.bound == "low" else alignment.value
     if items < request.items or share is None:
         outcome = ExitCode.TOO_FEW
     else:

@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
-from aggregator.statistics.gate import GateLimits
+from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
 from streams.events.decoder import MetricDefaults
 from streams.runtime.errors import EvalAlignmentError
@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     gate_trusted_tnr: Fraction = Field(_LIMITS.trusted_tnr, description="Minimum true negative rate for `trusted`.")
     gate_probation_low: Fraction = Field(
         _LIMITS.probation_low, description="Minimum lower bound of alignment for `probation`."
+    )
+    gate_looks: Looks = Field(
+        _LIMITS.looks,
+        description="`many`: the gate is read after any label, so its bounds hold at all looks together; `one`: it is "
+        "read once, on a fixed data set, and takes the Wilson interval.",
     )
     gate_half_width: float = Field(
         _LIMITS.half_width,
@@ -281,6 +286,7 @@ class Settings(BaseSettings):
             trusted_tnr=self.gate_trusted_tnr,
             probation_low=self.gate_probation_low,
             half_width=self.gate_half_width,
+            looks=self.gate_looks,
         )
 
 

@@ -10,7 +10,7 @@ Queues are in the order in which they were first seen, so when the cap is reache
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -19,8 +19,9 @@ from aggregator.days import Window, first_day
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.ceiling import ordered_pairs
 from aggregator.statistics.confusion import OUTCOMES, Confusion, Estimate, Undefined
+from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks.documents import Documents
-from sinks.queries.judge_versions import JudgeTimeline
+from sinks.queries.judge_versions import judges_in_use
 from sinks.queries.queues import QueueEntry, StoreState, count_pairs_after, list_queues, read_state
 from sinks.queries.rows import panels
 from sinks.queries.scope import Scope
@@ -57,11 +58,26 @@ _HUMAN_AGREEMENT: Final = gauge(
     "queue",
     "criterion",
 )
-_WINDOW_COMPARISONS: Final = gauge(
-    "window_comparisons", "Comparisons of the last 30 days, by outcome.", *_PAIR, "window", "outcome"
+_NEWEST_WINDOW_COMPARISONS: Final = gauge(
+    "newest_judge_window_comparisons",
+    "Comparisons of the newest judge version in use in a window, by outcome (people first).",
+    *_PAIR,
+    "window",
+    "outcome",
 )
-_WINDOW_ITEMS: Final = gauge(
-    "window_items", "Distinct items among the comparisons of the last 30 days: the n of intervals.", *_PAIR, "window"
+_NEWEST_WINDOW_ITEMS: Final = gauge(
+    "newest_judge_window_items",
+    "Distinct items among these comparisons: the n of their intervals.",
+    *_PAIR,
+    "window",
+)
+_NEWEST_JUDGE_AGREEMENT: Final = tuple(
+    gauge(f"newest_judge_{name}", help_text, *_PAIR, "window")
+    for name, help_text in (
+        ("agreement_ratio", "Alignment of the newest judge version in use, on its own comparisons."),
+        ("agreement_ci_low", "Lower bound of its Wilson 95 % interval, over distinct items."),
+        ("agreement_ci_high", "Upper bound of its Wilson 95 % interval, over distinct items."),
+    )
 )
 _NEWEST_JUDGE_FIRST: Final = gauge(
     "newest_judge_first_timestamp_seconds", "Time of the first verdict of the metric's newest judge version.", "metric"
@@ -85,8 +101,9 @@ FAMILIES: Final = (
     _GATE,
     _ANNOTATIONS,
     _HUMAN_AGREEMENT,
-    _WINDOW_COMPARISONS,
-    _WINDOW_ITEMS,
+    _NEWEST_WINDOW_COMPARISONS,
+    _NEWEST_WINDOW_ITEMS,
+    *_NEWEST_JUDGE_AGREEMENT,
     _NEWEST_JUDGE_FIRST,
     _NEWEST_JUDGE_COMPARISONS,
     _JUDGE_COMPARISONS,
@@ -97,13 +114,14 @@ WINDOWS: Final = (Window.ALL, Window.DAYS_7, Window.DAYS_30)
 """Windows of the ratios: values of the label `window`."""
 
 RECENT_DAYS: Final = 5
-"""Days of the additional window `5d` of alignment and its interval, for the alert on a drop: in a window of 7 days good
-days would hide a drop for too long.
+"""Days of the additional window `5d` of the newest judge version's alignment, for the alert on a drop: in a window of 7
+days good days would hide a drop for too long.
 """
 
-SERIES_PER_PAIR: Final = len(OUTCOMES) + len(WINDOWS) * len(_RATIOS) + 3 + 3 + 5
-"""Series of a criterion and metric without undefined numbers: outcomes, ratios, then kappa, MCC and gate, alignment of
-the recent days, and outcomes and items of 30 days. Series by judge version are not included.
+SERIES_PER_PAIR: Final = len(OUTCOMES) + len(WINDOWS) * len(_RATIOS) + 3 + 5 + 2 * len(_NEWEST_JUDGE_AGREEMENT)
+"""Series of a criterion and metric without undefined numbers: outcomes, ratios, then kappa, MCC and gate; of the newest
+judge version outcomes and items of 30 days, and alignment of these and of the recent days. Series by judge version are
+not included.
 """
 
 HUMAN_AGREEMENT_SECONDS: Final = 15.0
@@ -188,7 +206,6 @@ class GaugeCollector:
         self._limit = limit
         self._expose_judge_version = expose_judge_version
         self._clock = clock
-        self._judges = JudgeTimeline()
         self._queues: dict[str, _QueueSeries] = {}
         self._people: dict[str, _HumanAgreement] = {}
 
@@ -229,8 +246,7 @@ class GaugeCollector:
                 suppressed += count_pairs_after(connection, last) * SERIES_PER_PAIR
             else:
                 # These count all queues, so they need the series of all queues.
-                self._judges.update(connection)
-                show(self._newest_judges(queues.values()))
+                show(self._newest_judges(judges_in_use(connection), queues.values()))
         self._queues, self._people = queues, people
         unique = {line.rsplit(" ", 1)[0] for lines in families.values() for line in lines}
         if len(unique) != series:
@@ -275,23 +291,25 @@ class GaugeCollector:
         recent: Recent = {}
         for criterion, of_criterion in counts.criteria.items():
             for metric, pair in of_criterion.metrics.items():
-                outcomes = (rules.outcomes(cell.current) for cell in pair.judges.values())
-                tp, fn, tn, fp = map(sum, zip(*outcomes, strict=True))
-                confusion = Confusion(tp, fn, tn, fp, pair.items)
-                if not isinstance(confusion.alignment, Undefined):
-                    recent[criterion, metric] = confusion.alignment
+                newest = counts.judges.get(metric)
+                cell = None if newest is None else pair.judges.get(newest.judge)
+                if cell is not None:
+                    own = Confusion(*rules.outcomes(cell.own), cell.items)
+                    if not isinstance(own.alignment, Undefined):
+                        recent[criterion, metric] = own.alignment
         return recent
 
-    def _newest_judges(self, queues: Collection[_QueueSeries]) -> Iterator[list[SeriesLine]]:
+    def _newest_judges(
+        self, judges: Mapping[str, JudgePeriod], queues: Collection[_QueueSeries]
+    ) -> Iterator[list[SeriesLine]]:
         metrics = sorted({metric for queue_series in queues for metric, _ in queue_series.judged})
         for metric in metrics:
-            if (judge := self._judges.newest(metric)) is not None:
-                comparisons = sum(queue_series.judged.get((metric, judge.name), 0) for queue_series in queues)
-                labels = f"metric={label(metric)}" + (
-                    f",judge={label(judge.name)}" if self._expose_judge_version else ""
-                )
+            if (newest := judges.get(metric)) is not None:
+                comparisons = sum(queue_series.judged.get((metric, newest.judge), 0) for queue_series in queues)
+                judge = f",judge={label(newest.judge)}" if self._expose_judge_version else ""
+                labels = f"metric={label(metric)}{judge}"
                 yield [
-                    _line(_NEWEST_JUDGE_FIRST, labels, judge.first / 1000),
+                    _line(_NEWEST_JUDGE_FIRST, labels, newest.first_at / 1000),
                     _line(_NEWEST_JUDGE_COMPARISONS, labels, comparisons),
                 ]
 
@@ -339,10 +357,7 @@ def _groups(
                 if (of_window_metric := metrics.get(key)) is not None:
                     group += _windowed(f'{pair},window="{window.value}"', window, of_window_metric)
             if (estimate := recent.get(key)) is not None:
-                group += [
-                    _line(spec, f'{pair},window="{RECENT_DAYS}d"', value)
-                    for spec, value in zip(_RATIOS, estimate, strict=False)
-                ]
+                group += _newest_agreement(f'{pair},window="{RECENT_DAYS}d"', estimate)
             if expose_judge_version:
                 group += _judged(pair, metric)
             yield group
@@ -356,11 +371,19 @@ def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
 
 def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[SeriesLine]:
     yield from _ratios(labels, metric)
-    if window is Window.DAYS_30 and metric["comparisons"]:
+    newest = metric["newest_judge"]
+    if window is Window.DAYS_30 and newest is not None and newest["comparisons"]:
         # These have families of their own: a sum over `comparisons` must not count them twice.
         for outcome in OUTCOMES:
-            yield _line(_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
-        yield _line(_WINDOW_ITEMS, labels, metric["items_compared"])
+            yield _line(_NEWEST_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', newest[outcome])
+        yield _line(_NEWEST_WINDOW_ITEMS, labels, newest["items_compared"])
+        yield from _newest_agreement(labels, (newest["alignment"], newest["alignment_low"], newest["alignment_high"]))
+
+
+def _newest_agreement(labels: str, estimate: Iterable[float | None]) -> Iterator[SeriesLine]:
+    for spec, value in zip(_NEWEST_JUDGE_AGREEMENT, estimate, strict=True):
+        if value is not None:
+            yield _line(spec, labels, value)
 
 
 def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLine]:

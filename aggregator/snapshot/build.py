@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
-from aggregator.days import Window
+from aggregator.days import Window, timestamp
 from aggregator.ratings import COUNTS, LEVELS, cell_index
 from aggregator.snapshot.inputs import (
     CountingRules,
     CriterionState,
     DocumentStamp,
-    Funnel,
     JudgeVectors,
     MetricCoverage,
     PairCounts,
@@ -23,15 +22,17 @@ from aggregator.snapshot.schema import (
     CriterionDocument,
     JudgeDocument,
     MetricDocument,
+    NewestJudgeDocument,
     Ratings,
     SnapshotDocument,
     Verdicts,
 )
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from aggregator.statistics.gate import Gate, gate, labels_needed
+from aggregator.statistics.gate import Gate, Purpose, gate, labels_needed
+from aggregator.statistics.judge_in_use import JudgePeriod
 
 _NOTHING: Final[Vector] = (0,) * COUNTS
-_Number = TypeVar("_Number", int, float, Gate)
+_Number = TypeVar("_Number", int, float, Gate, Purpose, NewestJudgeDocument)
 
 
 def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
@@ -122,7 +123,7 @@ def _criterion(
     alignment = counts.alignment
     covered = [metric for metric in (state.funnel.metrics if state.funnel else ()) if rules.on_topic(name, metric)]
     metrics = [
-        _metric(name, metric, criterion.metrics.get(metric, PairCounts(0, {})), state.funnel, rules)
+        _metric(name, metric, criterion.metrics.get(metric, PairCounts(0, {})), state, rules)
         for metric in sorted({*criterion.metrics, *covered})
     ]
     metrics.sort(key=_rank)
@@ -146,7 +147,8 @@ def _rank(metric: MetricDocument) -> tuple[float, int, str]:
     return -(metric["alignment"] or 0), -metric["comparisons"], metric["metric"]
 
 
-def _metric(criterion: str, name: str, pair: PairCounts, funnel: Funnel | None, rules: CountingRules) -> MetricDocument:
+def _metric(criterion: str, name: str, pair: PairCounts, state: QueueState, rules: CountingRules) -> MetricDocument:
+    funnel, newest = state.funnel, state.judges.get(name)
     current = _current(pair.judges)
     counts = Confusion(*rules.outcomes(current), pair.items)
     on_topic = rules.on_topic(criterion, name)
@@ -156,7 +158,9 @@ def _metric(criterion: str, name: str, pair: PairCounts, funnel: Funnel | None, 
     tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
     ppv, ppv_low, ppv_high = nulls.estimate("ppv", counts.ppv)
     npv, npv_low, npv_high = nulls.estimate("npv", counts.npv)
-    decision, obstacles = gate(counts, rules.limits)
+    own = _own_counts(pair.judges.get(newest.judge) if newest is not None else None, rules)
+    decision, obstacles = gate(own, rules.limits)
+    labels = labels_needed(own, rules.limits) if on_topic else Undefined.OFF_TOPIC
     coverage = funnel and funnel.metrics.get(name, MetricCoverage(0, 0, 0, 0, waiting=funnel.items))
     missing = Undefined.NO_QUEUE_ITEMS
     return MetricDocument(
@@ -191,8 +195,13 @@ def _metric(criterion: str, name: str, pair: PairCounts, funnel: Funnel | None, 
         f1=nulls.number("f1", counts.f1),
         balanced_accuracy=nulls.number("balanced_accuracy", counts.balanced_accuracy),
         items_compared=pair.items,
-        labels_needed=nulls.number(
-            "labels_needed", labels_needed(counts, rules.limits) if on_topic else Undefined.OFF_TOPIC
+        newest_judge=nulls.number(
+            "newest_judge", Undefined.NO_VERDICTS if newest is None else _newest_judge(newest, own, rules)
+        ),
+        judge_versions=len(pair.judges),
+        labels_needed=nulls.number("labels_needed", labels if isinstance(labels, Undefined) else labels.items),
+        labels_needed_for=nulls.number(
+            "labels_needed_for", labels if isinstance(labels, Undefined) else labels.purpose
         ),
         gate_state=nulls.number("gate_state", decision if on_topic else Undefined.OFF_TOPIC),
         gate_reasons=list(obstacles) if on_topic else [],
@@ -213,9 +222,47 @@ def _pass_rate(coverage: MetricCoverage) -> float | Undefined:
     return coverage.passed / verdicts if verdicts else Undefined.NO_VERDICTS
 
 
+def _value(estimate: Estimate | Undefined) -> float | Undefined:
+    return estimate if isinstance(estimate, Undefined) else estimate.value
+
+
+def _own_counts(cell: JudgeVectors | None, rules: CountingRules) -> Confusion:
+    """A judge version's own comparisons, current or superseded."""
+    if cell is None:
+        return Confusion(0, 0, 0, 0, 0)
+    return Confusion(*rules.outcomes(cell.own), cell.items)
+
+
+def _newest_judge(newest: JudgePeriod, own: Confusion, rules: CountingRules) -> NewestJudgeDocument:
+    nulls = Nulls()
+    alignment, low, high = nulls.estimate("alignment", own.alignment)
+    gate_low = (
+        own.alignment if isinstance(own.alignment, Undefined) else rules.limits.lower_bound(own.alignment, own.items)
+    )
+    return NewestJudgeDocument(
+        judge=newest.judge,
+        since=timestamp(newest.first_at),
+        comparisons=own.n,
+        items_compared=own.items,
+        tp=own.tp,
+        fn=own.fn,
+        tn=own.tn,
+        fp=own.fp,
+        alignment=alignment,
+        alignment_low=low,
+        alignment_high=high,
+        gate_low=nulls.number("gate_low", gate_low),
+        baseline=nulls.number("baseline", own.baseline),
+        bias=nulls.number("bias", own.bias),
+        tpr=nulls.number("tpr", _value(own.tpr)),
+        tnr=nulls.number("tnr", _value(own.tnr)),
+        undefined=nulls.reasons,
+    )
+
+
 def _judge(cell: JudgeVectors, rules: CountingRules) -> JudgeDocument:
-    tp, fn, tn, fp = rules.outcomes(_sum(cell))
-    return JudgeDocument(tp=tp, fn=fn, tn=tn, fp=fp, superseded=sum(cell.superseded))
+    tp, fn, tn, fp = rules.outcomes(cell.own)
+    return JudgeDocument(tp=tp, fn=fn, tn=tn, fp=fp, superseded=sum(cell.superseded), items_compared=cell.items)
 
 
 def _ratings(vector: Vector) -> Ratings:

@@ -5,11 +5,13 @@ The view makes the counts from tallies, a recount from rows. They are those of t
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import NamedTuple
 
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
 from aggregator.statistics.gate import GateLimits
+from aggregator.statistics.judge_in_use import JudgePeriod
 
 Vector = Sequence[int]
 """A cell vector: 14 counts, rating level by verdict (see `ratings`)."""
@@ -31,6 +33,13 @@ class JudgeVectors(NamedTuple):
     """Where its verdict is the newest on the item."""
     superseded: Vector
     """Where another judge's verdict is newer."""
+    items: int
+    """Distinct items among both."""
+
+    @property
+    def own(self) -> Vector:
+        """All comparisons of the version."""
+        return tuple(map(add, self.current, self.superseded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,8 @@ class QueueState:
     criteria: Mapping[str, CriterionState]
     funnel: Funnel | None = None
     """None when no queue item places an item in the queue."""
+    judges: Mapping[str, JudgePeriod] = field(default_factory=dict)
+    """By metric the newest judge version in use, over the items of all queues."""
 
 
 @dataclass(frozen=True, slots=True)

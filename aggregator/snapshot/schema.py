@@ -12,7 +12,7 @@ import msgspec
 from aggregator.days import Window
 from aggregator.policy import Policy
 from aggregator.statistics.confusion import Undefined
-from aggregator.statistics.gate import Gate, Obstacle
+from aggregator.statistics.gate import Gate, Obstacle, Purpose
 
 SCHEMA_NAME: Final = "alignment.snapshot.v2"
 
@@ -47,6 +47,47 @@ class JudgeDocument(TypedDict):
     """Human fail, metric pass."""
     superseded: int
     """Those of the comparisons in which another version has the item's latest verdict."""
+    items_compared: int
+    """Distinct items among the comparisons of the version."""
+
+
+class NewestJudgeDocument(TypedDict):
+    """The newest judge version in use, on its own comparisons: what the gate decides on."""
+
+    judge: str
+    """Judge version; empty where events carry none."""
+    since: str
+    """Time of its first verdict on any item, RFC 3339."""
+    comparisons: int
+    """Its comparisons, whether or not it has the item's latest verdict."""
+    items_compared: int
+    """Distinct items among them."""
+    tp: int
+    """Human pass, metric pass."""
+    fn: int
+    """Human pass, metric fail."""
+    tn: int
+    """Human fail, metric fail."""
+    fp: int
+    """Human fail, metric pass."""
+    alignment: float | None
+    """Share of its comparisons in which people and metric agree, 0 to 1."""
+    alignment_low: float | None
+    """Lower bound of the Wilson 95 % interval of `alignment`."""
+    alignment_high: float | None
+    """Upper bound of the Wilson 95 % interval of `alignment`."""
+    gate_low: float | None
+    """Lower bound of `alignment` that the gate compares with its limits; see the setting `gate_looks`."""
+    baseline: float | None
+    """Alignment of a constant judge on the same comparisons, 0 to 1."""
+    bias: float | None
+    """Pass rate of the version minus pass rate of people, -1 to 1. Above 0 the version is lenient."""
+    tpr: float | None
+    """True positive rate: share of the human passes that the version passes."""
+    tnr: float | None
+    """True negative rate: share of the human fails that the version fails."""
+    undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
 
 
 class MetricDocument(TypedDict):
@@ -114,8 +155,14 @@ class MetricDocument(TypedDict):
     """Mean of `tpr` and `tnr`, 0 to 1."""
     items_compared: int
     """Distinct items among the comparisons: the n of all intervals."""
+    newest_judge: NewestJudgeDocument | None
+    """The newest judge version in use; the gate and `labels_needed` are about it."""
+    judge_versions: int
+    """Judge versions among the comparisons; with more than one the numbers of this object mix them."""
     labels_needed: int | None
-    """Items that people still have to annotate until the gate decides and the interval of `alignment` is narrow."""
+    """Items that people still have to annotate, at the rates seen so far."""
+    labels_needed_for: Purpose | None
+    """What they are needed for: to change the state of the gate, or to narrow the interval of alignment."""
     gate_state: Gate | None
     """State of the gate: whether the metric may stand in for people."""
     gate_reasons: list[Obstacle]

@@ -56,6 +56,8 @@ class Undefined(StrEnum):
     """No item was judged by both versions."""
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     """The metric passes what people fail at least as often as what they pass: `tpr + tnr <= 1`."""
+    GATE_STAYS = "gate_stays"
+    """At the rates seen no number of labels changes the state of the gate."""
 
 
 class Estimate(NamedTuple):

@@ -1,13 +1,26 @@
 """The gate: whether a metric may stand in for people, and how many labels it still needs.
 
-Pure functions without memory. The interval of the alignment handles noise.
+Pure functions without memory. People look at the gate after every label and stop labelling when it is pleased; a bound
+for one look would then call a judge at the limit trusted in one of five histories. So the bound is one that holds at
+all looks together (`confidence_sequence`), unless the limits say that there is one look.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, sqrt
+from typing import NamedTuple
 
-from aggregator.statistics.confusion import Z_95, Confusion, Undefined
+from aggregator.statistics.confidence_sequence import lower_bound, n_to_exceed
+from aggregator.statistics.confusion import Z_95, Confusion, Estimate, Undefined
+
+
+class Looks(StrEnum):
+    """How often the gate is read while labels come."""
+
+    MANY = "many"
+    """After any label: the bounds hold at all moments together."""
+    ONE = "one"
+    """Once, on a data set that was fixed before: Wilson's bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,8 @@ class GateLimits:
     """Lowest lower bound of alignment for `probation`, 0 to 1."""
     half_width: float = 0.05
     """Half width of the interval of alignment at which labels are enough, above 0 and below 0.5."""
+    looks: Looks = Looks.MANY
+    """Which lower bound of alignment is compared with the limits."""
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("trusted_low", "trusted_tnr", "probation_low") if not 0 <= getattr(self, name) <= 1]
@@ -33,6 +48,24 @@ class GateLimits:
             wrong.append("items")
         if wrong:
             raise ValueError(f"gate limits out of range: {', '.join(wrong)}")
+
+    def lower_bound(self, alignment: Estimate, items: float) -> float:
+        """The lower bound of an alignment on distinct items that the limits are compared with."""
+        if self.looks is Looks.ONE:
+            return alignment.low
+        return lower_bound(alignment.value * items, items)
+
+    def items_for_bound(self, share: float, limit: float) -> int | None:
+        """Smallest number of items at which an alignment of `share` has a lower bound of at least `limit`.
+
+        None when no number is enough: the share is not above the limit.
+        """
+        if share <= limit:
+            return None
+        if self.looks is Looks.MANY:
+            return n_to_exceed(share, limit)
+        # Wilson's bound is where the share is z standard errors of the bound away from it.
+        return ceil(Z_95 * Z_95 * limit * (1 - limit) / (share - limit) ** 2)
 
 
 class Gate(StrEnum):
@@ -86,16 +119,17 @@ def gate(counts: Confusion, limits: GateLimits) -> tuple[Gate, tuple[Obstacle, .
     if unknown or isinstance(alignment, Undefined) or isinstance(tnr, Undefined):
         return Gate.UNDECIDED, tuple(unknown)
     below_trusted = []
-    if alignment.low < limits.trusted_low:
+    low = limits.lower_bound(alignment, counts.items)
+    if low < limits.trusted_low:
         below_trusted.append(Obstacle.LOW_BELOW_TRUSTED)
     if tnr.value < limits.trusted_tnr:
         below_trusted.append(Obstacle.TNR_BELOW_TRUSTED)
     if not below_trusted:
         return Gate.TRUSTED, ()
     below_probation = []
-    if alignment.low < limits.probation_low:
+    if low < limits.probation_low:
         below_probation.append(Obstacle.LOW_BELOW_PROBATION)
-    if counts.tp + counts.tn <= max(counts.human_pass, counts.human_fail):
+    if not _above_baseline(counts):
         below_probation.append(Obstacle.NOT_ABOVE_BASELINE)
     state = Gate.NOT_TRUSTED if below_probation else Gate.PROBATION
     return state, tuple(below_trusted + below_probation)
@@ -112,17 +146,50 @@ def items_for(share: float, half_width: float) -> int:
     return ceil((b + sqrt(b * b + 4 * a * width2)) / (2 * width2))
 
 
-def labels_needed(counts: Confusion, limits: GateLimits) -> int | Undefined:
-    """Items that people still have to annotate: until the gate decides, then until the interval is narrow.
+class Purpose(StrEnum):
+    """What labels are needed for."""
 
-    Undefined when people gave only one verdict on enough items: how many more it takes to see the other is unknown.
+    GATE = "gate"
+    """To decide the gate, or to bring it to a better state at the rates seen."""
+    INTERVAL = "interval"
+    """To narrow the interval of alignment; the state of the gate stays."""
+
+
+class LabelsNeeded(NamedTuple):
+    """How many more items people have to annotate, and what for."""
+
+    items: int
+    purpose: Purpose
+
+
+def labels_needed(counts: Confusion, limits: GateLimits) -> LabelsNeeded | Undefined:
+    """Items that people still have to annotate, at the rates seen so far.
+
+    Until the gate decides; then until its state gets better; once it is `trusted`, until alignment's interval is no
+    wider than the limits ask for. Undefined when people gave one result only (how many it takes to see the other
+    cannot be known), and when no number of items would change the state.
     """
     if counts.items < limits.items:
-        return limits.items - counts.items
+        return LabelsNeeded(limits.items - counts.items, Purpose.GATE)
     for rate in (counts.tpr, counts.tnr):
         if isinstance(rate, Undefined):
             return rate
-    alignment = counts.alignment
-    if isinstance(alignment, Undefined):
-        return alignment
-    return max(0, items_for(alignment.value, limits.half_width) - counts.items)
+    alignment, tnr = counts.alignment, counts.tnr
+    assert not isinstance(alignment, Undefined), "there are comparisons"
+    assert not isinstance(tnr, Undefined), "people failed some"
+    state, _ = gate(counts, limits)
+    if state is Gate.TRUSTED:
+        return LabelsNeeded(max(0, items_for(alignment.value, limits.half_width) - counts.items), Purpose.INTERVAL)
+    goals = []
+    if tnr.value >= limits.trusted_tnr:
+        goals.append(limits.items_for_bound(alignment.value, limits.trusted_low))
+    if state is Gate.NOT_TRUSTED and _above_baseline(counts):
+        goals.append(limits.items_for_bound(alignment.value, limits.probation_low))
+    reachable = [items for items in goals if items is not None]
+    if not reachable:
+        return Undefined.GATE_STAYS
+    return LabelsNeeded(max(1, min(reachable) - counts.items), Purpose.GATE)
+
+
+def _above_baseline(counts: Confusion) -> bool:
+    return counts.tp + counts.tn > max(counts.human_pass, counts.human_fail)

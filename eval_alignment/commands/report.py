@@ -15,8 +15,9 @@ from aggregator.days import Window
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import Bound, GateRequest, PairOutcome, decide
+from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome, decide
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.render import DASH, output_console, printable, render, render_list
 from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
@@ -119,6 +120,18 @@ class _Served:
     show_default=True,
     help="With --fail-under: minimum number of distinct items of a pair.",
 )
+@click.option(
+    "--judge",
+    default=NEWEST_JUDGE,
+    show_default=True,
+    help="With --fail-under: the judge version to check: `newest` in use, `all` mixed, or a name.",
+)
+@click.option(
+    "--looks",
+    type=click.Choice([looks.value for looks in Looks]),
+    help="With --fail-under: whether the gate is read again and again (default with a view) or once (default with "
+    "--file).",
+)
 def report(
     *,
     queue: str | None,
@@ -133,6 +146,8 @@ def report(
     metric: str | None,
     bound: Bound,
     min_items: int,
+    judge: str,
+    looks: str | None,
 ) -> None:
     """Show the numbers of a queue, or the list of queues. With --fail-under, act as a gate for CI.
 
@@ -158,8 +173,17 @@ def report(
     elif fail_under is None:
         render(document, output_console())
     if fail_under is not None:
-        wanted = [None if name is None else _name(name) for name in (criterion, metric)]
-        request = GateRequest(fail_under, bound, min_items, *wanted)
+        # A file is a fixed data set, looked at once; a view is asked again after more labels.
+        chosen = Looks(looks) if looks is not None else Looks.ONE if paths else Looks.MANY
+        request = GateRequest(
+            fail_under,
+            bound,
+            min_items,
+            criterion=None if criterion is None else _name(criterion),
+            metric=None if metric is None else _name(metric),
+            judge=_name(judge),
+            looks=chosen,
+        )
         outcome, deciding = decide(document, request)
         for line in _lines(outcome, deciding, request):
             click.echo(line, err=as_json)
@@ -208,7 +232,8 @@ def _name(text: str) -> str:
 
 def _lines(outcome: ExitCode, deciding: list[PairOutcome], request: GateRequest) -> list[str]:
     word = outcome.name.lower().replace("_", " ")
-    what = "lower bound" if request.bound == "low" else "alignment"
+    what = f"lower bound ({request.looks} look{'s' if request.looks is Looks.MANY else ''})"
+    what = what if request.bound == "low" else "alignment"
     if not deciding:
         return [f"{word}: no on-topic pair matches"]
     return [

@@ -58,7 +58,7 @@ QUEUES: Final = (
         "trace",
         {"helpfulness": False, "tone": True},
         (
-            Metric("answer_relevancy", "gpt-4o/p3", noise=0.12),
+            Metric("answer_relevancy", "gpt-4o/p3", noise=0.06),
             Metric("helpfulness_judge", "gpt-4o/p3", lean=-0.16),
             Metric("politeness", "small-judge/2", lean=0.22, noise=0.2),
         ),

@@ -56,9 +56,9 @@ def _band(title: str, description: str, *bounds: str, limit: Steps | None = None
 
 def alignment() -> list[object]:
     """Alignment over time, and drops."""
-    drop = f"max(pair:eval_alignment_agreement_ratio:drop{{{PAIR}}})"
-    chance = f"2 * max(pair:eval_alignment_agreement_ratio:drop_half_width{{{PAIR}}})"
-    baseline = f"max(pair:eval_alignment_window_comparisons:baseline_ratio{{{PAIR}}})"
+    drop = f"max(pair:eval_alignment_newest_judge_agreement_ratio:drop{{{PAIR}}})"
+    chance = f"2 * max(pair:eval_alignment_newest_judge_agreement_ratio:drop_half_width{{{PAIR}}})"
+    baseline = f"max(pair:eval_alignment_newest_judge_window_comparisons:baseline_ratio{{{PAIR}}})"
     return [
         _band(
             "Alignment, all days",
@@ -67,10 +67,13 @@ def alignment() -> list[object]:
             *(one(name) for name in ("agreement_ratio", "agreement_ci_low", "agreement_ci_high", "baseline_ratio")),
         ),
         _band(
-            "Alignment, last 30 days",
+            "Alignment of the newest judge version, last 30 days",
             "The last 30 days. An alert fires when the whole band is below the limit or the baseline: do not use the "
             "metric as a gate, and read the disagreements." + alerts("Low", "BelowBaseline"),
-            *(recent(name, "alignment") for name in ("ratio", "wilson_low", "wilson_high")),
+            *(
+                one(f"newest_judge_{name}", "30d")
+                for name in ("agreement_ratio", "agreement_ci_low", "agreement_ci_high")
+            ),
             baseline,
             limit=((None, "transparent"), (LIMITS.probation_low, GREY)),
         ),
@@ -192,7 +195,7 @@ def counts() -> list[object]:
 
 def fresh() -> list[object]:
     """Recent labels, and labels of the newest judge version."""
-    window = 'sum(max by (outcome) (eval_alignment_window_comparisons{%s,window="30d"}))'
+    window = 'sum(max by (outcome) (eval_alignment_newest_judge_window_comparisons{%s,window="30d"}))'
     judge = 'max(eval_alignment_newest_judge_%s{metric="$metric"})'
     return [
         series(
@@ -202,7 +205,7 @@ def fresh() -> list[object]:
             "short",
             (count_all(), "all days"),
             (window % PAIR, "last 30 days"),
-            (f'max(eval_alignment_window_items{{{PAIR},window="30d"}})', "items, last 30 days"),
+            (f'max(eval_alignment_newest_judge_window_items{{{PAIR},window="30d"}})', "items, last 30 days"),
             colours={"all days": GREY, "last 30 days": TEAL, "items, last 30 days": BLUE},
         ),
         series(

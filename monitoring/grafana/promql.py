@@ -19,7 +19,7 @@ def one(name: str, window: str | None = "all") -> str:
 
 def recent(name: str, rate: str) -> str:
     """A recorded value of the chosen pair over the last 30 days; alerts use the same one."""
-    return f'max(pair_rate:eval_alignment_window_comparisons:{name}{{{PAIR},rate="{rate}"}})'
+    return f'max(pair_rate:eval_alignment_newest_judge_window_comparisons:{name}{{{PAIR},rate="{rate}"}})'
 
 
 def count(outcome: str) -> str:

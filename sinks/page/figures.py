@@ -12,6 +12,7 @@ from aggregator.ratings import LEVELS, human_passes
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Outcome, Undefined
+from aggregator.statistics.gate import Gate
 from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
@@ -162,9 +163,10 @@ class Figure:
 
     @property
     def below_baseline(self) -> bool:
-        """Whether a constant judge would agree with people at least as often."""
+        """Whether a constant judge would agree with people at least as often; False while the gate is undecided."""
         alignment, baseline = self.document["alignment"], self.document["baseline"]
-        return alignment is not None and baseline is not None and alignment <= baseline
+        decided = self.document["gate_state"] not in (None, Gate.UNDECIDED)
+        return decided and alignment is not None and baseline is not None and alignment <= baseline
 
 
 def figures(criterion: CriterionDocument, rules: CountingRules) -> tuple[list[Figure], list[Figure]]:

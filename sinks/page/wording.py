@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aggregator.snapshot.schema import MetricDocument
+from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.confusion import Outcome, Undefined
+from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, percent
 
@@ -24,6 +25,7 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_PAIRS: "No item was rated by two people",
     Undefined.NO_SHARED_ITEMS: "No item was judged by both versions",
     Undefined.NO_BETTER_THAN_CHANCE: "The metric is no better than chance, so its errors cannot be corrected",
+    Undefined.GATE_STAYS: "At the rates seen, no number of labels changes the state of the gate",
     Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
 }
 
@@ -45,9 +47,6 @@ SEGMENT_WORDS: Final[Mapping[Outcome, str]] = {
     "fn": "fail, humans say pass (too strict)",
     "tn": "fail, humans agree",
 }
-
-BALANCED: Final = 0.05
-"""Largest absolute bias of a metric that is neither strict nor lenient."""
 
 
 def why(reason: str) -> str:
@@ -80,17 +79,21 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
     if metric["gate_state"] is None:
         return GateSummary("undecided", "Off topic", why(Undefined.OFF_TOPIC))
     obstacles = metric["gate_reasons"]
+    judge = metric["newest_judge"]
+    if judge is None:
+        return GateSummary("undecided", "Undecided", why(Undefined.NO_VERDICTS))
+    version = _version(judge, metric["judge_versions"])
     sentences = "; ".join(
-        _obstacle(obstacle, metric, limits)
+        _obstacle(obstacle, judge, limits)
         for obstacle in obstacles
         # One sentence about the interval is enough: the lower of the two limits.
         if obstacle != Obstacle.LOW_BELOW_TRUSTED or Obstacle.LOW_BELOW_PROBATION not in obstacles
     )
-    reasons = sentences[:1].upper() + sentences[1:]
+    reasons = version + sentences[:1].upper() + sentences[1:]
     match metric["gate_state"]:
         case Gate.TRUSTED:
-            low, tnr = percent(metric["alignment_low"] or 0), percent(metric["tnr"] or 0)
-            return GateSummary("trusted", "Trusted", f"Interval starts at {low}, finds {tnr} of human fails")
+            low, tnr = percent(judge["gate_low"] or 0), percent(judge["tnr"] or 0)
+            return GateSummary("trusted", "Trusted", f"{version}Lower bound {low}, finds {tnr} of human fails")
         case Gate.PROBATION:
             return GateSummary("probation", "Probation", reasons)
         case Gate.NOT_TRUSTED:
@@ -101,14 +104,22 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
             return GateSummary("undecided", label, reasons)
 
 
-def _obstacle(obstacle: str, metric: MetricDocument, limits: GateLimits) -> str:
-    low, tnr, baseline = (percent(metric[name] or 0) for name in ("alignment_low", "tnr", "baseline"))
+def _version(judge: NewestJudgeDocument, versions: int) -> str:
+    """Which judge version the state is about, where there is more than one."""
+    if versions <= 1 and judge["comparisons"]:
+        return ""
+    unlabelled = "" if judge["comparisons"] else ", no labels yet"
+    return f"{judge['judge'] or 'Unnamed version'} in use since {judge['since'][:10]}{unlabelled}: "
+
+
+def _obstacle(obstacle: str, judge: NewestJudgeDocument, limits: GateLimits) -> str:
+    low, tnr, baseline = (percent(judge[name] or 0) for name in ("gate_low", "tnr", "baseline"))
     return {
-        Obstacle.FEW_ITEMS: f"needs {limits.items} compared items, has {metric['items_compared']}",
+        Obstacle.FEW_ITEMS: f"needs {limits.items} compared items, has {judge['items_compared']}",
         Obstacle.NO_HUMAN_PASS: "people passed none of them, so a metric that is too strict would go unnoticed",
         Obstacle.NO_HUMAN_FAIL: "people failed none of them, so a metric that is too lenient would go unnoticed",
-        Obstacle.LOW_BELOW_TRUSTED: f"interval starts at {low}, under {percent(limits.trusted_low, 0)}",
-        Obstacle.LOW_BELOW_PROBATION: f"interval starts at {low}, under {percent(limits.probation_low, 0)}",
+        Obstacle.LOW_BELOW_TRUSTED: f"lower bound {low}, under {percent(limits.trusted_low, 0)}",
+        Obstacle.LOW_BELOW_PROBATION: f"lower bound {low}, under {percent(limits.probation_low, 0)}",
         Obstacle.TNR_BELOW_TRUSTED: f"finds {tnr} of human fails, under {percent(limits.trusted_tnr, 0)}",
         Obstacle.NOT_ABOVE_BASELINE: f"no better than the {baseline} of a constant judge",
     }[Obstacle(obstacle)]
@@ -132,8 +143,11 @@ def lean(metric: MetricDocument) -> Lean:
         return Lean("No comparisons yet.", "No item has both an annotation and an evaluation.")
     if not metric["misaligned"]:
         return Lean("No disagreement.", "")
-    if bias <= -BALANCED:
-        return Lean("Too strict", f"by {percent(-bias)[:-1]} points: fails {count(fn)} that humans passed.", "fn")
-    if bias >= BALANCED:
-        return Lean("Too lenient", f"by {percent(bias)[:-1]} points: passes {count(fp)} that humans failed.", "fp")
-    return Lean("Balanced.", f"{count(fn)} too strict, {count(fp)} too lenient.")
+    match error_side(fn, fp):
+        case ErrorSide.TOO_STRICT:
+            points = percent(abs(bias))[:-1]
+            return Lean("Too strict", f"by {points} points: fails {count(fn)} that humans passed.", "fn")
+        case ErrorSide.TOO_LENIENT:
+            points = percent(abs(bias))[:-1]
+            return Lean("Too lenient", f"by {points} points: passes {count(fp)} that humans failed.", "fp")
+    return Lean("No clear direction.", f"{count(fn)} too strict, {count(fp)} too lenient.")

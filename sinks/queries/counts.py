@@ -25,7 +25,9 @@ from aggregator.snapshot.inputs import (
     Vector,
     sum_vectors,
 )
+from aggregator.statistics.judge_in_use import JudgePeriod
 from aggregator.tallies import COVERAGE
+from sinks.queries.judge_versions import judges_in_use
 
 # Each query returns one row: a JSON array of all rows. sqlite3 releases the GIL between rows, and another thread may
 # then keep it for milliseconds.
@@ -45,6 +47,8 @@ SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || 
 """
 
 
+_Version = tuple[str, str]
+"""A metric and a judge version of it."""
 _Rated = tuple[tuple[int, tuple[str, ...]], ...]
 """For each band of days the criteria whose newest rating of an item is in it."""
 
@@ -62,6 +66,8 @@ class _Sums:
         self.contributing: Counter[str] = Counter()
         self.items: dict[str, Counter[str]] = defaultdict(Counter)
         """Distinct items by criterion and metric, each in the band of its newest day."""
+        self.version_items: dict[str, Counter[_Version]] = defaultdict(Counter)
+        """The same by criterion, metric and judge version."""
         self.compared: Counter[str] = Counter()
         self.items_compared = 0
         self.items_annotated = 0
@@ -88,6 +94,8 @@ class _Sums:
             self.coverage[metric] = sum_vectors((self.coverage[metric], counts))
         for criterion, items in other.items.items():
             self.items[criterion].update(items)
+        for criterion, versions in other.version_items.items():
+            self.version_items[criterion].update(versions)
         self.annotations.update(other.annotations)
         self.contributing.update(other.contributing)
         self.compared.update(other.compared)
@@ -170,7 +178,8 @@ def queue_states(
     _read_tallies(connection, queue, bands, placed, rules)
     _read_profiles(connection, queue, bands, placed, rules)
     totals = bands.totals()
-    states = {id(sums): _state(queue, sums, placed) for sums in totals.values()}
+    in_use = judges_in_use(connection)
+    states = {id(sums): _state(queue, sums, placed, in_use) for sums in totals.values()}
     return [states[id(totals[start])] for start in starts]
 
 
@@ -200,37 +209,42 @@ def _read_profiles(
     connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, rules: CountingRules
 ) -> None:
     # Profiles that differ only by days of one band, or by criteria rated in it, are added up first: far fewer are left.
-    groups: Counter[tuple[_Rated, tuple[str, ...]]] = Counter()
+    groups: Counter[tuple[_Rated, tuple[_Version, ...]]] = Counter()
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.criterion_metrics}
-    for profile, items, (is_placed, days, metrics, failed) in _rows(connection, _PROFILES, queue):
+    for profile, items, (is_placed, days, versions, failed) in _rows(connection, _PROFILES, queue):
         if is_placed:
-            placed.add(items, verdict=bool(metrics), failed=failed, rated=bool(days))
-        groups[bands.cut(tuple(map(tuple, days))), tuple(metrics)] += items
+            placed.add(items, verdict=bool(versions), failed=failed, rated=bool(days))
+        groups[bands.cut(tuple(map(tuple, days))), tuple(map(tuple, versions))] += items
         for criterion, profiles in on_topic.items():
-            if _compared((criterion,), metrics, rules):
+            if _compared((criterion,), [metric for metric, _ in versions], rules):
                 profiles.add(profile)
     _add_items(groups, bands, rules)
     _read_contributing(connection, queue, bands, on_topic)
 
 
-def _add_items(groups: Mapping[tuple[_Rated, tuple[str, ...]], int], bands: _Bands, rules: CountingRules) -> None:
+def _add_items(groups: Mapping[tuple[_Rated, tuple[_Version, ...]], int], bands: _Bands, rules: CountingRules) -> None:
     """Add distinct items, each to the band of its newest rating."""
-    evaluated: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
-    for (of_bands, metrics), items in groups.items():
+    by_metric: dict[tuple[int, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
+    by_version: dict[tuple[int, tuple[str, ...]], Counter[_Version]] = defaultdict(Counter)
+    for (of_bands, versions), items in groups.items():
         newest = newest_compared = 0
+        metrics = tuple(dict.fromkeys(metric for metric, _ in versions))
         for band, criteria in of_bands:
             newest = max(newest, band)
-            of_metrics = evaluated[band, criteria]
+            of_metrics, of_versions = by_metric[band, criteria], by_version[band, criteria]
             for metric in metrics:
                 of_metrics[metric] += items
+            for version in versions:
+                of_versions[version] += items
             for criterion in _compared(criteria, metrics, rules):
                 newest_compared = max(newest_compared, band)
                 bands.sums[band].compared[criterion] += items
         bands.sums[newest].items_annotated += items
         bands.sums[newest_compared].items_compared += items
-    for (band, criteria), of_metrics in evaluated.items():
+    for (band, criteria), of_metrics in by_metric.items():
         for criterion in criteria:
             bands.sums[band].items[criterion].update(of_metrics)
+            bands.sums[band].version_items[criterion].update(by_version[band, criteria])
 
 
 def _compared(criteria: Sequence[str], metrics: Sequence[str], rules: CountingRules) -> Sequence[str]:
@@ -255,10 +269,13 @@ def _read_contributing(
                 bands.of(day).contributing[criterion] += items * annotations
 
 
-def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:
+def _state(queue: str, sums: _Sums, placed: _Placed, in_use: Mapping[str, JudgePeriod]) -> QueueState:
     by_criterion: dict[str, dict[str, PairCounts]] = defaultdict(dict)
     for (criterion, metric), judges in sums.cells.items():
-        cells = {judge: JudgeVectors(current, old) for judge, ((current,), (old,)) in judges.items()}
+        items = sums.version_items[criterion]
+        cells = {
+            judge: JudgeVectors(current, old, items[metric, judge]) for judge, ((current,), (old,)) in judges.items()
+        }
         by_criterion[criterion][metric] = PairCounts(sums.items[criterion][metric], cells)
     criteria = {
         criterion: CriterionState(
@@ -267,7 +284,7 @@ def _state(queue: str, sums: _Sums, placed: _Placed) -> QueueState:
         for criterion, annotations in sums.annotations.items()
         if annotations
     }
-    return QueueState(queue, sums.items_compared, sums.items_annotated, criteria, _funnel(sums, placed))
+    return QueueState(queue, sums.items_compared, sums.items_annotated, criteria, _funnel(sums, placed), in_use)
 
 
 def _funnel(sums: _Sums, placed: _Placed) -> Funnel | None:

@@ -26,16 +26,16 @@ PROFILE: Final = """
         EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item_id = t.item_id AND q.deleted = 0),
         json((SELECT json_group_array(json_array(d.criterion, d.day))
             FROM item_days AS d WHERE d.queue = t.queue AND d.item_id = t.item_id)),
-        json((SELECT json_group_array(DISTINCT e.metric)
-            FROM evaluations AS e WHERE e.item_id = t.item_id AND e.current = 1)),
+        json((SELECT json_group_array(json_array(e.metric, e.judge))
+            FROM evaluations AS e WHERE e.item_id = t.item_id AND e.failure = 0 AND e.deleted = 0)),
         EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item_id = t.item_id AND e.shown = 1))
     END
 """
 """SQL: the profile of the item of a row `t` (`queue`, `item_id`): everything that counts of distinct items need.
 
 A JSON array: whether a queue-item row places the item in the queue, [criterion, newest day] of every criterion with a
-counted annotation, the metrics with a current verdict, and whether a failure is shown. NULL when the queue does not
-have the item.
+counted annotation, [metric, judge version] of every standing verdict, and whether a failure is shown. NULL when the
+queue does not have the item.
 """
 
 

@@ -11,7 +11,7 @@ transaction, so a reader sees all of it or nothing, also after a crash. While th
 import queue as queues
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import orjson
 
 from aggregator.facts import Fact
 from aggregator.tallies import TallyGroup
+from sinks.queries.judge_versions import judges_in_use
 from sinks.store import merge
 from sinks.store.schema import StoreError, migrate
 from sinks.store.tail import LedgerRow, Step
@@ -76,6 +77,7 @@ class Store:
         self._writer: sqlite3.Connection | None = None
         self._writing = threading.Lock()
         self._closed = False
+        self._judges: dict[str, str] = {}
         try:
             if readonly:
                 self._readers.put(self._connect(readonly=True))
@@ -91,6 +93,7 @@ class Store:
             self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             migrate(self._writer)
             self._writer.executescript(merge.TEMPORARY)
+            self._judges = {metric: period.judge for metric, period in judges_in_use(self._writer).items()}
         except sqlite3.Error as error:
             self.close()
             raise StoreError(f"cannot open the store {path}: {error}") from error
@@ -197,11 +200,14 @@ class Store:
             for step in steps:
                 changed |= _fold(connection, step)
             merge.derive(connection)
+            judges = {metric: period.judge for metric, period in judges_in_use(connection).items()}
+            changed |= _judged_by_others(connection, self._judges, judges)
             connection.executemany(
                 "INSERT INTO queues (queue, revision) VALUES (?, 1) "
                 "ON CONFLICT (queue) DO UPDATE SET revision = revision + 1",
                 ((queue,) for queue in sorted(changed)),
             )
+        self._judges = judges
         return changed
 
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
@@ -230,6 +236,16 @@ def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[s
         changed |= _queues(connection, "= ?", step.partition)
         merge.touch_annotations(connection, step.partition)
     return changed
+
+
+def _judged_by_others(connection: sqlite3.Connection, before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
+    """Queues with comparisons of a metric whose judge version in use is another one now: their gate decides anew."""
+    metrics = [metric for metric, judge in after.items() if before.get(metric, judge) != judge]
+    rows = connection.execute(
+        "SELECT DISTINCT queue FROM tallies WHERE kind = 'cells' AND metric IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(metrics).decode(),),
+    )
+    return {queue for (queue,) in rows} if metrics else set()
 
 
 def _queues(connection: sqlite3.Connection, condition: str, value: int) -> set[str]:

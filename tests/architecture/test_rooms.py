@@ -41,7 +41,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.metrics": {"streams.runtime"},
     "sinks.access": {"streams.runtime"},
     "sinks.queries": {"aggregator", "streams.runtime"},
-    "sinks.store": {*_VIEW, "streams.events", "streams.kafka", "streams.ledger"},
+    "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.documents": _READ,
     "sinks.gauges": {*_READ, "sinks.documents"},
     "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},

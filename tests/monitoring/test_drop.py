@@ -23,6 +23,8 @@ Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 
 HOURS: Final = 24
+RECORD = "pair:eval_alignment_newest_judge_agreement_ratio"
+DROP = f"{RECORD}:drop"
 REFERENCE_DAYS: Final = 30
 LED_IN: Final = REFERENCE_DAYS + 7
 """Days before a series can be judged."""
@@ -46,8 +48,8 @@ def rule() -> Rule:
     alert = alerts()["EvalAlignmentDropped"]
     expression = " ".join(alert["expr"].split())
     match = re.fullmatch(
-        r"pair:eval_alignment_agreement_ratio:drop > (\S+) \* pair:eval_alignment_agreement_ratio:drop_half_width "
-        r"and pair:eval_alignment_agreement_ratio:drop >= (\S+)",
+        rf"{DROP} > (\S+) \* {DROP}_half_width "
+        rf"and {DROP} >= (\S+)",
         expression,
     )
     assert match, expression
@@ -201,7 +203,11 @@ def test_the_simulated_formula_is_what_prometheus_evaluates(promtool: str, tmp_p
             repr(getattr(one, field)) for one in of_series
         )
         for (window, series), of_series in estimates.items()
-        for name, field in (("agreement_ratio", "value"), ("agreement_ci_low", "low"), ("agreement_ci_high", "high"))
+        for name, field in (
+            ("newest_judge_agreement_ratio", "value"),
+            ("newest_judge_agreement_ci_low", "low"),
+            ("newest_judge_agreement_ci_high", "high"),
+        )
     }
     queries = []
     for series in range(len(levels)):
@@ -212,7 +218,7 @@ def test_the_simulated_formula_is_what_prometheus_evaluates(promtool: str, tmp_p
             half_width = sqrt((before.value - before.low) ** 2 + (now.high - now.value) ** 2)
             at = f"{hour + 7 * HOURS}h"
             for name, expected in (("drop", before.value - now.value), ("drop_half_width", half_width)):
-                close = f"abs(sum(pair:eval_alignment_agreement_ratio:{name}{pair}) - {expected!r}) < bool 1e-12"
+                close = f"abs(sum({RECORD}:{name}{pair}) - {expected!r}) < bool 1e-12"
                 queries.append((at, close, [{"labels": "{}", "value": 1}]))
             alert = f'count(ALERTS{{alertname="EvalAlignmentDropped",alertstate="firing",queue="q{series}"}})'
             fires = bool(simulated[series, hour])
@@ -240,6 +246,9 @@ def test_the_windows_are_those_of_the_rules() -> None:
     expressions = {record["record"]: record["expr"] for record in recorded()}
     for name in ("drop", "drop_half_width"):
         windows = set(
-            re.findall(r'window="(\w+)"\}( offset 7d)?', expressions[f"pair:eval_alignment_agreement_ratio:{name}"])
+            re.findall(
+                r'window="(\w+)"\}( offset 7d)?',
+                expressions[f"{RECORD}:{name}"],
+            )
         )
         assert windows == {(f"{REFERENCE_DAYS}d", " offset 7d"), (f"{RECENT_DAYS}d", "")}

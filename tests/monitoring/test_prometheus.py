@@ -118,7 +118,7 @@ def test_an_alert_goes_from_pending_to_firing_to_a_webhook_and_is_resolved(stack
     metric = stack.installation.document(QUEUE, window="30d")["criteria"][0]["metrics"][0]
     for name, field in (("ratio", "alignment"), ("wilson_low", "alignment_low"), ("wilson_high", "alignment_high")):
         ((_, value),) = stack.prometheus.query(
-            f'pair_rate:eval_alignment_window_comparisons:{name}{{rate="alignment"}}'
+            f'pair_rate:eval_alignment_newest_judge_window_comparisons:{name}{{rate="alignment"}}'
         )
         assert value == pytest.approx(metric[field], abs=1e-12)
 

@@ -37,8 +37,8 @@ def series(of: Confusion, queue: str, view: str = "a") -> Iterator[tuple[str, st
     """The gauges of 30 days as the view at `view` exposes them."""
     pair = f'queue="{queue}",criterion="c",metric="m",window="30d",instance="{view}"'
     for outcome in OUTCOMES:
-        yield f'eval_alignment_window_comparisons{{{pair},outcome="{outcome}"}}', str(getattr(of, outcome))
-    yield f"eval_alignment_window_items{{{pair}}}", str(of.items)
+        yield f'eval_alignment_newest_judge_window_comparisons{{{pair},outcome="{outcome}"}}', str(getattr(of, outcome))
+    yield f"eval_alignment_newest_judge_window_items{{{pair}}}", str(of.items)
 
 
 def expectation(
@@ -57,12 +57,14 @@ def test_rates_and_intervals_are_those_of_the_page(promtool: str, tmp_path: Path
     queries = []
     for number, of in cells.items():
         queue = f"q{number}"
-        queries.append(expectation(queue, "pair:eval_alignment_window_comparisons:baseline_ratio", "", of.baseline))
+        queries.append(
+            expectation(queue, "pair:eval_alignment_newest_judge_window_comparisons:baseline_ratio", "", of.baseline)
+        )
         for rate, share in (("alignment", of.alignment), ("true_positive", of.tpr), ("true_negative", of.tnr)):
             labels = f',rate="{rate}"'
             three: tuple[float | Undefined, ...] = share if isinstance(share, Estimate) else (share, share, share)
             for operation, expected in zip(("ratio", "wilson_low", "wilson_high"), three, strict=True):
-                name = f"pair_rate:eval_alignment_window_comparisons:{operation}"
+                name = f"pair_rate:eval_alignment_newest_judge_window_comparisons:{operation}"
                 queries.append(expectation(queue, name, labels, expected))
     evaluate(promtool, tmp_path, inputs, queries)
 

@@ -30,6 +30,7 @@ from aggregator.snapshot.schema import (
     SnapshotDocument,
 )
 from aggregator.statistics.gate import GateLimits
+from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks.api.field_docs import field_docs
 from streams.kafka.topics import Topics
 from tools.reference.examples import HISTORY, QUEUE, facts
@@ -120,11 +121,12 @@ def _small_states() -> Iterator[tuple[QueueState, CountingRules]]:
         for count, (level, passed) in zip(outcomes, product((up, down), (True, False)), strict=True):
             vector[cell_index(level, passed)] = count
         items = sum(outcomes)
-        pair = PairCounts(items, {"": JudgeVectors(vector, (0,) * COUNTS)})
+        pair = PairCounts(items, {"": JudgeVectors(vector, (0,) * COUNTS, items)})
         for said, on_topic in product(heard, (True, False)):
             funnel = None if said is None else Funnel(1, 0, 0, 0, {"m": said})
             compared = items if on_topic else 0
             criterion = CriterionState(items, compared, compared, {"m": pair})
             # With one item the gate decides, so that these small counts reach every reason.
             rules = CountingRules(criterion_metrics={"c": ["m" if on_topic else "other"]}, limits=GateLimits(items=1))
-            yield QueueState("q", compared, items, {"c": criterion}, funnel), rules
+            judges = {"m": JudgePeriod("", 0, 0)} if items else {}
+            yield QueueState("q", compared, items, {"c": criterion}, funnel, judges), rules

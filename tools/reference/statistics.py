@@ -97,9 +97,18 @@ def _gate() -> str:
     )
     return section(
         "Gate: `gate_state`, `gate_reasons`",
-        "The gate answers whether a metric may stand in for people. It is a function of the current counts, without "
-        "memory; the interval handles noise. The limits are settings (`gate_items`, `gate_trusted_low`, "
-        "`gate_trusted_tnr`, `gate_probation_low`). The first state in this table whose condition is true applies:",
+        "The gate answers whether a metric may stand in for people. It judges the newest judge version in use, on the "
+        "own comparisons of that version (`newest_judge`): of the versions with a verdict in the 24 hours before the "
+        "last one of the metric, over the items of all queues, the one whose first verdict came last. Settings set its "
+        "limits (`gate_items`, `gate_trusted_low`, `gate_trusted_tnr`, `gate_probation_low`).",
+        "People read the gate after every label and stop when it is `trusted`. With a Wilson bound, which holds for "
+        "one look, a judge exactly at the limit would be called `trusted` at some moment in about one of five "
+        "histories. So the gate compares `gate_low`, the lower bound of a confidence sequence, which holds at all "
+        "looks together with probability 0.95: the smallest share p with ln B(8 + k, 2 + n - k) - ln B(8, 2) - "
+        "k ln p - (n - k) ln(1 - p) < ln 20, where n is the number of distinct items and k is alignment times n "
+        "(Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021). The setting `gate_looks` with the value `one` takes "
+        "the Wilson bound instead, for a data set that was fixed before.",
+        "The first state in this table whose condition is true applies:",
         table(
             ("state", "condition", "meaning"),
             [
@@ -110,12 +119,12 @@ def _gate() -> str:
                 ),
                 (
                     f"`{Gate.TRUSTED}`",
-                    f"`alignment_low` >= {LIMITS.trusted_low:.2f} and `tnr` >= {LIMITS.trusted_tnr:.2f}",
+                    f"`gate_low` >= {LIMITS.trusted_low:.2f} and `tnr` >= {LIMITS.trusted_tnr:.2f}",
                     docs["TRUSTED"],
                 ),
                 (
                     f"`{Gate.PROBATION}`",
-                    f"`alignment_low` >= {LIMITS.probation_low:.2f} and `alignment` > `baseline`",
+                    f"`gate_low` >= {LIMITS.probation_low:.2f} and `alignment` > `baseline`",
                     docs["PROBATION"],
                 ),
                 (f"`{Gate.NOT_TRUSTED}`", "otherwise", docs["NOT_TRUSTED"]),
@@ -125,19 +134,20 @@ def _gate() -> str:
         table(("reason", "meaning"), [(f"`{reason}`", reasons[reason.name]) for reason in Obstacle]),
         "Examples:",
         table(
-            ("counts", "alignment", "tnr", "state", "reasons"),
+            ("counts", "alignment", "gate_low", "tnr", "state", "reasons"),
             [(name, *_decided(counts)) for name, counts in examples],
         ),
         "Undefined (`off_topic`) for a pair that the setting `criterion_metrics` leaves out.",
     )
 
 
-def _decided(counts: Confusion) -> tuple[str, str, str, str]:
+def _decided(counts: Confusion) -> tuple[str, str, str, str, str]:
     state, reasons = gate(counts, LIMITS)
     alignment, tnr = counts.alignment, counts.tnr
     assert isinstance(alignment, Estimate)
     return (
         f"{alignment.value:.2f} ({interval((alignment.low, alignment.high))})",
+        f"{LIMITS.lower_bound(alignment, counts.items):.4f}",
         f"{tnr.value:.2f}" if isinstance(tnr, Estimate) else "",
         f"`{state}`",
         code(reasons),

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from itertools import product
 from typing import Final, NamedTuple
 
+from aggregator.statistics.confidence_sequence import n_to_exceed
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from aggregator.statistics.gate import GateLimits, items_for, labels_needed
-from sinks.page.wording import BALANCED
+from aggregator.statistics.error_side import SIGNIFICANCE
+from aggregator.statistics.gate import GateLimits, LabelsNeeded, items_for, labels_needed
 from tools.reference.markdown import code, section
 
 StatisticValue = Estimate | float | int | Undefined
@@ -87,8 +88,8 @@ NUMBERS: Final = (
         "bias",
         "Bias",
         "(fp - fn) / n, which is the pass rate of the metric minus the pass rate of people",
-        "Above 0 the metric is too lenient, below 0 too strict: {} here. The page names a direction from "
-        f"{BALANCED:.2f} on.",
+        "Above 0 the metric is lenient, below 0 strict: {} here. The page says too lenient or too strict only when the "
+        f"exact binomial test of fp against fn has a two-sided p-value below {SIGNIFICANCE:.2f}.",
         "Difference of marginal shares.",
         lambda counts: counts.bias,
     ),
@@ -144,14 +145,21 @@ NUMBERS: Final = (
     Number(
         "labels_needed",
         "Labels needed",
-        f"items missing to {LIMITS.items}; from there on, items missing until the interval of alignment "
-        f"reaches at most {LIMITS.half_width:.2f} to either side",
-        "People should annotate {} more items. An alignment of 0.9 needs "
-        f"{items_for(0.9, LIMITS.half_width)} items, one of 0.7 needs {items_for(0.7, LIMITS.half_width)}.",
-        "Wilson's interval, solved for the number of items.",
-        lambda counts: labels_needed(counts, LIMITS),
+        f"items missing to {LIMITS.items}; then items missing until the state of the gate changes at the rates seen so "
+        f"far; for a trusted metric, items missing until the interval of alignment reaches at most "
+        f"{LIMITS.half_width:.2f} to either side. `labels_needed_for` says which: `gate` or `interval`",
+        f"At an alignment of 0.95 a judge is trusted with {n_to_exceed(0.95, LIMITS.trusted_low)} items, of 0.9 with "
+        f"{n_to_exceed(0.9, LIMITS.trusted_low)}, of 0.85 with {n_to_exceed(0.85, LIMITS.trusted_low)}; an interval of "
+        f"0.05 to either side needs {items_for(0.9, LIMITS.half_width)} items at 0.9. {{}} here: no number of labels "
+        "makes these rates better than the baseline.",
+        "The bound of the gate, solved for the number of items.",
+        lambda counts: _items(labels_needed(counts, LIMITS)),
     ),
 )
+
+
+def _items(needed: LabelsNeeded | Undefined) -> int | Undefined:
+    return needed if isinstance(needed, Undefined) else needed.items
 
 
 def numbers() -> list[str]:
@@ -161,8 +169,12 @@ def numbers() -> list[str]:
 
 def _number(number: Number) -> str:
     value = number.of(EXAMPLE)
-    assert not isinstance(value, Undefined)
-    shown = f"{value.value:.4f} ({interval((value.low, value.high))})" if isinstance(value, Estimate) else plain(value)
+    if isinstance(value, Undefined):
+        shown = f"Undefined (`{value}`)"
+    elif isinstance(value, Estimate):
+        shown = f"{value.value:.4f} ({interval((value.low, value.high))})"
+    else:
+        shown = plain(value)
     return section(
         f"{number.title}: `{number.field}`",
         f"- Formula: {number.formula}\n"

@@ -227,8 +227,8 @@ def test_a_new_judge_version_supersedes_the_old_one(shop: Shop) -> None:
     shop.shows({"tp": 1})
     judges = metric_of(shop.cluster.document(shop.queue))["judges"]
     assert judges == {
-        "v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 1},
-        "v2": {"tp": 1, "fn": 0, "tn": 0, "fp": 0, "superseded": 0},
+        "v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 1, "items_compared": 1},
+        "v2": {"tp": 1, "fn": 0, "tn": 0, "fp": 0, "superseded": 0, "items_compared": 1},
     }
     # A correction of the old judge's verdict does not make it current; a deletion of the new one does.
     shop.evaluate(2, passed=True, judge="v1", id="x")

@@ -83,8 +83,8 @@ def test_gauges_have_the_numbers_of_the_document(store: Store) -> None:
     assert value(gauges, "gate", **pair, state="undecided") == 1
     assert value(gauges, "annotations", queue="q", criterion="c", state="contributing") == 5
     assert value(gauges, "annotations", queue="q", criterion="c", state="not_contributing") == 0
-    assert value(gauges, "window_items", **pair, window="30d") == 5
-    assert value(gauges, "window_comparisons", **pair, window="30d", outcome="tp") == 2
+    assert value(gauges, "newest_judge_window_items", **pair, window="30d") == 5
+    assert value(gauges, "newest_judge_window_comparisons", **pair, window="30d", outcome="tp") == 2
     assert gauges.series == len(samples(gauges)) == SERIES_PER_PAIR + OF_CRITERION + OF_METRIC
     assert {sample.name for sample in samples(gauges)} == {spec.name for spec in FAMILIES} - {BY_JUDGE, HUMAN_AGREEMENT}
 
@@ -125,7 +125,7 @@ def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None
     }
     assert shown == {"5d": {f"q{days}" for days in range(5)}, "7d": {f"q{days}" for days in range(7)}}
     pair = {"queue": "q0", "criterion": "c", "metric": "m", "window": "5d"}
-    names = ("agreement_ci_low", "agreement_ratio", "agreement_ci_high", "kappa")
+    names = ("newest_judge_agreement_ci_low", "newest_judge_agreement_ratio", "newest_judge_agreement_ci_high", "kappa")
     assert [value(gauges, name, **pair) for name in names] == [pytest.approx(wilson(1, 1)[0]), 1, 1, None]
 
 

@@ -18,6 +18,7 @@ from aggregator.snapshot.inputs import (
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Estimate, Undefined
 from aggregator.statistics.gate import Gate, Obstacle
+from aggregator.statistics.judge_in_use import JudgePeriod
 from tests.laws.cases import CASES
 from tests.support.pages import page
 from tools.reference.statistics_numbers import EXAMPLE, NUMBERS, Number
@@ -30,24 +31,31 @@ def example() -> MetricDocument:
     """The document of the page's example: everything rated with thumbs."""
     vector = [0] * 14
     vector[:4] = EXAMPLE.tn, EXAMPLE.fp, EXAMPLE.fn, EXAMPLE.tp
-    pair = PairCounts(EXAMPLE.items, {"": JudgeVectors(vector, [0] * 14)})
+    pair = PairCounts(EXAMPLE.items, {"": JudgeVectors(vector, [0] * 14, EXAMPLE.items)})
     criterion = CriterionState(EXAMPLE.n, EXAMPLE.n, EXAMPLE.items, {"m": pair})
-    state = QueueState("q", EXAMPLE.items, EXAMPLE.items, {"c": criterion})
-    snapshot = document(state, Window.ALL, DocumentStamp("", 0, "", {}, Policy.EACH), CountingRules())
-    return snapshot["criteria"][0]["metrics"][0]
+    state = QueueState("q", EXAMPLE.items, EXAMPLE.items, {"c": criterion}, judges={"m": JudgePeriod("", 0, 0)})
+    made = document(state, Window.ALL, DocumentStamp("", 0, "", {}, Policy.EACH), CountingRules())
+    return made["criteria"][0]["metrics"][0]
 
 
 def test_every_statistic_of_a_document_has_a_section() -> None:
     hints = get_type_hints(MetricDocument)
     optional = {name for name, hint in hints.items() if type(None) in get_args(hint)}
     bounds = {name for name in optional if name.endswith(("_low", "_high"))}
-    assert {number.field for number in NUMBERS} | {"gate_state"} == optional - bounds - COUNTED
+    assert {number.field for number in NUMBERS} | {
+        "gate_state",
+        "newest_judge",
+        "labels_needed_for",
+    } == optional - bounds - COUNTED
     assert all(f"`{number.field}`\n" in page("statistics.md") for number in NUMBERS)
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.field)
 def test_the_value_of_the_example_is_that_of_a_document(number: Number) -> None:
     value = number.of(EXAMPLE)
+    if isinstance(value, Undefined):
+        assert example()["undefined"][number.field] is value
+        return
     expected = value.value if isinstance(value, Estimate) else value
     assert example()[number.field] == expected  # type: ignore[literal-required]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.days import Window
+from aggregator.days import Window, timestamp
 from aggregator.policy import Policy
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.build import document
@@ -28,6 +28,7 @@ from aggregator.snapshot.inputs import (
 from aggregator.snapshot.schema import SnapshotDocument, json_schema
 from aggregator.statistics.confusion import wilson
 from aggregator.statistics.gate import GateLimits
+from aggregator.statistics.judge_in_use import JudgePeriod
 
 # The order of a cell vector as the wire contract lists it, repeated here on purpose.
 WIRE = [
@@ -48,8 +49,14 @@ def vector(**counts: int) -> Vector:
 
 
 NONE = vector()
-NEW = JudgeVectors(vector(up_pass=60, up_fail=4, down_pass=5, down_fail=30, s1_fail=12, s3_pass=60, s5_fail=4), NONE)
-OLD = JudgeVectors(vector(s2_pass=6, s2_fail=25), vector(up_pass=1, up_fail=2, s2_pass=3, s2_fail=5))
+NEW = JudgeVectors(
+    vector(up_pass=60, up_fail=4, down_pass=5, down_fail=30, s1_fail=12, s3_pass=60, s5_fail=4), NONE, 175
+)
+OLD = JudgeVectors(vector(s2_pass=6, s2_fail=25), vector(up_pass=1, up_fail=2, s2_pass=3, s2_fail=5), 42)
+JUDGES = {
+    **dict.fromkeys(("politeness", "relevance", "pii_leakage"), JudgePeriod("", 1_763_900_000_000, 1_763_900_000_000)),
+    "answer_relevancy": JudgePeriod("gpt-4o/p4", 1_763_800_000_000, 1_763_900_000_000),
+}
 RELEVANCY = PairCounts(items=180, judges={"gpt-4o/p4": NEW, "gpt-4o/p3": OLD})
 
 
@@ -57,12 +64,12 @@ def queue(*, criteria: dict[str, CriterionState] | None = None, funnel: Funnel |
     if criteria is None:
         criteria = {"helpfulness": CriterionState(270, 206, 180, {"answer_relevancy": RELEVANCY})}
     compared = max((criterion.items_compared for criterion in criteria.values()), default=0)
-    return QueueState("support", compared, 200, criteria, funnel)
+    return QueueState("support", compared, 200, criteria, funnel, JUDGES)
 
 
 def simple(tp: int = 0, fn: int = 0, tn: int = 0, fp: int = 0) -> PairCounts:
-    cell = JudgeVectors(vector(up_pass=tp, up_fail=fn, down_fail=tn, down_pass=fp), NONE)
-    return PairCounts(tp + fn + tn + fp, {"": cell})
+    cell = JudgeVectors(vector(up_pass=tp, up_fail=fn, down_fail=tn, down_pass=fp), NONE, tp + fn + tn + fp)
+    return PairCounts(cell.items, {"": cell})
 
 
 def test_the_document_has_the_form_of_the_contract() -> None:
@@ -111,8 +118,8 @@ def test_a_metrics_numbers_follow_from_its_counts() -> None:
     }  # fmt: skip
     # A judge's own counts are its current and its superseded ones.
     assert metric["judges"] == {
-        "gpt-4o/p3": {"tp": 1, "fn": 2, "tn": 30, "fp": 9, "superseded": 11},
-        "gpt-4o/p4": {"tp": 120, "fn": 8, "tn": 42, "fp": 5, "superseded": 0},
+        "gpt-4o/p3": {"tp": 1, "fn": 2, "tn": 30, "fp": 9, "superseded": 11, "items_compared": 42},
+        "gpt-4o/p4": {"tp": 120, "fn": 8, "tn": 42, "fp": 5, "superseded": 0, "items_compared": 175},
     }
     assert list(metric["judges"]) == ["gpt-4o/p3", "gpt-4o/p4"]
     assert criterion["human"] == {"pass": 128, "fail": 78}
@@ -195,10 +202,39 @@ def test_off_topic_pairs_are_marked_and_stay_out_of_cards() -> None:
 def test_gate_and_labels_follow_the_limits() -> None:
     (criterion,) = document(queue(), Window.ALL, STAMP, READING)["criteria"]
     assert (criterion["metrics"][0]["gate_state"], criterion["metrics"][0]["gate_reasons"]) == ("trusted", [])
-    (criterion,) = document(queue(), Window.ALL, STAMP, CountingRules(limits=GateLimits(items=181)))["criteria"]
+    (criterion,) = document(queue(), Window.ALL, STAMP, CountingRules(limits=GateLimits(items=176)))["criteria"]
     assert criterion["metrics"][0]["gate_state"] == "undecided"
     assert criterion["metrics"][0]["gate_reasons"] == ["few_items"]
     assert criterion["metrics"][0]["labels_needed"] == 1
+
+
+def test_the_gate_decides_on_the_newest_judge_version_alone() -> None:
+    # The version before agrees always, the newest one never.
+    before = JudgeVectors(vector(up_pass=300, down_fail=300), NONE, 600)
+    newest = JudgeVectors(vector(up_fail=20, down_pass=20), NONE, 40)
+    pair = PairCounts(640, {"v1": before, "v2": newest})
+    state = queue(criteria={"c": CriterionState(640, 640, 640, {"m": pair})})
+    period = JudgePeriod("v2", 1_763_800_000_000, 1_763_900_000_000)
+    (criterion,) = document(replace(state, judges={"m": period}), Window.ALL, STAMP, READING)["criteria"]
+    (metric,) = criterion["metrics"]
+    assert (metric["alignment"], metric["judge_versions"]) == (600 / 640, 2)
+    own = metric["newest_judge"]
+    assert own is not None
+    assert (own["judge"], own["since"], own["items_compared"], own["alignment"]) == (
+        "v2",
+        timestamp(1_763_800_000_000),
+        40,
+        0,
+    )
+    assert metric["gate_state"] == "not_trusted"
+    # A version whose items nobody annotated yet is undecided, however good the one before was.
+    (criterion,) = document(replace(state, judges={"m": period._replace(judge="v3")}), Window.ALL, STAMP, READING)[
+        "criteria"
+    ]
+    (metric,) = criterion["metrics"]
+    assert metric["newest_judge"] is not None
+    assert (metric["gate_state"], metric["newest_judge"]["comparisons"]) == ("undecided", 0)
+    assert (metric["labels_needed"], metric["labels_needed_for"]) == (30, "gate")
 
 
 def test_without_queue_items_the_funnel_is_null() -> None:
@@ -258,14 +294,19 @@ vectors = st.lists(st.integers(0, 2) | st.just(0), min_size=COUNTS, max_size=COU
 
 
 @st.composite
+def cells(draw: st.DrawFn) -> JudgeVectors:
+    current, superseded = draw(vectors), draw(vectors)
+    n = sum(current) + sum(superseded)
+    return JudgeVectors(current, superseded, draw(st.integers(min(n, 1), n)))
+
+
+@st.composite
 def states(draw: st.DrawFn) -> QueueState:
     criteria = {}
     for criterion in draw(st.sets(st.sampled_from("ab"))):
         metrics = {}
         for metric in draw(st.sets(st.sampled_from("xyz"))):
-            judges = {
-                judge: JudgeVectors(draw(vectors), draw(vectors)) for judge in draw(st.sets(st.sampled_from(["", "j"])))
-            }
+            judges = {judge: draw(cells()) for judge in draw(st.sets(st.sampled_from(["", "j"])))}
             n = sum(sum(cell.current) for cell in judges.values())
             metrics[metric] = PairCounts(draw(st.integers(min(n, 1), n)), judges)
         compared = max((pair.items for pair in metrics.values()), default=0)
@@ -278,7 +319,9 @@ def states(draw: st.DrawFn) -> QueueState:
         *[st.integers(0, 9)] * 3,
         metrics=st.dictionaries(st.sampled_from("xw"), evaluated),
     )
-    return QueueState("q", compared, 30, criteria, draw(st.none() | funnel))
+    periods = st.builds(JudgePeriod, st.sampled_from(["", "j", "unlabelled"]), st.just(1), st.just(2))
+    in_use = draw(st.dictionaries(st.sampled_from("xyzw"), periods))
+    return QueueState("q", compared, 30, criteria, draw(st.none() | funnel), in_use)
 
 
 def parts(snapshot: SnapshotDocument) -> Iterator[Any]:

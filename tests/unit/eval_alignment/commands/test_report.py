@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, encode
 from aggregator.recount import Recount
 from eval_alignment.commands.report import report
@@ -73,9 +74,33 @@ def test_report_ends_with_the_exit_code_of_the_gate(files: list[str], options: l
 def test_report_prints_one_line_for_each_pair_that_decides(files: list[str]) -> None:
     assert [line.partition(":")[0] for line in gate(files, "0.76").stdout.splitlines()] == ["too few"]
     below = gate(files, "0.78").stdout
-    assert below == "below: overall / relevance: lower bound 0.7695, limit 0.78, 40 items, minimum 30\n"
+    assert below == "below: overall / relevance: lower bound (one look) 0.7695, limit 0.78, 40 items, minimum 30\n"
     passed = gate(files, "0.1", "--min-items", "1").stdout.splitlines()
     assert [line.partition(": lower")[0] for line in passed] == ["pass: overall / relevance", "pass: overall / tone"]
+
+
+def test_many_looks_take_a_bound_that_holds_at_all_of_them(files: list[str]) -> None:
+    # 36 of 40: Wilson's bound is 0.7695, the confidence sequence's 0.7187.
+    asked = ["0.75", "--metric", "relevance"]
+    assert gate(files, *asked).exit_code == 0
+    assert gate(files, *asked, "--looks", "many").exit_code == 1
+    assert "lower bound (many looks) 0.7187" in gate(files, *asked, "--looks", "many").stdout
+
+
+def test_the_gate_checks_the_judge_version_that_is_asked_for(tmp_path: Path) -> None:
+    # v1 agreed on all of 40 items, v2 judged them a day later and agrees on half.
+    made: list[Fact] = [Annotation(AT, f"a{n}", "q", f"i{n}", thumbs="up") for n in range(40)]
+    made += [Evaluation(AT, f"e{n}", f"i{n}", "m", judge="v1", passed=True) for n in range(40)]
+    made += [Evaluation(AT + 2 * DAY_MS, f"f{n}", f"i{n}", "m", judge="v2", passed=n % 2 == 0) for n in range(40)]
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(b"\n".join(map(encode, made)))
+
+    def ask(*options: str) -> int:
+        return call("q", "--file", str(path), "--fail-under", "0.9", *options).exit_code
+
+    assert ask() == ask("--judge", "newest") == ask("--judge", "v2") == 1
+    assert ask("--judge", "v1") == 0
+    assert ask("--judge", "v3") == 2
 
 
 def test_items_are_counted_once_however_many_annotators(tmp_path: Path) -> None:

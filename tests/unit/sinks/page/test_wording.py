@@ -6,14 +6,16 @@ from aggregator.recount import Recount
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
-from sinks.page.wording import gate_summary, why
+from sinks.page.wording import gate_summary, lean, why
 from tests.support.sample_view import FACTS
 
 
-def metric(**changes: object) -> MetricDocument:
-    """A metric's document, changed."""
+def metric(judge: dict[str, object] | None = None, **changes: object) -> MetricDocument:
+    """A metric's document, changed; `judge` changes what it says of the newest judge version."""
     document = Recount(FACTS).document("support")["criteria"][0]["metrics"][0]
     document.update(changes)  # type: ignore[typeddict-item]
+    assert document["newest_judge"] is not None
+    document["newest_judge"].update(judge or {})  # type: ignore[typeddict-item]
     return document
 
 
@@ -26,12 +28,9 @@ def test_a_reason_is_a_sentence(reason: Undefined) -> None:
 @pytest.mark.parametrize("obstacle", Obstacle)
 def test_an_obstacle_is_worded_with_its_numbers(obstacle: Obstacle) -> None:
     changed = metric(
+        {"gate_low": 0.123, "tnr": 0.456, "baseline": 0.789, "items_compared": 7},
         gate_state=Gate.NOT_TRUSTED,
         gate_reasons=[obstacle],
-        alignment_low=0.123,
-        tnr=0.456,
-        baseline=0.789,
-        items_compared=7,
     )
     summary = gate_summary(changed, GateLimits())
     numbers = {
@@ -62,3 +61,15 @@ def test_a_verdict_has_its_tone(gate: Gate | None, tone: str) -> None:
 def test_few_labels_are_counted_down() -> None:
     few = metric(gate_state=Gate.UNDECIDED, gate_reasons=[Obstacle.FEW_ITEMS], labels_needed=21, items_compared=9)
     assert gate_summary(few, GateLimits()).label == "Needs 21 more labels"
+
+
+def test_a_summary_names_the_judge_version_where_there_are_several() -> None:
+    several = metric({"judge": "v2", "since": "2026-11-26T09:00:00.000Z"}, judge_versions=2, gate_reasons=[])
+    assert gate_summary(several, GateLimits()).reasons.startswith("v2 in use since 2026-11-26: ")
+    unlabelled = metric({"judge": "v2", "comparisons": 0}, judge_versions=1)
+    assert "no labels yet" in gate_summary(unlabelled, GateLimits()).reasons
+
+
+@pytest.mark.parametrize(("fn", "fp", "side"), [(3, 0, ""), (6, 0, "fn"), (1, 12, "fp"), (40, 38, "")])
+def test_a_side_is_named_only_when_a_test_names_it(fn: int, fp: int, side: str) -> None:
+    assert lean(metric(fn=fn, fp=fp, misaligned=fn + fp, bias=(fp - fn) / 60)).side == side

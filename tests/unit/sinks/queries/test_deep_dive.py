@@ -264,6 +264,7 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
     document = in_document(recount, scope, criterion, metric)
     counts_by_judge = {
         version["judge"]: {name: version[name] for name in ("tp", "fn", "tn", "fp", "superseded")}
+        | {"items_compared": version["items"]}
         for version in answer["versions"]
     }
     assert counts_by_judge == (document["judges"] if document else {})
