@@ -46,7 +46,7 @@ AT_ONCE = 0.2
 """Share of acts that begin while the one before still runs."""
 QUIET_SECONDS = 30.0
 SAMPLE_SECONDS = 5.0
-EXPECTED = {failure.value.code for failure in (ExitCode.BROKER_LOST, ExitCode.ANOTHER_WRITER)}
+EXPECTED = {ending.code for ending in (ExitCode.BROKER_LOST, ExitCode.ANOTHER_WRITER)}
 """How a worker may end by itself after the broker or the worker was away."""
 SPARED_AFTER = 1 / 3
 """Of the run: from then on one worker and the view are spared, and their memory is watched. No worker is paused then:
