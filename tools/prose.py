@@ -52,7 +52,7 @@ EXCLUDED = {"tools/prose.py", "tests/unit/tools/test_prose.py", "LICENSE"}
 
 _MARKUP = {".md", ".html"}
 _PLAIN = {".yml", ".yaml", ".toml", ".sql", ".js", ".css", ".conf", ".service", ".target", ".env", ".java", ".xml"}
-_PLAIN_NAMES = {"Makefile", "Dockerfile", "run"}
+_PLAIN_NAMES = {"Makefile", "Dockerfile", "run", "smoke"}
 _CODE = re.compile(
     r"^(?P<fence>```|~~~).*?^(?P=fence)|``[^`]*``|`[^`]*`|<code>.*?</code>|\{%.*?%\}|\{\{.*?\}\}",
     re.DOTALL | re.MULTILINE,
