@@ -29,6 +29,8 @@ class Number(NamedTuple):
     """How to read it; `{}` is the value of the example."""
     source: str
     of: Callable[[Confusion], StatisticValue]
+    undefined: str = ""
+    """What else makes it undefined in a document."""
 
 
 NUMBERS: Final = (
@@ -88,7 +90,7 @@ NUMBERS: Final = (
         "bias",
         "Bias",
         "(fp - fn) / n, which is the pass rate of the metric minus the pass rate of people",
-        "Above 0 the metric is lenient, below 0 strict: {} here. The page says too lenient or too strict only when the "
+        "Above 0 the metric is lenient, below 0 strict: {} here. The page reports too lenient or too strict only when the "
         f"exact binomial test of fp against fn has a two-sided p-value below {SIGNIFICANCE:.2f}.",
         "Difference of marginal shares.",
         lambda counts: counts.bias,
@@ -147,13 +149,14 @@ NUMBERS: Final = (
         "Labels needed",
         f"items missing to {LIMITS.items}; then items missing until the state of the gate changes at the rates seen so "
         f"far; for a trusted metric, items missing until the interval of alignment reaches at most "
-        f"{LIMITS.half_width:.2f} to either side. `labels_needed_for` says which: `gate` or `interval`",
+        f"{LIMITS.half_width:.2f} to either side. `labels_needed_for` is which: `gate` or `interval`",
         f"At an alignment of 0.95 a judge is trusted with {n_to_exceed(0.95, LIMITS.trusted_low)} items, of 0.9 with "
         f"{n_to_exceed(0.9, LIMITS.trusted_low)}, of 0.85 with {n_to_exceed(0.85, LIMITS.trusted_low)}; an interval of "
         f"0.05 to either side needs {items_for(0.9, LIMITS.half_width)} items at 0.9. {{}} here: no number of labels "
         "makes these rates better than the baseline.",
         "The bound of the gate, solved for the number of items.",
         lambda counts: _items(labels_needed(counts, LIMITS)),
+        ", `off_topic` for a pair that the setting `criterion_metrics` leaves out",
     ),
 )
 
@@ -179,7 +182,7 @@ def _number(number: Number) -> str:
         f"{number.title}: `{number.field}`",
         f"- Formula: {number.formula}\n"
         f"- How to read it: {number.reading.format(shown)}\n"
-        f"- Undefined: {_reasons(number.of)}\n"
+        f"- Undefined: {_reasons(number.of)}{number.undefined}\n"
         f"- Source: {number.source}",
         level=3,
     )
