@@ -90,8 +90,8 @@ NUMBERS: Final = (
         "bias",
         "Bias",
         "(fp - fn) / n, which is the pass rate of the metric minus the pass rate of people",
-        "Above 0 the metric is lenient, below 0 strict: {} here. The page reports too lenient or too strict only when the "
-        f"exact binomial test of fp against fn has a two-sided p-value below {SIGNIFICANCE:.2f}.",
+        "Above 0 the metric is lenient, below 0 strict: {} here. The page reports too lenient or too strict only when "
+        f"the exact binomial test of fp against fn has a two-sided p-value below {SIGNIFICANCE:.2f}.",
         "Difference of marginal shares.",
         lambda counts: counts.bias,
     ),
