@@ -1,4 +1,4 @@
-"""Ends of an interval that is known by a test of its points."""
+"""Ends of an interval that is defined by a test of its points."""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,8 +1,8 @@
 """A bound on a share that holds at every look, not at one: the Beta-binomial mixture confidence sequence.
 
-An interval for one look (Wilson) is wrong in 5 % of looks; whoever looks after every label and stops when the answer is
-pleasant is wrong far more often. A confidence sequence contains the true share at all moments together with the stated
-probability.
+An interval for one look (Wilson) misses the true share in 5 % of looks. A reader who looks after every label and stops
+at a good result is wrong far more often. A confidence sequence contains the true share at all looks together with the
+stated probability.
 
 Sources: Robbins 1970, Annals of Mathematical Statistics 41:1397-1409 (the mixture); Howard, Ramdas, McAuliffe, Sekhon
 2021, Annals of Statistics 49:1055-1080 (confidence sequences); the promise is Ville's inequality.

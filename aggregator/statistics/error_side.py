@@ -1,4 +1,4 @@
-"""Whether a metric errs on one side: named only when a test names it."""
+"""The side on which a metric errs, which is named only when a test is significant."""
 
 from enum import StrEnum
 from typing import Final

@@ -1,8 +1,8 @@
 """The gate: whether a metric may stand in for people, and how many labels it still needs.
 
-Pure functions without memory. People look at the gate after every label and stop labelling when it is pleased; a bound
-for one look would then call a judge at the limit trusted in one of five histories. So the bound is one that holds at
-all looks together (`confidence_sequence`), unless the limits say that there is one look.
+Pure functions without memory. People read the gate after every label and stop labelling when it is `trusted`. With a
+bound for one look, a judge at the limit would be called trusted in one of five histories. So the bound holds at all
+looks together (`confidence_sequence`), unless `GateLimits.looks` is `one`.
 """
 
 from dataclasses import dataclass
@@ -156,18 +156,19 @@ class Purpose(StrEnum):
 
 
 class LabelsNeeded(NamedTuple):
-    """How many more items people have to annotate, and what for."""
+    """The labels that a metric still needs."""
 
     items: int
+    """Number of items that people still have to annotate."""
     purpose: Purpose
 
 
 def labels_needed(counts: Confusion, limits: GateLimits) -> LabelsNeeded | Undefined:
     """Items that people still have to annotate, at the rates seen so far.
 
-    Until the gate decides; then until its state gets better; once it is `trusted`, until alignment's interval is no
-    wider than the limits ask for. Undefined when people gave one result only (how many it takes to see the other
-    cannot be known), and when no number of items would change the state.
+    Until the gate decides; then until its state improves; once it is `trusted`, until the interval of alignment is as
+    narrow as the limits require. Undefined when people gave only one verdict (how many items it takes to see the other
+    is unknown), and when no number of items would change the state.
     """
     if counts.items < limits.items:
         return LabelsNeeded(limits.items - counts.items, Purpose.GATE)

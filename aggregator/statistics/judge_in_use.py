@@ -1,7 +1,6 @@
-"""Which judge version of a metric is in use: the one that the gate decides on.
+"""The judge version of a metric that is in use, which the gate judges.
 
-"May this metric stand in for people?" is a question about the judge that will give the next verdict, not about a mix of
-all versions that ever gave one.
+Whether a metric may stand in for people depends on the judge that makes the next verdict, not on a mix of all versions.
 """
 
 from collections.abc import Iterable
@@ -10,7 +9,7 @@ from typing import Final, NamedTuple
 from aggregator.days import DAY_MS
 
 IN_USE_MS: Final = DAY_MS
-"""A version whose last verdict is older than this before the metric's last one is not in use any more."""
+"""A version is in use while its last verdict is at most this much older than the last verdict of the metric."""
 
 
 class JudgePeriod(NamedTuple):
@@ -27,7 +26,8 @@ class JudgePeriod(NamedTuple):
 def newest_in_use(periods: Iterable[JudgePeriod]) -> JudgePeriod | None:
     """The version in use whose first verdict came last, ties by name; None without versions.
 
-    A pure function of standing verdicts: arrival, restarts and two versions side by side cannot make it flip.
+    A pure function of standing verdicts: order of arrival, restarts, and two versions in parallel do not change it back
+    and forth.
     """
     versions = list(periods)
     since = max((version.last_at for version in versions), default=0) - IN_USE_MS

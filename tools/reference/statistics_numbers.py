@@ -197,7 +197,7 @@ def _reasons(of: Callable[[Confusion], StatisticValue]) -> str:
             if isinstance(value, Undefined):
                 found.add(value)
     # `labels_needed` looks at the other rates only from the gate's items on.
-    for counts in (Confusion(40, 0, 0, 0, 40), Confusion(0, 0, 40, 0, 40)):
+    for counts in (EXAMPLE, Confusion(40, 0, 0, 0, 40), Confusion(0, 0, 40, 0, 40)):
         value = of(counts)
         if isinstance(value, Undefined):
             found.add(value)
