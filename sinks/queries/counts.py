@@ -77,11 +77,11 @@ class _Sums:
 
     def gather(self, criterion: str, metric: str, judge: str, current: Iterable[Vector], old: Iterable[Vector]) -> None:
         judges = self.cells[criterion, metric]
-        found = judges.get(judge)
-        if found is None:
-            found = judges[judge] = ([], [])
-        found[0].extend(current)
-        found[1].extend(old)
+        vectors = judges.get(judge)
+        if vectors is None:
+            vectors = judges[judge] = ([], [])
+        vectors[0].extend(current)
+        vectors[1].extend(old)
 
     def add(self, other: "_Sums") -> None:
         for (criterion, metric), judges in other.cells.items():
@@ -135,21 +135,21 @@ class _Bands:
 
     def index(self, day: int | str) -> int:
         """The band of a UTC day: ISO text, or days since epoch."""
-        found = self._index.get(day)
-        if found is None:
+        index = self._index.get(day)
+        if index is None:
             text = day if isinstance(day, str) else day_name(day)
-            found = self._index[day] = bisect_right(self._starts, text)
-        return found
+            index = self._index[day] = bisect_right(self._starts, text)
+        return index
 
     def cut(self, rated: tuple[tuple[str, int], ...]) -> _Rated:
         """Rated criteria and their newest days (since epoch) by band."""
-        found = self._cuts.get(rated)
-        if found is None:
+        bands = self._cuts.get(rated)
+        if bands is None:
             by_band: dict[int, list[str]] = defaultdict(list)
             for criterion, day in rated:
                 by_band[self.index(day)].append(criterion)
-            found = self._cuts[rated] = tuple((band, tuple(criteria)) for band, criteria in by_band.items())
-        return found
+            bands = self._cuts[rated] = tuple((band, tuple(criteria)) for band, criteria in by_band.items())
+        return bands
 
     def of(self, day: int | str) -> _Sums:
         """The counts of a UTC day's band."""

@@ -56,11 +56,11 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Raises NewerStoreError when the store was written by a later release.
     """
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > len(MIGRATIONS):
+    (applied,) = connection.execute("PRAGMA user_version").fetchone()
+    if applied > len(MIGRATIONS):
         raise NewerStoreError(
-            f"the store has version {found}, but this release supports up to {len(MIGRATIONS)}: run the release that "
+            f"the store has version {applied}, but this release supports up to {len(MIGRATIONS)}: run the release that "
             "wrote it, or move the store away and let the view rebuild it from the topics"
         )
-    for version, script in enumerate(MIGRATIONS[found:], start=found + 1):
+    for version, script in enumerate(MIGRATIONS[applied:], start=applied + 1):
         connection.executescript(f"BEGIN IMMEDIATE;{script}PRAGMA user_version = {version};COMMIT;")

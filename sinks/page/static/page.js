@@ -1,5 +1,5 @@
-// Small enhancements only: every control here is a link or a form without this file.
-// Text goes in as text nodes and attributes, never as markup; there is no style attribute anywhere.
+// Enhancements only: without this file every control is a link or a form.
+// Text is inserted as text nodes and attributes, never as markup, and nothing sets a style attribute.
 const root = document.documentElement;
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 const clamp = (number, low, high) => Math.min(high, Math.max(low, number));
@@ -48,9 +48,9 @@ const filter = () => {
   for (const input of all('[data-filter]')) {
     const body = document.getElementById(input.dataset.filter);
     if (!body) continue;
-    const wanted = input.value.trim().toLowerCase();
+    const part = input.value.trim().toLowerCase();
     const rows = all('tr', body);
-    for (const row of rows) row.hidden = !row.dataset.name.includes(wanted);
+    for (const row of rows) row.hidden = !row.dataset.name.includes(part);
     document.getElementById(`${input.dataset.filter}-none`).hidden = rows.some((row) => !row.hidden);
   }
 };
@@ -65,7 +65,7 @@ const choose = () => {
 addEventListener('input', (event) => { if (event.target.matches('[data-filter]')) filter(); });
 addEventListener('change', (event) => { if (event.target.closest('.picker')) choose(); });
 
-// ---- threshold what-if: the table of all cut-offs is the data
+// ---- threshold what-if: the data is the table of all thresholds
 
 const whatIf = (lab) => {
   const slider = lab.querySelector('input[type="range"]');
@@ -74,8 +74,8 @@ const whatIf = (lab) => {
   const row = rows[clamp(Math.round(place(Number(slider.value)) * (rows.length - 1)), 0, rows.length - 1)];
   if (!row) return;
   const [cut, , fn, fp, , alignment, change] = all('th, td', row).map((cell) => cell.textContent);
-  const said = all('[data-row] td', lab);
-  [`${lab.dataset.op} ${cut}`, fp, fn, alignment, change].forEach((text, index) => { said[index].textContent = text; });
+  const cells = all('[data-row] td', lab);
+  [`${lab.dataset.op} ${cut}`, fp, fn, alignment, change].forEach((text, index) => { cells[index].textContent = text; });
   slider.setAttribute('aria-valuetext', `${cut}: alignment ${alignment}, ${fp} false positives, ${fn} false negatives`);
   const at = Number(row.dataset.at);
   lab.querySelector('[data-low]').setAttribute('width', at * 1000);
@@ -88,7 +88,7 @@ addEventListener('input', (event) => {
   if (lab) whatIf(lab);
 });
 
-// ---- patching: the page takes over what differs in a newer rendering of itself
+// ---- patching: the page takes over the differences of a newer rendering
 
 const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key || '' : '');
 const own = { details: ['open'], g: ['tabindex'], input: ['checked', 'value'], article: ['hidden'], tr: ['hidden'] };
@@ -105,15 +105,15 @@ function patch(from, to) {
   for (const { name, value } of to.attributes) if (!kept.includes(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
   const keyed = new Map([...from.childNodes].map((node) => [key(node), node]));
   let next = from.firstChild;
-  for (const wanted of [...to.childNodes]) {
-    const name = key(wanted);
+  for (const target of [...to.childNodes]) {
+    const name = key(target);
     const match = name ? keyed.get(name) : next;
-    if (match && match.nodeName === wanted.nodeName && key(match) === name) {
+    if (match && match.nodeName === target.nodeName && key(match) === name) {
       if (match === next) next = next.nextSibling;
       else from.insertBefore(match, next);
-      patch(match, wanted);
+      patch(match, target);
     } else {
-      from.insertBefore(document.importNode(wanted, true), next);
+      from.insertBefore(document.importNode(target, true), next);
     }
   }
   while (next) {
@@ -132,9 +132,9 @@ const settle = () => {
 
 // The slow parts are requested after the rest has arrived, and again at most every ten seconds.
 const light = (address) => {
-  const made = new URL(address, location.href);
-  made.searchParams.delete('more');
-  return made.href;
+  const url = new URL(address, location.href);
+  url.searchParams.delete('more');
+  return url.href;
 };
 let slow = 0;
 const more = () => {
@@ -145,21 +145,21 @@ const more = () => {
 };
 
 async function refresh(address = light(location.href)) {
-  const answer = await fetch(address, { headers: { Accept: 'text/html' } });
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
-  const made = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const response = await fetch(address, { headers: { Accept: 'text/html' } });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   const focused = document.activeElement;
   for (const part of ['.rail', '.main']) {
-    const [from, to] = [document.querySelector(part), made.querySelector(part)];
+    const [from, to] = [document.querySelector(part), page.querySelector(part)];
     if (from && to) patch(from, to);
   }
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   settle();
 }
 
-const go = (event, there) => {
+const go = (event, address) => {
   event.preventDefault();
-  refresh(there).then(() => history.replaceState(null, '', there), () => location.assign(there));
+  refresh(address).then(() => history.replaceState(null, '', address), () => location.assign(address));
 };
 addEventListener('click', (event) => {
   const link = event.target.closest?.('a[data-patch]');
@@ -169,20 +169,20 @@ addEventListener('click', (event) => {
 addEventListener('submit', (event) => {
   const form = event.target;
   if (!form.matches('[data-patch]')) return;
-  const there = new URL(location.pathname, location.href);
-  there.search = new URLSearchParams(new FormData(form));
-  there.hash = new URL(form.action).hash;
-  go(event, there.href);
+  const url = new URL(location.pathname, location.href);
+  url.search = new URLSearchParams(new FormData(form));
+  url.hash = new URL(form.action).hash;
+  go(event, url.href);
 });
 
-// ---- live: as of, age, pause, stale, offline
+// ---- live line: time, age, pause, stale, offline
 
 function live(form) {
   const state = form.querySelector('[data-live]');
   const time = form.querySelector('[data-time]');
   const ageText = form.querySelector('[data-age]');
   const button = form.querySelector('[data-pause]');
-  // Where a reader would lose the place, newer numbers are offered and not put in.
+  // Where readers would lose their place, a button offers the newer items.
   const offer = form.querySelector('[data-offer]');
   const banner = document.querySelector('[data-banner]');
   const skew = Date.now() - Number(form.dataset.now);
@@ -201,7 +201,7 @@ function live(form) {
     return `${Math.floor(seconds)} s`;
   };
   const clock = () => (asOf ? new Date(asOf).toISOString().slice(11, 19) : 'now');
-  const say = (tone, head, text) => {
+  const announce = (tone, head, text) => {
     if (banner.textContent.trim() === (head ? `${head} ${text}` : '')) return;
     banner.replaceChildren();
     if (!head) return;
@@ -222,14 +222,14 @@ function live(form) {
       time.setAttribute('datetime', new Date(asOf).toISOString());
       ageText.textContent = `${words(age())} ago`;
     }
-    if (paused) say();
-    else if (!online) say('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Reconnecting automatically.`);
-    else if (!ready) say('undecided', 'Catching up', `The view is reading what it missed. The numbers below are complete up to ${clock()} UTC.`);
-    else if (stale) say('probation', 'No new checkpoint', `A worker or the broker is unavailable. The numbers below are complete up to ${clock()} UTC.`);
-    else say();
+    if (paused) announce();
+    else if (!online) announce('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Reconnecting automatically.`);
+    else if (!ready) announce('undecided', 'Catching up', `The view is reading what it missed. The numbers below are complete up to ${clock()} UTC.`);
+    else if (stale) announce('probation', 'No new checkpoint', `A worker or the broker is unavailable. The numbers below are complete up to ${clock()} UTC.`);
+    else announce();
   };
-  // One reading at a time; what comes meanwhile is one more afterwards, and never sooner than the last one took.
-  const read = async () => {
+  // One refresh at a time. Changes in the meantime cause one more, after a pause as long as the last refresh.
+  const update = async () => {
     if (busy) { due = true; return; }
     busy = true;
     const began = Date.now();
@@ -247,7 +247,7 @@ function live(form) {
     busy = false;
     show();
   };
-  const told = (text) => {
+  const received = (text) => {
     online = true;
     if (text) asOf = Date.parse(text);
   };
@@ -258,11 +258,11 @@ function live(form) {
     source = new EventSource(form.dataset.stream);
     source.addEventListener('snapshot', (event) => {
       const document = JSON.parse(event.data);
-      told(document.as_of);
-      // The first one is what the page was made from, unless it came with a new connection.
+      received(document.as_of);
+      // The first document is the one of this page, unless the connection is new.
       if (!first || form.dataset.revision !== String(document.revision)) {
         if (offer) offer.hidden = false;
-        else read();
+        else update();
       }
       first = false;
       form.dataset.revision = document.revision;
@@ -271,13 +271,13 @@ function live(form) {
     source.addEventListener('heartbeat', (event) => {
       const state = JSON.parse(event.data);
       ready = state.ready;
-      told(state.as_of);
+      received(state.as_of);
       show();
     });
     source.addEventListener('error', () => {
       online = false;
       show();
-      // A refusal ends the stream for good; a lost connection is taken up again by the browser.
+      // A rejection ends the stream for good; after a lost connection the browser reconnects.
       if (source?.readyState === EventSource.CLOSED) { close(); setTimeout(open, 5000); }
     });
   };
@@ -290,18 +290,18 @@ function live(form) {
     paused = !paused;
     button.textContent = paused ? 'Resume' : 'Pause';
     if (paused) close();
-    else { open(); if (!offer) read(); }
+    else { open(); if (!offer) update(); }
     show();
   });
   offer?.addEventListener('click', () => {
     button.focus({ preventScroll: true });
     offer.hidden = true;
-    read();
+    update();
   });
   addEventListener('pagehide', close);
   addEventListener('pageshow', (event) => { if (event.persisted) open(); });
   if (form.dataset.poll) {
-    setInterval(() => { if (!paused && !document.hidden) read(); }, Number(form.dataset.poll) * 1000);
+    setInterval(() => { if (!paused && !document.hidden) update(); }, Number(form.dataset.poll) * 1000);
   }
   setInterval(show, 1000);
   open();

@@ -1,4 +1,4 @@
--- Names that say what they are. Only names change: no row is rewritten.
+-- Renames only: no row is rewritten.
 ALTER TABLE items RENAME COLUMN number TO item_id;
 ALTER TABLE annotations RENAME COLUMN number TO item_id;
 ALTER TABLE evaluations RENAME COLUMN number TO item_id;
