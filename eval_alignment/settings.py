@@ -41,7 +41,7 @@ class SettingsError(EvalAlignmentError):
 
 
 class MetricSettings(BaseModel):
-    """Threshold and direction of one metric, for evaluations that carry none."""
+    """Threshold and direction of one metric, for evaluations without them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

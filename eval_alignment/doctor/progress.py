@@ -175,13 +175,14 @@ def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
         return [ok("commits", "committed offsets are at the end or advance")]
     listed = ", ".join(f"{_name(tp)} at {last[tp].committed}" for tp in frozen[:_NAMED])
     more = f" and {len(frozen) - _NAMED} more" if len(frozen) > _NAMED else ""
-    return [problem_found(Problem.COMMITS_FROZEN, f"not moved in {WATCH_SECONDS:g} s: {listed}{more}")]
+    return [problem_found(Problem.COMMITS_FROZEN, f"not advanced within {WATCH_SECONDS:g} s: {listed}{more}")]
 
 
 def broker_ahead_s(markers: LastMarkers) -> float | None:
-    """By how many seconds the broker's clock is ahead of the workers': both write their time on a `marker`.
+    """By how many seconds the broker's clock is ahead of the workers' clocks; None without checkpoint markers.
 
-    The time that a write takes looks like a broker ahead, so the least of the partitions is the one to believe.
+    A marker has the worker's time and the broker's timestamp. A slow write makes the broker appear to be ahead, so the
+    result is the minimum over the partitions.
     """
     return min(((at - last["at"]) / 1000 for last, at in markers.values()), default=None)
 

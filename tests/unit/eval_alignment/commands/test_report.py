@@ -81,19 +81,19 @@ def test_report_prints_one_line_for_each_pair_that_decides(files: list[str]) -> 
 
 def test_many_looks_take_a_bound_that_holds_at_all_of_them(files: list[str]) -> None:
     # 36 of 40: Wilson's bound is 0.7695, the confidence sequence's 0.7187.
-    asked = ["0.75", "--metric", "relevance"]
-    assert gate(files, *asked).exit_code == 0
-    assert gate(files, *asked, "--looks", "many").exit_code == 1
-    assert "lower bound (many looks) 0.7187" in gate(files, *asked, "--looks", "many").stdout
+    options = ["0.75", "--metric", "relevance"]
+    assert gate(files, *options).exit_code == 0
+    assert gate(files, *options, "--looks", "many").exit_code == 1
+    assert "lower bound (many looks) 0.7187" in gate(files, *options, "--looks", "many").stdout
 
 
 def test_the_gate_checks_the_judge_version_that_is_asked_for(tmp_path: Path) -> None:
     # v1 agreed on all of 40 items, v2 judged them a day later and agrees on half.
-    made: list[Fact] = [Annotation(AT, f"a{n}", "q", f"i{n}", thumbs="up") for n in range(40)]
-    made += [Evaluation(AT, f"e{n}", f"i{n}", "m", judge="v1", passed=True) for n in range(40)]
-    made += [Evaluation(AT + 2 * DAY_MS, f"f{n}", f"i{n}", "m", judge="v2", passed=n % 2 == 0) for n in range(40)]
+    events: list[Fact] = [Annotation(AT, f"a{n}", "q", f"i{n}", thumbs="up") for n in range(40)]
+    events += [Evaluation(AT, f"e{n}", f"i{n}", "m", judge="v1", passed=True) for n in range(40)]
+    events += [Evaluation(AT + 2 * DAY_MS, f"f{n}", f"i{n}", "m", judge="v2", passed=n % 2 == 0) for n in range(40)]
     path = tmp_path / "events.ndjson"
-    path.write_bytes(b"\n".join(map(encode, made)))
+    path.write_bytes(b"\n".join(map(encode, events)))
 
     def ask(*options: str) -> int:
         return call("q", "--file", str(path), "--fail-under", "0.9", *options).exit_code
