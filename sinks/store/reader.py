@@ -47,7 +47,7 @@ _TOPIC_WAIT_SECONDS: Final = 0.5
 class ReadError(EvalAlignmentError):
     """A record of the ledger or the tallies is invalid; the message names topic, partition and, if known, the offset.
 
-    The payload of a tally is parsed when it is applied, and its offset is not known by then.
+    The payload of a tally and a row of the ledger are parsed when they are applied; their offset is not known by then.
     """
 
     exit_code = ExitCode.LEDGER_UNREADABLE
@@ -244,7 +244,10 @@ class Reader:
     async def _apply(self) -> None:
         steps = [step for tail in self._tails.values() if (step := self._step(tail))]
         if steps:
-            changed = await self._retried(partial(self._store.apply, steps, len(self._tails)))
+            try:
+                changed = await self._retried(partial(self._store.apply, steps, len(self._tails)))
+            except ValueError as error:
+                raise ReadError(f"{self._config.facts_topic}: {error}") from error
             self._marker_ms.update((step.partition, step.marker["at"]) for step in steps)
             self._changed(changed)
         self._metrics.succeeded("store", time.time())

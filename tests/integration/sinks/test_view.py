@@ -95,7 +95,7 @@ async def test_a_reader_that_fails_ends_the_view(topics: Topics, tmp_path: Path)
     logs.write([])
     await topics.copy(logs)
     with view(tmp_path / "data", **settings(topics)) as process:
-        assert await asyncio.to_thread(process.process.wait, 20) == ExitCode.UNEXPECTED.code
+        assert await asyncio.to_thread(process.process.wait, 20) == ExitCode.LEDGER_UNREADABLE.code
         assert "no key of a fact" in process.log.read_text()
 
 

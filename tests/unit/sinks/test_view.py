@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import socket
+import sqlite3
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sinks.view import STORE_NAME
 from streams.runtime.exit_codes import ExitCode
 from tests.support.ports import free_port
 from tests.support.view_process import view
@@ -35,24 +37,50 @@ async def test_a_reader_that_hangs_at_the_end_does_not_hold_the_view_up(tmp_path
         assert await asyncio.to_thread(process.stop) == 0
 
 
+PATHS = """if "token_file" in settings: settings["token_file"] = Path(settings["token_file"])"""
+
+
+def _is_a_file(data_dir: Path) -> None:
+    data_dir.write_text("not a directory")
+
+
+def _has_no_database(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / STORE_NAME).write_text("not a database, but as long as the header of one" * 10)
+
+
+def _has_a_newer_store(data_dir: Path) -> None:
+    data_dir.mkdir()
+    with contextlib.closing(sqlite3.connect(data_dir / STORE_NAME)) as store:
+        store.execute("PRAGMA user_version = 1000")
+
+
 @pytest.mark.parametrize(
     ("wrong", "ending", "reason"),
     [
         ({"host": "0.0.0.0"}, ExitCode.USAGE, "token_file"),  # noqa: S104 -- is refused
         ({"port": "taken"}, ExitCode.USAGE, "cannot listen"),
-        ({"data_dir": "a file"}, ExitCode.STORE_UNUSABLE, "File exists"),
+        ({"token": "short"}, ExitCode.USAGE, "has 5 bytes, expected at least 32"),
+        ({"data_dir": _is_a_file}, ExitCode.STORE_UNUSABLE, "File exists"),
+        ({"data_dir": _has_no_database}, ExitCode.STORE_UNUSABLE, "file is not a database"),
+        ({"data_dir": _has_a_newer_store}, ExitCode.NEWER_SCHEMA, "the store has version 1000"),
     ],
 )
 def test_a_view_that_cannot_start_logs_the_reason_and_exits_with_its_code(
     tmp_path: Path, wrong: dict[str, Any], ending: ExitCode, reason: str
 ) -> None:
     data_dir = tmp_path / "data"
-    if wrong.pop("data_dir", None):
-        data_dir.write_text("not a directory")
+    if (prepare := wrong.get("data_dir")) is not None:
+        prepare(data_dir)
+        wrong = {}
     with contextlib.ExitStack() as stack:
+        if wrong.get("token"):
+            token_file = tmp_path / "token"
+            token_file.write_text(wrong["token"])
+            wrong = {"token_file": str(token_file)}
         if wrong.get("port"):
             taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             wrong = {"port": taken.getsockname()[1]}
-        with view(data_dir, client={"bootstrap_servers": "127.0.0.1:1"}, **wrong) as process:
+        with view(data_dir, PATHS, client={"bootstrap_servers": "127.0.0.1:1"}, **wrong) as process:
             assert process.process.wait(20) == ending.code
             assert reason in process.log.read_text()
