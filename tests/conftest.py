@@ -99,7 +99,7 @@ def summeval(requirements: Requirements) -> Path:
 def promtool(requirements: Requirements) -> str:
     """The path of Prometheus' promtool."""
     path = shutil.which("promtool")
-    requirements.provide("promtool", None if path else "promtool is not on PATH")
+    requirements.provide("promtool", None if path else "not found on PATH")
     return str(path)
 
 
@@ -107,7 +107,7 @@ def promtool(requirements: Requirements) -> str:
 def chromium(requirements: Requirements) -> str:
     """The path of Debian's chromium."""
     path = shutil.which("chromium")
-    requirements.provide("chromium", None if path else "chromium is not on PATH")
+    requirements.provide("chromium", None if path else "not found on PATH")
     return str(path)
 
 

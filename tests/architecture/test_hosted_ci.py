@@ -43,7 +43,7 @@ def test_a_file_for_the_host_is_valid(schema: str, files: list[Any]) -> None:
 
 def test_actionlint_finds_nothing_in_the_workflows(requirements: Requirements) -> None:
     actionlint = shutil.which("actionlint")
-    requirements.provide("actionlint", None if actionlint else "actionlint is not on PATH")
+    requirements.provide("actionlint", None if actionlint else "not found on PATH")
     command = [str(actionlint), "-no-color", "-shellcheck=", "-pyflakes=", *map(str, WORKFLOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

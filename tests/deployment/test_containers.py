@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,11 +84,11 @@ def running(requirements: Requirements, tmp_path_factory: pytest.TempPathFactory
 
 def wait_until_healthy(containers: Containers, name: str, log: Path) -> None:
     """Run the health check, a process each time, until it succeeds."""
-    end = time.monotonic() + SECONDS
-    while not containers.healthy(name):
-        tail = log.read_text()[-3000:] if log.exists() else ""
-        assert time.monotonic() < end, f"{name} is not healthy after {SECONDS:g} s:\n{tail}"
-        time.sleep(0.5)
+    wait_until(
+        lambda: containers.healthy(name),
+        SECONDS,
+        lambda: f"{name} is healthy; its log ends with\n{log.read_text()[-3000:] if log.exists() else ''}",
+    )
 
 
 def test_events_become_gauges_in_prometheus(running: Running, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def values(unit: str, key: str) -> list[str]:
 def analyze(requirements: Requirements) -> str:
     """The path of systemd-analyze."""
     path = shutil.which("systemd-analyze")
-    requirements.provide("systemd", None if path else "systemd-analyze is not on PATH")
+    requirements.provide("systemd", None if path else "not found on PATH")
     return str(path)
 
 

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from eval_alignment.local.broker import BrokerError
 from tests.support import kafka as apache
 from tests.support.kafka import Kafka
+from tests.support.processes import wait_until
 from tests.support.requirements import Requirements
 
 pytestmark = pytest.mark.slow
@@ -110,18 +109,10 @@ def test_no_broker_outlives_a_killed_owner(requirements: Requirements, tmp_path:
         pid = int(owner.stdout.readline())
         assert alive(pid)
         os.kill(owner.pid, signal.SIGKILL)
-    eventually(lambda: not alive(pid))
+    wait_until(lambda: not alive(pid), 30, "the broker has ended")
 
 
 def alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.startswith("Z")
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Poll a condition until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.02)

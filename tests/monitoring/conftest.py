@@ -33,7 +33,7 @@ class Watched:
 def prometheus_path(requirements: Requirements) -> str:
     """The path of Prometheus."""
     path = shutil.which("prometheus")
-    requirements.provide("prometheus", None if path else "prometheus is not on PATH")
+    requirements.provide("prometheus", None if path else "not found on PATH")
     return str(path)
 
 
