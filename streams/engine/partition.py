@@ -83,36 +83,39 @@ class OwnedPartition:
     # ---- restore
 
     def replayed(self, records: int) -> None:
-        """So many records were read from the ledger, which this worker did not write since its last checkpoint."""
+        """Note ledger records that this worker did not write since its last checkpoint."""
         if records:
             self._unchanged_elsewhere = False
 
     def claimed(self, claim: Claim) -> None:
-        """A claim was read from the ledger; the last one holds."""
+        """Take a claim read from the ledger, in place of an earlier one."""
         self.claim = claim
 
     def restored(self, positions: Mapping[TP, int]) -> None:
-        """The shard is the state of the logs; events are processed from these source positions."""
+        """Process events from these source positions: the shard has the state of the logs."""
         self.positions = {tp.topic: offset for tp, offset in positions.items()}
 
     def begin(self) -> None:
-        """Events are processed from now on."""
+        """Allow events to be processed."""
         self.ready = True
 
     def end(self) -> None:
-        """No event is processed until the next restore."""
+        """Allow no event to be processed until the next restore."""
         self.ready = False
 
     # ---- events and checkpoints
 
     def applied(self) -> None:
-        """Events were merged into the shard."""
+        """Note that events were merged into the shard."""
         self.changed = True
 
     def processed(self, topic: str, following: int, oldest: int | None) -> None:
-        """A batch is applied and its dead letters are acknowledged: the next offset to process is `following`.
+        """Move a position past a batch that is applied and whose dead letters are acknowledged.
 
-        `oldest` is the broker's timestamp of its first event in milliseconds, None for a batch without events.
+        Args:
+            topic: the source topic.
+            following: the next offset to process.
+            oldest: the broker's timestamp of the first event in milliseconds; None for a batch without events.
         """
         # A batch from before the position is a replay, which the merge ignores.
         self.positions[topic] = max(self.positions[topic], following)
@@ -128,7 +131,7 @@ class OwnedPartition:
         return Drained(self.shard.drain(), self.sources(), oldest)
 
     def checkpointed(self, now: float) -> tuple[int, int]:
-        """The checkpoint is written; returns the comparisons added and retracted since the last one."""
+        """Note that the checkpoint is written; returns the comparisons added and retracted since the last one."""
         self.checkpointed_at = now
         before, self._counted = self._counted, (self.shard.added, self.shard.retracted)
         return self._counted[0] - before[0], self._counted[1] - before[1]
@@ -184,7 +187,7 @@ class OwnedPartitions:
         self._partitions.clear()
 
     def replayed(self, owned: OwnedPartition, records: int) -> None:
-        """So many records of a partition's ledger were replayed."""
+        """Note that records of a partition's ledger were replayed."""
         owned.replayed(records)
         self.replayed_rows += records
 

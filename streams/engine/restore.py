@@ -287,7 +287,7 @@ class Restore:
                     owned.shard.touch(key)
 
     async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:
-        """What the tallies log of each partition holds."""
+        """Read the tallies log of each partition."""
         published = {owned.partition: Published(owned.claim.ledger if owned.claim else None) for owned in partitions}
         for owned in partitions:
             owned.tallies.rewind()

@@ -43,7 +43,7 @@ class Health:
 
     @property
     def live(self) -> bool:
-        """Whether the process should go on; False asks a supervisor for a restart."""
+        """Whether the process may continue; False asks a supervisor for a restart."""
         return self.stalled is None
 
 
