@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import httpx
 
+_MAX_PORT: Final = 65535
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 TRANSPORT_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError)
@@ -26,16 +27,22 @@ def client_options(url: str, *, timeout: float, token: bytes | None = None) -> d
 
     Raises httpx.InvalidURL.
     """
+    address = httpx.URL(url)
+    if (address.port or 0) > _MAX_PORT:
+        # Sockets raise OverflowError for it, which no client of HTTP expects.
+        raise httpx.InvalidURL(f"invalid port {address.port}")
     return {
         "headers": {} if token is None else {"Authorization": b"Bearer " + token},
         "timeout": timeout,
-        "trust_env": httpx.URL(url).host not in _LOOPBACK,
+        "trust_env": address.host not in _LOOPBACK,
         "verify": _system_certificates(),
     }
 
 
 def explain(error: BaseException) -> str:
-    """The text of an error that a request raised, or its class and arguments where it has no text."""
+    """The root cause of an error that a request raised, such as `[Errno 111] Connection refused`."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
     return str(error) or repr(error)
 
 
