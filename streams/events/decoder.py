@@ -34,6 +34,7 @@ from aggregator.facts import (
     QueueItem,
     Status,
 )
+from streams.events import messages
 from streams.events.fast_path import GIVEN_NAMES, is_address, normal_annotation, normal_evaluation
 from streams.events.reasons import Reason
 from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
@@ -45,9 +46,6 @@ CUT_MARK: Final = " …[cut]"
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_SIMILAR: Final = re.compile(rb'"(rating|score|label|verdict|thumb|star|metrics|criteria|user)"\s*:')
-"""Names that are mistaken for the fields of an event. An error names only these, and no other part of a payload."""
-_PATH: Final = re.compile(r" - at `(\$[^`]*)`$")
 
 Parsed = TypeVar("Parsed")
 Headers = Sequence[tuple[str, bytes | None]]
@@ -161,8 +159,11 @@ class Decoder:
             if key != fact.item.encode():
                 raise _Invalid(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
             if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
-                ahead = _duration(fact.at - timestamp)
-                raise _Invalid(Reason.FUTURE_TIMESTAMP, f"$.at is {ahead} ahead of the record's timestamp")
+                raise _Invalid(
+                    Reason.FUTURE_TIMESTAMP,
+                    f"at is {messages.duration(fact.at - timestamp)} ahead of the record's timestamp, "
+                    f"{messages.duration(self.future_ms)} are allowed (setting `future_limit_ms`) - at `$.at`",
+                )
         except _Invalid as invalid:
             return invalid.rejection
         return fact
@@ -177,9 +178,14 @@ class Decoder:
 
     def _decode(self, kind: Kind, value: bytes | None, headers: Headers) -> Fact:
         if value is None:
-            raise _Invalid(Reason.NULL_VALUE, "the record has no value")
+            raise _Invalid(
+                Reason.NULL_VALUE,
+                'the record has no value; to delete a row, send an event of it with `"deleted": true`',
+            )
         if len(value) > MAX_VALUE_BYTES:
-            raise _Invalid(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES} are read")
+            raise _Invalid(
+                Reason.OVERSIZED, f"the value has {len(value):,} bytes, at most {MAX_VALUE_BYTES:,} are allowed"
+            )
         envelope = _PLAIN
         if headers:
             envelope, structured = _envelope(headers)
@@ -196,12 +202,12 @@ class Decoder:
 
     def _fact(self, kind: Kind, value: bytes, envelope: _Envelope) -> Fact:
         if kind is Kind.ANNOTATION:
-            return self._annotation(_parse(_ANNOTATION, value), envelope)
+            return self._annotation(_parse(_ANNOTATION, value), envelope, value)
         if kind is Kind.EVALUATION:
             return self._evaluation(_parse(_EVALUATION, value), envelope)
         return self._queue_item(_parse(_QUEUE_ITEM, value), envelope)
 
-    def _annotation(self, event: AnnotationEvent, envelope: _Envelope) -> Annotation:
+    def _annotation(self, event: AnnotationEvent, envelope: _Envelope, value: bytes) -> Annotation:
         at, id, item = _identified(event, envelope)
         queue = self._name("queue", _required("queue", event.queue))
         criterion = DEFAULT_CRITERION if event.criterion is None else self._name("criterion", event.criterion)
@@ -215,7 +221,7 @@ class Decoder:
                 "both ratings are given, exactly one is allowed - at `$.thumbs`, `$.stars`",
             )
         if event.thumbs is None and event.stars is None:
-            raise _Invalid(Reason.MISSING_FIELD, "no rating - at `$.thumbs`, `$.stars`")
+            raise _Invalid(Reason.MISSING_FIELD, messages.no_rating(value))
         return Annotation(
             at,
             id,
@@ -250,8 +256,7 @@ class Decoder:
                 threshold = defaults.threshold if threshold is None else threshold
                 direction = direction or defaults.direction
             if score is None or threshold is None:
-                absent = "score" if score is None else "threshold"
-                raise _Invalid(Reason.NO_VERDICT, f"neither `passed` nor score and threshold - at `$.{absent}`")
+                raise _Invalid(Reason.NO_VERDICT, messages.no_verdict("score" if score is None else "threshold"))
             passed = score <= threshold if direction == "lower" else score >= threshold
         return Evaluation(
             at,
@@ -293,35 +298,31 @@ def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        raise _Invalid(Reason.INVALID_FIELD, _located(error)) from None
+        raise _Invalid(Reason.INVALID_FIELD, messages.invalid(error)) from None
     except msgspec.DecodeError as error:
-        raise _Invalid(Reason.MALFORMED, str(error)) from None
+        if detail := messages.not_a_number(value):
+            raise _Invalid(Reason.INVALID_FIELD, detail) from None
+        raise _Invalid(Reason.MALFORMED, messages.malformed(value, error)) from None
     except UnicodeDecodeError:
         raise _Invalid(Reason.MALFORMED, "not UTF-8") from None
     except RecursionError:
         raise _Invalid(Reason.MALFORMED, "nested too deep") from None
 
 
-def _located(error: msgspec.ValidationError) -> str:
-    """Return the message with its JSON path, and without values of the event."""
-    message = str(error)
-    path = _PATH.search(message)
-    if message.startswith("Invalid enum value"):
-        return f"unknown value - at `{path[1] if path else '$'}`"
-    return message if path else f"{message} - at `$`"
-
-
 def _required(name: str, value: str | None) -> str:
     if value is None:
-        raise _Invalid(Reason.MISSING_FIELD, f"required - at `$.{name}`")
+        raise _Invalid(Reason.MISSING_FIELD, messages.absent(name))
     return value
 
 
 def _check(name: str, value: str, longest: int) -> None:
     if not value or len(value) > longest:
-        raise _Invalid(Reason.INVALID_NAME, f"1 to {longest} characters, not {len(value)} - at `$.{name}`")
+        raise _Invalid(
+            Reason.INVALID_NAME,
+            f"{name} has {len(value):,} characters, expected 1 to {longest} - at `$.{name}`",
+        )
     if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
-        raise _Invalid(Reason.INVALID_NAME, f"has control characters or surrogates - at `$.{name}`")
+        raise _Invalid(Reason.INVALID_NAME, f"{name} has control characters - at `$.{name}`")
 
 
 def _id(name: str, value: str) -> str:
@@ -334,14 +335,17 @@ def _identified(event: WireEvent, envelope: _Envelope) -> tuple[int, str, str]:
     id = envelope.id if event.id is None else event.id
     at = envelope.time if event.at is None else event.at
     if at is None:
-        raise _Invalid(Reason.MISSING_FIELD, "required - at `$.at`")
+        raise _Invalid(Reason.MISSING_FIELD, messages.absent("at"))
     return _milliseconds(at), _id("id", _required("id", id)), _id("item", _required("item", event.item))
 
 
 def _milliseconds(at: int | datetime) -> int:
     if isinstance(at, datetime):
         if at.tzinfo is None:
-            raise _Invalid(Reason.INVALID_FIELD, "a time without offset, end it with Z - at `$.at`")
+            raise _Invalid(
+                Reason.INVALID_FIELD,
+                "at has no offset: append the offset of the local time, such as +01:00, or Z if it is UTC - at `$.at`",
+            )
         at = (at - EPOCH) // _MILLISECOND
     if not 0 <= at <= LATEST_AT:
         raise _Invalid(Reason.INVALID_FIELD, "not between the years 1970 and 9999 - at `$.at`")
@@ -370,7 +374,7 @@ def _url(value: str | None) -> str | None:
     if not is_address(value):
         raise _Invalid(
             Reason.INVALID_FIELD,
-            f"not an http or https address of at most {MAX_URL_BYTES} bytes - at `$.url`",
+            f"url is not an http or https address of at most {MAX_URL_BYTES:,} bytes - at `$.url`",
         )
     return value
 
@@ -405,7 +409,7 @@ def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
     _supported(event.specversion)
     data = bytes(event.data)
     if not data:
-        raise _Invalid(Reason.MISSING_FIELD, "required - at `$.data`")
+        raise _Invalid(Reason.MISSING_FIELD, messages.absent("data"))
     return _Envelope(event.id, event.time), data
 
 
@@ -420,23 +424,10 @@ def _kind_of(line: bytes) -> Kind:
         try:
             return Kind(fields.kind)
         except ValueError:
-            raise _Invalid(Reason.INVALID_FIELD, "not annotation, evaluation or queue_item - at `$.kind`") from None
+            detail = f"kind is an unknown value, expected {messages.KINDS} - at `$.kind`"
+            raise _Invalid(Reason.INVALID_FIELD, detail) from None
     if fields.metric is not None:
         return Kind.EVALUATION
     if any(part is not None for part in (fields.thumbs, fields.stars, fields.criterion, fields.annotator)):
         return Kind.ANNOTATION
-    similar = _SIMILAR.search(line)
-    hint = f" (found {similar[1].decode()})" if similar else ""
-    raise _Invalid(Reason.MISSING_FIELD, f"neither metric, thumbs, stars, criterion nor annotator{hint} - at `$.kind`")
-
-
-def _duration(milliseconds: int) -> str:
-    """A duration in the largest unit of which it has two or more.
-
-    >>> _duration(301_000), _duration(31_534_203_426)
-    ('5 minutes', '364 days')
-    """
-    for unit, length in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
-        if milliseconds >= 2 * length:
-            return f"{milliseconds // length} {unit}"
-    return f"{milliseconds / 1000:g} s"
+    raise _Invalid(Reason.MISSING_FIELD, messages.no_kind(line))

@@ -1,0 +1,167 @@
+"""Details of rejections name the path, what was found, what is expected, and the setting that helps."""
+
+import json
+from typing import Any
+
+import pytest
+
+from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.reasons import Reason
+
+ANNOTATION = {"id": "a1", "at": "2026-03-02T12:00:00Z", "queue": "support", "item": "t1", "thumbs": "up"}
+EVALUATION = {"id": "e1", "at": "2026-03-02T12:00:00Z", "item": "t1", "metric": "relevance", "passed": True}
+
+
+def rejection(kind: Kind, value: bytes, **record: Any) -> Rejection:
+    outcome = Decoder().decode(kind, value, **{"key": b"t1", **record})
+    assert isinstance(outcome, Rejection), outcome
+    return outcome
+
+
+def detail(changes: dict[str, Any]) -> str:
+    """The detail of an evaluation, or of an annotation, that differs in some fields."""
+    kind, event = (Kind.ANNOTATION, ANNOTATION) if ANNOTATION.keys() & changes else (Kind.EVALUATION, EVALUATION)
+    return rejection(kind, json.dumps({**event, **changes}).encode()).detail
+
+
+@pytest.mark.parametrize("value", ["0.8", "ten"])
+@pytest.mark.parametrize("field", ["score", "threshold"])
+def test_a_number_in_quotes_is_named_a_string(field: str, value: str) -> None:
+    expected = f"{field} is a string, expected a number without quotes - at `$.{field}`"
+    assert detail({field: value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (1, "an integer"),
+        (0.5, "a number"),
+        (True, "a boolean"),
+        ([], "an array"),
+        ({}, "an object"),
+        ("UP", "an unknown value"),
+        ("\U0001f44d", "an unknown value"),
+    ],
+)
+def test_another_thumb_is_named_with_the_allowed_ones(value: object, found: str) -> None:
+    assert detail({"thumbs": value}) == f"thumbs is {found}, expected `up` or `down` - at `$.thumbs`"
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("queue", None),
+        ("status", "`ok`, `error` or `skipped`"),
+        ("direction", "`higher` or `lower`"),
+        ("level", "`trace`, `span` or `thread`"),
+    ],
+)
+def test_an_unknown_value_is_reported_with_the_allowed_ones(field: str, expected: str | None) -> None:
+    if expected is None:
+        assert detail({field: 7}) == f"{field} is an integer, expected a string in quotes - at `$.{field}`"
+    else:
+        value = json.dumps({**EVALUATION, field: "other"}).encode()
+        found = f"{field} is an unknown value, expected {expected} - at `$.{field}`"
+        assert rejection(Kind.EVALUATION, value).detail == found
+
+
+def test_a_value_out_of_range_is_reported_with_the_range() -> None:
+    assert (
+        detail({"thumbs": None, "stars": 6}) == "stars is out of range, expected an integer from 1 to 5 - at `$.stars`"
+    )
+    value = b'{"id":"e1","at":1,"item":"t1","metric":"m","score":1e999,"threshold":1}'
+    assert rejection(Kind.EVALUATION, value) == Rejection(
+        Reason.INVALID_FIELD, "score is out of range, expected a number - at `$.score`"
+    )
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_nan_and_infinity_are_named_with_their_field(constant: str) -> None:
+    value = json.dumps({**EVALUATION, "score": float(constant)}).encode()
+    found = rejection(Kind.EVALUATION, value)
+    assert found.reason is Reason.INVALID_FIELD
+    assert found.detail == (
+        f"score is {constant}, expected a number. If the evaluation failed, "
+        'send `"status": "error"` without a score - at `$.score`'
+    )
+    line = Decoder().decode_line(value)
+    assert line == found
+    in_data = json.dumps({"specversion": "1.0", "data": {"threshold": float(constant)}}).encode()
+    expected = f"threshold is {constant}, expected a number - at `$.data.threshold`"
+    assert rejection(Kind.EVALUATION, in_data).detail == expected
+    ignored = json.dumps({**EVALUATION, "secret": float(constant)}).encode()
+    assert rejection(Kind.EVALUATION, ignored).detail == "NaN and infinity are not JSON - at `$`"
+
+
+def test_a_score_alone_is_reported_with_the_setting_that_has_thresholds() -> None:
+    assert detail({"passed": None, "score": 0.5}) == (
+        "no verdict, `passed` and `threshold` are missing: send one of them, or set the metric's threshold in the "
+        "setting `metrics` - at `$.threshold`"
+    )
+    assert detail({"passed": None}) == (
+        "no verdict, `passed` and `score` are missing: "
+        'send one of them, or `"status": "error"` if the evaluation failed - at `$.score`'
+    )
+
+
+@pytest.mark.parametrize("id", [4634343214213523454, 7.5])
+def test_a_number_as_an_id_is_rejected_and_not_rounded(id: float) -> None:
+    assert detail({"queue": "q", "item": id}).endswith("expected a string in quotes - at `$.item`")
+
+
+def test_a_missing_field_is_named() -> None:
+    assert detail({"queue": None}) == "queue is missing - at `$.queue`"
+    assert detail({"thumbs": None, "rating": 5}) == (
+        "no rating, expected `thumbs` (`up` or `down`) or `stars` (an integer from 1 to 5) (found `rating`) - "
+        "at `$.thumbs`, `$.stars`"
+    )
+
+
+@pytest.mark.parametrize("at", ["2026-03-02T12:00:00", "2026-03-02 12:00:00.123456"])
+def test_a_time_without_an_offset_gets_advice_for_local_times_and_for_utc(at: str) -> None:
+    assert detail({"at": at}) == (
+        "at has no offset: append the offset of the local time, such as +01:00, or Z if it is UTC - at `$.at`"
+    )
+
+
+def test_a_day_is_not_a_time() -> None:
+    assert detail({"at": "2026-03-02"}) == (
+        "at is not a time, expected an RFC 3339 time with an offset, or milliseconds since 1970, "
+        "such as 2026-03-02T12:00:00+01:00 - at `$.at`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"[1]", "the value is an array, expected a JSON object - at `$`"),
+        (b'"x"', "the value is a string, expected a JSON object - at `$`"),
+        (b"", "the value is empty, expected a JSON object"),
+        (b'{"id":"a1"', "the JSON is incomplete"),
+        (b'{"specversion":"1.0"}', "data is missing - at `$.data`"),
+    ],
+)
+def test_a_value_that_is_no_event_is_described(value: bytes, expected: str) -> None:
+    assert rejection(Kind.ANNOTATION, value).detail == expected
+
+
+def test_a_line_without_a_kind_is_told_the_kind_of_a_queue_item() -> None:
+    neither = "neither metric, thumbs, stars, criterion nor annotator"
+    line = Decoder().decode_line(b'{"id":"q1","at":1,"queue":"q","item":"t1"}')
+    assert line == Rejection(
+        Reason.MISSING_FIELD, f'{neither}; `"kind": "queue_item"` makes it a queue item - at `$.kind`'
+    )
+    similar = Decoder().decode_line(b'{"id":"a","at":1,"item":"i","rating":5,"secret":"\xff"}')
+    assert similar == Rejection(Reason.MISSING_FIELD, f"{neither} (found `rating`) - at `$.kind`")
+    unknown = Decoder().decode_line(b'{"kind":"queue-item","id":"q1","at":1,"queue":"q","item":"t1"}')
+    assert unknown == Rejection(
+        Reason.INVALID_FIELD,
+        "kind is an unknown value, expected `annotation`, `evaluation` or `queue_item` - at `$.kind`",
+    )
+
+
+def test_a_time_in_the_future_is_reported_in_days_with_the_setting_that_limits_it() -> None:
+    event = b'{"id":"a","at":"2027-01-01T00:00:00Z","queue":"q","item":"t1","thumbs":"up"}'
+    assert rejection(Kind.ANNOTATION, event, timestamp=1_767_225_600_000).detail == (
+        "at is 365 days ahead of the record's timestamp, 5 minutes are allowed (setting `future_limit_ms`) - at `$.at`"
+    )
