@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,10 @@ async def take_all(base: str, directory: Path) -> list[str]:
 
 def waiting() -> Iterator[dict[str, object]]:
     """Annotations of a queue without evaluations."""
+    hour_ago = round(time.time() * 1000) - 3_600_000
     for number in range(38):
         yield {
-            "id": f"w{number}", "at": 1_700_000_000_000, "queue": _EMPTY, "item": f"trace-w{number}",
+            "id": f"w{number}", "at": hour_ago, "queue": _EMPTY, "item": f"trace-w{number}",
             "annotator": "amira", "thumbs": "up",
         }  # fmt: skip
 
