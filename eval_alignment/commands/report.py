@@ -173,7 +173,7 @@ def report(
     elif fail_under is None:
         render(document, output_console())
     if fail_under is not None:
-        # A file is a fixed data set, looked at once; a view is asked again after more labels.
+        # A file is a fixed data set, evaluated one time; a view is queried again after more labels.
         chosen = Looks(looks) if looks is not None else Looks.ONE if paths else Looks.MANY
         request = GateRequest(
             fail_under,

@@ -239,7 +239,7 @@ def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[s
 
 
 def _judged_by_others(connection: sqlite3.Connection, before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
-    """Queues with comparisons of a metric whose judge version in use is another one now: their gate decides anew."""
+    """Queues with comparisons of a metric whose judge version in use has changed: their gate decides again."""
     metrics = [metric for metric, judge in after.items() if before.get(metric, judge) != judge]
     rows = connection.execute(
         "SELECT DISTINCT queue FROM tallies WHERE kind = 'cells' AND metric IN (SELECT value FROM json_each(?))",

@@ -11,7 +11,7 @@ from tests.support.sample_view import FACTS
 
 
 def metric(judge: dict[str, object] | None = None, **changes: object) -> MetricDocument:
-    """A metric's document, changed; `judge` changes what it says of the newest judge version."""
+    """A metric's document, changed; `judge` changes the fields of the newest judge version."""
     document = Recount(FACTS).document("support")["criteria"][0]["metrics"][0]
     document.update(changes)  # type: ignore[typeddict-item]
     assert document["newest_judge"] is not None
