@@ -2,8 +2,8 @@
 
 Every function reads on a connection that sees one state (`Store.read`), so its answer agrees with those of other
 functions, and with a document, on the same connection. `judges` is the result of `rows.judge_versions`, where the
-caller has it. Windows are of the annotations' days unless the type of the result states otherwise. For a queue, criterion
-or metric that no row names the answer has no comparisons.
+caller has it. Windows are of the annotations' days unless the type of the result states otherwise. The result for a
+queue, criterion or metric that no row names has no comparisons.
 """
 
 import sqlite3
