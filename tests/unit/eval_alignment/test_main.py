@@ -1,5 +1,6 @@
 """The command: help of every subcommand, and exit codes of invalid calls."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,19 @@ def test_a_usage_error_has_no_exit_code_of_the_gate(
     output = run(*arguments, home=tmp_path, environment=environment, expect=ExitCode.USAGE.code).stderr
     assert b"Traceback" not in output
     assert output
+
+
+@pytest.mark.parametrize("process", ["worker", "view"])
+@pytest.mark.parametrize(("http", "reason"), [("0.0.0.0:0", b"token_file"), ("127.0.0.1:taken", b"cannot listen")])
+def test_worker_and_view_end_alike_when_they_cannot_listen(
+    process: str, http: str, reason: bytes, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = http.replace("taken", str(taken.getsockname()[1]))
+        arguments = [process, "--broker", "127.0.0.1:1", "--http", address]
+        done = run(*arguments, home=tmp_path, expect=ExitCode.USAGE.code)
+    assert reason in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_recount_prints_documents_and_names_bad_lines(tmp_path: Path) -> None:
