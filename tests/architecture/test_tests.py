@@ -72,3 +72,27 @@ def test_independent_oracles_import_nothing_of_the_product() -> None:
             if name.startswith("tests.") and (imported := name.rpartition(".")[0]) not in reached:
                 pending.add(imported)
     assert reached >= {"tests.support.counted", "tests.support.wire"}
+
+
+def calls_of_parameters(source: str) -> list[str]:
+    """Functions of support that are called for parameters: each process of a run would collect other tests."""
+    functions = {name.rpartition(".")[2] for name in imports(source) if name.startswith("tests.support.ports.")}
+    return [
+        ast.unparse(call)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.parametrize"
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in functions
+    ]
+
+
+def test_parameters_are_the_same_in_every_process() -> None:
+    calls = {str(path.relative_to(ROOT)): calls_of_parameters(path.read_text()) for path in modules("tests")}
+    assert {path: names for path, names in calls.items() if names} == {}
+
+
+def test_a_parameter_that_differs_between_processes_is_seen() -> None:
+    source = (
+        "from tests.support.ports import free_port\n@pytest.mark.parametrize('p', [free_port()])\ndef test_it(p): ..."
+    )
+    assert calls_of_parameters(source) == ["free_port()"]

@@ -63,11 +63,11 @@ async def test_doctor_sends_the_token_and_does_not_follow_a_redirect(server: HTT
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        (f"http://127.0.0.1:{free_port()}/healthz", "[Errno 111] "),
+        ("http://127.0.0.1:{free}/healthz", "[Errno 111] "),
         ("ftp://127.0.0.1/", "not an http or https address"),
         ("http://127.0.0.1:99999/", "invalid port 99999"),
     ],
 )
 async def test_a_failed_request_of_doctor_is_an_answer_with_its_error(url: str, error: str) -> None:
-    answer = await get(url)
+    answer = await get(url.format(free=free_port()))
     assert (answer.status, error in answer.error) == (0, True), answer.error
