@@ -8,24 +8,18 @@ every other event rule by rule. Only these checks reject an event, and for an ev
 fact as the fast path.
 """
 
-import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeVar, final
 
 import msgspec
 
-from aggregator.days import EPOCH
 from aggregator.facts import (
     DEFAULT_CRITERION,
-    LATEST_AT,
-    MAX_ID,
     MAX_NAME,
-    MAX_TEXT_BYTES,
-    MAX_URL_BYTES,
     Annotation,
     Direction,
     Evaluation,
@@ -34,20 +28,17 @@ from aggregator.facts import (
     QueueItem,
     Status,
 )
-from streams.events import messages
-from streams.events.fast_path import GIVEN_NAMES, is_address, normal_annotation, normal_evaluation
+from streams.events import messages, values
+from streams.events.fast_path import GIVEN_NAMES, normal_annotation, normal_evaluation
 from streams.events.reasons import Reason
+from streams.events.values import InvalidEvent
 from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
 
 MAX_VALUE_BYTES: Final = 256 * 1024
 """Largest value of a record."""
-CUT_MARK: Final = " …[cut]"
-"""The end of a text that was cut."""
-
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Parsed = TypeVar("Parsed")
+Decoded = TypeVar("Decoded")
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -82,14 +73,6 @@ class MetricDefaults:
 
     threshold: float | None = None
     direction: Direction = "higher"
-
-
-class _Invalid(Exception):
-    """Carries a rejection from a nested check to the decoder."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.rejection = Rejection(reason, detail)
 
 
 _ANNOTATION: Final = msgspec.json.Decoder(AnnotationEvent)
@@ -157,15 +140,15 @@ class Decoder:
         try:
             fact = self._decode(kind, value, headers)
             if key != fact.item.encode():
-                raise _Invalid(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
+                raise InvalidEvent(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
             if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
-                raise _Invalid(
+                raise InvalidEvent(
                     Reason.FUTURE_TIMESTAMP,
                     f"at is {messages.duration(fact.at - timestamp)} ahead of the record's timestamp, "
                     f"{messages.duration(self.future_ms)} are allowed (setting `future_limit_ms`) - at `$.at`",
                 )
-        except _Invalid as invalid:
-            return invalid.rejection
+        except InvalidEvent as invalid:
+            return _rejected(invalid, value, lambda value: self._decide(kind, value, key, headers, timestamp))
         return fact
 
     def decode_line(self, line: bytes) -> tuple[Kind, Fact] | Rejection:
@@ -173,17 +156,15 @@ class Decoder:
         try:
             kind = _kind_of(line)
             return kind, self._decode(kind, line, ())
-        except _Invalid as invalid:
-            return invalid.rejection
+        except InvalidEvent as invalid:
+            return _rejected(invalid, line, self.decode_line)
 
     def _decode(self, kind: Kind, value: bytes | None, headers: Headers) -> Fact:
         if value is None:
-            raise _Invalid(
-                Reason.NULL_VALUE,
-                'the record has no value; to delete a row, send an event of it with `"deleted": true`',
-            )
+            detail = 'the record has no value; to delete a row, send an event of it with `"deleted": true`'
+            raise InvalidEvent(Reason.NULL_VALUE, detail)
         if len(value) > MAX_VALUE_BYTES:
-            raise _Invalid(
+            raise InvalidEvent(
                 Reason.OVERSIZED, f"the value has {len(value):,} bytes, at most {MAX_VALUE_BYTES:,} are allowed"
             )
         envelope = _PLAIN
@@ -193,7 +174,7 @@ class Decoder:
                 envelope, value = _unwrap(value)
         try:
             return self._fact(kind, value, envelope)
-        except _Invalid:
+        except InvalidEvent:
             # Structured mode without its content-type header: the fields are inside `data`.
             if b'"specversion"' not in value or envelope is not _PLAIN:
                 raise
@@ -209,19 +190,20 @@ class Decoder:
 
     def _annotation(self, event: AnnotationEvent, envelope: _Envelope, value: bytes) -> Annotation:
         at, id, item = _identified(event, envelope)
-        queue = self._name("queue", _required("queue", event.queue))
+        queue = self._name("queue", values.required("queue", event.queue))
         criterion = DEFAULT_CRITERION if event.criterion is None else self._name("criterion", event.criterion)
-        annotator = "" if not event.annotator else _id("annotator", event.annotator)
+        annotator = "" if not event.annotator else values.checked_id("annotator", event.annotator)
         level: Level = event.level or "trace"
+        stars = values.stars(event.stars)
         if event.deleted:
             return Annotation(at, id, queue, item, level, criterion, annotator, deleted=True)
-        if event.thumbs is not None and event.stars is not None:
-            raise _Invalid(
+        if event.thumbs is not None and stars is not None:
+            raise InvalidEvent(
                 Reason.INVALID_FIELD,
                 "both ratings are given, exactly one is allowed - at `$.thumbs`, `$.stars`",
             )
-        if event.thumbs is None and event.stars is None:
-            raise _Invalid(Reason.MISSING_FIELD, messages.no_rating(value))
+        if event.thumbs is None and stars is None:
+            raise InvalidEvent(Reason.MISSING_FIELD, messages.no_rating(value))
         return Annotation(
             at,
             id,
@@ -231,22 +213,22 @@ class Decoder:
             criterion,
             annotator,
             event.thumbs,
-            event.stars,
-            _text(event.explanation),
-            _text(event.expected),
-            _url(event.url),
+            stars,
+            values.text(event.explanation),
+            values.text(event.expected),
+            values.url(event.url),
         )
 
     def _evaluation(self, event: EvaluationEvent, envelope: _Envelope) -> Evaluation:
         at, id, item = _identified(event, envelope)
-        metric = self._name("metric", _required("metric", event.metric))
+        metric = self._name("metric", values.required("metric", event.metric))
         judge = "" if not event.judge else self._name("judge", event.judge)
         level: Level = event.level or "trace"
         if event.deleted:
             return Evaluation(at, id, item, metric, level, judge, deleted=True)
         status: Status = event.status or "ok"
         passed, direction = event.passed, event.direction
-        score, threshold = _number(event.score), _number(event.threshold)
+        score, threshold = values.number(event.score), values.number(event.threshold)
         if status != "ok":
             passed = None
         elif passed is None:
@@ -256,7 +238,7 @@ class Decoder:
                 threshold = defaults.threshold if threshold is None else threshold
                 direction = direction or defaults.direction
             if score is None or threshold is None:
-                raise _Invalid(Reason.NO_VERDICT, messages.no_verdict("score" if score is None else "threshold"))
+                raise InvalidEvent(Reason.NO_VERDICT, messages.no_verdict("score" if score is None else "threshold"))
             passed = score <= threshold if direction == "lower" else score >= threshold
         return Evaluation(
             at,
@@ -270,22 +252,24 @@ class Decoder:
             direction or "higher",
             passed,
             status,
-            _text(event.reason),
-            _url(event.url),
+            values.text(event.reason),
+            values.url(event.url),
         )
 
     def _queue_item(self, event: QueueItemEvent, envelope: _Envelope) -> QueueItem:
         at, id, item = _identified(event, envelope)
-        queue = self._name("queue", _required("queue", event.queue))
+        queue = self._name("queue", values.required("queue", event.queue))
         deleted = bool(event.deleted)
-        return QueueItem(at, id, queue, item, event.level or "trace", None if deleted else _url(event.url), deleted)
+        return QueueItem(
+            at, id, queue, item, event.level or "trace", None if deleted else values.url(event.url), deleted
+        )
 
     def _name(self, name: str, value: str) -> str:
         """Return a checked name in NFC. Equal names are one object, which makes look-ups by them fast."""
         known = self._names.get(value)
         if known is None:
             known = unicodedata.normalize("NFC", value)
-            _check(name, known, MAX_NAME)
+            values.check(name, known, MAX_NAME)
             if len(self._names) >= 100_000:
                 self._names.clear()
                 self._names.update(GIVEN_NAMES)
@@ -294,89 +278,49 @@ class Decoder:
         return known
 
 
+def _rejected(
+    invalid: InvalidEvent, value: bytes | None, decode: Callable[[bytes], Decoded | Rejection]
+) -> Decoded | Rejection:
+    """Reject an event, or decode it again without half of a surrogate pair, which msgspec does not read.
+
+    It becomes U+FFFD in free text and in ignored fields. Elsewhere the event is rejected.
+    """
+    if invalid.reason is Reason.MALFORMED and value is not None:
+        marked = values.replace_half_pairs(value, rb"\u0001")
+        if marked != value:
+            # Names, ids and addresses with a control character are rejected.
+            outcome = decode(marked)
+            if isinstance(outcome, Rejection):
+                return outcome
+            return decode(values.replace_half_pairs(value, rb"\ufffd"))
+    return Rejection(invalid.reason, invalid.detail)
+
+
 def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        raise _Invalid(Reason.INVALID_FIELD, messages.invalid(error)) from None
+        raise InvalidEvent(Reason.INVALID_FIELD, messages.invalid(error)) from None
     except msgspec.DecodeError as error:
         if detail := messages.not_a_number(value):
-            raise _Invalid(Reason.INVALID_FIELD, detail) from None
-        raise _Invalid(Reason.MALFORMED, messages.malformed(value, error)) from None
+            raise InvalidEvent(Reason.INVALID_FIELD, detail) from None
+        raise InvalidEvent(Reason.MALFORMED, messages.malformed(value, error)) from None
     except UnicodeDecodeError:
-        raise _Invalid(Reason.MALFORMED, "not UTF-8") from None
+        raise InvalidEvent(Reason.MALFORMED, "not UTF-8") from None
     except RecursionError:
-        raise _Invalid(Reason.MALFORMED, "nested too deep") from None
-
-
-def _required(name: str, value: str | None) -> str:
-    if value is None:
-        raise _Invalid(Reason.MISSING_FIELD, messages.absent(name))
-    return value
-
-
-def _check(name: str, value: str, longest: int) -> None:
-    if not value or len(value) > longest:
-        raise _Invalid(
-            Reason.INVALID_NAME,
-            f"{name} has {len(value):,} characters, expected 1 to {longest} - at `$.{name}`",
-        )
-    if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
-        raise _Invalid(Reason.INVALID_NAME, f"{name} has control characters - at `$.{name}`")
-
-
-def _id(name: str, value: str) -> str:
-    """Return a checked id, item or annotator. Ids are compared byte by byte, so they are not normalised."""
-    _check(name, value, MAX_ID)
-    return value
+        raise InvalidEvent(Reason.MALFORMED, "nested too deep") from None
 
 
 def _identified(event: WireEvent, envelope: _Envelope) -> tuple[int, str, str]:
     id = envelope.id if event.id is None else event.id
     at = envelope.time if event.at is None else event.at
     if at is None:
-        raise _Invalid(Reason.MISSING_FIELD, messages.absent("at"))
-    return _milliseconds(at), _id("id", _required("id", id)), _id("item", _required("item", event.item))
-
-
-def _milliseconds(at: int | datetime) -> int:
-    if isinstance(at, datetime):
-        if at.tzinfo is None:
-            raise _Invalid(
-                Reason.INVALID_FIELD,
-                "at has no offset: append the offset of the local time, such as +01:00, or Z if it is UTC - at `$.at`",
-            )
-        at = (at - EPOCH) // _MILLISECOND
-    if not 0 <= at <= LATEST_AT:
-        raise _Invalid(Reason.INVALID_FIELD, "not between the years 1970 and 9999 - at `$.at`")
-    return at
-
-
-def _number(value: float | None) -> float | None:
-    """Replace a negative zero, which not every store keeps."""
-    return None if value is None else value + 0.0
-
-
-def _text(value: str | None) -> str | None:
-    """Cut free text at `MAX_TEXT_BYTES` bytes of UTF-8, including a mark. Empty text becomes None."""
-    if not value:
-        return None
-    if len(value) * 4 > MAX_TEXT_BYTES:
-        encoded = value.encode()
-        if len(encoded) > MAX_TEXT_BYTES:
-            return encoded[: MAX_TEXT_BYTES - len(CUT_MARK.encode())].decode(errors="ignore") + CUT_MARK
-    return value
-
-
-def _url(value: str | None) -> str | None:
-    if not value:
-        return None
-    if not is_address(value):
-        raise _Invalid(
-            Reason.INVALID_FIELD,
-            f"url is not an http or https address of at most {MAX_URL_BYTES:,} bytes - at `$.url`",
-        )
-    return value
+        raise InvalidEvent(Reason.MISSING_FIELD, messages.absent("at"))
+    return (
+        values.milliseconds(at),
+        values.checked_id("id", values.required("id", id)),
+        values.checked_id("item", values.required("item", event.item)),
+    )
 
 
 def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
@@ -398,9 +342,9 @@ def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
             False,
         )
     except UnicodeDecodeError:
-        raise _Invalid(Reason.INVALID_FIELD, "not UTF-8 - at header `ce_id` or `ce_time`") from None
+        raise InvalidEvent(Reason.INVALID_FIELD, "not UTF-8 - at header `ce_id` or `ce_time`") from None
     except msgspec.ValidationError:
-        raise _Invalid(Reason.INVALID_FIELD, "not an RFC 3339 time - at header `ce_time`") from None
+        raise InvalidEvent(Reason.INVALID_FIELD, "not an RFC 3339 time - at header `ce_time`") from None
 
 
 def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
@@ -409,13 +353,13 @@ def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
     _supported(event.specversion)
     data = bytes(event.data)
     if not data:
-        raise _Invalid(Reason.MISSING_FIELD, messages.absent("data"))
+        raise InvalidEvent(Reason.MISSING_FIELD, messages.absent("data"))
     return _Envelope(event.id, event.time), data
 
 
 def _supported(version: str) -> None:
     if version != "1.0":
-        raise _Invalid(Reason.UNSUPPORTED_VERSION, "CloudEvents specversion is not 1.0")
+        raise InvalidEvent(Reason.UNSUPPORTED_VERSION, "CloudEvents specversion is not 1.0")
 
 
 def _kind_of(line: bytes) -> Kind:
@@ -425,9 +369,9 @@ def _kind_of(line: bytes) -> Kind:
             return Kind(fields.kind)
         except ValueError:
             detail = f"kind is an unknown value, expected {messages.KINDS} - at `$.kind`"
-            raise _Invalid(Reason.INVALID_FIELD, detail) from None
+            raise InvalidEvent(Reason.INVALID_FIELD, detail) from None
     if fields.metric is not None:
         return Kind.EVALUATION
     if any(part is not None for part in (fields.thumbs, fields.stars, fields.criterion, fields.annotator)):
         return Kind.ANNOTATION
-    raise _Invalid(Reason.MISSING_FIELD, messages.no_kind(line))
+    raise InvalidEvent(Reason.MISSING_FIELD, messages.no_kind(line))

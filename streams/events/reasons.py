@@ -41,14 +41,13 @@ class ReasonExplanation:
 _EXPLANATIONS: Final = {
     Reason.MALFORMED: ReasonExplanation(
         "The value is not JSON in UTF-8, or is nested too deep.",
-        "Another serialization (Avro, Protobuf, a schema registry's prefix bytes), a text cut in the middle, or an "
-        "unpaired surrogate such as `\\ud83d` in a string.",
+        "Another serialization (Avro, Protobuf, a schema registry's framing), or a text cut in the middle.",
         "Send the event as a JSON object in UTF-8.",
     ),
     Reason.INVALID_FIELD: ReasonExplanation(
         "A field has a wrong type or a value that is not allowed. The detail names the JSON path, the type that was "
         "found, and the allowed values.",
-        'A number or a boolean as a string (`"score": "0.8"`), a whole number with a point (`"stars": 4.0`), NaN as '
+        'A number or a boolean as a string (`"score": "0.8"`), a fraction (`"stars": 4.5`), NaN as '
         "the score of an evaluation that failed, `thumbs` as a number, an id as a number, a time without an offset, "
         "both ratings, an unknown `level`, `status` or `direction`, or a `url` that is not http "
         "or https.",
@@ -60,7 +59,7 @@ _EXPLANATIONS: Final = {
         "Send all required fields, and for an annotation exactly one of `thumbs` and `stars`.",
     ),
     Reason.INVALID_NAME: ReasonExplanation(
-        "A name or an id is empty, too long, or contains control characters.",
+        "A name or an id is empty, too long, or contains control characters or half of a surrogate pair (`\\ud83d`).",
         "A whole prompt as a criterion, a line break at the end of a name, or an empty string for a required name.",
         "Send 1 to 128 characters for a name and 1 to 256 for an id. Replace a longer id by its hash.",
     ),

@@ -2,8 +2,7 @@
 
 Types and ranges come from the structs that decode events, defaults from the facts that they become. A schema accepts
 what the decoder accepts, except where JSON Schema cannot express the rule: lengths count after NFC (names) and in bytes
-of UTF-8 (url), the day of a time must exist, a whole number is written without a point, and a threshold may come from a
-setting.
+of UTF-8 (url), the day of a time must exist, and a threshold may come from a setting.
 """
 
 from collections.abc import Mapping, Sequence
@@ -141,9 +140,12 @@ def event_schema(kind: Kind) -> Schema:
 
 def _field(name: str, generated: Schema, *, required: bool) -> Schema:
     limits = _LIMITS.get(name, {})
+    types = [option.get("type") for option in generated["anyOf"]]
     options = [
         {**option, **limits.get(option.get("type", ""), {})}
         for option in generated["anyOf"]
         if not (required and option == {"type": "null"})
+        # `4.0` is an integer of JSON Schema.
+        and not (option == {"type": "number"} and "integer" in types)
     ]
     return options[0] if len(options) == 1 else {"anyOf": options}

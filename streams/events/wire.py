@@ -1,4 +1,8 @@
-"""Events as they are on the wire, before any check: every field may be absent or null."""
+"""Events as they are on the wire, before any check: every field may be absent or null.
+
+JSON has one type of number, so `4.0` is an integer too. Fields that hold integers also accept a float here, and the
+decoder accepts it when it is whole.
+"""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +16,7 @@ class WireEvent(msgspec.Struct, gc=False):
     """Fields of all events."""
 
     id: str | None = None
-    at: int | datetime | None = None
+    at: int | float | datetime | None = None
     item: str | None = None
     level: Level | None = None
     url: str | None = None
@@ -26,7 +30,7 @@ class AnnotationEvent(WireEvent, gc=False):
     criterion: str | None = None
     annotator: str | None = None
     thumbs: Literal["up", "down"] | None = None
-    stars: Stars | None = None
+    stars: Stars | float | None = None
     explanation: str | None = None
     expected: str | None = None
 

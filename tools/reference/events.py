@@ -8,8 +8,9 @@ import orjson
 
 from aggregator.facts import MAX_ID, MAX_NAME, MAX_TEXT_BYTES, MAX_URL_BYTES, Text
 from aggregator.ratings import DEFAULT_PASS_STARS
-from streams.events.decoder import CUT_MARK, MAX_VALUE_BYTES, Decoder, Kind
+from streams.events.decoder import MAX_VALUE_BYTES, Decoder, Kind
 from streams.events.schemas import EVENT_TYPES, MEANINGS, REQUIRED, event_schema
+from streams.events.values import CUT_MARK
 from streams.kafka.topics import Topics
 from tools.reference.examples import EXAMPLES, Example
 from tools.reference.markdown import code, document, fenced, json_block, section, table
@@ -155,11 +156,11 @@ def _rules() -> str:
         f"{MAX_NAME} characters. `id`, `item` and `annotator` are compared byte by byte and have up to {MAX_ID} "
         "characters. None of them may contain control characters. An item has one id; `level` is no part of it.",
         "Free text": f"`explanation`, `expected` and `reason` are cut at {MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end "
-        f"with `{CUT_MARK.strip()}`.",
+        f"with `{CUT_MARK.strip()}`. Half of a surrogate pair (`\\ud83d`) becomes U+FFFD.",
         "Size": f"The value of a record has at most {MAX_VALUE_BYTES // 1024} KiB.",
         "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect. "
         "`eval-alignment schema` prints JSON Schemas to test producers against; add `additionalProperties: false` to "
-        "find misspelled fields. Whole numbers have no decimal point. Strings are not "
+        "find misspelled fields. `4.0` is the integer 4. Strings are not "
         "converted to numbers or booleans. NaN and infinity are not JSON.",
         "CloudEvents": "[CloudEvents](https://cloudevents.io) 1.0 are accepted in structured mode (the event in "
         "`data`) and in binary mode (headers `ce_specversion`, `ce_id`, `ce_time`). The `id` and `time` of the "

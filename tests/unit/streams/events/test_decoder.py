@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
-from streams.events.decoder import CUT_MARK, Decoder, Kind, MetricDefaults, Rejection
+from streams.events.decoder import Decoder, Kind, MetricDefaults, Rejection
 from streams.events.reasons import Reason
+from streams.events.values import CUT_MARK
 from streams.events.wire import AnnotationEvent, EvaluationEvent
 
 ANNOTATION = {"id": "a1", "at": 1000, "queue": "support", "item": "t1", "thumbs": "up"}
@@ -60,6 +61,7 @@ def test_unknown_fields_are_ignored() -> None:
     ("written", "milliseconds"),
     [
         (0, 0),
+        (4000.0, 4000),
         ("1970-01-01T00:00:01Z", 1000),
         ("1970-01-01T01:00:00.0019+01:00", 1),
         ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
@@ -132,7 +134,15 @@ def test_a_deletion_carries_no_text_and_needs_no_rating() -> None:
         ({"stars": 3}, Reason.INVALID_FIELD, "$.stars"),
         ({"thumbs": ..., "stars": 0}, Reason.INVALID_FIELD, "$.stars"),
         ({"thumbs": ..., "stars": 6}, Reason.INVALID_FIELD, "$.stars"),
-        ({"thumbs": ..., "stars": 3.0}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": 3.5}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": 6.0}, Reason.INVALID_FIELD, "$.stars"),
+        ({"thumbs": ..., "stars": 3.5, "deleted": True}, Reason.INVALID_FIELD, "$.stars"),
+        ({"item": "\ud83d"}, Reason.INVALID_NAME, "$.item"),
+        ({"queue": "q\ud83d"}, Reason.INVALID_NAME, "$.queue"),
+        ({"criterion": "\ude00"}, Reason.INVALID_NAME, "$.criterion"),
+        ({"annotator": "a\ud83d", "explanation": "\ud83d"}, Reason.INVALID_NAME, "$.annotator"),
+        ({"url": "https://x/\ud83d"}, Reason.INVALID_FIELD, "$.url"),
+        ({"thumbs": "up\ud83d"}, Reason.INVALID_FIELD, "$.thumbs"),
         ({"thumbs": ..., "stars": True}, Reason.INVALID_FIELD, "$.stars"),
         ({"thumbs": "sideways"}, Reason.INVALID_FIELD, "$.thumbs"),
         ({"level": "session"}, Reason.INVALID_FIELD, "$.level"),
@@ -187,7 +197,8 @@ def test_evaluations_are_rejected_with_reason_and_path(changes: dict[str, Any], 
         (b"", Reason.MALFORMED),
         (b'{"id":"a1"', Reason.MALFORMED),
         (b'{"id":"\xff"}', Reason.MALFORMED),
-        (b'{"id":"\\ud800"}', Reason.MALFORMED),
+        (b'{"id":"a\\ud800","at":1000}', Reason.INVALID_NAME),
+        (b'{"id":"\\ud800"', Reason.MALFORMED),
         (b'{"stars":NaN}', Reason.INVALID_FIELD),
         (b'{"stars":NaN', Reason.MALFORMED),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", Reason.MALFORMED),
@@ -246,6 +257,28 @@ def test_text_is_cut_once_and_stays_valid(text: str) -> None:
     assert len(fact.explanation.encode()) <= 8192
     assert fact.explanation == text or fact.explanation.endswith(CUT_MARK)
     assert decode(Kind.ANNOTATION, encode(fact)) == fact
+
+
+def test_whole_numbers_may_be_written_with_a_point_or_an_exponent() -> None:
+    value = b'{"id":"a1","at":1.7724528e12,"queue":"support","item":"t1","stars":4.0}'
+    fact = decode(Kind.ANNOTATION, value)
+    assert fact == Annotation(1_772_452_800_000, "a1", "support", "t1", stars=4)
+    assert isinstance(fact, Annotation)
+    assert (type(fact.at), type(fact.stars)) == (int, int)
+
+
+def test_half_of_a_surrogate_pair_in_free_text_is_replaced() -> None:
+    fact = annotation(explanation="good \ud83d", expected="\ude00 \U0001f600 \\ud83d", mood="\ud83d")
+    assert isinstance(fact, Annotation)
+    assert (fact.explanation, fact.expected) == ("good \ufffd", "\ufffd \U0001f600 \\ud83d")
+    judged = evaluation(reason="\ud83d")
+    assert isinstance(judged, Evaluation) and judged.reason == "\ufffd"
+    line = Decoder().decode_line(json.dumps({**ANNOTATION, "explanation": "good \ud83d"}).encode())
+    assert line == (Kind.ANNOTATION, annotation(explanation="good \ufffd"))
+    wrapped = {"specversion": "1.0", "id": "c1", "source": "\ud83d", "data": {**ANNOTATION, "explanation": "\ud83d"}}
+    assert decode(Kind.ANNOTATION, wrapped) == annotation(explanation="\ufffd")
+    named = {**wrapped, "data": {**ANNOTATION, "queue": "\ud83d"}}
+    assert reason_of(decode(Kind.ANNOTATION, named))[0] is Reason.INVALID_NAME
 
 
 def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
@@ -328,7 +361,7 @@ names = st.sampled_from(
     ("overall", "relevance", "lower", "né", unicodedata.normalize("NFD", "né"), "a\x7f", "n" * 129, "")
 )
 ids = st.sampled_from(("t1", "né", "a b", "a\u202eb", "a\n", "\x85", "i" * 256, "i" * 257, ""))
-texts = st.sampled_from(("why", "", "é" * 2048, "é" * 5000, 'a "b" \n\x00', "y" * 8193))
+texts = st.sampled_from(("why", "", "a\ud83d", "é" * 2048, "é" * 5000, 'a "b" \n\x00', "y" * 8193))
 numbers = st.sampled_from((0, -0.0, 0.0, 0.5, 1, 1e-7, 1e22, 10**30, "1", True))
 urls = st.sampled_from(("https://x/é", "javascript:x", "", "http://x/" + "y" * 2048))
 fields: dict[str, st.SearchStrategy[Any]] = {
@@ -381,7 +414,7 @@ def nearly_normal(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
 def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]], escaped: bool) -> None:
     decoder = Decoder(metrics={"lower": MetricDefaults(0.3, "lower")}, future_ms=300_000)
     kind, fields = event
-    value = json.dumps(fields, ensure_ascii=escaped).encode()
+    value = json.dumps(fields, ensure_ascii=escaped).encode(errors="surrogatepass")
     record: dict[str, Any] = {"key": str(fields["item"]).encode(), "timestamp": 1000}
     for usual in (ANNOTATION, SCORED):
         # The fast path takes events whose names were seen before.

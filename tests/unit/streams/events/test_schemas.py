@@ -30,7 +30,10 @@ ALL: list[dict[str, Any]] = [
     {"unknown": [1, {"x": None}]},
     *({field: value} for field in ("id", "item") for value in (ABSENT, None, "", 5, "x" * 256, "x" * 257, "a\nb", "é")),
     *({"id": value} for value in ("a\n", "\u202e", 'say "hi"', "\x7f", "\x85", "\U0001f600" * 256)),
-    *({"at": value} for value in (ABSENT, None, True, -1, 0, 1.5, 253_402_300_799_999, 253_402_300_800_000, "1", "")),
+    *(
+        {"at": value}
+        for value in (ABSENT, None, True, -1, 0, 1.5, 2.0, 1e30, 253_402_300_799_999, 253_402_300_800_000, "1", "")
+    ),
     *(
         {"at": value}
         for value in (
@@ -58,7 +61,7 @@ ONE: dict[Kind, list[dict[str, Any]]] = {
         *({field: value} for field in ("queue", "criterion", "annotator") for value in NAMES),
         *({"annotator": "x" * size} for size in (256, 257)),
         *({"thumbs": value} for value in (ABSENT, None, "up", "down", "sideways", True)),
-        *({"thumbs": ABSENT, "stars": value} for value in (None, 0, 1, 5, 6, 2.5, "3", True)),
+        *({"thumbs": ABSENT, "stars": value} for value in (None, 0, 1, 5, 6, 2.5, 4.0, 6.0, "3", True)),
         {"stars": 3},
         {"stars": None},
         {"thumbs": None, "stars": 3},
@@ -66,7 +69,11 @@ ONE: dict[Kind, list[dict[str, Any]]] = {
         {"stars": 3, "deleted": True},
         {"stars": 9, "deleted": True},
         {"queue": "", "deleted": True},
-        *({field: value} for field in ("explanation", "expected") for value in (None, "", "x\n\x00", "x" * 20_000, 5)),
+        *(
+            {field: value}
+            for field in ("explanation", "expected")
+            for value in (None, "", "x\n\x00", "\ud83d", "x" * 20_000, 5)
+        ),
     ],
     Kind.EVALUATION: [
         *({field: value} for field in ("metric", "judge") for value in NAMES if value != "a/b"),
