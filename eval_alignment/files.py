@@ -1,15 +1,48 @@
 """Reads NDJSON files of events, plain or gzipped, and standard input."""
 
 import asyncio
+import codecs
 import gzip
 import os
+import re
 import stat
 import sys
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Final, NamedTuple, cast
 
-_GZIP_MAGIC = b"\x1f\x8b"
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+
+READ_ERRORS: Final = (OSError, EOFError, zlib.error)
+"""What reading an input raises; the last two come from broken archives."""
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_FORMATS: Final = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "a zip archive"),
+    (_GZIP_MAGIC, "gzip data"),
+    (b"\x28\xb5\x2f\xfd", "zstd data"),
+    (b"\xfd7zXZ\x00", "xz data"),
+    (b"BZh", "bzip2 data"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"\x04\x22\x4d\x18", "lz4 data"),
+    (b"Rar!\x1a\x07", "a rar archive"),
+    (b"PAR1", "a Parquet file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+)
+"""First bytes of other formats, and their names."""
+_TAR_MAGIC: Final = slice(257, 262)
+_CSV_HEADER: Final = re.compile(rb"""["']?[A-Za-z_][\w .-]*["']?(\s*[,;\t]\s*["']?[A-Za-z_][\w .-]*["']?)+""")
+
+
+class InputFormatError(EvalAlignmentError):
+    """An input is not NDJSON; the message names the file, its format and what is expected."""
+
+    exit_code = ExitCode.FAILED
 
 
 class InputLine(NamedTuple):
@@ -30,8 +63,9 @@ def size(paths: Sequence[Path]) -> int | None:
 def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda _: None) -> Iterator[InputLine]:
     """Yield the lines of the files in order; `-` is standard input.
 
-    Calls `progress` with the number of stored bytes read so far. Raises OSError for a file that cannot be read;
-    a broken archive raises gzip.BadGzipFile (an OSError) or EOFError.
+    A byte order mark of UTF-8 is skipped. Calls `progress` with the number of stored bytes read so far. Raises
+    InputFormatError for another format, which the first line that is not blank shows, and OSError for a file that
+    cannot be read; a broken archive raises gzip.BadGzipFile (an OSError), EOFError or zlib.error.
     """
     done = 0
     for path in paths:
@@ -69,6 +103,7 @@ async def follow_lines(paths: Sequence[Path], progress: Callable[[int], object])
 
 async def _piped() -> AsyncIterator[InputLine]:
     reader = asyncio.StreamReader()
+    checked = False
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     number, rest = 0, b""
     while True:
@@ -76,14 +111,49 @@ async def _piped() -> AsyncIterator[InputLine]:
         *complete, rest = (rest + chunk).split(b"\n") if chunk else (rest, b"")
         for text in complete:
             number += 1
-            if value := text.strip():
+            if value := text.strip() if checked else _first("-", text, number):
+                checked = True
                 yield InputLine("-", number, value)
         if not chunk:
             return
 
 
 def _lines(name: str, stream: IO[bytes]) -> Iterator[InputLine]:
+    checked = False
     for number, line in enumerate(stream, start=1):
-        value = line.strip()
+        value = line.strip() if checked else _first(name, line, number)
         if value:
+            checked = True
             yield InputLine(name, number, value)
+
+
+def _first(name: str, line: bytes, number: int) -> bytes:
+    """The stripped first line that is not blank, without a byte order mark. Raises InputFormatError."""
+    line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+    if found := _other_format(line):
+        kind, advice = found
+        subject = "standard input" if name == "-" else name
+        raise InputFormatError(
+            f"{subject} is {kind}, expected one JSON object per line (NDJSON), plain or gzipped{advice}"
+        )
+    return line.strip()
+
+
+def _other_format(line: bytes) -> tuple[str, str] | None:
+    """The name of the format that a file with this first line has, and what to do; None for NDJSON or unknown."""
+    binary = next((kind for magic, kind in _FORMATS if line.startswith(magic)), None)
+    text = line.strip()
+    other = None
+    if binary is not None:
+        other = binary, "; unpack or convert it first"
+    elif line[_TAR_MAGIC] == b"ustar":
+        other = "a tar archive", "; unpack it first"
+    elif line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"[\0", b"\0[")):
+        other = "UTF-16 text", ", in UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`"
+    elif text.startswith(b"["):
+        other = "a JSON array", "; convert it with `jq -c '.[]'`"
+    elif text.startswith(b"{") and text.endswith((b"{", b"[", b",")):
+        other = "JSON with line breaks inside an object", "; convert it with `jq -c .`"
+    elif _CSV_HEADER.fullmatch(text):
+        other = "CSV", ""
+    return other

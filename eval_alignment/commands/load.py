@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eval_alignment import files, kafka_wiring, settings, wiring
+from eval_alignment.input_checks import missing_side
 from eval_alignment.options import broker_option
-from streams.events.decoder import Decoder, Rejection
+from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics, TopicsError
@@ -37,6 +38,7 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
     """
     chosen = settings.load(brokers=brokers)
     invalid: Counter[str] = Counter()
+    kinds: set[Kind] = set()
 
     def report_invalid(line: files.InputLine, rejection: Rejection) -> None:
         invalid[rejection.reason.value] += 1
@@ -46,17 +48,21 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
         task = progress.task_ids[0]
         topics = kafka_wiring.topics(chosen)
         lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
-        events = _events(lines, wiring.decoder(chosen), topics, report_invalid)
+        events = _events(lines, wiring.decoder(chosen), topics, report_invalid, kinds)
         try:
             sent = asyncio.run(_send(kafka_wiring.client(chosen), topics, events))
         except TopicsError as error:
             raise click.ClickException(str(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise kafka_wiring.failure(chosen, error) from error
-        except (OSError, EOFError) as error:
+        except files.InputFormatError as error:
+            raise click.ClickException(str(error)) from error
+        except files.READ_ERRORS as error:
             raise click.ClickException(f"cannot read the input: {error}") from error
     for topic, count in sorted(sent.items()):
         click.echo(f"{topic}: {count} acknowledged")
+    if (message := missing_side(kinds, invalid.total())) is not None:
+        click.echo(message, err=True)
     if invalid:
         listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
         click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
@@ -76,8 +82,9 @@ async def _events(
     decoder: Decoder,
     topics: Topics,
     report_invalid: Callable[[files.InputLine, Rejection], None],
+    kinds: set[Kind],
 ) -> AsyncIterator[Outgoing]:
-    """A record for every valid line. Its value is the line, unchanged."""
+    """A record for every valid line. Its value is the line, unchanged. Adds the kinds of the events to `kinds`."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     async for line in lines:
         outcome = decoder.decode_line(line.value)
@@ -85,6 +92,7 @@ async def _events(
             report_invalid(line, outcome)
         else:
             kind, fact = outcome
+            kinds.add(kind)
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 
 

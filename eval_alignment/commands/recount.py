@@ -10,9 +10,10 @@ from aggregator.days import Window
 from aggregator.facts import Fact
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
+from eval_alignment.input_checks import missing_side
 from eval_alignment.options import pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
-from streams.events.decoder import Decoder, Rejection
+from streams.events.decoder import Decoder, Kind, Rejection
 
 
 @click.command()
@@ -64,8 +65,12 @@ def recount(
 
 
 def read_facts(paths: tuple[Path, ...], decoder: Decoder) -> tuple[list[Fact], int]:
-    """All facts of the files and the number of invalid lines. Reports each invalid line on standard error."""
+    """All facts of the files and the number of invalid lines.
+
+    Reports each invalid line, and an empty or one-sided input, on standard error.
+    """
     facts: list[Fact] = []
+    kinds: set[Kind] = set()
     invalid = 0
     try:
         for line in files.read_lines(paths):
@@ -74,7 +79,13 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder) -> tuple[list[Fact], i
                 invalid += 1
                 click.echo(f"{line.file}:{line.number}: {outcome.reason.value}: {outcome.detail}", err=True)
             else:
-                facts.append(outcome[1])
-    except (OSError, EOFError) as error:
+                kind, fact = outcome
+                kinds.add(kind)
+                facts.append(fact)
+    except files.InputFormatError as error:
+        raise click.ClickException(str(error)) from error
+    except files.READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
+    if (message := missing_side(kinds, invalid)) is not None:
+        click.echo(message, err=True)
     return facts, invalid

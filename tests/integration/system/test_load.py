@@ -110,3 +110,15 @@ def test_load_names_missing_topics(kafka: Kafka, prefix: str, tmp_path: Path) ->
 def test_a_refused_connection_names_the_embedded_broker_of_up(tmp_path: Path) -> None:
     done = run("load", "--broker", f"{LOOPBACK}:{free_port()}", "-", home=tmp_path, expect=1)
     assert "the embedded broker of `up` listens at 127.0.0.1:9392 (--broker)" in done.stderr.decode()
+
+
+def test_load_names_another_format_and_a_missing_side(embedded: Installation, tmp_path: Path) -> None:
+    array, mark = tmp_path / "array.json", tmp_path / "mark.ndjson"
+    array.write_text(json.dumps(events("load array", "i1"), indent=2))
+    done = embedded.run("load", "--broker", embedded.broker, str(array), expect=1)
+    assert done.stderr.decode().startswith(f"Error: {array} is a JSON array, expected one JSON object per line")
+    mark.write_bytes(b"\xef\xbb\xbf" + lines("load mark", "i1").splitlines()[0])
+    done = embedded.run("load", "--broker", embedded.broker, str(mark))
+    assert done.stderr.decode().startswith("no evaluations in the input")
+    done = embedded.run("load", "--broker", embedded.broker, "-", stdin=array.read_bytes(), expect=1)
+    assert done.stderr.decode().startswith("Error: standard input is a JSON array")
