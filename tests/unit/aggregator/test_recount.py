@@ -100,9 +100,9 @@ def test_the_latest_judge_is_the_headline_and_the_others_are_superseded() -> Non
         judges("i", False, at=1, judge="v1"),
         judges("i", True, at=2, judge="v2"),
     ]
-    found = metric(*history)
-    assert [found[outcome] for outcome in ("tp", "fn", "tn", "fp")] == [1, 0, 0, 0]
-    assert found["judges"] == {
+    entry = metric(*history)
+    assert [entry[outcome] for outcome in ("tp", "fn", "tn", "fp")] == [1, 0, 0, 0]
+    assert entry["judges"] == {
         "v1": {"tp": 0, "fn": 1, "tn": 0, "fp": 0, "superseded": 1, "items_compared": 1},
         "v2": {"tp": 1, "fn": 0, "tn": 0, "fp": 0, "superseded": 0, "items_compared": 1},
     }

@@ -34,8 +34,8 @@ def example() -> MetricDocument:
     pair = PairCounts(EXAMPLE.items, {"": JudgeVectors(vector, [0] * 14, EXAMPLE.items)})
     criterion = CriterionState(EXAMPLE.n, EXAMPLE.n, EXAMPLE.items, {"m": pair})
     state = QueueState("q", EXAMPLE.items, EXAMPLE.items, {"c": criterion}, judges={"m": JudgePeriod("", 0, 0)})
-    made = document(state, Window.ALL, DocumentStamp("", 0, "", {}, Policy.EACH), CountingRules())
-    return made["criteria"][0]["metrics"][0]
+    snapshot = document(state, Window.ALL, DocumentStamp("", 0, "", {}, Policy.EACH), CountingRules())
+    return snapshot["criteria"][0]["metrics"][0]
 
 
 def test_every_statistic_of_a_document_has_a_section() -> None:

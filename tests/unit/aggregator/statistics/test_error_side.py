@@ -9,13 +9,13 @@ from aggregator.statistics.error_side import ErrorSide, error_side
 
 @given(fn=st.integers(0, 200), fp=st.integers(0, 200))
 def test_a_side_is_named_exactly_when_the_binomial_test_names_it(fn: int, fp: int) -> None:
-    found = error_side(fn, fp)
+    side = error_side(fn, fp)
     if fn + fp == 0:
-        assert found is ErrorSide.NO_ERRORS
+        assert side is ErrorSide.NO_ERRORS
     elif binomtest(fn, fn + fp).pvalue >= 0.05:
-        assert found is ErrorSide.UNCLEAR
+        assert side is ErrorSide.UNCLEAR
     else:
-        assert found is (ErrorSide.TOO_STRICT if fn > fp else ErrorSide.TOO_LENIENT)
+        assert side is (ErrorSide.TOO_STRICT if fn > fp else ErrorSide.TOO_LENIENT)
 
 
 def test_three_errors_of_one_side_name_no_side_and_six_do() -> None:

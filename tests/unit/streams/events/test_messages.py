@@ -32,7 +32,7 @@ def test_a_number_in_quotes_is_named_a_string(field: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"),
+    ("value", "quoted"),
     [
         (1, "an integer"),
         (0.5, "a number"),
@@ -43,8 +43,8 @@ def test_a_number_in_quotes_is_named_a_string(field: str, value: str) -> None:
         ("\U0001f44d", "an unknown value"),
     ],
 )
-def test_another_thumb_is_named_with_the_allowed_ones(value: object, found: str) -> None:
-    assert detail({"thumbs": value}) == f"thumbs is {found}, expected `up` or `down` - at `$.thumbs`"
+def test_another_thumb_is_named_with_the_allowed_ones(value: object, quoted: str) -> None:
+    assert detail({"thumbs": value}) == f"thumbs is {quoted}, expected `up` or `down` - at `$.thumbs`"
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_an_unknown_value_is_reported_with_the_allowed_ones(field: str, expected
         assert detail({field: 7}) == f"{field} is an integer, expected a string in quotes - at `$.{field}`"
     else:
         value = json.dumps({**EVALUATION, field: "other"}).encode()
-        found = f"{field} is an unknown value, expected {expected} - at `$.{field}`"
-        assert rejection(Kind.EVALUATION, value).detail == found
+        wanted = f"{field} is an unknown value, expected {expected} - at `$.{field}`"
+        assert rejection(Kind.EVALUATION, value).detail == wanted
 
 
 def test_a_value_out_of_range_is_reported_with_the_range() -> None:
@@ -78,14 +78,14 @@ def test_a_value_out_of_range_is_reported_with_the_range() -> None:
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_nan_and_infinity_are_named_with_their_field(constant: str) -> None:
     value = json.dumps({**EVALUATION, "score": float(constant)}).encode()
-    found = rejection(Kind.EVALUATION, value)
-    assert found.reason is Reason.INVALID_FIELD
-    assert found.detail == (
+    rejected = rejection(Kind.EVALUATION, value)
+    assert rejected.reason is Reason.INVALID_FIELD
+    assert rejected.detail == (
         f"score is {constant}, expected a number. If the evaluation failed, "
         'send `"status": "error"` without a score - at `$.score`'
     )
     line = Decoder().decode_line(value)
-    assert line == found
+    assert line == rejected
     in_data = json.dumps({"specversion": "1.0", "data": {"threshold": float(constant)}}).encode()
     expected = f"threshold is {constant}, expected a number - at `$.data.threshold`"
     assert rejection(Kind.EVALUATION, in_data).detail == expected
