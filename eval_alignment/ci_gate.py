@@ -10,6 +10,7 @@ from typing import Final, Literal
 from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
 from aggregator.statistics.gate import GateLimits, Looks
+from eval_alignment.unknown_names import not_found
 from streams.runtime.exit_codes import ExitCode
 
 Bound = Literal["low", "point"]
@@ -61,6 +62,17 @@ def decide(document: SnapshotDocument, request: GateRequest) -> tuple[ExitCode, 
         if outcome in outcomes:
             return outcome, [pair for pair in decided if pair.outcome is outcome]
     return ExitCode.TOO_FEW, []
+
+
+def missing_names(document: SnapshotDocument, request: GateRequest) -> str | None:
+    """A message about a requested criterion or metric that the queue does not have; None when it has both."""
+    criteria = {criterion["criterion"] for criterion in document["criteria"]}
+    metrics = {metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}
+    if request.criterion is not None and request.criterion not in criteria:
+        return not_found("criterion", request.criterion, criteria)
+    if request.metric is not None and request.metric not in metrics:
+        return not_found("metric", request.metric, metrics)
+    return None
 
 
 def _pairs(document: SnapshotDocument, request: GateRequest) -> Iterator[tuple[str, MetricDocument]]:

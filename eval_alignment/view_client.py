@@ -26,6 +26,10 @@ class UnreachableError(EvalAlignmentError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class QueueNotFoundError(UnreachableError):
+    """The queue is not found. A view that has read all events knows every queue."""
+
+
 class View:
     """A view at a base address. A context manager, which closes its connections.
 
@@ -54,7 +58,7 @@ class View:
         self._client.close()
 
     def document(self, queue: str, window: str = "all") -> SnapshotDocument:
-        """The current document of a queue. Raises UnreachableError, also for an unknown queue."""
+        """The current document of a queue. Raises UnreachableError, for an unknown queue QueueNotFoundError."""
         return self._get(f"/api/v1/queues/{queue_segment(queue)}", {"window": window}, SnapshotDocument)
 
     def queues(self) -> Iterator[QueueListing]:
@@ -67,6 +71,10 @@ class View:
                 return
             parameters = {"cursor": page["next"]}
 
+    def ready(self) -> bool:
+        """Whether the view has read the topics to their end since it started. Raises UnreachableError."""
+        return self._get("/api/v1/queues", {"limit": "1"}, QueueList)["ready"]
+
     def _get(self, path: str, parameters: Mapping[str, str], body: type[_Body]) -> _Body:
         url = f"{self.url}{path}"
         if parameters:
@@ -78,7 +86,9 @@ class View:
         except TRANSPORT_ERRORS as error:
             raise UnreachableError(f"{url}: {explain(error)}") from error
         if not response.is_success:
-            raise UnreachableError(f"{url}: {response.status_code} {response.reason_phrase}{_detail(response)}")
+            detail = _detail(response)
+            error_type = QueueNotFoundError if response.status_code == 404 and detail else UnreachableError
+            raise error_type(f"{url}: {response.status_code} {response.reason_phrase}{detail}")
         try:
             return msgspec.json.decode(response.content, type=body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import click
 import orjson
@@ -17,10 +17,11 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome, decide
+from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome, decide, missing_names
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.render import DASH, output_console, printable, render, render_list
-from eval_alignment.view_client import DEFAULT_URL, UnreachableError, View
+from eval_alignment.unknown_names import UnknownNameError, not_found
+from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View
 from sinks.access import BindError, read_token
 from sinks.api.responses import QueueListing
 from streams.runtime.exit_codes import ExitCode
@@ -42,10 +43,11 @@ class _Share(click.ParamType):
 
 
 class _Source(Protocol):
-    """A source of documents. Its methods raise UnreachableError."""
+    """A source of documents. Its methods raise UnreachableError, for an unknown queue QueueNotFoundError."""
 
     def document(self, queue: str, window: str) -> SnapshotDocument: ...
     def listing(self) -> list[QueueListing]: ...
+    def ready(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,15 @@ class _Files:
 
     def document(self, queue: str, window: str) -> SnapshotDocument:
         if queue not in self.counted.queues:
-            raise UnreachableError(f"queue {queue!r} not found in the files")
+            raise QueueNotFoundError(f"queue {queue!r} not found in the files")
         return self.counted.document(queue, window=Window(window), rules=self.rules)
 
     def listing(self) -> list[QueueListing]:
         documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
         return [QueueListing(queue=d["queue"], url=None, revision=d["revision"], cards=d["cards"]) for d in documents]
+
+    def ready(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,9 @@ class _Served:
 
     def listing(self) -> list[QueueListing]:
         return list(self.view.queues())
+
+    def ready(self) -> bool:
+        return self.view.ready()
 
 
 @click.command()
@@ -153,37 +161,33 @@ def report(
 
     Exit codes of the gate. 0: every pair of criterion and metric reaches the limit. 1: a pair with enough items is
     below the limit. 2: no pair is below, but a pair has too few distinct items, or no pair matches. 3: the document
-    is not available. Off-topic pairs are ignored.
+    is not available, or the view has not read all events yet and does not know the queue, criterion or metric. 64:
+    the queue, criterion or metric does not exist. Off-topic pairs are ignored.
     """
     if fail_under is None and (criterion is not None or metric is not None):
         raise click.UsageError("--criterion and --metric require --fail-under")
     if fail_under is not None and queue is None:
         raise click.UsageError("--fail-under requires QUEUE")
+    # A file is a fixed data set, evaluated one time; a view is queried again after more labels.
+    chosen = Looks(looks or (Looks.ONE if paths else Looks.MANY))
+    selection = _name(criterion), _name(metric), _name(judge), chosen
+    request = None if fail_under is None else GateRequest(fail_under, bound, min_items, *selection)
     try:
         with _open_source(url, token_file, paths, more_paths) as source:
             if queue is None:
                 _show_all(source, window, as_json=as_json)
                 return
-            document = source.document(_name(queue), window)
-    except UnreachableError as error:
+            document = _document(source, _name(queue), window)
+            if request is not None:
+                _require_names(source, document, request)
+    except (UnreachableError, UnknownNameError) as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(error.exit_code.code) from error
     if as_json:
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-    elif fail_under is None:
+    elif request is None:
         render(document, output_console())
-    if fail_under is not None:
-        # A file is a fixed data set, evaluated one time; a view is queried again after more labels.
-        chosen = Looks(looks) if looks is not None else Looks.ONE if paths else Looks.MANY
-        request = GateRequest(
-            fail_under,
-            bound,
-            min_items,
-            criterion=None if criterion is None else _name(criterion),
-            metric=None if metric is None else _name(metric),
-            judge=_name(judge),
-            looks=chosen,
-        )
+    if request is not None:
         outcome, deciding = decide(document, request)
         for line in _lines(outcome, deciding, request):
             click.echo(line, err=as_json)
@@ -214,6 +218,32 @@ def _open_source(
     yield _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
 
 
+def _document(source: _Source, queue: str, window: str) -> SnapshotDocument:
+    """The document of a queue. Raises UnknownNameError when the source has read all events without the queue."""
+    try:
+        return source.document(queue, window)
+    except QueueNotFoundError:
+        # The order matters: what is listed after the source was ready is complete.
+        if not source.ready():
+            raise
+        queues = [entry["queue"] for entry in source.listing()]
+        if queue in queues:
+            raise
+        raise UnknownNameError(not_found("queue", queue, queues)) from None
+
+
+def _require_names(source: _Source, document: SnapshotDocument, request: GateRequest) -> None:
+    """Raise UnknownNameError for a criterion or metric that the queue does not have in any window."""
+    message = missing_names(document, request)
+    if message is None:
+        return
+    if not source.ready():
+        raise UnreachableError(f"{message}; the view has not read all events yet, try again later")
+    message = missing_names(source.document(document["queue"], Window.ALL), request)
+    if message is not None:
+        raise UnknownNameError(f"queue '{printable(document['queue'])}': {message}")
+
+
 def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
     listing = source.listing()
     if as_json:
@@ -225,9 +255,13 @@ def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
         click.echo("no queues")
 
 
-def _name(text: str) -> str:
+@overload
+def _name(text: str) -> str: ...
+@overload
+def _name(text: None) -> None: ...
+def _name(text: str | None) -> str | None:
     """The name in the form in which it is stored."""
-    return unicodedata.normalize("NFC", text)
+    return None if text is None else unicodedata.normalize("NFC", text)
 
 
 def _lines(outcome: ExitCode, deciding: list[PairOutcome], request: GateRequest) -> list[str]:

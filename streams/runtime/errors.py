@@ -25,7 +25,9 @@ class EvalAlignmentError(Exception):
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
+        ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist
         ├── UnreachableError      eval_alignment.view_client    a view did not return a document
+        │   └── QueueNotFoundError    eval_alignment.view_client    the source has no queue of the name
         └── UpError               eval_alignment.local.supervisor   `up` cannot run
     """
 

@@ -49,13 +49,16 @@ class ExitCode(Enum):
     UNREACHABLE = (
         3,
         ("report",),
-        "The document is not available: no connection, access refused, unknown queue or no document.",
-        "Check the address, the token and the name of the queue.",
+        "No document: no connection, access refused, or the view has not read all events yet.",
+        "Check the address and the token, or wait for the view.",
     )
     USAGE = (
         64,
         (EVERY,),
-        "Invalid arguments or settings; for a server also an address that is in use or needs a token.",
+        (
+            "Invalid arguments or settings; for a server also an address that is in use or needs a token, for `report` "
+            "also a queue, criterion or metric that does not exist."
+        ),
         "Read standard error. No gate of a CI build returns this code.",
         False,
     )

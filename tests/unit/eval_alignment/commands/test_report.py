@@ -60,8 +60,8 @@ def gate(files: list[str], *options: str) -> Result:
         (["0.1", "--metric", "tone", "--min-items", "11"], 2),
         (["0.76"], 2),
         (["0.78"], 1),
-        (["0.1", "--metric", "unheard of"], 2),
-        (["0.1", "--criterion", "unheard of"], 2),
+        (["0.1", "--metric", "unheard of"], 64),
+        (["0.1", "--criterion", "unheard of"], 64),
         (["0.1", "--criterion", "overall", "--min-items", "0"], 0),
         (["1"], 1),
         (["0", "--metric", "relevance"], 0),
@@ -145,7 +145,7 @@ def test_wrong_calls_are_usage_errors(files: list[str], arguments: list[str]) ->
 
 def test_a_queue_that_is_not_in_the_files_is_an_error(files: list[str]) -> None:
     result = call("misspelt", "--file", *files, "--fail-under", "0.1")
-    assert (result.exit_code, result.stderr) == (3, "queue 'misspelt' not found in the files\n")
+    assert (result.exit_code, result.stderr) == (64, "queue 'misspelt' not found; existing: 'a/b ü'\n")
 
 
 def test_a_broken_archive_is_an_error(tmp_path: Path) -> None:
@@ -263,6 +263,21 @@ def test_the_error_message_of_the_view_is_printed(view: Answers) -> None:
     view.set(PATH, {"type": "", "title": "", "status": 401, "detail": "a token is needed"}, 401)
     assert "401" in ask(view).stderr
     assert "a token is needed" in ask(view).stderr
+
+
+@pytest.mark.parametrize(("ready", "code"), [(False, 3), (True, 64)])
+def test_an_unknown_name_depends_on_whether_the_view_has_read_all_events(view: Answers, ready: bool, code: int) -> None:
+    listing = {"queue": "a/b u", "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
+    listed = {"as_of": None, "stale": False, "ready": ready, "queues": [listing], "next": None}
+    view.set("/api/v1/queues", listed)
+    view.set("/api/v1/queues?limit=1", listed)
+    view.set(PATH, {"type": "", "title": "", "status": 404, "detail": "queue not found"}, 404)
+    result = ask(view)
+    assert (result.exit_code, "existing: 'a/b u'" in result.stderr) == (code, ready)
+    view.set(PATH, DOCUMENT)
+    view.set(PATH.replace("7d", "all"), DOCUMENT)
+    result = ask(view, "--metric", "Relevance")
+    assert (result.exit_code, "existing: 'relevance'" in result.stderr) == (code, True)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "file:///etc/passwd", "http://[", "nothing", "http://a b"])
