@@ -28,11 +28,11 @@ from aggregator.snapshot.schema import (
     Verdicts,
 )
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from aggregator.statistics.gate import Gate, Purpose, gate, labels_needed
+from aggregator.statistics.gate import gate, labels_needed
 from aggregator.statistics.judge_in_use import JudgePeriod
 
 _NOTHING: Final[Vector] = (0,) * COUNTS
-_Number = TypeVar("_Number", int, float, Gate, Purpose, NewestJudgeDocument)
+_T = TypeVar("_T")
 
 
 def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
@@ -71,7 +71,7 @@ class Nulls:
         self.reasons: dict[str, Undefined] = {}
         """By name of the field."""
 
-    def number(self, name: str, value: _Number | Undefined) -> _Number | None:
+    def number(self, name: str, value: _T | Undefined) -> _T | None:
         """The number, or null."""
         if isinstance(value, Undefined):
             self.reasons[name] = value

@@ -56,6 +56,12 @@ class Undefined(StrEnum):
     """No item was judged by both versions."""
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     """The metric passes what people fail at least as often as what they pass: `tpr + tnr <= 1`."""
+    FEW_PAIRS = "few_pairs"
+    """Fewer items than the gate needs were rated by two people."""
+    HUMANS_DISAGREE = "humans_disagree"
+    """The interval of the human-human kappa reaches 0: people agree no better than by chance."""
+    NO_BETTER_CUT = "no_better_cut"
+    """No threshold is better than the verdicts as they are and than a constant judge."""
     GATE_STAYS = "gate_stays"
     """At the rates seen no number of labels changes the state of the gate."""
 

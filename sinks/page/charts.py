@@ -194,7 +194,7 @@ class Lab:
     tried: int
     """Index of the row that is tried."""
     now: float | None
-    best: float | None
+    recommended: float | None
     roc: Roc | None
 
 
@@ -203,6 +203,7 @@ def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
     bins, grid, best = what_if["histogram"], what_if["grid"], what_if["best_alignment"]
     if not bins or not grid or best is None:
         return None
+    recommended = what_if["recommended"]
     low, high = bins[0]["low"], bins[-1]["high"]
 
     def place(value: float | None) -> float | None:
@@ -222,7 +223,7 @@ def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
         rows=rows,
         tried=nearest if cut is None else min(cut, len(rows) - 1),
         now=place(what_if["threshold"]),
-        best=place(best["cut"]),
+        recommended=None if recommended is None else place(recommended["cut"]),
         roc=_roc(what_if),
     )
 

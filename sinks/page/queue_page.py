@@ -1,14 +1,14 @@
 """The page of one queue: its snapshot document by criterion, window and metrics."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aggregator.days import Window
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
-from aggregator.statistics.confusion import Confusion
+from aggregator.statistics.confusion import Confusion, Undefined
 from sinks.api.services import Services
 from sinks.page.charts import Spark
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
@@ -124,6 +124,12 @@ class QueuePage:
         return {} if self.ceiling is None else {each["metric"]: each["headroom"] for each in self.ceiling["metrics"]}
 
     @property
+    def headroom_reasons(self) -> Mapping[str, Undefined]:
+        """Why a metric has no headroom."""
+        metrics = [] if self.ceiling is None else self.ceiling["metrics"]
+        return {each["metric"]: each["undefined"]["headroom"] for each in metrics if each["headroom"] is None}
+
+    @property
     def stream(self) -> str:
         """Address of the event stream of this page's document."""
         return address("/api/v1/stream", {"queue": self.request.queue, "window": self.request.window.value})
@@ -174,7 +180,7 @@ def queue_page(
         margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
         scale=Scale.of(figure.document[name] for figure in drawn for name in ("alignment", "baseline")),
         card_scale=Scale.of([cards["alignment"], defined(whole.baseline)]),
-        findings=_findings(request, drawn, rules),
+        findings=_findings(request, drawn, ceiling, rules),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
@@ -224,10 +230,15 @@ def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument |
     return next((criterion for criterion in criteria if criterion["comparisons"]), criteria[0] if criteria else None)
 
 
-def _findings(request: QueueRequest, drawn: Sequence[Figure], rules: CountingRules) -> list[Highlight]:
-    """The strictest and the most lenient metric, metrics no better than a constant judge, and the closest to people."""
+def _findings(
+    request: QueueRequest, drawn: Sequence[Figure], ceiling: Ceiling | None, rules: CountingRules
+) -> list[Highlight]:
+    """Whether people disagree; the strictest and the most lenient metric, metrics no better than a constant judge, and
+    the closest to people.
+    """
     known = [figure for figure in drawn if figure.document["items_compared"] >= rules.limits.items]
-    findings = [
+    findings = [] if ceiling is None else list(_disagreement(ceiling))
+    findings += [
         _leaning(request, max(leaning, key=lambda figure: abs(figure.document["bias"] or 0)))
         for side in ("fn", "fp")
         if (leaning := [figure for figure in known if figure.lean.side == side])
@@ -248,6 +259,19 @@ def _findings(request: QueueRequest, drawn: Sequence[Figure], rules: CountingRul
     if known and known[0].lean.side == "" and not known[0].below_baseline:
         findings.append(_closest(request, known[0]))
     return findings[:_FINDINGS]
+
+
+def _disagreement(ceiling: Ceiling) -> Iterator[Highlight]:
+    if any(each["undefined"].get("headroom") is Undefined.HUMANS_DISAGREE for each in ceiling["metrics"]):
+        yield Highlight(
+            tone="probation",
+            head="People disagree",
+            metric=ceiling["criterion"],
+            text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree, no better than by chance. "
+            "No metric can be judged on this criterion until its definition is clearer.",
+            action="See how people agree",
+            href="#ceiling",
+        )
 
 
 def _leaning(request: QueueRequest, figure: Figure) -> Highlight:

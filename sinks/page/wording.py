@@ -25,6 +25,9 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_PAIRS: "No item was rated by two people",
     Undefined.NO_SHARED_ITEMS: "No item was judged by both versions",
     Undefined.NO_BETTER_THAN_CHANCE: "The metric is no better than chance, so its errors cannot be corrected",
+    Undefined.FEW_PAIRS: "Too few items were rated by two people",
+    Undefined.HUMANS_DISAGREE: "People agree with each other no better than by chance",
+    Undefined.NO_BETTER_CUT: "No threshold is better than the one now and than a constant judge",
     Undefined.GATE_STAYS: "At the rates seen, no number of labels changes the state of the gate",
     Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
 }
@@ -89,11 +92,11 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
         # One sentence about the interval is enough: the lower of the two limits.
         if obstacle != Obstacle.LOW_BELOW_TRUSTED or Obstacle.LOW_BELOW_PROBATION not in obstacles
     )
-    reasons = version + sentences[:1].upper() + sentences[1:]
+    reasons = sentences[:1].upper() + sentences[1:] + version
     match metric["gate_state"]:
         case Gate.TRUSTED:
             low, tnr = percent(judge["gate_low"] or 0), percent(judge["tnr"] or 0)
-            return GateSummary("trusted", "Trusted", f"{version}Lower bound {low}, finds {tnr} of human fails")
+            return GateSummary("trusted", "Trusted", f"Lower bound {low}, finds {tnr} of human fails{version}")
         case Gate.PROBATION:
             return GateSummary("probation", "Probation", reasons)
         case Gate.NOT_TRUSTED:
@@ -109,7 +112,7 @@ def _version(judge: NewestJudgeDocument, versions: int) -> str:
     if versions <= 1 and judge["comparisons"]:
         return ""
     unlabelled = "" if judge["comparisons"] else ", no labels yet"
-    return f"{judge['judge'] or 'Unnamed version'} in use since {judge['since'][:10]}{unlabelled}: "
+    return f". Judge version {judge['judge'] or 'without a name'}, in use since {judge['since'][:10]}{unlabelled}"
 
 
 def _obstacle(obstacle: str, judge: NewestJudgeDocument, limits: GateLimits) -> str:

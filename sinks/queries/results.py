@@ -137,6 +137,12 @@ class WhatIf(TypedDict):
     """Cost of a false positive in false negatives, for `best_cost`."""
     auc: float | None
     """Area under the ROC curve, 0 to 1."""
+    auc_low: float | None
+    """Lower bound of the 95 % interval of `auc`; up to 0.5 the scores may carry no information on the human verdict."""
+    auc_high: float | None
+    """Upper bound of the interval of `auc`."""
+    recommended: Cut | None
+    """`best_alignment` where it is better than `now` and its lower bound is above a constant judge."""
     best_alignment: Cut | None
     """Cut with the highest alignment; of equal ones the nearest to `threshold`."""
     best_balanced_accuracy: Cut | None
@@ -163,7 +169,7 @@ class Headroom(TypedDict):
     alignment: float | None
     """Alignment of the metric with people, 0 to 1."""
     headroom: float | None
-    """Human agreement minus alignment, -1 to 1."""
+    """Human agreement minus alignment, -1 to 1; null where people do not agree among themselves."""
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
 
@@ -191,6 +197,10 @@ class Ceiling(TypedDict):
     """Upper bound of the interval of `agreement`."""
     kappa: float | None
     """Cohen's kappa over ordered pairs, -1 to 1."""
+    kappa_low: float | None
+    """Lower bound of the interval of `kappa`: a bootstrap over items."""
+    kappa_high: float | None
+    """Upper bound of the interval of `kappa`."""
     alpha: float | None
     """Krippendorff's alpha on pass or fail, -1 to 1."""
     alpha_ordinal: float | None

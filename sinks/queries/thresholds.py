@@ -6,6 +6,7 @@ from typing import Final
 
 from aggregator.facts import Direction
 from aggregator.snapshot.build import Nulls
+from aggregator.statistics.auc import auc_interval
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.what_if import Scored, Sweep, ThresholdCounts
 from sinks.queries.results import Bin, Cut, WhatIf
@@ -37,6 +38,9 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
         now=_cut(_current(with_score, threshold), items) if with_score else None,
         cost=cost,
         auc=None,
+        auc_low=None,
+        auc_high=None,
+        recommended=None,
         best_alignment=None,
         best_balanced_accuracy=None,
         best_cost=None,
@@ -49,7 +53,10 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
     directions: set[Direction] = {row.direction for row in with_score}
     if len(directions) != 1:
         reason = Undefined.MIXED_DIRECTIONS if directions else _missing(compared)
-        names = ["direction", "auc", "best_alignment", "best_balanced_accuracy", "best_cost"]
+        names = [
+            "direction", "auc", "auc_low", "auc_high", "recommended", "best_alignment", "best_balanced_accuracy",
+            "best_cost",
+        ]  # fmt: skip
         answer["undefined"] = dict.fromkeys(names if with_score else [*names, "now"], reason)
     else:
         _fill(answer, with_score, directions.pop())
@@ -89,8 +96,9 @@ def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Directio
         bests.append(balanced)
         answer["best_balanced_accuracy"] = _cut(balanced, items)
     answer["direction"] = direction
-    answer["auc"] = nulls.number("auc", sweep.auc)
-    answer["best_alignment"] = _cut(aligned, items)
+    _fill_auc(answer, sweep, nulls)
+    best = answer["best_alignment"] = _cut(aligned, items)
+    answer["recommended"] = nulls.number("recommended", _recommended(best, answer["now"]))
     answer["best_cost"] = _cut(cheapest, items)
     answer["cuts"] = len(sweep.cuts)
     answer["sweep"] = [_cut(cut, items) for cut in sweep.selection(SELECTED, bests)]
@@ -99,6 +107,25 @@ def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Directio
         Bin({"low": bar.low, "high": bar.high, "pass": bar.passes, "fail": bar.fails}) for bar in sweep.histogram()
     ]
     answer["undefined"] = nulls.reasons
+
+
+def _fill_auc(answer: WhatIf, sweep: Sweep, nulls: Nulls) -> None:
+    auc = answer["auc"] = nulls.number("auc", sweep.auc)
+    if auc is None:
+        nulls.reasons["auc_low"] = nulls.reasons["auc_high"] = nulls.reasons["auc"]
+        return
+    # Annotators of one item are not independent: classes count by distinct items.
+    share = answer["items"] / answer["scored"]
+    cut = sweep.cuts[0]
+    answer["auc_low"], answer["auc_high"] = auc_interval(auc, (cut.tp + cut.fn) * share, (cut.tn + cut.fp) * share)
+
+
+def _recommended(best: Cut, now: Cut | None) -> Cut | Undefined:
+    """The best cut, if it is better than the verdicts as they are and surely better than a constant judge."""
+    n = best["tp"] + best["fn"] + best["tn"] + best["fp"]
+    baseline = max(best["tp"] + best["fn"], best["tn"] + best["fp"]) / n
+    better = now is None or best["alignment"] > now["alignment"]
+    return best if better and best["low"] > baseline else Undefined.NO_BETTER_CUT
 
 
 def _cut(cut: ThresholdCounts, items: int) -> Cut:

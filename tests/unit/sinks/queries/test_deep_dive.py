@@ -207,6 +207,11 @@ def test_what_if_applies_each_cut_to_the_rows(
     assert best is not None
     assert cheapest is not None
     assert best["alignment"] == max(cut["alignment"] for cut in answer["sweep"])
+    constant = max(best["tp"] + best["fn"], best["tn"] + best["fp"]) / len(scored)
+    if best["alignment"] > now["alignment"] and best["low"] > constant:
+        assert answer["recommended"] == best
+    else:
+        assert (answer["recommended"], answer["undefined"]["recommended"]) == (None, "no_better_cut")
     worth = [cost * cut["fp"] + cut["fn"] for cut in answer["sweep"]]
     assert cost * cheapest["fp"] + cheapest["fn"] == pytest.approx(min(worth))
     assert sum(bar["pass"] + bar["fail"] for bar in answer["histogram"]) == len(scored)
@@ -239,6 +244,10 @@ def test_ceiling_is_over_all_pairs_of_people(history: list[Fact], policy: Policy
         assert (headroom["alignment"], metric["off_topic"]) == (metric["alignment"], False)
         if answer["agreement"] is None:
             assert (headroom["headroom"], headroom["undefined"]) == (None, {"headroom": "no_pairs"})
+        elif len(shared) < scope.rules.limits.items:
+            assert (headroom["headroom"], headroom["undefined"]) == (None, {"headroom": "few_pairs"})
+        elif answer["kappa_low"] is not None and answer["kappa_low"] <= 0:
+            assert (headroom["headroom"], headroom["undefined"]) == (None, {"headroom": "humans_disagree"})
         else:
             assert headroom["headroom"] == answer["agreement"] - (metric["alignment"] or 0)
     named = {m for m in strategies.METRICS if in_document(recount, scope, criterion, m)}
