@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -12,12 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eval_alignment import files, kafka_wiring, settings, wiring
-from eval_alignment.input_checks import missing_side
+from eval_alignment.input_checks import future_warning, missing_side, now_ms
 from eval_alignment.options import broker_option
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics, TopicsError
+
+
+@dataclass(slots=True)
+class _Summary:
+    """The valid events of the input."""
+
+    kinds: set[Kind] = field(default_factory=set)
+    ahead: int = 0
+    """Number of events that are too far ahead of this machine's clock."""
 
 
 @click.command()
@@ -38,7 +48,7 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
     """
     chosen = settings.load(brokers=brokers)
     invalid: Counter[str] = Counter()
-    kinds: set[Kind] = set()
+    summary = _Summary()
 
     def report_invalid(line: files.InputLine, rejection: Rejection) -> None:
         invalid[rejection.reason.value] += 1
@@ -48,7 +58,7 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
         task = progress.task_ids[0]
         topics = kafka_wiring.topics(chosen)
         lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
-        events = _events(lines, wiring.decoder(chosen), topics, report_invalid, kinds)
+        events = _events(lines, wiring.decoder(chosen), topics, report_invalid, summary)
         try:
             sent = asyncio.run(_send(kafka_wiring.client(chosen), topics, events))
         except TopicsError as error:
@@ -61,8 +71,10 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
             raise click.ClickException(f"cannot read the input: {error}") from error
     for topic, count in sorted(sent.items()):
         click.echo(f"{topic}: {count} acknowledged")
-    if (message := missing_side(kinds, invalid.total())) is not None:
+    if (message := missing_side(summary.kinds, invalid.total())) is not None:
         click.echo(message, err=True)
+    if summary.ahead:
+        click.echo(future_warning(summary.ahead, chosen.future_limit_ms), err=True)
     if invalid:
         listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
         click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
@@ -82,9 +94,9 @@ async def _events(
     decoder: Decoder,
     topics: Topics,
     report_invalid: Callable[[files.InputLine, Rejection], None],
-    kinds: set[Kind],
+    summary: _Summary,
 ) -> AsyncIterator[Outgoing]:
-    """A record for every valid line. Its value is the line, unchanged. Adds the kinds of the events to `kinds`."""
+    """A record for every valid line. Its value is the line, unchanged. Counts the events in `summary`."""
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     async for line in lines:
         outcome = decoder.decode_line(line.value)
@@ -92,7 +104,8 @@ async def _events(
             report_invalid(line, outcome)
         else:
             kind, fact = outcome
-            kinds.add(kind)
+            summary.kinds.add(kind)
+            summary.ahead += fact.at > now_ms() + decoder.future_ms
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 
 

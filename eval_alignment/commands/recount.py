@@ -1,7 +1,8 @@
 """`recount`: counts files of events in one batch, without Kafka."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -10,10 +11,29 @@ from aggregator.days import Window
 from aggregator.facts import Fact
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
-from eval_alignment.input_checks import missing_side
+from eval_alignment.input_checks import future_rejection, missing_side, now_ms
 from eval_alignment.options import pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from streams.events.decoder import Decoder, Kind, Rejection
+
+
+class _Time(click.ParamType):
+    """A time with an offset, or a day (UTC), which stands for its end."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            if len(value) == len("2026-01-01"):
+                return datetime.combine(date.fromisoformat(value), time.max, UTC)
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(
+                f"{value!r} is neither a day (2026-01-31) nor a time with offset (2026-01-31T12:00:00Z)", param, ctx
+            )
+        return moment.astimezone(UTC)
 
 
 @click.command()
@@ -27,8 +47,10 @@ from streams.events.decoder import Decoder, Kind, Rejection
 @click.option("--json", "as_json", is_flag=True, help="Print the snapshot documents as a JSON array.")
 @click.option(
     "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="Last day (UTC) of the window.  [default: day of the newest event]",
+    type=_Time(),
+    metavar="TIME",
+    help="Current time for the count, RFC 3339 or a day (UTC): the window ends on its day, and later events are "
+    "rejected as the setting future_limit_ms says.  [default: day of the newest event, clock of this machine]",
 )
 @click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
 @policy_option
@@ -44,11 +66,13 @@ def recount(
 ) -> None:
     """Count events from NDJSON files (also gzipped), without a broker. FILE - is standard input.
 
-    A running installation shows the same numbers for the same events. Exit code 0: every line is valid. 1: invalid
+    A running installation shows the same numbers for the same events, with the broker's clock instead of this
+    machine's. Exit code 0: every line is valid. 1: invalid
     lines are reported, and all others are counted.
     """
     chosen = settings.load(policy=policy, pass_stars=pass_stars)
-    facts, invalid = read_facts(paths, wiring.decoder(chosen))
+    clock = now_ms() if as_of is None else int(as_of.timestamp() * 1000)
+    facts, invalid = read_facts(paths, wiring.decoder(chosen), clock)
     counted = Recount(facts, chosen.policy)
     today: date | None = None if as_of is None else as_of.date()
     documents = [
@@ -64,8 +88,8 @@ def recount(
         raise click.exceptions.Exit(1)
 
 
-def read_facts(paths: tuple[Path, ...], decoder: Decoder) -> tuple[list[Fact], int]:
-    """All facts of the files and the number of invalid lines.
+def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[list[Fact], int]:
+    """All facts of the files and the number of invalid lines. `clock` is the current time in milliseconds.
 
     Reports each invalid line, and an empty or one-sided input, on standard error.
     """
@@ -75,6 +99,8 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder) -> tuple[list[Fact], i
     try:
         for line in files.read_lines(paths):
             outcome = decoder.decode_line(line.value)
+            if not isinstance(outcome, Rejection):
+                outcome = future_rejection(outcome[1].at, clock, decoder.future_ms) or outcome
             if isinstance(outcome, Rejection):
                 invalid += 1
                 click.echo(f"{line.file}:{line.number}: {outcome.reason.value}: {outcome.detail}", err=True)

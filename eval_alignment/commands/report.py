@@ -19,6 +19,7 @@ from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome, decide, missing_names
 from eval_alignment.commands.recount import read_facts
+from eval_alignment.input_checks import now_ms
 from eval_alignment.render import DASH, output_console, printable, render, render_list
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View
@@ -212,7 +213,7 @@ def _open_source(
         raise click.UsageError("--file cannot be combined with --url or --token-file")
     chosen = settings.load()
     try:
-        facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen))
+        facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen), now_ms())
     except click.ClickException as error:
         raise UnreachableError(error.message) from error
     yield _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))

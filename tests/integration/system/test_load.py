@@ -122,3 +122,10 @@ def test_load_names_another_format_and_a_missing_side(embedded: Installation, tm
     assert done.stderr.decode().startswith("no evaluations in the input")
     done = embedded.run("load", "--broker", embedded.broker, "-", stdin=array.read_bytes(), expect=1)
     assert done.stderr.decode().startswith("Error: standard input is a JSON array")
+
+
+def test_load_warns_of_events_that_the_worker_will_reject(embedded: Installation) -> None:
+    ahead = lines("load ahead", "i1").replace(AT.encode(), b"2096-05-28T20:26:40Z")
+    done = embedded.run("load", "--broker", embedded.broker, "-", stdin=ahead)
+    (warning,) = done.stderr.decode().splitlines()
+    assert warning.startswith("3 events are more than 5 minutes (setting `future_limit_ms`) ahead of this machine's")

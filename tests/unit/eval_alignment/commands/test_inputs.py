@@ -1,5 +1,6 @@
 """`recount` and `load` of inputs that are empty, one-sided or in another format."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,57 @@ def test_recount_of_an_array_reports_it_in_one_line(tmp_path: Path) -> None:
 def test_a_damaged_archive_is_an_unreadable_input(tmp_path: Path) -> None:
     damaged = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff"
     assert "cannot read the input" in call(tmp_path / "f", damaged).stderr
+
+
+def events(at: str) -> bytes:
+    return (
+        f'{{"id":"a2","at":"{at}","queue":"q","item":"j","thumbs":"up"}}\n'
+        f'{{"id":"e2","at":"{at}","item":"j","metric":"m","passed":true}}\n'
+    ).encode()
+
+
+FUTURE = events("2096-05-04T12:00:00Z")
+
+
+def comparisons(result: Result) -> int:
+    (document,) = json.loads(result.stdout)
+    return int(document["cards"]["comparisons"])
+
+
+def test_recount_rejects_events_that_are_ahead_of_the_clock(tmp_path: Path) -> None:
+    content = ANNOTATION + b"\n" + EVALUATION + b"\n" + FUTURE
+    result = call(tmp_path / "f", content, "--json", "--window", "7d")
+    assert (result.exit_code, comparisons(result)) == (1, 1)
+    assert [line.split(":")[1:3] for line in result.stderr.splitlines()] == [
+        ["3", " future_timestamp"],
+        ["4", " future_timestamp"],
+    ]
+    assert "(setting `future_limit_ms`) - at `$.at`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("as_of", "code"),
+    [
+        ("2096-05-04T11:55:00Z", 0),
+        ("2096-05-04T11:54:59Z", 1),
+        ("2096-05-04T13:55:00+02:00", 0),
+        ("2096-05-04", 0),
+        ("2096-05-03", 1),
+    ],
+)
+def test_the_clock_of_recount_is_a_time_or_the_end_of_a_day(tmp_path: Path, as_of: str, code: int) -> None:
+    assert call(tmp_path / "f", FUTURE, "--as-of", as_of).exit_code == code
+
+
+def test_the_window_of_recount_ends_on_the_day_of_its_clock(tmp_path: Path) -> None:
+    content = events("2026-01-01T00:00:00Z")
+    assert comparisons(call(tmp_path / "f", content, "--window", "7d", "--as-of", "2026-01-07", "--json")) == 1
+    assert comparisons(call(tmp_path / "f", content, "--window", "7d", "--as-of", "2026-01-08", "--json")) == 0
+
+
+@pytest.mark.parametrize("as_of", ["yesterday", "2026-01-01T00:00:00", "2026-13-01"])
+def test_a_clock_without_offset_is_a_usage_error(tmp_path: Path, as_of: str) -> None:
+    assert call(tmp_path / "f", FUTURE, "--as-of", as_of).exit_code == 2
 
 
 def test_a_gate_on_a_file_of_another_format_has_no_document(tmp_path: Path) -> None:
