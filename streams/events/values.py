@@ -9,6 +9,7 @@ from aggregator.facts import LATEST_AT, MAX_ID, MAX_TEXT_BYTES, MAX_URL_BYTES
 from streams.events import messages
 from streams.events.fast_path import is_address
 from streams.events.reasons import Reason
+from streams.runtime.errors import EvalAlignmentError
 
 CUT_MARK: Final = " …[cut]"
 """The end of a text that was cut."""
@@ -22,7 +23,7 @@ _ESCAPE: Final = re.compile(
 _HALF_PAIR: Final = len(rb"\ud83d")
 
 
-class InvalidEvent(Exception):
+class InvalidEvent(EvalAlignmentError):
     """Carries a rejection from a nested check to the decoder."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
