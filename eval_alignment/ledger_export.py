@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 import orjson
 
-from aggregator.facts import Evaluation, Fact, encode, parse, version
+from aggregator.facts import Evaluation, Fact, parse, version
 from aggregator.tallies import MARKER_KEY, CheckpointMarker
 from streams.events.decoder import KIND_OF
+from streams.events.encoder import encode_event
 from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import Topics
@@ -58,7 +59,7 @@ class Ledger:
 
 def line(fact: Fact) -> bytes:
     """A fact as a line of an NDJSON file of events."""
-    return orjson.dumps({"kind": KIND_OF[type(fact)]})[:-1] + b"," + encode(fact)[1:] + b"\n"
+    return orjson.dumps({"kind": KIND_OF[type(fact)]})[:-1] + b"," + encode_event(fact)[1:] + b"\n"
 
 
 async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[int], object]) -> Ledger:

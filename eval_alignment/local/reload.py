@@ -16,6 +16,8 @@ from aggregator.tallies import SourcePosition
 from sinks.queries.queues import read_state, source_positions
 from sinks.store.store import Store
 from streams.events.decoder import KIND_OF
+from streams.events.encoder import encode_event
+from streams.events.values import EARLIEST_INTEGER_AT
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics
@@ -64,7 +66,9 @@ async def reload(client: KafkaClient, topics: Topics, stores: Iterable[Path]) ->
 async def _events(store: Store, topics: Topics) -> AsyncIterator[Outgoing]:
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
     for fact in store.facts():
-        yield Outgoing(by_kind[KIND_OF[type(fact)]], encode(fact), fact.item.encode())
+        # Older releases accepted integers of seconds, which are rejected now.
+        value = encode(fact) if fact.at >= EARLIEST_INTEGER_AT else encode_event(fact)
+        yield Outgoing(by_kind[KIND_OF[type(fact)]], value, fact.item.encode())
 
 
 async def source_ends(client: KafkaClient, topics: Topics) -> Positions:

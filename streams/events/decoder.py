@@ -31,7 +31,7 @@ from aggregator.facts import (
 from streams.events import messages, values
 from streams.events.fast_path import GIVEN_NAMES, normal_annotation, normal_evaluation
 from streams.events.reasons import Reason
-from streams.events.values import InvalidEvent
+from streams.events.values import EARLIEST_INTEGER_AT, InvalidValueError
 from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
 
 MAX_VALUE_BYTES: Final = 256 * 1024
@@ -128,6 +128,7 @@ class Decoder:
         if (
             fact is None
             or key != fact.item.encode()
+            or fact.at < EARLIEST_INTEGER_AT
             or (timestamp is not None and fact.at > timestamp + self.future_ms)
         ):
             return self._decide(kind, value, key, headers, timestamp)
@@ -140,14 +141,14 @@ class Decoder:
         try:
             fact = self._decode(kind, value, headers)
             if key != fact.item.encode():
-                raise InvalidEvent(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
+                raise InvalidValueError(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
             if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
-                raise InvalidEvent(
+                raise InvalidValueError(
                     Reason.FUTURE_TIMESTAMP,
                     f"at is {messages.duration(fact.at - timestamp)} ahead of the record's timestamp, "
                     f"{messages.duration(self.future_ms)} are allowed (setting `future_limit_ms`) - at `$.at`",
                 )
-        except InvalidEvent as invalid:
+        except InvalidValueError as invalid:
             return _rejected(invalid, value, lambda value: self._decide(kind, value, key, headers, timestamp))
         return fact
 
@@ -156,15 +157,15 @@ class Decoder:
         try:
             kind = _kind_of(line)
             return kind, self._decode(kind, line, ())
-        except InvalidEvent as invalid:
+        except InvalidValueError as invalid:
             return _rejected(invalid, line, self.decode_line)
 
     def _decode(self, kind: Kind, value: bytes | None, headers: Headers) -> Fact:
         if value is None:
             detail = 'the record has no value; to delete a row, send an event of it with `"deleted": true`'
-            raise InvalidEvent(Reason.NULL_VALUE, detail)
+            raise InvalidValueError(Reason.NULL_VALUE, detail)
         if len(value) > MAX_VALUE_BYTES:
-            raise InvalidEvent(
+            raise InvalidValueError(
                 Reason.OVERSIZED, f"the value has {len(value):,} bytes, at most {MAX_VALUE_BYTES:,} are allowed"
             )
         envelope = _PLAIN
@@ -174,7 +175,7 @@ class Decoder:
                 envelope, value = _unwrap(value)
         try:
             return self._fact(kind, value, envelope)
-        except InvalidEvent:
+        except InvalidValueError:
             # Structured mode without its content-type header: the fields are inside `data`.
             if b'"specversion"' not in value or envelope is not _PLAIN:
                 raise
@@ -198,12 +199,12 @@ class Decoder:
         if event.deleted:
             return Annotation(at, id, queue, item, level, criterion, annotator, deleted=True)
         if event.thumbs is not None and stars is not None:
-            raise InvalidEvent(
+            raise InvalidValueError(
                 Reason.INVALID_FIELD,
                 "both ratings are given, exactly one is allowed - at `$.thumbs`, `$.stars`",
             )
         if event.thumbs is None and stars is None:
-            raise InvalidEvent(Reason.MISSING_FIELD, messages.no_rating(value))
+            raise InvalidValueError(Reason.MISSING_FIELD, messages.no_rating(value))
         return Annotation(
             at,
             id,
@@ -238,7 +239,9 @@ class Decoder:
                 threshold = defaults.threshold if threshold is None else threshold
                 direction = direction or defaults.direction
             if score is None or threshold is None:
-                raise InvalidEvent(Reason.NO_VERDICT, messages.no_verdict("score" if score is None else "threshold"))
+                raise InvalidValueError(
+                    Reason.NO_VERDICT, messages.no_verdict("score" if score is None else "threshold")
+                )
             passed = score <= threshold if direction == "lower" else score >= threshold
         return Evaluation(
             at,
@@ -279,7 +282,7 @@ class Decoder:
 
 
 def _rejected(
-    invalid: InvalidEvent, value: bytes | None, decode: Callable[[bytes], Decoded | Rejection]
+    invalid: InvalidValueError, value: bytes | None, decode: Callable[[bytes], Decoded | Rejection]
 ) -> Decoded | Rejection:
     """Reject an event, or decode it again without half of a surrogate pair, which msgspec does not read.
 
@@ -300,22 +303,22 @@ def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        raise InvalidEvent(Reason.INVALID_FIELD, messages.invalid(error)) from None
+        raise InvalidValueError(Reason.INVALID_FIELD, messages.invalid(error)) from None
     except msgspec.DecodeError as error:
         if detail := messages.not_a_number(value):
-            raise InvalidEvent(Reason.INVALID_FIELD, detail) from None
-        raise InvalidEvent(Reason.MALFORMED, messages.malformed(value, error)) from None
+            raise InvalidValueError(Reason.INVALID_FIELD, detail) from None
+        raise InvalidValueError(Reason.MALFORMED, messages.malformed(value, error)) from None
     except UnicodeDecodeError:
-        raise InvalidEvent(Reason.MALFORMED, "not UTF-8") from None
+        raise InvalidValueError(Reason.MALFORMED, "not UTF-8") from None
     except RecursionError:
-        raise InvalidEvent(Reason.MALFORMED, "nested too deep") from None
+        raise InvalidValueError(Reason.MALFORMED, "nested too deep") from None
 
 
 def _identified(event: WireEvent, envelope: _Envelope) -> tuple[int, str, str]:
     id = envelope.id if event.id is None else event.id
     at = envelope.time if event.at is None else event.at
     if at is None:
-        raise InvalidEvent(Reason.MISSING_FIELD, messages.absent("at"))
+        raise InvalidValueError(Reason.MISSING_FIELD, messages.absent("at"))
     return (
         values.milliseconds(at),
         values.checked_id("id", values.required("id", id)),
@@ -342,9 +345,9 @@ def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
             False,
         )
     except UnicodeDecodeError:
-        raise InvalidEvent(Reason.INVALID_FIELD, "not UTF-8 - at header `ce_id` or `ce_time`") from None
+        raise InvalidValueError(Reason.INVALID_FIELD, "not UTF-8 - at header `ce_id` or `ce_time`") from None
     except msgspec.ValidationError:
-        raise InvalidEvent(Reason.INVALID_FIELD, "not an RFC 3339 time - at header `ce_time`") from None
+        raise InvalidValueError(Reason.INVALID_FIELD, "not an RFC 3339 time - at header `ce_time`") from None
 
 
 def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
@@ -353,13 +356,13 @@ def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
     _supported(event.specversion)
     data = bytes(event.data)
     if not data:
-        raise InvalidEvent(Reason.MISSING_FIELD, messages.absent("data"))
+        raise InvalidValueError(Reason.MISSING_FIELD, messages.absent("data"))
     return _Envelope(event.id, event.time), data
 
 
 def _supported(version: str) -> None:
     if version != "1.0":
-        raise InvalidEvent(Reason.UNSUPPORTED_VERSION, "CloudEvents specversion is not 1.0")
+        raise InvalidValueError(Reason.UNSUPPORTED_VERSION, "CloudEvents specversion is not 1.0")
 
 
 def _kind_of(line: bytes) -> Kind:
@@ -369,9 +372,9 @@ def _kind_of(line: bytes) -> Kind:
             return Kind(fields.kind)
         except ValueError:
             detail = f"kind is an unknown value, expected {messages.KINDS} - at `$.kind`"
-            raise InvalidEvent(Reason.INVALID_FIELD, detail) from None
+            raise InvalidValueError(Reason.INVALID_FIELD, detail) from None
     if fields.metric is not None:
         return Kind.EVALUATION
     if any(part is not None for part in (fields.thumbs, fields.stars, fields.criterion, fields.annotator)):
         return Kind.ANNOTATION
-    raise InvalidEvent(Reason.MISSING_FIELD, messages.no_kind(line))
+    raise InvalidValueError(Reason.MISSING_FIELD, messages.no_kind(line))

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from aggregator.facts import LATEST_AT
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
 
 KINDS: Final = "`annotation`, `evaluation` or `queue_item`"
@@ -100,6 +101,19 @@ def at(path: str, detail: str) -> str:
 def absent(name: str) -> str:
     """Return the detail for a required field that is missing or null."""
     return at(f"$.{name}", f"{name} is missing")
+
+
+def wrong_unit(time: float) -> str:
+    """Return the detail for an integer `at` that is no time in milliseconds."""
+    if time < 0:
+        return at("$.at", "at is before 1970")
+    if time <= LATEST_AT:
+        unit, remedy = "seconds", "multiply it by 1,000"
+    elif time <= LATEST_AT * 1_000:
+        unit, remedy = "microseconds", "divide it by 1,000"
+    else:
+        unit, remedy = "nanoseconds", "divide it by 1,000,000"
+    return at("$.at", f"at is in {unit} since 1970, expected milliseconds: {remedy}, or send an RFC 3339 string")
 
 
 def no_rating(value: bytes) -> str:

@@ -48,8 +48,8 @@ _EXPLANATIONS: Final = {
         "A field has a wrong type or a value that is not allowed. The detail names the JSON path, the type that was "
         "found, and the allowed values.",
         'A number or a boolean as a string (`"score": "0.8"`), a fraction (`"stars": 4.5`), NaN as '
-        "the score of an evaluation that failed, `thumbs` as a number, an id as a number, a time without an offset, "
-        "both ratings, an unknown `level`, `status` or `direction`, or a `url` that is not http "
+        "the score of an evaluation that failed, `thumbs` as a number, an id as a number, a time without an offset or "
+        "in seconds, both ratings, an unknown `level`, `status` or `direction`, or a `url` that is not http "
         "or https.",
         "Correct the field. `eval-alignment schema annotation` prints the JSON Schema to test a producer against.",
     ),

@@ -12,6 +12,7 @@ import msgspec
 
 from aggregator.facts import LATEST_AT, MAX_ID, MAX_NAME, MAX_URL_BYTES, Annotation, Evaluation, QueueItem
 from streams.events.decoder import Kind
+from streams.events.values import EARLIEST_INTEGER_AT
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
 
 Schema = dict[str, Any]
@@ -45,7 +46,7 @@ _LIMITS: Final[Mapping[str, Schema]] = {
     "metric": _string(MAX_NAME),
     "judge": _string(MAX_NAME, least=0),
     "at": {
-        "integer": {"minimum": 0, "maximum": LATEST_AT},
+        "integer": {"minimum": EARLIEST_INTEGER_AT, "maximum": LATEST_AT},
         "string": {"format": "date-time", "pattern": _TIME},
     },
 }

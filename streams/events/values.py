@@ -14,6 +14,9 @@ from streams.runtime.errors import EvalAlignmentError
 CUT_MARK: Final = " …[cut]"
 """The end of a text that was cut."""
 
+EARLIEST_INTEGER_AT: Final = 100_000_000_000
+"""Earliest `at` that an event may have as an integer, in milliseconds. In seconds it is a day of the year 5138."""
+
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPE: Final = re.compile(
@@ -23,7 +26,7 @@ _ESCAPE: Final = re.compile(
 _HALF_PAIR: Final = len(rb"\ud83d")
 
 
-class InvalidEvent(EvalAlignmentError):
+class InvalidValueError(EvalAlignmentError):
     """Carries a rejection from a nested check to the decoder."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -43,19 +46,19 @@ def replace_half_pairs(value: bytes, replacement: bytes) -> bytes:
 def required(name: str, value: str | None) -> str:
     """Return the value of a required field."""
     if value is None:
-        raise InvalidEvent(Reason.MISSING_FIELD, messages.absent(name))
+        raise InvalidValueError(Reason.MISSING_FIELD, messages.absent(name))
     return value
 
 
 def check(name: str, value: str, longest: int) -> None:
     """Check the length and the characters of a name or an id."""
     if not value or len(value) > longest:
-        raise InvalidEvent(
+        raise InvalidValueError(
             Reason.INVALID_NAME,
             f"{name} has {len(value):,} characters, expected 1 to {longest} - at `$.{name}`",
         )
     if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
-        raise InvalidEvent(
+        raise InvalidValueError(
             Reason.INVALID_NAME, f"{name} has control characters or half of a surrogate pair - at `$.{name}`"
         )
 
@@ -70,15 +73,17 @@ def milliseconds(at: float | datetime) -> int:
     """Return a time in milliseconds since 1970."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
-            raise InvalidEvent(
+            raise InvalidValueError(
                 Reason.INVALID_FIELD,
                 "at has no offset: append the offset of the local time, such as +01:00, or Z if it is UTC - at `$.at`",
             )
         at = (at - EPOCH) // _MILLISECOND
-    at = whole("at", at)
-    if not 0 <= at <= LATEST_AT:
-        raise InvalidEvent(Reason.INVALID_FIELD, "at is not between the years 1970 and 9999 - at `$.at`")
-    return at
+        if not 0 <= at <= LATEST_AT:
+            raise InvalidValueError(Reason.INVALID_FIELD, "at is not between the years 1970 and 9999 - at `$.at`")
+        return at
+    if not EARLIEST_INTEGER_AT <= at <= LATEST_AT:
+        raise InvalidValueError(Reason.INVALID_FIELD, messages.wrong_unit(at))
+    return whole("at", at)
 
 
 def stars(value: float | None) -> int | None:
@@ -87,14 +92,14 @@ def stars(value: float | None) -> int | None:
         return None
     if not 1 <= value <= 5:
         detail = "stars is out of range, expected an integer from 1 to 5 - at `$.stars`"
-        raise InvalidEvent(Reason.INVALID_FIELD, detail)
+        raise InvalidValueError(Reason.INVALID_FIELD, detail)
     return whole("stars", value)
 
 
 def whole(name: str, value: float) -> int:
     """Return a number of JSON as an integer: `4.0` is 4."""
     if value != int(value):
-        raise InvalidEvent(Reason.INVALID_FIELD, f"{name} has a fraction, expected an integer - at `$.{name}`")
+        raise InvalidValueError(Reason.INVALID_FIELD, f"{name} has a fraction, expected an integer - at `$.{name}`")
     return int(value)
 
 
@@ -119,7 +124,7 @@ def url(value: str | None) -> str | None:
     if not value:
         return None
     if not is_address(value):
-        raise InvalidEvent(
+        raise InvalidValueError(
             Reason.INVALID_FIELD,
             f"url is not an http or https address of at most {MAX_URL_BYTES:,} bytes - at `$.url`",
         )

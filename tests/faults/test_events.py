@@ -95,7 +95,11 @@ async def test_row_11_events_at_the_limits_are_ordered_or_rejected(rig: Rig, mea
         # Same time: the id decides, in any order of arrival.
         annotation("b", T0, annotator="twin", thumbs="down"),
         annotation("a", T0, annotator="twin", thumbs="up"),
-        (rig.topics.evaluations, b"item", b'{"id":"e","at":0,"item":"item","metric":"m","score":0.5,"threshold":0.5}'),
+        (
+            rig.topics.evaluations,
+            b"item",
+            b'{"id":"e","at":100000000000,"item":"item","metric":"m","score":1,"threshold":1}',
+        ),
     ]
     refused = {
         Reason.FUTURE_TIMESTAMP: annotation("9999", YEAR_9999),

@@ -10,7 +10,7 @@ from aggregator.facts import MAX_ID, MAX_NAME, MAX_TEXT_BYTES, MAX_URL_BYTES, Te
 from aggregator.ratings import DEFAULT_PASS_STARS
 from streams.events.decoder import MAX_VALUE_BYTES, Decoder, Kind
 from streams.events.schemas import EVENT_TYPES, MEANINGS, REQUIRED, event_schema
-from streams.events.values import CUT_MARK
+from streams.events.values import CUT_MARK, EARLIEST_INTEGER_AT
 from streams.kafka.topics import Topics
 from tools.reference.examples import EXAMPLES, Example
 from tools.reference.markdown import code, document, fenced, json_block, section, table
@@ -149,8 +149,9 @@ def _rules() -> str:
         "also keeps its own counts, for all items that it judged.",
         "Criteria and metrics": "Every criterion is compared with every metric of the item. The setting "
         "`criterion_metrics` lists the metrics that are on topic for a criterion.",
-        "Time": f"An RFC 3339 string needs an offset (`Z` or `+01:00`). An integer is in **milliseconds**: a number "
-        f"of seconds is read as a day in January 1970. `at` must not be more than {_MINUTES} minutes (setting "
+        "Time": f"An RFC 3339 string needs an offset (`Z` or `+01:00`). An integer is in **milliseconds**, from "
+        f"{EARLIEST_INTEGER_AT:,} on: a number of seconds, microseconds or nanoseconds is rejected. "
+        f"`at` must not be more than {_MINUTES} minutes (setting "
         "`future_limit_ms`) after the broker's timestamp of the record. Days are UTC days of `at`.",
         "Names and ids": f"`queue`, `criterion`, `metric` and `judge` are normalized to Unicode NFC and have up to "
         f"{MAX_NAME} characters. `id`, `item` and `annotator` are compared byte by byte and have up to {MAX_ID} "

@@ -27,7 +27,7 @@ async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: 
     bad: dict[Reason, Event] = {
         Reason.MALFORMED: (annotations, b"bad", b'{"at": \xff'),
         Reason.INVALID_FIELD: (annotations, b"bad", _annotation(stars=6)),
-        Reason.MISSING_FIELD: (annotations, b"bad", b'{"at":1,"id":"x","item":"bad","stars":1}'),
+        Reason.MISSING_FIELD: (annotations, b"bad", b'{"at":1700000000000,"id":"x","item":"bad","stars":1}'),
         Reason.INVALID_NAME: (annotations, b"bad", _annotation(queue="a\nb")),
         Reason.OVERSIZED: (annotations, b"bad", _annotation(explanation="x" * MAX_VALUE_BYTES)),
         Reason.FUTURE_TIMESTAMP: (annotations, b"bad", _annotation(at=NOW * 2)),

@@ -69,12 +69,15 @@ def test_load_reports_each_invalid_line_and_sends_the_others(embedded: Installat
     first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson.gz"
     invalid = [
         (b"not json", "malformed"),
-        (b'{"id":"a","at":1,"queue":"q","item":"i","thumbs":"sideways"}', "invalid_field"),
-        (b'{"id":"a","at":1,"item":"i"}', "missing_field"),
+        (b'{"id":"a","at":100000000000,"queue":"q","item":"i","thumbs":"sideways"}', "invalid_field"),
+        (b'{"id":"a","at":100000000000,"item":"i"}', "missing_field"),
         (b'{"kind":"rating","id":"a"}', "invalid_field"),
-        (b'{"id":"a","at":1,"queue":"a\\nb","item":"i","thumbs":"up"}', "invalid_name"),
-        (b'{"id":"e","at":1,"item":"i","metric":"m","score":0.5}', "no_verdict"),
-        (b'{"id":"a","at":1,"queue":"q","item":"i","thumbs":"up","x":"' + b"x" * 262_144 + b'"}', "oversized"),
+        (b'{"id":"a","at":100000000000,"queue":"a\\nb","item":"i","thumbs":"up"}', "invalid_name"),
+        (b'{"id":"e","at":100000000000,"item":"i","metric":"m","score":0.5}', "no_verdict"),
+        (
+            b'{"id":"a","at":100000000000,"queue":"q","item":"i","thumbs":"up","x":"' + b"x" * 2**18 + b'"}',
+            "oversized",
+        ),
     ]
     first.write_bytes(b"\n".join(line for line, _ in invalid) + b"\n\n" + lines("load bad", "i1"))
     second.write_bytes(gzip.compress(lines("load bad", "i2") + b'{"thumbs":"up"'))

@@ -15,8 +15,8 @@ from streams.runtime.exit_codes import ExitCode
 from tests.support.processes import isolated, run
 
 EVENTS = (
-    b'{"id":"a","at":1,"queue":"q","item":"i","thumbs":"up"}\n'
-    b'{"id":"e","at":1,"item":"i","metric":"m","score":0.4,"threshold":0.5}\n'
+    b'{"id":"a","at":1700000000000,"queue":"q","item":"i","thumbs":"up"}\n'
+    b'{"id":"e","at":1700000000000,"item":"i","metric":"m","score":0.4,"threshold":0.5}\n'
 )
 
 

@@ -14,9 +14,11 @@ from streams.events.reasons import Reason
 from streams.events.values import CUT_MARK
 from streams.events.wire import AnnotationEvent, EvaluationEvent
 
-ANNOTATION = {"id": "a1", "at": 1000, "queue": "support", "item": "t1", "thumbs": "up"}
-EVALUATION = {"id": "e1", "at": 1000, "item": "t1", "metric": "relevance", "passed": True}
-QUEUE_ITEM = {"id": "q1", "at": 1000, "queue": "support", "item": "t1"}
+AT = 1_700_000_000_000
+
+ANNOTATION = {"id": "a1", "at": AT, "queue": "support", "item": "t1", "thumbs": "up"}
+EVALUATION = {"id": "e1", "at": AT, "item": "t1", "metric": "relevance", "passed": True}
+QUEUE_ITEM = {"id": "q1", "at": AT, "queue": "support", "item": "t1"}
 
 
 def decode(kind: Kind, event: Any, *, decoder: Decoder | None = None, **record: Any) -> Fact | Rejection:
@@ -43,9 +45,9 @@ def reason_of(outcome: Fact | Rejection) -> tuple[Reason, str]:
 
 
 def test_least_events_become_facts_with_defaults() -> None:
-    assert annotation() == Annotation(1000, "a1", "support", "t1", thumbs="up")
-    assert evaluation() == Evaluation(1000, "e1", "t1", "relevance", passed=True)
-    assert decode(Kind.QUEUE_ITEM, QUEUE_ITEM) == QueueItem(1000, "q1", "support", "t1")
+    assert annotation() == Annotation(AT, "a1", "support", "t1", thumbs="up")
+    assert evaluation() == Evaluation(AT, "e1", "t1", "relevance", passed=True)
+    assert decode(Kind.QUEUE_ITEM, QUEUE_ITEM) == QueueItem(AT, "q1", "support", "t1")
 
 
 def test_a_null_field_counts_as_absent() -> None:
@@ -60,8 +62,9 @@ def test_unknown_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("written", "milliseconds"),
     [
-        (0, 0),
-        (4000.0, 4000),
+        (100_000_000_000, 100_000_000_000),
+        (1.7e12, AT),
+        ("1970-01-01T00:00:00Z", 0),
         ("1970-01-01T00:00:01Z", 1000),
         ("1970-01-01T01:00:00.0019+01:00", 1),
         ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
@@ -73,7 +76,19 @@ def test_times_become_integer_milliseconds(written: object, milliseconds: int) -
 
 
 @pytest.mark.parametrize(
-    "at", [-1, 253_402_300_800_000, "1969-12-31T23:59:59Z", "2026-01-01T00:00:00", "now", 1.5, True]
+    "at",
+    [
+        -1,
+        0,
+        1_772_452_800,
+        99_999_999_999,
+        253_402_300_800_000,
+        "1969-12-31T23:59:59Z",
+        "2026-01-01T00:00:00",
+        "now",
+        1.5,
+        True,
+    ],
 )
 def test_other_times_are_rejected(at: object) -> None:
     reason, detail = reason_of(annotation(at=at))
@@ -100,7 +115,7 @@ def test_a_metrics_settings_fill_what_the_event_lacks() -> None:
     decoder = Decoder(metrics={"relevance": MetricDefaults(threshold=0.3, direction="lower")})
     scored = _changed(EVALUATION, {"passed": ..., "score": 0.2})
     fact = decode(Kind.EVALUATION, scored, decoder=decoder)
-    assert fact == Evaluation(1000, "e1", "t1", "relevance", score=0.2, threshold=0.3, direction="lower", passed=True)
+    assert fact == Evaluation(AT, "e1", "t1", "relevance", score=0.2, threshold=0.3, direction="lower", passed=True)
     decided = Decoder(metrics={"relevance": MetricDefaults(threshold=9, direction="higher")})
     assert decode(Kind.EVALUATION, encode(fact), decoder=decided) == fact
     own = decode(Kind.EVALUATION, {**scored, "threshold": 0.1, "direction": "higher"}, decoder=decoder)
@@ -116,9 +131,9 @@ def test_a_failure_has_no_verdict(status: str) -> None:
 
 def test_a_deletion_carries_no_text_and_needs_no_rating() -> None:
     deleted = annotation(deleted=True, thumbs=..., explanation="why", expected="x", url="https://x/")
-    assert deleted == Annotation(1000, "a1", "support", "t1", deleted=True)
+    assert deleted == Annotation(AT, "a1", "support", "t1", deleted=True)
     assert evaluation(deleted=True, status="error", reason="why") == Evaluation(
-        1000, "e1", "t1", "relevance", deleted=True
+        AT, "e1", "t1", "relevance", deleted=True
     )
 
 
@@ -197,7 +212,7 @@ def test_evaluations_are_rejected_with_reason_and_path(changes: dict[str, Any], 
         (b"", Reason.MALFORMED),
         (b'{"id":"a1"', Reason.MALFORMED),
         (b'{"id":"\xff"}', Reason.MALFORMED),
-        (b'{"id":"a\\ud800","at":1000}', Reason.INVALID_NAME),
+        (b'{"id":"a\\ud800","at":1700000000000}', Reason.INVALID_NAME),
         (b'{"id":"\\ud800"', Reason.MALFORMED),
         (b'{"stars":NaN}', Reason.INVALID_FIELD),
         (b'{"stars":NaN', Reason.MALFORMED),
@@ -224,10 +239,10 @@ def test_details_never_carry_the_payload() -> None:
 
 
 def test_an_event_far_ahead_of_its_broker_timestamp_is_rejected() -> None:
-    assert isinstance(decode(Kind.ANNOTATION, {**ANNOTATION, "at": 301_000}, timestamp=1000), Annotation)
-    rejected = decode(Kind.ANNOTATION, {**ANNOTATION, "at": 301_001}, timestamp=1000)
+    assert isinstance(decode(Kind.ANNOTATION, {**ANNOTATION, "at": AT + 300_000}, timestamp=AT), Annotation)
+    rejected = decode(Kind.ANNOTATION, {**ANNOTATION, "at": AT + 300_001}, timestamp=AT)
     assert reason_of(rejected)[0] is Reason.FUTURE_TIMESTAMP
-    assert isinstance(decode(Kind.ANNOTATION, {**ANNOTATION, "at": 301_001}, timestamp=-1), Annotation)
+    assert isinstance(decode(Kind.ANNOTATION, {**ANNOTATION, "at": AT + 300_001}, timestamp=-1), Annotation)
 
 
 def test_names_are_nfc_and_ids_stay_byte_exact() -> None:
@@ -366,7 +381,9 @@ numbers = st.sampled_from((0, -0.0, 0.0, 0.5, 1, 1e-7, 1e22, 10**30, "1", True))
 urls = st.sampled_from(("https://x/é", "javascript:x", "", "http://x/" + "y" * 2048))
 fields: dict[str, st.SearchStrategy[Any]] = {
     "id": ids,
-    "at": st.sampled_from((0, -1, 1000, 301_001, 253_402_300_799_999, 10**18, "1970-01-01T00:00:01Z", 1.0)),
+    "at": st.sampled_from(
+        (0, -1, 99_999_999_999, 10**11, AT, AT + 300_001, 253_402_300_799_999, 10**18, "1970-01-01T00:00:01Z", 1.7e12)
+    ),
     "item": ids,
     "level": st.sampled_from(("trace", "span", "session")),
     "url": urls,
@@ -415,7 +432,7 @@ def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]]
     decoder = Decoder(metrics={"lower": MetricDefaults(0.3, "lower")}, future_ms=300_000)
     kind, fields = event
     value = json.dumps(fields, ensure_ascii=escaped).encode(errors="surrogatepass")
-    record: dict[str, Any] = {"key": str(fields["item"]).encode(), "timestamp": 1000}
+    record: dict[str, Any] = {"key": str(fields["item"]).encode(), "timestamp": AT}
     for usual in (ANNOTATION, SCORED):
         # The fast path takes events whose names were seen before.
         decode(Kind.EVALUATION if "metric" in usual else Kind.ANNOTATION, usual, decoder=decoder)

@@ -69,7 +69,7 @@ def test_a_value_out_of_range_is_reported_with_the_range() -> None:
     assert (
         detail({"thumbs": None, "stars": 6}) == "stars is out of range, expected an integer from 1 to 5 - at `$.stars`"
     )
-    value = b'{"id":"e1","at":1,"item":"t1","metric":"m","score":1e999,"threshold":1}'
+    value = b'{"id":"e1","at":1700000000000,"item":"t1","metric":"m","score":1e999,"threshold":1}'
     assert rejection(Kind.EVALUATION, value) == Rejection(
         Reason.INVALID_FIELD, "score is out of range, expected a number - at `$.score`"
     )
@@ -124,6 +124,29 @@ def test_a_time_without_an_offset_gets_advice_for_local_times_and_for_utc(at: st
     )
 
 
+@pytest.mark.parametrize(
+    ("at", "unit", "remedy"),
+    [
+        (1_772_452_800, "seconds", "multiply it by 1,000"),
+        (1_772_452_800.0, "seconds", "multiply it by 1,000"),
+        (99_999_999_999, "seconds", "multiply it by 1,000"),
+        (1_772_452_800_000_000, "microseconds", "divide it by 1,000"),
+        (1_772_452_800_000_000_000, "nanoseconds", "divide it by 1,000,000"),
+    ],
+)
+def test_a_time_in_another_unit_is_rejected_with_its_unit(at: float, unit: str, remedy: str) -> None:
+    decoder = Decoder()
+    for _ in range(2):
+        # The second time the names are known, so the fast path decodes the event.
+        decoder.decode(Kind.ANNOTATION, json.dumps(ANNOTATION | {"at": 1_772_452_800_000}).encode(), b"t1")
+        value = json.dumps({**ANNOTATION, "at": at}).encode()
+        expected = (
+            f"at is in {unit} since 1970, expected milliseconds: {remedy}, or send an RFC 3339 string - at `$.at`"
+        )
+        assert decoder.decode(Kind.ANNOTATION, value, b"t1") == Rejection(Reason.INVALID_FIELD, expected)
+        assert decoder.decode_line(value) == Rejection(Reason.INVALID_FIELD, expected)
+
+
 def test_a_day_is_not_a_time() -> None:
     assert detail({"at": "2026-03-02"}) == (
         "at is not a time, expected an RFC 3339 time with an offset, or milliseconds since 1970, "
@@ -147,13 +170,13 @@ def test_a_value_that_is_no_event_is_described(value: bytes, expected: str) -> N
 
 def test_a_line_without_a_kind_is_told_the_kind_of_a_queue_item() -> None:
     neither = "neither metric, thumbs, stars, criterion nor annotator"
-    line = Decoder().decode_line(b'{"id":"q1","at":1,"queue":"q","item":"t1"}')
+    line = Decoder().decode_line(b'{"id":"q1","at":1700000000000,"queue":"q","item":"t1"}')
     assert line == Rejection(
         Reason.MISSING_FIELD, f'{neither}; `"kind": "queue_item"` makes it a queue item - at `$.kind`'
     )
-    similar = Decoder().decode_line(b'{"id":"a","at":1,"item":"i","rating":5,"secret":"\xff"}')
+    similar = Decoder().decode_line(b'{"id":"a","at":1700000000000,"item":"i","rating":5,"secret":"\xff"}')
     assert similar == Rejection(Reason.MISSING_FIELD, f"{neither} (found `rating`) - at `$.kind`")
-    unknown = Decoder().decode_line(b'{"kind":"queue-item","id":"q1","at":1,"queue":"q","item":"t1"}')
+    unknown = Decoder().decode_line(b'{"kind":"queue-item","id":"q1","at":1700000000000,"queue":"q","item":"t1"}')
     assert unknown == Rejection(
         Reason.INVALID_FIELD,
         "kind is an unknown value, expected `annotation`, `evaluation` or `queue_item` - at `$.kind`",

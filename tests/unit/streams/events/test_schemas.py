@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator
 
-from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from streams.events.decoder import Decoder, Kind, MetricDefaults, Rejection
+from streams.events.encoder import encode_event
 from streams.events.schemas import MEANINGS, event_schema
 from tests.support import facts as strategies
 
@@ -19,9 +20,9 @@ KINDS = {Annotation: Kind.ANNOTATION, Evaluation: Kind.EVALUATION, QueueItem: Ki
 DECODER = Decoder({"relevance": MetricDefaults(0.5)})
 
 LEAST: dict[Kind, dict[str, Any]] = {
-    Kind.ANNOTATION: {"id": "a", "at": 1, "queue": "q", "item": "i", "thumbs": "up"},
-    Kind.EVALUATION: {"id": "e", "at": 1, "item": "i", "metric": "relevance", "passed": True},
-    Kind.QUEUE_ITEM: {"id": "x", "at": 1, "queue": "q", "item": "i"},
+    Kind.ANNOTATION: {"id": "a", "at": 1_700_000_000_000, "queue": "q", "item": "i", "thumbs": "up"},
+    Kind.EVALUATION: {"id": "e", "at": 1_700_000_000_000, "item": "i", "metric": "relevance", "passed": True},
+    Kind.QUEUE_ITEM: {"id": "x", "at": 1_700_000_000_000, "queue": "q", "item": "i"},
 }
 ABSENT = object()
 
@@ -32,7 +33,23 @@ ALL: list[dict[str, Any]] = [
     *({"id": value} for value in ("a\n", "\u202e", 'say "hi"', "\x7f", "\x85", "\U0001f600" * 256)),
     *(
         {"at": value}
-        for value in (ABSENT, None, True, -1, 0, 1.5, 2.0, 1e30, 253_402_300_799_999, 253_402_300_800_000, "1", "")
+        for value in (
+            ABSENT,
+            None,
+            True,
+            -1,
+            0,
+            1.5,
+            2.0,
+            1.7e12,
+            1e30,
+            99_999_999_999,
+            100_000_000_000,
+            253_402_300_799_999,
+            253_402_300_800_000,
+            "1",
+            "",
+        )
     ),
     *(
         {"at": value}
@@ -120,7 +137,7 @@ def test_schema_and_decoder_accept_the_same_events(kind: Kind) -> None:
 
 @given(strategies.facts)
 def test_every_fact_is_an_event_of_its_schema(fact: Fact) -> None:
-    SCHEMAS[KINDS[type(fact)]].validate(json.loads(encode(fact)))
+    SCHEMAS[KINDS[type(fact)]].validate(json.loads(encode_event(fact)))
 
 
 def test_every_field_has_a_meaning() -> None:
