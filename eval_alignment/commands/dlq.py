@@ -35,7 +35,7 @@ class _IdentityType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Identity:
         topic, *numbers = str(value).rsplit(":", 2)
         if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdecimal() for n in numbers):
-            self.fail(f"{value!r} is not TOPIC:PARTITION:OFFSET", param, ctx)
+            self.fail(f"{value!r} is not TOPIC:PARTITION:OFFSET, as `dlq ls` prints it", param, ctx)
         return Identity(topic, int(numbers[0]), int(numbers[1]))
 
 
@@ -82,15 +82,12 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
 
 @dlq.command()
 @broker_option
-@click.argument("topic")
-@click.argument("partition", type=click.IntRange(0))
-@click.argument("offset", type=click.IntRange(0))
-def show(brokers: str | None, topic: str, partition: int, offset: int) -> None:
+@click.argument("identity", metavar="TOPIC:PARTITION:OFFSET", type=_IdentityType())
+def show(brokers: str | None, identity: Identity) -> None:
     """Show one dead letter: the reason, and the original key, headers and value as text."""
-    identity = Identity(topic, partition, offset)
     dead_letter = _all(brokers).get(identity)
     if dead_letter is None:
-        raise click.ClickException(f"no dead letter of {identity}; `dlq ls` lists all")
+        raise click.ClickException(f"no dead letter of {printable(str(identity))}; `dlq ls` lists all")
     click.echo(f"event    {printable(str(identity))}")
     click.echo(f"time     {timestamp(dead_letter.timestamp)}")
     click.echo(f"stage    {printable(dead_letter.stage)}")
@@ -167,6 +164,7 @@ def _run(brokers: str | None, job: Callable[[KafkaClient, Topics], Awaitable[_Re
 def _summary(dead_letter: StoredDeadLetter) -> dict[str, object]:
     topic, partition, offset = dead_letter.identity
     return {
+        "event": str(dead_letter.identity),
         "topic": topic,
         "partition": partition,
         "offset": offset,

@@ -51,7 +51,7 @@ def page() -> str:
         section(
             "Finding and resending rejected events",
             "- `eval-alignment dlq ls` lists dead letters with reason and detail, and counts them by reason.\n"
-            "- `eval-alignment dlq show TOPIC PARTITION OFFSET` prints one of them with its key, headers and value.\n"
+            "- `eval-alignment dlq show TOPIC:PARTITION:OFFSET` prints one of them with its key, headers and value.\n"
             "- `eval-alignment dlq requeue --reason REASON` sends them again, unchanged and to the right partition. "
             "Use it after a setting or a partitioner was corrected. An event with an invalid value must be corrected "
             "and sent again by its producer.\n"

@@ -166,6 +166,7 @@ def test_ls_prints_the_newest_last_and_respects_the_limit(installation: Installa
     listed = json.loads(installation.call("ls", "--json", "--limit", "3").stdout)
     assert [dead_letter["offset"] for dead_letter in listed] == [2, 1, 0]
     assert listed[0] == {
+        "event": f"{installation.topics.annotations}:2:2",
         "topic": installation.topics.annotations,
         "partition": 2,
         "offset": 2,
@@ -195,7 +196,7 @@ def test_control_characters_of_a_dead_letter_are_escaped(installation: Installat
         Event(key=evil.encode(), value=f"a\n{evil}\xe9".encode() + b"\xff", headers=[(evil, evil.encode())]),
         detail=evil,
     )
-    shown = installation.call("show", installation.topics.annotations, "2", "7").stdout
+    shown = installation.call("show", f"{installation.topics.annotations}:2:7").stdout
     listed = installation.call("ls").stdout
     for text in (shown, listed):
         assert "\x1b" not in text
@@ -205,12 +206,12 @@ def test_control_characters_of_a_dead_letter_are_escaped(installation: Installat
 
 def test_show_prints_the_reason_and_what_was_left_out(installation: Installation) -> None:
     installation.reject(Event(value=b"x" * 720_000), reason=Reason.OVERSIZED, detail="720000 bytes")
-    lines = installation.call("show", installation.topics.annotations, "2", "7").stdout.splitlines()
+    lines = installation.call("show", f"{installation.topics.annotations}:2:7").stdout.splitlines()
     assert "reason   oversized" in lines
     assert "detail   720000 bytes" in lines
     assert "left out value: too large" in lines
     assert "value    (none)" in lines
-    missing = installation.call("show", installation.topics.annotations, "2", "8")
+    missing = installation.call("show", f"{installation.topics.annotations}:2:8")
     assert (missing.exit_code, "no dead letter of" in missing.stderr) == (1, True)
 
 
@@ -236,3 +237,12 @@ def test_without_dead_letters_every_command_succeeds(installation: Installation)
     assert installation.call("ls").stdout == "0 dead letters\n"
     assert installation.call("ls", "--json").stdout == "[]\n"
     assert installation.call("requeue", "--all").stdout == "0 sent again, 0 not sent\n"
+
+
+def test_the_name_that_ls_prints_is_accepted_by_show_and_requeue(installation: Installation) -> None:
+    installation.reject(Event(key=b"i1", value=b"{}"), reason=Reason.NO_VERDICT)
+    name = installation.call("ls").stdout.splitlines()[1].split()[0]
+    (listed,) = json.loads(installation.call("ls", "--json").stdout)
+    assert listed["event"] == name
+    assert installation.call("show", name).stdout.splitlines()[0] == f"event    {name}"
+    assert installation.call("requeue", name).stdout.splitlines()[-1] == "1 sent again, 0 not sent"

@@ -258,7 +258,7 @@ def test_dlq_lists_and_shows_dead_letters(provoked: Provoked) -> None:
     assert "2 dead letters: 2 misrouted" in text
     (fixable,) = (bad for bad in BAD if bad.reason is Reason.NO_VERDICT)
     place = provoked.places[id(fixable)]
-    shown = cluster.run("dlq", "show", "--broker", cluster.broker, *map(str, place)).stdout.decode()
+    shown = cluster.run("dlq", "show", "--broker", cluster.broker, str_of(place)).stdout.decode()
     assert "no_verdict" in shown
     assert "`$.threshold`" in shown
     assert (fixable.value or b"").decode() in shown
