@@ -141,7 +141,7 @@ class Decoder:
         try:
             fact = self._decode(kind, value, headers)
             if key != fact.item.encode():
-                raise InvalidValueError(Reason.KEY_MISMATCH, "the record's key is not the bytes of $.item")
+                raise InvalidValueError(Reason.KEY_MISMATCH, messages.key_mismatch(key, fact.item))
             if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
                 raise InvalidValueError(
                     Reason.FUTURE_TIMESTAMP,

@@ -147,6 +147,20 @@ def framed(data: bytes) -> bool:
     return len(data) > _FRAMING_BYTES and data[0] == 0
 
 
+def key_mismatch(key: bytes | None, item: str) -> str:
+    """Return the detail for a key that is not the bytes of the item."""
+    expected = "expected the bytes of `item`"
+    if not key:
+        detail = f"the record has no key, {expected}"
+    elif key.strip(b'"') == item.encode():
+        detail = f"the key is in quotes, {expected} without them"
+    elif framed(key):
+        detail = f"the key begins with the framing of a schema registry, {expected} without it"
+    else:
+        detail = f"the key is another text, {expected}"
+    return at("$.item", detail)
+
+
 def malformed(value: bytes, error: msgspec.DecodeError) -> str:
     """Return the detail for a value that is not JSON."""
     if framed(value):

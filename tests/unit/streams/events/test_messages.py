@@ -168,6 +168,34 @@ def test_a_value_that_is_no_event_is_described(value: bytes, expected: str) -> N
     assert rejection(Kind.ANNOTATION, value).detail == expected
 
 
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        (None, "the record has no key, expected the bytes of `item`"),
+        (b"", "the record has no key, expected the bytes of `item`"),
+        (b'"t1"', "the key is in quotes, expected the bytes of `item` without them"),
+        (
+            b"\x00\x00\x00\x00\x01\x04t1",
+            "the key begins with the framing of a schema registry, expected the bytes of `item` without it",
+        ),
+        (b"T1", "the key is another text, expected the bytes of `item`"),
+        (b"\xff", "the key is another text, expected the bytes of `item`"),
+    ],
+)
+def test_a_key_that_is_not_the_item_is_described(key: bytes | None, problem: str) -> None:
+    found = rejection(Kind.ANNOTATION, json.dumps(ANNOTATION).encode(), key=key)
+    assert found == Rejection(Reason.KEY_MISMATCH, f"{problem} - at `$.item`")
+
+
+def test_a_value_in_the_framing_of_a_schema_registry_is_named() -> None:
+    value = b"\x00\x00\x00\x00\x07" + json.dumps(ANNOTATION).encode()
+    assert rejection(Kind.ANNOTATION, value) == Rejection(
+        Reason.MALFORMED,
+        "the value begins with the framing of a schema registry (a zero byte and a schema id of 4 bytes), "
+        "expected JSON without it",
+    )
+
+
 def test_a_line_without_a_kind_is_told_the_kind_of_a_queue_item() -> None:
     neither = "neither metric, thumbs, stars, criterion nor annotator"
     line = Decoder().decode_line(b'{"id":"q1","at":1700000000000,"queue":"q","item":"t1"}')
