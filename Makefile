@@ -49,8 +49,8 @@ test: venv ## run all tests except slow ones, with a real Apache Kafka where jav
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 # Tracing doubles the CPU time of Python code before 3.14, so `make test` and `make unit` do without it.
-coverage: venv ## run the tests of `make unit`, and fail if they cover less than pyproject.toml requires
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(UNIT)
+coverage: venv ## run unit tests and simulation, and fail if they cover less than pyproject.toml requires
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(UNIT) tests/simulation
 
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md

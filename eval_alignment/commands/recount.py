@@ -50,7 +50,7 @@ class _Time(click.ParamType):
     type=_Time(),
     metavar="TIME",
     help="Current time for the count, RFC 3339 or a day (UTC): the window ends on its day, and later events are "
-    "rejected as the setting future_limit_ms says.  [default: day of the newest event, clock of this machine]",
+    "rejected by the setting future_limit_ms.  [default: day of the newest event, clock of this machine]",
 )
 @click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
 @policy_option
