@@ -189,7 +189,7 @@ def openapi(version: str) -> dict[str, Any]:
                 "`heartbeat` with the same data as `/readyz` while nothing changes.",
                 "text/event-stream",
                 [_query("queue", "Name of the queue.", _STRING, required=True), _WINDOW],
-                (400, 401, 503),
+                (400, 401, 404, 503),
             ),
             "/metrics": _get("Prometheus metrics.", "text/plain", [], (401,)),
             "/healthz": _get("Liveness of the process. Needs no token.", HealthResponse, []),

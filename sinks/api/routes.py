@@ -95,6 +95,7 @@ class _Api:
     async def stream(self, request: Request) -> ASGIApp:
         name, window = parameters.needed(request, "queue"), parameters.window(request)
         documents = self._services.documents
+        await self._services.query_queue(name, lambda _, entry: entry)
         return self._services.streams.response(
             name, lambda: asyncio.to_thread(documents.get, name, window), self._readiness
         )

@@ -25,7 +25,12 @@ HEARTBEAT_SECONDS: Final = 5.0
 SLOW_SECONDS: Final = 10.0
 """Time after which a client that does not read is disconnected."""
 
-_HEADERS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    # A proxy such as nginx would otherwise collect events in its buffer.
+    (b"x-accel-buffering", b"no"),
+]
 
 
 class EventStreams:
@@ -51,7 +56,7 @@ class EventStreams:
         document: Callable[[], Awaitable[SnapshotDocument | None]],
         state: Callable[[], Awaitable[Readiness]],
     ) -> ASGIApp:
-        """A response that streams a queue's document; it waits for a queue that does not exist yet.
+        """A response that streams a queue's document; while the queue has none, it sends heartbeats only.
 
         Its events are `snapshot` with the document, and `heartbeat` with the readiness while nothing changes. It ends
         when the client disconnects or does not read, and when the view stops.

@@ -112,10 +112,15 @@ async def test_many_changes_at_once_are_one_document(services: Services, app: An
     assert len(revisions) <= 2
 
 
-async def test_a_queue_that_is_not_there_yet_is_waited_for(app: Any) -> None:
+async def test_a_stream_of_a_queue_that_does_not_exist_is_not_found(app: Any) -> None:
     connection = Connection(app, b"queue=later")
-    assert await connection.status() == 200
-    assert (await connection.event())[0] == "heartbeat"
+    assert await connection.status() == 404
+    assert json.loads((await connection.message())["body"])["detail"] == "queue 'later' not found"
+    await connection.ended()
+
+
+async def test_a_stream_tells_proxies_not_to_buffer_it(app: Any) -> None:
+    assert (b"x-accel-buffering", b"no") in (await Connection(app).message())["headers"]
 
 
 async def test_a_client_that_leaves_frees_its_place(services: Services, app: Any) -> None:
