@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import orjson
@@ -11,13 +11,14 @@ from aggregator.days import Window
 from aggregator.facts import Fact
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
+from eval_alignment.csv_tables import metrics_csv
 from eval_alignment.input_checks import future_rejection, missing_side, now_ms
 from eval_alignment.options import pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from streams.events.decoder import Decoder, Kind, Rejection
 
 
-class _Time(click.ParamType):
+class _AsOf(click.ParamType):
     """A time with an offset, or a day (UTC), which stands for its end."""
 
     name = "time"
@@ -44,10 +45,11 @@ class _Time(click.ParamType):
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the snapshot documents as a JSON array.")
+@click.option("--json", "output", flag_value="json", help="Print the snapshot documents as a JSON array.")
+@click.option("--csv", "output", flag_value="csv", help="Print a CSV row for each queue, criterion and metric.")
 @click.option(
     "--as-of",
-    type=_Time(),
+    type=_AsOf(),
     metavar="TIME",
     help="Current time for the count, RFC 3339 or a day (UTC): the window ends on its day, and later events are "
     "rejected by the setting future_limit_ms.  [default: day of the newest event, clock of this machine]",
@@ -58,7 +60,7 @@ class _Time(click.ParamType):
 def recount(
     *,
     paths: tuple[Path, ...],
-    as_json: bool,
+    output: Literal["json", "csv"] | None,
     as_of: datetime | None,
     window: str,
     policy: str | None,
@@ -79,8 +81,10 @@ def recount(
         counted.document(queue, window=Window(window), today=today, rules=wiring.counting_rules(chosen))
         for queue in counted.queues
     ]
-    if as_json:
+    if output == "json":
         click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
+    elif output == "csv":
+        click.echo(metrics_csv(documents), nl=False)
     else:
         for document in documents:
             render(document, output_console())

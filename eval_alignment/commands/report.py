@@ -19,6 +19,7 @@ from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome, decide, missing_names
 from eval_alignment.commands.recount import read_facts
+from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
 from eval_alignment.render import DASH, output_console, printable, render, render_list
 from eval_alignment.unknown_names import UnknownNameError, not_found
@@ -26,6 +27,9 @@ from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, Unreacha
 from sinks.access import BindError, read_token
 from sinks.api.responses import QueueListing
 from streams.runtime.exit_codes import ExitCode
+
+Output = Literal["json", "csv"] | None
+"""Format of standard output; None for tables."""
 
 
 class _Share(click.ParamType):
@@ -89,11 +93,11 @@ class _Served:
 
 @click.command()
 @click.argument("queue", required=False)
-@click.option("--url", metavar="URL", help=f"Address of a view.  [default: {DEFAULT_URL}]")
+@click.option("--url", metavar="URL", help=f"Address of a view.  [default: {DEFAULT_URL}; setting: http]")
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with the token of the view.",
+    help="File with the token of the view.  [setting: token_file]",
 )
 @click.option(
     "--file",
@@ -110,7 +114,13 @@ class _Served:
 )
 @click.option("--window", type=click.Choice([window.value for window in Window]), default="all", show_default=True)
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the document as JSON; without QUEUE, an array of all documents."
+    "--json", "output", flag_value="json", help="Print the document as JSON; without QUEUE, an array of all documents."
+)
+@click.option(
+    "--csv",
+    "output",
+    flag_value="csv",
+    help="Print a CSV row for each criterion and metric; without QUEUE, for each queue.",
 )
 @click.option("--fail-under", type=_Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
 @click.option("--criterion", help="With --fail-under: check only this criterion.")
@@ -149,7 +159,7 @@ def report(
     paths: tuple[Path, ...],
     more_paths: tuple[Path, ...],
     window: Literal["7d", "30d", "90d", "all"],
-    as_json: bool,
+    output: Output,
     fail_under: float | None,
     criterion: str | None,
     metric: str | None,
@@ -176,7 +186,7 @@ def report(
     try:
         with _open_source(url, token_file, paths, more_paths) as source:
             if queue is None:
-                _show_all(source, window, as_json=as_json)
+                _show_all(source, window, output)
                 return
             document = _document(source, _name(queue), window)
             if request is not None:
@@ -184,14 +194,12 @@ def report(
     except (UnreachableError, UnknownNameError) as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(error.exit_code.code) from error
-    if as_json:
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-    elif request is None:
-        render(document, output_console())
+    if output is not None or request is None:
+        _show(document, output)
     if request is not None:
         outcome, deciding = decide(document, request)
         for line in _lines(outcome, deciding, request):
-            click.echo(line, err=as_json)
+            click.echo(line, err=output is not None)
         raise click.exceptions.Exit(outcome.code)
 
 
@@ -202,11 +210,12 @@ def _open_source(
     if more_paths and not paths:
         raise click.UsageError(f"unexpected argument {str(more_paths[0])!r}: files follow --file")
     if not paths:
+        chosen = settings.load(token_file=token_file)
         try:
-            token = None if token_file is None else read_token(token_file)
+            token = None if chosen.token_file is None else read_token(chosen.token_file)
         except BindError as error:
             raise click.UsageError(str(error)) from error
-        with View(url or DEFAULT_URL, token) as view:
+        with View(url or _local_url(chosen.http), token) as view:
             yield _Served(view)
         return
     if url is not None or token_file is not None:
@@ -217,6 +226,13 @@ def _open_source(
     except click.ClickException as error:
         raise UnreachableError(error.message) from error
     yield _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
+
+
+def _local_url(http: str) -> str:
+    """The address at which this machine reaches a server that listens on `http` (`host:port`)."""
+    host, port = settings.address(http)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _document(source: _Source, queue: str, window: str) -> SnapshotDocument:
@@ -245,11 +261,22 @@ def _require_names(source: _Source, document: SnapshotDocument, request: GateReq
         raise UnknownNameError(f"queue '{printable(document['queue'])}': {message}")
 
 
-def _show_all(source: _Source, window: str, *, as_json: bool) -> None:
+def _show(document: SnapshotDocument, output: Output) -> None:
+    if output == "json":
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    elif output == "csv":
+        click.echo(metrics_csv([document]), nl=False)
+    else:
+        render(document, output_console())
+
+
+def _show_all(source: _Source, window: str, output: Output) -> None:
     listing = source.listing()
-    if as_json:
+    if output == "json":
         documents = [source.document(entry["queue"], window) for entry in listing]
         click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
+    elif output == "csv":
+        click.echo(queues_csv(listing), nl=False)
     elif listing:
         render_list(listing, output_console())
     else:

@@ -11,24 +11,14 @@ import orjson
 
 from aggregator.days import moment
 from sinks.api.services import Services
+from sinks.page.csv_cells import guarded
 from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-"""First characters of a text that spreadsheets interpret as a formula or a command."""
 COLUMNS: Final = (
     "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
     "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
 )  # fmt: skip
 _TIMES: Final = ("annotated_at", "evaluated_at")
-
-
-def guarded(value: Any) -> Any:
-    """A cell that no spreadsheet interprets: a text that looks like a formula gets a leading apostrophe.
-
-    >>> guarded("=HYPERLINK(1)"), guarded(" fine"), guarded(-0.5)
-    ("'=HYPERLINK(1)", ' fine', -0.5)
-    """
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
 
 
 def csv_lines(rows: list[Comparison], *, head: bool) -> bytes:

@@ -295,6 +295,16 @@ def test_the_token_is_sent_and_never_to_where_a_redirect_leads(view: Answers, tm
     assert view.requests == [(PATH, "Bearer 0123456789abcdef0123456789abcdef")]
 
 
+def test_address_and_token_come_from_the_settings_file(view: Answers, tmp_path: Path) -> None:
+    token, config = tmp_path / "token", tmp_path / "settings.toml"
+    token.write_text("0123456789abcdef0123456789abcdef\n")
+    config.write_text(f'http = "0.0.0.0:{view.server_port}"\ntoken_file = "{token}"\n')
+    view.set(PATH, DOCUMENT)
+    result = call("a/b ü", "--window", "7d", "--fail-under", "0.7", EVAL_ALIGNMENT_CONFIG=str(config))
+    assert result.exit_code == 0
+    assert view.requests == [(PATH, "Bearer 0123456789abcdef0123456789abcdef")]
+
+
 def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:
     def page(queue: str, following: str | None) -> dict[str, Any]:
         listing = {"queue": queue, "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
