@@ -1,15 +1,19 @@
-"""Read dead letters back, and send their events again to the topics they came from.
+"""Read dead letters back, and send their events again to the topics they came from, where that may help.
 
 The identity of the rejected event (topic, partition, offset) identifies copies of one dead letter. A requeued event
 is an ordinary event: sending it twice changes nothing.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 
+from aggregator.facts import Fact
+from streams.events import messages
+from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.reasons import Reason
 from streams.kafka.client import KafkaClient
 from streams.kafka.dead_letters import Header
 from streams.kafka.producer import Outgoing, require_sources, send_all
@@ -47,17 +51,32 @@ class StoredDeadLetter:
     left_out: list[str]
     """Parts (value, headers, key) that were too large to carry."""
 
-    def obstacle(self, sources: Collection[str]) -> str | None:
-        """Why this event cannot be sent again to one of the topics `sources`; None if it can."""
+    def rekeyed(self, sources: Mapping[str, Kind], decoder: Decoder) -> "StoredDeadLetter":
+        """The same event with the item's bytes as its key, where the item can be read."""
+        fact = self._decode(sources, decoder)
+        return self if fact is None or isinstance(fact, Rejection) else replace(self, key=fact.item.encode())
+
+    def obstacle(self, sources: Mapping[str, Kind], decoder: Decoder) -> str | None:
+        """Why it does not help to send this event again to its topic, one of `sources`; None if it may help."""
         if self.identity.topic not in sources:
             return f"{self.identity.topic} is not a source topic of this installation"
         if self.left_out:
             return (
                 f"the dead letter lacks the {' and '.join(self.left_out)}, too large to carry: send the original again"
             )
-        if self.key is None and self.value is None:
-            return "the event has neither key nor value"
+        fact = self._decode(sources, decoder)
+        if isinstance(fact, Rejection):
+            # The worker may have a threshold in its settings.
+            if fact.reason is Reason.NO_VERDICT:
+                return None
+            return f"its value is rejected again ({fact.reason.value}: {fact.detail}): correct it at its producer"
+        if fact is not None and self.key != fact.item.encode():
+            return f"its key is rejected again ({messages.key_mismatch(self.key, fact.item)}): requeue it with --rekey"
         return None
+
+    def _decode(self, sources: Mapping[str, Kind], decoder: Decoder) -> Fact | Rejection | None:
+        kind = sources.get(self.identity.topic)
+        return None if kind is None else decoder.decode_value(kind, self.value, self.headers)
 
 
 def parse_dead_letter(record: ConsumerRecord[bytes | None, bytes | None]) -> StoredDeadLetter:
@@ -106,10 +125,11 @@ async def read_dead_letters(client: KafkaClient, topics: Topics) -> tuple[dict[I
 
 
 async def send_again(client: KafkaClient, topics: Topics, dead_letters: Iterable[StoredDeadLetter]) -> int:
-    """Send original keys, values and headers, byte for byte; returns the number of acknowledged events, which is all.
+    """Send keys, values and headers of dead letters, byte for byte.
 
-    An event goes to the home partition of its item, also if it was misrouted before; without a key, to the partition
-    it was in. No dead letter may have an obstacle. Raises KafkaError, TopicsError.
+    Returns the number of acknowledged events, which is all. An event goes to the home partition of its key, also if it
+    was misrouted before; without a key, to the partition it was in. No dead letter may have an obstacle. Raises
+    KafkaError, TopicsError.
     """
     counts = await require_sources(client, topics)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aggregator.days import timestamp
-from eval_alignment import kafka_wiring, settings
+from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.options import broker_option
 from eval_alignment.render import output_console, printable
 from streams.events.reasons import Reason
@@ -105,13 +105,17 @@ def show(brokers: str | None, identity: Identity) -> None:
 @broker_option
 @_reason_option
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--rekey", is_flag=True, help="Send the bytes of the item as the key.")
 @click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_IdentityType())
-def requeue(*, brokers: str | None, reason: str | None, everything: bool, identities: tuple[Identity, ...]) -> None:
+def requeue(
+    *, brokers: str | None, reason: str | None, everything: bool, rekey: bool, identities: tuple[Identity, ...]
+) -> None:
     """Send rejected events again to their source topic: named ones, all with a reason, or all.
 
-    Key, value and headers are the original bytes; the partition is the correct one for the item. The dead letters
-    remain, and sending an event twice does not change the result. Exit code 0: the broker acknowledged all selected
-    events. 1: some were not sent, and each is reported.
+    Key, value and headers are the original bytes; the partition is the correct one for the item. An event is not sent
+    when the worker would reject the same bytes again: its producer must correct the value, and `--rekey` corrects the
+    key. The dead letters remain, and sending an event twice does not change the result. Exit code 0: the broker
+    acknowledged all selected events. 1: some were not sent, and each is reported.
     """
     if not (everything or reason or identities):
         raise click.UsageError("name the dead letters: --all, --reason, or TOPIC:PARTITION:OFFSET")
@@ -120,12 +124,14 @@ def requeue(*, brokers: str | None, reason: str | None, everything: bool, identi
     stored = _all(brokers)
     unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in stored]
     ready: list[StoredDeadLetter] = []
-    sources = kafka_wiring.topics(settings.load(brokers=brokers)).sources
+    chosen = settings.load(brokers=brokers)
+    sources, decoder = kafka_wiring.topics(chosen).sources, wiring.decoder(chosen)
     for dead_letter in stored.values():
         if reason not in (None, dead_letter.reason) or (identities and dead_letter.identity not in identities):
             continue
-        if (obstacle := dead_letter.obstacle(sources)) is None:
-            ready.append(dead_letter)
+        event = dead_letter.rekeyed(sources, decoder) if rekey else dead_letter
+        if (obstacle := event.obstacle(sources, decoder)) is None:
+            ready.append(event)
         else:
             unsent.append(f"{dead_letter.identity}: {obstacle}")
     sent = _run(brokers, lambda client, topics: send_again(client, topics, ready)) if ready else 0

@@ -152,6 +152,13 @@ class Decoder:
             return _rejected(invalid, value, lambda value: self._decide(kind, value, key, headers, timestamp))
         return fact
 
+    def decode_value(self, kind: Kind, value: bytes | None, headers: Headers = ()) -> Fact | Rejection:
+        """Decode the value of a record, without the checks of its key and its time."""
+        try:
+            return self._decode(kind, value, headers)
+        except InvalidValueError as invalid:
+            return _rejected(invalid, value, lambda value: self.decode_value(kind, value, headers))
+
     def decode_line(self, line: bytes) -> tuple[Kind, Fact] | Rejection:
         """Decode one line of a file. Its kind is in `kind`, or follows from its fields."""
         try:

@@ -93,7 +93,8 @@ _EXPLANATIONS: Final = {
     Reason.KEY_MISMATCH: ReasonExplanation(
         "The key of the record is not the bytes of `item`.",
         "No key, another field as the key, or a serializer that adds quotes or a prefix.",
-        "Send the UTF-8 bytes of `item`, and nothing else, as the key.",
+        "Send the UTF-8 bytes of `item`, and nothing else, as the key. `eval-alignment dlq requeue --reason "
+        "key_mismatch --rekey` sends rejected events again with that key.",
     ),
     Reason.MISROUTED: ReasonExplanation(
         "The record is in another partition than murmur2 of its key selects. Events of one item must share one "

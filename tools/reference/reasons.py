@@ -53,8 +53,9 @@ def page() -> str:
             "- `eval-alignment dlq ls` lists dead letters with reason and detail, and counts them by reason.\n"
             "- `eval-alignment dlq show TOPIC:PARTITION:OFFSET` prints one of them with its key, headers and value.\n"
             "- `eval-alignment dlq requeue --reason REASON` sends them again, unchanged and to the right partition. "
-            "Use it after a setting or a partitioner was corrected. An event with an invalid value must be corrected "
-            "and sent again by its producer.\n"
+            "Use it after a setting or a partitioner was corrected. With `--rekey` the key becomes the bytes of "
+            "`item`. It does not send an event that would be rejected again, and reports why: an event with an "
+            "invalid value must be corrected and sent again by its producer.\n"
             "- `eval-alignment load` and `eval-alignment recount` report invalid lines of a file with these reasons.",
         ),
         section(

@@ -21,6 +21,7 @@ from streams.kafka.topics import Topics, apply
 from tests.support.kafka import Kafka
 
 PARTITIONS = 4
+VALUE = b'{"id":"a","at":1700000000000,"queue":"q","item":"i1","stars":5}'
 Header = tuple[str, bytes | None]
 
 
@@ -30,7 +31,7 @@ class Event:
 
     offset: int = 7
     key: bytes | None = b"i1"
-    value: bytes | None = b"{"
+    value: bytes | None = VALUE
     headers: list[Header] = field(default_factory=list)
     timestamp: int = 1_795_428_902_412
 
@@ -103,7 +104,7 @@ def test_requeue_keeps_key_value_and_headers_byte_for_byte(installation: Install
         ("alignment-topic", b"elsewhere"),
         ("alignment-value-sha256", b"x"),
     ]
-    key, value = b"i\xff1", bytes(range(256))
+    key, value = "ï1".encode(), b" " + VALUE.replace(b"i1", b"\\u00ef1") + b"\n\n"
     wrong = (home_partition(key, PARTITIONS) + 1) % PARTITIONS
     installation.reject(Event(key=key, value=value, headers=headers), partition=wrong, reason=Reason.MISROUTED)
     result = installation.call("requeue", "--all")
@@ -121,13 +122,13 @@ def test_copies_of_a_dead_letter_are_requeued_once(installation: Installation) -
 
 
 def test_requeue_sends_only_the_selected_events(installation: Installation) -> None:
-    first = installation.reject(Event(offset=1, value=b"1"))
-    installation.reject(Event(offset=2, value=b"2"), reason=Reason.NO_VERDICT)
-    installation.reject(Event(offset=3, value=b"3"), topic=installation.topics.evaluations)
+    first = installation.reject(Event(offset=1, value=VALUE + b" "))
+    installation.reject(Event(offset=2, value=VALUE + b"  "), reason=Reason.NO_VERDICT)
+    installation.reject(Event(offset=3), topic=installation.topics.evaluations)
     assert installation.call("requeue", first).exit_code == 0
-    assert [value for _, _, value, _ in installation.arrived()] == [b"1"]
+    assert [value for _, _, value, _ in installation.arrived()] == [VALUE + b" "]
     assert installation.call("requeue", "--reason", "no_verdict").exit_code == 0
-    assert sorted(value or b"" for _, _, value, _ in installation.arrived()) == [b"1", b"2"]
+    assert sorted(value or b"" for _, _, value, _ in installation.arrived()) == [VALUE + b" ", VALUE + b"  "]
     assert installation.arrived(installation.topics.evaluations) == []
 
 
@@ -135,21 +136,40 @@ def test_requeue_reports_events_that_cannot_be_sent_and_sends_the_others(install
     large = installation.reject(Event(offset=1, value=b"x" * 720_000), reason=Reason.OVERSIZED)
     empty = installation.reject(Event(offset=2, key=None, value=None), reason=Reason.NULL_VALUE)
     foreign = installation.reject(Event(offset=3), topic=installation.topics.facts)
-    installation.reject(Event(offset=4, key=None, value=b"keyless"), partition=3)
-    installation.reject(Event(offset=5, key=b"i5", value=None), reason=Reason.NULL_VALUE)
+    scored = b'{"id":"e","at":1700000000000,"item":"i1","metric":"m","score":1}'
+    installation.reject(
+        Event(offset=4, value=scored), topic=installation.topics.evaluations, partition=3, reason=Reason.NO_VERDICT
+    )
+    installation.reject(Event(offset=5))
+    wrong = installation.reject(Event(offset=6, value=VALUE.replace(b"5", b"6")), reason=Reason.INVALID_FIELD)
     result = installation.call("requeue", "--all")
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[-1] == "2 sent again, 3 not sent"
+    assert result.stdout.splitlines()[-1] == "2 sent again, 4 not sent"
+    nothing = 'the record has no value; to delete a row, send an event of it with `"deleted": true`'
+    range_ = "stars is out of range, expected an integer from 1 to 5 - at `$.stars`"
     assert sorted(result.stderr.splitlines()) == [
         f"{large}: the dead letter lacks the value, too large to carry: send the original again",
-        f"{empty}: the event has neither key nor value",
+        f"{empty}: its value is rejected again (null_value: {nothing}): correct it at its producer",
+        f"{wrong}: its value is rejected again (invalid_field: {range_}): correct it at its producer",
         f"{foreign}: {installation.topics.facts} is not a source topic of this installation",
     ]
-    assert {(partition, key, value) for partition, key, value, _ in installation.arrived()} == {
-        (3, None, b"keyless"),
-        (home_partition(b"i5", PARTITIONS), b"i5", None),
-    }
+    assert [value for _, _, value, _ in installation.arrived()] == [VALUE]
+    assert [value for _, _, value, _ in installation.arrived(installation.topics.evaluations)] == [scored]
     assert installation.arrived(installation.topics.facts) == []
+
+
+@pytest.mark.parametrize("key", [None, b'"i1"', b"I1"])
+def test_an_event_with_a_wrong_key_is_requeued_only_with_the_item_as_its_key(
+    installation: Installation, key: bytes | None
+) -> None:
+    name = installation.reject(Event(key=key, headers=[("h", b"1")]), reason=Reason.KEY_MISMATCH)
+    refused = installation.call("requeue", "--reason", "key_mismatch")
+    assert (refused.exit_code, refused.stdout) == (1, "0 sent again, 1 not sent\n")
+    assert refused.stderr.startswith(f"{name}: its key is rejected again (")
+    assert refused.stderr.endswith("): requeue it with --rekey\n")
+    assert installation.arrived() == []
+    assert installation.call("requeue", "--reason", "key_mismatch", "--rekey").exit_code == 0
+    assert installation.arrived() == [(home_partition(b"i1", PARTITIONS), b"i1", VALUE, [("h", b"1")])]
 
 
 def test_requeue_reports_an_unknown_identity(installation: Installation) -> None:
@@ -175,7 +195,7 @@ def test_ls_prints_the_newest_last_and_respects_the_limit(installation: Installa
         "reason": "malformed",
         "detail": "no",
         "key": "i1",
-        "value_bytes": 1,
+        "value_bytes": len(VALUE),
         "left_out": [],
     }
     text = installation.call("ls", "--reason", "no_verdict", "--limit", "1").stdout
@@ -240,7 +260,7 @@ def test_without_dead_letters_every_command_succeeds(installation: Installation)
 
 
 def test_the_name_that_ls_prints_is_accepted_by_show_and_requeue(installation: Installation) -> None:
-    installation.reject(Event(key=b"i1", value=b"{}"), reason=Reason.NO_VERDICT)
+    installation.reject(Event(), reason=Reason.NO_VERDICT)
     name = installation.call("ls").stdout.splitlines()[1].split()[0]
     (listed,) = json.loads(installation.call("ls", "--json").stdout)
     assert listed["event"] == name
