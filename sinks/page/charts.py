@@ -114,6 +114,9 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Tren
     drawn = [(day["day"], day["week"] or day) for day in days]
     lowest = min([agreed["alignment"] for _, agreed in drawn] + [low for low in (baseline, ceiling) if low is not None])
     start = max(0.0, min(0.5, floor((lowest - 0.05) * 10) / 10))
+    # Single days and lower bounds often lie far below the line: the axis never cuts them.
+    if min(*(day["alignment"] for day in days), *(agreed["low"] for _, agreed in drawn), 1.0) < start:
+        start = 0.0
     first = date.fromisoformat(days[0]["day"])
     width = (100 - _LEFT) / ((date.fromisoformat(days[-1]["day"]) - first).days + 1)
 
@@ -121,7 +124,7 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Tren
         return _LEFT + width * ((date.fromisoformat(day) - first).days + 0.5)
 
     def y(share: float) -> float:
-        return round(_TOP + _HEIGHT * (1 - max(share, start)) / (1 - start), 1)
+        return round(_TOP + _HEIGHT * (1 - share) / (1 - start), 1)
 
     def path(points: Sequence[tuple[str, float]]) -> str:
         return " ".join(f"{10 * x(day):.0f} {y(share) - _TOP:.0f}" for day, share in points)

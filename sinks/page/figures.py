@@ -130,7 +130,7 @@ class Scale:
 
     @classmethod
     def of(cls, shares: Iterable[float | None]) -> "Scale":
-        """The scale for some shares: from 40 %, or from 0 when a share is below 40 %."""
+        """The scale on which some shares and lower bounds are drawn: from 40 %, or from 0 when one is below 40 %."""
         return cls(0.0 if any(share is not None and share < 0.4 for share in shares) else 0.4)
 
     def at(self, share: float) -> float:

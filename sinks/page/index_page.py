@@ -133,7 +133,7 @@ def index_page(
         total=len(documents),
         comparisons=sum(document["cards"]["comparisons"] for document in documents),
         capped=len(entries) > MOST,
-        scale=Scale.of(share for row in rows for share in (row.cards["alignment"], row.baseline)),
+        scale=Scale.of(share for row in rows for share in (row.cards["alignment_low"], row.baseline)),
         query=query,
         sort=sort,
         page=page,

@@ -178,14 +178,20 @@ def queue_page(
         off_topic=off_topic,
         shown=frozenset(names.intersection(request.metrics) or names),
         margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
-        scale=Scale.of(figure.document[name] for figure in drawn for name in ("alignment", "baseline")),
-        card_scale=Scale.of([cards["alignment"], defined(whole.baseline)]),
+        scale=_scale([*drawn, *off_topic], ceiling),
+        card_scale=Scale.of([cards["alignment_low"], defined(whole.baseline)]),
         findings=_findings(request, drawn, ceiling, rules),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
+
+
+def _scale(drawn: Sequence[Figure], ceiling: Ceiling | None) -> Scale:
+    """The scale of the intervals and lines of metrics."""
+    shares = [figure.document[name] for figure in drawn for name in ("alignment_low", "baseline")]
+    return Scale.of([*shares, None if ceiling is None else ceiling["agreement"]])
 
 
 def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
