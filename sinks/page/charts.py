@@ -10,7 +10,6 @@ from math import floor
 from typing import Final
 
 from aggregator.days import day_name, day_number
-from sinks.page.formats import decimal
 from sinks.queries.results import Cut, JudgeChange, Trend, TrendDay, WhatIf
 
 _LEFT: Final = 4.5
@@ -263,15 +262,3 @@ def _bars(passes: Sequence[int], fails: Sequence[int]) -> Bars:
         )
 
     return Bars(path(passes, axis, -1), path(fails, axis + 2, 1), round(axis + 1, 1))
-
-
-def threshold(value: float | None) -> str:
-    """A threshold, without needless digits.
-
-    >>> threshold(0.5), threshold(0.125), threshold(None)
-    ('0.50', '0.125', 'none')
-    """
-    if value is None:
-        return "none"
-    text = decimal(value, 3)
-    return text.removesuffix("0") if len(text.partition(".")[2]) == 3 else text

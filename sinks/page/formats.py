@@ -7,6 +7,8 @@ from aggregator.days import moment
 DASH: Final = "\u2014"
 """Placeholder of an undefined number; the reason is always shown with it."""
 _MINUS: Final = "\u2212"
+_DIGITS: Final = 20
+"""Digits after the point that tell any two different numbers apart."""
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -45,6 +47,43 @@ def decimal(value: float, digits: int = 2) -> str:
     """
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def score(value: float, other: float | None = None, digits: int = 3) -> str:
+    """A score or a threshold, with as many digits as it takes to tell it from the `other` of the two.
+
+    Numbers of absurd size, from 1e6 and up to 1e-4, are in scientific notation.
+
+    >>> score(0.7, 0.3), score(0.6999999999999998, 0.7), score(9.2e124)
+    ('0.700', '0.6999999999999998', '9.2e124')
+    """
+    if other is None or other == value:
+        return _scored(value, digits)
+    while digits < _DIGITS and float(_scored(value, digits, "-")) == float(_scored(other, digits, "-")):
+        digits += 1
+    return _scored(value, digits)
+
+
+def _scored(value: float, digits: int, minus: str = _MINUS) -> str:
+    if value == 0 or 1e-4 < abs(value) < 1e6:
+        text = f"{value:.{digits}f}"
+        text = text.lstrip("-") if float(text) == 0 else text
+    else:
+        mantissa, exponent = f"{value:.{digits}e}".split("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return text.replace("-", minus)
+
+
+def threshold(value: float | None, other: float | None = None) -> str:
+    """A threshold without needless digits; see `score` for the `other` one, which it is compared with.
+
+    >>> threshold(0.5), threshold(0.125), threshold(0.70004, 0.7), threshold(1e9), threshold(None)
+    ('0.50', '0.125', '0.70004', '1e9', 'none')
+    """
+    if value is None:
+        return "none"
+    text = score(value, other)
+    return text.removesuffix("0") if len(text.partition(".")[2]) == 3 and "e" not in text else text
 
 
 def count(number: int) -> str:

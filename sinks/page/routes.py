@@ -37,6 +37,7 @@ _EXPORTS: Final[Mapping[str, tuple[str, Callable[..., bytes]]]] = {
     "csv": ("text/csv; charset=utf-8", csv_lines),
     "jsonl": ("application/x-ndjson", json_lines),
 }
+_FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
 _CHOICES: Final = 200
 """Most metrics that a request may choose."""
 
@@ -53,9 +54,8 @@ def templates() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        {name: getattr(formats, name) for name in ("percent", "interval", "points", "decimal", "count", "when", "age")},
+        {name: getattr(formats, name) for name in _FORMATS},
         short=charts.short,
-        threshold=charts.threshold,
         twice=lambda names: [(name, name) for name in names],
     )
     environment.globals.update(dash=formats.DASH, plural=formats.plural, queue_path=queue_path, why=wording.why)

@@ -73,6 +73,31 @@ async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> Non
     assert item.one("a").attributes["href"] == "https://t.test/trace/i1"
 
 
+@pytest.mark.parametrize(
+    ("value", "direction", "texts"),
+    [
+        (0.6999999999999998, "higher", ("0.6999999999999998", "0.7000000000000000")),
+        (0.7004, "lower", ("0.7004", "0.7000")),
+        (0.7, "higher", ("0.700", "0.700")),
+        (9.2e124, "higher", ("9.2e124", "0.700")),
+        (-5e-324, "higher", ("\u22124.941e\u2212324", "0.700")),
+    ],
+)
+async def test_a_score_and_its_threshold_never_contradict_the_verdict(
+    store: Store, tmp_path: object, value: float, direction: str, texts: tuple[str, str]
+) -> None:
+    passed = value >= 0.7 if direction == "higher" else value <= 0.7
+    evaluation = Evaluation(
+        at=NOW_MS, id="e", item="i", metric="m", score=value, threshold=0.7, direction=direction, passed=passed,  # type: ignore[arg-type]
+    )  # fmt: skip
+    fill(store, [Annotation(at=NOW_MS, id="a", queue="q", item="i", stars=5), evaluation])
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        item = read((await client.get("/queues/q/items?outcome=tp,fn,tn,fp")).text).one("li", class_="item")
+    sign = "\u2265" if direction == "higher" else "\u2264"
+    assert f"Metric: {'pass' if passed else 'fail'} {texts[0]} threshold {sign} {texts[1]}" in item.words
+    assert item.all("svg")[-1].attributes["aria-label"] == f"Score {texts[0]}, threshold {texts[1]}"
+
+
 async def test_strong_dissent_comes_first_and_thumbs_stand_apart(store: Store, tmp_path: object) -> None:
     facts = [
         *case("thumb", stars=None, passed=True, score=0.9),
