@@ -1,11 +1,19 @@
 """Checks of the events of an input as a whole, and against a clock."""
 
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Final
 
+from eval_alignment.render import printable
 from streams.events import messages
 from streams.events.decoder import Kind, Rejection
 from streams.events.reasons import Reason
+from streams.events.unknown_fields import nearest_field, unknown_fields
+
+_MAX_NAMES: Final = 20
+_SHOWN_CHARACTERS: Final = 64
 
 
 def now_ms() -> int:
@@ -46,6 +54,39 @@ def future_warning(count: int, limit: int) -> str:
         f"{subject} more than {messages.duration(limit)} (setting `future_limit_ms`) ahead of this machine's clock: "
         f"expect {Reason.FUTURE_TIMESTAMP.value}"
     )
+
+
+@dataclass(slots=True)
+class UnknownFields:
+    """Counts the fields of events that are ignored because no event has them."""
+
+    _counts: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    _others: int = 0
+    """Number of unknown fields of events after `_MAX_NAMES` different names."""
+
+    def add(self, kind: Kind, value: bytes) -> None:
+        """Count the unknown fields of an event that was decoded."""
+        for name in unknown_fields(kind, value):
+            if (kind, name) in self._counts or len(self._counts) < _MAX_NAMES:
+                self._counts[kind, name] += 1
+            else:
+                self._others += 1
+
+    def warnings(self) -> Iterator[str]:
+        """A line for each field, the most frequent first.
+
+        >>> fields = UnknownFields()
+        >>> fields.add(Kind.ANNOTATION, b'{"annotater": "p1"}')
+        >>> list(fields.warnings())
+        ['unknown field `annotater` is ignored in 1 annotation: did you mean `annotator`?']
+        """
+        for (kind, name), count in self._counts.most_common():
+            nearest = nearest_field(kind, name)
+            hint = f": did you mean `{nearest}`?" if nearest else ""
+            events = f"{count} {kind.value.replace('_', ' ')}{'' if count == 1 else 's'}"
+            yield f"unknown field `{printable(name[:_SHOWN_CHARACTERS])}` is ignored in {events}{hint}"
+        if self._others:
+            yield f"fields with other unknown names are ignored {self._others} times"
 
 
 def missing_side(kinds: Collection[Kind], invalid: int) -> str | None:

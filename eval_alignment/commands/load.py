@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eval_alignment import files, kafka_wiring, settings, wiring
-from eval_alignment.input_checks import future_warning, missing_side, now_ms
+from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.options import broker_option
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
@@ -26,8 +26,17 @@ class _Summary:
     """The valid events of the input."""
 
     kinds: set[Kind] = field(default_factory=set)
+    unknown: UnknownFields = field(default_factory=UnknownFields)
     ahead: int = 0
     """Number of events that are too far ahead of this machine's clock."""
+
+    def warnings(self, invalid: int, future_limit_ms: int) -> Iterator[str]:
+        """A line for everything that may be wrong with the input. `invalid` is its number of invalid lines."""
+        yield from self.unknown.warnings()
+        if (message := missing_side(self.kinds, invalid)) is not None:
+            yield message
+        if self.ahead:
+            yield future_warning(self.ahead, future_limit_ms)
 
 
 @click.command()
@@ -71,10 +80,8 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
             raise click.ClickException(f"cannot read the input: {error}") from error
     for topic, count in sorted(sent.items()):
         click.echo(f"{topic}: {count} acknowledged")
-    if (message := missing_side(summary.kinds, invalid.total())) is not None:
-        click.echo(message, err=True)
-    if summary.ahead:
-        click.echo(future_warning(summary.ahead, chosen.future_limit_ms), err=True)
+    for warning in summary.warnings(invalid.total(), chosen.future_limit_ms):
+        click.echo(warning, err=True)
     if invalid:
         listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
         click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
@@ -105,6 +112,7 @@ async def _events(
         else:
             kind, fact = outcome
             summary.kinds.add(kind)
+            summary.unknown.add(kind, line.value)
             summary.ahead += fact.at > now_ms() + decoder.future_ms
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 

@@ -12,7 +12,7 @@ from aggregator.facts import Fact
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.csv_tables import metrics_csv
-from eval_alignment.input_checks import future_rejection, missing_side, now_ms
+from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
 from eval_alignment.options import pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -95,10 +95,11 @@ def recount(
 def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[list[Fact], int]:
     """All facts of the files and the number of invalid lines. `clock` is the current time in milliseconds.
 
-    Reports each invalid line, and an empty or one-sided input, on standard error.
+    Reports each invalid line, unknown fields, and an empty or one-sided input on standard error.
     """
     facts: list[Fact] = []
     kinds: set[Kind] = set()
+    unknown = UnknownFields()
     invalid = 0
     try:
         for line in files.read_lines(paths):
@@ -111,11 +112,14 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
             else:
                 kind, fact = outcome
                 kinds.add(kind)
+                unknown.add(kind, line.value)
                 facts.append(fact)
     except files.InputFormatError as error:
         raise click.ClickException(str(error)) from error
     except files.READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
+    for warning in unknown.warnings():
+        click.echo(warning, err=True)
     if (message := missing_side(kinds, invalid)) is not None:
         click.echo(message, err=True)
     return facts, invalid

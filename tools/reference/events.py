@@ -159,7 +159,8 @@ def _rules() -> str:
         "Free text": f"`explanation`, `expected` and `reason` are cut at {MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end "
         f"with `{CUT_MARK.strip()}`. Half of a surrogate pair (`\\ud83d`) becomes U+FFFD.",
         "Size": f"The value of a record has at most {MAX_VALUE_BYTES // 1024} KiB.",
-        "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect. "
+        "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect: "
+        "`load` and `recount` report them with the field that was probably meant. "
         "`eval-alignment schema` prints JSON Schemas to test producers against; add `additionalProperties: false` to "
         "find misspelled fields. `4.0` is the integer 4. Strings are not "
         "converted to numbers or booleans. NaN and infinity are not JSON.",

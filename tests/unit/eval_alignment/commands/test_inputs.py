@@ -35,6 +35,27 @@ def test_recount_reports_an_empty_or_one_sided_input(tmp_path: Path, content: by
     assert (result.exit_code, result.stderr.partition(":")[0].strip()) == (0, message)
 
 
+def test_recount_reports_each_unknown_field_with_the_nearest_name(tmp_path: Path) -> None:
+    unknown: list[dict[str, object]] = [{}, {"criteria": "tone"}, {"mood\u202e": 1}]
+    lines = [
+        json.dumps({**json.loads(ANNOTATION), "id": str(number), "annotater": "p1", **extra})
+        for number, extra in enumerate(unknown)
+    ]
+    result = call(tmp_path / "f", "\n".join(lines).encode() + b"\n" + EVALUATION)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "unknown field `annotater` is ignored in 3 annotations: did you mean `annotator`?",
+        "unknown field `criteria` is ignored in 1 annotation: did you mean `criterion`?",
+        r"unknown field `mood\u202e` is ignored in 1 annotation",
+    ]
+
+
+def test_unknown_fields_beyond_twenty_names_are_counted_together(tmp_path: Path) -> None:
+    event = json.dumps({**json.loads(ANNOTATION), **{f"x{number}": 1 for number in range(25)}}).encode()
+    lines = call(tmp_path / "f", event + b"\n" + EVALUATION).stderr.splitlines()
+    assert (len(lines), lines[-1]) == (21, "fields with other unknown names are ignored 5 times")
+
+
 def test_recount_of_invalid_lines_only_reports_the_lines(tmp_path: Path) -> None:
     result = call(tmp_path / "f", b"no JSON\n")
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)

@@ -1,0 +1,42 @@
+"""Fields of events that the decoder ignores because it does not know them, with the name that was probably meant."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from streams.events.decoder import Kind
+from streams.events.schemas import EVENT_TYPES
+
+_FIELDS: Final[Mapping[Kind, frozenset[str]]] = {
+    kind: frozenset((*event.__struct_fields__, "kind")) for kind, (event, _) in EVENT_TYPES.items()
+}
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def unknown_fields(kind: Kind, value: bytes) -> list[str]:
+    """Return the names of the unknown fields of an event that was decoded; of a CloudEvent, those in `data`.
+
+    >>> unknown_fields(Kind.ANNOTATION, b'{"id": "a", "annotater": "p1", "thumbs": "up"}')
+    ['annotater']
+    """
+    try:
+        fields = _OBJECT.decode(value)
+        if "specversion" in fields and "data" in fields:
+            fields = _OBJECT.decode(fields["data"])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    return [name for name in fields if name not in _FIELDS[kind]]
+
+
+@lru_cache(maxsize=1_000)
+def nearest_field(kind: Kind, name: str) -> str | None:
+    """Return the field of the event whose name is most like an unknown one; None if no name is like it.
+
+    >>> nearest_field(Kind.ANNOTATION, "criteria"), nearest_field(Kind.ANNOTATION, "session")
+    ('criterion', None)
+    """
+    matches = get_close_matches(name.lower(), sorted(_FIELDS[kind]), n=1, cutoff=0.7)
+    return matches[0] if matches else None
