@@ -3,7 +3,7 @@
 Coordinates are computed on the server, in percent or viewBox units.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import floor
@@ -17,6 +17,8 @@ _LEFT: Final = 4.5
 _TOP: Final = 24
 _HEIGHT: Final = 200
 _TICKS: Final = 8
+_YEAR_TICKS: Final = 4
+"""Most ticks whose labels have a year."""
 _SPARK_DAYS: Final = 30
 _LEAST: Final = 5
 
@@ -95,18 +97,23 @@ class TrendChart:
     ceiling: float | None
 
 
-def short(day: str) -> str:
-    """A day as the page writes it.
+def short(day: str, years: bool = False) -> str:
+    """A day as the page writes it; `years`: with its year, because days of several years are shown.
 
-    >>> short("2026-11-03")
-    '3 Nov'
+    >>> short("2026-11-03"), short("2026-11-03", True)
+    ('3 Nov', '3 Nov 2026')
     """
     parsed = date.fromisoformat(day)
-    return f"{parsed.day} {parsed:%b}"
+    return f"{parsed.day} {parsed:%b} {parsed.year}" if years else f"{parsed.day} {parsed:%b}"
 
 
-def history(trend: Trend, baseline: float | None, ceiling: float | None) -> TrendChart | None:
-    """The chart; None for a trend without days."""
+def several_years(days: Iterable[str]) -> bool:
+    """Whether days (ISO text) are of more than one year."""
+    return len({day[:4] for day in days}) > 1
+
+
+def history(trend: Trend, baseline: float | None, ceiling: float | None, *, years: bool = False) -> TrendChart | None:
+    """The chart, with the year of each day if `years`; None for a trend without days."""
     days = trend["days"]
     if not days:
         return None
@@ -137,7 +144,7 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Tren
     return TrendChart(
         points=[
             Point(
-                short(day["day"]), day, round(x(day["day"]), 2), y(day["alignment"]),
+                short(day["day"], years), day, round(x(day["day"]), 2), y(day["alignment"]),
                 round(x(day["day"]) - width / 2, 2), round(width, 2),
             )
             for day in days
@@ -146,19 +153,19 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None) -> Tren
         band=f"M{path(high)} {path(low)}z" if len(days) > 1 else "",
         line=f"M{path([(day, agreed['alignment']) for day, agreed in drawn])}" if len(days) > 1 else "",
         grid=[(1 - step / 10, y(1 - step / 10)) for step in range(0, steps + 1, every)],
-        ticks=_ticks(first, width, date.fromisoformat(days[-1]["day"])),
+        ticks=_ticks(first, width, date.fromisoformat(days[-1]["day"]), years=years),
         marks=[Mark(number, round(x(epoch["day"]), 2), epoch) for number, epoch in enumerate(epochs, start=1)],
         baseline=None if baseline is None else y(baseline),
         ceiling=None if ceiling is None else y(ceiling),
     )  # fmt: skip
 
 
-def _ticks(first: date, width: float, last: date) -> list[tuple[float, str]]:
+def _ticks(first: date, width: float, last: date, *, years: bool) -> list[tuple[float, str]]:
     span = (last - first).days
-    step = max(1, -(-(span + 1) // _TICKS))
+    step = max(1, -(-(span + 1) // (_YEAR_TICKS if years else _TICKS)))
     days = range(0, span + 1, step)
     return [
-        (round(_LEFT + width * (offset + 0.5), 2), short((first + timedelta(days=offset)).isoformat()))
+        (round(_LEFT + width * (offset + 0.5), 2), short((first + timedelta(days=offset)).isoformat(), years))
         for offset in days
     ]
 

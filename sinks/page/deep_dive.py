@@ -12,7 +12,7 @@ from typing import Final, TypeVar, cast
 
 from cachetools import LRUCache
 
-from sinks.page.charts import Lab, Spark, TrendChart, history, lab, spark
+from sinks.page.charts import Lab, Spark, TrendChart, history, lab, several_years, spark
 from sinks.queries import deep_dive
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
@@ -135,6 +135,8 @@ class DeepDive:
 
     trend: Trend
     history: TrendChart | None
+    years: bool
+    """Whether the days that are shown are of more than one year."""
     metric: str | None
     """Metric shown in detail; None where no metric has comparisons."""
     what_if: WhatIf | None
@@ -149,11 +151,12 @@ def deep_dive_section(
 ) -> DeepDive:
     """The slow parts; `baseline` and `ceiling` are lines in the chart of the trend."""
     trend = queries.trend(options.trend_metric, published=options.published)
-    chart = history(trend, baseline, ceiling)
     metric = options.metric
+    versions = None if metric is None else queries.versions(metric)
+    days = [each["day"] for each in (*trend["days"], *trend["epochs"])]
+    years = several_years([*days, *(each["first_day"] for each in (versions["versions"] if versions else ()))])
+    chart = history(trend, baseline, ceiling, years=years)
     if metric is None:
-        return DeepDive(trend, chart, None, None, None, None, None)
+        return DeepDive(trend, chart, years, None, None, None, None, None)
     answer = queries.what_if(metric, options.cost)
-    return DeepDive(
-        trend, chart, metric, answer, lab(answer, options.cut), queries.versions(metric), queries.corrected(metric)
-    )
+    return DeepDive(trend, chart, years, metric, answer, lab(answer, options.cut), versions, queries.corrected(metric))

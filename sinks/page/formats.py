@@ -108,10 +108,10 @@ def when(at: int) -> str:
     """A time in ms since epoch as a UTC date and time.
 
     >>> when(1_795_428_902_412)
-    '23 Nov 2026, 10:15'
+    '23 Nov 2026, 10:15 UTC'
     """
     time = moment(at)
-    return f"{time.day} {time:%b} {time.year}, {time:%H:%M}"
+    return f"{time.day} {time:%b} {time.year}, {time:%H:%M} UTC"
 
 
 def age(seconds: float) -> str:

@@ -112,6 +112,26 @@ async def test_slow_parts_of_the_page_equal_the_api(lively: Services) -> None:
     assert people == [percent(judge["corrected"]) for judge in corrected["judges"]]
 
 
+@pytest.mark.parametrize(("days", "pattern"), [(400, r"\d+ \w{3} 20\d\d"), (40, r"\d+ \w{3}")])
+async def test_days_have_their_year_where_several_years_are_shown(
+    store: Store, tmp_path: Path, days: int, pattern: str
+) -> None:
+    facts: list[Fact] = []
+    for number, at in enumerate((NOW_MS - days * DAY_MS, NOW_MS)):
+        facts.append(Annotation(at=at, id=f"a{number}", queue="q", item=f"i{number}", stars=5))
+        facts.append(Evaluation(at=at, id=f"e{number}", item=f"i{number}", metric="m", judge=f"v{number}", passed=True))
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:
+        page = read((await client.get("/queues/q")).text)
+    trend, versions = page.one(id="trend"), page.one(id="versions")
+    shown = [row.one("th").words for row in trend.one("tbody").all("tr")]
+    shown += [tick.words for tick in trend.all("text") if tick.attributes.get("y") == "246"]
+    shown += [title.words.split(":")[0] for title in trend.all("title")]
+    shown += [note.words.removeprefix("since ") for note in versions.all("span") if note.words.startswith("since")]
+    assert len(shown) >= 8
+    assert [text for text in shown if not re.fullmatch(pattern, text)] == []
+
+
 async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
     async with connected(lively) as client:
         pair = "criterion=overall&metric=strict"

@@ -71,6 +71,7 @@ async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> Non
     order = ["i1", "Human: fail", "rude", "ann", "Metric: pass", "0.900", "≥ 0.500"]
     assert [words.index(part) for part in order] == sorted(words.index(part) for part in order)
     assert item.one("a").attributes["href"] == "https://t.test/trace/i1"
+    assert [time.words.split()[-1] for time in item.all("time")] == ["UTC", "UTC"]
 
 
 @pytest.mark.parametrize(
