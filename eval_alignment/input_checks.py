@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from eval_alignment.render import printable
+from eval_alignment.terminal_text import printable
 from streams.events import messages
 from streams.events.decoder import Kind, Rejection
 from streams.events.reasons import Reason
@@ -89,20 +89,24 @@ class UnknownFields:
             yield f"fields with other unknown names are ignored {self._others} times"
 
 
-def missing_side(kinds: Collection[Kind], invalid: int) -> str | None:
+def missing_side(kinds: Collection[Kind], invalid: int, *, more_inputs: bool = False) -> str | None:
     """What the input lacks for a comparison; None when nothing, or when its lines are invalid and reported.
 
     Args:
         kinds: the kinds of the valid events.
         invalid: number of invalid lines.
+        more_inputs: whether the events are compared with those of other inputs too.
 
     >>> missing_side({Kind.EVALUATION}, invalid=0)
     'no annotations in the input: a comparison needs an annotation and an evaluation of the same item'
     """
     if not kinds:
         return None if invalid else "no events in the input: expected one JSON object per line"
-    missing = [kind for kind in (Kind.ANNOTATION, Kind.EVALUATION) if kind not in kinds]
-    if not missing:
+    sides = (Kind.ANNOTATION, Kind.EVALUATION)
+    missing = [kind for kind in sides if kind not in kinds]
+    if not missing or (more_inputs and len(missing) == len(sides)):
         return None
     listed = " and no ".join(f"{kind.value}s" for kind in missing)
+    if more_inputs:
+        return f"no {listed} in the input: its events are compared with {listed} of other inputs only"
     return f"no {listed} in the input: a comparison needs an annotation and an evaluation of the same item"

@@ -10,13 +10,12 @@ from rich.text import Text
 
 from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Undefined
+from eval_alignment.metric_words import sentences
+from eval_alignment.terminal_text import DASH, interval, percent, printable
 
 if TYPE_CHECKING:
     # Loads an HTTP framework.
     from sinks.api.responses import QueueListing
-
-DASH: Final = "-"
-"""Printed for an undefined number."""
 
 _WIDE: Final = 132
 """Width from which one table has all numbers of a metric."""
@@ -27,33 +26,6 @@ def output_console() -> Console:
     """Standard output. Tables wrap on a terminal only: a pipe or file gets one line per row."""
     console = Console()
     return console if console.is_terminal else Console(width=_UNLIMITED)
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters and bidirectional marks escaped, so that it cannot drive the terminal.
-
-    >>> printable("a\x1b[31m\u202eb\nc")
-    'a\\x1b[31m\\u202eb\\nc'
-    """
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def percent(share: float | None) -> str:
-    """A ratio in 0..1 as a percentage with one decimal; a dash for None.
-
-    >>> percent(0.9078)
-    '90.8 %'
-    """
-    return DASH if share is None else f"{100 * share:.1f} %"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """The bounds of an interval of a ratio, as percentages.
-
-    >>> interval(0.8759, 0.9321)
-    '87.6-93.2 %'
-    """
-    return DASH if low is None or high is None else f"{100 * low:.1f}-{100 * high:.1f} %"
 
 
 def render(document: SnapshotDocument, console: Console) -> None:
@@ -166,6 +138,8 @@ def _print_criterion(criterion: CriterionDocument, console: Console) -> None:
     else:
         console.print(_metrics(_AGREEMENT, metrics))
         console.print(_metrics(_MATRIX, metrics))
+    for metric in metrics:
+        console.print(Text(f"{printable(metric['metric'])}: {' '.join(sentences(metric))}"))
     shown = {field for column in (*_AGREEMENT, *_MATRIX) for field in column.fields}
     _print_reasons([(printable(metric["metric"]), metric["undefined"]) for metric in metrics], shown, console)
 

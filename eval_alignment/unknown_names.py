@@ -4,7 +4,7 @@ from collections.abc import Collection
 from difflib import SequenceMatcher
 from typing import Final
 
-from eval_alignment.render import printable
+from eval_alignment.terminal_text import printable
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from eval_alignment import settings
 from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
-from eval_alignment.render import output_console, printable
+from eval_alignment.render import output_console
+from eval_alignment.terminal_text import printable
 
 
 @click.group()

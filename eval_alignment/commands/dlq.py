@@ -14,7 +14,8 @@ from rich.text import Text
 from aggregator.days import timestamp
 from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.options import broker_option
-from eval_alignment.render import output_console, printable
+from eval_alignment.render import output_console
+from eval_alignment.terminal_text import printable
 from streams.events.reasons import Reason
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics, TopicsError

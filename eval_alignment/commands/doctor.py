@@ -14,7 +14,7 @@ from eval_alignment.doctor.findings import Finding, exit_code
 from eval_alignment.doctor.problems import Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.options import broker_option, data_dir_option
-from eval_alignment.render import printable
+from eval_alignment.terminal_text import printable
 from sinks.access import BindError, read_token
 
 _names = click.Choice([check.name for check in CHECKS])

@@ -33,7 +33,7 @@ class _Summary:
     def warnings(self, invalid: int, future_limit_ms: int) -> Iterator[str]:
         """A line for everything that may be wrong with the input. `invalid` is its number of invalid lines."""
         yield from self.unknown.warnings()
-        if (message := missing_side(self.kinds, invalid)) is not None:
+        if (message := missing_side(self.kinds, invalid, more_inputs=True)) is not None:
             yield message
         if self.ahead:
             yield future_warning(self.ahead, future_limit_ms)

@@ -21,7 +21,8 @@ from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
-from eval_alignment.render import DASH, output_console, printable, render, render_list
+from eval_alignment.render import output_console, render, render_list
+from eval_alignment.terminal_text import DASH, printable
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View
 from sinks.access import BindError, read_token

@@ -71,6 +71,13 @@ def test_an_undefined_number_is_a_dash_with_its_reason_below() -> None:
     assert "mcc" not in text
 
 
+def test_each_metric_is_stated_in_words_below_the_table() -> None:
+    text = printed(document(MIXED))
+    assert (
+        "relevance: No clear direction. 2 too strict, 0 too lenient. Needs 20 more labels to decide the gate." in text
+    )
+
+
 def test_an_off_topic_metric_has_no_gate() -> None:
     text = printed(document(MIXED, overall=["another"]))
     assert row(text, "relevance")[-1] == "-"

@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 from aggregator.facts import Annotation, Evaluation, encode
 from eval_alignment.commands.recount import recount
 from eval_alignment.commands.report import report
+from eval_alignment.input_checks import missing_side
+from streams.events.decoder import Kind
 
 AT = 1_767_225_600_000
 ANNOTATION = encode(Annotation(AT, "a", "q", "i", thumbs="up"))
@@ -54,6 +56,14 @@ def test_unknown_fields_beyond_twenty_names_are_counted_together(tmp_path: Path)
     event = json.dumps({**json.loads(ANNOTATION), **{f"x{number}": 1 for number in range(25)}}).encode()
     lines = call(tmp_path / "f", event + b"\n" + EVALUATION).stderr.splitlines()
     assert (len(lines), lines[-1]) == (21, "fields with other unknown names are ignored 5 times")
+
+
+def test_one_side_alone_may_belong_to_other_inputs_of_load() -> None:
+    assert missing_side({Kind.EVALUATION}, 0, more_inputs=True) == (
+        "no annotations in the input: its events are compared with annotations of other inputs only"
+    )
+    assert missing_side({Kind.QUEUE_ITEM}, 0, more_inputs=True) is None
+    assert missing_side((), 0, more_inputs=True) is not None
 
 
 def test_recount_of_invalid_lines_only_reports_the_lines(tmp_path: Path) -> None:
