@@ -112,7 +112,9 @@ def _version(judge: NewestJudgeDocument, versions: int) -> str:
     if versions <= 1 and judge["comparisons"]:
         return ""
     unlabelled = "" if judge["comparisons"] else ", no labels yet"
-    return f". Judge version {judge['judge'] or 'without a name'}, in use since {judge['since'][:10]}{unlabelled}"
+    # A sentence is one text, so characters isolate the name in it, as <bdi> does in the templates.
+    name = f"\u2068{judge['judge']}\u2069" if judge["judge"] else "without a name"
+    return f". Judge version {name}, in use since {judge['since'][:10]}{unlabelled}"
 
 
 def _obstacle(obstacle: str, judge: NewestJudgeDocument, limits: GateLimits) -> str:

@@ -1,5 +1,6 @@
 """Hostile names and texts of events: the page shows them as text and runs nothing."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ TAGS = {
     "time", "button", "section", "footer", "dl", "dt", "dd", "line", "circle", "text", "g", "table", "caption", "thead",
     "tr", "th", "td", "tbody", "abbr", "details", "summary", "fieldset", "legend", "label", "input", "article", "br",
     "select", "option", "clippath", "use", "blockquote", "i", "code",
+    "bdi",
 }  # fmt: skip
 
 
@@ -85,6 +87,23 @@ def inside(page: Element) -> list[str]:
     """Addresses of the view itself that a page links to."""
     links = [element.attributes["href"] for element in page.all("a") + page.all("link")]
     return [link.partition("#")[0] for link in links if link.startswith("/")]
+
+
+async def test_a_name_never_turns_the_words_around_it(store: Store, tmp_path: Path) -> None:
+    name = "\u202eelpoep erehw"
+    fill(
+        store, [*facts_of(name), Annotation(at=NOW_MS, id="c", queue=name, item="i", criterion="\u202eother", stars=5)]
+    )
+    async with connected(view_of(store, tmp_path)) as client:
+        start, queue = "/?q=", queue_path(name)
+        for path in (start, queue, f"{queue}?view=aggregate", f"{queue}/items?outcome=tp,fn,tn,fp"):
+            page = read((await client.get(path)).text)
+            assert name in page.text
+            for element in page.walk():
+                texts = [child for child in element.children if isinstance(child, str) and "\u202e" in child]
+                isolated = [re.sub("\u2068[^\u2068\u2069]*\u2069", "", text) for text in texts]
+                if "\u202e" in "".join(isolated) and element.tag != "title":
+                    assert element.text.strip() in (name, "\u202eother"), (path, element.tag, element.text)
 
 
 @pytest.mark.row(13)
