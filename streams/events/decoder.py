@@ -119,20 +119,22 @@ class Decoder:
         timestamp: int | None = None,
     ) -> Fact | Rejection:
         """Decode one record. `timestamp` is the broker's, in milliseconds. No content makes it raise."""
-        fact: Fact | None = None
         if value is not None and not headers and len(value) <= MAX_VALUE_BYTES:
+            fact: Fact | None
             if kind is _ANNOTATIONS:
                 fact = normal_annotation(value, self._names)
             elif kind is _EVALUATIONS:
                 fact = normal_evaluation(value, self._names, self.metrics)
-        if (
-            fact is None
-            or key != fact.item.encode()
-            or fact.at < EARLIEST_INTEGER_AT
-            or (timestamp is not None and fact.at > timestamp + self.future_ms)
-        ):
-            return self._decide(kind, value, key, headers, timestamp)
-        return fact
+            else:
+                fact = None
+            if (
+                fact is not None
+                and timestamp is not None
+                and EARLIEST_INTEGER_AT <= fact.at <= timestamp + self.future_ms
+                and key == fact.item.encode()
+            ):
+                return fact
+        return self._decide(kind, value, key, headers, timestamp)
 
     def _decide(
         self, kind: Kind, value: bytes | None, key: bytes | None, headers: Headers, timestamp: int | None

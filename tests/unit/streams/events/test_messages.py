@@ -143,7 +143,9 @@ def test_a_time_in_another_unit_is_rejected_with_its_unit(at: float, unit: str, 
         expected = (
             f"at is in {unit} since 1970, expected milliseconds: {remedy}, or send an RFC 3339 string - at `$.at`"
         )
-        assert decoder.decode(Kind.ANNOTATION, value, b"t1") == Rejection(Reason.INVALID_FIELD, expected)
+        assert decoder.decode(Kind.ANNOTATION, value, b"t1", (), 1_772_452_800_000) == Rejection(
+            Reason.INVALID_FIELD, expected
+        )
         assert decoder.decode_line(value) == Rejection(Reason.INVALID_FIELD, expected)
 
 
