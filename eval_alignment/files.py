@@ -19,10 +19,11 @@ READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 """What reading an input raises; the last two come from broken archives."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP: Final = "gzip data"
 _FORMATS: Final = (
     (b"PK\x03\x04", "a zip archive"),
     (b"PK\x05\x06", "a zip archive"),
-    (_GZIP_MAGIC, "gzip data"),
+    (_GZIP_MAGIC, _GZIP),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
     (b"\xfd7zXZ\x00", "xz data"),
     (b"BZh", "bzip2 data"),
@@ -133,9 +134,9 @@ def _first(name: str, line: bytes, number: int) -> bytes:
     if found := _other_format(line):
         kind, advice = found
         subject = "standard input" if name == "-" else name
-        raise InputFormatError(
-            f"{subject} is {kind}, expected one JSON object per line (NDJSON), plain or gzipped{advice}"
-        )
+        # Standard input is not unpacked, and a file is unpacked one time.
+        forms = "unpacked" if kind == _GZIP else "plain or gzipped"
+        raise InputFormatError(f"{subject} is {kind}, expected one JSON object per line (NDJSON), {forms}{advice}")
     return line.strip()
 
 
@@ -145,7 +146,7 @@ def _other_format(line: bytes) -> tuple[str, str] | None:
     text = line.strip()
     other = None
     if binary is not None:
-        other = binary, "; unpack or convert it first"
+        other = binary, "; use `gunzip -c`" if binary == _GZIP else "; unpack or convert it first"
     elif line[_TAR_MAGIC] == b"ustar":
         other = "a tar archive", "; unpack it first"
     elif line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"[\0", b"\0[")):

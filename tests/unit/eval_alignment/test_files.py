@@ -47,7 +47,6 @@ OBJECTS = [{"id": "a", "thumbs": "up"}, {"id": "b", "thumbs": "down"}]
         (b"\x28\xb5\x2f\xfd\x04", "zstd data"),
         (b"\xfd7zXZ\x00\x00", "xz data"),
         (b"BZh91AY", "bzip2 data"),
-        (gzip.compress(gzip.compress(LINES)), "gzip data"),
         (gzip.compress(b"events.ndjson".ljust(257, b"\0") + b"ustar\x0000"), "a tar archive"),
         (b"PAR1\x15\x04", "a Parquet file"),
     ],
@@ -58,6 +57,14 @@ def test_another_format_is_named_in_one_message(tmp_path: Path, content: bytes, 
         values(path, content)
     expected = f"{path} is {kind}, expected one JSON object per line (NDJSON), plain or gzipped"
     assert str(raised.value).startswith(expected)
+
+
+def test_gzip_that_is_not_unpacked_is_named_with_the_command_that_does(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    with pytest.raises(InputFormatError) as raised:
+        values(path, gzip.compress(gzip.compress(LINES)))
+    expected = f"{path} is gzip data, expected one JSON object per line (NDJSON), unpacked; use `gunzip -c`"
+    assert str(raised.value) == expected
 
 
 @pytest.mark.parametrize("first", [b"no JSON", b'{"id": "a"', b'{"id": 1}, {"id": 2}', b"\xff\x00"])
