@@ -21,21 +21,27 @@ COLUMNS: Final = (
 _TIMES: Final = ("annotated_at", "evaluated_at")
 
 
-def csv_lines(rows: list[Comparison], *, head: bool) -> bytes:
-    """Rows as CSV (RFC 4180, UTF-8); times as RFC 3339."""
+def csv_lines(rows: list[Comparison], *, head: bool, raw: bool = False, bom: bool = False) -> bytes:
+    """Rows as CSV (RFC 4180, UTF-8); times as RFC 3339.
+
+    `raw` writes every cell exactly, without the guard against formulas. `bom` starts the file with a byte order mark,
+    without which Excel on Windows does not read UTF-8.
+    """
     text = io.StringIO()
+    if head and bom:
+        text.write("\ufeff")
     writer = csv.writer(text)
     if head:
         writer.writerow(COLUMNS)
     for row in rows:
         cells: dict[str, Any] = dict(row)
         cells.update({name: moment(cells[name]).isoformat(timespec="milliseconds") for name in _TIMES})
-        writer.writerow([guarded(cells[name]) for name in COLUMNS])
+        writer.writerow([cells[name] if raw else guarded(cells[name]) for name in COLUMNS])
     return text.getvalue().encode()
 
 
 def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 -- the signature of csv_lines
-    """Rows as JSON lines, with the fields of the API."""
+    """Rows as JSON lines, with the fields and the exact texts of the API."""
     return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 

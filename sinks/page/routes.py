@@ -1,9 +1,9 @@
 """Routes of the page. Content is read in a thread, from one state of the store, and rendered by templates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 from unicodedata import normalize
 
@@ -33,10 +33,6 @@ POLICY: Final = (
 """Content security policy of a page: its own files only, nothing inline."""
 _HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 _COMPRESSED: Final = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)]
-_EXPORTS: Final[Mapping[str, tuple[str, Callable[..., bytes]]]] = {
-    "csv": ("text/csv; charset=utf-8", csv_lines),
-    "jsonl": ("application/x-ndjson", json_lines),
-}
 _FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
 _CHOICES: Final = 200
 """Most metrics that a request may choose."""
@@ -159,15 +155,15 @@ class Pages:
         )
 
     async def _csv(self, request: Request) -> Response:
-        return await self._export(request, "csv")
+        raw, bom = (request.query_params.get(name) == "1" for name in ("raw", "bom"))
+        return await self._export(request, "csv", "text/csv; charset=utf-8", partial(csv_lines, raw=raw, bom=bom))
 
     async def _jsonl(self, request: Request) -> Response:
-        return await self._export(request, "jsonl")
+        return await self._export(request, "jsonl", "application/x-ndjson", json_lines)
 
-    async def _export(self, request: Request, kind: str) -> Response:
+    async def _export(self, request: Request, kind: str, media_type: str, lines: Callable[..., bytes]) -> Response:
         query = _query(request)
         await self._services.query_queue(query.queue, lambda _, entry: entry)
-        media_type, lines = _EXPORTS[kind]
         headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="comparisons.{kind}"'}
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
 

@@ -174,7 +174,7 @@ async def test_json_lines_are_the_rows_of_the_api(many: Services) -> None:
 
 
 async def test_csv_has_every_row_and_runs_nothing(store: Store, tmp_path: object) -> None:
-    formulas = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", " =1", 'plain, "quoted"\nline']
+    formulas = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", " =1", "\uff1d1", "\u200b\u00a0=1", 'plain, "quoted"\nline']
     facts: list[Fact] = []
     for number, text in enumerate(formulas):
         at = NOW_MS - 10 - number
@@ -190,3 +190,24 @@ async def test_csv_has_every_row_and_runs_nothing(store: Store, tmp_path: object
     assert [row["explanation"] for row in rows] == [f"'{text}" for text in formulas[:-1]] + formulas[-1:]
     assert {row["score"] for row in rows} == {"-0.5"}
     assert rows[0]["annotated_at"].startswith("2026-11-24T11:59:59.990")
+
+
+@pytest.mark.parametrize(
+    ("query", "start", "item"), [("", "", "'-i"), ("?bom=1", "\ufeff", "'-i"), ("?raw=1", "", "-i")]
+)
+async def test_csv_has_a_byte_order_mark_or_exact_cells_when_asked(
+    store: Store, tmp_path: object, query: str, start: str, item: str
+) -> None:
+    fill(store, case("-i", stars=1, passed=True))
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        text = (await client.get(f"/queues/q/items.csv{query}")).content.decode()
+        exact = json.loads((await client.get("/queues/q/items.jsonl")).text)
+    assert text.startswith(f"{start}item,")
+    (row,) = csv.DictReader(io.StringIO(text.removeprefix(start), newline=""))
+    assert row["item"] == item
+    assert exact["item"] == "-i"
+
+
+async def test_the_export_button_asks_for_a_byte_order_mark(page: Get) -> None:
+    (button,) = (link for link in (await page("/queues/support/items")).all("a") if link.words == "Export CSV")
+    assert "bom=1" in button.attributes["href"]
