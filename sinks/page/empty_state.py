@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sinks.page.formats import age
-from sinks.queries.queues import LevelRows, annotations_by_level, evaluations_by_level
+from sinks.queries.queues import LevelRows, annotations_by_level, count_retracted, evaluations_by_level
 
 _LEVELS: Final = ("trace", "span", "thread")
 
@@ -31,6 +31,8 @@ class Waiting:
 
     annotations: Side
     evaluations: Side
+    retracted: int
+    """Annotations that were retracted, or whose items were removed."""
 
 
 def waiting(connection: sqlite3.Connection, queue: str, now: float) -> Waiting:
@@ -38,6 +40,7 @@ def waiting(connection: sqlite3.Connection, queue: str, now: float) -> Waiting:
     return Waiting(
         annotations=_side(annotations_by_level(connection, queue), now),
         evaluations=_side(evaluations_by_level(connection, queue), now),
+        retracted=count_retracted(connection, queue),
     )
 
 

@@ -19,7 +19,7 @@ from sinks.page.formats import age
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import address, queue_path
 from sinks.queries.days import day_cells, weekly_alignment
-from sinks.queries.queues import last_annotated_at, list_queues
+from sinks.queries.queues import emptied_queues, last_annotated_at, list_queues
 from sinks.queries.scope import Scope
 
 MOST: Final = 500
@@ -93,6 +93,11 @@ class IndexPage:
     query: str
     sort: IndexSort
     page: int
+    empty: bool
+    left_out: int
+    """Number of queues that are not listed because nothing stands in them any more."""
+    with_empty: str
+    """Address of the list with them."""
     earlier: str | None
     later: str | None
 
@@ -105,6 +110,8 @@ class IndexRequest:
     """A part of the name."""
     sort: IndexSort = IndexSort.COMPARISONS
     page: int = 1
+    empty: bool = False
+    """Whether queues in which nothing stands any more are listed."""
 
 
 def index_page(
@@ -114,7 +121,11 @@ def index_page(
     query, sort, page = request.query, request.sort, request.page
     surrounding, state = shell(services, connection)
     part = query.casefold()
-    matches = (entry for entry in list_queues(connection) if part in entry.queue.casefold())
+    emptied = {name for name in emptied_queues(connection) if part in name.casefold()}
+    left_out = set() if request.empty else emptied
+    matches = (
+        entry for entry in list_queues(connection) if part in entry.queue.casefold() and entry.queue not in left_out
+    )
     entries = list(islice(matches, MOST + 1))
     documents = [
         document
@@ -124,8 +135,8 @@ def index_page(
     documents.sort(key=_ORDERS[sort])
     rows = [_row(services, cache, connection, document) for document in documents[(page - 1) * PAGE : page * PAGE]]
 
-    def href(number: int) -> str:
-        return address("/", {"q": query, "sort": sort.value, "page": number})
+    def href(number: int | None, *, empty: bool = request.empty) -> str:
+        return address("/", {"q": query, "sort": sort.value, "page": number, "empty": "1" if empty else None})
 
     return IndexPage(
         shell=surrounding,
@@ -137,6 +148,9 @@ def index_page(
         query=query,
         sort=sort,
         page=page,
+        empty=request.empty,
+        left_out=len(left_out),
+        with_empty=href(None, empty=True),
         earlier=href(page - 1) if page > 1 else None,
         later=href(page + 1) if page * PAGE < len(documents) else None,
     )

@@ -2,13 +2,14 @@
 
 import sqlite3
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from aggregator.days import Window
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
-from sinks.queries.queues import StoreState, list_queues, read_state
+from sinks.queries.queues import StoreState, emptied_queues, list_queues, read_state
 
 RAIL: Final = 30
 """Most queues in the navigation; the start page lists all."""
@@ -49,7 +50,9 @@ class Shell:
 def shell(services: Services, connection: sqlite3.Connection, current: str | None = None) -> tuple[Shell, StoreState]:
     """The layout in the state that a connection sees; `current` is the queue of the page."""
     state = read_state(connection)
-    entries = list(list_queues(connection, limit=RAIL + 1))
+    emptied = emptied_queues(connection)
+    standing = (entry for entry in list_queues(connection) if entry.queue not in emptied)
+    entries = list(islice(standing, RAIL + 1))
     listed = [
         Listed(
             entry.queue,

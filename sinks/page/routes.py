@@ -108,6 +108,7 @@ class Pages:
             query=parameters.text(request, "q") or "",
             sort=parameters.member(request, "sort", index_page.IndexSort.COMPARISONS),
             page=_page(request),
+            empty=request.query_params.get("empty") == "1",
         )
         page = await self._services.query(
             lambda connection: index_page.index_page(self._services, self._cache, connection, choice)

@@ -60,6 +60,24 @@ def list_queues(connection: sqlite3.Connection, after: int = 0, limit: int = -1)
         yield QueueEntry(*row)
 
 
+def emptied_queues(connection: sqlite3.Connection) -> set[str]:
+    """Names of queues in which nothing stands: all annotations are retracted, and all items are removed."""
+    rows = connection.execute(
+        "SELECT queue FROM queues AS q "
+        "WHERE NOT EXISTS (SELECT 1 FROM annotations AS a WHERE a.queue = q.queue AND a.counted = 1) "
+        "AND NOT EXISTS (SELECT 1 FROM queue_items AS i WHERE i.queue = q.queue AND i.deleted = 0)"
+    )
+    return {name for (name,) in rows}
+
+
+def count_retracted(connection: sqlite3.Connection, queue: str) -> int:
+    """The number of annotations of a queue that do not stand: retracted ones, and those of removed items."""
+    (number,) = connection.execute(
+        "SELECT count(*) FROM annotations WHERE queue = ? AND counted = 0", (queue,)
+    ).fetchone()
+    return int(number)
+
+
 def find_queue(connection: sqlite3.Connection, queue: str) -> QueueEntry | None:
     """The queue of a name; None when no row names it."""
     row = connection.execute(f"{_QUEUES} AND queue = ?", (queue,)).fetchone()

@@ -77,3 +77,19 @@ async def test_the_empty_state_names_a_queue_of_items_only(services: Services, s
     async with connected(services) as client:
         shown = await empty(client)
     assert "none is annotated or evaluated yet" in shown.words
+
+
+async def test_a_queue_whose_annotations_were_all_retracted_says_so_and_is_not_listed(
+    services: Services, store: Store
+) -> None:
+    retracted = Annotation(at=AT + 9, id="d", queue="q", item="i1", annotator="ann", deleted=True)
+    fill(store, [rated("i1"), judged("i1"), retracted, Annotation(at=AT, id="o", queue="other", item="i2", stars=4)])
+    async with connected(services) as client:
+        shown = await empty(client)
+        index, whole = [read((await client.get(path)).text) for path in ("/", "/?empty=1")]
+    assert "The only annotation of this queue was retracted" in shown.words
+    assert "Items are in the queue" not in shown.words
+    names = [[row.one("a").words for row in page.one("tbody").all("tr")] for page in (index, whole)]
+    assert names == [["other"], ["other", "q"]]
+    assert "1 queue whose annotations were all retracted is not listed" in index.words
+    assert "is not listed" not in whole.words
