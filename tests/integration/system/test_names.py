@@ -59,8 +59,8 @@ REFUSED = (
     ("\\u0000", "invalid_name"),
     ("next\\u0085line", "invalid_name"),
     ("\\u001b[31m", "invalid_name"),
-    ("half \\ud83d of a pair", "malformed"),
-    ("\\udc00", "malformed"),
+    ("half \\ud83d of a pair", "invalid_name"),
+    ("\\udc00", "invalid_name"),
     ("n" * 129, "invalid_name"),
     ("", "invalid_name"),
 )
