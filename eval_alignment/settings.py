@@ -134,13 +134,9 @@ class Settings(BaseSettings):
     gate_items: int = Field(
         _LIMITS.items, ge=1, description="Minimum number of distinct items; with fewer the gate is `undecided`."
     )
-    gate_trusted_low: Fraction = Field(
-        _LIMITS.trusted_low, description="Minimum lower bound of alignment for `trusted`."
-    )
+    gate_trusted_low: Fraction = Field(_LIMITS.trusted_low, description="Minimum `gate_low` for `trusted`.")
     gate_trusted_tnr: Fraction = Field(_LIMITS.trusted_tnr, description="Minimum true negative rate for `trusted`.")
-    gate_probation_low: Fraction = Field(
-        _LIMITS.probation_low, description="Minimum lower bound of alignment for `probation`."
-    )
+    gate_probation_low: Fraction = Field(_LIMITS.probation_low, description="Minimum `gate_low` for `probation`.")
     gate_looks: Looks = Field(
         _LIMITS.looks,
         description="`many`: the gate is read after any label, so its bounds hold at all looks together; `one`: it is "

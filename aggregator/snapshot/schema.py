@@ -259,7 +259,7 @@ class SnapshotDocument(TypedDict):
     queue: str
     """Name of the queue."""
     as_of: str
-    """Time of the oldest partition's last checkpoint, RFC 3339: what arrived before it is counted."""
+    """Time of the oldest partition's last checkpoint, RFC 3339: workers were alive then; events may still wait."""
     revision: int
     """Number of changes of the queue in this view: of two documents the one with more is newer."""
     ledger: str

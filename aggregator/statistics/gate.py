@@ -74,11 +74,11 @@ class Gate(StrEnum):
     TRUSTED = "trusted"
     """Agreement and true negative rate are high enough to use the metric in place of people."""
     PROBATION = "probation"
-    """Agreement is fair and better than that of a constant judge."""
+    """Agreement is fair and better than that of a constant judge, but too low to replace people: keep labelling."""
     NOT_TRUSTED = "not_trusted"
     """Agreement is too low, or no better than that of a constant judge."""
     UNDECIDED = "undecided"
-    """Too few items, or people gave only one verdict."""
+    """The labels do not allow an answer yet."""
 
 
 class Obstacle(StrEnum):
@@ -91,11 +91,11 @@ class Obstacle(StrEnum):
     NO_HUMAN_FAIL = "no_human_fail"
     """People failed none of the compared items."""
     LOW_BELOW_TRUSTED = "alignment_low_below_trusted"
-    """The lower bound of alignment is below the setting `gate_trusted_low`."""
+    """`gate_low` is below the setting `gate_trusted_low`."""
     TNR_BELOW_TRUSTED = "tnr_below_trusted"
     """The true negative rate is below the setting `gate_trusted_tnr`."""
     LOW_BELOW_PROBATION = "alignment_low_below_probation"
-    """The lower bound of alignment is below the setting `gate_probation_low`."""
+    """`gate_low` is below the setting `gate_probation_low`."""
     NOT_ABOVE_BASELINE = "not_above_baseline"
     """The metric agrees with people no more often than a constant judge does."""
 

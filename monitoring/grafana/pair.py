@@ -211,7 +211,7 @@ def fresh() -> list[object]:
         series(
             "Labels of the newest judge version",
             "Comparisons of the metric's newest judge version, over all queues. If there are few days after it "
-            "appeared, the numbers describe earlier versions: annotate items that it judged." + alerts("JudgeChanged"),
+            "appeared, the gate is undecided: annotate items that it judged." + alerts("JudgeChanged"),
             "short",
             (judge % "comparisons", "comparisons"),
             width=6,

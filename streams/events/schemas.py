@@ -54,8 +54,8 @@ _LIMITS: Final[Mapping[str, Schema]] = {
 
 MEANINGS: Final[Mapping[str, str]] = {
     "id": "Unique id of the event. Decides between events of one row that have the same `at`.",
-    "at": "Time of the judgement: RFC 3339 with an offset, or milliseconds since 1970 UTC. "
-    "The newest event of a row wins.",
+    "at": "Time of the judgement or of the change of the queue: RFC 3339 with an offset, or milliseconds since 1970 "
+    "UTC. The newest event of a row wins.",
     "queue": "Annotation queue.",
     "item": "Id of the trace, span or thread that is judged.",
     "level": "What the item is. For display only.",
@@ -76,7 +76,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "judge": "Version of the judge: model, prompt hash, or anything else that changes its verdicts. Each version has "
     "its own row and its own counts.",
     "url": "Address of the item in your tool.",
-    "deleted": "Deletes the row. Only `id`, `at` and the fields of the row's identity are needed.",
+    "deleted": "With `true`, the event deletes the row. Only `id`, `at` and the fields of the row's identity are "
+    "needed.",
 }
 """Every field of every event, in the order of schemas and docs."""
 

@@ -114,7 +114,10 @@ class ExitCode(Enum):
         81,
         (WORKER, VIEW),
         "A topic is missing, or the five partitioned topics differ in their number of partitions.",
-        "Run `topics diff`, then `topics apply`.",
+        (
+            "Run `topics diff`. `topics apply` creates a missing topic. For another number of partitions, do what "
+            "docs/doctor.md lists for `topics_partitions`."
+        ),
         False,
     )
     PARTITIONS_CHANGED = (
@@ -152,7 +155,11 @@ class ExitCode(Enum):
         86,
         (WORKER, VIEW),
         "A ledger or tallies partition holds an invalid record.",
-        "The log names topic, partition and offset. Find out who wrote the record; only workers may write there.",
+        (
+            "The log names topic, partition and offset. Find out who wrote the record; only workers may write there. "
+            "Then "
+            'rebuild under new topic names: docs/operations.md, "Invalid record in the ledger".'
+        ),
         False,
     )
     BROKER_UNTRUSTED = (

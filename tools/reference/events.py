@@ -29,8 +29,9 @@ _SUMMARIES: Final = {
     Kind.EVALUATION: "A metric (an LLM judge, a classifier, a rule) scored an item. An evaluation has no queue: it "
     "counts in every queue in which the item is annotated or announced.",
     Kind.QUEUE_ITEM: "An item was put into an annotation queue or taken out of it. These events are optional. With "
-    "them a queue knows how many items wait, and the pass rate of a metric over all of its items. A deleted queue item "
-    "takes the item's annotations out of all counts of the queue, until a newer queue item puts it back.",
+    "them the view can show how many items of a queue wait, and a metric's pass rate over all items of the queue. A "
+    "deleted queue item takes the item's annotations out of all counts of the queue, until a newer queue item puts "
+    "it back.",
 }
 _MINUTES: Final = Decoder().future_ms // 60_000
 
@@ -43,7 +44,8 @@ def page() -> str:
         "in UTF-8; the record's key is the event's `item`. Annotations and evaluations of the same item are compared, "
         "in any order of arrival.",
         "On this page: the fields of each event, [rules](#rules), [examples](#examples), and [how to send events]"
-        "(#sending-events) from Python, from Java and from a file.",
+        "(#sending-events) from Python, from Java and from a file. The [merge law](architecture.md#merge-law) "
+        "decides between events of one row.",
         _kinds(),
         *(_kind(kind) for kind in Kind),
         section("Rules", _rules()),
@@ -70,7 +72,8 @@ def _kinds() -> str:
         (f"[{_TITLES[kind]}](#{_anchor(kind)})", f"`{topics[kind]}`", code(IDENTITIES[kind]), f"`{kind.value}`")
         for kind in Kind
     ]
-    return table(("event", "topic", "identity of its row", "`kind` in files"), rows)
+    note = "An evaluation that failed (`error`, `skipped`) has a row of its own, alongside that of the verdict."
+    return table(("event", "topic", "identity of its row", "`kind` in files"), rows) + f"\n{note}"
 
 
 def _anchor(kind: Kind) -> str:
@@ -133,12 +136,12 @@ def _limits(name: str, options: list[dict[str, Any]], free_text: bool) -> str:
 def _rules() -> str:
     rules = {
         "Merge law, last writer wins": "Events with the same identity are versions of one row. The newest version is "
-        "the row: the latest `at`, then the greater `id`, then the content. The order of arrival does not matter, and "
-        "an event that arrives twice counts once. An event replaces the whole row; it does not change single fields "
-        "([architecture](architecture.md#merge-law)).",
+        "the row: the latest `at`, then the greater `id`, then the content. Ids compare as strings, so `9` is "
+        "greater than `10`. The order of arrival does not matter, and an event that arrives twice counts once. An "
+        "event replaces the whole row; it does not change single fields ([architecture](architecture.md#merge-law)).",
         "Deletion": "`deleted: true` deletes the row. A later event of the same identity creates it again.",
         "Several annotators": "With the policy `each` (default) every annotation of an item is a comparison. With "
-        "`latest` only the newest one of a queue, item and criterion is.",
+        "`latest` only the newest annotation per queue, item and criterion counts.",
         "Human verdict": f"`thumbs: up`, or at least {DEFAULT_PASS_STARS} stars (setting `pass_stars`), is a pass.",
         "Metric verdict": "`passed` if it is present, otherwise `score` against `threshold` by `direction`; a score "
         "equal to the threshold passes. The setting `metrics` has a threshold and direction for evaluations without "
@@ -148,7 +151,7 @@ def _rules() -> str:
         "Versions of a judge": "The latest verdict on the item over all values of `judge` is compared. Each version "
         "also keeps its own counts, for all items that it judged.",
         "Criteria and metrics": "Every criterion is compared with every metric of the item. The setting "
-        "`criterion_metrics` lists the metrics that are on topic for a criterion.",
+        "`criterion_metrics` lists the metrics that are on topic ([off topic](glossary.md#off-topic)) for a criterion.",
         "Time": f"An RFC 3339 string needs an offset (`Z` or `+01:00`). An integer is in **milliseconds**, from "
         f"{EARLIEST_INTEGER_AT:,} on: a number of seconds, microseconds or nanoseconds is rejected. "
         f"`at` must not be more than {_MINUTES} minutes (setting "
@@ -184,11 +187,11 @@ def _sending() -> str:
         "kafka-python and KafkaJS. Clients built on librdkafka (confluent-kafka for Python, Go and .NET, node-rdkafka, "
         "rdkafka-ruby, kcat) need `partitioner=murmur2_random`. An event in another partition is rejected as "
         "`misrouted`.",
-        "The samples send to a broker at 127.0.0.1:9092. The broker that `eval-alignment up` starts when it is given "
-        "none listens at 127.0.0.1:9392. Sending an event again is safe. Records of aborted transactions are not read.",
+        "The samples send to a broker at 127.0.0.1:9092. Without `--broker`, `eval-alignment up` starts a broker at "
+        "127.0.0.1:9392. Sending an event again is safe. Records of aborted transactions are not read.",
         section("Python, aiokafka", fenced("python", AIOKAFKA), level=3),
         section("Python, confluent-kafka", fenced("python", CONFLUENT), level=3),
-        section("Java", fenced("java", JAVA), level=3),
+        section("Java", "Maven coordinates: `org.apache.kafka:kafka-clients`.", fenced("java", JAVA), level=3),
         section(
             "Files",
             "A file has one event a line (NDJSON), plain or gzipped, of all kinds in any mix. `load` chooses topic, "

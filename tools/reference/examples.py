@@ -115,8 +115,8 @@ EXAMPLES: Final = (
             "status": "error",
             "reason": "The judge timed out.",
         },
-        "Counts as an error of the metric, never as a fail. A verdict of the metric on the item hides it, whichever "
-        "came first.",
+        "Counts as an error of the metric, never as a fail. Any verdict of the same metric on the item takes "
+        "precedence, earlier or later.",
     ),
     Example(
         "New version of the judge",
@@ -129,8 +129,7 @@ EXAMPLES: Final = (
             "score": 0.44,
             "threshold": 0.7,
         },
-        "A row of its own: version `gpt-4o/p3` keeps its counts. The latest verdict on the item, this one, is the one "
-        "that the metric's agreement uses.",
+        "A row of its own: version `gpt-4o/p3` keeps its counts. The metric's alignment now uses this verdict.",
     ),
     Example(
         "Item added to a queue",

@@ -14,7 +14,7 @@ def document(title: str, *parts: str, see_also: Sequence[str]) -> str:
 
 
 def _see_also(links: Sequence[str]) -> str:
-    return "## See also\n\n" + " · ".join(links)
+    return "## See also\n\n" + " · ".join((*links, "[Home](../README.md)"))
 
 
 def section(title: str, *parts: str, level: int = 2) -> str:

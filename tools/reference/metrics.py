@@ -25,9 +25,10 @@ class ExampleQuery:
 
 QUERIES: Final = (
     ExampleQuery(
-        "Lowest agreement of each queue",
-        'min by (queue) (eval_alignment_agreement_ratio{window="all"})',
-        "Select one `window`; without it the query mixes windows.",
+        "Lowest agreement of each queue, by the lower bound of the interval",
+        'min by (queue) (eval_alignment_agreement_ci_low{window="all"})',
+        "The lower bound does not call a pair good because it has few items. Use `eval_alignment_agreement_ratio` "
+        "for the rate itself. Select one `window`; without it the query mixes windows.",
     ),
     ExampleQuery(
         "Metrics whose agreement is below 70 % with 95 % confidence, last 30 days",
@@ -52,8 +53,8 @@ QUERIES: Final = (
     ExampleQuery(
         "Age of what the view serves, in seconds",
         "time() - eval_alignment_as_of_timestamp_seconds",
-        "While the circuit breaker pauses a worker this age does not grow: query "
-        "`max(eval_alignment_circuit_breaker_open)` too.",
+        "It grows when a worker stops. It does not grow while a worker lags, or while its circuit breaker is open: "
+        "query `max(eval_alignment_lag_events)` and `max(eval_alignment_circuit_breaker_open)` too.",
     ),
     ExampleQuery(
         "99th percentile of the time from event to published counts, in seconds",
@@ -71,15 +72,16 @@ def page() -> str:
         "The view and every worker serve metrics for Prometheus at `/metrics` ([scrape configuration](monitoring.md)). "
         "The tables list every family that belongs to Eval Alignment, with the labels of its series as they are "
         "scraped. On Linux both also serve the `process_*` families of prometheus-client. A histogram has the series "
-        "`_bucket` (with the label `le`), `_sum` and `_count`.",
+        "`_bucket` (with the label `le`), `_sum` and `_count`. Jump to: [labels](#labels), [queries](#queries).",
         section(
             "Agreement, from the view",
-            "Every series of a ratio has the label `window`: UTC days up to today, or `all`. A statistic that is "
-            "undefined has no series, nor has a metric that the setting `criterion_metrics` makes off topic. The view "
-            "serves at most `series_limit` series.",
+            "Families with the label `window` have a series for each window: UTC days up to today, or `all`. The "
+            "others cover all days. A statistic that is undefined has no series, nor has a metric that the setting "
+            "`criterion_metrics` makes off topic. The view serves at most `series_limit` series.",
             _specs(FAMILIES),
-            "With the setting `expose_judge_version`, the two families of the newest judge version also have the label "
-            "`judge`, and `eval_alignment_judge_comparisons` exists.",
+            "With the setting `expose_judge_version`, `eval_alignment_newest_judge_first_timestamp_seconds` and "
+            "`eval_alignment_newest_judge_comparisons` also have the label `judge`, and "
+            "`eval_alignment_judge_comparisons` exists.",
         ),
         section("The view itself", _specs(VIEW_METRICS)),
         section("A worker", _specs(WORKER_METRICS)),
@@ -105,8 +107,14 @@ def _labels() -> list[tuple[str, str, str]]:
         ("`queue`, `criterion`, `metric`, `judge`", "agreement", "names from your events"),
         (
             "`window`",
-            "ratios",
-            f"{code(windows)}; `eval_alignment_agreement_*` also `{RECENT_DAYS}d`, `..._window_*` only `30d`",
+            "`eval_alignment_agreement_*`, `_baseline_ratio`, `_true_*_ratio`",
+            code(windows),
+        ),
+        ("`window`", "`eval_alignment_newest_judge_agreement_*`", f"`30d`, `{RECENT_DAYS}d`"),
+        (
+            "`window`",
+            "`eval_alignment_newest_judge_window_*`",
+            "`30d`",
         ),
         (
             "`outcome`",

@@ -32,12 +32,12 @@ def page() -> str:
         _undefined(),
         section(
             "What counts",
-            "Each row is a history and all counts that come of it. `tests/laws` runs every row against the recount, "
-            "the worker's shard in every order of arrival, and the view's store. Unless a row states otherwise, "
-            "everything happens on 23 November 2026 (UTC), in queue `support`, on item `t1`, criterion `overall`, "
-            "metric `relevance`, judge `v1`, under policy `each`. `up` x pass is the cell of comparisons whose rating "
-            "is thumbs up and whose verdict is a pass; bold is the confusion matrix of the queue with the current "
-            "verdicts.",
+            "Each row is a history and all counts that result from it. `tests/laws` runs every row against the "
+            "recount, the worker's shard in every order of arrival, and the view's store. Unless a row states "
+            "otherwise, everything happens on 23 November 2026 (UTC), in queue `support`, on item `t1`, criterion "
+            "`overall`, metric `relevance`, judge `v1`, under policy `each`. `up` x pass is the cell of comparisons "
+            "whose rating is thumbs up and whose verdict is a pass; bold is the confusion matrix of the queue with "
+            "the current verdicts.",
             *cases(),
         ),
         see_also=(
@@ -72,8 +72,8 @@ def _intervals() -> str:
     halved = EXAMPLE.items // 4
     return section(
         "Intervals and distinct items",
-        "Every interval is a 95 % Wilson interval. Its width comes from the number of distinct items "
-        "(`items_compared`), not from the number of comparisons.",
+        "Every interval of a share is a 95 % Wilson interval unless stated otherwise. Its width comes from the "
+        "number of distinct items (`items_compared`), not from the number of comparisons.",
         "Reason: four people who rate the same item do not make four independent observations. If the metric is wrong "
         "on that item, it is wrong four times. An interval on comparisons would be too narrow, on the public SummEval "
         "data 1.7 to 2.5 times, and would call a metric trusted too early.",
@@ -81,8 +81,8 @@ def _intervals() -> str:
         f"when they are on {EXAMPLE.n} items, and {interval(wilson(0.9, halved))} when four annotators rated each of "
         f"{halved} items.",
         "A rate over a part of the comparisons, such as tpr, takes the same part of the items: with items = 100, n = "
-        "400 and 120 human fails, tnr has the interval of 30 items. This is one design effect, n / items, for the "
-        "whole table.",
+        "400 and 120 human fails, tnr has the interval of 120 x 100 / 400 = 30 items. This is one design effect, n / "
+        "items, for the whole table.",
         "Source: L. Kish 1965, Survey Sampling, for the design effect. Undefined together with its rate.",
     )
 
@@ -97,17 +97,19 @@ def _gate() -> str:
     )
     return section(
         "Gate: `gate_state`, `gate_reasons`",
-        "The gate answers whether a metric may stand in for people. It judges the newest judge version in use, on the "
-        "own comparisons of that version (`newest_judge`): of the versions with a verdict in the 24 hours before the "
-        "last one of the metric, over the items of all queues, the one whose first verdict came last. Settings set its "
-        "limits (`gate_items`, `gate_trusted_low`, `gate_trusted_tnr`, `gate_probation_low`).",
+        "The gate answers whether a metric may stand in for people. It assesses the newest judge version in use, on "
+        "that version's own comparisons (`newest_judge`). To find this version, take the metric's last verdict in any "
+        "queue. Of all versions with a verdict in the 24 hours before it, the newest is the one that started last. "
+        "Settings set its limits (`gate_items`, `gate_trusted_low`, `gate_trusted_tnr`, `gate_probation_low`).",
         "People read the gate after every label and stop when it is `trusted`. With a Wilson bound, which holds for "
-        "one look, a judge exactly at the limit would be called `trusted` at some moment in about one of five "
-        "histories. So the gate compares `gate_low`, the lower bound of a confidence sequence, which holds at all "
-        "looks together with probability 0.95: the smallest share p with ln B(8 + k, 2 + n - k) - ln B(8, 2) - "
-        "k ln p - (n - k) ln(1 - p) < ln 20, where n is the number of distinct items and k is alignment times n "
+        "one look, a judge exactly at the limit would be called `trusted` at some moment in about one in five "
+        "simulated histories. So the gate compares `gate_low`, the lower bound of a confidence sequence, which holds "
+        "at all looks together with probability 0.95: the smallest share p with ln B(8 + k, 2 + n - k) - ln B(8, 2) "
+        "- k ln p - (n - k) ln(1 - p) < ln 20, where n is the number of distinct items and k is alignment times n "
         "(Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021). The setting `gate_looks` with the value `one` takes "
-        "the Wilson bound instead, for a data set that was fixed before.",
+        "the Wilson bound instead, for a data set that was fixed before. `report --fail-under` takes the bound for "
+        "many looks, with `--file` the bound for one look, unless `--looks` is given. The gate states in the tables "
+        "of `recount` and `report` follow `gate_looks`.",
         "The first state in this table whose condition is true applies:",
         table(
             ("state", "condition", "meaning"),
@@ -130,6 +132,12 @@ def _gate() -> str:
                 (f"`{Gate.NOT_TRUSTED}`", "otherwise", docs["NOT_TRUSTED"]),
             ],
         ),
+        "Items needed at the default limits, while the alignment stays the same. `probation` also needs an alignment "
+        "above `baseline`, `trusted` the `tnr` of the table above:",
+        table(
+            ("alignment", "items for `probation`", "items for `trusted`"),
+            map(_labels_row, (0.8, 0.83, 0.85, 0.9, 0.95)),
+        ),
         "`gate_reasons` lists every condition on the way to `trusted` that is not met:",
         table(("reason", "meaning"), [(f"`{reason}`", reasons[reason.name]) for reason in Obstacle]),
         "Examples:",
@@ -139,6 +147,13 @@ def _gate() -> str:
         ),
         "Undefined (`off_topic`) for a pair that the setting `criterion_metrics` leaves out.",
     )
+
+
+def _labels_row(share: float) -> tuple[str, str, str]:
+    """The items with which an alignment reaches each limit."""
+    needed = (LIMITS.items_for_bound(share, limit) for limit in (LIMITS.probation_low, LIMITS.trusted_low))
+    probation, trusted = ("never" if items is None else f"{max(LIMITS.items, items):,}" for items in needed)
+    return f"{share:.2f}", probation, trusted
 
 
 def _decided(counts: Confusion) -> tuple[str, str, str, str, str]:
@@ -165,10 +180,10 @@ def _ceiling() -> str:
         "How well people agree with each other, per criterion. A metric is not expected to agree better with people "
         "than people do among themselves.",
         "- Formula: every two annotators of an item are a pair, counted in both orders. `agreement` is the share of "
-        "pairs with the same verdict, with the Wilson interval of the items that have a pair; `kappa` is Cohen's kappa "
-        "of the same table. `alpha` is Krippendorff's alpha of pass and fail, `alpha_ordinal` of the stars; both allow "
-        "any number of annotators per item. Thumbs have no order with stars, so `alpha_ordinal` leaves them out. "
-        "`headroom` = `agreement` - `alignment` of the metric.\n"
+        "pairs that give the same verdict, with the Wilson interval of the items that have a pair; `kappa` is "
+        "Cohen's kappa of the same table. `alpha` is Krippendorff's alpha of pass and fail, `alpha_ordinal` of the "
+        "stars; both allow any number of annotators per item. Thumbs have no order with stars, so `alpha_ordinal` "
+        "leaves them out. `headroom` = `agreement` - `alignment` of the metric.\n"
         "- How to read it: two people rate 40 items; both pass 30 (4 stars), both fail 4 (1 and 2 stars), and they "
         f"differ on 6 (2 and 3 stars). Agreement is {agreement.value:.2f} "
         f"({interval((agreement.low, agreement.high))}), kappa {plain(kappa)}, alpha "
@@ -176,7 +191,7 @@ def _ceiling() -> str:
         f"differ by one star only. A metric with alignment 0.80 has a headroom of {agreement.value - 0.8:.2f}; with a "
         "headroom near 0 or below, improve the guideline for people before the metric.\n"
         "- Undefined: `no_pairs` when no item has two annotators; the alphas and kappa `one_class` when all gave the "
-        "same.\n"
+        "same verdict.\n"
         "- Source: K. Krippendorff 2004, Content Analysis, chapter 11; J. Cohen 1960.",
     )
 
@@ -219,12 +234,13 @@ def _what_if() -> str:
     return section(
         "Threshold what-if: `cuts`, `auc`, best cuts",
         "The counts that other thresholds would have produced, from the scores of the compared evaluations. A score at "
-        "the threshold passes. `now` has the counts of the verdicts as they were given, also of explicit ones.",
+        "the threshold passes. `now` has the counts of the verdicts as they were given, including verdicts sent as "
+        "`passed`.",
         table(("threshold", "tp", "fn", "tn", "fp", "alignment", "tpr", "tnr", "balanced accuracy"), rows),
         f"- How to read it: the best cut by alignment is {alignment.cut}, by balanced accuracy {balanced.cut}. Of "
-        "several equally good cuts the one nearest to the current threshold is taken. The third best cut weighs one "
-        "false positive as `cost` false negatives. All of them are in-sample: measured on the comparisons from which "
-        "they are chosen, so they are a little too good on new items.\n"
+        "several equally good cuts the one nearest to the current threshold is taken. The third kind of best cut "
+        "weighs one false positive as `cost` false negatives. All of them are in-sample: measured on the comparisons "
+        "from which they are chosen, so they are a little too good on new items.\n"
         f"- AUC: {plain(sweep.auc)} here: how often a comparison that people pass has the better score than one that "
         "people fail, ties counted half. 0.5 means that the scores do not separate what people pass from what they "
         "fail.\n"
@@ -259,10 +275,10 @@ def _time() -> str:
         "correction changes the past. `week` is the seven days that end on a day, with their distinct items counted "
         "once.\n"
         "- Trend by publication (`by=publication`): the last snapshot document of each day, as it was published.\n"
-        "- Drop: `alignment` of the 30 days as they were 7 days ago, minus that of the last 5 days. The half width of "
-        "its 95 % interval is sqrt((p1 - low1)^2 + (high2 - p2)^2), with the Wilson bounds of both. The alert "
-        "`EvalAlignmentDropped` fires when the drop is at least 3 points and more than twice this half width, for 3 "
-        "hours.\n"
+        "- Drop: `alignment` of the 30-day window that ended 7 days ago, as counted then, minus that of the last 5 "
+        "days. The half width of its 95 % interval is sqrt((p1 - low1)^2 + (high2 - p2)^2), with the Wilson bounds "
+        "of both. The alert `EvalAlignmentDropped` fires when the drop is at least 3 points and more than twice this "
+        "half width, for 3 hours.\n"
         f"- How to read it: alignment was 0.90 on 400 items and is 0.80 on 100 items. The half width of this drop is "
         f"{few:.3f}, so the alert waits. With 400 new items the half width is {many:.3f}, and it fires.\n"
         "- Undefined: days without comparisons are left out. Without comparisons in both windows the drop has no "

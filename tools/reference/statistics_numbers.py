@@ -72,8 +72,8 @@ NUMBERS: Final = (
         "mcc",
         "Matthews correlation",
         "(tp tn - fp fn) / sqrt((tp + fn) (tn + fp) (tp + fp) (tn + fn))",
-        "Correlation of the two verdicts, -1 to 1: {} here. On two classes Pearson's, Spearman's, Kendall's tau-b and "
-        "phi are the same number.",
+        "Correlation of the two verdicts, -1 to 1: {} here. For two classes, Pearson's, Spearman's, Kendall's tau-b "
+        "and phi are the same number.",
         "B. W. Matthews 1975, Biochimica et Biophysica Acta 405:442-451.",
         lambda counts: counts.mcc,
     ),
@@ -107,8 +107,8 @@ NUMBERS: Final = (
         "tnr",
         "True negative rate",
         "tn / (tn + fp)",
-        "Of what people fail, the metric catches {}. Also called specificity. The gate requires it, because a lenient "
-        "metric hides here.",
+        "Of what people fail, the metric catches {}. Also called specificity. The gate requires it, because a high "
+        "alignment can hide a lenient metric.",
         "Wilson interval on its share of the distinct items.",
         lambda counts: counts.tnr,
     ),
@@ -147,9 +147,12 @@ NUMBERS: Final = (
     Number(
         "labels_needed",
         "Labels needed",
-        f"items missing to {LIMITS.items}; then items missing until the state of the gate changes at the rates seen so "
-        f"far; for a trusted metric, items missing until the interval of alignment reaches at most "
-        f"{LIMITS.half_width:.2f} to either side. `labels_needed_for` is which: `gate` or `interval`",
+        "The first of these that applies:\n"
+        f"  - fewer than {LIMITS.items} items: the items missing to {LIMITS.items}\n"
+        "  - not yet `trusted`: the items missing until the state of the gate improves, at the rates seen so far\n"
+        f"  - `trusted`: the items missing until the interval of alignment reaches at most {LIMITS.half_width:.2f} to "
+        "either side\n"
+        "- `labels_needed_for`: `gate` for the first two, `interval` for the third",
         f"At an alignment of 0.95 a judge is trusted with {n_to_exceed(0.95, LIMITS.trusted_low)} items, of 0.9 with "
         f"{n_to_exceed(0.9, LIMITS.trusted_low)}, of 0.85 with {n_to_exceed(0.85, LIMITS.trusted_low)}; an interval of "
         f"0.05 to either side needs {items_for(0.9, LIMITS.half_width)} items at 0.9. {{}} here: no number of labels "

@@ -34,11 +34,12 @@ def page() -> str:
         section(
             "Partitions and settings",
             table(("topic", "partitions", "settings"), configs),
-            "The sources, the ledger and the tallies have the same number of partitions, P. Everything about one item "
-            f"is in the partition with the same index in all five. P is {DEFAULT_PARTITIONS} unless the setting "
+            "The sources, the ledger and the tallies have the same number of partitions, P. Everything about one "
+            f"item is in the partition with the same index in all five. P is {DEFAULT_PARTITIONS} unless the setting "
             "`partitions` is another number, and cannot change for a prefix: to change it, `export` the ledger and "
-            "`load` it under a new prefix. With three or more replicas, `topics apply` also sets "
-            "`min.insync.replicas=2`.",
+            "`load` it under a new prefix. The setting `replication_factor` is the number of replicas: 0 (default) "
+            "means 3, or the number of brokers if that is lower. With three or more replicas, `topics apply` also "
+            "sets `min.insync.replicas=2`.",
         ),
         see_also=(
             "[Events](events.md)",

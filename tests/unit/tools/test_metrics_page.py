@@ -6,9 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from eval_alignment.settings import Settings
 from sinks.api.services import Services
 from sinks.app import create_app
-from sinks.gauges import GaugeCollector
+from sinks.gauges import SERIES_PER_PAIR, GaugeCollector
 from sinks.store.store import Store
 from streams.runtime.metric_specs import PREFIX
 from tests.support.exposition import families, series
@@ -71,9 +72,9 @@ async def test_label_values_are_those_of_the_page(view: Services) -> None:
 def test_queries_of_the_page_return_the_expected_values(promtool: str, tmp_path: Path) -> None:
     pair = 'criterion="c",metric="m"'
     given = {
-        f'eval_alignment_agreement_ratio{{queue="q",{pair},window="all"}}': "0.6",
-        'eval_alignment_agreement_ratio{queue="q",criterion="c",metric="n",window="all"}': "0.9",
-        f'eval_alignment_agreement_ratio{{queue="q",{pair},window="7d"}}': "0.1",
+        f'eval_alignment_agreement_ci_low{{queue="q",{pair},window="all"}}': "0.6",
+        'eval_alignment_agreement_ci_low{queue="q",criterion="c",metric="n",window="all"}': "0.9",
+        f'eval_alignment_agreement_ci_low{{queue="q",{pair},window="7d"}}': "0.1",
         f'eval_alignment_agreement_ci_high{{queue="q",{pair},window="30d"}}': "0.65",
         f'eval_alignment_agreement_ci_high{{queue="r",{pair},window="30d"}}': "0.75",
         **{
@@ -108,3 +109,10 @@ def test_queries_of_the_page_return_the_expected_values(promtool: str, tmp_path:
         for number, (query, of) in enumerate(zip(queries, samples, strict=True))
     ]
     evaluate(promtool, tmp_path, given, at)
+
+
+def test_the_scaling_page_names_the_series_of_a_pair_and_the_pairs_below_the_cap() -> None:
+    scaling = " ".join(page("scaling.md").split())
+    cap: int = Settings.model_fields["series_limit"].default
+    pairs = cap // SERIES_PER_PAIR
+    assert f"up to {SERIES_PER_PAIR} series, so the default cap of {cap:,} is about {pairs} pairs" in scaling
