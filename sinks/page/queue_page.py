@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from aggregator.days import Window
+from aggregator.days import Window, window_start
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
@@ -17,6 +17,7 @@ from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, 
 from sinks.page.formats import count, percent, plural
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
+from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
@@ -109,6 +110,8 @@ class QueuePage:
     off_topic: list[Figure]
     shown: frozenset[str]
     margins: list[Margin]
+    unannounced: int
+    """Compared items that no queue item announced, in a queue that has queue items."""
     scale: Scale
     card_scale: Scale
     findings: list[Highlight]
@@ -160,7 +163,7 @@ def queue_page(
     drawn, off_topic = figures(criterion, rules) if criterion is not None else ([], [])
     names = {figure.document["metric"] for figure in (*drawn, *off_topic)}
     whole = pooled(document)
-    cards = document["cards"]
+    cards, start = document["cards"], window_start(request.window, services.today())
     scope = Scope(request.queue, request.window, services.today(), rules)
     queries, ceiling, slow_parts = None, None, None
     if criterion is not None and drawn:
@@ -180,6 +183,10 @@ def queue_page(
         margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
         scale=_scale([*drawn, *off_topic], ceiling),
         card_scale=Scale.of([cards["alignment_low"], defined(whole.baseline)]),
+        unannounced=cache.get(
+            (scope.queue, entry.revision, start, "unannounced"),
+            lambda: count_unannounced(connection, scope.queue, start, rules) if cards["items_queued"] else 0,
+        ),
         findings=_findings(request, drawn, ceiling, rules),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),

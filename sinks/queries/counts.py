@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from aggregator.days import day_name
+from aggregator.days import day_name, day_number
 from aggregator.snapshot.inputs import (
     CountingRules,
     CriterionState,
@@ -181,6 +181,19 @@ def queue_states(
     in_use = judges_in_use(connection)
     states = {id(sums): _state(queue, sums, placed, in_use) for sums in totals.values()}
     return [states[id(totals[start])] for start in starts]
+
+
+def count_unannounced(connection: sqlite3.Connection, queue: str, start: str, rules: CountingRules) -> int:
+    """Distinct items with an on-topic comparison since a UTC day (ISO text, empty for all days) that no queue-item row
+    places in the queue.
+    """
+    first = day_number(start) if start else 0
+    number = 0
+    for _, items, (is_placed, days, versions, _) in _rows(connection, _PROFILES, queue):
+        criteria = [criterion for criterion, day in days if day >= first]
+        if not is_placed and _compared(criteria, [metric for metric, _ in versions], rules):
+            number += items
+    return number
 
 
 def _rows(connection: sqlite3.Connection, statement: str, *values: str) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sinks.api.services import Services
 from sinks.store.store import Store
@@ -93,3 +94,23 @@ async def test_a_queue_whose_annotations_were_all_retracted_says_so_and_is_not_l
     assert names == [["other"], ["other", "q"]]
     assert "1 queue whose annotations were all retracted is not listed" in index.words
     assert "is not listed" not in whole.words
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "items announced, 2 of them compared, and 3 compared that were not announced"),
+        ("?window=7d", "items announced, 2 of them compared, and 2 compared that were not announced"),
+        ("?window=30d", "items announced, 2 of them compared, and 3 compared that were not announced"),
+    ],
+)
+async def test_compared_items_that_were_not_announced_are_told_apart(
+    services: Services, store: Store, query: str, words: str
+) -> None:
+    old = Annotation(at=AT - 20 * DAY_MS, id="old", queue="q", item="o3", stars=4)
+    both = [fact for item in ("i1", "i2", "o1", "o2") for fact in (rated(item), judged(item))]
+    fill(store, [*listed("i1", "i2", "i3", "i4"), *both, old, judged("o3"), rated("o4"), judged("o5")])
+    async with connected(services) as client:
+        page = read((await client.get(f"/queues/q{query}")).text)
+    announced = page.one("dl", class_="strip").all("div")[0]
+    assert (announced.one("dt").words, announced.one("dd").words) == (words, "4")
