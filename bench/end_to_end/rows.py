@@ -21,7 +21,7 @@ from tests.support.processes import get_json, resident_bytes
 
 COMPARISONS_PER_ITEM: Final = 24 * 9
 _QUEUES: Final = 7
-"""Of 48 pairs with up to 33 series each: more than 10,000 series, and the cap is set higher."""
+"""Of 48 pairs with up to 36 series each: more than 10,000 series, and the cap is set higher."""
 _MIB: Final = 2**20
 
 
