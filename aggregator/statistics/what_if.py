@@ -16,6 +16,8 @@ from aggregator.statistics.confusion import Confusion, Undefined
 
 BINS: Final = 25
 """Bins of the histogram."""
+REACH: Final = BINS
+"""Distances of the quartiles after which a score is not in the bulk: all between them would share one bin."""
 STEPS: Final = 20
 """Steps of an even grid of cuts: 0.05 for scores in 0..1."""
 
@@ -146,25 +148,44 @@ class Sweep:
         return [self.cuts[index] for index in sorted(chosen)]
 
     def span(self) -> tuple[float, float]:
-        """A range that includes all scores: 0 to 1 if possible, otherwise from integer to integer."""
-        low, high = self.scores[0], self.scores[-1]
+        """A range that includes the bulk of the scores: 0 to 1 if possible, otherwise from integer to integer.
+
+        Left out are scores farther from the quartiles of the distinct scores than `REACH` times
+        the distance of those.
+        """
+        quarter = len(self.scores) // 4
+        first, third = self.scores[quarter], self.scores[-1 - quarter]
+        # All scores are finite, but their difference may not be: then none is left out.
+        reach = REACH * (third - first)
+        low = self.scores[bisect_left(self.scores, first - reach)]
+        high = self.scores[bisect_right(self.scores, third + reach) - 1]
         if low >= 0 and high <= 1:
             return 0.0, 1.0
         start, end = floor(low), ceil(high)
         return float(start), float(end if end > start else start + 1)
+
+    def beyond(self) -> int:
+        """The number of comparisons whose score is outside the span."""
+        low, high = self.span()
+        best_first = self.cuts[::-1] if self.direction == "higher" else self.cuts
+        return sum(
+            after.tp - before.tp + after.fp - before.fp
+            for before, after in pairwise(best_first)
+            if after.cut is not None and not low <= after.cut <= high
+        )
 
     def grid(self) -> list[ThresholdCounts]:
         """Cuts at even steps over the span, for a slider."""
         return [self.at(threshold) for threshold in _even(*self.span(), STEPS)]
 
     def histogram(self) -> list[ScoreBin]:
-        """The scores in bins of equal width over the span."""
+        """The scores in bins of equal width over the span; the first and last bin also count the scores beyond it."""
         edges = _even(*self.span(), BINS)
         passes, fails = [0] * BINS, [0] * BINS
         best_first = self.cuts[::-1] if self.direction == "higher" else self.cuts
         for before, after in pairwise(best_first):
             assert after.cut is not None
-            index = min(bisect_right(edges, after.cut) - 1, BINS - 1)
+            index = max(0, min(bisect_right(edges, after.cut) - 1, BINS - 1))
             passes[index] += after.tp - before.tp
             fails[index] += after.fp - before.fp
         return [ScoreBin(*bounds) for bounds in zip(edges, edges[1:], passes, fails, strict=False)]

@@ -157,6 +157,8 @@ class WhatIf(TypedDict):
     """Cuts at even steps over the range of the histogram."""
     histogram: list[Bin]
     """Number of scores by human verdict, in 25 bins from `low` to below `high`."""
+    beyond: int
+    """Comparisons whose score is outside the range of the histogram, far from the bulk; its end bins count them."""
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
 

@@ -48,6 +48,7 @@ def what_if(connection: sqlite3.Connection, scope: Scope, criterion: str, metric
         sweep=[],
         grid=[],
         histogram=[],
+        beyond=0,
         undefined={},
     )
     directions: set[Direction] = {row.direction for row in with_score}
@@ -106,6 +107,7 @@ def _fill(answer: WhatIf, with_score: Sequence[ScoredItems], direction: Directio
     answer["histogram"] = [
         Bin({"low": bar.low, "high": bar.high, "pass": bar.passes, "fail": bar.fails}) for bar in sweep.histogram()
     ]
+    answer["beyond"] = sweep.beyond()
     answer["undefined"] = nulls.reasons
 
 

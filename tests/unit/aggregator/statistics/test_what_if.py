@@ -116,7 +116,9 @@ def test_the_histogram_equals_numpys(sample: Sample, direction: Direction) -> No
     assert len(bars) == BINS
     assert edges == pytest.approx(np.linspace(*sweep.span(), BINS + 1), rel=1e-12, abs=1e-12)
     for result, counted in ((True, [bar.passes for bar in bars]), (False, [bar.fails for bar in bars])):
-        expected, _ = np.histogram([score for score, human in sample if human is result], bins=edges)
+        expected, _ = np.histogram(
+            np.clip([score for score, human in sample if human is result], *sweep.span()), bins=edges
+        )
         assert counted == list(expected)
 
 
@@ -159,3 +161,19 @@ def test_the_largest_scores_there_are_do_not_overflow() -> None:
 def test_a_sweep_without_scores_is_refused() -> None:
     with pytest.raises(ValueError, match="no scores"):
         Sweep.of([], "higher")
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_scores_far_from_the_bulk_do_not_widen_the_range(direction: Direction) -> None:
+    sweep = Sweep.of([Scored(score, 1, 0) for score in (-3.0, 0.5, 12.0, 85.0, 90.0, 95.0, 9.2e124)], direction)
+    assert sweep.span() == (-3.0, 95.0)
+    assert sweep.beyond() == 1
+    assert sum(bar.passes for bar in sweep.histogram()) == 7
+    assert sweep.histogram()[-1].passes >= 2
+    low = Sweep.of([Scored(score, 1, 1) for score in (-1e300, 0.2, 0.4, 0.6, 0.8)], direction)
+    assert (low.span(), low.beyond(), low.histogram()[0].passes) == ((0.0, 1.0), 2, 1)
+
+
+def test_no_score_is_left_out_of_a_wide_bulk() -> None:
+    sweep = Sweep.of([Scored(float(score), 1, 1) for score in (0, 1, 5, 9, 50)], "higher")
+    assert (sweep.span(), sweep.beyond()) == ((0.0, 50.0), 0)

@@ -132,6 +132,25 @@ async def test_days_have_their_year_where_several_years_are_shown(
     assert [text for text in shown if not re.fullmatch(pattern, text)] == []
 
 
+async def test_one_absurd_score_does_not_hide_the_others(store: Store, tmp_path: Path) -> None:
+    facts: list[Fact] = []
+    for number, score in enumerate((-3.0, 0.5, 12.0, 85.0, 90.0, 95.0, 9.2e124)):
+        item, passed = f"i{number}", score >= 50
+        facts.append(Annotation(at=NOW_MS, id=f"a{number}", queue="q", item=item, stars=5 if passed else 1))
+        facts.append(
+            Evaluation(at=NOW_MS, id=f"e{number}", item=item, metric="m", score=score, threshold=50, passed=passed)
+        )
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:
+        what_if = read((await client.get("/queues/q")).text).one(id="whatif")
+    assert (
+        "Scores from \u22123.00 to 95.00 by human result"
+        in what_if.one("div", class_="hist").one("svg", role="img").attributes["aria-label"]
+    )
+    assert "1 score far from the others is beyond this range" in what_if.words
+    assert "92000" not in what_if.words
+
+
 async def test_a_stated_cost_has_its_own_best_cut(lively: Services) -> None:
     async with connected(lively) as client:
         pair = "criterion=overall&metric=strict"
