@@ -32,7 +32,7 @@ def test_a_value_that_is_no_event_has_no_unknown_fields(value: bytes) -> None:
         (Kind.ANNOTATION, "annotater", "annotator"),
         (Kind.ANNOTATION, "criteria", "criterion"),
         (Kind.ANNOTATION, "Explanation", "explanation"),
-        (Kind.EVALUATION, "treshold", "threshold"),
+        (Kind.EVALUATION, "thresholdd", "threshold"),
         (Kind.EVALUATION, "annotater", None),
         (Kind.QUEUE_ITEM, "session", None),
     ],
