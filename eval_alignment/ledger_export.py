@@ -46,15 +46,44 @@ class Ledger:
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
         """The current rows in the order of their keys.
 
-        With a queue: its annotations and queue items, and the evaluations of their items.
+        With a queue: its annotations and queue items, the evaluations of their items, and of other items the first and
+        the last verdict of each judge version, which decide which version is in use. So the export of a queue counts to
+        the queue's document.
         """
         items: set[str] = set()
+        others = _JudgePeriods()
         # Evaluations last: by then the items of the queue are known.
         for key in sorted(self.rows, key=lambda key: (key[2:3] in b"ex", key)):
             fact = parse(key, self.rows[key][1])
             if queue is None or (fact.item in items if isinstance(fact, Evaluation) else fact.queue == queue):
                 items.add(fact.item)
                 yield fact
+            elif isinstance(fact, Evaluation):
+                others.add(fact)
+        yield from others.bounds()
+
+
+class _JudgePeriods:
+    """The first and the last verdict of each judge version of each metric."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], Evaluation] = {}
+        self._last: dict[tuple[str, str], Evaluation] = {}
+
+    def add(self, evaluation: Evaluation) -> None:
+        if evaluation.failed or evaluation.deleted:
+            return
+        name = evaluation.metric, evaluation.judge
+        if evaluation.at < self._first.setdefault(name, evaluation).at:
+            self._first[name] = evaluation
+        if evaluation.at > self._last.setdefault(name, evaluation).at:
+            self._last[name] = evaluation
+
+    def bounds(self) -> Iterator[Evaluation]:
+        for name, first in self._first.items():
+            yield first
+            if (last := self._last[name]) is not first:
+                yield last
 
 
 def line(fact: Fact) -> bytes:

@@ -17,7 +17,7 @@ from streams.kafka.topics import TopicsError
 
 @click.command()
 @broker_option
-@click.option("--queue", help="Only this queue: its annotations and queue items, and the evaluations of their items.")
+@click.option("--queue", help="Only this queue: annotations, queue items, and the evaluations its document needs.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),

@@ -84,7 +84,7 @@ async def test_row_11_events_at_the_limits_are_ordered_or_rejected(rig: Rig, mea
         return rig.topics.annotations, event["item"].encode(), json.dumps(event).encode()
 
     accepted = [
-        annotation("1970", 0, annotator="first"),
+        annotation("1973", 100_000_000_000, annotator="first"),
         annotation("text", "1970-01-01T00:00:00.001Z", annotator="second"),
         annotation("leap", "2024-02-29T23:59:59.999Z", annotator="third", stars=2, thumbs=None),
         annotation("long", T0, queue="n" * 128, criterion="c" * 128),
@@ -101,21 +101,22 @@ async def test_row_11_events_at_the_limits_are_ordered_or_rejected(rig: Rig, mea
             b'{"id":"e","at":100000000000,"item":"item","metric":"m","score":1,"threshold":1}',
         ),
     ]
-    refused = {
-        Reason.FUTURE_TIMESTAMP: annotation("9999", YEAR_9999),
-        Reason.INVALID_NAME: annotation("longer", T0, queue="n" * 129),
-        Reason.OVERSIZED: annotation("huge", T0, explanation="x" * 300_000),
-        Reason.INVALID_FIELD: annotation("past", -1),
-        Reason.MALFORMED: annotation("inf", T0, weight=float("inf")),
-    }
-    await rig.send([*accepted, *refused.values()])
+    refused = [
+        (Reason.FUTURE_TIMESTAMP, annotation("9999", YEAR_9999)),
+        (Reason.INVALID_NAME, annotation("longer", T0, queue="n" * 129)),
+        (Reason.OVERSIZED, annotation("huge", T0, explanation="x" * 300_000)),
+        (Reason.INVALID_FIELD, annotation("past", -1)),
+        (Reason.INVALID_FIELD, annotation("seconds", 99_999_999_999)),
+        (Reason.INVALID_FIELD, annotation("inf", T0, weight=float("inf"))),
+    ]
+    await rig.send([*accepted, *(event for _, event in refused)])
     worker = rig.worker()
     await judged(rig, rejected=len(refused))
     reasons = {
         (Reason(dict(dead_letter.headers)["alignment-reason"].decode()), dead_letter.value)
         for dead_letter in await rig.dead_letters()
     }
-    assert reasons == {(reason, event[2]) for reason, event in refused.items()}
+    assert reasons == {(reason, event[2]) for reason, event in refused}
     counted = await stopped(worker)
     assert counted["events_superseded"] == 2
     clean([worker])

@@ -40,6 +40,8 @@ class Shop:
         self.cluster = cluster
         self.queue = name
         self.item = f"{name}-item"
+        # Which judge version of a metric is in use depends on the evaluations of all queues.
+        self.metric = f"{name}-metric"
         self.events: list[Event] = []
         self._wire = wire
 
@@ -49,7 +51,7 @@ class Shop:
 
     def evaluate(self, seconds: int, **fields: Any) -> None:
         """Send an evaluation."""
-        self._send("evaluations", seconds, {"kind": "evaluation", "metric": "relevance", **fields})
+        self._send("evaluations", seconds, {"kind": "evaluation", "metric": self.metric, **fields})
 
     def list_item(self, seconds: int, **fields: Any) -> None:
         """Send a queue item."""
@@ -72,7 +74,7 @@ class Shop:
     def gauges(self, queue: str, criterion: str = "overall") -> Cells:
         """Outcomes of the metric on the gauges; an absent series is 0."""
         scraped = series(self.cluster.metrics())
-        labels = {"queue": queue, "criterion": criterion, "metric": "relevance"}
+        labels = {"queue": queue, "criterion": criterion, "metric": self.metric}
         return {
             outcome: int(value(scraped, "eval_alignment_comparisons", **labels, outcome=outcome) or 0)
             for outcome in OUTCOMES
@@ -100,12 +102,10 @@ class Shop:
 
 
 def metric_of(document: Any, criterion: str = "overall") -> Any:
-    """The document's entry for the metric `relevance`, or None."""
+    """The document's metric of the criterion, of which a shop has one; None where it has no comparisons."""
     for entry in () if document is None else document["criteria"]:
         if entry["criterion"] == criterion:
-            for metric in entry["metrics"]:
-                if metric["metric"] == "relevance":
-                    return metric
+            return next(iter(entry["metrics"]), None)
     return None
 
 

@@ -345,13 +345,17 @@ def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
         # Earlier batches may have had invalid events too, but not more than the breaker tolerates.
         passed = len(dead_letters(wire, cluster))
         assert passed <= CircuitBreakerPolicy().in_a_row
-        committed = wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES])
-        assert sum(committed.values()) == len(good) + passed
+        sources = [cluster.topic(role) for role in GOOD_ROLES]
+        wait_until(
+            lambda: sum(wire.committed(cluster.group, sources).values()) == len(good) + passed,
+            DEADLINE,
+            "the offsets of all events before the flood are committed",
+        )
         assert worker.text().count("circuit breaker open") == 1, worker.text()
 
         # A restart pauses again, and a stop is clean.
         assert worker.terminate() == 0
-        assert wire.committed(cluster.group, [cluster.topic(role) for role in GOOD_ROLES]) == committed
+        assert sum(wire.committed(cluster.group, sources).values()) == len(good) + passed
         off = Command(*worker.arguments, "--circuit-breaker", "off", log=worker.log, environment=cluster.environment)
         with off:
             off.wait_ready(url)
