@@ -39,11 +39,11 @@ demo: venv ## run everything on this machine with sample events; Ctrl-C ends it
 page: venv ## serve the page on a sample store; templates are reloaded when they change
 	$(BIN)/python -m tools.page
 
-# Examples in docstrings are tests too.
+# Examples in docstrings are tests too. Hypothesis tries fewer examples than in `make test`.
 UNIT := $(wildcard tests/unit tests/laws tests/architecture tests/fixtures) aggregator streams sinks eval_alignment
 
 unit: venv ## run the tests that need no broker, in less than a minute
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(UNIT)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=quick $(UNIT)
 
 test: venv ## run all tests except slow ones, with a real Apache Kafka where java and mvn are found; TESTS=path selects
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)

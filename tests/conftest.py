@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
 # The time of an example depends on what else runs on the machine.
 settings.register_profile("project", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("project")
 
 _REQUIREMENTS = pytest.StashKey[Requirements]()

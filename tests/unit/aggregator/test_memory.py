@@ -30,6 +30,7 @@ def test_the_documented_formula_predicts_the_memory_of_a_shard(shape: Shape, ite
     assert documented().bytes(shard.size) == pytest.approx(shard.bytes, rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_the_coefficients_are_those_that_are_documented() -> None:
     measured, documented_numbers = coefficients(ITEMS), documented()
     for name in ("annotation", "evaluation", "item"):

@@ -30,6 +30,7 @@ HANGS = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 async def test_a_reader_that_hangs_at_the_end_does_not_hold_the_view_up(tmp_path: Path) -> None:
     nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
     with view(tmp_path / "data", HANGS, client=nobody) as process:

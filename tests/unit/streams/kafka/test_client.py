@@ -57,6 +57,7 @@ async def test_a_probe_of_a_starting_broker_ends(monkeypatch: pytest.MonkeyPatch
             await KafkaClient([broker]).probe()
 
 
+@pytest.mark.slow
 @pytest.mark.row(7)
 @pytest.mark.parametrize("away", [False, True], ids=["answers", "away"])
 async def test_a_reader_of_a_partition_without_a_leader_pauses_between_its_questions(away: bool) -> None:
@@ -73,6 +74,7 @@ async def test_a_reader_of_a_partition_without_a_leader_pauses_between_its_quest
             await reader.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.row(7)
 async def test_a_producer_to_a_partition_without_a_leader_pauses_between_its_questions() -> None:
     async with leaderless_broker("facts") as broker:
