@@ -100,7 +100,7 @@ $(BENCH)/.installed: requirements-bench.txt
 kafka: venv ## run a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C
 	$(BIN)/python -m tests.support.kafka --port 9092
 
-UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-config --custom-compile-command "make lock" $(UPGRADE)
 
 lock: ## resolve pyproject.toml into requirements*.txt; UPGRADE=--upgrade takes newer versions

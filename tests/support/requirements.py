@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-NAMES = ("kafka", "summeval", "promtool", "prometheus", "amtool", "chromium", "systemd", "actionlint", "peers")
+NAMES = ("kafka", "summeval", "promtool", "prometheus", "amtool", "chromium", "systemd", "mount", "actionlint", "peers")
 VARIABLE = "EVAL_ALIGNMENT_REQUIRE"
 
 
