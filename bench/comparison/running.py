@@ -26,7 +26,7 @@ from aiokafka.errors import (
 
 from bench.comparison.contenders import Contender, Place
 from bench.comparison.material import PARTITIONS
-from eval_alignment.local.broker import guard
+from eval_alignment.local.guarded_process import guard
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import TABLE, Topics, apply
 from tests.support.kafka import Kafka

@@ -5,11 +5,9 @@ clients handle its differences from Apache Kafka, not this module.
 """
 
 import asyncio
-import contextlib
 import importlib.resources
 import os
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -21,6 +19,7 @@ from typing import IO, Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from eval_alignment.local.guarded_process import GuardedProcess
 from streams.kafka.client import connect
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -47,8 +46,7 @@ class EmbeddedBroker:
         self.port = port
         self.bootstrap = f"{HOST}:{port}"
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._process: GuardedProcess | None = None
 
     @property
     def pid(self) -> int | None:
@@ -75,22 +73,14 @@ class EmbeddedBroker:
         arguments += ["--storage-engine", "memory://tansu/"]
         with self._output() as output:
             try:
-                # In its own session: the last checkpoint after Ctrl-C needs the broker. With one variable: the binary
-                # reads settings from variables with names as common as CLUSTER_ID.
-                self._process = subprocess.Popen(
-                    [binary, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={"RUST_LOG": "warn"},
-                    start_new_session=True,
-                )
+                # Ctrl-C must not reach it: the last checkpoint needs the broker. With one variable: the binary reads
+                # settings from variables with names as common as CLUSTER_ID.
+                self._process = GuardedProcess([binary, *arguments], output, {"RUST_LOG": "warn"})
             except OSError as error:
                 raise BrokerError(
                     f"the embedded broker cannot run on this machine ({binary}: {error.strerror}); "
                     "use Apache Kafka with --broker HOST:PORT"
                 ) from error
-            self._guard = guard(self._process.pid)
             try:
                 wait_until_ready(self.bootstrap, self._process.poll, READY_SECONDS)
             except BaseException as error:
@@ -102,21 +92,13 @@ class EmbeddedBroker:
     def stop(self) -> None:
         """Send SIGTERM, and SIGKILL after 10 seconds; returns when the process has ended."""
         if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)
-        self.kill()
+            self._process.stop(STOP_SECONDS)
+            self._process = None
 
     def kill(self) -> None:
         """Send SIGKILL; returns when the process has ended."""
         if self._process is not None:
-            # End the guard first: later, the process id may belong to another process.
-            if self._guard is not None:
-                self._guard.kill()
-                self._guard.communicate()
-                self._guard = None
-            self._process.kill()
-            self._process.wait()
+            self._process.destroy()
             self._process = None
 
     def __enter__(self) -> Self:
@@ -133,17 +115,6 @@ class EmbeddedBroker:
             return tempfile.TemporaryFile()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         return self._log.open("ab+")
-
-
-def guard(pid: int) -> subprocess.Popen[bytes]:
-    """Start a shell that kills process `pid` when this process ends in any way: its standard input closes then."""
-    return subprocess.Popen(
-        ["sh", "-c", f"read _; kill -9 {pid}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def wait_until_ready(bootstrap: str, exit_code: Callable[[], int | None], seconds: float) -> None:

@@ -7,7 +7,6 @@ The jars come from Maven by `kafka/pom.xml` next to this file, once, into a cach
 """
 
 import argparse
-import contextlib
 import hashlib
 import os
 import re
@@ -21,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eval_alignment.local.broker import HOST, BrokerError, guard, refuse_taken_port, wait_until_ready
+from eval_alignment.local.broker import HOST, BrokerError, refuse_taken_port, wait_until_ready
+from eval_alignment.local.guarded_process import GuardedProcess
 from tests.support.ports import free_port
 
 MINIMUM_JAVA = 17
@@ -91,8 +91,7 @@ class Kafka:
         self._heap = heap
         self._java = [*(_BRIEF if brief else ()), *java]
         self._format = format
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._process: GuardedProcess | None = None
 
     @property
     def pid(self) -> int | None:
@@ -127,15 +126,8 @@ class Kafka:
                 )
                 if done.returncode != 0:
                     raise BrokerError(f"Apache Kafka cannot format its storage:\n{self._end_of_log()}")
-            # Its own session: Ctrl-C in a terminal stops the tests, which then stop the broker.
-            self._process = subprocess.Popen(
-                [*java, "kafka.Kafka", str(settings)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._guard = guard(self._process.pid)
+            # Ctrl-C in a terminal stops the tests, which then stop the broker.
+            self._process = GuardedProcess([*java, "kafka.Kafka", str(settings)], output)
         try:
             wait_until_ready(self.bootstrap, self._process.poll, READY_SECONDS)
         except BaseException as error:
@@ -147,23 +139,13 @@ class Kafka:
     def stop(self) -> None:
         """SIGTERM: a clean shutdown. Returns when the process is gone; killed after 30 seconds."""
         if self._process is not None:
-            self._process.terminate()
-            # A paused process would take the signal only when it is resumed.
-            self._process.send_signal(signal.SIGCONT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)
-        self.kill()
+            self._process.stop(STOP_SECONDS)
+            self._process = None
 
     def kill(self) -> None:
         """SIGKILL. Returns when the process is gone; its data directory stays for a restart."""
         if self._process is not None:
-            # The guard ends first: afterwards the process id may belong to another process.
-            if self._guard is not None:
-                self._guard.kill()
-                self._guard.communicate()
-                self._guard = None
-            self._process.kill()
-            self._process.wait()
+            self._process.destroy()
             self._process = None
 
     def pause(self) -> None:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from eval_alignment.local.broker import guard
+from eval_alignment.local.guarded_process import guard
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 45.0

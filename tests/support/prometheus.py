@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from eval_alignment.local.broker import guard
+from eval_alignment.local.guarded_process import guard
 from tests.support.ports import free_port
 from tests.support.processes import LOOPBACK, Answer, get, wait_until
 
