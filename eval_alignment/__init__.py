@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from aggregator.snapshot.inputs import CountingRules
     from aggregator.snapshot.schema import SnapshotDocument
     from aggregator.statistics.gate import GateLimits
-    from eval_alignment.library import InvalidEventError, recount
+    from eval_alignment.library import recount
     from streams.events.decoder import Decoder, MetricDefaults, Rejection
+    from streams.events.errors import InvalidEventError
 
     __version__: str
 
@@ -29,7 +30,7 @@ _MODULES: Final = {
     "Evaluation": "aggregator.facts",
     "Fact": "aggregator.facts",
     "GateLimits": "aggregator.statistics.gate",
-    "InvalidEventError": "eval_alignment.library",
+    "InvalidEventError": "streams.events.errors",
     "MetricDefaults": "streams.events.decoder",
     "Policy": "aggregator.policy",
     "QueueItem": "aggregator.facts",

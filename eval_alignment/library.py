@@ -8,11 +8,7 @@ import orjson
 from aggregator.policy import Policy
 from aggregator.recount import Recount
 from streams.events.decoder import Decoder, Rejection
-from streams.runtime.errors import EvalAlignmentError
-
-
-class InvalidEventError(EvalAlignmentError, ValueError):
-    """An event is invalid; the message has its number, counted from 1, and the reason."""
+from streams.events.errors import InvalidEventError
 
 
 def recount(

@@ -8,11 +8,11 @@ import httpx
 import msgspec
 
 from aggregator.snapshot.schema import SnapshotDocument
-from eval_alignment.http_client import TRANSPORT_ERRORS, client_options, explain
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0

@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from eval_alignment.http_client import TRANSPORT_ERRORS, client_options, explain
+from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
 
 _SECONDS: Final = 5.0
 _MAX_BYTES: Final = 64 << 20

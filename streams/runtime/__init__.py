@@ -1,1 +1,1 @@
-"""What every process needs: errors, exit codes, metrics, health, and control of the heap."""
+"""What every process needs: errors, exit codes, metrics, health, control of the heap, and options of HTTP clients."""

@@ -18,7 +18,7 @@ class EvalAlignmentError(Exception):
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
         ├── InputFormatError      eval_alignment.files          an input is not NDJSON
-        ├── InvalidEventError     eval_alignment.library        an event that is not counted; also a ValueError
+        ├── InvalidEventError     streams.events.errors         an event that its caller can correct; also a ValueError
         ├── InvalidValueError     streams.events.values         a field of an event; the decoder rejects the event
         ├── LedgerError           eval_alignment.ledger_export  an invalid record, seen by `export` or `doctor`
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from eval_alignment.doctor.http import get
-from eval_alignment.http_client import client_options
+from streams.runtime.http_client import client_options
 from tests.support.ports import free_port
 
 TOKEN = b"0123456789abcdef0123456789abcdef"
