@@ -11,6 +11,7 @@ What counts (tests/laws has an example of each rule):
   of the other judges are superseded.
 - A failure shows only when no verdict of the metric stands on the item and no newer deletion of the same judge exists.
   Of several failures the newest shows.
+- A failure that shows on an annotated item is counted with the criterion; it is no comparison.
 - The coverage of a metric is over the items that queue items place in the queue.
 - The day of a comparison is that of the annotation; the day of coverage is that of the evaluation (UTC).
 """
@@ -30,6 +31,7 @@ from aggregator.snapshot.inputs import (
     CriterionState,
     DocumentStamp,
     Funnel,
+    JudgeFailures,
     JudgeVectors,
     MetricCoverage,
     PairCounts,
@@ -66,6 +68,8 @@ class CriterionTotals:
         """Compared items, by metric and judge."""
         self.cells: dict[str, dict[str, Vectors]] = defaultdict(dict)
         """By metric and judge."""
+        self.failed: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"error": set(), "skipped": set()})
+        """Annotated items on which a failure shows, by metric and status."""
 
     def state(self) -> CriterionState:
         """The counts as an input of a document."""
@@ -76,7 +80,10 @@ class CriterionTotals:
             )
             for metric, judges in self.cells.items()
         }
-        return CriterionState(self.annotations, self.contributing, len(self.compared), metrics)
+        failures = {
+            metric: JudgeFailures(len(items["error"]), len(items["skipped"])) for metric, items in self.failed.items()
+        }
+        return CriterionState(self.annotations, self.contributing, len(self.compared), metrics, failures)
 
 
 class Recount:
@@ -167,6 +174,9 @@ class Recount:
             counts = criteria[annotation.criterion]
             counts.annotations += 1
             annotated.add(annotation.item)
+            for metric, (coverage, _) in self._coverage.get(annotation.item, {}).items():
+                if coverage in ("error", "skipped"):
+                    counts.failed[metric][coverage].add(annotation.item)
             on_topic = [metric for metric in verdicts if rules.on_topic(annotation.criterion, metric)]
             if on_topic:
                 counts.contributing += 1

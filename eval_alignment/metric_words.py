@@ -6,16 +6,19 @@ from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Purpose
 from eval_alignment.terminal_text import percent, printable
-from sinks.page.wording import lean, why
+from sinks.page.wording import judge_failures, lean, why
 
 
 def sentences(metric: MetricDocument) -> Iterator[str]:
-    """The direction of the errors, the judge version that the gate is about, and the labels still needed.
+    """The direction of errors, the items without a verdict, the judge version that the gate is about, and the labels
+    still needed.
 
-    Names are escaped for a terminal. A metric that is off topic has no gate, so only its direction is stated.
+    Names are escaped for a terminal. A metric that is off topic has no gate, so no labels are stated.
     """
     direction = lean(metric)
     yield f"{direction.head} {direction.rest}".strip()
+    if (failures := judge_failures(metric)) is not None:
+        yield failures
     judge = metric["newest_judge"]
     if judge is not None and (metric["judge_versions"] > 1 or not judge["comparisons"]):
         name = printable(judge["judge"]) or "unnamed"

@@ -9,6 +9,7 @@ from aggregator.snapshot.inputs import (
     CountingRules,
     CriterionState,
     DocumentStamp,
+    JudgeFailures,
     JudgeVectors,
     MetricCoverage,
     PairCounts,
@@ -123,8 +124,8 @@ def _criterion(
     alignment = counts.alignment
     covered = [metric for metric in (state.funnel.metrics if state.funnel else ()) if rules.on_topic(name, metric)]
     metrics = [
-        _metric(name, metric, criterion.metrics.get(metric, PairCounts(0, {})), state, rules)
-        for metric in sorted({*criterion.metrics, *covered})
+        _metric(name, metric, criterion, state, rules)
+        for metric in sorted({*criterion.metrics, *criterion.failures, *covered})
     ]
     metrics.sort(key=_rank)
     return CriterionDocument(
@@ -147,7 +148,11 @@ def _rank(metric: MetricDocument) -> tuple[float, int, str]:
     return -(metric["alignment"] or 0), -metric["comparisons"], metric["metric"]
 
 
-def _metric(criterion: str, name: str, pair: PairCounts, state: QueueState, rules: CountingRules) -> MetricDocument:
+def _metric(
+    criterion: str, name: str, counted: CriterionState, state: QueueState, rules: CountingRules
+) -> MetricDocument:
+    pair = counted.metrics.get(name, PairCounts(0, {}))
+    failures = counted.failures.get(name, JudgeFailures(0, 0))
     funnel, newest = state.funnel, state.judges.get(name)
     current = _current(pair.judges)
     counts = Confusion(*rules.outcomes(current), pair.items)
@@ -195,6 +200,8 @@ def _metric(criterion: str, name: str, pair: PairCounts, state: QueueState, rule
         f1=nulls.number("f1", counts.f1),
         balanced_accuracy=nulls.number("balanced_accuracy", counts.balanced_accuracy),
         items_compared=pair.items,
+        annotated_errored=failures.errored,
+        annotated_skipped=failures.skipped,
         newest_judge=nulls.number(
             "newest_judge", Undefined.NO_VERDICTS if newest is None else _newest_judge(newest, own, rules)
         ),

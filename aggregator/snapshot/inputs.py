@@ -52,6 +52,13 @@ class PairCounts:
     """By judge version."""
 
 
+class JudgeFailures(NamedTuple):
+    """Distinct annotated items without a verdict of a metric, by what its judge reported instead."""
+
+    errored: int
+    skipped: int
+
+
 @dataclass(frozen=True, slots=True)
 class CriterionState:
     """The counts of a criterion."""
@@ -64,6 +71,8 @@ class CriterionState:
     """Distinct items with at least one on-topic comparison."""
     metrics: Mapping[str, PairCounts]
     """By metric, on topic or not."""
+    failures: Mapping[str, JudgeFailures] = field(default_factory=dict)
+    """By metric, on topic or not; only metrics with a failure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,10 @@ class MetricDocument(TypedDict):
     """Mean of `tpr` and `tnr`, 0 to 1."""
     items_compared: int
     """Distinct items among the comparisons: the n of all intervals."""
+    annotated_errored: int
+    """Annotated items without a verdict of the metric because its judge reported an error. They are never a fail."""
+    annotated_skipped: int
+    """Annotated items without a verdict of the metric because its judge skipped them."""
     newest_judge: NewestJudgeDocument | None
     """The newest judge version in use; the gate and `labels_needed` are about it."""
     judge_versions: int
@@ -211,7 +215,7 @@ class CriterionDocument(TypedDict):
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
     metrics: list[MetricDocument]
-    """The metrics that are compared with the criterion or have evaluated items of the queue."""
+    """The metrics that are compared with the criterion, failed on its annotated items, or evaluated queue items."""
 
 
 class Cards(TypedDict):

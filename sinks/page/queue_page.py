@@ -7,7 +7,7 @@ from typing import Final
 
 from aggregator.days import Window, window_start
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
+from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
 from sinks.api.services import Services
 from sinks.page.charts import Spark
@@ -17,6 +17,7 @@ from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, 
 from sinks.page.formats import count, percent, plural
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
+from sinks.page.wording import judge_failures
 from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
@@ -131,6 +132,16 @@ class QueuePage:
         """Why a metric has no headroom."""
         metrics = [] if self.ceiling is None else self.ceiling["metrics"]
         return {each["metric"]: each["undefined"]["headroom"] for each in metrics if each["headroom"] is None}
+
+    @property
+    def failures(self) -> list[tuple[str, MetricDocument]]:
+        """Criteria and metrics with annotated items on which the judge gave no verdict."""
+        return [
+            (criterion["criterion"], metric)
+            for criterion in self.document["criteria"]
+            for metric in criterion["metrics"]
+            if judge_failures(metric)
+        ]
 
     @property
     def stream(self) -> str:

@@ -54,7 +54,13 @@ def templates() -> Environment:
         short=charts.short,
         twice=lambda names: [(name, name) for name in names],
     )
-    environment.globals.update(dash=formats.DASH, plural=formats.plural, queue_path=queue_path, why=wording.why)
+    environment.globals.update(
+        dash=formats.DASH,
+        judge_failures=wording.judge_failures,
+        plural=formats.plural,
+        queue_path=queue_path,
+        why=wording.why,
+    )
     for name in environment.list_templates():
         environment.get_template(name)
     return environment

@@ -8,7 +8,7 @@ from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
-from sinks.page.formats import count, percent
+from sinks.page.formats import count, percent, plural
 
 _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_COMPARISONS: "No item has both a human annotation and a verdict yet",
@@ -141,11 +141,20 @@ class Lean:
     """`fn` for too strict, `fp` for too lenient, empty for neither."""
 
 
+def judge_failures(metric: MetricDocument) -> str | None:
+    """The annotated items on which the judge gave no verdict, or None."""
+    errored, skipped = metric["annotated_errored"], metric["annotated_skipped"]
+    if not errored + skipped:
+        return None
+    parts = (plural(errored, "error") if errored else "", f"{count(skipped)} skipped" if skipped else "")
+    return f"No verdict on {plural(errored + skipped, 'annotated item')}: {', '.join(filter(None, parts))}."
+
+
 def lean(metric: MetricDocument) -> Lean:
     """The direction in which a metric errs."""
     bias, fn, fp = metric["bias"], metric["fn"], metric["fp"]
     if bias is None:
-        return Lean("No comparisons yet.", "No item has both an annotation and an evaluation.")
+        return Lean("No comparisons yet.", "No item has both an annotation and a verdict.")
     if not metric["misaligned"]:
         return Lean("No disagreement.", "")
     match error_side(fn, fp):

@@ -18,6 +18,7 @@ from aggregator.snapshot.inputs import (
     CountingRules,
     CriterionState,
     Funnel,
+    JudgeFailures,
     JudgeVectors,
     MetricCoverage,
     PairCounts,
@@ -49,6 +50,8 @@ SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || 
 
 _Version = tuple[str, str]
 """A metric and a judge version of it."""
+_Failure = tuple[str, str]
+"""A metric and the status of its failure."""
 _Rated = tuple[tuple[int, tuple[str, ...]], ...]
 """For each band of days the criteria whose newest rating of an item is in it."""
 
@@ -68,6 +71,8 @@ class _Sums:
         """Distinct items by criterion and metric, each in the band of its newest day."""
         self.version_items: dict[str, Counter[_Version]] = defaultdict(Counter)
         """The same by criterion, metric and judge version."""
+        self.failures: dict[str, Counter[_Failure]] = defaultdict(Counter)
+        """The same by criterion, metric and status of the failure that is shown."""
         self.compared: Counter[str] = Counter()
         self.items_compared = 0
         self.items_annotated = 0
@@ -96,6 +101,8 @@ class _Sums:
             self.items[criterion].update(items)
         for criterion, versions in other.version_items.items():
             self.version_items[criterion].update(versions)
+        for criterion, failures in other.failures.items():
+            self.failures[criterion].update(failures)
         self.annotations.update(other.annotations)
         self.contributing.update(other.contributing)
         self.compared.update(other.compared)
@@ -224,10 +231,15 @@ def _read_profiles(
     # Profiles that differ only by days of one band, or by criteria rated in it, are added up first: far fewer are left.
     groups: Counter[tuple[_Rated, tuple[_Version, ...]]] = Counter()
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.criterion_metrics}
-    for profile, items, (is_placed, days, versions, failed) in _rows(connection, _PROFILES, queue):
+    for profile, items, (is_placed, days, versions, failures) in _rows(connection, _PROFILES, queue):
         if is_placed:
-            placed.add(items, verdict=bool(versions), failed=failed, rated=bool(days))
-        groups[bands.cut(tuple(map(tuple, days))), tuple(map(tuple, versions))] += items
+            placed.add(items, verdict=bool(versions), failed=bool(failures), rated=bool(days))
+        rated = bands.cut(tuple(map(tuple, days)))
+        groups[rated, tuple(map(tuple, versions))] += items
+        for metric, status in failures:
+            for band, criteria in rated:
+                for criterion in criteria:
+                    bands.sums[band].failures[criterion][metric, status] += items
         for criterion, profiles in on_topic.items():
             if _compared((criterion,), [metric for metric, _ in versions], rules):
                 profiles.add(profile)
@@ -292,12 +304,21 @@ def _state(queue: str, sums: _Sums, placed: _Placed, in_use: Mapping[str, JudgeP
         by_criterion[criterion][metric] = PairCounts(sums.items[criterion][metric], cells)
     criteria = {
         criterion: CriterionState(
-            annotations, sums.contributing[criterion], sums.compared[criterion], by_criterion[criterion]
+            annotations,
+            sums.contributing[criterion],
+            sums.compared[criterion],
+            by_criterion[criterion],
+            _failures(sums.failures[criterion]),
         )
         for criterion, annotations in sums.annotations.items()
         if annotations
     }
     return QueueState(queue, sums.items_compared, sums.items_annotated, criteria, _funnel(sums, placed), in_use)
+
+
+def _failures(items: Counter[_Failure]) -> dict[str, JudgeFailures]:
+    metrics = {metric for metric, _ in items}
+    return {metric: JudgeFailures(items[metric, "error"], items[metric, "skipped"]) for metric in metrics}
 
 
 def _funnel(sums: _Sums, placed: _Placed) -> Funnel | None:

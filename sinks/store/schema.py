@@ -28,14 +28,15 @@ PROFILE: Final = """
             FROM item_days AS d WHERE d.queue = t.queue AND d.item_id = t.item_id)),
         json((SELECT json_group_array(json_array(e.metric, e.judge))
             FROM evaluations AS e WHERE e.item_id = t.item_id AND e.failure = 0 AND e.deleted = 0)),
-        EXISTS (SELECT 1 FROM evaluations AS e WHERE e.item_id = t.item_id AND e.shown = 1))
+        json((SELECT json_group_array(json_array(e.metric, e.status))
+            FROM evaluations AS e WHERE e.item_id = t.item_id AND e.shown = 1)))
     END
 """
 """SQL: the profile of the item of a row `t` (`queue`, `item_id`): everything that counts of distinct items need.
 
 A JSON array: whether a queue-item row places the item in the queue, [criterion, newest day] of every criterion with a
-counted annotation, [metric, judge version] of every standing verdict, and whether a failure is shown. NULL when the
-queue does not have the item.
+counted annotation, [metric, judge version] of every standing verdict, and [metric, status] of every failure that is
+shown. NULL when the queue does not have the item.
 """
 
 

@@ -167,6 +167,26 @@ def test_coverage_counts_evaluated_errored_skipped_and_waiting_items(history: li
     assert coverage(*history, *compared) == expected
 
 
+def test_annotated_items_on_which_a_judge_failed_are_counted_without_queue_items() -> None:
+    history: list[Fact] = [
+        *(says(item, 5) for item in "abcd"),
+        says("a", 5, annotator="bob"),
+        says("old", 5, at=TODAY - 20 * DAY),
+        judges("c", True),
+        *(failure(item, at=TODAY - 1) for item in ("a", "c", "old", "elsewhere")),
+        failure("b", "skipped"),
+    ]
+    numbers = ("comparisons", "annotated_errored", "annotated_skipped", "errored")
+    assert [metric(*history)[name] for name in numbers] == [1, 2, 1, None]
+    assert [metric(*history, window=Window.DAYS_7)[name] for name in numbers] == [1, 1, 1, None]
+
+
+def test_a_metric_with_failures_only_is_listed_and_is_no_comparison() -> None:
+    entry = metric(says("a", 5), failure("a"))
+    assert (entry["metric"], entry["comparisons"], entry["annotated_errored"]) == ("m", 0, 1)
+    assert cards(says("a", 5), failure("a"))["metrics"] == 0
+
+
 def test_the_funnel_counts_waiting_and_errored_items() -> None:
     items = [places(item) for item in "abcdef"]
     history: list[Fact] = [

@@ -47,7 +47,7 @@ OBJECTS = [{"id": "a", "thumbs": "up"}, {"id": "b", "thumbs": "down"}]
         (b"\x28\xb5\x2f\xfd\x04", "zstd data"),
         (b"\xfd7zXZ\x00\x00", "xz data"),
         (b"BZh91AY", "bzip2 data"),
-        (gzip.compress(b"events.ndjson".ljust(257, b"\0") + b"ustar\x0000"), "a tar archive"),
+        (gzip.compress(b"events.ndjson".ljust(257, b"\0") + b"ustar\x0000", mtime=0), "a tar archive"),
         (b"PAR1\x15\x04", "a Parquet file"),
     ],
 )

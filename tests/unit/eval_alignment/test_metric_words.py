@@ -67,3 +67,11 @@ def test_a_metric_that_needs_no_labels_or_is_off_topic_names_none() -> None:
     trusted = metric(compared(tp=60, fp=4, tn=20))
     assert list(sentences(trusted)) == ["No clear direction. 0 too strict, 4 too lenient."]
     assert list(sentences(metric(compared(tp=5), overall=["another"]))) == ["No disagreement."]
+
+
+def test_items_on_which_the_judge_failed_are_stated() -> None:
+    failed: list[Fact] = [
+        Annotation(AT, "x", "q", "failed", thumbs="up"),
+        Evaluation(AT, "y", "failed", "m", status="error"),
+    ]
+    assert list(sentences(metric(compared(tp=3) + failed)))[1] == "No verdict on 1 annotated item: 1 error."

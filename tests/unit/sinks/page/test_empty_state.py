@@ -65,6 +65,14 @@ async def test_the_empty_state_counts_both_sides_by_level(services: Services, st
     assert "Last annotation 3 min ago. Last evaluation 2 min ago." in shown.words
 
 
+async def test_the_empty_state_names_judges_that_failed(services: Services, store: Store) -> None:
+    fill(store, [rated("i1"), rated("i2"), judged("i1", passed=None), judged("i2", passed=None), judged("i3")])
+    async with connected(services) as client:
+        shown = await empty(client)
+    assert "m on overall: No verdict on 2 annotated items: 2 errors." in shown.words
+    assert "Annotated items were evaluated, but no judge gave a verdict on one." in shown.words
+
+
 async def test_the_empty_state_without_queue_items_explains_the_unknown_side(services: Services, store: Store) -> None:
     fill(store, [rated("i1"), judged("i2")])
     async with connected(services) as client:

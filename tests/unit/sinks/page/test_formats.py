@@ -21,7 +21,7 @@ DASH = "\u2014"
 COUNTS = (
     "items_compared", "comparisons", "annotations", "annotations_contributing", "misaligned", "criteria",
     "items_queued", "items_waiting_evaluation", "items_waiting_annotation", "items_errored", "labels_needed",
-    "evaluated", "waiting", "errored", "skipped", "tp", "fn", "tn", "fp",
+    "evaluated", "waiting", "errored", "skipped", "annotated_errored", "annotated_skipped", "tp", "fn", "tn", "fp",
 )  # fmt: skip
 COEFFICIENTS = ("kappa", "ac1", "mcc", "alpha")
 

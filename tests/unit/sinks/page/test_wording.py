@@ -6,7 +6,7 @@ from aggregator.recount import Recount
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
-from sinks.page.wording import gate_summary, lean, why
+from sinks.page.wording import gate_summary, judge_failures, lean, why
 from tests.support.sample_view import FACTS
 
 
@@ -23,6 +23,19 @@ def metric(judge: dict[str, object] | None = None, **changes: object) -> MetricD
 def test_a_reason_is_a_sentence(reason: Undefined) -> None:
     assert why(reason) != reason.replace("_", " ").capitalize()
     assert " " in why(reason)
+
+
+@pytest.mark.parametrize(
+    ("errored", "skipped", "words"),
+    [
+        (0, 0, None),
+        (1, 0, "No verdict on 1 annotated item: 1 error."),
+        (0, 2, "No verdict on 2 annotated items: 2 skipped."),
+        (1200, 1, "No verdict on 1,201 annotated items: 1,200 errors, 1 skipped."),
+    ],
+)
+def test_failures_of_a_judge_are_counted_in_words(errored: int, skipped: int, words: str | None) -> None:
+    assert judge_failures(metric(annotated_errored=errored, annotated_skipped=skipped)) == words
 
 
 @pytest.mark.parametrize("obstacle", Obstacle)
