@@ -46,11 +46,13 @@ def diff(brokers: str | None) -> None:
     chosen = settings.load(brokers=brokers)
     client, names = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
     try:
-        differences = asyncio.run(table.diff(client.settings, names))
+        comparison = asyncio.run(table.diff(client.settings, names))
     except (KafkaError, TimeoutError) as error:
         raise kafka_wiring.failure(chosen, error) from error
-    for difference in differences:
+    for difference in comparison.differences:
         click.echo(str(difference))
-    if not differences:
+    for name in comparison.unreported:
+        click.echo(f"{name}: the broker does not report all settings; those are not compared", err=True)
+    if not comparison.differences:
         click.echo("no differences")
-    sys.exit(bool(differences))
+    sys.exit(bool(comparison.differences))

@@ -17,13 +17,13 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from eval_alignment.doctor.findings import Finding, ok, problem_found
+from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.problems import Problem, Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.settings import address
 from streams.kafka import topics
 from streams.kafka.client import connect
-from streams.kafka.topics import Difference
+from streams.kafka.topics import TopicsDiff
 
 _CONNECT_SECONDS: Final = 5.0
 _SASL: Final = (
@@ -120,8 +120,8 @@ class Described:
 
     counts: Mapping[str, int]
     """Number of partitions by topic, all topics of the broker."""
-    differences: Sequence[Difference]
-    """Differences between the installation's topics and their table."""
+    diff: TopicsDiff
+    """The installation's topics, compared with their table."""
 
 
 async def describe(target: Target) -> Described:
@@ -132,9 +132,9 @@ async def describe(target: Target) -> Described:
 
 def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
     """A finding per difference from the table of topics."""
-    missing = [difference.topic for difference in described.differences if difference.what == "topic"]
+    missing = [difference.topic for difference in described.diff.differences if difference.what == "topic"]
     findings = [problem_found(Problem.TOPICS_MISSING, ", ".join(missing))] if missing else []
-    for difference in described.differences:
+    for difference in described.diff.differences:
         if difference.what == "topic":
             continue
         if difference.what == "partitions":
@@ -142,8 +142,11 @@ def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
         else:
             severity = Severity.ERROR if difference.what in _DECISIVE else None
             findings.append(problem_found(Problem.TOPICS_SETTING, str(difference), severity))
-    if findings:
-        return findings
-    return [
-        ok("topics", f"all {len(topics.TABLE)} topics are correct, with {described.counts[names.facts]} partitions")
-    ]
+    unreported = described.diff.unreported
+    if not findings:
+        right = "exist" if unreported else "are correct"
+        observed = f"all {len(topics.TABLE)} topics {right}, with {described.counts[names.facts]} partitions"
+        findings.append(ok("topics", observed))
+    if unreported:
+        findings.append(skipped("topics", f"not asked: the broker does not report settings of {', '.join(unreported)}"))
+    return findings

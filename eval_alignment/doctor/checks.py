@@ -12,7 +12,7 @@ from eval_alignment import __version__
 from eval_alignment.doctor import broker, counting, monitoring, processes, progress, sources
 from eval_alignment.doctor.disk import judge_disk, observe_disk
 from eval_alignment.doctor.findings import Finding, not_run, ordered, skipped
-from eval_alignment.doctor.http import Answer, get
+from eval_alignment.doctor.http import Answer
 from eval_alignment.doctor.target import BlockedError, Target
 from eval_alignment.ledger_export import LedgerError, last_markers
 from streams.kafka import topics
@@ -86,10 +86,12 @@ class Observations:
         url = self.target.prometheus
         return await self._once("prometheus", lambda: monitoring.observe_prometheus(url)) if url else None
 
-    async def alertmanager(self) -> Answer | None:
-        """The readiness response of Alertmanager; None without an address."""
-        url = self.target.alertmanager
-        return await get(f"{url.rstrip('/')}/-/ready") if url else None
+    async def alertmanagers(self) -> list[Answer]:
+        """Whether each Alertmanager is ready: the configured one, and those to which Prometheus sends alerts."""
+        state = await self.prometheus()
+        configured = self.target.alertmanager.rstrip("/")
+        urls = [*([configured] if configured else ()), *(state.alertmanagers if state is not None else ())]
+        return list(await asyncio.gather(*map(monitoring.observe_alertmanager, dict.fromkeys(urls))))
 
 
 async def _broker(observations: Observations) -> list[Finding]:
@@ -166,10 +168,10 @@ async def _prometheus(observations: Observations) -> list[Finding]:
 
 
 async def _alertmanager(observations: Observations) -> list[Finding]:
-    state, ready = await observations.prometheus(), await observations.alertmanager()
-    if state is None and ready is None:
+    state, answers = await observations.prometheus(), await observations.alertmanagers()
+    if state is None and not answers:
         return [skipped("alertmanager", "no address (--alertmanager, or the setting alertmanager_url)")]
-    return monitoring.judge_alertmanager(state, ready)
+    return monitoring.judge_alertmanager(state, answers, observations.target.alertmanager.rstrip("/"))
 
 
 async def _disk(observations: Observations) -> list[Finding]:
@@ -239,7 +241,7 @@ CHECKS: Final = (
     ),
     Check(
         "alertmanager",
-        "With an address: whether Alertmanager is ready, and whether Prometheus sends alerts to one.",
+        "With an address: whether Prometheus sends alerts to an Alertmanager, and whether `/-/ready` of each answers.",
         _alertmanager,
     ),
     Check("disk", "Free space in the data directory of the view, if it is on this machine.", _disk),

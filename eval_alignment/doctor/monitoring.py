@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from eval_alignment.doctor.findings import Finding, ok, problem_found
+from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem
 from streams.runtime.metric_specs import BUILD_INFO
@@ -28,6 +28,8 @@ class Rule:
     error: str
     """Why it cannot be evaluated; empty when it can."""
     firing: bool
+    evaluated: bool = True
+    """Whether Prometheus has evaluated it since its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Scraped:
     url: str
     error: str
     """Why it cannot be scraped; empty when it can."""
+    scraped: bool = True
+    """Whether Prometheus has scraped it since its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Prometheus:
     rules: Sequence[Rule] = ()
     targets: Sequence[Scraped] = ()
     alertmanagers: Sequence[str] = ()
+    """The addresses to which it sends alerts, as base addresses."""
 
 
 async def observe_prometheus(url: str) -> Prometheus:
@@ -64,17 +69,37 @@ async def observe_prometheus(url: str) -> Prometheus:
             "",
             [_rule(rule) for group in rules["groups"] for rule in group["rules"] if _ours(rule)],
             [
-                Scraped(target["scrapeUrl"], "" if target["health"] != "down" else target["lastError"] or "down")
+                Scraped(
+                    target["scrapeUrl"],
+                    "" if target["health"] != "down" else target["lastError"] or "down",
+                    target["health"] != "unknown",
+                )
                 for target in targets["activeTargets"]
                 if target["labels"].get("job", "") in known or _has_default_name(target["labels"].get("job", ""))
             ],
-            [manager["url"] for manager in managers["activeAlertmanagers"]],
+            [_base(manager["url"]) for manager in managers["activeAlertmanagers"]],
         )
     except (KeyError, TypeError, ValueError) as error:
         why = (
             next((answer.error for answer in answers if answer.error), "") or f"not an answer of Prometheus: {error!r}"
         )
         return Prometheus(base, why)
+
+
+async def observe_alertmanager(url: str) -> Answer:
+    """Request the readiness of an Alertmanager; its `url` is the base address."""
+    base = url.rstrip("/")
+    answer = await get(f"{base}/-/ready")
+    return replace(answer, url=base)
+
+
+def _base(api: str) -> str:
+    """Base address of an Alertmanager, from the address of its API that Prometheus reports.
+
+    >>> _base("http://alertmanager:9093/prefix/api/v2/alerts")
+    'http://alertmanager:9093/prefix'
+    """
+    return api.partition("/api/v")[0]
 
 
 def _data(answer: Answer) -> Any:
@@ -95,7 +120,8 @@ def _has_default_name(job: str) -> bool:
 
 def _rule(rule: Mapping[str, Any]) -> Rule:
     error = "" if rule["health"] != "err" else rule.get("lastError") or "cannot be evaluated"
-    return Rule(rule["name"], rule["type"] == "alerting", error, rule.get("state") == "firing")
+    firing = rule.get("state") == "firing"
+    return Rule(rule["name"], rule["type"] == "alerting", error, firing, rule["health"] != "unknown")
 
 
 def judge_prometheus(state: Prometheus) -> list[Finding]:
@@ -114,19 +140,38 @@ def judge_prometheus(state: Prometheus) -> list[Finding]:
         findings.append(problem_found(Problem.TARGETS_DOWN, "; ".join(down[:_NAMED])))
     if firing := [rule.name for rule in alerts if rule.firing]:
         findings.append(problem_found(Problem.ALERTS_FIRE, ", ".join(firing)))
+    unknown = [rule.name for rule in state.rules if not rule.evaluated]
+    unknown += [target.url for target in state.targets if not target.scraped]
+    if unknown:
+        findings.append(
+            skipped("prometheus", f"not evaluated or scraped since its start: {', '.join(unknown[:_NAMED])}")
+        )
     if findings:
         return findings
     return [ok("prometheus", f"{len(alerts)} alerts and {len(state.targets)} targets are ok, no alert fires")]
 
 
-def judge_alertmanager(state: Prometheus | None, ready: Answer | None) -> list[Finding]:
-    """Whether alerts reach an Alertmanager; `ready` is the response of the configured one."""
+def judge_alertmanager(state: Prometheus | None, answers: Sequence[Answer], configured: str) -> list[Finding]:
+    """Whether alerts reach an Alertmanager.
+
+    Args:
+        state: of Prometheus; None without an address.
+        answers: whether each Alertmanager is ready: the configured one, and those to which Prometheus sends alerts.
+        configured: base address of the configured one; empty without one.
+    """
     findings = []
     if state is not None and not state.error and not state.alertmanagers:
         findings.append(problem_found(Problem.ALERTMANAGER_MISSING, f"{state.url} has no Alertmanager"))
-    if ready is not None and ready.status != 200:
-        findings.append(problem_found(Problem.ALERTMANAGER_UNREACHABLE, f"{ready.url}: {ready.error or ready.status}"))
-    if findings:
-        return findings
-    urls = [*(state.alertmanagers if state is not None else ()), *([ready.url] if ready is not None else ())]
-    return [ok("alertmanager", ", ".join(urls))] if urls else []
+    ready = [answer.url for answer in answers if answer.status == 200]
+    for answer in answers:
+        if answer.status == 200:
+            continue
+        observed = f"{answer.url}/-/ready: {answer.error or f'status {answer.status}'}"
+        if answer.url != configured and configured in ready:
+            # Such as a name that only the network of Prometheus knows.
+            findings.append(skipped("alertmanager", f"{observed}; the address is from Prometheus"))
+        else:
+            findings.append(problem_found(Problem.ALERTMANAGER_UNREACHABLE, observed))
+    if ready:
+        findings.append(ok("alertmanager", f"{', '.join(ready)} {'is' if len(ready) == 1 else 'are'} ready"))
+    return findings or [skipped("alertmanager", "its address is unknown: see prometheus")]

@@ -342,8 +342,9 @@ class Problem(Enum):
     ALERTMANAGER_UNREACHABLE = Entry(
         "alertmanager",
         _ERROR,
-        "Alertmanager does not answer.",
-        "Start it, or correct `--alertmanager`.",
+        "An Alertmanager is not ready: the one of `--alertmanager`, or one to which Prometheus sends alerts.",
+        "Start it, or correct its address, in the configuration of Prometheus or in `--alertmanager`. If only "
+        "Prometheus reaches that address, name one that this machine reaches with `--alertmanager`.",
     )
     DISK_FULL = Entry(
         "disk",

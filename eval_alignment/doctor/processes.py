@@ -104,8 +104,8 @@ def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
         for process in processes
         if any(value for _, value in process.values(CIRCUIT_BREAKER_OPEN.name))
     ]
-    scraped = sum(process.series is not None for process in processes)
-    return open_breakers or ([ok("circuit_breaker", f"closed in {_counted(scraped, 'worker')}")] if scraped else [])
+    reporting = sum(bool(process.values(CIRCUIT_BREAKER_OPEN.name)) for process in processes)
+    return open_breakers or ([ok("circuit_breaker", f"closed in {_counted(reporting, 'worker')}")] if reporting else [])
 
 
 def judge_view(process: Process) -> list[Finding]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aggregator.days import DAY_MS
-from eval_alignment.doctor.findings import Finding, ok, problem_found
+from aggregator.facts import Fact
+from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -31,8 +32,8 @@ class SampledRecord:
     offset: int
     home: int | None
     """The partition for its key; None without a key."""
-    mismatch: bool
-    """Whether its key is not its item."""
+    mismatch: bool | None
+    """Whether its key is not its item; None when its item cannot be read."""
 
 
 async def sample_sources(target: Target, partitions: int) -> list[SampledRecord]:
@@ -57,9 +58,14 @@ class _Sampler:
         for record in records:
             key = record.key
             outcome = self.decoder.decode(self.kind, record.value, key, record.headers, record.timestamp)
-            mismatch = isinstance(outcome, Rejection) and outcome.reason is Reason.KEY_MISMATCH
             home = None if key is None else home_partition(key, self.partitions)
-            self.seen.append(SampledRecord(self.topic, partition, record.offset, home, mismatch))
+            self.seen.append(SampledRecord(self.topic, partition, record.offset, home, _mismatch(outcome)))
+
+
+def _mismatch(outcome: Fact | Rejection) -> bool | None:
+    if isinstance(outcome, Rejection):
+        return True if outcome.reason is Reason.KEY_MISMATCH else None
+    return False
 
 
 def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
@@ -84,7 +90,15 @@ def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
                         f"the newest in partition {newest.partition} at {newest.offset}",
                     )
                 )
-    return findings or [ok("producers", f"the last {len(seen)} records have the item as key, and are in its partition")]
+    if findings:
+        return findings
+    if not seen:
+        return [skipped("producers", "the sources have no records")]
+    unread = sum(one.mismatch is None for one in seen)
+    more = f"; the item of {unread} others cannot be read, see dead-letters" if unread else ""
+    return [
+        ok("producers", f"the last {len(seen) - unread} records have the item as key, and are in its partition{more}")
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,15 @@ class Difference:
         return f"{self.topic}: {self.what} is {self.actual}, expected {self.expected}"
 
 
+@dataclass(frozen=True, slots=True)
+class TopicsDiff:
+    """The topics of a broker, compared with the table."""
+
+    differences: Sequence[Difference]
+    unreported: Sequence[str]
+    """Topics of which the broker did not report every setting: these settings are not compared."""
+
+
 async def partition_counts(client: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of partitions of every topic on the broker. `client`: arguments of an aiokafka client.
 
@@ -222,11 +231,10 @@ async def apply(
         await admin.close()
 
 
-async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None = None) -> list[Difference]:
-    """Return every difference between the broker's topics and the table.
+async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None = None) -> TopicsDiff:
+    """Compare the broker's topics with the table.
 
-    Without `partitions` the five partitioned topics are only compared with each other. Settings that the broker does
-    not report are left out.
+    Without `partitions` the five partitioned topics are only compared with each other.
     """
     admin = AIOKafkaAdminClient(**client)
     try:
@@ -236,7 +244,7 @@ async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None
     finally:
         await admin.close()
     wanted = partitions or next((counts[name] for name in topics.copartitioned if name in counts), DEFAULT_PARTITIONS)
-    differences = []
+    differences, unreported = [], []
     for spec in TABLE:
         name = getattr(topics, spec.role)
         if name not in counts:
@@ -244,12 +252,14 @@ async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None
             continue
         if spec.partitions == _COPARTITIONED and counts[name] != wanted:
             differences.append(Difference(name, "partitions", str(wanted), str(counts[name])))
+        reported = configs.get(name, {})
+        if spec.configs.keys() - reported.keys():
+            unreported.append(name)
         for config, expected in spec.configs.items():
-            # A setting that the broker does not report is taken as right.
-            actual = configs.get(name, {}).get(config, expected)
+            actual = reported.get(config, expected)
             if not _fits(expected, actual, config in spec.at_least):
                 differences.append(Difference(name, config, expected, actual))
-    return differences
+    return TopicsDiff(differences, unreported)
 
 
 def _names(topics: Topics) -> Sequence[str]:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from eval_alignment.local.broker import EmbeddedBroker
-from streams.kafka.topics import TABLE, Topics, TopicsError, apply, check, diff, partition_counts
+from streams.kafka.topics import TABLE, Topics, TopicsDiff, TopicsError, apply, check, diff, partition_counts
 from tests.support.ports import free_port
 
 
@@ -29,18 +29,18 @@ def topics(prefix: str) -> Topics:
 
 
 async def test_topics_are_created_as_the_table_says(client: dict[str, Any], topics: Topics) -> None:
-    assert [difference.actual for difference in await diff(client, topics)] == ["missing"] * len(TABLE)
+    assert [difference.actual for difference in (await diff(client, topics)).differences] == ["missing"] * len(TABLE)
     created = await apply(client, topics, 3)
     assert set(created) == set(dataclasses.astuple(topics))
     assert await apply(client, topics) == []
-    assert await diff(client, topics) == []
+    assert await diff(client, topics) == TopicsDiff([], [])
     assert check(topics, await partition_counts(client)) == 3
 
 
 async def test_topics_can_be_created_by_several_processes_together(client: dict[str, Any], topics: Topics) -> None:
     created = await asyncio.gather(*(apply(client, topics, 2) for _ in range(3)))
     assert sorted(name for names in created for name in names) == sorted(dataclasses.astuple(topics))
-    assert await diff(client, topics, 2) == []
+    assert await diff(client, topics, 2) == TopicsDiff([], [])
 
 
 async def test_the_number_of_partitions_never_changes(client: dict[str, Any], topics: Topics) -> None:
@@ -51,9 +51,9 @@ async def test_the_number_of_partitions_never_changes(client: dict[str, Any], to
     created = await apply(client, topics)
     assert topics.facts not in created
     assert check(topics, await partition_counts(client)) == 2
-    differences = [str(difference) for difference in await diff(client, topics)]
+    differences = [str(difference) for difference in (await diff(client, topics)).differences]
     assert f"{topics.facts}: cleanup.policy is delete, expected compact" in differences
-    assert {difference.topic for difference in await diff(client, topics)} == {topics.facts}
+    assert {difference.topic for difference in (await diff(client, topics)).differences} == {topics.facts}
 
 
 async def _create(client: dict[str, Any], name: str, partitions: int, configs: dict[str, Any]) -> None:

@@ -187,11 +187,18 @@ def test_doctor_finds_a_prometheus_without_the_rules(
     rules.write_text(
         yaml.safe_dump({"groups": [{"name": "g", "rules": [{"alert": "EvalAlignmentDown", "expr": "up == 0"}]}]})
     )
-    sound = {**often, "rule_files": [str(rules)], "scrape_configs": scrapes({"any": [cluster.http]})}
+    nowhere = {"alertmanagers": [{"static_configs": [{"targets": [unused]}]}]}
+    sound = {
+        **often,
+        "rule_files": [str(rules)],
+        "scrape_configs": scrapes({"any": [cluster.http]}),
+        "alerting": nowhere,
+    }
     with Prometheus(tmp_path / "sound", sound) as prometheus:
         wait_until(lambda: prometheus.query("count(eval_alignment_build_info)"), DEADLINE, "the view is scraped")
         code, findings = ask(prometheus)
-        assert (code, set(findings)) == (2, {"ok", "alertmanager_missing"})
+        assert (code, set(findings)) == (2, {"ok", "alertmanager_unreachable"})
+        assert findings["alertmanager_unreachable"].startswith(f"{unreachable}/-/ready: ")
         assert findings["ok"] == "1 alerts and 1 targets are ok, no alert fires"
 
 

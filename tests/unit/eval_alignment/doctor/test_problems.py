@@ -37,7 +37,7 @@ from eval_alignment.doctor.processes import (
 )
 from eval_alignment.doctor.progress import GroupState, Offsets, broker_ahead_s, judge_commits, judge_lag, judge_workers
 from eval_alignment.doctor.sources import RecentDeadLetters, SampledRecord, judge_dead_letters, judge_producers
-from streams.kafka.topics import Difference, Topics
+from streams.kafka.topics import Difference, Topics, TopicsDiff
 from streams.ledger.claim import Claim
 from streams.runtime.exit_codes import ExitCode
 
@@ -102,7 +102,7 @@ def ahead(seconds: float) -> Process:
 
 
 def topics(what: str, expected: str = "a", actual: str = "b") -> list[Finding]:
-    return judge_topics(Described({}, [Difference(TOPICS.facts, what, expected, actual)]), TOPICS)
+    return judge_topics(Described({}, TopicsDiff([Difference(TOPICS.facts, what, expected, actual)], [])), TOPICS)
 
 
 def prometheus(
@@ -174,8 +174,8 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.TARGETS_MISSING: lambda: judge_prometheus(prometheus(targets=[])),
     Problem.TARGETS_DOWN: lambda: judge_prometheus(prometheus(targets=[Scraped(URL, "refused")])),
     Problem.ALERTS_FIRE: lambda: judge_prometheus(prometheus([Rule("EvalAlignmentX", True, "", True)])),
-    Problem.ALERTMANAGER_MISSING: lambda: judge_alertmanager(prometheus(managers=[]), None),
-    Problem.ALERTMANAGER_UNREACHABLE: lambda: judge_alertmanager(prometheus(), Answer(URL, 503)),
+    Problem.ALERTMANAGER_MISSING: lambda: judge_alertmanager(prometheus(managers=[]), [], ""),
+    Problem.ALERTMANAGER_UNREACHABLE: lambda: judge_alertmanager(prometheus(), [Answer(URL, 503)], ""),
     Problem.DISK_FULL: lambda: judge_disk(Disk(Path("data"), 500 * MIB, 0), Path("data")),
 }
 
@@ -192,7 +192,7 @@ def test_every_problem_of_the_table_is_found(problem: Problem) -> None:
 
 SOUND: dict[str, Callable[[], list[Finding]]] = {
     "broker": lambda: broker(None),
-    "topics": lambda: judge_topics(Described({TOPICS.facts: 8}, []), TOPICS),
+    "topics": lambda: judge_topics(Described({TOPICS.facts: 8}, TopicsDiff([], [])), TOPICS),
     "producers": lambda: judge_producers([SampledRecord("t", 1, 5, 1, mismatch=False)]),
     "workers": workers,
     "lag": lambda: judge_lag([offsets(9, 9)]),
@@ -209,7 +209,7 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "clock": lambda: judge_clock([ahead(-0.9), ahead(0.9)], 0.1),
     "dead-letters": lambda: judge_dead_letters(RecentDeadLetters(Counter(), 0, None, more=False), NOW_MS),
     "prometheus": lambda: judge_prometheus(prometheus()),
-    "alertmanager": lambda: judge_alertmanager(prometheus(), Answer(URL, 200)),
+    "alertmanager": lambda: judge_alertmanager(prometheus(), [Answer(URL, 200)], ""),
     "disk": lambda: judge_disk(Disk(Path("data"), 2048 * MIB, MIB), Path("data")),
 }
 
@@ -218,6 +218,53 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
 def test_every_check_finds_nothing_in_a_sound_installation(check: Any) -> None:
     (finding,) = SOUND[check.name]()
     assert (finding.check, finding.severity, finding.name) == (check.name, Severity.OK, "ok")
+
+
+def test_ok_is_never_a_guess() -> None:
+    """What was not asked, or did not answer, is not among what is ok."""
+    assert [finding.name for finding in judge_producers([])] == ["skipped"]
+    unread = [SampledRecord("t", 1, 5, 1, mismatch=False), SampledRecord("t", 1, 6, 1, mismatch=None)]
+    (finding,) = judge_producers(unread)
+    assert finding.observed.startswith("the last 1 records have the item as key")
+    assert "the item of 1 others cannot be read" in finding.observed
+
+    listed = judge_topics(Described({TOPICS.facts: 8}, TopicsDiff([], ["a", "b"])), TOPICS)
+    assert [(finding.name, finding.observed) for finding in listed] == [
+        ("ok", "all 7 topics exist, with 8 partitions"),
+        ("skipped", "not asked: the broker does not report settings of a, b"),
+    ]
+
+    assert judge_circuit_breaker([view()]) == [], "a view has no circuit breaker"
+
+    fresh = prometheus([Rule("EvalAlignmentX", True, "", False, evaluated=False)], [Scraped(URL, "", scraped=False)])
+    (finding,) = judge_prometheus(fresh)
+    assert (finding.name, finding.observed) == (
+        "skipped",
+        f"not evaluated or scraped since its start: EvalAlignmentX, {URL}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "configured", "names"),
+    [
+        # Prometheus knows an Alertmanager, and nothing listens there.
+        ({"http://a": False}, "", ["alertmanager_unreachable"]),
+        ({"http://a": True, "http://b": False}, "", ["alertmanager_unreachable", "ok"]),
+        # The address that only the network of Prometheus knows is named, but is no error.
+        ({"http://here": True, "http://a": False}, "http://here", ["skipped", "ok"]),
+        ({"http://here": False, "http://a": True}, "http://here", ["alertmanager_unreachable", "ok"]),
+    ],
+)
+def test_an_alertmanager_is_ok_when_it_answered(answers: dict[str, bool], configured: str, names: list[str]) -> None:
+    asked = [Answer(url, 200) if up else Answer(url, 0, error="Connection refused") for url, up in answers.items()]
+    findings = judge_alertmanager(prometheus(managers=["http://a"]), asked, configured)
+    assert [finding.name for finding in findings] == names
+    assert findings[-1].observed == "http://a/-/ready: Connection refused" or findings[-1].observed.endswith("is ready")
+
+
+def test_an_unknown_alertmanager_is_not_ok() -> None:
+    (finding,) = judge_alertmanager(Prometheus(URL, "Connection refused"), [], "")
+    assert finding.name == "skipped"
 
 
 def test_one_answering_broker_makes_the_others_errors() -> None:
