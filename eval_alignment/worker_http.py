@@ -1,6 +1,5 @@
 """The HTTP server of a worker: metrics and health. It runs in a thread, so it answers while the worker is busy."""
 
-import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sinks.access import AccessMiddleware, BindError, guard_bind, on_http_error
+from sinks.access import AccessMiddleware, guard_bind, listen, on_http_error
 from streams.runtime.health import Health
 
 
 class Probes:
     """Serves `/metrics`, `/healthz` (503: the worker needs a restart) and `/readyz` (503: it processes no events).
 
-    Raises BindError when the address cannot be bound, or not without a token.
+    Raises BindError when the address cannot be bound, or not without a token, and AddressInUseError when another
+    program listens on it.
     """
 
     def __init__(
@@ -36,11 +36,7 @@ class Probes:
         allowed_hosts: Sequence[str] = (),
     ) -> None:
         token = guard_bind(host, token_file, allow_open=allow_open_bind)
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family)
-        except OSError as error:
-            raise BindError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self._socket = listen(host, port)
         self._health = health
         self._registry = registry
         routes = [

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import errno
 import hmac
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +37,23 @@ class BindError(EvalAlignmentError):
     """A server must not, or cannot, listen as configured; the message names the setting to change."""
 
     exit_code = ExitCode.USAGE
+
+
+class AddressInUseError(BindError):
+    """Another program listens on the address. A restart helps once that program has ended."""
+
+    exit_code = ExitCode.ADDRESS_IN_USE
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address. Raises BindError, and AddressInUseError when another program does."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
+        )
+    except OSError as error:
+        kind = AddressInUseError if error.errno == errno.EADDRINUSE else BindError
+        raise kind(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 def read_token(path: Path) -> bytes:

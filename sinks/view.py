@@ -20,7 +20,7 @@ from typing import Final
 import uvicorn
 from prometheus_client import ProcessCollector
 
-from sinks.access import BindError, guard_bind
+from sinks.access import guard_bind, listen
 from sinks.api.services import Services
 from sinks.api.sse import EventStreams
 from sinks.app import create_app
@@ -65,7 +65,7 @@ def run_view(config: ViewConfig) -> ExitCode:
     try:
         token = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
         store = _open_store(config.data_dir)
-        listener = _listen(config.host, config.port)
+        listener = listen(config.host, config.port)
     except EvalAlignmentError as error:
         return log_end("view", error)
     # Imported objects live as long as the process: no full collection needs to walk them.
@@ -84,15 +84,6 @@ def _open_store(directory: Path) -> Store:
     except OSError as error:
         raise StoreError(f"cannot create data_dir {directory}: {error.strerror}") from error
     return Store(directory / STORE_NAME)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
-        )
-    except OSError as error:
-        raise BindError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 async def _run(config: ViewConfig, store: Store, listener: socket.socket, token: bytes | None) -> None:

@@ -8,9 +8,9 @@ from prometheus_client import ProcessCollector
 from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option, policy_option
 from eval_alignment.worker_http import Probes
-from sinks.access import BindError
+from sinks.access import AddressInUseError, BindError
 from streams.engine.circuit_breaker import CircuitBreakerPolicy
-from streams.runtime.failures import exit_now
+from streams.runtime.failures import exit_now, log_end
 from streams.worker import Worker, WorkerConfig
 
 _log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ def worker(
             allow_open_bind=chosen.allow_open_bind,
             allowed_hosts=chosen.allowed_hosts,
         )
+    except AddressInUseError as error:
+        exit_now(log_end("worker", AddressInUseError(f"worker_http: {error}")))
     except BindError as error:
         raise settings.SettingsError(f"worker_http: {error}") from error
     probes.start()

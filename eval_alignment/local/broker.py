@@ -35,6 +35,10 @@ class BrokerError(EvalAlignmentError):
     exit_code = ExitCode.FAILED
 
 
+class PortTakenError(BrokerError):
+    """Another process listens on the broker's port."""
+
+
 class EmbeddedBroker:
     """One tansu process on 127.0.0.1:`port`. A context manager; every method may be called from any thread.
 
@@ -60,8 +64,8 @@ class EmbeddedBroker:
     def start(self) -> None:
         """Start the process and return when it answers a client.
 
-        Raises BrokerError when the port is in use, the binary is missing or cannot run, or the broker is not ready
-        within 20 seconds; it leaves no process then.
+        Raises PortTakenError when the port is in use, BrokerError when the binary is missing or cannot run, or the
+        broker is not ready within 20 seconds; it leaves no process then.
         """
         if self.pid is not None:
             return
@@ -138,13 +142,13 @@ def wait_until_ready(bootstrap: str, exit_code: Callable[[], int | None], second
 
 
 def refuse_taken_port(port: int) -> None:
-    """Raise BrokerError when another process listens on 127.0.0.1:`port`."""
+    """Raise PortTakenError when another process listens on 127.0.0.1:`port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise BrokerError(
+            raise PortTakenError(
                 f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port with --embedded-broker-port"
             ) from error
 

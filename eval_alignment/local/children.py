@@ -22,10 +22,13 @@ def die_with_parent() -> None:
 
 
 class Child:
-    """One `eval-alignment` process with `arguments`; its output is appended to `log`."""
+    """One `eval-alignment` process with `arguments`, which serves at `http`; its output is appended to `log`."""
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, http: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+    ) -> None:
         self.name = name
+        self.http = http
         self._arguments = arguments
         self._log = log
         self._environment = environment

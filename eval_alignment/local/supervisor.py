@@ -15,7 +15,7 @@ from aggregator.days import timestamp
 from eval_alignment import __version__, kafka_wiring, wiring
 from eval_alignment.environment import ENVIRONMENT_PREFIX
 from eval_alignment.local import reload
-from eval_alignment.local.broker import BrokerError, EmbeddedBroker
+from eval_alignment.local.broker import BrokerError, EmbeddedBroker, PortTakenError
 from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
 from eval_alignment.settings import Settings, address
@@ -69,6 +69,8 @@ class Supervisor:
         self._data = DataDir(settings.data_dir.resolve(), EXTERNAL if embedded_port is None else EMBEDDED)
         self._broker: EmbeddedBroker | None = None
         self._stop = asyncio.Event()
+        self._was_ready = False
+        """Whether everything was ready once. Before, a port that is in use is an error; later, it may become free."""
         environment = {f"{ENVIRONMENT_PREFIX}BROKERS": settings.brokers}
         if settings.log_format == "auto":
             # A person reads these files, and `tail` shows their ends.
@@ -77,8 +79,9 @@ class Supervisor:
         if "name" not in settings.model_fields_set:
             worker += ["--name", "up"]
         view = ["view", "--data-dir", str(self._data.path), "--http", settings.http]
-        self._worker = Child("worker", worker, self._data.logs / "worker.log", environment)
-        self._view = Child("view", view, self._data.logs / "view.log", environment)
+        logs = self._data.logs
+        self._worker = Child("worker", self.worker_http, worker, logs / "worker.log", environment)
+        self._view = Child("view", settings.http, view, logs / "view.log", environment)
 
     async def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP. Raises UpError when it cannot run. Leaves no process in either case."""
@@ -128,9 +131,23 @@ class Supervisor:
     # ---- starting
 
     async def _start_broker(self) -> None:
-        if self._embedded_port is not None:
-            self._broker = EmbeddedBroker(self._embedded_port, log=self._data.logs / "broker.log")
-            self._broker.start()
+        if self._embedded_port is None:
+            return
+        self._broker = EmbeddedBroker(self._embedded_port, log=self._data.logs / "broker.log")
+        delay, longest = _BACKOFF_SECONDS
+        while True:
+            try:
+                self._broker.start()
+            except PortTakenError as error:
+                if not self._was_ready or self._stop.is_set():
+                    raise
+                self._say(f"The embedded broker {error}. Trying again in {delay:g} s.")
+            else:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stop.wait()
+            delay = min(2 * delay, longest)
 
     def _set_aside(self) -> list[Path]:
         """Stores of earlier runs whose rows must be loaded again. Logs which events may be missing."""
@@ -159,6 +176,7 @@ class Supervisor:
                 raise UpError("loading the rows of the last run took too long; they are kept, so start again")
             self._data.reloaded(aside)
             self._say(f"Loaded {count} rows of the last run.")
+        self._was_ready = True
         self._print_addresses()
         if self._on_ready is not None:
             await self._on_ready(self)
@@ -166,7 +184,8 @@ class Supervisor:
     async def _wait_ready(self, client: httpx.AsyncClient, name: str, http: str) -> None:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
         while not await _is_ready(client, http):
-            if asyncio.get_running_loop().time() > deadline:
+            # Later, `_keep` restarts it until it runs: the other processes go on.
+            if not self._was_ready and asyncio.get_running_loop().time() > deadline:
                 raise UpError(f"the {name} is not ready after {READY_SECONDS:g} s; see its log in {self._data.logs}")
             await asyncio.sleep(0.1)
 
@@ -190,11 +209,13 @@ class Supervisor:
             started = loop.time()
             await child.start()
             code = await child.wait()
-            if code in codes_without_restart(child.name):
+            taken = code == ExitCode.ADDRESS_IN_USE.code
+            if code in codes_without_restart(child.name) or (taken and not self._was_ready):
                 raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
             if loop.time() - started > longest:
                 delay = _BACKOFF_SECONDS[0]
-            self._say(f"The {child.name} ended with exit code {code}; restarting it in {delay:g} s.")
+            why = f": another program listens on {child.http}" if taken else ""
+            self._say(f"The {child.name} ended with exit code {code}{why}. Restarting it in {delay:g} s.")
             await asyncio.sleep(delay)
             delay = min(2 * delay, longest)
 
@@ -214,9 +235,9 @@ class Supervisor:
             return
         clean = False
         with contextlib.suppress(KafkaError, TimeoutError, BrokerError):
-            clean = self._stop.is_set() and self._broker.poll() is None and await self._drain()
+            clean = self._stop.is_set() and self._broker.pid is not None and await self._drain()
         # Without its broker a worker would only wait for it.
-        await self._worker.stop(WORKER_STOP_SECONDS if self._broker.poll() is None else 0)
+        await self._worker.stop(WORKER_STOP_SECONDS if self._broker.pid is not None else 0)
         await self._view.stop(VIEW_STOP_SECONDS)
         await asyncio.to_thread(self._broker.stop)
         if clean:

@@ -11,8 +11,10 @@ class EvalAlignmentError(Exception):
         EvalAlignmentError
         ├── AssignmentChanged     streams.engine.restore        the group moved on during a restore
         ├── BindError             sinks.access                  an HTTP server may not, or cannot, listen
+        │   └── AddressInUseError     sinks.access                  another program listens on the address
         ├── BlockedError          eval_alignment.doctor.target  a check lacks what it examines
         ├── BrokerError           eval_alignment.local.broker   the embedded broker did not start
+        │   └── PortTakenError        eval_alignment.local.broker   another program listens on its port
         ├── BrokerUntrustedError  streams.runtime.failures      TLS failed; also a KafkaError
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used

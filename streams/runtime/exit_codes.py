@@ -56,8 +56,8 @@ class ExitCode(Enum):
         64,
         (EVERY,),
         (
-            "Invalid arguments or settings; for a server also an address that is in use or needs a token, for `report` "
-            "also a queue, criterion or metric that does not exist."
+            "Invalid arguments or settings; for a server also an address that needs a token, for `report` also a "
+            "queue, criterion or metric that does not exist."
         ),
         "Read standard error. No gate of a CI build returns this code.",
         False,
@@ -101,6 +101,13 @@ class ExitCode(Enum):
         (WORKER,),
         "The last checkpoint and commit did not finish in time after SIGTERM or SIGINT.",
         "Nothing is lost: uncommitted events are processed again.",
+        True,
+    )
+    ADDRESS_IN_USE = (
+        75,
+        (WORKER, VIEW),
+        "Another program listens on the address of its HTTP server.",
+        "Stop that program, or set another `worker_http` or `http`. The log names the address.",
         True,
     )
     NOT_AUTHORISED = (

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -81,6 +82,35 @@ def test_a_killed_view_is_restarted_and_serves_the_same(running: Installation) -
     assert documents(running) == before
     assert "The view ended with exit code -9" in running.up.text()
     add(running, 1)
+
+
+@pytest.mark.parametrize("name", ["worker", "view"])
+def test_a_port_taken_between_restarts_stops_nothing_else_until_it_is_free_again(
+    running: Installation, name: str
+) -> None:
+    start, killed = len(running.up.text()), child(running, name)
+    http, other = (running.worker_http, running.http) if name == "worker" else (running.http, running.worker_http)
+    taken = f"The {name} ended with exit code 75: another program listens on {http}. Restarting it in"
+    with socket.socket() as program:
+        # Connections of the killed process may still hold the port.
+        program.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: bound(program, http), DEADLINE, "the port is free for an instant")
+        program.listen()
+        wait_until(lambda: running.up.text().count(taken, start) > 1, DEADLINE, "`up` retries and names the port")
+        assert ready(f"http://{other}")
+    wait_until(lambda: ready(f"http://{http}"), DEADLINE, f"the {name} is back")
+    add(running, 1)
+
+
+def bound(program: socket.socket, http: str) -> bool:
+    """Bind the address, if no process listens on it."""
+    host, _, port = http.rpartition(":")
+    try:
+        program.bind((host, int(port)))
+    except OSError:
+        return False
+    return True
 
 
 def test_a_killed_broker_is_replaced_and_all_counts_return(running: Installation) -> None:

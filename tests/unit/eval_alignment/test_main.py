@@ -51,14 +51,20 @@ def test_a_usage_error_has_no_exit_code_of_the_gate(
 
 
 @pytest.mark.parametrize("process", ["worker", "view"])
-@pytest.mark.parametrize(("http", "reason"), [("0.0.0.0:0", b"token_file"), ("127.0.0.1:taken", b"cannot listen")])
+@pytest.mark.parametrize(
+    ("http", "reason", "ending"),
+    [
+        ("0.0.0.0:0", b"token_file", ExitCode.USAGE),
+        ("127.0.0.1:taken", b"cannot listen on 127.0.0.1", ExitCode.ADDRESS_IN_USE),
+    ],
+)
 def test_worker_and_view_end_alike_when_they_cannot_listen(
-    process: str, http: str, reason: bytes, tmp_path: Path
+    process: str, http: str, reason: bytes, ending: ExitCode, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = http.replace("taken", str(taken.getsockname()[1]))
         arguments = [process, "--broker", "127.0.0.1:1", "--http", address]
-        done = run(*arguments, home=tmp_path, expect=ExitCode.USAGE.code)
+        done = run(*arguments, home=tmp_path, expect=ending.code)
     assert reason in done.stderr
     assert b"Traceback" not in done.stderr
 

@@ -60,7 +60,7 @@ def _has_a_newer_store(data_dir: Path) -> None:
     ("wrong", "ending", "reason"),
     [
         ({"host": "0.0.0.0"}, ExitCode.USAGE, "token_file"),  # noqa: S104 -- is refused
-        ({"port": "taken"}, ExitCode.USAGE, "cannot listen"),
+        ({"port": "taken"}, ExitCode.ADDRESS_IN_USE, "cannot listen"),
         ({"token": "short"}, ExitCode.USAGE, "has 5 bytes, expected at least 32"),
         ({"data_dir": _is_a_file}, ExitCode.STORE_UNUSABLE, "File exists"),
         ({"data_dir": _has_no_database}, ExitCode.STORE_UNUSABLE, "file is not a database"),
