@@ -6,14 +6,19 @@ annotated yet is seen here, and nowhere in the comparisons.
 
 import sqlite3
 from collections import defaultdict
-from typing import Final
+from typing import Final, cast
 
 from aggregator.statistics.judge_in_use import JudgePeriod, newest_in_use
 
-# Each is answered by one look-up in the index evaluations_judges, however many verdicts a version gave.
-_NEXT: Final = """
+# Each is answered by one look-up in the index evaluations_judges, however many verdicts a version gave. Two statements
+# find the next version, because `(metric, judge) > (?, ?)` would walk over all verdicts of the version before.
+_NEXT_JUDGE: Final = """
 SELECT metric, judge FROM evaluations INDEXED BY evaluations_judges
-WHERE failure = 0 AND deleted = 0 AND (metric, judge) > (?, ?) ORDER BY metric, judge LIMIT 1
+WHERE failure = 0 AND deleted = 0 AND metric = ? AND judge > ? ORDER BY judge LIMIT 1
+"""
+_NEXT_METRIC: Final = """
+SELECT metric, judge FROM evaluations INDEXED BY evaluations_judges
+WHERE failure = 0 AND deleted = 0 AND metric > ? ORDER BY metric, judge LIMIT 1
 """
 _PERIOD: Final = """
 SELECT (SELECT at FROM evaluations INDEXED BY evaluations_judges
@@ -28,8 +33,13 @@ def judges_in_use(connection: sqlite3.Connection) -> dict[str, JudgePeriod]:
     periods: dict[str, list[JudgePeriod]] = defaultdict(list)
     # A name of a metric is never empty, so the first version is after this.
     metric, judge = "", ""
-    while (row := connection.execute(_NEXT, (metric, judge)).fetchone()) is not None:
-        metric, judge = row
-        first_at, last_at = connection.execute(_PERIOD, (metric, judge)).fetchone()
+    while (version := _next_version(connection, metric, judge)) is not None:
+        metric, judge = version
+        first_at, last_at = connection.execute(_PERIOD, version).fetchone()
         periods[metric].append(JudgePeriod(judge, first_at, last_at))
     return {metric: newest for metric, versions in periods.items() if (newest := newest_in_use(versions)) is not None}
+
+
+def _next_version(connection: sqlite3.Connection, metric: str, judge: str) -> tuple[str, str] | None:
+    row = connection.execute(_NEXT_JUDGE, (metric, judge)).fetchone()
+    return cast("tuple[str, str] | None", row or connection.execute(_NEXT_METRIC, (metric,)).fetchone())
