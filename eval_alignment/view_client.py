@@ -62,7 +62,10 @@ class View:
         return self._get(f"/api/v1/queues/{queue_segment(queue)}", {"window": window}, SnapshotDocument)
 
     def queues(self) -> Iterator[QueueListing]:
-        """All queues, in the order in which the view first saw them. Raises UnreachableError."""
+        """The queues in which anything stands, in the order in which the view first saw them.
+
+        Raises UnreachableError.
+        """
         parameters: Mapping[str, str] = {}
         while True:
             page = self._get("/api/v1/queues", parameters, QueueList)

@@ -15,6 +15,7 @@ from aggregator.snapshot.inputs import CountingRules, DocumentStamp, QueueState
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.queries.counts import queue_states
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
+from sinks.queue_index import QueueIndex
 from sinks.store.store import Store
 
 _DOCUMENTS: Final = 2_000
@@ -57,6 +58,7 @@ class Documents:
 
     def __init__(self, store: Store, rules: CountingRules, today: Callable[[], date]) -> None:
         self.rules = rules
+        self.index = QueueIndex(rules)
         self._store = store
         self._today = today
         self._documents: LRUCache[tuple[str, Window], tuple[int, date, SnapshotDocument]] = LRUCache(_DOCUMENTS)

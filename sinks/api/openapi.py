@@ -149,7 +149,18 @@ def openapi(version: str) -> dict[str, Any]:
         },
         "paths": {
             "/api/v1/queues": _get(
-                "Queues, in the order of their first event.", QueueList, [_CURSOR, _limit(100)], (400, 401)
+                "Queues, in the order of their first event.",
+                QueueList,
+                [
+                    _query(
+                        "empty",
+                        "`1`: also the queues whose annotations were all retracted and whose items were all removed.",
+                        {"enum": ["0", "1"], "default": "0"},
+                    ),
+                    _CURSOR,
+                    _limit(100),
+                ],
+                (400, 401),
             ),
             "/api/v1/queues/{queue}": _get(
                 "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404)

@@ -64,6 +64,11 @@ def window(request: Request) -> Window:
     return member(request, "window", Window.ALL)
 
 
+def with_empty(request: Request) -> bool:
+    """Whether a list has the queues in which nothing stands any more, too."""
+    return request.query_params.get("empty") == "1"
+
+
 def outcomes(request: Request) -> list[Outcome]:
     """Outcomes, separated by commas, in the order of `OUTCOMES`; empty when the parameter is missing."""
     names = [part for part in request.query_params.get("outcome", "").split(",") if part]

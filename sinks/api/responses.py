@@ -30,6 +30,10 @@ class QueueList(TypedDict):
     """Whether `as_of` is too old: a worker or the broker is away."""
     ready: bool
     """Whether the view has read the topics to their end since it started."""
+    total: int
+    """Number of queues on all pages."""
+    left_out: int
+    """Number of queues that are not listed because nothing stands in them any more; `empty=1` lists them."""
     queues: list[QueueListing]
     """Queues in the order of their first event."""
     next: str | None

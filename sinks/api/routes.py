@@ -21,7 +21,7 @@ from sinks.api.responses import HistoryEntry, HistoryList, QueueList, QueueListi
 from sinks.api.services import Services
 from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
-from sinks.queries.queues import list_queues, read_state
+from sinks.queries.queues import read_state
 
 _HISTORY_LIMIT: Final = 50
 
@@ -51,7 +51,8 @@ class _Api:
     async def queues(self, request: Request) -> Response:
         after = parameters.number(request, "cursor", 0, least=0, most=2**62)
         limit = parameters.number(request, "limit", 100, least=1, most=PAGE_LIMIT)
-        return json_response(await self._services.query(lambda connection: self._list(connection, after, limit)))
+        empty = parameters.with_empty(request)
+        return json_response(await self._services.query(lambda connection: self._list(connection, after, limit, empty)))
 
     async def queue(self, request: Request) -> Response:
         window, documents = parameters.window(request), self._services.documents
@@ -120,9 +121,11 @@ class _Api:
     async def _readiness(self) -> Readiness:
         return await self._services.query(lambda connection: self._services.readiness(read_state(connection)))
 
-    def _list(self, connection: sqlite3.Connection, after: int, limit: int) -> QueueList:
+    def _list(self, connection: sqlite3.Connection, after: int, limit: int, empty: bool) -> QueueList:
         documents, state = self._services.documents, read_state(connection)
-        entries = list(list_queues(connection, after, limit + 1))
+        named = documents.index.queues(connection)
+        listed = [totals.entry for totals in named if totals.standing or empty]
+        entries = [entry for entry in listed if entry.place > after][: limit + 1]
         queues = [
             QueueListing(
                 queue=entry.queue,
@@ -138,6 +141,8 @@ class _Api:
             as_of=readiness["as_of"],
             stale=readiness["stale"],
             ready=readiness["ready"],
+            total=len(listed),
+            left_out=len(named) - len(listed),
             queues=queues,
             next=str(entries[limit - 1].place) if len(entries) > limit else None,
         )

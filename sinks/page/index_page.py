@@ -1,10 +1,9 @@
 """The start page: the list of queues."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from itertools import islice
+from math import ceil
 from typing import Final
 
 from aggregator.days import Window
@@ -19,37 +18,18 @@ from sinks.page.formats import age
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import address, queue_path
 from sinks.queries.days import day_cells, weekly_alignment
-from sinks.queries.queues import emptied_queues, last_annotated_at, list_queues
+from sinks.queries.queues import last_annotated_at
 from sinks.queries.scope import Scope
+from sinks.queue_index import QueueSort, sort_queues
 
-MOST: Final = 500
-"""Most queues that are listed; a search finds the others."""
 PAGE: Final = 50
+"""Most queues on a page."""
 _GATES: Final = (
     (Gate.TRUSTED, "trusted", "trusted"),
     (Gate.PROBATION, "probation", "on probation"),
     (Gate.NOT_TRUSTED, "untrusted", "not trusted"),
     (Gate.UNDECIDED, "undecided", "undecided"),
 )
-
-
-class IndexSort(StrEnum):
-    """Orders of queues."""
-
-    COMPARISONS = "comparisons"
-    ALIGNMENT = "alignment"
-    NAME = "name"
-
-
-_ORDERS: Final[dict[IndexSort, Callable[[SnapshotDocument], tuple[float, str]]]] = {
-    IndexSort.COMPARISONS: lambda document: (-document["cards"]["comparisons"], document["queue"]),
-    # The lowest alignment comes first, undefined alignment last.
-    IndexSort.ALIGNMENT: lambda document: (
-        2.0 if document["cards"]["alignment"] is None else document["cards"]["alignment"],
-        document["queue"],
-    ),
-    IndexSort.NAME: lambda document: (0.0, document["queue"].casefold()),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +66,15 @@ class IndexPage:
 
     shell: Shell
     rows: list[IndexRow]
+    first: int
+    """Number of the first row, from 1."""
     total: int
+    """Number of queues on all pages."""
     comparisons: int
-    capped: bool
+    """Comparisons of these queues."""
     scale: Scale
     query: str
-    sort: IndexSort
-    page: int
+    sort: QueueSort
     empty: bool
     left_out: int
     """Number of queues that are not listed because nothing stands in them any more."""
@@ -108,7 +90,7 @@ class IndexRequest:
 
     query: str = ""
     """A part of the name."""
-    sort: IndexSort = IndexSort.COMPARISONS
+    sort: QueueSort = QueueSort.COMPARISONS
     page: int = 1
     empty: bool = False
     """Whether queues in which nothing stands any more are listed."""
@@ -118,22 +100,22 @@ def index_page(
     services: Services, cache: AnswerCache, connection: sqlite3.Connection, request: IndexRequest
 ) -> IndexPage:
     """The start page in the state that a connection sees."""
-    query, sort, page = request.query, request.sort, request.page
+    query, sort = request.query, request.sort
     surrounding, state = shell(services, connection)
     part = query.casefold()
-    emptied = {name for name in emptied_queues(connection) if part in name.casefold()}
-    left_out = set() if request.empty else emptied
-    matches = (
-        entry for entry in list_queues(connection) if part in entry.queue.casefold() and entry.queue not in left_out
-    )
-    entries = list(islice(matches, MOST + 1))
+    matching = [
+        totals for totals in services.documents.index.queues(connection) if part in totals.entry.queue.casefold()
+    ]
+    listed = [totals for totals in matching if totals.standing or request.empty]
+    # After the last page comes the last page: the list may have become shorter since the link was made.
+    page = min(request.page, max(1, ceil(len(listed) / PAGE)))
+    first = (page - 1) * PAGE
     documents = [
         document
-        for entry in entries[:MOST]
-        if (document := services.documents.build(connection, entry, state, Window.ALL)) is not None
+        for totals in sort_queues(listed, sort)[first : first + PAGE]
+        if (document := services.documents.build(connection, totals.entry, state, Window.ALL)) is not None
     ]
-    documents.sort(key=_ORDERS[sort])
-    rows = [_row(services, cache, connection, document) for document in documents[(page - 1) * PAGE : page * PAGE]]
+    rows = [_row(services, cache, connection, document) for document in documents]
 
     def href(number: int | None, *, empty: bool = request.empty) -> str:
         return address("/", {"q": query, "sort": sort.value, "page": number, "empty": "1" if empty else None})
@@ -141,18 +123,17 @@ def index_page(
     return IndexPage(
         shell=surrounding,
         rows=rows,
-        total=len(documents),
-        comparisons=sum(document["cards"]["comparisons"] for document in documents),
-        capped=len(entries) > MOST,
+        first=first + 1,
+        total=len(listed),
+        comparisons=sum(totals.comparisons for totals in listed),
         scale=Scale.of(share for row in rows for share in (row.cards["alignment_low"], row.baseline)),
         query=query,
         sort=sort,
-        page=page,
         empty=request.empty,
-        left_out=len(left_out),
+        left_out=len(matching) - len(listed),
         with_empty=href(None, empty=True),
         earlier=href(page - 1) if page > 1 else None,
-        later=href(page + 1) if page * PAGE < len(documents) else None,
+        later=href(page + 1) if first + PAGE < len(listed) else None,
     )
 
 

@@ -2,17 +2,15 @@
 
 import sqlite3
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
-from aggregator.days import Window
-from aggregator.snapshot.schema import SnapshotDocument
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
-from sinks.queries.queues import StoreState, emptied_queues, list_queues, read_state
+from sinks.queries.queues import StoreState, read_state
+from sinks.queue_index import sort_queues
 
 RAIL: Final = 30
-"""Most queues in the navigation; the start page lists all."""
+"""Most queues in the navigation, those with most comparisons; the start page lists all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +48,25 @@ class Shell:
 def shell(services: Services, connection: sqlite3.Connection, current: str | None = None) -> tuple[Shell, StoreState]:
     """The layout in the state that a connection sees; `current` is the queue of the page."""
     state = read_state(connection)
-    emptied = emptied_queues(connection)
-    standing = (entry for entry in list_queues(connection) if entry.queue not in emptied)
-    entries = list(islice(standing, RAIL + 1))
+    queues = services.documents.index.queues(connection)
+    standing = sort_queues([totals for totals in queues if totals.standing])
+    shown = standing[:RAIL]
+    # The queue of the page is always in the navigation.
+    shown += [totals for totals in queues if totals.entry.queue == current and totals not in shown]
     listed = [
         Listed(
-            entry.queue,
-            queue_path(entry.queue),
-            _alignment(services.documents.build(connection, entry, state, Window.ALL)),
-            entry.queue == current,
+            totals.entry.queue,
+            queue_path(totals.entry.queue),
+            totals.alignment,
+            totals.entry.queue == current,
         )
-        for entry in entries[:RAIL]
+        for totals in shown
     ]
     readiness = services.readiness(state)
     return (
         Shell(
             queues=listed,
-            more=len(entries) > RAIL,
+            more=len(standing) > RAIL,
             as_of=state.as_of,
             as_of_text=readiness["as_of"] or "",
             now=round(services.now() * 1000),
@@ -76,7 +76,3 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
         ),
         state,
     )
-
-
-def _alignment(document: SnapshotDocument | None) -> float | None:
-    return None if document is None else document["cards"]["alignment"]

@@ -25,6 +25,7 @@ from sinks.page.layout import Shell, shell
 from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
+from sinks.queue_index import QueueSort
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -112,9 +113,9 @@ class Pages:
     async def _index(self, request: Request) -> Response:
         choice = index_page.IndexRequest(
             query=parameters.text(request, "q") or "",
-            sort=parameters.member(request, "sort", index_page.IndexSort.COMPARISONS),
+            sort=parameters.member(request, "sort", QueueSort.COMPARISONS),
             page=_page(request),
-            empty=request.query_params.get("empty") == "1",
+            empty=parameters.with_empty(request),
         )
         page = await self._services.query(
             lambda connection: index_page.index_page(self._services, self._cache, connection, choice)

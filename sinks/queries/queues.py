@@ -54,20 +54,10 @@ def read_state(connection: sqlite3.Connection) -> StoreState:
     )
 
 
-def list_queues(connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> Iterator[QueueEntry]:
-    """Queues in the order in which they were first seen, starting after place `after`; a negative limit means all."""
-    for row in connection.execute(f"{_QUEUES} AND id > ? ORDER BY id LIMIT ?", (after, limit)):
+def list_queues(connection: sqlite3.Connection) -> Iterator[QueueEntry]:
+    """Queues in the order in which they were first seen."""
+    for row in connection.execute(f"{_QUEUES} ORDER BY id"):
         yield QueueEntry(*row)
-
-
-def emptied_queues(connection: sqlite3.Connection) -> set[str]:
-    """Names of queues in which nothing stands: all annotations are retracted, and all items are removed."""
-    rows = connection.execute(
-        "SELECT queue FROM queues AS q "
-        "WHERE NOT EXISTS (SELECT 1 FROM annotations AS a WHERE a.queue = q.queue AND a.counted = 1) "
-        "AND NOT EXISTS (SELECT 1 FROM queue_items AS i WHERE i.queue = q.queue AND i.deleted = 0)"
-    )
-    return {name for (name,) in rows}
 
 
 def count_retracted(connection: sqlite3.Connection, queue: str) -> int:

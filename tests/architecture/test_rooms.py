@@ -10,7 +10,7 @@ from tests.support.tree import PACKAGES, ROOT, imports, module_name, modules, ro
 _WORKER = {"aggregator", "streams.runtime", "streams.events", "streams.kafka", "streams.ledger"}
 _VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.access", "streams.runtime"}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
-_API = {*_READ, "sinks.documents", "sinks.gauges", "sinks.snapshots"}
+_API = {*_READ, "sinks.queue_index", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
 _COMMAND = {
     *_WORKER,
     *_API,
@@ -42,8 +42,9 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.access": {"streams.runtime"},
     "sinks.queries": {"aggregator", "streams.runtime"},
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
-    "sinks.documents": _READ,
-    "sinks.gauges": {*_READ, "sinks.documents"},
+    "sinks.queue_index": {"aggregator", "sinks.queries"},
+    "sinks.documents": {*_READ, "sinks.queue_index"},
+    "sinks.gauges": {*_READ, "sinks.queue_index", "sinks.documents"},
     "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},
     "sinks.api": _API,
     "sinks.page": {*_API, "sinks.api"},

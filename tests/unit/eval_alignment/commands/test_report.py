@@ -268,7 +268,15 @@ def test_the_error_message_of_the_view_is_printed(view: Answers) -> None:
 @pytest.mark.parametrize(("ready", "code"), [(False, 3), (True, 64)])
 def test_an_unknown_name_depends_on_whether_the_view_has_read_all_events(view: Answers, ready: bool, code: int) -> None:
     listing = {"queue": "a/b u", "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
-    listed = {"as_of": None, "stale": False, "ready": ready, "queues": [listing], "next": None}
+    listed = {
+        "as_of": None,
+        "stale": False,
+        "ready": ready,
+        "total": 1,
+        "left_out": 0,
+        "queues": [listing],
+        "next": None,
+    }
     view.set("/api/v1/queues", listed)
     view.set("/api/v1/queues?limit=1", listed)
     view.set(PATH, {"type": "", "title": "", "status": 404, "detail": "queue not found"}, 404)
@@ -308,7 +316,15 @@ def test_address_and_token_come_from_the_settings_file(view: Answers, tmp_path: 
 def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:
     def page(queue: str, following: str | None) -> dict[str, Any]:
         listing = {"queue": queue, "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
-        return {"as_of": None, "stale": False, "ready": True, "queues": [listing], "next": following}
+        return {
+            "as_of": None,
+            "stale": False,
+            "ready": True,
+            "total": 1,
+            "left_out": 0,
+            "queues": [listing],
+            "next": following,
+        }
 
     view.set("/api/v1/queues", page("first", "5"))
     view.set("/api/v1/queues?cursor=5", page("second", None))
