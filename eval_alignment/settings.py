@@ -329,8 +329,8 @@ def load(**given: Any) -> Settings:
     raise SettingsError(*problems)
 
 
-_OTHERS = ("EVAL_ALIGNMENT_REQUIRE", "EVAL_ALIGNMENT_CACHE", "EVAL_ALIGNMENT_TEST_")
-"""Prefixes of variables that control the test suite and are not settings."""
+_OTHERS = ("EVAL_ALIGNMENT_CLIENT_", "EVAL_ALIGNMENT_REQUIRE", "EVAL_ALIGNMENT_CACHE", "EVAL_ALIGNMENT_TEST_")
+"""Prefixes of variables of the client for events and of the test suite, which are not settings."""
 
 
 def _problem(detail: Any) -> str:

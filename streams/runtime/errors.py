@@ -16,6 +16,9 @@ class EvalAlignmentError(Exception):
         ├── BrokerError           eval_alignment.local.broker   the embedded broker did not start
         │   └── PortTakenError        eval_alignment.local.broker   another program listens on its port
         ├── BrokerUntrustedError  streams.runtime.failures      TLS failed; also a KafkaError
+        ├── ClientError           eval_alignment.client.errors  the client is closed, or was ended by an error
+        │   ├── DeliveryError         eval_alignment.client.errors  events were rejected, or were not sent
+        │   └── QueueFullError        eval_alignment.client.errors  no room for an event
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
         ├── FatalError            streams.runtime.failures      ends the process with any exit code

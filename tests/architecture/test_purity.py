@@ -44,6 +44,8 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "sinks.*": HEAVY - {"faust", "mode", "httpx", "pydantic", "rich"},
     "eval_alignment": set(),
     "eval_alignment.library": set(),
+    # httpx loads rich, for a command of its own.
+    "eval_alignment.client.*": {"httpx", "rich"},
     "eval_alignment.main": set(),
     "eval_alignment.settings": {"pydantic"},
     "eval_alignment.commands.recount": {"pydantic", "rich"},

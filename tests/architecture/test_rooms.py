@@ -51,7 +51,9 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.app": {*_API, "sinks.api", "sinks.page"},
     "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
     # The command wires both.
-    "eval_alignment": _COMMAND,
+    # What other programs import: the events, and no Kafka.
+    "eval_alignment.client": {"aggregator", "streams.runtime", "streams.events"},
+    "eval_alignment": {*_COMMAND, "eval_alignment.client"},
     "eval_alignment.local": {*_COMMAND, "eval_alignment"},
     "eval_alignment.doctor": {*_COMMAND, "eval_alignment"},
     "eval_alignment.commands": {*_COMMAND, "eval_alignment", "eval_alignment.local", "eval_alignment.doctor"},

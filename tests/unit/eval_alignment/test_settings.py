@@ -6,6 +6,7 @@ import pytest
 
 from aggregator.policy import Policy
 from eval_alignment import kafka_wiring, settings, wiring
+from eval_alignment.client.connection import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE
 from eval_alignment.environment import CONFIG_VARIABLE
 from eval_alignment.settings import MetricSettings, SettingsError
 from streams.events.decoder import MetricDefaults
@@ -57,6 +58,12 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
         "policy",
         "pass_stars",
     }
+
+
+def test_variables_of_the_client_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE):
+        monkeypatch.setenv(name, "x")
+    settings.load()
 
 
 def test_contradicting_settings_are_reported_together() -> None:
