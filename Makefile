@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test coverage faults soak lint docs dashboards rules wheel peers bench kafka lock
+.PHONY: help venv demo page unit test coverage examples faults soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ test: venv ## run all tests except slow ones, with a real Apache Kafka where jav
 # Tracing doubles the CPU time of Python code before 3.14, so `make test` and `make unit` do without it.
 coverage: venv ## run unit tests and simulation, and fail if they cover less than pyproject.toml requires
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(UNIT) tests/simulation
+
+EXAMPLES ?=
+
+examples: venv ## run the programs of examples/ against a real Apache Kafka, and record that all events counted; EXAMPLES="go java"
+	$(BIN)/python -m tools.producers $(EXAMPLES)
+	$(BIN)/python -m tools.reference docs
 
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md

@@ -192,6 +192,12 @@ class Kafka:
         return path
 
 
+def version() -> str:
+    """The version of the broker."""
+    text = (_HERE / "pom.xml").read_text(encoding="utf-8")
+    return str(re.findall(r"<artifactId>kafka_[^<]*</artifactId>\s*<version>([^<]*)<", text)[0])
+
+
 def missing() -> str | None:
     """Why a broker cannot be started here, or None: java (17 or newer) and mvn are needed."""
     absent = [program for program in ("java", "mvn") if shutil.which(program) is None]

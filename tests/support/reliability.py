@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import kafka
+
 BEGIN = "<!-- the last run of `make faults`: begin -->"
 END = "<!-- end -->"
 SOAK_BEGIN = "<!-- the last run of `make soak`: begin -->"
@@ -64,7 +66,6 @@ ROWS: Mapping[int, tuple[str, str]] = {
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")
 """Row 20."""
-_POM = Path(__file__).with_name("kafka") / "pom.xml"
 
 _Measure = Callable[..., None]
 
@@ -173,12 +174,11 @@ def machine() -> list[str]:
     """Date, machine and versions of programs that matter to the measurements."""
     processor = re.search(r"^model name\s*: (.*)$", _text("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+) kB", _text("/proc/meminfo"), re.MULTILINE)
-    broker = re.search(r"<artifactId>kafka_[^<]*</artifactId>\s*<version>([^<]*)<", _POM.read_text(encoding="utf-8"))
     parts = [
         f"{datetime.now(UTC).date().isoformat()}: {os.cpu_count()} cores{f' ({processor[1]})' if processor else ''}",
         f"{int(memory[1]) / 1024**2:.0f} GiB" if memory else "",
         f"{platform.system()} {platform.machine()}",
-        f"Apache Kafka {broker[1] if broker else '?'}",
+        f"Apache Kafka {kafka.version()}",
         f"Python {platform.python_version()}",
         f"aiokafka {version('aiokafka')}",
     ]

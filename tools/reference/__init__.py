@@ -10,6 +10,7 @@ from tools.reference import (
     exit_codes,
     glossary,
     metrics,
+    producers,
     reasons,
     settings,
     snapshot,
@@ -22,6 +23,7 @@ def pages() -> dict[str, str]:
     """The text of each page by file name."""
     return {
         "events.md": events.page(),
+        "producers.md": producers.page(),
         "snapshot.md": snapshot.page(),
         "statistics.md": statistics.page(),
         "api.md": api.page(),

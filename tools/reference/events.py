@@ -14,7 +14,6 @@ from streams.events.values import CUT_MARK, EARLIEST_INTEGER_AT
 from streams.kafka.topics import Topics
 from tools.reference.examples import EXAMPLES, Example
 from tools.reference.markdown import code, document, fenced, json_block, section, table
-from tools.reference.samples import AIOKAFKA, CONFLUENT, JAVA, LOAD
 
 IDENTITIES: Final = {
     Kind.ANNOTATION: ("queue", "item", "criterion", "annotator"),
@@ -44,7 +43,7 @@ def page() -> str:
         "in UTF-8; the record's key is the event's `item`. Annotations and evaluations of the same item are compared, "
         "in any order of arrival.",
         "On this page: the fields of each event, [rules](#rules), [examples](#examples), and [how to send events]"
-        "(#sending-events) from Python, from Java and from a file. The [merge law](architecture.md#merge-law) "
+        "(#sending-events). The [merge law](architecture.md#merge-law) "
         "decides between events of one row.",
         _kinds(),
         *(_kind(kind) for kind in Kind),
@@ -182,23 +181,16 @@ def _example(example: Example) -> str:
 def _sending() -> str:
     return section(
         "Sending events",
-        "Send each event to the topic of its kind with the UTF-8 bytes of `item` as the key, and let the client choose "
-        "the partition by **murmur2** of the key. That is the default of the Java client, Kafka Streams, aiokafka, "
-        "kafka-python and KafkaJS. Clients built on librdkafka (confluent-kafka for Python, Go and .NET, node-rdkafka, "
-        "rdkafka-ruby, kcat) need `partitioner=murmur2_random`. An event in another partition is rejected as "
-        "`misrouted`.",
-        "The samples send to a broker at 127.0.0.1:9092. Without `--broker`, `eval-alignment up` starts a broker at "
-        "127.0.0.1:9392. Sending an event again is safe. Records of aborted transactions are not read.",
-        section("Python, aiokafka", fenced("python", AIOKAFKA), level=3),
-        section("Python, confluent-kafka", fenced("python", CONFLUENT), level=3),
-        section("Java", "Maven coordinates: `org.apache.kafka:kafka-clients`.", fenced("java", JAVA), level=3),
+        "Send each event to the topic of its kind, with the UTF-8 bytes of `item` as the key, to the partition that "
+        "**murmur2** of the key chooses. [Producers](producers.md) has the rules, and a tested program for each of "
+        "Python, Java, TypeScript and Go.",
         section(
             "Files",
             "A file has one event a line (NDJSON), plain or gzipped, of all kinds in any mix. `load` chooses topic, "
             "key and partition, and names each invalid line with its reason. A line may name its kind in `kind`. "
             "Without it, a line with `metric` is an evaluation, and one with a rating, `criterion` or `annotator` an "
             'annotation. A queue item always needs `"kind": "queue_item"`.',
-            fenced("console", LOAD),
+            fenced("console", "eval-alignment load --broker 127.0.0.1:9092 events.ndjson more.ndjson.gz"),
             "`eval-alignment recount FILE...` counts the same files without a broker.",
             level=3,
         ),

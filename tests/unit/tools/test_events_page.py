@@ -101,10 +101,3 @@ def test_examples_without_an_envelope_are_lines_of_a_file() -> None:
         if not example.headers:
             outcome = Decoder().decode_line(json.dumps(example.event).encode())
             assert outcome == (example.kind, FACTS[example.title])
-
-
-def test_python_samples_compile() -> None:
-    samples = blocks(PAGE, "python")
-    assert len(samples) == 2
-    for sample in samples:
-        compile(sample, "sample", "exec")

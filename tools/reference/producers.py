@@ -1,0 +1,73 @@
+"""docs/producers.md: how to send events from each language, and the last run of the examples."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from tools.producers import EVENTS, EXAMPLES, RECORDS, ExampleProducer
+from tools.records import load
+from tools.reference.markdown import document, fenced, section, table
+
+_RULES: Final = {
+    "Topic": "One for each kind of event: `alignment.annotations.v1`, `alignment.evaluations.v1` and, optionally, "
+    "`alignment.queue-items.v1` ([topics](topics.md)).",
+    "Value": "One JSON object in UTF-8, with the fields of [events](events.md). Encode it with a JSON library.",
+    "Key": "The UTF-8 bytes of the event's `item`. A record with another key is rejected as `key_mismatch`.",
+    "Partition": "Chosen by the client by **murmur2** of the key. That is the default of the Java client, Kafka "
+    "Streams, aiokafka, kafka-python, KafkaJS and franz-go. Clients built on librdkafka (confluent-kafka for Python, "
+    "Go and .NET, node-rdkafka, rdkafka-ruby, kcat) need `partitioner=murmur2_random`. An event in another partition "
+    "is rejected as `misrouted`.",
+    "`id`": "Unique for each event, and the same when the event is sent again. An event that arrives twice counts "
+    "once, so retries are safe, and so is sending a whole history again.",
+    "`at`": "The time of the judgement, not of sending, with an offset such as `Z`. Of two events of one row the later "
+    "counts, in any order of arrival.",
+    "Acknowledgement": "`acks=all`, and an idempotent producer where the client has one. Wait for the acknowledgement "
+    "of every event, and treat an error as a failure of your program: most clients send in the background, and report "
+    "errors only to who asks. Records of aborted transactions are not read.",
+}
+
+_LANGUAGES: Final = {".py": "python", ".java": "java", ".ts": "ts", ".go": "go"}
+"""The language of a block of code, by the suffix of the file."""
+
+
+def page() -> str:
+    """The page."""
+    return document(
+        "Producers",
+        "A producer sends events to Kafka. Each program on this page is one file to copy: it sends an annotation and "
+        "an evaluation of 50 items. The address of the broker is in `BROKER`, by default `127.0.0.1:9092`; "
+        "`eval-alignment up` without `--broker` starts one at `127.0.0.1:9392`.",
+        section("Rules", "\n".join(f"- **{title}.** {text}" for title, text in _RULES.items())),
+        section(
+            "Tested versions",
+            "`make examples` runs each program on an Apache Kafka with 8 partitions, and a worker and a view that "
+            "count. Each must have every event counted, without a dead letter. Then the broker refuses all records, "
+            "and each must exit with an error.",
+            table(("program", "library", "language", "broker", "events counted", "day of the run"), _runs()),
+        ),
+        *map(_example, EXAMPLES),
+        section(
+            "Files",
+            "`eval-alignment load FILE` sends the events of a file, and chooses topic, key and partition: "
+            "[events](events.md#files).",
+        ),
+        see_also=("[Events](events.md)", "[Topics](topics.md)", "[Reject reasons](reasons.md)"),
+    )
+
+
+def _runs() -> Iterator[tuple[str, ...]]:
+    """The rows of the table. A program that was never run has none: a test fails then."""
+    records = load(RECORDS)
+    for example in EXAMPLES:
+        if record := records.get(example.name):
+            cells = (str(record.results[name]) for name in ("library", "language", "broker", "events"))
+            yield example.title, *cells, record.day
+
+
+def _example(example: ExampleProducer) -> str:
+    names = [f"[{name.rpartition('/')[2]}](../{name})" for name in example.files]
+    return section(
+        example.title,
+        f"{', '.join(names)}. {example.note}",
+        fenced("console", f"$ {example.command}\n{EVENTS} events acknowledged"),
+        fenced(_LANGUAGES[example.program.suffix], example.program.read_text(encoding="utf-8")),
+    )
