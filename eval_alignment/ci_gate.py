@@ -3,13 +3,14 @@
 The caller sets the limit; it is independent of the gate in the document. A pair that cannot be decided does not pass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
 from aggregator.statistics.gate import GateLimits, Looks
+from eval_alignment.terminal_text import DASH, printable
 from eval_alignment.unknown_names import not_found
 from streams.runtime.exit_codes import ExitCode
 
@@ -62,6 +63,21 @@ def decide(document: SnapshotDocument, request: GateRequest) -> tuple[ExitCode, 
         if outcome in outcomes:
             return outcome, [pair for pair in decided if pair.outcome is outcome]
     return ExitCode.TOO_FEW, []
+
+
+def outcome_lines(outcome: ExitCode, deciding: Sequence[PairOutcome], request: GateRequest) -> list[str]:
+    """The outcome in words, a line for each pair that decides it."""
+    word = outcome.name.lower().replace("_", " ")
+    what = f"lower bound ({request.looks} look{'s' if request.looks is Looks.MANY else ''})"
+    what = what if request.bound == "low" else "alignment"
+    if not deciding:
+        return [f"{word}: no on-topic pair matches"]
+    return [
+        f"{word}: {printable(pair.criterion)} / {printable(pair.metric)}: "
+        f"{what} {DASH if pair.share is None else f'{pair.share:.4f}'}, limit {request.limit:g}, "
+        f"{pair.items} items, minimum {request.items}"
+        for pair in deciding
+    ]
 
 
 def missing_names(document: SnapshotDocument, request: GateRequest) -> str | None:

@@ -18,12 +18,13 @@ from streams.runtime.exit_codes import ExitCode
 READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 """What reading an input raises; the last two come from broken archives."""
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_MAGIC: Final = b"\x1f\x8b"
+"""First bytes of gzip data."""
 _GZIP: Final = "gzip data"
 _FORMATS: Final = (
     (b"PK\x03\x04", "a zip archive"),
     (b"PK\x05\x06", "a zip archive"),
-    (_GZIP_MAGIC, _GZIP),
+    (GZIP_MAGIC, _GZIP),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
     (b"\xfd7zXZ\x00", "xz data"),
     (b"BZh", "bzip2 data"),
@@ -74,7 +75,7 @@ def read_lines(paths: Sequence[Path], progress: Callable[[int], object] = lambda
             yield from _lines("-", sys.stdin.buffer)
             continue
         with path.open("rb") as stored:
-            zipped = stored.read(2) == _GZIP_MAGIC
+            zipped = stored.read(2) == GZIP_MAGIC
             stored.seek(0)
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if zipped else stored
             for line in _lines(str(path), stream):
@@ -140,15 +141,19 @@ def _first(name: str, line: bytes, number: int) -> bytes:
     return line.strip()
 
 
+def binary_format(start: bytes) -> str | None:
+    """The name of the binary format that a file with these first bytes has; None for text."""
+    if start[_TAR_MAGIC] == b"ustar":
+        return "a tar archive"
+    return next((kind for magic, kind in _FORMATS if start.startswith(magic)), None)
+
+
 def _other_format(line: bytes) -> tuple[str, str] | None:
     """The name of the format that a file with this first line has, and what to do; None for NDJSON or unknown."""
-    binary = next((kind for magic, kind in _FORMATS if line.startswith(magic)), None)
     text = line.strip()
     other = None
-    if binary is not None:
+    if (binary := binary_format(line)) is not None:
         other = binary, "; use `gunzip -c`" if binary == _GZIP else "; unpack or convert it first"
-    elif line[_TAR_MAGIC] == b"ustar":
-        other = "a tar archive", "; unpack it first"
     elif line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"[\0", b"\0[")):
         other = "UTF-16 text", ", in UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`"
     elif text.startswith(b"["):

@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -10,6 +12,45 @@ EMBEDDED_BROKER_PORT: Final = 9392
 """Default port of the embedded broker."""
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Share(click.ParamType):
+    """A number in 0..1. Not NaN, which compares as neither below nor above a limit."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        try:
+            share = float(value)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            self.fail(f"{value!r} is not a number from 0 to 1", param, ctx)
+        return share
+
+
+class Moment(click.ParamType):
+    """A time with an offset, or a day (UTC), which stands for one time of it."""
+
+    name = "time"
+
+    def __init__(self, of_day: time) -> None:
+        self._of_day = of_day
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time in UTC."""
+        try:
+            if len(value) == len("2026-01-01"):
+                return datetime.combine(date.fromisoformat(value), self._of_day, UTC)
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(
+                f"{value!r} is neither a day (2026-01-31) nor a time with offset (2026-01-31T12:00:00Z)", param, ctx
+            )
+        return moment.astimezone(UTC)
 
 
 def broker_option(command: Decorated) -> Decorated:
@@ -56,4 +97,26 @@ def pass_stars_option(command: Decorated) -> Decorated:
         "--pass-stars",
         type=click.IntRange(1, 5),
         help="Lowest star rating that is a pass.  [setting: pass_stars]",
+    )(command)
+
+
+def bound_option(command: Decorated) -> Decorated:
+    """`--bound` of the gate for CI."""
+    return click.option(
+        "--bound",
+        type=click.Choice(["low", "point"]),
+        default="low",
+        show_default=True,
+        help="With --fail-under: compare the lower bound of the 95 % interval, or the point estimate.",
+    )(command)
+
+
+def min_items_option(command: Decorated) -> Decorated:
+    """`--min-items` of the gate for CI."""
+    return click.option(
+        "--min-items",
+        type=click.IntRange(min=0),
+        default=30,
+        show_default=True,
+        help="With --fail-under: minimum number of distinct items of a pair.",
     )(command)

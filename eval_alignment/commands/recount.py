@@ -1,8 +1,8 @@
 """`recount`: counts files of events in one batch, without Kafka."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 import orjson
@@ -13,28 +13,9 @@ from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.csv_tables import metrics_csv
 from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
-from eval_alignment.options import pass_stars_option, policy_option
+from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from streams.events.decoder import Decoder, Kind, Rejection
-
-
-class _AsOf(click.ParamType):
-    """A time with an offset, or a day (UTC), which stands for its end."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            if len(value) == len("2026-01-01"):
-                return datetime.combine(date.fromisoformat(value), time.max, UTC)
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            self.fail(
-                f"{value!r} is neither a day (2026-01-31) nor a time with offset (2026-01-31T12:00:00Z)", param, ctx
-            )
-        return moment.astimezone(UTC)
 
 
 @click.command()
@@ -49,7 +30,7 @@ class _AsOf(click.ParamType):
 @click.option("--csv", "output", flag_value="csv", help="Print a CSV row for each queue, criterion and metric.")
 @click.option(
     "--as-of",
-    type=_AsOf(),
+    type=Moment(time.max),
     metavar="TIME",
     help="Current time for the count, RFC 3339 or a day (UTC): the window ends on its day, and later events are "
     "rejected by the setting future_limit_ms.  [default: day of the newest event, clock of this machine]",

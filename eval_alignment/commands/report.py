@@ -1,12 +1,11 @@
 """`report`: shows the numbers of a queue, and is the gate for CI."""
 
-import math
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, overload
+from typing import Literal, Protocol, overload
 
 import click
 import orjson
@@ -17,35 +16,20 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, PairOutcome, decide, missing_names
+from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, missing_names, outcome_lines
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
+from eval_alignment.options import Share, bound_option, min_items_option
 from eval_alignment.render import output_console, render, render_list
-from eval_alignment.terminal_text import DASH, printable
+from eval_alignment.terminal_text import printable
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View
 from sinks.access import BindError, read_token
 from sinks.api.responses import QueueListing
-from streams.runtime.exit_codes import ExitCode
 
 Output = Literal["json", "csv"] | None
 """Format of standard output; None for tables."""
-
-
-class _Share(click.ParamType):
-    """A number in 0..1. Not NaN, which compares as neither below nor above a limit."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            share = float(value)
-        except ValueError:
-            share = math.nan
-        if not 0 <= share <= 1:
-            self.fail(f"{value!r} is not a number from 0 to 1", param, ctx)
-        return share
 
 
 class _Source(Protocol):
@@ -123,23 +107,11 @@ class _Served:
     flag_value="csv",
     help="Print a CSV row for each criterion and metric; without QUEUE, for each queue.",
 )
-@click.option("--fail-under", type=_Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
+@click.option("--fail-under", type=Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
 @click.option("--criterion", help="With --fail-under: check only this criterion.")
 @click.option("--metric", help="With --fail-under: check only this metric.")
-@click.option(
-    "--bound",
-    type=click.Choice(["low", "point"]),
-    default="low",
-    show_default=True,
-    help="With --fail-under: compare the lower bound of the 95 % interval, or the point estimate.",
-)
-@click.option(
-    "--min-items",
-    type=click.IntRange(min=0),
-    default=30,
-    show_default=True,
-    help="With --fail-under: minimum number of distinct items of a pair.",
-)
+@bound_option
+@min_items_option
 @click.option(
     "--judge",
     default=NEWEST_JUDGE,
@@ -199,7 +171,7 @@ def report(
         _show(document, output)
     if request is not None:
         outcome, deciding = decide(document, request)
-        for line in _lines(outcome, deciding, request):
+        for line in outcome_lines(outcome, deciding, request):
             click.echo(line, err=output is not None)
         raise click.exceptions.Exit(outcome.code)
 
@@ -291,17 +263,3 @@ def _name(text: None) -> None: ...
 def _name(text: str | None) -> str | None:
     """The name in the form in which it is stored."""
     return None if text is None else unicodedata.normalize("NFC", text)
-
-
-def _lines(outcome: ExitCode, deciding: list[PairOutcome], request: GateRequest) -> list[str]:
-    word = outcome.name.lower().replace("_", " ")
-    what = f"lower bound ({request.looks} look{'s' if request.looks is Looks.MANY else ''})"
-    what = what if request.bound == "low" else "alignment"
-    if not deciding:
-        return [f"{word}: no on-topic pair matches"]
-    return [
-        f"{word}: {printable(pair.criterion)} / {printable(pair.metric)}: "
-        f"{what} {DASH if pair.share is None else f'{pair.share:.4f}'}, limit {request.limit:g}, "
-        f"{pair.items} items, minimum {request.items}"
-        for pair in deciding
-    ]

@@ -19,6 +19,7 @@ class EvalAlignmentError(Exception):
         ├── ClientError           eval_alignment.client.errors  the client is closed, or was ended by an error
         │   ├── DeliveryError         eval_alignment.client.errors  events were rejected, or were not sent
         │   └── QueueFullError        eval_alignment.client.errors  no room for an event
+        ├── ColumnError           eval_alignment.tables.roles   a column is missing, or not understood
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
@@ -27,13 +28,16 @@ class EvalAlignmentError(Exception):
         ├── InvalidValueError     streams.events.values         a field of an event; the decoder rejects the event
         ├── LedgerError           eval_alignment.ledger_export  an invalid record, seen by `export` or `doctor`
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
+        ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SettingsError         eval_alignment.settings       invalid settings
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
+        ├── TableError            eval_alignment.tables.reading a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist
         ├── UnreachableError      eval_alignment.view_client    a view did not return a document
         │   └── QueueNotFoundError    eval_alignment.view_client    the source has no queue of the name
+        ├── UnreadableCellError   eval_alignment.tables.labels  a cell is not a label; also a ValueError
         └── UpError               eval_alignment.local.supervisor   `up` cannot run
     """
 

@@ -8,6 +8,7 @@ from typing import Final
 
 EVERY: Final = "every command"
 GATE: Final = "report --fail-under"
+CHECK_GATE: Final = "check --fail-under"
 DOCTOR: Final = "doctor"
 WORKER: Final = "worker"
 VIEW: Final = "view"
@@ -31,33 +32,38 @@ class ExitCode(Enum):
     """Whether a supervisor restarts the process; None where a supervisor has nothing to decide."""
 
     DONE = 0, (EVERY,), "The command succeeded, or the process stopped in order after SIGTERM or SIGINT."
-    PASS = 0, (GATE,), "Every requested pair reaches the limit."
+    PASS = 0, (GATE, CHECK_GATE), "Every requested pair reaches the limit."
     SOUND = 0, (DOCTOR,), "No finding is worse than `info`."
     FAILED = (
         1,
         (EVERY,),
         (
-            "The command failed. `topics diff`: a topic differs. `load`, `recount`: a line is invalid. `dlq requeue`: "
-            "an event was not sent."
+            "The command failed. `topics diff`: a topic differs. `load`, `recount`, `check`: a line is invalid. "
+            "`dlq requeue`: an event was not sent."
         ),
         "Read standard error.",
     )
-    BELOW = 1, (GATE,), "A pair with enough items is below the limit."
+    BELOW = 1, (GATE, CHECK_GATE), "A pair with enough items is below the limit."
     WARNING = 1, (DOCTOR,), "The worst finding is a warning, or a check could not run."
-    TOO_FEW = 2, (GATE,), "No pair is below the limit, but a pair has too few distinct items, or no pair matches."
+    TOO_FEW = (
+        2,
+        (GATE, CHECK_GATE),
+        "No pair is below the limit, but a pair has too few distinct items, or no pair matches.",
+    )
     ERROR = 2, (DOCTOR,), "The worst finding is an error or critical."
     UNREACHABLE = (
         3,
-        ("report",),
-        "No document: no connection, access refused, or the view has not read all events yet.",
-        "Check the address and the token, or wait for the view.",
+        ("report", "check"),
+        "No document: no connection, access refused, the view has not read all events yet, or a file is not readable.",
+        "Check the address and the token, or wait for the view. Read standard error about a file.",
     )
     USAGE = (
         64,
         (EVERY,),
         (
             "Invalid arguments or settings; for a server also an address that needs a token, for `report` also a "
-            "queue, criterion or metric that does not exist."
+            "queue, criterion or metric that does not exist, for `check` a column that is not found or has an unknown "
+            "scale."
         ),
         "Read standard error. No gate of a CI build returns this code.",
         False,

@@ -48,6 +48,8 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "eval_alignment.client.*": {"httpx", "rich"},
     "eval_alignment.main": set(),
     "eval_alignment.settings": {"pydantic"},
+    "eval_alignment.tables.*": set(),
+    "eval_alignment.commands.check": {"rich"},
     "eval_alignment.commands.recount": {"pydantic", "rich"},
     "eval_alignment.commands.schema": set(),
 }

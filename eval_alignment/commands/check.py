@@ -1,0 +1,127 @@
+"""`check`: compares the labels and verdicts in a table, and is the gate for CI without Kafka and without settings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import orjson
+
+from aggregator.facts import Fact
+from aggregator.policy import Policy
+from aggregator.ratings import DEFAULT_PASS_STARS
+from aggregator.recount import Recount
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.statistics.gate import GateLimits, Looks
+from eval_alignment import files
+from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
+from eval_alignment.input_checks import future_rejection, now_ms
+from eval_alignment.options import Share, bound_option, min_items_option
+from eval_alignment.render import output_console, render
+from eval_alignment.tables.events import RowCounts, RowEvents
+from eval_alignment.tables.options import column_options
+from eval_alignment.tables.reading import Table, TableError, read_table
+from eval_alignment.tables.roles import ColumnChoice, TableRules, rules_of
+from streams.events.decoder import Decoder, Rejection
+
+QUEUE = "check"
+"""Default name of the queue in the document."""
+
+
+@click.command()
+@click.argument(
+    "paths",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+@column_options
+@click.option("--queue", default=QUEUE, show_default=True, metavar="NAME", help="Name of the queue in the output.")
+@click.option(
+    "--policy",
+    type=click.Choice(["each", "latest"]),
+    default="each",
+    show_default=True,
+    help="Compare every label, or the latest per item and criterion.",
+)
+@click.option(
+    "--pass-stars",
+    type=click.IntRange(1, 5),
+    default=DEFAULT_PASS_STARS,
+    show_default=True,
+    help="Lowest star rating that is a pass.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the snapshot document as JSON, with the counts of the input."
+)
+@click.option("--fail-under", type=Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
+@bound_option
+@min_items_option
+def check(
+    *,
+    paths: tuple[Path, ...],
+    choice: ColumnChoice,
+    queue: str,
+    policy: str,
+    pass_stars: int,
+    as_json: bool,
+    fail_under: float | None,
+    bound: Bound,
+    min_items: int,
+) -> None:
+    """Compare the human labels and the metrics of a table. No broker.
+
+    FILE is CSV, TSV, NDJSON or a JSON array of objects, also gzipped; - is standard input. Several files are one
+    input: labels may be in one and verdicts in another. Standard error reports what was recognised, and every row
+    that cannot be read.
+
+    Exit codes. 0: every row is valid. 1: rows are invalid, and all others are counted. With --fail-under, as for
+    `report`: 0: every pair of criterion and metric reaches the limit, 1: a pair is below, 2: a pair has too few
+    items. 3: a file cannot be read. 64: a column is not found, or its scale is not known.
+    """
+    tables = rules_of(_read(paths, choice), choice, queue=queue, now=now_ms(), alone=True)
+    for table in tables:
+        click.echo(table.note, err=True)
+    facts, counts = _facts(tables)
+    click.echo(counts.summary(), err=True)
+    if not (counts.annotations and counts.evaluations):
+        missing = "label" if not counts.annotations else "verdict"
+        click.echo(f"nothing to compare: no row has a {missing}", err=True)
+    pairs = counts.pairs if any(each.rules.criterion is not None for each in tables) else {}
+    rules = CountingRules(pass_stars=pass_stars, criterion_metrics=pairs, limits=GateLimits(looks=Looks.ONE))
+    document = Recount(facts, Policy(policy)).document(queue, rules=rules)
+    request = None if fail_under is None else GateRequest(fail_under, bound, min_items, looks=Looks.ONE)
+    if as_json:
+        click.echo(orjson.dumps({**document, "input": counts.document()}, option=orjson.OPT_INDENT_2))
+    elif request is None:
+        render(document, output_console())
+    if request is not None:
+        outcome, deciding = decide(document, request)
+        for line in outcome_lines(outcome, deciding, request):
+            click.echo(line, err=as_json)
+        raise click.exceptions.Exit(outcome.code)
+    if counts.invalid:
+        raise click.exceptions.Exit(1)
+
+
+def _read(paths: Sequence[Path], choice: ColumnChoice) -> list[Table]:
+    try:
+        return [read_table(path, encoding=choice.encoding, delimiter=choice.delimiter) for path in paths]
+    except files.READ_ERRORS as error:
+        raise TableError(f"cannot read the input: {error}") from error
+
+
+def _facts(tables: Sequence[TableRules]) -> tuple[list[Fact], RowCounts]:
+    """The facts of the tables' events, and what was read. Reports what is invalid on standard error."""
+    decoder, clock = Decoder(), now_ms()
+    rows = RowEvents(lambda file, place, detail: click.echo(f"{file}: {place}: {detail}", err=True))
+    facts = []
+    for event in rows.of(tables):
+        outcome = decoder.decode_line(event.value)
+        if not isinstance(outcome, Rejection):
+            outcome = future_rejection(outcome[1].at, clock, decoder.future_ms) or outcome
+        if isinstance(outcome, Rejection):
+            rows.reject(event, f"{outcome.reason.value}: {outcome.detail}")
+        else:
+            facts.append(outcome[1])
+    return facts, rows.counts

@@ -1,0 +1,1 @@
+"""Tables of labels and verdicts (CSV, TSV, NDJSON, JSON arrays), and the events that their rows become."""
