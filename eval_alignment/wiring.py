@@ -11,6 +11,11 @@ def group(settings: Settings) -> str:
     return settings.group or f"{settings.topic_prefix}eval-alignment"
 
 
+def acknowledgement_group(settings: Settings) -> str:
+    """Consumer group whose committed offsets are the acknowledged dead letters. It has no members."""
+    return f"{group(settings)}-dead-letters"
+
+
 def decoder(settings: Settings) -> Decoder:
     """Validates events and turns them into facts."""
     metrics = {name: metric.defaults() for name, metric in settings.metrics.items()}

@@ -4,7 +4,7 @@ The identity of the rejected event (topic, partition, offset) identifies copies 
 is an ordinary event: sending it twice changes nothing.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -14,12 +14,20 @@ from aggregator.facts import Fact
 from streams.events import messages
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
+from streams.kafka.acknowledgements import (
+    Acknowledgements,
+    acknowledge_all,
+    read_acknowledgements,
+    unacknowledged,
+)
 from streams.kafka.client import KafkaClient
 from streams.kafka.dead_letters import Header
 from streams.kafka.producer import Outgoing, require_sources, send_all
-from streams.kafka.scan import Records, scan
+from streams.kafka.scan import scan
 from streams.kafka.topics import Topics
 
+DeadRecord = ConsumerRecord[bytes | None, bytes | None]
+"""A record of the topic of dead letters."""
 _FIRST: Final = "alignment-topic"
 _PARTS: Final = ("value", "headers", "key")
 
@@ -79,7 +87,7 @@ class StoredDeadLetter:
         return None if kind is None else decoder.decode_value(kind, self.value, self.headers)
 
 
-def parse_dead_letter(record: ConsumerRecord[bytes | None, bytes | None]) -> StoredDeadLetter:
+def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
     """Parse a record of the dead-letter topic. Raises ValueError when it is not a dead letter."""
     headers: list[Header] = list(record.headers)
     # The added headers are last; all before them belong to the original, even under the same names.
@@ -103,25 +111,45 @@ def parse_dead_letter(record: ConsumerRecord[bytes | None, bytes | None]) -> Sto
         raise ValueError(f"no header alignment-{error.args[0]}") from error
 
 
-async def read_dead_letters(client: KafkaClient, topics: Topics) -> tuple[dict[Identity, StoredDeadLetter], list[str]]:
-    """Read all dead letters, by identity and oldest first, and a message for each invalid record.
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead letters of a topic that are not acknowledged."""
+
+    stored: Mapping[Identity, StoredDeadLetter]
+    """Oldest first."""
+    problems: Sequence[str]
+    """A message for each record that is not a dead letter, and one when the topic was created again."""
+    acknowledged: int
+    """Number of records that are acknowledged, and left out."""
+    acknowledgement: Acknowledgements
+    """What acknowledges the whole topic."""
+
+
+async def read_dead_letters(client: KafkaClient, topics: Topics, group: str | None) -> DeadLetters:
+    """Read the dead letters that are not acknowledged in `group`, or all without a group.
 
     Raises what `scan` raises.
     """
+    topic = topics.dead_letters
+    records: list[DeadRecord] = []
+    ends = await scan(client, topic, lambda _, batch: records.extend(batch))
+    known = {} if group is None else await read_acknowledgements(client, group, topic, len(ends))
+    left, recreated = unacknowledged(records, ends, known)
     dead_letters: dict[Identity, StoredDeadLetter] = {}
-    problems: list[str] = []
-
-    def collect(partition: int, records: Records) -> None:
-        for record in records:
-            try:
-                dead_letter = parse_dead_letter(record)
-            except ValueError as error:
-                problems.append(f"{topics.dead_letters}[{partition}] at {record.offset} is not a dead letter: {error}")
-            else:
-                dead_letters[dead_letter.identity] = dead_letter
-
-    await scan(client, topics.dead_letters, collect)
-    return dict(sorted(dead_letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))), problems
+    problems = [f"{topic} was created again after `dlq ack`: nothing in it is acknowledged"] if recreated else []
+    for record in left:
+        try:
+            dead_letter = parse_dead_letter(record)
+        except ValueError as error:
+            problems.append(f"{topic}[{record.partition}] at {record.offset} is not a dead letter: {error}")
+        else:
+            dead_letters[dead_letter.identity] = dead_letter
+    return DeadLetters(
+        dict(sorted(dead_letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))),
+        problems,
+        len(records) - len(left),
+        acknowledge_all(records, ends),
+    )
 
 
 async def send_again(client: KafkaClient, topics: Topics, dead_letters: Iterable[StoredDeadLetter]) -> int:

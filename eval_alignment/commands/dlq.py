@@ -1,4 +1,4 @@
-"""`dlq`: lists, shows and requeues dead letters."""
+"""`dlq`: lists, shows, requeues and acknowledges dead letters."""
 
 import asyncio
 from collections import Counter
@@ -17,9 +17,10 @@ from eval_alignment.options import broker_option
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
 from streams.events.reasons import Reason
+from streams.kafka.acknowledgements import write_acknowledgements
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics, TopicsError
-from streams.requeue import Identity, StoredDeadLetter, read_dead_letters, send_again
+from streams.requeue import DeadLetters, Identity, StoredDeadLetter, read_dead_letters, send_again
 
 _Result = TypeVar("_Result")
 
@@ -42,7 +43,7 @@ class _IdentityType(click.ParamType):
 
 @click.group()
 def dlq() -> None:
-    """List, show and requeue dead letters, which are rejected events.
+    """List, show, requeue and acknowledge dead letters, which are rejected events.
 
     The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET.
     """
@@ -58,10 +59,12 @@ def dlq() -> None:
     show_default=True,
     help="Number of dead letters to show, the newest ones.",
 )
+@click.option("--all", "everything", is_flag=True, help="Also those that are acknowledged.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) -> None:
-    """List dead letters, newest last, and count them by reason."""
-    dead_letters = [dead_letter for dead_letter in _all(brokers).values() if reason in (None, dead_letter.reason)]
+def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool, as_json: bool) -> None:
+    """List the dead letters that are not acknowledged, newest last, and count them by reason."""
+    listed = _read(brokers, everything=everything)
+    dead_letters = [dead_letter for dead_letter in listed.stored.values() if reason in (None, dead_letter.reason)]
     shown = dead_letters[-limit:]
     if as_json:
         click.echo(orjson.dumps([_summary(dead_letter) for dead_letter in shown], option=orjson.OPT_INDENT_2))
@@ -75,10 +78,10 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
     if shown:
         output_console().print(table)
     counts = Counter(dead_letter.reason for dead_letter in dead_letters)
-    listed = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
-    click.echo(
-        f"{len(dead_letters)} dead letters{listed}" + (f"; showing the newest {limit}" if dead_letters[limit:] else "")
-    )
+    by_reason = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
+    newest = f"; showing the newest {limit}" if dead_letters[limit:] else ""
+    acknowledged = f"; {listed.acknowledged} acknowledged (--all shows them)" if listed.acknowledged else ""
+    click.echo(f"{len(dead_letters)} dead letters{by_reason}{newest}{acknowledged}")
 
 
 @dlq.command()
@@ -86,9 +89,9 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, as_json: bool) ->
 @click.argument("identity", metavar="TOPIC:PARTITION:OFFSET", type=_IdentityType())
 def show(brokers: str | None, identity: Identity) -> None:
     """Show one dead letter: the reason, and the original key, headers and value as text."""
-    dead_letter = _all(brokers).get(identity)
+    dead_letter = _read(brokers, everything=True).stored.get(identity)
     if dead_letter is None:
-        raise click.ClickException(f"no dead letter of {printable(str(identity))}; `dlq ls` lists all")
+        raise click.ClickException(f"no dead letter of {printable(str(identity))}; `dlq ls --all` lists all")
     click.echo(f"event    {printable(str(identity))}")
     click.echo(f"time     {timestamp(dead_letter.timestamp)}")
     click.echo(f"stage    {printable(dead_letter.stage)}")
@@ -105,13 +108,14 @@ def show(brokers: str | None, identity: Identity) -> None:
 @dlq.command()
 @broker_option
 @_reason_option
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--all", "everything", is_flag=True, help="All that are not acknowledged.")
 @click.option("--rekey", is_flag=True, help="Send the bytes of the item as the key.")
 @click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_IdentityType())
 def requeue(
     *, brokers: str | None, reason: str | None, everything: bool, rekey: bool, identities: tuple[Identity, ...]
 ) -> None:
-    """Send rejected events again to their source topic: named ones, all with a reason, or all.
+    """Send rejected events again to their source topic: named ones, or, of those that are not acknowledged, all or all
+    with a reason.
 
     Key, value and headers are the original bytes; the partition is the correct one for the item. An event is not sent
     when the worker would reject the same bytes again: its producer must correct the value, and `--rekey` corrects the
@@ -122,7 +126,7 @@ def requeue(
         raise click.UsageError("name the dead letters: --all, --reason, or TOPIC:PARTITION:OFFSET")
     if everything and identities:
         raise click.UsageError("--all and TOPIC:PARTITION:OFFSET cannot be combined")
-    stored = _all(brokers)
+    stored = _read(brokers, everything=bool(identities)).stored
     unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in stored]
     ready: list[StoredDeadLetter] = []
     chosen = settings.load(brokers=brokers)
@@ -146,10 +150,27 @@ def requeue(
         raise click.exceptions.Exit(1)
 
 
-def _all(brokers: str | None) -> dict[Identity, StoredDeadLetter]:
-    """All dead letters, oldest first. Reports each invalid record on standard error."""
-    dead_letters, problems = _run(brokers, read_dead_letters)
-    for problem in problems:
+@dlq.command()
+@broker_option
+def ack(brokers: str | None) -> None:
+    """Acknowledge all dead letters up to now: `dlq ls` and `doctor` then report only later ones.
+
+    `dlq ls --all` still lists them, until the retention of their topic deletes them.
+    """
+    listed = _read(brokers, everything=False)
+    group = wiring.acknowledgement_group(settings.load(brokers=brokers))
+    _run(
+        brokers,
+        lambda client, topics: write_acknowledgements(client, group, topics.dead_letters, listed.acknowledgement),
+    )
+    click.echo(f"{len(listed.stored)} dead letters acknowledged")
+
+
+def _read(brokers: str | None, *, everything: bool) -> DeadLetters:
+    """The dead letters, also the acknowledged ones if `everything`. Reports each problem on standard error."""
+    group = None if everything else wiring.acknowledgement_group(settings.load(brokers=brokers))
+    dead_letters = _run(brokers, lambda client, topics: read_dead_letters(client, topics, group))
+    for problem in dead_letters.problems:
         click.echo(printable(problem), err=True)
     return dead_letters
 

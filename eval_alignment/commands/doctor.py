@@ -93,6 +93,7 @@ def _target(
         client=kafka_wiring.client(chosen),
         topics=kafka_wiring.topics(chosen),
         group=wiring.group(chosen),
+        acknowledgement_group=wiring.acknowledgement_group(chosen),
         decoder=wiring.decoder(chosen),
         policy=chosen.policy,
         partitions=wiring.partitions(chosen),

@@ -233,7 +233,7 @@ CHECKS: Final = (
         "The clocks of workers and view compared with this machine, and the broker's compared with the workers'.",
         _clock,
     ),
-    Check("dead-letters", "Dead letters of the last 24 hours, by reason.", _dead_letters),
+    Check("dead-letters", "Dead letters of the last 24 hours that are not acknowledged, by reason.", _dead_letters),
     Check(
         "prometheus",
         "With an address: whether the rules are loaded and valid, workers and view are scraped, and alerts fire.",

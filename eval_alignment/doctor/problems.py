@@ -287,9 +287,9 @@ class Problem(Enum):
     DEAD_LETTERS = Entry(
         "dead-letters",
         _WARNING,
-        "Events were rejected in the last 24 hours.",
+        "Events were rejected in the last 24 hours, and are not acknowledged.",
         "`dlq ls` and `dlq show` print the events and reasons, docs/reasons.md explains the reasons. After the fix, "
-        "run `dlq requeue`.",
+        "run `dlq requeue`, then `dlq ack`.",
     )
     DEAD_LETTER_FOREIGN = Entry(
         "dead-letters",

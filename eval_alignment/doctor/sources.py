@@ -13,9 +13,10 @@ from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
+from streams.kafka.acknowledgements import read_acknowledgements, unacknowledged
 from streams.kafka.producer import home_partition
 from streams.kafka.scan import Records, scan
-from streams.requeue import parse_dead_letter
+from streams.requeue import DeadRecord, parse_dead_letter
 
 SAMPLED: Final = 200
 """Number of records of each source partition that are read."""
@@ -103,7 +104,7 @@ def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class RecentDeadLetters:
-    """Dead letters of the last 24 hours."""
+    """Dead letters of the last 24 hours that are not acknowledged."""
 
     recent: Counter[tuple[str, str]]
     """Their number by source topic and reason."""
@@ -113,32 +114,37 @@ class RecentDeadLetters:
     """Time of the newest one, in milliseconds since the epoch."""
     more: bool
     """Whether there may be more than were read."""
+    acknowledged: int = 0
+    """Number of acknowledged records of the last 24 hours."""
 
 
 async def read_dead_letters(target: Target) -> RecentDeadLetters:
     """Read the newest records of the topic of dead letters."""
+    topic = target.topics.dead_letters
+    records: list[DeadRecord] = []
+    ends = await scan(target.client, topic, lambda _, batch: records.extend(batch), last=_MAX_DEAD_LETTERS)
+    known = await read_acknowledgements(target.client, target.acknowledgement_group, topic, len(ends))
+    since = int(time.time() * 1000) - RECENT_MS
+    left = [record for record in unacknowledged(records, ends, known)[0] if record.timestamp >= since]
     recent: dict[object, tuple[str, str]] = {}
     times: list[int] = []
-    foreign = read = 0
-    since = int(time.time() * 1000) - RECENT_MS
-
-    def fold(_: int, records: Records) -> None:
-        nonlocal foreign, read
-        read += len(records)
-        for record in records:
-            if record.timestamp < since:
-                continue
-            try:
-                dead_letter = parse_dead_letter(record)
-            except ValueError:
-                foreign += 1
-                continue
-            # A worker may publish a dead letter twice; count it once.
-            recent[dead_letter.identity] = dead_letter.identity.topic, dead_letter.reason
-            times.append(record.timestamp)
-
-    await scan(target.client, target.topics.dead_letters, fold, last=_MAX_DEAD_LETTERS)
-    return RecentDeadLetters(Counter(recent.values()), foreign, max(times, default=None), read >= _MAX_DEAD_LETTERS)
+    foreign = 0
+    for record in left:
+        try:
+            dead_letter = parse_dead_letter(record)
+        except ValueError:
+            foreign += 1
+            continue
+        # A worker may publish a dead letter twice; count it once.
+        recent[dead_letter.identity] = dead_letter.identity.topic, dead_letter.reason
+        times.append(record.timestamp)
+    return RecentDeadLetters(
+        Counter(recent.values()),
+        foreign,
+        max(times, default=None),
+        len(records) >= _MAX_DEAD_LETTERS,
+        sum(record.timestamp >= since for record in records) - len(left),
+    )
 
 
 def judge_dead_letters(dead_letters: RecentDeadLetters, now_ms: int) -> list[Finding]:
@@ -155,4 +161,5 @@ def judge_dead_letters(dead_letters: RecentDeadLetters, now_ms: int) -> list[Fin
         findings.append(
             problem_found(Problem.DEAD_LETTER_FOREIGN, f"{dead_letters.foreign} records are not dead letters")
         )
-    return findings or [ok("dead-letters", "none in the last 24 hours")]
+    acknowledged = f" but {dead_letters.acknowledged} acknowledged ones" if dead_letters.acknowledged else ""
+    return findings or [ok("dead-letters", f"none in the last 24 hours{acknowledged}")]

@@ -21,6 +21,9 @@ class Target:
     client: KafkaClient
     topics: Topics
     group: str
+    """Consumer group of the workers."""
+    acknowledgement_group: str
+    """Consumer group whose committed offsets are the acknowledged dead letters."""
     decoder: Decoder
     policy: Policy
     partitions: int | None

@@ -119,7 +119,8 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
         assert len(do("reader", "export").splitlines()) == len(EVENTS)
         where = ("--worker-url", f"http://{addresses['worker']}", "--view-url", f"http://{addresses['view']}")
         # A check that lacks a right would make the exit code 1.
-        do("operator", "doctor", *where, "--skip", "dead-letters", "--json")
+        assert do("reader", "dlq", "ack") == "1 dead letters acknowledged\n"
+        do("operator", "doctor", *where, "--json")
         published = ("view", "WRITE", "TOPIC", "alignment.snapshots.v1", "LITERAL")
         wait_until(lambda: published in secured.used_rules(), SECONDS, "the snapshot is published")
         assert worker.terminate() == 0

@@ -22,7 +22,7 @@ def page() -> str:
         "All checks run concurrently, each within `--timeout` seconds. A check that fails to run is the finding "
         f"`{NOT_RUN}` (a warning) and does not stop the others. `--only CHECK` and `--skip CHECK` select checks, "
         "`--list` lists them. With access control, the user needs Read and DescribeConfigs on the topics and Describe "
-        "on the group; without DescribeConfigs, topic settings are not compared.",
+        "on the groups; without DescribeConfigs, topic settings are not compared.",
         "`--json` prints an array of findings with the fields `severity` (`ok`, `info`, `warning`, `error`, "
         "`critical`), `check`, `name`, `observed`, `action` and `docs`. Names of findings are stable. Besides those in "
         f"the tables below a check can return `{OK}`, `{NOT_RUN}` and `{SKIPPED}` (nothing to check, or another "

@@ -56,6 +56,7 @@ def page() -> str:
             "Use it after a setting or a partitioner was corrected. With `--rekey` the key becomes the bytes of "
             "`item`. It does not send an event that would be rejected again, and reports why: an event with an "
             "invalid value must be corrected and sent again by its producer.\n"
+            "- `eval-alignment dlq ack` acknowledges all of them: `dlq ls` and `doctor` then report only later ones.\n"
             "- `eval-alignment load` and `eval-alignment recount` report invalid lines of a file with these reasons.",
         ),
         section(

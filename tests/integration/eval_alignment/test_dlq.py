@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from eval_alignment.commands.dlq import dlq
 from streams.events.decoder import Rejection
 from streams.events.reasons import Reason
+from streams.kafka.acknowledgements import Acknowledgement, write_acknowledgements
 from streams.kafka.client import KafkaClient
 from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
 from streams.kafka.producer import home_partition
@@ -266,3 +267,37 @@ def test_the_name_that_ls_prints_is_accepted_by_show_and_requeue(installation: I
     assert listed["event"] == name
     assert installation.call("show", name).stdout.splitlines()[0] == f"event    {name}"
     assert installation.call("requeue", name).stdout.splitlines()[-1] == "1 sent again, 0 not sent"
+
+
+def test_ack_leaves_only_later_dead_letters_and_ls_all_shows_the_others(installation: Installation) -> None:
+    for offset in (1, 2):
+        installation.reject(Event(offset=offset), reason=Reason.NO_VERDICT)
+    assert installation.call("ack").stdout == "2 dead letters acknowledged\n"
+    assert installation.call("ls").stdout == "0 dead letters; 2 acknowledged (--all shows them)\n"
+    assert installation.call("ls", "--all").stdout.splitlines()[-1] == "2 dead letters: 2 no_verdict"
+    assert installation.call("requeue", "--all").stdout == "0 sent again, 0 not sent\n"
+
+    later = installation.reject(Event(offset=3))
+    assert [line["event"] for line in json.loads(installation.call("ls", "--json").stdout)] == [later]
+    acknowledged = f"{installation.topics.annotations}:2:1"
+    assert installation.call("show", acknowledged).exit_code == 0
+    assert installation.call("requeue", acknowledged).stdout.splitlines()[-1] == "1 sent again, 0 not sent"
+    assert installation.call("ack").stdout == "1 dead letters acknowledged\n"
+    assert installation.call("ls").stdout == "0 dead letters; 3 acknowledged (--all shows them)\n"
+
+
+@pytest.mark.parametrize("acknowledged", [Acknowledgement(3, 2**62), Acknowledgement(2, 1)])
+def test_nothing_in_a_topic_that_was_created_again_is_acknowledged(
+    installation: Installation, acknowledged: Acknowledgement
+) -> None:
+    """The acknowledgement is beyond the end, or older than the records that it covers."""
+    group = f"{installation.prefix}eval-alignment-dead-letters"
+    for offset in range(2):
+        installation.reject(Event(offset=offset))
+    # Apache Kafka deletes the commits of a topic with it; other brokers may not.
+    asyncio.run(write_acknowledgements(installation.client, group, installation.topics.dead_letters, {0: acknowledged}))
+    listed = installation.call("ls")
+    assert listed.stdout.splitlines()[-1] == "2 dead letters: 2 malformed"
+    assert "was created again after `dlq ack`: nothing in it is acknowledged" in listed.stderr
+    assert installation.call("ack").stdout == "2 dead letters acknowledged\n"
+    assert installation.call("ls").stderr == ""

@@ -27,6 +27,7 @@ def target(address: str, seconds: float = 5, **security: Any) -> Target:
         client=KafkaClient([address], security),
         topics=Topics(),
         group="g",
+        acknowledgement_group="g-dead-letters",
         decoder=Decoder(),
         policy=Policy.EACH,
         partitions=None,

@@ -51,6 +51,9 @@ USED = [
     ("aiokafka.producer.message_accumulator:BatchBuilder.append", "metadata = self._builder.append("),
     ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
     ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
+    # aiokafka: a commit with a retention
+    ("aiokafka.admin.client:AIOKafkaAdminClient._send_request", "node_id: int | None = None,"),
+    ("aiokafka.protocol.commit:OffsetCommitRequest.build", "self._retention_time,"),
     # aiokafka: the brokers that a client knows
     ("aiokafka.client:AIOKafkaClient.__init__", "self.cluster = ClusterMetadata("),
     ("aiokafka.client:AIOKafkaClient.__init__", "self._retry_backoff = retry_backoff_ms / 1000"),
