@@ -9,11 +9,10 @@ fact as the fast path.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeVar, final
+from typing import Final, NamedTuple, final
 
 import msgspec
 
@@ -29,17 +28,15 @@ from aggregator.facts import (
     Status,
 )
 from streams.events import messages, values
+from streams.events.cloudevents import NO_ENVELOPE, Envelope, Headers, unwrap
 from streams.events.fast_path import GIVEN_NAMES, normal_annotation, normal_evaluation
+from streams.events.parsing import parse, parse_event
 from streams.events.reasons import Reason
 from streams.events.values import EARLIEST_INTEGER_AT, InvalidValueError
-from streams.events.wire import AnnotationEvent, CloudEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
+from streams.events.wire import AnnotationEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
 
 MAX_VALUE_BYTES: Final = 256 * 1024
 """Largest value of a record."""
-
-Parsed = TypeVar("Parsed")
-Decoded = TypeVar("Decoded")
-Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Kind(StrEnum):
@@ -75,10 +72,9 @@ class MetricDefaults:
     direction: Direction = "higher"
 
 
-_ANNOTATION: Final = msgspec.json.Decoder(AnnotationEvent)
-_EVALUATION: Final = msgspec.json.Decoder(EvaluationEvent)
-_QUEUE_ITEM: Final = msgspec.json.Decoder(QueueItemEvent)
-_CLOUD_EVENT: Final = msgspec.json.Decoder(CloudEvent)
+_MARK: Final = "\x85"
+"""Stands for what is not text, to find where it is: a control character that JSON allows in strings."""
+_REPLACEMENT: Final = "\ufffd"
 _LINE: Final = msgspec.json.Decoder(FileEventKind)
 
 # Looking up a member of an enumeration is too slow for every event.
@@ -86,15 +82,17 @@ _ANNOTATIONS: Final = Kind.ANNOTATION
 _EVALUATIONS: Final = Kind.EVALUATION
 
 
-@dataclass(frozen=True, slots=True)
-class _Envelope:
-    """Attributes of the CloudEvent, for an event without id or time."""
+class _Decoded(NamedTuple):
+    """An accepted event."""
 
-    id: str | None = None
-    time: datetime | None = None
+    kind: Kind
+    fact: Fact
+    unknown: bytes | None = None
+    """The event, if it has unknown fields."""
 
 
-_PLAIN: Final = _Envelope()
+def _ignore(_kind: Kind, _event: bytes) -> None:
+    """Ignore unknown fields."""
 
 
 @dataclass(slots=True)
@@ -104,10 +102,12 @@ class Decoder:
     Args:
         metrics: threshold and direction by metric name, for evaluations without them.
         future_ms: how far `at` may be ahead of the record's broker timestamp, in milliseconds.
+        on_unknown_fields: called with each accepted event that has unknown fields.
     """
 
     metrics: Mapping[str, MetricDefaults] = field(default_factory=dict)
     future_ms: int = 300_000
+    on_unknown_fields: Callable[[Kind, bytes], object] = _ignore
     _names: dict[str, str] = field(default_factory=lambda: dict(GIVEN_NAMES), repr=False)
 
     def decode(
@@ -136,69 +136,86 @@ class Decoder:
                 return fact
         return self._decide(kind, value, key, headers, timestamp)
 
+    # A method of its own: its closure would slow the fast path down.
     def _decide(
         self, kind: Kind, value: bytes | None, key: bytes | None, headers: Headers, timestamp: int | None
     ) -> Fact | Rejection:
-        """Decode a record by checking one rule after the other."""
-        try:
-            fact = self._decode(kind, value, headers)
-            if key != fact.item.encode():
-                raise InvalidValueError(Reason.KEY_MISMATCH, messages.key_mismatch(key, fact.item))
-            if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
-                raise InvalidValueError(
-                    Reason.FUTURE_TIMESTAMP,
-                    f"at is {messages.duration(fact.at - timestamp)} ahead of the record's timestamp, "
-                    f"{messages.duration(self.future_ms)} are allowed (setting `future_limit_ms`) - at `$.at`",
-                )
-        except InvalidValueError as invalid:
-            return _rejected(invalid, value, lambda value: self._decide(kind, value, key, headers, timestamp))
-        return fact
+        outcome = self._settle(value, lambda value: self._check(kind, value, key, headers, timestamp))
+        return outcome if isinstance(outcome, Rejection) else outcome.fact
 
     def decode_value(self, kind: Kind, value: bytes | None, headers: Headers = ()) -> Fact | Rejection:
         """Decode the value of a record, without the checks of its key and its time."""
-        try:
-            return self._decode(kind, value, headers)
-        except InvalidValueError as invalid:
-            return _rejected(invalid, value, lambda value: self.decode_value(kind, value, headers))
+        outcome = self._settle(value, lambda value: self._decode(kind, value, headers))
+        return outcome if isinstance(outcome, Rejection) else outcome.fact
 
     def decode_line(self, line: bytes) -> tuple[Kind, Fact] | Rejection:
         """Decode one line of a file. Its kind is in `kind`, or follows from its fields."""
-        try:
-            kind = _kind_of(line)
-            return kind, self._decode(kind, line, ())
-        except InvalidValueError as invalid:
-            return _rejected(invalid, line, self.decode_line)
+        outcome = self._settle(line, lambda line: self._decode(_kind_of(line), line, ()))
+        return outcome if isinstance(outcome, Rejection) else (outcome.kind, outcome.fact)
 
-    def _decode(self, kind: Kind, value: bytes | None, headers: Headers) -> Fact:
+    def _settle(self, value: bytes | None, decode: Callable[[bytes], _Decoded]) -> _Decoded | Rejection:
+        """Decode a value, without what is not text where that is free text or an ignored field."""
         if value is None:
             detail = 'the record has no value; to delete a row, send an event of it with `"deleted": true`'
-            raise InvalidValueError(Reason.NULL_VALUE, detail)
+            return Rejection(Reason.NULL_VALUE, detail)
         if len(value) > MAX_VALUE_BYTES:
-            raise InvalidValueError(
-                Reason.OVERSIZED, f"the value has {len(value):,} bytes, at most {MAX_VALUE_BYTES:,} are allowed"
-            )
-        envelope = _PLAIN
-        if headers:
-            envelope, structured = _envelope(headers)
-            if structured:
-                envelope, value = _unwrap(value)
+            detail = f"the value has {len(value):,} bytes, at most {MAX_VALUE_BYTES:,} are allowed"
+            return Rejection(Reason.OVERSIZED, detail)
         try:
-            return self._fact(kind, value, envelope)
-        except InvalidValueError:
-            # Structured mode without its content-type header: the fields are inside `data`.
-            if b'"specversion"' not in value or envelope is not _PLAIN:
-                raise
-        envelope, value = _unwrap(value)
-        return self._fact(kind, value, envelope)
+            decoded = decode(value)
+        except InvalidValueError as invalid:
+            marked = values.replace_non_text(value, _MARK) if invalid.reason is Reason.MALFORMED else value
+            if marked == value:
+                return Rejection(invalid.reason, invalid.detail)
+            try:
+                # Names, ids and addresses with a control character are rejected.
+                decode(marked)
+                decoded = decode(values.replace_non_text(value, _REPLACEMENT))
+            except InvalidValueError as second:
+                decisive = invalid if second.reason is Reason.MALFORMED else second
+                return Rejection(decisive.reason, decisive.detail)
+        if decoded.unknown is not None:
+            self.on_unknown_fields(decoded.kind, decoded.unknown)
+        return decoded
 
-    def _fact(self, kind: Kind, value: bytes, envelope: _Envelope) -> Fact:
+    def _check(self, kind: Kind, value: bytes, key: bytes | None, headers: Headers, timestamp: int | None) -> _Decoded:
+        """Decode a record by checking one rule after the other."""
+        decoded = self._decode(kind, value, headers)
+        fact = decoded.fact
+        if key != fact.item.encode():
+            raise InvalidValueError(Reason.KEY_MISMATCH, messages.key_mismatch(key, fact.item))
+        if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
+            raise InvalidValueError(
+                Reason.FUTURE_TIMESTAMP,
+                f"at is {messages.duration(fact.at - timestamp)} ahead of the record's timestamp, "
+                f"{messages.duration(self.future_ms)} are allowed (setting `future_limit_ms`) - at `$.at`",
+            )
+        return decoded
+
+    def _decode(self, kind: Kind, value: bytes, headers: Headers) -> _Decoded:
+        envelope = NO_ENVELOPE
+        if headers:
+            envelope, value = unwrap(value, headers)
+        try:
+            fact, unknown = self._fact(kind, value, envelope)
+        except InvalidValueError as invalid:
+            if invalid.reason is Reason.MISSING_FIELD and b'"specversion"' in value:
+                raise InvalidValueError(invalid.reason, messages.no_content_type(invalid.detail)) from None
+            raise
+        return _Decoded(kind, fact, value if unknown else None)
+
+    def _fact(self, kind: Kind, value: bytes, envelope: Envelope) -> tuple[Fact, bool]:
+        """Return the fact, and whether its event has unknown fields."""
         if kind is Kind.ANNOTATION:
-            return self._annotation(_parse(_ANNOTATION, value), envelope, value)
+            annotation, unknown = parse_event(AnnotationEvent, value)
+            return self._annotation(annotation, envelope, value), unknown
         if kind is Kind.EVALUATION:
-            return self._evaluation(_parse(_EVALUATION, value), envelope)
-        return self._queue_item(_parse(_QUEUE_ITEM, value), envelope)
+            evaluation, unknown = parse_event(EvaluationEvent, value)
+            return self._evaluation(evaluation, envelope), unknown
+        queue_item, unknown = parse_event(QueueItemEvent, value)
+        return self._queue_item(queue_item, envelope), unknown
 
-    def _annotation(self, event: AnnotationEvent, envelope: _Envelope, value: bytes) -> Annotation:
+    def _annotation(self, event: AnnotationEvent, envelope: Envelope, value: bytes) -> Annotation:
         at, id, item = _identified(event, envelope)
         queue = self._name("queue", values.required("queue", event.queue))
         criterion = DEFAULT_CRITERION if event.criterion is None else self._name("criterion", event.criterion)
@@ -229,7 +246,7 @@ class Decoder:
             values.url(event.url),
         )
 
-    def _evaluation(self, event: EvaluationEvent, envelope: _Envelope) -> Evaluation:
+    def _evaluation(self, event: EvaluationEvent, envelope: Envelope) -> Evaluation:
         at, id, item = _identified(event, envelope)
         metric = self._name("metric", values.required("metric", event.metric))
         judge = "" if not event.judge else self._name("judge", event.judge)
@@ -268,7 +285,7 @@ class Decoder:
             values.url(event.url),
         )
 
-    def _queue_item(self, event: QueueItemEvent, envelope: _Envelope) -> QueueItem:
+    def _queue_item(self, event: QueueItemEvent, envelope: Envelope) -> QueueItem:
         at, id, item = _identified(event, envelope)
         queue = self._name("queue", values.required("queue", event.queue))
         deleted = bool(event.deleted)
@@ -290,40 +307,7 @@ class Decoder:
         return known
 
 
-def _rejected(
-    invalid: InvalidValueError, value: bytes | None, decode: Callable[[bytes], Decoded | Rejection]
-) -> Decoded | Rejection:
-    """Reject an event, or decode it again without half of a surrogate pair, which msgspec does not read.
-
-    It becomes U+FFFD in free text and in ignored fields. Elsewhere the event is rejected.
-    """
-    if invalid.reason is Reason.MALFORMED and value is not None:
-        marked = values.replace_half_pairs(value, rb"\u0001")
-        if marked != value:
-            # Names, ids and addresses with a control character are rejected.
-            outcome = decode(marked)
-            if isinstance(outcome, Rejection):
-                return outcome
-            return decode(values.replace_half_pairs(value, rb"\ufffd"))
-    return Rejection(invalid.reason, invalid.detail)
-
-
-def _parse(decoder: "msgspec.json.Decoder[Parsed]", value: bytes) -> Parsed:
-    try:
-        return decoder.decode(value)
-    except msgspec.ValidationError as error:
-        raise InvalidValueError(Reason.INVALID_FIELD, messages.invalid(error)) from None
-    except msgspec.DecodeError as error:
-        if detail := messages.not_a_number(value):
-            raise InvalidValueError(Reason.INVALID_FIELD, detail) from None
-        raise InvalidValueError(Reason.MALFORMED, messages.malformed(value, error)) from None
-    except UnicodeDecodeError:
-        raise InvalidValueError(Reason.MALFORMED, "not UTF-8") from None
-    except RecursionError:
-        raise InvalidValueError(Reason.MALFORMED, "nested too deep") from None
-
-
-def _identified(event: WireEvent, envelope: _Envelope) -> tuple[int, str, str]:
+def _identified(event: WireEvent, envelope: Envelope) -> tuple[int, str, str]:
     id = envelope.id if event.id is None else event.id
     at = envelope.time if event.at is None else event.at
     if at is None:
@@ -335,47 +319,8 @@ def _identified(event: WireEvent, envelope: _Envelope) -> tuple[int, str, str]:
     )
 
 
-def _envelope(headers: Headers) -> tuple[_Envelope, bool]:
-    """Return the CloudEvents attributes in the headers (binary mode), and whether the value is in structured mode."""
-    named = {name.lower(): value for name, value in headers}
-    if (named.get("content-type") or b"").lower().startswith(b"application/cloudevents+json"):
-        return _PLAIN, True
-    version = named.get("ce_specversion")
-    if version is None:
-        return _PLAIN, False
-    _supported(version.decode(errors="replace"))
-    id, time = named.get("ce_id"), named.get("ce_time")
-    try:
-        return (
-            _Envelope(
-                None if id is None else id.decode(),
-                None if time is None else msgspec.convert(time.decode(), datetime),
-            ),
-            False,
-        )
-    except UnicodeDecodeError:
-        raise InvalidValueError(Reason.INVALID_FIELD, "not UTF-8 - at header `ce_id` or `ce_time`") from None
-    except msgspec.ValidationError:
-        raise InvalidValueError(Reason.INVALID_FIELD, "not an RFC 3339 time - at header `ce_time`") from None
-
-
-def _unwrap(value: bytes) -> tuple[_Envelope, bytes]:
-    """Return the attributes and the data of a CloudEvent in structured mode."""
-    event = _parse(_CLOUD_EVENT, value)
-    _supported(event.specversion)
-    data = bytes(event.data)
-    if not data:
-        raise InvalidValueError(Reason.MISSING_FIELD, messages.absent("data"))
-    return _Envelope(event.id, event.time), data
-
-
-def _supported(version: str) -> None:
-    if version != "1.0":
-        raise InvalidValueError(Reason.UNSUPPORTED_VERSION, "CloudEvents specversion is not 1.0")
-
-
 def _kind_of(line: bytes) -> Kind:
-    fields = _parse(_LINE, line)
+    fields = parse(_LINE, line)
     if fields.kind is not None:
         try:
             return Kind(fields.kind)

@@ -27,7 +27,6 @@ _TYPES: Final = {
 """JSON types in words, by the name that msgspec has for them."""
 _EXPECTED_TYPES: Final = {str: _STRING, float: "a number", bool: "true or false"}
 _WRONG_TYPE: Final = re.compile(r"Expected `[^`]+`, got `(\w+)`")
-_MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
 _PATH: Final = re.compile(r" - at `(\$[^`]*)`$")
 _FRAMING_BYTES: Final = 5
 _SIMILAR: Final = re.compile(rb'"(rating|score|label|verdict|thumb|star|metrics|criteria|user)"\s*:')
@@ -72,16 +71,12 @@ def invalid(error: msgspec.ValidationError) -> str:
     message = str(error)
     location = _PATH.search(message)
     path = location[1] if location else "$"
-    if missing := _MISSING.match(message):
-        return absent(missing[1])
     name = "the value" if path == "$" else path.removeprefix("$.")
     expected = "a JSON object" if path == "$" else _EXPECTED.get(name, "another value")
     if wrong_type := _WRONG_TYPE.match(message):
         problem, expected = _TYPES.get(wrong_type[1], wrong_type[1]), _quoting(expected, wrong_type[1])
     elif message.startswith("Invalid enum value"):
         problem = "an unknown value"
-    elif message.startswith("Invalid RFC3339"):
-        problem, expected = "not a time", f"{expected}, such as 2026-03-02T12:00:00+01:00"
     else:
         problem = "out of range"
     return at(path, f"{name} is {problem}, expected {expected}")
@@ -101,6 +96,21 @@ def at(path: str, detail: str) -> str:
 def absent(name: str) -> str:
     """Return the detail for a required field that is missing or null."""
     return at(f"$.{name}", f"{name} is missing")
+
+
+def no_content_type(detail: str) -> str:
+    """Return the detail for an event with a missing field, which looks like a CloudEvent in structured mode.
+
+    >>> no_content_type(absent("at"))
+    'at is missing (a structured CloudEvent needs the header `content-type: application/cloudevents+json`) - at `$.at`'
+    """
+    hint = "(a structured CloudEvent needs the header `content-type: application/cloudevents+json`)"
+    return detail.replace(" - at ", f" {hint} - at ", 1)
+
+
+def not_a_time(name: str) -> str:
+    """Return the detail for a text that is no time."""
+    return at(f"$.{name}", f"{name} is not a time, expected {_EXPECTED[name]}, such as 2026-03-02T12:00:00+01:00")
 
 
 def wrong_unit(time: float) -> str:

@@ -41,7 +41,8 @@ class ReasonExplanation:
 _EXPLANATIONS: Final = {
     Reason.MALFORMED: ReasonExplanation(
         "The value is not JSON in UTF-8, or is nested too deep.",
-        "Another serialization (Avro, Protobuf, a schema registry's framing), or a text cut in the middle.",
+        "Another serialization (Avro, Protobuf, a schema registry's framing), another encoding than UTF-8, or a text "
+        "cut in the middle.",
         "Send the event as a JSON object in UTF-8.",
     ),
     Reason.INVALID_FIELD: ReasonExplanation(
@@ -59,7 +60,8 @@ _EXPLANATIONS: Final = {
         "Send all required fields, and for an annotation exactly one of `thumbs` and `stars`.",
     ),
     Reason.INVALID_NAME: ReasonExplanation(
-        "A name or an id is empty, too long, or contains control characters or half of a surrogate pair (`\\ud83d`).",
+        "A name or an id is empty, too long, or contains control characters, half of a surrogate pair (`\\ud83d`) "
+        "or bytes that are not UTF-8.",
         "A whole prompt as a criterion, a line break at the end of a name, or an empty string for a required name.",
         "Send 1 to 128 characters for a name and 1 to 256 for an id. Replace a longer id by its hash.",
     ),

@@ -29,7 +29,7 @@ EVENT_TYPES: Final[Mapping[Kind, tuple[type[msgspec.Struct], type[msgspec.Struct
 _PLAIN: Final[Schema] = {"not": {"pattern": r"[\u0000-\u001f\u007f-\u009f]"}}
 _TIME: Final = (
     r"^(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]"
-    r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]\d{2}:?\d{2})$"
+    r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]\d{2}:?\d{2})$"
 )
 
 

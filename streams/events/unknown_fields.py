@@ -9,6 +9,7 @@ import msgspec
 
 from streams.events.decoder import Kind
 from streams.events.schemas import EVENT_TYPES
+from streams.events.values import replace_non_text
 
 _FIELDS: Final[Mapping[Kind, frozenset[str]]] = {
     kind: frozenset((*event.__struct_fields__, "kind")) for kind, (event, _) in EVENT_TYPES.items()
@@ -17,18 +18,13 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def unknown_fields(kind: Kind, value: bytes) -> list[str]:
-    """Return the names of the unknown fields of an event that was decoded; of a CloudEvent, those in `data`.
+    """Return the names of the unknown fields of an event that was decoded.
 
     >>> unknown_fields(Kind.ANNOTATION, b'{"id": "a", "annotater": "p1", "thumbs": "up"}')
     ['annotater']
     """
-    try:
-        fields = _OBJECT.decode(value)
-        if "specversion" in fields and "data" in fields:
-            fields = _OBJECT.decode(fields["data"])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
-    return [name for name in fields if name not in _FIELDS[kind]]
+    readable = replace_non_text(value, "\ufffd")
+    return [name for name in _OBJECT.decode(readable) if name not in _FIELDS[kind]]
 
 
 @lru_cache(maxsize=1_000)

@@ -1,8 +1,10 @@
 """Values of single fields in normal form, or the reason why one is invalid."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from aggregator.days import EPOCH
 from aggregator.facts import LATEST_AT, MAX_ID, MAX_TEXT_BYTES, MAX_URL_BYTES
@@ -18,12 +20,16 @@ EARLIEST_INTEGER_AT: Final = 100_000_000_000
 """Earliest `at` that an event may have as an integer, in milliseconds. In seconds it is a day of the year 5138."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_SECOND: Final = timedelta(seconds=1)
+_DAY: Final = timedelta(days=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_ESCAPE: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
+_NON_TEXT: Final = re.compile(
+    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|(\\.)|[\udc80-\udcff]+",
+    re.DOTALL,
 )
-"""An escape in JSON: a whole surrogate pair (12 bytes), half of one (6 bytes), or the start of any other (2 bytes)."""
-_HALF_PAIR: Final = len(rb"\ud83d")
+"""A whole surrogate pair (group 1), half of one, any other escape (group 2), or bytes that are not UTF-8."""
+_FRACTION: Final = re.compile(r"(?<=:\d\d)(\.\d{1,6})\d*")
+_LEAP_SECOND: Final = re.compile(r"(?<=:\d\d:)60")
 
 
 class InvalidValueError(EvalAlignmentError):
@@ -34,13 +40,38 @@ class InvalidValueError(EvalAlignmentError):
         self.reason, self.detail = reason, detail
 
 
-def replace_half_pairs(value: bytes, replacement: bytes) -> bytes:
-    r"""Return JSON with every escaped half of a surrogate pair replaced.
+def replace_non_text(value: bytes, replacement: str) -> bytes:
+    r"""Return JSON with every escaped half of a surrogate pair, and all bytes that are not UTF-8, replaced.
 
-    >>> replace_half_pairs(rb'"\ud83d\ude00 \ud83d \\ud83d"', rb"\ufffd")
-    b'"\\ud83d\\ude00 \\ufffd \\\\ud83d"'
+    >>> replace_non_text(rb'"\ud83d\ude00 \ud83d \\ud83d"', "?"), replace_non_text(b'"caf\xe9 \xed\xa0\x80"', "?")
+    (b'"\\ud83d\\ude00 ? \\\\ud83d"', b'"caf? ?"')
     """
-    return _ESCAPE.sub(lambda escape: replacement if len(escape[0]) == _HALF_PAIR else escape[0], value)
+    text = _NON_TEXT.sub(
+        lambda found: found[0] if found[1] or found[2] else replacement, value.decode(errors="surrogateescape")
+    )
+    return text.encode(errors="surrogateescape")
+
+
+def rfc3339(text: str) -> datetime | None:
+    """Return the time of an RFC 3339 text, and the second after for a leap second; None for another text.
+
+    >>> rfc3339("2016-12-31T23:59:60Z")
+    datetime.datetime(2017, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        return msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        # More digits than microseconds are rounded, and the last moment of the year 9999 cannot be.
+        short, leap = _LEAP_SECOND.subn("59", _FRACTION.sub(r"\1", text))
+    try:
+        time = msgspec.convert(short, datetime)
+        if leap:
+            time += _SECOND
+            # Leap seconds are the last of a day in UTC.
+            return time if time.tzinfo and (time.astimezone(UTC) - EPOCH) % _DAY < _SECOND else None
+    except (msgspec.ValidationError, OverflowError):
+        return None
+    return time
 
 
 def required(name: str, value: str | None) -> str:
@@ -59,7 +90,8 @@ def check(name: str, value: str, longest: int) -> None:
         )
     if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
         raise InvalidValueError(
-            Reason.INVALID_NAME, f"{name} has control characters or half of a surrogate pair - at `$.{name}`"
+            Reason.INVALID_NAME,
+            f"{name} has control characters, half of a surrogate pair, or bytes that are not UTF-8 - at `$.{name}`",
         )
 
 
@@ -69,21 +101,28 @@ def checked_id(name: str, value: str) -> str:
     return value
 
 
-def milliseconds(at: float | datetime) -> int:
+def milliseconds(at: float | str) -> int:
     """Return a time in milliseconds since 1970."""
-    if isinstance(at, datetime):
-        if at.tzinfo is None:
-            raise InvalidValueError(
-                Reason.INVALID_FIELD,
-                "at has no offset: append the offset of the local time, such as +01:00, or Z if it is UTC - at `$.at`",
-            )
-        at = (at - EPOCH) // _MILLISECOND
-        if not 0 <= at <= LATEST_AT:
-            raise InvalidValueError(Reason.INVALID_FIELD, "at is not between the years 1970 and 9999 - at `$.at`")
-        return at
+    if isinstance(at, str):
+        return _since_1970(at)
     if not EARLIEST_INTEGER_AT <= at <= LATEST_AT:
         raise InvalidValueError(Reason.INVALID_FIELD, messages.wrong_unit(at))
     return whole("at", at)
+
+
+def _since_1970(text: str) -> int:
+    time = rfc3339(text)
+    if time is None:
+        raise InvalidValueError(Reason.INVALID_FIELD, messages.not_a_time("at"))
+    if time.tzinfo is None:
+        raise InvalidValueError(
+            Reason.INVALID_FIELD,
+            "at has no offset: append the offset of the local time, such as +01:00, or Z if it is UTC - at `$.at`",
+        )
+    at = (time - EPOCH) // _MILLISECOND
+    if not 0 <= at <= LATEST_AT:
+        raise InvalidValueError(Reason.INVALID_FIELD, "at is not between the years 1970 and 9999 - at `$.at`")
+    return at
 
 
 def stars(value: float | None) -> int | None:

@@ -4,7 +4,6 @@ JSON has one type of number, so `4.0` is an integer too. Fields that hold intege
 decoder accepts it when it is whole.
 """
 
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ class WireEvent(msgspec.Struct, gc=False):
     """Fields of all events."""
 
     id: str | None = None
-    at: int | float | datetime | None = None
+    at: int | float | str | None = None
     item: str | None = None
     level: Level | None = None
     url: str | None = None
@@ -57,9 +56,9 @@ class QueueItemEvent(WireEvent, gc=False):
 class CloudEvent(msgspec.Struct, gc=False):
     """A CloudEvent in structured mode; the event is in `data`."""
 
-    specversion: str
+    specversion: str | None = None
     id: str | None = None
-    time: datetime | None = None
+    time: str | None = None
     data: msgspec.Raw = msgspec.Raw()
 
 

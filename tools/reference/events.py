@@ -136,7 +136,9 @@ def _rules() -> str:
     rules = {
         "Merge law, last writer wins": "Events with the same identity are versions of one row. The newest version is "
         "the row: the latest `at`, then the greater `id`, then the content. Ids compare as strings, so `9` is "
-        "greater than `10`. The order of arrival does not matter, and an event that arrives twice counts once. An "
+        "greater than `10`. The order of arrival does not matter, and an event that arrives twice counts once. Events "
+        "with the same `at` and `id` but other content are reported (`load`, `recount`, "
+        "`eval_alignment_events_conflicting_total`): give a correction a later `at`. An "
         "event replaces the whole row; it does not change single fields ([architecture](architecture.md#merge-law)).",
         "Deletion": "`deleted: true` deletes the row. A later event of the same identity creates it again.",
         "Several annotators": "With the policy `each` (default) every annotation of an item is a comparison. With "
@@ -151,7 +153,8 @@ def _rules() -> str:
         "also keeps its own counts, for all items that it judged.",
         "Criteria and metrics": "Every criterion is compared with every metric of the item. The setting "
         "`criterion_metrics` lists the metrics that are on topic ([off topic](glossary.md#off-topic)) for a criterion.",
-        "Time": f"An RFC 3339 string needs an offset (`Z` or `+01:00`). An integer is in **milliseconds**, from "
+        "Time": f"An RFC 3339 string needs an offset (`Z` or `+01:00`). A leap second is read as the second after. An "
+        f"integer is in **milliseconds**, from "
         f"{EARLIEST_INTEGER_AT:,} on: a number of seconds, microseconds or nanoseconds is rejected. "
         f"`at` must not be more than {_MINUTES} minutes (setting "
         "`future_limit_ms`) after the broker's timestamp of the record. Days are UTC days of `at`.",
@@ -159,16 +162,18 @@ def _rules() -> str:
         f"{MAX_NAME} characters. `id`, `item` and `annotator` are compared byte by byte and have up to {MAX_ID} "
         "characters. None of them may contain control characters. An item has one id; `level` is no part of it.",
         "Free text": f"`explanation`, `expected` and `reason` are cut at {MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end "
-        f"with `{CUT_MARK.strip()}`. Half of a surrogate pair (`\\ud83d`) becomes U+FFFD.",
+        f"with `{CUT_MARK.strip()}`. Half of a surrogate pair (`\\ud83d`) and bytes that are not UTF-8 become "
+        "U+FFFD; in names, ids and `url` they are invalid.",
         "Size": f"The value of a record has at most {MAX_VALUE_BYTES // 1024} KiB.",
         "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect: "
-        "`load` and `recount` report them with the field that was probably meant. "
+        "`load` and `recount` report them with the field that was probably meant, and workers count and log them. "
         "`eval-alignment schema` prints JSON Schemas to test producers against; add `additionalProperties: false` to "
         "find misspelled fields. `4.0` is the integer 4. Strings are not "
         "converted to numbers or booleans. NaN and infinity are not JSON.",
         "CloudEvents": "[CloudEvents](https://cloudevents.io) 1.0 are accepted in structured mode (the event in "
         "`data`) and in binary mode (headers `ce_specversion`, `ce_id`, `ce_time`). The `id` and `time` of the "
-        "CloudEvent are used where the event has no `id` or `at`. Other headers are ignored.",
+        "CloudEvent are used where the event has no `id` or `at`. The header `content-type` alone determines the mode: "
+        "`application/cloudevents+json` is structured mode. A header `ce_...` must be UTF-8; all others are ignored.",
     }
     return "\n".join(f"- **{title}.** {text}" for title, text in rules.items())
 

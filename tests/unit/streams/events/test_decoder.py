@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
 from streams.events.decoder import Decoder, Kind, MetricDefaults, Rejection
 from streams.events.reasons import Reason
+from streams.events.unknown_fields import unknown_fields
 from streams.events.values import CUT_MARK
 from streams.events.wire import AnnotationEvent, EvaluationEvent
 
@@ -55,8 +56,26 @@ def test_a_null_field_counts_as_absent() -> None:
     assert annotation(**nothing) == annotation()
 
 
-def test_unknown_fields_are_ignored() -> None:
-    assert annotation(mood={"deep": [1]}) == annotation()
+@pytest.mark.parametrize(
+    ("event", "unknown"),
+    [
+        (ANNOTATION, False),
+        ({**ANNOTATION, "at": "1970-01-01T00:00:00Z", "kind": "annotation", "level": None}, False),
+        ({**ANNOTATION, "mood": {"deep": [1]}}, True),
+        ({**ANNOTATION, "mood": "\ud83d"}, True),
+        ({"mood": 1, **ANNOTATION, "at": "1970-01-01T00:00:00Z"}, True),
+        ({**ANNOTATION, "mood": 1, "stars": 3}, False),
+        ({**ANNOTATION, "mood": 1, "item": "t2"}, False),
+    ],
+)
+def test_each_accepted_event_with_unknown_fields_is_reported_once(event: dict[str, Any], unknown: bool) -> None:
+    reported: list[tuple[Kind, list[str]]] = []
+    decoder = Decoder(on_unknown_fields=lambda kind, event: reported.append((kind, unknown_fields(kind, event))))
+    for timestamp in (None, AT):
+        outcome = decode(Kind.ANNOTATION, event, decoder=decoder, timestamp=timestamp)
+        without = decode(Kind.ANNOTATION, _changed(event, {"mood": ...}), timestamp=timestamp)
+        assert outcome == without
+    assert reported == 2 * unknown * [(Kind.ANNOTATION, ["mood"])]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +87,12 @@ def test_unknown_fields_are_ignored() -> None:
         ("1970-01-01T00:00:01Z", 1000),
         ("1970-01-01T01:00:00.0019+01:00", 1),
         ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+        ("9999-12-31T23:59:59.9999999Z", 253_402_300_799_999),
+        ("1970-01-02t00:00:00z", 86_400_000),
+        ("1970-01-02 00:00:00-00:00", 86_400_000),
+        ("1990-12-31T23:59:60Z", 662_688_000_000),
+        ("1990-12-31T15:59:60.25-08:00", 662_688_000_250),
+        ("1990-12-31T17:29:60.9999999-06:30", 662_688_000_999),
     ],
 )
 def test_times_become_integer_milliseconds(written: object, milliseconds: int) -> None:
@@ -85,6 +110,11 @@ def test_times_become_integer_milliseconds(written: object, milliseconds: int) -
         253_402_300_800_000,
         "1969-12-31T23:59:59Z",
         "2026-01-01T00:00:00",
+        "2026-01-01T00:00:60Z",
+        "2026-12-31T23:59:60",
+        "2026-12-31T23:59:61Z",
+        "2026-12-31T23:60:00Z",
+        "9999-12-31T23:59:60Z",
         "now",
         1.5,
         True,
@@ -211,7 +241,9 @@ def test_evaluations_are_rejected_with_reason_and_path(changes: dict[str, Any], 
         (None, Reason.NULL_VALUE),
         (b"", Reason.MALFORMED),
         (b'{"id":"a1"', Reason.MALFORMED),
-        (b'{"id":"\xff"}', Reason.MALFORMED),
+        (b'{"id":"\xff"', Reason.MALFORMED),
+        (b'{"id":"a1"\xff}', Reason.MALFORMED),
+        (b'{"id":"a1","explanation":"\\\xff"}', Reason.MALFORMED),
         (b'{"id":"a\\ud800","at":1700000000000}', Reason.INVALID_NAME),
         (b'{"id":"\\ud800"', Reason.MALFORMED),
         (b'{"stars":NaN}', Reason.INVALID_FIELD),
@@ -290,10 +322,29 @@ def test_half_of_a_surrogate_pair_in_free_text_is_replaced() -> None:
     assert isinstance(judged, Evaluation) and judged.reason == "\ufffd"
     line = Decoder().decode_line(json.dumps({**ANNOTATION, "explanation": "good \ud83d"}).encode())
     assert line == (Kind.ANNOTATION, annotation(explanation="good \ufffd"))
-    wrapped = {"specversion": "1.0", "id": "c1", "source": "\ud83d", "data": {**ANNOTATION, "explanation": "\ud83d"}}
-    assert decode(Kind.ANNOTATION, wrapped) == annotation(explanation="\ufffd")
-    named = {**wrapped, "data": {**ANNOTATION, "queue": "\ud83d"}}
-    assert reason_of(decode(Kind.ANNOTATION, named))[0] is Reason.INVALID_NAME
+
+
+@pytest.mark.parametrize("non_text", [b"\xed\xa0\xbd", b"\xed\xa0\xbd\xed\xb8\x80", b"\xff", b"\xe9", b"\xc3"])
+def test_bytes_that_are_not_utf_8_are_replaced_in_free_text_only(non_text: bytes) -> None:
+    value = json.dumps({**ANNOTATION, "explanation": "good ?, \u00e9", "mood?": "?"}, ensure_ascii=False).encode()
+    assert decode(Kind.ANNOTATION, value.replace(b"?", non_text)) == annotation(explanation="good \ufffd, \u00e9")
+    for field, reason in (
+        ("queue", Reason.INVALID_NAME),
+        ("criterion", Reason.INVALID_NAME),
+        ("annotator", Reason.INVALID_NAME),
+        ("item", Reason.INVALID_NAME),
+        ("id", Reason.INVALID_NAME),
+        ("url", Reason.INVALID_FIELD),
+        ("thumbs", Reason.INVALID_FIELD),
+    ):
+        value = json.dumps({**ANNOTATION, field: "https://x/?"}).encode().replace(b"?", non_text)
+        outcome = reason_of(decode(Kind.ANNOTATION, value))
+        assert outcome[0] is reason and f"`$.{field}`" in outcome[1]
+
+
+def test_free_text_is_replaced_without_making_a_value_oversized() -> None:
+    value = json.dumps({**ANNOTATION, "mood": "?" * 200_000}).encode().replace(b"?" * 2, b"\xff.")
+    assert decode(Kind.ANNOTATION, value) == annotation()
 
 
 def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
@@ -301,37 +352,6 @@ def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
     assert isinstance(fact, Annotation) and fact.explanation is not None
     assert fact.explanation.endswith("é" + CUT_MARK)
     assert 8190 <= len(fact.explanation.encode()) <= 8192
-
-
-BINARY = [("ce_specversion", b"1.0"), ("ce_id", b"c1"), ("ce_time", b"1970-01-01T00:00:02Z")]
-
-
-def test_cloudevents_binary_mode_fills_id_and_at() -> None:
-    bare = _changed(ANNOTATION, {"id": ..., "at": ...})
-    assert decode(Kind.ANNOTATION, bare, headers=BINARY) == Annotation(2000, "c1", "support", "t1", thumbs="up")
-    assert decode(Kind.ANNOTATION, ANNOTATION, headers=BINARY) == annotation()
-
-
-@pytest.mark.parametrize("headers", [[("content-type", b"application/cloudevents+json; charset=utf-8")], []])
-def test_a_structured_cloudevent_is_decoded(headers: list[tuple[str, bytes]]) -> None:
-    wrapped = {
-        "specversion": "1.0",
-        "id": "c1",
-        "time": "1970-01-01T00:00:02Z",
-        "type": "annotation",
-        "source": "tool",
-        "data": _changed(ANNOTATION, {"id": ..., "at": ...}),
-    }
-    assert decode(Kind.ANNOTATION, wrapped, headers=headers) == Annotation(2000, "c1", "support", "t1", thumbs="up")
-    old = {**wrapped, "specversion": "0.3"}
-    assert reason_of(decode(Kind.ANNOTATION, old, headers=headers))[0] is Reason.UNSUPPORTED_VERSION
-    empty = _changed(wrapped, {"data": ...})
-    assert reason_of(decode(Kind.ANNOTATION, empty, headers=headers))[0] is Reason.MISSING_FIELD
-
-
-def test_cloudevents_of_another_version_are_rejected() -> None:
-    rejected = decode(Kind.ANNOTATION, ANNOTATION, headers=[("ce_specversion", b"0.3")])
-    assert reason_of(rejected)[0] is Reason.UNSUPPORTED_VERSION
 
 
 @pytest.mark.parametrize(
@@ -367,7 +387,7 @@ def test_a_line_of_no_kind_is_rejected(line: dict[str, Any], reason: Reason) -> 
 )
 def test_decoding_never_raises(value: bytes) -> None:
     for kind in Kind:
-        outcome = decode(kind, value, key=value)
+        outcome = decode(kind, value, key=value, decoder=Decoder(on_unknown_fields=unknown_fields))
         assert isinstance(outcome, Annotation | Evaluation | QueueItem | Rejection)
     Decoder().decode_line(value)
 

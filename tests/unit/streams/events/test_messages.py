@@ -163,7 +163,13 @@ def test_a_day_is_not_a_time() -> None:
         (b'"x"', "the value is a string, expected a JSON object - at `$`"),
         (b"", "the value is empty, expected a JSON object"),
         (b'{"id":"a1"', "the JSON is incomplete"),
-        (b'{"specversion":"1.0"}', "data is missing - at `$.data`"),
+        (
+            b'{"specversion":"1.0"}',
+            (
+                "at is missing (a structured CloudEvent needs the header `content-type: application/cloudevents+json`) "
+                "- at `$.at`"
+            ),
+        ),
     ],
 )
 def test_a_value_that_is_no_event_is_described(value: bytes, expected: str) -> None:

@@ -16,14 +16,8 @@ def test_no_field_of_an_event_is_unknown(kind: Kind) -> None:
     assert unknown_fields(kind, json.dumps({**event, "mood": {"deep": [1]}, "": 1}).encode()) == ["mood", ""]
 
 
-def test_the_unknown_fields_of_a_cloud_event_are_those_in_data() -> None:
-    event = {"specversion": "1.0", "source": "tool", "traceparent": "00", "data": {"annotater": "p1"}}
-    assert unknown_fields(Kind.ANNOTATION, json.dumps(event).encode()) == ["annotater"]
-
-
-@pytest.mark.parametrize("value", [b"", b"[1]", b"{", b"\xff", b'{"specversion":"1.0","data":5}'])
-def test_a_value_that_is_no_event_has_no_unknown_fields(value: bytes) -> None:
-    assert unknown_fields(Kind.ANNOTATION, value) == []
+def test_a_name_that_is_not_text_is_unknown() -> None:
+    assert unknown_fields(Kind.ANNOTATION, b'{"id":"a","mood\xff":1}') == ["mood\ufffd"]
 
 
 @pytest.mark.parametrize(
