@@ -44,7 +44,7 @@ _REST_LIMIT: Final = 64
 """Characters of the rest of a version. A digest replaces a longer one, which keeps rows in memory small."""
 
 
-class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
+class Annotation(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A person judged an item. Identity: (queue, item, criterion, annotator)."""
 
     at: Time
@@ -67,7 +67,7 @@ class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
         return level_of(self.thumbs, self.stars)
 
 
-class Evaluation(msgspec.Struct, omit_defaults=True, gc=False):
+class Evaluation(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A metric scored an item. Identity: (item, metric, judge); failures and verdicts are separate rows."""
 
     at: Time
@@ -92,7 +92,7 @@ class Evaluation(msgspec.Struct, omit_defaults=True, gc=False):
         return self.status != "ok"
 
 
-class QueueItem(msgspec.Struct, omit_defaults=True, gc=False):
+class QueueItem(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An item is put into a queue, or (deleted) taken out of it. Identity: (queue, item)."""
 
     at: Time
@@ -108,11 +108,9 @@ Fact = Annotation | Evaluation | QueueItem
 
 # The results stay in memory, where a result of orjson would keep its whole buffer of about 4 KiB.
 _encode = msgspec.json.Encoder().encode
+_TYPES: Final[Mapping[bytes, type[Fact]]] = {b"a": Annotation, b"e": Evaluation, b"x": Evaluation, b"q": QueueItem}
 _decode: Final[Mapping[bytes, Callable[[bytes], Fact]]] = {
-    b"a": msgspec.json.Decoder(Annotation).decode,
-    b"e": msgspec.json.Decoder(Evaluation).decode,
-    b"x": msgspec.json.Decoder(Evaluation).decode,
-    b"q": msgspec.json.Decoder(QueueItem).decode,
+    kind: msgspec.json.Decoder(fact).decode for kind, fact in _TYPES.items()
 }
 
 
@@ -136,11 +134,23 @@ def encode(fact: Fact) -> bytes:
 
 
 def parse(key: bytes, value: bytes) -> Fact:
-    """The fact of a ledger record; the key determines its kind. Raises ValueError for an invalid record."""
+    """The fact of a ledger record; the key determines its kind. Raises ValueError for an invalid record.
+
+    Fields that a newer release added are ignored.
+    """
     decode = _decode.get(key[2:3])
     if decode is None:
         raise ValueError(f"invalid key of a fact: {key[:200]!r}")
-    return decode(value)
+    try:
+        return decode(value)
+    except msgspec.ValidationError:
+        return _parse_known(_TYPES[key[2:3]], value)
+
+
+def _parse_known(fact: type[Fact], value: bytes) -> Fact:
+    fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    known = {name: fields[name] for name in fact.__struct_fields__ if name in fields}
+    return msgspec.json.decode(msgspec.json.encode(known), type=fact)
 
 
 def version(fact: Fact) -> str:

@@ -77,6 +77,8 @@ class Shard:
         """Number of comparisons removed so far."""
         self.rows = 0
         """Number of rows."""
+        self.conflicts = 0
+        """Number of facts so far that had the time and the id of their row, and other content."""
         self._counts = ShardCounts()
         self._items: dict[str, ItemRow] = {}
         self._annotator_keys: dict[tuple[str, str, str], AnnotatorKey] = {}
@@ -157,6 +159,8 @@ class Shard:
         rating = _RATINGS[fact.thumbs or fact.stars]
         row = item.annotations.get(annotator)
         if row is not None:
+            if at == row.at and id == row.id and rest != row.rest:
+                self.conflicts += 1
             result = row.compare_version(at, id, rest)
             if result is not APPLIED:
                 return result
@@ -188,6 +192,8 @@ class Shard:
             judge = judges[fact.judge] = Judge.of(fact.metric, fact.judge)
         row = item.evaluations.get(judge)
         if row is not None:
+            if at == row.at and id == row.id and rest != row.rest:
+                self.conflicts += 1
             result = row.compare_version(at, id, rest)
             if result is not APPLIED:
                 return result
@@ -216,6 +222,8 @@ class Shard:
             row = queues[fact.queue] = QueueRow(at, id, rest)
             self.rows += 1
         else:
+            if at == row.at and id == row.id and rest != row.rest:
+                self.conflicts += 1
             result = row.compare_version(at, id, rest)
             if result is not APPLIED:
                 return result

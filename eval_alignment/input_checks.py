@@ -65,7 +65,7 @@ class UnknownFields:
     """Number of unknown fields of events after `_MAX_NAMES` different names."""
 
     def add(self, kind: Kind, value: bytes) -> None:
-        """Count the unknown fields of an event that was decoded."""
+        """Count the unknown fields of an event that was decoded; for `Decoder.on_unknown_fields`."""
         for name in unknown_fields(kind, value):
             if (kind, name) in self._counts or len(self._counts) < _MAX_NAMES:
                 self._counts[kind, name] += 1

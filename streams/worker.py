@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import Engine, fail_fast
+from streams.engine.ignored_fields import IgnoredFields
 from streams.engine.partition import OwnedPartitions, Progress
 from streams.engine.restore import Restore
 from streams.engine.watchdog import Watchdog
@@ -211,8 +212,9 @@ class Worker:
         watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)
         audit = Audit(config.policy, config.audit_interval_s, self._owned, producer, audit_reader, self.metrics)
         circuit_breaker = CircuitBreaker(config.circuit_breaker) if config.circuit_breaker is not None else None
+        decoder = replace(config.decoder, on_unknown_fields=IgnoredFields(topics, self.metrics).report)
         engine = Engine(
-            applier=BatchApplier(topics, counts[topics.facts], config.decoder, circuit_breaker, self.metrics),
+            applier=BatchApplier(topics, counts[topics.facts], decoder, circuit_breaker, self.metrics),
             dead_letters=DeadLetterPublisher(producer, topics.dead_letters, counts[topics.dead_letters]),
             group=group,
             health=self.health,

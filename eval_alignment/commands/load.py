@@ -4,8 +4,9 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import click
 from aiokafka.errors import KafkaError
@@ -13,12 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eval_alignment import files, kafka_wiring, settings, wiring
+from eval_alignment.conflicts import Conflicts
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.options import broker_option
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics, TopicsError
+
+_REACH: Final = 100_000
+"""Number of events that an event is compared with for conflicts: standard input may never end."""
 
 
 @dataclass(slots=True)
@@ -27,12 +32,14 @@ class _Summary:
 
     kinds: set[Kind] = field(default_factory=set)
     unknown: UnknownFields = field(default_factory=UnknownFields)
+    conflicts: Conflicts = field(default_factory=lambda: Conflicts(_REACH))
     ahead: int = 0
     """Number of events that are too far ahead of this machine's clock."""
 
     def warnings(self, invalid: int, future_limit_ms: int) -> Iterator[str]:
         """A line for everything that may be wrong with the input. `invalid` is its number of invalid lines."""
         yield from self.unknown.warnings()
+        yield from self.conflicts.warnings()
         if (message := missing_side(self.kinds, invalid, more_inputs=True)) is not None:
             yield message
         if self.ahead:
@@ -52,6 +59,8 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
     """Send events from NDJSON files (also gzipped) to the topics. FILE - is standard input.
 
     Files may mix annotations, evaluations and queue items. An invalid line is reported with its reason and skipped.
+    Unknown fields, and events with the same row, time and id but other content, are reported; each event is compared
+    with the 100,000 before it.
     Exit code 0: the broker acknowledged every line. 1: some lines are invalid and the broker acknowledged all others,
     or the broker did not answer.
     """
@@ -67,7 +76,13 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
         task = progress.task_ids[0]
         topics = kafka_wiring.topics(chosen)
         lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
-        events = _events(lines, wiring.decoder(chosen), topics, report_invalid, summary)
+        events = _events(
+            lines,
+            replace(wiring.decoder(chosen), on_unknown_fields=summary.unknown.add),
+            topics,
+            report_invalid,
+            summary,
+        )
         try:
             sent = asyncio.run(_send(kafka_wiring.client(chosen), topics, events))
         except TopicsError as error:
@@ -112,7 +127,7 @@ async def _events(
         else:
             kind, fact = outcome
             summary.kinds.add(kind)
-            summary.unknown.add(kind, line.value)
+            summary.conflicts.add(fact, line)
             summary.ahead += fact.at > now_ms() + decoder.future_ms
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 

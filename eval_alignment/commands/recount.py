@@ -1,5 +1,6 @@
 """`recount`: counts files of events in one batch, without Kafka."""
 
+from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from aggregator.days import Window
 from aggregator.facts import Fact
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
+from eval_alignment.conflicts import Conflicts
 from eval_alignment.csv_tables import metrics_csv
 from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
 from eval_alignment.options import Moment, pass_stars_option, policy_option
@@ -76,11 +78,12 @@ def recount(
 def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[list[Fact], int]:
     """All facts of the files and the number of invalid lines. `clock` is the current time in milliseconds.
 
-    Reports each invalid line, unknown fields, and an empty or one-sided input on standard error.
+    Reports each invalid line, unknown fields, conflicts, and an empty or one-sided input on standard error.
     """
     facts: list[Fact] = []
     kinds: set[Kind] = set()
-    unknown = UnknownFields()
+    unknown, conflicts = UnknownFields(), Conflicts()
+    decoder = replace(decoder, on_unknown_fields=unknown.add)
     invalid = 0
     try:
         for line in files.read_lines(paths):
@@ -93,13 +96,13 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
             else:
                 kind, fact = outcome
                 kinds.add(kind)
-                unknown.add(kind, line.value)
+                conflicts.add(fact, line)
                 facts.append(fact)
     except files.InputFormatError as error:
         raise click.ClickException(str(error)) from error
     except files.READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
-    for warning in unknown.warnings():
+    for warning in (*unknown.warnings(), *conflicts.warnings()):
         click.echo(warning, err=True)
     if (message := missing_side(kinds, invalid)) is not None:
         click.echo(message, err=True)

@@ -45,6 +45,15 @@ def incoming() -> list[object]:
             colours={"superseded": BLUE, "duplicate": GREY, "misrouted": EMBER},
         ),
         series(
+            "Events to correct",
+            "Events with unknown fields, which are ignored: probably a misspelt field; the worker's log names it. "
+            "Conflicting events have the time and id of another version of their row, and the content decides which "
+            "one counts: give a correction a later time.",
+            _EVENTS,
+            (rate("eval_alignment_events_unknown_fields_total", "topic"), "{{topic}}: unknown fields"),
+            (rate("eval_alignment_events_conflicting_total", "topic"), "{{topic}}: conflicting"),
+        ),
+        series(
             "Rows and comparisons",
             "Rows appended to the ledger, and comparisons added to and removed from the counts. Many removals: people "
             "change their ratings, or a producer sends corrections in a loop.",

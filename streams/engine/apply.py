@@ -50,6 +50,7 @@ class BatchApplier:
         decode, apply, has_item = self._decoder.decode, shard.apply, shard.has_item
         circuit_breaker, rejected = self._circuit_breaker, []
         outcomes = [0, 0, 0]
+        conflicts = shard.conflicts
         accepted = 0
         for record in records:
             key = record.key
@@ -68,6 +69,7 @@ class BatchApplier:
             rejected.append(RejectedRecord(topic, partition, record, fact))
         if circuit_breaker is not None:
             circuit_breaker.accepted(topic, accepted)
+        self._metrics.conflicting.labels(topic).inc(shard.conflicts - conflicts)
         self._count(topic, len(records), outcomes, rejected)
         return rejected
 

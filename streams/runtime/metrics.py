@@ -14,10 +14,18 @@ _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 EVENTS: Final = counter("events_total", "Events processed, including rejected ones.", "topic")
 REJECTED: Final = counter("events_rejected_total", "Events that became dead letters, by reason.", "topic", "reason")
 SUPERSEDED: Final = counter(
-    "events_superseded_total", "Events without effect because the row has a newer version.", "topic"
+    "events_superseded_total", "Events without effect because the row has a higher version.", "topic"
 )
 DUPLICATE: Final = counter(
     "events_duplicate_total", "Events without effect because they equal the current version of the row.", "topic"
+)
+CONFLICTING: Final = counter(
+    "events_conflicting_total",
+    "Events with the `at` and `id` of their row but other content; the content decides which one is the row.",
+    "topic",
+)
+UNKNOWN_FIELDS: Final = counter(
+    "events_unknown_fields_total", "Valid events with fields that no such event has, which are ignored.", "topic"
 )
 MISROUTED: Final = counter(
     "events_misrouted_total", "Rejected events whose item belongs to another partition.", "topic"
@@ -55,6 +63,8 @@ METRICS: Final = (
     REJECTED,
     SUPERSEDED,
     DUPLICATE,
+    CONFLICTING,
+    UNKNOWN_FIELDS,
     MISROUTED,
     FACTS_WRITTEN,
     COMPARISONS_ADDED,
@@ -88,6 +98,8 @@ class WorkerMetrics:
         self.rejected = REJECTED.counter(registry)
         self.superseded = SUPERSEDED.counter(registry)
         self.duplicate = DUPLICATE.counter(registry)
+        self.conflicting = CONFLICTING.counter(registry)
+        self.unknown_fields = UNKNOWN_FIELDS.counter(registry)
         self.misrouted = MISROUTED.counter(registry)
         self.facts_written = FACTS_WRITTEN.counter(registry)
         self.comparisons_added = COMPARISONS_ADDED.counter(registry)

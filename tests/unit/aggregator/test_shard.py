@@ -78,6 +78,29 @@ def test_every_fact_is_applied_superseded_or_duplicate(history: list[Fact]) -> N
     assert shard.items == len({fact.item for fact in history})
 
 
+@given(histories)
+def test_facts_with_the_time_and_id_of_their_row_and_other_content_are_conflicts(history: list[Fact]) -> None:
+    shard = Shard(0)
+    expected = 0
+    for end, fact in enumerate(history):
+        row = winners(history[:end]).get(key(fact))
+        expected += row is not None and (row.at, row.id) == (fact.at, fact.id) and version(row) != version(fact)
+        shard.apply(fact)
+        assert shard.conflicts == expected
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_conflicting_facts_the_content_decides(order: int) -> None:
+    up = Annotation(at=1, id="a", queue="q", item="i", thumbs="up")
+    down = Annotation(at=1, id="a", queue="q", item="i", thumbs="down")
+    failed = Evaluation(at=1, id="e", item="i", metric="m", status="error")
+    passed = Evaluation(at=1, id="e", item="i", metric="m", passed=True)
+    for history, conflicts in (([up, down], 1), ([up, up], 0), ([passed, failed], 0)):
+        shard = folded(history[::order])
+        assert shard.conflicts == conflicts
+        assert shard.dirty == rows(history)
+
+
 @given(histories, policies)
 def test_no_count_is_ever_negative(history: list[Fact], policy: Policy) -> None:
     shard = Shard(0, policy)
@@ -168,6 +191,12 @@ def test_a_replay_restores_the_shard_and_finds_rows_that_compaction_would_lose(
         shard.repair(identity, value)
     assert shard.needs_rewrite == set()
     assert last | shard.dirty == winners
+
+
+@given(facts)
+def test_fields_that_a_newer_release_added_are_ignored(fact: Fact) -> None:
+    value = orjson.dumps({"mood": {"deep": [1]}, **orjson.loads(encode(fact)), "tone": 1})
+    assert parse(key(fact), value) == fact
 
 
 @given(histories)

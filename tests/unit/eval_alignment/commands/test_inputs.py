@@ -1,7 +1,9 @@
 """`recount` and `load` of inputs that are empty, one-sided or in another format."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from click.testing import CliRunner, Result
@@ -9,11 +11,14 @@ from click.testing import CliRunner, Result
 from aggregator.facts import Annotation, Evaluation, encode
 from eval_alignment.commands.recount import recount
 from eval_alignment.commands.report import report
+from eval_alignment.conflicts import Conflicts
+from eval_alignment.files import InputLine
 from eval_alignment.input_checks import missing_side
 from streams.events.decoder import Kind
 
 AT = 1_767_225_600_000
 ANNOTATION = encode(Annotation(AT, "a", "q", "i", thumbs="up"))
+THUMBS: Sequence[Literal["up", "down"]] = ("up", "down")
 EVALUATION = encode(Evaluation(AT, "e", "i", "m", passed=True))
 
 
@@ -56,6 +61,25 @@ def test_unknown_fields_beyond_twenty_names_are_counted_together(tmp_path: Path)
     event = json.dumps({**json.loads(ANNOTATION), **{f"x{number}": 1 for number in range(25)}}).encode()
     lines = call(tmp_path / "f", event + b"\n" + EVALUATION).stderr.splitlines()
     assert (len(lines), lines[-1]) == (21, "fields with other unknown names are ignored 5 times")
+
+
+def test_recount_reports_events_with_the_same_time_and_id_but_other_content(tmp_path: Path) -> None:
+    up, down = (encode(Annotation(AT, "a", "q", "i", thumbs=thumbs)) for thumbs in THUMBS)
+    path = tmp_path / "f"
+    assert call(path, b"\n".join([up, up, EVALUATION])).stderr == ""
+    (line,) = call(path, b"\n".join([up, EVALUATION, b"", down, down])).stderr.splitlines()
+    assert line.startswith("2 events have the `at` and `id` of an earlier event of the same row, and other content: ")
+    assert f"{path}:1 and {path}:4, {path}:1 and {path}:5;" in line
+
+
+def test_conflicts_look_back_as_far_as_they_reach() -> None:
+    for between, found in ((1, 1), (2, 0)):
+        conflicts = Conflicts(reach=2)
+        first, last = (Annotation(AT, "a", "q", "i", thumbs=thumbs) for thumbs in THUMBS)
+        others = [Annotation(AT, "a", "q", f"i{number}", thumbs="up") for number in range(between)]
+        for number, fact in enumerate([first, *others, last], start=1):
+            conflicts.add(fact, InputLine("f", number, b""))
+        assert len(list(conflicts.warnings())) == found
 
 
 def test_one_side_alone_may_belong_to_other_inputs_of_load() -> None:
