@@ -12,7 +12,6 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
 from streams.events.decoder import Decoder, Kind, MetricDefaults, Rejection
 from streams.events.reasons import Reason
 from streams.events.unknown_fields import unknown_fields
-from streams.events.values import CUT_MARK
 from streams.events.wire import AnnotationEvent, EvaluationEvent
 
 AT = 1_700_000_000_000
@@ -297,61 +296,12 @@ def test_equal_names_are_one_object() -> None:
     assert first.queue is second.queue
 
 
-@given(st.text(min_size=1, max_size=9000))
-def test_text_is_cut_once_and_stays_valid(text: str) -> None:
-    fact = annotation(explanation=text)
-    assert isinstance(fact, Annotation) and fact.explanation is not None
-    assert len(fact.explanation.encode()) <= 8192
-    assert fact.explanation == text or fact.explanation.endswith(CUT_MARK)
-    assert decode(Kind.ANNOTATION, encode(fact)) == fact
-
-
 def test_whole_numbers_may_be_written_with_a_point_or_an_exponent() -> None:
     value = b'{"id":"a1","at":1.7724528e12,"queue":"support","item":"t1","stars":4.0}'
     fact = decode(Kind.ANNOTATION, value)
     assert fact == Annotation(1_772_452_800_000, "a1", "support", "t1", stars=4)
     assert isinstance(fact, Annotation)
     assert (type(fact.at), type(fact.stars)) == (int, int)
-
-
-def test_half_of_a_surrogate_pair_in_free_text_is_replaced() -> None:
-    fact = annotation(explanation="good \ud83d", expected="\ude00 \U0001f600 \\ud83d", mood="\ud83d")
-    assert isinstance(fact, Annotation)
-    assert (fact.explanation, fact.expected) == ("good \ufffd", "\ufffd \U0001f600 \\ud83d")
-    judged = evaluation(reason="\ud83d")
-    assert isinstance(judged, Evaluation) and judged.reason == "\ufffd"
-    line = Decoder().decode_line(json.dumps({**ANNOTATION, "explanation": "good \ud83d"}).encode())
-    assert line == (Kind.ANNOTATION, annotation(explanation="good \ufffd"))
-
-
-@pytest.mark.parametrize("non_text", [b"\xed\xa0\xbd", b"\xed\xa0\xbd\xed\xb8\x80", b"\xff", b"\xe9", b"\xc3"])
-def test_bytes_that_are_not_utf_8_are_replaced_in_free_text_only(non_text: bytes) -> None:
-    value = json.dumps({**ANNOTATION, "explanation": "good ?, \u00e9", "mood?": "?"}, ensure_ascii=False).encode()
-    assert decode(Kind.ANNOTATION, value.replace(b"?", non_text)) == annotation(explanation="good \ufffd, \u00e9")
-    for field, reason in (
-        ("queue", Reason.INVALID_NAME),
-        ("criterion", Reason.INVALID_NAME),
-        ("annotator", Reason.INVALID_NAME),
-        ("item", Reason.INVALID_NAME),
-        ("id", Reason.INVALID_NAME),
-        ("url", Reason.INVALID_FIELD),
-        ("thumbs", Reason.INVALID_FIELD),
-    ):
-        value = json.dumps({**ANNOTATION, field: "https://x/?"}).encode().replace(b"?", non_text)
-        outcome = reason_of(decode(Kind.ANNOTATION, value))
-        assert outcome[0] is reason and f"`$.{field}`" in outcome[1]
-
-
-def test_free_text_is_replaced_without_making_a_value_oversized() -> None:
-    value = json.dumps({**ANNOTATION, "mood": "?" * 200_000}).encode().replace(b"?" * 2, b"\xff.")
-    assert decode(Kind.ANNOTATION, value) == annotation()
-
-
-def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
-    fact = annotation(explanation="é" * 8000)
-    assert isinstance(fact, Annotation) and fact.explanation is not None
-    assert fact.explanation.endswith("é" + CUT_MARK)
-    assert 8190 <= len(fact.explanation.encode()) <= 8192
 
 
 @pytest.mark.parametrize(
