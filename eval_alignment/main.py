@@ -16,6 +16,7 @@ _COMMANDS = (
     "up",
     "worker",
     "view",
+    "ingest",
     "check",
     "load",
     "export",

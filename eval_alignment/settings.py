@@ -195,6 +195,31 @@ class Settings(BaseSettings):
         "", description="URL template of a queue in the annotation tool, with the placeholder `{queue}`."
     )
 
+    # Ingest
+    ingest_http: str = Field("127.0.0.1:8389", description="Address at which `ingest` takes events over HTTP.")
+    ingest_token_file: Path | None = Field(
+        None,
+        description="File with the tokens of who may send events: `NAME TOKEN` per line, at least 32 bytes each. "
+        "Default: `token_file`.",
+    )
+    ingest_body_bytes: int = Field(
+        8 << 20, ge=1 << 10, le=1 << 30, description="Largest body of a request in bytes, after decompression."
+    )
+    ingest_events: int = Field(10_000, ge=1, le=1_000_000, description="Maximum number of events in a request.")
+    ingest_in_flight_bytes: int = Field(
+        64 << 20,
+        ge=1 << 10,
+        description="Bytes of all requests that are not answered, or whose events the broker has not acknowledged. "
+        "Above it, requests are refused with 429. The process needs about four times as much memory.",
+    )
+    ingest_body_timeout_s: float = Field(30.0, gt=0, description="Seconds in which the body of a request must arrive.")
+    ingest_acknowledge_timeout_s: float = Field(
+        15.0,
+        gt=0,
+        description="Seconds in which the broker must acknowledge the events of a request. After them the response is "
+        "503.",
+    )
+
     # Serving
     token_file: Path | None = Field(
         None,
@@ -207,6 +232,13 @@ class Settings(BaseSettings):
     allowed_hosts: list[str] = Field(
         default_factory=list,
         description="Host names that clients may use for the HTTP servers, in addition to loopback.",
+    )
+    keep_alive_s: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="Seconds that the HTTP servers keep an idle connection open. Longer than a proxy in front of them "
+        "does, which is 60 by default in most.",
     )
     prometheus_url: str = Field("", description="Address of Prometheus, for `doctor`.")
     alertmanager_url: str = Field("", description="Address of Alertmanager, for `doctor`.")
@@ -229,16 +261,14 @@ class Settings(BaseSettings):
         names = [self.topic(role) for role in TOPIC_ROLES]
         if len(set(names)) != len(names):
             problems.append("two topics have the same name")
-        for field in ("http", "worker_http"):
+        if self.ingest_in_flight_bytes < self.ingest_body_bytes:
+            problems.append("ingest_in_flight_bytes must be at least ingest_body_bytes")
+        addresses = [(field, getattr(self, field)) for field in ("http", "worker_http", "ingest_http")]
+        for field, text in [*addresses, *(("brokers", broker) for broker in self.brokers.split(","))]:
             try:
-                address(getattr(self, field))
+                address(text)
             except ValueError as error:
                 problems.append(f"{field}: {error}")
-        for broker in self.brokers.split(","):
-            try:
-                address(broker)
-            except ValueError as error:
-                problems.append(f"brokers: {error}")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -13,8 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sinks.access import AccessMiddleware, guard_bind, listen, on_http_error
+from sinks.access import AccessMiddleware, guard_bind, on_http_error
+from sinks.listener import HttpServer, listen
 from streams.runtime.health import Health
+
+_CONNECTIONS: Final = 100
+_GRACE_SECONDS: Final = 1
 
 
 class Probes:
@@ -34,8 +38,9 @@ class Probes:
         token_file: Path | None = None,
         allow_open_bind: bool = False,
         allowed_hosts: Sequence[str] = (),
+        keep_alive_s: int = 75,
     ) -> None:
-        token = guard_bind(host, token_file, allow_open=allow_open_bind)
+        tokens = guard_bind(host, token_file, allow_open=allow_open_bind)
         self._socket = listen(host, port)
         self._health = health
         self._registry = registry
@@ -46,17 +51,22 @@ class Probes:
         ]
         app = AccessMiddleware(
             Starlette(routes=routes, exception_handlers={HTTPException: on_http_error}),
-            token=token,
+            tokens=tokens,
             allowed_hosts=allowed_hosts,
         )
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", limit_concurrency=100)
-        self._server = uvicorn.Server(config)
+        self._server = HttpServer(app, keep_alive_s=keep_alive_s, connections=_CONNECTIONS, grace_s=_GRACE_SECONDS)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="probes", daemon=True
+        )
 
     def start(self) -> None:
         """Start serving; ends with the process."""
-        threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="probes", daemon=True
-        ).start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish running requests and close idle connections."""
+        self._server.should_exit = True
+        self._thread.join(2 * _GRACE_SECONDS)
 
     def _metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

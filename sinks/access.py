@@ -1,14 +1,17 @@
-"""Rules of every HTTP server of the product: addresses that it may bind, requests that it serves, form of errors."""
+"""Rules of every HTTP server of the product: addresses that it may bind, requests that it serves, form of errors.
+
+A token file has one token per line, alone or after the name of who sends it: `NAME TOKEN`. Blank lines and lines that
+begin with `#` are skipped. Two lines may have one name, so that a token can be replaced without a pause.
+"""
 
 import base64
 import binascii
-import errno
 import hmac
 import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -22,7 +25,7 @@ from streams.runtime.exit_codes import ExitCode
 TOKEN_BYTES: Final = 32
 """Minimum length of a token."""
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Paths that need no token, for health checks."""
+"""Paths for health checks: they need no token, and are served under every host name."""
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 _HEADERS: Final = (
@@ -30,7 +33,16 @@ _HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
-_METHODS: Final = ("GET", "HEAD")
+READ_METHODS: Final = ("GET", "HEAD")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class AccessToken(NamedTuple):
+    """A token, and the name of who sends it."""
+
+    name: str
+    """Empty for a line without a name."""
+    token: bytes
 
 
 class BindError(EvalAlignmentError):
@@ -39,50 +51,58 @@ class BindError(EvalAlignmentError):
     exit_code = ExitCode.USAGE
 
 
-class AddressInUseError(BindError):
-    """Another program listens on the address. A restart helps once that program has ended."""
+def read_tokens(path: Path) -> Sequence[AccessToken]:
+    """The tokens in a file, at least one.
 
-    exit_code = ExitCode.ADDRESS_IN_USE
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address. Raises BindError, and AddressInUseError when another program does."""
+    Raises BindError when the file cannot be read, has no token, or a line is invalid; the message has no token.
+    """
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
-        )
+        lines = path.read_bytes().splitlines()
     except OSError as error:
-        kind = AddressInUseError if error.errno == errno.EADDRINUSE else BindError
-        raise kind(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise BindError(f"cannot read the token file {path}: {error.strerror}") from error
+    tokens = [
+        _token(path, number, line.split())
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.lstrip().startswith(b"#")
+    ]
+    if not tokens:
+        raise BindError(f"the token file {path} is empty, expected a token of at least {TOKEN_BYTES} bytes")
+    return tokens
+
+
+def _token(path: Path, number: int, fields: Sequence[bytes]) -> AccessToken:
+    *names, token = fields
+    name = b" ".join(names).decode(errors="replace")
+    if name and not _NAME.fullmatch(name):
+        raise BindError(
+            f"line {number} of {path}: expected NAME TOKEN or TOKEN; a name has 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-'"
+        )
+    if len(token) < TOKEN_BYTES:
+        raise BindError(f"the token in line {number} of {path} has {len(token)} bytes, expected at least {TOKEN_BYTES}")
+    return AccessToken(name, token)
 
 
 def read_token(path: Path) -> bytes:
-    """The token in a file, without surrounding white space.
-
-    Raises BindError when the file cannot be read or the token is too short.
-    """
-    try:
-        token = path.read_bytes().strip()
-    except OSError as error:
-        raise BindError(f"cannot read the token file {path}: {error.strerror}") from error
-    if len(token) < TOKEN_BYTES:
-        raise BindError(f"the token in {path} has {len(token)} bytes, expected at least {TOKEN_BYTES}")
-    return token
+    """The token that a client of a server with this token file sends: the first. Raises BindError as `read_tokens`."""
+    return read_tokens(path)[0].token
 
 
-def guard_bind(host: str, token_file: Path | None, *, allow_open: bool) -> bytes | None:
-    """The token that clients of a server on `host` must send; None when no token is configured.
+def guard_bind(
+    host: str, token_file: Path | None, *, allow_open: bool, setting: str = "token_file"
+) -> Sequence[AccessToken]:
+    """The tokens of which clients of a server on `host` must send one; empty when none is configured.
 
-    Raises BindError for an address other than loopback without a token, unless `allow_open` is set.
+    Raises BindError for an address other than loopback without a token, unless `allow_open` is set. The message names
+    the `setting` with the token file.
     """
     if token_file is not None:
-        return read_token(token_file)
+        return read_tokens(token_file)
     if not (is_loopback(host) or allow_open):
         raise BindError(
-            f"{host} is reachable from other machines: set token_file (a file with {TOKEN_BYTES} bytes or more), or "
+            f"{host} is reachable from other machines: set {setting} (a file with {TOKEN_BYTES} bytes or more), or "
             "allow_open_bind where a proxy or firewall controls access"
         )
-    return None
+    return ()
 
 
 def is_loopback(host: str) -> bool:
@@ -110,21 +130,30 @@ async def on_http_error(_request: Request, error: Exception) -> Response:
 
 
 class AccessMiddleware:
-    """ASGI middleware: GET and HEAD only, allowed hosts, the token, and security headers on every response.
+    """ASGI middleware: methods, allowed hosts, tokens, and security headers on every response.
 
     Args:
-        app: the application.
-        token: the token that clients must send, as `Authorization: Bearer` or as the password of HTTP Basic with any
-            user name, which browsers and event streams can send too. None admits every client. Health paths never
-            need it.
+        app: the application. The scope of a request that it gets has the name of the token in `sender`.
+        tokens: clients must send one of them, as `Authorization: Bearer` or as the password of HTTP Basic with any
+            user name, which browsers and event streams can send too. Empty admits every client. Health paths never
+            need one.
         allowed_hosts: values of the Host header (without port) that are served besides loopback; `*` allows all. A
             name that starts with `*.` allows its subdomains.
+        methods: the methods that the server has.
     """
 
-    def __init__(self, app: ASGIApp, *, token: bytes | None = None, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tokens: Sequence[AccessToken] = (),
+        allowed_hosts: Iterable[str] = (),
+        methods: Sequence[str] = READ_METHODS,
+    ) -> None:
         self._app = app
-        self._token = token
+        self._tokens = tokens
         self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or reject a request."""
@@ -137,17 +166,27 @@ class AccessMiddleware:
 
     def _rejection(self, scope: Scope) -> Response | None:
         headers = {name: value for name, value in scope["headers"] if name in (b"host", b"authorization")}
-        if scope["method"] not in _METHODS:
-            return problem(405, "method not allowed: only GET and HEAD", {"Allow": ", ".join(_METHODS)})
+        if scope["method"] not in self._methods:
+            detail = f"method not allowed: only {' and '.join(self._methods)}"
+            return problem(405, detail, {"Allow": ", ".join(self._methods)})
+        if scope["path"] in OPEN_PATHS:
+            return None
         if not self._allows(headers.get(b"host", b"").decode("latin-1")):
             return problem(400, "host name not allowed: add it to the setting allowed_hosts")
-        if self._token is None or scope["path"] in OPEN_PATHS:
+        if not self._tokens:
             return None
-        if hmac.compare_digest(_sent_token(headers.get(b"authorization", b"")), self._token):
+        sender = self._sender(_sent_token(headers.get(b"authorization", b"")))
+        if sender is not None:
+            scope["sender"] = sender
             return None
         return problem(
             401, "token missing or wrong", {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'}
         )
+
+    def _sender(self, sent: bytes) -> str | None:
+        """The name of the token that was sent; None if it is none of them. Every token is compared in constant time."""
+        names = [known.name for known in self._tokens if hmac.compare_digest(sent, known.token)]
+        return names[0] if names else None
 
     def _allows(self, host: str) -> bool:
         name = host.lower()

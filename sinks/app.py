@@ -1,5 +1,7 @@
 """The application of a view: the HTTP API and the page, with the access rules around both."""
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -7,19 +9,19 @@ from starlette.responses import Response
 from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sinks.access import AccessMiddleware, on_http_error
+from sinks.access import AccessMiddleware, AccessToken, on_http_error
 from sinks.api.openapi import OPENAPI_PATH
 from sinks.api.routes import api_routes
 from sinks.api.services import Services
 from sinks.page.routes import Pages
 
 
-def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
+def create_app(services: Services, tokens: Sequence[AccessToken] = ()) -> ASGIApp:
     """Create the ASGI application of a view.
 
     Args:
         services: what the handlers read from.
-        token: the token that clients must send, as for `AccessMiddleware`; None admits every client.
+        tokens: clients must send one of them, as for `AccessMiddleware`; empty admits every client.
     """
     pages = Pages(services)
 
@@ -37,7 +39,7 @@ def create_app(services: Services, token: bytes | None = None) -> ASGIApp:
     app.router.redirect_slashes = False
     app.router.default = request_response(unknown_path)
     config = services.config
-    return AccessMiddleware(RawPathMiddleware(app), token=token, allowed_hosts=(config.host, *config.allowed_hosts))
+    return AccessMiddleware(RawPathMiddleware(app), tokens=tokens, allowed_hosts=(config.host, *config.allowed_hosts))
 
 
 class RawPathMiddleware:

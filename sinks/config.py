@@ -43,6 +43,8 @@ class ViewConfig:
     """Whether to listen on other addresses than loopback without a token; see `sinks.access`."""
     allowed_hosts: Sequence[str] = ()
     """Values of the Host header that are served besides loopback; see `sinks.access`."""
+    keep_alive_s: int = 75
+    """Seconds that an idle connection stays open."""
     stale_after_s: float = 15.0
     """Age in seconds at which the state is stale."""
     version: str = "0"

@@ -12,15 +12,14 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from prometheus_client import ProcessCollector
 
-from sinks.access import guard_bind, listen
+from sinks.access import AccessToken, guard_bind
 from sinks.api.services import Services
 from sinks.api.sse import EventStreams
 from sinks.app import create_app
@@ -28,6 +27,7 @@ from sinks.changes import Changes, Subscription
 from sinks.config import ViewConfig
 from sinks.documents import Documents
 from sinks.gauges import GaugeCollector
+from sinks.listener import HttpServer, listen
 from sinks.metrics import ViewMetrics
 from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
 from sinks.store.reader import Reader, ReaderConfig
@@ -48,22 +48,14 @@ _IDLE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 8.0
 """Time for the parts to stop: 3 s for running requests, 2 s for snapshots, the rest for the reader's last write."""
 _CONNECTIONS: Final = 300
-_HEADER_BYTES: Final = 16_384
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the view."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+_GRACE_SECONDS: Final = 3
 
 
 def run_view(config: ViewConfig) -> ExitCode:
     """Run a view until SIGINT or SIGTERM; returns how it ended, which is logged when it is a failure."""
     share_arena()
     try:
-        token = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
+        tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
         store = _open_store(config.data_dir)
         listener = listen(config.host, config.port)
     except EvalAlignmentError as error:
@@ -72,7 +64,7 @@ def run_view(config: ViewConfig) -> ExitCode:
     freeze_heap()
     with contextlib.closing(store), contextlib.closing(listener):
         try:
-            asyncio.run(_run(config, store, listener, token))
+            asyncio.run(_run(config, store, listener, tokens))
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
             return log_end("view", error)
     return ExitCode.DONE
@@ -86,7 +78,7 @@ def _open_store(directory: Path) -> Store:
     return Store(directory / STORE_NAME)
 
 
-async def _run(config: ViewConfig, store: Store, listener: socket.socket, token: bytes | None) -> None:
+async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens: Sequence[AccessToken]) -> None:
     metrics = ViewMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
     changes = Changes()
@@ -108,20 +100,11 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, token:
         streams=EventStreams(changes, metrics),
         ready=lambda: reader.ready,
     )
-    server = _Server(
-        uvicorn.Config(
-            create_app(services, token),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            limit_concurrency=_CONNECTIONS,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=_HEADER_BYTES,
-            http="h11",
-        )
+    server = HttpServer(
+        create_app(services, tokens),
+        keep_alive_s=config.keep_alive_s,
+        connections=_CONNECTIONS,
+        grace_s=_GRACE_SECONDS,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -58,5 +58,6 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         token_file=chosen.token_file,
         allow_open_bind=chosen.allow_open_bind,
         allowed_hosts=chosen.allowed_hosts,
+        keep_alive_s=chosen.keep_alive_s,
         version=__version__,
     )

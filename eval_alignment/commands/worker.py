@@ -8,7 +8,8 @@ from prometheus_client import ProcessCollector
 from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option, policy_option
 from eval_alignment.worker_http import Probes
-from sinks.access import AddressInUseError, BindError
+from sinks.access import BindError
+from sinks.listener import AddressInUseError
 from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.runtime.failures import exit_now, log_end
 from streams.worker import Worker, WorkerConfig
@@ -62,6 +63,7 @@ def worker(
             token_file=chosen.token_file,
             allow_open_bind=chosen.allow_open_bind,
             allowed_hosts=chosen.allowed_hosts,
+            keep_alive_s=chosen.keep_alive_s,
         )
     except AddressInUseError as error:
         exit_now(log_end("worker", AddressInUseError(f"worker_http: {error}")))
@@ -69,7 +71,9 @@ def worker(
         raise settings.SettingsError(f"worker_http: {error}") from error
     probes.start()
     # Not by returning: the interpreter would wait for Faust's thread, which may hang while it joins the group.
-    exit_now(process.run())
+    ending = process.run()
+    probes.stop()
+    exit_now(ending)
 
 
 def _config(chosen: settings.Settings) -> WorkerConfig:

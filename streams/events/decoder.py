@@ -119,22 +119,23 @@ class Decoder:
         timestamp: int | None = None,
     ) -> Fact | Rejection:
         """Decode one record. `timestamp` is the broker's, in milliseconds. No content makes it raise."""
-        if value is not None and not headers and len(value) <= MAX_VALUE_BYTES:
-            fact: Fact | None
+        if value is not None and not headers and timestamp is not None:
+            fact = self._normal(kind, value, timestamp)
+            if fact is not None and key == fact.item.encode():
+                return fact
+        return self._decide(kind, value, key, headers, timestamp)
+
+    def _normal(self, kind: Kind, value: bytes, timestamp: int) -> Fact | None:
+        """Decode an event that is in normal form already and not too far ahead; None for any other."""
+        fact: Fact | None = None
+        if len(value) <= MAX_VALUE_BYTES:
             if kind is _ANNOTATIONS:
                 fact = normal_annotation(value, self._names)
             elif kind is _EVALUATIONS:
                 fact = normal_evaluation(value, self._names, self.metrics)
-            else:
-                fact = None
-            if (
-                fact is not None
-                and timestamp is not None
-                and EARLIEST_INTEGER_AT <= fact.at <= timestamp + self.future_ms
-                and key == fact.item.encode()
-            ):
-                return fact
-        return self._decide(kind, value, key, headers, timestamp)
+        if fact is not None and EARLIEST_INTEGER_AT <= fact.at <= timestamp + self.future_ms:
+            return fact
+        return None
 
     # A method of its own: its closure would slow the fast path down.
     def _decide(
@@ -148,10 +149,29 @@ class Decoder:
         outcome = self._settle(value, lambda value: self._decode(kind, value, headers))
         return outcome if isinstance(outcome, Rejection) else outcome.fact
 
-    def decode_line(self, line: bytes) -> tuple[Kind, Fact] | Rejection:
-        """Decode one line of a file. Its kind is in `kind`, or follows from its fields."""
-        outcome = self._settle(line, lambda line: self._decode(_kind_of(line), line, ()))
+    def decode_line(
+        self, line: bytes, headers: Headers = (), timestamp: int | None = None
+    ) -> tuple[Kind, Fact] | Rejection:
+        """Decode one event without a topic: a line of a file, or an event of a request.
+
+        Its kind is in `kind`, or follows from its fields. A worker decodes it alike from a record with these headers
+        and the item as its key.
+
+        Args:
+            line: the event.
+            headers: those that make it a CloudEvent.
+            timestamp: the broker's clock, in milliseconds; None accepts every time.
+        """
+        outcome = self._settle(line, lambda line: self._check_line(line, headers, timestamp))
         return outcome if isinstance(outcome, Rejection) else (outcome.kind, outcome.fact)
+
+    def _check_line(self, line: bytes, headers: Headers, timestamp: int | None) -> _Decoded:
+        kind = _kind_of(unwrap(line, headers)[1] if headers else line)
+        if timestamp is not None and not headers and (normal := self._normal(kind, line, timestamp)) is not None:
+            return _Decoded(kind, normal)
+        decoded = self._decode(kind, line, headers)
+        self._check_time(decoded.fact, timestamp)
+        return decoded
 
     def _settle(self, value: bytes | None, decode: Callable[[bytes], _Decoded]) -> _Decoded | Rejection:
         """Decode a value, without what is not text where that is free text or an ignored field."""
@@ -184,13 +204,16 @@ class Decoder:
         fact = decoded.fact
         if key != fact.item.encode():
             raise InvalidValueError(Reason.KEY_MISMATCH, messages.key_mismatch(key, fact.item))
+        self._check_time(fact, timestamp)
+        return decoded
+
+    def _check_time(self, fact: Fact, timestamp: int | None) -> None:
         if timestamp is not None and timestamp >= 0 and fact.at > timestamp + self.future_ms:
             raise InvalidValueError(
                 Reason.FUTURE_TIMESTAMP,
                 f"at is {messages.duration(fact.at - timestamp)} ahead of the record's timestamp, "
                 f"{messages.duration(self.future_ms)} are allowed (setting `future_limit_ms`) - at `$.at`",
             )
-        return decoded
 
     def _decode(self, kind: Kind, value: bytes, headers: Headers) -> _Decoded:
         envelope = NO_ENVELOPE
@@ -331,4 +354,6 @@ def _kind_of(line: bytes) -> Kind:
         return Kind.EVALUATION
     if any(part is not None for part in (fields.thumbs, fields.stars, fields.criterion, fields.annotator)):
         return Kind.ANNOTATION
-    raise InvalidValueError(Reason.MISSING_FIELD, messages.no_kind(line))
+    detail = messages.no_kind(line)
+    looks_structured = b'"specversion"' in line
+    raise InvalidValueError(Reason.MISSING_FIELD, messages.no_content_type(detail) if looks_structured else detail)

@@ -63,7 +63,7 @@ class CloudEvent(msgspec.Struct, gc=False):
 
 
 class FileEventKind(msgspec.Struct, gc=False):
-    """Fields that determine the kind of a line of a file."""
+    """Fields that determine the kind of an event whose topic does not."""
 
     kind: str | None = None
     metric: Any = None

@@ -34,12 +34,19 @@ def _partitioner(key: bytes | None, all_partitions: Sequence[int], available: Se
     return all_partitions[home_partition(key, len(all_partitions))]
 
 
-def producer(client: KafkaClient) -> AIOKafkaProducer:
-    """Make a producer of source events; all in-sync replicas acknowledge each record. Use it with `async with`."""
+def producer(client: KafkaClient, *, linger_ms: int = 20, idempotent: bool = False) -> AIOKafkaProducer:
+    """Make a producer of source events; all in-sync replicas acknowledge each record. Use it with `async with`.
+
+    Args:
+        client: how to connect.
+        linger_ms: time that a record waits for others of its partition, in milliseconds.
+        idempotent: whether a retry writes no record again. An idempotent producer retries without end.
+    """
     return AIOKafkaProducer(
         **client.settings,
         acks="all",
-        linger_ms=20,
+        enable_idempotence=idempotent,
+        linger_ms=linger_ms,
         max_batch_size=1 << 18,
         max_request_size=1 << 20,
         request_timeout_ms=30_000,

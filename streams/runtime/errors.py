@@ -11,7 +11,7 @@ class EvalAlignmentError(Exception):
         EvalAlignmentError
         ├── AssignmentChanged     streams.engine.restore        the group moved on during a restore
         ├── BindError             sinks.access                  an HTTP server may not, or cannot, listen
-        │   └── AddressInUseError     sinks.access                  another program listens on the address
+        │   └── AddressInUseError     sinks.listener                another program listens on the address
         ├── BlockedError          eval_alignment.doctor.target  a check lacks what it examines
         ├── BrokerError           eval_alignment.local.broker   the embedded broker did not start
         │   └── PortTakenError        eval_alignment.local.broker   another program listens on its port
@@ -27,6 +27,7 @@ class EvalAlignmentError(Exception):
         ├── InvalidEventError     streams.events.errors         an event that its caller can correct; also a ValueError
         ├── InvalidValueError     streams.events.values         a field of an event; the decoder rejects the event
         ├── LedgerError           eval_alignment.ledger_export  an invalid record, seen by `export` or `doctor`
+        ├── NotAcknowledgedError  ingest.publish                the broker did not take the events of a request
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SettingsError         eval_alignment.settings       invalid settings

@@ -12,6 +12,7 @@ CHECK_GATE: Final = "check --fail-under"
 DOCTOR: Final = "doctor"
 WORKER: Final = "worker"
 VIEW: Final = "view"
+INGEST: Final = "ingest"
 
 
 class ExitCode(Enum):
@@ -70,7 +71,7 @@ class ExitCode(Enum):
     )
     UNEXPECTED = (
         70,
-        (WORKER, VIEW),
+        (WORKER, VIEW, INGEST),
         "An unknown error.",
         "Report it with the log. Restarting is safe: the broken state was not committed.",
         True,
@@ -111,14 +112,14 @@ class ExitCode(Enum):
     )
     ADDRESS_IN_USE = (
         75,
-        (WORKER, VIEW),
+        (WORKER, VIEW, INGEST),
         "Another program listens on the address of its HTTP server.",
-        "Stop that program, or set another `worker_http` or `http`. The log names the address.",
+        "Stop that program, or set another `worker_http`, `http` or `ingest_http`. The log names the address.",
         True,
     )
     NOT_AUTHORISED = (
         80,
-        (WORKER, VIEW),
+        (WORKER, VIEW, INGEST),
         "The broker refused the credentials, or an operation on a topic or group.",
         "Check the user's password and access rules.",
         False,
@@ -177,7 +178,7 @@ class ExitCode(Enum):
     )
     BROKER_UNTRUSTED = (
         87,
-        (WORKER,),
+        (WORKER, INGEST),
         "The broker's TLS certificate could not be verified.",
         (
             "Compare the broker's certificate with the names in `brokers`, the authority in `ssl_ca_file` and the "

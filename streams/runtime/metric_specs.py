@@ -1,7 +1,8 @@
 """The definition of a Prometheus metric. Every metric of the product is in a typed list of definitions.
 
-The lists are `streams.runtime.metrics.METRICS` (worker), `sinks.metrics.METRICS` (view) and `sinks.gauges.FAMILIES`
-(what the view computes). Registries, docs/metrics.md and the tests of both are generated from them.
+The lists are `streams.runtime.metrics.METRICS` (worker), `sinks.metrics.METRICS` (view), `ingest.metrics.METRICS`
+(ingest) and `sinks.gauges.FAMILIES` (what the view computes). Registries, docs/metrics.md and the tests of both are
+generated from them.
 """
 
 from dataclasses import dataclass
@@ -57,4 +58,4 @@ def histogram(name: str, help_text: str, buckets: tuple[float, ...]) -> MetricSp
 
 
 BUILD_INFO: Final = gauge("build_info", "Always 1; the running release.", "component", "version")
-"""The same for worker and view, with the same labels."""
+"""The same for worker, view and ingest, with the same labels."""

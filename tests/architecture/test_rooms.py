@@ -8,7 +8,8 @@ import pytest
 from tests.support.tree import PACKAGES, ROOT, imports, module_name, modules, room_of
 
 _WORKER = {"aggregator", "streams.runtime", "streams.events", "streams.kafka", "streams.ledger"}
-_VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.access", "streams.runtime"}
+_HTTP = {"sinks.access", "sinks.listener", "streams.runtime"}
+_VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", *_HTTP}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
 _API = {*_READ, "sinks.queue_index", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
 _COMMAND = {
@@ -21,6 +22,7 @@ _COMMAND = {
     "sinks.page",
     "sinks.app",
     "sinks.view",
+    "ingest",
 }
 
 ROOMS: Mapping[str, set[str]] = {
@@ -40,6 +42,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.changes": set(),
     "sinks.metrics": {"streams.runtime"},
     "sinks.access": {"streams.runtime"},
+    "sinks.listener": {"sinks.access", "streams.runtime"},
     "sinks.queries": {"aggregator", "streams.runtime"},
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.queue_index": {"aggregator", "sinks.queries"},
@@ -50,9 +53,11 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.page": {*_API, "sinks.api"},
     "sinks.app": {*_API, "sinks.api", "sinks.page"},
     "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
-    # The command wires both.
+    # HTTP in: events of requests become records of the source topics.
+    "ingest": {"aggregator", "streams.events", "streams.kafka", *_HTTP},
     # What other programs import: the events, and no Kafka.
     "eval_alignment.client": {"aggregator", "streams.runtime", "streams.events"},
+    # The command wires all.
     "eval_alignment": {*_COMMAND, "eval_alignment.client"},
     "eval_alignment.local": {*_COMMAND, "eval_alignment"},
     "eval_alignment.doctor": {*_COMMAND, "eval_alignment"},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.statistics.gate import Gate
+from ingest.metrics import METRICS as INGEST_METRICS
 from sinks.gauges import FAMILIES, RECENT_DAYS, WINDOWS
 from sinks.metrics import METRICS as VIEW_METRICS
 from streams.events.reasons import Reason
@@ -69,10 +70,11 @@ def page() -> str:
     """The page."""
     return document(
         "Metrics",
-        "The view and every worker serve metrics for Prometheus at `/metrics` ([scrape configuration](monitoring.md)). "
-        "The tables list every family that belongs to Eval Alignment, with the labels of its series as they are "
-        "scraped. On Linux both also serve the `process_*` families of prometheus-client. A histogram has the series "
-        "`_bucket` (with the label `le`), `_sum` and `_count`. Jump to: [labels](#labels), [queries](#queries).",
+        "The view, every worker and ingest serve metrics for Prometheus at `/metrics` ([scrape configuration]"
+        "(monitoring.md)). The tables list every family that belongs to Eval Alignment, with the labels of its series "
+        "as they are scraped. On Linux all also serve the `process_*` families of prometheus-client. A histogram has "
+        "the series `_bucket` (with the label `le`), `_sum` and `_count`. Jump to: [labels](#labels), "
+        "[queries](#queries).",
         section(
             "Agreement, from the view",
             "Families with the label `window` have a series for each window: UTC days up to today, or `all`. The "
@@ -85,6 +87,7 @@ def page() -> str:
         ),
         section("The view itself", _specs(VIEW_METRICS)),
         section("A worker", _specs(WORKER_METRICS)),
+        section("Ingest", _specs(INGEST_METRICS)),
         section("Labels", table(("label", "of", "values"), _labels())),
         section("Queries", *(_query(query) for query in QUERIES)),
         see_also=(
@@ -127,7 +130,9 @@ def _labels() -> list[tuple[str, str, str]]:
         ("`reason`", "`eval_alignment_events_rejected_total`", code(reason.value for reason in Reason)),
         ("`partition`", "`eval_alignment_lag_events`", "index of an owned partition"),
         ("`sink`", "the view", "`store` (reads the topics), `gauges`, `history`, `topic` (publishes documents)"),
-        ("`component`", "`eval_alignment_build_info`", "`view`, `worker`"),
+        ("`component`", "`eval_alignment_build_info`", "`ingest`, `view`, `worker`"),
+        ("`sender`", "ingest", "name of a token; empty without a name or without tokens"),
+        ("`status`", "`eval_alignment_ingest_responses_total`", "HTTP status"),
         ("`version`", "`eval_alignment_build_info`", "the release"),
     ]
 

@@ -22,6 +22,7 @@ _SECTIONS: Final = {
     "policy": "Counting",
     "name": "Worker",
     "http": "View",
+    "ingest_http": "Ingest",
     "token_file": "Access, logs and doctor",
 }
 """Headings by the first setting under each."""

@@ -1,26 +1,34 @@
 """Rules of addresses, tokens and hosts for every HTTP server."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
-from sinks.access import TOKEN_BYTES, AccessMiddleware, BindError, guard_bind, is_loopback
+from sinks.access import TOKEN_BYTES, AccessMiddleware, AccessToken, BindError, guard_bind, is_loopback, read_token
 from sinks.api.services import Services
 from sinks.app import create_app
 
 ANY = "0.0.0.0"  # noqa: S104 -- the subject of the test
 TOKEN = b"0123456789abcdef0123456789abcdef"
+OTHER = b"fedcba9876543210fedcba9876543210"
+TOKENS = (AccessToken("ci", TOKEN), AccessToken("tool", OTHER))
 
 
 def basic(password: bytes) -> str:
     return "Basic " + base64.b64encode(b"anybody:" + password).decode()
 
 
-def client(*, token: bytes | None = None, allowed_hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
-    guard = AccessMiddleware(PlainTextResponse("served"), token=token, allowed_hosts=allowed_hosts)
+async def served(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(scope.get("sender", "nobody"))(scope, receive, send)
+
+
+def client(*, tokens: Sequence[AccessToken] = (), allowed_hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
+    guard = AccessMiddleware(served, tokens=tokens, allowed_hosts=allowed_hosts)
     return httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost:8390")
 
 
@@ -45,10 +53,10 @@ def test_only_this_machine_is_loopback(host: str, answer: bool) -> None:
 def test_a_bind_beyond_loopback_needs_a_token_or_an_explicit_setting(tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_bytes(TOKEN + b"\n")
-    assert guard_bind("127.0.0.1", None, allow_open=False) is None
-    assert guard_bind(ANY, None, allow_open=True) is None
-    assert guard_bind(ANY, token_file, allow_open=False) == TOKEN
-    assert guard_bind("127.0.0.1", token_file, allow_open=True) == TOKEN
+    assert guard_bind("127.0.0.1", None, allow_open=False) == ()
+    assert guard_bind(ANY, None, allow_open=True) == ()
+    assert guard_bind(ANY, token_file, allow_open=False) == [("", TOKEN)]
+    assert guard_bind("127.0.0.1", token_file, allow_open=True) == [("", TOKEN)]
     with pytest.raises(BindError, match="token_file"):
         guard_bind(ANY, None, allow_open=False)
 
@@ -61,6 +69,35 @@ def test_a_token_that_is_short_or_missing_is_an_error_that_does_not_show_it(tmp_
     assert short.read_text() not in str(error.value)
     with pytest.raises(BindError, match="No such file"):
         guard_bind("127.0.0.1", tmp_path / "nowhere", allow_open=False)
+
+
+def test_a_token_file_has_a_token_per_line_with_or_without_a_name(tmp_path: Path) -> None:
+    token_file = tmp_path / "tokens"
+    token_file.write_bytes(b"# senders\r\nci %b\r\n\n  tool\t%b  \nci %b" % (TOKEN, OTHER, OTHER))
+    tokens = guard_bind(ANY, token_file, allow_open=False)
+    assert tokens == [("ci", TOKEN), ("tool", OTHER), ("ci", OTHER)]
+    assert read_token(token_file) == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n# only this\n", "is empty"),
+        (b"ci " + TOKEN + b"\ntool short", "line 2 of .* has 5 bytes"),
+        (b"our tool " + TOKEN, "line 1 of .*expected NAME TOKEN"),
+        ("é ".encode() + TOKEN, "line 1 of .*expected NAME TOKEN"),
+        (b"\xff " + TOKEN, "line 1 of .*expected NAME TOKEN"),
+    ],
+)
+def test_an_invalid_line_of_a_token_file_is_named_without_its_token(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    token_file = tmp_path / "tokens"
+    token_file.write_bytes(content)
+    with pytest.raises(BindError, match=message) as error:
+        guard_bind(ANY, token_file, allow_open=False)
+    assert TOKEN.decode() not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -80,16 +117,25 @@ def test_a_token_that_is_short_or_missing_is_an_error_that_does_not_show_it(tmp_
 )
 async def test_a_request_without_the_token_is_refused(authorization: str | None, status: int) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1").decode("latin-1")}
-    async with client(token=TOKEN) as asking:
+    async with client(tokens=TOKENS) as asking:
         answer = await asking.get("/metrics", headers=httpx.Headers(headers, encoding="latin-1"))
     assert answer.status_code == status
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
-async def test_health_endpoints_need_no_token() -> None:
-    async with client(token=TOKEN) as asking:
-        assert (await asking.get("/healthz")).status_code == 200
-        assert (await asking.get("/readyz")).status_code == 200
+async def test_the_name_of_the_token_is_known_to_the_application() -> None:
+    async with client(tokens=TOKENS) as asking:
+        for name, token in TOKENS:
+            assert (await asking.get("/", headers={"Authorization": f"Bearer {token.decode()}"})).text == name
+    async with client() as asking:
+        assert (await asking.get("/")).text == "nobody"
+
+
+async def test_health_endpoints_need_no_token_and_no_known_host() -> None:
+    async with client(tokens=TOKENS) as asking:
+        for headers in ({}, {"Host": "10.1.2.3:8390"}):
+            assert (await asking.get("/healthz", headers=headers)).status_code == 200
+            assert (await asking.get("/readyz", headers=headers)).status_code == 200
         assert (await asking.get("/readyz/more")).status_code == 401
 
 
@@ -123,7 +169,7 @@ async def test_methods_that_change_something_are_refused(method: str) -> None:
 
 
 async def test_every_answer_carries_safe_headers(services: Services) -> None:
-    transport = httpx.ASGITransport(create_app(services, TOKEN))
+    transport = httpx.ASGITransport(create_app(services, TOKENS))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         for target, authorization in (("/api/v1/queues", basic(TOKEN)), ("/api/v1/queues", ""), ("/no", basic(TOKEN))):
             headers = (await asking.get(target, headers={"Authorization": authorization})).headers

@@ -1,0 +1,1 @@
+"""Events over HTTP: the events of a request become records of the source topics."""

@@ -1,0 +1,166 @@
+"""The application of an ingest process: `POST /api/v1/events`, health and metrics."""
+
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import orjson
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, request_response
+from starlette.types import ASGIApp
+
+from ingest.body import read_body, unpack
+from ingest.clock import BrokerClock
+from ingest.config import IngestConfig
+from ingest.decide import Decision, decide
+from ingest.framing import FramedBody, frame
+from ingest.limits import Budget, Reservation
+from ingest.media import cloud_event_headers, encoding_of, format_of, unsupported
+from ingest.metrics import IngestMetrics
+from ingest.publish import NotAcknowledgedError
+from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
+from streams.events.decoder import Rejection
+from streams.kafka.producer import Outgoing
+
+EVENTS_PATH: Final = "/api/v1/events"
+_METHODS: Final = ("GET", "HEAD", "POST")
+_RETRY_SECONDS: Final = "5"
+"""When a sender tries again while the broker is away."""
+
+
+class EventPublisher(Protocol):
+    """Where events go."""
+
+    clock: BrokerClock
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be published; None when it can."""
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Send records; on return all are acknowledged. Raises NotAcknowledgedError."""
+
+
+def create_app(
+    config: IngestConfig, publisher: EventPublisher, metrics: IngestMetrics, tokens: Sequence[AccessToken] = ()
+) -> ASGIApp:
+    """Create the ASGI application.
+
+    Args:
+        config: the decoder, the topics and the limits.
+        publisher: takes the accepted events.
+        metrics: counts them.
+        tokens: clients must send one of them, as for `AccessMiddleware`; empty admits every client.
+    """
+    handlers = _Handlers(config, publisher, metrics)
+    app = Starlette(
+        routes=[
+            Route(EVENTS_PATH, handlers.events, methods=["POST"]),
+            Route("/metrics", handlers.metrics),
+            Route("/healthz", handlers.healthz),
+            Route("/readyz", handlers.readyz),
+        ],
+        exception_handlers={HTTPException: on_http_error, Exception: _on_error},
+    )
+    app.router.redirect_slashes = False
+    app.router.default = request_response(_unknown_path)
+    return AccessMiddleware(app, tokens=tokens, allowed_hosts=(config.host, *config.allowed_hosts), methods=_METHODS)
+
+
+async def _unknown_path(request: Request) -> Response:
+    raise HTTPException(404, f"path {request.scope['path']!r} not found: events go to POST {EVENTS_PATH}")
+
+
+async def _on_error(_request: Request, _error: Exception) -> Response:
+    """The response to a request that failed unexpectedly; uvicorn logs the exception."""
+    return problem(500, "unexpected error: the log of this process has it; none of the events may be taken as accepted")
+
+
+class _Handlers:
+    def __init__(self, config: IngestConfig, publisher: EventPublisher, metrics: IngestMetrics) -> None:
+        self._config = config
+        self._publisher = publisher
+        self._metrics = metrics
+        self._budget = Budget(config.limits.in_flight_bytes, metrics.in_flight.set)
+        self._topics = {kind: topic for topic, kind in config.topics.sources.items()}
+
+    async def events(self, request: Request) -> Response:
+        try:
+            response = await self._take(request)
+        except HTTPException as error:
+            self._metrics.responses.labels(str(error.status_code)).inc()
+            raise
+        self._metrics.responses.labels(str(response.status_code)).inc()
+        return response
+
+    async def _take(self, request: Request) -> Response:
+        if "origin" in request.headers:
+            # A page of another site can send events from its visitor's browser, but cannot leave out this header.
+            raise HTTPException(403, "requests of web pages are not served: send events from a server")
+        if (reason := self._publisher.away) is not None:
+            raise _away(reason)
+        with Reservation(self._budget) as reservation:
+            events = await self._read(request, reservation)
+            decision = await self._decide(events, reservation)
+            if decision.records:
+                await self._publish(decision.records, reservation)
+        sender = request.scope.get("sender", "")
+        self._metrics.accepted.labels(sender).inc(len(decision.records))
+        for rejected in decision.rejected:
+            self._metrics.rejected.labels(sender, rejected["reason"]).inc()
+        return Response(orjson.dumps(decision.answer()), decision.status(), media_type="application/json")
+
+    async def _read(self, request: Request, reservation: Reservation) -> FramedBody:
+        limits, headers = self._config.limits, request.headers
+        encoding, form = encoding_of(headers), format_of(headers)
+        packed = await read_body(request.receive, headers.get("content-length"), limits, reservation)
+        body = await unpack(packed, encoding, limits)
+        reservation.resize(len(body))
+        self._metrics.bytes.inc(len(body))
+        events = frame(body, form, cloud_event_headers(headers), limits.events)
+        if events is None:
+            raise unsupported(headers.get("content-type", "").partition(";")[0])
+        return events
+
+    async def _decide(self, events: FramedBody, reservation: Reservation) -> Decision:
+        clock, decoder = self._publisher.clock, self._config.decoder
+        decision = await decide(events, decoder, self._topics, clock.now())
+        if (piece := decision.too_far_ahead) is None or clock.known:
+            return decision
+        # Only an acknowledgement shows the broker's time, and this machine's clock may be the wrong one. So one event
+        # is sent without a check. If its time is wrong after all, the workers reject it.
+        outcome = decoder.decode_line(piece.value, piece.headers)
+        assert not isinstance(outcome, Rejection), "the event was rejected because of its time alone"
+        kind, fact = outcome
+        await self._publish([Outgoing(self._topics[kind], piece.value, fact.item.encode(), piece.headers)], reservation)
+        return await decide(events, decoder, self._topics, clock.now())
+
+    async def _publish(self, records: Sequence[Outgoing], reservation: Reservation) -> None:
+        started = time.monotonic()
+        try:
+            await self._publisher.publish(records)
+        except NotAcknowledgedError as error:
+            reservation.keep_until_done(error.pending)
+            raise _away(f"{error}; some of them may have arrived, and sending all again is harmless") from error
+        self._metrics.acknowledge_seconds.observe(time.monotonic() - started)
+
+    async def metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        self._metrics.ready.set(self._publisher.away is None)
+        return Response(encode(self._metrics.registry), headers={"Content-Type": content_type})
+
+    async def healthz(self, _request: Request) -> Response:
+        return Response(orjson.dumps({"status": "ok"}), media_type="application/json")
+
+    async def readyz(self, _request: Request) -> Response:
+        reason = self._publisher.away
+        body = {"ready": reason is None, "reasons": [] if reason is None else [reason]}
+        return Response(orjson.dumps(body), 200 if reason is None else 503, media_type="application/json")
+
+
+def _away(reason: str) -> HTTPException:
+    return HTTPException(503, reason, {"Retry-After": _RETRY_SECONDS})

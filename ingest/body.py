@@ -1,0 +1,94 @@
+"""Reads the body of a request and unpacks it, never beyond its limit."""
+
+import asyncio
+import mmap
+import zlib
+from typing import Final
+
+import cramjam
+from starlette.exceptions import HTTPException
+from starlette.types import Receive
+
+from ingest.config import Limits
+from ingest.limits import Reservation
+
+_GZIP: Final = 31
+"""The gzip format with its largest window, for zlib."""
+_BUFFER_FULL: Final = "failed to write whole buffer"
+"""cramjam's message for an output that is larger than its buffer."""
+
+
+async def read_body(receive: Receive, length: str | None, limits: Limits, reservation: Reservation) -> bytes:
+    """The body as it was sent. `length`: the header Content-Length.
+
+    Raises HTTPException: 413 beyond the limit, 408 when the body does not arrive in time, 429 without budget.
+    """
+    if length is not None and length.isdecimal() and int(length) > limits.body_bytes:
+        raise _too_large(limits)
+    chunks = []
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise HTTPException(400, "the connection ended before the body")
+                chunk = message.get("body", b"")
+                if reservation.held + len(chunk) > limits.body_bytes:
+                    raise _too_large(limits)
+                reservation.grow(len(chunk))
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise HTTPException(
+            408, f"the body did not arrive within {limits.body_seconds:g} s", {"Connection": "close"}
+        ) from None
+    return b"".join(chunks)
+
+
+async def unpack(body: bytes, encoding: str | None, limits: Limits) -> bytes:
+    """The body without its content encoding. Raises HTTPException: 413 beyond the limit, 400 for a corrupt body."""
+    if encoding is None:
+        return body
+    unpacked = await asyncio.to_thread(_gunzip if encoding == "gzip" else _unzstd, body, limits.body_bytes)
+    if unpacked is None:
+        raise HTTPException(400, f"the body is not {encoding}, or it is incomplete or corrupt")
+    if len(unpacked) > limits.body_bytes:
+        raise _too_large(limits)
+    return unpacked
+
+
+def _gunzip(packed: bytes, limit: int) -> bytes | None:
+    """The unpacked bytes, at most `limit` + 1; None for a corrupt body. A body may have several members."""
+    parts: list[bytes] = []
+    left = limit + 1
+    while packed and left > 0:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            parts.append(member.decompress(packed, left))
+        except zlib.error:
+            return None
+        left -= len(parts[-1])
+        if not member.eof and left > 0:
+            return None
+        # Some writers fill the last block with zeros.
+        packed = member.unused_data.lstrip(b"\0")
+    return b"".join(parts) if parts else None
+
+
+def _unzstd(packed: bytes, limit: int) -> bytes | None:
+    """The unpacked bytes, at most `limit` + 1; None for a corrupt body. A body may have several frames."""
+    # An anonymous map, since its pages take no memory until they are written.
+    with mmap.mmap(-1, limit + 1) as buffer:
+        try:
+            return buffer[: cramjam.zstd.decompress_into(packed, buffer)]
+        except cramjam.DecompressionError as error:
+            return buffer[:] if str(error) == _BUFFER_FULL else None
+
+
+def _too_large(limits: Limits) -> HTTPException:
+    return HTTPException(
+        413,
+        f"the body is larger than {limits.body_bytes:,} bytes (setting `ingest_body_bytes`, after decompression); no "
+        "event was sent: send fewer events per request",
+    )

@@ -1,0 +1,43 @@
+"""The Prometheus metrics of an ingest process, as one typed list."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
+
+ACCEPTED: Final = counter(
+    "ingest_events_accepted_total", "Events that the broker has acknowledged, by name of the sender's token.", "sender"
+)
+REJECTED: Final = counter(
+    "ingest_events_rejected_total", "Events that were refused to their sender, by reason.", "sender", "reason"
+)
+RESPONSES: Final = counter("ingest_responses_total", "Responses to requests with events, by HTTP status.", "status")
+BYTES: Final = counter("ingest_bytes_total", "Bytes of request bodies with events, after decompression.")
+IN_FLIGHT: Final = gauge(
+    "ingest_in_flight_bytes", "Bytes of requests that are not answered, or whose events are not acknowledged."
+)
+ACKNOWLEDGE_SECONDS: Final = histogram(
+    "ingest_acknowledge_seconds",
+    "Time from sending the events of a request to the broker until it has acknowledged all.",
+    (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
+READY: Final = gauge("ingest_ready", "1 while the broker answers.")
+
+METRICS: Final = (ACCEPTED, REJECTED, RESPONSES, BYTES, IN_FLIGHT, ACKNOWLEDGE_SECONDS, READY, BUILD_INFO)
+"""Every metric of an ingest process."""
+
+
+class IngestMetrics:
+    """The metrics of one process, in their own registry."""
+
+    def __init__(self, version: str) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.accepted = ACCEPTED.counter(registry)
+        self.rejected = REJECTED.counter(registry)
+        self.responses = RESPONSES.counter(registry)
+        self.bytes = BYTES.counter(registry)
+        self.in_flight = IN_FLIGHT.gauge(registry)
+        self.acknowledge_seconds = ACKNOWLEDGE_SECONDS.histogram(registry)
+        self.ready = READY.gauge(registry)
+        BUILD_INFO.gauge(registry).labels("ingest", version).set(1)

@@ -1,0 +1,87 @@
+"""The process of ingest: HTTP server and producer in one event loop.
+
+An unexpected exception in either ends the process with a non-zero exit code. An unavailable broker is expected.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import ProcessCollector
+
+from ingest.app import create_app
+from ingest.config import IngestConfig
+from ingest.metrics import IngestMetrics
+from ingest.publish import Publisher
+from sinks.access import AccessToken, guard_bind
+from sinks.listener import HttpServer, listen
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import log_end
+from streams.runtime.heap import freeze_heap, share_arena, trim_heap
+
+_log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = 1_000
+
+
+def run_ingest(config: IngestConfig) -> ExitCode:
+    """Run until SIGINT or SIGTERM; returns how it ended, which is logged when it is a failure."""
+    share_arena()
+    try:
+        tokens = guard_bind(
+            config.host, config.token_file, allow_open=config.allow_open_bind, setting="ingest_token_file"
+        )
+        listener = listen(config.host, config.port)
+    except EvalAlignmentError as error:
+        return log_end("ingest", error)
+    # Imported objects live as long as the process: no full collection needs to walk them.
+    freeze_heap()
+    with contextlib.closing(listener):
+        try:
+            asyncio.run(_run(config, listener, tokens))
+        except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
+            return log_end("ingest", error)
+    return ExitCode.DONE
+
+
+async def _run(config: IngestConfig, listener: socket.socket, tokens: Sequence[AccessToken]) -> None:
+    metrics = IngestMetrics(config.version)
+    ProcessCollector(registry=metrics.registry)
+    publisher = Publisher(config)
+    server = HttpServer(
+        create_app(config, publisher, metrics, tokens),
+        keep_alive_s=config.keep_alive_s,
+        connections=_CONNECTIONS,
+        # A request that is complete needs no longer than the broker may take.
+        grace_s=int(config.limits.acknowledge_seconds) + 1,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve([listener]), name="http")
+    parts = [
+        serving,
+        asyncio.create_task(publisher.run(), name="publisher"),
+        asyncio.create_task(trim_heap(), name="memory"),
+    ]
+    stopping = asyncio.create_task(stop.wait(), name="signal")
+    _log.info("serving http://%s:%d", *listener.getsockname()[:2])
+    try:
+        done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
+        if stopping not in done:
+            raise RuntimeError(f"{', '.join(part.get_name() for part in done)} ended unexpectedly")
+    finally:
+        server.should_exit = True
+        # Running requests still need the producer.
+        await asyncio.wait([serving])
+        for part in (*parts, stopping):
+            part.cancel()
+        await asyncio.gather(*parts, stopping, return_exceptions=True)

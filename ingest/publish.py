@@ -1,0 +1,170 @@
+"""Publishes records and waits for the broker: one producer, connected and watched in the background.
+
+The broker may be away: requests are then refused with 503, and records that it did not acknowledge in time may still
+arrive. Their repetition is harmless, since equal events merge.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+
+from ingest.clock import BrokerClock
+from ingest.config import IngestConfig
+from streams.kafka.client import connect
+from streams.kafka.producer import Outgoing, producer, require_sources
+from streams.kafka.topics import TopicsError
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import exit_code_of
+from streams.runtime.retries import retry_forever
+
+if TYPE_CHECKING:
+    from aiokafka.structs import RecordMetadata
+
+_log = logging.getLogger(__name__)
+
+AWAY_SECONDS: Final = 15.0
+"""Time without an answer of the broker after which it counts as away."""
+_ASK_SECONDS: Final = 2.0
+"""Time between two questions whether the broker answers."""
+_CLOSE_SECONDS: Final = 5.0
+_RETRIED: Final = (KafkaConnectionError, KafkaTimeoutError, TopicsError)
+_LOG_APPEND_TIME: Final = 1
+
+Pending = Collection["asyncio.Future[RecordMetadata]"]
+
+
+class NotAcknowledgedError(EvalAlignmentError):
+    """The broker did not acknowledge all records in time. `pending` are those that it may still get."""
+
+    exit_code = ExitCode.BROKER_LOST
+
+    def __init__(self, message: str, pending: Pending = ()) -> None:
+        super().__init__(message)
+        self.pending = pending
+
+
+class Publisher:
+    """Publishes records; `run` keeps the connection.
+
+    Args:
+        config: the broker, the topics, and how long an acknowledgement may take.
+    """
+
+    def __init__(self, config: IngestConfig) -> None:
+        self.clock = BrokerClock()
+        self._config = config
+        self._producer: AIOKafkaProducer | None = None
+        self._answered = -AWAY_SECONDS
+        self._ended: asyncio.Future[None] | None = None
+        """Done when the producer must be replaced; failed when the process must end."""
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be published; None when it can."""
+        if self._producer is None:
+            return "not connected to the broker, or a source topic is missing"
+        silent = time.monotonic() - self._answered
+        return None if silent < AWAY_SECONDS else f"the broker has not answered for {silent:.0f} s"
+
+    async def run(self) -> None:
+        """Connect, and keep the connection until cancelled. Raises KafkaError when the broker refuses this client."""
+        while True:
+            connected = await self._connect()
+            self._ended = asyncio.get_running_loop().create_future()
+            self._answered = time.monotonic()
+            self._producer = connected
+            _log.info("connected to the broker")
+            try:
+                while not self._ended.done():
+                    await self._ask(connected)
+                    await asyncio.wait([self._ended], timeout=_ASK_SECONDS)
+                self._ended.result()
+            finally:
+                self._producer = None
+                await _close(connected)
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Send records; on return the broker has acknowledged all. Raises NotAcknowledgedError."""
+        out, ended = self._producer, self._ended
+        if out is None or ended is None:
+            raise NotAcknowledgedError(str(self.away))
+        sent: list[asyncio.Future[RecordMetadata]] = []
+        try:
+            async with asyncio.timeout(self._config.limits.acknowledge_seconds):
+                for topic, value, key, headers, partition in records:
+                    sent.append(await out.send(topic, value, key=key, headers=list(headers), partition=partition))
+                for future in sent:
+                    if not future.done():
+                        # Not by awaiting it: the time limit would cancel it.
+                        await asyncio.wait([future])
+        except TimeoutError:
+            raise NotAcknowledgedError("the broker did not acknowledge the events in time", sent) from None
+        except KafkaError as error:
+            # A producer that takes no records, as after a gap in the sequence of an idempotent one, never does again.
+            self._end(ended, error)
+            raise NotAcknowledgedError(f"the broker did not take the events: {error!r}", sent) from error
+        self._check(sent, ended)
+
+    def _check(self, sent: Sequence["asyncio.Future[RecordMetadata]"], ended: "asyncio.Future[None]") -> None:
+        latest = 0
+        for future in sent:
+            if (error := future.exception()) is not None:
+                if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
+                    self._end(ended, error)
+                raise NotAcknowledgedError(f"the broker did not take the events: {error!r}", sent) from error
+            acknowledged = future.result()
+            if acknowledged.timestamp_type == _LOG_APPEND_TIME and acknowledged.timestamp is not None:
+                latest = max(latest, acknowledged.timestamp)
+        self._answered = time.monotonic()
+        if latest:
+            self.clock.observe(latest)
+
+    @staticmethod
+    def _end(ended: "asyncio.Future[None]", error: BaseException) -> None:
+        """End the use of a producer: the process ends with it if the broker refuses this client."""
+        if ended.done():
+            return
+        if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
+            ended.set_exception(error)
+        else:
+            _log.warning("producer is replaced: %r", error)
+            ended.set_result(None)
+
+    async def _connect(self) -> AIOKafkaProducer:
+        async for attempt in retry_forever(*_RETRIED):
+            with attempt:
+                capabilities = await self._config.kafka.probe()
+                await require_sources(self._config.kafka, self._config.topics)
+                connected = producer(self._config.kafka, linger_ms=0, idempotent=capabilities.idempotence)
+                try:
+                    await connect(connected)
+                except BaseException:
+                    await connected.stop()
+                    raise
+                return connected
+        raise AssertionError("retries do not end")
+
+    async def _ask(self, connected: AIOKafkaProducer) -> None:
+        """Ask the broker for metadata, which any broker answers."""
+        network: Any = connected.client
+        try:
+            async with asyncio.timeout(AWAY_SECONDS):
+                answered = await network.force_metadata_update()
+        except TimeoutError:
+            answered = False
+        if answered:
+            self._answered = time.monotonic()
+
+
+async def _close(connected: AIOKafkaProducer) -> None:
+    """Close a producer. What an unavailable broker does not take soon was not acknowledged to anyone."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await connected.stop()

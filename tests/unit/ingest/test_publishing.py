@@ -1,0 +1,64 @@
+"""What a request waits for: acknowledgements, and the clock of the broker."""
+
+import asyncio
+import json
+from typing import Any
+
+from ingest.publish import NotAcknowledgedError
+from tests.unit.ingest.conftest import NOW_MS, Door, annotation, evaluation
+
+
+async def test_503_when_the_broker_is_away_before_the_body_is_read(door: Door) -> None:
+    door.publisher.away = "the broker has not answered for 20 s"
+    answer = await door.send(json.dumps(annotation()))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "has not answered" in answer.json()["detail"]
+    ready = await door.client.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+    assert (await door.client.get("/healthz")).status_code == 200
+
+
+async def test_503_for_a_part_keeps_its_bytes_until_the_producer_has_dropped_them(door: Door) -> None:
+    arrived, lost = asyncio.Future[Any](), asyncio.Future[Any]()
+    door.publisher.error = NotAcknowledgedError("the broker did not acknowledge the events in time", [arrived, lost])
+    body = json.dumps([annotation(), evaluation(), {"id": "x"}])
+    answer = await door.send(body)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "accepted" not in answer.json()
+    assert door.metric("events_accepted_total", sender="") == 0
+    assert door.metric("in_flight_bytes") == len(body)
+    arrived.set_result(None)
+    lost.set_exception(ConnectionError())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert door.metric("in_flight_bytes") == 0
+
+
+async def test_an_unexpected_error_is_a_problem_and_never_a_success(door: Door) -> None:
+    door.publisher.error = ZeroDivisionError()
+    answer = await door.send(json.dumps(annotation()))
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert door.metric("in_flight_bytes") == 0
+
+
+async def test_a_time_is_compared_with_the_brokers_clock(door: Door) -> None:
+    door.publisher.clock.observe(NOW_MS + 3_600_000)
+    limit = door.publisher.clock.now() + 300_000
+    answer = await door.send(json.dumps([annotation("in", at=limit), annotation("out", at=limit + 1)]))
+    assert [(found["id"], found["reason"]) for found in answer.json()["rejected"]] == [("out", "future_timestamp")]
+
+
+async def test_before_the_first_acknowledgement_a_wrong_clock_of_this_machine_rejects_nothing(door: Door) -> None:
+    door.publisher.broker_ms = NOW_MS + 3_600_000
+    answer = await door.send(json.dumps([annotation(str(n), at=NOW_MS + 3_600_000) for n in range(3)]))
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 3)
+
+
+async def test_before_the_first_acknowledgement_a_time_that_is_too_far_ahead_is_rejected_all_the_same(
+    door: Door,
+) -> None:
+    answer = await door.send(json.dumps([annotation(str(n), at=NOW_MS + 3_600_000) for n in range(3)]))
+    assert (answer.status_code, len(answer.json()["rejected"])) == (422, 3)
+    assert len(door.publisher.sent) == 1, "one event asks for the broker's time"
+    await door.send(json.dumps(annotation(at=NOW_MS + 3_600_000)))
+    assert len(door.publisher.sent) == 1
