@@ -36,7 +36,7 @@ def _now() -> list[object]:
         number(
             "Processes up",
             "Share of the targets that Prometheus reaches. Below 100 %: find the process in the table of processes, "
-            "then read its log. docs/exit-codes.md explains exit codes." + alerts("Down", "Absent"),
+            "then read its log. docs/exit-codes.md explains exit codes." + alerts("Down", "WorkerDown", "Absent"),
             "percentunit",
             (f"avg({_OURS})", "up"),
             width=3,
@@ -209,7 +209,7 @@ def _processes() -> list[object]:
         grid(
             "Processes",
             "Release and start time of every process. Two releases: an update is in progress. A start time that "
-            "changes: the process restarts; its exit code names the cause." + alerts("Down"),
+            "changes: the process restarts; its exit code names the cause." + alerts("Down", "WorkerDown"),
             "none",
             {
                 "Up": f"max by ({where}) ({_OURS})",

@@ -118,8 +118,14 @@ CASES: Final = [
     ),
     (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentRejectsHigh", {"topic": "t"}), None),
     (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentCommitsStalled", WORKER), None),
-    # A worker is down: another takes over, and the numbers stay correct.
-    (("EvalAlignmentDown", WORKER), ("EvalAlignmentLag", {"topic": "t"}), ("EvalAlignmentLow", PAIR)),
+    (("EvalAlignmentDown", WORKER), ("EvalAlignmentStateStale", {"job": VIEW["job"]}), None),
+    # A worker is down: another takes over, and the numbers stay correct. Should they become old, that is sent.
+    (("EvalAlignmentWorkerDown", WORKER), ("EvalAlignmentLag", {"topic": "t"}), ("EvalAlignmentLow", PAIR)),
+    (
+        ("EvalAlignmentWorkerDown", WORKER),
+        ("EvalAlignmentLag", {"topic": "t"}),
+        ("EvalAlignmentStateStale", {"job": VIEW["job"]}),
+    ),
     (("EvalAlignmentAuditMismatch", WORKER), ("EvalAlignmentNotReady", WORKER), ("EvalAlignmentNotReady", VIEW)),
 ]
 """A cause, the alerts that it explains, and the alerts that must still be sent."""

@@ -20,8 +20,8 @@ from tests.support.tree import ROOT
 EXPECTED: Final = {
     "product": {"Low", "Dropped", "BelowBaseline", "TooLenient", "TooStrict", "StaleLabels", "JudgeChanged"},
     "service": {
-        "Down", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen", "SnapshotStale",
-        "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
+        "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
+        "SnapshotStale", "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
     },
 }  # fmt: skip
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"
