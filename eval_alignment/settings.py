@@ -183,7 +183,8 @@ class Settings(BaseSettings):
     series_limit: int = Field(
         10_000,
         ge=100,
-        description="Maximum number of series that the view exports. The number of suppressed series is a metric.",
+        description="Maximum number of agreement series that the view exports, in equal shares for all queues. What is "
+        "left out is counted in a metric, and named in the log.",
     )
     expose_judge_version: bool = Field(
         False, description="Also export comparisons by judge version, with the version as label `judge`."

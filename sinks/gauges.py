@@ -4,7 +4,8 @@ A refresh renders the text, a scrape serves it. So a scrape is consistent, serie
 exist are gone, and undefined numbers are absent. Lines are rendered here because a sample object per line costs thirty
 times as much; both text formats of Prometheus write gauges in the same way.
 
-Queues are in the order in which they were first seen, so when the cap is reached, the oldest queues keep their series.
+Which series the cap keeps is decided before they are built (`sinks.series_cap`): a queue that the cap keeps out costs
+no document.
 """
 
 import sqlite3
@@ -22,9 +23,11 @@ from aggregator.statistics.confusion import OUTCOMES, Confusion, Estimate, Undef
 from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks.documents import Documents
 from sinks.queries.judge_versions import judges_in_use
-from sinks.queries.queues import QueueEntry, StoreState, count_pairs_after, list_queues, read_state
+from sinks.queries.queue_totals import QueueTotals
+from sinks.queries.queues import QueueEntry, StoreState, read_state
 from sinks.queries.rows import panels
 from sinks.queries.scope import Scope
+from sinks.series_cap import Pair, SeriesCap
 from sinks.store.store import Store
 from streams.runtime.metric_specs import MetricSpec, gauge
 
@@ -127,6 +130,9 @@ not included.
 HUMAN_AGREEMENT_SECONDS: Final = 15.0
 """Minimum time between two computations of a queue's human agreement, which reads rows instead of counts."""
 
+SERIES_PER_CRITERION: Final = 3
+"""Series of a criterion itself: annotations by state, and human agreement."""
+
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 SeriesLine = tuple[str, str]
@@ -144,7 +150,7 @@ class Gauges:
     series: int = 0
     """Number of series in `text`."""
     suppressed: int = 0
-    """Number of series that the cap leaves out."""
+    """Number of series that the cap leaves out, at most: a pair counts with all series that it can have."""
     as_of: int | None = None
     """Time of the state in ms; None before the first checkpoint."""
 
@@ -164,9 +170,8 @@ class _QueueSeries:
 
     revision: int
     day: date
-    groups: list[list[SeriesLine]]
-    """Lines in groups; a group is exposed or suppressed as a whole."""
-    criteria: list[str]
+    lines: dict[Pair, list[SeriesLine]]
+    """Lines by pair; a pair is exposed or suppressed as a whole."""
     judged: dict[tuple[str, str], int]
     """Current comparisons by metric and judge version."""
 
@@ -178,7 +183,8 @@ class _HumanAgreement:
     revision: int
     at: float
     """Monotonic time of the computation."""
-    lines: list[SeriesLine]
+    lines: dict[Pair, list[SeriesLine]]
+    """By criterion."""
 
 
 class GaugeCollector:
@@ -204,85 +210,78 @@ class GaugeCollector:
         self._store = store
         self._documents = documents
         self._limit = limit
+        self._cap = SeriesCap(limit, clock)
         self._expose_judge_version = expose_judge_version
         self._clock = clock
         self._queues: dict[str, _QueueSeries] = {}
         self._people: dict[str, _HumanAgreement] = {}
 
-    def collect(self, today: date) -> Gauges:
-        """The gauges of the store's current state on a UTC day."""
-        families: dict[str, list[str]] = defaultdict(list)
+    def collect(self, today: date, *, caught_up: bool = True) -> Gauges:
+        """The gauges of the store's current state on a UTC day.
+
+        `caught_up`: whether the view has read the topics to their end; see `SeriesCap.decide`.
+        """
         queues: dict[str, _QueueSeries] = {}
         people: dict[str, _HumanAgreement] = {}
-        series = suppressed = 0
-
-        def show(groups: Iterable[list[SeriesLine]]) -> None:
-            nonlocal series, suppressed
-            for group in groups:
-                # After the first suppressed group all later ones are: their size must not decide.
-                if suppressed or series + len(group) > self._limit:
-                    suppressed += len(group)
-                    continue
-                series += len(group)
-                for family, line in group:
-                    families[family].append(line)
-
         with self._store.read() as connection:
             state = read_state(connection)
-            last = 0
-            for entry in list_queues(connection):
-                queue_series = self._queues.get(entry.queue)
-                if queue_series is None or (queue_series.revision, queue_series.day) != (entry.revision, today):
-                    queue_series = self._queue_series(connection, entry, state, today)
-                queues[entry.queue] = queue_series
-                show(queue_series.groups)
-                people[entry.queue] = self._human_agreement(connection, entry, queue_series, today)
-                show([people[entry.queue].lines])
-                last = entry.place
-                if suppressed:
-                    break
-            if suppressed:
-                # Documents of the remaining queues would be built only to be dropped.
-                suppressed += count_pairs_after(connection, last) * SERIES_PER_PAIR
-            else:
+            totals = {each.entry.queue: each for each in self._documents.index.queues(connection)}
+
+            def lines(pair: Pair) -> list[SeriesLine]:
+                of_queue = totals[pair.queue]
+                if pair.queue not in queues:
+                    queues[pair.queue] = self._queue_series(connection, of_queue.entry, state, today)
+                    people[pair.queue] = self._human_agreement(connection, of_queue, today)
+                human = people[pair.queue].lines.get(pair) or []
+                return [*queues[pair.queue].lines.get(pair, ()), *human]
+
+            shares = self._cap.decide(_pairs(totals.values()), lambda pair: len(lines(pair)), caught_up=caught_up)
+            kept = dict.fromkeys(each for pair in shares.kept for each in (pair.of_criterion, pair))
+            shown = [line for pair in kept for line in lines(pair)]
+            suppressed = sum(SERIES_PER_PAIR if pair.metric else SERIES_PER_CRITERION for pair in shares.dropped)
+            if not shares.dropped:
                 # These count all queues, so they need the series of all queues.
-                show(self._newest_judges(judges_in_use(connection), queues.values()))
+                for of_metric in self._newest_judges(judges_in_use(connection), queues.values()):
+                    if len(shown) + len(of_metric) <= self._limit:
+                        shown += of_metric
+                    else:
+                        suppressed += len(of_metric)
         self._queues, self._people = queues, people
-        unique = {line.rsplit(" ", 1)[0] for lines in families.values() for line in lines}
-        if len(unique) != series:
+        if len({line.rsplit(" ", 1)[0] for _, line in shown}) != len(shown):
             raise AssertionError("duplicate series")
-        return Gauges("".join(_text(families)).encode(), series, suppressed, state.as_of)
+        return Gauges("".join(_text(shown)).encode(), len(shown), suppressed, state.as_of)
 
     def _queue_series(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, today: date
     ) -> _QueueSeries:
+        known = self._queues.get(entry.queue)
+        if known is not None and (known.revision, known.day) == (entry.revision, today):
+            return known
         recent = self._recent(connection, entry, today)
         documents = {window: self._documents.build(connection, entry, state, window) for window in WINDOWS}
         all_days = documents[Window.ALL]
         if all_days is None:
-            return _QueueSeries(entry.revision, today, [], [], {})
+            return _QueueSeries(entry.revision, today, {}, {})
         judged: dict[tuple[str, str], int] = defaultdict(int)
         for metric in (metric for criterion in all_days["criteria"] for metric in _compared(criterion)):
             for judge, counts in metric["judges"].items():
                 judged[metric["metric"], judge] += sum(counts[name] for name in OUTCOMES) - counts["superseded"]
-        groups = list(_groups(entry.queue, documents, recent, expose_judge_version=self._expose_judge_version))
-        criteria = [criterion["criterion"] for criterion in all_days["criteria"]]
-        return _QueueSeries(entry.revision, today, groups, criteria, judged)
+        lines = dict(_lines(entry.queue, documents, recent, expose_judge_version=self._expose_judge_version))
+        return _QueueSeries(entry.revision, today, lines, judged)
 
-    def _human_agreement(
-        self, connection: sqlite3.Connection, entry: QueueEntry, queue_series: _QueueSeries, today: date
-    ) -> _HumanAgreement:
+    def _human_agreement(self, connection: sqlite3.Connection, totals: QueueTotals, today: date) -> _HumanAgreement:
+        entry = totals.entry
         last, now = self._people.get(entry.queue), self._clock()
         if last is not None and (last.revision == entry.revision or now - last.at < HUMAN_AGREEMENT_SECONDS):
             return last
         rules = self._documents.rules
-        lines = []
-        for criterion in queue_series.criteria:
+        lines = {}
+        for criterion in totals.criteria:
             rated_items, _ = panels(connection, Scope(entry.queue, Window.ALL, today, rules), criterion)
             agreement = ordered_pairs(rated_items, rules.pass_stars).alignment
             if not isinstance(agreement, Undefined):
                 labels = f"queue={label(entry.queue)},criterion={label(criterion)}"
-                lines.append(_line(_HUMAN_AGREEMENT, labels, agreement.value))
+                lines[Pair(entry.queue, criterion, None)] = [_line(_HUMAN_AGREEMENT, labels, agreement.value)]
         return _HumanAgreement(entry.revision, now, lines)
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
@@ -314,11 +313,25 @@ class GaugeCollector:
                 ]
 
 
-def _text(families: dict[str, list[str]]) -> Iterator[str]:
+def _pairs(queues: Iterable[QueueTotals]) -> dict[Pair, int]:
+    """Comparisons by pair, and criteria without a pair."""
+    pairs: dict[Pair, int] = {}
+    for totals in queues:
+        queue = totals.entry.queue
+        pairs.update((Pair(queue, *names), comparisons) for names, comparisons in totals.pairs.items())
+        compared = {criterion for criterion, _ in totals.pairs}
+        pairs.update((Pair(queue, criterion, None), 0) for criterion in totals.criteria if criterion not in compared)
+    return pairs
+
+
+def _text(lines: Iterable[SeriesLine]) -> Iterator[str]:
+    families: dict[str, list[str]] = defaultdict(list)
+    for family, line in lines:
+        families[family].append(line)
     for spec in FAMILIES:
-        if lines := families.get(spec.name):
+        if spec.name in families:
             yield f"# HELP {spec.name} {spec.help}\n# TYPE {spec.name} {spec.kind}\n"
-            yield from lines
+            yield from families[spec.name]
 
 
 def _compared(criterion: CriterionDocument) -> list[MetricDocument]:
@@ -327,14 +340,14 @@ def _compared(criterion: CriterionDocument) -> list[MetricDocument]:
     return sorted(metrics, key=lambda metric: metric["metric"])
 
 
-def _groups(
+def _lines(
     name: str,
     documents: dict[Window, SnapshotDocument | None],
     recent: Recent,
     *,
     expose_judge_version: bool,
-) -> Iterator[list[SeriesLine]]:
-    """Lines of a queue in groups: those of a criterion, then those of each of its metrics."""
+) -> Iterator[tuple[Pair, list[SeriesLine]]]:
+    """Lines of a queue: those of a criterion, then those of each of its metrics."""
     windows = {
         window: {
             (criterion["criterion"], metric["metric"]): metric
@@ -348,7 +361,7 @@ def _groups(
     all_days = documents[Window.ALL]
     for criterion in all_days["criteria"] if all_days is not None else ():
         labels = f"queue={queue},criterion={label(criterion['criterion'])}"
-        yield list(_annotations(labels, criterion))
+        yield Pair(name, criterion["criterion"], None), list(_annotations(labels, criterion))
         for metric in _compared(criterion):
             key = criterion["criterion"], metric["metric"]
             pair = f"{labels},metric={label(metric['metric'])}"
@@ -360,7 +373,7 @@ def _groups(
                 group += _newest_agreement(f'{pair},window="{RECENT_DAYS}d"', estimate)
             if expose_judge_version:
                 group += _judged(pair, metric)
-            yield group
+            yield Pair(name, *key), group
 
 
 def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:

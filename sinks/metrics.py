@@ -14,7 +14,10 @@ LAST_SUCCESS: Final = gauge(
     "sink",
 )
 FAILURES: Final = counter("snapshot_failures_total", "Failed passes of a sink; each is retried.", "sink")
-SUPPRESSED: Final = counter("series_suppressed_total", "Agreement series that the setting `series_limit` leaves out.")
+SUPPRESSED: Final = counter(
+    "series_suppressed_total",
+    "Agreement series that the setting `series_limit` leaves out, at most: a pair counts with all that it can have.",
+)
 COLLECT_SECONDS: Final = histogram(
     "collect_seconds",
     "Duration of an update of the agreement gauges.",

@@ -150,7 +150,7 @@ async def refresh(services: Services, collector: GaugeCollector, changes: Subscr
     while True:
         started = time.monotonic()
         try:
-            gauges = await asyncio.to_thread(collector.collect, services.today())
+            gauges = await asyncio.to_thread(collector.collect, services.today(), caught_up=services.ready())
         except sqlite3.OperationalError as error:
             metrics.failed("gauges")
             log.warning("gauges not refreshed, retrying: %s", error)

@@ -173,8 +173,9 @@ def _view() -> list[object]:
         ),
         series(
             "Series exported",
-            "Series that the views export; the setting `series_limit` limits them. Above it, the newest queues are "
-            "left out and counted as suppressed." + alerts("SeriesSuppressed"),
+            "Series that the views export; the setting `series_limit` limits them. Above it, every queue has an "
+            "equal share; what is left out is counted as suppressed, and named in the log of the view."
+            + alerts("SeriesSuppressed"),
             "short",
             ('count by (instance) ({__name__=~"eval_alignment_.*",queue!=""})', "{{instance}}"),
             (rate("eval_alignment_series_suppressed_total", "instance"), "suppressed per second, {{instance}}"),

@@ -82,16 +82,6 @@ def source_positions(connection: sqlite3.Connection) -> dict[tuple[str, int], So
     }
 
 
-def count_pairs_after(connection: sqlite3.Connection, place: int) -> int:
-    """The number of pairs of criterion and metric in the queues after a place."""
-    (pairs,) = connection.execute(
-        "SELECT count(*) FROM (SELECT DISTINCT t.queue, t.criterion, t.metric FROM queues AS q "
-        "CROSS JOIN tallies AS t ON t.queue = q.queue AND t.kind = 'cells' WHERE q.id > ?)",
-        (place,),
-    ).fetchone()
-    return int(pairs)
-
-
 def last_annotated_at(connection: sqlite3.Connection, queue: str) -> int | None:
     """Time of a queue's newest counted annotation in ms; None when it has none."""
     (at,) = connection.execute("SELECT max(at) FROM annotations WHERE queue = ? AND counted = 1", (queue,)).fetchone()

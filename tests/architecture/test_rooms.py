@@ -11,7 +11,7 @@ _WORKER = {"aggregator", "streams.runtime", "streams.events", "streams.kafka", "
 _HTTP = {"sinks.access", "sinks.listener", "streams.runtime"}
 _VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", *_HTTP}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
-_API = {*_READ, "sinks.queue_index", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
+_API = {*_READ, "sinks.queue_index", "sinks.series_cap", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
 _COMMAND = {
     *_WORKER,
     *_API,
@@ -47,7 +47,8 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.queue_index": {"aggregator", "sinks.queries"},
     "sinks.documents": {*_READ, "sinks.queue_index"},
-    "sinks.gauges": {*_READ, "sinks.queue_index", "sinks.documents"},
+    "sinks.series_cap": set(),
+    "sinks.gauges": {*_READ, "sinks.queue_index", "sinks.documents", "sinks.series_cap"},
     "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},
     "sinks.api": _API,
     "sinks.page": {*_API, "sinks.api"},

@@ -79,7 +79,8 @@ def page() -> str:
             "Agreement, from the view",
             "Families with the label `window` have a series for each window: UTC days up to today, or `all`. The "
             "others cover all days. A statistic that is undefined has no series, nor has a metric that the setting "
-            "`criterion_metrics` makes off topic. The view serves at most `series_limit` series.",
+            "`criterion_metrics` makes off topic. The view serves at most `series_limit` of these series; above "
+            "it every queue has an equal share ([scaling](scaling.md#limits-of-the-view)).",
             _specs(FAMILIES),
             "With the setting `expose_judge_version`, `eval_alignment_newest_judge_first_timestamp_seconds` and "
             "`eval_alignment_newest_judge_comparisons` also have the label `judge`, and "

@@ -21,6 +21,7 @@ from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.documents import Documents
 from sinks.gauges import FAMILIES, HUMAN_AGREEMENT_SECONDS, SERIES_PER_PAIR, GaugeCollector, Gauges
+from sinks.series_cap import LOG_SECONDS
 from sinks.store.store import Store
 from streams.runtime.metric_specs import PREFIX
 from tests.support.sample_view import HOSTILE, NOW, NOW_MS, fill
@@ -190,28 +191,65 @@ def test_a_queue_that_vanished_has_no_series(store: Store) -> None:
     assert {sample.labels["queue"] for sample in samples(after) if "queue" in sample.labels} == {"other"}
 
 
-def test_the_cap_keeps_the_oldest_queues_and_counts_the_rest(store: Store) -> None:
+def test_the_cap_keeps_whole_pairs_and_counts_the_rest(store: Store) -> None:
     sizes = [SERIES_PER_PAIR + OF_CRITERION] * 3
-    queues = ["z first", "m second", "a third"]
-    fill(store, comparisons(queues[0], "pp:pf:ff:fp"))
-    everything: list[Fact] = comparisons(queues[0], "pp:pf:ff:fp")
-    for queue in queues[1:]:
-        everything += comparisons(queue, "pp:pf:ff:fp")
-        fill(store, everything)
+    queues = ["small", "large", "a small one"]
+    outcomes = "pp:pf:ff:fp"
+    fill(store, [fact for queue in queues for fact in comparisons(queue, outcomes * (1 + (queue == "large")))])
     whole = collect(store)
     assert (whole.series, whole.suppressed) == (sum(sizes) + OF_METRIC, 0)
-    capped = collect(store, limit=sizes[0] + 3)
-    assert {s.labels["queue"] for s in samples(capped) if s.name == PREFIX + "agreement_ratio"} == {"z first"}
-    # Of the queues beyond the cap only pairs are counted: neither their documents nor sums over all queues are built.
-    assert capped.series + capped.suppressed == whole.series - OF_CRITERION - OF_METRIC
-    alone = [line for line in whole.text.decode().splitlines() if 'queue="z first"' in line]
-    assert [line for line in capped.text.decode().splitlines() if 'queue="z first"' in line] == alone
+    # A part of the second pair would fit. Sums over all queues are not exposed, because they need all queues.
+    capped = collect(store, limit=2 * sizes[0] - 1)
+    assert (capped.series, capped.suppressed) == (sizes[0], 2 * SERIES_PER_PAIR)
+    assert {s.labels["queue"] for s in samples(capped)} == {"large"}
+    alone = [line for line in whole.text.decode().splitlines() if 'queue="large"' in line]
+    assert [line for line in capped.text.decode().splitlines() if 'queue="large"' in line] == alone
 
 
-def test_once_a_series_is_kept_out_all_later_ones_are(store: Store) -> None:
-    fill(store, comparisons("q", "pp:pf:ff:fp") + comparisons("q", "pp", criterion="d"))
-    capped = collect(store, limit=4)
-    assert [sample.labels["criterion"] for sample in samples(capped)] == ["c", "c"]
+def test_a_large_queue_has_gauges_next_to_many_small_ones_and_the_log_names_the_rest(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    facts = [fact for number in range(60) for fact in comparisons(f"small {number:02d}", "pp:pp:pp")]
+    facts += comparisons("newest and worst", "fp:fp:fp:fp:fp")
+    documents = Documents(store, CountingRules(), lambda: TODAY)
+    now = [0.0]
+    collector = GaugeCollector(store, documents, 500, clock=lambda: now[0])
+    fill(store, facts)
+    gauges = collector.collect(TODAY)
+    assert value(gauges, "agreement_ratio", queue="newest and worst", criterion="c", metric="m", window="all") == 0
+    queues = {sample.labels["queue"] for sample in samples(gauges)}
+    assert len(queues) > 10
+    left_out = 61 - len(queues)
+    assert (gauges.series <= 500, gauges.suppressed) == (True, left_out * SERIES_PER_PAIR)
+    first = f"small {len(queues) - 1:02d}"
+    (line,) = caplog.messages
+    assert f"series_limit=500, queues={left_out}, pairs={left_out}," in line
+    assert f"('{first}', 'c', 'm')" in line
+    # The same again is no news, and what is new waits for its line.
+    collector.collect(TODAY)
+    fill(store, [*facts, *comparisons("one more", "pp")])
+    collector.collect(TODAY)
+    assert len(caplog.messages) == 1
+    now[0] += LOG_SECONDS
+    collector.collect(TODAY)
+    assert f"queues={left_out + 1}, pairs={left_out + 1}," in caplog.messages[1]
+
+
+def test_while_the_view_catches_up_the_counts_decide(store: Store) -> None:
+    collector = GaugeCollector(store, Documents(store, CountingRules(), lambda: TODAY), 40)
+
+    def shown(*, caught_up: bool) -> set[str]:
+        return {
+            s.labels["queue"] for s in samples(collector.collect(TODAY, caught_up=caught_up)) if "queue" in s.labels
+        }
+
+    first, more = comparisons("first", "pp:pp"), comparisons("second", "pp:pp:pp")
+    fill(store, first + comparisons("second", "pp"))
+    assert shown(caught_up=False) == {"first"}
+    fill(store, first + more)
+    assert shown(caught_up=False) == shown(caught_up=True) == {"second"}
+    fill(store, [*comparisons("first", "pp:pp:pp:pp:pp"), *more])
+    assert shown(caught_up=True) == {"second"}
 
 
 names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20) | st.sampled_from(
