@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 import orjson
@@ -11,8 +12,9 @@ from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
+from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.gate import GateLimits, Looks
-from eval_alignment import files
+from eval_alignment import __version__, files
 from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
 from eval_alignment.input_checks import future_rejection, now_ms
 from eval_alignment.options import Share, bound_option, min_items_option
@@ -22,6 +24,7 @@ from eval_alignment.tables.options import column_options
 from eval_alignment.tables.reading import Table, TableError, read_table
 from eval_alignment.tables.roles import ColumnChoice, TableRules, rules_of
 from streams.events.decoder import Decoder, Rejection
+from streams.runtime.exit_codes import ExitCode
 
 QUEUE = "check"
 """Default name of the queue in the document."""
@@ -54,6 +57,12 @@ QUEUE = "check"
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the snapshot document as JSON, with the counts of the input."
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Also write a report as one HTML file.",
+)
 @click.option("--fail-under", type=Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
 @bound_option
 @min_items_option
@@ -65,6 +74,7 @@ def check(
     policy: str,
     pass_stars: int,
     as_json: bool,
+    html: Path | None,
     fail_under: float | None,
     bound: Bound,
     min_items: int,
@@ -91,17 +101,55 @@ def check(
     rules = CountingRules(pass_stars=pass_stars, criterion_metrics=pairs, limits=GateLimits(looks=Looks.ONE))
     document = Recount(facts, Policy(policy)).document(queue, rules=rules)
     request = None if fail_under is None else GateRequest(fail_under, bound, min_items, looks=Looks.ONE)
+    outcome, deciding = (None, []) if request is None else decide(document, request)
+    lines = [] if request is None or outcome is None else outcome_lines(outcome, deciding, request)
     if as_json:
         click.echo(orjson.dumps({**document, "input": counts.document()}, option=orjson.OPT_INDENT_2))
-    elif request is None:
+    elif outcome is None:
         render(document, output_console())
-    if request is not None:
-        outcome, deciding = decide(document, request)
-        for line in outcome_lines(outcome, deciding, request):
-            click.echo(line, err=as_json)
+    for line in lines:
+        click.echo(line, err=as_json)
+    if html is not None:
+        gate = None if outcome is None else (outcome, lines)
+        _write(html, _report(document, rules, tables, counts, gate))
+    if outcome is not None:
         raise click.exceptions.Exit(outcome.code)
     if counts.invalid:
         raise click.exceptions.Exit(1)
+
+
+_OUTCOMES: Final = {
+    ExitCode.PASS: ("trusted", "Reaches the limit"),
+    ExitCode.BELOW: ("untrusted", "Below the limit"),
+    ExitCode.TOO_FEW: ("undecided", "Too few items"),
+}
+"""Style and words of the gate's outcome."""
+
+
+def _report(
+    document: SnapshotDocument,
+    rules: CountingRules,
+    tables: Sequence[TableRules],
+    counts: RowCounts,
+    gate: tuple[ExitCode, Sequence[str]] | None,
+) -> str:
+    # Only a report needs the templates.
+    from sinks.page.report_file import GateResult, InputSummary, report_html  # noqa: PLC0415
+
+    numbers = [(name.replace("_", " "), number) for name, number in counts.document().items()]
+    summary = InputSummary([each.table.name for each in tables], [each.note for each in tables], numbers)
+    result = None
+    if gate is not None:
+        outcome, lines = gate
+        result = GateResult(*_OUTCOMES[outcome], [line.partition(": ")[2] for line in lines])
+    return report_html(document, rules, summary, result, __version__)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write the report: {error}") from error
 
 
 def _read(paths: Sequence[Path], choice: ColumnChoice) -> list[Table]:

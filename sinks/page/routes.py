@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any, Final
 from unicodedata import normalize
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -17,11 +17,12 @@ from starlette.routing import Route
 
 from sinks.api import parameters
 from sinks.api.services import Services
-from sinks.page import charts, formats, index_page, items_page, queue_page, wording
+from sinks.page import charts, index_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.export import csv_lines, export, json_lines
 from sinks.page.layout import Shell, shell
+from sinks.page.templating import page_environment
 from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
@@ -34,7 +35,6 @@ POLICY: Final = (
 """Content security policy of a page: its own files only, nothing inline."""
 _HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 _COMPRESSED: Final = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)]
-_FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
 _CHOICES: Final = 200
 """Most metrics that a request may choose."""
 
@@ -42,26 +42,9 @@ _CHOICES: Final = 200
 @cache
 def templates() -> Environment:
     """The templates of this release. All are compiled now, so no request waits for that."""
-    environment = Environment(
-        loader=PackageLoader("sinks.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters.update(
-        {name: getattr(formats, name) for name in _FORMATS},
-        short=charts.short,
-        twice=lambda names: [(name, name) for name in names],
-    )
-    environment.globals.update(
-        dash=formats.DASH,
-        judge_failures=wording.judge_failures,
-        plural=formats.plural,
-        queue_path=queue_path,
-        why=wording.why,
-    )
+    environment = page_environment()
+    environment.filters.update(short=charts.short, twice=lambda names: [(name, name) for name in names])
+    environment.globals.update(queue_path=queue_path)
     for name in environment.list_templates():
         environment.get_template(name)
     return environment

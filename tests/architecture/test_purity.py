@@ -40,6 +40,7 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "sinks.access": {"starlette"},
     "sinks.queries.*": {"sqlite3"},
     "sinks.page.formats": set(),
+    "sinks.page.report_file": {"jinja2"},
     "sinks.page.wording": set(),
     "sinks.*": HEAVY - {"faust", "mode", "httpx", "pydantic", "rich"},
     "eval_alignment": set(),

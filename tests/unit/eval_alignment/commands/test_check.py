@@ -18,6 +18,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment.commands.check import check
 from eval_alignment.library import recount
+from tests.support.html import read
 from tests.support.processes import isolated
 
 HEADER = "id,label,passed\n"
@@ -223,3 +224,24 @@ def test_it_loads_no_kafka_client_settings_or_web_server(tmp_path: Path) -> None
         [sys.executable, "-c", code], capture_output=True, check=True, env=isolated(tmp_path), cwd=tmp_path
     )
     assert output.stdout.strip() == b"[]"
+
+
+def test_the_report_has_the_numbers_of_the_json_and_the_outcome_of_the_gate(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    result = call("-", "--json", "--html", str(path), "--fail-under", "0.8", stdin=rows(30, 10) + "x,,yes\n")
+    (metric,) = json.loads(result.stdout)["criteria"][0]["metrics"]
+    page = read(path.read_text(encoding="utf-8"))
+    article = page.one("article")
+    for name in ("tp", "fn", "fp", "tn"):
+        assert article.one(data_value=name).words == str(metric[name])
+    assert {each.words for each in article.all(data_value="kappa")} == {f"{metric['kappa']:.2f}"}
+    for text in ("Below the limit", "overall / passed: lower bound", "not labelled", "standard input: CSV"):
+        assert text in page.text
+    assert result.exit_code == 1
+    assert "<script" not in path.read_text()
+    assert "://" not in path.read_text()
+
+
+def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    result = call("-", "--html", str(tmp_path / "missing" / "report.html"), stdin=rows(30, 10))
+    assert (result.exit_code, "cannot write the report: " in result.stderr) == (1, True)

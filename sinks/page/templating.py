@@ -1,0 +1,31 @@
+"""The environment of the templates. Loads no server, so a command renders the same parts as the page."""
+
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sinks.page import formats, wording
+
+_FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
+
+
+def page_environment() -> Environment:
+    """An environment in which the templates find their formats and words."""
+    environment = Environment(
+        loader=PackageLoader("sinks.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update({name: getattr(formats, name) for name in _FORMATS})
+    environment.globals.update(
+        dash=formats.DASH,
+        judge_failures=wording.judge_failures,
+        # What follows the ids of a part that a page has several times.
+        nth="",
+        plural=formats.plural,
+        why=wording.why,
+    )
+    return environment
