@@ -60,5 +60,6 @@ def test_every_command_and_option_that_a_page_names_exists(page: str) -> None:
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - {FORMER}))
 def test_every_setting_in_the_environment_that_a_page_names_exists(page: str) -> None:
     named = {name.lower() for name in re.findall(r"EVAL_ALIGNMENT_([A-Z_]+[A-Z])", PAGES[page])}
-    known = {*Settings.model_fields, "config", "cache", "require", "name"}
+    of_client = {"client_url", "client_token", "client_token_file"}
+    known = {*Settings.model_fields, *of_client, "config", "cache", "require", "name"}
     assert named - known == set()
