@@ -25,6 +25,8 @@ CONTRACT: Final = (
     "streams/kafka/topics.py",
 )
 """What every example sends to: the events that a worker accepts, the partition of a key, and the topics."""
+OVER_HTTP: Final = ("ingest",)
+"""What examples without a Kafka library send to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ PYTHON: Final = Runtime("Python", ("python3", "--version"))
 JAVA: Final = Runtime("Java", ("java", "--version"), ("mvn",))
 NODE: Final = Runtime("Node.js", ("node", "--version"), ("npm",))
 GO: Final = Runtime("Go", ("go", "version"))
+BASH: Final = Runtime("Bash", ("bash", "--version"), ("curl", "jq"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class ExampleProducer:
     """What a reader needs to run it."""
     files: tuple[str, ...]
     """Its files; the first is the program, the last requires a version of the library."""
+    installed: tuple[str, ...] = ()
+    """The command that prints the version of the library, where no file requires one."""
+    sends_to: tuple[str, ...] = ()
+    """What a run covers besides its files and `CONTRACT`."""
 
     @property
     def program(self) -> Path:
@@ -75,7 +82,7 @@ class ExampleProducer:
     @property
     def covers(self) -> tuple[str, ...]:
         """The files that a run covers."""
-        return (*self.files, *CONTRACT)
+        return (*self.files, *CONTRACT, *self.sends_to)
 
     @property
     def version(self) -> str:
@@ -88,6 +95,31 @@ class ExampleProducer:
 
 
 EXAMPLES: Final = (
+    ExampleProducer(
+        name="curl",
+        title="curl",
+        queue="Example curl",
+        library="curl",
+        runtime=BASH,
+        command="bash send-events.sh",
+        note="Sends to `eval-alignment ingest`. Needs curl and jq.",
+        files=("examples/curl/send-events.sh",),
+        installed=("curl", "--version"),
+        sends_to=OVER_HTTP,
+    ),
+    ExampleProducer(
+        name="client",
+        title="Python, the client",
+        queue="Example client",
+        library="eval-alignment",
+        runtime=PYTHON,
+        command="python send_client.py",
+        note="Sends to `eval-alignment ingest`. Needs the package `eval-alignment`, and loads no Kafka library. "
+        "[Client](client.md) describes it.",
+        files=("examples/python/send_client.py",),
+        installed=("eval-alignment", "--version"),
+        sends_to=(*OVER_HTTP, "eval_alignment/client"),
+    ),
     ExampleProducer(
         name="aiokafka",
         title="Python, aiokafka",

@@ -6,20 +6,23 @@ end the topics refuse every record: each program must then exit with another cod
 from which `make docs` makes the table of docs/producers.md.
 """
 
+import contextlib
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from tests.support import kafka
 from tests.support.deployments import Cluster
-from tests.support.processes import wait_until
+from tests.support.ports import free_port
+from tests.support.processes import LOOPBACK, Command, wait_until
 from tests.support.wire import Wire
 from tools.producers import EVENTS, EXAMPLES, RECORDS, ExampleProducer
 from tools.records import ROOT, RunRecord, content_hashes, load, save
@@ -28,6 +31,8 @@ SECONDS: Final = 300.0
 """Time for one program, with the download of what it needs."""
 COUNTED: Final = {"comparisons": 50, "tp": 30, "fn": 10, "fp": 7, "tn": 3}
 """What the view must show of each program. Of 50 items, people reject every 5th and the metric every 4th."""
+TOKEN: Final = secrets.token_urlsafe(32)
+"""The token of `ingest`."""
 SOURCES: Final = ("annotations", "evaluations")
 """The topics to which the programs send."""
 
@@ -67,8 +72,12 @@ def _run(examples: Sequence[ExampleProducer]) -> dict[str, dict[str, str | int]]
     with tempfile.TemporaryDirectory(prefix="examples-") as temporary:
         directory = Path(temporary)
         copies = {example.name: _copy(example, directory / example.name) for example in examples}
-        with kafka.Kafka() as broker, Cluster(broker.bootstrap, "", directory / "cluster") as cluster:
-            environment = _environment(broker.bootstrap)
+        with (
+            kafka.Kafka() as broker,
+            Cluster(broker.bootstrap, "", directory / "cluster") as cluster,
+            _ingest(cluster) as url,
+        ):
+            environment = _environment(broker.bootstrap, url)
             for example in examples:
                 _note(f"{example.title}: {example.command}")
                 done = _program(example, copies[example.name], environment)
@@ -89,6 +98,21 @@ def _run(examples: Sequence[ExampleProducer]) -> dict[str, dict[str, str | int]]
         return {example.name: _result(example, environment) for example in examples}
 
 
+@contextlib.contextmanager
+def _ingest(cluster: Cluster) -> Iterator[str]:
+    """The address of a running `ingest`, which takes events only with `TOKEN`."""
+    address = f"{LOOPBACK}:{free_port()}"
+    url = f"http://{address}"
+    tokens = cluster.directory / "tokens"
+    tokens.write_text(f"examples {TOKEN}\n")
+    tokens.chmod(0o600)
+    environment = {**cluster.environment, "EVAL_ALIGNMENT_INGEST_TOKEN_FILE": str(tokens)}
+    arguments = ("ingest", "--broker", cluster.broker, "--http", address)
+    with Command(*arguments, log=cluster.directory / "ingest.log", environment=environment) as process:
+        process.wait_ready(url)
+        yield url
+
+
 def _copy(example: ExampleProducer, directory: Path) -> Path:
     """The directory with copies of the example's files, as a reader makes it."""
     directory.mkdir()
@@ -97,10 +121,11 @@ def _copy(example: ExampleProducer, directory: Path) -> Path:
     return directory
 
 
-def _environment(bootstrap: str) -> Mapping[str, str]:
-    """The environment of the programs: this one, with the broker's address, and with uv and its Python on PATH."""
+def _environment(bootstrap: str, url: str) -> Mapping[str, str]:
+    """The environment of the programs: this one, with the addresses, and with uv, its Python and the client."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": programs, "BROKER": bootstrap, "UV_PYTHON": sys.executable}
+    addresses = {"BROKER": bootstrap, "URL": url, "TOKEN": TOKEN}
+    return {**os.environ, **addresses, "PATH": programs, "PYTHONPATH": str(ROOT), "UV_PYTHON": sys.executable}
 
 
 def _program(
@@ -138,14 +163,19 @@ def _counts(cluster: Cluster, example: ExampleProducer) -> dict[str, Any]:
 
 def _result(example: ExampleProducer, environment: Mapping[str, str]) -> dict[str, str | int]:
     """What the table on the page shows."""
-    done = subprocess.run(example.runtime.version, env=environment, check=True, capture_output=True, text=True)
-    version = re.findall(r"\d+(?:\.\d+)+", done.stdout)[0]
+    version = _version(example.installed, environment) if example.installed else example.version
     return {
-        "library": f"{example.library.rpartition('/')[2]} {example.version}",
-        "language": f"{example.runtime.name} {version}",
+        "library": f"{example.library.rpartition('/')[2]} {version}",
+        "language": f"{example.runtime.name} {_version(example.runtime.version, environment)}",
         "broker": f"Apache Kafka {kafka.version()}",
         "events": EVENTS,
     }
+
+
+def _version(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The version that a command prints."""
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return str(re.findall(r"\d+(?:\.\d+)+", done.stdout)[0])
 
 
 def _note(text: str) -> None:

@@ -186,10 +186,10 @@ def _example(example: Example) -> str:
 def _sending() -> str:
     return section(
         "Sending events",
-        "Send each event to the topic of its kind, with the UTF-8 bytes of `item` as the key, to the partition that "
-        "**murmur2** of the key chooses. [Producers](producers.md) has the rules, and a tested program for each of "
-        "Python, Java, TypeScript and Go.",
-        "A Python program can send events over HTTP instead, without a Kafka library: [client](client.md).",
+        "Send events to `eval-alignment ingest` over HTTP; Python programs have a [client](client.md) for it. Or send "
+        "each to the topic of its kind, with the UTF-8 bytes of `item` as the key, to the partition that **murmur2** "
+        "of the key chooses. [Producers](producers.md) has the rules, and tested programs for curl, Python, Java, "
+        "TypeScript and Go.",
         section(
             "Files",
             "A file has one event a line (NDJSON), plain or gzipped, of all kinds in any mix. `load` chooses topic, "
