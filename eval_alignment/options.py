@@ -82,6 +82,15 @@ def http_option(setting: str, default: str) -> Callable[[Decorated], Decorated]:
     )
 
 
+def token_file_option(command: Decorated) -> Decorated:
+    """`--token-file` for the setting `token_file`."""
+    return click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="File with the token of the view.  [setting: token_file]",
+    )(command)
+
+
 def policy_option(command: Decorated) -> Decorated:
     """`--policy` for the setting `policy`."""
     return click.option(

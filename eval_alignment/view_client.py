@@ -1,6 +1,7 @@
 """Reads a view's documents over HTTP, for commands that need no Kafka."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -8,8 +9,9 @@ import httpx
 import msgspec
 
 from aggregator.snapshot.schema import SnapshotDocument
+from sinks.access import read_token
 from sinks.api.parameters import queue_segment
-from sinks.api.responses import ProblemDetails, QueueList, QueueListing
+from sinks.api.responses import ProblemDetails, QueueList, QueueListing, SourceProgress, ViewPositions
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
@@ -78,6 +80,10 @@ class View:
         """Whether the view has read the topics to their end since it started. Raises UnreachableError."""
         return self._get("/api/v1/queues", {"limit": "1"}, QueueList)["ready"]
 
+    def positions(self) -> list[SourceProgress]:
+        """How far the state of the view covers the source topics. Raises UnreachableError."""
+        return self._get("/api/v1/positions", {}, ViewPositions)["sources"]
+
     def _get(self, path: str, parameters: Mapping[str, str], body: type[_Body]) -> _Body:
         url = f"{self.url}{path}"
         if parameters:
@@ -96,6 +102,11 @@ class View:
             return msgspec.json.decode(response.content, type=body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UnreachableError(f"{url}: the response is not a view's: {error}") from error
+
+
+def open_view(url: str, token_file: Path | None) -> View:
+    """A view with the token in a file. Raises UnreachableError, and BindError when the file has no token."""
+    return View(url, None if token_file is None else read_token(token_file))
 
 
 def _detail(response: httpx.Response) -> str:

@@ -16,7 +16,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.conflicts import Conflicts
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
-from eval_alignment.options import broker_option
+from eval_alignment.load_wait import ViewWait
+from eval_alignment.options import broker_option, token_file_option
+from eval_alignment.settings import Settings
+from eval_alignment.view_client import open_view
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
@@ -46,6 +49,16 @@ class _Summary:
             yield future_warning(self.ahead, future_limit_ms)
 
 
+@dataclass(slots=True)
+class _Sent:
+    """What the broker acknowledged."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """Number of events by topic."""
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Highest offset by topic and partition."""
+
+
 @click.command()
 @broker_option
 @click.argument(
@@ -55,16 +68,46 @@ class _Summary:
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
-def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
+@click.option(
+    "--wait",
+    "url",
+    metavar="URL",
+    help="Return when the view at this address shows what was loaded. A rejected event counts as shown.",
+)
+@click.option(
+    "--wait-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --wait: time from the last acknowledgement.",
+)
+@token_file_option
+def load(
+    *, brokers: str | None, paths: tuple[Path, ...], url: str | None, wait_timeout: float, token_file: Path | None
+) -> None:
     """Send events from NDJSON files (also gzipped) to the topics. FILE - is standard input.
 
     Files may mix annotations, evaluations and queue items. An invalid line is reported with its reason and skipped.
     Unknown fields, and events with the same row, time and id but other content, are reported; each event is compared
     with the 100,000 before it.
     Exit code 0: the broker acknowledged every line. 1: some lines are invalid and the broker acknowledged all others,
-    or the broker did not answer.
+    or the broker did not answer. With --wait also 3: the view is not available, and nothing was sent. 64: the view
+    belongs to another deployment. 90: the view does not show the events in time; the broker has them.
+
+    Whether a worker rejects an event is not known here: --wait counts a dead letter as shown. `dlq ls` lists them.
     """
-    chosen = settings.load(brokers=brokers)
+    chosen = settings.load(brokers=brokers, token_file=token_file)
+    if url is None:
+        if token_file is not None:
+            raise click.UsageError("--token-file requires --wait")
+        _load(chosen, paths, None)
+        return
+    with open_view(url, chosen.token_file) as view:
+        _load(chosen, paths, ViewWait(view, kafka_wiring.topics(chosen), wait_timeout))
+
+
+def _load(chosen: Settings, paths: tuple[Path, ...], wait: ViewWait | None) -> None:
     invalid: Counter[str] = Counter()
     summary = _Summary()
 
@@ -72,19 +115,38 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
         invalid[rejection.reason.value] += 1
         click.echo(f"{line.file}:{line.number}: {rejection.reason.value}: {rejection.detail}", err=True)
 
+    if wait is not None:
+        wait.check()
+    sent = _send_files(chosen, paths, report_invalid, summary)
+    for topic, count in sorted(sent.counts.items()):
+        click.echo(f"{topic}: {count} acknowledged")
+    for warning in summary.warnings(invalid.total(), chosen.future_limit_ms):
+        click.echo(warning, err=True)
+    if invalid:
+        listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
+        click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
+    if wait is not None:
+        wait.until_passed(sent.offsets)
+    if invalid:
+        sys.exit(1)
+
+
+def _send_files(
+    chosen: Settings,
+    paths: tuple[Path, ...],
+    report_invalid: Callable[[files.InputLine, Rejection], None],
+    summary: _Summary,
+) -> _Sent:
+    """Send the events of all files. Raises ClickException when that fails."""
+    topics = kafka_wiring.topics(chosen)
+    decoder = replace(wiring.decoder(chosen), on_unknown_fields=summary.unknown.add)
     with _progress(files.size(paths)) as progress:
         task = progress.task_ids[0]
-        topics = kafka_wiring.topics(chosen)
         lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
-        events = _events(
-            lines,
-            replace(wiring.decoder(chosen), on_unknown_fields=summary.unknown.add),
-            topics,
-            report_invalid,
-            summary,
-        )
         try:
-            sent = asyncio.run(_send(kafka_wiring.client(chosen), topics, events))
+            return asyncio.run(
+                _send(kafka_wiring.client(chosen), topics, _events(lines, decoder, topics, report_invalid, summary))
+            )
         except TopicsError as error:
             raise click.ClickException(str(error)) from error
         except (KafkaError, TimeoutError) as error:
@@ -93,14 +155,6 @@ def load(brokers: str | None, paths: tuple[Path, ...]) -> None:
             raise click.ClickException(str(error)) from error
         except files.READ_ERRORS as error:
             raise click.ClickException(f"cannot read the input: {error}") from error
-    for topic, count in sorted(sent.items()):
-        click.echo(f"{topic}: {count} acknowledged")
-    for warning in summary.warnings(invalid.total(), chosen.future_limit_ms):
-        click.echo(warning, err=True)
-    if invalid:
-        listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
-        click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
-        sys.exit(1)
 
 
 def _progress(size: int | None) -> Progress:
@@ -132,10 +186,12 @@ async def _events(
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 
 
-async def _send(client: KafkaClient, topics: Topics, events: AsyncIterator[Outgoing]) -> Counter[str]:
-    """Send every event and wait for every acknowledgement; returns counts by topic."""
+async def _send(client: KafkaClient, topics: Topics, events: AsyncIterator[Outgoing]) -> _Sent:
+    """Send every event and wait for every acknowledgement."""
     await require_sources(client, topics)
-    sent: Counter[str] = Counter()
+    sent = _Sent()
     async for acknowledged in send_all(client, events):
-        sent[acknowledged.topic] += 1
+        sent.counts[acknowledged.topic] += 1
+        place = acknowledged.topic, acknowledged.partition
+        sent.offsets[place] = max(acknowledged.offset, sent.offsets.get(place, -1))
     return sent

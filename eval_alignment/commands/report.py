@@ -20,12 +20,11 @@ from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, mis
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
-from eval_alignment.options import Share, bound_option, min_items_option
+from eval_alignment.options import Share, bound_option, min_items_option, token_file_option
 from eval_alignment.render import output_console, render, render_list
 from eval_alignment.terminal_text import printable
 from eval_alignment.unknown_names import UnknownNameError, not_found
-from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View
-from sinks.access import BindError, read_token
+from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View, open_view
 from sinks.api.responses import QueueListing
 
 Output = Literal["json", "csv"] | None
@@ -79,11 +78,7 @@ class _Served:
 @click.command()
 @click.argument("queue", required=False)
 @click.option("--url", metavar="URL", help=f"Address of a view.  [default: {DEFAULT_URL}; setting: http]")
-@click.option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with the token of the view.  [setting: token_file]",
-)
+@token_file_option
 @click.option(
     "--file",
     "paths",
@@ -184,11 +179,7 @@ def _open_source(
         raise click.UsageError(f"unexpected argument {str(more_paths[0])!r}: files follow --file")
     if not paths:
         chosen = settings.load(token_file=token_file)
-        try:
-            token = None if chosen.token_file is None else read_token(chosen.token_file)
-        except BindError as error:
-            raise click.UsageError(str(error)) from error
-        with View(url or _local_url(chosen.http), token) as view:
+        with open_view(url or _local_url(chosen.http), chosen.token_file) as view:
             yield _Served(view)
         return
     if url is not None or token_file is not None:

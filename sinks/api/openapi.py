@@ -10,7 +10,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
 from sinks.api import responses
 from sinks.api.field_docs import describe
-from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness
+from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
 from sinks.queries import comparisons, results
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
@@ -25,6 +25,7 @@ RESPONSES: Final = (
     Ceiling,
     Versions,
     Corrected,
+    ViewPositions,
     HealthResponse,
     Readiness,
     ProblemDetails,
@@ -195,6 +196,12 @@ def openapi(version: str) -> dict[str, Any]:
                 (400, 401, 404),
             ),
             **_deep_dive(),
+            "/api/v1/positions": _get(
+                "How far the state of the view covers the source topics. `load --wait` waits for it.",
+                ViewPositions,
+                [],
+                (401,),
+            ),
             "/api/v1/stream": _get(
                 "Server-sent events: `snapshot` with the whole document on every change, at most once a second, and "
                 "`heartbeat` with the same data as `/readyz` while nothing changes.",

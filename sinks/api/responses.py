@@ -78,6 +78,30 @@ class Readiness(TypedDict):
     """Time of the oldest partition's last checkpoint; null before the first."""
 
 
+class SourceProgress(TypedDict):
+    """How far the state of the view covers one partition of a source topic."""
+
+    topic: str
+    """Name of the topic."""
+    partition: int
+    """Number of the partition."""
+    position: int
+    """Offset of the next event: all before it are counted, superseded, or dead letters."""
+    end: int
+    """End offset of the partition when its worker last read it."""
+
+
+class ViewPositions(TypedDict):
+    """What the state of the view covers. An event that the broker acknowledged at a lower offset is in all numbers."""
+
+    ledger: str
+    """Id of the ledger; empty before the first checkpoint."""
+    positions: dict[str, int]
+    """Offset in the ledger by partition, as in every snapshot document."""
+    sources: list[SourceProgress]
+    """Every partition of the source topics with a checkpoint, sorted."""
+
+
 class ProblemDetails(TypedDict):
     """An error (RFC 9457)."""
 

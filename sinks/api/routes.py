@@ -17,11 +17,20 @@ from aggregator.days import Window, timestamp
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import deep_dive_routes
 from sinks.api.openapi import OPENAPI_PATH, openapi
-from sinks.api.responses import HistoryEntry, HistoryList, QueueList, QueueListing, Readiness, json_response
+from sinks.api.responses import (
+    HistoryEntry,
+    HistoryList,
+    QueueList,
+    QueueListing,
+    Readiness,
+    SourceProgress,
+    ViewPositions,
+    json_response,
+)
 from sinks.api.services import Services
 from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
-from sinks.queries.queues import read_state
+from sinks.queries.queues import read_state, source_positions
 
 _HISTORY_LIMIT: Final = 50
 
@@ -35,6 +44,7 @@ def api_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/comparisons", api.comparisons),
         Route("/api/v1/queues/{queue}/history", api.history),
         *deep_dive_routes(services),
+        Route("/api/v1/positions", api.positions),
         Route("/api/v1/stream", api.stream),
         Route("/metrics", api.metrics),
         Route("/healthz", api.healthz),
@@ -93,6 +103,9 @@ class _Api:
             )
         )
 
+    async def positions(self, _request: Request) -> Response:
+        return json_response(await self._services.query(_positions))
+
     async def stream(self, request: Request) -> ASGIApp:
         name, window = parameters.needed(request, "queue"), parameters.window(request)
         documents = self._services.documents
@@ -150,6 +163,18 @@ class _Api:
     def _queue_url(self, queue: str) -> str | None:
         template = self._services.config.queue_url
         return template.replace("{queue}", quote(queue, safe="")) if template else None
+
+
+def _positions(connection: sqlite3.Connection) -> ViewPositions:
+    state = read_state(connection)
+    return ViewPositions(
+        ledger=state.ledger,
+        positions={str(partition): position for partition, position in sorted(state.positions.items())},
+        sources=[
+            SourceProgress(topic=topic, partition=partition, position=source["position"], end=source["end"])
+            for (topic, partition), source in sorted(source_positions(connection).items())
+        ],
+    )
 
 
 def _history(connection: sqlite3.Connection, queue: str, start: int, end: int, limit: int) -> HistoryList:

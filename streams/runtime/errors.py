@@ -28,12 +28,14 @@ class EvalAlignmentError(Exception):
         ├── InvalidValueError     streams.events.values         a field of an event; the decoder rejects the event
         ├── LedgerError           eval_alignment.ledger_export  an invalid record, seen by `export` or `doctor`
         ├── NotAcknowledgedError  ingest.publish                the broker did not take the events of a request
+        ├── NotPassedError        eval_alignment.load_wait      a view did not pass the loaded events in time
+        ├── OtherDeploymentError  eval_alignment.load_wait      a view shows other topics, or another broker's
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SettingsError         eval_alignment.settings       invalid settings
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
-        ├── TableError            eval_alignment.tables.reading a file is not a table of rows
+        ├── TableError            eval_alignment.tables.reading  a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist
         ├── UnreachableError      eval_alignment.view_client    a view did not return a document

@@ -10,6 +10,7 @@ EVERY: Final = "every command"
 GATE: Final = "report --fail-under"
 CHECK_GATE: Final = "check --fail-under"
 DOCTOR: Final = "doctor"
+LOAD: Final = "load --wait"
 WORKER: Final = "worker"
 VIEW: Final = "view"
 INGEST: Final = "ingest"
@@ -195,6 +196,12 @@ class ExitCode(Enum):
             "view rebuilds it from the topics."
         ),
         False,
+    )
+    NOT_PASSED = (
+        90,
+        (LOAD,),
+        "The broker has the events, but the view did not pass them in time.",
+        "Run `doctor`: a worker or the view is away, or the circuit breaker is open. Do not load the events again.",
     )
     INTERRUPTED = 130, (EVERY,), "Interrupted, usually by Ctrl-C."
 

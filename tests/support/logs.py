@@ -8,7 +8,7 @@ import orjson
 from aggregator.facts import Fact
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import MARKER_KEY
+from aggregator.tallies import MARKER_KEY, SourcePosition
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 
@@ -26,6 +26,7 @@ class Logs:
     facts: list[Record] = field(default_factory=list)
     tallies: list[Record] = field(default_factory=list)
     at: int = 1_000
+    sources: dict[str, SourcePosition] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shard = Shard(self.partition, self.policy)
@@ -55,7 +56,7 @@ class Logs:
     def close(self, position: int | None = None) -> None:
         """Append a checkpoint marker."""
         self.at += 1
-        marker = {**self.stamp(position), "at": self.at, "sources": {}, "offset": len(self.tallies)}
+        marker = {**self.stamp(position), "at": self.at, "sources": self.sources, "offset": len(self.tallies)}
         self.tallies.append((MARKER_KEY, orjson.dumps(marker)))
 
     def successor(self, ledger: str | None = None) -> "Logs":

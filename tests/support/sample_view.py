@@ -1,10 +1,12 @@
 """A store with a few facts of every kind, and a view of it."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
+from aggregator.tallies import SourcePosition
 from sinks.api.services import Services
 from sinks.api.sse import EventStreams
 from sinks.changes import Changes
@@ -12,6 +14,8 @@ from sinks.config import ViewConfig
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
 from sinks.store.store import Store
+from streams.events.decoder import KIND_OF
+from streams.kafka.topics import Topics
 from tests.support.logs import Logs, steps_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
@@ -42,7 +46,11 @@ FACTS: list[Fact] = [
 
 def fill(store: Store, facts: list[Fact], at: int = NOW_MS) -> set[str]:
     """Apply facts to a store as one checkpoint of one partition; returns the queues that changed."""
-    logs = Logs(at=at - 1)
+    counts = Counter(KIND_OF[type(fact)] for fact in facts)
+    sources = {
+        topic: SourcePosition(position=counts[kind], end=counts[kind]) for topic, kind in Topics().sources.items()
+    }
+    logs = Logs(at=at - 1, sources=sources)
     logs.write(facts)
     return store.apply(steps_of(logs), 1)
 

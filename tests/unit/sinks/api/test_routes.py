@@ -1,5 +1,6 @@
 """The HTTP API, through HTTP requests."""
 
+from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import quote
@@ -17,8 +18,10 @@ from sinks.api.routes import api_routes
 from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.queries.comparisons import CursorError, _parse
+from sinks.queries.queues import read_state, source_positions
 from sinks.snapshots import SnapshotHistory
-from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
+from sinks.store.store import Store
+from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill, view_of
 
 
 def path(queue: str, rest: str = "") -> str:
@@ -72,6 +75,24 @@ async def test_the_list_pages_in_the_order_of_appearance(client: httpx.AsyncClie
     assert urls[HOSTILE] == f"https://t.test/q/{quote(HOSTILE, safe='')}"
     assert second["next"] is None
     assert (first["as_of"], first["stale"], first["ready"]) == ("2026-11-24T12:00:00.000Z", False, True)
+
+
+async def test_positions_are_those_of_the_stored_checkpoint(client: httpx.AsyncClient, services: Services) -> None:
+    body = (await client.get("/api/v1/positions")).json()
+    with services.store.read() as connection:
+        state, sources = read_state(connection), source_positions(connection)
+    assert (body["ledger"], body["positions"]) == ("first", {"0": len(FACTS) + 1})
+    assert body["positions"] == {str(partition): position for partition, position in state.positions.items()}
+    assert sources
+    assert body["sources"] == [
+        {"topic": topic, "partition": partition, **sources[topic, partition]} for topic, partition in sorted(sources)
+    ]
+
+
+async def test_a_view_without_a_checkpoint_has_no_positions(store: Store, tmp_path: Path) -> None:
+    async with connected(view_of(store, tmp_path)) as client:
+        body = (await client.get("/api/v1/positions")).json()
+    assert body == {"ledger": "", "positions": {}, "sources": []}
 
 
 async def test_an_old_state_is_marked_stale(services: Services) -> None:
