@@ -71,10 +71,24 @@ func main() {
 			score = 0.4
 		}
 		now := time.Now().UTC()
-		add("alignment.annotations.v1", item,
-			annotation{rand.Text(), now, "Example Go", item, "helpfulness", "ann", thumbs})
-		add("alignment.evaluations.v1", item,
-			evaluation{rand.Text(), now, item, "answer_relevancy", "gpt-4o/p3", score, 0.7})
+		add("alignment.annotations.v1", item, annotation{
+			ID:        rand.Text(),
+			At:        now,
+			Queue:     "Example Go",
+			Item:      item,
+			Criterion: "helpfulness",
+			Annotator: "ann",
+			Thumbs:    thumbs,
+		})
+		add("alignment.evaluations.v1", item, evaluation{
+			ID:        rand.Text(),
+			At:        now,
+			Item:      item,
+			Metric:    "answer_relevancy",
+			Judge:     "gpt-4o/p3",
+			Score:     score,
+			Threshold: 0.7,
+		})
 	}
 
 	// Returns when each record is acknowledged or has failed.
