@@ -117,6 +117,32 @@ def test_ctrl_c_sends_what_is_queued(body: str, ingest: StubIngest, tmp_path: Pa
     assert ingest.ids() == ["e1"]
 
 
+def test_ctrl_c_while_a_client_closes_ends_the_program_and_reports_what_was_not_sent(
+    ingest: StubIngest, tmp_path: Path
+) -> None:
+    ended = threading.Event()
+
+    def hang(request: StubRequest) -> StubAnswer:
+        ended.wait(DEADLINE_S)
+        return accepting(request)
+
+    ingest.script = hang
+    program = START.format(url=ingest.url, close_s=DEADLINE_S * 2) + "client.close()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=isolated(tmp_path), stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert ingest.arrived.wait(DEADLINE_S)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=DEADLINE_S)
+        finally:
+            ended.set()
+            process.kill()
+    assert "KeyboardInterrupt" in errors
+    assert "1 not sent: there was not enough time" in errors
+
+
 def test_a_test_run_that_leaves_a_client_open_ends(ingest: StubIngest, tmp_path: Path) -> None:
     lines = START.format(url=ingest.url, close_s=DEADLINE_S / 2).strip().replace("\n", "\n    ")
     (tmp_path / "test_it.py").write_text(f"def test_it():\n    {lines}\n")

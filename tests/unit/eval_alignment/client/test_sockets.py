@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eval_alignment import AsyncClient, Client, ClientError, DeliveryError, RejectedEvent
+from eval_alignment import AsyncClient, Client, ClientError, DeliveryError, QueueFullError, RejectedEvent
 from tests.support.stub_ingest import StubAnswer, StubIngest, StubRequest, accepting
 from tests.unit.eval_alignment.client.driven import CLIENTS, DrivenClient
 
@@ -120,6 +120,25 @@ def test_a_callback_may_send_a_corrected_event_but_not_wait_for_itself(ingest: S
     assert len(errors) == 2
 
 
+def test_a_callback_does_not_wait_for_room_that_only_its_own_thread_makes(ingest: StubIngest) -> None:
+    full: list[float] = []
+
+    def fill(_: RejectedEvent) -> None:
+        sender.queue_item(queue="q", item="1")
+        started = time.monotonic()
+        with pytest.raises(QueueFullError):
+            sender.queue_item(queue="q", item="2")
+        full.append(time.monotonic() - started)
+
+    ingest.script = lambda _: StubAnswer(422, {"accepted": 0, "rejected": [{"index": 0, "reason": "malformed"}]})
+    sender = Client(ingest.url, max_events=1, block_s=DEADLINE_S, on_rejected=fill)
+    sender.queue_item(queue="q", item="0")
+    sender.flush(DEADLINE_S)
+    ingest.script = accepting
+    sender.close(DEADLINE_S)
+    assert max(full) < DEADLINE_S / 2
+
+
 def test_the_threads_of_a_client_do_not_keep_a_program_and_end_with_it(ingest: StubIngest) -> None:
     before = set(threading.enumerate())
     client = Client(ingest.url)
@@ -193,6 +212,25 @@ async def _queue(client: AsyncClient) -> None:
     await client.queue_item(queue="q", item="1")
     # The sender begins to wait for the time of the batch.
     await asyncio.sleep(0)
+
+
+async def test_a_closed_async_client_leaves_no_task(ingest: StubIngest) -> None:
+    release = threading.Event()
+
+    def hang(request: StubRequest) -> StubAnswer:
+        release.wait(DEADLINE_S)
+        return accepting(request)
+
+    ingest.script = hang
+    client = AsyncClient(ingest.url, linger_s=0)
+    await client.queue_item(queue="q", item="1")
+    await asyncio.to_thread(ingest.arrived.wait, DEADLINE_S)
+    try:
+        with pytest.raises(DeliveryError):
+            await client.close(timeout_s=0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    finally:
+        release.set()
 
 
 async def test_a_cancelled_close_reports_what_was_not_sent(
