@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aggregator.facts import Fact, key, rest
-from eval_alignment.files import InputLine
 
 _SHOWN: Final = 3
 
@@ -27,9 +26,9 @@ class Conflicts:
     _count: int = 0
     _shown: list[str] = field(default_factory=list)
 
-    def add(self, fact: Fact, line: InputLine) -> None:
-        """Compare an event with the earlier ones. `line` is where it is."""
-        place, content = f"{line.file}:{line.number}", rest(fact)
+    def add(self, fact: Fact, place: str) -> None:
+        """Compare an event with the earlier ones. `place` is where it is."""
+        content = rest(fact)
         first_content, first_place = self._first.setdefault((key(fact), fact.at, fact.id), (content, place))
         if content != first_content:
             self._count += 1

@@ -5,6 +5,7 @@ import codecs
 import gzip
 import os
 import re
+import shlex
 import stat
 import sys
 import zlib
@@ -37,6 +38,10 @@ _FORMATS: Final = (
     (b"SQLite format 3\x00", "an SQLite database"),
 )
 """First bytes of other formats, and their names."""
+_CSV: Final = "CSV"
+_ARRAY: Final = "a JSON array"
+_TABLES: Final = (_CSV, _ARRAY)
+"""Formats of tables, which `eval_alignment.tables` reads."""
 _TAR_MAGIC: Final = slice(257, 262)
 _CSV_HEADER: Final = re.compile(rb"""["']?[A-Za-z_][\w .-]*["']?(\s*[,;\t]\s*["']?[A-Za-z_][\w .-]*["']?)+""")
 
@@ -55,6 +60,11 @@ class InputLine(NamedTuple):
     """Number of the line in its file, from 1."""
     value: bytes
     """The line without surrounding white space."""
+
+    @property
+    def where(self) -> str:
+        """File and line, as messages begin."""
+        return f"{self.file}:{self.number}"
 
 
 def size(paths: Sequence[Path]) -> int | None:
@@ -135,6 +145,12 @@ def _first(name: str, line: bytes, number: int) -> bytes:
     if found := _other_format(line):
         kind, advice = found
         subject = "standard input" if name == "-" else name
+        if kind in _TABLES:
+            path = shlex.quote(name)
+            advice += (
+                f"; if its rows have labels or verdicts, type `eval-alignment check {path}` to compare them, or "
+                f"`eval-alignment load --columns --queue NAME {path}` to send them"
+            )
         # Standard input is not unpacked, and a file is unpacked one time.
         forms = "unpacked" if kind == _GZIP else "plain or gzipped"
         raise InputFormatError(f"{subject} is {kind}, expected one JSON object per line (NDJSON), {forms}{advice}")
@@ -157,9 +173,9 @@ def _other_format(line: bytes) -> tuple[str, str] | None:
     elif line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"[\0", b"\0[")):
         other = "UTF-16 text", ", in UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`"
     elif text.startswith(b"["):
-        other = "a JSON array", "; convert it with `jq -c '.[]'`"
+        other = _ARRAY, "; convert events with `jq -c '.[]'`"
     elif text.startswith(b"{") and text.endswith((b"{", b"[", b",")):
         other = "JSON with line breaks inside an object", "; convert it with `jq -c .`"
     elif _CSV_HEADER.fullmatch(text):
-        other = "CSV", ""
+        other = _CSV, ""
     return other

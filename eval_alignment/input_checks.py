@@ -90,7 +90,7 @@ class UnknownFields:
 
 
 def missing_side(kinds: Collection[Kind], invalid: int, *, more_inputs: bool = False) -> str | None:
-    """What the input lacks for a comparison; None when nothing, or when its lines are invalid and reported.
+    """What the input lacks for a comparison; None when nothing.
 
     Args:
         kinds: the kinds of the valid events.
@@ -101,7 +101,9 @@ def missing_side(kinds: Collection[Kind], invalid: int, *, more_inputs: bool = F
     'no annotations in the input: a comparison needs an annotation and an evaluation of the same item'
     """
     if not kinds:
-        return None if invalid else "no events in the input: expected one JSON object per line"
+        if invalid:
+            return "no line is an event; for rows with columns of another name, see `check` and `load --columns`"
+        return "no events in the input: expected one JSON object per line"
     sides = (Kind.ANNOTATION, Kind.EVALUATION)
     missing = [kind for kind in sides if kind not in kinds]
     if not missing or (more_inputs and len(missing) == len(sides)):

@@ -14,15 +14,14 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.gate import GateLimits, Looks
-from eval_alignment import __version__, files
+from eval_alignment import __version__
 from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
 from eval_alignment.input_checks import future_rejection, now_ms
 from eval_alignment.options import Share, bound_option, min_items_option
 from eval_alignment.render import output_console, render
 from eval_alignment.tables.events import RowCounts, RowEvents
 from eval_alignment.tables.options import column_options
-from eval_alignment.tables.reading import Table, TableError, read_table
-from eval_alignment.tables.roles import ColumnChoice, TableRules, rules_of
+from eval_alignment.tables.roles import ColumnChoice, TableRules, read_tables, rules_of
 from streams.events.decoder import Decoder, Rejection
 from streams.runtime.exit_codes import ExitCode
 
@@ -89,7 +88,7 @@ def check(
     `report`: 0: every pair of criterion and metric reaches the limit, 1: a pair is below, 2: a pair has too few
     items. 3: a file cannot be read. 64: a column is not found, or its scale is not known.
     """
-    tables = rules_of(_read(paths, choice), choice, queue=queue, now=now_ms(), alone=True)
+    tables = rules_of(read_tables(paths, choice), choice, queue=queue, now=now_ms(), alone=True)
     for table in tables:
         click.echo(table.note, err=True)
     facts, counts = _facts(tables)
@@ -152,17 +151,10 @@ def _write(path: Path, text: str) -> None:
         raise click.ClickException(f"cannot write the report: {error}") from error
 
 
-def _read(paths: Sequence[Path], choice: ColumnChoice) -> list[Table]:
-    try:
-        return [read_table(path, encoding=choice.encoding, delimiter=choice.delimiter) for path in paths]
-    except files.READ_ERRORS as error:
-        raise TableError(f"cannot read the input: {error}") from error
-
-
 def _facts(tables: Sequence[TableRules]) -> tuple[list[Fact], RowCounts]:
     """The facts of the tables' events, and what was read. Reports what is invalid on standard error."""
     decoder, clock = Decoder(), now_ms()
-    rows = RowEvents(lambda file, place, detail: click.echo(f"{file}: {place}: {detail}", err=True))
+    rows = RowEvents(lambda message: click.echo(message, err=True))
     facts = []
     for event in rows.of(tables):
         outcome = decoder.decode_line(event.value)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -13,12 +13,17 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.conflicts import Conflicts
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.load_wait import ViewWait
 from eval_alignment.options import broker_option, token_file_option
 from eval_alignment.settings import Settings
+from eval_alignment.tables.events import RowEvent, RowEvents
+from eval_alignment.tables.options import column_options
+from eval_alignment.tables.reading import TableError
+from eval_alignment.tables.roles import ColumnChoice, TableRules, read_tables, rules_of
 from eval_alignment.view_client import open_view
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
@@ -59,6 +64,39 @@ class _Sent:
     """Highest offset by topic and partition."""
 
 
+_Line = files.InputLine | RowEvent
+
+
+class _Invalid:
+    """Reports and counts the invalid lines and rows."""
+
+    def __init__(self) -> None:
+        self.rows = RowEvents(lambda message: click.echo(message, err=True))
+        self._reasons: Counter[str] = Counter()
+
+    def add(self, line: _Line, rejection: Rejection) -> None:
+        """Report a line that the decoder rejects."""
+        message = f"{rejection.reason.value}: {rejection.detail}"
+        if isinstance(line, RowEvent):
+            self.rows.reject(line, message)
+        else:
+            self._reasons[rejection.reason.value] += 1
+            click.echo(f"{line.where}: {message}", err=True)
+
+    @property
+    def total(self) -> int:
+        """Number of invalid lines and rows."""
+        return self._reasons.total() + self.rows.counts.invalid
+
+    def summary(self) -> Iterator[str]:
+        """A line about the rows of tables, and one about invalid lines."""
+        if self.rows.counts.rows:
+            yield self.rows.counts.summary()
+        if self._reasons:
+            listed = ", ".join(f"{count} {reason}" for reason, count in self._reasons.most_common())
+            yield f"{self._reasons.total()} invalid lines: {listed}"
+
+
 @click.command()
 @broker_option
 @click.argument(
@@ -83,14 +121,29 @@ class _Sent:
     help="With --wait: time from the last acknowledgement.",
 )
 @token_file_option
+@click.option("--columns", is_flag=True, help="Read tables of labels and verdicts, by the options below.")
+@click.option("--queue", metavar="NAME", help="With --columns: queue of the labels.")
+@column_options
 def load(
-    *, brokers: str | None, paths: tuple[Path, ...], url: str | None, wait_timeout: float, token_file: Path | None
+    *,
+    brokers: str | None,
+    paths: tuple[Path, ...],
+    url: str | None,
+    wait_timeout: float,
+    token_file: Path | None,
+    columns: bool,
+    queue: str | None,
+    choice: ColumnChoice,
 ) -> None:
     """Send events from NDJSON files (also gzipped) to the topics. FILE - is standard input.
 
     Files may mix annotations, evaluations and queue items. An invalid line is reported with its reason and skipped.
     Unknown fields, and events with the same row, time and id but other content, are reported; each event is compared
     with the 100,000 before it.
+
+    With --columns, files are tables (CSV, TSV, NDJSON, JSON arrays), read as `check` reads them. A row becomes the
+    same event in every load, with another time where the row has none and --at is not given.
+
     Exit code 0: the broker acknowledged every line. 1: some lines are invalid and the broker acknowledged all others,
     or the broker did not answer. With --wait also 3: the view is not available, and nothing was sent. 64: the view
     belongs to another deployment. 90: the view does not show the events in time; the broker has them.
@@ -98,43 +151,38 @@ def load(
     Whether a worker rejects an event is not known here: --wait counts a dead letter as shown. `dlq ls` lists them.
     """
     chosen = settings.load(brokers=brokers, token_file=token_file)
+    if url is None and token_file is not None:
+        raise click.UsageError("--token-file requires --wait")
+    tables = _tables(paths, choice, columns=columns, queue=queue)
     if url is None:
-        if token_file is not None:
-            raise click.UsageError("--token-file requires --wait")
-        _load(chosen, paths, None)
+        _load(chosen, paths, tables, None)
         return
     with open_view(url, chosen.token_file) as view:
-        _load(chosen, paths, ViewWait(view, kafka_wiring.topics(chosen), wait_timeout))
+        _load(chosen, paths, tables, ViewWait(view, kafka_wiring.topics(chosen), wait_timeout))
 
 
-def _load(chosen: Settings, paths: tuple[Path, ...], wait: ViewWait | None) -> None:
-    invalid: Counter[str] = Counter()
-    summary = _Summary()
-
-    def report_invalid(line: files.InputLine, rejection: Rejection) -> None:
-        invalid[rejection.reason.value] += 1
-        click.echo(f"{line.file}:{line.number}: {rejection.reason.value}: {rejection.detail}", err=True)
-
+def _load(
+    chosen: Settings, paths: tuple[Path, ...], tables: Sequence[TableRules] | None, wait: ViewWait | None
+) -> None:
+    summary, invalid = _Summary(), _Invalid()
     if wait is not None:
         wait.check()
-    sent = _send_files(chosen, paths, report_invalid, summary)
+    sent = _send_files(chosen, paths, tables, invalid, summary)
     for topic, count in sorted(sent.counts.items()):
         click.echo(f"{topic}: {count} acknowledged")
-    for warning in summary.warnings(invalid.total(), chosen.future_limit_ms):
-        click.echo(warning, err=True)
-    if invalid:
-        listed = ", ".join(f"{count} {reason}" for reason, count in invalid.most_common())
-        click.echo(f"{invalid.total()} invalid lines: {listed}", err=True)
+    for line in (*summary.warnings(invalid.total, chosen.future_limit_ms), *invalid.summary()):
+        click.echo(line, err=True)
     if wait is not None:
         wait.until_passed(sent.offsets)
-    if invalid:
+    if invalid.total:
         sys.exit(1)
 
 
 def _send_files(
     chosen: Settings,
     paths: tuple[Path, ...],
-    report_invalid: Callable[[files.InputLine, Rejection], None],
+    tables: Sequence[TableRules] | None,
+    invalid: _Invalid,
     summary: _Summary,
 ) -> _Sent:
     """Send the events of all files. Raises ClickException when that fails."""
@@ -142,10 +190,11 @@ def _send_files(
     decoder = replace(wiring.decoder(chosen), on_unknown_fields=summary.unknown.add)
     with _progress(files.size(paths)) as progress:
         task = progress.task_ids[0]
-        lines = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
+        follow = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
+        lines = follow if tables is None else _rows(invalid.rows, tables)
         try:
             return asyncio.run(
-                _send(kafka_wiring.client(chosen), topics, _events(lines, decoder, topics, report_invalid, summary))
+                _send(kafka_wiring.client(chosen), topics, _events(lines, decoder, topics, invalid, summary))
             )
         except TopicsError as error:
             raise click.ClickException(str(error)) from error
@@ -157,6 +206,34 @@ def _send_files(
             raise click.ClickException(f"cannot read the input: {error}") from error
 
 
+def _tables(
+    paths: tuple[Path, ...], choice: ColumnChoice, *, columns: bool, queue: str | None
+) -> Sequence[TableRules] | None:
+    """The tables of a load; None without --columns. Reports what was recognised, and the time of rows without one."""
+    if not columns:
+        if given := choice.given() + ["queue"] * (queue is not None):
+            raise click.UsageError(f"--{given[0].replace('_', '-')} requires --columns")
+        return None
+    now = now_ms()
+    try:
+        read = read_tables(paths, choice)
+    except TableError as error:
+        raise click.ClickException(str(error)) from error
+    tables = rules_of(read, choice, queue=queue or "", now=now, alone=False)
+    if queue is None and any(each.rules.human is not None for each in tables):
+        raise click.UsageError("--columns requires --queue NAME, the queue of the labels")
+    for each in tables:
+        click.echo(each.note, err=True)
+    if choice.at is None and any(each.rules.at_column is None for each in tables):
+        click.echo(f"rows without a time are dated {timestamp(now)}: see --at and --at-column", err=True)
+    return tables
+
+
+async def _rows(rows: RowEvents, tables: Sequence[TableRules]) -> AsyncIterator[_Line]:
+    for event in rows.of(tables):
+        yield event
+
+
 def _progress(size: int | None) -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("loading"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
@@ -166,10 +243,10 @@ def _progress(size: int | None) -> Progress:
 
 
 async def _events(
-    lines: AsyncIterator[files.InputLine],
+    lines: AsyncIterator[_Line],
     decoder: Decoder,
     topics: Topics,
-    report_invalid: Callable[[files.InputLine, Rejection], None],
+    invalid: _Invalid,
     summary: _Summary,
 ) -> AsyncIterator[Outgoing]:
     """A record for every valid line. Its value is the line, unchanged. Counts the events in `summary`."""
@@ -177,11 +254,11 @@ async def _events(
     async for line in lines:
         outcome = decoder.decode_line(line.value)
         if isinstance(outcome, Rejection):
-            report_invalid(line, outcome)
+            invalid.add(line, outcome)
         else:
             kind, fact = outcome
             summary.kinds.add(kind)
-            summary.conflicts.add(fact, line)
+            summary.conflicts.add(fact, line.where)
             summary.ahead += fact.at > now_ms() + decoder.future_ms
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 

@@ -92,11 +92,11 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
                 outcome = future_rejection(outcome[1].at, clock, decoder.future_ms) or outcome
             if isinstance(outcome, Rejection):
                 invalid += 1
-                click.echo(f"{line.file}:{line.number}: {outcome.reason.value}: {outcome.detail}", err=True)
+                click.echo(f"{line.where}: {outcome.reason.value}: {outcome.detail}", err=True)
             else:
                 kind, fact = outcome
                 kinds.add(kind)
-                conflicts.add(fact, line)
+                conflicts.add(fact, line.where)
                 facts.append(fact)
     except files.InputFormatError as error:
         raise click.ClickException(str(error)) from error

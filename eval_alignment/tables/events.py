@@ -21,6 +21,11 @@ class RowEvent(NamedTuple):
     kind: Kind
     value: bytes
 
+    @property
+    def where(self) -> str:
+        """File and row, as messages begin."""
+        return f"{self.file}: {self.place}"
+
 
 @dataclass(slots=True)
 class RowCounts:
@@ -73,17 +78,18 @@ class RowCounts:
 class RowEvents:
     """Makes the events of tables, and counts.
 
-    Where rows have no time of their own, two rows may not contradict each other: the second of them is invalid.
+    Two rows of the same time may not contradict each other: the second of them is invalid, because nothing in the file
+    decides which one counts.
 
     Args:
-        report_invalid: is called with file, place and detail of everything that cannot be read.
+        report_invalid: is called with a message about everything that cannot be read.
     """
 
-    def __init__(self, report_invalid: Callable[[str, str, str], None]) -> None:
+    def __init__(self, report_invalid: Callable[[str], object]) -> None:
         self.counts = RowCounts()
         self._report = report_invalid
-        self._seen: dict[tuple[Any, ...], tuple[str, str]] = {}
-        """Id of the event of an identity, and where its row is."""
+        self._seen: dict[tuple[Any, ...], tuple[tuple[Any, ...], str]] = {}
+        """Content of the first event of an identity, and where its row is."""
 
     def of(self, tables: Iterable[TableRules]) -> Iterator[RowEvent]:
         """The events of the tables in order."""
@@ -113,7 +119,7 @@ class RowEvents:
     def invalid(self, file: str, place: str, detail: str) -> None:
         """Count and report what cannot be read."""
         self.counts.invalid += 1
-        self._report(file, place, detail)
+        self._report(f"{file}: {place}: {detail}")
 
     def _events(self, file: str, row: TableRow, rules: ColumnRules) -> list[Mapping[str, Any]]:
         events = []
@@ -128,7 +134,7 @@ class RowEvents:
                 case MappedEvent(event):
                     events.append(event)
         self._pair(events)
-        return [event for event in events if rules.at_column is not None or self._is_first(file, row.place, event)]
+        return [event for event in events if self._is_first(file, row.place, event)]
 
     def _pair(self, events: Sequence[Mapping[str, Any]]) -> None:
         metrics = {event["metric"] for event in events if event["kind"] == Kind.EVALUATION}
@@ -137,30 +143,46 @@ class RowEvents:
                 self.counts.pairs.setdefault(event.get("criterion", DEFAULT_CRITERION), set()).update(metrics)
 
     def _is_first(self, file: str, place: str, event: Mapping[str, Any]) -> bool:
-        """Whether no earlier row has the same event, or another one of the same identity."""
-        fields = _IDENTITIES[event["kind"]]
-        identity = tuple(event.get(name) for name in fields)
-        id, first = self._seen.setdefault(identity, (event["id"], f"{file} {place}"))
-        if first == f"{file} {place}":
+        """Whether no earlier row has an event of the same identity: the same again, or a contradiction."""
+        rule = _REPETITIONS[event["kind"]]
+        identity, content = (tuple(event.get(name) for name in names) for names in (rule.identity, rule.content))
+        here = f"{file} {place}"
+        first_content, first = self._seen.setdefault((event["kind"], *identity), (content, here))
+        if first == here:
             return True
-        if id == event["id"]:
+        if first_content == content:
             self.counts.repeated += 1
         else:
-            what, column = _ROLES[event["kind"]]
-            self.invalid(
-                file,
-                place,
-                f"item {quoted(event['item'])} has another {what} in {first}: name the column with {column}",
+            detail = (
+                f"item {quoted(event['item'])} has another {rule.name} in {first}: name the column of {rule.advice}"
             )
+            self.invalid(file, place, detail)
         return False
 
 
-_IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
-    Kind.ANNOTATION: ("kind", "queue", "item", "criterion", "annotator"),
-    Kind.EVALUATION: ("kind", "item", "metric", "judge"),
-}
-"""Fields of the identity of a row, by kind; see `aggregator.facts`."""
-_ROLES: Final[Mapping[str, tuple[str, str]]] = {
-    Kind.ANNOTATION: ("label", "the annotator (--annotator), the criterion (--criterion) or the time (--at-column)"),
-    Kind.EVALUATION: ("verdict", "the metric (--metric), the judge version (--judge) or the time (--at-column)"),
+class _Repetition(NamedTuple):
+    """When two events are about the same, and when they contradict each other."""
+
+    identity: tuple[str, ...]
+    """Fields of the row's identity (see `aggregator.facts`), and its time."""
+    content: tuple[str, ...]
+    """Fields that are not the same in a contradiction."""
+    name: str
+    advice: str
+
+
+_REPETITIONS: Final[Mapping[str, _Repetition]] = {
+    Kind.ANNOTATION: _Repetition(
+        ("queue", "item", "criterion", "annotator", "at"),
+        ("thumbs", "stars", "explanation"),
+        "label",
+        "the annotator (--annotator), the criterion (--criterion) or the time (--at-column)",
+    ),
+    Kind.EVALUATION: _Repetition(
+        # A table with a row for each annotator may have the reason on one of them.
+        ("item", "metric", "judge", "at"),
+        ("passed", "score", "threshold", "direction"),
+        "verdict",
+        "the metric (--metric), the judge version (--judge) or the time (--at-column)",
+    ),
 }

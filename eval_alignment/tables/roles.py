@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final, NoReturn
 
 from aggregator.days import milliseconds
 from aggregator.facts import Direction
+from eval_alignment import files
 from eval_alignment.tables.labels import LabelScale, ScaleError, number, parse_scale, quoted, scale_of
 from eval_alignment.tables.mapping import ColumnRules, MetricRule
-from eval_alignment.tables.reading import Table
+from eval_alignment.tables.reading import Table, TableError, read_table
 from eval_alignment.unknown_names import not_found
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -83,6 +85,14 @@ class TableRules:
     rules: ColumnRules
     note: str
     """What was recognised, in one line."""
+
+
+def read_tables(paths: Sequence[Path], choice: ColumnChoice) -> list[Table]:
+    """The tables of these files. Raises TableError."""
+    try:
+        return [read_table(path, encoding=choice.encoding, delimiter=choice.delimiter) for path in paths]
+    except files.READ_ERRORS as error:
+        raise TableError(f"cannot read the input: {error}") from error
 
 
 def rules_of(tables: Sequence[Table], choice: ColumnChoice, *, queue: str, now: int, alone: bool) -> list[TableRules]:

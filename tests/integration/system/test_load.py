@@ -132,3 +132,57 @@ def test_load_warns_of_events_that_the_worker_will_reject(embedded: Installation
     done = embedded.run("load", "--broker", embedded.broker, "-", stdin=ahead)
     (warning,) = done.stderr.decode().splitlines()
     assert warning.startswith("3 events are more than 5 minutes (setting `future_limit_ms`) ahead of this machine's")
+
+
+TABLE = """trace_id;rated by;label;score;comment;reason
+007;ann;yes;0,91;fine;on topic
+007;ben;no;0,91;;
+NA;ann;no;0,2;"too; short";
+null;ann;;0,7;;
+x;ann;yes;;;
+"""
+
+
+def test_load_sends_the_rows_of_a_table_and_a_second_load_changes_nothing(
+    embedded: Installation, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + TABLE.encode())
+    rules = ("--annotator", "rated by", "--threshold", "0.5", "--metric-name", "table_score", "--at", "2026-03-01")
+    arguments = (str(path), "--queue", "table", *rules)
+    shown = json.loads(embedded.run("check", "--json", *arguments).stdout)
+    for _ in range(2):
+        done = embedded.run("load", "--broker", embedded.broker, "--columns", *arguments)
+        assert done.stdout.decode().splitlines() == [
+            "alignment.annotations.v1: 4 acknowledged",
+            "alignment.evaluations.v1: 3 acknowledged",
+        ]
+        (recognised, summary) = done.stderr.decode().splitlines()
+        assert "delimiter semicolon, UTF-8, decimal comma; item 'trace_id'; human 'label'" in recognised
+        assert summary == (
+            "5 rows: accepted 4 labels and 3 verdicts; 3 skipped (1 not labelled, 1 not judged, 1 repeated); 0 invalid"
+        )
+    wait_until(lambda: compared(embedded, "table") == 3, DEADLINE, "the rows are served")
+    document = embedded.document("table")
+    assert document is not None
+    for name in ("tp", "fn", "fp", "tn", "items_compared"):
+        assert document["criteria"][0]["metrics"][0][name] == shown["criteria"][0]["metrics"][0][name]
+
+
+def test_load_of_a_table_names_what_it_needs(embedded: Installation, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("id,label\na,pass\nb,perhaps\nc,fail\n")
+    command = ("load", "--broker", embedded.broker, str(path))
+    assert b"--queue requires --columns" in embedded.run(*command, "--queue", "q", expect=64).stderr
+    assert b"--item requires --columns" in embedded.run(*command, "--item", "id", expect=64).stderr
+    assert b"--columns requires --queue NAME" in embedded.run(*command, "--columns", expect=64).stderr
+    assert b"is CSV, expected one JSON object per line" in embedded.run(*command, expect=1).stderr
+    done = embedded.run(*command, "--columns", "--queue", "named", expect=1)
+    assert b"line 3: column 'label': 'perhaps' is not a label" in done.stderr
+    assert b"rows without a time are dated 2" in done.stderr
+    assert (
+        b"3 rows: accepted 2 labels and 0 verdicts; 0 skipped (0 not labelled, 0 not judged, 0 repeated); 1 invalid"
+        in (done.stderr)
+    )
+    path.write_text("")
+    assert b"is empty" in embedded.run(*command, "--columns", "--queue", "named", expect=1).stderr

@@ -108,7 +108,7 @@ def test_ids_stay_as_they_are() -> None:
 
 
 def test_long_format_with_several_annotators() -> None:
-    table = "item,annotator,stars,score\na,x,5,0.9\na,y,2,0.90\nb,x,1,0.2\nb,y,4,0.2\n"
+    table = "item,annotator,stars,score,reason\na,x,5,0.9,good\na,y,2,0.90,\nb,x,1,0.2,\nb,y,4,0.2,\n"
     read = document("--threshold", "0.5", stdin=table)
     (metric,) = read["criteria"][0]["metrics"]
     assert (metric["metric"], metric["comparisons"], metric["items_compared"]) == ("score", 4, 2)
@@ -116,12 +116,14 @@ def test_long_format_with_several_annotators() -> None:
     assert read["input"]["repeated"] == 2
 
 
-def test_two_rows_that_contradict_each_other_are_an_error_where_they_have_no_time() -> None:
+def test_two_rows_of_one_time_that_contradict_each_other_are_an_error() -> None:
     table = HEADER + "a,pass,yes\na,fail,yes\na,pass,no\na,pass,yes\n"
     result = call("-", stdin=table)
     assert result.exit_code == 1
-    assert "line 3: item 'a' has another label in standard input line 2: name the column with" in result.stderr
-    assert "line 4: item 'a' has another verdict in standard input line 2: name the column with" in result.stderr
+    assert "line 3: item 'a' has another label in standard input line 2: name the column of" in result.stderr
+    assert "line 4: item 'a' has another verdict in standard input line 2: name the column of" in result.stderr
+    same = "id,label,passed,at\na,pass,yes,2026-03-01\na,fail,yes,2026-03-01\n"
+    assert "line 3: item 'a' has another label" in call("-", stdin=same).stderr
     timed = "id,label,passed,at\na,pass,yes,2026-03-01\na,fail,yes,2026-03-02\n"
     assert call("-", stdin=timed).exit_code == 0
     (metric,) = document(stdin=timed)["criteria"][0]["metrics"]

@@ -12,7 +12,6 @@ from aggregator.facts import Annotation, Evaluation, encode
 from eval_alignment.commands.recount import recount
 from eval_alignment.commands.report import report
 from eval_alignment.conflicts import Conflicts
-from eval_alignment.files import InputLine
 from eval_alignment.input_checks import missing_side
 from streams.events.decoder import Kind
 
@@ -78,7 +77,7 @@ def test_conflicts_look_back_as_far_as_they_reach() -> None:
         first, last = (Annotation(AT, "a", "q", "i", thumbs=thumbs) for thumbs in THUMBS)
         others = [Annotation(AT, "a", "q", f"i{number}", thumbs="up") for number in range(between)]
         for number, fact in enumerate([first, *others, last], start=1):
-            conflicts.add(fact, InputLine("f", number, b""))
+            conflicts.add(fact, f"f:{number}")
         assert len(list(conflicts.warnings())) == found
 
 
@@ -90,9 +89,23 @@ def test_one_side_alone_may_belong_to_other_inputs_of_load() -> None:
     assert missing_side((), 0, more_inputs=True) is not None
 
 
-def test_recount_of_invalid_lines_only_reports_the_lines(tmp_path: Path) -> None:
-    result = call(tmp_path / "f", b"no JSON\n")
-    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+def test_recount_of_invalid_lines_only_reports_the_lines_and_what_reads_other_rows(tmp_path: Path) -> None:
+    result = call(tmp_path / "f", b'{"id":1,"label":"pass","passed":true}\nno JSON\n')
+    assert result.exit_code == 1
+    assert [line.split(":")[1] for line in result.stderr.splitlines()[:2]] == ["1", "2"]
+    assert result.stderr.splitlines()[2:] == [
+        "no line is an event; for rows with columns of another name, see `check` and `load --columns`"
+    ]
+
+
+def test_recount_of_a_table_names_it_and_the_command_that_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "my results.csv"
+    (line,) = call(path, b"id,label,passed\n1,pass,yes\n").stderr.splitlines()
+    assert line == (
+        f"Error: {path} is CSV, expected one JSON object per line (NDJSON), plain or gzipped; if its rows have labels "
+        f"or verdicts, type `eval-alignment check '{path}'` to compare them, or `eval-alignment load --columns --queue "
+        f"NAME '{path}'` to send them"
+    )
 
 
 def test_recount_of_an_array_reports_it_in_one_line(tmp_path: Path) -> None:
