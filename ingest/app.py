@@ -21,12 +21,12 @@ from ingest.framing import FramedBody, frame
 from ingest.limits import Budget, Reservation
 from ingest.media import cloud_event_headers, encoding_of, format_of, unsupported
 from ingest.metrics import IngestMetrics
+from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
 from ingest.publish import NotAcknowledgedError
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
 from streams.events.decoder import Rejection
 from streams.kafka.producer import Outgoing
 
-EVENTS_PATH: Final = "/api/v1/events"
 _METHODS: Final = ("GET", "HEAD", "POST")
 _RETRY_SECONDS: Final = "5"
 """When a sender tries again while the broker is away."""
@@ -63,6 +63,7 @@ def create_app(
             Route("/metrics", handlers.metrics),
             Route("/healthz", handlers.healthz),
             Route("/readyz", handlers.readyz),
+            Route(OPENAPI_PATH, handlers.openapi),
         ],
         exception_handlers={HTTPException: on_http_error, Exception: _on_error},
     )
@@ -72,7 +73,9 @@ def create_app(
 
 
 async def _unknown_path(request: Request) -> Response:
-    raise HTTPException(404, f"path {request.scope['path']!r} not found: events go to POST {EVENTS_PATH}")
+    raise HTTPException(
+        404, f"path {request.scope['path']!r} not found: events go to POST {EVENTS_PATH}, see {OPENAPI_PATH}"
+    )
 
 
 async def _on_error(_request: Request, _error: Exception) -> Response:
@@ -86,15 +89,19 @@ class _Handlers:
         self._publisher = publisher
         self._metrics = metrics
         self._budget = Budget(config.limits.in_flight_bytes, metrics.in_flight.set)
+        self._openapi = orjson.dumps(openapi(config.version))
         self._topics = {kind: topic for topic, kind in config.topics.sources.items()}
 
     async def events(self, request: Request) -> Response:
+        status = 500
         try:
             response = await self._take(request)
+            status = response.status_code
         except HTTPException as error:
-            self._metrics.responses.labels(str(error.status_code)).inc()
+            status = error.status_code
             raise
-        self._metrics.responses.labels(str(response.status_code)).inc()
+        finally:
+            self._metrics.responses.labels(str(status)).inc()
         return response
 
     async def _take(self, request: Request) -> Response:
@@ -152,6 +159,9 @@ class _Handlers:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         self._metrics.ready.set(self._publisher.away is None)
         return Response(encode(self._metrics.registry), headers={"Content-Type": content_type})
+
+    async def openapi(self, _request: Request) -> Response:
+        return Response(self._openapi, media_type="application/json")
 
     async def healthz(self, _request: Request) -> Response:
         return Response(orjson.dumps({"status": "ok"}), media_type="application/json")

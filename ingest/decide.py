@@ -33,16 +33,22 @@ class AnsweredRejection(TypedDict):
     id: str | None
     """The event's `id`, if it could be read."""
     reason: str
+    """The reject reason."""
     detail: str
+    """What is wrong, what is expected, and where. It has no value of the event."""
 
 
 class AnsweredWarning(TypedDict):
     """Something about an accepted event that is probably a mistake."""
 
     index: int
+    """As of a rejected event."""
     line: NotRequired[int]
+    """As of a rejected event."""
     id: str | None
+    """The event's `id`."""
     message: str
+    """What is probably wrong, and what follows from it."""
 
 
 class IngestAnswer(TypedDict):
@@ -51,7 +57,9 @@ class IngestAnswer(TypedDict):
     accepted: int
     """Number of events that the broker has acknowledged."""
     rejected: list[AnsweredRejection]
+    """The events that were not sent. Sent unchanged, they would be rejected again."""
     warnings: list[AnsweredWarning]
+    """Unknown fields, and events with the `at` and `id` of another event of their row; at most 20 of each."""
 
 
 class _Identified(msgspec.Struct):

@@ -59,11 +59,11 @@ def format_of(headers: Headers) -> Format:
 
 def unsupported(media_type: str) -> HTTPException:
     """The refusal (415) of a media type, which names those that are taken."""
-    found = f"content type {media_type}" if media_type else "a body without a content type"
+    found = f"content type {media_type} is not supported" if media_type else "the body has no content type"
     return HTTPException(
         415,
-        f"{found} that is not JSON: expected {', '.join(TYPES)}; a body that begins with {{ or [ is read as JSON or "
-        "NDJSON under any other type",
+        f"{found}, and the body is not JSON: expected {', '.join(TYPES)}; a body that begins with {{ or [ is read as "
+        "JSON or NDJSON under any other type",
         {"Accept-Post": ", ".join(TYPES)},
     )
 

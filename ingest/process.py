@@ -26,7 +26,8 @@ from streams.runtime.heap import freeze_heap, share_arena, trim_heap
 
 _log = logging.getLogger(__name__)
 
-_CONNECTIONS: Final = 1_000
+_CONNECTIONS: Final = 800
+"""Below the number of open files that a process may have by default (1,024)."""
 
 
 def run_ingest(config: IngestConfig) -> ExitCode:

@@ -79,7 +79,7 @@ class ExitCode(Enum):
     )
     BROKER_LOST = (
         71,
-        (WORKER, VIEW),
+        (WORKER, VIEW, INGEST),
         "The broker did not answer, or did not acknowledge a write in time.",
         "Restore the broker. The worker continues from its last checkpoint, the view from its store.",
         True,

@@ -9,6 +9,7 @@ from tools.reference import (
     events,
     exit_codes,
     glossary,
+    ingest,
     metrics,
     producers,
     reasons,
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
     """The text of each page by file name."""
     return {
         "events.md": events.page(),
+        "ingest.md": ingest.page(),
         "producers.md": producers.page(),
         "snapshot.md": snapshot.page(),
         "statistics.md": statistics.page(),

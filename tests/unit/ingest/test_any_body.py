@@ -5,7 +5,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.ingest.conftest import CE, open_door, packed
+from tests.support.ingest import CE, open_door, packed
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.integers(),

@@ -6,7 +6,7 @@ import pytest
 
 from sinks.access import AccessToken
 from streams.events.decoder import Decoder, Rejection
-from tests.unit.ingest.conftest import AT, NOW_MS, TOPICS, Door, annotation, evaluation, lines, open_door
+from tests.support.ingest import AT, NOW_MS, TOPICS, Door, annotation, evaluation, lines, open_door
 
 TOKEN = AccessToken("tool", b"0123456789abcdef0123456789abcdef")
 

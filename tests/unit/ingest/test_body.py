@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.ingest.conftest import Door, annotation, lines, open_door, packed
+from tests.support.ingest import Door, annotation, lines, open_door, packed
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "zstd", "identity, gzip"])

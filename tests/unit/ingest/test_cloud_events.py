@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.days import timestamp
 from streams.events.decoder import Decoder, Rejection
-from tests.unit.ingest.conftest import AT, CE, NOW_MS, TOPICS, Door, annotation, evaluation
+from tests.support.ingest import AT, CE, NOW_MS, TOPICS, Door, annotation, evaluation
 
 
 async def test_binary_mode_fills_id_and_time_from_percent_decoded_headers(door: Door) -> None:

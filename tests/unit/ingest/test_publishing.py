@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from ingest.publish import NotAcknowledgedError
-from tests.unit.ingest.conftest import NOW_MS, Door, annotation, evaluation
+from tests.support.ingest import NOW_MS, Door, annotation, evaluation
 
 
 async def test_503_when_the_broker_is_away_before_the_body_is_read(door: Door) -> None:

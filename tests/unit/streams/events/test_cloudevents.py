@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.facts import Annotation, Fact
+from aggregator.facts import Annotation, Fact, QueueItem
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 
@@ -109,3 +109,19 @@ def test_the_time_in_a_header_is_rfc_3339() -> None:
         Reason.INVALID_FIELD,
         "not an RFC 3339 time - at header `ce_time`",
     )
+
+
+def test_without_a_topic_the_kind_follows_from_the_event_itself() -> None:
+    decoder = Decoder()
+    assert decoder.decode_line(json.dumps(BARE).encode(), BINARY) == (Kind.ANNOTATION, FILLED)
+    assert decoder.decode_line(json.dumps(WRAPPED).encode(), STRUCTURED) == (Kind.ANNOTATION, FILLED)
+    queue_item = {"kind": "queue_item", "queue": "support", "item": "t1"}
+    wrapped = {**WRAPPED, "metric": "of the envelope", "data": queue_item}
+    outcome = decoder.decode_line(json.dumps(wrapped).encode(), STRUCTURED)
+    assert outcome == (Kind.QUEUE_ITEM, QueueItem(2000, "c1", "support", "t1"))
+
+
+def test_without_a_topic_and_without_the_content_type_the_detail_names_it() -> None:
+    outcome = Decoder().decode_line(json.dumps(WRAPPED).encode())
+    assert isinstance(outcome, Rejection)
+    assert (outcome.reason, "application/cloudevents+json" in outcome.detail) == (Reason.MISSING_FIELD, True)

@@ -412,6 +412,11 @@ def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]]
     assert at_once == checked
     if not isinstance(at_once, Rejection) and not isinstance(checked, Rejection):
         assert encode(at_once) == encode(checked)
+    # So does an event without a topic.
+    line = json.dumps({**fields, "kind": kind.value}, ensure_ascii=escaped).encode(errors="surrogatepass")
+    expected = at_once if isinstance(at_once, Rejection) else (kind, at_once)
+    assert decoder.decode_line(line, timestamp=AT) == expected
+    assert decoder.decode_line(line, [("trace", b"1")], AT) == expected
 
 
 def test_every_reason_has_an_explanation() -> None:

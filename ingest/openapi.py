@@ -1,0 +1,117 @@
+"""The OpenAPI document of ingest. Schemas are derived from the types of the answer, and are those of the events."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ingest.decide import IngestAnswer
+from ingest.media import ENCODINGS, TYPES, Format
+from streams.events.decoder import Kind
+from streams.events.schemas import event_schema
+
+OPENAPI_PATH: Final = "/openapi.json"
+EVENTS_PATH: Final = "/api/v1/events"
+
+STATUSES: Final[Mapping[int, str]] = {
+    200: "The broker has acknowledged every event.",
+    207: "The broker has acknowledged the accepted events. Read `rejected`.",
+    422: "No event is accepted. Read `rejected`.",
+    400: "The body is empty, corrupt or not JSON, or the host name is not allowed.",
+    401: "The token is missing or wrong.",
+    403: "The request comes from a web page.",
+    405: "The path has another method, in `Allow`.",
+    408: "The body did not arrive in time.",
+    413: "More bytes or more events than allowed. None was sent.",
+    415: "The content type or the content encoding is not supported. `detail` names those that are.",
+    429: "Too many bytes of other requests wait for the broker. Retry after the seconds in `Retry-After`.",
+    500: "An unexpected error.",
+    503: "The broker is not available, or did not acknowledge all events in time. Send all again after the seconds in "
+    "`Retry-After`: events that arrive twice count once.",
+}
+"""What each status means, in the order of the docs."""
+ANSWERED: Final = frozenset({200, 207, 422})
+"""The statuses with an answer for each event. The others are problems for the whole request."""
+
+
+def openapi(version: str) -> dict[str, Any]:
+    """The OpenAPI document of a release."""
+    _, answers = msgspec.json.schema_components([IngestAnswer], ref_template="#/components/schemas/{name}")
+    events = {kind.value: _schema(kind) for kind in Kind}
+    one = {"anyOf": [_reference(name) for name in events]}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Eval Alignment ingest",
+            "version": version,
+            "description": "Takes annotations, evaluations and queue items, and writes them to Kafka.",
+        },
+        "paths": {EVENTS_PATH: {"post": _events(one)}},
+        "components": {
+            "schemas": {
+                **answers,
+                **events,
+                "problem": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                    },
+                    "required": ["type", "title", "status", "detail"],
+                },
+            },
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        # A process on loopback may be without a token.
+        "security": [{}, {"bearer": []}],
+    }
+
+
+def _events(one: dict[str, Any]) -> dict[str, Any]:
+    bodies = {media_type: {"schema": _body(form, one)} for media_type, form in TYPES.items()}
+    encoding = {
+        "name": "Content-Encoding",
+        "in": "header",
+        "description": "How the body is compressed.",
+        "schema": {"enum": list(ENCODINGS)},
+    }
+    return {
+        "summary": "Send events.",
+        "parameters": [encoding],
+        "requestBody": {"required": True, "content": bodies},
+        "responses": {str(status): _response(status) for status in sorted(STATUSES)},
+    }
+
+
+def _body(form: Format, one: dict[str, Any]) -> dict[str, Any]:
+    if form is Format.JSON:
+        return {"anyOf": [one, {"type": "array", "items": one}]}
+    if form is Format.NDJSON:
+        return {"type": "string", "description": "One event per line."}
+    envelope = {
+        "type": "object",
+        "properties": {"specversion": {"const": "1.0"}, "id": {}, "time": {}, "data": one},
+        "required": ["specversion", "data"],
+    }
+    return {"type": "array", "items": envelope} if form is Format.BATCH else envelope
+
+
+def _response(status: int) -> dict[str, Any]:
+    content = (
+        {"application/json": {"schema": _reference(IngestAnswer.__name__)}}
+        if status in ANSWERED
+        else {"application/problem+json": {"schema": _reference("problem")}}
+    )
+    return {"description": STATUSES[status], "content": content}
+
+
+def _schema(kind: Kind) -> dict[str, Any]:
+    schema = event_schema(kind)
+    del schema["$schema"]
+    return schema
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,29 @@
+"""The OpenAPI document is complete."""
+
+import re
+
+from ingest.media import TYPES
+from ingest.openapi import STATUSES
+from tests.support.ingest import Door
+from tests.support.tree import ROOT
+
+
+async def test_it_lists_every_content_type_and_every_status(door: Door) -> None:
+    document = (await door.client.get("/openapi.json")).json()
+    (operation,) = document["paths"]["/api/v1/events"].values()
+    assert operation["requestBody"]["content"].keys() == TYPES.keys()
+    raised = set(
+        re.findall(
+            r"(?:HTTPException|problem)\(\s*(\d{3})",
+            " ".join(path.read_text() for path in (*ROOT.glob("ingest/*.py"), ROOT / "sinks" / "access.py")),
+        )
+    )
+    assert {*map(int, raised)} - {404} <= STATUSES.keys()
+    assert {*map(int, operation["responses"])} == STATUSES.keys()
+
+
+async def test_its_references_exist(door: Door) -> None:
+    text = (await door.client.get("/openapi.json")).text
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert names <= (await door.client.get("/openapi.json")).json()["components"]["schemas"].keys()
+    assert {"IngestAnswer", "annotation", "evaluation", "queue_item", "problem"} <= names

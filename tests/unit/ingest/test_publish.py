@@ -1,0 +1,124 @@
+"""When events count as acknowledged, and when the producer is replaced or the process ends."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    RequestTimedOutError,
+    TopicAuthorizationFailedError,
+)
+from aiokafka.structs import RecordMetadata
+
+from ingest.config import IngestConfig, Limits
+from ingest.publish import AWAY_SECONDS, NotAcknowledgedError, Publisher
+from streams.kafka.client import KafkaClient
+from streams.kafka.producer import Outgoing
+
+RECORDS = [Outgoing("t", b"{}", b"i1"), Outgoing("t", b"{}", b"i2")]
+
+
+def acknowledged(timestamp: int = 1_000, timestamp_type: int = 1) -> RecordMetadata:
+    return RecordMetadata("t", 0, TopicPartition("t", 0), 0, timestamp, timestamp_type, 0)
+
+
+class Producer:
+    """Yields these outcomes for the records, one each: metadata, an error of the record, or None for no answer."""
+
+    def __init__(self, outcomes: Sequence[Any], refuses: Exception | None = None) -> None:
+        self._outcomes = iter(outcomes)
+        self._refuses = refuses
+        self.futures: list[asyncio.Future[Any]] = []
+
+    async def send(self, *_: object, **__: object) -> "asyncio.Future[Any]":
+        outcome = next(self._outcomes, None)
+        if outcome is None and self._refuses is not None:
+            raise self._refuses
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.futures.append(future)
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif outcome is not None:
+            future.set_result(outcome)
+        return future
+
+
+def publisher_with(producer: Producer | None, seconds: float = 10.0) -> Publisher:
+    limits = Limits(acknowledge_seconds=seconds)
+    publisher = Publisher(IngestConfig(kafka=KafkaClient(["127.0.0.1:1"]), limits=limits))
+    publisher._producer = cast("AIOKafkaProducer | None", producer)
+    publisher._ended = asyncio.get_running_loop().create_future()
+    return publisher
+
+
+async def test_it_returns_when_all_are_acknowledged_and_learns_the_clock_of_the_broker() -> None:
+    publisher = publisher_with(Producer([acknowledged(5_000), acknowledged(7_000)]))
+    assert publisher.away, "nothing has answered yet"
+    await publisher.publish(RECORDS)
+    assert not publisher.away
+    assert publisher.clock.known
+    assert 7_000 <= publisher.clock.now() < 60_000
+
+
+async def test_a_topic_with_the_times_of_its_producers_says_nothing_about_the_clock_of_the_broker() -> None:
+    publisher = publisher_with(Producer([acknowledged(timestamp_type=0)] * 2))
+    await publisher.publish(RECORDS)
+    assert not publisher.clock.known
+
+
+async def test_one_record_without_an_acknowledgement_is_none_at_all() -> None:
+    producer = Producer([acknowledged(), None])
+    publisher = publisher_with(producer, seconds=0.01)
+    with pytest.raises(NotAcknowledgedError, match="in time") as error:
+        await publisher.publish(RECORDS)
+    assert list(error.value.pending) == producer.futures
+    assert not producer.futures[1].cancelled(), "the record may still arrive"
+    assert not publisher._ended.done()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("error", [RequestTimedOutError(), MessageSizeTooLargeError(), KafkaError()])
+async def test_one_record_that_fails_is_none_at_all(error: KafkaError) -> None:
+    publisher = publisher_with(Producer([acknowledged(), error]))
+    with pytest.raises(NotAcknowledgedError, match=type(error).__name__):
+        await publisher.publish(RECORDS)
+    assert publisher.away is not None, "the broker has not acknowledged all"
+
+
+async def test_a_producer_that_takes_no_records_is_replaced() -> None:
+    publisher = publisher_with(Producer([acknowledged()], refuses=OutOfOrderSequenceNumber()))
+    with pytest.raises(NotAcknowledgedError) as error:
+        await publisher.publish(RECORDS)
+    assert len(error.value.pending) == 1
+    assert publisher._ended is not None
+    assert publisher._ended.result() is None
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_a_broker_that_refuses_this_client_ends_the_process(refuses: bool) -> None:
+    error = TopicAuthorizationFailedError()
+    publisher = publisher_with(Producer([], refuses=error) if refuses else Producer([error, error]))
+    with pytest.raises(NotAcknowledgedError):
+        await publisher.publish(RECORDS)
+    assert publisher._ended is not None
+    assert publisher._ended.exception() is error
+
+
+async def test_without_a_connection_nothing_is_sent() -> None:
+    publisher = publisher_with(None)
+    with pytest.raises(NotAcknowledgedError, match="not connected"):
+        await publisher.publish(RECORDS)
+
+
+async def test_a_broker_that_has_not_answered_for_long_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher = publisher_with(Producer([acknowledged()] * 2))
+    await publisher.publish(RECORDS)
+    now = publisher._answered
+    monkeypatch.setattr("ingest.publish.time.monotonic", lambda: now + AWAY_SECONDS - 0.1)
+    assert publisher.away is None
+    monkeypatch.setattr("ingest.publish.time.monotonic", lambda: now + AWAY_SECONDS)
+    assert publisher.away == "the broker has not answered for 15 s"

@@ -1,0 +1,123 @@
+"""Connections of every HTTP server: how long they stay, and how they end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from sinks import listener
+from sinks.listener import AddressInUseError, HttpServer, listen
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class App:
+    """Answers when its gate is open."""
+
+    def __init__(self) -> None:
+        self.gate, self.entered = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.entered.set()
+        await self.gate.wait()
+        await PlainTextResponse("served")(scope, receive, send)
+
+
+@asynccontextmanager
+async def served(app: App, keep_alive_s: int = 75) -> AsyncIterator[tuple[HttpServer, int]]:
+    """A server in this loop, and its port."""
+    socket = listen("127.0.0.1", 0)
+    server = HttpServer(app, keep_alive_s=keep_alive_s, connections=10, grace_s=30)
+    serving = asyncio.create_task(server.serve([socket]))
+    try:
+        yield server, socket.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head + await reader.readexactly(len(b"served"))
+
+
+async def test_an_idle_connection_ends_after_its_time_and_not_before() -> None:
+    app = App()
+    app.gate.set()
+    async with served(app, keep_alive_s=1) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(REQUEST)
+            assert b"200 OK" in await answer(reader)
+            await asyncio.sleep(0.3)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_connections_stay_75_s_by_default_everywhere() -> None:
+    server = HttpServer(App(), keep_alive_s=75, connections=1, grace_s=1)
+    assert server.config.timeout_keep_alive == 75
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT"])
+async def test_a_connection_without_a_whole_header_is_closed(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HEADER_SECONDS", 0.2)
+    app = App()
+    app.gate.set()
+    async with served(app) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        assert await reader.read() == b""
+        writer.close()
+        # The same after a request on the connection, and only once the next header has begun.
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        assert b"200 OK" in await answer(reader)
+        await asyncio.sleep(0.4)
+        writer.write(REQUEST)
+        assert b"200 OK" in await answer(reader)
+        writer.write(b"GET /")
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_request_that_takes_long_is_not_a_header_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HEADER_SECONDS", 0.1)
+    app = App()
+    async with served(app) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await app.entered.wait()
+        await asyncio.sleep(0.3)
+        app.gate.set()
+        assert b"200 OK" in await answer(reader)
+        writer.close()
+
+
+async def test_a_stop_finishes_running_requests_and_closes_idle_connections() -> None:
+    app = App()
+    async with served(app) as (server, port):
+        app.gate.set()
+        idle, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await answer(idle)
+        app.gate.clear()
+        app.entered.clear()
+        running, other = await asyncio.open_connection("127.0.0.1", port)
+        other.write(REQUEST)
+        await app.entered.wait()
+        server.should_exit = True
+        assert await idle.read() == b""
+        app.gate.set()
+        assert b"200 OK" in await answer(running)
+        assert await running.read() == b""
+        writer.close()
+        other.close()
+
+
+def test_an_address_in_use_has_its_own_error() -> None:
+    with listen("127.0.0.1", 0) as taken, pytest.raises(AddressInUseError, match="cannot listen"):
+        listen("127.0.0.1", taken.getsockname()[1])

@@ -1,0 +1,188 @@
+"""docs/ingest.md: events over HTTP, with example requests and their real answers."""
+
+import asyncio
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, get_type_hints
+
+import httpx
+import orjson
+
+from ingest.config import Limits
+from ingest.decide import AnsweredRejection, AnsweredWarning, IngestAnswer
+from ingest.media import ENCODINGS, TYPES, Format
+from ingest.openapi import ANSWERED, EVENTS_PATH, STATUSES
+from sinks.api.field_docs import field_docs
+from tests.support.ingest import open_door
+from tools.reference.fields import type_text
+from tools.reference.markdown import code, document, fenced, json_block, section, table
+
+BASE: Final = "http://127.0.0.1:8389"
+AT: Final = "2026-09-21T14:00:00Z"
+_FORMATS: Final = {
+    Format.JSON: "one event, or an array of events",
+    Format.NDJSON: "one event per line; blank lines, CRLF and a missing last line end are allowed",
+    Format.STRUCTURED: "one CloudEvent, structured mode",
+    Format.BATCH: "an array of CloudEvents, batched mode",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRequest:
+    """A request that the page shows with its answer."""
+
+    title: str
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """The request as a command of a shell."""
+        headers = "".join(f" \\\n  -H {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items())
+        # `-d` removes line breaks.
+        option = "--data-binary" if "\n" in self.body else "-d"
+        return f"curl {BASE}{EVENTS_PATH}{headers} \\\n  {option} {shlex.quote(self.body)}"
+
+
+def _json(**fields: Any) -> str:
+    return orjson.dumps(fields).decode()
+
+
+_ANNOTATION: Final = {"queue": "support", "item": "trace-1", "thumbs": "up"}
+REQUESTS: Final = (
+    IngestRequest("One event", _json(id="a-1", at=AT, annotator="ann", **_ANNOTATION)),
+    IngestRequest(
+        "Several events, of which one is invalid and one has a misspelt field",
+        "\n".join(
+            (
+                _json(id="a-2", at=AT, annotater="ann", **_ANNOTATION),
+                _json(id="e-1", at=AT, item="trace-1", metric="relevance", score="0.9", threshold=0.5),
+            )
+        ),
+        {"Content-Type": "application/x-ndjson"},
+    ),
+    IngestRequest(
+        "A CloudEvent in binary mode",
+        _json(**_ANNOTATION),
+        {"ce-specversion": "1.0", "ce-id": "a-3", "ce-time": AT, "ce-source": "/tool", "ce-type": "rating"},
+    ),
+    IngestRequest("Not JSON", "item,human"),
+)
+"""The examples; a test sends each with curl."""
+
+
+def page() -> str:
+    """The page."""
+    limits = Limits()
+    answers = asyncio.run(_send(REQUESTS))
+    return document(
+        "Events over HTTP",
+        "`eval-alignment ingest` takes [events](events.md) over HTTP and writes them to Kafka, for tools without a "
+        "Kafka client. It decides each event as the workers do, before it sends it, and answers 200 when the broker "
+        "has acknowledged every event. It keeps no state: run as many as you need, with a load balancer in front of "
+        "them.",
+        fenced("console", "eval-alignment ingest"),
+        f"It listens at the address of the setting `ingest_http` (`{BASE}` by default). The OpenAPI document is at "
+        f"[`/openapi.json`]({BASE}/openapi.json).",
+        section("Requests", *_requests(limits)),
+        section(
+            "Answers",
+            table(
+                ("status", "body", "meaning"),
+                (
+                    (
+                        str(status),
+                        f"[{IngestAnswer.__name__}](#ingestanswer)" if status in ANSWERED else "problem",
+                        text,
+                    )
+                    for status, text in STATUSES.items()
+                ),
+            ),
+            "A problem is `application/problem+json` (RFC 9457) with the cause in `detail`. A rejected event is "
+            "answered to its sender, with one of the [reject reasons](reasons.md), and does not become a dead letter. "
+            "Do not send it again unchanged. Everything else may be sent again: equal events count once, so no "
+            "idempotency key is needed.",
+            *map(_type, (IngestAnswer, AnsweredRejection, AnsweredWarning)),
+        ),
+        section("Examples", *(_example(request, answers[request.title]) for request in REQUESTS)),
+        section(
+            "Access",
+            "On loopback no token is needed. On any other address, `ingest_token_file` (default: `token_file`) is "
+            "required: a file with a token of 32 bytes or more per line, after the name of who uses it:",
+            fenced("text", "annotation-tool 5f0c9d...\nnightly-evals 81aa7e..."),
+            "Clients send `Authorization: Bearer TOKEN`. The name is the label `sender` of the "
+            "[metrics](metrics.md#ingest). Two lines with one name allow a token to be replaced without a pause. The "
+            "`Host` header must be a loopback name or in `allowed_hosts`. Health checks need neither: `/healthz` is "
+            "200 while the process runs, `/readyz` is 503 while the broker does not answer. Requests of web pages "
+            "(with an `Origin` header) are refused.",
+        ),
+        section(
+            "Delivery",
+            "- The key of a record is the event's `item`, and all in-sync replicas acknowledge it. On Apache Kafka "
+            "the producer is idempotent.\n"
+            f"- After 503 some events may have arrived. The broker has {limits.acknowledge_seconds:g} s to acknowledge "
+            "(setting `ingest_acknowledge_timeout_s`).\n"
+            "- `at` is compared with the broker's clock, which acknowledgements show. Before the first one, an event "
+            "that is ahead of this machine's clock is sent to find out which clock is wrong.\n"
+            "- At SIGTERM the process takes no new connection, and finishes the requests that it has.",
+        ),
+        see_also=(
+            "[Events](events.md)",
+            "[Reject reasons](reasons.md)",
+            "[Settings](settings.md#ingest)",
+            "[Metrics](metrics.md#ingest)",
+            "[Security](security.md)",
+        ),
+    )
+
+
+def _requests(limits: Limits) -> Sequence[str]:
+    types = ((code(name for name, of in TYPES.items() if of is form), text) for form, text in _FORMATS.items())
+    kinds = (
+        f"`POST {EVENTS_PATH}` takes events of all kinds. `kind` (`annotation`, `evaluation`, `queue_item`) may name "
+        "the kind of an event. Without it, `metric` means evaluation, and a rating, `criterion` or `annotator` means "
+        "annotation."
+    )
+    formats = (
+        "Letter case and parameters such as `charset` do not matter. A body that begins with `{` or `[` is read as "
+        "JSON or NDJSON under any other type too, so curl needs no option. With the header `ce-specversion`, the body "
+        "is the data of one CloudEvent in binary mode; `ce-` headers are percent-decoded. The content type alone "
+        "determines the mode of a CloudEvent."
+    )
+    sizes = (
+        f"`Content-Encoding` may be {' or '.join(f'`{name}`' for name in ENCODINGS)}. A request has at most "
+        f"{limits.events:,} events and {limits.body_bytes >> 20} MiB after decompression; these and further limits are "
+        "[settings](settings.md#ingest). An event above 256 KiB is rejected alone."
+    )
+    return kinds, table(("content type", "body"), types), formats, sizes
+
+
+def _type(of: type) -> str:
+    documented = field_docs(of)
+    rows = [
+        (f"`{name}`", type_text(annotation, lambda other: f"[{other.__name__}](#{other.__name__.lower()})"), text)
+        for name, annotation in get_type_hints(of).items()
+        for text in (documented.get(name, ""),)
+    ]
+    return section(of.__name__, (of.__doc__ or "").strip(), table(("field", "type", "meaning"), rows), level=3)
+
+
+def _example(request: IngestRequest, answer: httpx.Response) -> str:
+    return section(
+        request.title,
+        fenced("console", request.command),
+        f"Answer {answer.status_code}:",
+        json_block(answer.json()),
+        level=3,
+    )
+
+
+async def _send(requests: Sequence[IngestRequest]) -> dict[str, httpx.Response]:
+    answers = {}
+    async with open_door() as door:
+        for request in requests:
+            # curl's default.
+            headers = {"Content-Type": "application/x-www-form-urlencoded", **request.headers}
+            answers[request.title] = await door.client.post(EVENTS_PATH, content=request.body, headers=headers)
+    return answers
