@@ -16,7 +16,7 @@ What counts (tests/laws has an example of each rule):
 - The day of a comparison is that of the annotation; the day of coverage is that of the evaluation (UTC).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from typing import NamedTuple
 from aggregator.days import Window, date_of, day_of, timestamp, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, key, version
 from aggregator.policy import Policy
-from aggregator.ratings import COUNTS, cell_index
+from aggregator.ratings import COUNTS, LEVELS, cell_index, human_passes
 from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
     CountingRules,
@@ -38,7 +38,9 @@ from aggregator.snapshot.inputs import (
     QueueState,
 )
 from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.judge_in_use import JudgePeriod
+from aggregator.statistics.what_if import ScoredItems
 from aggregator.tallies import COVERAGE, Coverage, TallyGroup
 
 Vectors = tuple[list[int], list[int]]
@@ -112,6 +114,8 @@ class Recount:
             elif (row.queue, row.item) not in out:
                 self._annotations[row.queue].append(row)
         self._verdicts: dict[str, dict[str, list[StandingVerdict]]] = defaultdict(dict)
+        self._current: dict[tuple[str, str], Evaluation] = {}
+        """The current verdict, by item and metric."""
         self._coverage: dict[str, dict[str, tuple[Coverage, str]]] = defaultdict(dict)
         times: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for item, metrics in evaluations.items():
@@ -130,6 +134,7 @@ class Recount:
             self._verdicts[item][metric] = [
                 StandingVerdict(row.judge, bool(row.passed), row is standing[0]) for row in standing
             ]
+            self._current[item, metric] = standing[0]
             self._coverage[item][metric] = "pass" if standing[0].passed else "fail", day_of(standing[0].at)
             return
         deletions = {row.judge: version(row) for row in verdicts}
@@ -194,6 +199,38 @@ class Recount:
             funnel=self._funnel(queue, start),
             judges=self._judges,
         )
+
+    def people(self, queue: str, criterion: str, start: str, pass_stars: int) -> dict[str, tuple[int, int]]:
+        """Human passes and fails of each compared item since a UTC day (ISO text, empty for all days)."""
+        people: dict[str, tuple[int, int]] = {}
+        for annotation, verdicts in self._standing(queue):
+            if verdicts and annotation.criterion == criterion and day_of(annotation.at) >= start:
+                passes, fails = people.get(annotation.item, (0, 0))
+                passed = human_passes(annotation.rating, pass_stars)
+                people[annotation.item] = passes + passed, fails + (not passed)
+        return people
+
+    def scored(self, people: Mapping[str, tuple[int, int]], metric: str) -> list[ScoredItems]:
+        """The current verdicts of a metric on these items, an entry each."""
+        return [
+            ScoredItems(row.judge, row.score, row.threshold, row.direction, bool(row.passed), row.at, 1, passes, fails)
+            for item, (passes, fails) in people.items()
+            if (row := self._current.get((item, metric))) is not None
+        ]
+
+    def panels(self, queue: str, criterion: str, start: str) -> tuple[list[Panel], int]:
+        """Items that two or more people rated since a UTC day, and the number of these people, under any policy."""
+        rated: dict[str, list[Annotation]] = defaultdict(list)
+        for annotation in self._annotations.get(queue, ()):
+            if annotation.criterion == criterion and day_of(annotation.at) >= start:
+                rated[annotation.item].append(annotation)
+        shared = [annotations for annotations in rated.values() if len(annotations) > 1]
+        counts = Counter(
+            tuple(sum(each.rating == level for each in annotations) for level in range(len(LEVELS)))
+            for annotations in shared
+        )
+        annotators = {each.annotator for annotations in shared for each in annotations}
+        return [Panel(levels, items) for levels, items in counts.items()], len(annotators)
 
     def _funnel(self, queue: str, start: str) -> Funnel | None:
         items = self._placed.get(queue)

@@ -1,17 +1,24 @@
-"""The findings about one metric in words, as the page states them."""
+"""The findings about a criterion and its metrics in words, as the page states them."""
 
 from collections.abc import Iterator
 
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Purpose
+from eval_alignment.insights import Insights
 from eval_alignment.terminal_text import percent, printable
-from sinks.page.wording import judge_failures, lean, why
+from sinks.page.wording import best_threshold, headroom, human_ceiling, judge_failures, lean, what_if_warning, why
 
 
-def sentences(metric: MetricDocument) -> Iterator[str]:
-    """The direction of errors, the items without a verdict, the judge version that the gate is about, and the labels
-    still needed.
+def ceiling_sentence(insights: Insights | None) -> str | None:
+    """How often people agree; None where that is unknown."""
+    words = None if insights is None else human_ceiling(insights.ceiling)
+    return None if words is None else f"Human ceiling: {words}"
+
+
+def sentences(metric: MetricDocument, insights: Insights | None = None) -> Iterator[str]:
+    """The direction of errors, the items without a verdict, the judge version that the gate is about, the labels still
+    needed; with insights mixed scales, the best threshold, and the distance from the human ceiling.
 
     Names are escaped for a terminal. A metric that is off topic has no gate, so no labels are stated.
     """
@@ -29,6 +36,17 @@ def sentences(metric: MetricDocument) -> Iterator[str]:
         yield f"{subject}: {name}, since {judge['since'][:10]}, {labelled}."
     if not metric["off_topic"]:
         yield from _labels(metric)
+    if insights is not None:
+        yield from _insights(metric["metric"], insights)
+
+
+def _insights(metric: str, insights: Insights) -> Iterator[str]:
+    what = insights.what_ifs.get(metric)
+    if what is not None:
+        yield from filter(None, (what_if_warning(what, printable), best_threshold(what)))
+    for entry in insights.ceiling["metrics"]:
+        if entry["metric"] == metric and entry["headroom"] is not None:
+            yield f"Headroom to the human ceiling: {headroom(entry['headroom'])}."
 
 
 def _labels(metric: MetricDocument) -> Iterator[str]:

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Undefined
-from eval_alignment.metric_words import sentences
+from eval_alignment.metric_words import ceiling_sentence, sentences
 from eval_alignment.terminal_text import DASH, interval, percent, printable
 
 if TYPE_CHECKING:
+    from eval_alignment.insights import Insights, InsightSource
+
     # Loads an HTTP framework.
     from sinks.api.responses import QueueListing
 
@@ -28,8 +30,11 @@ def output_console() -> Console:
     return console if console.is_terminal else Console(width=_UNLIMITED)
 
 
-def render(document: SnapshotDocument, console: Console) -> None:
-    """Print a document: its cards, then the metrics of each criterion, in the order of the document."""
+def render(document: SnapshotDocument, console: Console, source: "InsightSource | None" = None) -> None:
+    """Print a document: its cards, then the metrics of each criterion, in the order of the document.
+
+    With a source of insights the words about a metric include them. Raises what the source raises.
+    """
     console.print(
         Text.assemble(
             (printable(document["queue"]), "bold"),
@@ -41,7 +46,8 @@ def render(document: SnapshotDocument, console: Console) -> None:
     _print_cards(document["cards"], console)
     for criterion in document["criteria"]:
         console.print()
-        _print_criterion(criterion, console)
+        insights = source.insights(document, criterion) if source is not None and criterion["comparisons"] else None
+        _print_criterion(criterion, console, insights)
 
 
 def render_list(queues: "Sequence[QueueListing]", console: Console) -> None:
@@ -122,7 +128,7 @@ _MATRIX: Final = (
 )
 
 
-def _print_criterion(criterion: CriterionDocument, console: Console) -> None:
+def _print_criterion(criterion: CriterionDocument, console: Console, insights: "Insights | None") -> None:
     console.print(
         Text.assemble(
             (printable(criterion["criterion"]), "bold"),
@@ -139,7 +145,9 @@ def _print_criterion(criterion: CriterionDocument, console: Console) -> None:
         console.print(_metrics(_AGREEMENT, metrics))
         console.print(_metrics(_MATRIX, metrics))
     for metric in metrics:
-        console.print(Text(f"{printable(metric['metric'])}: {' '.join(sentences(metric))}"))
+        console.print(Text(f"{printable(metric['metric'])}: {' '.join(sentences(metric, insights))}"))
+    if (words := ceiling_sentence(insights)) is not None:
+        console.print(Text(words))
     shown = {field for column in (*_AGREEMENT, *_MATRIX) for field in column.fields}
     _print_reasons([(printable(metric["metric"]), metric["undefined"]) for metric in metrics], shown, console)
 

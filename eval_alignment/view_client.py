@@ -12,6 +12,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from sinks.access import read_token
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing, SourceProgress, ViewPositions
+from sinks.queries.results import Ceiling, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
@@ -62,6 +63,16 @@ class View:
     def document(self, queue: str, window: str = "all") -> SnapshotDocument:
         """The current document of a queue. Raises UnreachableError, for an unknown queue QueueNotFoundError."""
         return self._get(f"/api/v1/queues/{queue_segment(queue)}", {"window": window}, SnapshotDocument)
+
+    def ceiling(self, queue: str, window: str, criterion: str) -> Ceiling:
+        """The human ceiling of a criterion. Raises UnreachableError."""
+        parameters = {"window": window, "criterion": criterion}
+        return self._get(f"/api/v1/queues/{queue_segment(queue)}/ceiling", parameters, Ceiling)
+
+    def what_if(self, queue: str, window: str, criterion: str, metric: str) -> WhatIf:
+        """A metric at other thresholds. Raises UnreachableError."""
+        parameters = {"window": window, "criterion": criterion, "metric": metric}
+        return self._get(f"/api/v1/queues/{queue_segment(queue)}/what-if", parameters, WhatIf)
 
     def queues(self) -> Iterator[QueueListing]:
         """The queues in which anything stands, in the order in which the view first saw them.

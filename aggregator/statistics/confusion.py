@@ -62,6 +62,8 @@ class Undefined(StrEnum):
     """The interval of the human-human kappa reaches 0: people agree no better than by chance."""
     NO_BETTER_CUT = "no_better_cut"
     """No threshold is better than the verdicts as they are and than a constant judge."""
+    TWO_SCALES = "two_scales"
+    """The scores or thresholds are on two scales."""
     GATE_STAYS = "gate_stays"
     """At the rates seen no number of labels changes the state of the gate."""
 

@@ -22,6 +22,23 @@ STEPS: Final = 20
 """Steps of an even grid of cuts: 0.05 for scores in 0..1."""
 
 
+class ScoredItems(NamedTuple):
+    """Items with the same current evaluation."""
+
+    judge: str
+    score: float | None
+    threshold: float | None
+    direction: Direction
+    passed: bool
+    at: int
+    """Time of the newest of the evaluations in ms."""
+    items: int
+    passes: int
+    """Human passes of the items."""
+    fails: int
+    """Human fails of the items."""
+
+
 class Scored(NamedTuple):
     """Comparisons with the same score."""
 

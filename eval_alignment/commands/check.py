@@ -17,6 +17,7 @@ from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment import __version__
 from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
 from eval_alignment.input_checks import future_rejection, now_ms
+from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Share, bound_option, min_items_option
 from eval_alignment.render import output_console, render
 from eval_alignment.tables.events import RowCounts, RowEvents
@@ -98,14 +99,15 @@ def check(
         click.echo(f"nothing to compare: no row has a {missing}", err=True)
     pairs = counts.pairs if any(each.rules.criterion is not None for each in tables) else {}
     rules = CountingRules(pass_stars=pass_stars, criterion_metrics=pairs, limits=GateLimits(looks=Looks.ONE))
-    document = Recount(facts, Policy(policy)).document(queue, rules=rules)
+    counted = Recount(facts, Policy(policy))
+    document = counted.document(queue, rules=rules)
     request = None if fail_under is None else GateRequest(fail_under, bound, min_items, looks=Looks.ONE)
     outcome, deciding = (None, []) if request is None else decide(document, request)
     lines = [] if request is None or outcome is None else outcome_lines(outcome, deciding, request)
     if as_json:
         click.echo(orjson.dumps({**document, "input": counts.document()}, option=orjson.OPT_INDENT_2))
     elif outcome is None:
-        render(document, output_console())
+        render(document, output_console(), RecountInsights(counted, rules))
     for line in lines:
         click.echo(line, err=as_json)
     if html is not None:

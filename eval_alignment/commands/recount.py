@@ -15,6 +15,7 @@ from eval_alignment import files, settings, wiring
 from eval_alignment.conflicts import Conflicts
 from eval_alignment.csv_tables import metrics_csv
 from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
+from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -60,17 +61,15 @@ def recount(
     facts, invalid = read_facts(paths, wiring.decoder(chosen), clock)
     counted = Recount(facts, chosen.policy)
     today: date | None = None if as_of is None else as_of.date()
-    documents = [
-        counted.document(queue, window=Window(window), today=today, rules=wiring.counting_rules(chosen))
-        for queue in counted.queues
-    ]
+    rules = wiring.counting_rules(chosen)
+    documents = [counted.document(queue, window=Window(window), today=today, rules=rules) for queue in counted.queues]
     if output == "json":
         click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
     elif output == "csv":
         click.echo(metrics_csv(documents), nl=False)
     else:
         for document in documents:
-            render(document, output_console())
+            render(document, output_console(), RecountInsights(counted, rules, today))
     if invalid:
         raise click.exceptions.Exit(1)
 

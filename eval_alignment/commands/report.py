@@ -13,13 +13,14 @@ import orjson
 from aggregator.days import Window
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import SnapshotDocument
+from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, missing_names, outcome_lines
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
+from eval_alignment.insights import Insights, RecountInsights, ViewInsights
 from eval_alignment.options import Share, bound_option, min_items_option, token_file_option
 from eval_alignment.render import output_console, render, render_list
 from eval_alignment.terminal_text import printable
@@ -37,6 +38,7 @@ class _Source(Protocol):
     def document(self, queue: str, window: str) -> SnapshotDocument: ...
     def listing(self) -> list[QueueListing]: ...
     def ready(self) -> bool: ...
+    def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class _Files:
     def ready(self) -> bool:
         return True
 
+    def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights:
+        return RecountInsights(self.counted, self.rules).insights(document, criterion)
+
 
 @dataclass(frozen=True, slots=True)
 class _Served:
@@ -73,6 +78,9 @@ class _Served:
 
     def ready(self) -> bool:
         return self.view.ready()
+
+    def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights:
+        return ViewInsights(self.view).insights(document, criterion)
 
 
 @click.command()
@@ -159,11 +167,11 @@ def report(
             document = _document(source, _name(queue), window)
             if request is not None:
                 _require_names(source, document, request)
+            if output is not None or request is None:
+                _show(document, output, source)
     except (UnreachableError, UnknownNameError) as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(error.exit_code.code) from error
-    if output is not None or request is None:
-        _show(document, output)
     if request is not None:
         outcome, deciding = decide(document, request)
         for line in outcome_lines(outcome, deciding, request):
@@ -225,13 +233,13 @@ def _require_names(source: _Source, document: SnapshotDocument, request: GateReq
         raise UnknownNameError(f"queue '{printable(document['queue'])}': {message}")
 
 
-def _show(document: SnapshotDocument, output: Output) -> None:
+def _show(document: SnapshotDocument, output: Output, source: _Source) -> None:
     if output == "json":
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     elif output == "csv":
         click.echo(metrics_csv([document]), nl=False)
     else:
-        render(document, output_console())
+        render(document, output_console(), source)
 
 
 def _show_all(source: _Source, window: str, output: Output) -> None:

@@ -12,11 +12,12 @@ from typing import Final, TypeVar, cast
 
 from cachetools import LRUCache
 
+from aggregator.statistics.scales import ScaleCheck
 from sinks.page.charts import Lab, Spark, TrendChart, history, lab, several_years, spark
 from sinks.queries import deep_dive
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
-from sinks.queries.rows import Judges, judge_versions
+from sinks.queries.rows import Judges, judge_versions, scales
 from sinks.queries.scope import Scope
 from sinks.queries.thresholds import what_if
 
@@ -87,6 +88,10 @@ class CachedQueries:
             lambda: what_if(self.connection, self.scope, self.criterion, metric, cost=cost),
             metric,
         )
+
+    def scales(self) -> Mapping[str, ScaleCheck]:
+        """Thresholds and scales of the scores, by metric."""
+        return self._cached("scales", lambda: scales(self.connection, self.scope, self.criterion))
 
     def versions(self, metric: str) -> Versions:
         """The judge versions of a metric."""

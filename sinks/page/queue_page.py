@@ -17,7 +17,7 @@ from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, 
 from sinks.page.formats import count, percent, plural
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.page.wording import judge_failures
+from sinks.page.wording import judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
@@ -119,6 +119,8 @@ class QueuePage:
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
     deep_dive: DeepDive | None
+    scale_warnings: Mapping[str, str]
+    """Warnings about thresholds and scales, by metric; empty without the slow parts."""
     waiting: Waiting | None
     """Only for a queue that never had a comparison."""
 
@@ -202,6 +204,7 @@ def queue_page(
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
+        scale_warnings=_scale_warnings(queries) if queries is not None and slow_parts is not None else {},
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
 
@@ -238,6 +241,12 @@ def _slow_parts(
         baseline if trend_metric is None else known[trend_metric]["baseline"],
         ceiling["agreement"],
     )
+
+
+def _scale_warnings(queries: CachedQueries) -> dict[str, str]:
+    checks = queries.scales().items()
+    warnings = {metric: scale_warning(check.thresholds, check.two_scales) for metric, check in checks}
+    return {metric: warning for metric, warning in warnings.items() if warning is not None}
 
 
 def _worst(drawn: Sequence[Figure]) -> str | None:

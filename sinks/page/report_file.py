@@ -4,8 +4,8 @@ It is for people who have no view: an artefact of a CI job, an attachment. Style
 security policy of the file forbids everything else.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from aggregator.snapshot.inputs import CountingRules
@@ -48,6 +48,7 @@ class _Section:
     request: None = None
     sparks: None = None
     ceiling: None = None
+    scale_warnings: Mapping[str, str] = field(default_factory=dict)
     off_topic_chosen: bool = False
 
     @property

@@ -22,7 +22,11 @@ def page_environment() -> Environment:
     environment.filters.update({name: getattr(formats, name) for name in _FORMATS})
     environment.globals.update(
         dash=formats.DASH,
+        best_threshold=wording.best_threshold,
+        headroom=wording.headroom,
+        human_ceiling=wording.human_ceiling,
         judge_failures=wording.judge_failures,
+        what_if_warning=wording.what_if_warning,
         # What follows the ids of a part that a page has several times.
         nth="",
         plural=formats.plural,

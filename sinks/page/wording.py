@@ -1,6 +1,6 @@
 """Texts for enumerations and counts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,8 +8,11 @@ from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
-from sinks.page.formats import count, percent, plural
+from sinks.page.formats import count, decimal, interval, percent, plural, threshold
+from sinks.queries.results import Ceiling, WhatIf
 
+_LISTED: Final = 4
+"""Most thresholds of a judge version in a sentence."""
 _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_COMPARISONS: "No item has both a human annotation and a verdict yet",
     Undefined.NO_HUMAN_PASS: "People passed none of the compared items",
@@ -28,6 +31,7 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.FEW_PAIRS: "Too few items were rated by two people",
     Undefined.HUMANS_DISAGREE: "People agree with each other no better than by chance",
     Undefined.NO_BETTER_CUT: "No threshold is better than the one now and than a constant judge",
+    Undefined.TWO_SCALES: "Scores are on two scales, so no threshold suits all of them",
     Undefined.GATE_STAYS: "At the rates seen, no number of labels changes the state of the gate",
     Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
 }
@@ -107,13 +111,17 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
             return GateSummary("undecided", label, reasons)
 
 
+def isolated(name: str) -> str:
+    """A name in a sentence that is one text: characters isolate it, as <bdi> does in the templates."""
+    return f"\u2068{name}\u2069"
+
+
 def _version(judge: NewestJudgeDocument, versions: int) -> str:
     """Which judge version the state is about, where there is more than one."""
     if versions <= 1 and judge["comparisons"]:
         return ""
     unlabelled = "" if judge["comparisons"] else ", no labels yet"
-    # A sentence is one text, so characters isolate the name in it, as <bdi> does in the templates.
-    name = f"\u2068{judge['judge']}\u2069" if judge["judge"] else "without a name"
+    name = isolated(judge["judge"]) if judge["judge"] else "without a name"
     return f". Judge version {name}, in use since {judge['since'][:10]}{unlabelled}"
 
 
@@ -165,3 +173,67 @@ def lean(metric: MetricDocument) -> Lean:
             points = percent(abs(bias))[:-1]
             return Lean("Too lenient", f"by {points} points: passes {count(fp)} that humans failed.", "fp")
     return Lean("No clear direction.", f"{count(fn)} too strict, {count(fp)} too lenient.")
+
+
+def scale_warning(
+    thresholds: Mapping[str, Sequence[float]], two_scales: bool, name: Callable[[str], str] = isolated
+) -> str | None:
+    """A warning about thresholds and scales that one judge version, or one metric, must not mix; None without.
+
+    Args:
+        thresholds: different thresholds by judge version.
+        two_scales: whether they, or the scores, look to be on two scales.
+        name: makes a name of others safe in the text.
+    """
+    mixed = {judge: values for judge, values in thresholds.items() if len(values) > 1}
+    if not mixed and not two_scales:
+        return None
+    listed = "; ".join(_thresholds(judge, values, name) for judge, values in (mixed or thresholds).items() if values)
+    if two_scales:
+        detail = f" ({listed})" if listed else ""
+        return f"Two scales of scores or thresholds{detail}. Use a metric of its own for each scale."
+    return f"Several thresholds in one judge version ({listed}). Use a new judge version for a new threshold."
+
+
+def _thresholds(judge: str, values: Sequence[float], name: Callable[[str], str]) -> str:
+    shown = ", ".join(map(threshold, values[:_LISTED]))
+    more = f" and {count(len(values) - _LISTED)} more" if len(values) > _LISTED else ""
+    return f"{shown}{more} in {name(judge) if judge else 'the unnamed version'}"
+
+
+def what_if_warning(what: WhatIf, name: Callable[[str], str] = isolated) -> str | None:
+    """The warning about thresholds and scales of a what-if."""
+    return scale_warning({each["judge"]: each["thresholds"] for each in what["judges"]}, what["two_scales"], name)
+
+
+def best_threshold(what: WhatIf) -> str | None:
+    """The recommended threshold and its gain; None where none is better than now and than a constant judge."""
+    best, now = what["recommended"], what["now"]
+    if best is None or now is None:
+        return None
+    instead = "" if what["threshold"] is None else f" instead of {threshold(what['threshold'])}"
+    return (
+        f"Best threshold {threshold(best['cut'], what['threshold'])}{instead}: alignment {percent(best['alignment'])} "
+        f"instead of {percent(now['alignment'])} on the same {plural(what['scored'], 'comparison')}."
+    )
+
+
+def human_ceiling(ceiling: Ceiling) -> str | None:
+    """How often people agree; None where no two people rated an item."""
+    if ceiling["agreement"] is None or ceiling["agreement_low"] is None or ceiling["agreement_high"] is None:
+        return None
+    pairs, items = plural(ceiling["pairs"], "pair"), plural(ceiling["items"], "item")
+    return (
+        f"People agree on {percent(ceiling['agreement'])} "
+        f"({interval(ceiling['agreement_low'], ceiling['agreement_high'])}) of {pairs} of ratings on {items} "
+        f"by {plural(ceiling['annotators'], 'annotator')}."
+    )
+
+
+def headroom(value: float) -> str:
+    """The distance of a metric from the human ceiling, in a table.
+
+    >>> headroom(0.201), headroom(-0.01)
+    ('20.1 pts', 'at ceiling')
+    """
+    return "at ceiling" if value <= 0 else f"{decimal(100 * value, 1)} pts"

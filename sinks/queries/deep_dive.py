@@ -8,7 +8,7 @@ queue, criterion or metric that no row names has no comparisons.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Final
 
@@ -16,12 +16,11 @@ from aggregator.days import day_of
 from aggregator.snapshot.build import Nulls
 from aggregator.snapshot.inputs import Vector, sum_vectors
 from aggregator.snapshot.trend import AlignedShare, by_day, by_week, in_document
-from aggregator.statistics.ceiling import Panel, alpha_binary, alpha_ordinal, ordered_pairs
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.corrected import corrected_pass_rate
-from aggregator.statistics.human_kappa import kappa_interval
 from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
 from sinks.queries import rows
+from sinks.queries.ceiling_answer import ceiling_of
 from sinks.queries.days import day_cells, distinct_items
 from sinks.queries.history import last_documents
 from sinks.queries.results import (
@@ -29,7 +28,6 @@ from sinks.queries.results import (
     Ceiling,
     Corrected,
     CorrectedJudge,
-    Headroom,
     JudgeChange,
     JudgeVersion,
     Trend,
@@ -85,73 +83,21 @@ def published(
 
 def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Ceiling:
     """How well people agree with each other, and the headroom of each on-topic metric."""
-    nulls = Nulls()
     panels, annotators = rows.panels(connection, scope, criterion)
-    pass_stars = scope.rules.pass_stars
-    pairs = ordered_pairs(panels, pass_stars)
-    agreement = pairs.alignment if pairs.n else Undefined.NO_PAIRS
-    value, low, high = nulls.estimate("agreement", agreement)
-    kappa_low, kappa_high = _kappa_interval(panels, pass_stars, nulls)
-    usable = _usable(value, kappa_low, pairs.items, scope.rules.limits.items)
-    return Ceiling(
-        queue=scope.queue,
-        criterion=criterion,
-        window=scope.window.value,
-        pairs=pairs.n // 2,
-        items=pairs.items,
-        annotators=annotators,
-        agreement=value,
-        agreement_low=low,
-        agreement_high=high,
-        kappa=nulls.number("kappa", pairs.kappa if pairs.n else Undefined.NO_PAIRS),
-        kappa_low=kappa_low,
-        kappa_high=kappa_high,
-        alpha=nulls.number("alpha", alpha_binary(panels, pass_stars)),
-        alpha_ordinal=nulls.number("alpha_ordinal", alpha_ordinal(panels)),
-        metrics=_headrooms(connection, scope, criterion, usable),
-        undefined=nulls.reasons,
-    )
+    return ceiling_of(panels, annotators, _alignments(connection, scope, criterion), scope, criterion)
 
 
-def _kappa_interval(panels: Sequence[Panel], pass_stars: int, nulls: Nulls) -> tuple[float | None, float | None]:
-    interval = kappa_interval(panels, pass_stars)
-    if not isinstance(interval, Undefined):
-        return interval
-    reason = Undefined.NO_PAIRS if interval is Undefined.NO_COMPARISONS else interval
-    nulls.reasons["kappa_low"] = nulls.reasons["kappa_high"] = reason
-    return None, None
-
-
-def _usable(agreement: float | None, kappa_low: float | None, items: int, least: int) -> float | Undefined:
-    """Human agreement as a ceiling for metrics: where people agree among themselves, and on enough items."""
-    if agreement is None:
-        return Undefined.NO_PAIRS
-    if items < least:
-        return Undefined.FEW_PAIRS
-    # People who all give one result agree always: there is no kappa, and nothing to disagree about.
-    return Undefined.HUMANS_DISAGREE if kappa_low is not None and kappa_low <= 0 else agreement
-
-
-def _headrooms(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, agreement: float | Undefined
-) -> list[Headroom]:
+def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) -> dict[str, float]:
+    """The alignment of each on-topic metric with comparisons."""
     vectors: dict[str, list[Vector]] = defaultdict(list)
     for cells in day_cells(connection, scope, criterion):
         vectors[cells.metric].append(cells.vector)
-    headrooms = []
-    for metric, of_metric in sorted(vectors.items()):
+    alignments = {}
+    for metric, of_metric in vectors.items():
         tp, fn, tn, fp = scope.rules.outcomes(sum_vectors(of_metric))
         if n := tp + fn + tn + fp:
-            alignment = (tp + tn) / n
-            headrooms.append(
-                Headroom(
-                    metric=metric,
-                    alignment=alignment,
-                    headroom=None if isinstance(agreement, Undefined) else agreement - alignment,
-                    undefined={"headroom": agreement} if isinstance(agreement, Undefined) else {},
-                )
-            )
-    return headrooms
+            alignments[metric] = (tp + tn) / n
+    return alignments
 
 
 def corrected(

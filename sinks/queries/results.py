@@ -106,6 +106,15 @@ Bin = TypedDict("Bin", {"low": float, "high": float, "pass": int, "fail": int})
 """Number of scores from `low` to below `high` (in the last bin up to `high`), by human verdict."""
 
 
+class JudgeThresholds(TypedDict):
+    """Thresholds of one version of the judge."""
+
+    judge: str
+    """Version of the judge."""
+    thresholds: list[float]
+    """Different thresholds of its scored comparisons, lowest first; more than one is probably a mistake."""
+
+
 class WhatIf(TypedDict):
     """Counts and alignment of a criterion and metric at other thresholds."""
 
@@ -131,6 +140,10 @@ class WhatIf(TypedDict):
     """Threshold of the newest scored evaluation that has one."""
     thresholds: int
     """Number of different thresholds."""
+    judges: list[JudgeThresholds]
+    """Versions of the judge among the scored comparisons, by name."""
+    two_scales: bool
+    """Whether thresholds or scores look to be on two scales, such as 0 to 1 and 0 to 100; then none is recommended."""
     now: Cut | None
     """The verdicts as they are, over the scored comparisons."""
     cost: float
@@ -142,7 +155,9 @@ class WhatIf(TypedDict):
     auc_high: float | None
     """Upper bound of the interval of `auc`."""
     recommended: Cut | None
-    """`best_alignment` where it is better than `now` and its lower bound is above a constant judge."""
+    """`best_alignment` where scores are on one scale, it is better than `now`, and its lower bound is above a constant
+    judge.
+    """
     best_alignment: Cut | None
     """Cut with the highest alignment; of equal ones the nearest to `threshold`."""
     best_balanced_accuracy: Cut | None

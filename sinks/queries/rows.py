@@ -14,11 +14,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from aggregator.facts import Direction
 from aggregator.ratings import LEVELS, level_of
 from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.confusion import Confusion
+from aggregator.statistics.scales import ScaleCheck, ScoredVerdict, check_scales
 from aggregator.statistics.versions import VersionCounts
+from aggregator.statistics.what_if import ScoredItems
 from sinks.queries.scope import HUMAN_PASS, Scope
 
 _PEOPLE: Final = f"""
@@ -33,34 +34,40 @@ people AS MATERIALIZED (
 # ---- scores
 
 
-class ScoredItems(NamedTuple):
-    """Items with the same current evaluation."""
-
-    score: float | None
-    threshold: float | None
-    direction: Direction
-    passed: int
-    at: int
-    """Time of the newest of the evaluations in ms."""
-    items: int
-    passes: int
-    """Human passes of the items."""
-    fails: int
-    """Human fails of the items."""
-
-
 _SCORED: Final = f"""
 WITH {_PEOPLE}
-SELECT e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
+SELECT e.judge, e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
 FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
     ON e.item_id = p.item_id AND e.metric = :metric AND e.current = 1
-GROUP BY e.score, e.threshold, e.direction, e.passed
+GROUP BY e.judge, e.score, e.threshold, e.direction, e.passed
 """
 
 
 def scored(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> list[ScoredItems]:
     """The compared items of a criterion and metric."""
     return list(map(ScoredItems._make, connection.execute(_SCORED, scope.values(criterion, metric))))
+
+
+_SCALES: Final = f"""
+WITH {_PEOPLE}
+SELECT e.metric, e.judge, e.threshold,
+    min(e.score) FILTER (WHERE abs(e.score) > 0 AND abs(e.score) < 1),
+    min(e.score) FILTER (WHERE abs(e.score) > 1 AND abs(e.score) < 10),
+    max(abs(e.score))
+FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current ON e.item_id = p.item_id AND e.current = 1
+WHERE e.score IS NOT NULL
+GROUP BY e.metric, e.judge, e.threshold
+"""
+
+
+def scales(connection: sqlite3.Connection, scope: Scope, criterion: str) -> dict[str, ScaleCheck]:
+    """Thresholds and scales of the compared items of a criterion, by metric."""
+    verdicts: dict[str, list[ScoredVerdict]] = {}
+    for metric, judge, threshold, *scores in connection.execute(_SCALES, scope.values(criterion)):
+        # One score of each size is enough to tell scales apart.
+        of_metric = verdicts.setdefault(metric, [])
+        of_metric += [ScoredVerdict(judge, threshold, score) for score in scores if score is not None]
+    return {metric: check_scales(of_metric) for metric, of_metric in verdicts.items()}
 
 
 # ---- agreement of people

@@ -1,19 +1,13 @@
 """The page in Debian's chromium, over a view in this process or a whole installation."""
 
-import contextlib
-import socket
-import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
-import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from sinks.api.services import Services
-from sinks.app import create_app
 from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
 
@@ -71,24 +65,6 @@ async def watch(context: BrowserContext) -> Watched:
 def own(url: str) -> bool:
     """Whether an address is of this machine."""
     return url.startswith("http://127.0.0.1:")
-
-
-@contextlib.contextmanager
-def serving(services: Services) -> Iterator[str]:
-    """A view of this process on a real socket; yields its address. Close its clients before this ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(services), log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=5
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @pytest.fixture(scope="module")

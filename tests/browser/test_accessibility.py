@@ -14,9 +14,10 @@ from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
-from tests.browser.conftest import serving, watch
+from tests.browser.conftest import watch
 from tests.support.sample_queue import QUEUE, sample_queue
 from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.support.serving import serving
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 EVERY = json.dumps(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])

@@ -9,9 +9,10 @@ from playwright.async_api import Browser, expect
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
-from tests.browser.conftest import serving, watch
+from tests.browser.conftest import watch
 from tests.support.sample_queue import QUEUE, sample_queue
 from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.support.serving import serving
 from tests.unit.sinks.page.test_safety import CORPUS, facts_of
 
 PATH = queue_path(QUEUE)

@@ -13,9 +13,10 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
-from tests.browser.conftest import serving, watch
+from tests.browser.conftest import watch
 from tests.support.sample_queue import QUEUE, sample_queue
 from tests.support.sample_view import FACTS, NOW_MS, fill, view_of
+from tests.support.serving import serving
 
 WIDTHS: Final = (
     320, 360, 390, 414, 480, 600, 640, 641, 768, 820, 960, 961, 1024, *range(1120, 1221, 10), 1201, 1280, 1281,
