@@ -84,8 +84,7 @@ class AsyncClient(BaseClient):
             await self._wait_flushed(time.monotonic() + (self._close_s if timeout_s is None else timeout_s))
         except BaseException:
             # A cancellation goes on, and the loss is reported.
-            if (error := self._undelivered(self._outbox.unsettled())) is not None:
-                self._log_undelivered(error)
+            self._log_interrupted()
             raise
         finally:
             unsent = self._outbox.give_up()
@@ -144,11 +143,9 @@ class AsyncClient(BaseClient):
         self._progress = asyncio.Event()
 
     def _at_exit(self, started: float) -> None:  # noqa: ARG002 -- the event loop that could send has ended
-        if self._closed:
-            return
-        self._closed = True
-        if (error := self._undelivered(self._outbox.give_up())) is not None:
-            self._log_undelivered(error)
+        if not self._closed:
+            self._closed = True
+            self._log_at_exit(self._undelivered(self._outbox.give_up()))
 
     async def _run(self, http: httpx.AsyncClient) -> None:
         """Send batches until the client is closed."""

@@ -172,10 +172,16 @@ class BaseClient:
         if error is None:
             raise undelivered
         error.add_note(str(undelivered))
-        self._log_undelivered(undelivered)
+        _log.error("%s", undelivered)
 
-    def _log_undelivered(self, error: ClientError) -> None:
-        _log.error("%s; close the client, or use it in a `with` block, to handle this", error)
+    def _log_interrupted(self) -> None:
+        """Log what an interrupted `close` leaves."""
+        if (error := self._undelivered(self._outbox.unsettled())) is not None:
+            _log.error("%s", error)
+
+    def _log_at_exit(self, error: ClientError | None) -> None:
+        if error is not None:
+            _log.error("%s; close the client, or use it in a `with` block, to handle this in the program", error)
 
     def _in_child(self) -> None:
         """Begin afresh in a forked child."""

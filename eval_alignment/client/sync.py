@@ -141,8 +141,7 @@ class Client(BaseClient):
                 self._wait_flushed(deadline)
             except BaseException:
                 # Ctrl-C while it waits: the interruption goes on, and the loss is reported.
-                if (error := self._undelivered(self._outbox.unsettled())) is not None:
-                    self._log_undelivered(error)
+                self._log_interrupted()
                 raise
             finally:
                 unsent = self._outbox.give_up()
@@ -158,8 +157,7 @@ class Client(BaseClient):
             raise RuntimeError("flush and close cannot be called by a callback of the client: it would wait for itself")
 
     def _at_exit(self, started: float) -> None:
-        if (error := self._close(started + self._close_s)) is not None:
-            self._log_undelivered(error)
+        self._log_at_exit(self._close(started + self._close_s))
 
     def _run(self, http: httpx.Client) -> None:
         """Send batches until the client is closed."""
