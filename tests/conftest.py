@@ -20,6 +20,7 @@ pytest_plugins = ["tests.support.reliability"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
+CASES = ROOT.parent / "shared" / "data" / "cases"
 # The time of an example depends on what else runs on the machine.
 settings.register_profile("project", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
@@ -94,6 +95,14 @@ def summeval(requirements: Requirements) -> Path:
     here = (SUMMEVAL / "expected.json").is_file()
     requirements.provide("summeval", None if here else "../shared/data/summeval is not found next to the repository")
     return SUMMEVAL
+
+
+@pytest.fixture(scope="session")
+def cases(requirements: Requirements) -> Path:
+    """The directory of the inputs of reported faults, with a row for each in its README."""
+    here = (CASES / "README.md").is_file()
+    requirements.provide("cases", None if here else "../shared/data/cases is not found next to the repository")
+    return CASES
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,19 @@ from dataclasses import dataclass, field
 
 import pytest
 
-NAMES = ("kafka", "summeval", "promtool", "prometheus", "amtool", "chromium", "systemd", "mount", "actionlint", "peers")
+NAMES = (
+    "kafka",
+    "summeval",
+    "cases",
+    "promtool",
+    "prometheus",
+    "amtool",
+    "chromium",
+    "systemd",
+    "mount",
+    "actionlint",
+    "peers",
+)
 VARIABLE = "EVAL_ALIGNMENT_REQUIRE"
 
 
