@@ -160,8 +160,10 @@ def framed(data: bytes) -> bool:
 def key_mismatch(key: bytes | None, item: str) -> str:
     """Return the detail for a key that is not the bytes of the item."""
     expected = "expected the bytes of `item`"
-    if not key:
+    if key is None:
         detail = f"the record has no key, {expected}"
+    elif not key:
+        detail = f"the key is empty, {expected}"
     elif key.strip(b'"') == item.encode():
         detail = f"the key is in quotes, {expected} without them"
     elif framed(key):

@@ -180,7 +180,7 @@ def test_a_value_that_is_no_event_is_described(value: bytes, expected: str) -> N
     ("key", "problem"),
     [
         (None, "the record has no key, expected the bytes of `item`"),
-        (b"", "the record has no key, expected the bytes of `item`"),
+        (b"", "the key is empty, expected the bytes of `item`"),
         (b'"t1"', "the key is in quotes, expected the bytes of `item` without them"),
         (
             b"\x00\x00\x00\x00\x01\x04t1",
