@@ -55,7 +55,12 @@ class _Files:
 
     def listing(self) -> list[QueueListing]:
         documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
-        return [QueueListing(queue=d["queue"], url=None, revision=d["revision"], cards=d["cards"]) for d in documents]
+        return [
+            QueueListing(queue=document["queue"], url=None, revision=document["revision"], cards=document["cards"])
+            for document in documents
+            # A view lists no queue in which nothing stands any more.
+            if document["cards"]["annotations"] or document["cards"]["items_queued"]
+        ]
 
     def ready(self) -> bool:
         return True

@@ -154,6 +154,19 @@ def test_a_broken_archive_is_an_error(tmp_path: Path) -> None:
     assert call("q", "--file", str(path), "--fail-under", "0.1").exit_code == 3
 
 
+def test_a_queue_in_which_nothing_stands_is_not_listed_and_can_be_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    events: list[Fact] = [
+        Annotation(AT, "1", "gone", "item", criterion="tone", thumbs="up"),
+        Annotation(AT + 1, "2", "gone", "item", criterion="tone", deleted=True),
+        *facts(1, 0, queue="stays"),
+    ]
+    path.write_bytes(b"".join(encode(fact) + b"\n" for fact in events))
+    result = call("--file", str(path))
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["queue", "stays"]
+    assert call("gone", "--file", str(path), "--json").exit_code == 0
+
+
 def test_json_goes_to_standard_output_alone(files: list[str]) -> None:
     result = call("a/b ü", "--file", *files, "--json", "--fail-under", "0.78")
     assert json.loads(result.stdout)["queue"] == "a/b ü"
