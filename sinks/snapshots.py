@@ -16,6 +16,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import orjson
@@ -81,6 +82,24 @@ class SnapshotHistory:
                 )
                 self._thin(connection, queue, at)
         return changed
+
+    def take_over(self, earlier: Path) -> None:
+        """Put the documents of an earlier store before those of this one.
+
+        This store has read the rows of the earlier one again. Of its own documents, which show parts of these rows,
+        only the newest of a queue stays, if its numbers differ from the newest of the earlier store.
+        """
+        with contextlib.closing(Store(earlier)) as store, store.read() as source, self._store.write() as connection:
+            connection.execute(
+                "DELETE FROM snapshots WHERE at < (SELECT max(at) FROM snapshots AS s WHERE s.queue = snapshots.queue)"
+            )
+            for (queue,) in source.execute("SELECT DISTINCT queue FROM snapshots"):
+                if last_digest(connection, queue) == last_digest(source, queue):
+                    connection.execute("DELETE FROM snapshots WHERE queue = ?", (queue,))
+            connection.executemany(
+                "INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?, ?, ?)",
+                source.execute("SELECT queue, at, revision, digest, document FROM snapshots"),
+            )
 
     def _thin(self, connection: sqlite3.Connection, queue: str, at: int) -> None:
         connection.execute("DELETE FROM snapshots WHERE queue = ? AND at < ?", (queue, at - self._days * DAY_MS))

@@ -115,8 +115,9 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
 class DeadLetters:
     """The dead letters of a topic that are not acknowledged."""
 
-    stored: Mapping[Identity, StoredDeadLetter]
-    """Oldest first."""
+    stored: Sequence[StoredDeadLetter]
+    """Oldest first. After a start of `up`, whose embedded broker counts offsets from 0 again, two may have the same
+    identity; copies have the same time too, and are listed once."""
     problems: Sequence[str]
     """A message for each record that is not a dead letter, and one when the topic was created again."""
     acknowledged: int
@@ -135,7 +136,7 @@ async def read_dead_letters(client: KafkaClient, topics: Topics, group: str | No
     ends = await scan(client, topic, lambda _, batch: records.extend(batch))
     known = {} if group is None else await read_acknowledgements(client, group, topic, len(ends))
     left, recreated = unacknowledged(records, ends, known)
-    dead_letters: dict[Identity, StoredDeadLetter] = {}
+    dead_letters: dict[tuple[int, Identity], StoredDeadLetter] = {}
     problems = [f"{topic} was created again after `dlq ack`: nothing in it is acknowledged"] if recreated else []
     for record in left:
         try:
@@ -143,9 +144,9 @@ async def read_dead_letters(client: KafkaClient, topics: Topics, group: str | No
         except ValueError as error:
             problems.append(f"{topic}[{record.partition}] at {record.offset} is not a dead letter: {error}")
         else:
-            dead_letters[dead_letter.identity] = dead_letter
+            dead_letters[dead_letter.timestamp, dead_letter.identity] = dead_letter
     return DeadLetters(
-        dict(sorted(dead_letters.items(), key=lambda pair: (pair[1].timestamp, pair[0]))),
+        [dead_letters[key] for key in sorted(dead_letters)],
         problems,
         len(records) - len(left),
         acknowledge_all(records, ends),

@@ -64,7 +64,7 @@ def dlq() -> None:
 def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool, as_json: bool) -> None:
     """List the dead letters that are not acknowledged, newest last, and count them by reason."""
     listed = _read(brokers, everything=everything)
-    dead_letters = [dead_letter for dead_letter in listed.stored.values() if reason in (None, dead_letter.reason)]
+    dead_letters = [dead_letter for dead_letter in listed.stored if reason in (None, dead_letter.reason)]
     shown = dead_letters[-limit:]
     if as_json:
         click.echo(orjson.dumps([_summary(dead_letter) for dead_letter in shown], option=orjson.OPT_INDENT_2))
@@ -89,10 +89,17 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool,
 @click.argument("identity", metavar="TOPIC:PARTITION:OFFSET", type=_IdentityType())
 def show(brokers: str | None, identity: Identity) -> None:
     """Show one dead letter: the reason, and the original key, headers and value as text."""
-    dead_letter = _read(brokers, everything=True).stored.get(identity)
-    if dead_letter is None:
+    matching = [one for one in _read(brokers, everything=True).stored if one.identity == identity]
+    if not matching:
         raise click.ClickException(f"no dead letter of {printable(str(identity))}; `dlq ls --all` lists all")
-    click.echo(f"event    {printable(str(identity))}")
+    for number, dead_letter in enumerate(matching):
+        if number:
+            click.echo()
+        _show(dead_letter)
+
+
+def _show(dead_letter: StoredDeadLetter) -> None:
+    click.echo(f"event    {printable(str(dead_letter.identity))}")
     click.echo(f"time     {timestamp(dead_letter.timestamp)}")
     click.echo(f"stage    {printable(dead_letter.stage)}")
     click.echo(f"reason   {printable(dead_letter.reason)}")
@@ -127,11 +134,12 @@ def requeue(
     if everything and identities:
         raise click.UsageError("--all and TOPIC:PARTITION:OFFSET cannot be combined")
     stored = _read(brokers, everything=bool(identities)).stored
-    unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in stored]
+    known = {dead_letter.identity for dead_letter in stored}
+    unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in known]
     ready: list[StoredDeadLetter] = []
     chosen = settings.load(brokers=brokers)
     sources, decoder = kafka_wiring.topics(chosen).sources, wiring.decoder(chosen)
-    for dead_letter in stored.values():
+    for dead_letter in stored:
         if reason not in (None, dead_letter.reason) or (identities and dead_letter.identity not in identities):
             continue
         event = dead_letter.rekeyed(sources, decoder) if rekey else dead_letter

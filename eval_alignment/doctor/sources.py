@@ -136,7 +136,7 @@ async def read_dead_letters(target: Target) -> RecentDeadLetters:
             foreign += 1
             continue
         # A worker may publish a dead letter twice; count it once.
-        recent[dead_letter.identity] = dead_letter.identity.topic, dead_letter.reason
+        recent[dead_letter.identity, dead_letter.timestamp] = dead_letter.identity.topic, dead_letter.reason
         times.append(record.timestamp)
     return RecentDeadLetters(
         Counter(recent.values()),

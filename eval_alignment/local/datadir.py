@@ -39,6 +39,7 @@ class DataDir:
         self.path = path
         self.logs = path / "logs"
         self.store = path / STORE_NAME
+        self.dead_letters = path / "dead-letters.ndjson"
         self._broker = broker
         self._clean = path / "clean-stop"
 

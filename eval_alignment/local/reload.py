@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 
 from aggregator.facts import encode
 from aggregator.tallies import SourcePosition
+from eval_alignment.settings import Settings
 from sinks.queries.queues import read_state, source_positions
+from sinks.snapshots import PASS_SECONDS, SnapshotHistory
 from sinks.store.store import Store
 from streams.events.decoder import KIND_OF
 from streams.events.encoder import encode_event
@@ -69,6 +71,15 @@ async def _events(store: Store, topics: Topics) -> AsyncIterator[Outgoing]:
         # Older releases accepted integers of seconds, which are rejected now.
         value = encode(fact) if fact.at >= EARLIEST_INTEGER_AT else encode_event(fact)
         yield Outgoing(by_kind[KIND_OF[type(fact)]], value, fact.item.encode())
+
+
+async def take_over_history(store: Path, earlier: Path, settings: Settings) -> None:
+    """Move the snapshot documents of an earlier store, whose rows are loaded, into the store of the running view."""
+    # The view may still write documents of the rows that it has just read.
+    await asyncio.sleep(2 * PASS_SECONDS)
+    with contextlib.closing(Store(store)) as opened:
+        history = SnapshotHistory(opened, settings.snapshot_history_count, settings.snapshot_history_days)
+        await asyncio.to_thread(history.take_over, earlier)
 
 
 async def source_ends(client: KafkaClient, topics: Topics) -> Positions:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from eval_alignment.local import reload
 from eval_alignment.local.broker import BrokerError, EmbeddedBroker, PortTakenError
 from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
+from eval_alignment.local.saved_dead_letters import MAX_BYTES, SavedDeadLetters, SavedDeadLettersError
 from eval_alignment.settings import Settings, address
 from streams.kafka import topics as topic_table
 from streams.runtime.errors import EvalAlignmentError
@@ -68,6 +70,10 @@ class Supervisor:
         self._on_ready = on_ready
         self._data = DataDir(settings.data_dir.resolve(), EXTERNAL if embedded_port is None else EMBEDDED)
         self._broker: EmbeddedBroker | None = None
+        self._dead_letters = SavedDeadLetters(
+            self._data.dead_letters, self.client, self.topics.dead_letters, wiring.acknowledgement_group(settings)
+        )
+        self._dead_letters_put_back = False
         self._stop = asyncio.Event()
         self._was_ready = False
         """Whether everything was ready once. Before, a port that is in use is an error; later, it may become free."""
@@ -97,7 +103,7 @@ class Supervisor:
                         await self._once()
                         return
                     self._say("The embedded broker died, and its topics are lost. Restarting everything.")
-        except (DataDirError, BrokerError, topic_table.TopicsError) as error:
+        except (DataDirError, BrokerError, SavedDeadLettersError, topic_table.TopicsError) as error:
             raise UpError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise UpError(f"{self.settings.brokers}: {error!r}") from error
@@ -112,6 +118,7 @@ class Supervisor:
                 wiring.partitions(self.settings),
                 self.settings.replication_factor,
             )
+            await self._put_back_dead_letters()
             aside = self._set_aside()
             parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view)]
             parts.append(asyncio.create_task(self._watch_broker()))
@@ -149,6 +156,12 @@ class Supervisor:
                     await self._stop.wait()
             delay = min(2 * delay, longest)
 
+    async def _put_back_dead_letters(self) -> None:
+        self._dead_letters_put_back = False
+        if self._broker is not None and (count := await self._dead_letters.put_back()):
+            self._say(f"Put back {count} dead letters of the last run.")
+        self._dead_letters_put_back = True
+
     def _set_aside(self) -> list[Path]:
         """Stores of earlier runs whose rows must be loaded again. Logs which events may be missing."""
         if self._broker is None:
@@ -174,6 +187,7 @@ class Supervisor:
             count, ends = await reload.reload(self.client, self.topics, aside)
             if not await reload.reached(self._data.store, ends, READY_SECONDS + count / 1000):
                 raise UpError("loading the rows of the last run took too long; they are kept, so start again")
+            await reload.take_over_history(self._data.store, aside[0], self.settings)
             self._data.reloaded(aside)
             self._say(f"Loaded {count} rows of the last run.")
         self._was_ready = True
@@ -238,12 +252,23 @@ class Supervisor:
             clean = self._stop.is_set() and self._broker.pid is not None and await self._drain()
         # Without its broker a worker would only wait for it.
         await self._worker.stop(WORKER_STOP_SECONDS if self._broker.pid is not None else 0)
+        await self._save_dead_letters()
         await self._view.stop(VIEW_STOP_SECONDS)
         await asyncio.to_thread(self._broker.stop)
         if clean:
             self._data.stopped()
         elif self._stop.is_set():
             self._say("This stop was not clean: the most recent events may be missing at the next start.")
+
+    async def _save_dead_letters(self) -> None:
+        """Save them, unless the topic lacks those of the last run."""
+        if self._broker is None or self._broker.pid is None or not self._dead_letters_put_back:
+            return
+        try:
+            if left_out := await self._dead_letters.save(time.time_ns() // 1_000_000):
+                self._say(f"{left_out} old dead letters are not kept: the newest fill {MAX_BYTES >> 20} MiB.")
+        except (KafkaError, TimeoutError, OSError) as error:
+            self._say(f"The dead letters of this run are not kept: {error!r}")
 
     async def _drain(self) -> bool:
         """Stop the worker after its last checkpoint; returns whether the store has all events of the broker."""

@@ -5,9 +5,9 @@ identity of a dead letter is the topic, partition and offset of its event.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
@@ -41,6 +41,8 @@ class DeadLetterRecord:
     key: bytes | None
     value: bytes | None
     headers: list[Header]
+    timestamp: int | None = None
+    """In milliseconds; None is the time when it is sent."""
 
 
 def compose(dead: RejectedRecord) -> DeadLetterRecord:
@@ -86,28 +88,41 @@ class DeadLetterPublisher:
         by_partition: dict[int, list[DeadLetterRecord]] = {}
         for dead in dead_letters:
             by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead))
-        acknowledgements = []
+        futures = []
         for partition, composed in by_partition.items():
-            acknowledgements += [
-                await self.producer.send_batch(batch, self.topic, partition=partition)
-                for batch in _batches(self.producer, composed)
-            ]
-        for future in acknowledgements:
+            futures += await _send(self.producer, self.topic, partition, composed)
+        for future in futures:
             await future
 
 
-def _batches(producer: AIOKafkaProducer, dead_letters: Iterable[DeadLetterRecord]) -> Iterable[object]:
+async def write_records(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[DeadLetterRecord]
+) -> None:
+    """Write records; on return all are acknowledged. Raises KafkaError when one is not."""
+    for future in await _send(producer, topic, partition, records):
+        await future
+
+
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[DeadLetterRecord]
+) -> list[Awaitable[object]]:
+    return [await producer.send_batch(batch, topic, partition=partition) for batch in _batches(producer, records)]
+
+
+def _batches(producer: AIOKafkaProducer, records: Iterable[DeadLetterRecord]) -> Iterable[object]:
     # In batches, because a producer refuses to send a single record that has neither key nor value.
     batch = producer.create_batch()
-    for dead_letter in dead_letters:
-        if (
-            batch.append(timestamp=None, key=dead_letter.key, value=dead_letter.value, headers=dead_letter.headers)
-            is None
-        ):
+    for record in records:
+        if not _appended(batch, record):
             yield batch
             batch = producer.create_batch()
-            batch.append(timestamp=None, key=dead_letter.key, value=dead_letter.value, headers=dead_letter.headers)
+            _appended(batch, record)
     yield batch
+
+
+def _appended(batch: Any, record: DeadLetterRecord) -> bool:
+    appended = batch.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=record.headers)
+    return appended is not None
 
 
 def _size(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:

@@ -21,6 +21,7 @@ from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
 DEFAULT_PARTITIONS: Final = 8
+DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
 _COPARTITIONED: Final = 0
 _SMALL: Final = 1
 _LISTED_SECONDS: Final = 15.0
@@ -140,7 +141,7 @@ TABLE: Final = (
         "rejected events, byte for byte, with the [reason](reasons.md) in their headers",
         "worker",
         "`dlq`, `doctor`",
-        {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)},
+        {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS)},
         partitions=_SMALL,
         at_least=frozenset({"retention.ms"}),
     ),

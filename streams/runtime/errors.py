@@ -32,6 +32,7 @@ class EvalAlignmentError(Exception):
         ├── OtherDeploymentError  eval_alignment.load_wait      a view shows other topics, or another broker's
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
+        ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters
         ├── SettingsError         eval_alignment.settings       invalid settings
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it

@@ -97,7 +97,7 @@ def installation(kafka: Kafka, prefix: str) -> Installation:
 
 def test_requeue_keeps_key_value_and_headers_byte_for_byte(installation: Installation) -> None:
     headers: list[Header] = [
-        ("ce_id", b"\xff\x00"),
+        ("bytes", b"\xff\x00"),
         ("twice", b"1"),
         ("twice", b""),
         ("none", None),

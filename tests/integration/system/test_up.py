@@ -1,5 +1,7 @@
 """`up`: accepted events survive the death of any process and any kind of stop, and no process is left."""
 
+import asyncio
+import json
 import os
 import re
 import signal
@@ -8,14 +10,18 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streams.kafka.client import KafkaClient
+from streams.kafka.producer import producer
+from streams.kafka.topics import Topics
 from tests.support.deployments import Installation
 from tests.support.documents import documents
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
-from tests.support.processes import Command, ready, wait_until
+from tests.support.processes import Command, get_json, ready, wait_until
 
 DEADLINE = 60.0
 AT = 1_780_000_000_000
@@ -64,6 +70,56 @@ def test_a_stopped_up_starts_again_with_all_its_counts(running: Installation) ->
     assert documents(running) == expected
     assert "clean" not in running.up.text()[start:]
     assert "rows of the last run." in running.up.text()[start:]
+
+
+def history(up: Installation) -> list[Any]:
+    """Times and counts of the queue's snapshot documents, newest first."""
+    listed = get_json(f"{up.url}/api/v1/queues/support/history?limit=500")
+    return [(entry["at"], entry["document"]["cards"]) for entry in listed["snapshots"]]
+
+
+def dead_letters(up: Installation, *options: str) -> Any:
+    return json.loads(up.run("dlq", "ls", "--json", *options, "--broker", up.broker).stdout)
+
+
+def reject(up: Installation, value: str) -> None:
+    """Send an invalid event, and wait until it is a dead letter."""
+    before = len(dead_letters(up, "--all"))
+
+    async def send() -> None:
+        async with producer(KafkaClient([up.broker])) as out:
+            await out.send_and_wait(
+                Topics().annotations, value.encode(), key=b"i0", headers=[("h", b"\xff"), ("n", None)]
+            )
+
+    asyncio.run(send())
+    wait_until(lambda: len(dead_letters(up, "--all")) == before + 1, DEADLINE, "a dead letter")
+
+
+def test_dead_letters_and_history_survive_a_clean_stop(running: Installation) -> None:
+    reject(running, "handled")
+    running.run("dlq", "ack", "--broker", running.broker)
+    reject(running, "waiting")
+    known, waiting = dead_letters(running, "--all"), dead_letters(running)
+    assert (len(known), len(waiting)) == (2, 1)
+    name = waiting[0]["event"]
+    shown = running.run("dlq", "show", "--broker", running.broker, name).stdout
+    before = history(running)
+    assert len(before) > 1
+    for _ in range(2):
+        start = len(running.up.text())
+        assert running.stop() == 0
+        running.start()
+        assert "Put back 2 dead letters of the last run." in running.up.text()[start:]
+        assert dead_letters(running, "--all") == known
+        assert dead_letters(running) == waiting
+        assert running.run("dlq", "show", "--broker", running.broker, name).stdout == shown
+        assert history(running) == before
+    add(running, 1)
+    wait_until(lambda: history(running)[1:] == before, DEADLINE, "the history goes on")
+    # Another event at the offset of a dead letter of an earlier run.
+    reject(running, "a third")
+    assert len(dead_letters(running)) == 2
 
 
 def test_a_killed_worker_is_restarted_and_counts_stay_exact(running: Installation) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import orjson
 import pytest
@@ -169,3 +170,34 @@ def test_history_is_thinned_by_count_to_one_a_day_and_dropped_by_age(store: Stor
     with store.read() as connection:
         kept = [at for at, _ in documents_between(connection, "support", 0, 2**62, 100)]
     assert kept == [day + 3, day + 2, day + 1, day - 4 * DAY_MS + 2, day - 5 * DAY_MS + 2]
+
+
+def test_the_history_of_an_earlier_store_precedes_what_this_one_shows_after_reading_the_rows_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """Of the documents of the loading only the newest stays, and only where its numbers are new."""
+    with contextlib.closing(Store(tmp_path / "earlier.sqlite3")) as earlier:
+        past = SnapshotHistory(earlier, 10, 90)
+        for at, queue, count in ((1, "same", 1), (2, "same", 2), (3, "other", 5), (4, "gone", 1)):
+            past.add([numbered(queue, count)], NOW_MS + at)
+    history = SnapshotHistory(store, 10, 90)
+    for at, queue, count in ((10, "same", 1), (11, "same", 2), (12, "other", 3), (13, "other", 6), (14, "new", 1)):
+        history.add([numbered(queue, count)], NOW_MS + at)
+    history.take_over(tmp_path / "earlier.sqlite3")
+    assert {queue: times(store, queue) for queue in ("same", "other", "gone", "new")} == {
+        "same": [2, 1],
+        "other": [13, 3],
+        "gone": [4],
+        "new": [14],
+    }
+
+
+def numbered(queue: str, count: int) -> SnapshotDocument:
+    """A document with this number; every other field is left out."""
+    return {"queue": queue, "revision": count, "cards": {"comparisons": count}}  # type: ignore[typeddict-item]
+
+
+def times(store: Store, queue: str) -> list[int]:
+    """Times of the documents of a queue, newest first, in ms after NOW_MS."""
+    with store.read() as connection:
+        return [at - NOW_MS for at, _ in documents_between(connection, queue, 0, NOW_MS + 100, 100)]

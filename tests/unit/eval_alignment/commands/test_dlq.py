@@ -15,7 +15,7 @@ def test_wrong_calls_are_usage_errors(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("command", ["show", "requeue"])
 def test_every_command_takes_the_identity_that_ls_prints(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eval_alignment.commands.dlq._read", lambda _, **__: DeadLetters({}, [], 0, {}))
+    monkeypatch.setattr("eval_alignment.commands.dlq._read", lambda _, **__: DeadLetters([], [], 0, {}))
     result = CliRunner().invoke(dlq, [command, "events:v1:0:7"])
     assert (result.exit_code, "events:v1:0:7" in result.stderr) == (1, True)
     assert CliRunner().invoke(dlq, [command, "events:0"]).exit_code == 2
