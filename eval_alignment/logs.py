@@ -15,15 +15,25 @@ _LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn")
 """They log requests, heartbeats, starts and stops at level info."""
 _NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "color_message", "message", "taskName"})
 """Attributes of a record that did not come from `extra`, and uvicorn's coloured copy of the message."""
-_STARTING: Final = "GroupCoordinatorNotAvailableError"
-"""aiokafka logs it as an error while a broker creates its internal topics, and tries again."""
+_EXPECTED: Final = (
+    # While a broker creates its internal topics, or loads a group.
+    "GroupCoordinatorNotAvailableError",
+    "GroupLoadInProgressError",
+    # While no broker answers: worker and view log a longer outage themselves, once.
+    "Connect call failed",
+    "KafkaConnectionError",
+    "NodeNotReadyError",
+    "Unable to update metadata",
+)
+"""Texts of errors that aiokafka logs before it tries again."""
 
 
 class NoiseFilter(logging.Filter):
     """Drops what libraries log again and again.
 
-    While a broker is unavailable, each aiokafka client retries ten times a second and logs every attempt: each place in
-    aiokafka's code logs once a minute. Faust's services log every start and stop of their parts below warning.
+    aiokafka logs every attempt that it repeats, several times a second: what is expected while a broker starts or is
+    away is dropped, and each place in aiokafka's code logs once a minute. Faust's services log every start and stop of
+    their parts below warning. At level debug nothing is dropped.
     """
 
     def __init__(self) -> None:
@@ -36,8 +46,10 @@ class NoiseFilter(logging.Filter):
             return False
         if not record.name.startswith("aiokafka"):
             return True
-        place = record.pathname, record.lineno
-        if record.created < self._last.get(place, float("-inf")) + REPEAT_SECONDS or _STARTING in record.getMessage():
+        place, message = (record.pathname, record.lineno), record.getMessage()
+        if record.created < self._last.get(place, float("-inf")) + REPEAT_SECONDS:
+            return False
+        if any(text in message for text in _EXPECTED):
             return False
         self._last[place] = record.created
         return True

@@ -32,7 +32,7 @@ def view(
     """
     chosen = settings.load(brokers=brokers, data_dir=data_dir, http=http, pass_stars=pass_stars, publish=publish)
     logs.configure(chosen.log_level, chosen.log_format)
-    _log.info("view starts", extra=wiring.identity(chosen))
+    _log.info("view starts", extra={**wiring.identity(chosen), "http": chosen.http, "data_dir": str(chosen.data_dir)})
     raise click.exceptions.Exit(run_view(_config(chosen)).code)
 
 

@@ -50,7 +50,8 @@ def worker(
         accept_loss=accept_loss,
     )
     logs.configure(chosen.log_level, chosen.log_format)
-    _log.info("worker starts", extra={"worker": chosen.name, "group": wiring.group(chosen), **wiring.identity(chosen)})
+    names = {"worker": chosen.name, "group": wiring.group(chosen)}
+    _log.info("worker starts", extra={**names, **wiring.identity(chosen), "http": chosen.worker_http})
     process = Worker(_config(chosen))
     ProcessCollector(registry=process.metrics.registry)
     try:

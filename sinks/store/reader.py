@@ -6,6 +6,7 @@ written, the reader keeps its steps and reads no further.
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -16,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from sinks.metrics import ViewMetrics
 from sinks.store.store import Store
@@ -26,6 +27,7 @@ from streams.kafka.client import connect
 from streams.kafka.topics import TopicsError
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.outage import BrokerOutage
 from streams.runtime.retries import retry_forever
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class Reader:
         self._goals: dict[TopicPartition, int] = {}
         self._started_ms = 0
         self._marker_ms: dict[int, int] = {}
+        self._outage = BrokerOutage()
 
     async def run(self) -> None:
         """Read until cancelled; waits for an unavailable broker. Raises ReadError for an invalid record."""
@@ -98,7 +101,10 @@ class Reader:
             while True:
                 batches = await self._fetch(consumer)
                 if batches:
+                    self._outage.answered()
                     await asyncio.to_thread(self._feed, batches)
+                elif self._outage.ongoing:
+                    await _ask_for_metadata(consumer)
                 await self._restart(consumer)
                 if not batches or time.monotonic() - applied >= _APPLY_SECONDS:
                     await self._apply()
@@ -126,10 +132,12 @@ class Reader:
             with attempt:
                 client = make()
                 try:
-                    await connect(client)
-                except BaseException:
+                    await connect(client, self._outage)
+                except BaseException as error:
+                    self._outage.failed(error)
                     await _stop(client)
                     raise
+                self._outage.answered()
                 return client
         raise AssertionError("retries do not end")
 
@@ -289,6 +297,12 @@ class Reader:
 
 async def _stop(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
     await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
+
+
+async def _ask_for_metadata(consumer: AIOKafkaConsumer) -> None:
+    """Let the consumer see that brokers answer again: without records it asks only every five minutes."""
+    with contextlib.suppress(KafkaError):
+        await consumer.topics()
 
 
 def _unreadable(batch: Batch, record: Record, why: str) -> ReadError:

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.partition import OwnedPartition
+from streams.engine.partition import OwnedPartition, ranges
 from streams.engine.restore import AssignmentChanged, Restore
 from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch, Record
@@ -134,7 +134,13 @@ class Engine:
         self._owned.begin_generation(generation)
         self._health.restored = True
         self._metrics.recovering.set(0)
-        _log.info("generation %d: %d partitions restored, %d rows", generation, len(self._owned), self._owned.rows)
+        _log.info(
+            "generation %d: %d partitions restored, %d rows",
+            generation,
+            len(self._owned),
+            self._owned.rows,
+            extra={"partitions": ranges(owned.partition for owned in self._owned)},
+        )
 
     async def wait_empty(self) -> None:
         """Finish the batch in progress, checkpoint and commit: before partitions are revoked or the worker stops."""

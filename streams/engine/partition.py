@@ -10,7 +10,7 @@ In the order of one generation:
 Other modules read the state and call these transitions. Only this module changes the state.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -237,3 +237,18 @@ class Progress:
         """The committed offset; the position itself while no commit is known, because then nothing is uncommitted."""
         committed = self._group.committed_offset(tp)
         return min(position, position if committed is None else committed)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers as text, for the log.
+
+    >>> ranges([7, 0, 1, 2, 9, 10])
+    '0-2, 7, 9-10'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)

@@ -1,7 +1,6 @@
 """The watchdog: once a second, checks for other writers, for the broker, and for progress."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ from streams.ledger.log import end_offsets
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.health import Health, StallDetector
-
-_log = logging.getLogger(__name__)
+from streams.runtime.outage import BrokerOutage
 
 WATCHDOG_SECONDS: Final = 1.0
 """Time between two checks."""
@@ -36,6 +34,7 @@ class Watchdog:
     """Whether the broker reports exact end offsets, which the fence compares."""
     health: Health
     stall_detector: StallDetector = field(default_factory=StallDetector)
+    outage: BrokerOutage = field(default_factory=BrokerOutage)
 
     async def run(self, lock: asyncio.Lock) -> None:
         """Check until cancelled; `lock` is the checkpoint's. Raises FatalError for what only a restart repairs."""
@@ -65,13 +64,11 @@ class Watchdog:
         try:
             ends = await end_offsets(self.reader, partitions or [TopicPartition(self.facts, 0)])
         except (KafkaError, TimeoutError) as error:
-            if self.health.broker:
-                _log.warning("broker does not answer: %r", error)
             self.health.broker = False
+            self.outage.failed(error)
             return None
-        if not self.health.broker:
-            _log.info("broker answers again")
         self.health.broker = True
+        self.outage.answered()
         return ends
 
     def _check_progress(self) -> None:

@@ -23,6 +23,7 @@ from aiokafka.errors import (
 )
 
 from streams.runtime.failures import BrokerUntrustedError
+from streams.runtime.outage import BrokerOutage
 
 _log = logging.getLogger(__name__)
 
@@ -124,15 +125,18 @@ class KafkaConnection(Protocol):
         """Connect."""
 
 
-async def connect(connection: KafkaConnection) -> None:
+async def connect(connection: KafkaConnection, outage: BrokerOutage | None = None) -> None:
     """Start a client of aiokafka. Raises KafkaConnectionError if no broker is ready within `CONNECT_SECONDS`.
+
+    While the client lives, `outage` learns whether brokers answer its metadata requests, which it repeats without a
+    connection.
 
     A broker that is starting reports no broker, not even itself. aiokafka keeps that connection for further metadata
     requests; if it breaks, no known broker is left, and the client would wait forever. Such a start raises
     KafkaConnectionError too.
     """
     network: Any = getattr(connection, "client", None) or connection._client  # type: ignore[attr-defined]
-    back_off_on_missing_leader(network)
+    back_off_on_missing_leader(network, outage)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection.start()
@@ -144,16 +148,19 @@ async def connect(connection: KafkaConnection) -> None:
         raise KafkaConnectionError("the broker that answers is still starting: it reports no brokers")
 
 
-def back_off_on_missing_leader(network: Any) -> None:
+def back_off_on_missing_leader(network: Any, outage: BrokerOutage | None = None) -> None:
     """Make a network client of aiokafka pause between metadata requests while a partition has no leader, or no broker
     answers.
 
-    Without a pause, fetcher and sender repeat the request immediately, and use a whole core.
+    Without a pause, fetcher and sender repeat the request immediately, and use a whole core. `outage` learns whether a
+    broker answered.
     """
     update = network._metadata_update
 
     async def updated(cluster: ClusterMetadata, topics: Collection[str]) -> bool:
         known: bool = await update(cluster, topics)
+        if outage is not None:
+            outage.answered() if known else outage.failed("no broker answers a metadata request")
         if not known or any(_leaderless(cluster, topic) for topic in topics or cluster.topics()):
             await asyncio.sleep(network._retry_backoff)
         return known

@@ -12,6 +12,7 @@ from typing import NoReturn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
@@ -58,7 +59,10 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 def log_end(process: str, error: BaseException) -> ExitCode:
-    """Log why a process ends and what to do, with a traceback for an exception of others; return its exit code."""
+    """Log why a process ends and what to do; return its exit code.
+
+    With a traceback, except where the message is enough: errors of the product, and a broker that is away.
+    """
     ending = exit_code_of(error)
     _log.critical(
         "%s ends: %s (exit code %d). %s Observed: %s. What to do: %s",
@@ -68,7 +72,7 @@ def log_end(process: str, error: BaseException) -> ExitCode:
         ending.meaning,
         str(error) or repr(error),
         ending.action,
-        exc_info=None if isinstance(error, EvalAlignmentError) else error,
+        exc_info=None if isinstance(error, EvalAlignmentError | KafkaConnectionError) else error,
     )
     return ending
 

@@ -15,7 +15,7 @@ _JITTER_SECONDS: Final = 0.1
 
 
 def retry_forever(*errors: type[Exception]) -> AsyncIterator[stamina.Attempt]:
-    """Repeat a block until it raises none of these errors. Logs each failure as a warning.
+    """Repeat a block until it raises none of these errors. Logs the first failure as a warning, later ones at debug.
 
     async for attempt in retry_forever(OSError):
         with attempt:
@@ -36,7 +36,8 @@ def _log_retry(details: RetryDetails) -> None:
     name, text = type(details.caused_by).__name__, str(details.caused_by)
     # The text of aiokafka's errors begins with their name.
     cause = text if text.startswith(name) else f"{name}: {text}"
-    _log.warning("%s, retrying in %.1f s", cause, details.wait_for)
+    level = logging.WARNING if details.retry_num == 1 else logging.DEBUG
+    _log.log(level, "%s, retrying in %.1f s", cause, details.wait_for)
 
 
 set_on_retry_hooks([_log_retry])

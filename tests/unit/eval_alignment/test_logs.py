@@ -22,7 +22,7 @@ def _root_logger() -> Iterator[None]:
         logging.getLogger(name).setLevel(before)
 
 
-def record(name: str, line: int, at: float, message: str = "cannot connect") -> logging.LogRecord:
+def record(name: str, line: int, at: float, message: str = "something failed") -> logging.LogRecord:
     one = logging.LogRecord(name, logging.ERROR, "client.py", line, message, None, None)
     one.created = at
     return one
@@ -80,9 +80,26 @@ def test_records_of_the_product_always_pass() -> None:
     assert all(noise.filter(record("streams.engine.watchdog", 7, 1.0)) for _ in range(5))
 
 
-def test_a_coordinator_that_a_new_broker_still_creates_is_not_an_error() -> None:
-    message = "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError"
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError",
+        "Unable connect to \"127.0.0.1:9092\": [Errno 111] Connect call failed ('127.0.0.1', 9092)",
+        "Unable connect to node with id 1: KafkaConnectionError: Connection at 127.0.0.1:9092 closed",
+        "Unable to update metadata from [1]",
+        "Failed fetch messages from 1: NodeNotReadyError: Attempt to send a request to node which is not ready",
+    ],
+)
+def test_what_a_client_expects_while_a_broker_starts_or_is_away_is_dropped(message: str) -> None:
     assert not NoiseFilter().filter(record("aiokafka.consumer.group_coordinator", 7, 1.0, message))
+    assert NoiseFilter().filter(record("streams.engine.watchdog", 7, 1.0, message))
+
+
+def test_level_debug_drops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    for level in ("info", "debug"):
+        configure(level, "text")
+        logging.getLogger("aiokafka").error("Unable to update metadata from [1]")
+    assert capsys.readouterr().err.count("Unable to update metadata") == 1
 
 
 def test_starts_and_stops_of_fausts_services_are_dropped_but_not_their_errors() -> None:
