@@ -128,6 +128,7 @@ def page() -> str:
             "- At SIGTERM the process takes no new connection, and finishes the requests that it has.",
         ),
         see_also=(
+            "[Client for Python](client.md)",
             "[Events](events.md)",
             "[Reject reasons](reasons.md)",
             "[Settings](settings.md#ingest)",
