@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aggregator.names import alike_in
 from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Undefined
 from eval_alignment.metric_words import ceiling_sentence, sentences
 from eval_alignment.terminal_text import DASH, interval, percent, printable
+from sinks.page.wording import alike_names
 
 if TYPE_CHECKING:
     from eval_alignment.insights import Insights, InsightSource
@@ -48,6 +50,8 @@ def render(document: SnapshotDocument, console: Console, source: "InsightSource 
         console.print()
         insights = source.insights(document, criterion) if source is not None and criterion["comparisons"] else None
         _print_criterion(criterion, console, insights)
+    for found in alike_in(document):
+        console.print(Text(alike_names(found, printable)))
 
 
 def render_list(queues: "Sequence[QueueListing]", console: Console) -> None:

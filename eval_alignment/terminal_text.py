@@ -2,17 +2,12 @@
 
 from typing import Final
 
+from aggregator.names import printable
+
+__all__ = ["DASH", "interval", "percent", "printable"]
+
 DASH: Final = "-"
 """Printed for an undefined number."""
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters and bidirectional marks escaped, so that it cannot drive the terminal.
-
-    >>> printable("a\x1b[31m\u202eb\nc")
-    'a\\x1b[31m\\u202eb\\nc'
-    """
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def percent(share: float | None) -> str:

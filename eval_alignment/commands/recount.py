@@ -10,6 +10,7 @@ import orjson
 
 from aggregator.days import Window
 from aggregator.facts import Fact
+from aggregator.names import AlikeNames, alike
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.conflicts import Conflicts
@@ -18,6 +19,8 @@ from eval_alignment.input_checks import UnknownFields, future_rejection, missing
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
+from eval_alignment.terminal_text import printable
+from sinks.page.wording import alike_names
 from streams.events.decoder import Decoder, Kind, Rejection
 
 
@@ -70,6 +73,8 @@ def recount(
     else:
         for document in documents:
             render(document, output_console(), RecountInsights(counted, rules, today))
+    for group in alike(counted.queues):
+        click.echo(alike_names(AlikeNames("queues", group), printable), err=True)
     if invalid:
         raise click.exceptions.Exit(1)
 

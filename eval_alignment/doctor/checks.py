@@ -8,8 +8,9 @@ from typing import Any, Final, TypeVar
 
 from aiokafka.errors import KafkaError
 
+from aggregator.facts import Fact
 from eval_alignment import __version__
-from eval_alignment.doctor import broker, counting, monitoring, processes, progress, sources
+from eval_alignment.doctor import broker, contents, counting, monitoring, processes, progress, sources
 from eval_alignment.doctor.disk import judge_disk, observe_disk
 from eval_alignment.doctor.findings import Finding, not_run, ordered, skipped
 from eval_alignment.doctor.http import Answer
@@ -64,6 +65,15 @@ class Observations:
         partitions = await self.partitions()
         return await self._once("samples", lambda: progress.sample(self.target, partitions))
 
+    async def records(self) -> list[sources.SampledRecord]:
+        """The last records of the sources."""
+        partitions = await self.partitions()
+        return await self._once("records", lambda: sources.sample_sources(self.target, partitions))
+
+    async def facts(self) -> list[Fact]:
+        """The valid ones of the last records."""
+        return [record.fact for record in await self.records() if record.fact is not None]
+
     async def markers(self) -> progress.LastMarkers:
         """The last checkpoint marker of each partition."""
         await self.partitions()
@@ -103,7 +113,15 @@ async def _topics(observations: Observations) -> list[Finding]:
 
 
 async def _producers(observations: Observations) -> list[Finding]:
-    return sources.judge_producers(await sources.sample_sources(observations.target, await observations.partitions()))
+    return sources.judge_producers(await observations.records())
+
+
+async def _names(observations: Observations) -> list[Finding]:
+    return contents.judge_names(await observations.facts())
+
+
+async def _scales(observations: Observations) -> list[Finding]:
+    return contents.judge_scales(await observations.facts())
 
 
 async def _workers(observations: Observations) -> list[Finding]:
@@ -200,6 +218,16 @@ CHECKS: Final = (
         f"The last {sources.SAMPLED} records of each source partition: whether the key is the item, and whether the "
         "record is in the partition that murmur2 selects.",
         _producers,
+    ),
+    Check(
+        "names",
+        "In these records: queues, criteria, metrics, judge versions and annotators whose names look alike.",
+        _names,
+    ),
+    Check(
+        "scales",
+        "In these records: several thresholds in one judge version, and scores of one metric on two scales.",
+        _scales,
     ),
     Check(
         "workers",

@@ -116,6 +116,18 @@ class Problem(Enum):
         "Set the producer's partitioner to Kafka's default (librdkafka: `partitioner=murmur2_random`), then run "
         "`dlq requeue --reason misrouted`.",
     )
+    NAMES_ALIKE = Entry(
+        "names",
+        _INFO,
+        "Names differ only in case, blanks, hyphens, underscores or invisible characters. They are counted apart.",
+        "If they mean the same, correct the producer and send the events again under one name.",
+    )
+    SCALES_MIXED = Entry(
+        "scales",
+        _WARNING,
+        "A judge version has several thresholds, or a metric has scores on two scales: its numbers mix them.",
+        "Send a new `judge` with a new threshold, and another `metric` with another scale.",
+    )
     NO_WORKER = Entry(
         "workers",
         _CRITICAL,

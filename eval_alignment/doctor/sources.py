@@ -35,6 +35,8 @@ class SampledRecord:
     """The partition for its key; None without a key."""
     mismatch: bool | None
     """Whether its key is not its item; None when its item cannot be read."""
+    fact: Fact | None = None
+    """Its content; None when it is invalid."""
 
 
 async def sample_sources(target: Target, partitions: int) -> list[SampledRecord]:
@@ -60,7 +62,8 @@ class _Sampler:
             key = record.key
             outcome = self.decoder.decode(self.kind, record.value, key, record.headers, record.timestamp)
             home = None if key is None else home_partition(key, self.partitions)
-            self.seen.append(SampledRecord(self.topic, partition, record.offset, home, _mismatch(outcome)))
+            fact = None if isinstance(outcome, Rejection) else outcome
+            self.seen.append(SampledRecord(self.topic, partition, record.offset, home, _mismatch(outcome), fact))
 
 
 def _mismatch(outcome: Fact | Rejection) -> bool | None:

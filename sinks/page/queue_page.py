@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aggregator.days import Window, window_start
+from aggregator.names import AlikeNames, alike, alike_in, printable
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
@@ -17,9 +18,9 @@ from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, 
 from sinks.page.formats import count, percent, plural
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.page.wording import judge_failures, scale_warning
+from sinks.page.wording import alike_names, isolated, judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
-from sinks.queries.queues import QueueEntry
+from sinks.queries.queues import QueueEntry, list_queues, newest_queue
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
 
@@ -121,6 +122,8 @@ class QueuePage:
     deep_dive: DeepDive | None
     scale_warnings: Mapping[str, str]
     """Warnings about thresholds and scales, by metric; empty without the slow parts."""
+    alike_queues: list[str]
+    """The names of queues that look like this one's, this one included; empty without another."""
     waiting: Waiting | None
     """Only for a queue that never had a comparison."""
 
@@ -143,6 +146,14 @@ class QueuePage:
             for criterion in self.document["criteria"]
             for metric in criterion["metrics"]
             if judge_failures(metric)
+        ]
+
+    @property
+    def hints(self) -> list[str]:
+        """Hints at names that look alike."""
+        queues = [AlikeNames("queues", self.alike_queues)] if self.alike_queues else []
+        return [
+            alike_names(found, lambda name: isolated(printable(name))) for found in (*queues, *alike_in(self.document))
         ]
 
     @property
@@ -205,6 +216,7 @@ def queue_page(
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
         scale_warnings=_scale_warnings(queries) if queries is not None and slow_parts is not None else {},
+        alike_queues=_alike_queues(cache, connection, request.queue),
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
 
@@ -247,6 +259,12 @@ def _scale_warnings(queries: CachedQueries) -> dict[str, str]:
     checks = queries.scales().items()
     warnings = {metric: scale_warning(check.thresholds, check.two_scales) for metric, check in checks}
     return {metric: warning for metric, warning in warnings.items() if warning is not None}
+
+
+def _alike_queues(cache: AnswerCache, connection: sqlite3.Connection, queue: str) -> list[str]:
+    key = newest_queue(connection), "alike queues"
+    groups = cache.get(key, lambda: alike(entry.queue for entry in list_queues(connection)))
+    return next((group for group in groups if queue in group), [])
 
 
 def _worst(drawn: Sequence[Figure]) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from aggregator.names import AlikeNames
 from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
@@ -12,7 +13,7 @@ from sinks.page.formats import count, decimal, interval, percent, plural, thresh
 from sinks.queries.results import Ceiling, WhatIf
 
 _LISTED: Final = 4
-"""Most thresholds of a judge version in a sentence."""
+"""Most thresholds or names in a sentence."""
 _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_COMPARISONS: "No item has both a human annotation and a verdict yet",
     Undefined.NO_HUMAN_PASS: "People passed none of the compared items",
@@ -204,6 +205,13 @@ def _thresholds(judge: str, values: Sequence[float], name: Callable[[str], str])
 def what_if_warning(what: WhatIf, name: Callable[[str], str] = isolated) -> str | None:
     """The warning about thresholds and scales of a what-if."""
     return scale_warning({each["judge"]: each["thresholds"] for each in what["judges"]}, what["two_scales"], name)
+
+
+def alike_names(found: AlikeNames, name: Callable[[str], str] = isolated) -> str:
+    """A hint at names that look alike; `name` makes a name of others safe in the text."""
+    shown = ", ".join(f"'{name(each)}'" for each in found.names[:_LISTED])
+    more = f" and {count(len(found.names) - _LISTED)} more" if len(found.names) > _LISTED else ""
+    return f"The {found.kind} {shown}{more} look alike and are counted apart."
 
 
 def best_threshold(what: WhatIf) -> str | None:

@@ -54,6 +54,12 @@ def read_state(connection: sqlite3.Connection) -> StoreState:
     )
 
 
+def newest_queue(connection: sqlite3.Connection) -> int:
+    """Place of the queue that was seen last; 0 without queues."""
+    (place,) = connection.execute("SELECT coalesce(max(id), 0) FROM queues").fetchone()
+    return int(place)
+
+
 def list_queues(connection: sqlite3.Connection) -> Iterator[QueueEntry]:
     """Queues in the order in which they were first seen."""
     for row in connection.execute(f"{_QUEUES} ORDER BY id"):

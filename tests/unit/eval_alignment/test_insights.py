@@ -133,3 +133,24 @@ def test_words_without_a_ceiling_or_a_better_threshold_are_left_out() -> None:
     (metric,) = criterion["metrics"]
     assert list(sentences(metric, insights)) == list(sentences(metric))
     assert ceiling_sentence(insights) is None
+
+
+async def test_page_and_command_hint_at_the_same_names(store: Store, tmp_path: Path) -> None:
+    history: list[Fact] = [
+        fact
+        for number, metric in enumerate(["tone", "Tone", "tone\u200b"])
+        for fact in (
+            Annotation(NOW_MS, f"a{number}", "q", f"i{number}", thumbs="up"),
+            Evaluation(NOW_MS, f"e{number}", f"i{number}", metric, passed=True),
+        )
+    ]
+    fill(store, [*history, Annotation(NOW_MS, "b", "Q", "other", thumbs="up")])
+    transport = httpx.ASGITransport(create_app(view_of(store, tmp_path)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        page = read((await client.get("/queues/q")).text)
+    shown = [banner.words.replace("\u2068", "").replace("\u2069", "") for banner in page.all("p", class_="banner")]
+    hint = "The metrics 'Tone', 'tone', 'tone\\u200b' look alike and are counted apart."
+    assert shown == ["Names The queues 'Q', 'q' look alike and are counted apart.", f"Names {hint}"]
+    out = io.StringIO()
+    render(Recount(history).document("q"), Console(file=out, width=160))
+    assert hint in out.getvalue()

@@ -20,6 +20,7 @@ from aggregator.tallies import CheckpointMarker
 from eval_alignment.commands.doctor import doctor
 from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge_topics, problem_of
 from eval_alignment.doctor.checks import CHECKS
+from eval_alignment.doctor.contents import judge_names, judge_scales
 from eval_alignment.doctor.counting import Recounted, choose, compare, judge_recount
 from eval_alignment.doctor.disk import Disk, judge_disk
 from eval_alignment.doctor.findings import Finding, exit_code, not_run, ok, ordered, problem_found, skipped
@@ -40,6 +41,7 @@ from eval_alignment.doctor.sources import RecentDeadLetters, SampledRecord, judg
 from streams.kafka.topics import Difference, Topics, TopicsDiff
 from streams.ledger.claim import Claim
 from streams.runtime.exit_codes import ExitCode
+from tests.unit.eval_alignment.doctor.test_contents import evaluated
 
 NOW_MS = 1_780_000_000_000
 URL = "http://127.0.0.1:1"
@@ -133,6 +135,8 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.KEY_MISSING: lambda: judge_producers([SampledRecord("t", 0, 5, None, mismatch=True)]),
     Problem.KEY_MISMATCH: lambda: judge_producers([SampledRecord("t", 0, 5, 0, mismatch=True)]),
     Problem.MISROUTED: lambda: judge_producers([SampledRecord("t", 0, 5, 1, mismatch=False)]),
+    Problem.NAMES_ALIKE: lambda: judge_names([evaluated("m", 0.7), evaluated("M", 0.7)]),
+    Problem.SCALES_MIXED: lambda: judge_scales([evaluated("m", 0.7), evaluated("m", 70)]),
     Problem.NO_WORKER: lambda: workers(GroupState("g", "Empty", 0)),
     Problem.REBALANCING: lambda: workers(GroupState("g", "PreparingRebalance", 2)),
     Problem.PARTITION_STALE: lambda: workers(closes=markers(age_s=40)),
@@ -194,6 +198,8 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "broker": lambda: broker(None),
     "topics": lambda: judge_topics(Described({TOPICS.facts: 8}, TopicsDiff([], [])), TOPICS),
     "producers": lambda: judge_producers([SampledRecord("t", 1, 5, 1, mismatch=False)]),
+    "names": lambda: judge_names([evaluated("m", 0.7), evaluated("tone", 0.7)]),
+    "scales": lambda: judge_scales([evaluated("m", 0.7), evaluated("m", 0.8, judge="v2")]),
     "workers": workers,
     "lag": lambda: judge_lag([offsets(9, 9)]),
     "commits": lambda: judge_commits([offsets(2, 9), offsets(5, 9)]),
@@ -222,7 +228,8 @@ def test_every_check_finds_nothing_in_a_sound_installation(check: Any) -> None:
 
 def test_ok_is_never_a_guess() -> None:
     """What was not asked, or did not answer, is not among what is ok."""
-    assert [finding.name for finding in judge_producers([])] == ["skipped"]
+    for unknown in (judge_producers([]), judge_names([]), judge_scales([])):
+        assert [finding.name for finding in unknown] == ["skipped"]
     unread = [SampledRecord("t", 1, 5, 1, mismatch=False), SampledRecord("t", 1, 6, 1, mismatch=None)]
     (finding,) = judge_producers(unread)
     assert finding.observed.startswith("the last 1 records have the item as key")
