@@ -8,41 +8,18 @@ import re
 import shlex
 import stat
 import sys
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
+from eval_alignment.file_formats import GZIP, GZIP_MAGIC, binary_format
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
-READ_ERRORS: Final = (OSError, EOFError, zlib.error)
-"""What reading an input raises; the last two come from broken archives."""
-
-GZIP_MAGIC: Final = b"\x1f\x8b"
-"""First bytes of gzip data."""
-_GZIP: Final = "gzip data"
-_FORMATS: Final = (
-    (b"PK\x03\x04", "a zip archive"),
-    (b"PK\x05\x06", "a zip archive"),
-    (GZIP_MAGIC, _GZIP),
-    (b"\x28\xb5\x2f\xfd", "zstd data"),
-    (b"\xfd7zXZ\x00", "xz data"),
-    (b"BZh", "bzip2 data"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\x04\x22\x4d\x18", "lz4 data"),
-    (b"Rar!\x1a\x07", "a rar archive"),
-    (b"PAR1", "a Parquet file"),
-    (b"Obj\x01", "an Avro file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"SQLite format 3\x00", "an SQLite database"),
-)
-"""First bytes of other formats, and their names."""
 _CSV: Final = "CSV"
 _ARRAY: Final = "a JSON array"
 _TABLES: Final = (_CSV, _ARRAY)
 """Formats of tables, which `eval_alignment.tables` reads."""
-_TAR_MAGIC: Final = slice(257, 262)
 _CSV_HEADER: Final = re.compile(rb"""["']?[A-Za-z_][\w .-]*["']?(\s*[,;\t]\s*["']?[A-Za-z_][\w .-]*["']?)+""")
 
 
@@ -152,16 +129,9 @@ def _first(name: str, line: bytes, number: int) -> bytes:
                 f"`eval-alignment load --columns --queue NAME {path}` to send them"
             )
         # Standard input is not unpacked, and a file is unpacked one time.
-        forms = "unpacked" if kind == _GZIP else "plain or gzipped"
+        forms = "unpacked" if kind == GZIP else "plain or gzipped"
         raise InputFormatError(f"{subject} is {kind}, expected one JSON object per line (NDJSON), {forms}{advice}")
     return line.strip()
-
-
-def binary_format(start: bytes) -> str | None:
-    """The name of the binary format that a file with these first bytes has; None for text."""
-    if start[_TAR_MAGIC] == b"ustar":
-        return "a tar archive"
-    return next((kind for magic, kind in _FORMATS if start.startswith(magic)), None)
 
 
 def _other_format(line: bytes) -> tuple[str, str] | None:
@@ -169,7 +139,7 @@ def _other_format(line: bytes) -> tuple[str, str] | None:
     text = line.strip()
     other = None
     if (binary := binary_format(line)) is not None:
-        other = binary, "; use `gunzip -c`" if binary == _GZIP else "; unpack or convert it first"
+        other = binary, "; use `gunzip -c`" if binary == GZIP else "; unpack or convert it first"
     elif line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"[\0", b"\0[")):
         other = "UTF-16 text", ", in UTF-8; convert it with `iconv -f UTF-16 -t UTF-8`"
     elif text.startswith(b"["):

@@ -32,10 +32,13 @@ def output_console() -> Console:
     return console if console.is_terminal else Console(width=_UNLIMITED)
 
 
-def render(document: SnapshotDocument, console: Console, source: "InsightSource | None" = None) -> None:
+def render(
+    document: SnapshotDocument, console: Console, source: "InsightSource | None" = None, *, funnel: bool = True
+) -> None:
     """Print a document: its cards, then the metrics of each criterion, in the order of the document.
 
-    With a source of insights the words about a metric include them. Raises what the source raises.
+    With a source of insights the words about a metric include them. Without `funnel`, the cards about queue items are
+    left out. Raises what the source raises.
     """
     console.print(
         Text.assemble(
@@ -45,7 +48,7 @@ def render(document: SnapshotDocument, console: Console, source: "InsightSource 
         ),
         soft_wrap=True,
     )
-    _print_cards(document["cards"], console)
+    _print_cards(document["cards"], console, _CARDS | _FUNNEL_CARDS if funnel else _CARDS)
     for criterion in document["criteria"]:
         console.print()
         insights = source.insights(document, criterion) if source is not None and criterion["comparisons"] else None
@@ -76,12 +79,14 @@ def render_list(queues: "Sequence[QueueListing]", console: Console) -> None:
     _print_reasons(undefined, {"alignment"}, console)
 
 
-_CARDS: Final[Mapping[str, Callable[[Cards], str]]] = {
+_CARDS: Final[dict[str, Callable[[Cards], str]]] = {
     "alignment": lambda c: f"{percent(c['alignment'])}  ({interval(c['alignment_low'], c['alignment_high'])})",
     "comparisons": lambda c: f"{c['comparisons']}, {c['misaligned']} misaligned",
     "items": lambda c: f"{c['items_compared']} compared of {c['items_annotated']} annotated",
     "annotations": lambda c: f"{c['annotations_contributing']} contributing of {c['annotations']}",
     "criteria, metrics": lambda c: f"{c['criteria']}, {c['metrics']}",
+}
+_FUNNEL_CARDS: Final[dict[str, Callable[[Cards], str]]] = {
     "items in the queue": lambda c: _count(c["items_queued"]),
     "waiting for evaluation": lambda c: _count(c["items_waiting_evaluation"]),
     "only errors": lambda c: _count(c["items_errored"]),
@@ -89,14 +94,15 @@ _CARDS: Final[Mapping[str, Callable[[Cards], str]]] = {
 }
 
 
-def _print_cards(cards: Cards, console: Console) -> None:
+def _print_cards(cards: Cards, console: Console, shown: Mapping[str, Callable[[Cards], str]]) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column()
-    for name, text in _CARDS.items():
+    for name, text in shown.items():
         grid.add_row(name, text(cards))
     console.print(grid)
-    _print_reasons([("", cards["undefined"])], cards["undefined"].keys(), console)
+    fields = cards["undefined"].keys() if shown.keys() >= _FUNNEL_CARDS.keys() else {"alignment"}
+    _print_reasons([("", cards["undefined"])], fields, console)
 
 
 @dataclass(frozen=True, slots=True)

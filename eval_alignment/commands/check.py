@@ -107,7 +107,7 @@ def check(
     if as_json:
         click.echo(orjson.dumps({**document, "input": counts.document()}, option=orjson.OPT_INDENT_2))
     elif outcome is None:
-        render(document, output_console(), RecountInsights(counted, rules))
+        render(document, output_console(), RecountInsights(counted, rules), funnel=False)
     for line in lines:
         click.echo(line, err=as_json)
     if html is not None:

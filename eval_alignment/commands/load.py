@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.conflicts import Conflicts
+from eval_alignment.file_formats import READ_ERRORS
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.load_wait import ViewWait
 from eval_alignment.options import broker_option, token_file_option
@@ -202,7 +203,7 @@ def _send_files(
             raise kafka_wiring.failure(chosen, error) from error
         except files.InputFormatError as error:
             raise click.ClickException(str(error)) from error
-        except files.READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise click.ClickException(f"cannot read the input: {error}") from error
 
 

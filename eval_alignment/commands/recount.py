@@ -15,6 +15,7 @@ from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.conflicts import Conflicts
 from eval_alignment.csv_tables import metrics_csv
+from eval_alignment.file_formats import READ_ERRORS
 from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Moment, pass_stars_option, policy_option
@@ -104,7 +105,7 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
                 facts.append(fact)
     except files.InputFormatError as error:
         raise click.ClickException(str(error)) from error
-    except files.READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
     for warning in (*unknown.warnings(), *conflicts.warnings()):
         click.echo(warning, err=True)

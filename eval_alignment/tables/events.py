@@ -12,6 +12,9 @@ from eval_alignment.tables.reading import TableRow
 from eval_alignment.tables.roles import TableRules
 from streams.events.decoder import Kind
 
+_LINE: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""Writes an event in ASCII: escapes keep half of a surrogate pair, which UTF-8 has not."""
+
 
 class RowEvent(NamedTuple):
     """An event of a row, as a line of NDJSON."""
@@ -100,8 +103,7 @@ class RowEvents:
                 self.invalid(table.name, broken.place, broken.detail)
             for row in table.rows:
                 for event in self._events(table.name, row, rules):
-                    # Escapes keep half of a surrogate pair, which UTF-8 has not.
-                    value = json.dumps(event, separators=(",", ":")).encode()
+                    value = _LINE(event).encode()
                     self._count(event["kind"], 1)
                     yield RowEvent(table.name, row.place, Kind(event["kind"]), value)
 

@@ -20,6 +20,7 @@ from eval_alignment.tables.reading import NestedCell
 
 ID_PREFIX: Final = "row:"
 """Start of the id of an event from a row."""
+_STABLE: Final = json.JSONEncoder(sort_keys=True).encode
 
 
 class ComparedSide(StrEnum):
@@ -168,7 +169,7 @@ def _evaluation(metric: MetricRule, cells: Mapping[str, str], rules: ColumnRules
 def _identified(kind: str, event: Mapping[str, Any]) -> dict[str, Any]:
     """The event with its kind and id, without empty fields."""
     content = {"kind": kind, **{name: value for name, value in event.items() if value not in (None, "")}}
-    stable = json.dumps({name: value for name, value in content.items() if name != "at"}, sort_keys=True)
+    stable = _STABLE({name: value for name, value in content.items() if name != "at"})
     return {"id": ID_PREFIX + blake2b(stable.encode(), digest_size=16).hexdigest(), **content}
 
 

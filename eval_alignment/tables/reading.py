@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from eval_alignment import files
+from eval_alignment.file_formats import GZIP_MAGIC, binary_format
 from eval_alignment.terminal_text import printable
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -100,9 +100,9 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
     """
     name = "standard input" if path == Path("-") else printable(str(path))
     content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-    if content.startswith(files.GZIP_MAGIC):
+    if content.startswith(GZIP_MAGIC):
         content = gzip.decompress(content)
-    if (kind := files.binary_format(content)) is not None:
+    if (kind := binary_format(content)) is not None:
         excel = ", or an Excel workbook; export it as CSV" if kind == "a zip archive" else "; convert it to CSV"
         raise TableError(f"{name} is {kind}{excel}")
     text, encoding = _decode(name, content, encoding)

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from aggregator.days import milliseconds
 from aggregator.facts import Direction
-from eval_alignment import files
+from eval_alignment.file_formats import READ_ERRORS
 from eval_alignment.tables.labels import LabelScale, ScaleError, number, parse_scale, quoted, scale_of
 from eval_alignment.tables.mapping import ColumnRules, MetricRule
 from eval_alignment.tables.reading import Table, TableError, read_table
@@ -91,7 +91,7 @@ def read_tables(paths: Sequence[Path], choice: ColumnChoice) -> list[Table]:
     """The tables of these files. Raises TableError."""
     try:
         return [read_table(path, encoding=choice.encoding, delimiter=choice.delimiter) for path in paths]
-    except files.READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise TableError(f"cannot read the input: {error}") from error
 
 

@@ -23,16 +23,16 @@ READS = ("curl ", "eval-alignment report ")
 _OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def files() -> Iterator[tuple[str, str]]:
-    """Name and content of each Python file of the page; its first line is a comment with the name."""
-    for language, text in BLOCK.findall(PAGE):
+def files(page: str) -> Iterator[tuple[str, str]]:
+    """Name and content of each Python file of a page; its first line is a comment with the name."""
+    for language, text in BLOCK.findall(page):
         if language == "python":
             yield text.partition("\n")[0].removeprefix("# "), text
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    """Each command of the page with the output that the page shows, in order."""
-    for language, text in BLOCK.findall(PAGE):
+def commands(page: str) -> Iterator[tuple[str, str]]:
+    """Each command of a page with the output that the page shows, in order."""
+    for language, text in BLOCK.findall(page):
         if language == "console":
             for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
                 command, _, output = part.partition("\n")
@@ -40,9 +40,9 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 class Terminal:
-    """A directory with the page's files, where `eval-alignment` and `python` are commands, and addresses are free."""
+    """A directory with a page's files, where `eval-alignment` and `python` are commands, and addresses are free."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, page: str) -> None:
         self.directory = directory / "work"
         self.directory.mkdir()
         self.free = {address: f"{LOOPBACK}:{free_port()}" for address in (VIEW, BROKER)}
@@ -53,7 +53,7 @@ class Terminal:
         }
         self.environment = isolated(directory, settings)
         self.environment["PATH"] = f"{self._programs(directory / 'bin')}:{self.environment['PATH']}"
-        for name, text in files():
+        for name, text in files(page):
             (self.directory / name).write_text(text)
 
     @staticmethod
@@ -105,8 +105,8 @@ class Terminal:
 
 
 def test_every_command_of_the_tutorial_prints_what_the_page_shows(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
-    steps = list(commands())
+    terminal = Terminal(tmp_path, PAGE)
+    steps = list(commands(PAGE))
     (start,) = [number for number, (command, _) in enumerate(steps) if command.startswith("eval-alignment up ")]
     for command, expected in steps[:start]:
         terminal.run(command, expected)

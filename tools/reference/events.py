@@ -197,7 +197,8 @@ def _sending() -> str:
             "Without it, a line with `metric` is an evaluation, and one with a rating, `criterion` or `annotator` an "
             'annotation. A queue item always needs `"kind": "queue_item"`.',
             fenced("console", "eval-alignment load --broker 127.0.0.1:9092 events.ndjson more.ndjson.gz"),
-            "`eval-alignment recount FILE...` counts the same files without a broker.",
+            "`eval-alignment recount FILE...` counts the same files without a broker. Tables, such as CSV with a row "
+            "for each item, need no conversion: [`check` and `load --columns`](check.md) read them.",
             level=3,
         ),
     )
