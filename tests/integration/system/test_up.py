@@ -159,6 +159,20 @@ def test_a_port_taken_between_restarts_stops_nothing_else_until_it_is_free_again
     add(running, 1)
 
 
+def test_a_broker_whose_port_was_taken_starts_once_it_is_free(running: Installation) -> None:
+    before, start = documents(running), len(running.up.text())
+    taken = f"The embedded broker cannot listen on {running.broker}: Address already in use"
+    with socket.socket() as program:
+        program.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        os.kill(child(running, "broker"), signal.SIGKILL)
+        wait_until(lambda: bound(program, running.broker), DEADLINE, "the port is free for an instant")
+        program.listen()
+        wait_until(lambda: running.up.text().count(taken, start) > 1, DEADLINE, "`up` retries and names the port")
+    wait_until(lambda: "is ready" in running.up.text()[start:], DEADLINE, "`up` reports that it is ready again")
+    assert documents(running) == before
+    add(running, 1)
+
+
 def bound(program: socket.socket, http: str) -> bool:
     """Bind the address, if no process listens on it."""
     host, _, port = http.rpartition(":")
