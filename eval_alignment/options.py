@@ -72,10 +72,10 @@ def data_dir_option(command: Decorated) -> Decorated:
     )(command)
 
 
-def http_option(setting: str, default: str) -> Callable[[Decorated], Decorated]:
-    """`--http` for the setting with this name; `default` appears in the help text only."""
+def http_option(setting: str, default: str, flag: str = "--http") -> Callable[[Decorated], Decorated]:
+    """An address to listen on, for the setting with this name; `default` appears in the help text only."""
     return click.option(
-        "--http",
+        flag,
         setting,
         metavar="HOST:PORT",
         help=f"Address to listen on, default {default}.  [setting: {setting}]",

@@ -3,8 +3,8 @@
 
     health [PORT ...]
 
-Requests `/readyz` on loopback. Without a port it tries the default ports of a view and a worker; one ready process is
-enough. It uses the standard library alone: the engine starts it every few seconds.
+Requests `/readyz` on loopback. Without a port it tries the default ports of a view, a worker and ingest; one ready
+process is enough. It uses the standard library alone: the engine starts it every few seconds.
 """
 
 import http.client
@@ -12,7 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 
-DEFAULT_PORTS = ("8390", "8391")
+DEFAULT_PORTS = ("8390", "8391", "8389")
 TIMEOUT_SECONDS = 4.0
 
 

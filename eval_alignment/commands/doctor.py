@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 import orjson
@@ -27,6 +28,12 @@ _names = click.Choice([check.name for check in CHECKS])
     "--worker-url", "workers", multiple=True, help="Address of a worker; repeatable.  [default: from worker_http]"
 )
 @click.option("--view-url", "view", help="Address of the view.  [default: from http]")
+@click.option(
+    "--ingest-url",
+    "ingests",
+    multiple=True,
+    help="Address of an ingest; repeatable.  [default: from ingest_http]",
+)
 @click.option("--prometheus", "prometheus_url", metavar="URL", help="Address of Prometheus.  [setting: prometheus_url]")
 @click.option(
     "--alertmanager", "alertmanager_url", metavar="URL", help="Address of Alertmanager.  [setting: alertmanager_url]"
@@ -50,6 +57,7 @@ def doctor(
     *,
     workers: tuple[str, ...],
     view: str | None,
+    ingests: tuple[str, ...],
     partition: int | None,
     only: tuple[str, ...],
     skip: tuple[str, ...],
@@ -70,7 +78,9 @@ def doctor(
         for check in chosen:
             click.echo(f"{check.name:12}  {check.examines}")
         return
-    target = _target(settings.load(**given), workers, view, partition, seconds)
+    target = _target(
+        settings.load(**given), workers=workers, view=view, ingests=ingests, partition=partition, seconds=seconds
+    )
     # The findings have what Kafka's client would log.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     findings = asyncio.run(examine(target, chosen))
@@ -83,12 +93,15 @@ def doctor(
 
 
 def _target(
-    chosen: settings.Settings, workers: tuple[str, ...], view: str | None, partition: int | None, seconds: float
+    chosen: settings.Settings,
+    *,
+    workers: tuple[str, ...],
+    view: str | None,
+    ingests: tuple[str, ...],
+    partition: int | None,
+    seconds: float,
 ) -> Target:
-    try:
-        token = None if chosen.token_file is None else read_token(chosen.token_file)
-    except BindError as error:
-        raise settings.SettingsError(f"token_file: {error}") from error
+    token = _token("token_file", chosen.token_file)
     return Target(
         client=kafka_wiring.client(chosen),
         topics=kafka_wiring.topics(chosen),
@@ -100,12 +113,22 @@ def _target(
         partition=partition,
         workers=workers or (_local(chosen.worker_http),),
         view=view or _local(chosen.http),
+        ingests=ingests or (_local(chosen.ingest_http),),
+        ingest_expected=bool(ingests) or "ingest_http" in chosen.model_fields_set,
         prometheus=chosen.prometheus_url,
         alertmanager=chosen.alertmanager_url,
         token=token,
+        ingest_token=_token("ingest_token_file", chosen.ingest_token_file) or token,
         data_dir=chosen.data_dir,
         seconds=seconds,
     )
+
+
+def _token(setting: str, path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else read_token(path)
+    except BindError as error:
+        raise settings.SettingsError(f"{setting}: {error}") from error
 
 
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- a server on all addresses is reached here

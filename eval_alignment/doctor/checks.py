@@ -82,14 +82,24 @@ class Observations:
     async def workers(self) -> list[processes.Process]:
         """Every worker whose address was given."""
         urls = self.target.workers
-        return list(await asyncio.gather(*(self._process(url) for url in urls)))
+        return list(await asyncio.gather(*(self._process(url, self.target.token) for url in urls)))
 
     async def view(self) -> processes.Process:
         """The view."""
-        return await self._process(self.target.view)
+        return await self._process(self.target.view, self.target.token)
 
-    async def _process(self, url: str) -> processes.Process:
-        return await self._once(f"process {url}", lambda: processes.observe(url, self.target.token))
+    async def ingests(self) -> list[processes.Process]:
+        """Every ingest that answers, and those that do not but should."""
+        token, expected = self.target.ingest_token, self.target.ingest_expected
+        observed = await asyncio.gather(*(self._process(url, token) for url in self.target.ingests))
+        return [process for process in observed if expected or process.health.status]
+
+    async def all_processes(self) -> list[processes.Process]:
+        """All processes: workers, view, ingest."""
+        return [*await self.workers(), await self.view(), *await self.ingests()]
+
+    async def _process(self, url: str, token: bytes | None) -> processes.Process:
+        return await self._once(f"process {url}", lambda: processes.observe(url, token))
 
     async def prometheus(self) -> monitoring.Prometheus | None:
         """The state of Prometheus; None without an address."""
@@ -161,8 +171,14 @@ async def _view(observations: Observations) -> list[Finding]:
     return processes.judge_view(await observations.view())
 
 
+async def _ingest(observations: Observations) -> list[Finding]:
+    findings = [finding for process in await observations.ingests() for finding in processes.judge_ingest(process)]
+    (first, *_) = observations.target.ingests
+    return findings or [skipped("ingest", f"nothing answers at {first} (--ingest-url, or the setting ingest_http)")]
+
+
 async def _versions(observations: Observations) -> list[Finding]:
-    return processes.judge_versions([*await observations.workers(), await observations.view()], __version__)
+    return processes.judge_versions(await observations.all_processes(), __version__)
 
 
 async def _clock(observations: Observations) -> list[Finding]:
@@ -170,7 +186,7 @@ async def _clock(observations: Observations) -> list[Finding]:
         ahead = progress.broker_ahead_s(await observations.markers())
     except BlockedError:
         ahead = None
-    return processes.judge_clock([*await observations.workers(), await observations.view()], ahead)
+    return processes.judge_clock(await observations.all_processes(), ahead)
 
 
 async def _dead_letters(observations: Observations) -> list[Finding]:
@@ -255,16 +271,22 @@ CHECKS: Final = (
         "`/healthz`, `/readyz` and `/metrics` of `--view-url`: whether its numbers are fresh and its sinks work.",
         _view,
     ),
-    Check("versions", "The releases of these workers, the view and this command.", _versions),
+    Check(
+        "ingest",
+        "`/healthz`, `/readyz` and `/metrics` of each `--ingest-url`; without one, of an ingest at `ingest_http`.",
+        _ingest,
+    ),
+    Check("versions", "The releases of these workers, the view, ingest and this command.", _versions),
     Check(
         "clock",
-        "The clocks of workers and view compared with this machine, and the broker's compared with the workers'.",
+        "The clocks of these processes compared with this machine, and the broker's compared with the workers'.",
         _clock,
     ),
     Check("dead-letters", "Dead letters of the last 24 hours that are not acknowledged, by reason.", _dead_letters),
     Check(
         "prometheus",
-        "With an address: whether the rules are loaded and valid, workers and view are scraped, and alerts fire.",
+        "With an address: whether the rules are loaded and valid, workers, view and ingest are scraped, and alerts "
+        "fire.",
         _prometheus,
     ),
     Check(
@@ -306,4 +328,4 @@ async def _run_check(check: Check, observations: Observations) -> list[Finding]:
         if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
             return [not_run(check.name, why, "Allow the user of doctor to describe and read the topics and the group.")]
         return [not_run(check.name, why)]
-    return findings or [skipped(check.name, "no process could be scraped: see worker and view")]
+    return findings or [skipped(check.name, "no process could be scraped: see worker, view and ingest")]

@@ -125,7 +125,7 @@ def _rule(rule: Mapping[str, Any]) -> Rule:
 
 
 def judge_prometheus(state: Prometheus) -> list[Finding]:
-    """Whether the rules are loaded and valid, and workers and view are scraped."""
+    """Whether the rules are loaded and valid, and workers, view and ingest are scraped."""
     if state.error:
         return [problem_found(Problem.PROMETHEUS_UNREACHABLE, f"{state.url}: {state.error}")]
     findings = []

@@ -248,6 +248,25 @@ class Problem(Enum):
         "Fix or stop the producer of the events in the worker's log. Then restart the worker once with "
         "`--circuit-breaker off`, so that the invalid events in the topic become dead letters.",
     )
+    INGEST_UNREACHABLE = Entry(
+        "ingest",
+        _ERROR,
+        "The HTTP server of ingest does not answer: senders cannot send events over HTTP.",
+        "Start ingest, or name its address with `--ingest-url`. Its log has the exit reason.",
+    )
+    INGEST_REFUSES = Entry(
+        "ingest",
+        _WARNING,
+        "The server at the address of ingest refuses the request, or is not an ingest.",
+        "Set `ingest_token_file` as for ingest, add the host name to its `allowed_hosts`, and check the address.",
+    )
+    INGEST_NOT_READY = Entry(
+        "ingest",
+        _ERROR,
+        "Ingest answers every request with 503, because it does not reach the broker or misses a source topic.",
+        "See the checks `broker` and `topics`. If these are ok, compare the user of ingest and its rights with those "
+        "of the workers, and read its log.",
+    )
     VIEW_UNREACHABLE = Entry(
         "view",
         _ERROR,
@@ -331,7 +350,7 @@ class Problem(Enum):
         "prometheus",
         _ERROR,
         "Prometheus scrapes neither workers nor view.",
-        "Add workers and view to its scrape configuration, with the token if one is set.",
+        "Add workers, view and ingest to its scrape configuration, with the token if one is set.",
     )
     TARGETS_DOWN = Entry(
         "prometheus",

@@ -1,4 +1,4 @@
-"""Observes workers and view over HTTP: health, readiness, metrics, circuit breaker, releases and clocks."""
+"""Observes workers, view and ingest over HTTP: health, readiness, metrics, circuit breaker, releases and clocks."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ SeriesSample = tuple[str, Mapping[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The responses of a worker or view."""
+    """The responses of a worker, a view or an ingest."""
 
     url: str
     """Base address."""
@@ -52,7 +52,7 @@ class Process:
 
 
 async def observe(url: str, token: bytes | None) -> Process:
-    """Request health, readiness and metrics of a worker or view."""
+    """Request health, readiness and metrics of a process."""
     base = url.rstrip("/")
     paths = ("healthz", "readyz", "metrics")
     health, readiness, scrape = await asyncio.gather(*(get(f"{base}/{path}", token) for path in paths))
@@ -140,6 +140,27 @@ def judge_view(process: Process) -> list[Finding]:
     return findings or [ok("view", f"{process.url} is ready, as of {as_of}")]
 
 
+def judge_ingest(process: Process) -> list[Finding]:
+    """Findings about an ingest."""
+    if not process.health.status:
+        return [problem_found(Problem.INGEST_UNREACHABLE, f"{process.url}: {process.health.error}")]
+    readiness = _object(process.readiness)
+    # A worker reports whether it lives, a view whether it is stale.
+    if "ready" not in readiness or "stale" in readiness or "live" in _object(process.health):
+        return [
+            problem_found(
+                Problem.INGEST_REFUSES,
+                f"{process.url}/readyz: status {process.readiness.status}, not the response of an ingest",
+            )
+        ]
+    findings = []
+    if not readiness["ready"]:
+        findings.append(problem_found(Problem.INGEST_NOT_READY, f"{process.url}: {_reasons(readiness)}"))
+    if process.series is None:
+        findings.append(problem_found(Problem.INGEST_REFUSES, _no_scrape(process)))
+    return findings or [ok("ingest", f"{process.url} is ready and can be scraped")]
+
+
 def judge_versions(processes: Sequence[Process], own: str) -> list[Finding]:
     """Whether all have the same release; no finding when no process could be scraped."""
     versions = {process.url: process.version for process in processes if process.version is not None}
@@ -182,7 +203,7 @@ def _reasons(body: Mapping[str, Any]) -> str:
 
 def _no_scrape(process: Process) -> str:
     why = process.scrape.error or f"status {process.scrape.status}"
-    return f"{process.url}/metrics: {why}, not the metrics of a worker or view"
+    return f"{process.url}/metrics: {why}, not the metrics of a worker, view or ingest"
 
 
 def _counted(count: int, what: str) -> str:

@@ -34,12 +34,18 @@ class Target:
     """Base addresses of the workers."""
     view: str
     """Base address of the view."""
+    ingests: tuple[str, ...]
+    """Base addresses of ingest processes."""
+    ingest_expected: bool
+    """Whether somebody named them. Else an ingest may or may not run at the default address."""
     prometheus: str
     """Base address of Prometheus; empty without one."""
     alertmanager: str
     """Base address of Alertmanager; empty without one."""
     token: bytes | None
     """The token for workers and view."""
+    ingest_token: bytes | None
+    """The token for ingest."""
     data_dir: Path
     seconds: float
     """Time limit of a check."""

@@ -1,4 +1,4 @@
-"""`up`: runs broker, worker and view as processes on one machine until a signal, then stops them in order."""
+"""`up`: runs broker, worker, view and ingest as processes on one machine until a signal, then stops them in order."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
 from eval_alignment.local.saved_dead_letters import MAX_BYTES, SavedDeadLetters, SavedDeadLettersError
 from eval_alignment.settings import Settings, address
+from ingest.openapi import EVENTS_PATH
 from streams.kafka import topics as topic_table
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode, codes_without_restart
@@ -28,6 +29,7 @@ from streams.runtime.exit_codes import ExitCode, codes_without_restart
 READY_SECONDS: Final = 60.0
 WORKER_STOP_SECONDS: Final = 15.0
 VIEW_STOP_SECONDS: Final = 10.0
+INGEST_STOP_SECONDS: Final = 20.0
 _PROBE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 20.0
 _QUIET_SECONDS: Final = 1.0
@@ -64,7 +66,8 @@ class Supervisor:
         self.settings = settings
         self.client = kafka_wiring.client(settings)
         self.topics = kafka_wiring.topics(settings)
-        self.worker_http = _free_address(settings)
+        self.worker_http = _free_address(settings, "worker_http")
+        self.ingest_http = _free_address(settings, "ingest_http")
         self._embedded_port = embedded_port
         self._say = say
         self._on_ready = on_ready
@@ -85,9 +88,11 @@ class Supervisor:
         if "name" not in settings.model_fields_set:
             worker += ["--name", "up"]
         view = ["view", "--data-dir", str(self._data.path), "--http", settings.http]
+        ingest = ["ingest", "--http", self.ingest_http]
         logs = self._data.logs
         self._worker = Child("worker", self.worker_http, worker, logs / "worker.log", environment)
         self._view = Child("view", settings.http, view, logs / "view.log", environment)
+        self._ingest = Child("ingest", self.ingest_http, ingest, logs / "ingest.log", environment)
 
     async def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP. Raises UpError when it cannot run. Leaves no process in either case."""
@@ -120,7 +125,7 @@ class Supervisor:
             )
             await self._put_back_dead_letters()
             aside = self._set_aside()
-            parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view)]
+            parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view, self._ingest)]
             parts.append(asyncio.create_task(self._watch_broker()))
             parts.append(asyncio.create_task(self._begin(aside)))
             stopping = asyncio.create_task(self._stop.wait())
@@ -176,12 +181,11 @@ class Supervisor:
         return self._data.aside
 
     async def _begin(self, aside: list[Path]) -> None:
-        """Wait until both processes are ready, load the rows of earlier runs, then await `on_ready`."""
-        # Without the proxies of the environment: both processes are on this machine.
+        """Wait until the processes are ready, load the rows of earlier runs, then await `on_ready`."""
+        # Without the proxies of the environment: all processes are on this machine.
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             await asyncio.gather(
-                self._wait_ready(client, "worker", self.worker_http),
-                self._wait_ready(client, "view", self.settings.http),
+                *(self._wait_ready(client, child) for child in (self._worker, self._view, self._ingest))
             )
         if aside:
             count, ends = await reload.reload(self.client, self.topics, aside)
@@ -195,12 +199,14 @@ class Supervisor:
         if self._on_ready is not None:
             await self._on_ready(self)
 
-    async def _wait_ready(self, client: httpx.AsyncClient, name: str, http: str) -> None:
+    async def _wait_ready(self, client: httpx.AsyncClient, child: Child) -> None:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        while not await _is_ready(client, http):
+        while not await _is_ready(client, child.http):
             # Later, `_keep` restarts it until it runs: the other processes go on.
             if not self._was_ready and asyncio.get_running_loop().time() > deadline:
-                raise UpError(f"the {name} is not ready after {READY_SECONDS:g} s; see its log in {self._data.logs}")
+                raise UpError(
+                    f"the {child.name} is not ready after {READY_SECONDS:g} s; see its log in {self._data.logs}"
+                )
             await asyncio.sleep(0.1)
 
     def _print_addresses(self) -> None:
@@ -208,7 +214,9 @@ class Supervisor:
         self._say(f"Eval Alignment {__version__} is ready. Press Ctrl-C to stop it.")
         self._say(f"  page     http://{self.settings.http}/")
         self._say(f"  API      http://{self.settings.http}/api/v1/queues")
-        self._say(f"  metrics  http://{self.settings.http}/metrics  http://{self.worker_http}/metrics")
+        self._say(f"  events   POST http://{self.ingest_http}{EVENTS_PATH}")
+        metrics = (self.settings.http, self.worker_http, self.ingest_http)
+        self._say(f"  metrics  {'  '.join(f'http://{http}/metrics' for http in metrics)}")
         self._say(f"  broker   {self.settings.brokers}{kind}")
         self._say(f"  data     {self._data.path}")
         self._say(f"  load     eval-alignment load --broker {self.settings.brokers} FILE.ndjson")
@@ -243,14 +251,17 @@ class Supervisor:
     # ---- ending
 
     async def _end(self) -> None:
-        """Stop the worker after a last checkpoint, then the view once it has read that, then the broker."""
+        """Stop ingest, the worker after a last checkpoint, the view once it has read that, then the broker."""
+        # Without its broker it would only wait for it.
+        has_broker = self._broker is None or self._broker.pid is not None
+        await self._ingest.stop(INGEST_STOP_SECONDS if has_broker else 0)
         if self._broker is None:
             await asyncio.gather(self._worker.stop(WORKER_STOP_SECONDS), self._view.stop(VIEW_STOP_SECONDS))
             return
         clean = False
         with contextlib.suppress(KafkaError, TimeoutError, BrokerError):
             clean = self._stop.is_set() and self._broker.pid is not None and await self._drain()
-        # Without its broker a worker would only wait for it.
+        # Nor does a worker end in order without it.
         await self._worker.stop(WORKER_STOP_SECONDS if self._broker.pid is not None else 0)
         await self._save_dead_letters()
         await self._view.stop(VIEW_STOP_SECONDS)
@@ -281,11 +292,12 @@ class Supervisor:
         return await reload.reached(self._data.store, ends, _DRAIN_SECONDS)
 
 
-def _free_address(settings: Settings) -> str:
-    """Address of the worker's server: the setting, or a free port when the default one is in use."""
-    host, port = address(settings.worker_http)
-    if "worker_http" in settings.model_fields_set:
-        return settings.worker_http
+def _free_address(settings: Settings, field: str) -> str:
+    """The address in a setting; a free port when the setting has its default, and that port is in use."""
+    chosen: str = getattr(settings, field)
+    if field in settings.model_fields_set:
+        return chosen
+    host, port = address(chosen)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from monitoring.grafana import worker
+from monitoring.grafana import ingest, worker
 from monitoring.grafana.frame import PAGE, SERVICE_UID, frame
 from monitoring.grafana.panels import (
     ALERT_STATES,
@@ -27,7 +27,7 @@ from monitoring.grafana.panels import (
 )
 from monitoring.grafana.promql import alerting, quantiles, rate
 
-_OURS: Final = 'up{job=~"eval-alignment-(view|worker)"}'
+_OURS: Final = 'up{job=~"eval-alignment-(view|worker|ingest)"}'
 _LAG: Final[Steps] = ((None, TEAL), (1_000, AMBER), (10_000, EMBER))
 
 
@@ -36,7 +36,8 @@ def _now() -> list[object]:
         number(
             "Processes up",
             "Share of the targets that Prometheus reaches. Below 100 %: find the process in the table of processes, "
-            "then read its log. docs/exit-codes.md explains exit codes." + alerts("Down", "WorkerDown", "Absent"),
+            "then read its log. docs/exit-codes.md explains exit codes."
+            + alerts("Down", "WorkerDown", "IngestDown", "Absent"),
             "percentunit",
             (f"avg({_OURS})", "up"),
             width=3,
@@ -210,7 +211,8 @@ def _processes() -> list[object]:
         grid(
             "Processes",
             "Release and start time of every process. Two releases: an update is in progress. A start time that "
-            "changes: the process restarts; its exit code names the cause." + alerts("Down", "WorkerDown"),
+            "changes: the process restarts; its exit code names the cause."
+            + alerts("Down", "WorkerDown", "IngestDown"),
             "none",
             {
                 "Up": f"max by ({where}) ({_OURS})",
@@ -236,13 +238,14 @@ def build(page: str = PAGE) -> models.Dashboard:
     return frame(
         SERVICE_UID,
         "Eval Alignment / Service health",
-        "Workers and views: is anything down, lagging or wrong?",
+        "Workers, views and ingest: is anything down, lagging or wrong?",
         (
             ("Now", _now()),
             ("Alerts", _alerts()),
             ("Workers: input", worker.incoming()),
             ("Workers: lag and latency", worker.lag()),
             ("Workers: recovery and audit", worker.recovery()),
+            ("Ingest", ingest.taken()),
             ("View", _view()),
             ("Processes", _processes()),
         ),

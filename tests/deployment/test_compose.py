@@ -18,7 +18,7 @@ from streams.worker import DRAIN_SECONDS, END_SECONDS
 from tests.deployment.containers import compose, grace_seconds, secrets, services
 from tests.support.tree import ROOT
 
-OURS = ("topics", "worker-1", "worker-2", "view")
+OURS = ("topics", "worker-1", "worker-2", "view", "ingest")
 WORKERS = ("worker-1", "worker-2")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
@@ -101,8 +101,8 @@ def test_the_grace_period_lets_a_worker_drain(name: str) -> None:
     assert grace_seconds(name) > DRAIN_SECONDS + END_SECONDS
 
 
-@pytest.mark.parametrize("name", [*WORKERS, "view"])
-def test_workers_and_view_start_through_run_or_park(name: str) -> None:
+@pytest.mark.parametrize("name", [*WORKERS, "view", "ingest"])
+def test_processes_start_through_run_or_park(name: str) -> None:
     assert services()[name]["entrypoint"] == ["tini", "--", "run-or-park", "eval-alignment"]
 
 
@@ -113,7 +113,7 @@ def test_the_environment_of_a_service_is_valid_settings(name: str, monkeypatch: 
     settings.load()
 
 
-@pytest.mark.parametrize("name", [*WORKERS, "view"])
+@pytest.mark.parametrize("name", [*WORKERS, "view", "ingest"])
 def test_a_process_allows_its_service_name_and_requires_the_token(name: str) -> None:
     environment = services()[name]["environment"]
     assert json.loads(environment["EVAL_ALIGNMENT_ALLOWED_HOSTS"]) == [name]
@@ -145,8 +145,9 @@ def test_prometheus_scrapes_every_process_by_its_name_and_with_the_token() -> No
     document = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
     jobs = document["scrape_configs"]
     targets = {t: job for job in jobs for group in job["static_configs"] for t in group["targets"]}
-    assert {"worker-1:8391", "worker-2:8391", "view:8390"} <= targets.keys()
-    for target in ("worker-1:8391", "worker-2:8391", "view:8390"):
+    processes = ("worker-1:8391", "worker-2:8391", "view:8390", "ingest:8389")
+    assert set(processes) <= targets.keys()
+    for target in processes:
         # Prometheus resolves it relative to its configuration file.
         credentials = Path("/etc/prometheus") / targets[target]["authorization"]["credentials_file"]
         assert secrets("prometheus")["token"] == str(credentials)

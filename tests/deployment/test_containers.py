@@ -102,7 +102,7 @@ def test_events_become_gauges_in_prometheus(running: Running, tmp_path: Path) ->
 
 
 def test_prometheus_can_scrape_every_target(running: Running) -> None:
-    targets = {"worker-1": 8391, "worker-2": 8391, "view": 8390, "alertmanager": 9093}
+    targets = {"worker-1": 8391, "worker-2": 8391, "view": 8390, "ingest": 8389, "alertmanager": 9093}
     running.await_instances("up == 1", targets)
 
 
@@ -110,7 +110,7 @@ def test_both_workers_export_their_lag(running: Running) -> None:
     running.await_instances("eval_alignment_lag_events", {"worker-1": 8391, "worker-2": 8391})
 
 
-@pytest.mark.parametrize(("service", "port"), [("view", 8390), ("worker-1", 8391)])
+@pytest.mark.parametrize(("service", "port"), [("view", 8390), ("worker-1", 8391), ("ingest", 8389)])
 def test_metrics_require_the_token_and_an_allowed_host(running: Running, service: str, port: int) -> None:
     url = running.containers.url(service, port)
     token = (running.containers.directory / "secrets" / "token").read_text().strip()

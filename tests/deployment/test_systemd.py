@@ -9,6 +9,7 @@ import pytest
 
 from eval_alignment import settings
 from eval_alignment.main import cli
+from ingest.config import Limits
 from streams.runtime.exit_codes import codes_without_restart
 from streams.worker import DRAIN_SECONDS, END_SECONDS
 from tests.support.requirements import Requirements
@@ -16,7 +17,8 @@ from tests.support.tree import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
 WORKER, VIEW = "eval-alignment-worker@.service", "eval-alignment-view.service"
-SERVICES = (WORKER, VIEW)
+INGEST = "eval-alignment-ingest.service"
+SERVICES = (WORKER, VIEW, INGEST)
 PROGRAM = "/opt/eval-alignment/bin/eval-alignment"
 EXPOSURE_TENTHS = 15
 """Highest score of `systemd-analyze security` that is accepted; 100 is an unprotected service."""
@@ -67,7 +69,7 @@ def test_systemd_rates_the_units_as_hardened(analyze: str, units: Path, unit: st
     assert "Overall exposure level" in done.stdout
 
 
-@pytest.mark.parametrize(("unit", "command"), [(WORKER, "worker"), (VIEW, "view")])
+@pytest.mark.parametrize(("unit", "command"), [(WORKER, "worker"), (VIEW, "view"), (INGEST, "ingest")])
 def test_a_unit_is_restarted_except_after_the_codes_that_a_restart_cannot_help(unit: str, command: str) -> None:
     kept_down = {int(code) for code in values(unit, "RestartPreventExitStatus")[0].split()}
     assert kept_down == codes_without_restart(command)
@@ -81,6 +83,11 @@ def test_a_worker_is_restarted_without_end() -> None:
 
 def test_a_worker_has_time_to_drain() -> None:
     assert float(values(WORKER, "TimeoutStopSec")[0]) > DRAIN_SECONDS + END_SECONDS
+
+
+def test_ingest_has_time_to_answer_what_it_has_taken() -> None:
+    limits = Limits()
+    assert float(values(INGEST, "TimeoutStopSec")[0]) > limits.acknowledge_seconds + 1
 
 
 @pytest.mark.parametrize("unit", SERVICES)
@@ -103,5 +110,5 @@ def test_the_example_environment_is_valid_settings(monkeypatch: pytest.MonkeyPat
         variable, _, value = line.partition("=")
         monkeypatch.setenv(variable, value)
     loaded = settings.load()
-    assert loaded.sasl_username == "view"
+    assert loaded.sasl_username == "producer"
     assert loaded.http == "0.0.0.0:8390"

@@ -22,6 +22,7 @@ EXPECTED: Final = {
     "service": {
         "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
         "SnapshotStale", "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
+        "IngestDown", "IngestNotReady", "IngestBusy", "IngestRejectsHigh",
     },
 }  # fmt: skip
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"

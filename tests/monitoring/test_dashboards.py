@@ -17,6 +17,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from ingest import metrics as ingest_metrics
+from ingest.metrics import IngestMetrics
 from monitoring.grafana import frame, queue, queues, service
 from monitoring.grafana.__main__ import text
 from sinks.gauges import FAMILIES
@@ -61,7 +63,8 @@ def known_metrics() -> set[str]:
     """Names of the series that are scraped from the product, and that rules record."""
     processes = CollectorRegistry()
     ProcessCollector(registry=processes)
-    scraped = (ViewMetrics("0").registry, WorkerMetrics("0", lambda: ()).registry, processes)
+    registries = (ViewMetrics("0").registry, WorkerMetrics("0", lambda: ()).registry, IngestMetrics("0").registry)
+    scraped = (*registries, processes)
     families = [family for registry in scraped for family in registry.collect()]
     names = {f"{family.name}{part}" for family in families for part in _PARTS.get(family.type, ("",))}
     recorded = {rule.name for rule in rules() if not rule.alerts}
@@ -148,10 +151,10 @@ def test_dashboards_query_existing_metrics_only() -> None:
     assert unknown == []
 
 
-def test_every_metric_of_a_worker_and_of_the_product_is_shown() -> None:
+def test_every_metric_of_a_worker_of_ingest_and_of_the_product_is_shown() -> None:
     named = {name for _, expression in expressions() for name in metrics(expression)}
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
-    ours = {spec.name for spec in METRICS} | {spec.name for spec in FAMILIES}
+    ours = {spec.name for spec in (*METRICS, *ingest_metrics.METRICS, *FAMILIES)}
     # They exist with a setting only: a panel would mostly be empty.
     assert ours - shown == {"eval_alignment_judge_comparisons"}
 

@@ -49,7 +49,7 @@ def configuration(directory: Path, installation: Installation, alertmanager: Ale
     configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     configuration["rule_files"] = [str(directory / "*.yml")]
     configuration["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager.http]}]}]
-    targets = {"eval-alignment-view": installation.http, "eval-alignment-worker": installation.worker_http}
+    targets = installation.scrape_targets()
     configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if job["job_name"] in targets]
     for job in configuration["scrape_configs"]:
         del job["authorization"]
@@ -69,7 +69,7 @@ def stack(prometheus_path: str, amtool: str, tmp_path_factory: pytest.TempPathFa
         Installation(directory / "installation") as installation,
         Prometheus(directory / "prometheus", configuration(rules, installation, alertmanager)) as prometheus,
     ):
-        wait_until(lambda: prometheus.query("count(up == 1) == 2"), DEADLINE, "both are scraped")
+        wait_until(lambda: prometheus.query("count(up == 1) == 3"), DEADLINE, "all are scraped")
         yield Stack(installation, prometheus, webhook)
 
 
@@ -145,10 +145,9 @@ def test_every_rule_is_loaded_and_evaluates(stack: Stack) -> None:
     assert {rule["name"] for rule in rules()} == {*alerts(), *(rule["record"] for rule in recorded())}
 
 
-@pytest.mark.parametrize("role", ["view", "worker"])
+@pytest.mark.parametrize("role", ["view", "worker", "ingest"])
 def test_promtool_finds_nothing_in_what_is_scraped(role: str, stack: Stack, promtool: str) -> None:
-    address = stack.installation.http if role == "view" else stack.installation.worker_http
-    answer = get(f"http://{address}/metrics")
+    answer = get(f"http://{stack.installation.scrape_targets()[f'eval-alignment-{role}']}/metrics")
     assert b"eval_alignment_build_info" in answer.body
     done = subprocess.run([promtool, "check", "metrics"], input=answer.body, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from ingest import metrics as ingest_metrics
 from sinks.gauges import FAMILIES, RECENT_DAYS, WINDOWS
 from sinks.metrics import ViewMetrics
 from streams.runtime.metrics import METRICS
@@ -106,7 +107,7 @@ def test_rules_ask_only_for_what_exists() -> None:
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in ViewMetrics("0").registry.collect()
     }
-    known = {spec.name for spec in FAMILIES} | view | {spec.name for spec in METRICS}
+    known = view | {spec.name for spec in (*FAMILIES, *METRICS, *ingest_metrics.METRICS)}
     records = {rule["record"] for rule in recorded()}
     for rule in (*recorded(), *alerts().values()):
         expression = re.sub(r'"[^"]*"', '""', rule["expr"])
@@ -138,5 +139,5 @@ def test_the_jobs_are_those_that_rules_ask_for() -> None:
     configuration = load(PROMETHEUS / "prometheus.yml")
     jobs = {job["job_name"] for job in configuration["scrape_configs"]}
     expressions = {rule["expr"] for rule in alerts().values() if "job" in rule["expr"]}
-    assert {"eval-alignment-view", "eval-alignment-worker"} <= jobs
+    assert {"eval-alignment-view", "eval-alignment-worker", "eval-alignment-ingest"} <= jobs
     assert set(re.findall(r'job="([\w-]+)"', " ".join(expressions))) <= jobs

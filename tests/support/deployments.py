@@ -91,7 +91,9 @@ class Installation(_Deployment):
         port = free_port()
         super().__init__(directory, broker or f"{LOOPBACK}:{port}", environment or {})
         self.worker_http = f"{LOOPBACK}:{free_port()}"
+        self.ingest_http = f"{LOOPBACK}:{free_port()}"
         self.environment["EVAL_ALIGNMENT_WORKER_HTTP"] = self.worker_http
+        self.environment["EVAL_ALIGNMENT_INGEST_HTTP"] = self.ingest_http
         self.data = directory / "data"
         where = ("--embedded-broker-port", str(port)) if broker is None else ("--broker", broker)
         self.up = Command(
@@ -101,8 +103,16 @@ class Installation(_Deployment):
             environment=self.environment,
         )
 
+    def scrape_targets(self) -> dict[str, str]:
+        """The addresses that Prometheus scrapes, by the names of the jobs in prometheus.yml."""
+        return {
+            "eval-alignment-view": self.http,
+            "eval-alignment-worker": self.worker_http,
+            "eval-alignment-ingest": self.ingest_http,
+        }
+
     def start(self) -> Self:
-        """Start or restart it, and wait until `up` reports that worker and view are ready."""
+        """Start or restart it, and wait until `up` reports that it is ready."""
         reports = self.up.text().count("is ready")
         self.up.start()
         self.up.wait_ready(self.url).wait_ready(f"http://{self.worker_http}")

@@ -26,7 +26,7 @@ from streams.kafka.topics import TABLE, Topics
 from tests.support.deployments import Cluster, Installation
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
-from tests.support.processes import LOOPBACK, wait_until
+from tests.support.processes import LOOPBACK, Command, wait_until
 from tests.support.prometheus import Prometheus
 from tests.support.requirements import Requirements
 
@@ -41,8 +41,9 @@ ITEM: Final = "doctored"
 class Examined:
     """A cluster with events, and `doctor` run on it in this process."""
 
-    def __init__(self, cluster: Cluster, prefix: str) -> None:
+    def __init__(self, cluster: Cluster, ingest_url: str, prefix: str) -> None:
         self.cluster = cluster
+        self.ingest_url = ingest_url
         self.client = KafkaClient([cluster.broker])
         self.topics = Topics(**{spec.role: prefix + getattr(Topics(), spec.role) for spec in TABLE})
         self.partition = home_partition(ITEM.encode(), PARTITIONS)
@@ -50,7 +51,7 @@ class Examined:
     def arguments(self) -> list[str]:
         workers = [word for url in self.cluster.worker_urls.values() for word in ("--worker-url", url)]
         where = ["--broker", self.cluster.broker, "--data-dir", str(self.cluster.data), "--view-url", self.cluster.url]
-        return [*where, *workers, "--partition", str(self.partition), "--json"]
+        return [*where, *workers, "--ingest-url", self.ingest_url, "--partition", str(self.partition), "--json"]
 
     def ask(self, *arguments: str) -> tuple[int, dict[str, str]]:
         """Exit code, and what was observed by name of the finding; `ok` has only one of several."""
@@ -76,14 +77,23 @@ def _log_levels() -> Iterator[None]:
 def examined(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
     """One cluster for all tests of this file: each test undoes its changes, except for the dead letters."""
     prefix = "doctored."
-    with Cluster(kafka.bootstrap, prefix, tmp_path_factory.mktemp("doctored"), partitions=PARTITIONS) as cluster:
+    directory, http = tmp_path_factory.mktemp("doctored"), f"{LOOPBACK}:{free_port()}"
+    with (
+        Cluster(kafka.bootstrap, prefix, directory, partitions=PARTITIONS) as cluster,
+        Command(
+            *("ingest", "--broker", kafka.bootstrap, "--http", http),
+            log=directory / "ingest.log",
+            environment=cluster.environment,
+        ) as ingest,
+    ):
+        ingest.wait_ready(f"http://{http}")
         event = {"at": AT, "item": ITEM}
         cluster.send(
             {**event, "id": "a", "queue": "doctored", "thumbs": "up"},
             {**event, "id": "e", "metric": "m", "passed": True},
         )
         wait_until(lambda: cluster.document("doctored"), DEADLINE, "the events are counted")
-        yield Examined(cluster, prefix)
+        yield Examined(cluster, f"http://{http}", prefix)
 
 
 def test_doctor_finds_nothing_in_a_sound_cluster(examined: Examined) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from streams.kafka.client import KafkaClient
@@ -122,6 +123,21 @@ def test_dead_letters_and_history_survive_a_clean_stop(running: Installation) ->
     assert len(dead_letters(running)) == 2
 
 
+def test_up_takes_events_over_http(running: Installation) -> None:
+    """They are counted, and in the next start's rows as those of Kafka are."""
+    before = compared(running)
+    event = {"at": 1_780_000_000_000, "item": "by-http"}
+    events = [
+        {**event, "id": "by-http-a", "queue": "support", "thumbs": "up"},
+        {**event, "id": "by-http-e", "metric": "m", "passed": True},
+    ]
+    url = f"http://{running.ingest_http}/api/v1/events"
+    assert f"POST {url}" in running.up.text()
+    answer = httpx.post(url, json=events, timeout=DEADLINE)
+    assert (answer.status_code, answer.json()) == (200, {"accepted": 2, "rejected": [], "warnings": []})
+    wait_until(lambda: compared(running) > before, DEADLINE, "the comparison is counted")
+
+
 def test_a_killed_worker_is_restarted_and_counts_stay_exact(running: Installation) -> None:
     before, worker = documents(running), child(running, "worker")
     os.kill(worker, signal.SIGKILL)
@@ -140,12 +156,13 @@ def test_a_killed_view_is_restarted_and_serves_the_same(running: Installation) -
     add(running, 1)
 
 
-@pytest.mark.parametrize("name", ["worker", "view"])
+@pytest.mark.parametrize("name", ["worker", "view", "ingest"])
 def test_a_port_taken_between_restarts_stops_nothing_else_until_it_is_free_again(
     running: Installation, name: str
 ) -> None:
     start, killed = len(running.up.text()), child(running, name)
-    http, other = (running.worker_http, running.http) if name == "worker" else (running.http, running.worker_http)
+    addresses = {"worker": running.worker_http, "view": running.http, "ingest": running.ingest_http}
+    http = addresses.pop(name)
     taken = f"The {name} ended with exit code 75: another program listens on {http}. Restarting it in"
     with socket.socket() as program:
         # Connections of the killed process may still hold the port.
@@ -154,7 +171,7 @@ def test_a_port_taken_between_restarts_stops_nothing_else_until_it_is_free_again
         wait_until(lambda: bound(program, http), DEADLINE, "the port is free for an instant")
         program.listen()
         wait_until(lambda: running.up.text().count(taken, start) > 1, DEADLINE, "`up` retries and names the port")
-        assert ready(f"http://{other}")
+        assert all(ready(f"http://{other}") for other in addresses.values())
     wait_until(lambda: ready(f"http://{http}"), DEADLINE, f"the {name} is back")
     add(running, 1)
 
@@ -226,7 +243,11 @@ def unclean_since(text: str) -> float:
 
 def refused(up: Installation, directory: Path, *arguments: str, worker_http: str | None = None) -> str:
     """The output of another `up`, which must end with an error and leave no process."""
-    environment = {**up.environment, "EVAL_ALIGNMENT_WORKER_HTTP": worker_http or f"127.0.0.1:{free_port()}"}
+    environment = {
+        **up.environment,
+        "EVAL_ALIGNMENT_WORKER_HTTP": worker_http or f"127.0.0.1:{free_port()}",
+        "EVAL_ALIGNMENT_INGEST_HTTP": f"127.0.0.1:{free_port()}",
+    }
     before = up.processes().keys()
     with Command("up", *arguments, log=directory / "refused.log", environment=environment) as other:
         assert other.wait() == 1
@@ -260,6 +281,8 @@ def test_up_names_ports_that_are_taken(running: Installation, tmp_path: Path) ->
     assert f"cannot listen on {running.http}: Address already in use" in output
     output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "c")), worker_http=running.worker_http)
     assert f"worker_http: cannot listen on {running.worker_http}: Address already in use" in output
+    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "d"), ingest_http=running.ingest_http))
+    assert f"cannot listen on {running.ingest_http}: Address already in use" in output
 
 
 def test_up_runs_on_an_existing_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,9 +35,12 @@ def target(address: str, seconds: float = 5, **security: Any) -> Target:
         partition=None,
         workers=(),
         view="",
+        ingests=("http://127.0.0.1:9",),
+        ingest_expected=False,
         prometheus="",
         alertmanager="",
         token=None,
+        ingest_token=None,
         data_dir=Path(),
         seconds=seconds,
     )
@@ -59,6 +63,14 @@ async def listening(answer: bytes | None, tls: ssl.SSLContext | None = None) -> 
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(("expected", "name"), [(False, "skipped"), (True, "ingest_unreachable")])
+async def test_an_ingest_that_nobody_named_may_be_missing(expected: bool, name: str) -> None:
+    named = dataclasses.replace(target("127.0.0.1:9"), ingest_expected=expected)
+    (check,) = (check for check in CHECKS if check.name == "ingest")
+    (finding,) = await examine(named, [check])
+    assert (finding.name, "http://127.0.0.1:9" in finding.observed) == (name, True)
 
 
 async def problem(address: str, **security: Any) -> Problem | None:

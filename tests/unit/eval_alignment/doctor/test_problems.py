@@ -31,6 +31,7 @@ from eval_alignment.doctor.processes import (
     Process,
     judge_circuit_breaker,
     judge_clock,
+    judge_ingest,
     judge_versions,
     judge_view,
     judge_worker,
@@ -99,6 +100,10 @@ def view(*, ready: bool = True, stale: bool = False, metrics: str = BUILD) -> Pr
     return process(answer(status="ok"), answer(ready=ready, stale=stale, as_of="2026-01-01T00:00:00.000Z"), metrics)
 
 
+def ingest(*, reasons: Sequence[str] = (), metrics: str = BUILD) -> Process:
+    return process(answer(status="ok"), answer(ready=not reasons, reasons=reasons), metrics)
+
+
 def ahead(seconds: float) -> Process:
     return Process(URL, Answer(URL, 200, ahead_s=seconds), answer(), answer())
 
@@ -158,6 +163,9 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.CIRCUIT_BREAKER_OPEN: lambda: judge_circuit_breaker(
         [worker(), worker(reasons=["bad"], metrics=f"{BUILD}eval_alignment_circuit_breaker_open 1\n")]
     ),
+    Problem.INGEST_UNREACHABLE: lambda: judge_ingest(Process(URL, NOBODY, NOBODY, NOBODY)),
+    Problem.INGEST_REFUSES: lambda: judge_ingest(ingest(metrics="<html>")),
+    Problem.INGEST_NOT_READY: lambda: judge_ingest(ingest(reasons=["not connected to the broker"])),
     Problem.VIEW_UNREACHABLE: lambda: judge_view(Process(URL, NOBODY, NOBODY, NOBODY)),
     Problem.VIEW_REFUSES: lambda: judge_view(process(answer(), answer(ready=True, reasons=[]))),
     Problem.VIEW_NOT_READY: lambda: judge_view(view(ready=False)),
@@ -211,7 +219,8 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "view": lambda: judge_view(
         view(metrics=f'{BUILD}eval_alignment_snapshot_last_success_timestamp_seconds{{sink="store"}} 990\n')
     ),
-    "versions": lambda: judge_versions([worker(), view()], "1.0"),
+    "ingest": lambda: judge_ingest(ingest()),
+    "versions": lambda: judge_versions([worker(), view(), ingest()], "1.0"),
     "clock": lambda: judge_clock([ahead(-0.9), ahead(0.9)], 0.1),
     "dead-letters": lambda: judge_dead_letters(RecentDeadLetters(Counter(), 0, None, more=False), NOW_MS),
     "prometheus": lambda: judge_prometheus(prometheus()),
@@ -249,6 +258,11 @@ def test_ok_is_never_a_guess() -> None:
         "skipped",
         f"not evaluated or scraped since its start: EvalAlignmentX, {URL}",
     )
+
+
+@pytest.mark.parametrize("other", [worker, view], ids=["worker", "view"])
+def test_a_worker_or_view_at_the_address_of_ingest_is_named(other: Callable[[], Process]) -> None:
+    assert {finding.name for finding in judge_ingest(other())} == {"ingest_refuses"}
 
 
 @pytest.mark.parametrize(
