@@ -128,13 +128,13 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
             encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
     try:
         text = content.decode(encoding)
-    except LookupError:
-        raise TableError(f"encoding {encoding!r} is not known") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(
             f"{name}: line {line} is not {encoding.upper()}: name the encoding with --encoding, such as windows-1252"
         ) from None
+    except (LookupError, UnicodeError):
+        raise TableError(f"encoding {encoding!r} is not known") from None
     if "\0" in text:
         raise TableError(f"{name} has NUL characters, so it is not text in {encoding.upper()}")
     return text.removeprefix("\ufeff"), encoding

@@ -150,6 +150,7 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: bytes, problem: str)
     assert raised.value.exit_code.code == 3
 
 
-def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="encoding 'klingon' is not known"):
-        table(tmp_path, text(), encoding="klingon")
+@pytest.mark.parametrize("encoding", ["klingon", "rot13", "undefined"])
+def test_an_unknown_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(TableError, match=f"encoding '{encoding}' is not known"):
+        table(tmp_path, text(), encoding=encoding)
