@@ -25,9 +25,10 @@ def lines(queue: str, items: int) -> bytes:
 
 
 def load_and_gate(deployment: Installation | Cluster, queue: str) -> None:
-    """Load and gate without a pause, several times: the gate counts every item."""
+    """Load, read and gate without a pause, several times: every item is counted."""
     for items in (1, 500, 1_000):
         deployment.run("load", "--broker", deployment.broker, "--wait", deployment.url, "-", stdin=lines(queue, items))
+        assert deployment.document(queue)["cards"]["items_compared"] == items
         deployment.run("report", queue, "--url", deployment.url, "--fail-under", "0", "--min-items", str(items))
 
 
