@@ -1,7 +1,9 @@
 """The application of an ingest process: `POST /api/v1/events`, health and metrics."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import orjson
@@ -28,6 +30,7 @@ from streams.events.decoder import Rejection
 from streams.kafka.producer import Outgoing
 
 _METHODS: Final = ("GET", "HEAD", "POST")
+_LARGE_BYTES: Final = 1 << 18
 _RETRY_SECONDS: Final = "5"
 """When a sender tries again while the broker is away."""
 
@@ -128,7 +131,9 @@ class _Handlers:
         body = await unpack(packed, encoding, limits)
         reservation.resize(len(body))
         self._metrics.bytes.inc(len(body))
-        events = frame(body, form, cloud_event_headers(headers), limits.events)
+        framing = partial(frame, body, form, cloud_event_headers(headers), limits.events)
+        # A large body may take a second, in which others have their turn.
+        events = framing() if len(body) <= _LARGE_BYTES else await asyncio.to_thread(framing)
         if events is None:
             raise unsupported(headers.get("content-type", "").partition(";")[0])
         return events

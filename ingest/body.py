@@ -2,6 +2,7 @@
 
 import asyncio
 import mmap
+import re
 import zlib
 from typing import Final
 
@@ -14,6 +15,9 @@ from ingest.limits import Reservation
 
 _GZIP: Final = 31
 """The gzip format with its largest window, for zlib."""
+_PIECE: Final = 1 << 14
+"""Packed bytes for zlib at a time: it copies what follows a member, for each of perhaps a million members."""
+_ZEROS: Final = re.compile(rb"\0*")
 _BUFFER_FULL: Final = "failed to write whole buffer"
 """cramjam's message for an output that is larger than its buffer."""
 
@@ -60,20 +64,19 @@ async def unpack(body: bytes, encoding: str | None, limits: Limits) -> bytes:
 
 def _gunzip(packed: bytes, limit: int) -> bytes | None:
     """The unpacked bytes, at most `limit` + 1; None for a corrupt body. A body may have several members."""
-    parts: list[bytes] = []
-    left = limit + 1
-    while packed and left > 0:
-        member = zlib.decompressobj(_GZIP)
+    unpacked, at = bytearray(), 0
+    member = zlib.decompressobj(_GZIP)
+    while at < len(packed) and len(unpacked) <= limit:
+        piece = packed[at : at + _PIECE]
         try:
-            parts.append(member.decompress(packed, left))
+            unpacked += member.decompress(piece, limit + 1 - len(unpacked))
         except zlib.error:
             return None
-        left -= len(parts[-1])
-        if not member.eof and left > 0:
-            return None
+        at += len(piece) - len(member.unused_data)
         # Some writers fill the last block with zeros.
-        packed = member.unused_data.lstrip(b"\0")
-    return b"".join(parts) if parts else None
+        if member.eof and (padding := _ZEROS.match(packed, at)) and (at := padding.end()) < len(packed):
+            member = zlib.decompressobj(_GZIP)
+    return bytes(unpacked) if member.eof or len(unpacked) > limit else None
 
 
 def _unzstd(packed: bytes, limit: int) -> bytes | None:

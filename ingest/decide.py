@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -62,12 +62,17 @@ class IngestAnswer(TypedDict):
     """Unknown fields, and events with the `at` and `id` of another event of their row; at most 20 of each."""
 
 
+_ABSENT: Final = msgspec.Raw(b"null")
+
+
 class _Identified(msgspec.Struct):
-    id: Any = None
-    data: Any = None
+    # Values of any size that are not decoded: as objects they would need many times the memory.
+    id: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT
 
 
 _IDENTIFIED: Final = msgspec.json.Decoder(_Identified)
+_STRING: Final = msgspec.json.Decoder(str | None)
 
 
 @dataclass(slots=True)
@@ -142,12 +147,14 @@ def _id_of(piece: Piece) -> str | None:
     """The id of a rejected event, for its sender to find it."""
     try:
         event = _IDENTIFIED.decode(piece.value)
+        inner = _IDENTIFIED.decode(event.data).id if bytes(memoryview(event.data)[:1]) == b"{" else _ABSENT
+        # The first that is not null counts, and must be a string.
+        id = next((id for raw in (inner, event.id) if (id := _STRING.decode(raw)) is not None), None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    inner = event.data.get("id") if isinstance(event.data, dict) else None
-    outer = next((value.decode(errors="replace") for name, value in piece.headers if name == "ce_id" and value), None)
-    id = next((id for id in (inner, event.id, outer) if id is not None), None)
-    return id[:MAX_ID] if isinstance(id, str) else None
+    if id is None:
+        id = next((value.decode(errors="replace") for name, value in piece.headers if name == "ce_id" and value), None)
+    return None if id is None else id[:MAX_ID]
 
 
 def _not_json(index: int, count: int, piece: Piece, rejection: Rejection) -> HTTPException:

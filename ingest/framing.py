@@ -20,8 +20,13 @@ _ONE_EVENT: Final = (Format.BINARY, Format.STRUCTURED)
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _COMMAS: Final = 50
 """Commas per allowed event, up to which the elements of an array are cut in one step."""
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
-"""What determines where an element of an array ends: strings, brackets and commas. A quote alone has no end."""
+_BRACKETS: Final = 500_000
+"""Most brackets of an array that is cut at its brackets and commas: more would take seconds."""
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_TO_MARK: Final = re.compile(rb'(?:[^"\[\]{},]++|%b)*+(["\[\]{},]?)' % _STRING, re.DOTALL)
+"""Up to the next bracket or comma. A quote as mark has no end."""
+_TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]++|%b)*+(["\[\]{}]?)' % _STRING, re.DOTALL)
+"""Up to the next bracket: inside an element, commas end nothing."""
 _LINE: Final = re.compile(rb"\S[^\n]*")
 
 
@@ -106,27 +111,36 @@ def _elements(text: bytes, limit: int) -> Sequence[bytes]:
 def _scanned(text: bytes, limit: int) -> list[bytes]:
     """Cut an array at its brackets and commas; at most `limit` + 1 elements."""
     elements: list[bytes] = []
-    depth = start = 0
-    for token in _TOKEN.finditer(text):
-        mark = token[0]
-        if mark in b"[{":
+    depth = at = start = 1
+    for _ in range(_BRACKETS + limit):
+        mark = _next_mark(text, at, _TO_MARK if depth == 1 else _TO_BRACKET)
+        at = mark.end()
+        if mark[1] in (b"[", b"{"):
             depth += 1
-            if depth == 1:
-                start = token.end()
-        elif mark in b"]}":
+        elif mark[1] != b",":
             depth -= 1
-        elif mark == b'"':
-            raise HTTPException(400, "the body is not JSON: a string has no end")
-        if (depth == 1 and mark == b",") or (depth == 0 and mark in b"]}"):
-            elements.append(text[start : token.start()].strip())
-            start = token.end()
+        if (depth == 1 and mark[1] == b",") or depth == 0:
+            elements.append(text[start : at - 1].strip())
+            start = at
             if len(elements) > limit:
                 return elements
         if depth == 0:
-            if text[token.end() :].strip():
+            if text[at:].strip():
                 raise HTTPException(400, "the body is not JSON: expected its end after the array")
             return [] if elements == [b""] else elements
-    raise HTTPException(400, "the body is not JSON: it is incomplete")
+    raise HTTPException(
+        413, f"the array has more than {_BRACKETS:,} brackets; no event was sent: send fewer events per request"
+    )
+
+
+def _next_mark(text: bytes, at: int, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
+    found = pattern.match(text, at)
+    assert found is not None, "the pattern matches nothing too"
+    if found[1] == b'"':
+        raise HTTPException(400, "the body is not JSON: a string has no end")
+    if not found[1]:
+        raise HTTPException(400, "the body is not JSON: it is incomplete")
+    return found
 
 
 def _checked(pieces: Sequence[_T], limit: int) -> Sequence[_T]:

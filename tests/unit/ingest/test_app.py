@@ -1,6 +1,7 @@
 """The contract of `POST /api/v1/events`: statuses, indexes, warnings and access."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -234,3 +235,15 @@ async def test_other_methods_and_paths_are_problems(
     answer = await door.client.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert allow is None or answer.headers["allow"] == allow
+
+
+async def test_an_id_that_is_not_a_text_takes_no_memory_and_is_none(door: Door) -> None:
+    body = b'{"id":[' + b"[]," * 100_000 + b"[]]}"
+    tracemalloc.start()
+    try:
+        answer = await door.send(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (answer.status_code, answer.json()["rejected"][0]["id"]) == (422, None)
+    assert peak < 10 * len(body)

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
 
+from ingest.body import _gunzip
 from tests.support.ingest import Door, annotation, lines, open_door, packed
 
 
@@ -96,3 +98,20 @@ async def test_429_when_the_bytes_in_flight_are_used_up() -> None:
         assert (await first).status_code == 200
         assert (await door.send(body)).status_code == 200
         assert door.metric("in_flight_bytes") == 0
+
+
+def test_unpacking_takes_time_in_proportion_to_the_number_of_members() -> None:
+    member = packed(b"", "gzip")
+
+    def seconds(members: int) -> float:
+        began = time.thread_time()
+        assert _gunzip(member * members, 1) == b""
+        return time.thread_time() - began
+
+    assert seconds(80_000) < 10 * seconds(20_000)
+
+
+@pytest.mark.parametrize("limit", range(12))
+def test_no_more_than_one_byte_beyond_the_limit_is_unpacked(limit: int) -> None:
+    body = packed(b"0123456789", "gzip") + b"\0" * 3 + packed(b"x", "gzip") + b"\0" * 2
+    assert _gunzip(body, limit) == b"0123456789x"[: limit + 1]

@@ -79,3 +79,12 @@ def test_blank_lines_do_not_count_as_events() -> None:
 def test_a_hostile_array_is_refused_in_linear_time(text: bytes) -> None:
     with pytest.raises(HTTPException, match="not JSON"):
         frame(text, Format.JSON, (), 10)
+
+
+def test_what_an_element_has_between_brackets_is_skipped_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.framing._BRACKETS", 5)
+    for inside in (b"[" + b"1," * 1000 + b"1]", b'{"a":"],[",' + b'"b":"}\\"{",' * 1000 + b'"c":1}'):
+        assert _scanned(b"[" + inside + b",2]", 3) == [inside, b"2"]
+    with pytest.raises(HTTPException, match="more than 5 brackets") as refused:
+        _scanned(b"[[" + b"[]," * 10 + b"[]]]", 3)
+    assert refused.value.status_code == 413
