@@ -22,6 +22,7 @@ NAMES = (
     "systemd",
     "mount",
     "actionlint",
+    "curl",
     "peers",
 )
 VARIABLE = "EVAL_ALIGNMENT_REQUIRE"
