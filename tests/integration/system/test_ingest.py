@@ -1,4 +1,4 @@
-"""`ingest`: what it answers with 200 is counted, whatever happens to the broker; hostile clients harm nobody."""
+"""`ingest`: every event that it answers with 200 is counted, with the broker killed; bad clients are bounded."""
 
 import asyncio
 import contextlib

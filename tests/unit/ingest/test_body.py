@@ -3,11 +3,16 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message
 
-from ingest.body import _gunzip
+from ingest.body import _gunzip, _unzstd, read_body
+from ingest.config import Limits
+from ingest.limits import Budget, Reservation
 from tests.support.ingest import Door, annotation, lines, open_door, packed
 
 
@@ -53,6 +58,32 @@ async def test_413_for_more_bytes_than_allowed_of_which_nothing_is_sent(encoding
         answer = await door.send(content, **headers)
         assert (answer.status_code, door.publisher.sent) == (413, [])
         assert f"{len(body) - 1:,} bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("unpack_body", [_gunzip, _unzstd])
+def test_no_more_is_unpacked_than_the_limit_needs(unpack_body: Callable[[bytes, int], bytes | None]) -> None:
+    bomb = packed(b" " * (32 << 20), "gzip" if unpack_body is _gunzip else "zstd")
+    assert unpack_body(bomb, 99) == b" " * 100
+
+
+async def test_413_by_its_length_alone_before_a_body_is_read() -> None:
+    async def receive() -> Message:
+        raise AssertionError("the body is read")
+
+    with pytest.raises(HTTPException, match="larger than"):
+        await read_body(receive, "101", Limits(body_bytes=100), Reservation(Budget(1000)))
+
+
+async def test_a_packed_body_holds_as_many_bytes_as_it_unpacks_to() -> None:
+    body = json.dumps([annotation(str(number)) for number in range(100)]).encode()
+    for encoding in ("gzip", "zstd"):
+        async with open_door() as door:
+            door.publisher.gate = asyncio.Event()
+            sending = asyncio.create_task(door.send(packed(body, encoding), content_encoding=encoding))
+            await door.publisher.waiting.wait()
+            assert door.metric("in_flight_bytes") == len(body)
+            door.publisher.gate.set()
+            assert (await sending).status_code == 200
 
 
 async def test_413_for_a_body_without_a_length(door: Door) -> None:
