@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eval_alignment import settings
+from ingest.openapi import EVENTS_PATH
+from tests.support.processes import isolated
+from tests.support.stub_ingest import StubIngest
 from tests.support.tree import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -24,7 +28,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_library_example_counts_the_sample_events(tmp_path: Path) -> None:
-    (events,), (program,) = blocks("json"), blocks("python")
+    (events,), (program, _) = blocks("json"), blocks("python")
     (tmp_path / "events.ndjson").write_text(events)
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -35,6 +39,19 @@ def test_the_library_example_counts_the_sample_events(tmp_path: Path) -> None:
         check=True,
     )
     assert "'metric': 'helpfulness_judge', 'comparisons': 1, 'misaligned': 1" in done.stdout
+
+
+def test_the_client_example_sends_its_events(tmp_path: Path) -> None:
+    _, program = blocks("python")
+    with StubIngest() as ingest:
+        environment = isolated(tmp_path, {"EVAL_ALIGNMENT_CLIENT_URL": ingest.url})
+        subprocess.run([sys.executable, "-W", "error", "-c", program], env=environment, check=True, timeout=60)
+    assert [event["kind"] for request in ingest.requests for event in request.events] == ["annotation", "evaluation"]
+
+
+def test_curl_sends_to_the_default_address_of_ingest() -> None:
+    (command,) = blocks("bash")
+    assert f" http://{settings.load().ingest_http}{EVENTS_PATH}\n" in command
 
 
 def test_the_output_in_the_readme_is_the_tutorials() -> None:
