@@ -62,6 +62,8 @@ class Publisher:
         self._config = config
         self._producer: AIOKafkaProducer | None = None
         self._answered = -AWAY_SECONDS
+        self._silent = False
+        """Whether the broker did not answer the last question."""
         self._ended: asyncio.Future[None] | None = None
         """Done when the producer must be replaced; failed when the process must end."""
 
@@ -161,6 +163,12 @@ class Publisher:
             answered = False
         if answered:
             self._answered = time.monotonic()
+        if answered is self._silent:
+            self._silent = not answered
+            if answered:
+                _log.info("broker answers again")
+            else:
+                _log.warning("broker does not answer")
 
 
 async def _close(connected: AIOKafkaProducer) -> None:

@@ -50,7 +50,7 @@ def test_a_usage_error_has_no_exit_code_of_the_gate(
     assert output
 
 
-@pytest.mark.parametrize("process", ["worker", "view"])
+@pytest.mark.parametrize("process", ["worker", "view", "ingest"])
 @pytest.mark.parametrize(
     ("http", "reason", "ending"),
     [
@@ -58,7 +58,7 @@ def test_a_usage_error_has_no_exit_code_of_the_gate(
         ("127.0.0.1:taken", b"cannot listen on 127.0.0.1", ExitCode.ADDRESS_IN_USE),
     ],
 )
-def test_worker_and_view_end_alike_when_they_cannot_listen(
+def test_every_server_ends_alike_when_it_cannot_listen(
     process: str, http: str, reason: bytes, ending: ExitCode, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,6 +1,7 @@
 """Connections of every HTTP server: how long they stay, and how they end."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,10 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from eval_alignment.settings import Settings
+from ingest.config import IngestConfig
 from sinks import listener
+from sinks.config import ViewConfig
 from sinks.listener import AddressInUseError, HttpServer, listen
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -57,9 +61,9 @@ async def test_an_idle_connection_ends_after_its_time_and_not_before() -> None:
         writer.close()
 
 
-async def test_connections_stay_75_s_by_default_everywhere() -> None:
-    server = HttpServer(App(), keep_alive_s=75, connections=1, grace_s=1)
-    assert server.config.timeout_keep_alive == 75
+def test_idle_connections_stay_longer_than_those_of_a_proxy_by_default() -> None:
+    servers = (Settings, ViewConfig, IngestConfig)
+    assert {inspect.signature(server).parameters["keep_alive_s"].default for server in servers} == {75}
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT"])
