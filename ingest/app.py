@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from ingest.body import read_body, unpack
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
-from ingest.decide import Decision, decide
+from ingest.decide import decide
 from ingest.framing import FramedBody, frame
 from ingest.limits import Budget, Reservation
 from ingest.media import cloud_event_headers, encoding_of, format_of, unsupported
@@ -26,7 +26,6 @@ from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
 from ingest.publish import NotAcknowledgedError
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
-from streams.events.decoder import Rejection
 from streams.kafka.producer import Outgoing
 
 _METHODS: Final = ("GET", "HEAD", "POST")
@@ -115,7 +114,7 @@ class _Handlers:
             raise _away(reason)
         with Reservation(self._budget) as reservation:
             events = await self._read(request, reservation)
-            decision = await self._decide(events, reservation)
+            decision = await decide(events, self._config.decoder, self._topics, self._publisher.clock.now())
             if decision.records:
                 await self._publish(decision.records, reservation)
         sender = request.scope.get("sender", "")
@@ -137,19 +136,6 @@ class _Handlers:
         if events is None:
             raise unsupported(headers.get("content-type", "").partition(";")[0])
         return events
-
-    async def _decide(self, events: FramedBody, reservation: Reservation) -> Decision:
-        clock, decoder = self._publisher.clock, self._config.decoder
-        decision = await decide(events, decoder, self._topics, clock.now())
-        if (piece := decision.too_far_ahead) is None or clock.known:
-            return decision
-        # Only an acknowledgement shows the broker's time, and this machine's clock may be the wrong one. So one event
-        # is sent without a check. If its time is wrong after all, the workers reject it.
-        outcome = decoder.decode_line(piece.value, piece.headers)
-        assert not isinstance(outcome, Rejection), "the event was rejected because of its time alone"
-        kind, fact = outcome
-        await self._publish([Outgoing(self._topics[kind], piece.value, fact.item.encode(), piece.headers)], reservation)
-        return await decide(events, decoder, self._topics, clock.now())
 
     async def _publish(self, records: Sequence[Outgoing], reservation: Reservation) -> None:
         started = time.monotonic()

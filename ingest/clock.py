@@ -1,7 +1,7 @@
-"""The broker's clock, as its acknowledgements show it.
+"""The clock that stamps records, as acknowledgements show it.
 
-Workers compare `at` with the broker's timestamp of the record, so the same clock decides here. This machine's own clock
-is used only until the first acknowledgement.
+Workers compare `at` with the timestamp of the record, so the same clock decides here: the broker's, or this machine's
+where the broker keeps the producer's timestamp.
 """
 
 import time
@@ -9,6 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from aggregator.days import DAY_MS
+
+UNKNOWN_MS: Final = DAY_MS
+"""How far the broker may be ahead of this machine, in milliseconds, until its clock is known.
+
+A wrong rejection would make the sender drop an event. What is too far ahead all the same becomes a dead letter.
+"""
 _WINDOW_SECONDS: Final = 30.0
 
 
@@ -18,7 +25,9 @@ def _wall_ms() -> int:
 
 @dataclass(slots=True)
 class BrokerClock:
-    """Estimates the broker's time: never too late, and early by the delay of the fastest recent acknowledgement."""
+    """Estimates the broker's time: never too late once it is known, and early by the delay of the fastest recent
+    acknowledgement.
+    """
 
     steady: Callable[[], float] = time.monotonic
     """Returns seconds. A step of this machine's clock does not move it."""
@@ -29,11 +38,11 @@ class BrokerClock:
     _previous: float | None = None
     """The same of the window before."""
     _since: float = field(default=0.0)
+    _is_own: bool = False
 
-    @property
-    def known(self) -> bool:
-        """Whether the broker has told its time."""
-        return self._offset is not None
+    def use_own(self) -> None:
+        """Use this machine's clock, because the broker keeps the timestamp of the producer."""
+        self._is_own = True
 
     def observe(self, timestamp: int) -> None:
         """Take the broker's timestamp of a record that it has just acknowledged, in milliseconds."""
@@ -46,9 +55,11 @@ class BrokerClock:
             self._offset = max(self._offset, offset)
 
     def now(self) -> int:
-        """The broker's time, in milliseconds."""
-        if self._offset is None:
+        """The time that a record of now gets, in milliseconds; the latest possible one while that is not known."""
+        if self._is_own:
             return self.wall()
+        if self._offset is None:
+            return self.wall() + UNKNOWN_MS
         # Without a recent acknowledgement the last one holds: clocks drift by seconds a day.
         offset = self._offset if self._previous is None else max(self._offset, self._previous)
         return int(self.steady() * 1000 + offset)

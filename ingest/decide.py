@@ -82,8 +82,6 @@ class Decision:
     records: list[Outgoing] = field(default_factory=list)
     rejected: list[AnsweredRejection] = field(default_factory=list)
     warnings: list[AnsweredWarning] = field(default_factory=list)
-    too_far_ahead: Piece | None = None
-    """An event that was rejected because of its time alone."""
 
     def answer(self) -> IngestAnswer:
         """The answer after the acknowledgement."""
@@ -117,8 +115,6 @@ async def decide(events: FramedBody, decoder: Decoder, topics: Mapping[Kind, str
         if isinstance(outcome, Rejection):
             if outcome.reason is Reason.MALFORMED and not events.by_line:
                 raise _not_json(index, len(events.pieces), piece, outcome)
-            if outcome.reason is Reason.FUTURE_TIMESTAMP:
-                decision.too_far_ahead = piece
             place = _place(index, piece, _id_of(piece))
             decision.rejected.append(AnsweredRejection(**place, reason=outcome.reason.value, detail=outcome.detail))
             continue

@@ -143,6 +143,8 @@ class Publisher:
         async for attempt in retry_forever(*_RETRIED):
             with attempt:
                 capabilities = await self._config.kafka.probe()
+                if not capabilities.append_time:
+                    self.clock.use_own()
                 await require_sources(self._config.kafka, self._config.topics)
                 connected = producer(self._config.kafka, linger_ms=0, idempotent=capabilities.idempotence)
                 try:

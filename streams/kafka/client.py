@@ -42,6 +42,8 @@ class Capabilities:
     """Whether producers can be idempotent."""
     exact_ends: bool
     """Whether reported end offsets are exact, so that the idle fence can compare them."""
+    append_time: bool
+    """Whether records get the broker's time; otherwise they keep the time of their producer."""
     session_seconds: float
     """The group's session timeout; the embedded broker answers a join only after half of it."""
 
@@ -51,8 +53,8 @@ class Capabilities:
         return self.session_seconds / 5
 
 
-KAFKA = Capabilities(idempotence=True, exact_ends=True, session_seconds=10.0)
-EMBEDDED = Capabilities(idempotence=False, exact_ends=False, session_seconds=6.0)
+KAFKA = Capabilities(idempotence=True, exact_ends=True, append_time=True, session_seconds=10.0)
+EMBEDDED = Capabilities(idempotence=False, exact_ends=False, append_time=False, session_seconds=6.0)
 
 
 @dataclass(frozen=True, slots=True)

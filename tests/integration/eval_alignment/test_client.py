@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from eval_alignment import AsyncClient, Client, DeliveryError
+from eval_alignment import AsyncClient, Client, DeliveryError, RejectedEvent
 from eval_alignment.local.broker import EmbeddedBroker
 from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
@@ -128,3 +129,18 @@ async def test_a_batch_beyond_the_limits_of_ingest_arrives_in_halves(ingest: Run
             return client.accepted
 
     assert await asyncio.to_thread(load) == 1_200
+
+
+async def test_an_event_that_is_rejected_because_of_its_time_was_never_sent(ingest: RunningIngest) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+
+    def load() -> list[str]:
+        with Client(ingest.url, on_rejected=rejected.append) as client:
+            client.queue_item(queue="q", item="i1", at=ahead)
+            client.flush(DEADLINE_S)
+            return [client.queue_item(queue="q", item="i1")]
+
+    rejected: list[RejectedEvent] = []
+    sent = await asyncio.to_thread(load)
+    assert [event.reason for event in rejected] == ["future_timestamp"]
+    assert await ingest.ids() == set(sent)

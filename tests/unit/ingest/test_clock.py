@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.clock import BrokerClock
+from ingest.clock import UNKNOWN_MS, BrokerClock
 
 
 @dataclass
@@ -19,9 +19,17 @@ class Times:
         return BrokerClock(steady=lambda: self.seconds, wall=lambda: self.wall_ms)
 
 
-def test_before_the_first_acknowledgement_it_is_the_clock_of_this_machine() -> None:
-    clock = Times(wall_ms=42).clock()
-    assert (clock.known, clock.now()) == (False, 42)
+def test_before_the_first_acknowledgement_it_is_the_latest_time_that_the_broker_may_have() -> None:
+    assert Times(wall_ms=42).clock().now() == 42 + UNKNOWN_MS
+
+
+def test_where_records_keep_the_time_of_their_producer_it_is_the_clock_of_this_machine() -> None:
+    times = Times(wall_ms=42)
+    clock = times.clock()
+    clock.use_own()
+    assert clock.now() == 42
+    times.wall_ms = 7
+    assert clock.now() == 7
 
 
 def test_a_step_of_the_clock_of_this_machine_does_not_matter() -> None:
@@ -29,7 +37,7 @@ def test_a_step_of_the_clock_of_this_machine_does_not_matter() -> None:
     clock = times.clock()
     clock.observe(7_000_000)
     times.seconds, times.wall_ms = times.seconds + 10, 1 << 50
-    assert (clock.known, clock.now()) == (True, 7_010_000)
+    assert clock.now() == 7_010_000
 
 
 def test_after_half_a_minute_an_older_estimate_is_forgotten() -> None:
