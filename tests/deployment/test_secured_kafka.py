@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.helpers import create_ssl_context
 
+from ingest.openapi import EVENTS_PATH
 from tests.support import kafka as apache
 from tests.support.ports import free_port
 from tests.support.processes import LOOPBACK, Command, get, get_json, run, wait_until
@@ -94,7 +96,7 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
         return done.stdout.decode()
 
     assert "no differences" in do("operator", "topics", "diff")
-    addresses = {name: f"{LOOPBACK}:{free_port()}" for name in ("worker", "view")}
+    addresses = {name: f"{LOOPBACK}:{free_port()}" for name in ("worker", "view", "ingest")}
     worker = Command(
         *("worker", "--name", "w1", "--http", addresses["worker"]),
         log=tmp_path / "worker.log",
@@ -105,11 +107,20 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
         log=tmp_path / "view.log",
         environment=secured.environment("view"),
     )
-    with view, worker:
+    ingest = Command(
+        *("ingest", "--http", addresses["ingest"]),
+        log=tmp_path / "ingest.log",
+        environment=secured.environment("producer"),
+    )
+    with view, worker, ingest:
         worker.wait_ready(f"http://{addresses['worker']}")
         view.wait_ready(f"http://{addresses['view']}")
+        ingest.wait_ready(f"http://{addresses['ingest']}")
         asyncio.run(send(secured, "producer", "alignment.annotations.v1", b"{"))
-        do("producer", "load", "-", stdin=b"".join(json.dumps(event).encode() + b"\n" for event in EVENTS))
+        first, *others = EVENTS
+        do("producer", "load", "-", stdin=b"".join(json.dumps(event).encode() + b"\n" for event in others))
+        answer = httpx.post(f"http://{addresses['ingest']}{EVENTS_PATH}", json=first, timeout=SECONDS)
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
         address = f"http://{addresses['view']}/api/v1/queues/q?window=all"
         wait_until(lambda: get(address).status == 200 and get_json(address)["criteria"], SECONDS, "a document")
         written = 'eval_alignment_events_rejected_total{reason="malformed",topic="alignment.annotations.v1"} 1'
@@ -117,7 +128,7 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
         wait_until(lambda: written.encode() in get(metrics).body, SECONDS, "a rejected event")
         assert "malformed" in do("reader", "dlq", "ls")
         assert len(do("reader", "export").splitlines()) == len(EVENTS)
-        where = ("--worker-url", f"http://{addresses['worker']}", "--view-url", f"http://{addresses['view']}")
+        where = [word for name in addresses for word in (f"--{name}-url", f"http://{addresses[name]}")]
         # A check that lacks a right would make the exit code 1.
         assert do("reader", "dlq", "ack") == "1 dead letters acknowledged\n"
         do("operator", "doctor", *where, "--json")
@@ -125,9 +136,10 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
         wait_until(lambda: published in secured.used_rules(), SECONDS, "the snapshot is published")
         assert worker.terminate() == 0
         assert view.terminate() == 0
+        assert ingest.terminate() == 0
     assert rules
     assert rules - secured.used_rules() == set()
-    for log in (worker.text(), view.text()):
+    for log in (worker.text(), view.text(), ingest.text()):
         assert not any(password in log for password in secured.passwords.values())
 
 
