@@ -87,7 +87,7 @@ def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
         role,
         "item",
         meaning,
-        f"{written_by}, `load`, `dlq requeue`",
+        f"{written_by}, `ingest`, `load`, `dlq requeue`",
         "worker, `doctor`",
         configs,
         at_least=frozenset({"retention.ms"}),
