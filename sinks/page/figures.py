@@ -12,7 +12,7 @@ from aggregator.ratings import LEVELS, human_passes
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Outcome, Undefined
-from aggregator.statistics.gate import Gate
+from aggregator.statistics.gate import Gate, GateLimits
 from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
@@ -238,6 +238,17 @@ def pooled(document: SnapshotDocument) -> Confusion:
     tp = (human + metric - cards["misaligned"]) // 2
     fn, fp = human - tp, metric - tp
     return Confusion(tp, fn, cards["comparisons"] - tp - fn - fp, fp, cards["items_compared"])
+
+
+def queue_tone(whole: Confusion, limits: GateLimits) -> str:
+    """Class of the style sheet for the alignment of all comparisons of a queue.
+
+    Not a verdict on a metric: `untrusted` where a constant judge agrees with people at least as often. Few items, and
+    one human class, allow no answer.
+    """
+    if whole.items < limits.items or not (whole.human_pass and whole.human_fail):
+        return "undecided"
+    return "untrusted" if whole.tp + whole.tn <= max(whole.human_pass, whole.human_fail) else "trusted"
 
 
 def defined(value: float | Undefined) -> float | None:

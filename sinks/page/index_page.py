@@ -13,8 +13,9 @@ from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
 from sinks.page.charts import Spark, spark
 from sinks.page.deep_dive import AnswerCache
-from sinks.page.figures import Scale, anchor, defined, pooled
+from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
 from sinks.page.formats import age
+from sinks.page.hints import alike_queues, queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import address, queue_path
 from sinks.queries.days import day_cells, weekly_alignment
@@ -53,12 +54,6 @@ class IndexRow:
     spark: Spark | None
     """Alignment over the last 30 days."""
 
-    @property
-    def below_baseline(self) -> bool:
-        """Whether a constant judge would agree with people at least as often."""
-        alignment = self.cards["alignment"]
-        return alignment is not None and self.baseline is not None and alignment <= self.baseline
-
 
 @dataclass(frozen=True, slots=True)
 class IndexPage:
@@ -80,6 +75,8 @@ class IndexPage:
     """Number of queues that are not listed because nothing stands in them any more."""
     with_empty: str
     """Address of the list with them."""
+    hints: list[str]
+    """Hints at queues whose names look alike."""
     earlier: str | None
     later: str | None
 
@@ -132,6 +129,7 @@ def index_page(
         empty=request.empty,
         left_out=len(matching) - len(listed),
         with_empty=href(None, empty=True),
+        hints=queue_hints(alike_queues(cache, connection)),
         earlier=href(page - 1) if page > 1 else None,
         later=href(page + 1) if first + PAGE < len(listed) else None,
     )
@@ -148,15 +146,15 @@ def _row(
         for metric in criterion["metrics"]
         if not metric["off_topic"]
     ]
-    baseline = defined(pooled(document).baseline)
+    whole = pooled(document)
     states = [metric["gate_state"] for _, metric in metrics]
     return IndexRow(
         name=document["queue"],
         key=anchor(document["queue"]),
         href=queue_path(document["queue"]),
         cards=document["cards"],
-        baseline=baseline,
-        tone=_tone(document["cards"], baseline, services.config.rules),
+        baseline=defined(whole.baseline),
+        tone=queue_tone(whole, services.config.rules.limits),
         lowest=_lowest(metrics, services.config.rules),
         gates=[(tone, f"{states.count(state)} {words}") for state, tone, words in _GATES if state in states],
         last=None if last is None else age(services.now() - last / 1000),
@@ -165,12 +163,6 @@ def _row(
             lambda: spark(weekly_alignment(day_cells(connection, scope), scope)),
         ),
     )
-
-
-def _tone(cards: Cards, baseline: float | None, rules: CountingRules) -> str:
-    if cards["alignment"] is None or cards["items_compared"] < rules.limits.items:
-        return "undecided"
-    return "untrusted" if baseline is not None and cards["alignment"] <= baseline else "trusted"
 
 
 def _lowest(metrics: Sequence[tuple[str, MetricDocument]], rules: CountingRules) -> tuple[str, float] | None:

@@ -6,21 +6,22 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aggregator.days import Window, window_start
-from aggregator.names import AlikeNames, alike, alike_in, printable
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
+from aggregator.snapshot.schema import CriterionDocument, MetricDocument, NewestJudgeDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Undefined
+from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
 from sinks.page.charts import Spark
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
 from sinks.page.empty_state import Waiting, waiting
-from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled
+from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled, queue_tone
 from sinks.page.formats import count, percent, plural
+from sinks.page.hints import alike_queues, document_hints, queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.page.wording import alike_names, isolated, judge_failures, scale_warning
+from sinks.page.wording import Lean, judge_failures, judge_version, lean, scale_warning
 from sinks.queries.counts import count_unannounced
-from sinks.queries.queues import QueueEntry, list_queues, newest_queue
+from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
 
@@ -106,6 +107,8 @@ class QueuePage:
     document: SnapshotDocument
     whole: Confusion
     """All on-topic comparisons."""
+    tone: str
+    """Class of the style sheet for their alignment."""
     criterion: CriterionDocument | None
     """None when the window has no annotation of it."""
     figures: list[Figure]
@@ -151,10 +154,8 @@ class QueuePage:
     @property
     def hints(self) -> list[str]:
         """Hints at names that look alike."""
-        queues = [AlikeNames("queues", self.alike_queues)] if self.alike_queues else []
-        return [
-            alike_names(found, lambda name: isolated(printable(name))) for found in (*queues, *alike_in(self.document))
-        ]
+        queues = [self.alike_queues] if self.alike_queues else []
+        return [*queue_hints(queues), *document_hints(self.document)]
 
     @property
     def stream(self) -> str:
@@ -200,6 +201,7 @@ def queue_page(
         request=request,
         document=document,
         whole=whole,
+        tone=queue_tone(whole, rules.limits),
         criterion=criterion,
         figures=drawn,
         off_topic=off_topic,
@@ -216,7 +218,7 @@ def queue_page(
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
         scale_warnings=_scale_warnings(queries) if queries is not None and slow_parts is not None else {},
-        alike_queues=_alike_queues(cache, connection, request.queue),
+        alike_queues=next((group for group in alike_queues(cache, connection) if request.queue in group), []),
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
 
@@ -261,12 +263,6 @@ def _scale_warnings(queries: CachedQueries) -> dict[str, str]:
     return {metric: warning for metric, warning in warnings.items() if warning is not None}
 
 
-def _alike_queues(cache: AnswerCache, connection: sqlite3.Connection, queue: str) -> list[str]:
-    key = newest_queue(connection), "alike queues"
-    groups = cache.get(key, lambda: alike(entry.queue for entry in list_queues(connection)))
-    return next((group for group in groups if queue in group), [])
-
-
 def _worst(drawn: Sequence[Figure]) -> str | None:
     """The metric with the most disagreement; None without comparisons."""
     worst = max(drawn, key=lambda figure: figure.document["misaligned"])
@@ -281,34 +277,65 @@ def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument |
     return next((criterion for criterion in criteria if criterion["comparisons"]), criteria[0] if criteria else None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A metric by its newest judge version, which is the one that the gate is about."""
+
+    figure: Figure
+    judge: NewestJudgeDocument
+    lean: Lean
+
+    @property
+    def version(self) -> str:
+        """The version in a sentence of its own; empty where the metric has one."""
+        words = judge_version(self.figure.document)
+        return f" {words}." if words else ""
+
+    @property
+    def below_baseline(self) -> bool:
+        """Whether a constant judge would agree with people at least as often; False while the gate is undecided."""
+        alignment, baseline = self.judge["alignment"], self.judge["baseline"]
+        decided = self.figure.document["gate_state"] is not Gate.UNDECIDED
+        return decided and alignment is not None and baseline is not None and alignment <= baseline
+
+    def items(self, request: QueueRequest, outcome: str) -> str:
+        """The address of its items with an outcome."""
+        judge = self.judge["judge"] if self.version else ""
+        return request.items(metric=self.figure.document["metric"], outcome=outcome, judge=judge or None)
+
+
 def _findings(
     request: QueueRequest, drawn: Sequence[Figure], ceiling: Ceiling | None, rules: CountingRules
 ) -> list[Highlight]:
     """Whether people disagree; the strictest and the most lenient metric, metrics no better than a constant judge, and
     the closest to people.
     """
-    known = [figure for figure in drawn if figure.document["items_compared"] >= rules.limits.items]
+    known = [
+        _Judged(figure, judge, lean(judge))
+        for figure in drawn
+        if (judge := figure.document["newest_judge"]) is not None and judge["items_compared"] >= rules.limits.items
+    ]
     findings = [] if ceiling is None else list(_disagreement(ceiling))
     findings += [
-        _leaning(request, max(leaning, key=lambda figure: abs(figure.document["bias"] or 0)))
+        _leaning(request, max(leaning, key=lambda judged: abs(judged.judge["bias"] or 0)))
         for side in ("fn", "fp")
-        if (leaning := [figure for figure in known if figure.lean.side == side])
+        if (leaning := [judged for judged in known if judged.lean.side == side])
     ]
     findings += [
         Highlight(
             tone="probation",
             head="No better than a constant",
-            metric=figure.document["metric"],
-            text="Agrees with people no more often than a judge that never changes its answer.",
-            action=f"Read {plural(figure.document['misaligned'], 'disagreement')}",
-            href=request.items(metric=figure.document["metric"], outcome="fp,fn"),
+            metric=judged.figure.document["metric"],
+            text=f"Agrees with people no more often than a judge that never changes its answer.{judged.version}",
+            action=f"Read {plural(judged.judge['fp'] + judged.judge['fn'], 'disagreement')}",
+            href=judged.items(request, "fp,fn"),
         )
-        for figure in known
-        if figure.below_baseline and figure.lean.side == ""
+        for judged in known
+        if judged.below_baseline and judged.lean.side == ""
     ]
-    # The first one has the highest alignment.
-    if known and known[0].lean.side == "" and not known[0].below_baseline:
-        findings.append(_closest(request, known[0]))
+    closest = max(known, key=lambda judged: judged.judge["alignment"] or 0, default=None)
+    if closest is not None and closest.lean.side == "" and not closest.below_baseline:
+        findings.append(_closest(request, closest))
     return findings[:_FINDINGS]
 
 
@@ -325,30 +352,31 @@ def _disagreement(ceiling: Ceiling) -> Iterator[Highlight]:
         )
 
 
-def _leaning(request: QueueRequest, figure: Figure) -> Highlight:
-    metric, strict = figure.document, figure.lean.side == "fn"
-    wrong, right = (metric["fn"], metric["tp"]) if strict else (metric["fp"], metric["tn"])
+def _leaning(request: QueueRequest, judged: _Judged) -> Highlight:
+    counts, strict = judged.judge, judged.lean.side == "fn"
+    wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
     metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
     return Highlight(
         tone="untrusted",
         head="Too strict" if strict else "Too lenient",
-        metric=metric["metric"],
+        metric=judged.figure.document["metric"],
         text=f"{metric_verb} {percent(wrong / (wrong + right), 0)} of what people {human_verb}: {count(wrong)} of "
-        f"{plural(wrong + right, 'comparison')}.",
+        f"{plural(wrong + right, 'comparison')}.{judged.version}",
         action=f"Read why people {human_verb} {'them' if wrong > 1 else 'it'}",
-        href=request.items(metric=metric["metric"], outcome=figure.lean.side),
+        href=judged.items(request, judged.lean.side),
     )
 
 
-def _closest(request: QueueRequest, figure: Figure) -> Highlight:
-    metric, tone = figure.document, figure.gate_summary.tone
-    wrong = metric["misaligned"]
-    gate = f"{figure.gate_summary.reasons}." if tone == "trusted" else figure.gate_summary.sentence
+def _closest(request: QueueRequest, judged: _Judged) -> Highlight:
+    figure, counts, gate = judged.figure, judged.judge, judged.figure.gate_summary
+    trusted, wrong = gate.tone == "trusted", counts["fp"] + counts["fn"]
+    # The words about a version have its alignment.
+    rate = "" if judged.version else f"Agrees with people on {percent(counts['alignment'] or 0)}. "
     return Highlight(
-        tone=tone,
-        head="Trusted" if tone == "trusted" else "Closest to people",
-        metric=metric["metric"],
-        text=f"Agrees with people on {percent(metric['alignment'] or 0)}. {gate}",
+        tone=gate.tone,
+        head="Trusted" if trusted else "Closest to people",
+        metric=figure.document["metric"],
+        text=rate + (f"{gate.reasons}." if trusted else gate.sentence),
         action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",
-        href=request.items(metric=metric["metric"], outcome="fp,fn") if wrong else f"#m-{figure.key}",
+        href=judged.items(request, "fp,fn") if wrong else f"#m-{figure.key}",
     )

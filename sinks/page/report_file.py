@@ -11,7 +11,7 @@ from importlib.resources import files
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
-from sinks.page.figures import Figure, Scale, defined, figures, pooled
+from sinks.page.figures import Figure, Scale, defined, figures, pooled, queue_tone
 from sinks.page.templating import page_environment
 
 
@@ -62,6 +62,7 @@ class _Overview:
 
     document: SnapshotDocument
     whole: Confusion
+    tone: str
     card_scale: Scale
     request: None = None
 
@@ -70,9 +71,10 @@ def report_html(
     document: SnapshotDocument, rules: CountingRules, summary: InputSummary, gate: GateResult | None, version: str
 ) -> str:
     """The report. All its numbers are those of the document."""
-    whole, cards = pooled(document), document["cards"]
+    whole = pooled(document)
+    scale = Scale.of([document["cards"]["alignment_low"], defined(whole.baseline)])
     return page_environment().get_template("report.html").render(
-        page=_Overview(document, whole, Scale.of([cards["alignment_low"], defined(whole.baseline)])),
+        page=_Overview(document, whole, queue_tone(whole, rules.limits), scale),
         sections=[_section(criterion, rules) for criterion in document["criteria"]],
         summary=summary,
         gate=gate,

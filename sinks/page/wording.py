@@ -90,7 +90,8 @@ def gate_summary(metric: MetricDocument, limits: GateLimits) -> GateSummary:
     judge = metric["newest_judge"]
     if judge is None:
         return GateSummary("undecided", "Undecided", why(Undefined.NO_VERDICTS))
-    version = _version(judge, metric["judge_versions"])
+    words = judge_version(metric)
+    version = f". {words}" if words else ""
     sentences = "; ".join(
         _obstacle(obstacle, judge, limits)
         for obstacle in obstacles
@@ -117,13 +118,16 @@ def isolated(name: str) -> str:
     return f"\u2068{name}\u2069"
 
 
-def _version(judge: NewestJudgeDocument, versions: int) -> str:
-    """Which judge version the state is about, where there is more than one."""
-    if versions <= 1 and judge["comparisons"]:
+def judge_version(metric: MetricDocument) -> str:
+    """The judge version that the gate is about, and its own numbers; empty where all comparisons are of it."""
+    judge = metric["newest_judge"]
+    if judge is None or (metric["judge_versions"] <= 1 and judge["comparisons"]):
         return ""
-    unlabelled = "" if judge["comparisons"] else ", no labels yet"
+    numbers = "no labels yet"
+    if judge["alignment"] is not None:
+        numbers = f"agrees on {percent(judge['alignment'])} of {plural(judge['comparisons'], 'comparison')}"
     name = isolated(judge["judge"]) if judge["judge"] else "without a name"
-    return f". Judge version {name}, in use since {judge['since'][:10]}{unlabelled}"
+    return f"Judge version {name}, in use since {judge['since'][:10]}, {numbers}"
 
 
 def _obstacle(obstacle: str, judge: NewestJudgeDocument, limits: GateLimits) -> str:
@@ -159,12 +163,12 @@ def judge_failures(metric: MetricDocument) -> str | None:
     return f"No verdict on {plural(errored + skipped, 'annotated item')}: {', '.join(filter(None, parts))}."
 
 
-def lean(metric: MetricDocument) -> Lean:
-    """The direction in which a metric errs."""
-    bias, fn, fp = metric["bias"], metric["fn"], metric["fp"]
+def lean(counts: MetricDocument | NewestJudgeDocument) -> Lean:
+    """The direction in which a metric, or one judge version of it, errs."""
+    bias, fn, fp = counts["bias"], counts["fn"], counts["fp"]
     if bias is None:
         return Lean("No comparisons yet.", "No item has both an annotation and a verdict.")
-    if not metric["misaligned"]:
+    if not fn + fp:
         return Lean("No disagreement.", "")
     match error_side(fn, fp):
         case ErrorSide.TOO_STRICT:

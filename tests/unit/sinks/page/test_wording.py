@@ -77,11 +77,12 @@ def test_few_labels_are_counted_down() -> None:
 
 
 def test_a_summary_names_the_judge_version_where_there_are_several() -> None:
-    several = metric({"judge": "v2", "since": "2026-11-26T09:00:00.000Z"}, judge_versions=2, gate_reasons=[])
+    judge = {"judge": "v2", "since": "2026-11-26T09:00:00.000Z", "alignment": 0.575, "comparisons": 40}
+    several = metric(judge, judge_versions=2, gate_reasons=[])
     assert gate_summary(several, GateLimits()).reasons.endswith(
-        ". Judge version \u2068v2\u2069, in use since 2026-11-26"
+        ". Judge version \u2068v2\u2069, in use since 2026-11-26, agrees on 57.5% of 40 comparisons"
     )
-    unlabelled = metric({"judge": "v2", "comparisons": 0}, judge_versions=1)
+    unlabelled = metric({"judge": "v2", "comparisons": 0, "alignment": None}, judge_versions=1)
     assert "no labels yet" in gate_summary(unlabelled, GateLimits()).reasons
 
 

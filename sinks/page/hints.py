@@ -1,0 +1,37 @@
+"""Hints at names that look alike: they are counted apart, and a reader cannot tell them apart."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from aggregator.names import AlikeNames, alike, alike_in, printable
+from aggregator.snapshot.schema import SnapshotDocument
+from sinks.page.deep_dive import AnswerCache
+from sinks.page.formats import plural
+from sinks.page.wording import alike_names, isolated
+from sinks.queries.queues import list_queues, newest_queue
+
+_LISTED: Final = 3
+"""Most hints about queues on a page."""
+
+
+def alike_queues(cache: AnswerCache, connection: sqlite3.Connection) -> list[list[str]]:
+    """Groups of queues whose names look alike."""
+    key = newest_queue(connection), "alike queues"
+    return cache.get(key, lambda: alike(entry.queue for entry in list_queues(connection)))
+
+
+def queue_hints(groups: Sequence[Sequence[str]]) -> list[str]:
+    """Hints at groups of queues, and how many are left out."""
+    hints = [_hint(AlikeNames("queues", list(group))) for group in groups[:_LISTED]]
+    left_out = len(groups) - len(hints)
+    return [*hints, f"Names also look alike in {plural(left_out, 'more group')} of queues."] if left_out else hints
+
+
+def document_hints(document: SnapshotDocument) -> list[str]:
+    """Hints at the criteria, metrics and judge versions of a document."""
+    return [_hint(found) for found in alike_in(document)]
+
+
+def _hint(found: AlikeNames) -> str:
+    return alike_names(found, lambda name: isolated(printable(name)))

@@ -1,0 +1,80 @@
+"""The cards above the metrics, and the colours of a queue, judge the newest judge version and never too few items."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from sinks.store.store import Store
+from tests.support.html import Element, read
+from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.conftest import connected
+
+DAY_MS = 86_400_000
+BAD = [(True, True)] * 30 + [(True, False)] * 60 + [(False, False)] * 30
+"""Human and metric passes: a judge that is too strict."""
+GOOD = [(True, True)] * 60 + [(True, False)] + [(False, False)] * 40
+"""A judge that the gate trusts."""
+
+
+def judged(queue: str, judge: str, at: int, results: Iterable[tuple[bool, bool]]) -> Iterator[Fact]:
+    for number, (human, metric) in enumerate(results):
+        item = f"{queue} {judge} {number}"
+        yield Annotation(at=at, id="a", queue=queue, item=item, criterion="truth", thumbs="up" if human else "down")
+        yield Evaluation(at=at, id="e", item=item, metric="m", judge=judge, passed=metric)
+
+
+async def page_of(store: Store, directory: Path, facts: list[Fact], path: str) -> Element:
+    fill(store, facts)
+    async with connected(view_of(store, directory)) as client:
+        answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    return read(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "head"), [(BAD, GOOD, "Trusted"), (GOOD, BAD, "Too strict")], ids=["better", "worse"]
+)
+async def test_a_card_is_about_the_newest_judge_version(
+    store: Store, tmp_path: Path, old: list[tuple[bool, bool]], new: list[tuple[bool, bool]], head: str
+) -> None:
+    facts = [*judged("q", "v1", NOW_MS - DAY_MS, old), *judged("q", "v2", NOW_MS, new)]
+    page = await page_of(store, tmp_path, facts, "/queues/q")
+    (card,) = page.all(class_="finding")
+    assert card.words.startswith(head)
+    right = sum(human == metric for human, metric in new)
+    assert f"agrees on {100 * right / len(new):.1f}% of {len(new)} comparisons" in card.words
+    assert card.one("a").attributes["href"].endswith("&judge=v2")
+
+
+@pytest.mark.parametrize(
+    ("results", "tone"),
+    [
+        ([(True, False)], "undecided"),
+        ([(True, True)] * 40 + [(True, False)] * 10, "undecided"),
+        ([(True, False)] * 20 + [(False, False)] * 20, "untrusted"),
+        (GOOD, "trusted"),
+    ],
+    ids=["one item", "one human class", "not above baseline", "above baseline"],
+)
+async def test_few_items_and_one_human_class_have_no_colour(
+    store: Store, tmp_path: Path, results: list[tuple[bool, bool]], tone: str
+) -> None:
+    facts = list(judged("q", "v1", NOW_MS, results))
+    index = await page_of(store, tmp_path, facts, "/")
+    row = index.one("tbody").one("tr")
+    assert row.one(class_="w-plot").one("svg").attributes["class"] == tone
+    assert ("not above baseline" in row.words) is (tone == "untrusted")
+    queue = await page_of(store, tmp_path, [], "/queues/q")
+    assert queue.one(aria_labelledby="c-alignment").one("svg").attributes["class"] == tone
+
+
+async def test_the_start_page_hints_at_queues_that_look_alike(store: Store, tmp_path: Path) -> None:
+    facts: list[Fact] = [
+        Annotation(at=NOW_MS, id="a", queue=name, item="i", thumbs="up") for name in ("Tone", "tone", "truth")
+    ]
+    page = await page_of(store, tmp_path, facts, "/")
+    (hint,) = page.all(class_="banner")
+    assert "look alike and are counted apart" in hint.words
+    assert "truth" not in hint.words
