@@ -43,7 +43,7 @@ class _IdentityType(click.ParamType):
 
 @click.group()
 def dlq() -> None:
-    """List, show, requeue and acknowledge dead letters, which are rejected events.
+    """List, show, requeue and acknowledge dead letters (rejected events).
 
     The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET.
     """
