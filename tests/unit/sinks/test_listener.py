@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,11 +34,11 @@ class App:
 @asynccontextmanager
 async def served(app: App, keep_alive_s: int = 75) -> AsyncIterator[tuple[HttpServer, int]]:
     """A server in this loop, and its port."""
-    socket = listen("127.0.0.1", 0)
+    bound = listen("127.0.0.1", 0)
     server = HttpServer(app, keep_alive_s=keep_alive_s, connections=10, grace_s=30)
-    serving = asyncio.create_task(server.serve([socket]))
+    serving = asyncio.create_task(server.serve([bound]))
     try:
-        yield server, socket.getsockname()[1]
+        yield server, bound.getsockname()[1]
     finally:
         server.should_exit = True
         await serving
@@ -59,6 +60,26 @@ async def test_an_idle_connection_ends_after_its_time_and_not_before() -> None:
             await asyncio.sleep(0.3)
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_response_does_not_wait_for_the_acknowledgement_of_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[int] = []
+    made = listener._Protocol.connection_made
+
+    def observed(self: listener._Protocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        connection = transport.get_extra_info("socket")
+        options.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(listener._Protocol, "connection_made", observed)
+    app = App()
+    app.gate.set()
+    async with served(app) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        assert b"200 OK" in await answer(reader)
+        writer.close()
+    assert options == [1]
 
 
 def test_idle_connections_stay_longer_than_those_of_a_proxy_by_default() -> None:
