@@ -24,7 +24,7 @@ from ingest.limits import Budget, Reservation
 from ingest.media import cloud_event_headers, encoding_of, format_of, unsupported
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
-from ingest.publish import NotAcknowledgedError
+from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
 from streams.kafka.producer import Outgoing
 
@@ -143,7 +143,10 @@ class _Handlers:
             await self._publisher.publish(records)
         except NotAcknowledgedError as error:
             reservation.keep_until_done(error.pending)
-            raise _away(f"{error}; some of them may have arrived, and sending all again is harmless") from error
+            detail = f"{error}; some of them may have arrived, and sending all again is harmless"
+            if isinstance(error, TooLargeForBrokerError):
+                raise HTTPException(413, f"{detail}: send fewer events per request, or raise the limit") from error
+            raise _away(detail) from error
         self._metrics.acknowledge_seconds.observe(time.monotonic() - started)
 
     async def metrics(self, request: Request) -> Response:

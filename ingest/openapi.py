@@ -22,7 +22,8 @@ STATUSES: Final[Mapping[int, str]] = {
     403: "The request comes from a web page.",
     405: "The path has another method, in `Allow`.",
     408: "The body did not arrive in time.",
-    413: "More bytes or more events than allowed. None was sent.",
+    413: "More bytes or more events than allowed, of which none was sent; or an event that the broker refuses as too "
+    "large. Send fewer events per request.",
     415: "The content type or the content encoding is not supported. `detail` names those that are.",
     429: "Too many bytes of other requests wait for the broker. Retry after the seconds in `Retry-After`.",
     500: "An unexpected error.",

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
@@ -48,6 +48,10 @@ class NotAcknowledgedError(EvalAlignmentError):
     def __init__(self, message: str, pending: Pending = ()) -> None:
         super().__init__(message)
         self.pending = pending
+
+
+class TooLargeForBrokerError(NotAcknowledgedError):
+    """The broker refuses records because of their size, and will refuse them again."""
 
 
 class Publisher:
@@ -86,6 +90,9 @@ class Publisher:
             try:
                 while not self._ended.done():
                     await self._ask(connected)
+                    if deleted := set(self._config.topics.sources) - connected.client.cluster.topics():
+                        # Requests would wait for it until they time out, and `away` would be None.
+                        self._end(self._ended, TopicsError(f"missing topics: {', '.join(sorted(deleted))}"))
                     await asyncio.wait([self._ended], timeout=_ASK_SECONDS)
                 self._ended.result()
             finally:
@@ -93,7 +100,10 @@ class Publisher:
                 await _close(connected)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Send records; on return the broker has acknowledged all. Raises NotAcknowledgedError."""
+        """Send records; on return the broker has acknowledged all.
+
+        Raises NotAcknowledgedError, and TooLargeForBrokerError when sending them again is of no use.
+        """
         out, ended = self._producer, self._ended
         if out is None or ended is None:
             raise NotAcknowledgedError(str(self.away))
@@ -109,7 +119,6 @@ class Publisher:
         except TimeoutError:
             raise NotAcknowledgedError("the broker did not acknowledge the events in time", sent) from None
         except KafkaError as error:
-            # A producer that takes no records, as after a gap in the sequence of an idempotent one, never does again.
             self._end(ended, error)
             raise NotAcknowledgedError(f"the broker did not take the events: {error!r}", sent) from error
         self._check(sent, ended)
@@ -118,8 +127,11 @@ class Publisher:
         latest = 0
         for future in sent:
             if (error := future.exception()) is not None:
-                if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
-                    self._end(ended, error)
+                self._end(ended, error)
+                if isinstance(error, MessageSizeTooLargeError):
+                    raise TooLargeForBrokerError(
+                        "the broker refuses events as too large (`max.message.bytes` of the topic)", sent
+                    ) from error
                 raise NotAcknowledgedError(f"the broker did not take the events: {error!r}", sent) from error
             acknowledged = future.result()
             if acknowledged.timestamp_type == _LOG_APPEND_TIME and acknowledged.timestamp is not None:
@@ -130,7 +142,10 @@ class Publisher:
 
     @staticmethod
     def _end(ended: "asyncio.Future[None]", error: BaseException) -> None:
-        """End the use of a producer: the process ends with it if the broker refuses this client."""
+        """End the use of a producer: the process ends with it if the broker refuses this client.
+
+        After a record that failed, an idempotent producer has a gap in its sequence, so all that follow fail too.
+        """
         if ended.done():
             return
         if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
@@ -149,6 +164,8 @@ class Publisher:
                 connected = producer(self._config.kafka, linger_ms=0, idempotent=capabilities.idempotence)
                 try:
                     await connect(connected)
+                    # So that the answers about metadata have them before they are used.
+                    await connected.client.set_topics(self._config.topics.sources)
                 except BaseException:
                     await connected.stop()
                     raise

@@ -17,7 +17,7 @@ from aiokafka.structs import RecordMetadata
 
 from ingest.clock import UNKNOWN_MS
 from ingest.config import IngestConfig, Limits
-from ingest.publish import AWAY_SECONDS, NotAcknowledgedError, Publisher
+from ingest.publish import AWAY_SECONDS, NotAcknowledgedError, Publisher, TooLargeForBrokerError
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing
 
@@ -81,12 +81,20 @@ async def test_one_record_without_an_acknowledgement_is_none_at_all() -> None:
     assert not publisher._ended.done()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("error", [RequestTimedOutError(), MessageSizeTooLargeError(), KafkaError()])
-async def test_one_record_that_fails_is_none_at_all(error: KafkaError) -> None:
+@pytest.mark.parametrize("error", [RequestTimedOutError(), OutOfOrderSequenceNumber(), KafkaError()])
+async def test_one_record_that_fails_is_none_at_all_and_its_producer_is_replaced(error: KafkaError) -> None:
     publisher = publisher_with(Producer([acknowledged(), error]))
     with pytest.raises(NotAcknowledgedError, match=type(error).__name__):
         await publisher.publish(RECORDS)
     assert publisher.away is not None, "the broker has not acknowledged all"
+    assert publisher._ended is not None
+    assert publisher._ended.result() is None, "an idempotent producer has a gap in its sequence"
+
+
+async def test_a_record_that_the_broker_refuses_as_too_large_is_told_apart() -> None:
+    publisher = publisher_with(Producer([acknowledged(), MessageSizeTooLargeError()]))
+    with pytest.raises(TooLargeForBrokerError, match=r"max\.message\.bytes"):
+        await publisher.publish(RECORDS)
 
 
 async def test_a_producer_that_takes_no_records_is_replaced() -> None:

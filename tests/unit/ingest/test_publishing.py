@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from ingest.clock import UNKNOWN_MS
-from ingest.publish import NotAcknowledgedError
+from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
 from tests.support.ingest import NOW_MS, Door, annotation, evaluation
 
 
@@ -33,6 +33,15 @@ async def test_503_for_a_part_keeps_its_bytes_until_the_producer_has_dropped_the
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert door.metric("in_flight_bytes") == 0
+
+
+async def test_413_for_an_event_that_the_broker_refuses_as_too_large_so_that_a_client_halves_its_batches(
+    door: Door,
+) -> None:
+    door.publisher.error = TooLargeForBrokerError("the broker refuses events as too large")
+    answer = await door.send(json.dumps([annotation(), evaluation()]))
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert "some of them may have arrived" in answer.json()["detail"]
 
 
 async def test_an_unexpected_error_is_a_problem_and_never_a_success(door: Door) -> None:

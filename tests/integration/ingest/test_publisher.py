@@ -1,0 +1,74 @@
+"""The publisher after the broker refused a record, and after a topic was deleted."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from dataclasses import fields
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from ingest.config import IngestConfig
+from ingest.publish import Publisher, TooLargeForBrokerError
+from streams.kafka.client import KafkaClient
+from streams.kafka.producer import Outgoing
+from streams.kafka.topics import Topics, apply
+from tests.support.kafka import Kafka
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def topics(prefix: str) -> Topics:
+    return Topics(**{each.name: f"{prefix}{each.name}" for each in fields(Topics)})
+
+
+@pytest.fixture
+async def admin(kafka: Kafka, topics: Topics) -> AsyncIterator[AIOKafkaAdminClient]:
+    await apply({"bootstrap_servers": kafka.bootstrap}, topics, 1, 1)
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+async def publisher(kafka: Kafka, topics: Topics, admin: AIOKafkaAdminClient) -> AsyncIterator[Publisher]:
+    """A connected publisher, whose topics exist."""
+    del admin
+    running = Publisher(IngestConfig(kafka=KafkaClient([kafka.bootstrap]), topics=topics))
+    task = asyncio.create_task(running.run())
+    await eventually(lambda: running.away is None)
+    yield running
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_record_that_the_broker_refuses_does_not_stop_those_that_follow(
+    publisher: Publisher, topics: Topics, admin: AIOKafkaAdminClient
+) -> None:
+    small = Outgoing(topics.annotations, b"{}", b"i1")
+    large = small._replace(value=random.Random(0).randbytes(20_000))
+    limit = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "10000"}
+    await publisher.publish([small])
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.annotations, configs=limit)])
+    with pytest.raises(TooLargeForBrokerError):
+        await publisher.publish([small, large])
+    await eventually(lambda: publisher.away is None)
+    await publisher.publish([small])
+
+
+async def test_it_is_away_once_a_topic_is_deleted_until_it_exists_again(
+    publisher: Publisher, topics: Topics, admin: AIOKafkaAdminClient, kafka: Kafka
+) -> None:
+    record = Outgoing(topics.annotations, b"{}", b"i1")
+    await publisher.publish([record])
+    await admin.delete_topics([topics.annotations])
+    await eventually(lambda: publisher.away is not None)
+    await apply({"bootstrap_servers": kafka.bootstrap}, topics, 1, 1)
+    await eventually(lambda: publisher.away is None)
+    await publisher.publish([record])
