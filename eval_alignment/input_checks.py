@@ -46,13 +46,13 @@ def future_rejection(at: int, clock: int, limit: int) -> Rejection | None:
 def future_warning(count: int, limit: int) -> str:
     """A line about sent events that the workers will reject, because their time is too far ahead.
 
-    >>> future_warning(1, 300_000)
-    "1 event is more than 5 minutes (setting `future_limit_ms`) ahead of this machine's clock: expect future_timestamp"
+    >>> future_warning(1, 300_000).split(": ")[1]
+    'workers reject it as future_timestamp'
     """
-    subject = "1 event is" if count == 1 else f"{count} events are"
+    subject, them = ("1 event is", "it") if count == 1 else (f"{count} events are", "them")
     return (
         f"{subject} more than {messages.duration(limit)} (setting `future_limit_ms`) ahead of this machine's clock: "
-        f"expect {Reason.FUTURE_TIMESTAMP.value}"
+        f"workers reject {them} as {Reason.FUTURE_TIMESTAMP.value}"
     )
 
 

@@ -36,7 +36,7 @@ def failure(settings: Settings, error: Exception) -> click.ClickException:
     """
     if not isinstance(error, KafkaConnectionError):
         return click.ClickException(f"{settings.brokers}: {error!r}")
-    reason = asyncio.run(client(settings).refusal()) or repr(error)
+    reason = asyncio.run(client(settings).refusal()) or "no broker answers"
     embedded = f"127.0.0.1:{EMBEDDED_BROKER_PORT}"
     hint = "" if settings.brokers == embedded else f"; the embedded broker of `up` listens at {embedded} (--broker)"
     return click.ClickException(f"{settings.brokers}: {reason}{hint}")

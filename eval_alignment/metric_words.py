@@ -7,7 +7,16 @@ from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Purpose
 from eval_alignment.insights import Insights
 from eval_alignment.terminal_text import percent, printable
-from sinks.page.wording import best_threshold, headroom, human_ceiling, judge_failures, lean, what_if_warning, why
+from sinks.page.formats import plural
+from sinks.page.wording import (
+    best_threshold,
+    headroom,
+    human_ceiling,
+    judge_failures,
+    lean,
+    what_if_warning,
+    why,
+)
 
 
 def ceiling_sentence(insights: Insights | None) -> str | None:
@@ -29,7 +38,7 @@ def sentences(metric: MetricDocument, insights: Insights | None = None) -> Itera
     judge = metric["newest_judge"]
     if judge is not None and (metric["judge_versions"] > 1 or not judge["comparisons"]):
         name = printable(judge["judge"]) or "unnamed"
-        numbers = f"{judge['comparisons']} comparisons, alignment {percent(judge['alignment'])}"
+        numbers = f"{plural(judge['comparisons'], 'comparison')}, alignment {percent(judge['alignment'])}"
         labelled = numbers if judge["comparisons"] else "no comparisons yet"
         versions = metric["judge_versions"]
         subject = f"Newest of {versions} judge versions" if versions > 1 else "Newest judge version"
@@ -61,4 +70,4 @@ def _labels(metric: MetricDocument) -> Iterator[str]:
         purpose = "to narrow the interval"
     else:
         purpose = "to decide the gate" if metric["gate_state"] is Gate.UNDECIDED else "to change the state of the gate"
-    yield f"Needs {needed} more label{'' if needed == 1 else 's'} {purpose}."
+    yield f"Needs {plural(needed, 'more label')} {purpose}."

@@ -13,6 +13,7 @@ from aggregator.snapshot.schema import Cards, CriterionDocument, MetricDocument,
 from aggregator.statistics.confusion import Undefined
 from eval_alignment.metric_words import ceiling_sentence, sentences
 from eval_alignment.terminal_text import DASH, interval, percent, printable
+from sinks.page.formats import plural
 from sinks.page.wording import alike_names
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ _CARDS: Final[dict[str, Callable[[Cards], str]]] = {
     "criteria, metrics": lambda c: f"{c['criteria']}, {c['metrics']}",
 }
 _FUNNEL_CARDS: Final[dict[str, Callable[[Cards], str]]] = {
-    "items in the queue": lambda c: _count(c["items_queued"]),
+    "items announced": lambda c: _count(c["items_queued"]),
     "waiting for evaluation": lambda c: _count(c["items_waiting_evaluation"]),
     "only errors": lambda c: _count(c["items_errored"]),
     "waiting for annotation": lambda c: _count(c["items_waiting_annotation"]),
@@ -142,9 +143,9 @@ def _print_criterion(criterion: CriterionDocument, console: Console, insights: "
     console.print(
         Text.assemble(
             (printable(criterion["criterion"]), "bold"),
-            f"   alignment {percent(criterion['alignment'])}, {criterion['comparisons']} comparisons of ",
-            f"{criterion['items_compared']} items, {criterion['annotations_contributing']} of ",
-            f"{criterion['annotations']} annotations contributing",
+            f"   alignment {percent(criterion['alignment'])}, {plural(criterion['comparisons'], 'comparison')} of ",
+            f"{plural(criterion['items_compared'], 'item')}, {criterion['annotations_contributing']} of ",
+            f"{plural(criterion['annotations'], 'annotation')} contributing",
         ),
         soft_wrap=True,
     )

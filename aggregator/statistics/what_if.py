@@ -17,7 +17,7 @@ from aggregator.statistics.confusion import Confusion, Undefined
 BINS: Final = 25
 """Bins of the histogram."""
 REACH: Final = BINS
-"""Distances of the quartiles after which a score is not in the bulk: all between them would share one bin."""
+"""Spreads of the bulk after which a score is not in it: the bulk would share one bin."""
 STEPS: Final = 20
 """Steps of an even grid of cuts: 0.05 for scores in 0..1."""
 
@@ -167,15 +167,19 @@ class Sweep:
     def span(self) -> tuple[float, float]:
         """A range that includes the bulk of the scores: 0 to 1 if possible, otherwise from integer to integer.
 
-        Left out are scores farther from the quartiles of the distinct scores than `REACH` times
-        the distance of those.
+        Left out are scores farther from the quartiles of the distinct scores than `REACH` times the distance of those.
+        A quarter of absurd scores is a quartile, so left out are also scores that are farther from the median than
+        `REACH` squared times the upper median of these distances. That square keeps what is only uneven, such as a
+        cluster at one end of a scale.
         """
         quarter = len(self.scores) // 4
         first, third = self.scores[quarter], self.scores[-1 - quarter]
+        median = self.scores[(len(self.scores) - 1) // 2]
+        distances = sorted(abs(score - median) for score in self.scores)
         # All scores are finite, but their difference may not be: then none is left out.
-        reach = REACH * (third - first)
-        low = self.scores[bisect_left(self.scores, first - reach)]
-        high = self.scores[bisect_right(self.scores, third + reach) - 1]
+        reach, far = REACH * (third - first), REACH**2 * distances[-(len(distances) // 2)]
+        low = self.scores[bisect_left(self.scores, max(first - reach, median - far))]
+        high = self.scores[bisect_right(self.scores, min(third + reach, median + far)) - 1]
         if low >= 0 and high <= 1:
             return 0.0, 1.0
         start, end = floor(low), ceil(high)

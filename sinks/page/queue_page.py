@@ -19,7 +19,7 @@ from sinks.page.formats import count, percent, plural
 from sinks.page.hints import alike_queues, document_hints, queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.page.wording import Lean, judge_failures, judge_version, lean, scale_warning
+from sinks.page.wording import DISAGREEMENT, Lean, judge_failures, judge_version, lean, people_disagree, scale_warning
 from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
@@ -340,13 +340,12 @@ def _findings(
 
 
 def _disagreement(ceiling: Ceiling) -> Iterator[Highlight]:
-    if any(each["undefined"].get("headroom") is Undefined.HUMANS_DISAGREE for each in ceiling["metrics"]):
+    if people_disagree(ceiling):
         yield Highlight(
             tone="probation",
             head="People disagree",
             metric=ceiling["criterion"],
-            text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree, no better than by chance. "
-            "No metric can be judged on this criterion until its definition is clearer.",
+            text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
             action="See how people agree",
             href="#ceiling",
         )

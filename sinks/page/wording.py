@@ -231,7 +231,7 @@ def best_threshold(what: WhatIf) -> str | None:
 
 
 def human_ceiling(ceiling: Ceiling) -> str | None:
-    """How often people agree; None where no two people rated an item."""
+    """How often people agree, and what follows; None where no two people rated an item."""
     if ceiling["agreement"] is None or ceiling["agreement_low"] is None or ceiling["agreement_high"] is None:
         return None
     pairs, items = plural(ceiling["pairs"], "pair"), plural(ceiling["items"], "item")
@@ -239,7 +239,19 @@ def human_ceiling(ceiling: Ceiling) -> str | None:
         f"People agree on {percent(ceiling['agreement'])} "
         f"({interval(ceiling['agreement_low'], ceiling['agreement_high'])}) of {pairs} of ratings on {items} "
         f"by {plural(ceiling['annotators'], 'annotator')}."
+        f"{f' {DISAGREEMENT}' if people_disagree(ceiling) else ''}"
     )
+
+
+DISAGREEMENT: Final = (
+    "People agree no better than by chance. No metric can be judged on this criterion until its definition is clearer."
+)
+"""What follows when `people_disagree`."""
+
+
+def people_disagree(ceiling: Ceiling) -> bool:
+    """Whether the annotators of a criterion agree no better than by chance."""
+    return any(each["undefined"].get("headroom") is Undefined.HUMANS_DISAGREE for each in ceiling["metrics"])
 
 
 def headroom(value: float) -> str:

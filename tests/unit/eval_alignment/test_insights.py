@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -133,6 +134,21 @@ def test_words_without_a_ceiling_or_a_better_threshold_are_left_out() -> None:
     (metric,) = criterion["metrics"]
     assert list(sentences(metric, insights)) == list(sentences(metric))
     assert ceiling_sentence(insights) is None
+
+
+def test_people_who_disagree_are_the_first_finding() -> None:
+    history: list[Fact] = [Evaluation(NOW_MS, "e", f"i{number}", "m", passed=True) for number in range(40)]
+    for number in range(40):
+        for annotator, passed in (("ann", number % 2), ("bob", number // 2 % 2)):
+            thumbs: Literal["up", "down"] = "up" if passed else "down"
+            history.append(Annotation(NOW_MS, "a", "q", f"i{number}", annotator=annotator, thumbs=thumbs))
+    recount = Recount(history)
+    document = recount.document("q")
+    (criterion,) = document["criteria"]
+    words = ceiling_sentence(RecountInsights(recount, RULES).insights(document, criterion))
+    assert words is not None
+    assert words.startswith("Human ceiling: People agree on 50.0%")
+    assert "No metric can be judged on this criterion until its definition is clearer." in words
 
 
 async def test_page_and_command_hint_at_the_same_names(store: Store, tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ def test_each_metric_is_stated_in_words_below_the_table() -> None:
     )
 
 
+def test_counts_agree_with_their_nouns() -> None:
+    text = printed(document(compared("i", human=True, metric=True)))
+    assert "1 comparison of 1 item, 1 of 1 annotation contributing" in text
+
+
 def test_an_off_topic_metric_has_no_gate() -> None:
     text = printed(document(MIXED, overall=["another"]))
     assert row(text, "relevance")[-1] == "-"

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -172,8 +173,14 @@ def test_scores_far_from_the_bulk_do_not_widen_the_range(direction: Direction) -
     assert sweep.histogram()[-1].passes >= 2
     low = Sweep.of([Scored(score, 1, 1) for score in (-1e300, 0.2, 0.4, 0.6, 0.8)], direction)
     assert (low.span(), low.beyond(), low.histogram()[0].passes) == ((0.0, 1.0), 2, 1)
+    third = Sweep.of([Scored(score, 1, 0) for score in (-3.0, 0.5, 12.0, 85.0, 9.2e124, 1.8e308)], direction)
+    assert (third.span(), third.beyond()) == ((-3.0, 85.0), 2)
 
 
-def test_no_score_is_left_out_of_a_wide_bulk() -> None:
-    sweep = Sweep.of([Scored(float(score), 1, 1) for score in (0, 1, 5, 9, 50)], "higher")
-    assert (sweep.span(), sweep.beyond()) == ((0.0, 50.0), 0)
+@pytest.mark.parametrize(
+    "scores", [(0, 1, 5, 9, 50), (10, 10.001, 50), [0, 25, 50, 75, *(99 + number / 10 for number in range(8))]], ids=len
+)
+def test_no_score_is_left_out_of_a_wide_bulk(scores: Sequence[float]) -> None:
+    sweep = Sweep.of([Scored(float(score), 1, 1) for score in scores], "higher")
+    assert sweep.beyond() == 0
+    assert sweep.span()[1] >= max(scores)
