@@ -15,6 +15,8 @@ COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY aggregator aggregator
 COPY streams streams
 COPY sinks sinks
+COPY sources sources
+COPY ingest ingest
 COPY eval_alignment eval_alignment
 RUN python -m hatchling build -t wheel -d dist \
  && /opt/eval-alignment/bin/python -m pip install --no-deps dist/*.whl \

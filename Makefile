@@ -40,7 +40,7 @@ page: venv ## serve the page on a sample store; templates are reloaded when they
 	$(BIN)/python -m tools.page
 
 # Examples in docstrings are tests too. Hypothesis tries fewer examples than in `make test`.
-UNIT := $(wildcard tests/unit tests/laws tests/architecture tests/fixtures) aggregator streams ingest sinks eval_alignment
+UNIT := $(wildcard tests/unit tests/laws tests/architecture tests/fixtures) aggregator streams ingest sinks sources eval_alignment
 
 unit: venv ## run the tests that need no broker, in less than a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=quick $(UNIT)

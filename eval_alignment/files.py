@@ -149,3 +149,9 @@ def _other_format(line: bytes) -> tuple[str, str] | None:
     elif _CSV_HEADER.fullmatch(text):
         other = _CSV, ""
     return other
+
+
+def read_content(path: Path) -> bytes:
+    """The whole file, unpacked if it is gzipped; `-` is standard input. Raises as `read_lines` does."""
+    content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content

@@ -20,6 +20,7 @@ _COMMANDS = (
     "check",
     "load",
     "export",
+    "source",
     "recount",
     "report",
     "topics",

@@ -22,6 +22,8 @@ from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
+from sources.registry import source_problems
+from sources.rules import SourceSettings
 from streams.events.decoder import MetricDefaults
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -221,6 +223,13 @@ class Settings(BaseSettings):
         "503.",
     )
 
+    # Sources
+    sources: dict[str, SourceSettings] = Field(
+        default_factory=dict,
+        description="Tools whose records become events, by a name of your choice: `tool`, and what its names, scales "
+        "and queues mean.",
+    )
+
     # Serving
     token_file: Path | None = Field(
         None,
@@ -270,6 +279,7 @@ class Settings(BaseSettings):
                 address(text)
             except ValueError as error:
                 problems.append(f"{field}: {error}")
+        problems += source_problems(self.sources)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -21,6 +21,7 @@ pytest_plugins = ["tests.support.reliability"]
 ROOT = Path(__file__).resolve().parent.parent
 SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
 CASES = ROOT.parent / "shared" / "data" / "cases"
+SOURCES = ROOT.parent / "shared" / "data" / "sources"
 # The time of an example depends on what else runs on the machine.
 settings.register_profile("project", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
@@ -103,6 +104,14 @@ def cases(requirements: Requirements) -> Path:
     here = (CASES / "README.md").is_file()
     requirements.provide("cases", None if here else "../shared/data/cases is not found next to the repository")
     return CASES
+
+
+@pytest.fixture(scope="session")
+def source_payloads(requirements: Requirements) -> Path:
+    """The directory of payloads of other tools, and of the events that they must become."""
+    here = (SOURCES / "cases.toml").is_file()
+    requirements.provide("sources", None if here else "../shared/data/sources is not found next to the repository")
+    return SOURCES
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ class EvalAlignmentError(Exception):
         ├── TableError            eval_alignment.tables.reading  a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist
+        ├── UnknownShapeError     sources.records               a payload is none of a tool's
         ├── UnreachableError      eval_alignment.view_client    a view did not return a document
         │   └── QueueNotFoundError    eval_alignment.view_client    the source has no queue of the name
         ├── UnreadableCellError   eval_alignment.tables.labels  a cell is not a label; also a ValueError

@@ -22,6 +22,7 @@ _COMMAND = {
     "sinks.page",
     "sinks.app",
     "sinks.view",
+    "sources",
     "ingest",
 }
 
@@ -54,6 +55,8 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.page": {*_API, "sinks.api"},
     "sinks.app": {*_API, "sinks.api", "sinks.page"},
     "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
+    # Records of other tools become events: knows no HTTP and no Kafka.
+    "sources": {"aggregator", "streams.events", "streams.runtime"},
     # HTTP in: events of requests become records of the source topics.
     "ingest": {"aggregator", "streams.events", "streams.kafka", *_HTTP},
     # What other programs import: the events, and no Kafka.

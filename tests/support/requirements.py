@@ -15,6 +15,7 @@ NAMES = (
     "kafka",
     "summeval",
     "cases",
+    "sources",
     "promtool",
     "prometheus",
     "amtool",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("aggregator", "streams", "sinks", "ingest", "eval_alignment")
+PACKAGES = ("aggregator", "streams", "sinks", "sources", "ingest", "eval_alignment")
 
 
 def belonging_files() -> list[Path]:

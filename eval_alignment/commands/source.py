@@ -1,0 +1,157 @@
+"""`source`: what the records of other tools become."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import orjson
+from rich.table import Table
+
+from aggregator.days import timestamp
+from aggregator.facts import Annotation, Evaluation, Fact
+from eval_alignment import files, settings, wiring
+from eval_alignment.file_formats import READ_ERRORS
+from eval_alignment.input_checks import now_ms
+from eval_alignment.options import Moment
+from eval_alignment.render import output_console
+from eval_alignment.terminal_text import printable
+from sources.records import Malformed, Skip, UnknownShapeError
+from sources.registry import TOOLS
+from sources.source import RecordOutcome, ToolSource
+from streams.events.decoder import KIND_OF, Rejection
+from streams.events.encoder import encode_event
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.group()
+def source() -> None:
+    """Show what the records of other tools become."""
+
+
+@source.command()
+@click.argument("name")
+@click.argument("path", metavar="FILE", type=_FILE)
+@click.option(
+    "--after", multiple=True, type=_FILE, metavar="FILE", help="A file that was read before FILE; may be repeated."
+)
+@click.option(
+    "--channel",
+    type=click.Choice(["push", "pull", "file"]),
+    help="How FILE arrives, for a tool that has several ways.",
+)
+@click.option(
+    "--received-at",
+    type=Moment(time.min),
+    metavar="TIME",
+    help="When FILE arrives, RFC 3339 or a day (UTC).  [default: now]",
+)
+@click.option(
+    "--file-time",
+    type=Moment(time.min),
+    metavar="TIME",
+    help="Time of an export, for records without one.  [default: when the file was changed]",
+)
+@click.option(
+    "--complete", is_flag=True, help="FILE is all that the tool has: records that are missing in it were deleted."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each result of FILE, in order.")
+def check(
+    *,
+    name: str,
+    path: Path,
+    after: tuple[Path, ...],
+    channel: str | None,
+    received_at: datetime | None,
+    file_time: datetime | None,
+    complete: bool,
+    as_json: bool,
+) -> None:
+    """Show the events that FILE becomes by the rules of the source NAME. Nothing is sent or kept.
+
+    FILE is a payload of the tool as it arrives: the body of a webhook, an answer of its API, or an export; plain or
+    gzipped; - is standard input. Exit code 0: FILE is data of the tool, also if all of it was skipped. 1: it is not.
+    """
+    chosen = settings.load()
+    checked = wiring.source(chosen, name, {})
+    of_file = (channel or TOOLS[checked.rules.settings.tool].channels[0]) == "file"
+    outcomes: Sequence[RecordOutcome] = ()
+    for one in (*after, path):
+        clock = _milliseconds(file_time) or _changed(one) if of_file else _milliseconds(received_at) or now_ms()
+        outcomes = _outcomes(checked, one, clock, complete=complete and one is path)
+    if as_json:
+        for outcome in outcomes:
+            click.echo(orjson.dumps(_document(str(path), outcome)))
+    else:
+        _print(outcomes)
+
+
+def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:
+    title = TOOLS[checked.rules.settings.tool].title
+    try:
+        return list(checked.outcomes(files.read_content(path), clock, complete=complete))
+    except READ_ERRORS as error:
+        raise click.ClickException(f"cannot read the input: {error}") from error
+    except UnknownShapeError as error:
+        raise click.ClickException(f"{printable(str(path))} is not data of {title}: {error}") from error
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed; the current time for standard input."""
+    return now_ms() if path == Path("-") else path.stat().st_mtime_ns // 1_000_000
+
+
+def _document(file: str, outcome: RecordOutcome) -> dict[str, Any]:
+    match outcome.result:
+        case Skip(reason, why):
+            return {"file": file, "skip": reason, "native": outcome.native, "why": why}
+        case Rejection(reason, detail):
+            return {"file": file, "reject": reason, "native": outcome.native, "why": detail}
+        case Malformed(why):
+            return {"file": file, "reject": "unknown_shape", "native": outcome.native, "why": why}
+        case fact:
+            kind = KIND_OF[type(fact)]
+            return {"file": file, "event": {"kind": kind, **orjson.loads(encode_event(fact))}}
+
+
+def _print(outcomes: Sequence[RecordOutcome]) -> None:
+    console = output_console()
+    table = Table("time", "item", "queue", "criterion or metric", "by", "result", box=None, pad_edge=False)
+    other: Counter[tuple[str, str]] = Counter()
+    for outcome in outcomes:
+        match outcome.result:
+            case Skip(reason, why):
+                other[f"skipped, {reason}", why] += 1
+            case Rejection(reason, detail):
+                other[f"rejected, {reason}", detail] += 1
+            case Malformed(why):
+                other["rejected, unknown_shape", why] += 1
+            case fact:
+                table.add_row(*map(printable, _cells(fact)))
+    if table.row_count:
+        console.print(table)
+    for (what, why), count in other.most_common():
+        click.echo(f"{count} {what}: {printable(why)}")
+    left = sum(other.values())
+    click.echo(f"{table.row_count} event{'' if table.row_count == 1 else 's'}, {left} not")
+
+
+def _cells(fact: Fact) -> Iterator[str]:
+    yield timestamp(fact.at)
+    yield fact.item
+    match fact:
+        case Annotation():
+            rating = f"{fact.stars} stars" if fact.thumbs is None else f"thumbs {fact.thumbs}"
+            yield from (fact.queue, fact.criterion, fact.annotator, "deleted" if fact.deleted else rating)
+        case Evaluation():
+            verdict = fact.status if fact.failed else "pass" if fact.passed else "fail"
+            yield from ("", fact.metric, fact.judge, "deleted" if fact.deleted else verdict)
+        case _:
+            yield from (fact.queue, "", "", "taken out" if fact.deleted else "in the queue")

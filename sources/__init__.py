@@ -1,0 +1,1 @@
+"""Records of other tools become events: pure mappers, rules for their meaning, and the owner index."""

@@ -1,0 +1,103 @@
+"""What a mapper returns for each record of a tool: events without id and time, skips, or rejections.
+
+The id and the time of an event follow from the record (`sources.source`), so that the same version of a record becomes
+the same event however often it arrives.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import final
+
+from streams.events.cloudevents import Headers
+from streams.events.wire import WireEvent
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+
+
+class SkipReason(StrEnum):
+    """Why a record, or a part of it, becomes no event. It is counted, and is no error."""
+
+    ROLE_UNKNOWN = "role_unknown"
+    NO_RULE = "no_rule"
+    LABEL_UNMAPPED = "label_unmapped"
+    OFF_SCALE = "off_scale"
+    NO_ITEM = "no_item"
+    NO_QUEUE = "no_queue"
+    NOT_OWNED = "not_owned"
+    TEXT = "text"
+    NOT_SUBMITTED = "not_submitted"
+    PAIRWISE = "pairwise"
+    EXPECTATION = "expectation"
+    AGGREGATE = "aggregate"
+    REPEATED = "repeated"
+    NOT_RUN = "not_run"
+    TRIGGER = "trigger"
+    NOT_AN_EVALUATION = "not_an_evaluation"
+    OLDER = "older"
+
+
+class UnknownShapeError(EvalAlignmentError):
+    """A payload is none of the tool's; the message has the JSON path, and no value of the payload."""
+
+    exit_code = ExitCode.FAILED
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event that is true of a record now."""
+
+    event: WireEvent
+    """Without id and time."""
+    part: str = ""
+    """Distinguishes events of one record in their ids."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class OwnEvent:
+    """An event of the product's own contract, with an id and a time of its own."""
+
+    value: bytes
+    headers: Headers = ()
+    """Those that make it a CloudEvent."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A part of a record that becomes no event."""
+
+    reason: SkipReason
+    why: str = ""
+    """What to configure, or what the part is; without values of free text."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A record that is not of the tool's shape, in a payload that is."""
+
+    why: str
+
+
+Result = Said | OwnEvent | Skip | Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record of a tool, by the tool's own id.
+
+    A record states all that is true of it: what an earlier version stated and this one does not is taken back.
+    """
+
+    native: str
+    """The tool's id of the record, or its natural key. Ids of events begin with it."""
+    results: tuple[Result, ...] = ()
+    """In the order of the payload."""
+    at: int | None = None
+    """Time of its last change in milliseconds; None where the record has none."""
+    version: int | None = None
+    """The tool's own version, which orders the versions of this record; None: `at`."""
+    deleted: bool = False
+    """Whether the tool reports that the record was deleted; such a record has no results."""

@@ -1,0 +1,54 @@
+"""The tools that a source can have, by the name in the setting `tool`."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sources.meaning import Rules
+from sources.records import SourceRecord
+from sources.rules import SourceSettings
+from sources.shapes import documents
+from sources.tools import langfuse, otel
+
+Channel = Literal["push", "pull", "file"]
+
+
+def _always(_settings: SourceSettings) -> bool:
+    return True
+
+
+def _never(_settings: SourceSettings) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """How the payloads of a tool are read."""
+
+    title: str
+    """The tool's name as people write it."""
+    channels: tuple[Channel, ...]
+    """How its records arrive; the first is the usual one."""
+    map: Callable[[bytes, Rules], Iterator[SourceRecord]]
+    """The records of one document. Raises UnknownShapeError for a document that is none of the tool's."""
+    owns: Callable[[SourceSettings], bool] = _always
+    """Whether its records have ids, so that an owner index remembers what they said."""
+    documents: Callable[[bytes], Iterable[bytes]] = documents
+    """The documents of a file or body."""
+
+
+TOOLS: Final[Mapping[str, Tool]] = {
+    "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records),
+    # Two records of one span may both be true.
+    "otel": Tool("OpenTelemetry", ("push", "file"), otel.records, _never),
+}
+
+
+def source_problems(sources: Mapping[str, SourceSettings]) -> Iterator[str]:
+    """What is wrong with the settings of all sources together."""
+    prefixes: dict[str, str] = {}
+    for name, settings in sources.items():
+        if settings.tool not in TOOLS:
+            yield f"sources.{name}.tool: unknown tool {settings.tool!r}, known are {', '.join(sorted(TOOLS))}"
+        elif (other := prefixes.setdefault(settings.prefix, name)) != name:
+            yield f"sources.{name}.id_prefix: source {other!r} has the same; ids of events must differ"

@@ -1,0 +1,111 @@
+"""The settings of one source: what the names, scales, labels and queues of a tool mean."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from aggregator.facts import Direction, Level
+
+Role = Literal["human", "judge"]
+
+
+class _RuleTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LabelThumbs(_RuleTable):
+    """Labels that are thumbs."""
+
+    up: frozenset[str] = frozenset()
+    down: frozenset[str] = frozenset()
+
+
+class NumberThumbs(_RuleTable):
+    """Numbers that are thumbs: up from `pass_at` on, or with direction `lower` down to it."""
+
+    pass_at: float
+    direction: Direction = "higher"
+
+
+def _scale(value: Any) -> Any:
+    """One model for each form, so that an error is about the form that was meant."""
+    if isinstance(value, dict):
+        return NumberThumbs(**value) if "pass_at" in value else LabelThumbs(**value)
+    if value not in ("stars", "thumbs") and not isinstance(value, LabelThumbs | NumberThumbs):
+        raise ValueError('must be "stars", "thumbs", { up = [...], down = [...] } or { pass_at = NUMBER }')
+    return value
+
+
+RatingScale = Literal["stars", "thumbs"] | LabelThumbs | NumberThumbs
+
+
+class RatingRule(_RuleTable):
+    """What the ratings under one name of the tool mean."""
+
+    rating: Annotated[RatingScale | None, BeforeValidator(_scale)] = None
+    criterion: str | None = None
+    """Name of the criterion, where it is not the tool's."""
+
+
+class JudgeRule(_RuleTable):
+    """What the results of a judge under one name of the tool mean."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    threshold: float | None = None
+    direction: Direction | None = None
+    passes: frozenset[str] = Field(frozenset(), alias="pass")
+    """Labels that are a pass; those of booleans are `true` and `false`."""
+    fails: frozenset[str] = Field(frozenset(), alias="fail")
+    errors: frozenset[str] = Field(frozenset(), alias="error")
+    """Labels of an evaluation that failed."""
+    judge: str | None = None
+    metric: str | None = None
+    """Name of the metric, where it is not the tool's."""
+    value: str | None = None
+    """Path of the score or label, where the tool's value is an object."""
+    reason: str | None = None
+    """Path of the explanation, where the tool's value is an object."""
+
+
+class SourceSettings(_RuleTable):
+    """A source: a tool, and what its records mean."""
+
+    tool: str
+    id_prefix: str = Field("", max_length=64)
+    """What ids of events begin with; empty: the tool's name."""
+    queue: str | None = None
+    """Queue of annotations whose own queue has no entry in `queues`."""
+    queues: Mapping[str, str] = {}
+    """Queue by the tool's id or name of it."""
+    item: str | None = None
+    """Where the item is: a path into the record, a column, or a word of the tool such as `trace`."""
+    item_tag: str | None = None
+    thread: str | None = None
+    """Path of the thread, for records about a whole conversation."""
+    level: Level | None = None
+    """What the items are, where the tool does not report it."""
+    explanation: tuple[str, ...] = ()
+    """Names of a form's text answers that explain its ratings."""
+    roles: Mapping[str, Role] = {}
+    """Who judges, by the tool's word for it."""
+    corrections: bool = False
+    """Whether the correction of a judge is an annotation. People correct mostly what is wrong."""
+    predictions: bool = False
+    """Whether predictions are evaluations."""
+    columns: Mapping[str, str] = {}
+    """Column, or path into a record, by field of the event."""
+    records: str | None = None
+    """JMESPath of the list of records."""
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    decimal: Literal[".", ","] = "."
+    criteria: Mapping[str, RatingRule] = {}
+    """Rules by the tool's name of what people rate."""
+    metrics: Mapping[str, JudgeRule] = {}
+    """Rules by the tool's name of what judges score."""
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of this source's events begin with."""
+        return self.id_prefix or self.tool

@@ -1,0 +1,128 @@
+"""Reading of payloads: JSON into structs, times into milliseconds, paths into values."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from typing import Any, Final, TypeVar, overload
+
+import msgspec
+
+from aggregator.days import EPOCH
+from sources.records import Malformed, SourceRecord, UnknownShapeError
+from streams.events.values import replace_non_text, rfc3339
+
+Document = bytes | msgspec.Raw
+Shape = TypeVar("Shape")
+Shape2 = TypeVar("Shape2")
+Shape3 = TypeVar("Shape3")
+
+_MILLISECONDS: Final = re.compile(r"(?<=[:\d]\d\.\d{3})\d+")
+"""Digits of a fraction that are finer than milliseconds: they are cut, never rounded."""
+
+
+def documents(content: bytes) -> list[bytes]:
+    r"""The JSON documents of a file or body: one, or one per line.
+
+    >>> documents(b'{"a": 1}\n{"a": 2}\n'), documents(b'[\n1]')
+    ([b'{"a": 1}', b'{"a": 2}'], [b'[\n1]'])
+    """
+    content = content.removeprefix(b"\xef\xbb\xbf").strip()
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        lines = [line.strip() for line in content.splitlines()]
+        if len(lines) > 1 and lines[0].startswith(b"{") and lines[0].endswith(b"}"):
+            return [line for line in lines if line]
+    return [content]
+
+
+@overload
+def read(document: Document, shape: type[Shape], /) -> Shape: ...
+
+
+@overload
+def read(document: Document, one: type[Shape], other: type[Shape2], /) -> Shape | Shape2: ...
+
+
+@overload
+def read(
+    document: Document, one: type[Shape], two: type[Shape2], three: type[Shape3], /
+) -> Shape | Shape2 | Shape3: ...
+
+
+def read(document: Document, *shapes: type[Any]) -> Any:
+    """The document in the first of the shapes that it has. Raises UnknownShapeError."""
+    document, problems = bytes(document), []
+    for shape in shapes:
+        try:
+            return msgspec.json.decode(document, type=shape)
+        except msgspec.ValidationError as error:
+            problems.append(str(error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # Free text may hold what is not text.
+            if (text := replace_non_text(document, "\ufffd")) != document:
+                return read(text, *shapes)
+            raise UnknownShapeError(f"not JSON: {error}") from None
+    # The shape that fits best fails at the deepest path.
+    raise UnknownShapeError(max(problems, key=lambda problem: problem.count(".") + problem.count("[")))
+
+
+@overload
+def read_each(raws: Iterable[msgspec.Raw], shape: type[Shape], /) -> Iterator[Shape | SourceRecord]: ...
+
+
+@overload
+def read_each(
+    raws: Iterable[msgspec.Raw], one: type[Shape], other: type[Shape2], /
+) -> Iterator[Shape | Shape2 | SourceRecord]: ...
+
+
+def read_each(raws: Iterable[msgspec.Raw], *shapes: type[Any]) -> Iterator[Any]:
+    """The records of a list. One that has none of the shapes is a malformed `SourceRecord`."""
+    for number, raw in enumerate(raws):
+        try:
+            yield read(raw, *shapes)
+        except UnknownShapeError as error:
+            yield SourceRecord("", (Malformed(f"record {number}: {error}"),))
+
+
+def milliseconds(text: str) -> int:
+    """A time of a tool in milliseconds since 1970; without a zone it is UTC. Raises UnknownShapeError.
+
+    >>> milliseconds("2026-11-23 13:02:11.204999"), milliseconds("2026-11-23T11:15:00+01:00")
+    (1795438931204, 1795428900000)
+    """
+    time = rfc3339(_MILLISECONDS.sub("", text.strip()))
+    if time is None:
+        raise UnknownShapeError("a time is not RFC 3339")
+    since = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)) - EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+def finite(value: Any) -> float | None:
+    """The number, also of a text; None for anything else, and for NaN and infinity.
+
+    >>> finite("1795428900"), finite("NaN"), finite(True), finite(None)
+    (1795428900.0, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def at_path(data: Any, path: str) -> str | None:
+    """The text, or the number as text, at a path such as `metadata.trace_id`; None for anything else.
+
+    >>> at_path({"metadata": {"id": 7}}, "metadata.id"), at_path({"metadata": {"id": 7}}, "metadata")
+    ('7', None)
+    """
+    for name in path.split("."):
+        data = data.get(name) if isinstance(data, dict) else None
+    if isinstance(data, str):
+        return data or None
+    return str(data) if isinstance(data, int | float) and not isinstance(data, bool) else None
