@@ -15,7 +15,7 @@ from tests.support.tree import ROOT
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-VIEW, BROKER = "127.0.0.1:8390", "127.0.0.1:9392"
+VIEW, INGEST, BROKER = "127.0.0.1:8390", "127.0.0.1:8389", "127.0.0.1:9392"
 """The addresses on the page; the test uses free ports in their place."""
 DEADLINE = 30.0
 READS = ("curl ", "eval-alignment report ")
@@ -45,9 +45,10 @@ class Terminal:
     def __init__(self, directory: Path, page: str) -> None:
         self.directory = directory / "work"
         self.directory.mkdir()
-        self.free = {address: f"{LOOPBACK}:{free_port()}" for address in (VIEW, BROKER)}
+        self.free = {address: f"{LOOPBACK}:{free_port()}" for address in (VIEW, INGEST, BROKER)}
         settings = {
             "EVAL_ALIGNMENT_HTTP": self.free[VIEW],
+            "EVAL_ALIGNMENT_INGEST_HTTP": self.free[INGEST],
             "EVAL_ALIGNMENT_WORKER_HTTP": f"{LOOPBACK}:{free_port()}",
             "COLUMNS": "200",
         }

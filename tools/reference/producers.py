@@ -33,6 +33,9 @@ _KAFKA: Final = {
     "Acknowledgement": "`acks=all`, and an idempotent producer where the client has one. Most clients send in the "
     "background: wait for the result of every event, and let your program fail by its error. Records of aborted "
     "transactions are not read.",
+    "Embedded broker": "The broker that `eval-alignment up` starts without `--broker` lacks parts of Kafka's protocol. "
+    "There the program for aiokafka needs `enable_idempotence=False`, and the one for franz-go "
+    "`kgo.MaxVersions(kversion.V2_8_0())`; the others run unchanged.",
 }
 _LANGUAGES: Final = {".py": "python", ".java": "java", ".ts": "ts", ".go": "go", ".sh": "bash"}
 """The language of a block of code, by the suffix of the file."""
