@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
-from eval_alignment.file_formats import GZIP, GZIP_MAGIC, binary_format
+from sources.file_formats import GZIP, GZIP_MAGIC, binary_format
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
@@ -149,9 +149,3 @@ def _other_format(line: bytes) -> tuple[str, str] | None:
     elif _CSV_HEADER.fullmatch(text):
         other = _CSV, ""
     return other
-
-
-def read_content(path: Path) -> bytes:
-    """The whole file, unpacked if it is gzipped; `-` is standard input. Raises as `read_lines` does."""
-    content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content

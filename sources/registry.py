@@ -8,13 +8,21 @@ from sources.meaning import Rules
 from sources.records import SourceRecord
 from sources.rules import SourceSettings
 from sources.shapes import documents
-from sources.tools import langfuse, otel
+from sources.tools import events, generic, langfuse, otel
 
 Channel = Literal["push", "pull", "file"]
 
 
 def _always(_settings: SourceSettings) -> bool:
     return True
+
+
+def _none(_settings: SourceSettings) -> Iterable[str]:
+    return ()
+
+
+def _whole(content: bytes) -> Iterable[bytes]:
+    return (content,)
 
 
 def _never(_settings: SourceSettings) -> bool:
@@ -35,10 +43,15 @@ class Tool:
     """Whether its records have ids, so that an owner index remembers what they said."""
     documents: Callable[[bytes], Iterable[bytes]] = documents
     """The documents of a file or body."""
+    problems: Callable[[SourceSettings], Iterable[str]] = _none
+    """What is wrong with the settings of a source of this tool."""
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
     "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records),
+    "csv": Tool("a table", ("file",), generic.table_records, generic.has_ids, _whole, generic.problems),
+    "events": Tool("events", ("push", "file"), events.records, _never),
+    "json": Tool("JSON", ("file", "push"), generic.json_records, generic.has_ids, problems=generic.problems),
     # Two records of one span may both be true.
     "otel": Tool("OpenTelemetry", ("push", "file"), otel.records, _never),
 }
@@ -52,3 +65,5 @@ def source_problems(sources: Mapping[str, SourceSettings]) -> Iterator[str]:
             yield f"sources.{name}.tool: unknown tool {settings.tool!r}, known are {', '.join(sorted(TOOLS))}"
         elif (other := prefixes.setdefault(settings.prefix, name)) != name:
             yield f"sources.{name}.id_prefix: source {other!r} has the same; ids of events must differ"
+        else:
+            yield from (f"sources.{name}.{problem}" for problem in TOOLS[settings.tool].problems(settings))

@@ -8,6 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from aggregator.facts import Direction, Level
 
 Role = Literal["human", "judge"]
+RecordField = Literal[
+    "id", "item", "level", "at", "queue", "criterion", "rating", "explanation", "expected", "annotator", "metric",
+    "score", "verdict", "threshold", "judge", "reason",
+]  # fmt: skip
+"""Fields that a record of CSV or JSON may have."""
 
 
 class _RuleTable(BaseModel):
@@ -94,8 +99,8 @@ class SourceSettings(_RuleTable):
     """Whether the correction of a judge is an annotation. People correct mostly what is wrong."""
     predictions: bool = False
     """Whether predictions are evaluations."""
-    columns: Mapping[str, str] = {}
-    """Column, or path into a record, by field of the event."""
+    columns: Mapping[RecordField, str] = {}
+    """RecordField, or path into a record, by field of the event."""
     records: str | None = None
     """JMESPath of the list of records."""
     delimiter: str | None = Field(None, min_length=1, max_length=1)

@@ -16,16 +16,16 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.conflicts import Conflicts
-from eval_alignment.file_formats import READ_ERRORS
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.load_wait import ViewWait
 from eval_alignment.options import broker_option, token_file_option
 from eval_alignment.settings import Settings
 from eval_alignment.tables.events import RowEvent, RowEvents
 from eval_alignment.tables.options import column_options
-from eval_alignment.tables.reading import TableError
 from eval_alignment.tables.roles import ColumnChoice, TableRules, read_tables, rules_of
 from eval_alignment.view_client import open_view
+from sources.file_formats import READ_ERRORS
+from sources.tables import TableError
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all

@@ -15,13 +15,13 @@ from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.conflicts import Conflicts
 from eval_alignment.csv_tables import metrics_csv
-from eval_alignment.file_formats import READ_ERRORS
 from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from eval_alignment.terminal_text import printable
 from sinks.page.wording import alike_names
+from sources.file_formats import READ_ERRORS
 from streams.events.decoder import Decoder, Kind, Rejection
 
 

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from aggregator.days import timestamp
 from aggregator.facts import Annotation, Evaluation, Fact
-from eval_alignment import files, settings, wiring
-from eval_alignment.file_formats import READ_ERRORS
+from eval_alignment import settings, wiring
 from eval_alignment.input_checks import now_ms
 from eval_alignment.options import Moment
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
+from sources.file_formats import READ_ERRORS, read_content
 from sources.records import Malformed, Skip, UnknownShapeError
 from sources.registry import TOOLS
 from sources.source import RecordOutcome, ToolSource
@@ -92,7 +92,7 @@ def check(
 def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:
     title = TOOLS[checked.rules.settings.tool].title
     try:
-        return list(checked.outcomes(files.read_content(path), clock, complete=complete))
+        return list(checked.outcomes(read_content(path), clock, complete=complete))
     except READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
     except UnknownShapeError as error:

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from aggregator.facts import DEFAULT_CRITERION
 from eval_alignment.tables.labels import quoted
 from eval_alignment.tables.mapping import ColumnRules, ComparedSide, EmptyCell, MappedEvent, UnreadableCell, map_row
-from eval_alignment.tables.reading import TableRow
 from eval_alignment.tables.roles import TableRules
+from sources.tables import TableRow
 from streams.events.decoder import Kind
 
 _LINE: Final = json.JSONEncoder(separators=(",", ":")).encode

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aggregator.facts import Direction
 from eval_alignment.tables.labels import Label, LabelScale, UnreadableCellError, number, quoted
-from eval_alignment.tables.reading import NestedCell
+from sources.tables import NestedCell
 
 ID_PREFIX: Final = "row:"
 """Start of the id of an event from a row."""

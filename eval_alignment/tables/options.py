@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from eval_alignment.options import Moment
-from eval_alignment.tables.reading import DELIMITERS
 from eval_alignment.tables.roles import ColumnChoice
+from sources.tables import DELIMITERS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

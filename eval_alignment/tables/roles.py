@@ -8,11 +8,11 @@ from typing import Final, NoReturn
 
 from aggregator.days import milliseconds
 from aggregator.facts import Direction
-from eval_alignment.file_formats import READ_ERRORS
 from eval_alignment.tables.labels import LabelScale, ScaleError, number, parse_scale, quoted, scale_of
 from eval_alignment.tables.mapping import ColumnRules, MetricRule
-from eval_alignment.tables.reading import Table, TableError, read_table
 from eval_alignment.unknown_names import not_found
+from sources.file_formats import READ_ERRORS
+from sources.tables import Table, TableError, read_table
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 

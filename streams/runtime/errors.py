@@ -36,7 +36,7 @@ class EvalAlignmentError(Exception):
         ├── SettingsError         eval_alignment.settings       invalid settings
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
-        ├── TableError            eval_alignment.tables.reading  a file is not a table of rows
+        ├── TableError            sources.tables  a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist
         ├── UnknownShapeError     sources.records               a payload is none of a tool's

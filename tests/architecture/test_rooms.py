@@ -66,7 +66,7 @@ ROOMS: Mapping[str, set[str]] = {
     "eval_alignment.local": {*_COMMAND, "eval_alignment"},
     "eval_alignment.doctor": {*_COMMAND, "eval_alignment"},
     # Rows to events: knows the events, nothing of Kafka or a view.
-    "eval_alignment.tables": {"aggregator", "streams.runtime", "streams.events", "eval_alignment"},
+    "eval_alignment.tables": {"aggregator", "streams.runtime", "streams.events", "sources", "eval_alignment"},
     "eval_alignment.commands": {
         *_COMMAND,
         "eval_alignment",

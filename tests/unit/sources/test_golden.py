@@ -17,9 +17,7 @@ from streams.events.decoder import Decoder
 UNMAPPED = {"braintrust", "datadog", "langsmith", "mlflow", "opik", "phoenix", "promptfoo", "ragas", "weave"} | {
     "argilla",
     "confident",
-    "csv",
     "deepeval",
-    "events",
     "labelstudio",
 }
 """Tools whose mapper is still missing."""

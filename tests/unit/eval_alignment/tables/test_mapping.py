@@ -17,7 +17,7 @@ from eval_alignment.tables.mapping import (
     UnreadableCell,
     map_row,
 )
-from eval_alignment.tables.reading import NestedCell
+from sources.tables import NestedCell
 from streams.events.decoder import Decoder
 
 AT = 1_764_000_000_000

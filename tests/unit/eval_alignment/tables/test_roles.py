@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from eval_alignment.tables.reading import Table, TableRow
 from eval_alignment.tables.roles import RECOGNISED, ColumnChoice, ColumnError, TableRules, rules_of
+from sources.tables import Table, TableRow
 
 AT = 1_764_000_000_000
 

@@ -6,18 +6,16 @@ written, `true` and `false` become text, and null is an empty cell.
 
 import codecs
 import csv
-import gzip
 import io
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from eval_alignment.file_formats import GZIP_MAGIC, binary_format
-from eval_alignment.terminal_text import printable
+from aggregator.names import printable
+from sources.file_formats import binary_format, read_content
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
@@ -99,9 +97,11 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
     Raises TableError for a file that is not a table, and OSError, EOFError or zlib.error for one that cannot be read.
     """
     name = "standard input" if path == Path("-") else printable(str(path))
-    content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-    if content.startswith(GZIP_MAGIC):
-        content = gzip.decompress(content)
+    return parse_table(name, read_content(path), encoding=encoding, delimiter=delimiter)
+
+
+def parse_table(name: str, content: bytes, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
+    """Read the content of a file, as `read_table` does. `name` is the file in messages. Raises TableError."""
     if (kind := binary_format(content)) is not None:
         excel = ", or an Excel workbook; export it as CSV" if kind == "a zip archive" else "; convert it to CSV"
         raise TableError(f"{name} is {kind}{excel}")

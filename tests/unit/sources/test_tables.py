@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval_alignment.tables.reading import NestedCell, Table, TableError, read_table
+from sources.tables import NestedCell, Table, TableError, read_table
 
 ROWS = [{"id": "007", "label": "pass"}, {"id": "NA", "label": "fail"}, {"id": "null", "label": ""}]
 

@@ -1,6 +1,9 @@
 """Formats of files by their first bytes, and the errors of reading a file."""
 
+import gzip
+import sys
 import zlib
+from pathlib import Path
 from typing import Final
 
 READ_ERRORS: Final = (OSError, EOFError, zlib.error)
@@ -34,3 +37,9 @@ def binary_format(start: bytes) -> str | None:
     if start[_TAR_MAGIC] == b"ustar":
         return "a tar archive"
     return next((kind for magic, kind in _FORMATS if start.startswith(magic)), None)
+
+
+def read_content(path: Path) -> bytes:
+    """The whole file, unpacked if it is gzipped; `-` is standard input. Raises READ_ERRORS."""
+    content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
