@@ -8,7 +8,7 @@ from sources.meaning import Rules
 from sources.records import SourceRecord
 from sources.rules import SourceSettings
 from sources.shapes import documents
-from sources.tools import events, generic, langfuse, otel
+from sources.tools import argilla, deepeval, events, generic, labelstudio, langfuse, otel
 
 Channel = Literal["push", "pull", "file"]
 
@@ -48,8 +48,12 @@ class Tool:
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
+    "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records),
     "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records),
+    "argilla": Tool("Argilla", ("push",), argilla.records),
+    "confident": Tool("Confident AI", ("push", "file"), deepeval.annotations, _never),
     "csv": Tool("a table", ("file",), generic.table_records, generic.has_ids, _whole, generic.problems),
+    "deepeval": Tool("DeepEval", ("file",), deepeval.records, _never),
     "events": Tool("events", ("push", "file"), events.records, _never),
     "json": Tool("JSON", ("file", "push"), generic.json_records, generic.has_ids, problems=generic.problems),
     # Two records of one span may both be true.

@@ -115,13 +115,13 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def at_path(data: Any, path: str) -> str | None:
+def at_path(data: Any, path: str | None) -> str | None:
     """The text, or the number as text, at a path such as `metadata.trace_id`; None for anything else.
 
     >>> at_path({"metadata": {"id": 7}}, "metadata.id"), at_path({"metadata": {"id": 7}}, "metadata")
     ('7', None)
     """
-    for name in path.split("."):
+    for name in (path or "").split("."):
         data = data.get(name) if isinstance(data, dict) else None
     if isinstance(data, str):
         return data or None

@@ -14,12 +14,7 @@ from eval_alignment.main import cli
 from sources.registry import TOOLS
 from streams.events.decoder import Decoder
 
-UNMAPPED = {"braintrust", "datadog", "langsmith", "mlflow", "opik", "phoenix", "promptfoo", "ragas", "weave"} | {
-    "argilla",
-    "confident",
-    "deepeval",
-    "labelstudio",
-}
+UNMAPPED = {"braintrust", "datadog", "langsmith", "mlflow", "opik", "phoenix", "promptfoo", "ragas", "weave"}
 """Tools whose mapper is still missing."""
 
 

@@ -1,0 +1,143 @@
+"""DeepEval: the file of a test run. Confident AI: the annotations that its SDK posts.
+
+Shapes: confident-ai/deepeval `deepeval/test_run/api.py`, `deepeval/tracing/api.py`, `deepeval/annotation/api.py`. A
+trace repeats the metrics of its test case. Neither has ids, so the natural key is the id.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
+
+from aggregator.facts import Level
+from sources.meaning import Judgement, Rules
+from sources.records import Skip, SkipReason, SourceRecord
+from sources.rules import RatingScale
+from sources.shapes import at_path, milliseconds, read
+
+_LOWER: Final = frozenset({"Bias", "Hallucination", "Toxicity"})
+"""Metrics whose low scores pass."""
+_SCALES: Final[Mapping[str, RatingScale]] = {"FIVE_STAR_RATING": "stars", "THUMBS_RATING": "thumbs"}
+
+
+class _DeepevalMetric(Struct, rename="camel"):
+    name: str
+    threshold: float | None = None
+    success: bool | None = None
+    score: float | None = None
+    reason: str | None = None
+    evaluation_model: str | None = None
+    error: str | None = None
+
+
+class _DeepevalSpan(Struct, rename="camel"):
+    uuid: str
+    end_time: str | None = None
+    metrics_data: list[_DeepevalMetric] | None = None
+
+
+class _DeepevalTrace(_DeepevalSpan, rename="camel"):
+    base_spans: list[_DeepevalSpan] | None = None
+    agent_spans: list[_DeepevalSpan] | None = None
+    llm_spans: list[_DeepevalSpan] | None = None
+    retriever_spans: list[_DeepevalSpan] | None = None
+    tool_spans: list[_DeepevalSpan] | None = None
+
+    def spans(self) -> Iterator[_DeepevalSpan]:
+        """The spans of all types."""
+        for spans in (self.base_spans, self.agent_spans, self.llm_spans, self.retriever_spans, self.tool_spans):
+            yield from spans or ()
+
+
+class _DeepevalCase(Struct, rename="camel"):
+    metrics_data: list[_DeepevalMetric] | None = None
+    trace: _DeepevalTrace | None = None
+
+
+class _DeepevalRun(Struct, rename="camel"):
+    test_cases: list[_DeepevalCase]
+    conversational_test_cases: list[_DeepevalCase] = []
+
+
+class _ConfidentAnnotation(Struct, rename="camel"):
+    rating: float
+    type: str | None = None
+    trace_uuid: str | None = None
+    span_uuid: str | None = None
+    thread_id: str | None = None
+    explanation: str | None = None
+    expected_output: str | None = None
+    expected_outcome: str | None = None
+    user_id: str | None = None
+
+
+class _Subject(NamedTuple):
+    """What metrics judged: a test case, a span or a conversation."""
+
+    item: str | None
+    level: Level
+    end_time: str | None = None
+
+
+def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
+    """The results of the metrics of a test run."""
+    run, settings = read(document, _DeepevalRun), rules.settings
+    plain: Mapping[str, Any] = read(document, dict)
+    for case, fields in zip(run.test_cases, plain["testCases"], strict=True):
+        yield from _case(case, at_path(fields, settings.item), rules)
+    for case, fields in zip(run.conversational_test_cases, plain.get("conversationalTestCases", ()), strict=True):
+        yield from _metrics(case.metrics_data, _Subject(at_path(fields, settings.thread), "thread"), rules)
+
+
+def _case(case: _DeepevalCase, item: str | None, rules: Rules) -> Iterator[SourceRecord]:
+    trace = case.trace
+    if trace is None:
+        yield from _metrics(case.metrics_data, _Subject(item, "trace"), rules)
+        return
+    judged = _Subject(item or trace.uuid, "trace", trace.end_time)
+    yield from _metrics(case.metrics_data, judged, rules)
+    for span in trace.spans():
+        yield from _metrics(span.metrics_data, _Subject(span.uuid, "span", span.end_time or trace.end_time), rules)
+    names = {metric.name for metric in case.metrics_data or ()}
+    for metric in trace.metrics_data or ():
+        if metric.name not in names:
+            yield from _metrics([metric], judged, rules)
+        else:
+            repeated = Skip(SkipReason.REPEATED, "the trace repeats the metric of its test case")
+            yield SourceRecord(f"{judged.item}/{metric.name}", (repeated,))
+
+
+def _metrics(metrics: list[_DeepevalMetric] | None, judged: _Subject, rules: Rules) -> Iterator[SourceRecord]:
+    for metric in metrics or ():
+        said = Judgement(
+            name=metric.name,
+            item=judged.item,
+            level=judged.level,
+            value=metric.score,
+            passed=metric.success,
+            threshold=metric.threshold,
+            direction="lower" if metric.name in _LOWER else None,
+            error=metric.error,
+            comment=metric.reason,
+            judge=metric.evaluation_model,
+        )
+        at = None if judged.end_time is None else milliseconds(judged.end_time)
+        yield SourceRecord(f"{judged.item}/{metric.name}", (rules.evaluation(said),), at)
+
+
+def annotations(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
+    """The annotation that a request of the SDK has."""
+    body = read(document, _ConfidentAnnotation)
+    items: Mapping[Level, str | None] = {"trace": body.trace_uuid, "span": body.span_uuid, "thread": body.thread_id}
+    levels = [level for level, item in items.items() if item]
+    level: Level = levels[0] if levels else "trace"
+    said = Judgement(
+        item=items[level],
+        level=level,
+        value=body.rating,
+        scale=_SCALES.get(body.type or ""),
+        comment=body.explanation,
+        author=body.user_id,
+        expected=body.expected_output or body.expected_outcome,
+    )
+    yield SourceRecord(f"{items[level]}/{body.user_id or ''}", (rules.annotation(said),))
