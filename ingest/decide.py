@@ -148,8 +148,8 @@ def _id_of(piece: Piece) -> str | None:
         id = next((id for raw in (inner, event.id) if (id := _STRING.decode(raw)) is not None), None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if id is None:
-        id = next((value.decode(errors="replace") for name, value in piece.headers if name == "ce_id" and value), None)
+    if id is None and (sent := dict(piece.headers).get("ce_id")):
+        id = sent.decode(errors="replace")
     return None if id is None else id[:MAX_ID]
 
 

@@ -27,6 +27,7 @@ _TO_MARK: Final = re.compile(rb'(?:[^"\[\]{},]++|%b)*+(["\[\]{},]?)' % _STRING, 
 """Up to the next bracket or comma. A quote as mark has no end."""
 _TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]++|%b)*+(["\[\]{}]?)' % _STRING, re.DOTALL)
 """Up to the next bracket: inside an element, commas end nothing."""
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LINE: Final = re.compile(rb"\S[^\n]*")
 
 
@@ -51,14 +52,17 @@ class FramedBody(NamedTuple):
 def frame(body: bytes, form: Format, headers: RecordHeaders, limit: int) -> FramedBody | None:
     """The events of a body; None when its format is guessed, and it begins like neither JSON nor NDJSON.
 
-    `headers` have the attributes of a CloudEvent. Raises HTTPException: 400 for an empty body or an array that is
-    no JSON, 413 for more than `limit` events.
+    `headers` have the attributes of a CloudEvent. Raises HTTPException: 400 for an empty body, another
+    encoding than UTF-8 or an array that is no JSON, 413 for more than `limit` events.
     """
     text = body.removeprefix(codecs.BOM_UTF8).strip()
     if not text:
         raise HTTPException(400, "the body is empty, expected a JSON object, an array of objects, or one per line")
+    if text.startswith(_UTF_16) or b"\0" in text[:2]:
+        raise HTTPException(400, "the body is UTF-16 or UTF-32, expected UTF-8")
     if form in _ONE_EVENT:
-        carried = (*_STRUCTURED, *headers) if form is Format.STRUCTURED else headers
+        # In structured mode the headers of the request count for nothing, not even invalid ones.
+        carried = _STRUCTURED if form is Format.STRUCTURED else headers
         return FramedBody([Piece(text, headers=carried)], by_line=False)
     if form is Format.BATCH and not text.startswith(b"["):
         raise HTTPException(400, "the body is not a batch of CloudEvents: expected a JSON array")

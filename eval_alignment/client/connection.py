@@ -104,6 +104,8 @@ def _address(base: str) -> str:
         raise ValueError(f"invalid address of ingest: {error}") from None
     if parsed.userinfo:
         raise ValueError("the address of ingest has a user name or password: use `token` or `token_file`")
+    if parsed.query or parsed.fragment:
+        raise ValueError("the address of ingest has a query or a fragment: only its scheme, host, port and path count")
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ValueError(f"{base!r} is not an http or https address")
     return base.rstrip("/").removesuffix(_PATH) + _PATH

@@ -24,6 +24,7 @@ from eval_alignment.tables.events import RowCounts, RowEvents
 from eval_alignment.tables.options import column_options
 from eval_alignment.tables.roles import ColumnChoice, TableRules, read_tables, rules_of
 from streams.events.decoder import Decoder, Rejection
+from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
 QUEUE = "check"
@@ -87,7 +88,7 @@ def check(
 
     Exit codes. 0: every row is valid. 1: rows are invalid, and all others are counted. With --fail-under, as for
     `report`: 0: every pair of criterion and metric reaches the limit, 1: a pair is below, 2: a pair has too few
-    items. 3: a file cannot be read. 64: a column is not found, or its scale is not known.
+    items. 3: a file cannot be read or written. 64: a column is not found, or its scale is not known.
     """
     tables = rules_of(read_tables(paths, choice), choice, queue=queue, now=now_ms(), alone=True)
     for table in tables:
@@ -146,11 +147,17 @@ def _report(
     return report_html(document, rules, summary, result, __version__)
 
 
+class _ReportError(EvalAlignmentError):
+    """The report cannot be written."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"cannot write the report: {error}") from error
+        raise _ReportError(f"cannot write the report: {error}") from error
 
 
 def _facts(tables: Sequence[TableRules]) -> tuple[list[Fact], RowCounts]:

@@ -8,6 +8,7 @@ is guessed: the caller asks for the scale.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final, Literal
 
 from eval_alignment.terminal_text import printable
@@ -45,13 +46,14 @@ class UnreadableCellError(EvalAlignmentError, ValueError):
 
 
 def number(cell: str) -> float | None:
-    """The number of a cell, with decimal point or decimal comma; None for other text.
+    """The number of a cell, with decimal point or decimal comma; None for other text, and beyond the range of a float.
 
-    >>> number(" 0.91 "), number("0,91"), number("1e-3"), number("1.234,5"), number("nan")
-    (0.91, 0.91, 0.001, None, None)
+    >>> number(" 0.91 "), number("0,91"), number("1e-3"), number("1.234,5"), number("nan"), number("1e999")
+    (0.91, 0.91, 0.001, None, None, None)
     """
     text = cell.strip()
-    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+    value = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+    return value if value is not None and isfinite(value) else None
 
 
 def quoted(cell: str) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from hashlib import blake2b
-from math import isfinite
 from typing import Any, Final
 
 from aggregator.facts import Direction
@@ -216,7 +215,7 @@ def _number(cells: Mapping[str, str], column: str | None) -> float | None:
     if column is None or not (cell := _cell(cells, column)).strip():
         return None
     value = number(cell)
-    if value is None or not isfinite(value):
+    if value is None:
         raise _CellError(column, f"{quoted(cell)} is not a number")
     return value
 

@@ -34,6 +34,8 @@ RECOGNISED: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Names that are recognised, by role: without case, and with `_` or `-` for a blank."""
 _SAMPLES: Final = 3
+_LISTED: Final = 30
+"""Maximum number of columns in a message."""
 
 
 class ColumnError(EvalAlignmentError):
@@ -210,7 +212,8 @@ def _columns(tables: Sequence[Table]) -> str:
             values = list(dict.fromkeys(quoted(value.strip()) for value in table.values(column)))
             sample = ", ".join(values[:_SAMPLES]) + (", ..." if len(values) > _SAMPLES else "")
             parts.append(f"{quoted(column)} ({sample or 'empty'})")
-    return f"columns: {'; '.join(parts)}" if parts else "the input has no columns"
+    more = f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else ""
+    return f"columns: {'; '.join(parts[:_LISTED])}{more}" if parts else "the input has no columns"
 
 
 class _Resolver:
@@ -263,12 +266,12 @@ class _Resolver:
         if named is not None:
             return _find(self._table, named)
         known = RECOGNISED[role]
-        candidates = [name for name in self._table.columns if _plain(name) in known]
+        candidates = list(dict.fromkeys(name for name in self._table.columns if _plain(name) in known))
         if len(candidates) > 1:
             option = "--at-column" if role == "at" else f"--{role}"
             listed = " or ".join(map(quoted, candidates))
             self._fail(f"more than one column may be the {role}: type {option} {listed}")
-        return candidates[0] if candidates else None
+        return _find(self._table, candidates[0]) if candidates else None
 
     def _metrics(self) -> list[MetricRule]:
         choice = self._choice

@@ -28,6 +28,7 @@ class EvalAlignmentError(Exception):
         ├── InvalidValueError     streams.events.values         a field of an event; the decoder rejects the event
         ├── LedgerError           eval_alignment.ledger_export  an invalid record, seen by `export` or `doctor`
         ├── NotAcknowledgedError  ingest.publish                the broker did not take the events of a request
+        │   └── TooLargeForBrokerError    ingest.publish        the broker refuses events because of their size
         ├── NotPassedError        eval_alignment.load_wait      a view did not pass the loaded events in time
         ├── OtherDeploymentError  eval_alignment.load_wait      a view shows other topics, or another broker's
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view

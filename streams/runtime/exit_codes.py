@@ -56,7 +56,10 @@ class ExitCode(Enum):
     UNREACHABLE = (
         3,
         ("report", "check"),
-        "No document: no connection, access refused, the view has not read all events yet, or a file is not readable.",
+        (
+            "No document: no connection, access refused, the view has not read all events yet, or a file cannot be "
+            "read or written."
+        ),
         "Check the address and the token, or wait for the view. Read standard error about a file.",
     )
     USAGE = (

@@ -155,6 +155,13 @@ async def test_400_for_a_body_that_is_empty_or_no_json(door: Door, body: str) ->
     assert door.publisher.sent == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-16", "application/x-ndjson", None])
+async def test_another_encoding_is_named(door: Door, encoding: str, content_type: str | None) -> None:
+    answer = await door.send(json.dumps(annotation()).encode(encoding), content_type)
+    assert (answer.status_code, "expected UTF-8" in answer.json()["detail"]) == (400, True)
+
+
 async def test_objects_whose_line_breaks_curl_removed_name_the_option_that_keeps_them(door: Door) -> None:
     answer = await door.send(json.dumps(annotation()) + json.dumps(evaluation()))
     assert (answer.status_code, "--data-binary" in answer.json()["detail"]) == (400, True)

@@ -34,11 +34,9 @@ def cloud_event(id: str, data: Any, **attributes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "content_type", ["application/cloudevents+json", "application/CloudEvents+JSON; charset=utf-8"]
 )
-async def test_structured_mode_takes_the_attributes_of_the_payload_before_headers(
-    door: Door, content_type: str
-) -> None:
+async def test_structured_mode_takes_the_attributes_of_the_payload_alone(door: Door, content_type: str) -> None:
     event = cloud_event("payload", {"queue": "support", "item": "i1", "thumbs": "up"})
-    answer = await door.send(json.dumps(event), content_type, **CE, ce_id="header", ce_time="2026-01-01T00:00:00Z")
+    answer = await door.send(json.dumps(event), content_type, **CE, ce_id="%ff", ce_time="yesterday")
     assert answer.status_code == 200, answer.text
     (record,) = door.publisher.sent
     fact = Decoder().decode(TOPICS.sources[record.topic], record.value, record.key, record.headers, NOW_MS)

@@ -311,6 +311,8 @@ def test_neither_token_nor_events_are_in_the_representation(make: Make) -> None:
         ({"url": "ftp://host"}, "not an http or https address"),
         ({"url": "host:8389"}, "not an http or https address"),
         ({"url": "http://host:99999"}, "invalid port"),
+        ({"url": f"http://host?token={TOKEN}"}, "query"),
+        ({"url": "http://host#part"}, "fragment"),
         ({"url": f"http://user:{TOKEN}@host"}, "use `token`"),
         ({"token": f"{TOKEN}\nX: y"}, "white space"),
         ({"token": ""}, "empty"),

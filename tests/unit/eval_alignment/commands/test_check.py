@@ -18,6 +18,8 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment.commands.check import check
 from eval_alignment.library import recount
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 from tests.support.html import read
 from tests.support.processes import isolated
 
@@ -244,6 +246,10 @@ def test_the_report_has_the_numbers_of_the_json_and_the_outcome_of_the_gate(tmp_
     assert "://" not in path.read_text()
 
 
-def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    result = call("-", "--html", str(tmp_path / "missing" / "report.html"), stdin=rows(30, 10))
-    assert (result.exit_code, "cannot write the report: " in result.stderr) == (1, True)
+def test_a_report_that_cannot_be_written_is_no_outcome_of_the_gate(tmp_path: Path) -> None:
+    result = call("-", "--html", str(tmp_path / "missing" / "report.html"), "--fail-under", "0", stdin=rows(30, 10))
+    assert isinstance(result.exception, EvalAlignmentError)
+    assert (result.exception.exit_code, "cannot write the report: " in str(result.exception)) == (
+        ExitCode.UNREACHABLE,
+        True,
+    )

@@ -231,7 +231,12 @@ def test_a_column_that_exists_twice_is_refused_only_where_it_is_used() -> None:
     assert resolve(read)
     read.columns.append("label")
     assert problem(read, human="label") == "t: 2 columns are called 'label': rename one"
-    assert problem(read).startswith("t: more than one column may be the human: type --human 'label' or 'label'")
+    assert problem(read) == "t: 2 columns are called 'label': rename one"
+
+
+def test_a_message_lists_a_bounded_number_of_columns() -> None:
+    message = problem(table({f"c{number}": ["x"] for number in range(5_000)}))
+    assert message.endswith("'c29' ('x') and 4970 more")
 
 
 def test_options_that_exclude_each_other_are_named() -> None:
