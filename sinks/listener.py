@@ -37,7 +37,9 @@ def listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         kind = AddressInUseError if error.errno == errno.EADDRINUSE else BindError
-        raise kind(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        # `create_server` adds the address to the reason.
+        reason = str(error.strerror).partition(" (while attempting")[0]
+        raise kind(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 class HttpServer(uvicorn.Server):

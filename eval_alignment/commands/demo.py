@@ -62,7 +62,6 @@ def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
             brokers=f"127.0.0.1:{port}",
         )
         console = Console()
-        console.print("Starting broker, worker, view and ingest. This takes about ten seconds.")
 
         async def play(supervisor: Supervisor) -> None:
             await asyncio.gather(_produce(supervisor, rate), _show(supervisor, console))

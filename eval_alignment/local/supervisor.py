@@ -16,12 +16,14 @@ from aggregator.days import timestamp
 from eval_alignment import __version__, kafka_wiring, wiring
 from eval_alignment.environment import ENVIRONMENT_PREFIX
 from eval_alignment.local import reload
-from eval_alignment.local.broker import BrokerError, EmbeddedBroker, PortTakenError
+from eval_alignment.local.broker import BrokerError, EmbeddedBroker, PortTakenError, refuse_taken_port
 from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
 from eval_alignment.local.saved_dead_letters import MAX_BYTES, SavedDeadLetters, SavedDeadLettersError
 from eval_alignment.settings import Settings, address
 from ingest.openapi import EVENTS_PATH
+from sinks.access import BindError
+from sinks.listener import listen
 from streams.kafka import topics as topic_table
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode, codes_without_restart
@@ -79,7 +81,7 @@ class Supervisor:
         self._dead_letters_put_back = False
         self._stop = asyncio.Event()
         self._was_ready = False
-        """Whether everything was ready once. Before, a port that is in use is an error; later, it may become free."""
+        """Whether everything was ready once. Before, what cannot run is an error; later, the other processes go on."""
         environment = {f"{ENVIRONMENT_PREFIX}BROKERS": settings.brokers}
         if settings.log_format == "auto":
             # A person reads these files, and `tail` shows their ends.
@@ -103,6 +105,9 @@ class Supervisor:
                 loop.add_signal_handler(number, self._stop.set)
         try:
             with self._data.locked():
+                self._refuse_taken_addresses()
+                broker = "" if self._embedded_port is None else "broker, "
+                self._say(f"Starting {broker}worker, view and ingest. This takes about ten seconds.")
                 while True:
                     with contextlib.suppress(_BrokerDied):
                         await self._once()
@@ -141,6 +146,26 @@ class Supervisor:
             await self._end()
 
     # ---- starting
+
+    def _refuse_taken_addresses(self) -> None:
+        """Raise UpError with every address that cannot be used, while nothing has started."""
+        problems: list[str] = []
+        if self._embedded_port is not None:
+            try:
+                refuse_taken_port(self._embedded_port)
+            except PortTakenError as error:
+                problems.append(str(error))
+        for http, choice in (
+            (self.settings.http, "--http"),
+            (self.ingest_http, "--ingest-http"),
+            (self.worker_http, "the setting worker_http"),
+        ):
+            try:
+                listen(*address(http)).close()
+            except BindError as error:
+                problems.append(f"{error}; choose another address with {choice}")
+        if problems:
+            raise UpError("\n".join(problems))
 
     async def _start_broker(self) -> None:
         if self._embedded_port is None:
@@ -232,7 +257,7 @@ class Supervisor:
             await child.start()
             code = await child.wait()
             taken = code == ExitCode.ADDRESS_IN_USE.code
-            if code in codes_without_restart(child.name) or (taken and not self._was_ready):
+            if code in codes_without_restart(child.name):
                 raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
             if loop.time() - started > longest:
                 delay = _BACKOFF_SECONDS[0]

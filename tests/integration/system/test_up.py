@@ -272,17 +272,25 @@ def test_a_second_up_on_the_same_directory_is_refused(running: Installation, tmp
     assert f"{running.data} is in use by another `up`" in output
 
 
-def test_up_names_ports_that_are_taken(running: Installation, tmp_path: Path) -> None:
+def test_up_names_all_ports_that_are_taken_and_leaves_no_start(running: Installation, tmp_path: Path) -> None:
     port = running.broker.rpartition(":")[2]
-    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "a"), embedded_broker_port=port))
-    assert f"cannot listen on {running.broker}: Address already in use" in output
-    assert "--embedded-broker-port" in output
-    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "b"), http=running.http))
-    assert f"cannot listen on {running.http}: Address already in use" in output
-    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "c")), worker_http=running.worker_http)
-    assert f"worker_http: cannot listen on {running.worker_http}: Address already in use" in output
-    output = refused(running, tmp_path, *own(data_dir=str(tmp_path / "d"), ingest_http=running.ingest_http))
-    assert f"cannot listen on {running.ingest_http}: Address already in use" in output
+    output = refused(
+        running,
+        tmp_path,
+        *own(
+            data_dir=str(tmp_path / "a"), embedded_broker_port=port, http=running.http, ingest_http=running.ingest_http
+        ),
+        worker_http=running.worker_http,
+    )
+    for taken, choice in (
+        (running.broker, "port with --embedded-broker-port"),
+        (running.http, "address with --http"),
+        (running.ingest_http, "address with --ingest-http"),
+        (running.worker_http, "address with the setting worker_http"),
+    ):
+        assert f"cannot listen on {taken}: Address already in use; choose another {choice}\n" in output
+    # Nothing was started, so that the next start reports no unclean stop.
+    assert list((tmp_path / "a" / "logs").iterdir()) == []
 
 
 def test_up_runs_on_an_existing_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:
