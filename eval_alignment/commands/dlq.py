@@ -62,7 +62,10 @@ def dlq() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also those that are acknowledged.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool, as_json: bool) -> None:
-    """List the dead letters that are not acknowledged, newest last, and count them by reason."""
+    """List the dead letters that are not acknowledged.
+
+    The newest is last, and a line below counts them by reason.
+    """
     listed = _read(brokers, everything=everything)
     dead_letters = [dead_letter for dead_letter in listed.stored if reason in (None, dead_letter.reason)]
     shown = dead_letters[-limit:]
@@ -88,7 +91,10 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool,
 @broker_option
 @click.argument("identity", metavar="TOPIC:PARTITION:OFFSET", type=_IdentityType())
 def show(brokers: str | None, identity: Identity) -> None:
-    """Show one dead letter: the reason, and the original key, headers and value as text."""
+    """Show one dead letter with its original bytes.
+
+    Prints the reason, and key, headers and value as text.
+    """
     matching = [one for one in _read(brokers, everything=True).stored if one.identity == identity]
     if not matching:
         raise click.ClickException(f"no dead letter of {printable(str(identity))}; `dlq ls --all` lists all")
@@ -121,8 +127,9 @@ def _show(dead_letter: StoredDeadLetter) -> None:
 def requeue(
     *, brokers: str | None, reason: str | None, everything: bool, rekey: bool, identities: tuple[Identity, ...]
 ) -> None:
-    """Send rejected events again to their source topic: named ones, or, of those that are not acknowledged, all or all
-    with a reason.
+    """Send rejected events again to their source topic.
+
+    Select events by name; or, of those that are not acknowledged, all or all with a reason.
 
     Key, value and headers are the original bytes; the partition is the correct one for the item. An event is not sent
     when the worker would reject the same bytes again: its producer must correct the value, and `--rekey` corrects the
@@ -161,9 +168,10 @@ def requeue(
 @dlq.command()
 @broker_option
 def ack(brokers: str | None) -> None:
-    """Acknowledge all dead letters up to now: `dlq ls` and `doctor` then report only later ones.
+    """Acknowledge all dead letters up to now.
 
-    `dlq ls --all` still lists them, until the retention of their topic deletes them.
+    `dlq ls` and `doctor` then report only later ones. `dlq ls --all` still lists them, until the retention of their
+    topic deletes them.
     """
     listed = _read(brokers, everything=False)
     group = wiring.acknowledgement_group(settings.load(brokers=brokers))

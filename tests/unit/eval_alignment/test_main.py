@@ -20,9 +20,13 @@ EVENTS = (
 )
 
 
-def test_the_help_of_the_command_has_a_whole_sentence_for_each_subcommand() -> None:
-    lines = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:\n")[2].splitlines()
-    assert len(lines) == len(cli.list_commands(click.Context(cli)))
+GROUPS = [cli, *(command for command in cli.commands.values() if isinstance(command, click.Group))]
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_help_of_a_group_has_a_whole_sentence_for_each_command(group: click.Group) -> None:
+    lines = CliRunner().invoke(group, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    assert len(lines) == len(group.list_commands(click.Context(group)))
     assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
 
 
