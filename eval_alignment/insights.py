@@ -1,6 +1,5 @@
 """What the page shows of a criterion beyond its document: the human ceiling, and the what-if of each metric."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
@@ -10,21 +9,13 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from sinks.queries.ceiling_answer import ceiling_of
-from sinks.queries.results import Ceiling, WhatIf
+from sinks.queries.results import Insights
 from sinks.queries.scope import Scope
 from sinks.queries.what_if_answer import what_if_of
 
 if TYPE_CHECKING:
     # Loads an HTTP client.
     from eval_alignment.view_client import View
-
-
-@dataclass(frozen=True, slots=True)
-class Insights:
-    """The human ceiling of a criterion, and the what-if of each of its compared on-topic metrics."""
-
-    ceiling: Ceiling
-    what_ifs: Mapping[str, WhatIf]
 
 
 class InsightSource(Protocol):

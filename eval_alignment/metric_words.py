@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, Purpose
-from eval_alignment.insights import Insights
 from eval_alignment.terminal_text import percent, printable
 from sinks.page.formats import plural
 from sinks.page.wording import (
@@ -17,6 +16,7 @@ from sinks.page.wording import (
     what_if_warning,
     why,
 )
+from sinks.queries.results import Insights
 
 
 def ceiling_sentence(insights: Insights | None) -> str | None:

@@ -17,10 +17,11 @@ from sinks.page.formats import plural
 from sinks.page.wording import alike_names
 
 if TYPE_CHECKING:
-    from eval_alignment.insights import Insights, InsightSource
+    from eval_alignment.insights import InsightSource
 
     # Loads an HTTP framework.
     from sinks.api.responses import QueueListing
+    from sinks.queries.results import Insights
 
 _WIDE: Final = 132
 """Width from which one table has all numbers of a metric."""

@@ -103,17 +103,18 @@ def check(
     counted = Recount(facts, Policy(policy))
     document = counted.document(queue, rules=rules)
     request = None if fail_under is None else GateRequest(fail_under, bound, min_items, looks=Looks.ONE)
+    source = RecountInsights(counted, rules)
     outcome, deciding = (None, []) if request is None else decide(document, request)
     lines = [] if request is None or outcome is None else outcome_lines(outcome, deciding, request)
     if as_json:
         click.echo(orjson.dumps({**document, "input": counts.document()}, option=orjson.OPT_INDENT_2))
     elif outcome is None:
-        render(document, output_console(), RecountInsights(counted, rules), funnel=False)
+        render(document, output_console(), source, funnel=False)
     for line in lines:
         click.echo(line, err=as_json)
     if html is not None:
         gate = None if outcome is None else (outcome, lines)
-        _write(html, _report(document, rules, tables, counts, gate))
+        _write(html, _report(document, source, tables, counts, gate))
     if outcome is not None:
         raise click.exceptions.Exit(outcome.code)
     if counts.invalid:
@@ -130,7 +131,7 @@ _OUTCOMES: Final = {
 
 def _report(
     document: SnapshotDocument,
-    rules: CountingRules,
+    source: RecountInsights,
     tables: Sequence[TableRules],
     counts: RowCounts,
     gate: tuple[ExitCode, Sequence[str]] | None,
@@ -144,7 +145,8 @@ def _report(
     if gate is not None:
         outcome, lines = gate
         result = GateResult(*_OUTCOMES[outcome], [line.partition(": ")[2] for line in lines])
-    return report_html(document, rules, summary, result, __version__)
+    insights = {each["criterion"]: source.insights(document, each) for each in document["criteria"]}
+    return report_html(document, insights, rules=source.rules, summary=summary, gate=result, version=__version__)
 
 
 class _ReportError(EvalAlignmentError):

@@ -20,13 +20,14 @@ from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, mis
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
-from eval_alignment.insights import Insights, RecountInsights, ViewInsights
+from eval_alignment.insights import RecountInsights, ViewInsights
 from eval_alignment.options import Share, bound_option, min_items_option, token_file_option
 from eval_alignment.render import output_console, render, render_list
 from eval_alignment.terminal_text import printable
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View, open_view
 from sinks.api.responses import QueueListing
+from sinks.queries.results import Insights
 
 Output = Literal["json", "csv"] | None
 """Format of standard output; None for tables."""

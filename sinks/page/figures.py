@@ -14,6 +14,7 @@ from aggregator.snapshot.schema import CriterionDocument, MetricDocument, Snapsh
 from aggregator.statistics.confusion import Confusion, Outcome, Undefined
 from aggregator.statistics.gate import Gate, GateLimits
 from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
+from sinks.queries.results import Ceiling
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
 """Order in a bar: disagreement is in the middle, between pass and fail."""
@@ -196,6 +197,12 @@ def _figure(criterion: str, metric: MetricDocument, rules: CountingRules) -> Fig
 
 def _ranked(figure: Figure, rank: int) -> Figure:
     return Figure(figure.document, figure.key, figure.gate_summary, figure.lean, figure.parts, rank)
+
+
+def metric_scale(drawn: Sequence[Figure], ceiling: Ceiling | None) -> Scale:
+    """The scale of the intervals and lines of metrics."""
+    shares = [figure.document[name] for figure in drawn for name in ("alignment_low", "baseline")]
+    return Scale.of([*shares, None if ceiling is None else ceiling["agreement"]])
 
 
 @dataclass(frozen=True, slots=True)

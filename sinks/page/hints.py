@@ -1,24 +1,15 @@
 """Hints at names that look alike: they are counted apart, and a reader cannot tell them apart."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from aggregator.names import AlikeNames, alike, alike_in, printable
+from aggregator.names import AlikeNames, alike_in, printable
 from aggregator.snapshot.schema import SnapshotDocument
-from sinks.page.deep_dive import AnswerCache
 from sinks.page.formats import plural
 from sinks.page.wording import alike_names, isolated
-from sinks.queries.queues import list_queues, newest_queue
 
 _LISTED: Final = 3
 """Most hints about queues on a page."""
-
-
-def alike_queues(cache: AnswerCache, connection: sqlite3.Connection) -> list[list[str]]:
-    """Groups of queues whose names look alike."""
-    key = newest_queue(connection), "alike queues"
-    return cache.get(key, lambda: alike(entry.queue for entry in list_queues(connection)))
 
 
 def queue_hints(groups: Sequence[Sequence[str]]) -> list[str]:

@@ -11,11 +11,12 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
+from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark, spark
 from sinks.page.deep_dive import AnswerCache
 from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
 from sinks.page.formats import age
-from sinks.page.hints import alike_queues, queue_hints
+from sinks.page.hints import queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import address, queue_path
 from sinks.queries.days import day_cells, weekly_alignment

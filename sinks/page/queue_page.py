@@ -8,15 +8,27 @@ from typing import Final
 from aggregator.days import Window, window_start
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, NewestJudgeDocument, SnapshotDocument
-from aggregator.statistics.confusion import Confusion, Undefined
+from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
+from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
 from sinks.page.empty_state import Waiting, waiting
-from sinks.page.figures import Figure, Margin, Scale, anchor, defined, figures, margins, pooled, queue_tone
+from sinks.page.figures import (
+    Figure,
+    Margin,
+    Scale,
+    anchor,
+    defined,
+    figures,
+    margins,
+    metric_scale,
+    pooled,
+    queue_tone,
+)
 from sinks.page.formats import count, percent, plural
-from sinks.page.hints import alike_queues, document_hints, queue_hints
+from sinks.page.hints import document_hints, queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import DISAGREEMENT, Lean, judge_failures, judge_version, lean, people_disagree, scale_warning
@@ -131,17 +143,6 @@ class QueuePage:
     """Only for a queue that never had a comparison."""
 
     @property
-    def headrooms(self) -> Mapping[str, float | None]:
-        """Headroom of each metric below the human ceiling."""
-        return {} if self.ceiling is None else {each["metric"]: each["headroom"] for each in self.ceiling["metrics"]}
-
-    @property
-    def headroom_reasons(self) -> Mapping[str, Undefined]:
-        """Why a metric has no headroom."""
-        metrics = [] if self.ceiling is None else self.ceiling["metrics"]
-        return {each["metric"]: each["undefined"]["headroom"] for each in metrics if each["headroom"] is None}
-
-    @property
     def failures(self) -> list[tuple[str, MetricDocument]]:
         """Criteria and metrics with annotated items on which the judge gave no verdict."""
         return [
@@ -207,7 +208,7 @@ def queue_page(
         off_topic=off_topic,
         shown=frozenset(names.intersection(request.metrics) or names),
         margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
-        scale=_scale([*drawn, *off_topic], ceiling),
+        scale=metric_scale([*drawn, *off_topic], ceiling),
         card_scale=Scale.of([cards["alignment_low"], defined(whole.baseline)]),
         unannounced=cache.get(
             (scope.queue, entry.revision, start, "unannounced"),
@@ -221,12 +222,6 @@ def queue_page(
         alike_queues=next((group for group in alike_queues(cache, connection) if request.queue in group), []),
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
-
-
-def _scale(drawn: Sequence[Figure], ceiling: Ceiling | None) -> Scale:
-    """The scale of the intervals and lines of metrics."""
-    shares = [figure.document[name] for figure in drawn for name in ("alignment_low", "baseline")]
-    return Scale.of([*shares, None if ceiling is None else ceiling["agreement"]])
 
 
 def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:

@@ -5,14 +5,17 @@ security policy of the file forbids everything else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
-from sinks.page.figures import Figure, Scale, defined, figures, pooled, queue_tone
+from sinks.page.figures import Figure, Scale, defined, figures, metric_scale, pooled, queue_tone
+from sinks.page.hints import document_hints
 from sinks.page.templating import page_environment
+from sinks.page.wording import best_threshold, what_if_warning
+from sinks.queries.results import Ceiling, Insights
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,11 @@ class _Section:
     figures: list[Figure]
     off_topic: list[Figure]
     scale: Scale
+    ceiling: Ceiling
+    scale_warnings: Mapping[str, str]
+    best_thresholds: Mapping[str, str]
     request: None = None
     sparks: None = None
-    ceiling: None = None
-    scale_warnings: Mapping[str, str] = field(default_factory=dict)
     off_topic_chosen: bool = False
 
     @property
@@ -64,18 +68,27 @@ class _Overview:
     whole: Confusion
     tone: str
     card_scale: Scale
+    hints: list[str]
     request: None = None
 
 
 def report_html(
-    document: SnapshotDocument, rules: CountingRules, summary: InputSummary, gate: GateResult | None, version: str
+    document: SnapshotDocument,
+    insights: Mapping[str, Insights],
+    *,
+    rules: CountingRules,
+    summary: InputSummary,
+    gate: GateResult | None,
+    version: str,
 ) -> str:
-    """The report. All its numbers are those of the document."""
+    """The report. All its numbers are those of the document and of the insights, by criterion."""
     whole = pooled(document)
     scale = Scale.of([document["cards"]["alignment_low"], defined(whole.baseline)])
     return page_environment().get_template("report.html").render(
-        page=_Overview(document, whole, queue_tone(whole, rules.limits), scale),
-        sections=[_section(criterion, rules) for criterion in document["criteria"]],
+        page=_Overview(document, whole, queue_tone(whole, rules.limits), scale, document_hints(document)),
+        sections=[
+            _section(criterion, insights[criterion["criterion"]], rules) for criterion in document["criteria"]
+        ],
         summary=summary,
         gate=gate,
         style=files(__package__).joinpath("static", "page.css").read_text(),
@@ -85,7 +98,15 @@ def report_html(
     )  # fmt: skip
 
 
-def _section(criterion: CriterionDocument, rules: CountingRules) -> _Section:
+def _section(criterion: CriterionDocument, insights: Insights, rules: CountingRules) -> _Section:
     drawn, off_topic = figures(criterion, rules)
-    shares = [figure.document[name] for figure in (*drawn, *off_topic) for name in ("alignment_low", "baseline")]
-    return _Section(criterion, drawn, off_topic, Scale.of(shares))
+    ceiling, what_ifs = insights.ceiling, insights.what_ifs.items()
+    return _Section(
+        criterion=criterion,
+        figures=drawn,
+        off_topic=off_topic,
+        scale=metric_scale([*drawn, *off_topic], ceiling),
+        ceiling=ceiling,
+        scale_warnings={metric: warning for metric, what in what_ifs if (warning := what_if_warning(what))},
+        best_thresholds={metric: best for metric, what in what_ifs if (best := best_threshold(what))},
+    )

@@ -4,6 +4,8 @@ Null means undefined: the object's `undefined` has the field and the reason. Day
 are 95 % intervals over distinct items.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from aggregator.facts import Direction
@@ -367,3 +369,11 @@ class Versions(TypedDict):
     """Tests of every two versions."""
     epochs: list[JudgeChange]
     """New versions, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insights:
+    """The human ceiling of a criterion, and the what-if of each of its compared on-topic metrics."""
+
+    ceiling: Ceiling
+    what_ifs: Mapping[str, WhatIf]

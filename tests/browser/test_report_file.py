@@ -7,6 +7,7 @@ from playwright.async_api import Browser
 
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
+from eval_alignment.insights import RecountInsights
 from sinks.page.report_file import GateResult, InputSummary, report_html
 from tests.browser.test_accessibility import OF_COLOURS, violations
 from tests.support.sample_queue import QUEUE, sample_queue
@@ -17,11 +18,14 @@ from tests.support.sample_view import NOW_MS
 def report(tmp_path: Path) -> str:
     """The address of a report with two criteria, an off-topic pair and a gate."""
     rules = CountingRules(criterion_metrics={"tone": ["strict_judge", "lenient_judge"]})
-    document = Recount(sample_queue(NOW_MS)).document(QUEUE, rules=rules)
+    source = RecountInsights(Recount(sample_queue(NOW_MS)), rules)
+    document = source.counted.document(QUEUE, rules=rules)
+    insights = {each["criterion"]: source.insights(document, each) for each in document["criteria"]}
     summary = InputSummary(["results.csv"], ["results.csv: CSV; " + "a" * 100], [("rows", 400), ("invalid", 0)])
     gate = GateResult("untrusted", "Below the limit", ["overall / strict_judge: alignment 0.4, limit 0.8"])
     path = tmp_path / "report.html"
-    path.write_text(report_html(document, rules, summary, gate, "1.2.3"), encoding="utf-8")
+    text = report_html(document, insights, rules=rules, summary=summary, gate=gate, version="1.2.3")
+    path.write_text(text, encoding="utf-8")
     return path.as_uri()
 
 
