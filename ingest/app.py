@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, request_response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.body import read_body, unpack
 from ingest.clock import BrokerClock
@@ -71,7 +71,23 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.router.default = request_response(_unknown_path)
-    return AccessMiddleware(app, tokens=tokens, allowed_hosts=(config.host, *config.allowed_hosts), methods=_METHODS)
+    guarded = AccessMiddleware(app, tokens=tokens, allowed_hosts=(config.host, *config.allowed_hosts), methods=_METHODS)
+    return _count_responses(guarded, metrics)
+
+
+def _count_responses(app: ASGIApp, metrics: IngestMetrics) -> ASGIApp:
+    """Count the responses of an application to requests with events, also of those that are refused access."""
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                metrics.responses.labels(str(message["status"])).inc()
+            await send(message)
+
+        has_events = scope["type"] == "http" and (scope["method"], scope["path"]) == ("POST", EVENTS_PATH)
+        await app(scope, receive, count if has_events else send)
+
+    return counted
 
 
 async def _unknown_path(request: Request) -> Response:
@@ -95,18 +111,6 @@ class _Handlers:
         self._topics = {kind: topic for topic, kind in config.topics.sources.items()}
 
     async def events(self, request: Request) -> Response:
-        status = 500
-        try:
-            response = await self._take(request)
-            status = response.status_code
-        except HTTPException as error:
-            status = error.status_code
-            raise
-        finally:
-            self._metrics.responses.labels(str(status)).inc()
-        return response
-
-    async def _take(self, request: Request) -> Response:
         if "origin" in request.headers:
             # A page of another site can send events from its visitor's browser, but cannot leave out this header.
             raise HTTPException(403, "requests of web pages are not served: send events from a server")
