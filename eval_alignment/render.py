@@ -136,7 +136,7 @@ _MATRIX: Final = (
     _Column("kappa", ("kappa",), lambda m: DASH if m["kappa"] is None else f"{m['kappa']:.2f}"),
     _Column("tpr", ("tpr",), lambda m: percent(m["tpr"])),
     _Column("tnr", ("tnr",), lambda m: percent(m["tnr"])),
-    _Column("bias", ("bias",), lambda m: DASH if m["bias"] is None else f"{100 * m['bias']:+.1f} %"),
+    _Column("bias", ("bias",), lambda m: DASH if m["bias"] is None else f"{100 * m['bias']:+.1f} pts"),
 )
 
 

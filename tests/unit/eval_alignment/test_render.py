@@ -49,7 +49,7 @@ MIXED = [
 def test_a_metrics_numbers_stand_in_one_row_of_a_wide_terminal() -> None:
     text = printed(document(MIXED))
     # alignment, interval, baseline, n, misaligned, items, tp, fn, fp, tn, kappa, tpr, tnr, bias, gate
-    expected = "relevance 80.0 % 49.0-94.3 % 70.0 % 10 2 10 5 2 0 3 0.60 71.4 % 100.0 % -20.0 % undecided"
+    expected = "relevance 80.0 % 49.0-94.3 % 70.0 % 10 2 10 5 2 0 3 0.60 71.4 % 100.0 % -20.0 pts undecided"
     assert row(text, "relevance") == expected.split()
 
 
