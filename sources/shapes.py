@@ -4,11 +4,12 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, final, overload
 
 import msgspec
 
 from aggregator.days import EPOCH
+from aggregator.facts import LATEST_AT
 from sources.records import Malformed, SourceRecord, UnknownShapeError
 from streams.events.values import replace_non_text, rfc3339
 
@@ -19,6 +20,28 @@ Shape3 = TypeVar("Shape3")
 
 _MILLISECONDS: Final = re.compile(r"(?<=[:\d]\d\.\d{3})\d+")
 """Digits of a fraction that are finer than milliseconds: they are cut, never rounded."""
+
+
+@final
+class TextTime:
+    """A time that a tool writes as text, for a field of a shape; without a zone it is UTC."""
+
+    __slots__ = ("ms",)
+
+    def __init__(self, text: str) -> None:
+        self.ms: Final = milliseconds(text)
+
+
+def _field(kind: type[Any], value: Any) -> TextTime:
+    """The value of a field of a type that msgspec does not know. Its errors get the path of the field."""
+    if kind is not TextTime:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str):
+        raise TypeError("a time is not text")
+    try:
+        return TextTime(value)
+    except UnknownShapeError as error:
+        raise ValueError(str(error)) from None
 
 
 def documents(content: bytes) -> list[bytes]:
@@ -56,7 +79,7 @@ def read(document: Document, *shapes: type[Any]) -> Any:
     document, problems = bytes(document), []
     for shape in shapes:
         try:
-            return msgspec.json.decode(document, type=shape)
+            return msgspec.json.decode(document, type=shape, dec_hook=_field)
         except msgspec.ValidationError as error:
             problems.append(str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -97,7 +120,10 @@ def milliseconds(text: str) -> int:
     if time is None:
         raise UnknownShapeError("a time is not RFC 3339")
     since = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)) - EPOCH
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    at = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    if not 0 <= at <= LATEST_AT:
+        raise UnknownShapeError("a time is not between the years 1970 and 9999")
+    return at
 
 
 def finite(value: Any) -> float | None:

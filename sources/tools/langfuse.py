@@ -13,7 +13,7 @@ from aggregator.facts import Level
 from sources.meaning import Judgement, Rules
 from sources.records import Result, Skip, SkipReason, SourceRecord
 from sources.rules import Role
-from sources.shapes import milliseconds, read, read_each
+from sources.shapes import TextTime, read, read_each
 
 _ROLES: Final[Mapping[str, Role]] = {"ANNOTATION": "human", "EVAL": "judge"}
 """`API` is used by judges and by end users alike."""
@@ -31,7 +31,7 @@ class _LangfuseScore(Struct, rename="camel"):
     value: bool | float | str | None
     data_type: str
     source: str
-    updated_at: str
+    updated_at: TextTime
     subject: _LangfuseSubject
     comment: str | None = None
     author_user_id: str | None = None
@@ -43,7 +43,7 @@ class _LangfuseQueueItem(Struct, rename="camel"):
     queue_id: str
     object_id: str
     object_type: str
-    created_at: str
+    created_at: TextTime
 
 
 class _LangfuseExport(Struct):
@@ -52,7 +52,7 @@ class _LangfuseExport(Struct):
     value: float | None
     data_type: str
     source: str
-    updated_at: str
+    updated_at: TextTime
     string_value: str | None = None
     trace_id: str | None = None
     observation_id: str | None = None
@@ -75,14 +75,14 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     ):
         match record:
             case _LangfuseScore():
-                yield SourceRecord(record.id, (_score(record, rules),), milliseconds(record.updated_at))
+                yield SourceRecord(record.id, (_score(record, rules),), record.updated_at.ms)
             case _LangfuseExport():
-                yield SourceRecord(record.id, (_exported(record, rules),), milliseconds(record.updated_at))
+                yield SourceRecord(record.id, (_exported(record, rules),), record.updated_at.ms)
             case _LangfuseQueueItem():
                 level = _LEVELS.get(record.object_type.lower(), "trace")
                 item = rules.queue_item(record.queue_id, record.object_id, level)
                 # Completing an item is no event.
-                yield SourceRecord(record.id, (item,), milliseconds(record.created_at))
+                yield SourceRecord(record.id, (item,), record.created_at.ms)
             case SourceRecord():
                 yield record
 
