@@ -6,7 +6,7 @@ may be of 5 or of 10.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from aggregator.facts import DEFAULT_CRITERION, Direction, Level
 from aggregator.ratings import Thumbs
@@ -17,12 +17,18 @@ from streams.events.decoder import MetricDefaults
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
 
 JudgedValue = bool | float | str | None
+"""A score, a label or a boolean."""
 
 _NO_CRITERION: Final = RatingRule()
 _NO_METRIC: Final = JudgeRule.model_validate({})
 _THUMBS: Final[Mapping[str, Thumbs]] = {"true": "up", "false": "down"}
 _BINARY: Final[Mapping[float | None, Thumbs]] = {1: "up", 0: "down"}
 _STARS: Final[Mapping[float | None, int]] = {stars: stars for stars in range(1, 6)}
+
+
+def judged_value(value: Any) -> JudgedValue:
+    """The value of a field that a tool leaves open; None for a list or an object, which need a rule of their own."""
+    return value if isinstance(value, bool | str) else finite(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,6 @@ class Judgement:
     item: str | None
     level: Level = "trace"
     value: JudgedValue = None
-    """A score, a label or a boolean."""
     label: str | None = None
     """The label, for a tool that has one in addition to the score in `value`."""
     passed: bool | None = None

@@ -8,7 +8,24 @@ from sources.meaning import Rules
 from sources.records import SourceRecord
 from sources.rules import SourceSettings
 from sources.shapes import documents
-from sources.tools import argilla, deepeval, events, generic, labelstudio, langfuse, otel
+from sources.tools import (
+    argilla,
+    braintrust,
+    datadog,
+    deepeval,
+    events,
+    generic,
+    labelstudio,
+    langfuse,
+    langsmith,
+    mlflow,
+    opik,
+    otel,
+    phoenix,
+    promptfoo,
+    ragas,
+    weave,
+)
 
 Channel = Literal["push", "pull", "file"]
 
@@ -48,16 +65,25 @@ class Tool:
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
-    "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records),
-    "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records),
     "argilla": Tool("Argilla", ("push",), argilla.records),
+    "braintrust": Tool("Braintrust", ("pull", "file"), braintrust.records),
     "confident": Tool("Confident AI", ("push", "file"), deepeval.annotations, _never),
     "csv": Tool("a table", ("file",), generic.table_records, generic.has_ids, _whole, generic.problems),
+    "datadog": Tool("Datadog", ("pull", "push", "file"), datadog.records),
     "deepeval": Tool("DeepEval", ("file",), deepeval.records, _never),
     "events": Tool("events", ("push", "file"), events.records, _never),
     "json": Tool("JSON", ("file", "push"), generic.json_records, generic.has_ids, problems=generic.problems),
+    "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records),
+    "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records),
+    "langsmith": Tool("LangSmith", ("pull", "push", "file"), langsmith.records),
+    "mlflow": Tool("MLflow", ("pull", "file"), mlflow.records),
+    "opik": Tool("Opik", ("pull", "file"), opik.records),
     # Two records of one span may both be true.
     "otel": Tool("OpenTelemetry", ("push", "file"), otel.records, _never),
+    "phoenix": Tool("Arize Phoenix", ("pull", "file"), phoenix.records),
+    "promptfoo": Tool("promptfoo", ("file",), promptfoo.records, _never),
+    "ragas": Tool("ragas", ("file",), ragas.records, _never, _whole),
+    "weave": Tool("Weave", ("pull", "file"), weave.records),
 }
 
 

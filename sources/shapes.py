@@ -141,14 +141,20 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def value_at(data: Any, path: str) -> Any:
+    """The value at a path such as `output.score`; None where the path leads nowhere."""
+    for name in path.split("."):
+        data = data.get(name) if isinstance(data, dict) else None
+    return data
+
+
 def at_path(data: Any, path: str | None) -> str | None:
     """The text, or the number as text, at a path such as `metadata.trace_id`; None for anything else.
 
     >>> at_path({"metadata": {"id": 7}}, "metadata.id"), at_path({"metadata": {"id": 7}}, "metadata")
     ('7', None)
     """
-    for name in (path or "").split("."):
-        data = data.get(name) if isinstance(data, dict) else None
+    data = value_at(data, path or "")
     if isinstance(data, str):
         return data or None
     return str(data) if isinstance(data, int | float) and not isinstance(data, bool) else None
