@@ -126,7 +126,10 @@ async def on_http_error(_request: Request, error: Exception) -> Response:
     """Starlette's handler for HTTPException."""
     if not isinstance(error, HTTPException):
         raise error
-    return problem(error.status_code, error.detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    # Starlette's detail is the title once more.
+    detail = f"method not allowed: only {headers['Allow']}" if error.status_code == 405 else error.detail
+    return problem(error.status_code, detail, headers)
 
 
 class AccessMiddleware:
@@ -167,8 +170,9 @@ class AccessMiddleware:
     def _rejection(self, scope: Scope) -> Response | None:
         headers = {name: value for name, value in scope["headers"] if name in (b"host", b"authorization")}
         if scope["method"] not in self._methods:
-            detail = f"method not allowed: only {' and '.join(self._methods)}"
-            return problem(405, detail, {"Allow": ", ".join(self._methods)})
+            allowed = ", ".join(self._methods)
+            elsewhere = "" if "POST" in self._methods else "; events go to `eval-alignment ingest`"
+            return problem(405, f"method not allowed: only {allowed}{elsewhere}", {"Allow": allowed})
         if scope["path"] in OPEN_PATHS:
             return None
         if not self._allows(headers.get(b"host", b"").decode("latin-1")):

@@ -80,9 +80,11 @@ class IngestConnection:
     def answered(self, response: httpx.Response, batch: EventBatch) -> DeliveryOutcome:
         """What a response means for the batch."""
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return read_answer(
+        outcome = read_answer(
             response.status_code, headers, response.content, events=len(batch.events), now=datetime.now(UTC)
         )
+        # Perhaps another server answers at that address.
+        return Refused(f"{self.url}: {outcome.cause}") if isinstance(outcome, Refused) else outcome
 
     def failed(self, error: Exception) -> DeliveryOutcome:
         """What one of `REQUEST_ERRORS` means for its batch."""
@@ -107,7 +109,7 @@ def _address(base: str) -> str:
     if parsed.query or parsed.fragment:
         raise ValueError("the address of ingest has a query or a fragment: only its scheme, host, port and path count")
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ValueError(f"{base!r} is not an http or https address")
+        raise ValueError(f"{base!r} is not an http or https address, expected one such as {DEFAULT_URL}")
     return base.rstrip("/").removesuffix(_PATH) + _PATH
 
 

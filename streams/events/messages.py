@@ -32,6 +32,9 @@ _FRAMING_BYTES: Final = 5
 _SIMILAR: Final = re.compile(rb'"(rating|score|label|verdict|thumb|star|metrics|criteria|user)"\s*:')
 """Names that are mistaken for the fields of an event. A detail names only these, and no other part of a payload."""
 
+_WRAPPED: Final = re.compile(rb'\s*\{\s*"[^"]*"\s*:\s*\[\s*\{')
+"""The beginning of an object that has an array of objects first."""
+
 
 class _Constant(str):
     """NaN, Infinity or -Infinity in a document that is JSON otherwise."""
@@ -134,6 +137,8 @@ def no_rating(value: bytes) -> str:
 
 def no_kind(line: bytes) -> str:
     """Return the detail for a line of a file whose kind does not follow from its fields."""
+    if _WRAPPED.match(line):
+        return at("$", "the object has the events in an array, expected the array itself, or one event per line")
     remedy = _similar(line) or '; `"kind": "queue_item"` makes it a queue item'
     return at("$.kind", f"neither metric, thumbs, stars, criterion nor annotator{remedy}")
 
@@ -184,6 +189,11 @@ def malformed(value: bytes, error: msgspec.DecodeError) -> str:
         return "the value is empty, expected a JSON object"
     if "truncated" in str(error):
         return "the JSON is incomplete"
+    if "trailing characters" in str(error):
+        return (
+            "more text follows the JSON, expected one event per line or record; `curl -d` removes line ends, "
+            "`curl --data-binary` keeps them"
+        )
     return str(error)
 
 

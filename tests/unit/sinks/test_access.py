@@ -165,6 +165,7 @@ async def test_methods_that_change_something_are_refused(method: str) -> None:
         answer = await asking.request(method, "/api/v1/queues")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, HEAD"
+    assert answer.json()["detail"] == "method not allowed: only GET, HEAD; events go to `eval-alignment ingest`"
     assert answer.headers["content-type"] == "application/problem+json"
 
 

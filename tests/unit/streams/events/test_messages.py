@@ -204,6 +204,23 @@ def test_a_value_in_the_framing_of_a_schema_registry_is_named() -> None:
     )
 
 
+def test_events_without_line_ends_are_told_how_curl_keeps_them() -> None:
+    found = Decoder().decode_line(json.dumps(ANNOTATION).encode() * 2)
+    assert found == Rejection(
+        Reason.MALFORMED,
+        "more text follows the JSON, expected one event per line or record; `curl -d` removes line ends, "
+        "`curl --data-binary` keeps them",
+    )
+
+
+def test_an_object_around_events_is_told_to_send_the_array() -> None:
+    found = Decoder().decode_line(json.dumps({"events": [ANNOTATION]}, indent=1).encode())
+    assert found == Rejection(
+        Reason.MISSING_FIELD,
+        "the object has the events in an array, expected the array itself, or one event per line - at `$`",
+    )
+
+
 def test_a_line_without_a_kind_is_told_the_kind_of_a_queue_item() -> None:
     neither = "neither metric, thumbs, stars, criterion nor annotator"
     line = Decoder().decode_line(b'{"id":"q1","at":1700000000000,"queue":"q","item":"t1"}')
