@@ -262,6 +262,7 @@ def metric_of(cases: Path, tmp_path: Path, *counts: int) -> Any:
     return metric
 
 
+@pytest.mark.slow
 def test_p27_mcc_of_many_comparisons_does_not_overflow(cases: Path, tmp_path: Path) -> None:
     assert metric_of(cases, tmp_path, 50_000, 5_000, 5_000, 50_000)["mcc"] == pytest.approx(0.81818, abs=5e-6)
 
