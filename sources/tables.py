@@ -148,6 +148,9 @@ def _delimited(name: str, encoding: str, text: str, delimiter: str | None) -> Ta
     table = Table(name, encoding, form)
     for number, record in _records(text, delimiter, first):
         place = f"line {number}"
+        if isinstance(record, str) and not table.columns:
+            # The next record would be taken for the header.
+            raise TableError(f"{name}: {place}: the names of the columns cannot be read: {record}")
         if isinstance(record, str):
             table.broken.append(BrokenRow(place, record))
         elif not table.columns:

@@ -42,7 +42,7 @@ class Decided(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """The batch is larger than the server takes. Nothing of it was taken."""
+    """The batch is larger than the server, or its broker, takes. A repeat of a part is harmless."""
 
     cause: str
 

@@ -139,6 +139,8 @@ def test_a_line_of_broken_json_is_named(tmp_path: Path) -> None:
         (b"PAR1", "is a Parquet file; convert it to CSV"),
         (b"id,label\nx,\xe9\n", "line 2 is not UTF-8: name the encoding with --encoding, such as windows-1252"),
         (b"id,label\nx,a\0b\n", "has NUL characters"),
+        (b'id,"la"bel\n1,pass\n', "line 1: the names of the columns cannot be read: invalid CSV"),
+        (b'id,"label\n1,pass\n', "line 1: the names of the columns cannot be read: invalid CSV up to line 2"),
         (b'[{"id": 1}', "is invalid JSON: "),
         (b'{"id": 1,\n"label": 2}', "is JSON with line breaks inside an object"),
     ],
