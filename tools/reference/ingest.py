@@ -148,7 +148,8 @@ def _requests(limits: Limits) -> Sequence[str]:
     )
     formats = (
         "Letter case and parameters such as `charset` do not matter. A body that begins with `{` or `[` is read as "
-        "JSON or NDJSON under any other type too, so curl needs no option. With the header `ce-specversion`, the body "
+        "JSON or NDJSON under any other type too, so curl needs no header. Send a file of lines by "
+        "`curl --data-binary @FILE`: `-d @FILE` removes the line ends. With the header `ce-specversion`, the body "
         "is the data of one CloudEvent in binary mode; `ce-` headers are percent-decoded. The content type alone "
         "determines the mode of a CloudEvent."
     )
