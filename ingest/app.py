@@ -1,7 +1,9 @@
 """The application of an ingest process: `POST /api/v1/events`, health and metrics."""
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -9,6 +11,7 @@ from typing import Final, Protocol
 import orjson
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,8 +23,8 @@ from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
 from ingest.decide import decide
 from ingest.framing import FramedBody, frame
-from ingest.limits import Budget, Reservation
-from ingest.media import cloud_event_headers, encoding_of, format_of, unsupported
+from ingest.limits import LARGE_BYTES, Budget, Reservation
+from ingest.media import Format, cloud_event_headers, encoding_of, format_of, unsupported
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
 from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
@@ -29,7 +32,8 @@ from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
 from streams.kafka.producer import Outgoing
 
 _METHODS: Final = ("GET", "HEAD", "POST")
-_LARGE_BYTES: Final = 1 << 18
+_KEPT: Final = 8
+"""One part in so many of the bytes in flight is kept for small requests."""
 _RETRY_SECONDS: Final = "5"
 """When a sender tries again while the broker is away."""
 
@@ -106,7 +110,12 @@ class _Handlers:
         self._config = config
         self._publisher = publisher
         self._metrics = metrics
-        self._budget = Budget(config.limits.in_flight_bytes, metrics.in_flight.set)
+        limit = config.limits.in_flight_bytes
+        # As long as it leaves room for the largest body.
+        kept = max(0, min(limit // _KEPT, limit - config.limits.body_bytes))
+        self._budget = Budget(limit, metrics.in_flight.set, kept)
+        self._answers = Budget(limit)
+        self._large = asyncio.Lock()
         self._openapi = orjson.dumps(openapi(config.version))
         self._topics = {kind: topic for topic, kind in config.topics.sources.items()}
 
@@ -117,29 +126,37 @@ class _Handlers:
         if (reason := self._publisher.away) is not None:
             raise _away(reason)
         with Reservation(self._budget) as reservation:
-            events = await self._read(request, reservation)
-            decision = await decide(events, self._config.decoder, self._topics, self._publisher.clock.now())
+            form = format_of(request.headers)
+            body = await self._read(request, reservation)
+            async with self._turn(len(body)):
+                events = await self._frame(body, form, request.headers)
+                decision = await decide(events, self._config.decoder, self._topics, self._publisher.clock.now())
             if decision.records:
                 await self._publish(decision.records, reservation)
         sender = request.scope.get("sender", "")
         self._metrics.accepted.labels(sender).inc(len(decision.records))
-        for rejected in decision.rejected:
-            self._metrics.rejected.labels(sender, rejected["reason"]).inc()
-        return Response(orjson.dumps(decision.answer()), decision.status(), media_type="application/json")
+        for reason, count in Counter(rejected["reason"] for rejected in decision.rejected).items():
+            self._metrics.rejected.labels(sender, reason).inc(count)
+        return _IngestResponse(orjson.dumps(decision.answer()), decision.status(), self._answers)
 
-    async def _read(self, request: Request, reservation: Reservation) -> FramedBody:
-        limits, headers = self._config.limits, request.headers
-        encoding, form = encoding_of(headers), format_of(headers)
-        packed = await read_body(request.receive, headers.get("content-length"), limits, reservation)
+    async def _read(self, request: Request, reservation: Reservation) -> bytes:
+        limits, encoding = self._config.limits, encoding_of(request.headers)
+        packed = await read_body(request.receive, request.headers.get("content-length"), limits, reservation)
         body = await unpack(packed, encoding, limits)
         reservation.resize(len(body))
         self._metrics.bytes.inc(len(body))
-        framing = partial(frame, body, form, cloud_event_headers(headers), limits.events)
-        # A large body may take a second, in which others have their turn.
-        events = framing() if len(body) <= _LARGE_BYTES else await asyncio.to_thread(framing)
+        return body
+
+    async def _frame(self, body: bytes, form: Format, headers: Headers) -> FramedBody:
+        framing = partial(frame, body, form, cloud_event_headers(headers), self._config.limits.events)
+        events = framing() if len(body) <= LARGE_BYTES else await asyncio.to_thread(framing)
         if events is None:
             raise unsupported(headers.get("content-type", "").partition(";")[0])
         return events
+
+    def _turn(self, size: int) -> contextlib.AbstractAsyncContextManager[object]:
+        """One large body at a time: others then wait for a part of one of them only, not for a part of each."""
+        return self._large if size > LARGE_BYTES else contextlib.nullcontext()
 
     async def _publish(self, records: Sequence[Outgoing], reservation: Reservation) -> None:
         started = time.monotonic()
@@ -168,6 +185,24 @@ class _Handlers:
         reason = self._publisher.away
         body = {"ready": reason is None, "reasons": [] if reason is None else [reason]}
         return Response(orjson.dumps(body), 200 if reason is None else 503, media_type="application/json")
+
+
+class _IngestResponse(Response):
+    """An answer that is in a budget until its client has taken it. Raises HTTPException (429) when no room is left."""
+
+    def __init__(self, content: bytes, status: int, budget: Budget) -> None:
+        super().__init__(content, status, media_type="application/json")
+        self._reservation = Reservation(budget)
+        if len(content) > LARGE_BYTES:
+            self._reservation.grow(len(content))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        with self._reservation:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            # The server takes this message when the client has taken what came before, up to a small rest.
+            await send({"type": "http.response.body"})
 
 
 def _away(reason: str) -> HTTPException:

@@ -15,8 +15,10 @@ from ingest.limits import Reservation
 
 _GZIP: Final = 31
 """The gzip format with its largest window, for zlib."""
-_PIECE: Final = 1 << 14
-"""Packed bytes for zlib at a time: it copies what follows a member, for each of perhaps a million members."""
+_PIECE: Final = 1 << 10
+"""Packed bytes for zlib at a time. It unpacks them to at most a megabyte, and copies what follows a member, of which
+there may be a million.
+"""
 _ZEROS: Final = re.compile(rb"\0*")
 _BUFFER_FULL: Final = "failed to write whole buffer"
 """cramjam's message for an output that is larger than its buffer."""
@@ -59,10 +61,10 @@ async def unpack(body: bytes, encoding: str | None, limits: Limits) -> bytes:
         raise HTTPException(400, f"the body is not {encoding}, or it is incomplete or corrupt")
     if len(unpacked) > limits.body_bytes:
         raise _too_large(limits)
-    return unpacked
+    return bytes(unpacked)
 
 
-def _gunzip(packed: bytes, limit: int) -> bytes | None:
+def _gunzip(packed: bytes, limit: int) -> bytearray | None:
     """The unpacked bytes, at most `limit` + 1; None for a corrupt body. A body may have several members."""
     unpacked, at = bytearray(), 0
     member = zlib.decompressobj(_GZIP)
@@ -76,7 +78,7 @@ def _gunzip(packed: bytes, limit: int) -> bytes | None:
         # Some writers fill the last block with zeros.
         if member.eof and (padding := _ZEROS.match(packed, at)) and (at := padding.end()) < len(packed):
             member = zlib.decompressobj(_GZIP)
-    return bytes(unpacked) if member.eof or len(unpacked) > limit else None
+    return unpacked if member.eof or len(unpacked) > limit else None
 
 
 def _unzstd(packed: bytes, limit: int) -> bytes | None:

@@ -10,13 +10,12 @@ from starlette.exceptions import HTTPException
 
 from aggregator.facts import MAX_ID, Fact, key, rest
 from ingest.framing import FramedBody, Piece
+from ingest.limits import TURN
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.events.unknown_fields import nearest_field, unknown_fields
 from streams.kafka.producer import Outgoing
 
-_TURN: Final = 250
-"""Events decided before other requests have their turn."""
 _MAX_WARNINGS: Final = 20
 """Most different unknown fields in one answer."""
 _SHOWN: Final = 64
@@ -109,7 +108,7 @@ async def decide(events: FramedBody, decoder: Decoder, topics: Mapping[Kind, str
     unknown: list[bytes] = []
     decoder = replace(decoder, on_unknown_fields=lambda _, event: unknown.append(event))
     for index, piece in enumerate(events.pieces):
-        if index % _TURN == _TURN - 1:
+        if index % TURN == TURN - 1:
             await asyncio.sleep(0)
         outcome = decoder.decode_line(piece.value, piece.headers, clock)
         if isinstance(outcome, Rejection):

@@ -1,13 +1,18 @@
-"""The budget of bytes in flight: what all requests together hold in memory until the broker has it."""
+"""The budget of bytes in flight: what all requests together hold in memory until the broker, or a client, has it."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
     import asyncio
+
+TURN: Final = 250
+"""Events handled before other requests have their turn."""
+LARGE_BYTES: Final = 1 << 14
+"""Bytes above which a request is large: small ones are served while large ones wait for each other."""
 
 
 @dataclass(slots=True)
@@ -17,15 +22,18 @@ class Budget:
     limit: int
     changed: Callable[[int], object] = lambda _: None
     """Called with the bytes in flight after each change."""
+    kept: int = 0
+    """Bytes of the limit that only small requests may take."""
     used: int = 0
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, *, large: bool) -> None:
         """Take bytes. Raises HTTPException (429) when they are not left."""
-        if self.used + size > self.limit:
+        if self.used + size > self.limit - (self.kept if large else 0):
             raise HTTPException(
                 429,
-                f"{self.used:,} bytes of other requests wait for the broker, at most {self.limit:,} are allowed: retry "
-                "later, with fewer requests at a time (setting `ingest_in_flight_bytes`)",
+                f"{self.used:,} bytes of other requests wait for the broker, or for clients that do not read their "
+                f"answers, at most {self.limit:,} are allowed: retry later, with fewer requests at a time (setting "
+                "`ingest_in_flight_bytes`)",
                 {"Retry-After": "1"},
             )
         self.release(-size)
@@ -46,7 +54,7 @@ class Reservation:
 
     def grow(self, size: int) -> None:
         """Hold more bytes. Raises HTTPException (429) when they are not left."""
-        self.budget.take(size)
+        self.budget.take(size, large=self.held + size > LARGE_BYTES)
         self.held += size
 
     def resize(self, size: int) -> None:

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
+from ingest.limits import TURN
 from streams.kafka.client import connect
 from streams.kafka.producer import Outgoing, producer, require_sources
 from streams.kafka.topics import TopicsError
@@ -110,7 +111,10 @@ class Publisher:
         sent: list[asyncio.Future[RecordMetadata]] = []
         try:
             async with asyncio.timeout(self._config.limits.acknowledge_seconds):
-                for topic, value, key, headers, partition in records:
+                for index, (topic, value, key, headers, partition) in enumerate(records, 1):
+                    if index % TURN == 0:
+                        # `send` waits only when a batch is full.
+                        await asyncio.sleep(0)
                     sent.append(await out.send(topic, value, key=key, headers=list(headers), partition=partition))
                 for future in sent:
                     if not future.done():

@@ -1,7 +1,8 @@
 """The listener of every HTTP server of the product: its socket, and uvicorn with the product's limits.
 
 Idle connections stay open longer than a proxy keeps them (60 s), because a proxy that reuses a connection while the
-server closes it answers 502. A connection that sends no complete header within `HEADER_SECONDS` is closed.
+server closes it answers 502. A connection that sends no complete header within `HEADER_SECONDS`, or takes nothing of a
+response for `READ_SECONDS`, is closed.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from streams.runtime.exit_codes import ExitCode
 
 HEADER_SECONDS: Final = 30.0
 """Time within which the header of a request must be complete, from its first byte or from the connection."""
+READ_SECONDS: Final = 30.0
+"""Time in which a client must take a part of the response that waits for it."""
 _HEADER_BYTES: Final = 16_384
 
 
@@ -76,12 +79,12 @@ class HttpServer(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Sends each write immediately, and closes a connection whose next request does not come.
-
-    uvicorn closes it only between two requests.
+    """Sends each write immediately, and closes a connection whose next request does not come (uvicorn closes it only
+    between two requests) or whose response is not read.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -100,6 +103,15 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._end_wait()
+        self._end_read_timer()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_read_timer()
 
     def _idle(self) -> bool:
         """Whether no request is being answered."""
@@ -119,3 +131,19 @@ class _Protocol(H11Protocol):
         self._header_timer = None
         if self._idle() and not self.transport.is_closing():
             self.transport.close()
+
+    def _await_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(READ_SECONDS, self._check_reader, unread)
+
+    def _check_reader(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._await_reader()
+        else:
+            # Closing it would keep what is not read.
+            self.transport.abort()
+
+    def _end_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eval_alignment.settings import Settings
 from ingest.config import IngestConfig
@@ -16,6 +16,7 @@ from sinks import listener
 from sinks.config import ViewConfig
 from sinks.listener import AddressInUseError, HttpServer, listen
 
+LARGE = 32 << 20
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -32,7 +33,7 @@ class App:
 
 
 @asynccontextmanager
-async def served(app: App, keep_alive_s: int = 75) -> AsyncIterator[tuple[HttpServer, int]]:
+async def served(app: ASGIApp, keep_alive_s: int = 75) -> AsyncIterator[tuple[HttpServer, int]]:
     """A server in this loop, and its port."""
     bound = listen("127.0.0.1", 0)
     server = HttpServer(app, keep_alive_s=keep_alive_s, connections=10, grace_s=30)
@@ -119,6 +120,52 @@ async def test_a_request_that_takes_long_is_not_a_header_that_takes_long(monkeyp
         await asyncio.sleep(0.3)
         app.gate.set()
         assert b"200 OK" in await answer(reader)
+        writer.close()
+
+
+class LargeApp:
+    """Answers with more than the system keeps for a client that does not read."""
+
+    def __init__(self) -> None:
+        self.sent = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(LARGE), "more_body": True})
+        await send({"type": "http.response.body"})
+        self.sent.set()
+
+
+async def test_a_client_that_does_not_read_its_response_is_dropped_with_all_that_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "READ_SECONDS", 0.2)
+    app = LargeApp()
+    async with served(app) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await asyncio.wait_for(app.sent.wait(), 30)
+        assert not server.server_state.connections
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(LARGE)
+        writer.close()
+
+
+async def test_a_client_that_reads_its_response_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "READ_SECONDS", 0.3)
+    async with served(LargeApp()) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LARGE // 32)
+        writer.write(REQUEST)
+        began, read = asyncio.get_running_loop().time(), 0
+        await reader.readuntil(b"\r\n\r\n")
+        while chunk := await reader.read(LARGE // 16):
+            read += len(chunk)
+            if b"\r\n0\r\n\r\n" in chunk:
+                break
+            await asyncio.sleep(0.05)
+        assert read > LARGE
+        assert asyncio.get_running_loop().time() - began > 2 * listener.READ_SECONDS
         writer.close()
 
 

@@ -1,0 +1,89 @@
+"""Small requests are served among large ones: those have their turn one at a time, and a budget for their answers."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.types import Message
+
+from ingest.app import create_app
+from ingest.config import IngestConfig, Limits
+from ingest.metrics import IngestMetrics
+from ingest.openapi import EVENTS_PATH
+from streams.events.decoder import Decoder
+from streams.kafka.client import KafkaClient
+from tests.support.ingest import Door, FakePublisher, annotation, open_door
+
+TURNS = 10
+"""Of the event loop, which a small request needs until it is answered."""
+LARGE = json.dumps([1] * 10_000)
+
+
+async def test_a_small_request_does_not_wait_for_a_part_of_each_large_one(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided, decode, started = 0, Decoder.decode_line, asyncio.Event()
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal decided
+        decided += 1
+        if decided == 1_000:
+            started.set()
+        return decode(*arguments)
+
+    monkeypatch.setattr(Decoder, "decode_line", counted)
+    large = [asyncio.create_task(door.send(LARGE)) for _ in range(20)]
+    await started.wait()
+    before = decided
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    assert decided - before < 10_000, "every large request had its turn in between"
+    assert {(await request).status_code for request in large} == {422}
+
+
+async def test_answers_that_nobody_reads_have_a_budget_of_their_own() -> None:
+    config = IngestConfig(kafka=KafkaClient(["127.0.0.1:1"]), limits=Limits(in_flight_bytes=2 << 20))
+    app, read, waits = create_app(config, FakePublisher(), IngestMetrics("1")), asyncio.Event(), asyncio.Event()
+
+    async def status(body: str, *, reads: bool) -> int:
+        statuses = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body.encode()}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif not message.get("more_body") and not reads:
+                waits.set()
+                await read.wait()
+
+        headers = [(b"host", b"localhost")]
+        scope = {"type": "http", "method": "POST", "path": EVENTS_PATH, "headers": headers, "query_string": b""}
+        await app(scope, receive, send)
+        return int(statuses[0])
+
+    unread = asyncio.create_task(status(LARGE, reads=False))
+    await waits.wait()
+    assert await status(LARGE, reads=True) == 429
+    assert await status(json.dumps(annotation()), reads=True) == 200
+    read.set()
+    assert await unread == 422
+    assert await status(LARGE, reads=True) == 422
+
+
+@pytest.mark.parametrize(("limit", "large"), [(8_000_000, 7), (1_000_000, 1)])
+async def test_large_bodies_leave_a_part_of_the_bytes_in_flight_to_small_ones(limit: int, large: int) -> None:
+    body = json.dumps([annotation(explanation="x" * 4_000)] * 200).ljust(1_000_000)
+    async with open_door(body_bytes=1_000_000, in_flight_bytes=limit) as door:
+        door.publisher.gate = asyncio.Event()
+        sent = [asyncio.create_task(door.send(body)) for _ in range(8)]
+        waiting = set(sent)
+        while len(waiting) > large:
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        small = asyncio.create_task(door.send(json.dumps(annotation())))
+        await asyncio.sleep(0)
+        door.publisher.gate.set()
+        assert (await small).status_code == (200 if limit > 1_000_000 else 429)
+        assert sorted([(await request).status_code for request in sent]) == [200] * large + [429] * (8 - large)
