@@ -62,6 +62,19 @@ ROWS: Mapping[int, tuple[str, str]] = {
     ),
     18: ("frozen commit, lost membership", "liveness fails within 60 s, alert, restart heals"),
     19: ("audit: one partition re-folded per minute", "mismatch gauge 0; injected corruption found"),
+    21: (
+        "ingest kill -9 under load, 50 kills",
+        "every acknowledged event counted; repeated by its sender, every event counted once",
+    ),
+    22: (
+        "broker of ingest killed or stopped under load, 50 times; away for 30 s",
+        "as row 21; 503 with Retry-After meanwhile, not ready, resumed within 15 s of return",
+    ),
+    23: ("SIGTERM of ingest under load", "requests in flight answered, exit 0, nothing acknowledged lost"),
+    24: (
+        "ingest: slow clients, 300 connections, oversized bodies, gzip and zstd bombs",
+        "memory bounded; other senders served meanwhile",
+    ),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")
