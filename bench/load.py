@@ -1,6 +1,8 @@
 """Loads on a broker: items without annotations, and the reference load, sent in whole batches."""
 
+import itertools
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -8,7 +10,7 @@ from typing import Final
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from bench.reference import Event, events
+from bench.reference import EVENTS_PER_ITEM, Event, events
 from streams.events.decoder import Kind
 from streams.kafka.producer import home_partition
 from streams.kafka.topics import Topics
@@ -48,6 +50,19 @@ def reference(items: int, start_ms: int, *, queues: int = 1, seed: int = 1) -> I
     of_piece = 500
     for number, first in enumerate(range(0, items, of_piece), seed):
         yield events(min(of_piece, items - first), number, start_ms=start_ms, queue=f"queue-{number % queues}")
+
+
+def timed(rate: float, seconds: float, *, seed: int, queues: int = 1) -> list[Event]:
+    """The reference load for so many seconds at a rate; each event carries about the time at which it is sent."""
+    count, now = int(rate * seconds), time.time_ns() // 1_000_000
+    pieces = reference(count // EVENTS_PER_ITEM + 1, now, queues=queues, seed=seed)
+    events = itertools.islice(itertools.chain.from_iterable(pieces), count)
+    return [_at_time(event, now + int(number / rate * 1000)) for number, event in enumerate(events)]
+
+
+def _at_time(event: Event, at: int) -> Event:
+    kind, key, value = event
+    return kind, key, orjson.dumps({**orjson.loads(value), "at": at})
 
 
 async def preload(producer: AIOKafkaProducer, topics: Topics, partitions: int, pieces: Iterable[list[Event]]) -> int:

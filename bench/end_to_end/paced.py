@@ -12,10 +12,8 @@ import time
 from collections import defaultdict
 from typing import Final
 
-import orjson
-
-from bench.load import batching, reference, send
-from bench.reference import EVENTS_PER_ITEM, Event
+from bench.load import batching, send, timed
+from bench.reference import Event
 from streams.kafka.producer import home_partition
 from streams.kafka.topics import TABLE, Topics
 
@@ -45,11 +43,6 @@ async def paced(bootstrap: str, topics: Topics, partitions: int, load: list[Even
         return time.monotonic() - started
 
 
-def _at_time(event: Event, at: int) -> Event:
-    kind, key, value = event
-    return kind, key, orjson.dumps({**orjson.loads(value), "at": at})
-
-
 def main() -> None:
     """Generate the load and send it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,11 +55,7 @@ def main() -> None:
     parser.add_argument("--queues", type=int, required=True)
     options = parser.parse_args()
     topics = Topics(**{spec.role: f"{options.prefix}{getattr(Topics(), spec.role)}" for spec in TABLE})
-    count = int(options.rate * options.seconds)
-    now = time.time_ns() // 1_000_000
-    pieces = reference(count // EVENTS_PER_ITEM + 1, now, queues=options.queues, seed=options.seed)
-    events = itertools.islice(itertools.chain.from_iterable(pieces), count)
-    load = [_at_time(event, now + int(number / options.rate * 1000)) for number, event in enumerate(events)]
+    load = timed(options.rate, options.seconds, seed=options.seed, queues=options.queues)
     print(asyncio.run(paced(options.bootstrap, topics, options.partitions, load, options.rate)), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The table, and its place in docs/performance.md."""
+"""Tables, and their places in docs/performance.md."""
 
 import os
 import platform
@@ -10,8 +10,8 @@ from typing import Final
 
 from bench.end_to_end.site import Row
 
-BEGIN: Final = "<!-- end to end: made by `python -m bench` -->"
-END: Final = "<!-- end to end: end -->"
+_BEGIN: Final = "<!-- {}: made by `python -m bench` -->"
+_END: Final = "<!-- {}: end -->"
 _PACKAGES: Final = ("aiokafka", "faust-streaming", "msgspec", "orjson", "uvicorn")
 
 
@@ -21,8 +21,8 @@ def machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
         f"{datetime.now(UTC).date()}, {cpu.partition(':')[2].strip() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, Apache Kafka 4.1.1, {packages}. One run; worker, view, broker and the "
-        "measuring process share these cores."
+        f"Python {platform.python_version()}, Apache Kafka 4.1.1, {packages}. One run; broker, load and all processes "
+        "share these cores."
     )
 
 
@@ -35,10 +35,11 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def write(page: Path, content: str) -> None:
-    """Put the table between the markers of the page. Raises ValueError when a marker is missing."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+def write(page: Path, name: str, content: str) -> None:
+    """Put a table between its markers of the page. Raises ValueError when a marker is missing."""
+    opening, closing = _BEGIN.format(name), _END.format(name)
+    before, begin, rest = page.read_text().partition(opening)
+    _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise ValueError(f"{page} has no place for the table: {BEGIN} ... {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
+        raise ValueError(f"{page} has no place for the table: {opening} ... {closing}")
+    page.write_text(f"{before}{opening}\n\n{content}\n\n{closing}{after}")

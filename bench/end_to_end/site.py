@@ -98,9 +98,11 @@ class Site:
         return sum(log.stat().st_size for log in logs)
 
     @contextmanager
-    def cores(self) -> Iterator[Cores]:
-        """CPU cores used by worker, view and broker within the context; known when it ends."""
-        pids = {"worker": self.worker.pid, "broker": self.kafka.pid or 0}
+    def cores(self, **others: int) -> Iterator[Cores]:
+        """CPU cores used by worker, view, broker and `others` (process ids by name) within the context; known when it
+        ends.
+        """
+        pids = {**others, "worker": self.worker.pid, "broker": self.kafka.pid or 0}
         if self.cluster.view.running:
             pids["view"] = self.cluster.view.pid
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
