@@ -16,6 +16,7 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import MAX_ID, Annotation, Evaluation, Fact, QueueItem
+from streams.events.values import is_text
 
 _LONGEST_SUFFIX: Final = len("@18446744073709551615~deleted")
 
@@ -71,7 +72,7 @@ def event_id(prefix: str, native: str, part: str, version: int, *, deleted: bool
     'labelstudio:101/resolved@1795431729700~deleted'
     """
     name = f"{native}/{part}" if part else native
-    if len(prefix) + 1 + len(name) + _LONGEST_SUFFIX > MAX_ID:
+    if len(prefix) + 1 + len(name) + _LONGEST_SUFFIX > MAX_ID or not is_text(name):
         name = sha256(name.encode(errors="surrogatepass")).hexdigest()
     return f"{prefix}:{name}@{version}{'~deleted' if deleted else ''}"
 

@@ -53,7 +53,7 @@ def documents(content: bytes) -> list[bytes]:
     content = content.removeprefix(b"\xef\xbb\xbf").strip()
     try:
         msgspec.json.decode(content, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         lines = [line.strip() for line in content.splitlines()]
         if len(lines) > 1 and lines[0].startswith(b"{") and lines[0].endswith(b"}"):
             return [line for line in lines if line]

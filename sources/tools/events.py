@@ -20,7 +20,8 @@ class _EventEnvelope(Struct):
 
 def records(document: bytes, _rules: Rules) -> Iterator[SourceRecord]:
     """The events of a document: one, or a list of them."""
-    for raw in read(document, list[Raw]) if document.startswith(b"[") else [Raw(document)]:
+    content = read(document, list[Raw], Raw)
+    for raw in content if isinstance(content, list) else [content]:
         try:
             envelope = msgspec.json.decode(raw, type=_EventEnvelope)
         except msgspec.ValidationError:

@@ -81,6 +81,11 @@ def required(name: str, value: str | None) -> str:
     return value
 
 
+def is_text(value: str) -> bool:
+    """Whether a name or an id has only characters that it may have."""
+    return (value.isascii() and value.isprintable()) or _FORBIDDEN.search(value) is None
+
+
 def check(name: str, value: str, longest: int) -> None:
     """Check the length and the characters of a name or an id."""
     if not value or len(value) > longest:
@@ -88,7 +93,7 @@ def check(name: str, value: str, longest: int) -> None:
             Reason.INVALID_NAME,
             f"{name} has {len(value):,} characters, expected 1 to {longest} - at `$.{name}`",
         )
-    if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
+    if not is_text(value):
         raise InvalidValueError(
             Reason.INVALID_NAME,
             f"{name} has control characters, half of a surrogate pair, or bytes that are not UTF-8 - at `$.{name}`",
