@@ -239,7 +239,9 @@ class Supervisor:
         self._say(f"Eval Alignment {__version__} is ready. Press Ctrl-C to stop it.")
         self._say(f"  page     http://{self.settings.http}/")
         self._say(f"  API      http://{self.settings.http}/api/v1/queues")
-        self._say(f"  events   POST http://{self.ingest_http}{EVENTS_PATH}")
+        default = self.settings.ingest_http
+        in_use = "" if self.ingest_http == default else f" (another program listens on {default})"
+        self._say(f"  events   POST http://{self.ingest_http}{EVENTS_PATH}{in_use}")
         metrics = (self.settings.http, self.worker_http, self.ingest_http)
         self._say(f"  metrics  {'  '.join(f'http://{http}/metrics' for http in metrics)}")
         self._say(f"  broker   {self.settings.brokers}{kind}")
