@@ -7,10 +7,10 @@ Versions of one record may arrive in any order, and more than once: the rows tha
 newest version.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -41,6 +41,11 @@ class OwnedRow(msgspec.Struct, frozen=True):
         """The fact that was sent."""
         return facts.parse(self.key, self.value)
 
+    @property
+    def identity(self) -> bytes:
+        """The key of the row that a deletion has: that of a failure is the one of its verdict."""
+        return _verdict_key(self.key)
+
 
 class OwnedRecord(msgspec.Struct, frozen=True):
     """What a record said last."""
@@ -52,19 +57,75 @@ class OwnedRecord(msgspec.Struct, frozen=True):
     rows: tuple[OwnedRow, ...] = ()
 
 
-OwnerIndex = MutableMapping[str, OwnedRecord]
-"""What was said, by the tool's id of the record."""
+class OwnerIndex(Protocol):
+    """What the records of a source stated last, by the tool's id of the record."""
+
+    def get(self, native: str) -> OwnedRecord | None:
+        """What a record stated last; None for one that was never seen."""
+
+    def put(self, native: str, owned: OwnedRecord) -> None:
+        """Remember what a record stated."""
+
+    def natives(self) -> Collection[str]:
+        """All records that were seen."""
+
+    def holders(self, identity: bytes) -> Collection[str]:
+        """The records that have a row of this identity now."""
+
+    def deleted_at(self, identity: bytes) -> int:
+        """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
+
+    def delete(self, identity: bytes, at: int) -> None:
+        """Remember the deletion of an identity."""
 
 
-class Change(NamedTuple):
-    """What a version of a record changes: send the facts, then store what is owned."""
+class MemoryIndex:
+    """An owner index in memory."""
 
-    facts: Sequence[Fact]
+    def __init__(self) -> None:
+        self._records: dict[str, OwnedRecord] = {}
+        self._holders: dict[bytes, set[str]] = {}
+        self._deleted: dict[bytes, int] = {}
+
+    def get(self, native: str) -> OwnedRecord | None:
+        """What a record stated last; None for one that was never seen."""
+        return self._records.get(native)
+
+    def put(self, native: str, owned: OwnedRecord) -> None:
+        """Remember what a record stated."""
+        for row in self._records.get(native, OwnedRecord()).rows:
+            self._holders[row.identity].discard(native)
+        self._records[native] = owned
+        for row in owned.rows:
+            self._holders.setdefault(row.identity, set()).add(native)
+
+    def natives(self) -> Collection[str]:
+        """All records that were seen."""
+        return tuple(self._records)
+
+    def holders(self, identity: bytes) -> Collection[str]:
+        """The records that have a row of this identity now."""
+        return tuple(self._holders.get(identity, ()))
+
+    def deleted_at(self, identity: bytes) -> int:
+        """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
+        return self._deleted.get(identity, -1)
+
+    def delete(self, identity: bytes, at: int) -> None:
+        """Remember the deletion of an identity."""
+        self._deleted[identity] = max(at, self.deleted_at(identity))
+
+
+class _HeldRow(NamedTuple):
+    """A row that a record has."""
+
+    native: str
     owned: OwnedRecord
+    row: OwnedRow
 
 
 def event_id(prefix: str, native: str, part: str, version: int, *, deleted: bool = False) -> str:
-    """The id of an event: the same for the same version of a record.
+    """The id of an event: the same for the same version of a record. A name that an id cannot have is hashed.
 
     A deletion sorts after the event of the same version, so it wins.
 
@@ -103,44 +164,55 @@ class RecordVersion:
         for statement in statements:
             yield self._fact(statement, at, at if self.number is None else self.number)
 
-    def change(self, before: OwnedRecord | None, statements: Sequence[Statement]) -> Change | None:
-        """What this version changes when it states all of `statements`; None if a newer one was seen."""
-        before = before or OwnedRecord()
+    def state(self, index: OwnerIndex, statements: Sequence[Statement]) -> list[Fact] | None:
+        """The facts to send when this version states all of `statements`; None if a newer version was seen."""
+        before = index.get(self.native) or OwnedRecord()
         if self._is_older(before):
             return None
         repeated = before.at is not None and self.order in (None, before.version)
         old = {row.key: row for row in before.rows}
         new = {facts.key(statement.fact): statement for statement in statements}
         if repeated and old.keys() == new.keys() and all(_same(old[key].fact, new[key].fact) for key in new):
-            return Change((), before)
+            return []
         at = self._after(before, self.received if repeated or self.at is None else self.at)
         number = at if self.number is None or repeated else self.number
-        said = {key: self._fact(statement, at, number) for key, statement in new.items()}
-        gone = [row for key, row in old.items() if key not in new and _verdict_key(key) not in new]
-        for key in [_failure_key(row.key) for row in gone if _failure_key(row.key) in new]:
-            # Later than the deletion of the verdict, which would hide it.
-            said[key] = self._fact(new[key], at + 1, at + 1)
-        changes = [*said.values(), *(self._deletion(row, at, number) for row in gone)]
+        said: dict[bytes, Fact] = {}
+        for key, statement in new.items():
+            # A deletion of the same identity may be later: that of another record, or of a verdict that failed now.
+            deleted_at = index.deleted_at(_verdict_key(key))
+            if _verdict_key(key) in old and _verdict_key(key) not in new:
+                deleted_at = max(at, deleted_at)
+            later = deleted_at + 1
+            said[key] = self._fact(statement, at, number) if at >= later else self._fact(statement, later, later)
         rows = tuple(OwnedRow(key, facts.encode(fact), new[key].part) for key, fact in said.items())
-        latest = max((fact.at for fact in changes), default=before.at)
-        return Change(changes, OwnedRecord(self.order, latest, rows))
+        latest = max((fact.at for fact in said.values()), default=before.at)
+        index.put(self.native, OwnedRecord(self.order, latest, rows))
+        gone = [row for key, row in old.items() if key not in new and _verdict_key(key) not in new]
+        return [*said.values(), *self._deletions(index, gone, at, number)]
 
-    def deletion(self, before: OwnedRecord | None) -> Change | None:
-        """What changes when the tool deleted the record; None if a newer version was seen.
+    def delete(self, index: OwnerIndex) -> list[Fact] | None:
+        """The facts to send when the tool deleted the record; None if a newer version was seen.
 
         A record that is not known is remembered as deleted, because its versions may arrive later.
         """
-        before = before or OwnedRecord()
+        before = index.get(self.native) or OwnedRecord()
         if self._is_older(before):
             return None
         at = self._after(before, self.received if self.at is None else self.at)
-        number = max(at, -1 if before.version is None else before.version + 1)
-        return Change(self._deletions(before, at), OwnedRecord(number, at if before.rows else before.at))
+        return self._take_back(index, at, max(at, -1 if before.version is None else before.version + 1))
 
-    def vanished(self, before: OwnedRecord) -> Change:
-        """What changes when the record is missing from all that the tool has. If it appears again, it counts again."""
-        at = self._after(before, self.received)
-        return Change(self._deletions(before, at), OwnedRecord(before.version, at if before.rows else before.at))
+    def vanish(self, index: OwnerIndex) -> list[Fact]:
+        """The facts to send when the record is missing from all that the tool has.
+
+        If it appears again, it counts again.
+        """
+        before = index.get(self.native) or OwnedRecord()
+        return self._take_back(index, self._after(before, self.received), before.version)
+
+    def _take_back(self, index: OwnerIndex, at: int, version: int | None) -> list[Fact]:
+        before = index.get(self.native) or OwnedRecord()
+        index.put(self.native, OwnedRecord(version, before.at))
+        return self._deletions(index, before.rows, at, at)
 
     def _is_older(self, before: OwnedRecord) -> bool:
         return self.order is not None and before.version is not None and self.order < before.version
@@ -153,8 +225,45 @@ class RecordVersion:
         id = event_id(self.prefix, self.native, statement.part, number)
         return msgspec.structs.replace(statement.fact, at=at, id=id)
 
-    def _deletions(self, before: OwnedRecord, at: int) -> list[Fact]:
-        return [self._deletion(row, at, at) for row in before.rows]
+    def _deletions(self, index: OwnerIndex, rows: Iterable[OwnedRow], at: int, number: int) -> list[Fact]:
+        """The deletions of rows that the record does not have any more.
+
+        Another record may have a row of the same identity: someone deletes a rating, and rates again. Then the row is
+        restated as that record has it.
+        """
+        sent = []
+        for row in rows:
+            identity, others = row.identity, self._others(index, row.identity)
+            # A failure shows only where no verdict stands.
+            stands = bool(others) and others[0].row.key == identity
+            if not stands:
+                sent.append(self._deletion(row, at, number))
+                index.delete(identity, at)
+            if others:
+                sent += self._restated(index, others[0], at if stands else at + 1)
+        return sent
+
+    def _others(self, index: OwnerIndex, identity: bytes) -> list[_HeldRow]:
+        """The rows that other records have of an identity: verdicts before failures, the newest first."""
+        held = [
+            _HeldRow(native, owned, row)
+            for native in index.holders(identity)
+            if native != self.native and (owned := index.get(native)) is not None
+            for row in owned.rows
+            if row.identity == identity
+        ]
+        return sorted(held, key=lambda each: (each.row.key == identity, facts.version(each.row.fact)), reverse=True)
+
+    def _restated(self, index: OwnerIndex, held: _HeldRow, at: int) -> list[Fact]:
+        """The row of another record at a later time; nothing if it is that late already."""
+        native, owned, row = held
+        if row.fact.at >= at:
+            return []
+        restated = msgspec.structs.replace(row.fact, at=at, id=event_id(self.prefix, native, row.part, at))
+        replaced = OwnedRow(row.key, facts.encode(restated), row.part)
+        rows = tuple(replaced if each is row else each for each in owned.rows)
+        index.put(native, OwnedRecord(owned.version, max(at, owned.at or at), rows))
+        return [restated]
 
     def _deletion(self, row: OwnedRow, at: int, number: int) -> Fact:
         """The deletion of a row; of a failure it is that of the verdict, as for every deletion of an evaluation."""
@@ -174,7 +283,3 @@ def _same(one: Fact, other: Fact) -> bool:
 def _verdict_key(key: bytes) -> bytes:
     """The key of the verdict that stands in place of a failure."""
     return b'["e"' + key[4:] if key.startswith(b'["x"') else key
-
-
-def _failure_key(key: bytes) -> bytes:
-    return b'["x"' + key[4:] if key.startswith(b'["e"') else key

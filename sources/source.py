@@ -3,7 +3,7 @@
 Nothing here asks a network or reads a clock: the caller passes the time at which a payload arrived.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -12,7 +12,7 @@ import msgspec
 from aggregator import facts
 from aggregator.facts import Fact
 from sources.meaning import Rules
-from sources.ownership import OwnerIndex, RecordVersion, Statement
+from sources.ownership import MemoryIndex, OwnerIndex, RecordVersion, Statement
 from sources.records import Malformed, OwnEvent, Result, Said, Skip, SkipReason, SourceRecord, UnknownShapeError
 from sources.registry import Tool
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -26,6 +26,9 @@ _KINDS: Final[Mapping[type[WireEvent], Kind]] = {
 }
 
 
+OutcomeResult = Fact | Skip | Rejection | Malformed
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class RecordOutcome:
@@ -33,7 +36,7 @@ class RecordOutcome:
 
     native: str
     """The tool's id of the record."""
-    result: Fact | Skip | Rejection | Malformed
+    result: OutcomeResult
 
 
 @dataclass(slots=True)
@@ -44,80 +47,81 @@ class ToolSource:
         tool: how its payloads are read.
         rules: what they mean.
         decoder: brings events into normal form.
-        index: what was said before. What a payload changes is written into it while its outcomes are read; pass an
-            overlay to keep it back until they are sent.
+        index: what was said before. What a record changes is written into it before its outcomes are returned.
     """
 
     tool: Tool
     rules: Rules
     decoder: Decoder
-    index: OwnerIndex = field(default_factory=dict)
+    index: OwnerIndex = field(default_factory=MemoryIndex)
 
     @property
     def owns(self) -> bool:
         """Whether the source remembers what its records said."""
         return self.tool.owns(self.rules.settings)
 
-    def outcomes(self, content: bytes, received: int, *, complete: bool = False) -> Iterator[RecordOutcome]:
-        """The outcomes of a file or body, in its order.
+    def read(self, content: bytes) -> list[SourceRecord]:
+        """The records of a file or body. Raises UnknownShapeError for one that is not the tool's.
 
-        Args:
-            content: the payload.
-            received: when it arrived, in milliseconds: the time of records that have none.
-            complete: whether it is all that the tool has, so that records that are missing in it were deleted.
-
-        Raises UnknownShapeError for a payload that is none of the tool's. Then nothing of it is yielded.
+        If some of its documents or records are the tool's, the others are malformed records.
         """
-        records = self._records(content)
-        natives = set()
-        for record in records:
-            natives.add(record.native)
-            yield from self._record(record, received)
-        if complete and self.owns:
-            for native in [native for native in self.index if native not in natives]:
-                change = self._version(native, received).vanished(self.index[native])
-                self.index[native] = change.owned
-                yield from (RecordOutcome(native, fact) for fact in change.facts)
-
-    def _records(self, content: bytes) -> list[SourceRecord]:
-        records = [record for one in self.tool.documents(content) for record in self.tool.map(one, self.rules)]
-        malformed = [result for record in records for result in record.results if isinstance(result, Malformed)]
-        if malformed and len(malformed) == len(records):
-            raise UnknownShapeError(malformed[0].why)
+        documents = list(self.tool.documents(content))
+        records: list[SourceRecord] = []
+        for number, document in enumerate(documents, start=1):
+            try:
+                records.extend(self.tool.map(document, self.rules))
+            except UnknownShapeError as error:
+                if len(documents) == 1:
+                    raise
+                records.append(SourceRecord("", (Malformed(f"document {number}: {error}"),)))
+        if records and all(_is_malformed(record) for record in records):
+            raise UnknownShapeError(next(result.why for result in records[0].results if isinstance(result, Malformed)))
         return records
 
-    def _version(self, native: str, received: int, at: int | None = None, number: int | None = None) -> RecordVersion:
-        return RecordVersion(self.rules.settings.prefix, native, received, at, number)
+    def outcomes(self, records: Iterable[SourceRecord], received: int) -> Iterator[RecordOutcome]:
+        """The outcomes of records, in their order.
 
-    def _record(self, record: SourceRecord, received: int) -> Iterator[RecordOutcome]:
+        Args:
+            records: of one or several payloads.
+            received: when they arrived, in milliseconds; the time of records that have none.
+        """
+        for record in records:
+            yield from (RecordOutcome(record.native, result) for result in self._record(record, received))
+
+    def missing(self, records: Sequence[SourceRecord], received: int) -> Iterator[RecordOutcome]:
+        """The deletions of all records that are not among these, which are all that the tool has.
+
+        Nothing is deleted if one is malformed, because it may be any record.
+        """
+        if not self.owns or any(_is_malformed(record) for record in records):
+            return
+        natives = {record.native for record in records}
+        for native in self.index.natives():
+            if native not in natives:
+                said = RecordVersion(self.rules.settings.prefix, native, received).vanish(self.index)
+                yield from (RecordOutcome(native, fact) for fact in said)
+
+    def _record(self, record: SourceRecord, received: int) -> Iterator[OutcomeResult]:
         results = [self._normal(result) for result in record.results]
         statements = [result for result in results if isinstance(result, Statement)]
-        version = self._version(record.native, received, record.at, record.version)
-        said: Sequence[Fact]
-        if not self.owns or not record.native:
-            said = list(version.dated(statements))
-        else:
-            before = self.index.get(record.native)
-            if record.deleted:
-                change = version.deletion(before)
-                if change is not None and not change.facts:
-                    results = [Skip(SkipReason.NOT_OWNED, "deleted, and it had become no event")]
-            else:
-                change = version.change(before, statements)
-            if change is None:
-                yield RecordOutcome(
-                    record.native, Skip(SkipReason.OLDER, "a newer version of the record was read before")
-                )
+        version = RecordVersion(self.rules.settings.prefix, record.native, received, record.at, record.version)
+        if self.owns and record.native:
+            owned = self.index.get(record.native)
+            said = version.delete(self.index) if record.deleted else version.state(self.index, statements)
+            if said is None:
+                yield Skip(SkipReason.OLDER, "a newer version of the record was read before")
                 return
-            self.index[record.native] = change.owned
-            said = change.facts
+            if record.deleted and (owned is None or not owned.rows):
+                yield Skip(SkipReason.NOT_OWNED, "the record is not known, or has become no event")
+        else:
+            said = list(version.dated(statements))
         by_key = {facts.key(fact): fact for fact in said}
         for result in results:
             if not isinstance(result, Statement):
-                yield RecordOutcome(record.native, result)
+                yield result
             elif (fact := by_key.pop(facts.key(result.fact), None)) is not None:
-                yield RecordOutcome(record.native, fact)
-        yield from (RecordOutcome(record.native, fact) for fact in by_key.values())
+                yield fact
+        yield from by_key.values()
 
     def _normal(self, result: Result) -> Statement | Fact | Skip | Rejection | Malformed:
         """A result with its event in normal form."""
@@ -129,3 +133,7 @@ class ToolSource:
         event = msgspec.structs.replace(result.event, id="open", at=EARLIEST_INTEGER_AT)
         fact = self.decoder.decode_value(_KINDS[type(event)], msgspec.json.encode(event))
         return fact if isinstance(fact, Rejection) else Statement(fact, result.part)
+
+
+def _is_malformed(record: SourceRecord) -> bool:
+    return any(isinstance(result, Malformed) for result in record.results)

@@ -18,6 +18,7 @@ from eval_alignment.options import Moment
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
+from sources.ownership import MemoryIndex
 from sources.records import Malformed, Skip, UnknownShapeError
 from sources.registry import TOOLS
 from sources.source import RecordOutcome, ToolSource
@@ -76,7 +77,7 @@ def check(
     gzipped; - is standard input. Exit code 0: FILE is data of the tool, also if all of it was skipped. 1: it is not.
     """
     chosen = settings.load()
-    checked = wiring.source(chosen, name, {})
+    checked = wiring.source(chosen, name, MemoryIndex())
     of_file = (channel or TOOLS[checked.rules.settings.tool].channels[0]) == "file"
     outcomes: Sequence[RecordOutcome] = ()
     for one in (*after, path):
@@ -92,11 +93,13 @@ def check(
 def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:
     title = TOOLS[checked.rules.settings.tool].title
     try:
-        return list(checked.outcomes(read_content(path), clock, complete=complete))
+        records = checked.read(read_content(path))
     except READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
     except UnknownShapeError as error:
         raise click.ClickException(f"{printable(str(path))} is not data of {title}: {error}") from error
+    outcomes = list(checked.outcomes(records, clock))
+    return [*outcomes, *checked.missing(records, clock)] if complete else outcomes
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

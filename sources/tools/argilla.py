@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sources.meaning import Judgement, Rules
 from sources.records import Result, Skip, SkipReason, SourceRecord
-from sources.shapes import at_path, milliseconds, read
+from sources.shapes import TextTime, at_path, read
 
 
 class _ArgillaValue(Struct):
@@ -49,13 +49,13 @@ class _ArgillaResponse(Struct):
 
 class _ArgillaResponseEvent(Struct):
     type: str
-    timestamp: str
+    timestamp: TextTime
     data: _ArgillaResponse
 
 
 class _ArgillaEvent(Struct):
     type: str
-    timestamp: str
+    timestamp: TextTime
 
 
 class _ArgillaId(Struct):
@@ -69,14 +69,13 @@ class _ArgillaDeletion(Struct):
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The response of a webhook."""
     event = read(document, _ArgillaEvent)
-    at = milliseconds(event.timestamp)
     if event.type == "response.deleted":
-        yield SourceRecord(read(document, _ArgillaDeletion).data.id, at=at, deleted=True)
+        yield SourceRecord(read(document, _ArgillaDeletion).data.id, at=event.timestamp.ms, deleted=True)
     elif not event.type.startswith("response."):
-        yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, event.type),), at)
+        yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, event.type),))
     else:
         response = read(document, _ArgillaResponseEvent).data
-        yield SourceRecord(response.id, tuple(_results(response, rules)), at)
+        yield SourceRecord(response.id, tuple(_results(response, rules)), event.timestamp.ms)
 
 
 def _results(response: _ArgillaResponse, rules: Rules) -> Iterator[Result]:

@@ -13,7 +13,7 @@ from aggregator.facts import Level
 from sources.meaning import Judgement, Rules
 from sources.records import Skip, SkipReason, SourceRecord
 from sources.rules import RatingScale
-from sources.shapes import at_path, milliseconds, read
+from sources.shapes import TextTime, at_path, read
 
 _LOWER: Final = frozenset({"Bias", "Hallucination", "Toxicity"})
 """Metrics whose low scores pass."""
@@ -32,7 +32,7 @@ class _DeepevalMetric(Struct, rename="camel"):
 
 class _DeepevalSpan(Struct, rename="camel"):
     uuid: str
-    end_time: str | None = None
+    end_time: TextTime | None = None
     metrics_data: list[_DeepevalMetric] | None = None
 
 
@@ -76,7 +76,7 @@ class _Subject(NamedTuple):
 
     item: str | None
     level: Level
-    end_time: str | None = None
+    end_time: TextTime | None = None
 
 
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
@@ -121,8 +121,9 @@ def _metrics(metrics: list[_DeepevalMetric] | None, judged: _Subject, rules: Rul
             comment=metric.reason,
             judge=metric.evaluation_model,
         )
-        at = None if judged.end_time is None else milliseconds(judged.end_time)
-        yield SourceRecord(f"{judged.item}/{metric.name}", (rules.evaluation(said),), at)
+        yield SourceRecord(
+            f"{judged.item}/{metric.name}", (rules.evaluation(said),), judged.end_time.ms if judged.end_time else None
+        )
 
 
 def annotations(document: bytes, rules: Rules) -> Iterator[SourceRecord]:

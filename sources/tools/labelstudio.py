@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from sources.meaning import JudgedValue, Judgement, Rules
 from sources.records import Result, Skip, SkipReason, SourceRecord
-from sources.shapes import at_path, finite, milliseconds, read, read_each
+from sources.shapes import TextTime, at_path, finite, read, read_each
 
 
 class _LabelStudioUser(Struct):
@@ -26,7 +26,7 @@ class _LabelStudioAnswer(Struct):
 
 class _LabelStudioAnnotation(Struct):
     id: int
-    updated_at: str
+    updated_at: TextTime
     result: list[_LabelStudioAnswer] = []
     completed_by: int | _LabelStudioUser | None = None
     was_cancelled: bool = False
@@ -38,8 +38,8 @@ class _LabelStudioPrediction(Struct):
     id: int
     result: list[_LabelStudioAnswer] = []
     model_version: str | None = None
-    created_at: str | None = None
-    updated_at: str | None = None
+    created_at: TextTime | None = None
+    updated_at: TextTime | None = None
 
 
 class _LabelStudioTask(Struct):
@@ -111,7 +111,7 @@ def _webhook(document: bytes, action: str, rules: Rules) -> Iterator[SourceRecor
 
 
 def _annotation(annotation: _LabelStudioAnnotation, task: _LabelStudioTask | None, rules: Rules) -> SourceRecord:
-    native, at = str(annotation.id), milliseconds(annotation.updated_at)
+    native, at = str(annotation.id), annotation.updated_at.ms
     if annotation.was_cancelled:
         return SourceRecord(native, (Skip(SkipReason.NOT_SUBMITTED, "cancelled"),), at)
     who, project = annotation.completed_by, annotation.project or (task.project if task else None)
@@ -147,8 +147,7 @@ def _prediction(prediction: _LabelStudioPrediction, task: _LabelStudioTask, rule
         return _unrated(answer) or rules.evaluation(judgement)
 
     time = prediction.updated_at or prediction.created_at
-    at = None if time is None else milliseconds(time)
-    return SourceRecord(f"prediction-{prediction.id}", tuple(map(said, prediction.result)), at)
+    return SourceRecord(f"prediction-{prediction.id}", tuple(map(said, prediction.result)), time.ms if time else None)
 
 
 def _texts(answer: _LabelStudioAnswer) -> list[str]:

@@ -32,7 +32,7 @@ def payload(document: Any) -> bytes:
 
 def outcomes(source: ToolSource, document: Any, received: int = RECEIVED) -> list[RecordOutcome]:
     """What a payload becomes."""
-    return list(source.outcomes(payload(document), received))
+    return list(source.outcomes(source.read(payload(document)), received))
 
 
 def facts_of(source: ToolSource, document: Any, received: int = RECEIVED) -> list[Fact]:

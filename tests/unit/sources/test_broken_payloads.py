@@ -17,7 +17,7 @@ from sources.records import UnknownShapeError
 from sources.registry import TOOLS
 from streams.events.decoder import KIND_OF, Decoder
 from streams.events.encoder import encode_event
-from tests.support.sources import RECEIVED, outcomes, tool_source
+from tests.support.sources import outcomes, tool_source
 
 ODD = st.sampled_from([
     None, True, 0, -1, 4.5, 10**40, 10**400, "", "4", "x", "nan", "\ud83d", "2026-13-01T00:00:00Z",
@@ -84,7 +84,7 @@ def test_changed_payloads_have_valid_facts_or_an_answer(tool: str, source_payloa
 @pytest.mark.parametrize("content", [b"", b"[1", b"\xff\xfe", b"[" * 9000, b"a,b\n1,2"])
 def test_what_is_not_json_is_no_payload(tool: str, content: bytes) -> None:
     with pytest.raises(UnknownShapeError):
-        list(tool_source(tool).outcomes(content, RECEIVED))
+        tool_source(tool).read(content)
 
 
 @pytest.mark.parametrize("tool", sorted(TOOLS.keys() - {"csv", "events", "json"}))
@@ -92,7 +92,7 @@ def test_what_is_not_json_is_no_payload(tool: str, content: bytes) -> None:
 def test_other_json_is_no_payload(tool: str, content: bytes) -> None:
     """The decoder rejects what is not an event of the product's own contract."""
     with pytest.raises(UnknownShapeError):
-        list(tool_source(tool).outcomes(content, RECEIVED))
+        tool_source(tool).read(content)
 
 
 @pytest.mark.parametrize("tool", sorted(TOOLS.keys() - {"json"}))
