@@ -15,10 +15,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
-from eval_alignment.conflicts import Conflicts
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.load_wait import ViewWait
 from eval_alignment.options import broker_option, token_file_option
+from eval_alignment.row_checks import RowChecks
 from eval_alignment.settings import Settings
 from eval_alignment.tables.events import RowEvent, RowEvents
 from eval_alignment.tables.options import column_options
@@ -32,7 +32,7 @@ from streams.kafka.producer import Outgoing, require_sources, send_all
 from streams.kafka.topics import Topics, TopicsError
 
 _REACH: Final = 100_000
-"""Number of events that an event is compared with for conflicts: standard input may never end."""
+"""Number of rows that events are compared with: standard input may never end."""
 
 
 @dataclass(slots=True)
@@ -41,14 +41,14 @@ class _Summary:
 
     kinds: set[Kind] = field(default_factory=set)
     unknown: UnknownFields = field(default_factory=UnknownFields)
-    conflicts: Conflicts = field(default_factory=lambda: Conflicts(_REACH))
+    rows: RowChecks = field(default_factory=lambda: RowChecks(_REACH))
     ahead: int = 0
     """Number of events that are too far ahead of this machine's clock."""
 
     def warnings(self, invalid: int, future_limit_ms: int) -> Iterator[str]:
         """A line for everything that may be wrong with the input. `invalid` is its number of invalid lines."""
         yield from self.unknown.warnings()
-        yield from self.conflicts.warnings()
+        yield from self.rows.warnings()
         if (message := missing_side(self.kinds, invalid, more_inputs=True)) is not None:
             yield message
         if self.ahead:
@@ -259,7 +259,7 @@ async def _events(
         else:
             kind, fact = outcome
             summary.kinds.add(kind)
-            summary.conflicts.add(fact, line.where)
+            summary.rows.add(fact, line.where)
             summary.ahead += fact.at > now_ms() + decoder.future_ms
             yield Outgoing(by_kind[kind], line.value, fact.item.encode())
 

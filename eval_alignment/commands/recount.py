@@ -13,12 +13,12 @@ from aggregator.facts import Fact
 from aggregator.names import AlikeNames, alike
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
-from eval_alignment.conflicts import Conflicts
 from eval_alignment.csv_tables import metrics_csv
 from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
+from eval_alignment.row_checks import RowChecks
 from eval_alignment.terminal_text import printable
 from sinks.page.wording import alike_names
 from sources.file_formats import READ_ERRORS
@@ -83,11 +83,12 @@ def recount(
 def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[list[Fact], int]:
     """All facts of the files and the number of invalid lines. `clock` is the current time in milliseconds.
 
-    Reports each invalid line, unknown fields, conflicts, and an empty or one-sided input on standard error.
+    Reports on standard error: each invalid line, unknown fields, what may be wrong with rows, and an empty or one-sided
+    input.
     """
     facts: list[Fact] = []
     kinds: set[Kind] = set()
-    unknown, conflicts = UnknownFields(), Conflicts()
+    unknown, rows = UnknownFields(), RowChecks()
     decoder = replace(decoder, on_unknown_fields=unknown.add)
     invalid = 0
     try:
@@ -101,13 +102,13 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
             else:
                 kind, fact = outcome
                 kinds.add(kind)
-                conflicts.add(fact, line.where)
+                rows.add(fact, line.where)
                 facts.append(fact)
     except files.InputFormatError as error:
         raise click.ClickException(str(error)) from error
     except READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
-    for warning in (*unknown.warnings(), *conflicts.warnings()):
+    for warning in (*unknown.warnings(), *rows.warnings()):
         click.echo(warning, err=True)
     if (message := missing_side(kinds, invalid)) is not None:
         click.echo(message, err=True)

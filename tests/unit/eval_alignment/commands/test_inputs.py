@@ -8,11 +8,11 @@ from typing import Literal
 import pytest
 from click.testing import CliRunner, Result
 
-from aggregator.facts import Annotation, Evaluation, encode
+from aggregator.facts import Annotation, Evaluation, Fact, encode
 from eval_alignment.commands.recount import recount
 from eval_alignment.commands.report import report
-from eval_alignment.conflicts import Conflicts
 from eval_alignment.input_checks import missing_side
+from eval_alignment.row_checks import RowChecks
 from streams.events.decoder import Kind
 
 AT = 1_767_225_600_000
@@ -73,12 +73,43 @@ def test_recount_reports_events_with_the_same_time_and_id_but_other_content(tmp_
 
 def test_conflicts_look_back_as_far_as_they_reach() -> None:
     for between, found in ((1, 1), (2, 0)):
-        conflicts = Conflicts(reach=2)
+        checks = RowChecks(reach=2)
         first, last = (Annotation(AT, "a", "q", "i", thumbs=thumbs) for thumbs in THUMBS)
         others = [Annotation(AT, "a", "q", f"i{number}", thumbs="up") for number in range(between)]
         for number, fact in enumerate([first, *others, last], start=1):
-            conflicts.add(fact, f"f:{number}")
-        assert len(list(conflicts.warnings())) == found
+            checks.add(fact, f"f:{number}")
+        assert len(list(checks.warnings())) == found
+
+
+def warnings(*facts: Fact) -> list[str]:
+    checks = RowChecks()
+    for number, fact in enumerate(facts, start=1):
+        checks.add(fact, f"f:{number}")
+    return list(checks.warnings())
+
+
+def test_a_correction_with_an_older_time_is_reported() -> None:
+    newer, older = Annotation(AT, "b", "q", "i", thumbs="up"), Annotation(AT - 1, "c", "q", "i", thumbs="down")
+    assert warnings(older, newer) == []
+    (line,) = warnings(newer, older, newer, older)
+    assert line.startswith("2 events are older than an earlier event of the same row: f:2 after f:1, f:4 after f:1; ")
+
+
+def test_a_deletion_without_a_row_is_reported() -> None:
+    rated = Annotation(AT, "a", "q", "i", annotator="ann", thumbs="up")
+    gone = Annotation(AT + 1, "b", "q", "i", annotator="ann", deleted=True)
+    for facts in ((rated, gone), (gone, rated), (gone, gone, rated)):
+        assert [line for line in warnings(*facts) if "delete" in line] == []
+    # Deletes a row of an annotator without a name.
+    (line,) = warnings(rated, Annotation(AT + 1, "b", "q", "i", deleted=True))
+    assert line.startswith("1 event deletes a row of which the input has no other event: f:2; ")
+
+
+def test_a_deletion_of_a_failed_evaluation_has_its_row() -> None:
+    failed = Evaluation(AT, "a", "i", "m", status="error")
+    gone = Evaluation(AT + 1, "b", "i", "m", deleted=True)
+    assert warnings(failed, gone) == warnings(gone, failed) == []
+    assert len(warnings(Evaluation(AT, "a", "i", "other", status="error"), gone)) == 1
 
 
 def test_one_side_alone_may_belong_to_other_inputs_of_load() -> None:
