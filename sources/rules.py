@@ -1,9 +1,18 @@
 """The settings of one source: what the names, scales, labels and queues of a tool mean."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from itertools import combinations
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from aggregator.facts import Direction, Level
 
@@ -18,12 +27,30 @@ RecordField = Literal[
 class _RuleTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_serializer(mode="wrap")
+    def _as_written(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was set, under the names of the settings."""
+        values, fields = serialize(self), type(self).model_fields
+        return {fields[name].alias or name: values[name] for name in fields if name in self.model_fields_set}
+
+
+def _check_distinct(**labels: tuple[str, ...]) -> None:
+    """Raise ValueError if two of the settings have a label in common."""
+    for (name, some), (other, more) in combinations(labels.items(), 2):
+        if both := {*some} & {*more}:
+            raise ValueError(f"{min(both)!r} is in `{name}` and in `{other}`")
+
 
 class LabelThumbs(_RuleTable):
     """Labels that are thumbs."""
 
-    up: frozenset[str] = frozenset()
-    down: frozenset[str] = frozenset()
+    up: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        _check_distinct(up=self.up, down=self.down)
+        return self
 
 
 class NumberThumbs(_RuleTable):
@@ -60,10 +87,10 @@ class JudgeRule(_RuleTable):
 
     threshold: float | None = None
     direction: Direction | None = None
-    passes: frozenset[str] = Field(frozenset(), alias="pass")
+    passes: tuple[str, ...] = Field((), alias="pass")
     """Labels that are a pass; those of booleans are `true` and `false`."""
-    fails: frozenset[str] = Field(frozenset(), alias="fail")
-    errors: frozenset[str] = Field(frozenset(), alias="error")
+    fails: tuple[str, ...] = Field((), alias="fail")
+    errors: tuple[str, ...] = Field((), alias="error")
     """Labels of an evaluation that failed."""
     judge: str | None = None
     metric: str | None = None
@@ -72,6 +99,11 @@ class JudgeRule(_RuleTable):
     """Path of the score or label, where the tool's value is an object."""
     reason: str | None = None
     """Path of the explanation, where the tool's value is an object."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        _check_distinct(**{"pass": self.passes, "fail": self.fails, "error": self.errors})
+        return self
 
 
 class SourceSettings(_RuleTable):

@@ -13,16 +13,15 @@ from rich.table import Table
 from aggregator.days import timestamp
 from aggregator.facts import Annotation, Evaluation, Fact
 from eval_alignment import settings, wiring
-from eval_alignment.input_checks import now_ms
+from eval_alignment.input_checks import future_rejection, now_ms
 from eval_alignment.options import Moment
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
 from sources.ownership import MemoryIndex
 from sources.records import Malformed, Skip, UnknownShapeError
-from sources.registry import TOOLS
 from sources.source import RecordOutcome, ToolSource
-from streams.events.decoder import KIND_OF, Rejection
+from streams.events.decoder import KIND_OF, Decoder, Rejection
 from streams.events.encoder import encode_event
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -78,7 +77,10 @@ def check(
     """
     chosen = settings.load()
     checked = wiring.source(chosen, name, MemoryIndex())
-    of_file = (channel or TOOLS[checked.rules.settings.tool].channels[0]) == "file"
+    channels = checked.tool.channels
+    if channel is not None and channel not in channels:
+        raise click.UsageError(f"records of {checked.tool.title} arrive by {' or '.join(channels)}, not by {channel}")
+    of_file = (channel or channels[0]) == "file"
     outcomes: Sequence[RecordOutcome] = ()
     for one in (*after, path):
         clock = _milliseconds(file_time) or _changed(one) if of_file else _milliseconds(received_at) or now_ms()
@@ -91,15 +93,24 @@ def check(
 
 
 def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:
-    title = TOOLS[checked.rules.settings.tool].title
     try:
         records = checked.read(read_content(path))
     except READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
     except UnknownShapeError as error:
-        raise click.ClickException(f"{printable(str(path))} is not data of {title}: {error}") from error
+        raise click.ClickException(f"{printable(str(path))} is not data of {checked.tool.title}: {error}") from error
     outcomes = list(checked.outcomes(records, clock))
-    return [*outcomes, *checked.missing(records, clock)] if complete else outcomes
+    if complete:
+        outcomes += checked.missing(records, clock)
+    return [_not_ahead(outcome, checked.decoder, max(clock, now_ms())) for outcome in outcomes]
+
+
+def _not_ahead(outcome: RecordOutcome, decoder: Decoder, clock: int) -> RecordOutcome:
+    """The outcome, rejected if the worker would reject its time."""
+    if isinstance(outcome.result, Skip | Rejection | Malformed):
+        return outcome
+    rejection = future_rejection(outcome.result.at, clock, decoder.future_ms)
+    return outcome if rejection is None else RecordOutcome(outcome.native, rejection)
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

@@ -56,8 +56,8 @@ def table_records(content: bytes, rules: Rules) -> Iterator[SourceRecord]:
 
 def json_records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """A record for each object of a list in a document, or for the document itself."""
-    content, path = read(document, object), rules.settings.records
-    found = content if path is None else _compiled(path).search(content)
+    content, path = read(document, dict, list), rules.settings.records
+    found: Any = content if path is None else _compiled(path).search(content)
     if path is None and isinstance(found, dict):
         found = [found]
     if not isinstance(found, list):
