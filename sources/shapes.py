@@ -103,7 +103,7 @@ def read_each(
 
 def read_each(raws: Iterable[msgspec.Raw], *shapes: type[Any]) -> Iterator[Any]:
     """The records of a list. One that has none of the shapes is a malformed `SourceRecord`."""
-    for number, raw in enumerate(raws):
+    for number, raw in enumerate(raws, start=1):
         try:
             yield read(raw, *shapes)
         except UnknownShapeError as error:

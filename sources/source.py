@@ -4,7 +4,7 @@ Nothing here asks a network or reads a clock: the caller passes the time at whic
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 import msgspec
@@ -68,12 +68,11 @@ class ToolSource:
         documents = list(self.tool.documents(content))
         records: list[SourceRecord] = []
         for number, document in enumerate(documents, start=1):
+            place = f"document {number}: " if len(documents) > 1 else ""
             try:
-                records.extend(self.tool.map(document, self.rules))
+                records.extend(_placed(record, place) for record in self.tool.map(document, self.rules))
             except UnknownShapeError as error:
-                if len(documents) == 1:
-                    raise
-                records.append(SourceRecord("", (Malformed(f"document {number}: {error}"),)))
+                records.append(_placed(SourceRecord("", (Malformed(str(error)),)), place))
         if records and all(_is_malformed(record) for record in records):
             raise UnknownShapeError(next(result.why for result in records[0].results if isinstance(result, Malformed)))
         return records
@@ -133,6 +132,14 @@ class ToolSource:
         event = msgspec.structs.replace(result.event, id="open", at=EARLIEST_INTEGER_AT)
         fact = self.decoder.decode_value(_KINDS[type(event)], msgspec.json.encode(event))
         return fact if isinstance(fact, Rejection) else Statement(fact, result.part)
+
+
+def _placed(record: SourceRecord, place: str) -> SourceRecord:
+    """The record; what is malformed in it is found at a place."""
+    if not place or not _is_malformed(record):
+        return record
+    results = (Malformed(place + each.why) if isinstance(each, Malformed) else each for each in record.results)
+    return replace(record, results=tuple(results))
 
 
 def _is_malformed(record: SourceRecord) -> bool:

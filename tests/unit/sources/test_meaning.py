@@ -26,7 +26,7 @@ def rated(rule: Any, value: Any, **more: Any) -> Any:
 
 
 def judged(rule: dict[str, Any] | None, defaults: dict[str, MetricDefaults] | None = None, **said: Any) -> Any:
-    """The event of a judgement, or why there is none."""
+    """The event of a judgement, or why it has no event."""
     config = {} if rule is None else {"metrics": {"tone": rule}}
     result = rules(defaults, **config).evaluation(Judgement(name="tone", item="i", **said))
     return result.reason if isinstance(result, Skip) else result.event

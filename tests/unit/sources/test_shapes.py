@@ -36,5 +36,5 @@ def test_what_is_not_a_time_is_named_with_its_path(value: object) -> None:
 def test_a_record_with_an_invalid_time_does_not_spoil_the_others() -> None:
     records = list(read_each([Raw(b'{"at": "soon"}'), Raw(b'{"at": "2026-11-23T10:35:42Z"}')], _Record))
     assert isinstance(records[0], SourceRecord)
-    assert records[0].results == (Malformed("record 0: a time is not RFC 3339 - at `$.at`"),)
+    assert records[0].results == (Malformed("record 1: a time is not RFC 3339 - at `$.at`"),)
     assert isinstance(records[1], _Record)

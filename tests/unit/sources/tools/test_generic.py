@@ -81,6 +81,11 @@ def test_tables_have_many_forms(content: bytes, config: dict[str, Any]) -> None:
     assert isinstance(fact, Annotation) and (fact.item.strip(), fact.stars) == ("t", 4)
 
 
+def test_a_decimal_comma_is_one_only_by_the_settings() -> None:
+    source = tool_source("csv", queue="q", columns=TABLE, criteria={"overall": {"rating": "stars"}})
+    assert skips_of(source, b"trace;grade\nt;4,0\n") == {"off_scale": 1}
+
+
 @pytest.mark.parametrize(
     ("row", "why"),
     [
