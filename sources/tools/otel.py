@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from aggregator.facts import Direction, Level
+from aggregator.facts import LATEST_AT, Direction, Level
 from sources.meaning import Judgement, Rules
-from sources.records import Skip, SkipReason, SourceRecord
+from sources.records import Malformed, Skip, SkipReason, SourceRecord
 from sources.shapes import finite, read
 
 EVENT: Final = "gen_ai.evaluation.result"
@@ -133,6 +133,9 @@ def _record(event: _OtlpEvent, rules: Rules) -> SourceRecord:
     native = rating or f"{event.trace}/{event.span}/{name}"
     if event.name != EVENT:
         return SourceRecord(native, (Skip(SkipReason.NOT_AN_EVALUATION, "another event"),))
+    at = event.nanoseconds // 1_000_000 or None
+    if at is not None and not 0 <= at <= LATEST_AT:
+        return SourceRecord(native, (Malformed("a time is not between the years 1970 and 9999"),))
     properties = _properties(attributes)
     label, explanation = attributes.get(f"{_SCORE}label"), attributes.get(f"{_EVALUATION}explanation")
     passed, error = attributes.get(f"{_EVALUATION}passed"), attributes.get("error.type")
@@ -156,7 +159,7 @@ def _record(event: _OtlpEvent, rules: Rules) -> SourceRecord:
     )
     is_rating = human is not None or rules.role(name) == "human"
     result = rules.annotation(said) if is_rating else rules.evaluation(said)
-    return SourceRecord(native, (result,), event.nanoseconds // 1_000_000 or None)
+    return SourceRecord(native, (result,), at)
 
 
 def _human(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
