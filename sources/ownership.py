@@ -176,18 +176,17 @@ class RecordVersion:
             return []
         at = self._after(before, self.received if repeated or self.at is None else self.at)
         number = at if self.number is None or repeated else self.number
+        gone = [row for key, row in old.items() if key not in new and row.identity not in new]
         said: dict[bytes, Fact] = {}
         for key, statement in new.items():
-            # A deletion of the same identity may be later: that of another record, or of a verdict that failed now.
-            deleted_at = index.deleted_at(_verdict_key(key))
-            if _verdict_key(key) in old and _verdict_key(key) not in new:
-                deleted_at = max(at, deleted_at)
+            identity = _verdict_key(key)
+            # The deletion of another record may be later, and that of a verdict in whose place there is a failure now.
+            deleted_at = max(index.deleted_at(identity), *(at for row in gone if row.identity == identity), -1)
             later = deleted_at + 1
             said[key] = self._fact(statement, at, number) if at >= later else self._fact(statement, later, later)
         rows = tuple(OwnedRow(key, facts.encode(fact), new[key].part) for key, fact in said.items())
         latest = max((fact.at for fact in said.values()), default=before.at)
         index.put(self.native, OwnedRecord(self.order, latest, rows))
-        gone = [row for key, row in old.items() if key not in new and _verdict_key(key) not in new]
         return [*said.values(), *self._deletions(index, gone, at, number)]
 
     def delete(self, index: OwnerIndex) -> list[Fact] | None:

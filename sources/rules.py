@@ -119,6 +119,7 @@ class SourceSettings(_RuleTable):
     item: str | None = None
     """Where the item is: a path into the record, a column, or a word of the tool such as `trace`."""
     item_tag: str | None = None
+    """Key of the tag whose value is the item, for a tool that joins by tags."""
     thread: str | None = None
     """Path of the thread, for records about a whole conversation."""
     level: Level | None = None
@@ -132,11 +133,13 @@ class SourceSettings(_RuleTable):
     predictions: bool = False
     """Whether predictions are evaluations."""
     columns: Mapping[RecordField, str] = {}
-    """RecordField, or path into a record, by field of the event."""
+    """Column, or path into a record, by field of the event."""
     records: str | None = None
     """JMESPath of the list of records."""
     delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """Character between the cells of a table; by default it is recognised."""
     decimal: Literal[".", ","] = "."
+    """Decimal mark of the numbers in a table."""
     criteria: Mapping[str, RatingRule] = {}
     """Rules by the tool's name of what people rate."""
     metrics: Mapping[str, JudgeRule] = {}
