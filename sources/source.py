@@ -15,6 +15,7 @@ from sources.meaning import Rules
 from sources.ownership import MemoryIndex, OwnerIndex, RecordVersion, Statement
 from sources.records import Malformed, OwnEvent, Result, Said, Skip, SkipReason, SourceRecord, UnknownShapeError
 from sources.registry import Tool
+from streams.events import values
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.values import EARLIEST_INTEGER_AT
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent, WireEvent
@@ -24,6 +25,7 @@ _KINDS: Final[Mapping[type[WireEvent], Kind]] = {
     EvaluationEvent: Kind.EVALUATION,
     QueueItemEvent: Kind.QUEUE_ITEM,
 }
+_TEXTS: Final = ("explanation", "expected", "reason")
 
 
 OutcomeResult = Fact | Skip | Rejection | Malformed
@@ -129,7 +131,9 @@ class ToolSource:
             return decoded if isinstance(decoded, Rejection) else decoded[1]
         if not isinstance(result, Said):
             return result
-        event = msgspec.structs.replace(result.event, id="open", at=EARLIEST_INTEGER_AT)
+        # A long text must not make the event too large for the decoder, which cuts it as well.
+        texts = {name: values.text(getattr(result.event, name)) for name in _TEXTS if hasattr(result.event, name)}
+        event = msgspec.structs.replace(result.event, id="open", at=EARLIEST_INTEGER_AT, **texts)
         fact = self.decoder.decode_value(_KINDS[type(event)], msgspec.json.encode(event))
         return fact if isinstance(fact, Rejection) else Statement(fact, result.part)
 

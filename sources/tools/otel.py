@@ -30,7 +30,7 @@ _ITEMS: Final[Mapping[str, tuple[str, Level]]] = {
 """Attribute and level of an item that is neither trace nor span."""
 
 
-_Nanoseconds = Annotated[int, Meta(ge=0, le=2**63 - 1)] | Annotated[str, Meta(pattern=r"^[0-9]{1,20}$")]
+_Nanoseconds = int | Annotated[str, Meta(pattern=r"^[0-9]{1,20}$")]
 
 
 class _OtlpAnyValue(Struct, rename="camel"):

@@ -107,6 +107,11 @@ def test_text_with_half_of_a_surrogate_pair_costs_no_rating() -> None:
     assert isinstance(fact, Annotation) and fact.explanation == "cut \ufffd"
 
 
+def test_a_text_of_any_length_costs_no_rating() -> None:
+    [fact] = facts_of(langfuse(), page(score(comment="x" * 300_000)))
+    assert isinstance(fact, Annotation) and fact.explanation is not None and fact.explanation.endswith("…[cut]")
+
+
 def test_ids_begin_with_the_prefix_of_the_source() -> None:
     [fact] = facts_of(langfuse(id_prefix="second"), page(score()))
     assert fact.id == "second:s-1@1795428000000"
