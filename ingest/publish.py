@@ -35,6 +35,8 @@ AWAY_SECONDS: Final = 15.0
 _ASK_SECONDS: Final = 2.0
 """Time between two questions whether the broker answers."""
 _CLOSE_SECONDS: Final = 5.0
+_REPLACE_SECONDS: Final = 5.0
+"""How long requests wait for a producer that replaces another one."""
 _RETRIED: Final = (KafkaConnectionError, KafkaTimeoutError, TopicsError)
 _LOG_APPEND_TIME: Final = 1
 
@@ -71,43 +73,66 @@ class Publisher:
         """Whether the broker did not answer the last question."""
         self._ended: asyncio.Future[None] | None = None
         """Done when the producer must be replaced; failed when the process must end."""
+        self._connected = asyncio.Event()
+        """Set while there is a producer."""
+        self._replaced_until = -AWAY_SECONDS
+        """Until when a missing producer is taken to be back in a moment."""
 
     @property
     def away(self) -> str | None:
         """Why nothing can be published; None when it can."""
         if self._producer is None:
-            return "not connected to the broker, or a source topic is missing"
+            back_soon = time.monotonic() < self._replaced_until
+            return None if back_soon else "not connected to the broker, or a source topic is missing"
         silent = time.monotonic() - self._answered
         return None if silent < AWAY_SECONDS else f"the broker has not answered for {silent:.0f} s"
 
     async def run(self) -> None:
         """Connect, and keep the connection until cancelled. Raises KafkaError when the broker refuses this client."""
-        while True:
-            connected = await self._connect()
-            self._ended = asyncio.get_running_loop().create_future()
-            self._answered = time.monotonic()
-            self._producer = connected
-            _log.info("connected to the broker")
-            try:
-                while not self._ended.done():
-                    await self._ask(connected)
-                    if deleted := set(self._config.topics.sources) - connected.client.cluster.topics():
-                        # Requests would wait for it until they time out, and `away` would be None.
-                        self._end(self._ended, TopicsError(f"missing topics: {', '.join(sorted(deleted))}"))
-                    await asyncio.wait([self._ended], timeout=_ASK_SECONDS)
-                self._ended.result()
-            finally:
-                self._producer = None
-                await _close(connected)
+        closing: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                connected = await self._connect()
+                self._ended = asyncio.get_running_loop().create_future()
+                self._answered = time.monotonic()
+                self._producer = connected
+                self._connected.set()
+                _log.info("connected to the broker")
+                try:
+                    await self._watch(connected, self._ended)
+                finally:
+                    self._take_away()
+                    # Requests wait for the next producer, not for the end of this one.
+                    closing.add(asyncio.create_task(_close(connected)))
+        finally:
+            await asyncio.gather(*closing)
+
+    async def _watch(self, connected: AIOKafkaProducer, ended: "asyncio.Future[None]") -> None:
+        """Return when a producer must be replaced. Raises KafkaError when the broker refuses this client."""
+        while not ended.done():
+            await self._ask(connected)
+            if deleted := set(self._config.topics.sources) - connected.client.cluster.topics():
+                # Requests would wait for it until they time out, and `away` would be None.
+                self._end(ended, TopicsError(f"missing topics: {', '.join(sorted(deleted))}"))
+            await asyncio.wait([ended], timeout=_ASK_SECONDS)
+        ended.result()
+
+    def _take_away(self) -> None:
+        self._producer = None
+        self._connected.clear()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Send records; on return the broker has acknowledged all.
 
         Raises NotAcknowledgedError, and TooLargeForBrokerError when sending them again is of no use.
         """
+        if self._producer is None and self.away is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._replaced_until - time.monotonic()):
+                    await self._connected.wait()
         out, ended = self._producer, self._ended
         if out is None or ended is None:
-            raise NotAcknowledgedError(str(self.away))
+            raise NotAcknowledgedError(self.away or "not connected to the broker")
         sent: list[asyncio.Future[RecordMetadata]] = []
         try:
             async with asyncio.timeout(self._config.limits.acknowledge_seconds):
@@ -123,7 +148,7 @@ class Publisher:
         except TimeoutError:
             raise NotAcknowledgedError("the broker did not acknowledge the events in time", sent) from None
         except KafkaError as error:
-            self._end(ended, error)
+            self._replace(ended, error)
             raise NotAcknowledgedError(f"the broker did not take the events: {error!r}", sent) from error
         self._check(sent, ended)
 
@@ -131,7 +156,7 @@ class Publisher:
         latest = 0
         for future in sent:
             if (error := future.exception()) is not None:
-                self._end(ended, error)
+                self._replace(ended, error)
                 if isinstance(error, MessageSizeTooLargeError):
                     raise TooLargeForBrokerError(
                         "the broker refuses events as too large (`max.message.bytes` of the topic)", sent
@@ -144,12 +169,20 @@ class Publisher:
         if latest:
             self.clock.observe(latest)
 
+    def _replace(self, ended: "asyncio.Future[None]", error: BaseException) -> None:
+        """End the use of a producer after a record that failed.
+
+        An idempotent producer has a gap in its sequence then, so all records that follow fail too. Requests wait for
+        the next producer.
+        """
+        if not ended.done():
+            self._replaced_until = time.monotonic() + _REPLACE_SECONDS
+            self._take_away()
+        self._end(ended, error)
+
     @staticmethod
     def _end(ended: "asyncio.Future[None]", error: BaseException) -> None:
-        """End the use of a producer: the process ends with it if the broker refuses this client.
-
-        After a record that failed, an idempotent producer has a gap in its sequence, so all that follow fail too.
-        """
+        """End the use of a producer. The process ends with it if the broker refuses this client."""
         if ended.done():
             return
         if exit_code_of(error) is ExitCode.NOT_AUTHORISED:

@@ -82,13 +82,18 @@ async def test_one_record_without_an_acknowledgement_is_none_at_all() -> None:
 
 
 @pytest.mark.parametrize("error", [RequestTimedOutError(), OutOfOrderSequenceNumber(), KafkaError()])
-async def test_one_record_that_fails_is_none_at_all_and_its_producer_is_replaced(error: KafkaError) -> None:
+async def test_one_record_that_fails_is_none_at_all_and_its_producer_is_replaced(
+    error: KafkaError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publisher = publisher_with(Producer([acknowledged(), error]))
     with pytest.raises(NotAcknowledgedError, match=type(error).__name__):
         await publisher.publish(RECORDS)
-    assert publisher.away is not None, "the broker has not acknowledged all"
     assert publisher._ended is not None
     assert publisher._ended.result() is None, "an idempotent producer has a gap in its sequence"
+    assert publisher.away is None, "requests wait for the next producer"
+    until = publisher._replaced_until
+    monkeypatch.setattr("ingest.publish.time.monotonic", lambda: until)
+    assert publisher.away is not None, "it takes too long"
 
 
 async def test_a_record_that_the_broker_refuses_as_too_large_is_told_apart() -> None:
