@@ -32,19 +32,21 @@ def lines(facts: Iterable[Fact]) -> Iterator[bytes]:
 
 
 @pytest.fixture(scope="module")
-def source(embedded: Installation) -> Installation:
-    """An installation with corrections, deletions, failures, old judges and items that left their queue."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation with corrections, deletions, failures, old judges and items that left their queue.
+
+    It is not the shared one: its documents are compared as a whole, and other tests add to the same queues.
+    """
     facts = history(seed=3, events=3000, items=300)
-    file = embedded.directory / "history.ndjson"
-    file.write_bytes(b"".join(lines(facts)))
-    embedded.load(file)
     oracle = Recount(facts)
     expected = {queue: comparable(orjson.loads(orjson.dumps(oracle.document(queue)))) for queue in oracle.queues}
     assert any(document["cards"]["comparisons"] > 100 for document in expected.values())
-    wait_until(
-        lambda: {queue: documents(embedded).get(queue) for queue in expected} == expected, DEADLINE, "it is counted"
-    )
-    return embedded
+    with Installation(tmp_path_factory.mktemp("source")) as installation:
+        file = installation.directory / "history.ndjson"
+        file.write_bytes(b"".join(lines(facts)))
+        installation.load(file)
+        wait_until(lambda: documents(installation) == expected, DEADLINE, "it is counted")
+        yield installation
 
 
 @pytest.fixture(scope="module")
