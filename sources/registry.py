@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from sources.meaning import Rules
 from sources.records import SourceRecord
-from sources.rules import SourceSettings
+from sources.rules import SourceSettings, WebhookScheme
 from sources.shapes import documents
 from sources.tools import (
     argilla,
@@ -28,6 +28,9 @@ from sources.tools import (
 )
 
 Channel = Literal["push", "pull", "file"]
+
+OTLP_TOOL: Final = "otel"
+"""The tool whose source takes what arrives by OTLP."""
 
 
 def _always(_settings: SourceSettings) -> bool:
@@ -62,10 +65,12 @@ class Tool:
     """The documents of a file or body."""
     problems: Callable[[SourceSettings], Iterable[str]] = _none
     """What is wrong with the settings of a source of this tool."""
+    scheme: WebhookScheme = "shared"
+    """How its webhooks show that they have the secret."""
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
-    "argilla": Tool("Argilla", ("push",), argilla.records),
+    "argilla": Tool("Argilla", ("push",), argilla.records, scheme="standard"),
     "braintrust": Tool("Braintrust", ("pull", "file"), braintrust.records),
     "confident": Tool("Confident AI", ("push", "file"), deepeval.annotations, _never),
     "csv": Tool("a table", ("file",), generic.table_records, generic.has_ids, _whole, generic.problems),
@@ -74,9 +79,9 @@ TOOLS: Final[Mapping[str, Tool]] = {
     "events": Tool("events", ("push", "file"), events.records, _never),
     "json": Tool("JSON", ("file", "push"), generic.json_records, generic.has_ids, problems=generic.problems),
     "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records),
-    "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records),
+    "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records, scheme="langfuse"),
     "langsmith": Tool("LangSmith", ("pull", "push", "file"), langsmith.records),
-    "mlflow": Tool("MLflow", ("pull", "file"), mlflow.records),
+    "mlflow": Tool("MLflow", ("pull", "file"), mlflow.records, scheme="mlflow"),
     "opik": Tool("Opik", ("pull", "file"), opik.records),
     # Two records of one span may both be true.
     "otel": Tool("OpenTelemetry", ("push", "file"), otel.records, _never),
@@ -85,6 +90,11 @@ TOOLS: Final[Mapping[str, Tool]] = {
     "ragas": Tool("ragas", ("file",), ragas.records, _never, _whole),
     "weave": Tool("Weave", ("pull", "file"), weave.records),
 }
+
+
+def webhook_scheme(settings: SourceSettings) -> WebhookScheme:
+    """How the webhooks of a source show that they have its secret."""
+    return settings.scheme or TOOLS[settings.tool].scheme
 
 
 def source_problems(sources: Mapping[str, SourceSettings]) -> Iterator[str]:
@@ -96,4 +106,20 @@ def source_problems(sources: Mapping[str, SourceSettings]) -> Iterator[str]:
         elif (other := prefixes.setdefault(settings.prefix, name)) != name:
             yield f"sources.{name}.id_prefix: source {other!r} has the same; ids of events must differ"
         else:
-            yield from (f"sources.{name}.{problem}" for problem in TOOLS[settings.tool].problems(settings))
+            problems = (*TOOLS[settings.tool].problems(settings), *_secret_problems(settings))
+            yield from (f"sources.{name}.{problem}" for problem in problems)
+
+    otel = [name for name, settings in sources.items() if settings.tool == OTLP_TOOL]
+    for name in otel[1:]:
+        title = TOOLS[OTLP_TOOL].title
+        yield f"sources.{name}.tool: source {otel[0]!r} is {title} too, and OTLP comes to one: leave one of them out"
+
+
+def _secret_problems(settings: SourceSettings) -> Iterator[str]:
+    """What is wrong with the settings of who sends webhooks."""
+    if settings.secret_file is None:
+        for key in ("scheme", "secret_header"):
+            if getattr(settings, key) is not None:
+                yield f"{key} has no effect without `secret_file`"
+    elif settings.secret_header is not None and (scheme := webhook_scheme(settings)) != "shared":
+        yield f"secret_header is for the scheme `shared`, not for `{scheme}`: set `scheme`, or leave the header out"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,6 +23,8 @@ RecordField = Literal[
     "score", "verdict", "threshold", "judge", "reason",
 ]  # fmt: skip
 """Fields that a record of CSV or JSON may have."""
+WebhookScheme = Literal["standard", "langfuse", "mlflow", "shared"]
+"""How the sender of a webhook is verified; see `ingest.signatures`."""
 
 
 class _RuleTable(BaseModel):
@@ -144,6 +147,13 @@ class SourceSettings(_RuleTable):
     """Rules by the tool's name of what people rate."""
     metrics: Mapping[str, JudgeRule] = {}
     """Rules by the tool's name of what judges score."""
+
+    secret_file: Path | None = None
+    """File with the secrets of its webhooks, one per line. A webhook that has one needs no token."""
+    scheme: WebhookScheme | None = None
+    """How a webhook shows that it has the secret; by default as the tool does."""
+    secret_header: str | None = Field(None, pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+    """With the scheme `shared`: header with the secret, as it is or after `Bearer`; by default `Authorization`."""
 
     @property
     def prefix(self) -> str:

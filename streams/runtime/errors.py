@@ -34,6 +34,7 @@ class EvalAlignmentError(Exception):
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters
+        ├── SecretFileError       ingest.signatures             the secrets of a webhook cannot be used
         ├── SettingsError         eval_alignment.settings       invalid settings
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it

@@ -58,7 +58,7 @@ ROOMS: Mapping[str, set[str]] = {
     # Records of other tools become events: knows no HTTP and no Kafka.
     "sources": {"aggregator", "streams.events", "streams.runtime"},
     # HTTP in: events of requests become records of the source topics.
-    "ingest": {"aggregator", "streams.events", "streams.kafka", *_HTTP},
+    "ingest": {"aggregator", "sources", "streams.events", "streams.kafka", *_HTTP},
     # What other programs import: the events, and no Kafka.
     "eval_alignment.client": {"aggregator", "streams.runtime", "streams.events"},
     # The command wires all.
