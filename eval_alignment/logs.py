@@ -11,7 +11,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 LogFormat = Literal["auto", "text", "json"]
 
 REPEAT_SECONDS: Final = 60.0
-_LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn")
+_LIBRARIES: Final = ("aiokafka", "faust", "httpx", "mode", "uvicorn")
 """They log requests, heartbeats, starts and stops at level info."""
 _NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "color_message", "message", "taskName"})
 """Attributes of a record that did not come from `extra`, and uvicorn's coloured copy of the message."""

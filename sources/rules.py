@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -11,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -147,6 +149,32 @@ class SourceSettings(_RuleTable):
     """Rules by the tool's name of what people rate."""
     metrics: Mapping[str, JudgeRule] = {}
     """Rules by the tool's name of what judges score."""
+    url: str | None = None
+    """Base address of the tool, for pulls; by default that of its hosted service."""
+    project: str | None = Field(None, min_length=1)
+    """The tool's id or name of the project whose records are pulled."""
+    experiments: tuple[str, ...] = ()
+    """The tool's ids of the experiments whose records are pulled."""
+    credentials_file: Path | None = None
+    """TOML file with credentials for pulls, under the names of the variables that the tool's own SDK reads."""
+    interval_s: float = Field(60.0, ge=1, le=86_400)
+    """Seconds between two pulls of recent records."""
+    lookback_days: int = Field(30, ge=1, le=3_650)
+    """Days back to which a sweep looks for records that changed or vanished."""
+    sweep_interval_s: float = Field(3_600.0, ge=1, le=7 * 86_400)
+    """Seconds between two sweeps."""
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an http or https address without query and fragment")
+        if parts.username or parts.password:
+            raise ValueError("must have no user name and no password: use `credentials_file`")
+        return url.rstrip("/")
 
     secret_file: Path | None = None
     """File with the secrets of its webhooks, one per line. A webhook that has one needs no token."""

@@ -20,6 +20,7 @@ class EvalAlignmentError(Exception):
         │   ├── DeliveryError         eval_alignment.client.errors  events were rejected, or were not sent
         │   └── QueueFullError        eval_alignment.client.errors  no room for an event
         ├── ColumnError           eval_alignment.tables.roles   a column is missing, or not understood
+        ├── CredentialsError      sources.pulls.credentials     the credentials of a tool are missing or invalid
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
@@ -31,6 +32,8 @@ class EvalAlignmentError(Exception):
         │   └── TooLargeForBrokerError    ingest.publish        the broker refuses events because of their size
         ├── NotPassedError        eval_alignment.load_wait      a view did not pass the loaded events in time
         ├── OtherDeploymentError  eval_alignment.load_wait      a view shows other topics, or another broker's
+        ├── PullError             sources.pulls.pull            a tool did not answer as its API does
+        │   └── ToolBusyError         sources.pulls.connection      it may answer later
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters

@@ -1,7 +1,7 @@
 """Retries with exponential backoff and jitter: one policy for everything that waits for a broker or a disk."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import stamina
@@ -12,6 +12,8 @@ _log = logging.getLogger(__name__)
 FIRST_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 5.0
 _JITTER_SECONDS: Final = 0.1
+FIRST_REQUEST_SECONDS: Final = 1.0
+LONGEST_REQUEST_SECONDS: Final = 30.0
 
 
 def retry_forever(*errors: type[Exception]) -> AsyncIterator[stamina.Attempt]:
@@ -28,6 +30,23 @@ def retry_forever(*errors: type[Exception]) -> AsyncIterator[stamina.Attempt]:
         wait_initial=FIRST_SECONDS,
         wait_max=LONGEST_SECONDS,
         wait_jitter=_JITTER_SECONDS,
+    )
+    return aiter(context)
+
+
+def retry_requests(backoff: Callable[[Exception], bool | float], attempts: int) -> AsyncIterator[stamina.Attempt]:
+    """Repeat a block that asks another program, as `retry_forever` does, for a number of attempts.
+
+    Args:
+        backoff: for an error, whether to repeat the block, or the seconds to wait before.
+        attempts: the last one raises its error.
+    """
+    context = stamina.retry_context(
+        on=backoff,
+        attempts=attempts,
+        timeout=None,
+        wait_initial=FIRST_REQUEST_SECONDS,
+        wait_max=LONGEST_REQUEST_SECONDS,
     )
     return aiter(context)
 

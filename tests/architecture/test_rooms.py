@@ -23,6 +23,7 @@ _COMMAND = {
     "sinks.app",
     "sinks.view",
     "sources",
+    "sources.pulls",
     "ingest",
 }
 
@@ -57,8 +58,10 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
     # Records of other tools become events: knows no HTTP and no Kafka.
     "sources": {"aggregator", "streams.events", "streams.runtime"},
+    # The records of tools are read over HTTP, and handed to what publishes them: knows no Kafka.
+    "sources.pulls": {"sources", "aggregator", "streams.events", "streams.runtime"},
     # HTTP in: events of requests become records of the source topics.
-    "ingest": {"aggregator", "sources", "streams.events", "streams.kafka", *_HTTP},
+    "ingest": {"aggregator", "sources", "sources.pulls", "streams.events", "streams.kafka", *_HTTP},
     # What other programs import: the events, and no Kafka.
     "eval_alignment.client": {"aggregator", "streams.runtime", "streams.events"},
     # The command wires all.

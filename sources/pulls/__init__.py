@@ -1,0 +1,1 @@
+"""Pulls: the records of tools are read over HTTP, page by page."""

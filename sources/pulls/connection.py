@@ -1,0 +1,188 @@
+"""The connection to a tool: credentials, time limits, retries, and errors that name what to correct."""
+
+import asyncio
+import email.utils
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, final
+
+import httpx
+
+from sources.pulls.credentials import Credentials
+from sources.pulls.pull import PullError
+from sources.records import UnknownShapeError
+from sources.shapes import read
+from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
+from streams.runtime.retries import retry_requests
+
+ATTEMPTS: Final = 6
+LONGEST_RETRY_AFTER: Final = 300.0
+"""Longest wait for a tool that names a time to wait, in seconds."""
+_STEP_SECONDS: Final = 60.0
+"""Time to connect, to send, and to receive the next bytes."""
+_ANSWER_SECONDS: Final = 300.0
+"""Time in which an answer must be complete."""
+_ANSWER_BYTES: Final = 64 << 20
+"""Largest answer after decompression."""
+_DETAIL: Final = 200
+_BUSY: Final = frozenset({429, 502, 503, 504})
+_REFUSED: Final = frozenset({401, 403})
+_SECONDS: Final = re.compile(r"\d{1,9}(\.\d*)?")
+
+Shape = TypeVar("Shape")
+Parameters = Mapping[str, str | int | list[str] | None]
+"""Names and values of a query; a name without a value is left out, one with a list is repeated."""
+
+
+class ToolBusyError(PullError):
+    """A request that may succeed later."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+        """Seconds to wait, where the tool names them."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """A successful answer of a tool."""
+
+    place: str
+    """Method and address, for errors."""
+    content: bytes
+
+    def read(self, shape: type[Shape]) -> Shape:
+        """The answer in a shape. Raises PullError for an answer that does not have it."""
+        try:
+            return read(self.content, shape)
+        except UnknownShapeError as error:
+            raise PullError(f"{self.place}: unexpected answer: {error}") from error
+
+
+class Connection:
+    """Sends requests to one tool. An asynchronous context manager.
+
+    Requests are repeated when the tool cannot be reached or is busy (429, 502, 503, 504), so they must only read.
+    Redirects are not followed: credentials go to the configured address only.
+
+    Args:
+        url: base address of the tool; it may have a path.
+        credentials: where `auth` is from, for errors.
+        auth: what authenticates requests; None sends them without credentials.
+        transport: replaces httpx's own, for tests.
+
+    Raises PullError for an invalid address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        auth: httpx.Auth | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url: Final = url.rstrip("/")
+        self._credentials = credentials
+        try:
+            options = client_options(self.url, timeout=_STEP_SECONDS)
+        except TRANSPORT_ERRORS as error:
+            raise PullError(f"{self.url}: {explain(error)}") from error
+        self._http = httpx.AsyncClient(**options, auth=auth, transport=transport)
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def get(self, path: str, parameters: Parameters | None = None) -> ToolAnswer:
+        """The answer to GET. `path` begins with a slash and is quoted. Raises PullError."""
+        return await self._request("GET", path, parameters, None)
+
+    async def post(self, path: str, document: Mapping[str, Any], parameters: Parameters | None = None) -> ToolAnswer:
+        """The answer to POST of a JSON document that asks for records. Raises PullError."""
+        return await self._request("POST", path, parameters, document)
+
+    async def _request(
+        self, method: str, path: str, parameters: Parameters | None, document: Mapping[str, Any] | None
+    ) -> ToolAnswer:
+        query = {name: value for name, value in (parameters or {}).items() if value is not None}
+        async for attempt in retry_requests(_backoff, ATTEMPTS):
+            with attempt:
+                return await self._attempt(method, path, query, document)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(
+        self, method: str, path: str, query: Mapping[str, Any], document: Mapping[str, Any] | None
+    ) -> ToolAnswer:
+        place = f"{method} {self.url}{path}"
+        try:
+            async with (
+                asyncio.timeout(_ANSWER_SECONDS),
+                self._http.stream(method, self.url + path, params=query, json=document) as response,
+            ):
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > _ANSWER_BYTES:
+                        raise PullError(f"{place}: the answer is larger than {_ANSWER_BYTES >> 20} MiB")
+        except TimeoutError as error:
+            raise ToolBusyError(f"{place}: no complete answer in {_ANSWER_SECONDS:.0f} s") from error
+        except TRANSPORT_ERRORS as error:
+            away = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+            raise (ToolBusyError if away else PullError)(f"{place}: {explain(error)}") from error
+        if response.status_code == httpx.codes.OK:
+            return ToolAnswer(place, bytes(content))
+        raise self._refusal(place, response, bytes(content))
+
+    def _refusal(self, place: str, response: httpx.Response, content: bytes) -> PullError:
+        status = response.status_code
+        if status in _BUSY:
+            text = response.headers.get("retry-after")
+            wait = None if text is None else retry_after(text, time.time())
+            if wait is None or wait <= LONGEST_RETRY_AFTER:
+                return ToolBusyError(f"{place}: status {status}", wait)
+            told = f"{place}: status {status}; it asks to wait {wait:,.0f} s, waiting {LONGEST_RETRY_AFTER:.0f} s"
+            return ToolBusyError(told, LONGEST_RETRY_AFTER)
+        if status in _REFUSED:
+            return PullError(f"{place}: access refused (status {status}); check {self._credentials}")
+        if response.is_redirect:
+            target = response.headers.get("location", "")
+            return PullError(f"{place}: redirected to {_printable(target)}, which is not followed; correct `url`")
+        return PullError(f"{place}: status {status}: {_printable(content.decode(errors='replace'))}")
+
+
+def retry_after(text: str, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header of seconds or an HTTP date; None if it is neither.
+
+    >>> retry_after("120", 0), retry_after("Thu, 01 Jan 1970 00:00:30 GMT", 20.0), retry_after("soon", 0)
+    (120.0, 10.0, None)
+    """
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - now)
+
+
+def _backoff(error: Exception) -> bool | float:
+    """Whether to repeat a request, or the seconds to wait before."""
+    if not isinstance(error, ToolBusyError):
+        return False
+    return True if error.wait is None else error.wait
+
+
+def _printable(text: str) -> str:
+    """The beginning of a text of the tool on one line."""
+    shown = "".join(character if character.isprintable() else " " for character in text.strip())
+    return shown if len(shown) <= _DETAIL else f"{shown[:_DETAIL]}..."

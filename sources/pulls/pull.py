@@ -1,0 +1,116 @@
+"""What a tool's client provides: streams of pages, each page a document as the tool's mapper reads it.
+
+A client knows addresses, paging and the order of lists. What to read, and when, is decided by `sources.pulls.sync`.
+"""
+
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, Protocol
+
+import msgspec
+
+from aggregator.days import day_of
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+
+_EMPTY_PAGES: Final = 1_000
+_REPEATED_PAGES: Final = 3
+"""Pages in a row without a new record, after which a list is taken to have no end."""
+
+
+class PullError(EvalAlignmentError):
+    """A tool did not answer as its API does. The message has the address, and no credential."""
+
+    exit_code = ExitCode.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class PulledPage:
+    """Some records of a stream."""
+
+    content: bytes
+    """One document, as the mapper of the tool reads it."""
+    listed: int | None = None
+    """The lowest listing time of its records in milliseconds; None for a stream whose list has no time.
+
+    The listing time of a record is the one by which the tool filters and orders its list. A record is missing from a
+    window only if the page that had it lies in the window, so a page has records of one UTC day: see `daily_pages`.
+    """
+
+
+class Stream(Protocol):
+    """One kind of records of a tool, such as its scores or the items of its queues."""
+
+    @property
+    def name(self) -> str:
+        """Name of the stream; the same in every process."""
+
+    @property
+    def windowed(self) -> bool:
+        """Whether a reading can begin at a listing time. Otherwise every reading has all records."""
+
+    def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
+        """All records listed at or after `since` (milliseconds; None: all), to the end of the list.
+
+        A record may be in several pages, and pages may have records from before `since`. Every record that exists
+        while the pages are read must be in one of them: what is in none is taken to be deleted.
+
+        Raises PullError; nothing is taken to be deleted then.
+        """
+
+
+class PageGuard:
+    """Ends the reading of a list that would not end by itself. One is used for each reading.
+
+    Args:
+        place: what is read, for the error.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._ids: set[str] = set()
+        self._positions: set[Hashable] = set()
+        self._idle = 0
+        """Pages in a row without a new record."""
+
+    def check(self, ids: Iterable[str], following: Hashable) -> None:
+        """Raise PullError if a page brings no new record and the list does not advance either.
+
+        Args:
+            ids: of the records on the page.
+            following: the cursor, token or number of the next page; None at the end of the list.
+        """
+        page = set(ids)
+        self._idle = 0 if page - self._ids else self._idle + 1
+        self._ids |= page
+        if following is None:
+            return
+        if self._idle and following in self._positions:
+            raise PullError(f"{self._place}: a page has no new records, and leads to a page that was read before")
+        # A list that shifts while it is read may repeat a page.
+        if self._idle > (_REPEATED_PAGES if page else _EMPTY_PAGES):
+            raise PullError(f"{self._place}: {self._idle:,} pages in a row have no new records, and none is the last")
+        self._positions.add(following)
+
+
+def daily_pages(
+    records: Iterable[tuple[int, msgspec.Raw]], frame: tuple[bytes, bytes] = (b"[", b"]")
+) -> list[PulledPage]:
+    """Pages of the records of an answer, one for each UTC day of their listing times.
+
+    Args:
+        records: listing time in milliseconds, and the record as it came.
+        frame: what a document has before and after the records, which are separated by commas.
+
+    >>> daily_pages([(86_400_000, msgspec.Raw(b"3")), (5, msgspec.Raw(b"2")), (4, msgspec.Raw(b"1"))])
+    [PulledPage(content=b'[2,1]', listed=4), PulledPage(content=b'[3]', listed=86400000)]
+    """
+    ordered = sorted(records, key=lambda record: day_of(record[0]))
+    days: list[Sequence[tuple[int, msgspec.Raw]]] = [
+        list(day) for _, day in groupby(ordered, key=lambda record: day_of(record[0]))
+    ]
+    return [
+        PulledPage(frame[0] + b",".join(bytes(raw) for _, raw in day) + frame[1], min(listed for listed, _ in day))
+        for day in days
+    ]
