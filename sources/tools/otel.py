@@ -4,6 +4,7 @@ Shapes: open-telemetry/semantic-conventions-genai `model/gen-ai/events.yaml`, py
 Microsoft Foundry, which marks the event by an attribute, has the scale in JSON text, and emits ratings of people too.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -12,12 +13,23 @@ from msgspec import Meta, Struct
 
 from aggregator.facts import LATEST_AT, Direction, Level
 from sources.meaning import Judgement, Rules
-from sources.records import Malformed, Skip, SkipReason, SourceRecord
+from sources.records import Malformed, Skip, SkipReason, SourceRecord, UnknownShapeError
 from sources.shapes import finite, read
 
+Signal = Literal["logs", "traces"]
+"""What an export request has."""
+
 EVENT: Final = "gen_ai.evaluation.result"
+EVENT_BYTES: Final = EVENT.encode()
+"""What is in every evaluation as it arrives, so that a pipeline's other records need not be decoded."""
+UNITS: Final[Mapping[Signal, str]] = {"logs": "log record", "traces": "span"}
+"""What an export request has many of."""
+
+_ESCAPED: Final = b"\\u00"
+"""In JSON the characters of `EVENT` may also be written so."""
 _EVALUATION: Final = "gen_ai.evaluation."
 _SCORE: Final = f"{_EVALUATION}score."
+_CUSTOM_NAME: Final = "microsoft.custom_event.name"
 _VERDICTS: Final[Mapping[Any, bool]] = {"pass": True, "fail": False}
 _DIRECTIONS: Final[Mapping[Any, Direction]] = {"increase": "higher", "decrease": "lower"}
 _HUMAN: Final = ("microsoft.gen_ai.human_evaluation", "microsoft.human_evaluation")
@@ -28,9 +40,10 @@ _ITEMS: Final[Mapping[str, tuple[str, Level]]] = {
     "conversation": ("gen_ai.conversation.id", "thread"),
 }
 """Attribute and level of an item that is neither trace nor span."""
+_HEXADECIMAL: Final = re.compile(r"[0-9a-f]*")
 
 
-_Nanoseconds = int | Annotated[str, Meta(pattern=r"^[0-9]{1,20}$")]
+_Nanoseconds = int | Annotated[str, Meta(pattern=r"^[0-9]{1,20}$")] | None
 
 
 class _OtlpAnyValue(Struct, rename="camel"):
@@ -47,99 +60,204 @@ class _OtlpAnyValue(Struct, rename="camel"):
         return self.string_value if self.bool_value is None else self.bool_value
 
 
+_NO_VALUE: Final = _OtlpAnyValue()
+
+
 class _OtlpKeyValue(Struct):
     key: str
-    value: _OtlpAnyValue = msgspec.field(default_factory=_OtlpAnyValue)
+    value: _OtlpAnyValue | None = None
+
+
+_Attributes = list[_OtlpKeyValue] | None
 
 
 class _OtlpLogRecord(Struct, rename="camel"):
     time_unix_nano: _Nanoseconds = 0
     observed_time_unix_nano: _Nanoseconds = 0
-    event_name: str = ""
-    trace_id: str = ""
-    span_id: str = ""
-    attributes: list[_OtlpKeyValue] = []
+    event_name: str | None = ""
+    trace_id: str | None = ""
+    span_id: str | None = ""
+    attributes: _Attributes = None
 
 
 class _OtlpScopeLogs(Struct, rename="camel"):
-    log_records: list[_OtlpLogRecord] = []
+    log_records: list[msgspec.Raw] | None = None
 
 
 class _OtlpResourceLogs(Struct, rename="camel"):
-    scope_logs: list[_OtlpScopeLogs] = []
-
-
-class _OtlpLogs(Struct, rename="camel"):
-    resource_logs: list[_OtlpResourceLogs]
+    scope_logs: list[_OtlpScopeLogs] | None = None
 
 
 class _OtlpSpanEvent(Struct, rename="camel"):
     time_unix_nano: _Nanoseconds = 0
-    name: str = ""
-    attributes: list[_OtlpKeyValue] = []
+    name: str | None = ""
+    attributes: _Attributes = None
 
 
 class _OtlpSpan(Struct, rename="camel"):
-    trace_id: str = ""
-    span_id: str = ""
-    events: list[_OtlpSpanEvent] = []
+    trace_id: str | None = ""
+    span_id: str | None = ""
+    events: list[msgspec.Raw] | None = None
 
 
 class _OtlpScopeSpans(Struct):
-    spans: list[_OtlpSpan] = []
+    spans: list[msgspec.Raw] | None = None
 
 
 class _OtlpResourceSpans(Struct, rename="camel"):
-    scope_spans: list[_OtlpScopeSpans] = []
+    scope_spans: list[_OtlpScopeSpans] | None = None
 
 
-class _OtlpTraces(Struct, rename="camel"):
-    resource_spans: list[_OtlpResourceSpans]
+class _OtlpExport(Struct, rename="camel"):
+    # Each record is decoded by itself, so that a broken one leaves the others.
+    resource_logs: list[_OtlpResourceLogs] | None = None
+    resource_spans: list[_OtlpResourceSpans] | None = None
 
 
-def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
-    """The evaluations among the log records, or the span events, of an export request."""
-    request = read(document, _OtlpLogs, _OtlpTraces)
-    if isinstance(request, _OtlpLogs):
-        for log in (log for each in request.resource_logs for scope in each.scope_logs for log in scope.log_records):
-            attributes = {each.key: each.value.plain() for each in log.attributes}
-            time = int(log.time_unix_nano) or int(log.observed_time_unix_nano)
-            name = log.event_name or attributes.get("microsoft.custom_event.name")
-            yield _record(_OtlpEvent(name, attributes, log.trace_id.lower(), log.span_id.lower(), time), rules)
-        return
-    for span in (span for each in request.resource_spans for scope in each.scope_spans for span in scope.spans):
-        for event in span.events:
-            attributes = {each.key: each.value.plain() for each in event.attributes}
-            time = int(event.time_unix_nano)
-            yield _record(_OtlpEvent(event.name, attributes, span.trace_id.lower(), span.span_id.lower(), time), rules)
+class OtlpEvent(NamedTuple):
+    """A log record or a span event with the name of an evaluation."""
 
-
-class _OtlpEvent(NamedTuple):
-    """A log record or a span event."""
-
-    name: Any
     attributes: Mapping[str, Any]
+    """Numbers are finite; None for lists and objects."""
     trace: str
-    """In lower case, as all ids."""
+    """In lower case, as all ids; empty where it has none."""
     span: str
     nanoseconds: int
     """0 where it has no time."""
 
 
-def _record(event: _OtlpEvent, rules: Rules) -> SourceRecord:
+class PlacedEvent(NamedTuple):
+    """A log record or a span event, and where it was."""
+
+    number: int
+    """Of its log record or span in the request, from 1."""
+    event: OtlpEvent | Malformed | None
+    """None for one that is not an evaluation."""
+
+
+def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
+    """The evaluations among the log records, or the span events, of an export request."""
+    request = read(document, _OtlpExport)
+    if request.resource_logs is None and request.resource_spans is None:
+        raise UnknownShapeError("neither resourceLogs nor resourceSpans is found - at `$`")
+    mentioned = _is_mentioned(document)
+    for placed in (*_logs(request, mentioned=mentioned), *_span_events(request, mentioned=mentioned)):
+        match placed.event:
+            case None:
+                yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, "another event"),))
+            case Malformed():
+                yield SourceRecord("", (placed.event,))
+            case OtlpEvent():
+                yield source_record(placed.event, rules)
+
+
+def json_events(document: bytes, signal: Signal) -> Iterator[PlacedEvent]:
+    """The log records, or the span events, of an export request in JSON. Raises UnknownShapeError."""
+    request = read(document, _OtlpExport)
+    if signal == "logs":
+        if request.resource_logs is None and request.resource_spans is not None:
+            raise UnknownShapeError("the request has spans, which go to /v1/traces")
+        return _logs(request, mentioned=_is_mentioned(document))
+    if request.resource_spans is None and request.resource_logs is not None:
+        raise UnknownShapeError("the request has log records, which go to /v1/logs")
+    return _span_events(request, mentioned=_is_mentioned(document))
+
+
+def _is_mentioned(json: bytes) -> bool:
+    """Whether JSON can have the name of an evaluation."""
+    return EVENT_BYTES in json or _ESCAPED in json
+
+
+def _logs(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEvent]:
+    scopes = (scope for each in request.resource_logs or () for scope in each.scope_logs or ())
+    raws = (raw for scope in scopes for raw in scope.log_records or ())
+    for number, raw in enumerate(raws, start=1):
+        event = _log(raw, number) if mentioned and _is_mentioned(bytes(raw)) else None
+        yield PlacedEvent(number, event)
+
+
+def _log(raw: msgspec.Raw, number: int) -> OtlpEvent | Malformed | None:
+    try:
+        log = read(raw, _OtlpLogRecord)
+        attributes = _plain(log.attributes)
+        if not is_evaluation(log.event_name, attributes):
+            return None
+        nanoseconds = int(log.time_unix_nano or 0) or int(log.observed_time_unix_nano or 0)
+        return otlp_event(attributes, log.trace_id or "", log.span_id or "", nanoseconds)
+    except UnknownShapeError as error:
+        return malformed("logs", number, error)
+
+
+def _span_events(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEvent]:
+    scopes = (scope for each in request.resource_spans or () for scope in each.scope_spans or ())
+    raws = (raw for scope in scopes for raw in scope.spans or ())
+    for number, raw in enumerate(raws, start=1):
+        if not (mentioned and _is_mentioned(bytes(raw))):
+            yield PlacedEvent(number, None)
+            continue
+        try:
+            span = read(raw, _OtlpSpan)
+        except UnknownShapeError as error:
+            yield PlacedEvent(number, malformed("traces", number, error))
+            continue
+        for event in span.events or ():
+            if _is_mentioned(bytes(event)):
+                yield PlacedEvent(number, _span_event(span, event, number))
+
+
+def _span_event(span: _OtlpSpan, raw: msgspec.Raw, number: int) -> OtlpEvent | Malformed | None:
+    try:
+        event = read(raw, _OtlpSpanEvent)
+        if event.name != EVENT:
+            return None
+        attributes = _plain(event.attributes)
+        return otlp_event(attributes, span.trace_id or "", span.span_id or "", int(event.time_unix_nano or 0))
+    except UnknownShapeError as error:
+        return malformed("traces", number, error)
+
+
+def _plain(attributes: _Attributes) -> dict[str, Any]:
+    return {each.key: (each.value or _NO_VALUE).plain() for each in attributes or ()}
+
+
+def is_evaluation(name: str | None, attributes: Mapping[str, Any]) -> bool:
+    """Whether a log record is an evaluation. Foundry has the name of an event in an attribute."""
+    return (name or attributes.get(_CUSTOM_NAME)) == EVENT
+
+
+def otlp_event(attributes: Mapping[str, Any], trace: str, span: str, nanoseconds: int) -> OtlpEvent:
+    """An evaluation. Raises UnknownShapeError for ids that are not hexadecimal digits."""
+    return OtlpEvent(attributes, _id("trace", trace, 32), _id("span", span, 16), nanoseconds)
+
+
+def malformed(signal: Signal, number: int, error: UnknownShapeError) -> Malformed:
+    """A log record or span that seems to have an evaluation, and cannot be read."""
+    return Malformed(f"{UNITS[signal]} {number}: {error}")
+
+
+def _id(kind: str, text: str, digits: int) -> str:
+    """An id in lower case; empty for none, and for one of zeros, which is invalid."""
+    id = text.lower()
+    if id and (len(id) != digits or not _HEXADECIMAL.fullmatch(id)):
+        raise UnknownShapeError(
+            f"the {kind} id is not of {digits} hexadecimal digits ({digits // 2} bytes): OTLP/JSON has no ids in base64"
+        )
+    return id if id.strip("0") else ""
+
+
+def source_record(event: OtlpEvent, rules: Rules) -> SourceRecord:
+    """What an evaluation states by the rules of its source."""
     attributes = event.attributes
-    name = str(attributes.get(f"{_EVALUATION}name", ""))
+    name = _text(attributes, f"{_EVALUATION}name") or ""
     human, rating = _human(attributes)
     native = rating or f"{event.trace}/{event.span}/{name}"
-    if event.name != EVENT:
-        return SourceRecord(native, (Skip(SkipReason.NOT_AN_EVALUATION, "another event"),))
     at = event.nanoseconds // 1_000_000 or None
     if at is not None and not 0 <= at <= LATEST_AT:
         return SourceRecord(native, (Malformed("a time is not between the years 1970 and 9999"),))
     properties = _properties(attributes)
-    label, explanation = attributes.get(f"{_SCORE}label"), attributes.get(f"{_EVALUATION}explanation")
-    passed, error = attributes.get(f"{_EVALUATION}passed"), attributes.get("error.type")
-    evaluator = [attributes.get(f"gen_ai.evaluator.{part}") for part in ("name", "version")]
+    label, explanation = _text(attributes, f"{_SCORE}label"), _text(attributes, f"{_EVALUATION}explanation")
+    passed, error = attributes.get(f"{_EVALUATION}passed"), "error.type"
+    evaluator = [_text(attributes, f"gen_ai.evaluator.{part}") for part in ("name", "version")]
     item, level = _item(event, rules.settings.item or "trace")
     said = Judgement(
         name=name,
@@ -151,10 +269,10 @@ def _record(event: _OtlpEvent, rules: Rules) -> SourceRecord:
         scale=_scale(properties),
         threshold=finite(properties.get(f"{_EVALUATION}threshold")),
         direction=_DIRECTIONS.get(properties.get(f"{_EVALUATION}desirable_direction")),
-        error=None if error is None else explanation or error,
+        error=(explanation or _text(attributes, error) or "") if error in attributes else None,
         comment=explanation,
-        author=attributes.get("enduser.id") or attributes.get("enduser.pseudo.id"),
-        judge="/".join(filter(None, evaluator)) or attributes.get(f"{_EVALUATION}evaluator.version"),
+        author=_text(attributes, "enduser.id") or _text(attributes, "enduser.pseudo.id"),
+        judge="/".join(filter(None, evaluator)) or _text(attributes, f"{_EVALUATION}evaluator.version"),
         queue=human,
     )
     is_rating = human is not None or rules.role(name) == "human"
@@ -162,12 +280,23 @@ def _record(event: _OtlpEvent, rules: Rules) -> SourceRecord:
     return SourceRecord(native, (result,), at)
 
 
+def _text(values: Mapping[str, Any], name: str) -> str | None:
+    """The text of an attribute, also of a number: SDKs send the version 2 as one. None for an empty one."""
+    value = values.get(name)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value or None
+    number = finite(value)
+    return None if number is None else f"{number:.0f}" if number.is_integer() else repr(number)
+
+
 def _human(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Who rated, in the words of the tool, and the id of the rating; None for a judge."""
     properties = _properties(attributes)
     for prefix in _HUMAN:
-        source = attributes.get(f"{prefix}.source") or properties.get(f"{prefix}.source")
-        id = attributes.get(f"{prefix}.id") or properties.get(f"{prefix}.id")
+        source = _text(attributes, f"{prefix}.source") or _text(properties, f"{prefix}.source")
+        id = _text(attributes, f"{prefix}.id") or _text(properties, f"{prefix}.id")
         if source is not None or id is not None:
             return source or "human", id
     return ("human" if attributes.get("microsoft.gen_ai.evaluation.actor.type") == "human" else None), None
@@ -177,7 +306,7 @@ def _properties(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The object in the JSON text of Foundry."""
     try:
         properties = msgspec.json.decode(attributes.get("internal_properties", "{}"))
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, TypeError, UnicodeError, RecursionError):
         return {}
     return properties if isinstance(properties, dict) else {}
 
@@ -190,9 +319,9 @@ def _scale(properties: Mapping[str, Any]) -> Literal["stars", "thumbs"] | None:
     return "thumbs" if kind == "boolean" else None
 
 
-def _item(event: _OtlpEvent, rule: str) -> tuple[str | None, Level]:
+def _item(event: OtlpEvent, rule: str) -> tuple[str | None, Level]:
     """The item and its level. An event may be emitted within the evaluator's span, so the default is the trace."""
     if rule in _ITEMS:
         attribute, level = _ITEMS[rule]
-        return event.attributes.get(attribute), level
+        return _text(event.attributes, attribute), level
     return (event.span, "span") if rule == "span" else (event.trace, "trace")
