@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test coverage examples faults soak lint docs dashboards rules wheel peers bench kafka lock
+.PHONY: help venv demo page unit test coverage examples tools faults soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,19 @@ EXAMPLES ?=
 examples: venv ## run the programs of examples/ against a real Apache Kafka, and record that all events counted; EXAMPLES="go java"
 	$(BIN)/python -m tools.producers $(EXAMPLES)
 	$(BIN)/python -m tools.reference docs
+
+TOOLS ?=
+REAL := $(shell sed -n "s/^tool-\([a-z-]*\) = .*/\1/p" pyproject.toml)
+
+tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(REAL),$(or $(TOOLS),$(REAL)))) ## connect sources to real tools, and record that all counts are equal; TOOLS="mlflow phoenix"
+	$(BIN)/python -m tools.real $(TOOLS)
+	$(BIN)/python -m tools.reference docs
+
+.venv-tools/%/.installed: tools/real/requirements-%.txt | venv
+	@echo "Installing $* in $(@D)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
 
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
@@ -115,3 +128,4 @@ lock: ## resolve pyproject.toml into requirements*.txt; UPGRADE=--upgrade takes 
 	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(UV) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
 	$(UV) --group bench --output-file requirements-bench.txt
+	for tool in $(REAL); do $(UV) --group tool-$$tool --output-file tools/real/requirements-$$tool.txt || exit 1; done
