@@ -4,10 +4,11 @@ import asyncio
 import email.utils
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, final
+from urllib.parse import quote
 
 import httpx
 
@@ -23,9 +24,9 @@ LONGEST_RETRY_AFTER: Final = 300.0
 """Longest wait for a tool that names a time to wait, in seconds."""
 _STEP_SECONDS: Final = 60.0
 """Time to connect, to send, and to receive the next bytes."""
-_ANSWER_SECONDS: Final = 300.0
+ANSWER_SECONDS: Final = 300.0
 """Time in which an answer must be complete."""
-_ANSWER_BYTES: Final = 64 << 20
+ANSWER_BYTES: Final = 64 << 20
 """Largest answer after decompression."""
 _DETAIL: Final = 200
 _BUSY: Final = frozenset({429, 502, 503, 504})
@@ -61,6 +62,28 @@ class ToolAnswer:
             return read(self.content, shape)
         except UnknownShapeError as error:
             raise PullError(f"{self.place}: unexpected answer: {error}") from error
+
+
+@final
+class HeaderAuth(httpx.Auth):
+    """Authenticates requests by headers."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the headers to a request."""
+        request.headers.update(self._headers)
+        yield request
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path.
+
+    >>> segment("support/eu")
+    'support%2Feu'
+    """
+    return quote(name, safe="")
 
 
 class Connection:
@@ -125,16 +148,16 @@ class Connection:
         place = f"{method} {self.url}{path}"
         try:
             async with (
-                asyncio.timeout(_ANSWER_SECONDS),
+                asyncio.timeout(ANSWER_SECONDS),
                 self._http.stream(method, self.url + path, params=query, json=document) as response,
             ):
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk
-                    if len(content) > _ANSWER_BYTES:
-                        raise PullError(f"{place}: the answer is larger than {_ANSWER_BYTES >> 20} MiB")
+                    if len(content) > ANSWER_BYTES:
+                        raise PullError(f"{place}: the answer is larger than {ANSWER_BYTES >> 20} MiB")
         except TimeoutError as error:
-            raise ToolBusyError(f"{place}: no complete answer in {_ANSWER_SECONDS:.0f} s") from error
+            raise ToolBusyError(f"{place}: no complete answer in {ANSWER_SECONDS:.0f} s") from error
         except TRANSPORT_ERRORS as error:
             away = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
             raise (ToolBusyError if away else PullError)(f"{place}: {explain(error)}") from error

@@ -3,9 +3,8 @@
 A client knows addresses, paging and the order of lists. What to read, and when, is decided by `sources.pulls.sync`.
 """
 
-from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final, Protocol
 
 import msgspec
@@ -95,22 +94,24 @@ class PageGuard:
 
 
 def daily_pages(
-    records: Iterable[tuple[int, msgspec.Raw]], frame: tuple[bytes, bytes] = (b"[", b"]")
+    records: Iterable[tuple[int | None, msgspec.Raw]], frame: tuple[bytes, bytes] = (b"[", b"]")
 ) -> list[PulledPage]:
     """Pages of the records of an answer, one for each UTC day of their listing times.
 
     Args:
-        records: listing time in milliseconds, and the record as it came.
+        records: listing time in milliseconds, and the record as it came; None for a record whose time is not read.
         frame: what a document has before and after the records, which are separated by commas.
 
     >>> daily_pages([(86_400_000, msgspec.Raw(b"3")), (5, msgspec.Raw(b"2")), (4, msgspec.Raw(b"1"))])
-    [PulledPage(content=b'[2,1]', listed=4), PulledPage(content=b'[3]', listed=86400000)]
+    [PulledPage(content=b'[3]', listed=86400000), PulledPage(content=b'[2,1]', listed=4)]
     """
-    ordered = sorted(records, key=lambda record: day_of(record[0]))
-    days: list[Sequence[tuple[int, msgspec.Raw]]] = [
-        list(day) for _, day in groupby(ordered, key=lambda record: day_of(record[0]))
-    ]
+    days: dict[str | None, list[tuple[int | None, bytes]]] = {}
+    for listed, raw in records:
+        days.setdefault(None if listed is None else day_of(listed), []).append((listed, bytes(raw)))
     return [
-        PulledPage(frame[0] + b",".join(bytes(raw) for _, raw in day) + frame[1], min(listed for listed, _ in day))
-        for day in days
+        PulledPage(
+            frame[0] + b",".join(raw for _, raw in day) + frame[1],
+            min((listed for listed, _ in day if listed is not None), default=None),
+        )
+        for day in days.values()
     ]

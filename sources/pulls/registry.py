@@ -10,6 +10,7 @@ import httpx
 from sources.pulls.connection import Connection
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError, Stream
+from sources.pulls.tools import langfuse, langsmith
 from sources.registry import TOOLS
 from sources.rules import SourceSettings
 
@@ -32,7 +33,10 @@ class PulledTool:
     """What a pull lacks in the settings of a source, each as `KEY: problem`; `source check` needs none of it."""
 
 
-PULLED_TOOLS: Final[Mapping[str, PulledTool]] = {}
+PULLED_TOOLS: Final[Mapping[str, PulledTool]] = {
+    "langfuse": PulledTool(langfuse.streams, langfuse.authenticate, langfuse.URL),
+    "langsmith": PulledTool(langsmith.streams, langsmith.authenticate, langsmith.URL),
+}
 
 
 @contextlib.asynccontextmanager

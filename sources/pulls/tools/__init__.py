@@ -1,0 +1,1 @@
+"""The clients of the tools whose records can be pulled."""
