@@ -4,19 +4,18 @@ Shapes: confident-ai/deepeval `deepeval/test_run/api.py`, `deepeval/tracing/api.
 trace repeats the metrics of its test case. Neither has ids, so the natural key is the id.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from aggregator.facts import Level
+from aggregator.facts import Direction, Level
 from sources.meaning import Judgement, Rules
 from sources.records import Skip, SkipReason, SourceRecord
 from sources.rules import RatingScale
 from sources.shapes import TextTime, at_path, read
 
-_LOWER: Final = frozenset({"Bias", "Hallucination", "Toxicity"})
-"""Metrics whose low scores pass."""
 _SCALES: Final[Mapping[str, RatingScale]] = {"FIVE_STAR_RATING": "stars", "THUMBS_RATING": "thumbs"}
 
 
@@ -53,10 +52,22 @@ class _DeepevalCase(Struct, rename="camel"):
     metrics_data: list[_DeepevalMetric] | None = None
     trace: _DeepevalTrace | None = None
 
+    def metrics(self) -> Iterator[_DeepevalMetric]:
+        """The metrics of the case, its trace and its spans."""
+        yield from self.metrics_data or ()
+        if self.trace is not None:
+            for judged in (self.trace, *self.trace.spans()):
+                yield from judged.metrics_data or ()
+
 
 class _DeepevalRun(Struct, rename="camel"):
     test_cases: list[_DeepevalCase]
     conversational_test_cases: list[_DeepevalCase] = []
+
+    def cases(self) -> Iterator[_DeepevalCase]:
+        """The test cases of both kinds."""
+        yield from self.test_cases
+        yield from self.conversational_test_cases
 
 
 class _ConfidentAnnotation(Struct, rename="camel"):
@@ -83,31 +94,50 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The results of the metrics of a test run."""
     run, settings = read(document, _DeepevalRun), rules.settings
     plain: Mapping[str, Any] = read(document, dict)
+    lower = _lower_passes(metric for case in run.cases() for metric in case.metrics())
     for case, fields in zip(run.test_cases, plain["testCases"], strict=True):
-        yield from _case(case, at_path(fields, settings.item), rules)
+        yield from _case(case, at_path(fields, settings.item), lower, rules)
     for case, fields in zip(run.conversational_test_cases, plain.get("conversationalTestCases", ()), strict=True):
-        yield from _metrics(case.metrics_data, _Subject(at_path(fields, settings.thread), "thread"), rules)
+        yield from _metrics(case.metrics_data, _Subject(at_path(fields, settings.thread), "thread"), lower, rules)
 
 
-def _case(case: _DeepevalCase, item: str | None, rules: Rules) -> Iterator[SourceRecord]:
+def _lower_passes(metrics: Iterable[_DeepevalMetric]) -> frozenset[str]:
+    """The names of metrics whose verdicts show that low scores pass.
+
+    The name alone does not show it: low scores of `Bias` passed once, and fail in DeepEval 4.
+    """
+    shown: defaultdict[str, set[Direction]] = defaultdict(set)
+    for metric in metrics:
+        if metric.error is not None or metric.success is None or metric.score is None or metric.threshold is None:
+            continue
+        if metric.score != metric.threshold:
+            is_higher = metric.success == (metric.score > metric.threshold)
+            shown[metric.name].add("higher" if is_higher else "lower")
+    return frozenset(name for name, directions in shown.items() if directions == {"lower"})
+
+
+def _case(case: _DeepevalCase, item: str | None, lower: frozenset[str], rules: Rules) -> Iterator[SourceRecord]:
     trace = case.trace
     if trace is None:
-        yield from _metrics(case.metrics_data, _Subject(item, "trace"), rules)
+        yield from _metrics(case.metrics_data, _Subject(item, "trace"), lower, rules)
         return
     judged = _Subject(item or trace.uuid, "trace", trace.end_time)
-    yield from _metrics(case.metrics_data, judged, rules)
+    yield from _metrics(case.metrics_data, judged, lower, rules)
     for span in trace.spans():
-        yield from _metrics(span.metrics_data, _Subject(span.uuid, "span", span.end_time or trace.end_time), rules)
+        subject = _Subject(span.uuid, "span", span.end_time or trace.end_time)
+        yield from _metrics(span.metrics_data, subject, lower, rules)
     names = {metric.name for metric in case.metrics_data or ()}
     for metric in trace.metrics_data or ():
         if metric.name not in names:
-            yield from _metrics([metric], judged, rules)
+            yield from _metrics([metric], judged, lower, rules)
         else:
             repeated = Skip(SkipReason.REPEATED, "the trace repeats the metric of its test case")
             yield SourceRecord(f"{judged.item}/{metric.name}", (repeated,))
 
 
-def _metrics(metrics: list[_DeepevalMetric] | None, judged: _Subject, rules: Rules) -> Iterator[SourceRecord]:
+def _metrics(
+    metrics: list[_DeepevalMetric] | None, judged: _Subject, lower: frozenset[str], rules: Rules
+) -> Iterator[SourceRecord]:
     for metric in metrics or ():
         said = Judgement(
             name=metric.name,
@@ -116,7 +146,7 @@ def _metrics(metrics: list[_DeepevalMetric] | None, judged: _Subject, rules: Rul
             value=metric.score,
             passed=metric.success,
             threshold=metric.threshold,
-            direction="lower" if metric.name in _LOWER else None,
+            direction="lower" if metric.name in lower else None,
             error=metric.error,
             comment=metric.reason,
             judge=metric.evaluation_model,
