@@ -1,11 +1,12 @@
 """promptfoo: the file of `promptfoo eval -o results.json`, which has verdicts and ratings in one.
 
 Shape: promptfoo/promptfoo `src/types/index.ts`. A rating in the web interface is one more component, of the type
-`human`, and overwrites success and score of the result, so only components are read.
+`human`, and overwrites success and score of the result, so only components are read. A comment that a person adds to
+an earlier rating is only at the result.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -14,11 +15,21 @@ from sources.meaning import Judgement, Rules
 from sources.records import Result, Skip, SkipReason, SourceRecord
 from sources.shapes import TextTime, at_path, read, read_each
 
+_GRADED: Final = frozenset({
+    "agent-rubric", "answer-relevance", "context-faithfulness", "context-recall", "context-relevance",
+    "conversation-relevance", "factuality", "g-eval", "llm-rubric", "model-graded-closedqa",
+    "model-graded-factuality", "search-rubric", "trajectory:goal-success",
+})  # fmt: skip
+"""Assertions that a model judges."""
+_HIGHLIGHT: Final = "!highlight"
+"""What comments of highlighted results begin with."""
+
 
 class _PromptfooAssertion(Struct):
     type: str
     metric: str | None = None
     threshold: float | None = None
+    weight: float | None = None
     provider: Any = None
 
 
@@ -37,6 +48,15 @@ class _PromptfooComponent(Struct, rename={"passed": "pass"}):
 
 class _PromptfooGrading(Struct, rename="camel"):
     component_results: list[Raw] | None = None
+    comment: str | None = None
+
+
+class _PromptfooOptions(Struct):
+    provider: Any = None
+
+
+class _PromptfooTest(Struct):
+    options: _PromptfooOptions | None = None
 
 
 class _PromptfooResult(Struct, rename="camel"):
@@ -44,6 +64,13 @@ class _PromptfooResult(Struct, rename="camel"):
     test_idx: int = 0
     prompt_idx: int = 0
     grading_result: _PromptfooGrading | None = None
+    test_case: _PromptfooTest | None = None
+
+    @property
+    def grader(self) -> str | None:
+        """The provider that grades assertions without one of their own."""
+        options = self.test_case and self.test_case.options
+        return _provider(options.provider) if options else None
 
 
 class _PromptfooResults(Struct):
@@ -77,39 +104,58 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
             continue
         path = rules.settings.item
         item = at_path(msgspec.json.decode(raw), path) if path else native
-        seen: set[str] = set()
+        judged = _JudgedOutput(item, result.grader, result.grading_result.comment, set())
         for component in read_each(result.grading_result.component_results or (), _PromptfooComponent):
             if isinstance(component, SourceRecord):
                 yield component
                 continue
             is_rating = component.assertion is not None and component.assertion.type == "human"
             at = exported if is_rating else evaluated
-            yield SourceRecord(native, (_component(component, item, seen, rules),), at.ms)
+            yield SourceRecord(native, (_component(component, judged, rules),), at.ms)
 
 
-def _component(component: _PromptfooComponent, item: str | None, seen: set[str], rules: Rules) -> Result:
-    """The rating or verdict of a component. `seen` are the names of those before it."""
+class _JudgedOutput(NamedTuple):
+    """What the components of a result have in common."""
+
+    item: str | None
+    grader: str | None
+    comment: str | None
+    names: set[str]
+    """Names of the components so far."""
+
+
+def _component(component: _PromptfooComponent, judged: _JudgedOutput, rules: Rules) -> Result:
+    """The rating or verdict of a component."""
     assertion = component.assertion
     if assertion is None or assertion.type == "assert-set":
         return Skip(SkipReason.AGGREGATE, "a set of assertions")
     name = assertion.metric or assertion.type
-    if name in seen:
+    if name in judged.names:
         return Skip(SkipReason.REPEATED, f"two assertions are named {name!r}: set `metric` of each")
-    seen.add(name)
+    judged.names.add(name)
     if assertion.type == "human":
-        return rules.annotation(Judgement(item=item, passed=component.passed, comment=component.comment, part="human"))
-    provider = assertion.provider
+        comment = (judged.comment or component.comment or "").removeprefix(_HIGHLIGHT).strip()
+        return rules.annotation(
+            Judgement(item=judged.item, passed=component.passed, comment=comment or None, part="human")
+        )
     failed = component.metadata is not None and component.metadata.grader_error is True
+    grader = judged.grader if assertion.type.removeprefix("not-") in _GRADED else None
     return rules.evaluation(
         Judgement(
             name=name,
-            item=item,
+            item=judged.item,
             value=component.score,
-            passed=component.passed,
+            # promptfoo turns each verdict of weight 0 into a pass.
+            passed=None if assertion.weight == 0 else component.passed,
             threshold=assertion.threshold,
             error=(component.reason or "") if failed else None,
             comment=component.reason,
-            judge=provider if isinstance(provider, str) else at_path(provider, "id"),
+            judge=_provider(assertion.provider) or grader,
             part=name,
         )
     )
+
+
+def _provider(provider: Any) -> str | None:
+    """The id of a provider, which is text or an object."""
+    return provider if isinstance(provider, str) else at_path(provider, "id")

@@ -7,7 +7,8 @@ from tests.support.sources import facts_of, skips_of, tool_source
 
 
 def _component(kind: str = "llm-rubric", passed: bool = True, **fields: Any) -> dict[str, Any]:
-    assertion = {"type": kind} | {name: fields.pop(name) for name in ("metric", "provider") if name in fields}
+    own = ("metric", "provider", "threshold", "weight")
+    assertion = {"type": kind} | {name: fields.pop(name) for name in own if name in fields}
     return {"pass": passed, "score": 0.4, "reason": "so", "assertion": assertion, **fields}
 
 
@@ -52,6 +53,34 @@ def test_the_judge_is_the_provider_as_text_or_object() -> None:
     providers: list[Any] = ["p:m", {"id": "p:m", "config": {}}, {"config": {}}, None]
     judges = [facts_of(tool_source("promptfoo"), _file(_component(provider=provider)))[0] for provider in providers]
     assert [fact.judge for fact in judges if isinstance(fact, Evaluation)] == ["p:m", "p:m", "", ""]
+
+
+def test_the_judge_is_else_the_provider_that_grades_the_test() -> None:
+    test = {"vars": {}, "options": {"provider": {"id": "p:m"}}}
+    components = _component(), _component("not-g-eval"), _component("factuality", provider="own"), _component("equals")
+    facts = facts_of(tool_source("promptfoo"), _file(*components, testCase=test))
+    assert [fact.judge for fact in facts if isinstance(fact, Evaluation)] == ["p:m", "p:m", "own", ""]
+
+
+def test_a_pass_of_weight_0_is_no_verdict() -> None:
+    file = _file(_component(passed=True, weight=0))
+    assert skips_of(tool_source("promptfoo"), file) == {"no_rule": 1}
+    (by_rule,) = facts_of(tool_source("promptfoo", metrics={"llm-rubric": {"threshold": 0.5}}), file)
+    (by_assertion,) = facts_of(tool_source("promptfoo"), _file(_component(passed=True, weight=0, threshold=0.4)))
+    assert [fact.passed for fact in (by_rule, by_assertion) if isinstance(fact, Evaluation)] == [False, True]
+
+
+def test_a_comment_made_after_the_rating_is_at_the_result() -> None:
+    def explanation(comment: str | None, later: str | None) -> str | None:
+        grading = {"componentResults": [_component("human", comment=comment)], "comment": later}
+        (rating,) = facts_of(tool_source("promptfoo", queue="q"), _file(gradingResult=grading))
+        assert isinstance(rating, Annotation)
+        return rating.explanation
+
+    assert explanation("Right.", None) == "Right."
+    assert explanation("Right.", "Right, but rude.") == explanation(None, "!highlight Right, but rude.")
+    assert explanation(None, "Right, but rude.") == "Right, but rude."
+    assert explanation(None, "!highlight") is None
 
 
 def test_the_second_of_one_name_is_counted_and_does_not_replace_the_first() -> None:
