@@ -8,7 +8,7 @@ from typing import Final
 
 from eval_alignment.terminal_text import printable
 from streams.events import messages
-from streams.events.decoder import Kind, Rejection
+from streams.events.decoder import Kind
 from streams.events.reasons import Reason
 from streams.events.unknown_fields import nearest_field, unknown_fields
 
@@ -19,28 +19,6 @@ _SHOWN_CHARACTERS: Final = 64
 def now_ms() -> int:
     """This machine's clock in milliseconds since epoch."""
     return time.time_ns() // 1_000_000
-
-
-def future_rejection(at: int, clock: int, limit: int) -> Rejection | None:
-    """The rejection of an event whose time is too far ahead; None for any other.
-
-    The worker applies the same rule with the broker's timestamp as the clock.
-
-    Args:
-        at: time of the event, in milliseconds since epoch.
-        clock: the current time, in the same unit.
-        limit: milliseconds that `at` may be ahead of the clock.
-
-    >>> future_rejection(600_000, clock=0, limit=300_000).detail
-    'at is 10 minutes ahead of the clock, 5 minutes are allowed (setting `future_limit_ms`) - at `$.at`'
-    """
-    if at <= clock + limit:
-        return None
-    return Rejection(
-        Reason.FUTURE_TIMESTAMP,
-        f"at is {messages.duration(at - clock)} ahead of the clock, {messages.duration(limit)} are allowed "
-        "(setting `future_limit_ms`) - at `$.at`",
-    )
 
 
 def future_warning(count: int, limit: int) -> str:

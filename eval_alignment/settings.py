@@ -178,7 +178,10 @@ class Settings(BaseSettings):
 
     # View
     http: str = Field("127.0.0.1:8390", description="Address at which the view serves page, API and `/metrics`.")
-    data_dir: Path = Field(Path("eval-alignment-data"), description="Directory of the view's store.")
+    data_dir: Path = Field(
+        Path("eval-alignment-data"),
+        description="Directory of the view's store, and of the owner index of ingest's sources.",
+    )
     publish: bool = Field(True, description="Publish snapshot documents. With several views, enable it in one.")
     snapshot_history_count: int = Field(1000, ge=1, description="Number of snapshot documents to keep per queue.")
     snapshot_history_days: int = Field(90, ge=1, description="Number of days to keep snapshot documents.")
@@ -208,9 +211,15 @@ class Settings(BaseSettings):
     ingest_body_bytes: int = Field(
         8 << 20, ge=1 << 10, le=1 << 30, description="Largest body of a request in bytes, after decompression."
     )
+    ingest_source_body_bytes: int = Field(
+        64 << 20,
+        ge=1 << 10,
+        le=1 << 30,
+        description="Largest body of a request for a source in bytes, after decompression.",
+    )
     ingest_events: int = Field(10_000, ge=1, le=1_000_000, description="Maximum number of events in a request.")
     ingest_in_flight_bytes: int = Field(
-        64 << 20,
+        128 << 20,
         ge=1 << 10,
         description="Bytes of all requests that are not answered, or whose events the broker has not acknowledged. "
         "Above it, requests are refused with 429. The process needs about four times as much memory.",
@@ -224,6 +233,11 @@ class Settings(BaseSettings):
     )
 
     # Sources
+    ingest_sources: Literal["all", "none"] = Field(
+        "all",
+        description="`none`: `ingest` runs no source that remembers what its records said; only one process may. "
+        "Events and OTLP are taken by every `ingest`.",
+    )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
         description="Tools whose records become events, by a name of your choice: `tool`, and what its names, scales "
@@ -271,8 +285,11 @@ class Settings(BaseSettings):
         names = [self.topic(role) for role in TOPIC_ROLES]
         if len(set(names)) != len(names):
             problems.append("two topics have the same name")
-        if self.ingest_in_flight_bytes < self.ingest_body_bytes:
-            problems.append("ingest_in_flight_bytes must be at least ingest_body_bytes")
+        problems += [
+            f"ingest_in_flight_bytes must be at least {body}"
+            for body in ("ingest_body_bytes", "ingest_source_body_bytes")
+            if self.ingest_in_flight_bytes < getattr(self, body)
+        ]
         addresses = [(field, getattr(self, field)) for field in ("http", "worker_http", "ingest_http")]
         for field, text in [*addresses, *(("brokers", broker) for broker in self.brokers.split(","))]:
             try:

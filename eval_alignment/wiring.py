@@ -5,7 +5,6 @@ from eval_alignment import __version__
 from eval_alignment.settings import Settings
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from sources.meaning import Rules
-from sources.ownership import OwnerIndex
 from sources.registry import TOOLS
 from sources.source import ToolSource
 from streams.events.decoder import Decoder
@@ -34,13 +33,13 @@ def counting_rules(settings: Settings) -> CountingRules:
     )
 
 
-def source(settings: Settings, name: str, index: OwnerIndex) -> ToolSource:
+def source(settings: Settings, name: str) -> ToolSource:
     """The source with this name. Raises UnknownNameError for a name that is not configured."""
     chosen = settings.sources.get(name)
     if chosen is None:
         raise UnknownNameError(not_found("source", name, settings.sources))
     defaults = decoder(settings)
-    return ToolSource(TOOLS[chosen.tool], Rules(chosen, defaults.metrics), defaults, index)
+    return ToolSource(TOOLS[chosen.tool], Rules(chosen, defaults.metrics), defaults)
 
 
 def partitions(settings: Settings) -> int | None:

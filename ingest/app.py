@@ -1,12 +1,12 @@
-"""The application of an ingest process: `POST /api/v1/events`, health and metrics."""
+"""The application of an ingest process: events, sources, health and metrics."""
 
 import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import orjson
 from prometheus_client.exposition import choose_encoder
@@ -18,41 +18,31 @@ from starlette.responses import Response
 from starlette.routing import Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest.body import read_body, unpack
-from ingest.clock import BrokerClock
+from ingest.acknowledge import acknowledged, away
+from ingest.body import BodyReader
 from ingest.config import IngestConfig
 from ingest.decide import decide
 from ingest.framing import FramedBody, frame
 from ingest.limits import LARGE_BYTES, Budget, Reservation
-from ingest.media import Format, cloud_event_headers, encoding_of, format_of, unsupported
+from ingest.media import Format, cloud_event_headers, format_of, unsupported
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
-from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
+from ingest.sources import COMMAND_PATH, SOURCES_PATH, RecordPublisher, SourceHandlers
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
+from sources.intake.intake import SourceIntake
 from streams.kafka.producer import Outgoing
 
 _METHODS: Final = ("GET", "HEAD", "POST")
 _KEPT: Final = 8
 """One part in so many of the bytes in flight is kept for small requests."""
-_RETRY_SECONDS: Final = "5"
-"""When a sender tries again while the broker is away."""
-
-
-class EventPublisher(Protocol):
-    """Where events go."""
-
-    clock: BrokerClock
-
-    @property
-    def away(self) -> str | None:
-        """Why nothing can be published; None when it can."""
-
-    async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Send records; on return all are acknowledged. Raises NotAcknowledgedError."""
 
 
 def create_app(
-    config: IngestConfig, publisher: EventPublisher, metrics: IngestMetrics, tokens: Sequence[AccessToken] = ()
+    config: IngestConfig,
+    publisher: RecordPublisher,
+    metrics: IngestMetrics,
+    tokens: Sequence[AccessToken] = (),
+    intakes: Mapping[str, SourceIntake] | None = None,
 ) -> ASGIApp:
     """Create the ASGI application.
 
@@ -61,11 +51,17 @@ def create_app(
         publisher: takes the accepted events.
         metrics: counts them.
         tokens: clients must send one of them, as for `AccessMiddleware`; empty admits every client.
+        intakes: of the sources that this process runs, by name.
     """
     handlers = _Handlers(config, publisher, metrics)
+    sources = SourceHandlers(config, intakes or {}, publisher, metrics, handlers.budget)
     app = Starlette(
         routes=[
             Route(EVENTS_PATH, handlers.events, methods=["POST"]),
+            Route(f"{SOURCES_PATH}/{COMMAND_PATH}file", sources.file, methods=["POST"]),
+            Route(f"{SOURCES_PATH}/{COMMAND_PATH}retract", sources.retract, methods=["POST"]),
+            Route(SOURCES_PATH, sources.pushed, methods=["POST"]),
+            Route(f"{SOURCES_PATH}/{{path:path}}", sources.pushed, methods=["POST"]),
             Route("/metrics", handlers.metrics),
             Route("/healthz", handlers.healthz),
             Route("/readyz", handlers.readyz),
@@ -88,7 +84,7 @@ def _count_responses(app: ASGIApp, metrics: IngestMetrics) -> ASGIApp:
                 metrics.responses.labels(str(message["status"])).inc()
             await send(message)
 
-        has_events = scope["type"] == "http" and (scope["method"], scope["path"]) == ("POST", EVENTS_PATH)
+        has_events = scope["type"] == "http" and scope["method"] == "POST"
         await app(scope, receive, count if has_events else send)
 
     return counted
@@ -106,14 +102,15 @@ async def _on_error(_request: Request, _error: Exception) -> Response:
 
 
 class _Handlers:
-    def __init__(self, config: IngestConfig, publisher: EventPublisher, metrics: IngestMetrics) -> None:
+    def __init__(self, config: IngestConfig, publisher: RecordPublisher, metrics: IngestMetrics) -> None:
         self._config = config
         self._publisher = publisher
         self._metrics = metrics
         limit = config.limits.in_flight_bytes
         # As long as it leaves room for the largest body.
-        kept = max(0, min(limit // _KEPT, limit - config.limits.body_bytes))
-        self._budget = Budget(limit, metrics.in_flight.set, kept)
+        kept = max(0, min(limit // _KEPT, limit - max(config.limits.body_bytes, config.limits.source_body_bytes)))
+        self.budget = Budget(limit, metrics.in_flight.set, kept)
+        self._bodies = BodyReader(config.limits, metrics.bytes.inc)
         self._answers = Budget(limit)
         self._large = asyncio.Lock()
         self._openapi = orjson.dumps(openapi(config.version))
@@ -124,10 +121,10 @@ class _Handlers:
             # A page of another site can send events from its visitor's browser, but cannot leave out this header.
             raise HTTPException(403, "requests of web pages are not served: send events from a server")
         if (reason := self._publisher.away) is not None:
-            raise _away(reason)
-        with Reservation(self._budget) as reservation:
+            raise away(reason)
+        with Reservation(self.budget) as reservation:
             form = format_of(request.headers)
-            body = await self._read(request, reservation)
+            body = await self._bodies.read(request, reservation)
             async with self._turn(len(body)):
                 events = await self._frame(body, form, request.headers)
                 decision = await decide(events, self._config.decoder, self._topics, self._publisher.clock.now())
@@ -138,14 +135,6 @@ class _Handlers:
         for reason, count in Counter(rejected["reason"] for rejected in decision.rejected).items():
             self._metrics.rejected.labels(sender, reason).inc(count)
         return _IngestResponse(orjson.dumps(decision.answer()), decision.status(), self._answers)
-
-    async def _read(self, request: Request, reservation: Reservation) -> bytes:
-        limits, encoding = self._config.limits, encoding_of(request.headers)
-        packed = await read_body(request.receive, request.headers.get("content-length"), limits, reservation)
-        body = await unpack(packed, encoding, limits)
-        reservation.resize(len(body))
-        self._metrics.bytes.inc(len(body))
-        return body
 
     async def _frame(self, body: bytes, form: Format, headers: Headers) -> FramedBody:
         framing = partial(frame, body, form, cloud_event_headers(headers), self._config.limits.events)
@@ -160,14 +149,8 @@ class _Handlers:
 
     async def _publish(self, records: Sequence[Outgoing], reservation: Reservation) -> None:
         started = time.monotonic()
-        try:
+        with acknowledged(reservation):
             await self._publisher.publish(records)
-        except NotAcknowledgedError as error:
-            reservation.keep_until_done(error.pending)
-            detail = f"{error}; some of them may have arrived, and sending all again is harmless"
-            if isinstance(error, TooLargeForBrokerError):
-                raise HTTPException(413, f"{detail}: send fewer events per request, or raise the limit") from error
-            raise _away(detail) from error
         self._metrics.acknowledge_seconds.observe(time.monotonic() - started)
 
     async def metrics(self, request: Request) -> Response:
@@ -203,7 +186,3 @@ class _IngestResponse(Response):
             await send({"type": "http.response.body", "body": self.body, "more_body": True})
             # The server takes this message when the client has taken what came before, up to a small rest.
             await send({"type": "http.response.body"})
-
-
-def _away(reason: str) -> HTTPException:
-    return HTTPException(503, reason, {"Retry-After": _RETRY_SECONDS})

@@ -4,14 +4,18 @@ import asyncio
 import mmap
 import re
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import cramjam
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import Receive
 
 from ingest.config import Limits
 from ingest.limits import Reservation
+from ingest.media import encoding_of
 
 _GZIP: Final = 31
 """The gzip format with its largest window, for zlib."""
@@ -22,6 +26,28 @@ there may be a million.
 _ZEROS: Final = re.compile(rb"\0*")
 _BUFFER_FULL: Final = "failed to write whole buffer"
 """cramjam's message for an output that is larger than its buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyReader:
+    """Reads the unpacked bodies of requests.
+
+    Args:
+        limits: of each body.
+        count: takes the bytes of each body.
+    """
+
+    limits: Limits
+    count: Callable[[int], object]
+
+    async def read(self, request: Request, reservation: Reservation) -> bytes:
+        """The body without its content encoding. Raises HTTPException: 400, 408, 413, 415, 429."""
+        encoding = encoding_of(request.headers)
+        packed = await read_body(request.receive, request.headers.get("content-length"), self.limits, reservation)
+        body = await unpack(packed, encoding, self.limits)
+        reservation.resize(len(body))
+        self.count(len(body))
+        return body
 
 
 async def read_body(receive: Receive, length: str | None, limits: Limits, reservation: Reservation) -> bytes:
@@ -94,6 +120,6 @@ def _unzstd(packed: bytes, limit: int) -> bytes | None:
 def _too_large(limits: Limits) -> HTTPException:
     return HTTPException(
         413,
-        f"the body is larger than {limits.body_bytes:,} bytes (setting `ingest_body_bytes`, after decompression); no "
-        "event was sent: send fewer events per request",
+        f"the body is larger than {limits.body_bytes:,} bytes (setting `{limits.body_setting}`, after decompression); "
+        "no event was sent: send fewer events per request",
     )

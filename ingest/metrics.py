@@ -22,9 +22,30 @@ ACKNOWLEDGE_SECONDS: Final = histogram(
     "Time from sending the events of a request to the broker until it has acknowledged all.",
     (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
+SOURCE_EVENTS: Final = counter(
+    "ingest_source_events_total", "Events of a source that the broker has acknowledged.", "source"
+)
+SOURCE_SKIPPED: Final = counter(
+    "ingest_source_skipped_total", "Parts of records of a source that became no event, by reason.", "source", "reason"
+)
+SOURCE_REJECTED: Final = counter(
+    "ingest_source_rejected_total", "Events, records and bodies of a source that became dead letters.", "source"
+)
 READY: Final = gauge("ingest_ready", "1 while the broker answers.")
 
-METRICS: Final = (ACCEPTED, REJECTED, RESPONSES, BYTES, IN_FLIGHT, ACKNOWLEDGE_SECONDS, READY, BUILD_INFO)
+METRICS: Final = (
+    ACCEPTED,
+    REJECTED,
+    RESPONSES,
+    BYTES,
+    IN_FLIGHT,
+    ACKNOWLEDGE_SECONDS,
+    SOURCE_EVENTS,
+    SOURCE_SKIPPED,
+    SOURCE_REJECTED,
+    READY,
+    BUILD_INFO,
+)
 """Every metric of an ingest process."""
 
 
@@ -39,5 +60,8 @@ class IngestMetrics:
         self.bytes = BYTES.counter(registry)
         self.in_flight = IN_FLIGHT.gauge(registry)
         self.acknowledge_seconds = ACKNOWLEDGE_SECONDS.histogram(registry)
+        self.source_events = SOURCE_EVENTS.counter(registry)
+        self.source_skipped = SOURCE_SKIPPED.counter(registry)
+        self.source_rejected = SOURCE_REJECTED.counter(registry)
         self.ready = READY.gauge(registry)
         BUILD_INFO.gauge(registry).labels("ingest", version).set(1)

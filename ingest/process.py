@@ -17,8 +17,10 @@ from ingest.app import create_app
 from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from ingest.publish import Publisher
+from ingest.sources import open_intakes
 from sinks.access import AccessToken, guard_bind
 from sinks.listener import HttpServer, listen
+from sources.intake.store import IndexStore
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
@@ -38,24 +40,34 @@ def run_ingest(config: IngestConfig) -> ExitCode:
             config.host, config.token_file, allow_open=config.allow_open_bind, setting="ingest_token_file"
         )
         listener = listen(config.host, config.port)
+        store = _open_store(config)
     except EvalAlignmentError as error:
         return log_end("ingest", error)
     # Imported objects live as long as the process: no full collection needs to walk them.
     freeze_heap()
-    with contextlib.closing(listener):
+    with contextlib.closing(listener), contextlib.nullcontext() if store is None else contextlib.closing(store):
         try:
-            asyncio.run(_run(config, listener, tokens))
+            asyncio.run(_run(config, listener, tokens, store))
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
             return log_end("ingest", error)
     return ExitCode.DONE
 
 
-async def _run(config: IngestConfig, listener: socket.socket, tokens: Sequence[AccessToken]) -> None:
+def _open_store(config: IngestConfig) -> IndexStore | None:
+    """The owner indexes; None where no source needs one. Raises IndexInUseError, IndexUnusableError."""
+    if config.index_dir is None or not any(source.owns for source in config.sources.values()):
+        return None
+    return IndexStore(config.index_dir)
+
+
+async def _run(
+    config: IngestConfig, listener: socket.socket, tokens: Sequence[AccessToken], store: IndexStore | None
+) -> None:
     metrics = IngestMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
     publisher = Publisher(config)
     server = HttpServer(
-        create_app(config, publisher, metrics, tokens),
+        create_app(config, publisher, metrics, tokens, open_intakes(config, publisher, store)),
         keep_alive_s=config.keep_alive_s,
         connections=_CONNECTIONS,
         # A request that is complete needs no longer than the broker may take.

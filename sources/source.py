@@ -17,6 +17,7 @@ from sources.records import Malformed, OwnEvent, Result, Said, Skip, SkipReason,
 from sources.registry import Tool
 from streams.events import values
 from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.encoder import encode_event
 from streams.events.values import EARLIEST_INTEGER_AT
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent, WireEvent
 
@@ -28,7 +29,17 @@ _KINDS: Final[Mapping[type[WireEvent], Kind]] = {
 _TEXTS: Final = ("explanation", "expected", "reason")
 
 
-OutcomeResult = Fact | Skip | Rejection | Malformed
+@final
+@dataclass(frozen=True, slots=True)
+class EventRejection:
+    """An event of a record that the workers would reject."""
+
+    rejection: Rejection
+    value: bytes
+    """The event as JSON."""
+
+
+OutcomeResult = Fact | Skip | EventRejection | Malformed
 
 
 @final
@@ -79,15 +90,18 @@ class ToolSource:
             raise UnknownShapeError(next(result.why for result in records[0].results if isinstance(result, Malformed)))
         return records
 
-    def outcomes(self, records: Iterable[SourceRecord], received: int) -> Iterator[RecordOutcome]:
+    def outcomes(
+        self, records: Iterable[SourceRecord], received: int, clock: int | None = None
+    ) -> Iterator[RecordOutcome]:
         """The outcomes of records, in their order.
 
         Args:
             records: of one or several payloads.
             received: when they arrived, in milliseconds; the time of records that have none.
+            clock: the broker's time, in milliseconds. None accepts every time.
         """
         for record in records:
-            yield from (RecordOutcome(record.native, result) for result in self._record(record, received))
+            yield from (RecordOutcome(record.native, result) for result in self._record(record, received, clock))
 
     def missing(self, records: Sequence[SourceRecord], received: int) -> Iterator[RecordOutcome]:
         """The deletions of all records that are not among these, which are all that the tool has.
@@ -97,13 +111,25 @@ class ToolSource:
         if not self.owns or any(_is_malformed(record) for record in records):
             return
         natives = {record.native for record in records}
-        for native in self.index.natives():
-            if native not in natives:
-                said = RecordVersion(self.rules.settings.prefix, native, received).vanish(self.index)
-                yield from (RecordOutcome(native, fact) for fact in said)
+        yield from self.retracted((native for native in self.index.natives() if native not in natives), received)
 
-    def _record(self, record: SourceRecord, received: int) -> Iterator[OutcomeResult]:
-        results = [self._normal(result) for result in record.results]
+    def retracted(self, natives: Iterable[str], received: int) -> Iterator[RecordOutcome]:
+        """The deletions of all that these records said, because the tool does not have them any more.
+
+        Args:
+            natives: the tool's ids of the records.
+            received: when that was seen, in milliseconds.
+        """
+        for native in natives:
+            said = RecordVersion(self.rules.settings.prefix, native, received).vanish(self.index)
+            yield from (RecordOutcome(native, fact) for fact in said)
+
+    def _record(self, record: SourceRecord, received: int, clock: int | None) -> Iterator[OutcomeResult]:
+        results = [self._normal(result, clock) for result in record.results]
+        if (rejection := self._ahead(record.at, clock)) is not None:
+            # Nothing is remembered of it: the record may come again with a right time.
+            yield from (_rejected(result, rejection) if isinstance(result, Statement) else result for result in results)
+            return
         statements = [result for result in results if isinstance(result, Statement)]
         version = RecordVersion(self.rules.settings.prefix, record.native, received, record.at, record.version)
         if self.owns and record.native:
@@ -124,18 +150,28 @@ class ToolSource:
                 yield fact
         yield from by_key.values()
 
-    def _normal(self, result: Result) -> Statement | Fact | Skip | Rejection | Malformed:
+    def _ahead(self, at: int | None, clock: int | None) -> Rejection | None:
+        """The rejection of a record whose time is too far ahead of the clock."""
+        return None if at is None or clock is None else self.decoder.future_rejection(at, clock)
+
+    def _normal(self, result: Result, clock: int | None) -> Statement | Fact | Skip | EventRejection | Malformed:
         """A result with its event in normal form."""
         if isinstance(result, OwnEvent):
-            decoded = self.decoder.decode_line(result.value, result.headers)
-            return decoded if isinstance(decoded, Rejection) else decoded[1]
+            decoded = self.decoder.decode_line(result.value, result.headers, clock)
+            return EventRejection(decoded, result.value) if isinstance(decoded, Rejection) else decoded[1]
         if not isinstance(result, Said):
             return result
         # A long text must not make the event too large for the decoder, which cuts it as well.
         texts = {name: values.text(getattr(result.event, name)) for name in _TEXTS if hasattr(result.event, name)}
         event = msgspec.structs.replace(result.event, id="open", at=EARLIEST_INTEGER_AT, **texts)
         fact = self.decoder.decode_value(_KINDS[type(event)], msgspec.json.encode(event))
-        return fact if isinstance(fact, Rejection) else Statement(fact, result.part)
+        if isinstance(fact, Rejection):
+            return EventRejection(fact, msgspec.json.encode(result.event))
+        return Statement(fact, result.part)
+
+
+def _rejected(statement: Statement, rejection: Rejection) -> EventRejection:
+    return EventRejection(rejection, encode_event(statement.fact))
 
 
 def _placed(record: SourceRecord, place: str) -> SourceRecord:

@@ -16,7 +16,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment import __version__
 from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
-from eval_alignment.input_checks import future_rejection, now_ms
+from eval_alignment.input_checks import now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Share, bound_option, min_items_option
 from eval_alignment.render import output_console, render
@@ -170,7 +170,7 @@ def _facts(tables: Sequence[TableRules]) -> tuple[list[Fact], RowCounts]:
     for event in rows.of(tables):
         outcome = decoder.decode_line(event.value)
         if not isinstance(outcome, Rejection):
-            outcome = future_rejection(outcome[1].at, clock, decoder.future_ms) or outcome
+            outcome = decoder.future_rejection(outcome[1].at, clock) or outcome
         if isinstance(outcome, Rejection):
             rows.reject(event, f"{outcome.reason.value}: {outcome.detail}")
         else:

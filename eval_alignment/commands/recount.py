@@ -14,7 +14,7 @@ from aggregator.names import AlikeNames, alike
 from aggregator.recount import Recount
 from eval_alignment import files, settings, wiring
 from eval_alignment.csv_tables import metrics_csv
-from eval_alignment.input_checks import UnknownFields, future_rejection, missing_side, now_ms
+from eval_alignment.input_checks import UnknownFields, missing_side, now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
@@ -95,7 +95,7 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
         for line in files.read_lines(paths):
             outcome = decoder.decode_line(line.value)
             if not isinstance(outcome, Rejection):
-                outcome = future_rejection(outcome[1].at, clock, decoder.future_ms) or outcome
+                outcome = decoder.future_rejection(outcome[1].at, clock) or outcome
             if isinstance(outcome, Rejection):
                 invalid += 1
                 click.echo(f"{line.where}: {outcome.reason.value}: {outcome.detail}", err=True)

@@ -13,15 +13,14 @@ from rich.table import Table
 from aggregator.days import timestamp
 from aggregator.facts import Annotation, Evaluation, Fact
 from eval_alignment import settings, wiring
-from eval_alignment.input_checks import future_rejection, now_ms
+from eval_alignment.input_checks import now_ms
 from eval_alignment.options import Moment
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
-from sources.ownership import MemoryIndex
 from sources.records import Malformed, Skip, UnknownShapeError
-from sources.source import RecordOutcome, ToolSource
-from streams.events.decoder import KIND_OF, Decoder, Rejection
+from sources.source import EventRejection, RecordOutcome, ToolSource
+from streams.events.decoder import KIND_OF, Rejection
 from streams.events.encoder import encode_event
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -76,7 +75,7 @@ def check(
     gzipped; - is standard input. Exit code 0: FILE is data of the tool, also if all of it was skipped. 1: it is not.
     """
     chosen = settings.load()
-    checked = wiring.source(chosen, name, MemoryIndex())
+    checked = wiring.source(chosen, name)
     channels = checked.tool.channels
     if channel is not None and channel not in channels:
         raise click.UsageError(f"records of {checked.tool.title} arrive by {' or '.join(channels)}, not by {channel}")
@@ -99,18 +98,10 @@ def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) ->
         raise click.ClickException(f"cannot read the input: {error}") from error
     except UnknownShapeError as error:
         raise click.ClickException(f"{printable(str(path))} is not data of {checked.tool.title}: {error}") from error
-    outcomes = list(checked.outcomes(records, clock))
+    outcomes = list(checked.outcomes(records, clock, max(clock, now_ms())))
     if complete:
         outcomes += checked.missing(records, clock)
-    return [_not_ahead(outcome, checked.decoder, max(clock, now_ms())) for outcome in outcomes]
-
-
-def _not_ahead(outcome: RecordOutcome, decoder: Decoder, clock: int) -> RecordOutcome:
-    """The outcome, rejected if the worker would reject its time."""
-    if isinstance(outcome.result, Skip | Rejection | Malformed):
-        return outcome
-    rejection = future_rejection(outcome.result.at, clock, decoder.future_ms)
-    return outcome if rejection is None else RecordOutcome(outcome.native, rejection)
+    return outcomes
 
 
 def _milliseconds(moment: datetime | None) -> int | None:
@@ -126,7 +117,7 @@ def _document(file: str, outcome: RecordOutcome) -> dict[str, Any]:
     match outcome.result:
         case Skip(reason, why):
             return {"file": file, "skip": reason, "native": outcome.native, "why": why}
-        case Rejection(reason, detail):
+        case EventRejection(Rejection(reason, detail)):
             return {"file": file, "reject": reason, "native": outcome.native, "why": detail}
         case Malformed(why):
             return {"file": file, "reject": "unknown_shape", "native": outcome.native, "why": why}
@@ -143,7 +134,7 @@ def _print(outcomes: Sequence[RecordOutcome]) -> None:
         match outcome.result:
             case Skip(reason, why):
                 other[f"skipped, {reason}", why] += 1
-            case Rejection(reason, detail):
+            case EventRejection(Rejection(reason, detail)):
                 other[f"rejected, {reason}", detail] += 1
             case Malformed(why):
                 other["rejected, unknown_shape", why] += 1

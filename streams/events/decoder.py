@@ -173,6 +173,26 @@ class Decoder:
         self._check_time(decoded.fact, timestamp)
         return decoded
 
+    def future_rejection(self, at: int, clock: int) -> Rejection | None:
+        """The rejection of an event whose time is too far ahead of a clock; None for any other.
+
+        The worker applies the same rule with the broker's timestamp as the clock.
+
+        Args:
+            at: time of the event, in milliseconds since epoch.
+            clock: the current time, in the same unit.
+
+        >>> Decoder().future_rejection(600_000, clock=0).detail
+        'at is 10 minutes ahead of the clock, 5 minutes are allowed (setting `future_limit_ms`) - at `$.at`'
+        """
+        if at <= clock + self.future_ms:
+            return None
+        return Rejection(
+            Reason.FUTURE_TIMESTAMP,
+            f"at is {messages.duration(at - clock)} ahead of the clock, {messages.duration(self.future_ms)} are "
+            "allowed (setting `future_limit_ms`) - at `$.at`",
+        )
+
     def _settle(self, value: bytes | None, decode: Callable[[bytes], _Decoded]) -> _Decoded | Rejection:
         """Decode a value, without what is not text where that is free text or an ignored field."""
         if value is None:

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NULL_VALUE = "null_value"
     KEY_MISMATCH = "key_mismatch"
     MISROUTED = "misrouted"
+    UNKNOWN_SHAPE = "unknown_shape"
 
     @property
     def explanation(self) -> "ReasonExplanation":
@@ -105,5 +106,13 @@ _EXPLANATIONS: Final = {
         "chooses partitions itself.",
         "Set the partitioner (librdkafka: `partitioner=murmur2_random`), then run `eval-alignment dlq requeue --reason "
         "misrouted`, which sends the events to the right partition.",
+    ),
+    Reason.UNKNOWN_SHAPE: ReasonExplanation(
+        "A body or a record that `ingest` got for a source is none of the source's tool. The detail names the JSON "
+        "path. Only `ingest` rejects for this reason.",
+        "A webhook of another tool, an address with the name of another source, or a release of the tool that changed "
+        "its format.",
+        "Compare the setting `tool` of the source with what is sent: `eval-alignment source check NAME FILE` reads a "
+        "saved body.",
     ),
 }

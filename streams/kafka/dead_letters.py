@@ -35,6 +35,18 @@ class RejectedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedBody:
+    """What ingest got for a source, and cannot send as an event. It was never in a source topic."""
+
+    source: str
+    """Name of the source."""
+    received: int
+    """When it came, in milliseconds."""
+    value: bytes
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetterRecord:
     """A record of the dead-letter topic."""
 
@@ -73,6 +85,25 @@ def compose(dead: RejectedRecord) -> DeadLetterRecord:
         added += _left_out("key", key)
         key = None
     return DeadLetterRecord(key, value, headers + added)
+
+
+def compose_body(dead: RejectedBody) -> DeadLetterRecord:
+    """Compose the dead letter of a body. Its key, the SHA-256 of the value, is its identity.
+
+    Headers of the request are not carried, since they have secrets. A value that is too large is null.
+    """
+    digest = hashlib.sha256(dead.value).hexdigest().encode()
+    headers: list[Header] = [
+        ("alignment-source", dead.source.encode()),
+        ("alignment-received", str(dead.received).encode()),
+        ("alignment-stage", b"source"),
+        ("alignment-reason", dead.rejection.reason.value.encode()),
+        ("alignment-detail", dead.rejection.detail.encode(errors="replace")),
+        ("alignment-version", VERSION),
+    ]
+    if len(dead.value) > MAX_CARRIED_BYTES:
+        return DeadLetterRecord(digest, None, [*headers, *_left_out("value", dead.value)])
+    return DeadLetterRecord(digest, dead.value, headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class EvalAlignmentError(Exception):
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
+        ├── IndexInUseError       sources.intake.store          another process uses the owner index
+        ├── IndexUnusableError    sources.intake.store          the owner index cannot be opened
         ├── InputFormatError      eval_alignment.files          an input is not NDJSON
         ├── InvalidEventError     streams.events.errors         an event that its caller can correct; also a ValueError
         ├── InvalidValueError     streams.events.values         a field of an event; the decoder rejects the event

@@ -14,6 +14,7 @@ LOAD: Final = "load --wait"
 WORKER: Final = "worker"
 VIEW: Final = "view"
 INGEST: Final = "ingest"
+SOURCE: Final = "source"
 
 
 class ExitCode(Enum):
@@ -121,6 +122,13 @@ class ExitCode(Enum):
         "Stop that program, or set another `worker_http`, `http` or `ingest_http`. The log names the address.",
         True,
     )
+    INDEX_IN_USE = (
+        76,
+        (INGEST, SOURCE),
+        "Another process uses the owner index of the sources.",
+        "Run one `ingest` with sources that remember their records, and the others with `--sources none`.",
+        True,
+    )
     NOT_AUTHORISED = (
         80,
         (WORKER, VIEW, INGEST),
@@ -192,11 +200,11 @@ class ExitCode(Enum):
     )
     STORE_UNUSABLE = (
         88,
-        (VIEW,),
-        "The view cannot open its store.",
+        (VIEW, INGEST, SOURCE),
+        "The view cannot open its store, or ingest the owner index of its sources.",
         (
-            "Check that `data_dir` is a writable directory and has free space. A damaged store can be moved away: the "
-            "view rebuilds it from the topics."
+            "Check that `data_dir` is a writable directory and has free space. A damaged file can be moved away: the "
+            "view rebuilds its store from the topics, ingest its index from the ledger."
         ),
         False,
     )

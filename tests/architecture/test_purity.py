@@ -56,7 +56,7 @@ LOADED: Mapping[str, AbstractSet[str]] = {
 }
 CLOCK = {"now", "utcnow", "today"}
 # The store writes, queries read; snapshots keep their own history.
-SQL_ROOMS = {"sinks.store", "sinks.queries", "sinks.snapshots"}
+SQL_ROOMS = {"sinks.store", "sinks.queries", "sinks.snapshots", "sources.intake"}
 
 PROGRAM = """
 import importlib, sys

@@ -24,6 +24,7 @@ _COMMAND = {
     "sinks.view",
     "sources",
     "sources.pulls",
+    "sources.intake",
     "ingest",
 }
 
@@ -60,8 +61,10 @@ ROOMS: Mapping[str, set[str]] = {
     "sources": {"aggregator", "streams.events", "streams.runtime"},
     # The records of tools are read over HTTP, and handed to what publishes them: knows no Kafka.
     "sources.pulls": {"sources", "aggregator", "streams.events", "streams.runtime"},
+    # Payloads become events that the broker has, and that the owner index remembers.
+    "sources.intake": {"sources", "aggregator", "streams.runtime"},
     # HTTP in: events of requests become records of the source topics.
-    "ingest": {"aggregator", "sources", "sources.pulls", "streams.events", "streams.kafka", *_HTTP},
+    "ingest": {"aggregator", "sources", "sources.intake", "sources.pulls", "streams.events", "streams.kafka", *_HTTP},
     # What other programs import: the events, and no Kafka.
     "eval_alignment.client": {"aggregator", "streams.runtime", "streams.events"},
     # The command wires all.

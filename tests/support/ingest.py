@@ -15,7 +15,10 @@ from ingest.app import create_app
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig, Limits
 from ingest.metrics import IngestMetrics
+from ingest.sources import open_intakes
 from sinks.access import AccessToken
+from sources.intake.store import IndexStore
+from sources.source import ToolSource
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing
@@ -92,12 +95,22 @@ class Door:
 
 @asynccontextmanager
 async def open_door(
-    tokens: Sequence[AccessToken] = (), decoder: Decoder | None = None, **limits: Any
+    tokens: Sequence[AccessToken] = (),
+    decoder: Decoder | None = None,
+    sources: Mapping[str, ToolSource] | None = None,
+    store: IndexStore | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Door]:
     """An application with these limits."""
-    config = IngestConfig(kafka=KafkaClient(["127.0.0.1:1"]), decoder=decoder or Decoder(), limits=Limits(**limits))
+    config = IngestConfig(
+        kafka=KafkaClient(["127.0.0.1:1"]),
+        decoder=decoder or Decoder(),
+        sources=sources or {},
+        # As in settings, no body is larger than all bytes in flight.
+        limits=Limits(**{"source_body_bytes": limits.get("body_bytes", 8 << 20), **limits}),
+    )
     publisher, metrics = FakePublisher(), IngestMetrics("1")
-    app = create_app(config, publisher, metrics, tokens)
+    app = create_app(config, publisher, metrics, tokens, open_intakes(config, publisher, store))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield Door(client, publisher, metrics)

@@ -33,11 +33,11 @@ def room_of(name: str) -> str:
 
     A directory of `streams`, `sinks` or `eval_alignment` is a room, and so is a file at the root of `streams` and
     `sinks`. The files at the root of `eval_alignment` are one room, as is all of `aggregator` and of any other package;
-    of `sources`, `sources.pulls` is a room of its own.
+    of `sources`, `sources.intake` and `sources.pulls` are rooms of their own.
     """
     package, *rest = name.split(".")
-    if rest[:1] == ["pulls"] and package == "sources":
-        return "sources.pulls"
+    if package == "sources" and rest and rest[0] in {"intake", "pulls"}:
+        return f"sources.{rest[0]}"
     if package not in {"streams", "sinks", "eval_alignment"} or not rest:
         return package
     room = ROOT / package / rest[0]

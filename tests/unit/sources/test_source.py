@@ -7,7 +7,8 @@ import pytest
 
 from aggregator.facts import Annotation, Evaluation
 from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
-from streams.events.decoder import MetricDefaults, Rejection
+from sources.source import EventRejection
+from streams.events.decoder import MetricDefaults
 from tests.support.sources import RECEIVED, facts_of, outcomes, skips_of, tool_source
 
 UPDATED = "2026-11-23T10:00:00.000Z"
@@ -91,7 +92,8 @@ def test_a_line_that_is_none_of_the_tools_leaves_the_others() -> None:
 
 def test_an_event_that_the_decoder_rejects_is_reported_with_its_reason() -> None:
     [outcome] = outcomes(langfuse(), page(score(authorUserId="a" * 300)))
-    assert isinstance(outcome.result, Rejection) and outcome.result.reason == "invalid_name"
+    assert isinstance(outcome.result, EventRejection)
+    assert outcome.result.rejection.reason == "invalid_name"
 
 
 def test_thresholds_of_the_deployment_are_written_into_the_event() -> None:

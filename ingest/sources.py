@@ -1,0 +1,211 @@
+"""Requests for sources: `POST /api/v1/sources/{name}` takes the webhooks of tools.
+
+Paths that begin with `-/` are for the command: a file, or an end of what a source said.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest.acknowledge import acknowledged, away
+from ingest.body import BodyReader
+from ingest.clock import BrokerClock
+from ingest.config import IngestConfig
+from ingest.limits import Budget, Reservation
+from ingest.metrics import IngestMetrics
+from sources.intake.intake import Delivery, SourceIntake, Taken
+from sources.intake.store import IndexStore
+from sources.records import Malformed, SkipReason, UnknownShapeError
+from sources.source import EventRejection
+from streams.events.decoder import KIND_OF, Rejection
+from streams.events.encoder import encode_event
+from streams.events.reasons import Reason
+from streams.kafka.dead_letters import RejectedBody, compose_body
+from streams.kafka.producer import Outgoing
+from streams.kafka.topics import Topics
+
+SOURCES_PATH: Final = "/api/v1/sources/{name}"
+COMMAND_PATH: Final = "-/"
+"""Paths under a source that begin with it are for the command, and need the token of ingest."""
+
+
+class RecordPublisher(Protocol):
+    """Where records of Kafka go."""
+
+    clock: BrokerClock
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be published; None when it can."""
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Send records; on return all are acknowledged. Raises NotAcknowledgedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaDelivery:
+    """Sends what the records of a source became."""
+
+    name: str
+    """Name of the source."""
+    publisher: RecordPublisher
+    topics: Topics
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Send the events to their topics, and what is rejected to the dead letters. Raises NotAcknowledgedError."""
+        topics = {kind: topic for topic, kind in self.topics.sources.items()}
+        records = [
+            Outgoing(topics[KIND_OF[type(fact)]], encode_event(fact), fact.item.encode()) for fact in delivery.facts
+        ]
+        received = self.publisher.clock.wall()
+        for outcome in delivery.rejected:
+            match outcome.result:
+                case EventRejection(rejection, value):
+                    records.append(self.dead_letter(value, rejection, received))
+                case Malformed(why):
+                    rejection = Rejection(Reason.UNKNOWN_SHAPE, f"{why} (record {outcome.native!r})")
+                    records.append(self.dead_letter(b"", rejection, received))
+        await self.publisher.publish(records)
+
+    def dead_letter(self, value: bytes, rejection: Rejection, received: int) -> Outgoing:
+        """The dead letter of something that came for this source."""
+        letter = compose_body(RejectedBody(self.name, received, value, rejection))
+        # Each partition of that topic is read by whoever reads dead letters; the first one always exists.
+        return Outgoing(self.topics.dead_letters, letter.value, letter.key, letter.headers, partition=0)
+
+
+def open_intakes(config: IngestConfig, publisher: RecordPublisher, store: IndexStore | None) -> dict[str, SourceIntake]:
+    """The intake of every source that this process runs: all, or without a store those that remember nothing."""
+    return {
+        name: SourceIntake(
+            source,
+            KafkaDelivery(name, publisher, config.topics),
+            store.index(source.rules.settings.prefix) if store is not None and source.owns else None,
+        )
+        for name, source in config.sources.items()
+        if store is not None or not source.owns
+    }
+
+
+class SourceHandlers:
+    """Handles the requests for sources.
+
+    Args:
+        config: the sources.
+        intakes: of the sources that this process runs.
+        publisher: takes dead letters.
+        metrics: counts what sources become.
+        budget: of the bytes in flight.
+    """
+
+    def __init__(
+        self,
+        config: IngestConfig,
+        intakes: Mapping[str, SourceIntake],
+        publisher: RecordPublisher,
+        metrics: IngestMetrics,
+        budget: Budget,
+    ) -> None:
+        self._config = config
+        self._intakes = intakes
+        self._publisher = publisher
+        self._metrics = metrics
+        self._budget = budget
+        self._bodies = BodyReader(config.limits.of_sources(), metrics.bytes.inc)
+
+    async def pushed(self, request: Request) -> Response:
+        """A webhook, or a request of an SDK that is redirected to a source."""
+        name, path = request.path_params["name"], request.path_params.get("path", "")
+        intake = self._intake(name)
+        received = self._publisher.clock.wall()
+        with Reservation(self._budget) as reservation:
+            body = await self._bodies.read(request, reservation)
+            with acknowledged(reservation):
+                try:
+                    taken = await intake.take(body, received, self._publisher.clock.now())
+                except UnknownShapeError as error:
+                    if path:
+                        # SDKs send all that they have to one address.
+                        taken = Taken()
+                        taken.skipped[SkipReason.NOT_AN_EVALUATION.value] = 1
+                    else:
+                        await self._reject(name, body, str(error), received)
+                        raise HTTPException(422, self._unknown_shape(name, str(error))) from error
+        self.count(name, taken)
+        return Response(orjson.dumps(answer(taken)), media_type="application/json")
+
+    async def file(self, request: Request) -> Response:
+        """A file of the command `load --source`; `time` in the query is when it was made, in milliseconds."""
+        name = request.path_params["name"]
+        intake, made = self._intake(name), request.query_params.get("time", "")
+        if not made.isdecimal():
+            raise HTTPException(400, "the query needs `time`, when the file was made, in milliseconds since 1970")
+        with Reservation(self._budget) as reservation:
+            body = await self._bodies.read(request, reservation)
+            with acknowledged(reservation):
+                try:
+                    taken = await intake.take(body, int(made), self._publisher.clock.now())
+                except UnknownShapeError as error:
+                    raise HTTPException(422, self._unknown_shape(name, str(error))) from error
+        self.count(name, taken)
+        return Response(orjson.dumps(answer(taken)), media_type="application/json")
+
+    async def retract(self, request: Request) -> Response:
+        """Takes back everything that a source said."""
+        name = request.path_params["name"]
+        intake = self._intake(name)
+        if intake.index is None:
+            raise HTTPException(
+                422, f"source {name!r} does not remember what its records said, so nothing can be taken back"
+            )
+        with Reservation(self._budget) as reservation, acknowledged(reservation):
+            taken = await intake.retract_all(self._publisher.clock.wall())
+        self.count(name, taken)
+        return Response(orjson.dumps(answer(taken)), media_type="application/json")
+
+    def count(self, name: str, taken: Taken) -> None:
+        """Count what records of a source became."""
+        self._metrics.source_events.labels(name).inc(taken.events)
+        self._metrics.source_rejected.labels(name).inc(taken.rejected)
+        for reason, count in taken.skipped.items():
+            self._metrics.source_skipped.labels(name, reason).inc(count)
+
+    def _intake(self, name: str) -> SourceIntake:
+        """The intake of a source.
+
+        Raises HTTPException: 404 for an unknown one; 503 for one that runs elsewhere, and while the broker is away.
+        """
+        if (reason := self._publisher.away) is not None:
+            raise away(reason)
+        if (intake := self._intakes.get(name)) is not None:
+            return intake
+        if name not in self._config.sources:
+            known = ", ".join(sorted(self._config.sources)) or "none"
+            raise HTTPException(404, f"unknown source {name!r}: the sources in the settings are {known}")
+        raise HTTPException(
+            503,
+            f"source {name!r} remembers what its records said, and this process runs with `--sources none`: send to "
+            "the one that runs the sources",
+        )
+
+    async def _reject(self, name: str, body: bytes, why: str, received: int) -> None:
+        delivery = KafkaDelivery(name, self._publisher, self._config.topics)
+        await self._publisher.publish([delivery.dead_letter(body, Rejection(Reason.UNKNOWN_SHAPE, why), received)])
+        self._metrics.source_rejected.labels(name).inc()
+
+    def _unknown_shape(self, name: str, why: str) -> str:
+        source = self._config.sources[name]
+        return (
+            f"the body is not data of {source.tool.title}: {why}; compare the setting `tool` of source {name!r} with "
+            "what sends this"
+        )
+
+
+def answer(taken: Taken) -> dict[str, Any]:
+    """What became of a request's records."""
+    return {"events": taken.events, "skipped": dict(taken.skipped), "rejected": taken.rejected}

@@ -1,0 +1,1 @@
+"""What sources take in: records become events, the broker acknowledges them, the owner index remembers them."""

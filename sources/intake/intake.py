@@ -1,0 +1,196 @@
+"""The way of a payload into the product: facts are acknowledged by the broker, then the index remembers them.
+
+Killed between these steps, a source states the same again, as the same events, which merge to nothing.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, TypeVar
+
+from aggregator.facts import Fact
+from sources.intake.staged import StagedIndex
+from sources.intake.store import IndexChanges, StoredIndex
+from sources.records import Malformed, Skip, SourceRecord
+from sources.source import EventRejection, RecordOutcome, ToolSource
+
+T = TypeVar("T")
+
+_BATCH: Final = 500
+"""Records of which the broker acknowledges all events before the index remembers them."""
+EVENTS: Final = "events"
+REJECTED: Final = "rejected"
+"""Results in the totals of a source; the others are reasons of skips."""
+
+
+class Delivery(NamedTuple):
+    """What a batch of records became."""
+
+    facts: Sequence[Fact]
+    """To be sent."""
+    rejected: Sequence[RecordOutcome]
+    """Rejected events, and malformed records."""
+
+
+Deliver = Callable[[Delivery], Awaitable[None]]
+"""Returns when the broker has acknowledged the facts; raises when it did not."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of records."""
+
+    events: int = 0
+    """Acknowledged events."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Skipped parts of records, by reason."""
+    rejected: int = 0
+    """Rejected events and malformed records."""
+    records: int = 0
+    """Records that were read."""
+    unchanged: int = 0
+    """Of these, the ones that said nothing new."""
+    natives: set[str] = field(default_factory=set)
+    """The tool's ids of the records."""
+
+    def add(self, other: "Taken") -> None:
+        """Add what became of other records."""
+        self.events += other.events
+        self.skipped += other.skipped
+        self.rejected += other.rejected
+        self.records += other.records
+        self.unchanged += other.unchanged
+        self.natives |= other.natives
+
+    def totals(self) -> dict[str, int]:
+        """The results by kind, without those that did not occur."""
+        counts = {EVENTS: self.events, REJECTED: self.rejected, **self.skipped}
+        return {result: count for result, count in counts.items() if count}
+
+
+class SourceIntake:
+    """Takes payloads of one source, one after the other.
+
+    Args:
+        source: reads them. Its own index is not used.
+        deliver: takes what they become.
+        index: what was said before; None for a source that remembers nothing.
+    """
+
+    def __init__(self, source: ToolSource, deliver: Deliver, index: StoredIndex | None = None) -> None:
+        self.source = source
+        self.index = index
+        self._deliver = deliver
+        self._turn = asyncio.Lock()
+
+    async def take(
+        self,
+        content: bytes,
+        received: int,
+        clock: int | None = None,
+        *,
+        stream: str = "",
+        listed: int | None = None,
+    ) -> Taken:
+        """Take a payload; on return the broker has acknowledged its events.
+
+        Args:
+            content: the payload.
+            received: when it arrived, in milliseconds; for a file, when it was made.
+            clock: the broker's time, in milliseconds. None accepts every time.
+            stream: the kind of records, where the tool lists several kinds.
+            listed: the lowest time by which the tool lists these records, in milliseconds.
+
+        Raises UnknownShapeError for a payload that is none of the tool's, and what `deliver` raises: then some of the
+        events may have arrived, and taking the payload again is harmless.
+        """
+        records = await asyncio.to_thread(self.source.read, content)
+        taken = Taken(records=len(records), natives={record.native for record in records if record.native})
+        async with nullcontext() if self.index is None else self._turn:
+            for batch in _batches(records):
+                taken.add(await self._take(batch, received, clock, stream, listed))
+        return taken
+
+    async def retract_missing(
+        self, seen: Collection[str], received: int, *, stream: str = "", since: int | None = None
+    ) -> Taken:
+        """Retract what the tool does not have any more.
+
+        Args:
+            seen: the tool's ids of all records that it has.
+            received: when they were read, in milliseconds.
+            stream: the kind of records that were read.
+            since: the time in milliseconds from which on they were listed; None: all were.
+
+        Raises what `deliver` raises.
+        """
+        assert self.index is not None, "a source without an index retracts nothing"
+        gone = [native for native in self.index.listed(stream, since) if native not in seen]
+        taken = Taken()
+        async with self._turn:
+            for natives in _batches(gone):
+                taken.add(await self._retract(natives, received))
+        return taken
+
+    async def retract_all(self, received: int) -> Taken:
+        """Retract everything that the source said. Raises what `deliver` raises."""
+        assert self.index is not None, "a source without an index retracts nothing"
+        taken = Taken()
+        async with self._turn:
+            for natives in _batches(list(self.index.natives())):
+                taken.add(await self._retract(natives, received))
+        return taken
+
+    async def _take(
+        self, records: Sequence[SourceRecord], received: int, clock: int | None, stream: str, listed: int | None
+    ) -> Taken:
+        staged, outcomes = await asyncio.to_thread(
+            self._stage, lambda source: source.outcomes(records, received, clock)
+        )
+        taken = await self._send(outcomes)
+        quiet = {record.native for record in records} - {outcome.native for outcome in outcomes}
+        taken.unchanged = len(quiet)
+        if self.index is not None:
+            # A pushed record does not tell whether a list of the tool has it.
+            seen = [record.native for record in records if record.native] if stream else ()
+            await asyncio.to_thread(
+                self.index.commit, staged, seen=seen, stream=stream, listed=listed, totals=taken.totals()
+            )
+        return taken
+
+    async def _retract(self, natives: Sequence[str], received: int) -> Taken:
+        assert self.index is not None
+        staged, outcomes = await asyncio.to_thread(self._stage, lambda source: source.retracted(natives, received))
+        taken = await self._send(outcomes)
+        await asyncio.to_thread(self.index.commit, staged, totals=taken.totals())
+        return taken
+
+    def _stage(
+        self, outcomes: Callable[[ToolSource], Iterable[RecordOutcome]]
+    ) -> tuple[IndexChanges, list[RecordOutcome]]:
+        if self.index is None:
+            return IndexChanges(), list(outcomes(self.source))
+        staged = StagedIndex(self.index)
+        return staged.changes, list(outcomes(replace(self.source, index=staged)))
+
+    async def _send(self, outcomes: Sequence[RecordOutcome]) -> Taken:
+        """Deliver the outcomes, and count them."""
+        taken, facts, rejected = Taken(), [], []
+        for outcome in outcomes:
+            match outcome.result:
+                case Skip(reason):
+                    taken.skipped[reason.value] += 1
+                case EventRejection() | Malformed():
+                    rejected.append(outcome)
+                case fact:
+                    facts.append(fact)
+        taken.events, taken.rejected = len(facts), len(rejected)
+        if facts or rejected:
+            await self._deliver(Delivery(facts, rejected))
+        return taken
+
+
+def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (values[start : start + _BATCH] for start in range(0, len(values), _BATCH))

@@ -1,0 +1,42 @@
+-- What records of tools stated last, one index a source. A source is the prefix of its events' ids.
+CREATE TABLE records (
+    source TEXT NOT NULL,
+    native BLOB NOT NULL,
+    stream TEXT NOT NULL,
+    listed INTEGER,
+    owned BLOB NOT NULL,
+    PRIMARY KEY (source, native)
+) WITHOUT ROWID;
+CREATE INDEX records_by_stream ON records (source, stream, listed);
+
+-- The records that have a row of an identity now.
+CREATE TABLE holders (
+    source TEXT NOT NULL,
+    identity BLOB NOT NULL,
+    native BLOB NOT NULL,
+    PRIMARY KEY (source, identity, native)
+) WITHOUT ROWID;
+
+-- The latest deletion of an identity, in milliseconds.
+CREATE TABLE deletions (
+    source TEXT NOT NULL,
+    identity BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (source, identity)
+) WITHOUT ROWID;
+
+-- How many results of each kind a source has had.
+CREATE TABLE totals (
+    source TEXT NOT NULL,
+    result TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (source, result)
+) WITHOUT ROWID;
+
+-- Cursors and times of a source, as JSON.
+CREATE TABLE states (
+    source TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (source, name)
+) WITHOUT ROWID;

@@ -1,0 +1,253 @@
+"""The owner indexes of all sources in one SQLite file, with one process that may use it.
+
+What is committed survives a crash of the machine: an id-only deletion finds the record that was answered before it.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from sources.ownership import OwnedRecord
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
+
+FILE: Final = "sources.sqlite"
+"""Name of the file in the data directory."""
+_LOCK: Final = "sources.lock"
+_VERSION: Final = 1
+_SCHEMA: Final = (files("sources.intake") / "schema.sql").read_text(encoding="utf-8")
+_BUSY_SECONDS: Final = 5.0
+_OWNED: Final = msgspec.msgpack.Decoder(OwnedRecord)
+
+
+class IndexInUseError(EvalAlignmentError):
+    """Another process uses the owner index."""
+
+    exit_code = ExitCode.INDEX_IN_USE
+
+
+class IndexUnusableError(EvalAlignmentError):
+    """The owner index cannot be opened; the message names the remedy."""
+
+    exit_code = ExitCode.STORE_UNUSABLE
+
+
+@dataclass(slots=True)
+class IndexChanges:
+    """What a batch of records changes in the index of its source."""
+
+    records: dict[str, OwnedRecord] = field(default_factory=dict)
+    deletions: dict[bytes, int] = field(default_factory=dict)
+
+
+class IndexStore:
+    """The owner indexes in a directory. Methods block, and may be called from any thread.
+
+    Args:
+        directory: it is created when it does not exist.
+
+    Raises IndexInUseError while another process has it open, IndexUnusableError when it cannot be opened.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(directory)
+        except OSError as error:
+            raise IndexUnusableError(f"cannot use {directory} for the owner index: {error.strerror}") from error
+        self._writing = threading.RLock()
+        try:
+            # It has names of annotators.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._connection = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._open()
+        except (OSError, sqlite3.Error) as error:
+            os.close(self._lock)
+            raise IndexUnusableError(
+                f"cannot open {self.path}: {error}; check that the directory is writable and has free space. A damaged "
+                "file can be moved away: the index is made again from the ledger"
+            ) from error
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise IndexUnusableError(
+                f"{self.path} was written by a newer release: run that release, or move the file away, and the index "
+                "is made again from the ledger"
+            )
+        if version == 0:
+            self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
+
+    def close(self) -> None:
+        """Close the file, and let another process use it."""
+        with self._writing:
+            self._connection.close()
+            os.close(self._lock)
+
+    def index(self, source: str) -> "StoredIndex":
+        """The index of the source whose events' ids begin with this prefix."""
+        return StoredIndex(source, self)
+
+    def read(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query."""
+        with self._writing:
+            return iter(self._connection.execute(sql, values).fetchall())
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All changes in it are committed together, or none is."""
+        with self._writing:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """What the records of one source stated last, as committed."""
+
+    source: str
+    store: IndexStore
+
+    def get(self, native: str) -> OwnedRecord | None:
+        """What a record stated last; None for one that was never seen."""
+        rows = self.store.read("SELECT owned FROM records WHERE source = ? AND native = ?", self.source, _bytes(native))
+        return next((_OWNED.decode(owned) for (owned,) in rows), None)
+
+    def holders(self, identity: bytes) -> Collection[str]:
+        """The records that have a row of this identity."""
+        rows = self.store.read("SELECT native FROM holders WHERE source = ? AND identity = ?", self.source, identity)
+        return [_text(native) for (native,) in rows]
+
+    def deleted_at(self, identity: bytes) -> int:
+        """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
+        rows = self.store.read("SELECT at FROM deletions WHERE source = ? AND identity = ?", self.source, identity)
+        return next((at for (at,) in rows), -1)
+
+    def natives(self) -> Collection[str]:
+        """All records that were seen."""
+        rows = self.store.read("SELECT native FROM records WHERE source = ?", self.source)
+        return [_text(native) for (native,) in rows]
+
+    def listed(self, stream: str, since: int | None) -> Collection[str]:
+        """The records of a stream that the tool lists at or after a time in milliseconds; all of them with None."""
+        sql, values = "SELECT native FROM records WHERE source = ? AND stream = ?", [self.source, stream]
+        rows = (
+            self.store.read(sql, *values)
+            if since is None
+            else self.store.read(f"{sql} AND listed >= ?", *values, since)
+        )
+        return [_text(native) for (native,) in rows]
+
+    def totals(self) -> Mapping[str, int]:
+        """How many results of each kind the source has had."""
+        return dict(self.store.read("SELECT result, count FROM totals WHERE source = ?", self.source))
+
+    def state(self, name: str) -> Any:
+        """A value that was kept under this name; None for none."""
+        rows = self.store.read("SELECT value FROM states WHERE source = ? AND name = ?", self.source, name)
+        return next((msgspec.json.decode(value) for (value,) in rows), None)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value of JSON under a name."""
+        with self.store.transaction() as connection:
+            connection.execute(
+                "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+                (self.source, name, msgspec.json.encode(value).decode()),
+            )
+
+    def commit(
+        self,
+        changes: IndexChanges,
+        *,
+        seen: Iterable[str] = (),
+        stream: str = "",
+        listed: int | None = None,
+        totals: Mapping[str, int] | None = None,
+    ) -> None:
+        """Remember what records stated, once the broker has their events.
+
+        Args:
+            changes: of records, and deletions.
+            seen: the records that were read, changed or not.
+            stream: the kind of records that they are.
+            listed: the lowest time by which the tool lists them, in milliseconds.
+            totals: results to add to those before.
+        """
+        with self.store.transaction() as connection:
+            for native, owned in changes.records.items():
+                self._put(connection, native, owned)
+            connection.executemany(
+                "INSERT INTO deletions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+                [(self.source, identity, at) for identity, at in changes.deletions.items()],
+            )
+            connection.executemany(
+                "UPDATE records SET stream = ?, listed = ? WHERE source = ? AND native = ? "
+                "AND (stream IS NOT ? OR listed IS NOT ?)",
+                [(stream, listed, self.source, _bytes(native), stream, listed) for native in seen],
+            )
+            connection.executemany(
+                "INSERT INTO totals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                [(self.source, result, count) for result, count in (totals or {}).items()],
+            )
+
+    def _put(self, connection: sqlite3.Connection, native: str, owned: OwnedRecord) -> None:
+        before, name = self.get(native), _bytes(native)
+        old = {row.identity for row in before.rows} if before else set()
+        new = {row.identity for row in owned.rows}
+        connection.executemany(
+            "DELETE FROM holders WHERE source = ? AND identity = ? AND native = ?",
+            [(self.source, identity, name) for identity in old - new],
+        )
+        connection.executemany(
+            "INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", [(self.source, identity, name) for identity in new - old]
+        )
+        connection.execute(
+            "INSERT INTO records (source, native, stream, owned) VALUES (?, ?, '', ?) "
+            "ON CONFLICT DO UPDATE SET owned = excluded.owned",
+            (self.source, name, msgspec.msgpack.encode(owned)),
+        )
+
+
+def _lock(directory: Path) -> int:
+    """The descriptor of the lock, which ends with the process. Raises IndexInUseError."""
+    lock = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise IndexInUseError(
+            f"another process uses the owner index in {directory}: only one `ingest` may run sources that remember "
+            "their records (start others with `--sources none`)"
+        ) from None
+    return lock
+
+
+def _bytes(native: str) -> bytes:
+    return native.encode(errors="surrogatepass")
+
+
+def _text(native: bytes) -> str:
+    return native.decode(errors="surrogatepass")

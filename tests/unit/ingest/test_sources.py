@@ -1,0 +1,133 @@
+"""Requests for sources: what they answer, and what they send."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ingest.publish import NotAcknowledgedError
+from sources.intake.store import IndexStore
+from tests.support.ingest import NOW_MS, TOPICS, Door, open_door
+from tests.support.sources import tool_source
+
+RULES: dict[str, Any] = {"queue": "support", "criteria": {"resolved": {"rating": "thumbs"}}}
+COLUMNS = {"item": "item", "criterion": "name", "rating": "value", "annotator": "by", "at": "at"}
+SOURCES = {
+    "rows": tool_source("json", **RULES, columns={"id": "id", **COLUMNS}, id_prefix="rows"),
+    "stateless": tool_source("json", **RULES, columns=COLUMNS, id_prefix="other"),
+    "confident": tool_source("confident", queue="support"),
+}
+ROW = {"id": "1", "item": "i1", "name": "resolved", "value": 1, "by": "p", "at": "2026-09-21T14:00:00Z"}
+
+
+@pytest.fixture
+async def source_door(tmp_path: Path) -> AsyncIterator[Door]:
+    store = IndexStore(tmp_path)
+    async with open_door(sources=SOURCES, store=store) as door:
+        yield door
+    store.close()
+
+
+async def post(door: Door, path: str, body: Any, **query: str) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await door.client.post(f"/api/v1/sources/{path}", content=content, params=query)
+
+
+async def test_the_answer_counts_what_the_broker_has_and_what_was_skipped(source_door: Door) -> None:
+    response = await post(source_door, "rows", [ROW, {**ROW, "id": "2", "value": 7}])
+    assert (response.status_code, response.json()) == (
+        200,
+        {"events": 1, "skipped": {"off_scale": 1}, "rejected": 0},
+    )
+    [sent] = source_door.publisher.sent
+    assert (sent.topic, sent.key) == (TOPICS.annotations, b"i1")
+    assert json.loads(sent.value or b"")["id"] == "rows:1@1789999200000"
+    assert source_door.metric("source_events_total", source="rows") == 1
+    assert source_door.metric("source_skipped_total", source="rows", reason="off_scale") == 1
+
+
+async def test_a_row_that_comes_again_is_an_edit_of_the_same_record(source_door: Door) -> None:
+    await post(source_door, "rows", [ROW])
+    assert (await post(source_door, "rows", [ROW])).json()["events"] == 0
+    assert (await post(source_door, "rows", [{**ROW, "value": 0}])).json()["events"] == 1
+
+
+async def test_an_unknown_source_is_not_found_and_those_that_exist_are_named(source_door: Door) -> None:
+    response = await post(source_door, "none", [ROW])
+    assert response.status_code == 404
+    assert "confident, rows, stateless" in response.json()["detail"]
+
+
+async def test_a_body_of_another_tool_becomes_a_dead_letter(source_door: Door) -> None:
+    response = await post(source_door, "rows", b"no JSON")
+    assert response.status_code == 422
+    [sent] = source_door.publisher.sent
+    assert (sent.topic, sent.value) == (TOPICS.dead_letters, b"no JSON")
+    assert sent.key == hashlib.sha256(b"no JSON").hexdigest().encode()
+    headers = dict(sent.headers)
+    assert headers["alignment-source"] == b"rows"
+    assert headers["alignment-received"] == str(NOW_MS).encode()
+    assert headers["alignment-reason"] == b"unknown_shape"
+    assert source_door.metric("source_rejected_total", source="rows") == 1
+
+
+async def test_an_event_that_workers_would_reject_becomes_a_dead_letter(source_door: Door) -> None:
+    response = await post(source_door, "rows", [ROW, {**ROW, "id": "2", "item": "x" * 300}])
+    assert response.json() == {"events": 1, "skipped": {}, "rejected": 1}
+    _, dead = source_door.publisher.sent
+    assert dict(dead.headers)["alignment-reason"] == b"invalid_name"
+    assert json.loads(dead.value or b"")["item"] == "x" * 300
+
+
+async def test_other_requests_of_a_redirected_sdk_are_skipped(source_door: Door) -> None:
+    response = await post(source_door, "confident/v1/traces", {"spans": []})
+    assert (response.status_code, response.json()["skipped"]) == (200, {"not_an_evaluation": 1})
+    assert source_door.publisher.sent == []
+
+
+async def test_nothing_is_remembered_of_what_the_broker_did_not_acknowledge(source_door: Door) -> None:
+    source_door.publisher.error = NotAcknowledgedError("the broker did not acknowledge the events in time")
+    response = await post(source_door, "rows", [ROW])
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    source_door.publisher.error = None
+    assert (await post(source_door, "rows", [ROW])).json()["events"] == 1
+
+
+async def test_nothing_is_read_while_the_broker_is_away(source_door: Door) -> None:
+    source_door.publisher.away = "not connected to the broker"
+    assert (await post(source_door, "rows", [ROW])).status_code == 503
+
+
+async def test_a_process_without_index_runs_only_sources_that_remember_nothing() -> None:
+    async with open_door(sources=SOURCES) as door:
+        response = await post(door, "rows", [ROW])
+        assert response.status_code == 503 and "--sources none" in response.json()["detail"]
+        assert (await post(door, "stateless", [ROW])).json()["events"] == 1
+
+
+async def test_a_file_has_a_time_of_its_own(source_door: Door) -> None:
+    undated = {name: value for name, value in ROW.items() if name != "at"}
+    response = await post(source_door, "rows/-/file", [undated], time="1780000000000")
+    assert response.json()["events"] == 1
+    [sent] = source_door.publisher.sent
+    assert json.loads(sent.value or b"")["at"] == "2026-05-28T20:26:40.000Z"
+    assert (await post(source_door, "rows/-/file", [undated])).status_code == 400
+    assert (await post(source_door, "rows/-/file", b"no JSON", time="1")).status_code == 422
+
+
+async def test_everything_that_a_source_said_can_be_taken_back(source_door: Door) -> None:
+    await post(source_door, "rows", [ROW])
+    assert (await post(source_door, "rows/-/retract", b"")).json()["events"] == 1
+    assert json.loads(source_door.publisher.sent[-1].value or b"")["deleted"] is True
+    assert (await post(source_door, "stateless/-/retract", b"")).status_code == 422
+
+
+async def test_a_source_has_a_limit_of_its_own() -> None:
+    async with open_door(sources=SOURCES, body_bytes=10, source_body_bytes=1000) as door:
+        assert (await post(door, "stateless", [ROW])).status_code == 200
+        response = await post(door, "stateless", [ROW] * 20)
+        assert response.status_code == 413 and "ingest_source_body_bytes" in response.json()["detail"]

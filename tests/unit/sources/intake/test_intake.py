@@ -1,0 +1,141 @@
+"""The order of an intake: acknowledged by the broker, then remembered; repeated after an error between them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.facts import Annotation, Fact
+from sources.intake.intake import Delivery, SourceIntake
+from sources.intake.store import IndexStore
+from sources.records import UnknownShapeError
+from tests.support.sources import RECEIVED, tool_source
+
+CONFIG: dict[str, Any] = {"queue": "support", "item": "trace", "criteria": {"resolved": {"rating": "thumbs"}}}
+
+
+class Broker:
+    """Takes what is delivered, unless it is away."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.deliveries: list[Delivery] = []
+        self.away = False
+
+    async def __call__(self, delivery: Delivery) -> None:
+        if self.away:
+            raise ConnectionError
+        self.deliveries.append(delivery)
+        self.facts += delivery.facts
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def intake(tmp_path: Path, broker: Broker) -> SourceIntake:
+    return _intake(tmp_path, broker)
+
+
+def _intake(path: Path, broker: Broker) -> SourceIntake:
+    source = tool_source("json", **CONFIG, columns=COLUMNS)
+    return SourceIntake(source, broker, IndexStore(path).index("json"))
+
+
+COLUMNS = {"id": "id", "item": "item", "criterion": "name", "rating": "value", "at": "at", "annotator": "by"}
+
+
+def rows(*natives: str, value: int = 1, at: str = "2026-11-24T10:00:00Z", name: str = "resolved") -> bytes:
+    return json.dumps(
+        [{"id": n, "item": f"i-{n}", "name": name, "value": value, "at": at, "by": "p"} for n in natives]
+    ).encode()
+
+
+async def test_a_payload_that_comes_twice_says_nothing_the_second_time(intake: SourceIntake, broker: Broker) -> None:
+    first = await intake.take(rows("a", "b"), RECEIVED)
+    again = await intake.take(rows("a", "b"), RECEIVED)
+    assert (first.events, first.unchanged, first.records) == (2, 0, 2)
+    assert (again.events, again.unchanged, again.records) == (0, 2, 2)
+    assert first.natives == {"a", "b"}
+    assert len(broker.facts) == 2
+
+
+async def test_what_was_not_acknowledged_is_not_remembered(intake: SourceIntake, broker: Broker) -> None:
+    broker.away = True
+    with pytest.raises(ConnectionError):
+        await intake.take(rows("a"), RECEIVED)
+    assert intake.index is not None and intake.index.get("a") is None
+    broker.away = False
+    assert (await intake.take(rows("a"), RECEIVED)).events == 1
+
+
+async def test_the_batches_that_were_acknowledged_before_an_error_are_remembered(
+    intake: SourceIntake, broker: Broker
+) -> None:
+    natives = [str(number) for number in range(700)]
+
+    async def once(delivery: Delivery) -> None:
+        await broker(delivery)
+        broker.away = True
+
+    intake._deliver = once
+    with pytest.raises(ConnectionError):
+        await intake.take(rows(*natives), RECEIVED)
+    assert intake.index is not None
+    assert len(intake.index.natives()) == len(broker.facts) == 500
+    broker.away = False
+    intake._deliver = broker
+    taken = await intake.take(rows(*natives), RECEIVED)
+    assert (taken.events, taken.unchanged) == (200, 500)
+
+
+async def test_a_record_that_is_missing_in_what_was_read_to_its_end_is_retracted(
+    intake: SourceIntake, broker: Broker
+) -> None:
+    await intake.take(rows("old"), RECEIVED, stream="rows", listed=100)
+    await intake.take(rows("a", "b"), RECEIVED, stream="rows", listed=200)
+    await intake.take(rows("pushed"), RECEIVED)
+    broker.facts.clear()
+    taken = await intake.retract_missing({"a"}, RECEIVED, stream="rows", since=150)
+    assert taken.events == 1
+    assert _deleted(broker.facts) == ["i-b"]
+    assert (await intake.retract_missing({"a"}, RECEIVED, stream="rows")).events == 1
+    assert _deleted(broker.facts) == ["i-b", "i-old"]
+    assert (await intake.retract_missing(set(), RECEIVED, stream="other")).events == 0
+
+
+async def test_everything_that_a_source_said_is_taken_back(intake: SourceIntake, broker: Broker) -> None:
+    await intake.take(rows("a", "b"), RECEIVED)
+    broker.facts.clear()
+    assert (await intake.retract_all(RECEIVED)).events == 2
+    assert _deleted(broker.facts) == ["i-a", "i-b"]
+    assert (await intake.retract_all(RECEIVED)).events == 0
+
+
+async def test_totals_are_kept(intake: SourceIntake) -> None:
+    await intake.take(rows("a"), RECEIVED)
+    await intake.take(rows("b", value=7), RECEIVED)
+    assert intake.index is not None
+    assert intake.index.totals() == {"events": 1, "off_scale": 1}
+
+
+async def test_a_time_ahead_of_the_clock_is_rejected_and_not_remembered(intake: SourceIntake, broker: Broker) -> None:
+    ahead = rows("a", at="2026-11-26T10:00:00Z")
+    taken = await intake.take(ahead, RECEIVED, RECEIVED)
+    assert (taken.events, taken.rejected) == (0, 1)
+    [outcome] = broker.deliveries[0].rejected
+    assert outcome.result.rejection.reason == "future_timestamp"  # type: ignore[union-attr]
+    assert (await intake.take(rows("a"), RECEIVED, RECEIVED)).events == 1
+
+
+async def test_a_payload_of_another_tool_is_refused(intake: SourceIntake) -> None:
+    with pytest.raises(UnknownShapeError):
+        await intake.take(b'"text"', RECEIVED)
+
+
+def _deleted(facts: Sequence[Fact]) -> list[str]:
+    return [fact.item for fact in facts if isinstance(fact, Annotation) and fact.deleted]
