@@ -27,6 +27,7 @@ from ingest.limits import LARGE_BYTES, Budget, Reservation
 from ingest.media import Format, cloud_event_headers, format_of, unsupported
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
+from ingest.otlp import OTLP_PATHS, OtlpHandlers
 from ingest.sources import COMMAND_PATH, SOURCES_PATH, RecordPublisher, SourceHandlers
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
 from sources.intake.intake import SourceIntake
@@ -55,6 +56,7 @@ def create_app(
     """
     handlers = _Handlers(config, publisher, metrics)
     sources = SourceHandlers(config, intakes or {}, publisher, metrics, handlers.budget)
+    otlp = OtlpHandlers(config, publisher, metrics, handlers.budget)
     app = Starlette(
         routes=[
             Route(EVENTS_PATH, handlers.events, methods=["POST"]),
@@ -62,6 +64,7 @@ def create_app(
             Route(f"{SOURCES_PATH}/{COMMAND_PATH}retract", sources.retract, methods=["POST"]),
             Route(SOURCES_PATH, sources.pushed, methods=["POST"]),
             Route(f"{SOURCES_PATH}/{{path:path}}", sources.pushed, methods=["POST"]),
+            *(Route(path, otlp.export, methods=["POST"]) for path in OTLP_PATHS),
             Route("/metrics", handlers.metrics),
             Route("/healthz", handlers.healthz),
             Route("/readyz", handlers.readyz),

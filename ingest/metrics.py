@@ -29,7 +29,9 @@ SOURCE_SKIPPED: Final = counter(
     "ingest_source_skipped_total", "Parts of records of a source that became no event, by reason.", "source", "reason"
 )
 SOURCE_REJECTED: Final = counter(
-    "ingest_source_rejected_total", "Events, records and bodies of a source that became dead letters.", "source"
+    "ingest_source_rejected_total",
+    "Events, records and bodies of a source that became dead letters, or were refused to an OTLP exporter.",
+    "source",
 )
 READY: Final = gauge("ingest_ready", "1 while the broker answers.")
 

@@ -7,6 +7,8 @@ import msgspec
 
 from ingest.decide import IngestAnswer
 from ingest.media import ENCODINGS, TYPES, Format
+from ingest.otlp import OTLP_PATHS, OTLP_TYPES
+from sources.tools.otel import Signal
 from streams.events.decoder import Kind
 from streams.events.schemas import event_schema
 
@@ -31,8 +33,29 @@ STATUSES: Final[Mapping[int, str]] = {
     "`Retry-After`: events that arrive twice count once.",
 }
 """What each status means, in the order of the docs."""
+OTLP_STATUSES: Final[Mapping[int, str]] = {
+    200: "The broker has acknowledged every evaluation that is not counted in `partial_success`. Do not send those "
+    "again.",
+    400: "The body is corrupt or not an export request, or the host name is not allowed.",
+    404: 'No source has `tool = "otel"`.',
+    413: "More bytes than allowed, of which nothing was sent; or an event that the broker refuses as too large.",
+    **{status: STATUSES[status] for status in (401, 403, 405, 408, 415, 429, 500)},
+    503: "The broker is not available, or did not acknowledge all events in time. Send all again after the seconds in "
+    "`Retry-After`.",
+}
+"""What each status of OTLP means."""
+_PROBLEMS: Final = frozenset({401, 405, 500})
+"""Statuses of OTLP that are problems in JSON in every encoding of the request."""
 ANSWERED: Final = frozenset({200, 207, 422})
 """The statuses with an answer for each event. The others are problems for the whole request."""
+
+
+_ENCODING: Final = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is compressed.",
+    "schema": {"enum": list(ENCODINGS)},
+}
 
 
 def openapi(version: str) -> dict[str, Any]:
@@ -47,11 +70,19 @@ def openapi(version: str) -> dict[str, Any]:
             "version": version,
             "description": "Takes annotations, evaluations and queue items, and writes them to Kafka.",
         },
-        "paths": {EVENTS_PATH: {"post": _events(one)}},
+        "paths": {
+            EVENTS_PATH: {"post": _events(one)},
+            **{path: {"post": _otlp(signal)} for path, signal in OTLP_PATHS.items()},
+        },
         "components": {
             "schemas": {
                 **answers,
                 **events,
+                "status": {
+                    "type": "object",
+                    "description": "google.rpc.Status",
+                    "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
+                },
                 "problem": {
                     "type": "object",
                     "properties": {
@@ -70,17 +101,36 @@ def openapi(version: str) -> dict[str, Any]:
     }
 
 
+def _otlp(signal: Signal) -> dict[str, Any]:
+    rejected = "rejectedLogRecords" if signal == "logs" else "rejectedSpans"
+    partial = {"type": "object", "properties": {rejected: {"type": "string"}, "errorMessage": {"type": "string"}}}
+    answer = {"type": "object", "properties": {"partialSuccess": partial}}
+    return {
+        "summary": f"Send {signal} of a pipeline by OTLP; their evaluations become events.",
+        "parameters": [_ENCODING],
+        "requestBody": {"required": True, "content": _otlp_content({"type": "object"})},
+        "responses": {
+            str(status): {
+                "description": meaning,
+                "content": {"application/problem+json": {"schema": _reference("problem")}}
+                if status in _PROBLEMS
+                else _otlp_content(answer if status == 200 else _reference("status")),
+            }
+            for status, meaning in sorted(OTLP_STATUSES.items())
+        },
+    }
+
+
+def _otlp_content(json: dict[str, Any]) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    return {name: {"schema": json if encoding == "json" else binary} for name, encoding in OTLP_TYPES.items()}
+
+
 def _events(one: dict[str, Any]) -> dict[str, Any]:
     bodies = {media_type: {"schema": _body(form, one)} for media_type, form in TYPES.items()}
-    encoding = {
-        "name": "Content-Encoding",
-        "in": "header",
-        "description": "How the body is compressed.",
-        "schema": {"enum": list(ENCODINGS)},
-    }
     return {
         "summary": "Send events.",
-        "parameters": [encoding],
+        "parameters": [_ENCODING],
         "requestBody": {"required": True, "content": bodies},
         "responses": {str(status): _response(status) for status in sorted(STATUSES)},
     }

@@ -22,7 +22,6 @@ from sources.tools.otel import (
     PlacedEvent,
     Signal,
     is_evaluation,
-    malformed,
     otlp_event,
 )
 
@@ -80,12 +79,12 @@ def _events(request: Any, signal: Signal, *, mentioned: bool) -> Iterator[Placed
                 if not (mentioned and EVENT_BYTES in record):
                     yield PlacedEvent(number, None)
                 elif signal == "logs":
-                    yield PlacedEvent(number, _log(record, number))
+                    yield PlacedEvent(number, _log(record))
                 else:
                     yield from _span(record, number)
 
 
-def _log(record: bytes, number: int) -> OtlpEvent | Malformed | None:
+def _log(record: bytes) -> OtlpEvent | Malformed | None:
     try:
         log = LogRecord.FromString(record)
         attributes = _plain(log.attributes)
@@ -94,35 +93,33 @@ def _log(record: bytes, number: int) -> OtlpEvent | Malformed | None:
         nanoseconds = log.time_unix_nano or log.observed_time_unix_nano
         return otlp_event(attributes, log.trace_id.hex(), log.span_id.hex(), nanoseconds)
     except (DecodeError, UnknownShapeError) as error:
-        return _malformed("logs", number, error)
+        return _malformed(error)
 
 
 def _span(record: bytes, number: int) -> Iterator[PlacedEvent]:
     try:
         span = SPAN.FromString(record)
     except DecodeError as error:
-        yield PlacedEvent(number, _malformed("traces", number, error))
+        yield PlacedEvent(number, _malformed(error))
         return
     for event in span.events:
         if EVENT_BYTES in event:
-            yield PlacedEvent(number, _span_event(span, event, number))
+            yield PlacedEvent(number, _span_event(span, event))
 
 
-def _span_event(span: Any, record: bytes, number: int) -> OtlpEvent | Malformed | None:
+def _span_event(span: Any, record: bytes) -> OtlpEvent | Malformed | None:
     try:
         event = Span.Event.FromString(record)
         if event.name != EVENT:
             return None
         return otlp_event(_plain(event.attributes), span.trace_id.hex(), span.span_id.hex(), event.time_unix_nano)
     except (DecodeError, UnknownShapeError) as error:
-        return _malformed("traces", number, error)
+        return _malformed(error)
 
 
-def _malformed(signal: Signal, number: int, error: DecodeError | UnknownShapeError) -> Malformed:
+def _malformed(error: DecodeError | UnknownShapeError) -> Malformed:
     # The message of protobuf is long, and has no place.
-    if isinstance(error, DecodeError):
-        error = UnknownShapeError("not protobuf, or text in it is not UTF-8")
-    return malformed(signal, number, error)
+    return Malformed("not protobuf, or text in it is not UTF-8" if isinstance(error, DecodeError) else str(error))
 
 
 def _plain(attributes: Iterable[KeyValue]) -> dict[str, Any]:

@@ -163,6 +163,12 @@ class SourceSettings(_RuleTable):
     """Days back to which a sweep looks for records that changed or vanished."""
     sweep_interval_s: float = Field(3_600.0, ge=1, le=7 * 86_400)
     """Seconds between two sweeps."""
+    secret_file: Path | None = None
+    """File with the secrets of its webhooks, one per line. A webhook that has one needs no token."""
+    scheme: WebhookScheme | None = None
+    """How a webhook shows that it has the secret; by default as the tool does."""
+    secret_header: str | None = Field(None, pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+    """With the scheme `shared`: header with the secret, as it is or after `Bearer`; by default `Authorization`."""
 
     @field_validator("url")
     @classmethod
@@ -175,13 +181,6 @@ class SourceSettings(_RuleTable):
         if parts.username or parts.password:
             raise ValueError("must have no user name and no password: use `credentials_file`")
         return url.rstrip("/")
-
-    secret_file: Path | None = None
-    """File with the secrets of its webhooks, one per line. A webhook that has one needs no token."""
-    scheme: WebhookScheme | None = None
-    """How a webhook shows that it has the secret; by default as the tool does."""
-    secret_header: str | None = Field(None, pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
-    """With the scheme `shared`: header with the secret, as it is or after `Bearer`; by default `Authorization`."""
 
     @property
     def prefix(self) -> str:

@@ -141,14 +141,8 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     if request.resource_logs is None and request.resource_spans is None:
         raise UnknownShapeError("neither resourceLogs nor resourceSpans is found - at `$`")
     mentioned = _is_mentioned(document)
-    for placed in (*_logs(request, mentioned=mentioned), *_span_events(request, mentioned=mentioned)):
-        match placed.event:
-            case None:
-                yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, "another event"),))
-            case Malformed():
-                yield SourceRecord("", (placed.event,))
-            case OtlpEvent():
-                yield source_record(placed.event, rules)
+    yield from (source_record(placed, "logs", rules) for placed in _logs(request, mentioned=mentioned))
+    yield from (source_record(placed, "traces", rules) for placed in _span_events(request, mentioned=mentioned))
 
 
 def json_events(document: bytes, signal: Signal) -> Iterator[PlacedEvent]:
@@ -172,11 +166,11 @@ def _logs(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEvent]:
     scopes = (scope for each in request.resource_logs or () for scope in each.scope_logs or ())
     raws = (raw for scope in scopes for raw in scope.log_records or ())
     for number, raw in enumerate(raws, start=1):
-        event = _log(raw, number) if mentioned and _is_mentioned(bytes(raw)) else None
+        event = _log(raw) if mentioned and _is_mentioned(bytes(raw)) else None
         yield PlacedEvent(number, event)
 
 
-def _log(raw: msgspec.Raw, number: int) -> OtlpEvent | Malformed | None:
+def _log(raw: msgspec.Raw) -> OtlpEvent | Malformed | None:
     try:
         log = read(raw, _OtlpLogRecord)
         attributes = _plain(log.attributes)
@@ -185,7 +179,7 @@ def _log(raw: msgspec.Raw, number: int) -> OtlpEvent | Malformed | None:
         nanoseconds = int(log.time_unix_nano or 0) or int(log.observed_time_unix_nano or 0)
         return otlp_event(attributes, log.trace_id or "", log.span_id or "", nanoseconds)
     except UnknownShapeError as error:
-        return malformed("logs", number, error)
+        return Malformed(str(error))
 
 
 def _span_events(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEvent]:
@@ -198,14 +192,14 @@ def _span_events(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEve
         try:
             span = read(raw, _OtlpSpan)
         except UnknownShapeError as error:
-            yield PlacedEvent(number, malformed("traces", number, error))
+            yield PlacedEvent(number, Malformed(str(error)))
             continue
         for event in span.events or ():
             if _is_mentioned(bytes(event)):
-                yield PlacedEvent(number, _span_event(span, event, number))
+                yield PlacedEvent(number, _span_event(span, event))
 
 
-def _span_event(span: _OtlpSpan, raw: msgspec.Raw, number: int) -> OtlpEvent | Malformed | None:
+def _span_event(span: _OtlpSpan, raw: msgspec.Raw) -> OtlpEvent | Malformed | None:
     try:
         event = read(raw, _OtlpSpanEvent)
         if event.name != EVENT:
@@ -213,7 +207,7 @@ def _span_event(span: _OtlpSpan, raw: msgspec.Raw, number: int) -> OtlpEvent | M
         attributes = _plain(event.attributes)
         return otlp_event(attributes, span.trace_id or "", span.span_id or "", int(event.time_unix_nano or 0))
     except UnknownShapeError as error:
-        return malformed("traces", number, error)
+        return Malformed(str(error))
 
 
 def _plain(attributes: _Attributes) -> dict[str, Any]:
@@ -230,11 +224,6 @@ def otlp_event(attributes: Mapping[str, Any], trace: str, span: str, nanoseconds
     return OtlpEvent(attributes, _id("trace", trace, 32), _id("span", span, 16), nanoseconds)
 
 
-def malformed(signal: Signal, number: int, error: UnknownShapeError) -> Malformed:
-    """A log record or span that seems to have an evaluation, and cannot be read."""
-    return Malformed(f"{UNITS[signal]} {number}: {error}")
-
-
 def _id(kind: str, text: str, digits: int) -> str:
     """An id in lower case; empty for none, and for one of zeros, which is invalid."""
     id = text.lower()
@@ -245,15 +234,26 @@ def _id(kind: str, text: str, digits: int) -> str:
     return id if id.strip("0") else ""
 
 
-def source_record(event: OtlpEvent, rules: Rules) -> SourceRecord:
-    """What an evaluation states by the rules of its source."""
+def source_record(placed: PlacedEvent, signal: Signal, rules: Rules) -> SourceRecord:
+    """What a log record or a span event states by the rules of its source. A malformed one is named by its number."""
+    match placed.event:
+        case None:
+            return SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, "another event"),))
+        case Malformed(why):
+            return SourceRecord("", (Malformed(f"{UNITS[signal]} {placed.number}: {why}"),))
+        case event if event.nanoseconds // 1_000_000 > LATEST_AT or event.nanoseconds < 0:
+            why = "a time is not between the years 1970 and 9999"
+            return SourceRecord("", (Malformed(f"{UNITS[signal]} {placed.number}: {why}"),))
+        case event:
+            return _evaluation(event, rules)
+
+
+def _evaluation(event: OtlpEvent, rules: Rules) -> SourceRecord:
     attributes = event.attributes
     name = _text(attributes, f"{_EVALUATION}name") or ""
     human, rating = _human(attributes)
     native = rating or f"{event.trace}/{event.span}/{name}"
     at = event.nanoseconds // 1_000_000 or None
-    if at is not None and not 0 <= at <= LATEST_AT:
-        return SourceRecord(native, (Malformed("a time is not between the years 1970 and 9999"),))
     properties = _properties(attributes)
     label, explanation = _text(attributes, f"{_SCORE}label"), _text(attributes, f"{_EVALUATION}explanation")
     passed, error = attributes.get(f"{_EVALUATION}passed"), "error.type"

@@ -2,8 +2,11 @@
 
 import re
 
+import pytest
+
 from ingest.media import TYPES
 from ingest.openapi import STATUSES
+from ingest.otlp import OTLP_PATHS, OTLP_TYPES
 from tests.support.ingest import Door
 from tests.support.tree import ROOT
 
@@ -22,8 +25,16 @@ async def test_it_lists_every_content_type_and_every_status(door: Door) -> None:
     assert {*map(int, operation["responses"])} == STATUSES.keys()
 
 
+@pytest.mark.parametrize("path", OTLP_PATHS)
+async def test_it_lists_what_otlp_takes_and_answers(door: Door, path: str) -> None:
+    document = (await door.client.get("/openapi.json")).json()
+    (operation,) = document["paths"][path].values()
+    assert operation["requestBody"]["content"].keys() == OTLP_TYPES.keys()
+    assert {*map(int, operation["responses"])} == (STATUSES.keys() | {404}) - {207, 422}
+
+
 async def test_its_references_exist(door: Door) -> None:
     text = (await door.client.get("/openapi.json")).text
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
     assert names <= (await door.client.get("/openapi.json")).json()["components"]["schemas"].keys()
-    assert {"IngestAnswer", "annotation", "evaluation", "queue_item", "problem"} <= names
+    assert {"IngestAnswer", "annotation", "evaluation", "queue_item", "problem", "status"} <= names
