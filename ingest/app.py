@@ -24,11 +24,13 @@ from ingest.config import IngestConfig
 from ingest.decide import decide
 from ingest.framing import FramedBody, frame
 from ingest.limits import LARGE_BYTES, Budget, Reservation
-from ingest.media import Format, cloud_event_headers, format_of, unsupported
+from ingest.media import Format, cloud_event_headers, format_of, refuse_web_pages, unsupported
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
 from ingest.otlp import OTLP_PATHS, OtlpHandlers
-from ingest.sources import COMMAND_PATH, SOURCES_PATH, RecordPublisher, SourceHandlers
+from ingest.signatures import Verifier
+from ingest.source_access import COMMAND_PATH, SourceAccess, is_pushed
+from ingest.sources import SOURCES_PATH, RecordPublisher, SourceHandlers
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
 from sources.intake.intake import SourceIntake
 from streams.kafka.producer import Outgoing
@@ -44,6 +46,8 @@ def create_app(
     metrics: IngestMetrics,
     tokens: Sequence[AccessToken] = (),
     intakes: Mapping[str, SourceIntake] | None = None,
+    *,
+    verifiers: Mapping[str, Verifier] | None = None,
 ) -> ASGIApp:
     """Create the ASGI application.
 
@@ -53,9 +57,11 @@ def create_app(
         metrics: counts them.
         tokens: clients must send one of them, as for `AccessMiddleware`; empty admits every client.
         intakes: of the sources that this process runs, by name.
+        verifiers: of the sources whose webhooks have a secret, by name.
     """
     handlers = _Handlers(config, publisher, metrics)
-    sources = SourceHandlers(config, intakes or {}, publisher, metrics, handlers.budget)
+    access = SourceAccess(verifiers or {}, guarded=bool(tokens))
+    sources = SourceHandlers(config, intakes or {}, publisher, metrics, handlers.budget, access=access)
     otlp = OtlpHandlers(config, publisher, metrics, handlers.budget)
     app = Starlette(
         routes=[
@@ -74,7 +80,13 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.router.default = request_response(_unknown_path)
-    guarded = AccessMiddleware(app, tokens=tokens, allowed_hosts=(config.host, *config.allowed_hosts), methods=_METHODS)
+    guarded = AccessMiddleware(
+        app,
+        tokens=tokens,
+        allowed_hosts=(config.host, *config.allowed_hosts),
+        methods=_METHODS,
+        verifies=is_pushed,
+    )
     return _count_responses(guarded, metrics)
 
 
@@ -120,9 +132,7 @@ class _Handlers:
         self._topics = {kind: topic for topic, kind in config.topics.sources.items()}
 
     async def events(self, request: Request) -> Response:
-        if "origin" in request.headers:
-            # A page of another site can send events from its visitor's browser, but cannot leave out this header.
-            raise HTTPException(403, "requests of web pages are not served: send events from a server")
+        refuse_web_pages(request.headers)
         if (reason := self._publisher.away) is not None:
             raise away(reason)
         with Reservation(self.budget) as reservation:

@@ -68,6 +68,13 @@ def unsupported(media_type: str) -> HTTPException:
     )
 
 
+def refuse_web_pages(headers: Headers) -> None:
+    """Raise HTTPException (403) for a request of a web page."""
+    if "origin" in headers:
+        # A page of another site can send a request from its visitor's browser, but cannot leave out this header.
+        raise HTTPException(403, "requests of web pages are not served: send from a server")
+
+
 def encoding_of(headers: Headers) -> str | None:
     """The content encoding, one of `ENCODINGS`; None for a plain body. Raises HTTPException (415) for another."""
     named = [part.strip().lower() for value in headers.getlist("content-encoding") for part in value.split(",")]

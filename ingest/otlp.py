@@ -28,6 +28,7 @@ from ingest.acknowledge import acknowledged, away
 from ingest.body import BodyReader
 from ingest.config import IngestConfig
 from ingest.limits import LARGE_BYTES, Budget, Reservation
+from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
 from ingest.otlp_protobuf import protobuf_events
 from ingest.sources import KafkaDelivery, RecordPublisher
@@ -151,9 +152,7 @@ class OtlpHandlers:
             return _response(status, encoding or "json", error.status_code, error.headers)
 
     async def _export(self, request: Request, signal: Signal, encoding: Encoding | None) -> Response:
-        if "origin" in request.headers:
-            # A page of another site can send requests from its visitor's browser, but cannot leave out this header.
-            raise HTTPException(403, "requests of web pages are not served: send OTLP from a server or a collector")
+        refuse_web_pages(request.headers)
         if self._source is None:
             raise HTTPException(
                 404, f'no source takes OTLP: add one with `tool = "{OTLP_TOOL}"` to the setting `sources`'

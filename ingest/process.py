@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prometheus_client import ProcessCollector
@@ -17,6 +17,8 @@ from ingest.app import create_app
 from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from ingest.publish import Publisher
+from ingest.signatures import Verifier
+from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
 from sinks.access import AccessToken, guard_bind
 from sinks.listener import HttpServer, listen
@@ -39,6 +41,7 @@ def run_ingest(config: IngestConfig) -> ExitCode:
         tokens = guard_bind(
             config.host, config.token_file, allow_open=config.allow_open_bind, setting="ingest_token_file"
         )
+        verifiers = read_verifiers(config.sources)
         listener = listen(config.host, config.port)
         store = _open_store(config)
     except EvalAlignmentError as error:
@@ -47,7 +50,7 @@ def run_ingest(config: IngestConfig) -> ExitCode:
     freeze_heap()
     with contextlib.closing(listener), contextlib.nullcontext() if store is None else contextlib.closing(store):
         try:
-            asyncio.run(_run(config, listener, tokens, store))
+            asyncio.run(_run(config, listener, tokens, store, verifiers))
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
             return log_end("ingest", error)
     return ExitCode.DONE
@@ -61,13 +64,17 @@ def _open_store(config: IngestConfig) -> IndexStore | None:
 
 
 async def _run(
-    config: IngestConfig, listener: socket.socket, tokens: Sequence[AccessToken], store: IndexStore | None
+    config: IngestConfig,
+    listener: socket.socket,
+    tokens: Sequence[AccessToken],
+    store: IndexStore | None,
+    verifiers: Mapping[str, Verifier],
 ) -> None:
     metrics = IngestMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
     publisher = Publisher(config)
     server = HttpServer(
-        create_app(config, publisher, metrics, tokens, open_intakes(config, publisher, store)),
+        create_app(config, publisher, metrics, tokens, open_intakes(config, publisher, store), verifiers=verifiers),
         keep_alive_s=config.keep_alive_s,
         connections=_CONNECTIONS,
         # A request that is complete needs no longer than the broker may take.

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
 
@@ -137,6 +137,19 @@ class Verifier:
         signed = _SIGNATURES.get(self.scheme)
         return frozenset({self.header if signed is None else signed.signature})
 
+    @property
+    def signs(self) -> bool:
+        """Whether the scheme signs the body."""
+        return self.scheme in _SIGNATURES
+
+    def verify_headers(self, headers: Headers, now_s: float) -> str | None:
+        """As `verify`, before the body has come: a signature is only known to be fresh then."""
+        signed = _SIGNATURES.get(self.scheme)
+        if signed is None:
+            return self._shared(headers)
+        found = _find_signature(signed, headers, now_s)
+        return found if isinstance(found, str) else None
+
     def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
         """Why a webhook is not accepted, without a value of it; None when it is.
 
@@ -146,7 +159,14 @@ class Verifier:
             now_s: this machine's time, in seconds since 1970.
         """
         signed = _SIGNATURES.get(self.scheme)
-        return self._shared(headers) if signed is None else self._signed(signed, headers, body, now_s)
+        if signed is None:
+            return self._shared(headers)
+        found = _find_signature(signed, headers, now_s)
+        if isinstance(found, str):
+            return found
+        expected = [signed.encode(_digest(key, found.prefix, body)) for key in self._keys]
+        equal = [hmac.compare_digest(one, other) for one in expected for other in found.signatures]
+        return None if any(equal) else "the signature does not match the body and the secrets of the source"
 
     def _shared(self, headers: Headers) -> str | None:
         value = _only(headers, self.header)
@@ -158,32 +178,37 @@ class Verifier:
         equal = [hmac.compare_digest(_as_sent(value.strip()), key) for key in self._keys]
         return None if any(equal) else f"the secret in header {self.header} is wrong"
 
-    def _signed(self, scheme: _SignatureScheme, headers: Headers, body: bytes, now_s: float) -> str | None:
-        values: dict[str, str] = {}
-        for name in filter(None, (scheme.id, scheme.timestamp, scheme.signature)):
-            if not (value := _only(headers, name)):
-                return f"expected one header {name}"
-            values[name] = value
-        parts = [part.strip() for part in values[scheme.signature].split(scheme.separator)]
-        if scheme.timestamp is None:
-            timestamp = next((part[2:] for part in parts if part.startswith("t=")), "")
-        else:
-            timestamp = values[scheme.timestamp]
-        if not _DIGITS.fullmatch(timestamp):
-            return "the time of the signature is not in seconds"
-        if abs(now_s - int(timestamp)) > TOLERANCE_SECONDS:
-            return (
-                f"the time of the signature is more than {TOLERANCE_SECONDS} s away from this machine's clock: the "
-                "webhook was sent again, was late, or one of the clocks is wrong"
-            )
-        signatures = [_as_sent(part.removeprefix(scheme.mark)) for part in parts if part.startswith(scheme.mark)]
-        if not signatures:
-            return f"header {scheme.signature} has no signature that begins with {scheme.mark!r}"
-        id = "" if scheme.id is None else f"{values[scheme.id]}."
-        prefix = _as_sent(f"{id}{timestamp}.")
-        expected = [scheme.encode(_digest(key, prefix, body)) for key in self._keys]
-        equal = [hmac.compare_digest(one, other) for one in expected for other in signatures]
-        return None if any(equal) else "the signature does not match the body and the secrets of the source"
+
+class _FoundSignature(NamedTuple):
+    prefix: bytes
+    """What precedes the body in the signed bytes."""
+    signatures: Sequence[bytes]
+
+
+def _find_signature(scheme: _SignatureScheme, headers: Headers, now_s: float) -> _FoundSignature | str:
+    """What the headers have, or why it is not accepted."""
+    values: dict[str, str] = {}
+    for name in filter(None, (scheme.id, scheme.timestamp, scheme.signature)):
+        if not (value := _only(headers, name)):
+            return f"expected one header {name}"
+        values[name] = value
+    parts = [part.strip() for part in values[scheme.signature].split(scheme.separator)]
+    if scheme.timestamp is None:
+        timestamp = next((part[2:] for part in parts if part.startswith("t=")), "")
+    else:
+        timestamp = values[scheme.timestamp]
+    if not _DIGITS.fullmatch(timestamp):
+        return "the time of the signature is not in seconds"
+    if abs(now_s - int(timestamp)) > TOLERANCE_SECONDS:
+        return (
+            f"the time of the signature is more than {TOLERANCE_SECONDS} s away from this machine's clock: the "
+            "webhook was sent again, was late, or one of the clocks is wrong"
+        )
+    signatures = [_as_sent(part.removeprefix(scheme.mark)) for part in parts if part.startswith(scheme.mark)]
+    if not signatures:
+        return f"header {scheme.signature} has no signature that begins with {scheme.mark!r}"
+    id = "" if scheme.id is None else f"{values[scheme.id]}."
+    return _FoundSignature(_as_sent(f"{id}{timestamp}."), signatures)
 
 
 def _digest(key: bytes, prefix: bytes, body: bytes) -> bytes:

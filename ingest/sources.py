@@ -17,7 +17,9 @@ from ingest.body import BodyReader
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
 from ingest.limits import Budget, Reservation
+from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
+from ingest.source_access import SOURCES_PREFIX, SourceAccess
 from sources.intake.intake import Delivery, SourceIntake, Taken
 from sources.intake.store import IndexStore
 from sources.records import Malformed, SkipReason, UnknownShapeError
@@ -29,9 +31,7 @@ from streams.kafka.dead_letters import RejectedBody, compose_body
 from streams.kafka.producer import Outgoing
 from streams.kafka.topics import Topics
 
-SOURCES_PATH: Final = "/api/v1/sources/{name}"
-COMMAND_PATH: Final = "-/"
-"""Paths under a source that begin with it are for the command, and need the token of ingest."""
+SOURCES_PATH: Final = f"{SOURCES_PREFIX}{{name}}"
 
 
 class RecordPublisher(Protocol):
@@ -101,6 +101,7 @@ class SourceHandlers:
         publisher: takes dead letters.
         metrics: counts what sources become.
         budget: of the bytes in flight.
+        access: verifies who sends a webhook.
     """
 
     def __init__(
@@ -110,8 +111,11 @@ class SourceHandlers:
         publisher: RecordPublisher,
         metrics: IngestMetrics,
         budget: Budget,
+        *,
+        access: SourceAccess,
     ) -> None:
         self._config = config
+        self._access = access
         self._intakes = intakes
         self._publisher = publisher
         self._metrics = metrics
@@ -121,10 +125,14 @@ class SourceHandlers:
     async def pushed(self, request: Request) -> Response:
         """A webhook, or a request of an SDK that is redirected to a source."""
         name, path = request.path_params["name"], request.path_params.get("path", "")
+        refuse_web_pages(request.headers)
+        unverified = self._access.admit(request, name)
         intake = self._intake(name)
         received = self._publisher.clock.wall()
         with Reservation(self._budget) as reservation:
             body = await self._bodies.read(request, reservation)
+            if unverified is not None:
+                await self._access.verify(unverified, request, name, body)
             with acknowledged(reservation):
                 try:
                     taken = await intake.take(body, received, self._publisher.clock.now())

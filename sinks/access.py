@@ -27,6 +27,8 @@ TOKEN_BYTES: Final = 32
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """Paths for health checks: they need no token, and are served under every host name."""
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'}
+"""Headers of a response with status 401."""
 
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -143,6 +145,8 @@ class AccessMiddleware:
         allowed_hosts: values of the Host header (without port) that are served besides loopback; `*` allows all. A
             name that starts with `*.` allows its subdomains.
         methods: the methods that the server has.
+        verifies: whether the application itself verifies who sends a request for a path. Such a request needs no
+            token; `sender` is in its scope only if it has one.
     """
 
     def __init__(
@@ -152,11 +156,13 @@ class AccessMiddleware:
         tokens: Sequence[AccessToken] = (),
         allowed_hosts: Iterable[str] = (),
         methods: Sequence[str] = READ_METHODS,
+        verifies: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
         self._methods = methods
+        self._verifies = verifies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or reject a request."""
@@ -177,15 +183,13 @@ class AccessMiddleware:
             return None
         if not self._allows(headers.get(b"host", b"").decode("latin-1")):
             return problem(400, "host name not allowed: add it to the setting allowed_hosts")
-        if not self._tokens:
-            return None
-        sender = self._sender(_sent_token(headers.get(b"authorization", b"")))
-        if sender is not None:
-            scope["sender"] = sender
-            return None
-        return problem(
-            401, "token missing or wrong", {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'}
-        )
+        if self._tokens:
+            sender = self._sender(_sent_token(headers.get(b"authorization", b"")))
+            if sender is not None:
+                scope["sender"] = sender
+            elif not self._verifies(scope["path"]):
+                return problem(401, "token missing or wrong", CHALLENGE)
+        return None
 
     def _sender(self, sent: bytes) -> str | None:
         """The name of the token that was sent; None if it is none of them. Every token is compared in constant time."""

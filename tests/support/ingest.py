@@ -15,6 +15,7 @@ from ingest.app import create_app
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig, Limits
 from ingest.metrics import IngestMetrics
+from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
 from sinks.access import AccessToken
 from sources.intake.store import IndexStore
@@ -110,7 +111,8 @@ async def open_door(
         limits=Limits(**{"source_body_bytes": limits.get("body_bytes", 8 << 20), **limits}),
     )
     publisher, metrics = FakePublisher(), IngestMetrics("1")
-    app = create_app(config, publisher, metrics, tokens, open_intakes(config, publisher, store))
+    intakes, verifiers = open_intakes(config, publisher, store), read_verifiers(config.sources)
+    app = create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield Door(client, publisher, metrics)
