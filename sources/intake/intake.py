@@ -48,6 +48,8 @@ class Taken:
     """Skipped parts of records, by reason."""
     rejected: int = 0
     """Rejected events and malformed records."""
+    malformed: int = 0
+    """Of these, the records that could not be read."""
     records: int = 0
     """Records that were read."""
     unchanged: int = 0
@@ -60,6 +62,7 @@ class Taken:
         self.events += other.events
         self.skipped += other.skipped
         self.rejected += other.rejected
+        self.malformed += other.malformed
         self.records += other.records
         self.unchanged += other.unchanged
         self.natives |= other.natives
@@ -164,7 +167,8 @@ class SourceIntake:
         assert self.index is not None
         staged, outcomes = await asyncio.to_thread(self._stage, lambda source: source.retracted(natives, received))
         taken = await self._send(outcomes)
-        await asyncio.to_thread(self.index.commit, staged, totals=taken.totals())
+        # The lists of the tool do not have them any more.
+        await asyncio.to_thread(self.index.commit, staged, seen=natives, totals=taken.totals())
         return taken
 
     def _stage(
@@ -187,6 +191,7 @@ class SourceIntake:
                 case fact:
                     facts.append(fact)
         taken.events, taken.rejected = len(facts), len(rejected)
+        taken.malformed = sum(isinstance(outcome.result, Malformed) for outcome in rejected)
         if facts or rejected:
             await self._deliver(Delivery(facts, rejected))
         return taken

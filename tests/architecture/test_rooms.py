@@ -59,10 +59,10 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
     # Records of other tools become events: knows no HTTP and no Kafka.
     "sources": {"aggregator", "streams.events", "streams.runtime"},
-    # The records of tools are read over HTTP, and handed to what publishes them: knows no Kafka.
-    "sources.pulls": {"sources", "aggregator", "streams.events", "streams.runtime"},
     # Payloads become events that the broker has, and that the owner index remembers.
     "sources.intake": {"sources", "aggregator", "streams.runtime"},
+    # The records of tools are read over HTTP, and taken in: knows no Kafka.
+    "sources.pulls": {"sources", "sources.intake", "aggregator", "streams.events", "streams.runtime"},
     # HTTP in: events of requests become records of the source topics.
     "ingest": {"aggregator", "sources", "sources.intake", "sources.pulls", "streams.events", "streams.kafka", *_HTTP},
     # What other programs import: the events, and no Kafka.

@@ -1,0 +1,44 @@
+"""What a source remembers of its pulls from one process to the next. Times are milliseconds."""
+
+import msgspec
+
+from sources.intake.store import StoredIndex
+
+_NAME = "pulls"
+
+
+class StreamState(msgspec.Struct, omit_defaults=True):
+    """What is known of one stream."""
+
+    cursor: int | None = None
+    """Up to here everything that was listed has been read; None: nothing was read to its end yet."""
+    swept: int | None = None
+    """Beginning of the last sweep, a reading that finds what vanished."""
+    sweep_ms: int = 0
+    """How long it took."""
+    empty: bool = False
+    """Whether a full reading was empty, although records are known, and no record has been read since."""
+
+
+class PullState(msgspec.Struct, omit_defaults=True):
+    """How the pulls of a source went. What its records became is in the totals of the index."""
+
+    attempted: int | None = None
+    """Beginning of the last pull."""
+    succeeded: int | None = None
+    """Beginning of the last pull without an error."""
+    error: str | None = None
+    """Why the last pull failed; None if it did not."""
+    streams: dict[str, StreamState] = {}
+    """By name of the stream."""
+
+
+def load(index: StoredIndex) -> PullState:
+    """The state of the source of an index; an empty one before its first pull."""
+    kept = index.state(_NAME)
+    return PullState() if kept is None else msgspec.convert(kept, PullState)
+
+
+def keep(index: StoredIndex, state: PullState) -> None:
+    """Remember a state, after everything that was taken before."""
+    index.keep(_NAME, state)
