@@ -47,6 +47,10 @@ class ToolBusyError(PullError):
         """Seconds to wait, where the tool names them."""
 
 
+class ToolNotFoundError(PullError):
+    """The tool does not have what was asked for: status 404."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
@@ -179,7 +183,8 @@ class Connection:
         if response.is_redirect:
             target = response.headers.get("location", "")
             return PullError(f"{place}: redirected to {_printable(target)}, which is not followed; correct `url`")
-        return PullError(f"{place}: status {status}: {_printable(content.decode(errors='replace'))}")
+        kind = ToolNotFoundError if status == httpx.codes.NOT_FOUND else PullError
+        return kind(f"{place}: status {status}: {_printable(content.decode(errors='replace'))}")
 
 
 def retry_after(text: str, now: float) -> float | None:

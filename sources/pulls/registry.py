@@ -10,7 +10,7 @@ import httpx
 from sources.pulls.connection import Connection
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError, Stream
-from sources.pulls.tools import langfuse, langsmith
+from sources.pulls.tools import labelstudio, langfuse, langsmith, mlflow, phoenix
 from sources.registry import TOOLS
 from sources.rules import SourceSettings
 
@@ -34,8 +34,11 @@ class PulledTool:
 
 
 PULLED_TOOLS: Final[Mapping[str, PulledTool]] = {
+    "labelstudio": PulledTool(labelstudio.streams, labelstudio.authenticate, problems=labelstudio.problems),
     "langfuse": PulledTool(langfuse.streams, langfuse.authenticate, langfuse.URL),
     "langsmith": PulledTool(langsmith.streams, langsmith.authenticate, langsmith.URL),
+    "mlflow": PulledTool(mlflow.streams, mlflow.authenticate, problems=mlflow.problems),
+    "phoenix": PulledTool(phoenix.streams, phoenix.authenticate, problems=phoenix.problems),
 }
 
 

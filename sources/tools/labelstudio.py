@@ -47,7 +47,8 @@ class _LabelStudioTask(Struct):
     data: dict[str, Any]
     project: int | None = None
     annotations: list[_LabelStudioAnnotation] = []
-    predictions: list[_LabelStudioPrediction] = []
+    predictions: list[_LabelStudioPrediction | int] = []
+    """An export has their ids alone."""
 
 
 class _LabelStudioId(Struct):
@@ -85,7 +86,11 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
         for annotation in task.annotations:
             yield _annotation(annotation, task, rules)
         for prediction in task.predictions if rules.settings.predictions else ():
-            yield _prediction(prediction, task, rules)
+            if isinstance(prediction, int):
+                why = "an export has only ids of predictions: let `source sync` read them"
+                yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, why),))
+            else:
+                yield _prediction(prediction, task, rules)
 
 
 def _webhook(document: bytes, action: str, rules: Rules) -> Iterator[SourceRecord]:

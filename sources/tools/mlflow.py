@@ -15,6 +15,8 @@ from sources.records import Result, Skip, SkipReason, SourceRecord
 from sources.rules import Role
 from sources.shapes import TextTime, read, read_each
 
+_NOTES: Final = "mlflow.notes"
+"""Name of the notes that people write about a trace in the web interface; their values are texts."""
 _ROLES: Final[Mapping[str, Role]] = {"HUMAN": "human", "LLM_JUDGE": "judge", "AI_JUDGE": "judge", "CODE": "judge"}
 
 
@@ -93,6 +95,8 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
 def _assessment(assessment: _MlflowAssessment, trace: str, rules: Rules) -> Result:
     if assessment.expectation is not None:
         return Skip(SkipReason.EXPECTATION, assessment.assessment_name)
+    if assessment.assessment_name == _NOTES:
+        return Skip(SkipReason.TEXT, _NOTES)
     feedback, source = assessment.feedback, assessment.source or _MlflowAuthor()
     if feedback is None:
         return Skip(SkipReason.NOT_AN_EVALUATION, f"{assessment.assessment_name!r} is no feedback")

@@ -19,12 +19,15 @@ from sources.registry import TOOLS
 from sources.rules import SourceSettings
 from sources.source import ToolSource
 from streams.events.decoder import Decoder
-from tests.support.fake_tools import langfuse, langsmith
+from tests.support.fake_tools import labelstudio, langfuse, langsmith, mlflow, phoenix
 from tests.support.fake_tools.base import FakeTool
 
 CREDENTIALS: Mapping[str, Mapping[str, str]] = {
+    "labelstudio": {"LABEL_STUDIO_API_KEY": labelstudio.TOKEN},
     "langfuse": {"LANGFUSE_PUBLIC_KEY": langfuse.PUBLIC_KEY, "LANGFUSE_SECRET_KEY": langfuse.SECRET_KEY},
     "langsmith": {"LANGSMITH_API_KEY": langsmith.API_KEY},
+    "mlflow": {"MLFLOW_TRACKING_TOKEN": mlflow.TOKEN},
+    "phoenix": {"PHOENIX_API_KEY": phoenix.API_KEY},
 }
 
 

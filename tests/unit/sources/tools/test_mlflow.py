@@ -50,6 +50,7 @@ def test_what_is_no_judgement_is_skipped() -> None:
     assert skips_of(source, _traces(feedback=None, expectation={"value": "x"})) == {"expectation": 1}
     assert skips_of(source, _traces(feedback=None, issue={"issue_name": "x"})) == {"not_an_evaluation": 1}
     assert skips_of(source, _traces(value={"a": 1})) == {"no_rule": 1}
+    assert skips_of(source, _traces("HUMAN", "Ask billing", assessment_name="mlflow.notes")) == {"text": 1}
 
 
 def test_the_item_is_the_trace_unless_the_settings_name_the_span() -> None:

@@ -104,6 +104,13 @@ def test_predictions_are_evaluations_only_where_the_settings_want_them() -> None
     assert isinstance(fact, Evaluation) and (fact.passed, fact.judge) == (True, "v1")
 
 
+def test_predictions_of_an_export_that_are_only_ids_cost_no_annotation() -> None:
+    export = [{**TASK, "annotations": [annotation(rating(4))], "predictions": [8, 9]}]
+    [fact] = facts_of(labelstudio(), export)
+    assert isinstance(fact, Annotation) and fact.stars == 4
+    assert skips_of(labelstudio(predictions=True), export) == {"not_an_evaluation": 2}
+
+
 def test_one_odd_annotation_of_many_leaves_the_others() -> None:
     """Label Studio sends thousands together, and never again."""
     body = {
