@@ -21,6 +21,11 @@ MAX_NAME: Final = 128
 MAX_ID: Final = 256
 MAX_TEXT_BYTES: Final = 8 * 1024
 MAX_URL_BYTES: Final = 2 * 1024
+MAX_TAGS: Final = 16
+MAX_TAG_NAME: Final = 63
+MAX_TAG_VALUE: Final = 128
+TAG_NAME: Final = f"[a-z][a-z0-9_]{{0,{MAX_TAG_NAME - 1}}}"
+"""Regular expression of the names of tags."""
 LATEST_AT: Final = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z in milliseconds."""
 
@@ -37,6 +42,10 @@ NameOrEmpty = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Stars = Annotated[int, msgspec.Meta(ge=1, le=5)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_BYTES)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_URL_BYTES)]
+TagName = Annotated[str, msgspec.Meta(pattern=rf"^{TAG_NAME}\Z")]
+TagValue = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TAG_VALUE)]
+Tags = Annotated[dict[TagName, TagValue], msgspec.Meta(min_length=1, max_length=MAX_TAGS)]
+"""Value by name, in the order of names."""
 
 DEFAULT_CRITERION: Final = "overall"
 
@@ -59,6 +68,9 @@ class Annotation(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True,
     explanation: Text | None = None
     expected: Text | None = None
     url: Url | None = None
+    input: Text | None = None
+    output: Text | None = None
+    tags: Tags | None = None
     deleted: bool = False
 
     @property
@@ -84,6 +96,9 @@ class Evaluation(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True,
     status: Status = "ok"
     reason: Text | None = None
     url: Url | None = None
+    input: Text | None = None
+    output: Text | None = None
+    tags: Tags | None = None
     deleted: bool = False
 
     @property
@@ -101,6 +116,9 @@ class QueueItem(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
     item: Id
     level: Level = "trace"
     url: Url | None = None
+    input: Text | None = None
+    output: Text | None = None
+    tags: Tags | None = None
     deleted: bool = False
 
 
@@ -169,14 +187,24 @@ def rest(fact: Fact) -> str:
     judges.
     """
     if type(fact) is Annotation:
-        if fact.explanation is None and fact.expected is None and fact.url is None:
+        if (
+            fact.explanation is None
+            and fact.expected is None
+            and fact.url is None
+            and fact.input is None
+            and fact.output is None
+            and fact.tags is None
+        ):
             # By far the most common.
             return _REST_WITHOUT_TEXT[fact.thumbs, fact.stars, fact.level]
-        return _short(orjson.dumps((fact.rating, fact.level, fact.explanation, fact.expected, fact.url)))
+        return _digest(fact, (fact.rating, fact.level, fact.explanation, fact.expected, fact.url))
     if type(fact) is Evaluation:
         if (
             fact.reason is None
             and fact.url is None
+            and fact.input is None
+            and fact.output is None
+            and fact.tags is None
             and fact.status == "ok"
             and fact.level == "trace"
             and fact.direction == "higher"
@@ -185,9 +213,16 @@ def rest(fact: Fact) -> str:
             return _short(orjson.dumps((fact.passed, fact.judge, fact.score, fact.threshold)))
         content = (fact.passed, fact.judge, fact.score, fact.threshold)
         more = (fact.status, fact.deleted, fact.level, fact.direction, fact.reason, fact.url)
-        return _short(orjson.dumps(content + more))
+        return _digest(fact, content + more)
     assert type(fact) is QueueItem
-    return _short(orjson.dumps((fact.deleted, fact.level, fact.url)))
+    return _digest(fact, (fact.deleted, fact.level, fact.url))
+
+
+def _digest(fact: Fact, content: tuple[object, ...]) -> str:
+    """The content as a short text. Fields that 0.1.0 did not have are a part of it only if one is present."""
+    if fact.input is None and fact.output is None and fact.tags is None:
+        return _short(orjson.dumps(content))
+    return _short(orjson.dumps((*content, fact.input, fact.output, fact.tags), option=orjson.OPT_SORT_KEYS))
 
 
 def _short(rest: bytes) -> str:

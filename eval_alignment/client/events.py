@@ -36,6 +36,12 @@ class EventFields(TypedDict, total=False):
     """What the item is. Default: `trace`."""
     url: str | None
     """Address of the item in your tool, http or https."""
+    input: str | None
+    """What the application received."""
+    output: str | None
+    """What the application answered."""
+    tags: dict[str, str] | None
+    """Segments of the item, value by name."""
     deleted: bool | None
     """With True, the event deletes its row."""
 

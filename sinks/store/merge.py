@@ -21,6 +21,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 import msgspec
+import orjson
 
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
@@ -30,13 +31,17 @@ SqlRow = tuple[str | bytes | int | float | None, ...]
 
 _ANNOTATION: Final = (
     "queue", "item", "criterion", "annotator", "version", "partition", "at", "event", "level", "thumbs",
-    "stars", "deleted", "explanation", "expected", "url", "item_id",
+    "stars", "deleted", "explanation", "expected", "url", "item_id", "input", "output", "tags",
 )  # fmt: skip
 _EVALUATION: Final = (
     "item", "metric", "judge", "failure", "version", "partition", "at", "event", "level", "score",
     "threshold", "direction", "passed", "status", "deleted", "reason", "url", "item_id",
+    "input", "output", "tags",
 )  # fmt: skip
-_QUEUE_ITEM: Final = ("queue", "item", "version", "partition", "at", "event", "level", "deleted", "url", "item_id")
+_QUEUE_ITEM: Final = (
+    "queue", "item", "version", "partition", "at", "event", "level", "deleted", "url", "item_id", "input", "output",
+    "tags",
+)  # fmt: skip
 
 _F = TypeVar("_F", Annotation, Evaluation, QueueItem)
 _BOOLEANS: Final = frozenset({"deleted", "passed"})
@@ -206,6 +211,7 @@ def annotation_row(fact: Annotation, item_id: int, partition: int) -> SqlRow:
     return (
         fact.queue, fact.item, fact.criterion, fact.annotator, version(fact).encode(), partition, fact.at,
         fact.id, fact.level, fact.thumbs, fact.stars, fact.deleted, fact.explanation, fact.expected, fact.url, item_id,
+        fact.input, fact.output, _json(fact.tags),
     )  # fmt: skip
 
 
@@ -214,7 +220,7 @@ def evaluation_row(fact: Evaluation, item_id: int, partition: int) -> SqlRow:
     return (
         fact.item, fact.metric, fact.judge, fact.failed, version(fact).encode(), partition, fact.at, fact.id,
         fact.level, fact.score, fact.threshold, fact.direction, fact.passed, fact.status, fact.deleted,
-        fact.reason, fact.url, item_id,
+        fact.reason, fact.url, item_id, fact.input, fact.output, _json(fact.tags),
     )  # fmt: skip
 
 
@@ -222,8 +228,12 @@ def queue_item_row(fact: QueueItem, item_id: int, partition: int) -> SqlRow:
     """A queue item as a row."""
     return (
         fact.queue, fact.item, version(fact).encode(), partition, fact.at, fact.id, fact.level, fact.deleted,
-        fact.url, item_id,
+        fact.url, item_id, fact.input, fact.output, _json(fact.tags),
     )  # fmt: skip
+
+
+def _json(tags: dict[str, str] | None) -> str | None:
+    return None if tags is None else orjson.dumps(tags).decode()
 
 
 def merge(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
@@ -346,4 +356,5 @@ def _facts(connection: sqlite3.Connection, kind: type[_F], source: str, values: 
         fields = dict(zip(names, row, strict=True))
         for name in _BOOLEANS & fields.keys():
             fields[name] = None if fields[name] is None else bool(fields[name])
+        fields["tags"] = fields["tags"] and orjson.loads(fields["tags"])
         yield msgspec.convert(fields, kind)

@@ -287,6 +287,9 @@ class Decoder:
             values.text(event.explanation),
             values.text(event.expected),
             values.url(event.url),
+            values.text(event.input),
+            values.text(event.output),
+            values.tags(event.tags),
         )
 
     def _evaluation(self, event: EvaluationEvent, envelope: Envelope) -> Evaluation:
@@ -326,14 +329,27 @@ class Decoder:
             status,
             values.text(event.reason),
             values.url(event.url),
+            values.text(event.input),
+            values.text(event.output),
+            values.tags(event.tags),
         )
 
     def _queue_item(self, event: QueueItemEvent, envelope: Envelope) -> QueueItem:
         at, id, item = _identified(event, envelope)
         queue = self._name("queue", values.required("queue", event.queue))
-        deleted = bool(event.deleted)
+        level: Level = event.level or "trace"
+        if event.deleted:
+            return QueueItem(at, id, queue, item, level, deleted=True)
         return QueueItem(
-            at, id, queue, item, event.level or "trace", None if deleted else values.url(event.url), deleted
+            at,
+            id,
+            queue,
+            item,
+            level,
+            values.url(event.url),
+            values.text(event.input),
+            values.text(event.output),
+            values.tags(event.tags),
         )
 
     def _name(self, name: str, value: str) -> str:

@@ -8,6 +8,7 @@ Only that module rejects events and brings them into normal form. A name is acce
 import re
 from collections.abc import Container, Mapping
 from typing import Final
+from unicodedata import is_normalized
 
 import msgspec
 
@@ -35,9 +36,12 @@ def normal_annotation(value: bytes, names: Mapping[str, str]) -> Annotation | No
         fact.deleted
         or (fact.thumbs is None) is (fact.stars is None)
         or not (fact.id.isprintable() and fact.item.isprintable() and fact.annotator.isprintable())
-        or (fact.explanation is not None and len(fact.explanation) > _SURELY_SHORT)
-        or (fact.expected is not None and len(fact.expected) > _SURELY_SHORT)
+        or (fact.explanation is not None and not _is_short(fact.explanation))
+        or (fact.expected is not None and not _is_short(fact.expected))
         or (fact.url is not None and not is_address(fact.url))
+        or (fact.input is not None and not _is_short(fact.input))
+        or (fact.output is not None and not _is_short(fact.output))
+        or (fact.tags is not None and not _normalize_tags(fact))
     ):
         return None
     return fact
@@ -57,8 +61,11 @@ def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container
         fact.deleted
         or fact.status != "ok"
         or not (fact.id.isprintable() and fact.item.isprintable())
-        or (fact.reason is not None and len(fact.reason) > _SURELY_SHORT)
+        or (fact.reason is not None and not _is_short(fact.reason))
         or (fact.url is not None and not is_address(fact.url))
+        or (fact.input is not None and not _is_short(fact.input))
+        or (fact.output is not None and not _is_short(fact.output))
+        or (fact.tags is not None and not _normalize_tags(fact))
     ):
         return None
     if fact.passed is None:
@@ -71,6 +78,23 @@ def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container
     if threshold == 0:
         fact.threshold = 0.0
     return fact
+
+
+def _is_short(text: str) -> bool:
+    """Return whether a text that is a `Text` is certainly not cut."""
+    return len(text) <= _SURELY_SHORT or text.isascii()
+
+
+def _normalize_tags(fact: Annotation | Evaluation) -> bool:
+    """Bring the tags into the order of their names; return False if their values may not be in normal form."""
+    tags = fact.tags
+    assert tags is not None
+    for value in tags.values():
+        if not value.isprintable() or not is_normalized("NFC", value):
+            return False
+    if len(tags) > 1:
+        fact.tags = dict(sorted(tags.items()))
+    return True
 
 
 def is_address(value: str) -> bool:

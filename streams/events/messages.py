@@ -62,7 +62,7 @@ def _expectations() -> Iterator[tuple[str, str]]:
             else:
                 yield name, next((_EXPECTED_TYPES[option] for option in options if option in _EXPECTED_TYPES), "")
     yield from {"at": _TIME, "time": "an RFC 3339 time with an offset", "stars": "an integer from 1 to 5"}.items()
-    yield from {"kind": KINDS, "specversion": _STRING}.items()
+    yield from {"tags": "an object", "tags[...]": _STRING, "kind": KINDS, "specversion": _STRING}.items()
 
 
 _EXPECTED: Final = dict(_expectations())

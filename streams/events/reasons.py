@@ -61,14 +61,15 @@ _EXPLANATIONS: Final = {
         "Send all required fields, and for an annotation exactly one of `thumbs` and `stars`.",
     ),
     Reason.INVALID_NAME: ReasonExplanation(
-        "A name or an id is empty, too long, or contains control characters, half of a surrogate pair (`\\ud83d`) "
-        "or bytes that are not UTF-8.",
+        "A name, an id or a tag is empty, too long, or contains control characters, half of a surrogate pair "
+        "(`\\ud83d`) or bytes that are not UTF-8.",
         "A whole prompt as a criterion, a line break at the end of a name, or an empty string for a required name.",
-        "Send 1 to 128 characters for a name and 1 to 256 for an id. Replace a longer id by its hash.",
+        "Send 1 to 128 characters for a name and 1 to 256 for an id. Replace a longer id by its hash. "
+        "Names of tags are in lower case, without spaces.",
     ),
     Reason.OVERSIZED: ReasonExplanation(
         "The value is larger than 256 KiB.",
-        "A whole conversation in `explanation` or `reason`, or in a field that is ignored.",
+        "A whole conversation in `input`, `explanation` or `reason`, or in a field that is ignored.",
         "Send a summary, and put the address of the full text into `url`.",
     ),
     Reason.FUTURE_TIMESTAMP: ReasonExplanation(

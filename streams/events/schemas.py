@@ -10,7 +10,18 @@ from typing import Any, Final
 
 import msgspec
 
-from aggregator.facts import LATEST_AT, MAX_ID, MAX_NAME, MAX_URL_BYTES, Annotation, Evaluation, QueueItem
+from aggregator.facts import (
+    LATEST_AT,
+    MAX_ID,
+    MAX_NAME,
+    MAX_TAG_VALUE,
+    MAX_TAGS,
+    MAX_URL_BYTES,
+    TAG_NAME,
+    Annotation,
+    Evaluation,
+    QueueItem,
+)
 from streams.events.decoder import Kind
 from streams.events.values import EARLIEST_INTEGER_AT
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
@@ -76,6 +87,9 @@ MEANINGS: Final[Mapping[str, str]] = {
     "judge": "Version of the judge: model, prompt hash, or anything else that changes its verdicts. Each version has "
     "its own row and its own counts.",
     "url": "Address of the item in your tool.",
+    "input": "What the application received.",
+    "output": "What the application answered.",
+    "tags": "Segments of the item, value by name.",
     "deleted": "With `true`, the event deletes the row. Only `id`, `at` and the fields of the row's identity are "
     "needed.",
 }
@@ -96,6 +110,11 @@ _URL: Final[Schema] = {
             "not": {"pattern": r"[\s\u0000-\u001f\u007f]"},
         },
     ]
+}
+_TAGS: Final[Schema] = {
+    "maxProperties": MAX_TAGS,
+    "propertyNames": {"pattern": f"^{TAG_NAME}$"},
+    "additionalProperties": {"minLength": 1, "maxLength": MAX_TAG_VALUE, **_PLAIN},
 }
 
 
@@ -136,7 +155,7 @@ def event_schema(kind: Kind) -> Schema:
         "properties": properties,
         "required": list(required),
         "if": _given("deleted", {"const": True}),
-        "else": {"properties": {"url": _URL}, **_UNLESS_DELETED[kind]},
+        "else": {"properties": {"url": _URL, "tags": _TAGS}, **_UNLESS_DELETED[kind]},
     }
 
 

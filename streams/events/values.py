@@ -1,13 +1,24 @@
 """Values of single fields in normal form, or the reason why one is invalid."""
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from aggregator.days import EPOCH
-from aggregator.facts import LATEST_AT, MAX_ID, MAX_TEXT_BYTES, MAX_URL_BYTES
+from aggregator.facts import (
+    LATEST_AT,
+    MAX_ID,
+    MAX_TAG_NAME,
+    MAX_TAG_VALUE,
+    MAX_TAGS,
+    MAX_TEXT_BYTES,
+    MAX_URL_BYTES,
+    TAG_NAME,
+)
 from streams.events import messages
 from streams.events.fast_path import is_address
 from streams.events.reasons import Reason
@@ -29,6 +40,7 @@ _NON_TEXT: Final = re.compile(
 )
 """A whole surrogate pair (group 1), half of one, any other escape (group 2), or bytes that are not UTF-8."""
 _FRACTION: Final = re.compile(r"(?<=:\d\d)(\.\d{1,6})\d*")
+_TAG_NAME: Final = re.compile(TAG_NAME)
 _LEAP_SECOND: Final = re.compile(r"(?<=:\d\d:)60")
 
 
@@ -173,3 +185,25 @@ def url(value: str | None) -> str | None:
             f"url is not an http or https address of at most {MAX_URL_BYTES:,} bytes - at `$.url`",
         )
     return value
+
+
+def tags(value: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Return tags in the order of their names, with values in NFC. An empty object becomes None."""
+    if not value:
+        return None
+    if len(value) > MAX_TAGS:
+        detail = f"tags has {len(value):,} names, at most {MAX_TAGS} are allowed - at `$.tags`"
+        raise InvalidValueError(Reason.INVALID_FIELD, detail)
+    return {name: _tag(name, value[name]) for name in sorted(value)}
+
+
+def _tag(name: str, value: str) -> str:
+    if _TAG_NAME.fullmatch(name) is None:
+        raise InvalidValueError(
+            Reason.INVALID_NAME,
+            f"the name of a tag is invalid, expected 1 to {MAX_TAG_NAME} of `a` to `z`, `0` to `9` and `_`, with a "
+            "letter first - at `$.tags`",
+        )
+    normal = unicodedata.normalize("NFC", value)
+    check(f"tags.{name}", normal, MAX_TAG_VALUE)
+    return normal

@@ -19,6 +19,9 @@ class WireEvent(msgspec.Struct, gc=False):
     item: str | None = None
     level: Level | None = None
     url: str | None = None
+    input: str | None = None
+    output: str | None = None
+    tags: dict[str, str] | None = None
     deleted: bool | None = None
 
 

@@ -18,6 +18,11 @@ JUDGES = ("", "v1", "v2")
 times = st.integers(DAY_MS - 3, DAY_MS + 3)
 ids = st.sampled_from(("a", "b", "ab", "c"))
 texts = st.none() | st.sampled_from(("why", "y" * 100))
+tags = st.none() | st.dictionaries(st.sampled_from(("plan", "lang")), st.sampled_from(("free", "é")), min_size=1)
+about_item: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
+    {"input": texts, "output": texts, "tags": tags}
+)
+"""Fields of every event that is no deletion. Most events have none of them."""
 
 
 @st.composite
@@ -33,6 +38,7 @@ def annotations(draw: st.DrawFn) -> Annotation:
     }
     if draw(st.integers(0, 5)) == 0:
         return Annotation(**identity, deleted=True)
+    identity |= draw(about_item)
     if draw(st.booleans()):
         return Annotation(**identity, thumbs=draw(st.sampled_from(("up", "down"))), explanation=draw(texts))
     return Annotation(**identity, stars=draw(st.integers(1, 5)), explanation=draw(texts))
@@ -51,6 +57,7 @@ def evaluations(draw: st.DrawFn) -> Evaluation:
     what = draw(st.sampled_from(("verdict", "verdict", "verdict", "failure", "deletion")))
     if what == "deletion":
         return Evaluation(**identity, deleted=True)
+    identity |= draw(about_item)
     if what == "failure":
         return Evaluation(**identity, status=draw(st.sampled_from(("error", "skipped"))), reason=draw(texts))
     return Evaluation(
@@ -64,13 +71,15 @@ def evaluations(draw: st.DrawFn) -> Evaluation:
 @st.composite
 def queue_items(draw: st.DrawFn) -> QueueItem:
     """An item put into a queue, or taken out."""
-    return QueueItem(
-        at=draw(times),
-        id=draw(ids),
-        queue=draw(st.sampled_from(QUEUES)),
-        item=draw(st.sampled_from(ITEMS)),
-        deleted=draw(st.booleans()),
-    )
+    identity: dict[str, Any] = {
+        "at": draw(times),
+        "id": draw(ids),
+        "queue": draw(st.sampled_from(QUEUES)),
+        "item": draw(st.sampled_from(ITEMS)),
+    }
+    if draw(st.booleans()):
+        return QueueItem(**identity, deleted=True)
+    return QueueItem(**identity, **draw(about_item))
 
 
 facts: st.SearchStrategy[Fact] = st.one_of(annotations(), annotations(), evaluations(), evaluations(), queue_items())

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import msgspec
 import orjson
 
-from aggregator.facts import MAX_ID, MAX_NAME, MAX_TEXT_BYTES, MAX_URL_BYTES, Text
+from aggregator.facts import MAX_ID, MAX_NAME, MAX_TAG_VALUE, MAX_TAGS, MAX_TEXT_BYTES, MAX_URL_BYTES, TAG_NAME, Text
 from aggregator.ratings import DEFAULT_PASS_STARS
 from streams.events.decoder import MAX_VALUE_BYTES, Decoder, Kind
 from streams.events.schemas import EVENT_TYPES, MEANINGS, REQUIRED, event_schema
@@ -31,6 +31,11 @@ _SUMMARIES: Final = {
     "them the view can show how many items of a queue wait, and a metric's pass rate over all items of the queue. A "
     "deleted queue item takes the item's annotations out of all counts of the queue, until a newer queue item puts "
     "it back.",
+}
+_LIMITS: Final = {
+    "at": "years 1970 to 9999",
+    "url": f"http or https, {MAX_URL_BYTES // 1024} KiB",
+    "tags": f"at most {MAX_TAGS}; names `{TAG_NAME}`, values 1 to {MAX_TAG_VALUE} characters",
 }
 _MINUTES: Final = Decoder().future_ms // 60_000
 
@@ -105,6 +110,8 @@ def _type(option: dict[str, Any], default: object) -> str:
         return code(sorted(option["enum"], key=lambda value: value != default))
     if option.get("format") == "date-time":
         return "RFC 3339 string"
+    if "additionalProperties" in option:
+        return f"{option['type']} of {option['additionalProperties']['type']}s"
     return str(option["type"])
 
 
@@ -118,10 +125,8 @@ def _default(kind: Kind, name: str, schema: dict[str, Any]) -> str:
 
 
 def _limits(name: str, options: list[dict[str, Any]], free_text: bool) -> str:
-    if name == "at":
-        return "years 1970 to 9999"
-    if name == "url":
-        return f"http or https, {MAX_URL_BYTES // 1024} KiB"
+    if name in _LIMITS:
+        return _LIMITS[name]
     if free_text:
         return f"cut at {MAX_TEXT_BYTES // 1024} KiB"
     limits = {key: value for option in options for key, value in option.items()}
@@ -161,9 +166,11 @@ def _rules() -> str:
         "Names and ids": f"`queue`, `criterion`, `metric` and `judge` are normalized to Unicode NFC and have up to "
         f"{MAX_NAME} characters. `id`, `item` and `annotator` are compared byte by byte and have up to {MAX_ID} "
         "characters. None of them may contain control characters. An item has one id; `level` is no part of it.",
-        "Free text": f"`explanation`, `expected` and `reason` are cut at {MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end "
-        f"with `{CUT_MARK.strip()}`. Half of a surrogate pair (`\\ud83d`) and bytes that are not UTF-8 become "
-        "U+FFFD; in names, ids and `url` they are invalid.",
+        "Tags": "Names are in lower case. Values are normalized to Unicode NFC and may not be null, empty or contain "
+        "control characters. Without tags, leave the field out or send an empty object.",
+        "Free text": "`explanation`, `expected`, `reason`, `input` and `output` are each cut at "
+        f"{MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end with `{CUT_MARK.strip()}`. Half of a surrogate pair "
+        "(`\\ud83d`) and bytes that are not UTF-8 become U+FFFD; in names, ids, `url` and `tags` they are invalid.",
         "Size": f"The value of a record has at most {MAX_VALUE_BYTES // 1024} KiB.",
         "JSON": "Null is the same as absent. Unknown fields are ignored, so a misspelled optional field has no effect: "
         "`load` and `recount` report them with the field that was probably meant, and workers count and log them. "

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
@@ -209,6 +210,24 @@ def test_a_ledger_value_is_the_fact(history: list[Fact]) -> None:
 def test_versions_are_a_total_order_on_content(one: Fact, other: Fact) -> None:
     if key(one) == key(other):
         assert (version(one) == version(other)) == (one == other)
+
+
+@pytest.mark.parametrize("field", ["input", "output", "tags"])
+def test_input_output_and_tags_decide_between_equal_times_and_ids(field: str) -> None:
+    values = ({"plan": "free"}, {"plan": "paid"}, {"plan": "free", "z": "y" * 100}) if field == "tags" else "xyz"
+    for least in (
+        Annotation(1, "a", "q", "i", thumbs="up"),
+        Evaluation(1, "a", "i", "m", passed=True),
+        Evaluation(1, "a", "i", "m", status="error"),
+        QueueItem(1, "a", "q", "i"),
+    ):
+        changed = [msgspec.structs.replace(least, **{field: value}) for value in values]
+        assert len({version(fact) for fact in (least, *changed)}) == 4
+
+
+def test_the_version_does_not_depend_on_the_order_of_tags() -> None:
+    one, other = ({"a": "1", "b": "2"}, {"b": "2", "a": "1"})
+    assert version(QueueItem(1, "a", "q", "i", tags=one)) == version(QueueItem(1, "a", "q", "i", tags=other))
 
 
 def test_time_comes_before_id_and_id_before_content() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode
 from streams.events.decoder import Decoder, Kind, MetricDefaults, Rejection
+from streams.events.fast_path import GIVEN_NAMES, normal_annotation, normal_evaluation
 from streams.events.reasons import Reason
 from streams.events.unknown_fields import unknown_fields
 from streams.events.wire import AnnotationEvent, EvaluationEvent
@@ -34,6 +35,10 @@ def evaluation(**changes: Any) -> Fact | Rejection:
     return decode(Kind.EVALUATION, _changed(EVALUATION, changes))
 
 
+def queue_item(**changes: Any) -> Fact | Rejection:
+    return decode(Kind.QUEUE_ITEM, _changed(QUEUE_ITEM, changes))
+
+
 def _changed(event: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The event with changes; a value of `...` leaves the field out."""
     return {name: value for name, value in {**event, **changes}.items() if value is not ...}
@@ -52,7 +57,68 @@ def test_least_events_become_facts_with_defaults() -> None:
 
 def test_a_null_field_counts_as_absent() -> None:
     nothing = dict.fromkeys(("level", "criterion", "annotator", "stars", "explanation", "expected", "url", "deleted"))
-    assert annotation(**nothing) == annotation()
+    about_item = dict.fromkeys(("input", "output", "tags"))
+    assert annotation(**nothing, **about_item) == annotation()
+    assert evaluation(**about_item) == evaluation()
+    assert queue_item(**about_item) == queue_item()
+
+
+def test_every_event_may_have_input_output_and_tags() -> None:
+    about_item: dict[str, Any] = {"input": "Where is it?", "output": "On its way.", "tags": {"plan": "free"}}
+    assert annotation(**about_item) == Annotation(AT, "a1", "support", "t1", thumbs="up", **about_item)
+    assert evaluation(**about_item) == Evaluation(AT, "e1", "t1", "relevance", passed=True, **about_item)
+    assert queue_item(**about_item) == QueueItem(AT, "q1", "support", "t1", **about_item)
+    failure = evaluation(passed=..., status="error", **about_item)
+    assert failure == Evaluation(AT, "e1", "t1", "relevance", status="error", **about_item)
+
+
+def test_a_deletion_carries_neither_input_nor_output_nor_tags() -> None:
+    about_item: dict[str, Any] = {"input": "?", "output": "!", "tags": {"Plan": ""}}
+    for deleted in (annotation, evaluation, queue_item):
+        assert deleted(deleted=True, **about_item) == deleted(deleted=True)
+
+
+@pytest.mark.parametrize(
+    ("tags", "normal"),
+    [
+        ({}, None),
+        ({"plan": "free", "lang": "de"}, {"lang": "de", "plan": "free"}),
+        ({"a": "x" * 128, "a0_" + "z" * 60: " "}, {"a": "x" * 128, "a0_" + "z" * 60: " "}),
+        ({"city": unicodedata.normalize("NFD", "Köln")}, {"city": "Köln"}),
+        ({f"t{number}": "x" for number in range(16)}, {f"t{number}": "x" for number in range(16)}),
+    ],
+)
+def test_tags_are_in_the_order_of_their_names_and_in_nfc(tags: dict[str, str], normal: dict[str, str] | None) -> None:
+    for of_kind in (annotation, evaluation, queue_item):
+        fact = of_kind(tags=tags)
+        assert not isinstance(fact, Rejection) and fact.tags == normal
+        assert list(fact.tags or ()) == sorted(normal or ())
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason", "path"),
+    [
+        ({"": "x"}, Reason.INVALID_NAME, "$.tags"),
+        ({"Plan": "x"}, Reason.INVALID_NAME, "$.tags"),
+        ({"1st": "x"}, Reason.INVALID_NAME, "$.tags"),
+        ({"a b": "x"}, Reason.INVALID_NAME, "$.tags"),
+        ({"a\n": "x"}, Reason.INVALID_NAME, "$.tags"),
+        ({"a" * 64: "x"}, Reason.INVALID_NAME, "$.tags"),
+        ({"plan": ""}, Reason.INVALID_NAME, "$.tags.plan"),
+        ({"plan": "x" * 129}, Reason.INVALID_NAME, "$.tags.plan"),
+        ({"plan": "a\nb"}, Reason.INVALID_NAME, "$.tags.plan"),
+        ({"plan": "a\ud83d"}, Reason.INVALID_NAME, "$.tags.plan"),
+        ({f"t{number}": "x" for number in range(17)}, Reason.INVALID_FIELD, "$.tags"),
+        ({"plan": None}, Reason.INVALID_FIELD, "$.tags[...]"),
+        ({"plan": 5}, Reason.INVALID_FIELD, "$.tags[...]"),
+        (["plan"], Reason.INVALID_FIELD, "$.tags"),
+        ("plan", Reason.INVALID_FIELD, "$.tags"),
+    ],
+)
+def test_other_tags_are_rejected(tags: object, reason: Reason, path: str) -> None:
+    for of_kind in (annotation, evaluation, queue_item):
+        rejected, detail = reason_of(of_kind(tags=tags))
+        assert (rejected, detail.partition(" - at ")[2]) == (reason, f"`{path}`")
 
 
 @pytest.mark.parametrize(
@@ -348,6 +414,10 @@ names = st.sampled_from(
 ids = st.sampled_from(("t1", "né", "a b", "a\u202eb", "a\n", "\x85", "i" * 256, "i" * 257, ""))
 texts = st.sampled_from(("why", "", "a\ud83d", "é" * 2048, "é" * 5000, 'a "b" \n\x00', "y" * 8193))
 numbers = st.sampled_from((0, -0.0, 0.0, 0.5, 1, 1e-7, 1e22, 10**30, "1", True))
+tag_names = st.sampled_from(("plan", "lang", "a", "z9_", "Plan", "a" * 64))
+tag_values = st.sampled_from(
+    ("free", "é", unicodedata.normalize("NFD", "é"), "a\u202eb", "a\n", "x" * 129, "é" * 128, "a\ud83d", "")
+)
 urls = st.sampled_from(("https://x/é", "javascript:x", "", "http://x/" + "y" * 2048))
 fields: dict[str, st.SearchStrategy[Any]] = {
     "id": ids,
@@ -373,6 +443,9 @@ fields: dict[str, st.SearchStrategy[Any]] = {
     "status": st.sampled_from(("ok", "error", "pending")),
     "reason": texts,
     "judge": names,
+    "input": texts,
+    "output": texts,
+    "tags": st.none() | st.dictionaries(tag_names, tag_values, max_size=4),
     "specversion": st.just("1.0"),
 }
 
@@ -421,3 +494,17 @@ def test_the_fast_path_agrees_with_the_checks(event: tuple[Kind, dict[str, Any]]
 
 def test_every_reason_has_an_explanation() -> None:
     assert all(reason.explanation.remedy for reason in Reason)
+
+
+@pytest.mark.parametrize(
+    "text", ["Where is it?", "é" * 2048, "y" * 8192], ids=["short", "surely short", "long and ASCII"]
+)
+def test_the_fast_path_takes_events_with_input_output_and_tags(text: str) -> None:
+    about_item = {"input": text, "output": text, "tags": {"plan": "free", "city": "Köln"}}
+    for event, normal in (
+        (ANNOTATION, lambda value: normal_annotation(value, {"support": "support", **GIVEN_NAMES})),
+        (EVALUATION, lambda value: normal_evaluation(value, {"relevance": "relevance"}, ())),
+    ):
+        kind = Kind.EVALUATION if event is EVALUATION else Kind.ANNOTATION
+        value = json.dumps({**event, **about_item}).encode()
+        assert normal(value) == Decoder().decode(kind, value, b"t1") is not None

@@ -71,6 +71,15 @@ def test_free_text_is_replaced_without_making_a_value_oversized() -> None:
     assert isinstance(decode(Kind.ANNOTATION, value), Annotation)
 
 
+@pytest.mark.parametrize("field", ["input", "output"])
+def test_input_and_output_are_free_text(field: str) -> None:
+    for of_kind in (annotation, evaluation):
+        fact = of_kind(**{field: "é" * 8000})
+        assert getattr(fact, field) == getattr(annotation(explanation="é" * 8000), "explanation")  # noqa: B009
+        assert of_kind(**{field: ""}) == of_kind()
+        assert of_kind(**{field: "a\ud83d\x00\n"}) == of_kind(**{field: "a\ufffd\x00\n"})
+
+
 def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
     fact = annotation(explanation="é" * 8000)
     assert isinstance(fact, Annotation) and fact.explanation is not None

@@ -25,6 +25,7 @@ LEAST: dict[Kind, dict[str, Any]] = {
     Kind.QUEUE_ITEM: {"id": "x", "at": 1_700_000_000_000, "queue": "q", "item": "i"},
 }
 ABSENT = object()
+NO_TAGS: list[Any] = [None, {}, [], "plan", 5, {"plan": None}, {"plan": 5}, {"plan": ["free"]}]
 
 ALL: list[dict[str, Any]] = [
     {},
@@ -71,6 +72,12 @@ ALL: list[dict[str, Any]] = [
     *({"url": value} for value in (None, "", "http://x", "HTTPS://x/y?z", "ftp://x", "http://", "http://a b", "x")),
     *({"url": f"https://{'x' * size}"} for size in (2040, 2041)),
     *({"url": value} for value in ("https://x\n", "https://x\x7f", 5)),
+    *({field: value} for field in ("input", "output") for value in (None, "", "x\n\x00", "x" * 20_000, 5, ["x"])),
+    *({"tags": value} for value in NO_TAGS),
+    *({"tags": {name: "x"}} for name in ("a", "a" * 63, "a" * 64, "z0_", "Plan", "1st", "a-b", "é", "")),
+    *({"tags": {"plan": value}} for value in ("", " ", "é", "x" * 128, "x" * 129, "a\nb", "a\x85b", "\u202e")),
+    *({"tags": {f"t{number}": "x" for number in range(count)}} for count in (16, 17)),
+    *({"tags": value, "deleted": True} for value in ({"Plan": ""}, *NO_TAGS)),
 ]
 NAMES = (ABSENT, None, "", "x" * 128, "x" * 129, "a/b", 'a"b', "a\x00b", "a\n", 5, "\u202e")
 ONE: dict[Kind, list[dict[str, Any]]] = {
