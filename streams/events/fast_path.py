@@ -21,7 +21,10 @@ _ANNOTATION: Final = msgspec.json.Decoder(Annotation)
 _EVALUATION: Final = msgspec.json.Decoder(Evaluation)
 _UNUSUAL: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
 _SURELY_SHORT: Final = MAX_TEXT_BYTES // 4
-"""Number of characters of text that is never cut, even if each has four bytes."""
+"""Number of characters of text that is never cut, even if each has four bytes.
+
+No text is cut in a value of at most `MAX_TEXT_BYTES`: the JSON of a text has at least as many bytes.
+"""
 _URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
 
 
@@ -36,12 +39,9 @@ def normal_annotation(value: bytes, names: Mapping[str, str]) -> Annotation | No
         fact.deleted
         or (fact.thumbs is None) is (fact.stars is None)
         or not (fact.id.isprintable() and fact.item.isprintable() and fact.annotator.isprintable())
-        or (fact.explanation is not None and not _is_short(fact.explanation))
-        or (fact.expected is not None and not _is_short(fact.expected))
         or (fact.url is not None and not is_address(fact.url))
-        or (fact.input is not None and not _is_short(fact.input))
-        or (fact.output is not None and not _is_short(fact.output))
         or (fact.tags is not None and not _normalize_tags(fact))
+        or (len(value) > MAX_TEXT_BYTES and not _are_short(fact.explanation, fact.expected, fact.input, fact.output))
     ):
         return None
     return fact
@@ -61,11 +61,9 @@ def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container
         fact.deleted
         or fact.status != "ok"
         or not (fact.id.isprintable() and fact.item.isprintable())
-        or (fact.reason is not None and not _is_short(fact.reason))
         or (fact.url is not None and not is_address(fact.url))
-        or (fact.input is not None and not _is_short(fact.input))
-        or (fact.output is not None and not _is_short(fact.output))
         or (fact.tags is not None and not _normalize_tags(fact))
+        or (len(value) > MAX_TEXT_BYTES and not _are_short(fact.reason, fact.input, fact.output))
     ):
         return None
     if fact.passed is None:
@@ -80,9 +78,9 @@ def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container
     return fact
 
 
-def _is_short(text: str) -> bool:
-    """Return whether a text that is a `Text` is certainly not cut."""
-    return len(text) <= _SURELY_SHORT or text.isascii()
+def _are_short(*texts: str | None) -> bool:
+    """Return whether no text is cut. Each has at most as many characters as `MAX_TEXT_BYTES`."""
+    return all(text is None or len(text) <= _SURELY_SHORT or text.isascii() for text in texts)
 
 
 def _normalize_tags(fact: Annotation | Evaluation) -> bool:
