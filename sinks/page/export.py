@@ -17,6 +17,7 @@ from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Pa
 COLUMNS: Final = (
     "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
     "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
+    "input", "output", "tags",
 )  # fmt: skip
 _TIMES: Final = ("annotated_at", "evaluated_at")
 
@@ -24,8 +25,8 @@ _TIMES: Final = ("annotated_at", "evaluated_at")
 def csv_lines(rows: list[Comparison], *, head: bool, raw: bool = False, bom: bool = False) -> bytes:
     """Rows as CSV (RFC 4180, UTF-8); times as RFC 3339.
 
-    `raw` writes every cell exactly, without the guard against formulas. `bom` starts the file with a byte order mark,
-    without which Excel on Windows does not read UTF-8.
+    Tags are a JSON object. `raw` writes every cell exactly, without the guard against formulas. `bom` starts the file
+    with a byte order mark, without which Excel on Windows does not read UTF-8.
     """
     text = io.StringIO()
     if head and bom:
@@ -36,6 +37,7 @@ def csv_lines(rows: list[Comparison], *, head: bool, raw: bool = False, bom: boo
     for row in rows:
         cells: dict[str, Any] = dict(row)
         cells.update({name: moment(cells[name]).isoformat(timespec="milliseconds") for name in _TIMES})
+        cells["tags"] = orjson.dumps(row["tags"]).decode() if row["tags"] else None
         writer.writerow([cells[name] if raw else guarded(cells[name]) for name in COLUMNS])
     return text.getvalue().encode()
 

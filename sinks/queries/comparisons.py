@@ -1,7 +1,6 @@
 """Single comparisons: each an annotation with the current evaluation of one metric on its item."""
 
 # SQL is put together from constants of this file alone; values are always bound.
-# ruff: noqa: S608
 
 import base64
 import binascii
@@ -33,10 +32,17 @@ _OUTCOME: Final = {
     "fp": f"(NOT {HUMAN_PASS} AND e.passed = 1)",
 }
 
-_SELECT: Final = f"""
+# The texts are read after the page is chosen: sorting would read those of all comparisons.
+_PAGE: Final = """
 SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
-    e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.passed, e.reason, {HUMAN_PASS},
-    coalesce(a.url, (SELECT q.url FROM queue_items AS q WHERE q.queue = a.queue AND q.item_id = a.item_id), e.url)
+    e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.reason,
+    coalesce(a.url, q.url, e.url), coalesce(a.input, q.input, e.input), coalesce(a.output, q.output, e.output),
+    e.tags, q.tags, a.tags, e.passed, {human_pass}
+FROM (SELECT a.id AS annotation, e.id AS evaluation {where} ORDER BY {order} LIMIT :limit OFFSET :offset) AS page
+CROSS JOIN annotations AS a ON a.id = page.annotation
+CROSS JOIN evaluations AS e ON e.id = page.evaluation
+LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
+ORDER BY {order}
 """
 _FROM: Final = """
 FROM annotations AS a CROSS JOIN evaluations AS e ON e.item_id = a.item_id AND e.current = 1
@@ -115,7 +121,13 @@ class Comparison(TypedDict):
     outcome: Outcome
     """Cell of the confusion matrix; people are the truth."""
     url: str | None
-    """Address of the item, from the events or the setting `item_url`."""
+    """Address of the item: of the annotation, else of the queue item or the evaluation, else by `item_url`."""
+    input: str | None
+    """What the application received: of the annotation, else of the queue item, else of the evaluation."""
+    output: str | None
+    """What the application answered, by the same order."""
+    tags: dict[str, str]
+    """Value of each tag: of the annotation, else of the queue item, else of the evaluation."""
 
 
 class Page(TypedDict):
@@ -167,7 +179,7 @@ def comparisons(
         where += _AFTER
         values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
     values.update(limit=query.limit + 1, offset=query.offset)
-    sql = f"{_SELECT} {where} ORDER BY {_ORDERS[query.sort]} LIMIT :limit OFFSET :offset"
+    sql = _PAGE.format(human_pass=HUMAN_PASS, where=where, order=_ORDERS[query.sort])
     rows = connection.execute(sql, values).fetchall()
     page = [_comparison(row, item_url) for row in rows[: query.limit]]
     more = len(rows) > query.limit
@@ -200,17 +212,23 @@ def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, Values
 
 
 def _comparison(row: Sequence[Any], item_url: str) -> Comparison:
-    *columns, direction, passed, reason, human, url = row
+    *columns, evaluation_tags, queue_item_tags, annotation_tags, passed, human = row
     names = (
         "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation",
-        "expected", "metric", "evaluated_at", "judge", "score", "threshold",
+        "expected", "metric", "evaluated_at", "judge", "score", "threshold", "direction", "reason", "url", "input",
+        "output",
     )  # fmt: skip
     comparison: Any = dict(zip(names, columns, strict=True))
-    if url is None and item_url:
-        url = item_url.replace("{item}", quote(str(comparison["item"]), safe="")).replace(
+    if comparison["url"] is None and item_url:
+        comparison["url"] = item_url.replace("{item}", quote(str(comparison["item"]), safe="")).replace(
             "{level}", str(comparison["level"])
         )
-    comparison.update(direction=direction, passed=bool(passed), reason=reason, url=url)
+    comparison["tags"] = {
+        name: value
+        for tags in (evaluation_tags, queue_item_tags, annotation_tags)
+        for name, value in orjson.loads(tags or "{}").items()
+    }
+    comparison["passed"] = bool(passed)
     comparison["outcome"] = ("tn", "fp", "fn", "tp")[2 * bool(human) + bool(passed)]
     return cast("Comparison", comparison)
 

@@ -167,7 +167,8 @@ def _rules() -> str:
         f"{MAX_NAME} characters. `id`, `item` and `annotator` are compared byte by byte and have up to {MAX_ID} "
         "characters. None of them may contain control characters. An item has one id; `level` is no part of it.",
         "Tags": "Names are in lower case. Values are normalized to Unicode NFC and may not be null, empty or contain "
-        "control characters. Without tags, leave the field out or send an empty object.",
+        "control characters. Without tags, leave the field out or send an empty object. A comparison has, for each "
+        "name, the annotation's value, else the queue item's, else the evaluation's. Tags change no count.",
         "Free text": "`explanation`, `expected`, `reason`, `input` and `output` are each cut at "
         f"{MAX_TEXT_BYTES // 1024} KiB of UTF-8 and end with `{CUT_MARK.strip()}`. Half of a surrogate pair "
         "(`\\ud83d`) and bytes that are not UTF-8 become U+FFFD; in names, ids, `url` and `tags` they are invalid.",

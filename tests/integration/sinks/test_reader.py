@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from msgspec.structs import replace
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.recount import Recount
@@ -307,6 +310,37 @@ async def test_a_new_ledger_replaces_all_rows_of_the_old_one(
             view = await stack.enter_async_context(running(topics, store))
         await view.reaches(new)
         view.shows(comparison(2, stars=1) + comparison(3))
+
+
+def downgrade(path: Path) -> None:
+    """Make a store one of 0.1.0's tables, which have neither input, output nor tags."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for table, column in product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 7")
+
+
+@pytest.mark.parametrize("spool_rows", [1, 20_000])
+async def test_a_store_of_an_earlier_release_is_made_again_from_the_topics(
+    topics: Topics, tmp_path: Path, spool_rows: int
+) -> None:
+    await topics.make(2)
+    logs = [Logs(0, 2), Logs(1, 2)]
+    facts = [[replace(fact, input="?", tags={"plan": "free"}) for fact in comparison(number)] for number in (1, 2)]
+    for log, some in zip(logs, facts, strict=True):
+        log.write(some)
+    await topics.copy(*logs)
+    path = tmp_path / "store"
+    with contextlib.closing(Store(path)) as store:
+        async with running(topics, store) as view:
+            await view.reaches(*logs)
+    downgrade(path)
+    with contextlib.closing(Store(path)) as store:
+        assert rows(store) == {repr(fact) for number in (1, 2) for fact in comparison(number)}
+        async with running(topics, store, spool_rows) as view:
+            await view.reaches(*logs)
+            view.shows([*facts[0], *facts[1]])
+            await view.becomes_ready()
 
 
 async def test_an_invalid_record_ends_the_reader_and_is_named(topics: Topics, store: Store) -> None:

@@ -127,7 +127,7 @@ async def test_comparisons_show_annotation_and_evaluation(client: httpx.AsyncCli
         "annotated_at": NOW_MS - 3_600_000, "thumbs": None, "stars": 2, "explanation": "rude", "expected": None,
         "metric": "relevance", "evaluated_at": NOW_MS - 5, "judge": "", "score": 0.9, "threshold": 0.5,
         "direction": "higher", "passed": True, "reason": None, "outcome": "fp",
-        "url": "https://t.test/trace/i1",
+        "url": "https://t.test/trace/i1", "input": None, "output": None, "tags": {},
     }  # fmt: skip
     assert (rows[2]["url"], rows[2]["judge"], rows[2]["reason"]) == ("https://x.test/2", "v2", "no")
 

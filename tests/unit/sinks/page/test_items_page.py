@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
 from sinks.page.export import COLUMNS
@@ -179,7 +179,10 @@ async def test_csv_has_every_row_and_runs_nothing(store: Store, tmp_path: object
     for number, text in enumerate(formulas):
         at = NOW_MS - 10 - number
         facts += [
-            Annotation(at=at, id=f"a{number}", queue="q", item=f"i{number}", stars=1, explanation=text),
+            Annotation(
+                at=at, id=f"a{number}", queue="q", item=f"i{number}", stars=1, explanation=text, tags={"plan": "=1"}
+            ),
+            QueueItem(at=at, id=f"q{number}", queue="q", item=f"i{number}", input=text),
             Evaluation(at=at, id=f"e{number}", item=f"i{number}", metric="m", score=-0.5, passed=True),
         ]
     fill(store, facts)
@@ -188,7 +191,8 @@ async def test_csv_has_every_row_and_runs_nothing(store: Store, tmp_path: object
     rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
     assert tuple(rows[0]) == COLUMNS
     assert [row["explanation"] for row in rows] == [f"'{text}" for text in formulas[:-1]] + formulas[-1:]
-    assert {row["score"] for row in rows} == {"-0.5"}
+    assert [row["input"] for row in rows] == [row["explanation"] for row in rows]
+    assert ({row["score"] for row in rows}, {row["tags"] for row in rows}) == ({"-0.5"}, {'{"plan":"=1"}'})
     assert rows[0]["annotated_at"].startswith("2026-11-24T11:59:59.990")
 
 
