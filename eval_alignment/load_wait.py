@@ -83,6 +83,10 @@ class ViewWait:
             self.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_SECONDS)
 
+    def until_caught_up(self, ends: Mapping[SourcePartition, int]) -> None:
+        """Return once the view's positions have reached these ends. Raises as `until_passed`."""
+        self.until_passed({place: end - 1 for place, end in ends.items() if end > self._before.get(place, 0)})
+
     def _check_offsets(self, acknowledged: Mapping[SourcePartition, int]) -> None:
         for (topic, partition), offset in acknowledged.items():
             position = self._before.get((topic, partition), 0)

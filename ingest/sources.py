@@ -148,20 +148,27 @@ class SourceHandlers:
         return Response(orjson.dumps(answer(taken)), media_type="application/json")
 
     async def file(self, request: Request) -> Response:
-        """A file of the command `load --source`; `time` in the query is when it was made, in milliseconds."""
+        """A file of the command `load --source`; `time` in the query is when it was made, in milliseconds.
+
+        What is rejected is in the answer, and becomes no dead letter.
+        """
         name = request.path_params["name"]
         intake, made = self._intake(name), request.query_params.get("time", "")
         if not made.isdecimal():
             raise HTTPException(400, "the query needs `time`, when the file was made, in milliseconds since 1970")
+        clock = self._publisher.clock.now()
         with Reservation(self._budget) as reservation:
             body = await self._bodies.read(request, reservation)
             with acknowledged(reservation):
                 try:
-                    taken = await intake.take(body, int(made), self._publisher.clock.now())
+                    taken = await intake.take(body, int(made), clock, dead_letters=False)
                 except UnknownShapeError as error:
                     raise HTTPException(422, self._unknown_shape(name, str(error))) from error
         self.count(name, taken)
-        return Response(orjson.dumps(answer(taken)), media_type="application/json")
+        return Response(
+            orjson.dumps({**answer(taken), "unchanged": taken.unchanged, "refusals": taken.refusals}),
+            media_type="application/json",
+        )
 
     async def retract(self, request: Request) -> Response:
         """Takes back everything that a source said."""

@@ -4,7 +4,9 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime, time
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +19,10 @@ from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.load_wait import ViewWait
-from eval_alignment.options import broker_option, token_file_option
+from eval_alignment.options import Moment, broker_option, token_file_option
 from eval_alignment.row_checks import RowChecks
 from eval_alignment.settings import Settings
+from eval_alignment.source_load import load_files
 from eval_alignment.tables.events import RowEvent, RowEvents
 from eval_alignment.tables.options import column_options
 from eval_alignment.tables.roles import ColumnChoice, TableRules, read_tables, rules_of
@@ -122,6 +125,13 @@ class _Invalid:
     help="With --wait: time from the last acknowledgement.",
 )
 @token_file_option
+@click.option("--source", "name", metavar="NAME", help="Read exports of the tool of this source in the settings.")
+@click.option(
+    "--file-time",
+    type=Moment(time.min),
+    metavar="TIME",
+    help="With --source: when the files were made, for records without a time.  [default: when each was changed]",
+)
 @click.option("--columns", is_flag=True, help="Read tables of labels and verdicts, by the options below.")
 @click.option("--queue", metavar="NAME", help="With --columns: queue of the labels.")
 @column_options
@@ -132,6 +142,8 @@ def load(
     url: str | None,
     wait_timeout: float,
     token_file: Path | None,
+    name: str | None,
+    file_time: datetime | None,
     columns: bool,
     queue: str | None,
     choice: ColumnChoice,
@@ -145,6 +157,9 @@ def load(
     With --columns, files are tables (CSV, TSV, NDJSON, JSON arrays), read as `check` reads them. A row becomes the
     same event in every load, with another time where the row has none and --at is not given.
 
+    With --source, files are exports of another tool, read by the rules of that source, as `source check` shows. What an
+    earlier file stated and this one does not is taken back where the tool's records have ids.
+
     Exit code 0: the broker acknowledged every line. 1: some lines are invalid and the broker acknowledged all others,
     or the broker did not answer. With --wait also 3: the view is not available, and nothing was sent. 64: the view
     belongs to another deployment. 90: the view does not show the events in time; the broker has them.
@@ -154,17 +169,26 @@ def load(
     chosen = settings.load(brokers=brokers, token_file=token_file)
     if url is None and token_file is not None:
         raise click.UsageError("--token-file requires --wait")
+    if name is None and file_time is not None:
+        raise click.UsageError("--file-time requires --source")
+    if name is not None and columns:
+        raise click.UsageError("--source and --columns: only one can be given")
     tables = _tables(paths, choice, columns=columns, queue=queue)
-    if url is None:
-        _load(chosen, paths, tables, None)
-        return
-    with open_view(url, chosen.token_file) as view:
-        _load(chosen, paths, tables, ViewWait(view, kafka_wiring.topics(chosen), wait_timeout))
+    with nullcontext() if url is None else open_view(url, chosen.token_file) as view:
+        wait = None if view is None else ViewWait(view, kafka_wiring.topics(chosen), wait_timeout)
+        if name is None:
+            valid = _load(chosen, paths, tables, wait)
+        else:
+            made = None if file_time is None else int(file_time.timestamp() * 1000)
+            valid = load_files(chosen, name, paths, made, wait)
+    if not valid:
+        sys.exit(1)
 
 
 def _load(
     chosen: Settings, paths: tuple[Path, ...], tables: Sequence[TableRules] | None, wait: ViewWait | None
-) -> None:
+) -> bool:
+    """Load events, and report what is invalid; returns whether nothing is."""
     summary, invalid = _Summary(), _Invalid()
     if wait is not None:
         wait.check()
@@ -175,8 +199,7 @@ def _load(
         click.echo(line, err=True)
     if wait is not None:
         wait.until_passed(sent.offsets)
-    if invalid.total:
-        sys.exit(1)
+    return not invalid.total
 
 
 def _send_files(

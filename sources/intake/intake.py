@@ -15,14 +15,27 @@ from sources.intake.staged import StagedIndex
 from sources.intake.store import IndexChanges, StoredIndex
 from sources.records import Malformed, Skip, SourceRecord
 from sources.source import EventRejection, RecordOutcome, ToolSource
+from streams.events.reasons import Reason
 
 T = TypeVar("T")
 
 _BATCH: Final = 500
 """Records of which the broker acknowledges all events before the index remembers them."""
+_MAX_REFUSALS: Final = 1_000
 EVENTS: Final = "events"
 REJECTED: Final = "rejected"
 """Results in the totals of a source; the others are reasons of skips."""
+
+
+class Refusal(NamedTuple):
+    """Something of a record that was rejected."""
+
+    native: str
+    """The tool's id of the record."""
+    reason: str
+    """The reject reason."""
+    detail: str
+    """What is wrong, without values."""
 
 
 class Delivery(NamedTuple):
@@ -31,7 +44,7 @@ class Delivery(NamedTuple):
     facts: Sequence[Fact]
     """To be sent."""
     rejected: Sequence[RecordOutcome]
-    """Rejected events, and malformed records."""
+    """Rejected events and malformed records that become dead letters."""
 
 
 Deliver = Callable[[Delivery], Awaitable[None]]
@@ -50,6 +63,8 @@ class Taken:
     """Rejected events and malformed records."""
     malformed: int = 0
     """Of these, the records that could not be read."""
+    refusals: list[Refusal] = field(default_factory=list)
+    """The first of these."""
     records: int = 0
     """Records that were read."""
     unchanged: int = 0
@@ -63,6 +78,7 @@ class Taken:
         self.skipped += other.skipped
         self.rejected += other.rejected
         self.malformed += other.malformed
+        self.refusals += other.refusals[: _MAX_REFUSALS - len(self.refusals)]
         self.records += other.records
         self.unchanged += other.unchanged
         self.natives |= other.natives
@@ -71,6 +87,16 @@ class Taken:
         """The results by kind, without those that did not occur."""
         counts = {EVENTS: self.events, REJECTED: self.rejected, **self.skipped}
         return {result: count for result, count in counts.items() if count}
+
+
+class _Arrival(NamedTuple):
+    """How a payload arrived: the arguments of `take`."""
+
+    received: int
+    clock: int | None
+    stream: str
+    listed: int | None
+    dead_letters: bool
 
 
 class SourceIntake:
@@ -96,6 +122,7 @@ class SourceIntake:
         *,
         stream: str = "",
         listed: int | None = None,
+        dead_letters: bool = True,
     ) -> Taken:
         """Take a payload; on return the broker has acknowledged its events.
 
@@ -105,15 +132,17 @@ class SourceIntake:
             clock: the broker's time, in milliseconds. None accepts every time.
             stream: the kind of records, where the tool lists several kinds.
             listed: the lowest time by which the tool lists these records, in milliseconds.
+            dead_letters: whether what is rejected becomes dead letters. Otherwise the caller reports it to who sent it.
 
         Raises UnknownShapeError for a payload that is none of the tool's, and what `deliver` raises: then some of the
         events may have arrived, and taking the payload again is harmless.
         """
+        arrival = _Arrival(received, clock, stream, listed, dead_letters)
         records = await asyncio.to_thread(self.source.read, content)
         taken = Taken(records=len(records), natives={record.native for record in records if record.native})
         async with nullcontext() if self.index is None else self._turn:
             for batch in _batches(records):
-                taken.add(await self._take(batch, received, clock, stream, listed))
+                taken.add(await self._take(batch, arrival))
         return taken
 
     async def retract_missing(
@@ -146,27 +175,29 @@ class SourceIntake:
                 taken.add(await self._retract(natives, received))
         return taken
 
-    async def _take(
-        self, records: Sequence[SourceRecord], received: int, clock: int | None, stream: str, listed: int | None
-    ) -> Taken:
+    async def _take(self, records: Sequence[SourceRecord], arrival: "_Arrival") -> Taken:
         staged, outcomes = await asyncio.to_thread(
-            self._stage, lambda source: source.outcomes(records, received, clock)
+            self._stage, lambda source: source.outcomes(records, arrival.received, arrival.clock)
         )
-        taken = await self._send(outcomes)
-        quiet = {record.native for record in records} - {outcome.native for outcome in outcomes}
-        taken.unchanged = len(quiet)
+        taken = await self._send(outcomes, arrival.dead_letters)
+        taken.unchanged = len({record.native for record in records} - {outcome.native for outcome in outcomes})
         if self.index is not None:
             # A pushed record does not tell whether a list of the tool has it.
-            seen = [record.native for record in records if record.native] if stream else ()
+            seen = [record.native for record in records if record.native] if arrival.stream else ()
             await asyncio.to_thread(
-                self.index.commit, staged, seen=seen, stream=stream, listed=listed, totals=taken.totals()
+                self.index.commit,
+                staged,
+                seen=seen,
+                stream=arrival.stream,
+                listed=arrival.listed,
+                totals=taken.totals(),
             )
         return taken
 
     async def _retract(self, natives: Sequence[str], received: int) -> Taken:
         assert self.index is not None
         staged, outcomes = await asyncio.to_thread(self._stage, lambda source: source.retracted(natives, received))
-        taken = await self._send(outcomes)
+        taken = await self._send(outcomes, dead_letters=True)
         # The lists of the tool do not have them any more.
         await asyncio.to_thread(self.index.commit, staged, seen=natives, totals=taken.totals())
         return taken
@@ -179,19 +210,25 @@ class SourceIntake:
         staged = StagedIndex(self.index)
         return staged.changes, list(outcomes(replace(self.source, index=staged)))
 
-    async def _send(self, outcomes: Sequence[RecordOutcome]) -> Taken:
+    async def _send(self, outcomes: Sequence[RecordOutcome], dead_letters: bool) -> Taken:
         """Deliver the outcomes, and count them."""
         taken, facts, rejected = Taken(), [], []
         for outcome in outcomes:
             match outcome.result:
                 case Skip(reason):
                     taken.skipped[reason.value] += 1
-                case EventRejection() | Malformed():
+                case EventRejection(rejection):
                     rejected.append(outcome)
+                    taken.refusals.append(Refusal(outcome.native, rejection.reason.value, rejection.detail))
+                case Malformed(why):
+                    rejected.append(outcome)
+                    taken.refusals.append(Refusal(outcome.native, Reason.UNKNOWN_SHAPE.value, why))
                 case fact:
                     facts.append(fact)
         taken.events, taken.rejected = len(facts), len(rejected)
         taken.malformed = sum(isinstance(outcome.result, Malformed) for outcome in rejected)
+        if not dead_letters:
+            rejected = []
         if facts or rejected:
             await self._deliver(Delivery(facts, rejected))
         return taken

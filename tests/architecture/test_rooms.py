@@ -60,7 +60,7 @@ ROOMS: Mapping[str, set[str]] = {
     # Records of other tools become events: knows no HTTP and no Kafka.
     "sources": {"aggregator", "streams.events", "streams.runtime"},
     # Payloads become events that the broker has, and that the owner index remembers.
-    "sources.intake": {"sources", "aggregator", "streams.runtime"},
+    "sources.intake": {"sources", "aggregator", "streams.events", "streams.runtime"},
     # The records of tools are read over HTTP, and taken in: knows no Kafka.
     "sources.pulls": {"sources", "sources.intake", "aggregator", "streams.events", "streams.runtime"},
     # HTTP in: events of requests become records of the source topics.

@@ -1,0 +1,118 @@
+"""`load --source`: takes exports of a tool."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from eval_alignment import kafka_wiring
+from eval_alignment.input_checks import now_ms
+from eval_alignment.load_wait import SourcePartition, ViewWait
+from eval_alignment.settings import Settings
+from eval_alignment.source_access import open_source
+from eval_alignment.terminal_text import printable
+from sources.file_formats import READ_ERRORS, read_content
+from sources.intake.intake import Taken
+from sources.records import UnknownShapeError
+from streams.kafka.client import connect
+from streams.kafka.producer import require_sources
+from streams.kafka.topics import TopicsError
+
+NO_RULE = frozenset({"no_rule", "role_unknown", "label_unmapped", "off_scale", "no_item", "no_queue"})
+"""Reasons of skips that a rule in the settings would remedy."""
+
+
+def load_files(chosen: Settings, name: str, paths: Sequence[Path], made: int | None, wait: ViewWait | None) -> bool:
+    """Take files of a source, one after the other, and report what became of them.
+
+    Args:
+        chosen: the settings.
+        name: the source.
+        paths: files; `-` is standard input.
+        made: when they were made, in milliseconds; None: when each was changed.
+        wait: waits until the view shows them.
+
+    Returns whether nothing was rejected. Raises ClickException.
+    """
+    if wait is not None:
+        wait.check()
+    try:
+        valid, ends = asyncio.run(_load(chosen, name, paths, made, waits=wait is not None))
+    except TopicsError as error:
+        raise click.ClickException(str(error)) from error
+    except (KafkaError, TimeoutError) as error:
+        raise kafka_wiring.failure(chosen, error) from error
+    if wait is not None:
+        wait.until_caught_up(ends)
+    return valid
+
+
+async def _load(
+    chosen: Settings, name: str, paths: Sequence[Path], made: int | None, *, waits: bool
+) -> tuple[bool, dict[SourcePartition, int]]:
+    rejected = 0
+    async with open_source(chosen, name) as source:
+        for path in paths:
+            content = _content(path)
+            try:
+                taken = await source.file(content, _changed(path) if made is None else made)
+            except UnknownShapeError as error:
+                raise click.ClickException(f"{printable(str(path))}: {error}") from error
+            rejected += taken.rejected
+            for line in _words(str(path), name, taken):
+                click.echo(printable(line), err=True)
+            click.echo(printable(f"{path}: {_count(taken.events, 'event')} acknowledged{_rest(taken)}"))
+    return not rejected, await _ends(chosen) if waits else {}
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_content(path)
+    except READ_ERRORS as error:
+        raise click.ClickException(f"cannot read the input: {error}") from error
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed; the current time for standard input."""
+    return now_ms() if path == Path("-") else path.stat().st_mtime_ns // 1_000_000
+
+
+def _words(path: str, name: str, taken: Taken) -> Iterator[str]:
+    """A line for everything that was rejected, and one for what a rule would remedy."""
+    for native, reason, detail in taken.refusals:
+        yield f"{path}: record {native!r}: {reason}: {detail}"
+    if (more := taken.rejected - len(taken.refusals)) > 0:
+        yield f"{path}: and {more} more"
+    if NO_RULE & taken.skipped.keys():
+        yield f"{path}: `eval-alignment source check {name} {path}` shows why records are skipped"
+
+
+def _rest(taken: Taken) -> str:
+    parts = [f"{count} skipped ({reason})" for reason, count in Counter(taken.skipped).most_common()]
+    if taken.rejected:
+        parts.append(f"{taken.rejected} rejected")
+    if taken.unchanged:
+        parts.append(f"{_count(taken.unchanged, 'record')} unchanged")
+    return "".join(f", {part}" for part in parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+async def _ends(chosen: Settings) -> dict[SourcePartition, int]:
+    """The ends of all source partitions: another process may have sent the events."""
+    client, topics = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
+    counts = await require_sources(client, topics)
+    consumer = AIOKafkaConsumer(**client.settings)
+    try:
+        await connect(consumer)
+        partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+        ends = await consumer.end_offsets(partitions)
+    finally:
+        await consumer.stop()
+    return {(place.topic, place.partition): end for place, end in ends.items()}
