@@ -29,6 +29,7 @@ from streams.kafka.topics import Topics
 DeadRecord = ConsumerRecord[bytes | None, bytes | None]
 """A record of the topic of dead letters."""
 _FIRST: Final = "alignment-topic"
+_FIRST_OF_BODY: Final = "alignment-source"
 _PARTS: Final = ("value", "headers", "key")
 
 
@@ -42,14 +43,35 @@ class Identity(NamedTuple):
     def __str__(self) -> str:
         return f"{self.topic}:{self.partition}:{self.offset}"
 
+    @property
+    def origin(self) -> str:
+        """Where the event was."""
+        return self.topic
+
+
+class BodyIdentity(NamedTuple):
+    """What ingest got for a source, and was never in a source topic."""
+
+    source: str
+    sha256: str
+    """Of the value, in hexadecimal."""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.sha256}"
+
+    @property
+    def origin(self) -> str:
+        """Where it came from."""
+        return f"source {self.source}"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
     """A dead letter read from its topic: the original event, and why it was rejected."""
 
-    identity: Identity
+    identity: Identity | BodyIdentity
     timestamp: int
-    """The original's, in milliseconds."""
+    """The original's, in milliseconds; of a body, when ingest got it."""
     stage: str
     reason: str
     detail: str
@@ -66,12 +88,8 @@ class StoredDeadLetter:
 
     def obstacle(self, sources: Mapping[str, Kind], decoder: Decoder) -> str | None:
         """Why it does not help to send this event again to its topic, one of `sources`; None if it may help."""
-        if self.identity.topic not in sources:
-            return f"{self.identity.topic} is not a source topic of this installation"
-        if self.left_out:
-            return (
-                f"the dead letter lacks the {' and '.join(self.left_out)}, too large to carry: send the original again"
-            )
+        if (missing := self._missing(sources)) is not None:
+            return missing
         fact = self._decode(sources, decoder)
         if isinstance(fact, Rejection):
             # The worker may have a threshold in its settings.
@@ -82,8 +100,23 @@ class StoredDeadLetter:
             return f"its key is rejected again ({messages.key_mismatch(self.key, fact.item)}): requeue it with --rekey"
         return None
 
+    def _missing(self, sources: Mapping[str, Kind]) -> str | None:
+        """Why there is nothing to send; None if there is a whole event of a source topic."""
+        if isinstance(self.identity, BodyIdentity):
+            return (
+                "it was never an event: correct the source's rules or its tool, and let the tool send it again, or "
+                "`load --source` its export"
+            )
+        if self.identity.topic not in sources:
+            return f"{self.identity.topic} is not a source topic of this installation"
+        if self.left_out:
+            return (
+                f"the dead letter lacks the {' and '.join(self.left_out)}, too large to carry: send the original again"
+            )
+        return None
+
     def _decode(self, sources: Mapping[str, Kind], decoder: Decoder) -> Fact | Rejection | None:
-        kind = sources.get(self.identity.topic)
+        kind = None if isinstance(self.identity, BodyIdentity) else sources.get(self.identity.topic)
         return None if kind is None else decoder.decode_value(kind, self.value, self.headers)
 
 
@@ -91,14 +124,14 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
     """Parse a record of the dead-letter topic. Raises ValueError when it is not a dead letter."""
     headers: list[Header] = list(record.headers)
     # The added headers are last; all before them belong to the original, even under the same names.
-    start = max((i for i, (name, _) in enumerate(headers) if name == _FIRST), default=None)
+    start = max((i for i, (name, _) in enumerate(headers) if name in {_FIRST, _FIRST_OF_BODY}), default=None)
     if start is None:
         raise ValueError(f"no header {_FIRST}")
     added = {name.removeprefix("alignment-"): _text(value) for name, value in headers[start:]}
     try:
         return StoredDeadLetter(
-            identity=Identity(added["topic"], int(added["partition"]), int(added["offset"])),
-            timestamp=int(added["timestamp"]),
+            identity=_identity(added, record.key),
+            timestamp=int(added["received" if "source" in added else "timestamp"]),
             stage=added["stage"],
             reason=added["reason"],
             detail=added["detail"],
@@ -109,6 +142,12 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
         )
     except KeyError as error:
         raise ValueError(f"no header alignment-{error.args[0]}") from error
+
+
+def _identity(added: Mapping[str, str], key: bytes | None) -> Identity | BodyIdentity:
+    if "source" in added:
+        return BodyIdentity(added["source"], (key or b"").decode(errors="replace"))
+    return Identity(added["topic"], int(added["partition"]), int(added["offset"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +175,7 @@ async def read_dead_letters(client: KafkaClient, topics: Topics, group: str | No
     ends = await scan(client, topic, lambda _, batch: records.extend(batch))
     known = {} if group is None else await read_acknowledgements(client, group, topic, len(ends))
     left, recreated = unacknowledged(records, ends, known)
-    dead_letters: dict[tuple[int, Identity], StoredDeadLetter] = {}
+    dead_letters: dict[tuple[int, Identity | BodyIdentity], StoredDeadLetter] = {}
     problems = [f"{topic} was created again after `dlq ack`: nothing in it is acknowledged"] if recreated else []
     for record in left:
         try:
@@ -146,11 +185,18 @@ async def read_dead_letters(client: KafkaClient, topics: Topics, group: str | No
         else:
             dead_letters[dead_letter.timestamp, dead_letter.identity] = dead_letter
     return DeadLetters(
-        [dead_letters[key] for key in sorted(dead_letters)],
+        [dead_letters[key] for key in sorted(dead_letters, key=_place)],
         problems,
         len(records) - len(left),
         acknowledge_all(records, ends),
     )
+
+
+def _place(key: tuple[int, Identity | BodyIdentity]) -> tuple[int, str, int, int]:
+    """What orders dead letters: the time, then the place of the event."""
+    time, identity = key
+    offset = (0, 0) if isinstance(identity, BodyIdentity) else identity[1:]
+    return time, identity.origin, *offset
 
 
 async def send_again(client: KafkaClient, topics: Topics, dead_letters: Iterable[StoredDeadLetter]) -> int:
@@ -164,6 +210,7 @@ async def send_again(client: KafkaClient, topics: Topics, dead_letters: Iterable
 
     async def records() -> AsyncIterator[Outgoing]:
         for dead_letter in dead_letters:
+            assert isinstance(dead_letter.identity, Identity), "a body has an obstacle"
             topic, partition, _ = dead_letter.identity
             chosen = partition % counts[topic] if dead_letter.key is None else None
             yield Outgoing(topic, dead_letter.value, dead_letter.key, dead_letter.headers, chosen)

@@ -1,9 +1,10 @@
 """`dlq`: lists, shows, requeues and acknowledges dead letters."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import orjson
@@ -20,9 +21,10 @@ from streams.events.reasons import Reason
 from streams.kafka.acknowledgements import write_acknowledgements
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics, TopicsError
-from streams.requeue import DeadLetters, Identity, StoredDeadLetter, read_dead_letters, send_again
+from streams.requeue import BodyIdentity, DeadLetters, Identity, StoredDeadLetter, read_dead_letters, send_again
 
 _Result = TypeVar("_Result")
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 _reason_option = click.option(
     "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only dead letters with this reason."
@@ -30,14 +32,19 @@ _reason_option = click.option(
 
 
 class _IdentityType(click.ParamType):
-    """TOPIC:PARTITION:OFFSET of a rejected event in its source topic."""
+    """TOPIC:PARTITION:OFFSET of a rejected event in its source topic, or SOURCE:SHA256 of what ingest got."""
 
     name = "identity"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Identity:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Identity | BodyIdentity:
+        source, _, digest = str(value).rpartition(":")
+        if source and _SHA256.fullmatch(digest):
+            return BodyIdentity(source, digest)
         topic, *numbers = str(value).rsplit(":", 2)
         if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdecimal() for n in numbers):
-            self.fail(f"{value!r} is not TOPIC:PARTITION:OFFSET, as `dlq ls` prints it", param, ctx)
+            self.fail(
+                f"{value!r} is neither TOPIC:PARTITION:OFFSET nor SOURCE:SHA256, as `dlq ls` prints it", param, ctx
+            )
         return Identity(topic, int(numbers[0]), int(numbers[1]))
 
 
@@ -45,7 +52,8 @@ class _IdentityType(click.ParamType):
 def dlq() -> None:
     """List, show, requeue and acknowledge dead letters (rejected events).
 
-    The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET.
+    The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET. What `ingest`
+    got for a source, and could not send, has the name SOURCE:SHA256.
     """
 
 
@@ -89,8 +97,8 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool,
 
 @dlq.command()
 @broker_option
-@click.argument("identity", metavar="TOPIC:PARTITION:OFFSET", type=_IdentityType())
-def show(brokers: str | None, identity: Identity) -> None:
+@click.argument("identity", metavar="NAME", type=_IdentityType())
+def show(brokers: str | None, identity: Identity | BodyIdentity) -> None:
     """Show one dead letter with its original bytes.
 
     Prints the reason, and key, headers and value as text.
@@ -123,9 +131,14 @@ def _show(dead_letter: StoredDeadLetter) -> None:
 @_reason_option
 @click.option("--all", "everything", is_flag=True, help="All that are not acknowledged.")
 @click.option("--rekey", is_flag=True, help="Send the bytes of the item as the key.")
-@click.argument("identities", metavar="[TOPIC:PARTITION:OFFSET]...", nargs=-1, type=_IdentityType())
+@click.argument("identities", metavar="[NAME]...", nargs=-1, type=_IdentityType())
 def requeue(
-    *, brokers: str | None, reason: str | None, everything: bool, rekey: bool, identities: tuple[Identity, ...]
+    *,
+    brokers: str | None,
+    reason: str | None,
+    everything: bool,
+    rekey: bool,
+    identities: tuple[Identity | BodyIdentity, ...],
 ) -> None:
     """Send rejected events again to their source topic.
 
@@ -137,9 +150,9 @@ def requeue(
     acknowledged all selected events. 1: some were not sent, and each is reported.
     """
     if not (everything or reason or identities):
-        raise click.UsageError("name the dead letters: --all, --reason, or TOPIC:PARTITION:OFFSET")
+        raise click.UsageError("name the dead letters: --all, --reason, or NAME")
     if everything and identities:
-        raise click.UsageError("--all and TOPIC:PARTITION:OFFSET cannot be combined")
+        raise click.UsageError("--all and NAME cannot be combined")
     stored = _read(brokers, everything=bool(identities)).stored
     known = {dead_letter.identity for dead_letter in stored}
     unsent = [f"{identity}: dead letter not found" for identity in identities if identity not in known]
@@ -155,7 +168,7 @@ def requeue(
         else:
             unsent.append(f"{dead_letter.identity}: {obstacle}")
     sent = _run(brokers, lambda client, topics: send_again(client, topics, ready)) if ready else 0
-    counts = Counter(dead_letter.identity.topic for dead_letter in ready)
+    counts = Counter(dead_letter.identity.origin for dead_letter in ready)
     for topic, count in sorted(counts.items()):
         click.echo(f"{topic}: {count} acknowledged")
     for line in unsent:
@@ -206,12 +219,9 @@ def _run(brokers: str | None, job: Callable[[KafkaClient, Topics], Awaitable[_Re
 
 
 def _summary(dead_letter: StoredDeadLetter) -> dict[str, object]:
-    topic, partition, offset = dead_letter.identity
     return {
         "event": str(dead_letter.identity),
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
+        **dead_letter.identity._asdict(),
         "time": timestamp(dead_letter.timestamp),
         "stage": dead_letter.stage,
         "reason": dead_letter.reason,

@@ -110,7 +110,7 @@ class RecentDeadLetters:
     """Dead letters of the last 24 hours that are not acknowledged."""
 
     recent: Counter[tuple[str, str]]
-    """Their number by source topic and reason."""
+    """Their number by source topic, or source of ingest, and reason."""
     foreign: int
     """Number of invalid records."""
     newest_ms: int | None
@@ -139,7 +139,7 @@ async def read_dead_letters(target: Target) -> RecentDeadLetters:
             foreign += 1
             continue
         # A worker may publish a dead letter twice; count it once.
-        recent[dead_letter.identity, dead_letter.timestamp] = dead_letter.identity.topic, dead_letter.reason
+        recent[dead_letter.identity, dead_letter.timestamp] = dead_letter.identity.origin, dead_letter.reason
         times.append(record.timestamp)
     return RecentDeadLetters(
         Counter(recent.values()),

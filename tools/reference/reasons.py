@@ -51,7 +51,7 @@ def page() -> str:
         section(
             "Finding and resending rejected events",
             "- `eval-alignment dlq ls` lists dead letters with reason and detail, and counts them by reason.\n"
-            "- `eval-alignment dlq show TOPIC:PARTITION:OFFSET` prints one of them with its key, headers and value.\n"
+            "- `eval-alignment dlq show NAME` prints one of them with its key, headers and value.\n"
             "- `eval-alignment dlq requeue --reason REASON` sends them again, unchanged and to the right partition. "
             "Use it after a setting or a partitioner was corrected. With `--rekey` the key becomes the bytes of "
             "`item`. It does not send an event that would be rejected again, and reports why: an event with an "
@@ -67,6 +67,11 @@ def page() -> str:
             f"same topic, partition and offset. Above {MAX_CARRIED_BYTES // 1024} KiB in all, the value is null (then "
             "the headers, then the key), and the headers `alignment-value-sha256` and `alignment-value-bytes` have its "
             "hash and size.",
+            "What `ingest` got for a source and cannot send, a body that is none of the tool's or an event with an "
+            "invalid value, becomes a dead letter too. It was never in a source topic, so it cannot be requeued: "
+            "instead of topic, partition and offset it has `alignment-source` (the name of the source) and "
+            "`alignment-received` (milliseconds since 1970), and its key is the SHA-256 of its value. Headers of the "
+            "request are not kept, because they have secrets.",
         ),
         see_also=("[Events](events.md)", "[Operations](operations.md)", "[Metrics](metrics.md)"),
     )

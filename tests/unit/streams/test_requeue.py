@@ -1,0 +1,35 @@
+"""Dead letters of bodies, which were never in a source topic."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from streams.events.decoder import Decoder, Rejection
+from streams.events.reasons import Reason
+from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedBody, compose_body
+from streams.kafka.topics import Topics
+from streams.requeue import BodyIdentity, parse_dead_letter
+
+REJECTION = Rejection(Reason.UNKNOWN_SHAPE, "expected an object - at `$`")
+
+
+def stored(value: bytes) -> Any:
+    letter = compose_body(RejectedBody("studio", 1_790_000_000_000, value, REJECTION))
+    return parse_dead_letter(SimpleNamespace(key=letter.key, value=letter.value, headers=letter.headers))  # type: ignore[arg-type]
+
+
+def test_the_dead_letter_of_a_body_is_identified_by_its_source_and_hash() -> None:
+    parsed = stored(b"[]")
+    assert isinstance(parsed.identity, BodyIdentity)
+    assert str(parsed.identity) == "studio:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+    assert (parsed.timestamp, parsed.reason, parsed.value) == (1_790_000_000_000, "unknown_shape", b"[]")
+    assert parsed.headers == [] and parsed.left_out == []
+
+
+def test_a_body_cannot_be_requeued() -> None:
+    obstacle = stored(b"[]").obstacle(Topics().sources, Decoder())
+    assert obstacle is not None and "never an event" in obstacle
+
+
+def test_a_body_that_is_too_large_is_left_out() -> None:
+    parsed = stored(b"x" * (MAX_CARRIED_BYTES + 1))
+    assert parsed.value is None and parsed.left_out == ["value"]
