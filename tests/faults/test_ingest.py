@@ -48,7 +48,7 @@ class Arrivals:
 
 
 @asynccontextmanager
-async def running(cluster: Cluster, directory: Path, **settings: object) -> AsyncIterator[tuple[Rig, IngestProcess]]:
+async def running(cluster: Cluster, directory: Path, **settings: Any) -> AsyncIterator[tuple[Rig, IngestProcess]]:
     """The topics of a cluster, and `ingest` on them."""
     await asyncio.to_thread(cluster.create_topics)
     ingest = IngestProcess(cluster, directory, **settings)

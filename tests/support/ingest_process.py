@@ -1,7 +1,9 @@
 """`ingest` as a real process on the broker of a deployment."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.support.deployments import Cluster, Installation
 from tests.support.ports import free_port
@@ -11,15 +13,23 @@ EVENTS_PATH = "/api/v1/events"
 
 
 class IngestProcess(Command):
-    """A process of `ingest`. `settings` are its own, without the prefix `ingest_`.
+    """A process of `ingest`. `settings` are its own, without the prefix `ingest_`; `sources` are those of tools.
 
     As a context manager it waits until it is ready.
     """
 
-    def __init__(self, deployment: Cluster | Installation, directory: Path, **settings: object) -> None:
+    def __init__(
+        self,
+        deployment: Cluster | Installation,
+        directory: Path,
+        *,
+        sources: Mapping[str, Any] | None = None,
+        **settings: object,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         own = {f"EVAL_ALIGNMENT_INGEST_{name.upper()}": str(value) for name, value in settings.items()}
+        own["EVAL_ALIGNMENT_SOURCES"] = json.dumps(sources or {})
         super().__init__(
             *("ingest", "--broker", deployment.broker, "--http", f"{LOOPBACK}:{self.port}"),
             log=directory / f"ingest-{self.port}.log",
