@@ -4,9 +4,9 @@ The id and the time of an event follow from the record (`sources.source`), so th
 the same event however often it arrives.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import final
+from typing import Any, final
 
 from streams.events.cloudevents import Headers
 from streams.events.wire import WireEvent
@@ -34,6 +34,8 @@ class SkipReason(StrEnum):
     TRIGGER = "trigger"
     NOT_AN_EVALUATION = "not_an_evaluation"
     OLDER = "older"
+    FIELD_REFUSED = "field_refused"
+    """A tag or an address that events may not have. The event is sent without it."""
 
 
 class UnknownShapeError(EvalAlignmentError):
@@ -99,5 +101,7 @@ class SourceRecord:
     """Time of its last change in milliseconds; None where the record has none."""
     version: int | None = None
     """The tool's own version, which orders the versions of this record; None: `at`."""
+    original: Any = field(default=None, repr=False)
+    """The record as it came, for the paths of the settings: JSON, or a row by column."""
     deleted: bool = False
     """Whether the tool reports that the record was deleted; such a record has no results."""

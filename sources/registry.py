@@ -1,9 +1,10 @@
 """The tools that a source can have, by the name in the setting `tool`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from sources.item_paths import path_problems
 from sources.meaning import Rules
 from sources.records import SourceRecord
 from sources.rules import SourceSettings, WebhookScheme
@@ -67,28 +68,65 @@ class Tool:
     """What is wrong with the settings of a source of this tool."""
     scheme: WebhookScheme = "shared"
     """How its webhooks show that they have the secret."""
+    record: str = field(kw_only=True)
+    """Where the settings `input`, `output`, `url_path` and `tags` find their values; empty: its events have them."""
+    columns: bool = field(default=False, kw_only=True)
+    """Whether these settings name columns instead of paths."""
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
-    "argilla": Tool("Argilla", ("push",), argilla.records, scheme="standard"),
-    "braintrust": Tool("Braintrust", ("pull", "file"), braintrust.records),
-    "confident": Tool("Confident AI", ("push", "file"), deepeval.annotations, _never),
-    "csv": Tool("a table", ("file",), generic.table_records, generic.has_ids, _whole, generic.problems),
-    "datadog": Tool("Datadog", ("pull", "push", "file"), datadog.records),
-    "deepeval": Tool("DeepEval", ("file",), deepeval.records, _never),
-    "events": Tool("events", ("push", "file"), events.records, _never),
-    "json": Tool("JSON", ("file", "push"), generic.json_records, generic.has_ids, problems=generic.problems),
-    "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records),
-    "langfuse": Tool("Langfuse", ("pull", "file"), langfuse.records, scheme="langfuse"),
-    "langsmith": Tool("LangSmith", ("pull", "push", "file"), langsmith.records),
-    "mlflow": Tool("MLflow", ("pull", "file"), mlflow.records, scheme="mlflow"),
-    "opik": Tool("Opik", ("pull", "file"), opik.records),
+    "argilla": Tool(
+        "Argilla", ("push",), argilla.records, scheme="standard", record="`data` of the body: the response"
+    ),
+    "braintrust": Tool("Braintrust", ("pull", "file"), braintrust.records, record="the span of `events`"),
+    "confident": Tool("Confident AI", ("push", "file"), deepeval.annotations, _never, record="the body"),
+    "csv": Tool(
+        "a table",
+        ("file",),
+        generic.table_records,
+        generic.has_ids,
+        _whole,
+        generic.problems,
+        record="the row",
+        columns=True,
+    ),
+    "datadog": Tool(
+        "Datadog",
+        ("pull", "push", "file"),
+        datadog.records,
+        record="the metric of `metrics`, or the interaction of `annotated_interactions`",
+    ),
+    "deepeval": Tool(
+        "DeepEval", ("file",), deepeval.records, _never, record="the test case; for the metrics of a span, the span"
+    ),
+    "events": Tool("events", ("push", "file"), events.records, _never, record=""),
+    "json": Tool(
+        "JSON",
+        ("file", "push"),
+        generic.json_records,
+        generic.has_ids,
+        problems=generic.problems,
+        record="the record, as for `columns`",
+    ),
+    "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records, record="the task"),
+    "langfuse": Tool(
+        "Langfuse", ("pull", "file"), langfuse.records, scheme="langfuse", record="the score or queue item"
+    ),
+    "langsmith": Tool("LangSmith", ("pull", "push", "file"), langsmith.records, record="the feedback"),
+    "mlflow": Tool("MLflow", ("pull", "file"), mlflow.records, scheme="mlflow", record="the trace or queue item"),
+    "opik": Tool("Opik", ("pull", "file"), opik.records, record="the trace, span or thread"),
     # Two records of one span may both be true.
-    "otel": Tool("OpenTelemetry", ("push", "file"), otel.records, _never),
-    "phoenix": Tool("Arize Phoenix", ("pull", "file"), phoenix.records),
-    "promptfoo": Tool("promptfoo", ("file",), promptfoo.records, _never),
-    "ragas": Tool("ragas", ("file",), ragas.records, _never, _whole),
-    "weave": Tool("Weave", ("pull", "file"), weave.records),
+    "otel": Tool(
+        "OpenTelemetry",
+        ("push", "file"),
+        otel.records,
+        _never,
+        record="`attributes`, by name, of the log record or span event",
+    ),
+    "phoenix": Tool("Arize Phoenix", ("pull", "file"), phoenix.records, record="the annotation"),
+    "promptfoo": Tool("promptfoo", ("file",), promptfoo.records, _never, record="the result of `results`"),
+    "ragas": Tool("ragas", ("file",), ragas.records, _never, _whole, record="the row", columns=True),
+    "weave": Tool("Weave", ("pull", "file"), weave.records, record="the feedback"),
 }
 
 
@@ -106,13 +144,22 @@ def source_problems(sources: Mapping[str, SourceSettings]) -> Iterator[str]:
         elif (other := prefixes.setdefault(settings.prefix, name)) != name:
             yield f"sources.{name}.id_prefix: source {other!r} has the same; ids of events must differ"
         else:
-            problems = (*TOOLS[settings.tool].problems(settings), *_secret_problems(settings))
+            tool = TOOLS[settings.tool]
+            problems = (*tool.problems(settings), *_path_problems(tool, settings), *_secret_problems(settings))
             yield from (f"sources.{name}.{problem}" for problem in problems)
 
     otel = [name for name, settings in sources.items() if settings.tool == OTLP_TOOL]
     for name in otel[1:]:
         title = TOOLS[OTLP_TOOL].title
         yield f"sources.{name}.tool: source {otel[0]!r} is {title} too, and OTLP comes to one: leave one of them out"
+
+
+def _path_problems(tool: Tool, settings: SourceSettings) -> Iterator[str]:
+    """What is wrong with the settings of what records say about items."""
+    if not tool.record:
+        yield from (f"{name} has no effect: its events have the field" for name in settings.item_paths)
+    elif not tool.columns:
+        yield from path_problems(settings)
 
 
 def _secret_problems(settings: SourceSettings) -> Iterator[str]:

@@ -12,12 +12,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from aggregator.facts import Direction, Level
+from aggregator.facts import MAX_TAGS, TAG_NAME, Direction, Level
 
 Role = Literal["human", "judge"]
 RecordField = Literal[
@@ -27,6 +28,9 @@ RecordField = Literal[
 """Fields that a record of CSV or JSON may have."""
 WebhookScheme = Literal["standard", "langfuse", "mlflow", "shared"]
 """How the sender of a webhook is verified; see `ingest.signatures`."""
+
+_TagRuleName = Annotated[str, StringConstraints(pattern=f"^{TAG_NAME}$")]
+_TagRulePath = Annotated[str, StringConstraints(min_length=1)]
 
 
 class _RuleTable(BaseModel):
@@ -131,6 +135,14 @@ class SourceSettings(_RuleTable):
     """What the items are, where the tool does not report it."""
     explanation: tuple[str, ...] = ()
     """Names of a form's text answers that explain its ratings."""
+    input: str | None = Field(None, min_length=1)
+    """JMESPath of what the application received, in the record as it came; a column of a table."""
+    output: str | None = Field(None, min_length=1)
+    """JMESPath, or column, of what the application answered."""
+    url_path: str | None = Field(None, min_length=1)
+    """JMESPath, or column, of the address of the item in the tool."""
+    tags: Mapping[_TagRuleName, _TagRulePath] = Field({}, max_length=MAX_TAGS)
+    """JMESPath, or column, by the name of the tag."""
     roles: Mapping[str, Role] = {}
     """Who judges, by the tool's word for it."""
     corrections: bool = False
@@ -181,6 +193,13 @@ class SourceSettings(_RuleTable):
         if parts.username or parts.password:
             raise ValueError("must have no user name and no password: use `credentials_file`")
         return url.rstrip("/")
+
+    @property
+    def item_paths(self) -> Mapping[str, str]:
+        """The paths of `input`, `output`, `url_path` and `tags.NAME` that are set, by these names."""
+        paths = {"input": self.input, "output": self.output, "url_path": self.url_path}
+        paths |= {f"tags.{name}": path for name, path in self.tags.items()}
+        return {name: path for name, path in paths.items() if path is not None}
 
     @property
     def prefix(self) -> str:

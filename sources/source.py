@@ -3,14 +3,16 @@
 Nothing here asks a network or reads a clock: the caller passes the time at which a payload arrived.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, final
+from typing import Any, Final, final
 
 import msgspec
 
 from aggregator import facts
 from aggregator.facts import Fact
+from sources.item_paths import ItemPaths
 from sources.meaning import Rules
 from sources.ownership import MemoryIndex, OwnerIndex, RecordVersion, Statement
 from sources.records import Malformed, OwnEvent, Result, Said, Skip, SkipReason, SourceRecord, UnknownShapeError
@@ -67,6 +69,10 @@ class ToolSource:
     rules: Rules
     decoder: Decoder
     index: OwnerIndex = field(default_factory=MemoryIndex)
+    _paths: ItemPaths = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._paths = ItemPaths.of(self.rules.settings, columns=self.tool.columns)
 
     @property
     def owns(self) -> bool:
@@ -125,7 +131,10 @@ class ToolSource:
             yield from (RecordOutcome(native, fact) for fact in said)
 
     def _record(self, record: SourceRecord, received: int, clock: int | None) -> Iterator[OutcomeResult]:
-        results = [self._normal(result, clock) for result in record.results]
+        fields, left_out = self._paths.find(record.original)
+        results = [self._normal(result, fields, clock) for result in record.results]
+        if any(isinstance(result, Statement) for result in results):
+            results += left_out
         if (rejection := self._ahead(record.at, clock)) is not None:
             # Nothing is remembered of it: the record may come again with a right time.
             yield from (_rejected(result, rejection) if isinstance(result, Statement) else result for result in results)
@@ -154,8 +163,10 @@ class ToolSource:
         """The rejection of a record whose time is too far ahead of the clock."""
         return None if at is None or clock is None else self.decoder.future_rejection(at, clock)
 
-    def _normal(self, result: Result, clock: int | None) -> Statement | Fact | Skip | EventRejection | Malformed:
-        """A result with its event in normal form."""
+    def _normal(
+        self, result: Result, fields: Mapping[str, Any], clock: int | None
+    ) -> Statement | Fact | Skip | EventRejection | Malformed:
+        """A result with its event in normal form. `fields` are those of every event of its record."""
         if isinstance(result, OwnEvent):
             decoded = self.decoder.decode_line(result.value, result.headers, clock)
             return EventRejection(decoded, result.value) if isinstance(decoded, Rejection) else decoded[1]
@@ -163,11 +174,20 @@ class ToolSource:
             return result
         # A long text must not make the event too large for the decoder, which cuts it as well.
         texts = {name: values.text(getattr(result.event, name)) for name in _TEXTS if hasattr(result.event, name)}
-        event = msgspec.structs.replace(result.event, id="open", at=EARLIEST_INTEGER_AT, **texts)
-        fact = self.decoder.decode_value(_KINDS[type(event)], msgspec.json.encode(event))
+        event = msgspec.structs.replace(result.event, **texts, **fields)
+        version = msgspec.structs.replace(event, id="open", at=EARLIEST_INTEGER_AT)
+        fact = self.decoder.decode_value(_KINDS[type(event)], _encoded(version))
         if isinstance(fact, Rejection):
-            return EventRejection(fact, msgspec.json.encode(result.event))
+            return EventRejection(fact, _encoded(event))
         return Statement(fact, result.part)
+
+
+def _encoded(event: WireEvent) -> bytes:
+    """The event as JSON, in ASCII if it has half of a surrogate pair, which UTF-8 has not."""
+    try:
+        return msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(event)).encode()
 
 
 def _rejected(statement: Statement, rejection: Rejection) -> EventRejection:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from aggregator.names import printable
 from sources.file_formats import binary_format, read_content
@@ -34,9 +34,21 @@ class TableError(EvalAlignmentError):
 
 
 class NestedCell(str):
-    """An object or an array in a cell, by its name. It is no text, so no column that is used may have one."""
+    """An object or an array in a cell, by its name. It is no text, so only a column of an item's texts may have one."""
 
-    __slots__ = ()
+    __slots__ = ("_value",)
+    _value: Any
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """The cell of a value, whose numbers are as they were written."""
+        cell = cls(_JSON_TYPES[type(value)])
+        cell._value = value
+        return cell
+
+    def json(self) -> str:
+        """The value as JSON."""
+        return _json(self._value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,4 +291,14 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else NestedCell(_JSON_TYPES[type(value)])
+    return str(value) if isinstance(value, str) else NestedCell.of(value)
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, _Digits):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_json, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_json(key)}:{_json(each)}' for key, each in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)

@@ -18,11 +18,13 @@ from eval_alignment.options import Moment
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
-from sources.records import Malformed, Skip, UnknownShapeError
+from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.decoder import KIND_OF, Rejection
 from streams.events.encoder import encode_event
 
+_SHOWN: Final = 30
+"""Characters of a text that are shown."""
 _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -128,7 +130,10 @@ def _document(file: str, outcome: RecordOutcome) -> dict[str, Any]:
 
 def _print(outcomes: Sequence[RecordOutcome]) -> None:
     console = output_console()
-    table = Table("time", "item", "queue", "criterion or metric", "by", "result", box=None, pad_edge=False)
+    facts = [outcome.result for outcome in outcomes if isinstance(outcome.result, Fact)]
+    about_item = any(fact.input or fact.output or fact.tags for fact in facts)
+    columns = ("time", "item", "queue", "criterion or metric", "by", "result")
+    table = Table(*columns, *(("input", "output", "tags") if about_item else ()), box=None, pad_edge=False)
     other: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
         match outcome.result:
@@ -139,12 +144,13 @@ def _print(outcomes: Sequence[RecordOutcome]) -> None:
             case Malformed(why):
                 other["rejected, unknown_shape", why] += 1
             case fact:
-                table.add_row(*map(printable, _cells(fact)))
+                cells = (*_cells(fact), *(_about_item(fact) if about_item else ()))
+                table.add_row(*map(printable, cells))
     if table.row_count:
         console.print(table)
     for (what, why), count in other.most_common():
         click.echo(f"{count} {what}: {printable(why)}")
-    left = sum(other.values())
+    left = sum(count for (what, _), count in other.items() if what != f"skipped, {SkipReason.FIELD_REFUSED}")
     click.echo(f"{table.row_count} event{'' if table.row_count == 1 else 's'}, {left} not")
 
 
@@ -160,3 +166,10 @@ def _cells(fact: Fact) -> Iterator[str]:
             yield from ("", fact.metric, fact.judge, "deleted" if fact.deleted else verdict)
         case _:
             yield from (fact.queue, "", "", "taken out" if fact.deleted else "in the queue")
+
+
+def _about_item(fact: Fact) -> Iterator[str]:
+    """The beginnings of input and output, and the tags."""
+    for text in (fact.input, fact.output):
+        yield "" if text is None else text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    yield ", ".join(f"{name}={value}" for name, value in (fact.tags or {}).items())

@@ -7,7 +7,7 @@ discarded response keeps its values.
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from sources.meaning import Judgement, Rules
 from sources.records import Result, Skip, SkipReason, SourceRecord
@@ -53,6 +53,10 @@ class _ArgillaResponseEvent(Struct):
     data: _ArgillaResponse
 
 
+class _ArgillaWhole(Struct):
+    data: Raw
+
+
 class _ArgillaEvent(Struct):
     type: str
     timestamp: TextTime
@@ -74,8 +78,9 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     elif not event.type.startswith("response."):
         yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, event.type),))
     else:
-        response = read(document, _ArgillaResponseEvent).data
-        yield SourceRecord(response.id, tuple(_results(response, rules)), event.timestamp.ms)
+        response, whole = read(document, _ArgillaResponseEvent).data, read(document, _ArgillaWhole)
+        results = tuple(_results(response, rules))
+        yield SourceRecord(response.id, results, event.timestamp.ms, original=whole.data)
 
 
 def _results(response: _ArgillaResponse, rules: Rules) -> Iterator[Result]:

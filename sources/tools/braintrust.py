@@ -36,11 +36,13 @@ class _BraintrustPage(Struct):
 
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The scores of the spans of an answer."""
-    for span in read_each(read(document, _BraintrustPage).events, _BraintrustSpan):
+    spans = read(document, _BraintrustPage).events
+    for raw, span in zip(spans, read_each(spans, _BraintrustSpan), strict=True):
         if isinstance(span, SourceRecord):
             yield span
         else:
-            yield SourceRecord(span.id, tuple(_results(span, rules)), span.created.ms, int(span.version))
+            results = tuple(_results(span, rules))
+            yield SourceRecord(span.id, results, span.created.ms, int(span.version), original=raw)
 
 
 def _results(span: _BraintrustSpan, rules: Rules) -> Iterator[Result]:

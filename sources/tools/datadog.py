@@ -108,10 +108,12 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The metrics of a body of the SDK, or the annotations of an answer."""
     data = read(document, _DatadogBody[_DatadogMetrics], _DatadogBody[_DatadogInteractions]).data
     if isinstance(data.attributes, _DatadogMetrics):
-        for metric in read_each(data.attributes.metrics, _DatadogMetric):
-            yield metric if isinstance(metric, SourceRecord) else _metric(metric, rules)
+        metrics = data.attributes.metrics
+        for raw, metric in zip(metrics, read_each(metrics, _DatadogMetric), strict=True):
+            yield metric if isinstance(metric, SourceRecord) else _metric(metric, raw, rules)
         return
-    for interaction in read_each(data.attributes.annotated_interactions, _DatadogInteraction):
+    interactions = data.attributes.annotated_interactions
+    for raw, interaction in zip(interactions, read_each(interactions, _DatadogInteraction), strict=True):
         if isinstance(interaction, SourceRecord):
             yield interaction
             continue
@@ -120,10 +122,10 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
                 yield annotation
                 continue
             results = (_label(label, annotation, interaction, data.id, rules) for label in annotation.labels)
-            yield SourceRecord(annotation.id, tuple(results), annotation.modified_at.ms)
+            yield SourceRecord(annotation.id, tuple(results), annotation.modified_at.ms, original=raw)
 
 
-def _metric(metric: _DatadogMetric, rules: Rules) -> SourceRecord:
+def _metric(metric: _DatadogMetric, raw: Raw, rules: Rules) -> SourceRecord:
     target, item, level = _target(metric, rules)
     author = None if metric.submitter is None else metric.submitter.id
     said = Judgement(
@@ -143,7 +145,8 @@ def _metric(metric: _DatadogMetric, rules: Rules) -> SourceRecord:
         result = rules.annotation(said)
     else:
         result = rules.evaluation(said)
-    return SourceRecord("/".join(filter(None, (target, metric.label, author))), (result,), metric.timestamp_ms)
+    native = "/".join(filter(None, (target, metric.label, author)))
+    return SourceRecord(native, (result,), metric.timestamp_ms, original=raw)
 
 
 def _target(metric: _DatadogMetric, rules: Rules) -> tuple[str, str | None, Level]:

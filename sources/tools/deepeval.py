@@ -87,6 +87,8 @@ class _Subject(NamedTuple):
 
     item: str | None
     level: Level
+    original: Any
+    """The test case or span."""
     end_time: TextTime | None = None
 
 
@@ -96,9 +98,10 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     plain: Mapping[str, Any] = read(document, dict)
     lower = _lower_passes(metric for case in run.cases() for metric in case.metrics())
     for case, fields in zip(run.test_cases, plain["testCases"], strict=True):
-        yield from _case(case, at_path(fields, settings.item), lower, rules)
+        yield from _case(case, fields, lower, rules)
     for case, fields in zip(run.conversational_test_cases, plain.get("conversationalTestCases", ()), strict=True):
-        yield from _metrics(case.metrics_data, _Subject(at_path(fields, settings.thread), "thread"), lower, rules)
+        judged = _Subject(at_path(fields, settings.thread), "thread", fields)
+        yield from _metrics(case.metrics_data, judged, lower, rules)
 
 
 def _lower_passes(metrics: Iterable[_DeepevalMetric]) -> frozenset[str]:
@@ -116,15 +119,16 @@ def _lower_passes(metrics: Iterable[_DeepevalMetric]) -> frozenset[str]:
     return frozenset(name for name, directions in shown.items() if directions == {"lower"})
 
 
-def _case(case: _DeepevalCase, item: str | None, lower: frozenset[str], rules: Rules) -> Iterator[SourceRecord]:
-    trace = case.trace
+def _case(case: _DeepevalCase, fields: Any, lower: frozenset[str], rules: Rules) -> Iterator[SourceRecord]:
+    trace, item = case.trace, at_path(fields, rules.settings.item)
     if trace is None:
-        yield from _metrics(case.metrics_data, _Subject(item, "trace"), lower, rules)
+        yield from _metrics(case.metrics_data, _Subject(item, "trace", fields), lower, rules)
         return
-    judged = _Subject(item or trace.uuid, "trace", trace.end_time)
+    judged = _Subject(item or trace.uuid, "trace", fields, trace.end_time)
     yield from _metrics(case.metrics_data, judged, lower, rules)
+    originals = _spans(fields["trace"])
     for span in trace.spans():
-        subject = _Subject(span.uuid, "span", span.end_time or trace.end_time)
+        subject = _Subject(span.uuid, "span", originals[span.uuid], span.end_time or trace.end_time)
         yield from _metrics(span.metrics_data, subject, lower, rules)
     names = {metric.name for metric in case.metrics_data or ()}
     for metric in trace.metrics_data or ():
@@ -133,6 +137,12 @@ def _case(case: _DeepevalCase, item: str | None, lower: frozenset[str], rules: R
         else:
             repeated = Skip(SkipReason.REPEATED, "the trace repeats the metric of its test case")
             yield SourceRecord(f"{judged.item}/{metric.name}", (repeated,))
+
+
+def _spans(trace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spans of a trace by their ids."""
+    lists = (trace.get(name) for name in _DeepevalTrace.__struct_encode_fields__ if name.endswith("Spans"))
+    return {span["uuid"]: span for spans in lists for span in spans or ()}
 
 
 def _metrics(
@@ -152,7 +162,10 @@ def _metrics(
             judge=metric.evaluation_model,
         )
         yield SourceRecord(
-            f"{judged.item}/{metric.name}", (rules.evaluation(said),), judged.end_time.ms if judged.end_time else None
+            f"{judged.item}/{metric.name}",
+            (rules.evaluation(said),),
+            judged.end_time.ms if judged.end_time else None,
+            original=judged.original,
         )
 
 
@@ -171,4 +184,4 @@ def annotations(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
         author=body.user_id,
         expected=body.expected_output or body.expected_outcome,
     )
-    yield SourceRecord(f"{items[level]}/{body.user_id or ''}", (rules.annotation(said),))
+    yield SourceRecord(f"{items[level]}/{body.user_id or ''}", (rules.annotation(said),), original=document)

@@ -6,11 +6,12 @@ CSV stands for every table: TSV, and one JSON object per line as well. Paths int
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from sources.item_paths import compiled, path_problem
 from sources.meaning import Judgement, Rules
 from sources.records import Malformed, Result, Skip, SkipReason, SourceRecord, UnknownShapeError
 from sources.rules import RecordField, SourceSettings
 from sources.shapes import finite, milliseconds, read
-from sources.tables import NestedCell, TableError, parse_table
+from sources.tables import NestedCell, Table, TableError, parse_table
 from streams.events import values
 from streams.events.values import InvalidValueError
 
@@ -28,11 +29,7 @@ def problems(settings: SourceSettings) -> Iterator[str]:
     if not settings.columns.keys() & {"rating", "metric"}:
         yield "columns.rating (of people) or columns.metric (of a judge) is required"
     if settings.tool == "json":
-        for path in filter(None, (settings.records, *settings.columns.values())):
-            try:
-                _compiled(path)
-            except ValueError as error:
-                yield f"{path!r} is not JMESPath: {str(error).splitlines()[0]}"
+        yield from filter(None, map(path_problem, filter(None, (settings.records, *settings.columns.values()))))
 
 
 def has_ids(settings: SourceSettings) -> bool:
@@ -47,38 +44,42 @@ def table_records(content: bytes, rules: Rules) -> Iterator[SourceRecord]:
         table = parse_table("it", content, delimiter=rules.settings.delimiter)
     except TableError as error:
         raise UnknownShapeError(str(error)) from None
-    if missing := [column for column in columns.values() if column not in table.columns]:
-        raise UnknownShapeError(f"column {missing[0]!r} is not found; existing: {', '.join(table.columns)}")
-    rows = ((row.place, {field: row.cells.get(column) for field, column in columns.items()}) for row in table.rows)
+    require_columns(table, (*columns.values(), *rules.settings.item_paths.values()))
+    rows = (
+        (row.place, {field: row.cells.get(column) for field, column in columns.items()}, row.cells)
+        for row in table.rows
+    )
     yield from _records(rows, rules)
     yield from (SourceRecord("", (Malformed(f"{broken.place}: {broken.detail}"),)) for broken in table.broken)
+
+
+def require_columns(table: Table, columns: Iterable[str]) -> None:
+    """Raise UnknownShapeError unless a table has the columns."""
+    if missing := [column for column in columns if column not in table.columns]:
+        raise UnknownShapeError(f"column {missing[0]!r} is not found; existing: {', '.join(table.columns)}")
 
 
 def json_records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """A record for each object of a list in a document, or for the document itself."""
     content, path = read(document, dict, list), rules.settings.records
-    found: Any = content if path is None else _compiled(path).search(content)
+    found: Any = content if path is None else compiled(path)(content)
     if path is None and isinstance(found, dict):
         found = [found]
     if not isinstance(found, list):
         raise UnknownShapeError(f"no list of records at `{path or '@'}`")
-    paths = {field: _compiled(path) for field, path in rules.settings.columns.items()}
-    objects = ({field: path.search(record) for field, path in paths.items()} for record in found)
-    yield from _records(((f"record {number}", fields) for number, fields in enumerate(objects, start=1)), rules)
+    searches = {field: compiled(path) for field, path in rules.settings.columns.items()}
+    placed = (
+        (f"record {number}", {field: search(record) for field, search in searches.items()}, record)
+        for number, record in enumerate(found, start=1)
+    )
+    yield from _records(placed, rules)
 
 
-def _compiled(path: str) -> Any:
-    # Only this tool needs the package.
-    import jmespath  # noqa: PLC0415
-
-    return jmespath.compile(path)
-
-
-def _records(records: Iterable[tuple[str, RecordFields]], rules: Rules) -> Iterator[SourceRecord]:
+def _records(records: Iterable[tuple[str, RecordFields, Any]], rules: Rules) -> Iterator[SourceRecord]:
     ids: dict[str, str] = {}
-    for place, fields in records:
+    for place, fields, original in records:
         try:
-            for record in _record(fields, rules):
+            for record in _record(fields, original, rules):
                 # Else each would take back what the other states.
                 if has_ids(rules.settings) and (first := ids.setdefault(record.native, place)) != place:
                     raise UnknownShapeError(f"id {record.native!r} is that of {first}")
@@ -87,7 +88,7 @@ def _records(records: Iterable[tuple[str, RecordFields]], rules: Rules) -> Itera
             yield SourceRecord("", (Malformed(f"{place}: {error}"),))
 
 
-def _record(fields: RecordFields, rules: Rules) -> Iterator[SourceRecord]:
+def _record(fields: RecordFields, original: Any, rules: Rules) -> Iterator[SourceRecord]:
     """One record with all that a row states if it has an id, else one record for each statement."""
     item, author = _text(fields, "item"), _text(fields, "annotator")
     # The decoder rejects any other word.
@@ -125,11 +126,11 @@ def _record(fields: RecordFields, rules: Rules) -> Iterator[SourceRecord]:
         stated.append((f"{item}/{metric}", result))
     at = _time(fields)
     if not has_ids(rules.settings):
-        yield from (SourceRecord(native, (result,), at) for native, result in stated)
+        yield from (SourceRecord(native, (result,), at, original=original) for native, result in stated)
     elif (id := _text(fields, "id")) is None:
         raise UnknownShapeError("id is empty")
     else:
-        yield SourceRecord(id, tuple(result for _, result in stated), at)
+        yield SourceRecord(id, tuple(result for _, result in stated), at, original=original)
 
 
 def _text(fields: RecordFields, name: RecordField) -> str | None:

@@ -60,6 +60,10 @@ class _LabelStudioOne(Struct):
     task: _LabelStudioTask
 
 
+class _LabelStudioWhole(Struct):
+    task: Raw
+
+
 class _LabelStudioMany(Struct):
     annotation: list[Raw]
     task: list[Raw]
@@ -79,18 +83,18 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     if isinstance(body, _LabelStudioAction):
         yield from _webhook(document, body.action, rules)
         return
-    for task in read_each(body, _LabelStudioTask):
+    for raw, task in zip(body, read_each(body, _LabelStudioTask), strict=True):
         if isinstance(task, SourceRecord):
             yield task
             continue
         for annotation in task.annotations:
-            yield _annotation(annotation, task, rules)
+            yield _annotation(annotation, task, raw, rules)
         for prediction in task.predictions if rules.settings.predictions else ():
             if isinstance(prediction, int):
                 why = "an export has only ids of predictions: let `source sync` read them"
                 yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, why),))
             else:
-                yield _prediction(prediction, task, rules)
+                yield _prediction(prediction, task, raw, rules)
 
 
 def _webhook(document: bytes, action: str, rules: Rules) -> Iterator[SourceRecord]:
@@ -103,19 +107,26 @@ def _webhook(document: bytes, action: str, rules: Rules) -> Iterator[SourceRecor
         return
     body = read(document, _LabelStudioOne, _LabelStudioMany, _LabelStudioAction)
     if isinstance(body, _LabelStudioOne):
-        yield _annotation(body.annotation, body.task, rules)
+        yield _annotation(body.annotation, body.task, read(document, _LabelStudioWhole).task, rules)
     elif isinstance(body, _LabelStudioMany):
-        tasks = {task.id: task for task in read_each(body.task, _LabelStudioTask) if isinstance(task, _LabelStudioTask)}
+        tasks = {
+            task.id: (task, raw)
+            for raw, task in zip(body.task, read_each(body.task, _LabelStudioTask), strict=True)
+            if isinstance(task, _LabelStudioTask)
+        }
         for annotation in read_each(body.annotation, _LabelStudioAnnotation):
             if isinstance(annotation, SourceRecord):
                 yield annotation
             else:
-                yield _annotation(annotation, tasks.get(annotation.task or 0), rules)
+                found, raw = tasks.get(annotation.task or 0, (None, None))
+                yield _annotation(annotation, found, raw, rules)
     else:
         yield SourceRecord("", (Skip(SkipReason.TRIGGER, "let Label Studio send the payload"),))
 
 
-def _annotation(annotation: _LabelStudioAnnotation, task: _LabelStudioTask | None, rules: Rules) -> SourceRecord:
+def _annotation(
+    annotation: _LabelStudioAnnotation, task: _LabelStudioTask | None, raw: Raw | None, rules: Rules
+) -> SourceRecord:
     native, at = str(annotation.id), annotation.updated_at.ms
     if annotation.was_cancelled:
         return SourceRecord(native, (Skip(SkipReason.NOT_SUBMITTED, "cancelled"),), at)
@@ -137,10 +148,10 @@ def _annotation(annotation: _LabelStudioAnnotation, task: _LabelStudioTask | Non
         return _unrated(answer) or rules.annotation(judgement)
 
     rated = [answer for answer in annotation.result if answer.from_name not in rules.settings.explanation]
-    return SourceRecord(native, tuple(map(said, rated)), at)
+    return SourceRecord(native, tuple(map(said, rated)), at, original=raw)
 
 
-def _prediction(prediction: _LabelStudioPrediction, task: _LabelStudioTask, rules: Rules) -> SourceRecord:
+def _prediction(prediction: _LabelStudioPrediction, task: _LabelStudioTask, raw: Raw, rules: Rules) -> SourceRecord:
     def said(answer: _LabelStudioAnswer) -> Result:
         judgement = Judgement(
             name=answer.from_name,
@@ -152,7 +163,8 @@ def _prediction(prediction: _LabelStudioPrediction, task: _LabelStudioTask, rule
         return _unrated(answer) or rules.evaluation(judgement)
 
     time = prediction.updated_at or prediction.created_at
-    return SourceRecord(f"prediction-{prediction.id}", tuple(map(said, prediction.result)), time.ms if time else None)
+    results = tuple(map(said, prediction.result))
+    return SourceRecord(f"prediction-{prediction.id}", results, time.ms if time else None, original=raw)
 
 
 def _texts(answer: _LabelStudioAnswer) -> list[str]:

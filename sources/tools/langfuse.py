@@ -70,19 +70,18 @@ class _LangfusePage(Struct):
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The scores and queue items of an answer, or the score of a line of an export."""
     page = read(document, _LangfusePage, _LangfuseExport)
-    for record in (
-        read_each(page.data, _LangfuseScore, _LangfuseQueueItem) if isinstance(page, _LangfusePage) else [page]
-    ):
+    if isinstance(page, _LangfuseExport):
+        yield SourceRecord(page.id, (_exported(page, rules),), page.updated_at.ms, original=document)
+        return
+    for raw, record in zip(page.data, read_each(page.data, _LangfuseScore, _LangfuseQueueItem), strict=True):
         match record:
             case _LangfuseScore():
-                yield SourceRecord(record.id, (_score(record, rules),), record.updated_at.ms)
-            case _LangfuseExport():
-                yield SourceRecord(record.id, (_exported(record, rules),), record.updated_at.ms)
+                yield SourceRecord(record.id, (_score(record, rules),), record.updated_at.ms, original=raw)
             case _LangfuseQueueItem():
                 level = _LEVELS.get(record.object_type.lower(), "trace")
                 item = rules.queue_item(record.queue_id, record.object_id, level)
                 # Completing an item is no event.
-                yield SourceRecord(record.id, (item,), record.created_at.ms)
+                yield SourceRecord(record.id, (item,), record.created_at.ms, original=raw)
             case SourceRecord():
                 yield record
 

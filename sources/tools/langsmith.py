@@ -54,11 +54,12 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     if isinstance(payload, _LangSmithRuleWebhook):
         yield SourceRecord(payload.rule_id, (Skip(SkipReason.TRIGGER, "the means of a rule: pull the feedback"),))
         return
-    for feedback in read_each(payload, _LangSmithFeedback):
+    for raw, feedback in zip(payload, read_each(payload, _LangSmithFeedback), strict=True):
         if isinstance(feedback, SourceRecord):
             yield feedback
         else:
-            yield SourceRecord(feedback.id, tuple(_results(feedback, rules)), feedback.modified_at.ms)
+            results = tuple(_results(feedback, rules))
+            yield SourceRecord(feedback.id, results, feedback.modified_at.ms, original=raw)
 
 
 def _results(feedback: _LangSmithFeedback, rules: Rules) -> Iterator[Result]:

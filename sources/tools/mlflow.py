@@ -77,7 +77,7 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The assessments of the traces of an answer, or its queue items."""
     page = read(document, _MlflowTraces, _MlflowQueueItems, _MlflowEmptyPage)
     if isinstance(page, _MlflowTraces):
-        for trace in read_each(page.traces, _MlflowTrace):
+        for raw, trace in zip(page.traces, read_each(page.traces, _MlflowTrace), strict=True):
             if isinstance(trace, SourceRecord):
                 yield trace
                 continue
@@ -86,10 +86,11 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
                     yield assessment
                 else:
                     result = _assessment(assessment, trace.trace_id, rules)
-                    yield SourceRecord(assessment.assessment_id, (result,), assessment.last_update_time.ms)
+                    at = assessment.last_update_time.ms
+                    yield SourceRecord(assessment.assessment_id, (result,), at, original=raw)
     elif isinstance(page, _MlflowQueueItems):
-        for item in read_each(page.items, _MlflowQueueItem):
-            yield item if isinstance(item, SourceRecord) else _queue_item(item, rules)
+        for raw, item in zip(page.items, read_each(page.items, _MlflowQueueItem), strict=True):
+            yield item if isinstance(item, SourceRecord) else _queue_item(item, raw, rules)
 
 
 def _assessment(assessment: _MlflowAssessment, trace: str, rules: Rules) -> Result:
@@ -115,11 +116,11 @@ def _assessment(assessment: _MlflowAssessment, trace: str, rules: Rules) -> Resu
     return rules.judgement(said, source.source_type, _ROLES)
 
 
-def _queue_item(item: _MlflowQueueItem, rules: Rules) -> SourceRecord:
+def _queue_item(item: _MlflowQueueItem, raw: Raw, rules: Rules) -> SourceRecord:
     """Completing an item is no event; declining it takes it out of the queue."""
     result: Result
     if item.status == "DECLINED":
         result = Skip(SkipReason.NOT_SUBMITTED, "declined")
     else:
         result = rules.queue_item(item.queue_id, item.item_id if item.item_type == "TRACE" else None)
-    return SourceRecord(f"{item.queue_id}/{item.item_id}", (result,), item.creation_time_ms)
+    return SourceRecord(f"{item.queue_id}/{item.item_id}", (result,), item.creation_time_ms, original=raw)

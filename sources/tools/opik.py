@@ -55,7 +55,8 @@ class _OpikPage(Struct):
 
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The values of all authors in an answer."""
-    for trace in read_each(read(document, _OpikPage).content, _OpikTrace):
+    listed = read(document, _OpikPage).content
+    for raw, trace in zip(listed, read_each(listed, _OpikTrace), strict=True):
         if isinstance(trace, SourceRecord):
             yield trace
             continue
@@ -63,10 +64,10 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
             if isinstance(score, SourceRecord):
                 yield score
             else:
-                yield from _score(trace, score, rules)
+                yield from _score(trace, score, raw, rules)
 
 
-def _score(trace: _OpikTrace, score: _OpikScore, rules: Rules) -> Iterator[SourceRecord]:
+def _score(trace: _OpikTrace, score: _OpikScore, raw: Raw, rules: Rules) -> Iterator[SourceRecord]:
     native = f"{trace.id}/{score.name}"
     if not score.value_by_author:
         yield SourceRecord(native, (Skip(SkipReason.AGGREGATE, f"{score.name!r} without `value_by_author`"),))
@@ -88,4 +89,4 @@ def _score(trace: _OpikTrace, score: _OpikScore, rules: Rules) -> Iterator[Sourc
             queue=entry.source_queue_id,
         )
         result = rules.judgement(said, entry.source, _ROLES)
-        yield SourceRecord(f"{native}/{author}", (result,), entry.last_updated_at.ms)
+        yield SourceRecord(f"{native}/{author}", (result,), entry.last_updated_at.ms, original=raw)

@@ -277,7 +277,7 @@ def _evaluation(event: OtlpEvent, rules: Rules) -> SourceRecord:
     )
     is_rating = human is not None or rules.role(name) == "human"
     result = rules.annotation(said) if is_rating else rules.evaluation(said)
-    return SourceRecord(native, (result,), at)
+    return SourceRecord(native, (result,), at, original={"attributes": attributes})
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:

@@ -43,11 +43,13 @@ class _PhoenixPage(Struct):
 
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The annotations of an answer."""
-    for annotation in read_each(read(document, _PhoenixPage).data, _PhoenixAnnotation):
+    listed = read(document, _PhoenixPage).data
+    for raw, annotation in zip(listed, read_each(listed, _PhoenixAnnotation), strict=True):
         if isinstance(annotation, SourceRecord):
             yield annotation
         else:
-            yield SourceRecord(annotation.id, (_result(annotation, rules),), annotation.updated_at.ms)
+            result = _result(annotation, rules)
+            yield SourceRecord(annotation.id, (result,), annotation.updated_at.ms, original=raw)
 
 
 def _result(annotation: _PhoenixAnnotation, rules: Rules) -> Result:

@@ -111,7 +111,7 @@ def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
                 continue
             is_rating = component.assertion is not None and component.assertion.type == "human"
             at = exported if is_rating else evaluated
-            yield SourceRecord(native, (_component(component, judged, rules),), at.ms)
+            yield SourceRecord(native, (_component(component, judged, rules),), at.ms, original=raw)
 
 
 class _JudgedOutput(NamedTuple):

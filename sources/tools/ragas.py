@@ -11,6 +11,7 @@ from sources.meaning import Judgement, Rules
 from sources.records import Malformed, Result, SourceRecord, UnknownShapeError
 from sources.shapes import finite
 from sources.tables import TableError, parse_table
+from sources.tools.generic import require_columns
 
 _SAMPLE: Final = frozenset({
     "user_input", "retrieved_contexts", "reference_contexts", "retrieved_context_ids", "reference_context_ids",
@@ -29,15 +30,14 @@ def records(content: bytes, rules: Rules) -> Iterator[SourceRecord]:
         raise UnknownShapeError(str(error)) from None
     if _SAMPLE.isdisjoint(table.columns):
         raise UnknownShapeError("it has no column of a ragas data set, such as user_input")
-    item = rules.settings.item
-    if item is not None and item not in table.columns:
-        raise UnknownShapeError(f"column {item!r} is not found; existing: {', '.join(table.columns)}")
+    item, paths = rules.settings.item, rules.settings.item_paths.values()
+    require_columns(table, paths if item is None else (item, *paths))
     # A column without a name is the index of pandas.
     scored = [name for name in table.columns if name and name != item and name not in _SAMPLE]
     for row in table.rows:
         native = "" if item is None else row.cells[item]
         results = (_result(name, row.cells[name], native, rules) for name in scored)
-        yield SourceRecord(native, tuple(result for result in results if result is not None))
+        yield SourceRecord(native, tuple(result for result in results if result is not None), original=row.cells)
     yield from (SourceRecord("", (Malformed(f"{broken.place}: {broken.detail}"),)) for broken in table.broken)
 
 

@@ -47,11 +47,12 @@ class _WeaveAnswer(Struct):
 
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The feedback of an answer."""
-    for feedback in read_each(read(document, _WeaveAnswer).result, _WeaveFeedback):
+    listed = read(document, _WeaveAnswer).result
+    for raw, feedback in zip(listed, read_each(listed, _WeaveFeedback), strict=True):
         if isinstance(feedback, SourceRecord):
             yield feedback
         else:
-            yield SourceRecord(feedback.id, (_result(feedback, rules),), feedback.created_at.ms)
+            yield SourceRecord(feedback.id, (_result(feedback, rules),), feedback.created_at.ms, original=raw)
 
 
 def _result(feedback: _WeaveFeedback, rules: Rules) -> Result:

@@ -51,6 +51,28 @@ def test_people_see_events_and_what_to_configure(monkeypatch: pytest.MonkeyPatch
     assert result.stdout.endswith("1 event, 2 not\n")
 
 
+def test_people_see_what_records_say_about_their_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = {"input": "metadata.question", "tags": {"plan": "metadata.plan", "lang": "metadata.lang"}}
+    content = page(metadata={"question": "Where is it? " * 9, "plan": "free", "lang": "x" * 129})
+    result = check(monkeypatch, {**LANGFUSE, **about}, "mine", "-", stdin=content)
+    assert result.exit_code == 0, result.output
+    assert ("plan=free" in result.stdout, "Where is it?" in result.stdout, "lang=" in result.stdout) == (
+        True,
+        True,
+        False,
+    )
+    assert "1 skipped, field_refused: `tags.lang`: tags.lang has 129 characters" in result.stdout
+    assert result.stdout.endswith("1 event, 0 not\n")
+    event, skipped = lines(check(monkeypatch, {**LANGFUSE, **about}, "mine", "-", "--json", stdin=content))
+    assert (event["event"]["tags"], skipped["skip"]) == ({"plan": "free"}, "field_refused")
+
+
+def test_a_broken_path_is_an_error_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = check(monkeypatch, {**LANGFUSE, "input": "a["}, "mine", "-", stdin=page())
+    assert isinstance(result.exception, SettingsError)
+    assert "sources.mine.input: 'a[' is not JMESPath" in str(result.exception)
+
+
 def test_programs_get_a_line_for_each_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "page.json.gz"
     path.write_bytes(gzip.compress(f"{page()}\n{page(value=9)}\n{page(subject=7)}".encode()))
