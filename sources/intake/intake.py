@@ -1,18 +1,22 @@
 """The way of a payload into the product: facts are acknowledged by the broker, then the index remembers them.
 
-Killed between these steps, a source states the same again, as the same events, which merge to nothing.
+A batch is in an outbox of the index while it is sent. Killed before the broker's acknowledgement is remembered, a
+source sends it again before anything else: the same events merge to nothing, and they can be taken back even if the
+tool never mentions their records again.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
+from aggregator import facts
 from aggregator.facts import Fact
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexChanges, StoredIndex
+from sources.intake.store import IndexChanges, StoredIndex, pending_batch
 from sources.records import Malformed, Skip, SourceRecord
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason
@@ -22,6 +26,8 @@ T = TypeVar("T")
 _BATCH: Final = 500
 """Records of which the broker acknowledges all events before the index remembers them."""
 _MAX_REFUSALS: Final = 1_000
+_MAX_LETTERS: Final = 100_000
+_NUMBER: Final = re.compile(r"\d+")
 EVENTS: Final = "events"
 REJECTED: Final = "rejected"
 """Results in the totals of a source; the others are reasons of skips."""
@@ -93,10 +99,10 @@ class _Arrival(NamedTuple):
     """How a payload arrived: the arguments of `take`."""
 
     received: int
-    clock: int | None
-    stream: str
-    listed: int | None
-    dead_letters: bool
+    clock: int | None = None
+    stream: str = ""
+    listed: int | None = None
+    dead_letters: bool = True
 
 
 class SourceIntake:
@@ -113,6 +119,8 @@ class SourceIntake:
         self.index = index
         self._deliver = deliver
         self._turn = asyncio.Lock()
+        self._letters: set[int] = set()
+        """Rejections of listed records that became dead letters."""
 
     async def take(
         self,
@@ -141,9 +149,20 @@ class SourceIntake:
         records = await asyncio.to_thread(self.source.read, content)
         taken = Taken(records=len(records), natives={record.native for record in records if record.native})
         async with nullcontext() if self.index is None else self._turn:
+            settled = await self._settle()
+            taken.events = settled.events
             for batch in _batches(records):
                 taken.add(await self._take(batch, arrival))
+        taken.unchanged -= len(settled.natives & taken.natives)
         return taken
+
+    async def settle(self) -> Taken:
+        """Send again what an error or the end of a process left without an acknowledgement; `take` begins with it too.
+
+        Raises what `deliver` raises.
+        """
+        async with self._turn:
+            return await self._settle()
 
     async def retract_missing(
         self, seen: Collection[str], received: int, *, stream: str = "", since: int | None = None
@@ -159,9 +178,9 @@ class SourceIntake:
         Raises what `deliver` raises.
         """
         assert self.index is not None, "a source without an index retracts nothing"
-        gone = [native for native in self.index.listed(stream, since) if native not in seen]
-        taken = Taken()
         async with self._turn:
+            taken = await self._settle()
+            gone = [native for native in self.index.listed(stream, since) if native not in seen]
             for natives in _batches(gone):
                 taken.add(await self._retract(natives, received))
         return taken
@@ -169,51 +188,37 @@ class SourceIntake:
     async def retract_all(self, received: int) -> Taken:
         """Retract everything that the source said. Raises what `deliver` raises."""
         assert self.index is not None, "a source without an index retracts nothing"
-        taken = Taken()
         async with self._turn:
+            taken = await self._settle()
             for natives in _batches(list(self.index.natives())):
                 taken.add(await self._retract(natives, received))
         return taken
 
     async def _take(self, records: Sequence[SourceRecord], arrival: "_Arrival") -> Taken:
-        staged, outcomes = await asyncio.to_thread(
+        result = await asyncio.to_thread(
             self._stage, lambda source: source.outcomes(records, arrival.received, arrival.clock)
         )
-        taken = await self._send(outcomes, arrival.dead_letters)
-        taken.unchanged = len({record.native for record in records} - {outcome.native for outcome in outcomes})
-        if self.index is not None:
-            # A pushed record does not tell whether a list of the tool has it.
-            seen = [record.native for record in records if record.native] if arrival.stream else ()
-            await asyncio.to_thread(
-                self.index.commit,
-                staged,
-                seen=seen,
-                stream=arrival.stream,
-                listed=arrival.listed,
-                totals=taken.totals(),
-            )
+        # A pushed record does not tell whether a list of the tool has it.
+        seen = [record.native for record in records if record.native] if arrival.stream else ()
+        taken = await self._send(result, seen, arrival)
+        taken.unchanged = len({record.native for record in records} - {each.native for each in result.outcomes})
         return taken
 
     async def _retract(self, natives: Sequence[str], received: int) -> Taken:
-        assert self.index is not None
-        staged, outcomes = await asyncio.to_thread(self._stage, lambda source: source.retracted(natives, received))
-        taken = await self._send(outcomes, dead_letters=True)
+        result = await asyncio.to_thread(self._stage, lambda source: source.retracted(natives, received))
         # The lists of the tool do not have them any more.
-        await asyncio.to_thread(self.index.commit, staged, seen=natives, totals=taken.totals())
-        return taken
+        return await self._send(result, natives, _Arrival(received))
 
-    def _stage(
-        self, outcomes: Callable[[ToolSource], Iterable[RecordOutcome]]
-    ) -> tuple[IndexChanges, list[RecordOutcome]]:
+    def _stage(self, outcomes: Callable[[ToolSource], Iterable[RecordOutcome]]) -> "_Staged":
         if self.index is None:
-            return IndexChanges(), list(outcomes(self.source))
+            return _Staged(IndexChanges(), list(outcomes(self.source)))
         staged = StagedIndex(self.index)
-        return staged.changes, list(outcomes(replace(self.source, index=staged)))
+        return _Staged(staged.changes, list(outcomes(replace(self.source, index=staged))))
 
-    async def _send(self, outcomes: Sequence[RecordOutcome], dead_letters: bool) -> Taken:
-        """Deliver the outcomes, and count them."""
-        taken, facts, rejected = Taken(), [], []
-        for outcome in outcomes:
+    async def _send(self, result: "_Staged", seen: Iterable[str], arrival: "_Arrival") -> Taken:
+        """Deliver the outcomes, count them, and remember them."""
+        taken, events, rejected = Taken(), [], []
+        for outcome in result.outcomes:
             match outcome.result:
                 case Skip(reason):
                     taken.skipped[reason.value] += 1
@@ -224,14 +229,51 @@ class SourceIntake:
                     rejected.append(outcome)
                     taken.refusals.append(Refusal(outcome.native, Reason.UNKNOWN_SHAPE.value, why))
                 case fact:
-                    facts.append(fact)
-        taken.events, taken.rejected = len(facts), len(rejected)
+                    events.append(fact)
+        taken.events, taken.rejected = len(events), len(rejected)
         taken.malformed = sum(isinstance(outcome.result, Malformed) for outcome in rejected)
-        if not dead_letters:
+        if not arrival.dead_letters:
             rejected = []
-        if facts or rejected:
-            await self._deliver(Delivery(facts, rejected))
+        elif arrival.stream:
+            rejected = [outcome for outcome in rejected if not self._is_known(outcome)]
+        totals = taken.totals()
+        batch = pending_batch(
+            result.changes, events, seen=seen, stream=arrival.stream, listed=arrival.listed, totals=totals
+        )
+        if events and self.index is not None:
+            await asyncio.to_thread(self.index.prepare, batch)
+        if events or rejected:
+            await self._deliver(Delivery(events, rejected))
+        if self.index is not None:
+            await asyncio.to_thread(self.index.commit, batch)
         return taken
+
+    def _is_known(self, outcome: RecordOutcome) -> bool:
+        """Whether a list had the same rejection before: lists are read again and again."""
+        # The number of a record on a page changes.
+        rejection = hash((outcome.native, _NUMBER.sub("", repr(outcome.result))))
+        if rejection in self._letters:
+            return True
+        if len(self._letters) >= _MAX_LETTERS:
+            self._letters.clear()
+        self._letters.add(rejection)
+        return False
+
+    async def _settle(self) -> Taken:
+        """Send again what was not acknowledged: it may have arrived, and its records may be deleted since."""
+        taken = Taken()
+        if self.index is not None and (batch := await asyncio.to_thread(self.index.pending)) is not None:
+            await self._deliver(Delivery([facts.parse(key, value) for key, value in batch.events], ()))
+            await asyncio.to_thread(self.index.commit, batch)
+            taken.events, taken.natives = len(batch.events), batch.natives()
+        return taken
+
+
+class _Staged(NamedTuple):
+    """What records become, and how it changes the index."""
+
+    changes: IndexChanges
+    outcomes: Sequence[RecordOutcome]
 
 
 def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:

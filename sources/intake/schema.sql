@@ -40,3 +40,9 @@ CREATE TABLE states (
     value TEXT NOT NULL,
     PRIMARY KEY (source, name)
 ) WITHOUT ROWID;
+
+-- What a source sends, until the broker has acknowledged it and the index remembers it.
+CREATE TABLE outbox (
+    source TEXT PRIMARY KEY,
+    batch BLOB NOT NULL
+) WITHOUT ROWID;

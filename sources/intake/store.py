@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from aggregator import facts
+from aggregator.facts import Fact
 from sources.ownership import OwnedRecord
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -47,6 +49,56 @@ class IndexChanges:
 
     records: dict[str, OwnedRecord] = field(default_factory=dict)
     deletions: dict[bytes, int] = field(default_factory=dict)
+
+
+class PendingBatch(msgspec.Struct, array_like=True):
+    """Events that are being sent, and what the index remembers when the broker has acknowledged them."""
+
+    events: list[tuple[bytes, bytes]]
+    """Key and value of each fact, as the ledger has it."""
+    records: list[tuple[bytes, OwnedRecord]]
+    deletions: list[tuple[bytes, int]]
+    seen: list[bytes]
+    stream: str
+    listed: int | None
+    totals: dict[str, int]
+
+    def natives(self) -> set[str]:
+        """The records that state something else than before."""
+        return {_text(native) for native, _ in self.records}
+
+
+_PENDING: Final = msgspec.msgpack.Decoder(PendingBatch)
+
+
+def pending_batch(
+    changes: IndexChanges,
+    events: Iterable[Fact] = (),
+    *,
+    seen: Iterable[str] = (),
+    stream: str = "",
+    listed: int | None = None,
+    totals: Mapping[str, int] | None = None,
+) -> PendingBatch:
+    """A batch to prepare and to commit.
+
+    Args:
+        changes: of records, and deletions.
+        events: to be sent.
+        seen: the records that were read, changed or not.
+        stream: the kind of records that they are.
+        listed: the lowest time by which the tool lists them, in milliseconds.
+        totals: results to add to those before.
+    """
+    return PendingBatch(
+        [(facts.key(fact), facts.encode(fact)) for fact in events],
+        [(_bytes(native), owned) for native, owned in changes.records.items()],
+        [*changes.deletions.items()],
+        [*map(_bytes, seen)],
+        stream,
+        listed,
+        {**(totals or {})},
+    )
 
 
 class IndexStore:
@@ -178,43 +230,38 @@ class StoredIndex:
                 (self.source, name, msgspec.json.encode(value).decode()),
             )
 
-    def commit(
-        self,
-        changes: IndexChanges,
-        *,
-        seen: Iterable[str] = (),
-        stream: str = "",
-        listed: int | None = None,
-        totals: Mapping[str, int] | None = None,
-    ) -> None:
-        """Remember what records stated, once the broker has their events.
+    def pending(self) -> PendingBatch | None:
+        """The batch that was prepared and not committed; None for none."""
+        rows = self.store.read("SELECT batch FROM outbox WHERE source = ?", self.source)
+        return next((_PENDING.decode(batch) for (batch,) in rows), None)
 
-        Args:
-            changes: of records, and deletions.
-            seen: the records that were read, changed or not.
-            stream: the kind of records that they are.
-            listed: the lowest time by which the tool lists them, in milliseconds.
-            totals: results to add to those before.
-        """
+    def prepare(self, batch: PendingBatch) -> None:
+        """Remember a batch before its events are sent: they may arrive without an acknowledgement."""
         with self.store.transaction() as connection:
-            for native, owned in changes.records.items():
+            connection.execute("INSERT INTO outbox VALUES (?, ?)", (self.source, msgspec.msgpack.encode(batch)))
+
+    def commit(self, batch: PendingBatch) -> None:
+        """Remember what records stated, once the broker has their events."""
+        with self.store.transaction() as connection:
+            for native, owned in batch.records:
                 self._put(connection, native, owned)
             connection.executemany(
                 "INSERT INTO deletions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
-                [(self.source, identity, at) for identity, at in changes.deletions.items()],
+                [(self.source, identity, at) for identity, at in batch.deletions],
             )
             connection.executemany(
-                "UPDATE records SET stream = ?, listed = ? WHERE source = ? AND native = ? "
-                "AND (stream IS NOT ? OR listed IS NOT ?)",
-                [(stream, listed, self.source, _bytes(native), stream, listed) for native in seen],
+                "UPDATE records SET stream = ?1, listed = ?2 WHERE source = ?3 AND native = ?4 "
+                "AND (stream IS NOT ?1 OR listed IS NOT ?2)",
+                [(batch.stream, batch.listed, self.source, native) for native in batch.seen],
             )
             connection.executemany(
                 "INSERT INTO totals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                [(self.source, result, count) for result, count in (totals or {}).items()],
+                [(self.source, result, count) for result, count in batch.totals.items()],
             )
+            connection.execute("DELETE FROM outbox WHERE source = ?", (self.source,))
 
-    def _put(self, connection: sqlite3.Connection, native: str, owned: OwnedRecord) -> None:
-        before, name = self.get(native), _bytes(native)
+    def _put(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
+        before = self.get(_text(name))
         old = {row.identity for row in before.rows} if before else set()
         new = {row.identity for row in owned.rows}
         connection.executemany(

@@ -116,6 +116,7 @@ class SourcePull:
         Raises PullError or CredentialsError when no stream can be read, and what the intake raises.
         """
         async with self._turn:
+            await self._intake.settle()
             state = await asyncio.to_thread(load, self._index)
             state.attempted = self._clocks.wall()
             try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.facts import Annotation, Fact
+from aggregator.facts import Annotation, Fact, version
 from sources.intake.intake import Delivery, SourceIntake
 from sources.intake.store import IndexStore
 from sources.records import UnknownShapeError
@@ -71,6 +71,40 @@ async def test_what_was_not_acknowledged_is_not_remembered(intake: SourceIntake,
     assert intake.index is not None and intake.index.get("a") is None
     broker.away = False
     assert (await intake.take(rows("a"), RECEIVED)).events == 1
+
+
+async def test_what_arrived_without_an_acknowledgement_can_be_taken_back(intake: SourceIntake, broker: Broker) -> None:
+    async def lose(delivery: Delivery) -> None:
+        await broker(delivery)
+        raise ConnectionError
+
+    intake._deliver = lose
+    with pytest.raises(ConnectionError):
+        await intake.take(rows("a"), RECEIVED, stream="rows")
+    # The tool deletes the record, and never mentions it again.
+    intake._deliver = broker
+    assert (await intake.settle()).events == 1
+    assert (await intake.settle()).events == 0
+    await intake.retract_missing(set(), RECEIVED, stream="rows")
+    first, again, deletion = broker.facts
+    assert first == again
+    assert deletion.deleted
+
+
+async def test_an_edit_after_a_lost_acknowledgement_wins_over_what_arrived(
+    intake: SourceIntake, broker: Broker
+) -> None:
+    async def lose(delivery: Delivery) -> None:
+        await broker(delivery)
+        raise ConnectionError
+
+    intake._deliver = lose
+    with pytest.raises(ConnectionError):
+        await intake.take(rows("a", value=1), RECEIVED)
+    intake._deliver = broker
+    # Without a new time.
+    await intake.take(rows("a", value=0), RECEIVED)
+    assert [getattr(fact, "thumbs", None) for fact in sorted(broker.facts, key=version)] == ["up", "up", "down"]
 
 
 async def test_the_batches_that_were_acknowledged_before_an_error_are_remembered(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.intake.staged import StagedIndex
-from sources.intake.store import FILE, IndexInUseError, IndexStore, IndexUnusableError, StoredIndex
+from sources.intake.store import FILE, IndexInUseError, IndexStore, IndexUnusableError, StoredIndex, pending_batch
 from sources.ownership import MemoryIndex, OwnedRecord, OwnedRow
 
 NATIVES = st.sampled_from(["a", "b", "a/b", "\ud83d"])
@@ -33,8 +33,10 @@ def test_what_is_committed_is_there_after_the_file_was_closed(tmp_path: Path) ->
     staged = StagedIndex(store.index("tool"))
     staged.put("n", owned)
     staged.delete(b"gone", 7)
-    store.index("tool").commit(staged.changes, seen=["n"], stream="scores", listed=3, totals={"events": 1})
-    store.index("tool").commit(staged.changes, totals={"events": 2})
+    store.index("tool").commit(
+        pending_batch(staged.changes, seen=["n"], stream="scores", listed=3, totals={"events": 1})
+    )
+    store.index("tool").commit(pending_batch(staged.changes, totals={"events": 2}))
     store.index("tool").keep("cursor", {"at": 1})
     store.close()
     store = IndexStore(tmp_path / "new")
@@ -96,10 +98,10 @@ def test_staged_and_committed_together_equal_an_index_in_memory(
             memory.delete(subject, value)
             staged.delete(subject, value)
         else:
-            stored.commit(staged.changes)
+            stored.commit(pending_batch(staged.changes))
             staged = StagedIndex(stored)
         _assert_equal(memory, staged)
-    stored.commit(staged.changes)
+    stored.commit(pending_batch(staged.changes))
     _assert_equal(memory, stored)
     store.close()
 

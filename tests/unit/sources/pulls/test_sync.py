@@ -284,7 +284,7 @@ async def test_an_answer_that_the_broker_lost_is_repeated(tool: FakeLangfuse, so
     with pytest.raises(ConnectionError):
         await scores(source)
     assert load(source.index).streams == {}
-    assert (await scores(source)).events == 1
+    assert (await scores(source)).unchanged == 1
     first, again = source.broker.facts
     assert first == again
 
