@@ -217,25 +217,13 @@ class SourceIntake:
 
     async def _send(self, result: "_Staged", seen: Iterable[str], arrival: "_Arrival") -> Taken:
         """Deliver the outcomes, count them, and remember them."""
-        taken, events, rejected = Taken(), [], []
-        for outcome in result.outcomes:
-            match outcome.result:
-                case Skip(reason):
-                    taken.skipped[reason.value] += 1
-                case EventRejection(rejection):
-                    rejected.append(outcome)
-                    taken.refusals.append(Refusal(outcome.native, rejection.reason.value, rejection.detail))
-                case Malformed(why):
-                    rejected.append(outcome)
-                    taken.refusals.append(Refusal(outcome.native, Reason.UNKNOWN_SHAPE.value, why))
-                case fact:
-                    events.append(fact)
-        taken.events, taken.rejected = len(events), len(rejected)
-        taken.malformed = sum(isinstance(outcome.result, Malformed) for outcome in rejected)
+        taken, events, rejected = _counted(result.outcomes)
+        letters = {_letter(outcome): outcome for outcome in rejected}
         if not arrival.dead_letters:
             rejected = []
         elif arrival.stream:
-            rejected = [outcome for outcome in rejected if not self._is_known(outcome)]
+            # Lists are read again and again.
+            rejected = [outcome for letter, outcome in letters.items() if letter not in self._letters]
         totals = taken.totals()
         batch = pending_batch(
             result.changes, events, seen=seen, stream=arrival.stream, listed=arrival.listed, totals=totals
@@ -244,20 +232,11 @@ class SourceIntake:
             await asyncio.to_thread(self.index.prepare, batch)
         if events or rejected:
             await self._deliver(Delivery(events, rejected))
+        if rejected and arrival.stream:
+            self._letters = {*letters} if len(self._letters) > _MAX_LETTERS else self._letters | {*letters}
         if self.index is not None:
             await asyncio.to_thread(self.index.commit, batch)
         return taken
-
-    def _is_known(self, outcome: RecordOutcome) -> bool:
-        """Whether a list had the same rejection before: lists are read again and again."""
-        # The number of a record on a page changes.
-        rejection = hash((outcome.native, _NUMBER.sub("", repr(outcome.result))))
-        if rejection in self._letters:
-            return True
-        if len(self._letters) >= _MAX_LETTERS:
-            self._letters.clear()
-        self._letters.add(rejection)
-        return False
 
     async def _settle(self) -> Taken:
         """Send again what was not acknowledged: it may have arrived, and its records may be deleted since."""
@@ -274,6 +253,31 @@ class _Staged(NamedTuple):
 
     changes: IndexChanges
     outcomes: Sequence[RecordOutcome]
+
+
+def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[Taken, list[Fact], list[RecordOutcome]]:
+    """The outcomes counted, the events, and what is rejected."""
+    taken, events, rejected = Taken(), list[Fact](), list[RecordOutcome]()
+    for outcome in outcomes:
+        match outcome.result:
+            case Skip(reason):
+                taken.skipped[reason.value] += 1
+            case EventRejection(rejection):
+                rejected.append(outcome)
+                taken.refusals.append(Refusal(outcome.native, rejection.reason.value, rejection.detail))
+            case Malformed(why):
+                rejected.append(outcome)
+                taken.refusals.append(Refusal(outcome.native, Reason.UNKNOWN_SHAPE.value, why))
+            case fact:
+                events.append(fact)
+    taken.events, taken.rejected = len(events), len(rejected)
+    taken.malformed = sum(isinstance(outcome.result, Malformed) for outcome in rejected)
+    return taken, events, rejected
+
+
+def _letter(outcome: RecordOutcome) -> int:
+    """The same for the same rejection of a record, also if its number on a page is another."""
+    return hash((outcome.native, _NUMBER.sub("", repr(outcome.result))))
 
 
 def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:

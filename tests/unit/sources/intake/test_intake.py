@@ -173,3 +173,20 @@ async def test_a_payload_of_another_tool_is_refused(intake: SourceIntake) -> Non
 
 def _deleted(facts: Sequence[Fact]) -> list[str]:
     return [fact.item for fact in facts if isinstance(fact, Annotation) and fact.deleted]
+
+
+async def test_a_rejection_in_a_list_becomes_one_dead_letter_however_often_it_is_read(
+    intake: SourceIntake, broker: Broker
+) -> None:
+    bad = rows("a" * 300)
+    broker.away = True
+    with pytest.raises(ConnectionError):
+        await intake.take(bad, RECEIVED, stream="rows")
+    broker.away = False
+    rejected = [(await intake.take(bad, RECEIVED, stream="rows")).rejected for _ in range(3)]
+    assert rejected == [1, 1, 1]
+    assert [len(delivery.rejected) for delivery in broker.deliveries] == [1]
+    # One that is pushed comes once.
+    for _ in range(2):
+        await intake.take(bad, RECEIVED)
+    assert len(broker.deliveries) == 3
