@@ -157,8 +157,6 @@ class OtlpHandlers:
             raise HTTPException(
                 404, f'no source takes OTLP: add one with `tool = "{OTLP_TOOL}"` to the setting `sources`'
             )
-        if (reason := self._publisher.away) is not None:
-            raise away(reason)
         if encoding is None and request.headers.get("content-type"):
             raise HTTPException(
                 415,
@@ -175,6 +173,9 @@ class OtlpHandlers:
             except UnknownShapeError as error:
                 raise HTTPException(400, f"the body is not an export request of {signal}: {error}") from error
             if export.facts:
+                # What has no evaluation does not wait: exporters drop what they cannot send in time.
+                if (reason := self._publisher.away) is not None:
+                    raise away(reason)
                 with acknowledged(reservation):
                     await KafkaDelivery(name, self._publisher, self._topics)(Delivery(export.facts, ()))
         self._count(name, export)

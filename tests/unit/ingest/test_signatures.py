@@ -86,7 +86,7 @@ def test_a_signature_is_fresh_for_five_minutes(tmp_path: Path, tool: str, secret
 def test_the_signed_bytes_are_unpacked_ones(tmp_path: Path) -> None:
     signed = verifier(tmp_path, "argilla", STANDARD_SECRET)
     assert signed.verify(Headers(STANDARD), gzip.compress(BODY), NOW) is not None
-    # Parsing and writing again changes bytes, as D13 has it.
+    # Parsing and writing again changes bytes.
     assert signed.verify(Headers(STANDARD), json.dumps(json.loads(BODY)).encode(), NOW) is not None
 
 
