@@ -8,6 +8,7 @@ import msgspec
 from ingest.decide import IngestAnswer
 from ingest.media import ENCODINGS, TYPES, Format
 from ingest.otlp import OTLP_PATHS, OTLP_TYPES
+from ingest.sources import SOURCES_PATH, RecordsAnswer
 from sources.tools.otel import Signal
 from streams.events.decoder import Kind
 from streams.events.schemas import event_schema
@@ -44,6 +45,19 @@ OTLP_STATUSES: Final[Mapping[int, str]] = {
     "`Retry-After`.",
 }
 """What each status of OTLP means."""
+SOURCE_STATUSES: Final[Mapping[int, str]] = {
+    200: "The broker has acknowledged every event. What was skipped is counted; what was rejected is a dead letter.",
+    400: "The body is corrupt, or the host name is not allowed.",
+    401: "The token, the secret or the signature is missing or wrong. Nothing of the request is kept.",
+    404: "No source has this name.",
+    413: "More bytes than allowed, of which nothing was sent; or an event that the broker refuses as too large.",
+    415: "The content encoding is not supported. `detail` names those that are.",
+    422: "The body is not data of the source's tool. It is a dead letter.",
+    **{status: STATUSES[status] for status in (403, 405, 408, 429, 500)},
+    503: "The broker is not available, or did not acknowledge all events in time: send all again after the seconds in "
+    "`Retry-After`. Or the source runs in another process.",
+}
+"""What each status of a webhook means."""
 _PROBLEMS: Final = frozenset({401, 405, 500})
 """Statuses of OTLP that are problems in JSON in every encoding of the request."""
 ANSWERED: Final = frozenset({200, 207, 422})
@@ -60,7 +74,9 @@ _ENCODING: Final = {
 
 def openapi(version: str) -> dict[str, Any]:
     """The OpenAPI document of a release."""
-    _, answers = msgspec.json.schema_components([IngestAnswer], ref_template="#/components/schemas/{name}")
+    _, answers = msgspec.json.schema_components(
+        [IngestAnswer, RecordsAnswer], ref_template="#/components/schemas/{name}"
+    )
     events = {kind.value: _schema(kind) for kind in Kind}
     one = {"anyOf": [_reference(name) for name in events]}
     return {
@@ -72,6 +88,10 @@ def openapi(version: str) -> dict[str, Any]:
         },
         "paths": {
             EVENTS_PATH: {"post": _events(one)},
+            SOURCES_PATH: {"post": _source("Send a webhook of a source.", "name")},
+            f"{SOURCES_PATH}/{{path}}": {
+                "post": _source("The same, for an SDK that appends its own path to the address.", "name", "path")
+            },
             **{path: {"post": _otlp(signal)} for path, signal in OTLP_PATHS.items()},
         },
         "components": {
@@ -98,6 +118,21 @@ def openapi(version: str) -> dict[str, Any]:
         },
         # A process on loopback may be without a token.
         "security": [{}, {"bearer": []}],
+    }
+
+
+def _source(summary: str, *parameters: str) -> dict[str, Any]:
+    answer = {"application/json": {"schema": _reference(RecordsAnswer.__name__)}}
+    problem = {"application/problem+json": {"schema": _reference("problem")}}
+    named = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters]
+    return {
+        "summary": summary,
+        "parameters": [*named, _ENCODING],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+        "responses": {
+            str(status): {"description": meaning, "content": answer if status == 200 else problem}
+            for status, meaning in sorted(SOURCE_STATUSES.items())
+        },
     }
 
 

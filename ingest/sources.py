@@ -5,7 +5,7 @@ Paths that begin with `-/` are for the command: a file, or an end of what a sour
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -45,6 +45,17 @@ class RecordPublisher(Protocol):
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Send records; on return all are acknowledged. Raises NotAcknowledgedError."""
+
+
+class RecordsAnswer(TypedDict):
+    """What became of the records of a request for a source."""
+
+    events: int
+    """Number of events that the broker has acknowledged."""
+    skipped: dict[str, int]
+    """How many records, or parts of them, became no event, by reason."""
+    rejected: int
+    """Number of events and records that are dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +232,6 @@ class SourceHandlers:
         )
 
 
-def answer(taken: Taken) -> dict[str, Any]:
+def answer(taken: Taken) -> RecordsAnswer:
     """What became of a request's records."""
-    return {"events": taken.events, "skipped": dict(taken.skipped), "rejected": taken.rejected}
+    return RecordsAnswer(events=taken.events, skipped=dict(taken.skipped), rejected=taken.rejected)

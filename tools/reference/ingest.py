@@ -12,8 +12,14 @@ import orjson
 from ingest.config import Limits
 from ingest.decide import AnsweredRejection, AnsweredWarning, IngestAnswer
 from ingest.media import ENCODINGS, TYPES, Format
-from ingest.openapi import ANSWERED, EVENTS_PATH, STATUSES
+from ingest.openapi import ANSWERED, EVENTS_PATH, OTLP_STATUSES, SOURCE_STATUSES, STATUSES
+from ingest.otlp import OTLP_PATHS
+from ingest.signatures import TOLERANCE_SECONDS
+from ingest.sources import SOURCES_PATH, RecordsAnswer
+from sinks.access import TOKEN_BYTES
 from sinks.api.field_docs import field_docs
+from sources.registry import OTLP_TOOL
+from sources.tools.otel import EVENT
 from tests.support.ingest import open_door
 from tools.reference.fields import type_text
 from tools.reference.markdown import code, document, fenced, json_block, section, table
@@ -80,8 +86,8 @@ def page() -> str:
         "Events over HTTP",
         "`eval-alignment ingest` takes [events](events.md) over HTTP and writes them to Kafka, for tools without a "
         "Kafka client. It decides each event as the workers do, before it sends it, and answers 200 when the broker "
-        "has acknowledged every event. It keeps no state: run as many as you need, with a load balancer in front of "
-        "them.",
+        "has acknowledged every event. For events and OTLP it keeps no state: run as many as you need, with a load "
+        "balancer in front of them.",
         fenced("console", "eval-alignment ingest"),
         f"It listens at the address of the setting `ingest_http` (`{BASE}` by default). The OpenAPI document is at "
         f"[`/openapi.json`]({BASE}/openapi.json).",
@@ -105,13 +111,16 @@ def page() -> str:
             "idempotency key is needed.",
             *map(_type, (IngestAnswer, AnsweredRejection, AnsweredWarning)),
         ),
+        section("Webhooks", *_webhooks(limits)),
+        section("OTLP", *_otlp(limits)),
         section("Examples", *(_example(request, answers[request.title]) for request in REQUESTS)),
         section(
             "Access",
             "On loopback no token is needed. On any other address, `ingest_token_file` (default: `token_file`) is "
             "required: a file with a token of 32 bytes or more per line, after the name of who uses it:",
             fenced("text", "annotation-tool 5f0c9d...\nnightly-evals 81aa7e..."),
-            "Clients send `Authorization: Bearer TOKEN`. The name is the label `sender` of the "
+            "Clients send `Authorization: Bearer TOKEN`; webhooks may have [their own secrets](#secrets-of-webhooks). "
+            "The name is the label `sender` of the "
             "[metrics](metrics.md#ingest). Two lines with one name allow a token to be replaced without a pause. The "
             "`Host` header must be a loopback name or in `allowed_hosts`. Health checks need neither: `/healthz` is "
             "200 while the process runs, `/readyz` is 503 while the broker does not answer. Requests of web pages "
@@ -159,6 +168,76 @@ def _requests(limits: Limits) -> Sequence[str]:
         "[settings](settings.md#ingest). An event above 256 KiB is rejected alone."
     )
     return kinds, table(("content type", "body"), types), formats, sizes
+
+
+def _webhooks(limits: Limits) -> Sequence[str]:
+    path = SOURCES_PATH.format(name="NAME")
+    paths = (
+        f"`POST {path}` takes what the tool of the source NAME sends: a table in the setting `sources`. "
+        f"`POST {path}/...` is for an SDK whose address was changed to it, and which appends a path. Such an SDK no "
+        "longer reaches its vendor; what is no evaluation is skipped as `not_an_evaluation`. A body has at most "
+        f"{limits.source_body_bytes >> 20} MiB after decompression, and any number of records."
+    )
+    statuses = (
+        (str(status), f"[{RecordsAnswer.__name__}](#recordsanswer)" if status == 200 else "problem", text)
+        for status, text in sorted(SOURCE_STATUSES.items())
+    )
+    secrets = (
+        "With `secret_file`, the signature or the secret of a webhook stands for the token. The file has one secret "
+        "per line, so that a secret can be replaced without a pause. `scheme` is the tool's by default."
+    )
+    schemes = (
+        ("`standard`", "Standard Webhooks: `webhook-signature` over `ID.TIMESTAMP.BODY`", "`whsec_` and base64"),
+        ("`langfuse`", "`x-langfuse-signature` over `TIMESTAMP.BODY`", "16 bytes or more"),
+        ("`mlflow`", "`x-mlflow-signature` over `ID.TIMESTAMP.BODY`", "16 bytes or more"),
+        (
+            "`shared`",
+            "the secret in the header `secret_header`, by default `Authorization`, as it is or after `Bearer`",
+            f"{TOKEN_BYTES} bytes or more",
+        ),
+    )
+    signatures = (
+        f"Signatures are HMAC-SHA256 over the body without its content encoding, and valid for {TOLERANCE_SECONDS} s. "
+        "Secrets in the query of an address are not accepted. Headers of webhooks are in no dead letter and in no log."
+    )
+    return (
+        paths,
+        table(("status", "body", "meaning"), statuses),
+        _type(RecordsAnswer),
+        section(
+            "Secrets of webhooks",
+            secrets,
+            table(("scheme", "what is verified", "secret"), schemes),
+            signatures,
+            level=3,
+        ),
+    )
+
+
+def _otlp(limits: Limits) -> Sequence[str]:
+    paths = " and ".join(f"`POST {path}`" for path in OTLP_PATHS)
+    takes = (
+        f"{paths} take OTLP over HTTP, in protobuf and JSON, for the one source with "
+        f'`tool = "{OTLP_TOOL}"`. OTLP over gRPC is not served. A whole pipeline may be sent: log records and spans '
+        f"without an event `{EVENT}` are passed over, and counted as `not_an_evaluation` in "
+        "`eval_alignment_ingest_source_skipped_total`. A body has at most "
+        f"{limits.source_body_bytes >> 20} MiB after decompression. A collector needs an exporter:"
+    )
+    exporter = (
+        f"exporters:\n  otlphttp/eval-alignment:\n    endpoint: {BASE}\n    headers:\n      Authorization: Bearer TOKEN"
+    )
+    answers = (
+        "Answers are in the encoding of the request: that of 200 is the response of the signal's service, others are "
+        "`google.rpc.Status`, except for 401, 405 and 500, which are problems."
+    )
+    rejected = (
+        "An evaluation that cannot be read, or that a worker would reject, is in `partial_success` with its reason; it "
+        "does not become a dead letter, and the others of the request are taken. A trace id has 32 hexadecimal digits "
+        "in JSON, and 16 bytes in protobuf; base64 is rejected. Evaluations that are skipped, for example without a "
+        "rule, are in the metric only."
+    )
+    statuses = ((str(status), text) for status, text in sorted(OTLP_STATUSES.items()))
+    return takes, fenced("yaml", exporter), table(("status", "meaning"), statuses), answers, rejected
 
 
 def _type(of: type) -> str:

@@ -33,8 +33,17 @@ async def test_it_lists_what_otlp_takes_and_answers(door: Door, path: str) -> No
     assert {*map(int, operation["responses"])} == (STATUSES.keys() | {404}) - {207, 422}
 
 
+@pytest.mark.parametrize("path", ["/api/v1/sources/{name}", "/api/v1/sources/{name}/{path}"])
+async def test_it_lists_what_webhooks_are_answered(door: Door, path: str) -> None:
+    document = (await door.client.get("/openapi.json")).json()
+    (operation,) = document["paths"][path].values()
+    assert {*map(int, operation["responses"])} == (STATUSES.keys() | {404}) - {207}
+    named = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
+    assert "".join(f"/{{{name}}}" for name in named) == path.removeprefix("/api/v1/sources")
+
+
 async def test_its_references_exist(door: Door) -> None:
     text = (await door.client.get("/openapi.json")).text
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
     assert names <= (await door.client.get("/openapi.json")).json()["components"]["schemas"].keys()
-    assert {"IngestAnswer", "annotation", "evaluation", "queue_item", "problem", "status"} <= names
+    assert {"IngestAnswer", "annotation", "evaluation", "queue_item", "problem", "status", "RecordsAnswer"} <= names
