@@ -19,10 +19,13 @@ from eval_alignment import kafka_wiring, wiring
 from eval_alignment.input_checks import now_ms
 from eval_alignment.settings import Settings
 from ingest.clock import BrokerClock
+from ingest.pulls import PullLine
 from ingest.sources import SOURCES_PATH, KafkaDelivery
 from sinks.access import read_token
 from sources.intake.intake import Refusal, SourceIntake, Taken
 from sources.intake.store import IndexInUseError, IndexStore
+from sources.pulls.pull import PullError
+from sources.pulls.sync import Observer, PullClocks, PullRequest, SourcePull, StreamReport
 from sources.records import UnknownShapeError
 from streams.kafka.producer import Outgoing, producer, require_sources
 from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
@@ -39,6 +42,9 @@ class RunnableSource(Protocol):
 
     async def retract(self) -> Taken:
         """Take back everything that the source stated. Raises KafkaError, ClickException."""
+
+    async def sync(self, request: PullRequest, observe: Observer) -> list[StreamReport]:
+        """Pull what is due. Raises PullError, CredentialsError, KafkaError, ClickException."""
 
 
 @asynccontextmanager
@@ -64,7 +70,7 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
             publisher = _CommandPublisher(out)
             index = None if store is None else store.index(source.rules.settings.prefix)
             intake = SourceIntake(source, KafkaDelivery(name, publisher, topics), index)
-            yield _LocalSource(intake)
+            yield _LocalSource(name, intake)
 
 
 @dataclass(slots=True)
@@ -89,6 +95,7 @@ class _CommandPublisher:
 class _LocalSource:
     """A source in this process."""
 
+    _name: str
     _intake: SourceIntake
 
     async def file(self, content: bytes, made: int) -> Taken:
@@ -98,6 +105,9 @@ class _LocalSource:
         if self._intake.index is None:
             raise click.ClickException("the source does not remember what its records stated: nothing to take back")
         return await self._intake.retract_all(now_ms())
+
+    async def sync(self, request: PullRequest, observe: Observer) -> list[StreamReport]:
+        return await SourcePull(self._name, self._intake, PullClocks(now_ms, now_ms)).run(request, observe)
 
 
 class _SourceAnswer(msgspec.Struct):
@@ -142,21 +152,49 @@ class _HttpSource:
     async def retract(self) -> Taken:
         return await self._post(f"{self._path}/-/retract", b"")
 
+    async def sync(self, request: PullRequest, observe: Observer) -> list[StreamReport]:
+        chosen = {"full": request.full, "confirm_empty": request.confirm_empty}
+        query = {name: "1" for name, is_set in chosen.items() if is_set}
+        try:
+            async with self._client.stream("POST", f"{self._path}/-/sync", params=query) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise self._refusal(response)
+                async for text in response.aiter_lines():
+                    line = msgspec.json.decode(text, type=PullLine)
+                    if line.progress is not None:
+                        observe(line.progress)
+                    if line.error is not None:
+                        raise PullError(line.error)
+                    if line.reports is not None:
+                        return line.reports
+        except TRANSPORT_ERRORS as error:
+            raise self._away(error) from error
+        raise click.ClickException(f"{self._where}, ended its answer early: read its log")
+
+    @property
+    def _where(self) -> str:
+        return f"the `ingest` at {self._client.base_url}, which has the owner index of the sources"
+
+    def _away(self, error: Exception) -> click.ClickException:
+        return click.ClickException(
+            f"{self._where}, does not answer: {explain(error)}; compare the setting `ingest_http`, or stop the process "
+            "that uses the index"
+        )
+
+    def _refusal(self, response: httpx.Response) -> click.ClickException:
+        detail = _read(response, _IngestProblem).detail
+        return click.ClickException(f"{self._where}, answered {response.status_code}: {detail}")
+
     async def _post(self, path: str, content: bytes, **query: str) -> Taken:
-        where = f"the `ingest` at {self._client.base_url}, which has the owner index of the sources"
         try:
             response = await self._client.post(path, content=content, params=query)
         except TRANSPORT_ERRORS as error:
-            raise click.ClickException(
-                f"{where}, does not answer: {explain(error)}; compare the setting `ingest_http`, or stop the process "
-                "that uses the index"
-            ) from error
+            raise self._away(error) from error
         if response.status_code == 422:
             raise UnknownShapeError(_read(response, _IngestProblem).detail)
         if response.status_code != 200:
-            raise click.ClickException(
-                f"{where}, answered {response.status_code}: {_read(response, _IngestProblem).detail}"
-            )
+            raise self._refusal(response)
         answered = _read(response, _SourceAnswer)
         return Taken(
             events=answered.events,

@@ -28,6 +28,7 @@ from ingest.media import Format, cloud_event_headers, format_of, refuse_web_page
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH, OPENAPI_PATH, openapi
 from ingest.otlp import OTLP_PATHS, OtlpHandlers
+from ingest.pulls import SYNC_PATH, IngestPulls
 from ingest.signatures import Verifier
 from ingest.source_access import COMMAND_PATH, SourceAccess, is_pushed
 from ingest.sources import SOURCES_PATH, RecordPublisher, SourceHandlers
@@ -48,6 +49,7 @@ def create_app(
     intakes: Mapping[str, SourceIntake] | None = None,
     *,
     verifiers: Mapping[str, Verifier] | None = None,
+    pulls: IngestPulls | None = None,
 ) -> ASGIApp:
     """Create the ASGI application.
 
@@ -58,6 +60,7 @@ def create_app(
         tokens: clients must send one of them, as for `AccessMiddleware`; empty admits every client.
         intakes: of the sources that this process runs, by name.
         verifiers: of the sources whose webhooks have a secret, by name.
+        pulls: of the sources that this process runs; None: the command cannot ask for a pull.
     """
     handlers = _Handlers(config, publisher, metrics)
     access = SourceAccess(verifiers or {}, guarded=bool(tokens))
@@ -68,6 +71,7 @@ def create_app(
             Route(EVENTS_PATH, handlers.events, methods=["POST"]),
             Route(f"{SOURCES_PATH}/{COMMAND_PATH}file", sources.file, methods=["POST"]),
             Route(f"{SOURCES_PATH}/{COMMAND_PATH}retract", sources.retract, methods=["POST"]),
+            *([Route(SYNC_PATH, pulls.sync, methods=["POST"])] if pulls is not None else ()),
             Route(SOURCES_PATH, sources.pushed, methods=["POST"]),
             Route(f"{SOURCES_PATH}/{{path:path}}", sources.pushed, methods=["POST"]),
             *(Route(path, otlp.export, methods=["POST"]) for path in OTLP_PATHS),

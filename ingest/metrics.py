@@ -33,6 +33,14 @@ SOURCE_REJECTED: Final = counter(
     "Events, records and bodies of a source that became dead letters, or were refused to an OTLP exporter.",
     "source",
 )
+SOURCE_PULLED: Final = gauge(
+    "ingest_source_pulled_timestamp_seconds",
+    "When a pull of a source last read all its streams to their ends.",
+    "source",
+)
+SOURCE_PULL_FAILED: Final = gauge(
+    "ingest_source_pull_failed", "1 when the last pull of a source failed, 0 when it did not.", "source"
+)
 READY: Final = gauge("ingest_ready", "1 while the broker answers.")
 
 METRICS: Final = (
@@ -45,6 +53,8 @@ METRICS: Final = (
     SOURCE_EVENTS,
     SOURCE_SKIPPED,
     SOURCE_REJECTED,
+    SOURCE_PULLED,
+    SOURCE_PULL_FAILED,
     READY,
     BUILD_INFO,
 )
@@ -65,5 +75,7 @@ class IngestMetrics:
         self.source_events = SOURCE_EVENTS.counter(registry)
         self.source_skipped = SOURCE_SKIPPED.counter(registry)
         self.source_rejected = SOURCE_REJECTED.counter(registry)
+        self.source_pulled = SOURCE_PULLED.gauge(registry)
+        self.source_pull_failed = SOURCE_PULL_FAILED.gauge(registry)
         self.ready = READY.gauge(registry)
         BUILD_INFO.gauge(registry).labels("ingest", version).set(1)

@@ -17,6 +17,7 @@ from ingest.app import create_app
 from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from ingest.publish import Publisher
+from ingest.pulls import IngestPulls
 from ingest.signatures import Verifier
 from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
@@ -73,8 +74,10 @@ async def _run(
     metrics = IngestMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
     publisher = Publisher(config)
+    intakes = open_intakes(config, publisher, store)
+    pulls = IngestPulls(intakes, publisher, metrics)
     server = HttpServer(
-        create_app(config, publisher, metrics, tokens, open_intakes(config, publisher, store), verifiers=verifiers),
+        create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers, pulls=pulls),
         keep_alive_s=config.keep_alive_s,
         connections=_CONNECTIONS,
         # A request that is complete needs no longer than the broker may take.
@@ -88,6 +91,7 @@ async def _run(
     parts = [
         serving,
         asyncio.create_task(publisher.run(), name="publisher"),
+        asyncio.create_task(pulls.run(), name="pulls"),
         asyncio.create_task(trim_heap(), name="memory"),
     ]
     stopping = asyncio.create_task(stop.wait(), name="signal")

@@ -14,10 +14,12 @@ from aggregator.days import timestamp
 from aggregator.facts import Annotation, Evaluation, Fact
 from eval_alignment import settings, wiring
 from eval_alignment.input_checks import now_ms
-from eval_alignment.options import Moment
+from eval_alignment.options import Moment, broker_option
 from eval_alignment.render import output_console
+from eval_alignment.source_sync import sync_source
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
+from sources.pulls.sync import PullRequest
 from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.decoder import KIND_OF, Rejection
@@ -30,7 +32,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_typ
 
 @click.group()
 def source() -> None:
-    """Show what the records of other tools become."""
+    """Show what the records of other tools become, and pull them."""
 
 
 @source.command()
@@ -91,6 +93,28 @@ def check(
             click.echo(orjson.dumps(_document(str(path), outcome)))
     else:
         _print(outcomes)
+
+
+@source.command()
+@broker_option
+@click.argument("name")
+@click.option("--full", is_flag=True, help="Read everything that the tool has, not only what is recent.")
+@click.option(
+    "--confirm-empty", is_flag=True, help="With --full: if a list of the tool is empty, its records were deleted."
+)
+@click.option("--watch", is_flag=True, help="Pull again by the interval in the settings, until interrupted.")
+def sync(*, brokers: str | None, name: str, full: bool, confirm_empty: bool, watch: bool) -> None:
+    """Pull the records of the source NAME from its tool.
+
+    Events are written to Kafka; records that the tool has deleted are taken back. While an `ingest` runs the sources,
+    it does the pull. Exit code 0: everything that is due was read. 1: the tool did not answer, or a list is empty that
+    had records before: --full a second time, or --confirm-empty, takes them back.
+    """
+    if confirm_empty and not full:
+        raise click.UsageError("--confirm-empty needs --full: only a list that was read in full can be empty")
+    request = PullRequest(full=full, confirm_empty=confirm_empty)
+    if not sync_source(settings.load(brokers=brokers), name, request, watch=watch):
+        raise click.exceptions.Exit(1)
 
 
 def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:

@@ -42,6 +42,16 @@ PULLED_TOOLS: Final[Mapping[str, PulledTool]] = {
 }
 
 
+def can_be_pulled(settings: SourceSettings) -> bool:
+    """Whether records of the tool of a source can be pulled."""
+    return settings.tool in PULLED_TOOLS
+
+
+def is_pulled(settings: SourceSettings) -> bool:
+    """Whether a source is to be pulled regularly: its settings have an address or credentials."""
+    return can_be_pulled(settings) and (settings.url is not None or settings.credentials_file is not None)
+
+
 @contextlib.asynccontextmanager
 async def open_streams(
     name: str, settings: SourceSettings, transport: httpx.AsyncBaseTransport | None = None

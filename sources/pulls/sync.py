@@ -9,7 +9,6 @@ A record is taken to be deleted only when a sweep, read to its end without an er
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -63,7 +62,7 @@ class StreamReport:
     """Rejected events, and records that could not be read."""
     vanished: int = 0
     """Records that the tool does not have any more."""
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, int] = field(default_factory=dict)
     """Parts of records that became no event, by reason."""
     reached: int | None = None
     """Lowest listing time of the latest page, in milliseconds."""
@@ -217,7 +216,8 @@ class _StreamReading:
                 if not again:
                     report.unchanged += taken.unchanged
                     report.rejected += taken.rejected
-                    report.skipped += taken.skipped
+                    for reason, count in taken.skipped.items():
+                        report.skipped[reason] = report.skipped.get(reason, 0) + count
             report.pages += 1
             report.reached = page.listed
             report.records = len(self.seen)

@@ -15,10 +15,13 @@ from ingest.app import create_app
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig, Limits
 from ingest.metrics import IngestMetrics
+from ingest.pulls import IngestPulls
 from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
 from sinks.access import AccessToken
 from sources.intake.store import IndexStore
+from sources.pulls.registry import open_streams
+from sources.pulls.sync import OpenStreams
 from sources.source import ToolSource
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
@@ -83,6 +86,7 @@ class Door:
     client: httpx.AsyncClient
     publisher: FakePublisher
     metrics: IngestMetrics
+    pulls: IngestPulls
 
     async def send(self, body: bytes | str, content_type: str | None = None, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -100,6 +104,7 @@ async def open_door(
     decoder: Decoder | None = None,
     sources: Mapping[str, ToolSource] | None = None,
     store: IndexStore | None = None,
+    connect: OpenStreams = open_streams,
     **limits: Any,
 ) -> AsyncIterator[Door]:
     """An application with these limits."""
@@ -112,7 +117,8 @@ async def open_door(
     )
     publisher, metrics = FakePublisher(), IngestMetrics("1")
     intakes, verifiers = open_intakes(config, publisher, store), read_verifiers(config.sources)
-    app = create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers)
+    pulls = IngestPulls(intakes, publisher, metrics, connect)
+    app = create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers, pulls=pulls)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        yield Door(client, publisher, metrics)
+        yield Door(client, publisher, metrics, pulls)
