@@ -57,6 +57,16 @@ COMPARISONS: Final = (
         items=5,
     ),
     Case(
+        "Input, output and tags change no count.",
+        [
+            annotation(thumbs="up", input="Where is it?", tags={"plan": "free"}),
+            evaluation(passed=True, output="On its way.", tags={"plan": "paid"}),
+        ],
+        [Annotations(1, 1), Cell("up", "pass")],
+        tp=1,
+        items=1,
+    ),
+    Case(
         "An annotation of an item that nobody evaluated is counted and is not compared.",
         [annotation(thumbs="up"), evaluation(item="another", passed=True)],
         [Annotations(1, 0)],
@@ -180,6 +190,18 @@ VERSIONS: Final = (
     Case(
         "Of two events with the same time and id, the content decides, in every order of arrival.",
         [annotation(id="x", thumbs="down"), annotation(id="x", thumbs="up"), evaluation(passed=True)],
+        [Annotations(1, 1), Cell("up", "pass")],
+        tp=1,
+        items=1,
+    ),
+    Case(
+        "Events with the same time and id that differ in their tags are versions of one row too.",
+        [
+            annotation(id="x", thumbs="up", tags={"plan": "free"}),
+            annotation(id="x", thumbs="up", tags={"plan": "paid"}),
+            annotation(id="x", thumbs="up"),
+            evaluation(passed=True),
+        ],
         [Annotations(1, 1), Cell("up", "pass")],
         tp=1,
         items=1,

@@ -41,6 +41,8 @@ def _event(event: Event, usual: Mapping[str, str]) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={text}" for name, text in value.items())
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

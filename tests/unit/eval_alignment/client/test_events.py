@@ -88,6 +88,8 @@ def test_a_time_is_a_datetime_milliseconds_or_text(at: datetime | int | str, wri
         (Kind.EVALUATION, {"score": "0.8"}, "score is a string, expected a number without quotes"),
         (Kind.EVALUATION, {"score": float("nan")}, 'score is NaN, expected a number. If the .*"status": "error"'),
         (Kind.EVALUATION, {"score": None}, "no_verdict: no verdict, `passed` and `score` are missing"),
+        (Kind.QUEUE_ITEM, {"tags": {"Plan": "free"}}, "invalid_name: the name of a tag is invalid"),
+        (Kind.QUEUE_ITEM, {"tags": {"plan": 5}}, "invalid_field: tags"),
         (Kind.EVALUATION, {"reason": {1, 2}}, "set is not a string, number or boolean"),
     ],
 )
@@ -108,9 +110,11 @@ def test_a_threshold_may_come_from_the_settings_of_the_server() -> None:
 
 def test_long_text_is_cut_and_broken_text_is_marked_as_the_server_does() -> None:
     text = "é\ud83d" + "x" * MAX_TEXT_BYTES
-    event = fields(Kind.ANNOTATION, explanation=text, expected="\ud83d\ude00", annotator="\u65e5\u672c")
-    assert event["explanation"].startswith("é\ufffdx")
-    assert len(event["explanation"].encode()) <= MAX_TEXT_BYTES
+    for field in ("explanation", "expected", "input", "output"):
+        event = fields(Kind.ANNOTATION, **{field: text})
+        assert event[field].startswith("é\ufffdx")
+        assert len(event[field].encode()) <= MAX_TEXT_BYTES
+    event = fields(Kind.ANNOTATION, expected="\ud83d\ude00", annotator="\u65e5\u672c")
     assert (event["expected"], event["annotator"]) == ("\U0001f600", "日本")
 
 
