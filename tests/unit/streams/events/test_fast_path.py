@@ -112,3 +112,23 @@ def test_the_fast_path_takes_events_with_input_output_and_tags(text: str) -> Non
         kind = Kind.EVALUATION if event is EVALUATION else Kind.ANNOTATION
         value = json.dumps({**event, **about_item}).encode()
         assert normal(value) == Decoder().decode(kind, value, b"t1") is not None
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"city": unicodedata.normalize("NFD", "Köln")},
+        {"plan": "a\nb"},
+        {"plan": ""},
+        {"plan": "x" * 129},
+        {"Plan": "free"},
+        {"a\n": "free"},
+        {},
+        {f"t{number}": "x" for number in range(17)},
+    ],
+)
+def test_the_fast_path_leaves_other_tags_to_the_checks(tags: dict[str, str]) -> None:
+    value = json.dumps({**ANNOTATION, "tags": tags}).encode()
+    assert normal_annotation(value, {"support": "support", **GIVEN_NAMES}) is None
+    value = json.dumps({**EVALUATION, "tags": tags}).encode()
+    assert normal_evaluation(value, {"relevance": "relevance"}, ()) is None
