@@ -23,7 +23,7 @@ from ingest.pulls import PullLine
 from ingest.sources import SOURCES_PATH, KafkaDelivery
 from sinks.access import read_token
 from sources.intake.intake import Refusal, SourceIntake, Taken
-from sources.intake.store import IndexInUseError, IndexStore
+from sources.intake.store import IndexInUseError, IndexStore, IndexUnusableError
 from sources.pulls.pull import PullError
 from sources.pulls.sync import Observer, PullClocks, PullRequest, SourcePull, StreamReport
 from sources.records import UnknownShapeError
@@ -56,10 +56,13 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
     """
     source = wiring.source(chosen, name)
     store = None
-    if source.owns:
-        try:
-            store = IndexStore(chosen.data_dir)
-        except IndexInUseError:
+    try:
+        store = IndexStore(chosen.data_dir)
+    except (IndexInUseError, IndexUnusableError) as error:
+        # Without an index, names without a rule are not kept.
+        if source.owns:
+            if isinstance(error, IndexUnusableError):
+                raise
             async with _HttpSource.connect(chosen, name) as remote:
                 yield remote
             return
@@ -102,7 +105,7 @@ class _LocalSource:
         return await self._intake.take(content, made, max(made, now_ms()), dead_letters=False)
 
     async def retract(self) -> Taken:
-        if self._intake.index is None:
+        if not self._intake.source.owns:
             raise click.ClickException("the source does not remember what its records stated: nothing to take back")
         return await self._intake.retract_all(now_ms())
 

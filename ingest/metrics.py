@@ -41,7 +41,16 @@ SOURCE_PULLED: Final = gauge(
 SOURCE_PULL_FAILED: Final = gauge(
     "ingest_source_pull_failed", "1 when the last pull of a source failed, 0 when it did not.", "source"
 )
+SOURCE_UNRULED: Final = counter(
+    "ingest_source_unruled_total",
+    "Judgements of a source whose name has no rule, or whose value the rule does not read, by the tool's name.",
+    "source",
+    "name",
+)
 READY: Final = gauge("ingest_ready", "1 while the broker answers.")
+
+_MAX_NAMES: Final = 100
+_OTHERS: Final = "(others)"
 
 METRICS: Final = (
     ACCEPTED,
@@ -55,6 +64,7 @@ METRICS: Final = (
     SOURCE_REJECTED,
     SOURCE_PULLED,
     SOURCE_PULL_FAILED,
+    SOURCE_UNRULED,
     READY,
     BUILD_INFO,
 )
@@ -77,5 +87,14 @@ class IngestMetrics:
         self.source_rejected = SOURCE_REJECTED.counter(registry)
         self.source_pulled = SOURCE_PULLED.gauge(registry)
         self.source_pull_failed = SOURCE_PULL_FAILED.gauge(registry)
+        self._source_unruled = SOURCE_UNRULED.counter(registry)
+        self._unruled_names: set[tuple[str, str]] = set()
         self.ready = READY.gauge(registry)
         BUILD_INFO.gauge(registry).labels("ingest", version).set(1)
+
+    def count_unruled(self, source: str, name: str, count: int) -> None:
+        """Count judgements without a rule. Above 100 names, which tools may make up, the others count together."""
+        if (source, name) not in self._unruled_names and len(self._unruled_names) >= _MAX_NAMES:
+            name = _OTHERS
+        self._unruled_names.add((source, name))
+        self._source_unruled.labels(source, name).inc(count)

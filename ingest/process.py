@@ -23,7 +23,7 @@ from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
 from sinks.access import AccessToken, guard_bind
 from sinks.listener import HttpServer, listen
-from sources.intake.store import IndexStore
+from sources.intake.store import IndexInUseError, IndexStore, IndexUnusableError
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
@@ -58,10 +58,16 @@ def run_ingest(config: IngestConfig) -> ExitCode:
 
 
 def _open_store(config: IngestConfig) -> IndexStore | None:
-    """The owner indexes; None where no source needs one. Raises IndexInUseError, IndexUnusableError."""
-    if config.index_dir is None or not any(source.owns for source in config.sources.values()):
+    """The owner indexes; None for a process without one. Raises IndexInUseError, IndexUnusableError."""
+    if config.index_dir is None or not config.sources:
         return None
-    return IndexStore(config.index_dir)
+    try:
+        return IndexStore(config.index_dir)
+    except (IndexInUseError, IndexUnusableError) as error:
+        if any(source.owns for source in config.sources.values()):
+            raise
+        _log.info("names without a rule are only counted: %s", error)
+        return None
 
 
 async def _run(

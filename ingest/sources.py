@@ -96,7 +96,7 @@ def open_intakes(config: IngestConfig, publisher: RecordPublisher, store: IndexS
         name: SourceIntake(
             source,
             KafkaDelivery(name, publisher, config.topics),
-            store.index(source.rules.settings.prefix) if store is not None and source.owns else None,
+            None if store is None else store.index(source.rules.settings.prefix),
         )
         for name, source in config.sources.items()
         if store is not None or not source.owns
@@ -185,7 +185,7 @@ class SourceHandlers:
         """Takes back everything that a source said."""
         name = request.path_params["name"]
         intake = self._intake(name)
-        if intake.index is None:
+        if not intake.source.owns:
             raise HTTPException(
                 422, f"source {name!r} does not remember what its records said, so nothing can be taken back"
             )
@@ -200,6 +200,8 @@ class SourceHandlers:
         self._metrics.source_rejected.labels(name).inc(taken.rejected)
         for reason, count in taken.skipped.items():
             self._metrics.source_skipped.labels(name, reason).inc(count)
+        for unruled, count in taken.unruled.items():
+            self._metrics.count_unruled(name, unruled.name, count)
 
     def _intake(self, name: str) -> SourceIntake:
         """The intake of a source.

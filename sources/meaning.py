@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aggregator.facts import DEFAULT_CRITERION, Direction, Level
 from aggregator.ratings import Thumbs
-from sources.records import Said, Skip, SkipReason
+from sources.records import Said, Skip, SkipReason, UnruledName
 from sources.rules import JudgeRule, LabelThumbs, NumberThumbs, RatingRule, RatingScale, Role, SourceSettings
 from sources.shapes import finite
 from streams.events.decoder import MetricDefaults
@@ -19,6 +19,8 @@ from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
 JudgedValue = bool | float | str | None
 """A score, a label or a boolean."""
 
+_SHOWN: Final = 64
+"""Characters of a value that are kept for who writes a rule."""
 _NO_CRITERION: Final = RatingRule()
 _NO_METRIC: Final = JudgeRule.model_validate({})
 _THUMBS: Final[Mapping[str, Thumbs]] = {"true": "up", "false": "down"}
@@ -72,6 +74,19 @@ class Judgement:
             return "true" if self.value else "false"
         return f"{self.value:.0f}" if self.value == int(self.value) else repr(self.value)
 
+    def unruled(self, role: Role) -> UnruledName:
+        """This judgement, for who writes a rule."""
+        return UnruledName(role, self.name, _shown(self.text))
+
+
+def _shown(value: str | None) -> str:
+    """A value as it is kept for who writes a rule.
+
+    >>> _shown("x" * 200) == "x" * 64
+    True
+    """
+    return (value or "")[:_SHOWN]
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -81,13 +96,20 @@ class Rules:
     defaults: Mapping[str, MetricDefaults] = field(default_factory=dict)
     """Threshold and direction by name of the metric, for judgements without them."""
 
-    def role(self, name: str, word: str | None = None, reliable: Mapping[str, Role] | None = None) -> Role | Skip:
+    def role(
+        self,
+        name: str,
+        word: str | None = None,
+        reliable: Mapping[str, Role] | None = None,
+        value: str | None = None,
+    ) -> Role | Skip:
         """Who judges: by the setting `roles`, by the tool's own word, or by the table that has the name.
 
         Args:
             name: the tool's name of the criterion or metric.
             word: the tool's word for who judges.
             reliable: the words of this tool that are proof.
+            value: the score or label as text, for who writes a rule.
         """
         if word is not None:
             if (role := self.settings.roles.get(word)) is not None:
@@ -99,11 +121,12 @@ class Rules:
             return "human" if human else "judge"
         where = "both" if human else "neither"
         why = f"{name!r} is in {where} of `criteria` and `metrics`: name it in one"
-        return Skip(SkipReason.ROLE_UNKNOWN, f"{why}, or set `roles`" if word is not None else why)
+        unruled = UnruledName("", name, _shown(value))
+        return Skip(SkipReason.ROLE_UNKNOWN, f"{why}, or set `roles`" if word is not None else why, unruled)
 
     def judgement(self, said: Judgement, word: str | None, reliable: Mapping[str, Role] | None = None) -> Said | Skip:
         """An annotation or an evaluation, whichever the role decides."""
-        role = self.role(said.name, word, reliable)
+        role = self.role(said.name, word, reliable, said.text)
         if isinstance(role, Skip):
             return role
         return self.annotation(said) if role == "human" else self.evaluation(said)
@@ -155,7 +178,7 @@ class Rules:
         if event.passed is None and (said.text in rule.passes or said.text in rule.fails):
             event.passed = said.text in rule.passes
         if event.passed is None and (missing := self._complete(event)):
-            return Skip(SkipReason.NO_RULE, f"{said.name!r} {missing}")
+            return Skip(SkipReason.NO_RULE, f"{said.name!r} {missing}", said.unruled("judge"))
         return Said(event, said.part)
 
     def _complete(self, event: EvaluationEvent) -> str | None:
@@ -192,12 +215,14 @@ def _rating(said: Judgement, scale: RatingScale | None) -> Thumbs | int | Skip:
     if scale is None:
         if said.passed is not None:
             return "up" if said.passed else "down"
-        return Skip(SkipReason.NO_RULE, f"{said.name!r} has no rule: set its `rating` under `criteria`")
+        why = f"{said.name!r} has no rule: set its `rating` under `criteria`"
+        return Skip(SkipReason.NO_RULE, why, said.unruled("human"))
     rating: Thumbs | int | None
     if isinstance(scale, LabelThumbs):
         rating = "up" if said.text in scale.up else "down" if said.text in scale.down else None
         if rating is None:
-            return Skip(SkipReason.LABEL_UNMAPPED, f"a label of {said.name!r} is in neither `up` nor `down`")
+            why = f"a label of {said.name!r} is in neither `up` nor `down`"
+            return Skip(SkipReason.LABEL_UNMAPPED, why, said.unruled("human"))
         return rating
     number = _number(said)
     if isinstance(scale, NumberThumbs):
@@ -207,7 +232,8 @@ def _rating(said: Judgement, scale: RatingScale | None) -> Thumbs | int | Skip:
     else:
         rating = _STARS.get(number)
     if rating is None:
-        return Skip(SkipReason.OFF_SCALE, f"a value of {said.name!r} is not on the scale of its `rating`")
+        why = f"a value of {said.name!r} is not on the scale of its `rating`"
+        return Skip(SkipReason.OFF_SCALE, why, said.unruled("human"))
     return rating
 
 

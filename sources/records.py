@@ -6,7 +6,7 @@ the same event however often it arrives.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, final
+from typing import Any, Literal, NamedTuple, final
 
 from streams.events.cloudevents import Headers
 from streams.events.wire import WireEvent
@@ -65,6 +65,16 @@ class OwnEvent:
     """Those that make it a CloudEvent."""
 
 
+class UnruledName(NamedTuple):
+    """A tool's name of what is judged, with a value that no rule reads."""
+
+    role: Literal["human", "judge", ""]
+    """Who judges; empty if that is not known either."""
+    name: str
+    value: str = ""
+    """The score or label as text; empty without one."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Skip:
@@ -73,6 +83,8 @@ class Skip:
     reason: SkipReason
     why: str = ""
     """What to configure, or what the part is; without values of free text."""
+    unruled: UnruledName | None = None
+    """What a rule would be for."""
 
 
 @final

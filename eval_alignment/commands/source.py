@@ -1,7 +1,11 @@
 """`source`: what the records of other tools become."""
 
+import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any, Final
@@ -14,25 +18,31 @@ from aggregator.days import timestamp
 from aggregator.facts import Annotation, Evaluation, Fact
 from eval_alignment import settings, wiring
 from eval_alignment.input_checks import now_ms
-from eval_alignment.options import Moment, broker_option
+from eval_alignment.options import Moment, broker_option, data_dir_option
 from eval_alignment.render import output_console
+from eval_alignment.source_status import SourceStatus, source_status
 from eval_alignment.source_sync import sync_source
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
+from sources.intake.store import FILE, IndexStore
 from sources.pulls.sync import PullRequest
 from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
 from sources.source import EventRejection, RecordOutcome, ToolSource
+from sources.suggestions import names_without_rule, toml
 from streams.events.decoder import KIND_OF, Rejection
 from streams.events.encoder import encode_event
+from streams.events.messages import duration
 
 _SHOWN: Final = 30
 """Characters of a text that are shown."""
+_VALUES: Final = 8
+"""Values of a name that a table shows."""
 _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
 @click.group()
 def source() -> None:
-    """Show what the records of other tools become, and pull them."""
+    """Show what the records of other tools become, pull them, and show how the sources are doing."""
 
 
 @source.command()
@@ -197,3 +207,79 @@ def _about_item(fact: Fact) -> Iterator[str]:
     for text in (fact.input, fact.output):
         yield "" if text is None else text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
     yield ", ".join(f"{name}={value}" for name, value in (fact.tags or {}).items())
+
+
+@source.command()
+@data_dir_option
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each name.")
+def names(*, data_dir: Path | None, name: str, as_json: bool) -> None:
+    """List names of the tool that no rule of the source NAME reads, and rules to paste into the settings.
+
+    Judgements under these names are skipped. Nothing is guessed: each rule has the choices as comments. After the
+    settings were changed, restart `ingest` and run `source sync NAME --full`, or load the exports again.
+    """
+    chosen = settings.load(data_dir=data_dir)
+    source = wiring.source(chosen, name)
+    with contextlib.closing(IndexStore(chosen.data_dir, readonly=True)) as store:
+        seen = store.index(source.rules.settings.prefix).names()
+    found = names_without_rule(source.rules, seen)
+    if as_json:
+        for each in found:
+            click.echo(orjson.dumps({**asdict(each), "seen": timestamp(each.seen)}))
+        return
+    if not found:
+        click.echo(f"every name that source {name} has seen has a rule")
+        return
+    table = Table("name", "by", "times", "last seen", "values without a rule", box=None, pad_edge=False)
+    for each in found:
+        by = {"human": "people", "judge": "a judge", None: "not known"}[each.role]
+        values = ", ".join(each.values[:_VALUES]) + (", ..." if each.values[_VALUES:] else "")
+        table.add_row(*map(printable, (each.name, by, str(each.times), timestamp(each.seen), values)))
+    output_console().print(table)
+    click.echo("\n# Uncomment and correct one choice of each, in the file of the settings:")
+    for line in toml(name, found):
+        click.echo(line)
+
+
+@source.command()
+@data_dir_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each source.")
+def ls(*, data_dir: Path | None, as_json: bool) -> None:
+    """List the sources in the settings: how they went, and what their records became.
+
+    Read from the owner index in the data directory, also while `ingest` runs. Exit code 1: the last pull of a source
+    failed.
+    """
+    chosen = settings.load(data_dir=data_dir)
+    if not chosen.sources:
+        click.echo("no source in the settings: docs/sources.md shows how to connect a tool")
+        return
+    path = chosen.data_dir / FILE
+    with contextlib.closing(IndexStore(chosen.data_dir, readonly=True)) if path.exists() else nullcontext() as store:
+        listed = [source_status(name, wiring.source(chosen, name), store) for name in chosen.sources]
+    if as_json:
+        for status in listed:
+            click.echo(orjson.dumps(status))
+    else:
+        table = Table(
+            "source", "tool", "last success", "lag", "events", "skipped", "rejected", box=None, pad_edge=False
+        )
+        for status in listed:
+            table.add_row(*map(printable, _status_cells(status)))
+        output_console().print(table)
+        for status in listed:
+            if status["error"] is not None:
+                click.echo(printable(f"{status['source']}: {status['error']}"), err=True)
+    if any(status["error"] is not None for status in listed):
+        sys.exit(1)
+
+
+def _status_cells(status: SourceStatus) -> Iterator[str]:
+    yield status["source"]
+    yield status["tool"]
+    yield status["last_success"] or "never"
+    yield "" if status["lag_s"] is None else duration(int(status["lag_s"] * 1000))
+    yield str(status["events"])
+    yield ", ".join(f"{count} {reason}" for reason, count in Counter(status["skipped"]).most_common())
+    yield str(status["rejected"])

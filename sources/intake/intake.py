@@ -17,7 +17,7 @@ from aggregator import facts
 from aggregator.facts import Fact
 from sources.intake.staged import StagedIndex
 from sources.intake.store import IndexChanges, StoredIndex, pending_batch
-from sources.records import Malformed, Skip, SourceRecord
+from sources.records import Malformed, Skip, SourceRecord, UnruledName
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason
 
@@ -69,6 +69,8 @@ class Taken:
     """Rejected events and malformed records."""
     malformed: int = 0
     """Of these, the records that could not be read."""
+    unruled: Counter[UnruledName] = field(default_factory=Counter)
+    """Names without a rule, with the value that came."""
     refusals: list[Refusal] = field(default_factory=list)
     """The first of these."""
     records: int = 0
@@ -84,6 +86,7 @@ class Taken:
         self.skipped += other.skipped
         self.rejected += other.rejected
         self.malformed += other.malformed
+        self.unruled += other.unruled
         self.refusals += other.refusals[: _MAX_REFUSALS - len(self.refusals)]
         self.records += other.records
         self.unchanged += other.unchanged
@@ -111,7 +114,8 @@ class SourceIntake:
     Args:
         source: reads them. Its own index is not used.
         deliver: takes what they become.
-        index: what was said before; None for a source that remembers nothing.
+        index: what its records stated before, its totals and its names without a rule. None keeps nothing, as only a
+            source may whose records have no ids.
     """
 
     def __init__(self, source: ToolSource, deliver: Deliver, index: StoredIndex | None = None) -> None:
@@ -148,7 +152,7 @@ class SourceIntake:
         arrival = _Arrival(received, clock, stream, listed, dead_letters)
         records = await asyncio.to_thread(self.source.read, content)
         taken = Taken(records=len(records), natives={record.native for record in records if record.native})
-        async with nullcontext() if self.index is None else self._turn:
+        async with self._turn if self.source.owns else nullcontext():
             settled = await self._settle()
             taken.events = settled.events
             for batch in _batches(records):
@@ -210,7 +214,7 @@ class SourceIntake:
         return await self._send(result, natives, _Arrival(received))
 
     def _stage(self, outcomes: Callable[[ToolSource], Iterable[RecordOutcome]]) -> "_Staged":
-        if self.index is None:
+        if self.index is None or not self.source.owns:
             return _Staged(IndexChanges(), list(outcomes(self.source)))
         staged = StagedIndex(self.index)
         return _Staged(staged.changes, list(outcomes(replace(self.source, index=staged))))
@@ -226,9 +230,16 @@ class SourceIntake:
             rejected = [outcome for letter, outcome in letters.items() if letter not in self._letters]
         totals = taken.totals()
         batch = pending_batch(
-            result.changes, events, seen=seen, stream=arrival.stream, listed=arrival.listed, totals=totals
+            result.changes,
+            events,
+            seen=seen,
+            stream=arrival.stream,
+            listed=arrival.listed,
+            totals=totals,
+            unruled=taken.unruled,
+            at=arrival.received,
         )
-        if events and self.index is not None:
+        if events and self.index is not None and self.source.owns:
             await asyncio.to_thread(self.index.prepare, batch)
         if events or rejected:
             await self._deliver(Delivery(events, rejected))
@@ -241,7 +252,11 @@ class SourceIntake:
     async def _settle(self) -> Taken:
         """Send again what was not acknowledged: it may have arrived, and its records may be deleted since."""
         taken = Taken()
-        if self.index is not None and (batch := await asyncio.to_thread(self.index.pending)) is not None:
+        if (
+            self.index is not None
+            and self.source.owns
+            and (batch := await asyncio.to_thread(self.index.pending)) is not None
+        ):
             await self._deliver(Delivery([facts.parse(key, value) for key, value in batch.events], ()))
             await asyncio.to_thread(self.index.commit, batch)
             taken.events, taken.natives = len(batch.events), batch.natives()
@@ -260,8 +275,10 @@ def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[Taken, list[Fact], list
     taken, events, rejected = Taken(), list[Fact](), list[RecordOutcome]()
     for outcome in outcomes:
         match outcome.result:
-            case Skip(reason):
+            case Skip(reason, _, unruled):
                 taken.skipped[reason.value] += 1
+                if unruled is not None:
+                    taken.unruled[unruled] += 1
             case EventRejection(rejection):
                 rejected.append(outcome)
                 taken.refusals.append(Refusal(outcome.native, rejection.reason.value, rejection.detail))

@@ -46,3 +46,14 @@ CREATE TABLE outbox (
     source TEXT PRIMARY KEY,
     batch BLOB NOT NULL
 ) WITHOUT ROWID;
+
+-- Names of a tool without a rule, with a few of their values, and when they were seen last in milliseconds.
+CREATE TABLE names (
+    source TEXT NOT NULL,
+    role TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    PRIMARY KEY (source, role, name, value)
+) WITHOUT ROWID;

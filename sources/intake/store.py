@@ -7,18 +7,19 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from aggregator import facts
 from aggregator.facts import Fact
 from sources.ownership import OwnedRecord
+from sources.records import UnruledName
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
@@ -27,6 +28,11 @@ FILE: Final = "sources.sqlite"
 _LOCK: Final = "sources.lock"
 _VERSION: Final = 1
 _SCHEMA: Final = (files("sources.intake") / "schema.sql").read_text(encoding="utf-8")
+_TAKEN: Final = "taken"
+_MAX_VALUES: Final = 20
+"""Different values of a name that are kept."""
+_MAX_NAMES: Final = 5_000
+"""Names and values of a source that are kept."""
 _BUSY_SECONDS: Final = 5.0
 _OWNED: Final = msgspec.msgpack.Decoder(OwnedRecord)
 
@@ -62,6 +68,9 @@ class PendingBatch(msgspec.Struct, array_like=True):
     stream: str
     listed: int | None
     totals: dict[str, int]
+    unruled: list[tuple[UnruledName, int]]
+    at: int
+    """When the records came, in milliseconds."""
 
     def natives(self) -> set[str]:
         """The records that state something else than before."""
@@ -79,6 +88,8 @@ def pending_batch(
     stream: str = "",
     listed: int | None = None,
     totals: Mapping[str, int] | None = None,
+    unruled: Mapping[UnruledName, int] | None = None,
+    at: int = 0,
 ) -> PendingBatch:
     """A batch to prepare and to commit.
 
@@ -89,6 +100,8 @@ def pending_batch(
         stream: the kind of records that they are.
         listed: the lowest time by which the tool lists them, in milliseconds.
         totals: results to add to those before.
+        unruled: names without a rule, and how often each came.
+        at: when the records came, in milliseconds.
     """
     return PendingBatch(
         [(facts.key(fact), facts.encode(fact)) for fact in events],
@@ -98,7 +111,19 @@ def pending_batch(
         stream,
         listed,
         {**(totals or {})},
+        [*(unruled or {}).items()],
+        at,
     )
+
+
+class SeenName(NamedTuple):
+    """A name without a rule."""
+
+    unruled: UnruledName
+    times: int
+    """How often it came with this value."""
+    seen: int
+    """When it came last, in milliseconds."""
 
 
 class IndexStore:
@@ -106,53 +131,63 @@ class IndexStore:
 
     Args:
         directory: it is created when it does not exist.
+        readonly: only read, also while another process has it open; the file must exist.
 
     Raises IndexInUseError while another process has it open, IndexUnusableError when it cannot be opened.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, readonly: bool = False) -> None:
         self.path = directory / FILE
+        self._using = threading.RLock()
+        self._lock: int | None = None
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(directory)
-        except OSError as error:
-            raise IndexUnusableError(f"cannot use {directory} for the owner index: {error.strerror}") from error
-        self._writing = threading.RLock()
-        try:
-            # It has names of annotators.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            if not readonly:
+                directory.mkdir(parents=True, exist_ok=True)
+                self._lock = _lock(directory)
+                # It has names of annotators.
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}",
+                uri=True,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
             )
-            self._open()
+            self._open(readonly=readonly)
         except (OSError, sqlite3.Error) as error:
-            os.close(self._lock)
+            self._unlock()
             raise IndexUnusableError(
                 f"cannot open {self.path}: {error}; check that the directory is writable and has free space. A damaged "
                 "file can be moved away: the index is made again from the ledger"
             ) from error
         except BaseException:
-            os.close(self._lock)
+            self._unlock()
             raise
 
-    def _open(self) -> None:
+    def _open(self, *, readonly: bool) -> None:
         execute = self._connection.execute
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = FULL")
         (version,) = execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
             raise IndexUnusableError(
                 f"{self.path} was written by a newer release: run that release, or move the file away, and the index "
                 "is made again from the ledger"
             )
+        if readonly:
+            return
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
         if version == 0:
             self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
 
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
     def close(self) -> None:
         """Close the file, and let another process use it."""
-        with self._writing:
+        with self._using:
             self._connection.close()
-            os.close(self._lock)
+            self._unlock()
 
     def index(self, source: str) -> "StoredIndex":
         """The index of the source whose events' ids begin with this prefix."""
@@ -160,13 +195,13 @@ class IndexStore:
 
     def read(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of a query."""
-        with self._writing:
+        with self._using:
             return iter(self._connection.execute(sql, values).fetchall())
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All changes in it are committed together, or none is."""
-        with self._writing:
+        with self._using:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -217,6 +252,22 @@ class StoredIndex:
         """How many results of each kind the source has had."""
         return dict(self.store.read("SELECT result, count FROM totals WHERE source = ?", self.source))
 
+    def size(self) -> int:
+        """How many records are remembered."""
+        rows = self.store.read("SELECT count(*) FROM records WHERE source = ?", self.source)
+        return sum(count for (count,) in rows)
+
+    def taken_at(self) -> int:
+        """When records came last, in milliseconds; -1 if none ever came."""
+        return int(self.state(_TAKEN) or -1)
+
+    def names(self) -> Sequence["SeenName"]:
+        """The names without a rule, with some of their values."""
+        rows = self.store.read(
+            "SELECT role, name, value, count, seen FROM names WHERE source = ? ORDER BY name, role, value", self.source
+        )
+        return [SeenName(UnruledName(role, name, value), count, seen) for role, name, value, count, seen in rows]
+
     def state(self, name: str) -> Any:
         """A value that was kept under this name; None for none."""
         rows = self.store.read("SELECT value FROM states WHERE source = ? AND name = ?", self.source, name)
@@ -225,10 +276,13 @@ class StoredIndex:
     def keep(self, name: str, value: Any) -> None:
         """Keep a value of JSON under a name."""
         with self.store.transaction() as connection:
-            connection.execute(
-                "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-                (self.source, name, msgspec.json.encode(value).decode()),
-            )
+            self._keep(connection, name, value)
+
+    def _keep(self, connection: sqlite3.Connection, name: str, value: Any) -> None:
+        connection.execute(
+            "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            (self.source, name, msgspec.json.encode(value).decode()),
+        )
 
     def pending(self) -> PendingBatch | None:
         """The batch that was prepared and not committed; None for none."""
@@ -258,6 +312,10 @@ class StoredIndex:
                 "INSERT INTO totals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
                 [(self.source, result, count) for result, count in batch.totals.items()],
             )
+            for name, count in batch.unruled:
+                self._put_name(connection, name, count, batch.at)
+            if batch.at:
+                self._keep(connection, _TAKEN, batch.at)
             connection.execute("DELETE FROM outbox WHERE source = ?", (self.source,))
 
     def _put(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
@@ -276,6 +334,22 @@ class StoredIndex:
             "ON CONFLICT DO UPDATE SET owned = excluded.owned",
             (self.source, name, msgspec.msgpack.encode(owned)),
         )
+
+    def _put_name(self, connection: sqlite3.Connection, unruled: UnruledName, count: int, at: int) -> None:
+        role, name, value = unruled
+        key = (self.source, role, name)
+        updated = connection.execute(
+            "UPDATE names SET count = count + ?, seen = max(seen, ?) "
+            "WHERE source = ? AND role = ? AND name = ? AND value = ?",
+            (count, at, *key, value),
+        )
+        if updated.rowcount:
+            return
+        sql = "SELECT count(*) FROM names WHERE source = ? AND role = ? AND name = ?"
+        (values,) = connection.execute(sql, key).fetchone()
+        (names,) = connection.execute("SELECT count(*) FROM names WHERE source = ?", (self.source,)).fetchone()
+        if values < _MAX_VALUES and names < _MAX_NAMES:
+            connection.execute("INSERT INTO names VALUES (?, ?, ?, ?, ?, ?)", (*key, value, count, at))
 
 
 def _lock(directory: Path) -> int:

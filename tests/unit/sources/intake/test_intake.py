@@ -190,3 +190,20 @@ async def test_a_rejection_in_a_list_becomes_one_dead_letter_however_often_it_is
     for _ in range(2):
         await intake.take(bad, RECEIVED)
     assert len(broker.deliveries) == 3
+
+
+async def test_names_without_a_rule_are_kept_with_their_values(intake: SourceIntake) -> None:
+    assert intake.index is not None
+    await intake.take(rows("a", name="style", value=3), RECEIVED)
+    await intake.take(rows("b", name="style", value=4), RECEIVED + 5)
+    await intake.take(rows("b", name="style", value=4, at="2026-11-24T11:00:00Z"), RECEIVED + 9)
+    seen = [(tuple(each.unruled), each.times, each.seen) for each in intake.index.names()]
+    assert seen == [(("human", "style", "3"), 1, RECEIVED), (("human", "style", "4"), 2, RECEIVED + 9)]
+    assert intake.index.taken_at() == RECEIVED + 9
+
+
+async def test_a_name_keeps_a_few_values(intake: SourceIntake) -> None:
+    for number in range(30):
+        await intake.take(rows(str(number), name="style", value=number), RECEIVED)
+    assert intake.index is not None
+    assert len(intake.index.names()) == 20
