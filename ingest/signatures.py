@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from starlette.datastructures import Headers
 
 from sinks.access import TOKEN_BYTES
-from sources.registry import webhook_scheme
+from sources.registry import TOOLS, webhook_scheme
 from sources.rules import SourceSettings, WebhookScheme
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -129,13 +129,7 @@ class Verifier:
             return None
         scheme = webhook_scheme(settings)
         keys = _read_keys(f"sources.{name}.secret_file", settings.secret_file, scheme)
-        return cls(scheme, (settings.secret_header or "authorization").lower(), keys)
-
-    @property
-    def secret_headers(self) -> frozenset[str]:
-        """Headers, in lower case, that must not be kept: they have the secret, or a signature."""
-        signed = _SIGNATURES.get(self.scheme)
-        return frozenset({self.header if signed is None else signed.signature})
+        return cls(scheme, (settings.secret_header or TOOLS[settings.tool].key_header).lower(), keys)
 
     @property
     def signs(self) -> bool:

@@ -68,6 +68,8 @@ class Tool:
     """What is wrong with the settings of a source of this tool."""
     scheme: WebhookScheme = "shared"
     """How its webhooks show that they have the secret."""
+    key_header: str = "Authorization"
+    """Header in which its SDK, or its settings of webhooks, can send a secret."""
     record: str = field(kw_only=True)
     """Where the settings `input`, `output`, `url_path` and `tags` find their values; empty: its events have them."""
     columns: bool = field(default=False, kw_only=True)
@@ -79,7 +81,14 @@ TOOLS: Final[Mapping[str, Tool]] = {
         "Argilla", ("push",), argilla.records, scheme="standard", record="`data` of the body: the response"
     ),
     "braintrust": Tool("Braintrust", ("pull", "file"), braintrust.records, record="the span of `events`"),
-    "confident": Tool("Confident AI", ("push", "file"), deepeval.annotations, _never, record="the body"),
+    "confident": Tool(
+        "Confident AI",
+        ("push", "file"),
+        deepeval.annotations,
+        _never,
+        key_header="CONFIDENT_API_KEY",
+        record="the body",
+    ),
     "csv": Tool(
         "a table",
         ("file",),
@@ -94,6 +103,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
         "Datadog",
         ("pull", "push", "file"),
         datadog.records,
+        key_header="DD-API-KEY",
         record="the metric of `metrics`, or the interaction of `annotated_interactions`",
     ),
     "deepeval": Tool(

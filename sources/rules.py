@@ -180,7 +180,7 @@ class SourceSettings(_RuleTable):
     scheme: WebhookScheme | None = None
     """How a webhook shows that it has the secret; by default as the tool does."""
     secret_header: str | None = Field(None, pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
-    """With the scheme `shared`: header with the secret, as it is or after `Bearer`; by default `Authorization`."""
+    """With the scheme `shared`: header with the secret, as it is or after `Bearer`; by default that of the tool."""
 
     @field_validator("url")
     @classmethod

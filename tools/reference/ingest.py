@@ -18,7 +18,7 @@ from ingest.signatures import TOLERANCE_SECONDS
 from ingest.sources import SOURCES_PATH, RecordsAnswer
 from sinks.access import TOKEN_BYTES
 from sinks.api.field_docs import field_docs
-from sources.registry import OTLP_TOOL
+from sources.registry import OTLP_TOOL, TOOLS
 from sources.tools.otel import EVENT
 from tests.support.ingest import open_door
 from tools.reference.fields import type_text
@@ -186,13 +186,16 @@ def _webhooks(limits: Limits) -> Sequence[str]:
         "With `secret_file`, the signature or the secret of a webhook stands for the token. The file has one secret "
         "per line, so that a secret can be replaced without a pause. `scheme` is the tool's by default."
     )
+    own = " and ".join(
+        f"for {tool.title} `{tool.key_header}`" for tool in TOOLS.values() if tool.key_header != "Authorization"
+    )
     schemes = (
         ("`standard`", "Standard Webhooks: `webhook-signature` over `ID.TIMESTAMP.BODY`", "`whsec_` and base64"),
         ("`langfuse`", "`x-langfuse-signature` over `TIMESTAMP.BODY`", "16 bytes or more"),
         ("`mlflow`", "`x-mlflow-signature` over `ID.TIMESTAMP.BODY`", "16 bytes or more"),
         (
             "`shared`",
-            "the secret in the header `secret_header`, by default `Authorization`, as it is or after `Bearer`",
+            f"the secret in the header `secret_header`, as it is or after `Bearer`; by default `Authorization`, {own}",
             f"{TOKEN_BYTES} bytes or more",
         ),
     )

@@ -160,7 +160,7 @@ async def open_webhooks(publisher: Publisher, bootstrap: str, topics: Topics, pa
             "labels": tool_source("labelstudio", **rules, **shared, item="trace_id", secret_header=LABEL_STUDIO_HEADER),
             "responses": tool_source("argilla", **rules, secret_file=str(path / "signed")),
             "confident": tool_source("confident", queue="support"),
-            "datadog": tool_source("datadog", **shared, item="trace", secret_header="DD-API-KEY"),  # noqa: S106
+            "datadog": tool_source("datadog", **shared, item="trace"),
             "langsmith": tool_source("langsmith", **rules),
             "rows": tool_source("json", **rules, records="rows", columns=columns),
             "events": tool_source("events"),

@@ -44,6 +44,7 @@ def test_every_command_has_help(name: str) -> None:
         (["load"], {}),
         (["up", "--broker", "127.0.0.1:1", "--embedded-broker-port", "2"], {}),
         (["config", "show"], {"EVAL_ALIGNMENT_POLICY": "sometimes"}),
+        (["ingest"], {"EVAL_ALIGNMENT_SOURCES": '{"a": {"tool": "argilla", "secret_file": "missing"}}'}),
     ],
 )
 def test_a_usage_error_has_no_exit_code_of_the_gate(

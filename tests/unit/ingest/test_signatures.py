@@ -19,7 +19,7 @@ STANDARD_SECRET = "whsec_YW4gaW52ZW50ZWQga2V5IG9mIDMyIGJ5dGVzIGhlcmU="
 LANGFUSE_SECRET = "lf-whsec_invented-0001"
 MLFLOW_SECRET = "an invented secret"
 SHARED_SECRET = "an-invented-secret-of-40-bytes-in-header"
-DATADOG = {"secret_header": "DD-API-KEY"}
+OWN_HEADER = {"secret_header": "X-Own-Secret"}
 # Made by `openssl dgst -sha256 -hmac`.
 STANDARD = {
     "webhook-id": "msg_1",
@@ -141,12 +141,20 @@ def test_a_shared_secret_is_in_the_header_of_authorization(tmp_path: Path) -> No
 
 
 def test_a_shared_secret_is_in_the_header_of_the_settings(tmp_path: Path) -> None:
-    shared = verifier(tmp_path, "datadog", "# keys", SHARED_SECRET, f"{SHARED_SECRET}-2", **DATADOG)
-    assert shared.verify(Headers({"dd-api-key": SHARED_SECRET}), BODY, NOW) is None
-    assert shared.verify(Headers({"dd-api-key": f"{SHARED_SECRET}-2"}), BODY, NOW) is None
+    shared = verifier(tmp_path, "datadog", "# keys", SHARED_SECRET, f"{SHARED_SECRET}-2", **OWN_HEADER)
+    assert shared.verify(Headers({"x-own-secret": SHARED_SECRET}), BODY, NOW) is None
+    assert shared.verify(Headers({"x-own-secret": f"{SHARED_SECRET}-2"}), BODY, NOW) is None
     assert shared.verify(Headers({"authorization": f"Bearer {SHARED_SECRET}"}), BODY, NOW) is not None
-    assert shared.secret_headers == {"dd-api-key"}
-    assert verifier(tmp_path, "mlflow", MLFLOW_SECRET).secret_headers == {"x-mlflow-signature"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "header"),
+    [("datadog", "DD-API-KEY"), ("confident", "CONFIDENT_API_KEY"), ("labelstudio", "Authorization")],
+)
+def test_a_shared_secret_is_in_the_header_of_the_tool(tmp_path: Path, tool: str, header: str) -> None:
+    shared = verifier(tmp_path, tool, SHARED_SECRET)
+    assert shared.verify(Headers({header: SHARED_SECRET}), BODY, NOW) is None
+    assert shared.verify(Headers({"x-other": SHARED_SECRET}), BODY, NOW) is not None
 
 
 def test_reasons_and_representations_have_no_secret(tmp_path: Path) -> None:
