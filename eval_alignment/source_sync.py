@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aggregator.days import timestamp
-from eval_alignment import kafka_wiring
+from eval_alignment import kafka_wiring, wiring
 from eval_alignment.input_checks import now_ms
 from eval_alignment.settings import Settings
 from eval_alignment.source_access import RunnableSource, open_source
@@ -24,9 +24,14 @@ from streams.kafka.topics import TopicsError
 def sync_source(chosen: Settings, name: str, request: PullRequest, *, watch: bool) -> bool:
     """Pull a source once, or by its interval until interrupted, and print what became of its records.
 
-    Returns whether every stream was read to its end, and nothing needs a confirmation. Raises ClickException,
-    PullError, CredentialsError.
+    Returns whether every stream was read to its end, and nothing needs a confirmation. Raises UnknownNameError,
+    ClickException, PullError, CredentialsError.
     """
+    tool = wiring.source(chosen, name).rules.settings.tool
+    if not can_be_pulled(chosen.sources[name]):
+        raise click.UsageError(
+            f"records of {TOOLS[tool].title} cannot be pulled, only those of {', '.join(sorted(PULLED_TOOLS))}"
+        )
     try:
         return asyncio.run(_sync(chosen, name, request, watch=watch))
     except TopicsError as error:
@@ -37,12 +42,6 @@ def sync_source(chosen: Settings, name: str, request: PullRequest, *, watch: boo
 
 async def _sync(chosen: Settings, name: str, request: PullRequest, *, watch: bool) -> bool:
     async with open_source(chosen, name) as source:
-        settings = chosen.sources[name]
-        if not can_be_pulled(settings):
-            raise click.UsageError(
-                f"records of {TOOLS[settings.tool].title} cannot be pulled; those of "
-                f"{', '.join(sorted(PULLED_TOOLS))} can"
-            )
         if not watch:
             return await _once(source, request)
         while True:
@@ -51,7 +50,7 @@ async def _sync(chosen: Settings, name: str, request: PullRequest, *, watch: boo
             except PullError as error:
                 click.echo(printable(f"{timestamp(now_ms())}: {error}"), err=True)
             request = PullRequest()
-            await asyncio.sleep(settings.interval_s)
+            await asyncio.sleep(chosen.sources[name].interval_s)
 
 
 async def _once(source: RunnableSource, request: PullRequest) -> bool:

@@ -48,13 +48,14 @@ class FakeTool:
     @property
     def transport(self) -> httpx.AsyncBaseTransport:
         """The connection to it."""
-        return httpx.MockTransport(self._handle)
+        return httpx.MockTransport(self.handle)
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Any:
         """The document at a quoted path; a number is an error's status."""
         raise NotImplementedError
 
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        """The answer to a request; raises what a connection raises that breaks."""
         self.requests.append(request)
         if any(request.headers.get(name) != value for name, value in self.headers.items()):
             return httpx.Response(401, json={"message": "invalid credentials"})

@@ -58,7 +58,7 @@ class FakeLabelStudio(FakeTool):
         del self.tasks[task]["annotations"][annotation]
         self.tasks[task]["updated_at"] = self.clock.now
 
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
+    async def handle(self, request: httpx.Request) -> httpx.Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if request.url.path == "/label/api/token/refresh/":
             self.requests.append(request)
@@ -71,7 +71,7 @@ class FakeLabelStudio(FakeTool):
         if not valid:
             self.requests.append(request)
             return httpx.Response(401, json={"detail": "Authentication credentials were not provided."})
-        return await FakeTool._handle(self, request)
+        return await FakeTool.handle(self, request)
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Any:
         """Tasks of the project."""
