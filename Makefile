@@ -60,8 +60,9 @@ examples: venv ## run the programs of examples/ against a real Apache Kafka, and
 
 TOOLS ?=
 REAL := $(shell sed -n "s/^tool-\([a-z-]*\) = .*/\1/p" pyproject.toml)
+INSTALLED := $(REAL) collector promptfoo
 
-tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(REAL),$(or $(TOOLS),$(REAL)))) ## connect sources to real tools, and record that all counts are equal; TOOLS="mlflow phoenix"
+tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(INSTALLED),$(or $(TOOLS),$(INSTALLED)))) ## connect sources to real tools, and record that all counts are equal; TOOLS="mlflow phoenix"
 	$(BIN)/python -m tools.real $(TOOLS)
 	$(BIN)/python -m tools.reference docs
 
@@ -69,6 +70,17 @@ tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(REAL),$(or $(TOOLS)
 	@echo "Installing $* in $(@D)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
+.venv-tools/collector/.installed: $(addprefix tools/real/programs/collector/,main.go go.mod go.sum)
+	@echo "Building the OpenTelemetry Collector in $(@D), which takes some minutes the first time"
+	@cd $(<D) && go build -o $(abspath $(@D))/bin/collector .
+	@touch $@
+
+.venv-tools/promptfoo/.installed: $(addprefix tools/real/programs/promptfoo/,package.json package-lock.json)
+	@echo "Installing promptfoo in $(@D), which takes some minutes"
+	@mkdir -p $(@D) && cp $^ $(@D) && cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@ln -sfn node_modules/.bin $(@D)/bin
 	@touch $@
 
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run

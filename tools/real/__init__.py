@@ -42,11 +42,18 @@ class RealTool:
     """Creates data with the tool, connects the source, and fails where the counts differ; returns what it found."""
     programs: tuple[str, ...] = ()
     """Programs that must be on PATH."""
+    lock: str = ""
+    """The file that requires its packages, for a tool that is no Python package."""
 
     @property
     def requirements(self) -> Path:
-        """The locked packages of its environment; the file exists if the tool is a Python package."""
-        return ROOT / "tools" / "real" / f"requirements-{self.name}.txt"
+        """The file that requires its packages; it exists if `make tools` installs the tool."""
+        return ROOT / (self.lock or f"tools/real/requirements-{self.name}.txt")
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether everything that it requires has been installed."""
+        return not self.requirements.exists() or (ENVIRONMENTS / self.name / ".installed").exists()
 
     @property
     def python(self) -> Path:
@@ -56,12 +63,13 @@ class RealTool:
     @property
     def all_covers(self) -> tuple[str, ...]:
         """The files that a run covers."""
-        own = [ROOT / "tools" / "real" / f"{self.name}.py", self.requirements]
+        own = [ROOT / "tools" / "real" / f"{self.name.replace('-', '_')}.py", self.requirements]
         return (*self.covers, *(str(path.relative_to(ROOT)) for path in own if path.exists()))
 
     def version(self, package: str) -> str:
-        """The locked version of a package. Raises ValueError if the requirements do not have it."""
-        found = re.search(rf"(?m)^{re.escape(package)}==(\S+)", self.requirements.read_text(encoding="utf-8"))
+        """The required version of a package. Raises ValueError if it is not required."""
+        text = self.requirements.read_text(encoding="utf-8")
+        found = re.search(rf'(?m)^["\s]*{re.escape(package)}(?:==|": "| v)([\w.]+)', text)
         if found is None:
             raise ValueError(f"{self.requirements.name} requires no version of {package}")
         return found[1]

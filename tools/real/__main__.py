@@ -48,16 +48,14 @@ def _missing(tools: Sequence[RealTool]) -> list[str]:
         if shutil.which(program) is None
     ]
     absent += [
-        f"{tool.name} has no environment: run `make tools TOOLS={tool.name}`"
-        for tool in tools
-        if tool.requirements.exists() and not tool.python.exists()
+        f"{tool.name} has no environment: run `make tools TOOLS={tool.name}`" for tool in tools if not tool.is_installed
     ]
     reason = kafka.missing()
     return [*absent, f"the broker: {reason}"] if reason else absent
 
 
 def _version(tool: RealTool) -> str:
-    return ", ".join(f"{package} {tool.version(package)}" for package in tool.packages)
+    return ", ".join(f"{package.rpartition('/')[2]} {tool.version(package)}" for package in tool.packages)
 
 
 def _shown(tool: RealTool, results: Results) -> Results:

@@ -110,6 +110,10 @@ class Stage:
         done = self.cluster.run(*arguments, "--broker", self.cluster.broker, expect=expect)
         return done.stdout.decode()
 
+    def load(self, source: str, *files: Path) -> None:
+        """Let a source take files."""
+        self.run("load", "--source", source, *map(str, files))
+
     def program(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
         """Run a program of `programs/` in the tool's environment; its output as JSON."""
         done = subprocess.run(
@@ -186,6 +190,17 @@ class Stage:
             lambda: f"the view to show {wanted}; it shows {self.counts(queue)}",
         )
         return sum(sum(cells.values()) for cells in wanted.values())
+
+    def await_evaluations(self, expected: int) -> None:
+        """Return when the ledger has this number of evaluations, failed ones too."""
+        wait_until(
+            lambda: self._evaluations() == expected, 90, lambda: f"{expected} evaluations; found {self._evaluations()}"
+        )
+
+    def _evaluations(self) -> int:
+        with Wire(self.cluster.broker) as wire:
+            keys = {record.key for record in wire.read(self.cluster.topic("facts")) if record.value}
+        return sum(key is not None and json.loads(key)[0] in ("e", "x") for key in keys)
 
     def dead_letters(self) -> int:
         """Number of dead letters."""
