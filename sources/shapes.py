@@ -20,6 +20,8 @@ Shape3 = TypeVar("Shape3")
 
 _MILLISECONDS: Final = re.compile(r"(?<=[:\d]\d\.\d{3})\d+")
 """Digits of a fraction that are finer than milliseconds: they are cut, never rounded."""
+_NO_SECONDS: Final = re.compile(r"(?<=\d[Tt ]\d\d:\d\d)(?=$|[Zz+-])")
+"""Where the seconds of a time belong that has none, as spreadsheets write it."""
 
 
 @final
@@ -113,12 +115,12 @@ def read_each(raws: Iterable[msgspec.Raw], *shapes: type[Any]) -> Iterator[Any]:
 def milliseconds(text: str) -> int:
     """A time of a tool in milliseconds since 1970; without a zone it is UTC. Raises UnknownShapeError.
 
-    >>> milliseconds("2026-11-23 13:02:11.204999"), milliseconds("2026-11-23T11:15:00+01:00")
+    >>> milliseconds("2026-11-23 13:02:11.204999"), milliseconds("2026-11-23T11:15+01:00")
     (1795438931204, 1795428900000)
     """
-    time = rfc3339(_MILLISECONDS.sub("", text.strip()))
+    time = rfc3339(_NO_SECONDS.sub(":00", _MILLISECONDS.sub("", text.strip())))
     if time is None:
-        raise UnknownShapeError("a time is not RFC 3339")
+        raise UnknownShapeError("a time is not RFC 3339, such as 2026-11-23T10:15:00Z")
     since = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)) - EPOCH
     at = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
     if not 0 <= at <= LATEST_AT:
