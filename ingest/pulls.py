@@ -20,7 +20,7 @@ from ingest.metrics import IngestMetrics
 from ingest.publish import NotAcknowledgedError
 from ingest.source_access import COMMAND_PATH
 from ingest.sources import SOURCES_PATH, RecordPublisher
-from sources.intake.intake import SourceIntake
+from sources.intake.intake import EVENTS, REJECTED, SourceIntake
 from sources.pulls.credentials import CredentialsError
 from sources.pulls.pull import PullError
 from sources.pulls.registry import PULLED_TOOLS, can_be_pulled, is_pulled, open_streams
@@ -116,14 +116,20 @@ class IngestPulls:
             failed.set(1)
             raise
         for report in reports:
-            self._metrics.source_events.labels(pull.name).inc(report.events)
-            self._metrics.source_rejected.labels(pull.name).inc(report.rejected)
-            for reason, count in report.skipped.items():
-                self._metrics.source_skipped.labels(pull.name, reason).inc(count)
+            for result, count in report.counted.items():
+                self._count(pull.name, result, count)
         failed.set(any(report.error is not None for report in reports))
         if all(report.error is None for report in reports):
             self._metrics.source_pulled.labels(pull.name).set(self._publisher.clock.wall() / 1000)
         return reports
+
+    def _count(self, name: str, result: str, count: int) -> None:
+        if result == EVENTS:
+            self._metrics.source_events.labels(name).inc(count)
+        elif result == REJECTED:
+            self._metrics.source_rejected.labels(name).inc(count)
+        else:
+            self._metrics.source_skipped.labels(name, result).inc(count)
 
     async def _lines(self, pull: SourcePull, request: PullRequest) -> AsyncIterator[bytes]:
         latest: dict[str, StreamReport] = {}

@@ -26,7 +26,7 @@ T = TypeVar("T")
 _BATCH: Final = 500
 """Records of which the broker acknowledges all events before the index remembers them."""
 _MAX_REFUSALS: Final = 1_000
-_MAX_LETTERS: Final = 100_000
+_MAX_KNOWN: Final = 200_000
 _NUMBER: Final = re.compile(r"\d+")
 EVENTS: Final = "events"
 REJECTED: Final = "rejected"
@@ -73,6 +73,8 @@ class Taken:
     """Names without a rule, with the value that came."""
     refusals: list[Refusal] = field(default_factory=list)
     """The first of these."""
+    counted: Counter[str] = field(default_factory=Counter)
+    """Results by kind, without those of listed records that were counted before."""
     records: int = 0
     """Records that were read."""
     unchanged: int = 0
@@ -88,6 +90,7 @@ class Taken:
         self.malformed += other.malformed
         self.unruled += other.unruled
         self.refusals += other.refusals[: _MAX_REFUSALS - len(self.refusals)]
+        self.counted += other.counted
         self.records += other.records
         self.unchanged += other.unchanged
         self.natives |= other.natives
@@ -123,8 +126,8 @@ class SourceIntake:
         self.index = index
         self._deliver = deliver
         self._turn = asyncio.Lock()
-        self._letters: set[int] = set()
-        """Rejections of listed records that became dead letters."""
+        self._known: set[int] = set()
+        """Skips and rejections of listed records that were counted."""
 
     async def take(
         self,
@@ -154,7 +157,7 @@ class SourceIntake:
         taken = Taken(records=len(records), natives={record.native for record in records if record.native})
         async with self._turn if self.source.owns else nullcontext():
             settled = await self._settle()
-            taken.events = settled.events
+            taken.events, taken.counted = settled.events, settled.counted
             for batch in _batches(records):
                 taken.add(await self._take(batch, arrival))
         taken.unchanged -= len(settled.natives & taken.natives)
@@ -221,33 +224,47 @@ class SourceIntake:
 
     async def _send(self, result: "_Staged", seen: Iterable[str], arrival: "_Arrival") -> Taken:
         """Deliver the outcomes, count them, and remember them."""
-        taken, events, rejected = _counted(result.outcomes)
-        letters = {_letter(outcome): outcome for outcome in rejected}
+        taken, events, _ = _counted(result.outcomes)
+        fresh, known = self._fresh(result.outcomes, arrival)
+        counted, _, rejected = _counted(fresh)
+        taken.counted = Counter(counted.totals())
         if not arrival.dead_letters:
             rejected = []
-        elif arrival.stream:
-            # Lists are read again and again.
-            rejected = [outcome for letter, outcome in letters.items() if letter not in self._letters]
-        totals = taken.totals()
         batch = pending_batch(
             result.changes,
             events,
             seen=seen,
             stream=arrival.stream,
             listed=arrival.listed,
-            totals=totals,
-            unruled=taken.unruled,
+            totals=taken.counted,
+            unruled=counted.unruled,
             at=arrival.received,
         )
         if events and self.index is not None and self.source.owns:
             await asyncio.to_thread(self.index.prepare, batch)
         if events or rejected:
             await self._deliver(Delivery(events, rejected))
-        if rejected and arrival.stream:
-            self._letters = {*letters} if len(self._letters) > _MAX_LETTERS else self._letters | {*letters}
+        self._known = known
         if self.index is not None:
             await asyncio.to_thread(self.index.commit, batch)
         return taken
+
+    def _fresh(self, outcomes: Sequence[RecordOutcome], arrival: "_Arrival") -> tuple[list[RecordOutcome], set[int]]:
+        """The outcomes without skips and rejections that a list had before, and those that are known with them.
+
+        Lists are read again and again: what has no event is counted, and becomes a dead letter, once for each process.
+        """
+        if not arrival.stream:
+            return [*outcomes], self._known
+        fresh = {
+            _mark(outcome): outcome
+            for outcome in outcomes
+            if isinstance(outcome.result, Skip | EventRejection | Malformed)
+        }
+        events = [outcome for outcome in outcomes if not isinstance(outcome.result, Skip | EventRejection | Malformed)]
+        unknown = [outcome for mark, outcome in fresh.items() if mark not in self._known]
+        known = {*fresh} if len(self._known) > _MAX_KNOWN else {*self._known, *fresh} if unknown else self._known
+        return [*events, *unknown], known
 
     async def _settle(self) -> Taken:
         """Send again what was not acknowledged: it may have arrived, and its records may be deleted since."""
@@ -260,6 +277,7 @@ class SourceIntake:
             await self._deliver(Delivery([facts.parse(key, value) for key, value in batch.events], ()))
             await asyncio.to_thread(self.index.commit, batch)
             taken.events, taken.natives = len(batch.events), batch.natives()
+            taken.counted[EVENTS] = taken.events
         return taken
 
 
@@ -292,8 +310,8 @@ def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[Taken, list[Fact], list
     return taken, events, rejected
 
 
-def _letter(outcome: RecordOutcome) -> int:
-    """The same for the same rejection of a record, also if its number on a page is another."""
+def _mark(outcome: RecordOutcome) -> int:
+    """The same for the same skip or rejection of a record, also if its number on a page is another."""
     return hash((outcome.native, _NUMBER.sub("", repr(outcome.result))))
 
 

@@ -9,7 +9,7 @@ A record is taken to be deleted only when a sweep, read to its end without an er
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -64,6 +64,8 @@ class StreamReport:
     """Records that the tool does not have any more."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Parts of records that became no event, by reason."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """Results by kind as in the totals of the source: a skip or rejection that is read again is not counted again."""
     reached: int | None = None
     """Lowest listing time of the latest page, in milliseconds."""
     notes: list[str] = field(default_factory=list)
@@ -213,11 +215,11 @@ class _StreamReading:
                 self.seen |= taken.natives
                 self.unreadable += taken.malformed
                 report.events += taken.events
+                _add(report.counted, taken.counted)
                 if not again:
                     report.unchanged += taken.unchanged
                     report.rejected += taken.rejected
-                    for reason, count in taken.skipped.items():
-                        report.skipped[reason] = report.skipped.get(reason, 0) + count
+                    _add(report.skipped, taken.skipped)
             report.pages += 1
             report.reached = page.listed
             report.records = len(self.seen)
@@ -255,6 +257,7 @@ class _StreamReading:
             self.seen, self.clocks.wall(), stream=self.stream.name, since=self.report.since
         )
         self.report.events += taken.events
+        _add(self.report.counted, taken.counted)
 
     def _every_record_was_read(self) -> bool:
         return self.unreadable == 0
@@ -263,3 +266,8 @@ class _StreamReading:
         """The known records of what was read that were not seen."""
         known = await asyncio.to_thread(self.index.listed, self.stream.name, self.report.since)
         return {*known} - self.seen
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for result, count in more.items():
+        counts[result] = counts.get(result, 0) + count

@@ -89,6 +89,8 @@ async def test_a_pull_on_request_reports_its_progress_and_its_results(tmp_path: 
         assert (items["stream"], items["records"]) == ("queue-items", 0)
         (sent,) = opened_door.publisher.sent
         assert (sent.topic, sent.key) == ("alignment.annotations.v1", b"t1")
+        # What is read again is reported again, and not counted again.
+        assert (await sync(opened_door, "?full=1"))[-1]["reports"][0]["skipped"] == {"no_rule": 1}
         assert opened_door.metric("source_events_total", source="support") == 1
         assert opened_door.metric("source_skipped_total", source="support", reason="no_rule") == 1
         assert opened_door.metric("source_pulled_timestamp_seconds", source="support") == NOW_MS / 1000

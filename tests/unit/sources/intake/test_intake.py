@@ -207,3 +207,13 @@ async def test_a_name_keeps_a_few_values(intake: SourceIntake) -> None:
         await intake.take(rows(str(number), name="style", value=number), RECEIVED)
     assert intake.index is not None
     assert len(intake.index.names()) == 20
+
+
+async def test_a_skip_in_a_list_is_counted_once_however_often_it_is_read(intake: SourceIntake) -> None:
+    skipped = rows("a", "b", name="unknown")
+    taken = [await intake.take(skipped, RECEIVED, stream="rows") for _ in range(3)]
+    assert [each.skipped.total() for each in taken] == [2, 2, 2]
+    assert [each.counted.total() for each in taken] == [2, 0, 0]
+    assert intake.index is not None and sum(intake.index.totals().values()) == 2
+    await intake.take(skipped, RECEIVED)
+    assert sum(intake.index.totals().values()) == 4
