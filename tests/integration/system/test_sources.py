@@ -37,11 +37,18 @@ def tools(embedded: Installation, tmp_path_factory: pytest.TempPathFactory) -> I
     (directory / "tokens").write_text(f"collector {TOKEN}\n")
     (directory / "secret").write_text(SECRET)
     sources = {
-        "pipeline": {"tool": "otel", "metrics": {"relevance": {"threshold": 0.5}}},
+        "pipeline": {
+            "tool": "otel",
+            "metrics": {"relevance": {"threshold": 0.5}},
+            "output": 'attributes."app.answer"',
+            "tags": {"plan": 'attributes."app.plan"', "team": 'attributes."app.team"'},
+        },
         "labels": {
             "tool": "labelstudio",
             "queue": QUEUE,
             "item": "trace",
+            "input": "data.question",
+            "tags": {"team": "data.team"},
             "criteria": {"tone": {"rating": "stars"}},
             "secret_file": str(directory / "secret"),
         },
@@ -69,6 +76,9 @@ def judge(url: str, scores: Mapping[str, float]) -> list[str]:
             attributes: dict[str, str | float] = {
                 "gen_ai.evaluation.name": "relevance",
                 "gen_ai.evaluation.score.value": score,
+                "app.answer": f"answer {label}",
+                "app.plan": "free",
+                "app.team": "unknown",
             }
             if number < len(scores) // 2:
                 logger.emit(event_name=EVENT, attributes=attributes, observed_timestamp=time.time_ns())
@@ -113,7 +123,10 @@ def cards(embedded: Installation) -> tuple[int, int]:
 
 def test_what_tools_send_is_on_the_page(tools: IngestProcess, embedded: Installation) -> None:
     traces = judge(tools.url, {"a": 0.9, "b": 0.8, "c": 0.1, "d": 0.2})
-    tasks = [{"id": number, "data": {"trace": trace}, "project": 7} for number, trace in enumerate(traces)]
+    tasks = [
+        {"id": number, "data": {"trace": trace, "question": f"question {number}", "team": "care"}, "project": 7}
+        for number, trace in enumerate(traces)
+    ]
     # People agree with the first and the third.
     stars = [5, 1, 2, 4]
     annotations = [labelled(number, rating) for number, rating in enumerate(stars)]
@@ -130,7 +143,14 @@ def test_what_tools_send_is_on_the_page(tools: IngestProcess, embedded: Installa
     }
     wait_until(lambda: cards(embedded) == (3, 0), DEADLINE, lambda: f"the deletion counts, not {cards(embedded)}")
 
-    page = get(f"{embedded.url}/queues/{QUEUE.replace(' ', '%20')}")
+    path = QUEUE.replace(" ", "%20")
+    rows = json.loads(get(f"{embedded.url}/api/v1/queues/{path}/comparisons").body)["comparisons"]
+    shown = {row["item"]: (row["input"], row["output"], row["tags"]) for row in rows}
+    assert shown == {
+        trace: (f"question {number}", f"answer {'abcd'[number]}", {"plan": "free", "team": "care"})
+        for number, trace in enumerate(traces[:3])
+    }
+    page = get(f"{embedded.url}/queues/{path}")
     assert page.status == 200
     text = page.body.decode()
     assert "relevance" in text and "tone" in text and "100" in text
