@@ -79,6 +79,19 @@ async def test_the_first_reading_is_of_the_last_days_the_next_of_the_last_hour(
     ]
 
 
+@pytest.mark.parametrize("earlier", [0, 1, 999, 59 * MINUTE, OVERLAP_MS])
+async def test_a_record_that_is_listed_late_is_read(tool: FakeLangfuse, source: PulledSource, earlier: int) -> None:
+    for _ in range(2):
+        await scores(source)
+        tool.clock.advance(MINUTE)
+    cursor = load(source.index).streams["scores"].cursor
+    assert cursor is not None
+    # Its time is that of the cursor or before, and it was not in the list then.
+    rate(tool, "late", timestamp=cursor - earlier)
+    report = await scores(source)
+    assert (report.sweep, report.events) == (False, 1)
+
+
 async def test_a_sweep_comes_after_its_interval(tool: FakeLangfuse, source: PulledSource) -> None:
     rate(tool, "t1")
     await scores(source)
