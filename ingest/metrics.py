@@ -41,6 +41,9 @@ SOURCE_PULLED: Final = gauge(
 SOURCE_PULL_FAILED: Final = gauge(
     "ingest_source_pull_failed", "1 when the last pull of a source failed, 0 when it did not.", "source"
 )
+SOURCE_PULL_INTERVAL: Final = gauge(
+    "ingest_source_pull_interval_seconds", "Time from the end of a pull of a source to the next one.", "source"
+)
 SOURCE_UNRULED: Final = counter(
     "ingest_source_unruled_total",
     "Judgements of a source whose name has no rule, or whose value the rule does not read, by the tool's name.",
@@ -64,6 +67,7 @@ METRICS: Final = (
     SOURCE_REJECTED,
     SOURCE_PULLED,
     SOURCE_PULL_FAILED,
+    SOURCE_PULL_INTERVAL,
     SOURCE_UNRULED,
     READY,
     BUILD_INFO,
@@ -86,6 +90,7 @@ class IngestMetrics:
         self.source_skipped = SOURCE_SKIPPED.counter(registry)
         self.source_rejected = SOURCE_REJECTED.counter(registry)
         self.source_pulled = SOURCE_PULLED.gauge(registry)
+        self.source_pull_interval = SOURCE_PULL_INTERVAL.gauge(registry)
         self.source_pull_failed = SOURCE_PULL_FAILED.gauge(registry)
         self._source_unruled = SOURCE_UNRULED.counter(registry)
         self._unruled_names: set[tuple[str, str]] = set()

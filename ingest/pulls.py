@@ -88,6 +88,7 @@ class IngestPulls:
         return StreamingResponse(self._lines(pull, how), media_type="application/x-ndjson")
 
     async def _repeat(self, pull: SourcePull) -> None:
+        self._metrics.source_pull_interval.labels(pull.name).set(pull.settings.interval_s)
         told = ""
         while True:
             if self._publisher.away is not None:

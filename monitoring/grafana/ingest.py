@@ -58,3 +58,56 @@ def taken() -> list[object]:
             width=8,
         ),
     ]
+
+
+def sources() -> list[object]:
+    """What the records of other tools become."""
+    return [
+        series(
+            "Events, by source",
+            "Events of a source that the broker has acknowledged.",
+            "suffix:events/s",
+            (rate("eval_alignment_ingest_source_events_total", "source"), "{{source}}"),
+            width=8,
+        ),
+        series(
+            "Skipped, by source and reason",
+            "Parts of records that became no event. docs/sources.md explains each reason; `source names NAME` lists "
+            "names without a rule. Pulled records are counted each time they are read.",
+            "suffix:/s",
+            (rate("eval_alignment_ingest_source_skipped_total", "source, reason"), "{{source}}: {{reason}}"),
+            width=8,
+        ),
+        series(
+            "Rejected, by source",
+            "Bodies, records and events of a source that became dead letters: `dlq ls` has them."
+            + alerts("SourceRejects"),
+            "suffix:/s",
+            (rate("eval_alignment_ingest_source_rejected_total", "source"), "{{source}}"),
+            width=8,
+        ),
+        series(
+            "Time since the last pull",
+            "Since a pull of a source last read all its streams to their ends, and the time between two pulls."
+            + alerts("SourceStale"),
+            "s",
+            ("time() - max by (source) (eval_alignment_ingest_source_pulled_timestamp_seconds)", "{{source}}"),
+            ("max by (source) (eval_alignment_ingest_source_pull_interval_seconds)", "{{source}}: interval"),
+            width=8,
+        ),
+        series(
+            "Pull failed",
+            "1 when the last pull of a source failed: `source ls` has the error." + alerts("SourcePullFails"),
+            "none",
+            ("max by (source) (eval_alignment_ingest_source_pull_failed)", "{{source}}"),
+            limit=((None, TEAL), (1, EMBER)),
+            width=8,
+        ),
+        series(
+            "Without a rule, by source and name",
+            "Judgements whose name has no rule in the settings, or whose value the rule does not read.",
+            "suffix:/s",
+            (rate("eval_alignment_ingest_source_unruled_total", "source, name"), "{{source}}: {{name}}"),
+            width=8,
+        ),
+    ]

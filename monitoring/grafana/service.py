@@ -246,6 +246,7 @@ def build(page: str = PAGE) -> models.Dashboard:
             ("Workers: lag and latency", worker.lag()),
             ("Workers: recovery and audit", worker.recovery()),
             ("Ingest", ingest.taken()),
+            ("Sources", ingest.sources()),
             ("View", _view()),
             ("Processes", _processes()),
         ),

@@ -23,6 +23,7 @@ EXPECTED: Final = {
         "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
         "SnapshotStale", "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
         "IngestDown", "IngestNotReady", "IngestBusy", "IngestRejectsHigh",
+        "SourcePullFails", "SourceStale", "SourceRejects",
     },
 }  # fmt: skip
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"

@@ -42,6 +42,17 @@ EMPTY: Final = {
     ("service.json: Alerts over time", ""): "nothing is wrong",
     ("service.json: Rejected events, by reason", ""): "the sample has no bad event",
     ("service.json: Superseded, duplicate and misrouted events", "misrouted"): "`load` chooses the right partition",
+    **{
+        (f"service.json: {title}", ""): "the sample has no source"
+        for title in (
+            "Events, by source",
+            "Skipped, by source and reason",
+            "Rejected, by source",
+            "Time since the last pull",
+            "Pull failed",
+            "Without a rule, by source and name",
+        )
+    },
     **{(f"{file}: annotation Alerts", ""): "nothing is wrong" for file in FILES},
 }
 """Queries, by place and a part, that may return nothing on a healthy installation, and why."""
