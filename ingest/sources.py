@@ -78,9 +78,9 @@ class KafkaDelivery:
             match outcome.result:
                 case EventRejection(rejection, value):
                     records.append(self.dead_letter(value, rejection, received))
-                case Malformed(why):
+                case Malformed(why, value):
                     rejection = Rejection(Reason.UNKNOWN_SHAPE, f"{why} (record {outcome.native!r})")
-                    records.append(self.dead_letter(b"", rejection, received))
+                    records.append(self.dead_letter(value, rejection, received))
         await self.publisher.publish(records)
 
     def dead_letter(self, value: bytes, rejection: Rejection, received: int) -> Outgoing:

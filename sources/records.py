@@ -93,6 +93,8 @@ class Malformed:
     """A record that is not of the tool's shape, in a payload that is."""
 
     why: str
+    value: bytes = field(default=b"", repr=False, compare=False)
+    """The record as it came, where it is JSON."""
 
 
 Result = Said | OwnEvent | Skip | Malformed

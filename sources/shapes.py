@@ -109,7 +109,7 @@ def read_each(raws: Iterable[msgspec.Raw], *shapes: type[Any]) -> Iterator[Any]:
         try:
             yield read(raw, *shapes)
         except UnknownShapeError as error:
-            yield SourceRecord("", (Malformed(f"record {number}: {error}"),))
+            yield SourceRecord("", (Malformed(f"record {number}: {error}", bytes(raw)),))
 
 
 def milliseconds(text: str) -> int:

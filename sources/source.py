@@ -91,7 +91,7 @@ class ToolSource:
             try:
                 records.extend(_placed(record, place) for record in self.tool.map(document, self.rules))
             except UnknownShapeError as error:
-                records.append(_placed(SourceRecord("", (Malformed(str(error)),)), place))
+                records.append(_placed(SourceRecord("", (Malformed(str(error), document),)), place))
         if records and all(_is_malformed(record) for record in records):
             raise UnknownShapeError(next(result.why for result in records[0].results if isinstance(result, Malformed)))
         return records
@@ -198,7 +198,7 @@ def _placed(record: SourceRecord, place: str) -> SourceRecord:
     """The record; what is malformed in it is found at a place."""
     if not place or not _is_malformed(record):
         return record
-    results = (Malformed(place + each.why) if isinstance(each, Malformed) else each for each in record.results)
+    results = (replace(each, why=place + each.why) if isinstance(each, Malformed) else each for each in record.results)
     return replace(record, results=tuple(results))
 
 

@@ -312,7 +312,8 @@ def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[Taken, list[Fact], list
 
 def _mark(outcome: RecordOutcome) -> int:
     """The same for the same skip or rejection of a record, also if its number on a page is another."""
-    return hash((outcome.native, _NUMBER.sub("", repr(outcome.result))))
+    value = outcome.result.value if isinstance(outcome.result, Malformed) else b""
+    return hash((outcome.native, _NUMBER.sub("", repr(outcome.result)), value))
 
 
 def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -3,6 +3,7 @@
 CSV stands for every table: TSV, and one JSON object per line as well. Paths into JSON are JMESPath.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -85,7 +86,9 @@ def _records(records: Iterable[tuple[str, RecordFields, Any]], rules: Rules) -> 
                     raise UnknownShapeError(f"id {record.native!r} is that of {first}")
                 yield record
         except (UnknownShapeError, InvalidValueError) as error:
-            yield SourceRecord("", (Malformed(f"{place}: {error}"),))
+            # A row of a table, or the object of JSON.
+            value = json.dumps(original).encode()
+            yield SourceRecord("", (Malformed(f"{place}: {error}", value),))
 
 
 def _record(fields: RecordFields, original: Any, rules: Rules) -> Iterator[SourceRecord]:

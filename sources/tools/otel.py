@@ -179,7 +179,7 @@ def _log(raw: msgspec.Raw) -> OtlpEvent | Malformed | None:
         nanoseconds = int(log.time_unix_nano or 0) or int(log.observed_time_unix_nano or 0)
         return otlp_event(attributes, log.trace_id or "", log.span_id or "", nanoseconds)
     except UnknownShapeError as error:
-        return Malformed(str(error))
+        return Malformed(str(error), bytes(raw))
 
 
 def _span_events(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEvent]:
@@ -192,7 +192,7 @@ def _span_events(request: _OtlpExport, *, mentioned: bool) -> Iterator[PlacedEve
         try:
             span = read(raw, _OtlpSpan)
         except UnknownShapeError as error:
-            yield PlacedEvent(number, Malformed(str(error)))
+            yield PlacedEvent(number, Malformed(str(error), bytes(raw)))
             continue
         for event in span.events or ():
             if _is_mentioned(bytes(event)):
@@ -207,7 +207,7 @@ def _span_event(span: _OtlpSpan, raw: msgspec.Raw) -> OtlpEvent | Malformed | No
         attributes = _plain(event.attributes)
         return otlp_event(attributes, span.trace_id or "", span.span_id or "", int(event.time_unix_nano or 0))
     except UnknownShapeError as error:
-        return Malformed(str(error))
+        return Malformed(str(error), bytes(raw))
 
 
 def _plain(attributes: _Attributes) -> dict[str, Any]:
@@ -239,8 +239,8 @@ def source_record(placed: PlacedEvent, signal: Signal, rules: Rules) -> SourceRe
     match placed.event:
         case None:
             return SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, "another event"),))
-        case Malformed(why):
-            return SourceRecord("", (Malformed(f"{UNITS[signal]} {placed.number}: {why}"),))
+        case Malformed(why, value):
+            return SourceRecord("", (Malformed(f"{UNITS[signal]} {placed.number}: {why}", value),))
         case event if event.nanoseconds // 1_000_000 > LATEST_AT or event.nanoseconds < 0:
             why = "a time is not between the years 1970 and 9999"
             return SourceRecord("", (Malformed(f"{UNITS[signal]} {placed.number}: {why}"),))

@@ -131,3 +131,13 @@ async def test_a_source_has_a_limit_of_its_own() -> None:
         assert (await post(door, "stateless", [ROW])).status_code == 200
         response = await post(door, "stateless", [ROW] * 20)
         assert response.status_code == 413 and "ingest_source_body_bytes" in response.json()["detail"]
+
+
+async def test_each_malformed_record_is_a_dead_letter_of_its_own(source_door: Door) -> None:
+    odd = [{**ROW, "id": str(number), "at": f"odd {number}"} for number in range(3)]
+    response = await post(source_door, "rows", [odd[0], ROW | {"id": "good"}, *odd[1:]])
+    assert response.json() == {"events": 1, "skipped": {}, "rejected": 3}
+    dead = [sent for sent in source_door.publisher.sent if sent.topic == TOPICS.dead_letters]
+    assert [json.loads(sent.value or b"") for sent in dead] == odd
+    assert len({sent.key for sent in dead}) == 3
+    assert {dict(sent.headers)["alignment-reason"] for sent in dead} == {b"unknown_shape"}

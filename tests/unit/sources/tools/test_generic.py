@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aggregator.facts import Annotation, Evaluation
-from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
+from sources.records import Malformed, Skip, SkipReason, UnknownShapeError, UnruledName
 from sources.registry import source_problems
 from sources.rules import SourceSettings
 from tests.support.sources import RECEIVED, facts_of, outcomes, skips_of, tool_source
@@ -141,4 +141,5 @@ def test_incomplete_settings_are_named(settings: dict[str, Any], problem: str) -
 
 def test_skips_name_what_to_configure() -> None:
     [outcome] = outcomes(rated(criteria={}), {"trace": {"id": "t"}, "grade": 4, "what": "tone"})
-    assert outcome.result == Skip(SkipReason.NO_RULE, "'tone' has no rule: set its `rating` under `criteria`")
+    why = "'tone' has no rule: set its `rating` under `criteria`"
+    assert outcome.result == Skip(SkipReason.NO_RULE, why, UnruledName("human", "tone", "4"))
