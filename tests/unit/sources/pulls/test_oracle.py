@@ -17,13 +17,16 @@ import pytest
 from sources.pulls.pull import PullError
 from sources.pulls.sync import PullRequest
 from tests.support.fake_tools.base import FakeClock, FakeTool
+from tests.support.fake_tools.labelstudio import FakeLabelStudio
 from tests.support.fake_tools.langfuse import FakeLangfuse
 from tests.support.fake_tools.langsmith import FakeLangSmith
+from tests.support.fake_tools.mlflow import FakeMlflow
+from tests.support.fake_tools.phoenix import PROJECT, FakePhoenix
 from tests.support.pulls import PulledSource, pulled_settings
 from tests.support.sources import RECEIVED
 
 FEW = range(4)
-MANY = range(100, 140)
+MANY = range(100, 300)
 HOUR = 3_600_000
 Rows = dict[tuple[str, ...], tuple[Any, ...]]
 
@@ -181,10 +184,185 @@ class LangSmithHistory:
         return rows
 
 
-History = LangfuseHistory | LangSmithHistory
+class MlflowHistory:
+    """Edits of an MLflow experiment and its review queues."""
+
+    def __init__(self, random: Random, clock: FakeClock) -> None:
+        self.random = random
+        self.tool = FakeMlflow(clock, random.randrange(1 << 30))
+
+    def edit(self) -> None:
+        """One edit."""
+        random, tool = self.random, self.tool
+        kind = random.choice(["trace", "rate", "rate", "judge", "judge", "remove", "delete", "queue", "decide"])
+        if kind == "trace" or not tool.traces:
+            tool.add_trace(at=tool.clock.now - random.choice([0, 0, 5, HOUR]))
+            return
+        trace = random.choice([*tool.traces])
+        assessments = tool.traces[trace]["assessments"]
+        items = [item for queue in tool.queues.values() for item in queue.values()]
+        match kind:
+            case "rate":
+                self._put(trace, *ratings(random), "HUMAN", random.choice(["ada", "ben"]))
+            case "judge":
+                self._put(trace, *verdicts(random), "LLM_JUDGE", "judge-v2")
+            case "remove" if assessments:
+                del assessments[random.choice([*assessments])]
+            case "delete" if random.random() < 0.4:
+                tool.delete_trace(trace)
+            case "queue":
+                tool.add_item(random.choice(["que-1", "que-2"]), trace)
+            case "decide" if items:
+                random.choice(items)["status"] = random.choice(["PENDING", "COMPLETE", "DECLINED"])
+
+    def _put(self, trace: str, name: str, value: Any, kind: str, by: str) -> None:
+        for each in self.tool.traces[trace]["assessments"].values():
+            if (each["assessment_name"], each["source"]) == (name, {"source_type": kind, "source_id": by}):
+                each.update(feedback={"value": value}, last_update_time=self.tool.clock.now)
+                return
+        self.tool.assess(trace, name, value, kind=kind, by=by)
+
+    def meaning(self) -> Rows:
+        """The rows that the store means."""
+        rows: Rows = {
+            ("queue item", {"que-1": "support", "que-2": "inbox"}[queue], trace): ()
+            for queue, items in self.tool.queues.items()
+            for trace, item in items.items()
+            if item["status"] != "DECLINED"
+        }
+        for trace, fields in self.tool.traces.items():
+            for each in fields["assessments"].values():
+                name, value, source = each["assessment_name"], each["feedback"]["value"], each["source"]
+                if source["source_type"] == "LLM_JUDGE":
+                    rows["evaluation", trace, name] = (*verdict_of(name, value), None)
+                elif (rating := rating_of(name, value)) is not None:
+                    rows["annotation", "inbox", trace, name, source["source_id"]] = (rating, None)
+        return rows
+
+
+class PhoenixHistory:
+    """Edits of a Phoenix project."""
+
+    def __init__(self, random: Random, clock: FakeClock) -> None:
+        self.random = random
+        self.tool = FakePhoenix(clock, random.randrange(1 << 30))
+
+    def edit(self) -> None:
+        """One edit."""
+        random, tool = self.random, self.tool
+        kind = random.choice(["span", "rate", "rate", "judge", "judge", "remove", "delete"])
+        if kind == "span" or not tool.spans:
+            session = random.choice([None, "s1", "s2"])
+            tool.add_span(f"t{random.randrange(4)}", session, at=tool.clock.now - random.choice([0, 0, 5, HOUR]))
+            return
+        span = random.choice([*tool.spans])
+        targets = {"span_id": span, **{key: tool.spans[span][key] for key in ("trace_id", "session_id")}}
+        key = random.choice([key for key, id in targets.items() if id])
+        comment = random.choice([None, "short", "too long"])
+        match kind:
+            case "rate":
+                name, value = ratings(random)
+                said = {"label": value} if isinstance(value, str) else {"score": float(value)}
+                by = random.choice(["ada", "ben"])
+                tool.annotate(name, by=by, explanation=comment, **{key: targets[key]}, **said)
+            case "judge":
+                name, value = verdicts(random)
+                said = {"label": str(value).lower()} if isinstance(value, bool) else {"score": value}
+                tool.annotate(name, kind="LLM", by="j", explanation=comment, **{key: targets[key]}, **said)
+            case "remove" if tool.annotations:
+                del tool.annotations[random.choice([*tool.annotations])]
+            case "delete" if random.random() < 0.4:
+                tool.delete_span(span)
+
+    def meaning(self) -> Rows:
+        """The rows that the store means. Traces and sessions without spans are not found any more."""
+        rows: Rows = {}
+        known = {id for span, each in self.tool.spans.items() for id in (span, each["trace_id"], each["session_id"])}
+        for each in self.tool.annotations.values():
+            item = each.get("span_id") or each.get("trace_id") or each["session_id"]
+            name, result = each["name"], each["result"]
+            value = result["score"] if result["label"] is None else result["label"]
+            if item not in known:
+                continue
+            if each["annotator_kind"] == "LLM":
+                said = verdict_of(name, value == "true" if name == "policy" else value)
+                rows["evaluation", item, name] = (*said, result["explanation"])
+            elif (rating := rating_of(name, value)) is not None:
+                rows["annotation", "inbox", item, name, each["identifier"]] = (rating, result["explanation"])
+        return rows
+
+
+class LabelStudioHistory:
+    """Edits of a Label Studio project."""
+
+    def __init__(self, random: Random, clock: FakeClock) -> None:
+        self.random = random
+        self.tool = FakeLabelStudio(clock, random.randrange(1 << 30))
+
+    def edit(self) -> None:
+        """One edit."""
+        random, tool = self.random, self.tool
+        kind = random.choice(["task", "rate", "rate", "rate", "predict", "unpredict", "remove", "delete"])
+        if kind == "task" or not tool.tasks:
+            tool.add_task(f"t{random.getrandbits(40)}")
+            return
+        task = random.choice([*tool.tasks])
+        annotations, predictions = tool.tasks[task]["annotations"], tool.tasks[task]["predictions"]
+        match kind:
+            case "rate":
+                said = dict(ratings(random) for _ in range(random.randrange(1, 4)))
+                answers = {
+                    name: f"{value}".lower() if name == "resolved" else f"{value}" for name, value in said.items()
+                }
+                by, cancelled = random.choice([1, 2]), random.random() < 0.2
+                known = [id for id, each in annotations.items() if each["completed_by"] == by]
+                if known:
+                    tool.save(task, known[0], answers, by=by, cancelled=cancelled)
+                else:
+                    tool.annotate(task, answers, by=by, cancelled=cancelled)
+            case "predict" if not predictions:
+                tool.predict(task, {"policy": random.choice(["true", "false"])})
+            case "unpredict":
+                predictions.clear()
+            case "remove" if annotations:
+                tool.delete(task, random.choice([*annotations]))
+            case "delete" if random.random() < 0.4:
+                del tool.tasks[task]
+
+    def meaning(self) -> Rows:
+        """The rows that the store means."""
+        rows: Rows = {}
+        for task in self.tool.tasks.values():
+            item = task["data"]["trace_id"]
+            for each in task["annotations"].values():
+                for answer in [] if each["was_cancelled"] else each["result"]:
+                    name, (value,) = answer["from_name"], answer["value"]["choices"]
+                    said = {"resolved": value == "true", "quality": int(value) if value.isdecimal() else value}
+                    if (rating := rating_of(name, said.get(name, value))) is not None:
+                        rows["annotation", "inbox", item, name, str(each["completed_by"])] = (rating, None)
+            for each in task["predictions"].values():
+                (answer,) = each["result"]
+                rows["evaluation", item, "policy"] = (None, answer["value"]["choices"] == ["true"], None)
+        return rows
+
+
+History = LangfuseHistory | LangSmithHistory | MlflowHistory | PhoenixHistory | LabelStudioHistory
 HISTORIES: dict[str, Callable[[Random, FakeClock], History]] = {
+    "labelstudio": LabelStudioHistory,
     "langfuse": LangfuseHistory,
     "langsmith": LangSmithHistory,
+    "mlflow": MlflowHistory,
+    "phoenix": PhoenixHistory,
+}
+OF_TOOL: dict[str, dict[str, Any]] = {
+    "labelstudio": {
+        "url": "https://tool.invalid/label",
+        "project": "7",
+        "item": "trace_id",
+        "predictions": True,
+    },
+    "mlflow": {"experiments": ["1"]},
+    "phoenix": {"project": PROJECT},
 }
 
 
@@ -223,7 +401,7 @@ async def check(directory: Path, tool: str, seed: int) -> None:
     """Compare what was published with what the store means."""
     random = Random(seed)
     history = HISTORIES[tool](random, FakeClock(RECEIVED))
-    source = PulledSource(directory, history.tool, pulled_settings(directory, tool, **CONFIG))
+    source = PulledSource(directory, history.tool, pulled_settings(directory, tool, **CONFIG, **OF_TOOL.get(tool, {})))
     try:
         await live(history, source, random)
         assert source.rows() == history.meaning()
@@ -235,6 +413,7 @@ async def check(directory: Path, tool: str, seed: int) -> None:
 def _small_pages(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:  # noqa: ARG001 -- no time passes
     for tool in HISTORIES:
         monkeypatch.setattr(f"sources.pulls.tools.{tool}.LIMIT", 4)
+    monkeypatch.setattr("sources.pulls.tools.phoenix.SPAN_LIMIT", 4)
 
 
 @pytest.mark.parametrize("tool", HISTORIES)
