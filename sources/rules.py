@@ -85,6 +85,7 @@ class RatingRule(_RuleTable):
     """What the ratings under one name of the tool mean."""
 
     rating: Annotated[RatingScale | None, BeforeValidator(_scale)] = None
+    """The scale: stars from 1 to 5, thumbs (1 or true is up), labels, or numbers from which on it is up."""
     criterion: str | None = None
     """Name of the criterion, where it is not the tool's."""
 
@@ -95,13 +96,17 @@ class JudgeRule(_RuleTable):
     model_config = ConfigDict(populate_by_name=True)
 
     threshold: float | None = None
+    """Score from which on it is a pass, where the tool has none; wins over the tool's."""
     direction: Direction | None = None
+    """`lower` where a low score is good; by default as the tool reports, else `higher`."""
     passes: tuple[str, ...] = Field((), alias="pass")
     """Labels that are a pass; those of booleans are `true` and `false`."""
     fails: tuple[str, ...] = Field((), alias="fail")
+    """Labels that are a fail."""
     errors: tuple[str, ...] = Field((), alias="error")
     """Labels of an evaluation that failed."""
     judge: str | None = None
+    """Judge version, where the tool reports none, or another is wanted."""
     metric: str | None = None
     """Name of the metric, where it is not the tool's."""
     value: str | None = None
@@ -119,6 +124,7 @@ class SourceSettings(_RuleTable):
     """A source: a tool, and what its records mean."""
 
     tool: str
+    """The tool: one of those that [sources](sources.md) lists."""
     id_prefix: str = Field("", max_length=64)
     """What ids of events begin with; empty: the tool's name."""
     queue: str | None = None
