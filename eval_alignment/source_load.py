@@ -9,6 +9,7 @@ import click
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from aggregator.facts import LATEST_AT
 from eval_alignment import kafka_wiring
 from eval_alignment.input_checks import now_ms
 from eval_alignment.load_wait import SourcePartition, ViewWait
@@ -59,7 +60,7 @@ async def _load(
         for path in paths:
             content = _content(path)
             try:
-                taken = await source.file(content, _changed(path) if made is None else made)
+                taken = await source.file(content, file_time(path, made))
             except UnknownShapeError as error:
                 raise click.ClickException(f"{printable(str(path))}: {error}") from error
             rejected += taken.rejected
@@ -76,9 +77,15 @@ def _content(path: Path) -> bytes:
         raise click.ClickException(f"cannot read the input: {error}") from error
 
 
-def _changed(path: Path) -> int:
-    """When a file was changed; the current time for standard input."""
-    return now_ms() if path == Path("-") else path.stat().st_mtime_ns // 1_000_000
+def file_time(path: Path, made: int | None) -> int:
+    """When a file was made: by default when it was changed, for standard input now. Raises ClickException."""
+    if made is None:
+        made = now_ms() if path == Path("-") else path.stat().st_mtime_ns // 1_000_000
+    if not 0 <= made <= LATEST_AT:
+        raise click.ClickException(
+            f"the time of {printable(str(path))} is not between the years 1970 and 9999: correct it by --file-time"
+        )
+    return made
 
 
 def _words(path: str, name: str, taken: Taken) -> Iterator[str]:

@@ -3,6 +3,7 @@
 Paths that begin with `-/` are for the command: a file, or an end of what a source said.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypedDict
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aggregator.facts import LATEST_AT
 from ingest.acknowledge import acknowledged, away
 from ingest.body import BodyReader
 from ingest.clock import BrokerClock
@@ -32,6 +34,7 @@ from streams.kafka.producer import Outgoing
 from streams.kafka.topics import Topics
 
 SOURCES_PATH: Final = f"{SOURCES_PREFIX}{{name}}"
+_TIME: Final = re.compile(r"[0-9]{1,15}")
 
 
 class RecordPublisher(Protocol):
@@ -163,10 +166,13 @@ class SourceHandlers:
 
         What is rejected is in the answer, and becomes no dead letter.
         """
+        refuse_web_pages(request.headers)
         name = request.path_params["name"]
         intake, made = self._intake(name), request.query_params.get("time", "")
-        if not made.isdecimal():
-            raise HTTPException(400, "the query needs `time`, when the file was made, in milliseconds since 1970")
+        if not _TIME.fullmatch(made) or int(made) > LATEST_AT:
+            raise HTTPException(
+                400, "the query needs `time`, when the file was made, in milliseconds since 1970, before the year 10000"
+            )
         clock = self._publisher.clock.now()
         with Reservation(self._budget) as reservation:
             body = await self._bodies.read(request, reservation)
@@ -183,6 +189,7 @@ class SourceHandlers:
 
     async def retract(self, request: Request) -> Response:
         """Takes back everything that a source said."""
+        refuse_web_pages(request.headers)
         name = request.path_params["name"]
         intake = self._intake(name)
         if not intake.source.owns:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aggregator.facts import DEFAULT_CRITERION, Direction, Level
+from aggregator.facts import DEFAULT_CRITERION, MAX_NAME, Direction, Level
 from aggregator.ratings import Thumbs
 from sources.records import Said, Skip, SkipReason, UnruledName
 from sources.rules import JudgeRule, LabelThumbs, NumberThumbs, RatingRule, RatingScale, Role, SourceSettings
@@ -76,7 +76,7 @@ class Judgement:
 
     def unruled(self, role: Role) -> UnruledName:
         """This judgement, for who writes a rule."""
-        return UnruledName(role, self.name, _shown(self.text))
+        return UnruledName(role, self.name[:MAX_NAME], _shown(self.text))
 
 
 def _shown(value: str | None) -> str:
@@ -121,7 +121,7 @@ class Rules:
             return "human" if human else "judge"
         where = "both" if human else "neither"
         why = f"{name!r} is in {where} of `criteria` and `metrics`: name it in one"
-        unruled = UnruledName("", name, _shown(value))
+        unruled = UnruledName("", name[:MAX_NAME], _shown(value))
         return Skip(SkipReason.ROLE_UNKNOWN, f"{why}, or set `roles`" if word is not None else why, unruled)
 
     def judgement(self, said: Judgement, word: str | None, reliable: Mapping[str, Role] | None = None) -> Said | Skip:

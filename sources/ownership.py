@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from aggregator import facts
-from aggregator.facts import MAX_ID, Annotation, Evaluation, Fact, QueueItem
+from aggregator.facts import LATEST_AT, MAX_ID, Annotation, Evaluation, Fact, QueueItem
 from streams.events.values import is_text
 
 _LONGEST_SUFFIX: Final = len("@18446744073709551615~deleted")
@@ -182,7 +182,7 @@ class RecordVersion:
             identity = _verdict_key(key)
             # The deletion of another record may be later, and that of a verdict in whose place there is a failure now.
             deleted_at = max(index.deleted_at(identity), *(at for row in gone if row.identity == identity), -1)
-            later = deleted_at + 1
+            later = min(deleted_at + 1, LATEST_AT)
             said[key] = self._fact(statement, at, number) if at >= later else self._fact(statement, later, later)
         rows = tuple(OwnedRow(key, facts.encode(fact), new[key].part) for key, fact in said.items())
         latest = max((fact.at for fact in said.values()), default=before.at)
@@ -218,7 +218,8 @@ class RecordVersion:
 
     @staticmethod
     def _after(before: OwnedRecord, at: int) -> int:
-        return at if before.at is None else max(at, before.at + 1)
+        # The latest time has none after it, and an event that cannot be written would keep all others back.
+        return min(at if before.at is None else max(at, before.at + 1), LATEST_AT)
 
     def _fact(self, statement: Statement, at: int, number: int) -> Fact:
         id = event_id(self.prefix, self.native, statement.part, number)
@@ -239,7 +240,7 @@ class RecordVersion:
                 sent.append(self._deletion(row, at, number))
                 index.delete(identity, at)
             if others:
-                sent += self._restated(index, others[0], at if stands else at + 1)
+                sent += self._restated(index, others[0], at if stands else min(at + 1, LATEST_AT))
         return sent
 
     def _others(self, index: OwnerIndex, identity: bytes) -> list[_HeldRow]:

@@ -119,6 +119,24 @@ async def test_a_file_has_a_time_of_its_own(source_door: Door) -> None:
     assert (await post(source_door, "rows/-/file", b"no JSON", time="1")).status_code == 422
 
 
+@pytest.mark.parametrize("time", ["253402300800000", "9" * 5000, "\u0663", "-1"])
+async def test_a_file_of_an_impossible_time_is_refused_and_keeps_nothing_back(source_door: Door, time: str) -> None:
+    undated = {name: value for name, value in ROW.items() if name != "at"}
+    assert (await post(source_door, "rows/-/file", [undated], time=time)).status_code == 400
+    assert (await post(source_door, "rows/-/file", [undated], time="253402300799999")).json()["events"] == 1
+    for value in (0, 1):
+        assert (await post(source_door, "rows/-/file", [{**undated, "value": value}], time="1")).json()["events"] == 1
+    assert (await post(source_door, "rows/-/retract", b"")).json()["events"] == 1
+
+
+@pytest.mark.parametrize("path", ["rows", "rows/-/retract", "rows/-/file", "rows/%2d/retract"])
+async def test_a_web_page_changes_nothing(source_door: Door, path: str) -> None:
+    await post(source_door, "rows", [ROW])
+    address, page = f"/api/v1/sources/{path}?time=1", {"origin": "https://evil.test"}
+    answer = await source_door.client.post(address, json=[{**ROW, "value": 0}], headers=page)
+    assert (answer.status_code, len(source_door.publisher.sent)) == (403, 1)
+
+
 async def test_everything_that_a_source_said_can_be_taken_back(source_door: Door) -> None:
     await post(source_door, "rows", [ROW])
     assert (await post(source_door, "rows/-/retract", b"")).json()["events"] == 1

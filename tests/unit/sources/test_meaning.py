@@ -148,3 +148,10 @@ def test_without_an_item_nothing_is_said() -> None:
         rules().queue_item("7", None),
     ):
         assert isinstance(result, Skip) and result.reason is SkipReason.NO_ITEM
+
+
+def test_a_name_without_a_rule_is_kept_no_longer_than_names_of_events_are() -> None:
+    name = "tone" * 1000
+    skips = [rules().role(name), rules().annotation(Judgement(name=name, item="i", value=0.5))]
+    names = [skip.unruled and skip.unruled.name for skip in skips if isinstance(skip, Skip)]
+    assert names == [name[:128]] * 2
