@@ -20,6 +20,7 @@ from eval_alignment.input_checks import now_ms
 from eval_alignment.settings import Settings
 from ingest.clock import BrokerClock
 from ingest.pulls import PullLine
+from ingest.rebuild import SourceTopics
 from ingest.sources import SOURCES_PATH, KafkaDelivery
 from sinks.access import read_token
 from sources.intake.intake import Refusal, SourceIntake, Taken
@@ -73,6 +74,10 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
             publisher = _CommandPublisher(out)
             index = None if store is None else store.index(source.rules.settings.prefix)
             intake = SourceIntake(source, KafkaDelivery(name, publisher, topics), index)
+            if index is not None:
+                prefixes = [settings.prefix for settings in chosen.sources.values()]
+                where = SourceTopics(client, topics, wiring.group(chosen), source.decoder, prefixes)
+                await where.catch_up([intake])
             yield _LocalSource(name, intake)
 
 
@@ -102,7 +107,7 @@ class _LocalSource:
     _intake: SourceIntake
 
     async def file(self, content: bytes, made: int) -> Taken:
-        return await self._intake.take(content, made, max(made, now_ms()), dead_letters=False)
+        return await self._intake.take(content, made, max(made, now_ms()), dead_letters=False, current=True)
 
     async def retract(self) -> Taken:
         if not self._intake.source.owns:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -62,7 +62,7 @@ def create_app(
         verifiers: of the sources whose webhooks have a secret, by name.
         pulls: of the sources that this process runs; None: the command cannot ask for a pull.
     """
-    handlers = _Handlers(config, publisher, metrics)
+    handlers = _Handlers(config, publisher, metrics, (intakes or {}).values())
     access = SourceAccess(verifiers or {}, guarded=bool(tokens))
     sources = SourceHandlers(config, intakes or {}, publisher, metrics, handlers.budget, access=access)
     otlp = OtlpHandlers(config, publisher, metrics, handlers.budget)
@@ -121,8 +121,15 @@ async def _on_error(_request: Request, _error: Exception) -> Response:
 
 
 class _Handlers:
-    def __init__(self, config: IngestConfig, publisher: RecordPublisher, metrics: IngestMetrics) -> None:
+    def __init__(
+        self,
+        config: IngestConfig,
+        publisher: RecordPublisher,
+        metrics: IngestMetrics,
+        intakes: Collection[SourceIntake] = (),
+    ) -> None:
         self._config = config
+        self._intakes = intakes
         self._publisher = publisher
         self._metrics = metrics
         limit = config.limits.in_flight_bytes
@@ -182,9 +189,9 @@ class _Handlers:
         return Response(orjson.dumps({"status": "ok"}), media_type="application/json")
 
     async def readyz(self, _request: Request) -> Response:
-        reason = self._publisher.away
-        body = {"ready": reason is None, "reasons": [] if reason is None else [reason]}
-        return Response(orjson.dumps(body), 200 if reason is None else 503, media_type="application/json")
+        reasons = {self._publisher.away, *(intake.not_made for intake in self._intakes)} - {None}
+        body = {"ready": not reasons, "reasons": list(reasons)}
+        return Response(orjson.dumps(body), 503 if reasons else 200, media_type="application/json")
 
 
 class _IngestResponse(Response):

@@ -40,6 +40,8 @@ class IngestConfig:
 
     kafka: KafkaClient
     topics: Topics = field(default_factory=Topics)
+    group: str = "eval-alignment"
+    """Consumer group of the workers: what it has committed is on the ledger."""
     decoder: Decoder = field(default_factory=Decoder)
     """Has the workers' settings, so that it decides as they do."""
     host: str = "127.0.0.1"

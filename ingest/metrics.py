@@ -50,6 +50,9 @@ SOURCE_UNRULED: Final = counter(
     "source",
     "name",
 )
+INDEX_MADE: Final = gauge(
+    "ingest_index_made", "1 once the owner indexes have what Kafka has of their sources; until then sources answer 503."
+)
 READY: Final = gauge("ingest_ready", "1 while the broker answers.")
 
 _MAX_NAMES: Final = 100
@@ -69,6 +72,7 @@ METRICS: Final = (
     SOURCE_PULL_FAILED,
     SOURCE_PULL_INTERVAL,
     SOURCE_UNRULED,
+    INDEX_MADE,
     READY,
     BUILD_INFO,
 )
@@ -94,6 +98,7 @@ class IngestMetrics:
         self.source_pull_failed = SOURCE_PULL_FAILED.gauge(registry)
         self._source_unruled = SOURCE_UNRULED.counter(registry)
         self._unruled_names: set[tuple[str, str]] = set()
+        self.index_made = INDEX_MADE.gauge(registry)
         self.ready = READY.gauge(registry)
         BUILD_INFO.gauge(registry).labels("ingest", version).set(1)
 

@@ -18,6 +18,7 @@ from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from ingest.publish import Publisher
 from ingest.pulls import IngestPulls
+from ingest.rebuild import IndexKeeper
 from ingest.signatures import Verifier
 from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
@@ -82,6 +83,7 @@ async def _run(
     publisher = Publisher(config)
     intakes = open_intakes(config, publisher, store)
     pulls = IngestPulls(intakes, publisher, metrics)
+    keeper = IndexKeeper(config, intakes.values(), metrics)
     server = HttpServer(
         create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers, pulls=pulls),
         keep_alive_s=config.keep_alive_s,
@@ -98,6 +100,7 @@ async def _run(
         serving,
         asyncio.create_task(publisher.run(), name="publisher"),
         asyncio.create_task(pulls.run(), name="pulls"),
+        asyncio.create_task(keeper.run(), name="owner index"),
         asyncio.create_task(trim_heap(), name="memory"),
     ]
     stopping = asyncio.create_task(stop.wait(), name="signal")
@@ -112,6 +115,7 @@ async def _run(
         server.should_exit = True
         # Running requests still need the producer.
         await asyncio.wait([serving])
+        await keeper.close()
         for part in (*parts, stopping):
             part.cancel()
         await asyncio.gather(*parts, stopping, return_exceptions=True)

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 SYNC_PATH: Final = f"{SOURCES_PATH}/{COMMAND_PATH}sync"
 _AWAY_SECONDS: Final = 1.0
-"""How often a pull looks whether the broker is back."""
+"""How often a pull looks whether the broker is back, or its index is made."""
 
 
 class PullLine(msgspec.Struct, omit_defaults=True):
@@ -60,6 +60,7 @@ class IngestPulls:
         connect: OpenStreams = open_streams,
     ) -> None:
         self._publisher = publisher
+        self._intakes = intakes
         self._metrics = metrics
         clocks = PullClocks(publisher.clock.wall, publisher.clock.now)
         self._pulls = {
@@ -82,16 +83,20 @@ class IngestPulls:
         name = request.path_params["name"]
         if (pull := self._pulls.get(name)) is None:
             raise HTTPException(404, f"source {name!r} is not pulled by this process; {_pulled_tools()}")
-        if (reason := self._publisher.away) is not None:
+        if (reason := self._reason(pull)) is not None:
             raise away(reason)
         how = PullRequest(full="full" in request.query_params, confirm_empty="confirm_empty" in request.query_params)
         return StreamingResponse(self._lines(pull, how), media_type="application/x-ndjson")
+
+    def _reason(self, pull: SourcePull) -> str | None:
+        """Why nothing can be pulled; None when it can."""
+        return self._publisher.away or self._intakes[pull.name].not_made
 
     async def _repeat(self, pull: SourcePull) -> None:
         self._metrics.source_pull_interval.labels(pull.name).set(pull.settings.interval_s)
         told = ""
         while True:
-            if self._publisher.away is not None:
+            if self._reason(pull) is not None:
                 await asyncio.sleep(_AWAY_SECONDS)
                 continue
             problem = ""

@@ -178,7 +178,7 @@ class SourceHandlers:
             body = await self._bodies.read(request, reservation)
             with acknowledged(reservation):
                 try:
-                    taken = await intake.take(body, int(made), clock, dead_letters=False)
+                    taken = await intake.take(body, int(made), clock, dead_letters=False, current=True)
                 except UnknownShapeError as error:
                     raise HTTPException(422, self._unknown_shape(name, str(error))) from error
         self.count(name, taken)
@@ -213,11 +213,14 @@ class SourceHandlers:
     def _intake(self, name: str) -> SourceIntake:
         """The intake of a source.
 
-        Raises HTTPException: 404 for an unknown one; 503 for one that runs elsewhere, and while the broker is away.
+        Raises HTTPException: 404 for an unknown one; 503 for one that runs elsewhere, while its index
+        is made, and while the broker is away.
         """
         if (reason := self._publisher.away) is not None:
             raise away(reason)
         if (intake := self._intakes.get(name)) is not None:
+            if intake.not_made is not None:
+                raise away(intake.not_made)
             return intake
         if name not in self._config.sources:
             known = ", ".join(sorted(self._config.sources)) or "none"

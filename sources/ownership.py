@@ -7,6 +7,7 @@ Versions of one record may arrive in any order, and more than once: the rows tha
 newest version.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +19,9 @@ from aggregator import facts
 from aggregator.facts import LATEST_AT, MAX_ID, Annotation, Evaluation, Fact, QueueItem
 from streams.events.values import is_text
 
-_LONGEST_SUFFIX: Final = len("@18446744073709551615~deleted")
+_DELETED: Final = "~deleted"
+_LONGEST_SUFFIX: Final = len(f"@18446744073709551615{_DELETED}")
+_VERSION: Final = re.compile(rf"(.*)@(\d{{1,20}})({_DELETED})?", re.DOTALL)
 
 
 class Statement(NamedTuple):
@@ -55,6 +58,9 @@ class OwnedRecord(msgspec.Struct, frozen=True):
     at: int | None = None
     """Time of its latest event in milliseconds; None if it never became one."""
     rows: tuple[OwnedRow, ...] = ()
+    recovered: bool = False
+    """Whether it was made again from the events of the record, which do not have its version if they were dated later:
+    `version` is the lowest that it cannot exceed."""
 
 
 class OwnerIndex(Protocol):
@@ -132,10 +138,35 @@ def event_id(prefix: str, native: str, part: str, version: int, *, deleted: bool
     >>> event_id("labelstudio", "101", "resolved", 1795431729700, deleted=True)
     'labelstudio:101/resolved@1795431729700~deleted'
     """
+    return f"{prefix}:{event_name(prefix, native, part)}@{version}{_DELETED if deleted else ''}"
+
+
+def event_name(prefix: str, native: str, part: str = "") -> str:
+    """What the ids of the events of a record have between the prefix and the version."""
     name = f"{native}/{part}" if part else native
     if len(prefix) + 1 + len(name) + _LONGEST_SUFFIX > MAX_ID or not is_text(name):
-        name = sha256(name.encode(errors="surrogatepass")).hexdigest()
-    return f"{prefix}:{name}@{version}{'~deleted' if deleted else ''}"
+        return sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return name
+
+
+class EventName(NamedTuple):
+    """What the id of an event of a source has."""
+
+    name: str
+    """See `event_name`."""
+    number: int
+    """The version."""
+
+
+def parse_event_id(prefix: str, id: str) -> EventName | None:
+    """The parts of the id of an event; None for one that is not of the source with this prefix.
+
+    >>> parse_event_id("labelstudio", "labelstudio:101/resolved@1795431729700~deleted")
+    EventName(name='101/resolved', number=1795431729700)
+    """
+    if not id.startswith(f"{prefix}:") or (found := _VERSION.fullmatch(id, len(prefix) + 1)) is None:
+        return None
+    return EventName(found[1], int(found[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,8 @@ class RecordVersion:
     """Time of the record's last change in milliseconds, if it has one."""
     number: int | None = None
     """The tool's own version, if it has one."""
+    current: bool = False
+    """Whether the tool had no newer version when it arrived, as for what is read from its lists."""
 
     @property
     def order(self) -> int | None:
@@ -169,10 +202,13 @@ class RecordVersion:
         before = index.get(self.native) or OwnedRecord()
         if self._is_older(before):
             return None
-        repeated = before.at is not None and self.order in (None, before.version)
+        # What follows the version of a recovered record may be the same version.
+        repeated = before.at is not None and (self.order in (None, before.version) or self._precedes(before))
         old = {row.key: row for row in before.rows}
         new = {facts.key(statement.fact): statement for statement in statements}
         if repeated and old.keys() == new.keys() and all(_same(old[key].fact, new[key].fact) for key in new):
+            if before.recovered:
+                index.put(self.native, OwnedRecord(self.order, before.at, before.rows))
             return []
         at = self._after(before, self.received if repeated or self.at is None else self.at)
         number = at if self.number is None or repeated else self.number
@@ -206,7 +242,10 @@ class RecordVersion:
         If it appears again, it counts again.
         """
         before = index.get(self.native) or OwnedRecord()
-        return self._take_back(index, self._after(before, self.received), before.version)
+        said = self._take_back(index, self._after(before, self.received), before.version)
+        if before.recovered:
+            index.put(self.native, OwnedRecord(before.version, before.at, recovered=True))
+        return said
 
     def _take_back(self, index: OwnerIndex, at: int, version: int | None) -> list[Fact]:
         before = index.get(self.native) or OwnedRecord()
@@ -214,6 +253,11 @@ class RecordVersion:
         return self._deletions(index, before.rows, at, at)
 
     def _is_older(self, before: OwnedRecord) -> bool:
+        if before.recovered and self.current and (before.at is None or self.received > before.at):
+            return False
+        return self._precedes(before)
+
+    def _precedes(self, before: OwnedRecord) -> bool:
         return self.order is not None and before.version is not None and self.order < before.version
 
     @staticmethod
@@ -262,7 +306,7 @@ class RecordVersion:
         restated = msgspec.structs.replace(row.fact, at=at, id=event_id(self.prefix, native, row.part, at))
         replaced = OwnedRow(row.key, facts.encode(restated), row.part)
         rows = tuple(replaced if each is row else each for each in owned.rows)
-        index.put(native, OwnedRecord(owned.version, max(at, owned.at or at), rows))
+        index.put(native, msgspec.structs.replace(owned, at=max(at, owned.at or at), rows=rows))
         return [restated]
 
     def _deletion(self, row: OwnedRow, at: int, number: int) -> Fact:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from aggregator.facts import Fact
+from sources import names
 from sources.item_paths import path_problems
 from sources.meaning import Rules
 from sources.records import SourceRecord
@@ -74,13 +76,22 @@ class Tool:
     """Where the settings `input`, `output`, `url_path` and `tags` find their values; empty: its events have them."""
     columns: bool = field(default=False, kw_only=True)
     """Whether these settings name columns instead of paths."""
+    native: Callable[[str, Fact, SourceSettings], str] = field(default=names.whole, kw_only=True)
+    """The tool's id of the record of an event, by the name in the id of the event."""
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
     "argilla": Tool(
-        "Argilla", ("push",), argilla.records, scheme="standard", record="`data` of the body: the response"
+        "Argilla",
+        ("push",),
+        argilla.records,
+        scheme="standard",
+        native=names.before_slash,
+        record="`data` of the body: the response",
     ),
-    "braintrust": Tool("Braintrust", ("pull", "file"), braintrust.records, record="the span of `events`"),
+    "braintrust": Tool(
+        "Braintrust", ("pull", "file"), braintrust.records, native=names.of_braintrust, record="the span of `events`"
+    ),
     "confident": Tool(
         "Confident AI",
         ("push", "file"),
@@ -96,6 +107,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
         generic.has_ids,
         _whole,
         generic.problems,
+        native=names.of_table,
         record="the row",
         columns=True,
     ),
@@ -104,6 +116,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
         ("pull", "push", "file"),
         datadog.records,
         key_header="DD-API-KEY",
+        native=names.of_datadog,
         record="the metric of `metrics`, or the interaction of `annotated_interactions`",
     ),
     "deepeval": Tool(
@@ -116,13 +129,18 @@ TOOLS: Final[Mapping[str, Tool]] = {
         generic.json_records,
         generic.has_ids,
         problems=generic.problems,
+        native=names.of_table,
         record="the record, as for `columns`",
     ),
-    "labelstudio": Tool("Label Studio", ("push", "file"), labelstudio.records, record="the task"),
+    "labelstudio": Tool(
+        "Label Studio", ("push", "file"), labelstudio.records, native=names.before_slash, record="the task"
+    ),
     "langfuse": Tool(
         "Langfuse", ("pull", "file"), langfuse.records, scheme="langfuse", record="the score or queue item"
     ),
-    "langsmith": Tool("LangSmith", ("pull", "push", "file"), langsmith.records, record="the feedback"),
+    "langsmith": Tool(
+        "LangSmith", ("pull", "push", "file"), langsmith.records, native=names.before_correction, record="the feedback"
+    ),
     "mlflow": Tool("MLflow", ("pull", "file"), mlflow.records, scheme="mlflow", record="the trace or queue item"),
     "opik": Tool("Opik", ("pull", "file"), opik.records, record="the trace, span or thread"),
     # Two records of one span may both be true.

@@ -97,7 +97,7 @@ class ToolSource:
         return records
 
     def outcomes(
-        self, records: Iterable[SourceRecord], received: int, clock: int | None = None
+        self, records: Iterable[SourceRecord], received: int, clock: int | None = None, *, current: bool = False
     ) -> Iterator[RecordOutcome]:
         """The outcomes of records, in their order.
 
@@ -105,9 +105,11 @@ class ToolSource:
             records: of one or several payloads.
             received: when they arrived, in milliseconds; the time of records that have none.
             clock: the broker's time, in milliseconds. None accepts every time.
+            current: whether the tool had no newer versions of them then.
         """
         for record in records:
-            yield from (RecordOutcome(record.native, result) for result in self._record(record, received, clock))
+            results = self._record(record, received, clock, current=current)
+            yield from (RecordOutcome(record.native, result) for result in results)
 
     def missing(self, records: Sequence[SourceRecord], received: int) -> Iterator[RecordOutcome]:
         """The deletions of all records that are not among these, which are all that the tool has.
@@ -130,7 +132,9 @@ class ToolSource:
             said = RecordVersion(self.rules.settings.prefix, native, received).vanish(self.index)
             yield from (RecordOutcome(native, fact) for fact in said)
 
-    def _record(self, record: SourceRecord, received: int, clock: int | None) -> Iterator[OutcomeResult]:
+    def _record(
+        self, record: SourceRecord, received: int, clock: int | None, *, current: bool
+    ) -> Iterator[OutcomeResult]:
         fields, left_out = self._paths.find(record.original)
         results = [self._normal(result, fields, clock) for result in record.results]
         if any(isinstance(result, Statement) for result in results):
@@ -140,7 +144,7 @@ class ToolSource:
             yield from (_rejected(result, rejection) if isinstance(result, Statement) else result for result in results)
             return
         statements = [result for result in results if isinstance(result, Statement)]
-        version = RecordVersion(self.rules.settings.prefix, record.native, received, record.at, record.version)
+        version = RecordVersion(self.rules.settings.prefix, record.native, received, record.at, record.version, current)
         if self.owns and record.native:
             owned = self.index.get(record.native)
             said = version.delete(self.index) if record.deleted else version.state(self.index, statements)

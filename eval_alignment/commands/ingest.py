@@ -39,6 +39,7 @@ def _config(chosen: settings.Settings) -> IngestConfig:
     return IngestConfig(
         kafka=kafka_wiring.client(chosen),
         topics=kafka_wiring.topics(chosen),
+        group=wiring.group(chosen),
         decoder=wiring.decoder(chosen),
         host=host,
         port=port,

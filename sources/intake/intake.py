@@ -8,8 +8,8 @@ tool never mentions their records again.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
@@ -20,6 +20,8 @@ from sources.intake.store import IndexChanges, StoredIndex, pending_batch
 from sources.records import Malformed, Skip, SourceRecord, UnruledName
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 T = TypeVar("T")
 
@@ -109,6 +111,13 @@ class _Arrival(NamedTuple):
     stream: str = ""
     listed: int | None = None
     dead_letters: bool = True
+    current: bool = False
+
+
+class IndexNotMadeError(EvalAlignmentError):
+    """The owner index does not have yet what Kafka has of the source."""
+
+    exit_code = ExitCode.FAILED
 
 
 class SourceIntake:
@@ -125,7 +134,10 @@ class SourceIntake:
         self.source = source
         self.index = index
         self._deliver = deliver
-        self._turn = asyncio.Lock()
+        self.not_made: str | None = None
+        """Why nothing can be taken: the index does not have yet what Kafka has of the source."""
+        self.turn = asyncio.Lock()
+        """Held while something is taken."""
         self._known: set[int] = set()
         """Skips and rejections of listed records that were counted."""
 
@@ -138,6 +150,7 @@ class SourceIntake:
         stream: str = "",
         listed: int | None = None,
         dead_letters: bool = True,
+        current: bool = False,
     ) -> Taken:
         """Take a payload; on return the broker has acknowledged its events.
 
@@ -148,15 +161,17 @@ class SourceIntake:
             stream: the kind of records, where the tool lists several kinds.
             listed: the lowest time by which the tool lists these records, in milliseconds.
             dead_letters: whether what is rejected becomes dead letters. Otherwise the caller reports it to who sent it.
+            current: whether the tool had no newer versions of the records at `received`; so it is for a stream.
 
-        Raises UnknownShapeError for a payload that is none of the tool's, and what `deliver` raises: then some of the
-        events may have arrived, and taking the payload again is harmless.
+        Raises UnknownShapeError for a payload that is none of the tool's, IndexNotMadeError, and what `deliver` raises:
+        then some of the events may have arrived, and taking the payload again is harmless.
         """
-        arrival = _Arrival(received, clock, stream, listed, dead_letters)
+        if not stream:
+            listed = received
+        arrival = _Arrival(received, clock, stream, listed, dead_letters, current or stream != "")
         records = await asyncio.to_thread(self.source.read, content)
         taken = Taken(records=len(records), natives={record.native for record in records if record.native})
-        async with self._turn if self.source.owns else nullcontext():
-            settled = await self._settle()
+        async with self._takes() as settled:
             taken.events, taken.counted = settled.events, settled.counted
             for batch in _batches(records):
                 taken.add(await self._take(batch, arrival))
@@ -168,8 +183,16 @@ class SourceIntake:
 
         Raises what `deliver` raises.
         """
-        async with self._turn:
-            return await self._settle()
+        async with self._takes() as settled:
+            return settled
+
+    @asynccontextmanager
+    async def _takes(self) -> AsyncIterator[Taken]:
+        """The turn to take something, and what was sent again before. Raises IndexNotMadeError."""
+        async with self.turn if self.source.owns else nullcontext():
+            if self.not_made is not None:
+                raise IndexNotMadeError(self.not_made)
+            yield await self._settle()
 
     async def retract_missing(
         self, seen: Collection[str], received: int, *, stream: str = "", since: int | None = None
@@ -185,28 +208,41 @@ class SourceIntake:
         Raises what `deliver` raises.
         """
         assert self.index is not None, "a source without an index retracts nothing"
-        async with self._turn:
-            taken = await self._settle()
+        async with self._takes() as taken:
             gone = [native for native in self.index.listed(stream, since) if native not in seen]
             for natives in _batches(gone):
+                taken.add(await self._retract(natives, received))
+        return taken
+
+    async def retract_unlisted(self, before: int, received: int) -> Taken:
+        """Retract the records that no list of the tool has, after all lists were read.
+
+        Args:
+            before: when the reading began, in milliseconds: what was pushed later may be missing in the lists.
+            received: when they had been read, in milliseconds.
+
+        Raises what `deliver` raises.
+        """
+        assert self.index is not None, "a source without an index retracts nothing"
+        async with self._takes() as taken:
+            for natives in _batches(list(self.index.unlisted(before))):
                 taken.add(await self._retract(natives, received))
         return taken
 
     async def retract_all(self, received: int) -> Taken:
         """Retract everything that the source said. Raises what `deliver` raises."""
         assert self.index is not None, "a source without an index retracts nothing"
-        async with self._turn:
-            taken = await self._settle()
+        async with self._takes() as taken:
             for natives in _batches(list(self.index.natives())):
                 taken.add(await self._retract(natives, received))
         return taken
 
     async def _take(self, records: Sequence[SourceRecord], arrival: "_Arrival") -> Taken:
         result = await asyncio.to_thread(
-            self._stage, lambda source: source.outcomes(records, arrival.received, arrival.clock)
+            self._stage,
+            lambda source: source.outcomes(records, arrival.received, arrival.clock, current=arrival.current),
         )
-        # A pushed record does not tell whether a list of the tool has it.
-        seen = [record.native for record in records if record.native] if arrival.stream else ()
+        seen = [record.native for record in records if record.native]
         taken = await self._send(result, seen, arrival)
         taken.unchanged = len({record.native for record in records} - {each.native for each in result.outcomes})
         return taken

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from sources.intake.store import IndexChanges, StoredIndex
-from sources.ownership import OwnedRecord
+from sources.ownership import OwnedRecord, OwnedRow, event_name
 
 
 class StagedIndex:
@@ -17,10 +17,29 @@ class StagedIndex:
         self.changes = IndexChanges()
         self._committed = committed
         self._holders: dict[bytes, set[str]] = {}
+        self._parts = committed.hashed_parts()
 
     def get(self, native: str) -> OwnedRecord | None:
         """What a record stated last; None for one that was never seen."""
-        return self.changes.records.get(native) or self._committed.get(native)
+        known = self.changes.records.get(native) or self._committed.get(native)
+        return self._claimed(native) if known is None and self._parts is not None else known
+
+    def _claimed(self, native: str) -> OwnedRecord | None:
+        """A record that was made again from its events, under their names because its own is hashed in them."""
+        claimed: OwnedRecord | None = None
+        for part in ("", *(self._parts or ())):
+            name, plain = event_name(self._committed.source, native, part), f"{native}/{part}" if part else native
+            found = None if name == plain else self.changes.records.get(name) or self._committed.get(name)
+            if found is None or not found.recovered:
+                continue
+            rows = (*(claimed or OwnedRecord()).rows, *(OwnedRow(row.key, row.value, part) for row in found.rows))
+            at = max((row.fact.at for row in rows), default=None)
+            versions = [each.version for each in (claimed, found) if each is not None and each.version is not None]
+            claimed = OwnedRecord(min(versions, default=None), at, rows, recovered=True)
+            self.put(name, OwnedRecord())
+        if claimed is not None:
+            self.put(native, claimed)
+        return claimed
 
     def put(self, native: str, owned: OwnedRecord) -> None:
         """Remember what a record stated."""

@@ -23,6 +23,9 @@ from sources.records import UnruledName
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
+Positions = Mapping[str, Mapping[int, int]]
+"""Offsets by topic and partition."""
+
 FILE: Final = "sources.sqlite"
 """Name of the file in the data directory."""
 _LOCK: Final = "sources.lock"
@@ -34,6 +37,8 @@ _MAX_VALUES: Final = 20
 _MAX_NAMES: Final = 5_000
 """Names and values of a source that are kept."""
 _BUSY_SECONDS: Final = 5.0
+_POSITIONS: Final = "positions"
+_HASHED: Final = "hashed"
 _OWNED: Final = msgspec.msgpack.Decoder(OwnedRecord)
 
 
@@ -98,7 +103,8 @@ def pending_batch(
         events: to be sent.
         seen: the records that were read, changed or not.
         stream: the kind of records that they are.
-        listed: the lowest time by which the tool lists them, in milliseconds.
+        listed: the lowest time by which the tool lists them, in milliseconds; without a stream when they arrived, or
+            None if they were retracted.
         totals: results to add to those before.
         unruled: names without a rule, and how often each came.
         at: when the records came, in milliseconds.
@@ -200,8 +206,11 @@ class IndexStore:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All changes in it are committed together, or none is."""
+        """All changes in it are committed together, or none is. A transaction in another one is a part of it."""
         with self._using:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -247,6 +256,55 @@ class StoredIndex:
             else self.store.read(f"{sql} AND listed >= ?", *values, since)
         )
         return [_text(native) for (native,) in rows]
+
+    def unlisted(self, before: int) -> Collection[str]:
+        """The records that state something, and that no list of the tool is known to have.
+
+        Args:
+            before: those that were pushed later are left out, in milliseconds.
+        """
+        rows = self.store.read(
+            "SELECT native FROM records WHERE source = ?1 AND stream = '' AND (listed IS NULL OR listed < ?2) "
+            "AND native IN (SELECT native FROM holders WHERE source = ?1)",
+            self.source,
+            before,
+        )
+        return [_text(native) for (native,) in rows]
+
+    def positions(self) -> Positions | None:
+        """Up to where the index has what the source's events state; None for an index that is not made yet."""
+        kept = self.state(_POSITIONS)
+        return None if kept is None else {topic: dict(offsets) for topic, offsets in kept}
+
+    def hashed_parts(self) -> Collection[str] | None:
+        """What the parts of records may be that are kept under the hashed names of their events; None without such."""
+        parts: list[str] | None = self.state(_HASHED)
+        return parts
+
+    def advance(self, positions: Positions) -> None:
+        """Keep up to where the index has what the source's events state."""
+        self.keep(_POSITIONS, [(topic, list(offsets.items())) for topic, offsets in positions.items()])
+
+    def rebuild(self, changes: IndexChanges, hashed: Collection[str] | None, positions: Positions) -> None:
+        """Remember what records stated by their events, all or nothing.
+
+        Args:
+            changes: of records, and deletions.
+            hashed: what the parts of records under hashed names may be; None without such.
+            positions: up to where the events were read.
+        """
+        with self.store.transaction() as connection:
+            self._remember(connection, [(_bytes(name), owned) for name, owned in changes.records.items()])
+            self._delete(connection, changes.deletions.items())
+            if (batch := self.pending()) is not None:
+                # The changes have what its events state. They are sent again all the same.
+                events = msgspec.structs.replace(batch, records=[], deletions=[])
+                connection.execute(
+                    "UPDATE outbox SET batch = ? WHERE source = ?", (msgspec.msgpack.encode(events), self.source)
+                )
+            if hashed is not None:
+                self.keep(_HASHED, sorted({*hashed, *(self.hashed_parts() or ())}))
+            self.advance(positions)
 
     def totals(self) -> Mapping[str, int]:
         """How many results of each kind the source has had."""
@@ -297,15 +355,12 @@ class StoredIndex:
     def commit(self, batch: PendingBatch) -> None:
         """Remember what records stated, once the broker has their events."""
         with self.store.transaction() as connection:
-            for native, owned in batch.records:
-                self._put(connection, native, owned)
-            connection.executemany(
-                "INSERT INTO deletions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
-                [(self.source, identity, at) for identity, at in batch.deletions],
-            )
+            self._remember(connection, batch.records)
+            self._delete(connection, batch.deletions)
             connection.executemany(
                 "UPDATE records SET stream = ?1, listed = ?2 WHERE source = ?3 AND native = ?4 "
-                "AND (stream IS NOT ?1 OR listed IS NOT ?2)",
+                # A record that is pushed may be in a list; one that is retracted is in none.
+                "AND (stream = '' OR ?1 != '' OR ?2 IS NULL) AND (stream IS NOT ?1 OR listed IS NOT ?2)",
                 [(batch.stream, batch.listed, self.source, native) for native in batch.seen],
             )
             connection.executemany(
@@ -317,6 +372,16 @@ class StoredIndex:
             if batch.at:
                 self._keep(connection, _TAKEN, batch.at)
             connection.execute("DELETE FROM outbox WHERE source = ?", (self.source,))
+
+    def _remember(self, connection: sqlite3.Connection, records: Iterable[tuple[bytes, OwnedRecord]]) -> None:
+        for native, owned in records:
+            self._put(connection, native, owned)
+
+    def _delete(self, connection: sqlite3.Connection, deletions: Iterable[tuple[bytes, int]]) -> None:
+        connection.executemany(
+            "INSERT INTO deletions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+            [(self.source, identity, at) for identity, at in deletions],
+        )
 
     def _put(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
         before = self.get(_text(name))

@@ -135,6 +135,7 @@ class SourcePull:
 
     async def _run(self, state: PullState, request: PullRequest, observe: Observer) -> list[StreamReport]:
         reports: list[StreamReport] = []
+        read = 0
         async with self._connect(self.name, self.settings) as streams:
             for stream in streams:
                 of_stream = state.streams.setdefault(stream.name, StreamState())
@@ -143,10 +144,25 @@ class SourcePull:
                 reports.append(report)
                 reading = _StreamReading(stream, self._intake, self._index, self._clocks, request, observe, report)
                 await reading.run(of_stream)
+                read += reading.is_whole()
                 await asyncio.to_thread(keep, self._index, state)
                 for note in report.notes:
                     _log.warning("source %s, %s: %s", self.name, report.stream, note)
+            if reports and read == len(streams):
+                await self._retract_unlisted(state.attempted, reports, request)
         return reports
+
+    async def _retract_unlisted(
+        self, started: int | None, reports: Sequence[StreamReport], request: PullRequest
+    ) -> None:
+        """Delete the records that no stream lists, after all were read whole.
+
+        Of them it was not known which stream lists them: webhooks brought them, or the index was made again.
+        """
+        assert started is not None
+        if (any(report.records for report in reports) or request.confirm_empty) and self._index.unlisted(started):
+            taken = await self._intake.retract_unlisted(started, self._clocks.wall())
+            reports[-1].events += taken.events
 
     def _due(self, stream: Stream, state: StreamState, request: PullRequest) -> StreamReport | None:
         """What to read of a stream now; None: nothing yet."""
@@ -196,6 +212,12 @@ class _StreamReading:
         state.cursor = started
         if self.report.sweep:
             state.swept, state.sweep_ms = started, max(0, self.clocks.wall() - started)
+
+    def is_whole(self) -> bool:
+        """Whether all records of the stream were read, and the tool has no others."""
+        report = self.report
+        complete = report.error is None and self._every_record_was_read()
+        return report.sweep and report.since is None and complete
 
     async def _take_pages(self, *, again: bool = False) -> None:
         """Take all pages; of what is read again only events are counted."""

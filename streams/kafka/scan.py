@@ -5,7 +5,7 @@ record. A batch is fetched as a whole, so a position that has reached the report
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -27,6 +27,7 @@ async def scan(
     *,
     last: int | None = None,
     partitions: Collection[int] | None = None,
+    since: Mapping[int, int] | None = None,
 ) -> dict[int, int]:
     """Read all records of a topic, and return the end offset of each partition.
 
@@ -36,6 +37,7 @@ async def scan(
         on_records: called with a partition and its next records.
         last: start about that many offsets before the end of each partition; None reads from the start.
         partitions: read only these; None reads all.
+        since: offset by partition at which to start; where it is not left any more, the oldest one is taken.
 
     Raises TopicsError if the topic is missing, TimeoutError if nothing can be read for 30 s, KafkaError.
     """
@@ -56,6 +58,9 @@ async def scan(
         if last is not None:
             for tp, end in (await consumer.end_offsets(list(pending))).items():
                 consumer.seek(tp, max(0, end - last))
+        for tp in pending:
+            if since is not None and tp.partition in since:
+                consumer.seek(tp, since[tp.partition])
         ends: dict[int, int] = {}
         progress_at = time.monotonic()
         while pending:

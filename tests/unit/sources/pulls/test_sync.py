@@ -1,12 +1,15 @@
 """The pull of a source: windows, sweeps, cursors, and what is taken to be deleted."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sources.intake.rebuild import SourceEvents, rebuild
 from sources.pulls.credentials import CredentialsError
+from sources.pulls.pull import PullError
 from sources.pulls.state import load
 from sources.pulls.sync import OVERLAP_MS, PullRequest, StreamReport
 from tests.support.fake_tools.base import FakeClock, iso
@@ -347,3 +350,53 @@ async def test_the_state_survives_the_process(tool: FakeLangfuse, source: Pulled
     assert not (await scores(again)).sweep
     assert again.broker.facts == []
     source.store = again.store
+
+
+def _index_made_again(source: PulledSource, directory: Path) -> PulledSource:
+    """The source with an index that has only what its events state."""
+    again = PulledSource(directory, source.tool, source.pull.settings)
+    events = SourceEvents(again.intake.source, again.index)
+    for fact in source.broker.facts:
+        events.add(fact)
+    rebuild(again.index, events, {})
+    return again
+
+
+async def test_a_full_reading_deletes_what_vanished_while_the_index_was_lost(
+    tool: FakeLangfuse, source: PulledSource, tmp_path: Path
+) -> None:
+    gone = rate(tool, "t1")
+    for number in range(2, 5):
+        rate(tool, f"t{number}")
+    await source.pull.run()
+    del tool.scores[gone]
+    tool.clock.advance(MINUTE)
+    again = _index_made_again(source, tmp_path / "again")
+    assert [report.events for report in await again.pull.run()] == [0, 0], "a window does not have every record"
+    reports = await again.pull.run(FULL)
+    assert [fact.item for fact in again.broker.facts] == ["t1"]
+    assert [report.events for report in reports] == [0, 1]
+    assert [report.events for report in await again.pull.run(FULL)] == [0, 0]
+    again.store.close()
+
+
+@pytest.mark.parametrize("trouble", ["unreadable", "failing", "empty"])
+async def test_a_full_reading_that_is_not_whole_deletes_no_record_of_an_unknown_stream(
+    trouble: str, tool: FakeLangfuse, source: PulledSource, tmp_path: Path
+) -> None:
+    gone, other = rate(tool, "t1"), rate(tool, "t2")
+    await source.pull.run()
+    again = _index_made_again(source, tmp_path / "again")
+    tool.clock.advance(MINUTE)
+    del tool.scores[gone]
+    match trouble:
+        case "unreadable":
+            tool.scores[other]["subject"] = None
+        case "failing":
+            tool.answer = lambda *_: 500  # type: ignore[method-assign]
+        case _:
+            del tool.scores[other]
+    with contextlib.suppress(PullError):
+        await again.pull.run(FULL)
+    assert again.broker.facts == []
+    again.store.close()
