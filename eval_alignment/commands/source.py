@@ -20,6 +20,7 @@ from eval_alignment import settings, wiring
 from eval_alignment.input_checks import now_ms
 from eval_alignment.options import Moment, broker_option, data_dir_option
 from eval_alignment.render import output_console
+from eval_alignment.source_retract import retract_source
 from eval_alignment.source_status import SourceStatus, source_status
 from eval_alignment.source_sync import sync_source
 from eval_alignment.terminal_text import printable
@@ -125,6 +126,25 @@ def sync(*, brokers: str | None, name: str, full: bool, confirm_empty: bool, wat
     request = PullRequest(full=full, confirm_empty=confirm_empty)
     if not sync_source(settings.load(brokers=brokers), name, request, watch=watch):
         raise click.exceptions.Exit(1)
+
+
+@source.command()
+@broker_option
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def retract(*, brokers: str | None, name: str, yes: bool) -> None:
+    """Take back everything that the source NAME stated.
+
+    Every row of its records is deleted by an event; other sources keep theirs. A record that the tool sends or lists
+    again counts again, so first turn off its webhooks, and leave `url` and `credentials_file` out of its settings.
+    While an `ingest` runs the sources, it does the work.
+    """
+    chosen = settings.load(brokers=brokers)
+    wiring.source(chosen, name)
+    if not yes:
+        click.confirm(f"Take back everything that source {printable(name)} stated?", abort=True)
+    taken = retract_source(chosen, name)
+    click.echo(f"{taken.events} event{'' if taken.events == 1 else 's'} acknowledged")
 
 
 def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:
