@@ -16,7 +16,14 @@ from typing import Final
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NotCoordinatorForGroupError,
+)
 
 from aggregator import facts
 from aggregator.facts import Fact
@@ -24,7 +31,7 @@ from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from sources.intake.intake import SourceIntake
 from sources.intake.rebuild import SourceEvents, rebuild
-from sources.intake.store import Positions, StoredIndex
+from sources.intake.store import SourcePositions, StoredIndex
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient, connect
 from streams.kafka.producer import require_sources
@@ -38,6 +45,12 @@ KEEP_SECONDS: Final = 60.0
 """Time after which it is kept how far the indexes have the events."""
 _PROGRESS_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
+_COORDINATOR_SECONDS: Final = 60.0
+_NO_COORDINATOR: Final = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 _RETRIED: Final = (KafkaConnectionError, KafkaTimeoutError, TimeoutError, TopicsError)
 
 
@@ -81,7 +94,7 @@ class SourceTopics:
             await asyncio.to_thread(rebuild, _index(intake), reading.sources[prefix], reached)
         return reading.records
 
-    async def ends(self) -> Positions:
+    async def ends(self) -> SourcePositions:
         """The ends of the source topics. Raises TopicsError, KafkaError."""
         counts = await require_sources(self.kafka, self.topics)
         places = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
@@ -89,10 +102,14 @@ class SourceTopics:
         return by_topic(ends)
 
     async def _committed(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        admin = AIOKafkaAdminClient(**self.kafka.settings)
+        admin, commits = AIOKafkaAdminClient(**self.kafka.settings), {}
         try:
             await connect(admin)
-            commits = await admin.list_consumer_group_offsets(self.group, partitions=list(places))
+            async with asyncio.timeout(_COORDINATOR_SECONDS):
+                # The first group of a broker takes a while.
+                async for attempt in retry_forever(*_NO_COORDINATOR):
+                    with attempt:
+                        commits = await admin.list_consumer_group_offsets(self.group, partitions=list(places))
         finally:
             await admin.close()
         return {tp: commit.offset for tp, commit in commits.items() if commit.offset >= 0}
@@ -108,7 +125,7 @@ class SourceTopics:
         finally:
             await consumer.stop()
 
-    async def _read(self, reading: "_Reading", since: Mapping[TopicPartition, int]) -> Positions:
+    async def _read(self, reading: "_Reading", since: Mapping[TopicPartition, int]) -> SourcePositions:
         """Read the source topics to their ends, and return these."""
         reached = {}
         for topic, kind in self.topics.sources.items():
@@ -126,7 +143,7 @@ def by_topic(offsets: Mapping[TopicPartition, int]) -> dict[str, dict[int, int]]
 
 
 def is_left(
-    positions: Positions | None, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    positions: SourcePositions | None, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> bool:
     """Whether the topics have all events after these positions. They are not those of topics that were made again."""
     return positions is not None and all(

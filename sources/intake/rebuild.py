@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from aggregator import facts
 from aggregator.facts import Fact
-from sources.intake.store import IndexChanges, Positions, StoredIndex
+from sources.intake.store import IndexChanges, SourcePositions, StoredIndex
 from sources.names import own_names
 from sources.ownership import OwnedRecord, OwnedRow, event_name, parse_event_id
 from sources.source import ToolSource
@@ -24,7 +24,7 @@ from sources.source import ToolSource
 _HASHED: Final = re.compile("[0-9a-f]{64}")
 
 
-class _Row(NamedTuple):
+class _NamedEvent(NamedTuple):
     """The latest event of one name for one row."""
 
     fact: Fact
@@ -40,7 +40,7 @@ class SourceEvents:
     source: ToolSource
     index: StoredIndex
     """What is remembered. It is not changed here."""
-    _rows: dict[str, dict[tuple[bytes, str], _Row]] = field(default_factory=dict)
+    _rows: dict[str, dict[tuple[bytes, str], _NamedEvent]] = field(default_factory=dict)
     """By record, and then by key and name."""
     _parts: set[str] | None = None
     """What the parts of records with hashed names may be; None without such names."""
@@ -61,7 +61,7 @@ class SourceEvents:
         else:
             native = self.source.tool.native(name, fact, settings)
             part = name[len(native) + 1 :]
-        row = _Row(fact, facts.version(fact), parsed.number, part)
+        row = _NamedEvent(fact, facts.version(fact), parsed.number, part)
         rows = self._rows.setdefault(native, {})
         if (known := rows.get((key, name))) is None or row.version > known.version:
             rows[key, name] = row
@@ -91,18 +91,18 @@ class SourceEvents:
                 changes.records[native] = replace(before, at=record.at, rows=record.rows) if again else record
         return changes, self._parts
 
-    def _all(self) -> Iterable[_Row]:
+    def _all(self) -> Iterable[_NamedEvent]:
         return (row for rows in self._rows.values() for row in rows.values())
 
-    def _remembered(self, record: OwnedRecord | None) -> Iterable[_Row]:
+    def _remembered(self, record: OwnedRecord | None) -> Iterable[_NamedEvent]:
         """The rows that the index has of a record."""
         for owned in () if record is None else record.rows:
             fact = owned.fact
             parsed = parse_event_id(self.prefix, fact.id)
-            yield _Row(fact, facts.version(fact), fact.at if parsed is None else parsed.number, owned.part)
+            yield _NamedEvent(fact, facts.version(fact), fact.at if parsed is None else parsed.number, owned.part)
 
 
-def rebuild(index: StoredIndex, events: SourceEvents, positions: Positions) -> None:
+def rebuild(index: StoredIndex, events: SourceEvents, positions: SourcePositions) -> None:
     """Remember what events state.
 
     Args:
@@ -122,10 +122,10 @@ class _Deletions:
 
     def __init__(self, index: StoredIndex) -> None:
         self._index = index
-        self._found: dict[bytes, _Row] = {}
+        self._found: dict[bytes, _NamedEvent] = {}
         self._remembered: dict[bytes, int] = {}
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: _NamedEvent) -> None:
         """Add an event, if it is a deletion."""
         if not row.fact.deleted:
             return
@@ -133,7 +133,7 @@ class _Deletions:
         if (known := self._found.get(key)) is None or row.version > known.version:
             self._found[key] = row
 
-    def covers(self, row: _Row, identity: bytes) -> bool:
+    def covers(self, row: _NamedEvent, identity: bytes) -> bool:
         """Whether a row was deleted, or is hidden by a deletion."""
         if (found := self._found.get(identity)) is not None and row.version < found.version:
             return True
@@ -146,10 +146,10 @@ class _Deletions:
         return {key: row.fact.at for key, row in self._found.items()}
 
 
-def _record(rows: Iterable[_Row], deleted: _Deletions) -> OwnedRecord:
+def _record(rows: Iterable[_NamedEvent], deleted: _Deletions) -> OwnedRecord:
     """What a record states by its events."""
     all_rows = list(rows)
-    latest: dict[bytes, tuple[_Row, OwnedRow]] = {}
+    latest: dict[bytes, tuple[_NamedEvent, OwnedRow]] = {}
     for row in all_rows:
         if row.fact.deleted:
             continue

@@ -23,7 +23,7 @@ from sources.records import UnruledName
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
-Positions = Mapping[str, Mapping[int, int]]
+SourcePositions = Mapping[str, Mapping[int, int]]
 """Offsets by topic and partition."""
 
 FILE: Final = "sources.sqlite"
@@ -271,7 +271,7 @@ class StoredIndex:
         )
         return [_text(native) for (native,) in rows]
 
-    def positions(self) -> Positions | None:
+    def positions(self) -> SourcePositions | None:
         """Up to where the index has what the source's events state; None for an index that is not made yet."""
         kept = self.state(_POSITIONS)
         return None if kept is None else {topic: dict(offsets) for topic, offsets in kept}
@@ -281,11 +281,11 @@ class StoredIndex:
         parts: list[str] | None = self.state(_HASHED)
         return parts
 
-    def advance(self, positions: Positions) -> None:
+    def advance(self, positions: SourcePositions) -> None:
         """Keep up to where the index has what the source's events state."""
         self.keep(_POSITIONS, [(topic, list(offsets.items())) for topic, offsets in positions.items()])
 
-    def rebuild(self, changes: IndexChanges, hashed: Collection[str] | None, positions: Positions) -> None:
+    def rebuild(self, changes: IndexChanges, hashed: Collection[str] | None, positions: SourcePositions) -> None:
         """Remember what records stated by their events, all or nothing.
 
         Args:
