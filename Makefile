@@ -69,7 +69,7 @@ tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(INSTALLED),$(or $(T
 .venv-tools/%/.installed: tools/real/requirements-%.txt | venv
 	@echo "Installing $* in $(@D)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
 .venv-tools/collector/.installed: $(addprefix tools/real/programs/collector/,main.go go.mod go.sum)

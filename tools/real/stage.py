@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,15 @@ def plain_recount(annotations: HumanVerdicts, verdicts: JudgeVerdicts) -> dict[t
     return {pair: {name: counted[name] for name in names.values()} for pair, counted in counts.items()}
 
 
+def recount_of(read: Mapping[str, list[list[Any]]]) -> dict[tuple[str, str], OutcomeCounts]:
+    """The recount of what a program read: lists whose last value is whether someone accepts; the latest counts."""
+    annotations = {
+        (item, criterion, annotator): bool(accepts) for item, criterion, annotator, accepts in read["annotations"]
+    }
+    verdicts = {(item, metric): bool(passes) for item, metric, passes in read["verdicts"]}
+    return plain_recount(annotations, verdicts)
+
+
 class Stage:
     """A cluster for one tool, and the tool's environment. A context manager that starts and stops it.
 
@@ -81,6 +91,7 @@ class Stage:
             "EVAL_ALIGNMENT_CONFIG": str(self.settings),
             "EVAL_ALIGNMENT_INGEST_TOKEN_FILE": str(tokens),
             "EVAL_ALIGNMENT_DATA_DIR": str(directory / "data"),
+            "EVAL_ALIGNMENT_INGEST_HTTP": self.ingest_http,
         }
         self.cluster = Cluster(bootstrap, f"{tool.name}.", directory / "cluster", environment=environment)
 
@@ -132,7 +143,8 @@ class Stage:
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of the tool's own processes, with its programs on PATH and an empty home."""
         path = f"{self.tool.python.parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "HOME": str(self.directory), "PYTHONUNBUFFERED": "1", **(more or {})}
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return {**own, "PATH": path, "HOME": str(self.directory), "PYTHONUNBUFFERED": "1", **(more or {})}
 
     @contextlib.contextmanager
     def server(self, *command: str, health: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
@@ -158,13 +170,11 @@ class Stage:
             yield
         finally:
             # A server has children of its own in its session.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, 15)
-            try:
-                process.wait(30)
-            finally:
+            for number, seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, 30)):
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, 9)
+                    os.killpg(process.pid, number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(seconds)
 
     def counts(self, queue: str) -> dict[tuple[str, str], OutcomeCounts]:
         """What the view shows of a queue, by criterion and metric; pairs without comparisons are left out."""
