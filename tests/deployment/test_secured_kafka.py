@@ -23,7 +23,7 @@ from tests.support.tree import ROOT
 # Each of Kafka's tools is a Java process.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-USERS = ("worker", "view", "producer", "operator", "reader")
+USERS = ("worker", "view", "producer", "sources", "operator", "reader")
 SECONDS = 60.0
 EVENTS = (
     {"id": "a1", "at": "2026-11-23T10:15:00Z", "queue": "q", "item": "i", "criterion": "c", "annotator": "n"}
@@ -31,6 +31,18 @@ EVENTS = (
     {"id": "q1", "at": "2026-11-23T10:13:00Z", "kind": "queue_item", "queue": "q", "item": "i"},
     {"id": "e1", "at": "2026-11-23T10:14:02Z", "item": "i", "metric": "m", "score": 0.81, "threshold": 0.5},
 )
+LABELS = {"tool": "labelstudio", "queue": "other", "item": "trace", "criteria": {"tone": {"rating": "stars"}}}
+LABELLED = {
+    "action": "ANNOTATION_CREATED",
+    "annotation": {
+        "id": 1,
+        "task": 2,
+        "updated_at": "2026-09-21T14:00:00.000000Z",
+        "completed_by": 3,
+        "result": [{"type": "rating", "from_name": "tone", "value": {"rating": 4}}],
+    },
+    "task": {"id": 2, "data": {"trace": "t"}},
+}
 _ADDED = re.compile(
     r"ResourcePattern\(resourceType=(\w+), name=([^,]+), patternType=(\w+)\)`: \n((?: \t\(principal=.*\n)+)"
 )
@@ -97,6 +109,7 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
 
     assert "no differences" in do("operator", "topics", "diff")
     addresses = {name: f"{LOOPBACK}:{free_port()}" for name in ("worker", "view", "ingest")}
+    of_sources = f"{LOOPBACK}:{free_port()}"
     worker = Command(
         *("worker", "--name", "w1", "--http", addresses["worker"]),
         log=tmp_path / "worker.log",
@@ -112,34 +125,51 @@ def test_the_access_rules_of_the_docs_suffice_and_all_are_used(
         log=tmp_path / "ingest.log",
         environment=secured.environment("producer"),
     )
-    with view, worker, ingest:
+    with_sources = Command(
+        *("ingest", "--http", of_sources),
+        log=tmp_path / "sources.log",
+        environment={
+            **secured.environment("sources"),
+            "EVAL_ALIGNMENT_SOURCES": json.dumps({"labels": LABELS}),
+            "EVAL_ALIGNMENT_DATA_DIR": str(tmp_path / "sources"),
+        },
+    )
+    with view, worker, ingest, with_sources:
         worker.wait_ready(f"http://{addresses['worker']}")
         view.wait_ready(f"http://{addresses['view']}")
         ingest.wait_ready(f"http://{addresses['ingest']}")
+        with_sources.wait_ready(f"http://{of_sources}")
         asyncio.run(send(secured, "producer", "alignment.annotations.v1", b"{"))
         first, *others = EVENTS
         do("producer", "load", "-", stdin=b"".join(json.dumps(event).encode() + b"\n" for event in others))
         answer = httpx.post(f"http://{addresses['ingest']}{EVENTS_PATH}", json=first, timeout=SECONDS)
         assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+        answer = httpx.post(f"http://{of_sources}/api/v1/sources/labels", json=LABELLED, timeout=SECONDS)
+        assert (answer.status_code, answer.json()["events"]) == (200, 1)
+        answer = httpx.post(f"http://{of_sources}{EVENTS_PATH}", json=others, timeout=SECONDS)
+        assert (answer.status_code, answer.json()["accepted"]) == (200, len(others)), "repetitions"
+        answer = httpx.post(f"http://{of_sources}/api/v1/sources/labels", content=b"[1]", timeout=SECONDS)
+        assert answer.status_code == 422, "a dead letter"
         address = f"http://{addresses['view']}/api/v1/queues/q?window=all"
         wait_until(lambda: get(address).status == 200 and get_json(address)["criteria"], SECONDS, "a document")
         written = 'eval_alignment_events_rejected_total{reason="malformed",topic="alignment.annotations.v1"} 1'
         metrics = f"http://{addresses['worker']}/metrics"
         wait_until(lambda: written.encode() in get(metrics).body, SECONDS, "a rejected event")
         assert "malformed" in do("reader", "dlq", "ls")
-        assert len(do("reader", "export").splitlines()) == len(EVENTS)
+        assert len(do("reader", "export").splitlines()) == len(EVENTS) + 1
         where = [word for name in addresses for word in (f"--{name}-url", f"http://{addresses[name]}")]
         # A check that lacks a right would make the exit code 1.
-        assert do("reader", "dlq", "ack") == "1 dead letters acknowledged\n"
+        assert do("reader", "dlq", "ack") == "2 dead letters acknowledged\n"
         do("operator", "doctor", *where, "--json")
         published = ("view", "WRITE", "TOPIC", "alignment.snapshots.v1", "LITERAL")
         wait_until(lambda: published in secured.used_rules(), SECONDS, "the snapshot is published")
         assert worker.terminate() == 0
         assert view.terminate() == 0
         assert ingest.terminate() == 0
+        assert with_sources.terminate() == 0
     assert rules
     assert rules - secured.used_rules() == set()
-    for log in (worker.text(), view.text(), ingest.text()):
+    for log in (worker.text(), view.text(), ingest.text(), with_sources.text()):
         assert not any(password in log for password in secured.passwords.values())
 
 

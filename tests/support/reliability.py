@@ -75,6 +75,11 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "ingest: slow clients, 300 connections, oversized bodies, gzip and zstd bombs",
         "memory bounded; other senders served meanwhile",
     ),
+    25: (
+        "ingest kill -9 while webhooks of a tool create, edit and delete records",
+        "what stands equals the tool's store: nothing lost, nothing revived",
+    ),
+    26: ("owner index of sources lost at a kill", "made again before anything is taken; as row 25"),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")

@@ -123,7 +123,8 @@ def page() -> str:
             "The name is the label `sender` of the "
             "[metrics](metrics.md#ingest). Two lines with one name allow a token to be replaced without a pause. The "
             "`Host` header must be a loopback name or in `allowed_hosts`. Health checks need neither: `/healthz` is "
-            "200 while the process runs, `/readyz` is 503 while the broker does not answer. Requests of web pages "
+            "200 while the process runs, `/readyz` is 503 while the broker does not answer, and while the "
+            "owner index of sources [is made](operations.md#owner-index-of-sources-lost). Requests of web pages "
             "(with an `Origin` header) are refused.",
         ),
         section(
