@@ -74,7 +74,7 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
             publisher = _CommandPublisher(out)
             index = None if store is None else store.index(source.rules.settings.prefix)
             intake = SourceIntake(source, KafkaDelivery(name, publisher, topics), index)
-            if index is not None:
+            if index is not None and source.owns:
                 prefixes = [settings.prefix for settings in chosen.sources.values()]
                 where = SourceTopics(client, topics, wiring.group(chosen), source.decoder, prefixes)
                 await where.catch_up([intake])
