@@ -128,9 +128,12 @@ def _annotation(
     annotation: _LabelStudioAnnotation, task: _LabelStudioTask | None, raw: Raw | None, rules: Rules
 ) -> SourceRecord:
     native, at = str(annotation.id), annotation.updated_at.ms
+    who, project = annotation.completed_by, annotation.project or (task.project if task else None)
+    if project is not None and rules.settings.project not in (None, str(project)):
+        # What is not of the project that is pulled would be taken to be deleted there.
+        return SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, "of another project than `project` names"),))
     if annotation.was_cancelled:
         return SourceRecord(native, (Skip(SkipReason.NOT_SUBMITTED, "cancelled"),), at)
-    who, project = annotation.completed_by, annotation.project or (task.project if task else None)
     author = who.id if isinstance(who, _LabelStudioUser) else who
     texts = {answer.from_name: _texts(answer) for answer in annotation.result if answer.type == "textarea"}
     why = [text for name in rules.settings.explanation for text in texts.get(name, ())]

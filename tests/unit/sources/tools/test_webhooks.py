@@ -156,3 +156,10 @@ def test_answers_that_are_no_rating_are_skipped() -> None:
     body = response("response.created", 1, why="fine", order=[{"value": "a", "rank": 1}], topics=["x"], tone=9)
     assert skips_of(argilla(), body) == {"text": 1, "pairwise": 1, "not_an_evaluation": 1, "off_scale": 1}
     assert skips_of(argilla(), response("record.updated", 1)) == {"not_an_evaluation": 1}
+
+
+@pytest.mark.parametrize(("project", "skipped"), [("8", {"not_an_evaluation": 1}), ("7", {}), (None, {})])
+def test_an_annotation_of_another_project_than_the_one_that_is_pulled_is_skipped(
+    project: str | None, skipped: dict[str, int]
+) -> None:
+    assert skips_of(labelstudio(project=project), created(rating(4))) == skipped
