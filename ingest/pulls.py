@@ -1,7 +1,7 @@
 """The pulls of sources: each by its own interval, and on request of the command `source sync`.
 
-A tool that is away, or refuses its credentials, is expected: the pull is repeated. An unexpected exception ends the
-process.
+A tool that is away, or refuses its credentials, and a full disk are expected: the pull is repeated. An unexpected
+exception ends the process.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from ingest.publish import NotAcknowledgedError
 from ingest.source_access import COMMAND_PATH
 from ingest.sources import SOURCES_PATH, RecordPublisher
 from sources.intake.intake import EVENTS, REJECTED, SourceIntake
+from sources.intake.store import IndexUnusableError
 from sources.pulls.credentials import CredentialsError
 from sources.pulls.pull import PullError
 from sources.pulls.registry import PULLED_TOOLS, can_be_pulled, is_pulled, open_streams
@@ -29,6 +30,7 @@ from sources.pulls.sync import Observer, OpenStreams, PullClocks, PullRequest, S
 _log = logging.getLogger(__name__)
 
 SYNC_PATH: Final = f"{SOURCES_PATH}/{COMMAND_PATH}sync"
+_EXPECTED: Final = (PullError, CredentialsError, NotAcknowledgedError, IndexUnusableError)
 _AWAY_SECONDS: Final = 1.0
 """How often a pull looks whether the broker is back, or its index is made."""
 
@@ -102,7 +104,7 @@ class IngestPulls:
             problem = ""
             try:
                 reports = await self._pull(pull)
-            except (PullError, CredentialsError, NotAcknowledgedError) as error:
+            except _EXPECTED as error:
                 problem = str(error)
             else:
                 problem = "; ".join(f"{report.stream}: {report.error}" for report in reports if report.error)
@@ -114,7 +116,7 @@ class IngestPulls:
     async def _pull(
         self, pull: SourcePull, request: PullRequest | None = None, observe: Observer | None = None
     ) -> list[StreamReport]:
-        """Pull, and count it. Raises PullError, CredentialsError, NotAcknowledgedError."""
+        """Pull, and count it. Raises what is expected."""
         failed = self._metrics.source_pull_failed.labels(pull.name)
         try:
             reports = await pull.run(request, observe)
@@ -162,7 +164,7 @@ class IngestPulls:
 async def _outcome(running: "asyncio.Task[list[StreamReport]]") -> PullLine:
     try:
         return PullLine(reports=await running)
-    except (PullError, CredentialsError, NotAcknowledgedError) as error:
+    except _EXPECTED as error:
         return PullLine(error=str(error))
 
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 from aggregator import facts
 from aggregator.facts import Fact
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexChanges, StoredIndex, pending_batch
+from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, pending_batch
 from sources.records import Malformed, Skip, SourceRecord, UnruledName
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason
@@ -277,12 +277,12 @@ class SourceIntake:
             at=arrival.received,
         )
         if events and self.index is not None and self.source.owns:
-            await asyncio.to_thread(self.index.prepare, batch)
+            await _finished(self.index.prepare, batch)
         if events or rejected:
             await self._deliver(Delivery(events, rejected))
         self._known = known
         if self.index is not None:
-            await asyncio.to_thread(self.index.commit, batch)
+            await _finished(self.index.commit, batch)
         return taken
 
     def _fresh(self, outcomes: Sequence[RecordOutcome], arrival: "_Arrival") -> tuple[list[RecordOutcome], set[int]]:
@@ -311,7 +311,7 @@ class SourceIntake:
             and (batch := await asyncio.to_thread(self.index.pending)) is not None
         ):
             await self._deliver(Delivery([facts.parse(key, value) for key, value in batch.events], ()))
-            await asyncio.to_thread(self.index.commit, batch)
+            await _finished(self.index.commit, batch)
             taken.events, taken.natives = len(batch.events), batch.natives()
             taken.counted[EVENTS] = taken.events
         return taken
@@ -322,6 +322,16 @@ class _Staged(NamedTuple):
 
     changes: IndexChanges
     outcomes: Sequence[RecordOutcome]
+
+
+async def _finished(change: Callable[[PendingBatch], None], batch: PendingBatch) -> None:
+    """Change the index in a thread. A caller that is cancelled waits for it: what comes next must not overtake it."""
+    running = asyncio.ensure_future(asyncio.to_thread(change, batch))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[Taken, list[Fact], list[RecordOutcome]]:

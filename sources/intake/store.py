@@ -37,6 +37,10 @@ _MAX_VALUES: Final = 20
 _MAX_NAMES: Final = 5_000
 """Names and values of a source that are kept."""
 _BUSY_SECONDS: Final = 5.0
+_REMEDY: Final = (
+    "check that the directory is writable, and that its disk works and has free space. A damaged file can be moved "
+    "away: the index is made again from the ledger"
+)
 _POSITIONS: Final = "positions"
 _HASHED: Final = "hashed"
 _OWNED: Final = msgspec.msgpack.Decoder(OwnedRecord)
@@ -162,10 +166,7 @@ class IndexStore:
             self._open(readonly=readonly)
         except (OSError, sqlite3.Error) as error:
             self._unlock()
-            raise IndexUnusableError(
-                f"cannot open {self.path}: {error}; check that the directory is writable and has free space. A damaged "
-                "file can be moved away: the index is made again from the ledger"
-            ) from error
+            raise IndexUnusableError(f"cannot open {self.path}: {error}; {_REMEDY}") from error
         except BaseException:
             self._unlock()
             raise
@@ -200,24 +201,37 @@ class IndexStore:
         return StoredIndex(source, self)
 
     def read(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query."""
-        with self._using:
+        """The rows of a query. Raises IndexUnusableError."""
+        with self._using, self._explained():
             return iter(self._connection.execute(sql, values).fetchall())
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All changes in it are committed together, or none is. A transaction in another one is a part of it."""
-        with self._using:
+        connection = self._connection
+        with self._using, self._explained():
             if self._connection.in_transaction:
-                yield self._connection
+                yield connection
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk may have ended the transaction, or have left it open.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise IndexUnusableError for what the file or its disk refuses; that may end without a restart."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                raise IndexUnusableError(f"cannot use {self.path}: {error}; {_REMEDY}") from error
+            raise
 
 
 @dataclass(frozen=True, slots=True)

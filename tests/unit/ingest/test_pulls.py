@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ingest.publish import NotAcknowledgedError
-from sources.intake.store import IndexStore
+from sources.intake.store import IndexStore, IndexUnusableError, StoredIndex
 from sources.meaning import Rules
 from sources.registry import TOOLS
 from sources.source import ToolSource
@@ -167,6 +167,26 @@ async def test_a_tool_that_is_away_does_not_end_the_pulls(
         for _ in range(2):
             await turns.get()
         opened_door.publisher.error = None
+        for _ in range(2):
+            await turns.get()
+        assert len(opened_door.publisher.sent) == 1
+        assert opened_door.metric("source_pull_failed", source="support") == 0
+
+
+async def test_a_full_disk_does_not_end_the_pulls(
+    tmp_path: Path, tool: FakeLangfuse, turns: "asyncio.Queue[float]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise IndexUnusableError("cannot use the index: database or disk is full")
+
+    tool.add_score("quality", 4, item="t1", author="ada")
+    async with door(tmp_path, tool) as opened_door, running(opened_door):
+        with monkeypatch.context() as patched:
+            patched.setattr(StoredIndex, "prepare", full)
+            for _ in range(2):
+                await turns.get()
+            assert opened_door.metric("source_pull_failed", source="support") == 1
+            assert (await sync(opened_door))[-1] == {"error": "cannot use the index: database or disk is full"}
         for _ in range(2):
             await turns.get()
         assert len(opened_door.publisher.sent) == 1

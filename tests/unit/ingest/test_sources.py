@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ingest.publish import NotAcknowledgedError
-from sources.intake.store import IndexStore
+from sources.intake.store import IndexStore, IndexUnusableError, StoredIndex
 from tests.support.ingest import NOW_MS, TOPICS, Door, open_door
 from tests.support.sources import tool_source
 
@@ -94,6 +94,20 @@ async def test_nothing_is_remembered_of_what_the_broker_did_not_acknowledge(sour
     response = await post(source_door, "rows", [ROW])
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     source_door.publisher.error = None
+    assert (await post(source_door, "rows", [ROW])).json()["events"] == 1
+
+
+async def test_a_full_disk_is_no_acknowledgement(source_door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise IndexUnusableError("cannot use the index: database or disk is full")
+
+    for step, sent in ("prepare", 0), ("commit", 1):
+        monkeypatch.setattr(StoredIndex, step, full)
+        response = await post(source_door, "rows", [ROW])
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert "disk is full" in response.json()["detail"]
+        assert len(source_door.publisher.sent) == sent
+        monkeypatch.undo()
     assert (await post(source_door, "rows", [ROW])).json()["events"] == 1
 
 

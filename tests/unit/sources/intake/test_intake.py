@@ -1,6 +1,8 @@
 """The order of an intake: acknowledged by the broker, then remembered; repeated after an error between them."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from aggregator.facts import Annotation, Fact, version
 from sources.intake.intake import Delivery, SourceIntake
-from sources.intake.store import IndexStore
+from sources.intake.store import IndexStore, PendingBatch, StoredIndex
 from sources.records import UnknownShapeError
 from tests.support.sources import RECEIVED, tool_source
 
@@ -105,6 +107,33 @@ async def test_an_edit_after_a_lost_acknowledgement_wins_over_what_arrived(
     # Without a new time.
     await intake.take(rows("a", value=0), RECEIVED)
     assert [getattr(fact, "thumbs", None) for fact in sorted(broker.facts, key=version)] == ["up", "up", "down"]
+
+
+@pytest.mark.parametrize("step", ["prepare", "commit"])
+async def test_the_next_payload_waits_for_the_change_of_one_that_was_cancelled(
+    intake: SourceIntake, broker: Broker, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    change, reached, go_on = getattr(StoredIndex, step), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(index: StoredIndex, batch: PendingBatch) -> None:
+        monkeypatch.undo()
+        loop.call_soon_threadsafe(reached.set)
+        assert go_on.wait(60)
+        change(index, batch)
+
+    monkeypatch.setattr(StoredIndex, step, slow)
+    cancelled = asyncio.create_task(intake.take(rows("a", value=1), RECEIVED))
+    await reached.wait()
+    cancelled.cancel()
+    following = asyncio.create_task(intake.take(rows("a", value=0), RECEIVED))
+    done, _ = await asyncio.wait([following], timeout=0.2)
+    assert not done
+    go_on.set()
+    await following
+    assert cancelled.cancelled()
+    assert intake.index is not None and intake.index.pending() is None
+    assert [getattr(fact, "thumbs", None) for fact in sorted(broker.facts, key=version)] == ["up", "down"]
 
 
 async def test_the_batches_that_were_acknowledged_before_an_error_are_remembered(

@@ -1,5 +1,8 @@
 """The owner index in a file: it equals the one in memory, survives, and has one user."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +116,40 @@ def _assert_equal(memory: MemoryIndex, index: StagedIndex | StoredIndex) -> None
     for key in (b'["a","q","i","c","p"]', b'["e","i","m",""]'):
         assert {*memory.holders(key)} == {*index.holders(key)}
         assert memory.deleted_at(key) == index.deleted_at(key)
+
+
+@contextmanager
+def _no_space(largest: int) -> Iterator[None]:
+    """No file of this process can grow beyond these bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_reported_and_a_disk_with_space_is_used_again(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    index = store.index("tool")
+    # The log of changes is written when a transaction is committed.
+    with _no_space(4096), pytest.raises(IndexUnusableError, match="free space"):
+        index.keep("cursor", "x" * 20_000)
+    assert index.state("cursor") is None
+    index.keep("cursor", "x")
+    assert index.state("cursor") == "x"
+    store.close()
+
+
+def test_a_limit_within_a_transaction_changes_nothing(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    index = store.index("tool")
+    for limit in (1, 2**30):
+        for _ in store.read(f"PRAGMA max_page_count = {limit}"):
+            pass
+        if limit == 1:
+            with pytest.raises(IndexUnusableError, match="full"):
+                index.keep("cursor", "x" * 20_000)
+    index.keep("cursor", "x" * 20_000)
+    assert len(index.state("cursor")) == 20_000
+    store.close()
