@@ -14,11 +14,13 @@ import click
 import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from eval_alignment import kafka_wiring, wiring
 from eval_alignment.input_checks import now_ms
 from eval_alignment.settings import Settings
 from ingest.clock import BrokerClock
+from ingest.publish import TooLargeForBrokerError
 from ingest.pulls import PullLine
 from ingest.rebuild import SourceTopics
 from ingest.sources import SOURCES_PATH, KafkaDelivery
@@ -71,7 +73,7 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
         client, topics = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
         await require_sources(client, topics)
         async with producer(client) as out:
-            publisher = _CommandPublisher(out)
+            publisher = CommandPublisher(out)
             index = None if store is None else store.index(source.rules.settings.prefix)
             intake = SourceIntake(source, KafkaDelivery(name, publisher, topics), index)
             if index is not None and source.owns:
@@ -82,7 +84,7 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
 
 
 @dataclass(slots=True)
-class _CommandPublisher:
+class CommandPublisher:
     """Sends records with a producer."""
 
     producer: AIOKafkaProducer
@@ -90,13 +92,18 @@ class _CommandPublisher:
     away: str | None = None
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Send records; on return all are acknowledged. Raises KafkaError."""
-        sent = [
-            await self.producer.send(topic, value, key=key, headers=list(headers), partition=partition)
-            for topic, value, key, headers, partition in records
-        ]
-        for future in sent:
-            await future
+        """Send records; on return all are acknowledged. Raises KafkaError, and TooLargeForBrokerError."""
+        try:
+            sent = [
+                await self.producer.send(topic, value, key=key, headers=list(headers), partition=partition)
+                for topic, value, key, headers, partition in records
+            ]
+            for future in sent:
+                await future
+        except MessageSizeTooLargeError as error:
+            raise TooLargeForBrokerError(
+                "the broker refuses events as too large (`max.message.bytes` of the topic)"
+            ) from error
 
 
 @dataclass(slots=True)

@@ -177,7 +177,8 @@ class OtlpHandlers:
                 if (reason := self._publisher.away) is not None:
                     raise away(reason)
                 with acknowledged(reservation):
-                    await KafkaDelivery(name, self._publisher, self._topics)(Delivery(export.facts, ()))
+                    delivery = KafkaDelivery(name, self._publisher, self._topics, keeps_oversized=False)
+                    await delivery(Delivery(export.facts, ()))
         self._count(name, export)
         return _response(_answer(export, signal), content.encoding)
 

@@ -147,6 +147,9 @@ class Publisher:
                         await asyncio.wait([future])
         except TimeoutError:
             raise NotAcknowledgedError("the broker did not acknowledge the events in time", sent) from None
+        except MessageSizeTooLargeError as error:
+            # The producer refused it, and has no gap.
+            raise TooLargeForBrokerError("an event is larger than a request to the broker may be", sent) from error
         except KafkaError as error:
             self._replace(ended, error)
             raise NotAcknowledgedError(f"the broker did not take the events: {error!r}", sent) from error

@@ -3,6 +3,7 @@
 Paths that begin with `-/` are for the command: a file, or an end of what a source said.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ingest.config import IngestConfig
 from ingest.limits import Budget, Reservation
 from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
+from ingest.publish import TooLargeForBrokerError
 from ingest.source_access import SOURCES_PREFIX, SourceAccess
 from sources.intake.intake import Delivery, SourceIntake, Taken
 from sources.intake.store import IndexStore
@@ -29,9 +31,11 @@ from sources.source import EventRejection
 from streams.events.decoder import KIND_OF, Rejection
 from streams.events.encoder import encode_event
 from streams.events.reasons import Reason
-from streams.kafka.dead_letters import RejectedBody, compose_body
+from streams.kafka.dead_letters import RejectedBody, compose_body, left_out
 from streams.kafka.producer import Outgoing
 from streams.kafka.topics import Topics
+
+_log = logging.getLogger(__name__)
 
 SOURCES_PATH: Final = f"{SOURCES_PREFIX}{{name}}"
 _TIME: Final = re.compile(r"[0-9]{1,15}")
@@ -69,6 +73,9 @@ class KafkaDelivery:
     """Name of the source."""
     publisher: RecordPublisher
     topics: Topics
+    keeps_oversized: bool = True
+    """Whether an event that the broker refuses as too large becomes a dead letter: the source would send it first for
+    ever, and nothing else. Otherwise it is an error."""
 
     async def __call__(self, delivery: Delivery) -> None:
         """Send the events to their topics, and what is rejected to the dead letters. Raises NotAcknowledgedError."""
@@ -84,7 +91,36 @@ class KafkaDelivery:
                 case Malformed(why, value):
                     rejection = Rejection(Reason.UNKNOWN_SHAPE, f"{why} (record {outcome.native!r})")
                     records.append(self.dead_letter(value, rejection, received))
-        await self.publisher.publish(records)
+        await self._send(records)
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        try:
+            await self.publisher.publish(records)
+        except TooLargeForBrokerError:
+            if not self.keeps_oversized:
+                raise
+            if len(records) > 1:
+                middle = len(records) // 2
+                await self._send(records[:middle])
+                await self._send(records[middle:])
+                return
+            [record] = records
+            if record.value is None:
+                raise
+            await self._send([self._smaller(record, record.value)])
+
+    def _smaller(self, record: Outgoing, value: bytes) -> Outgoing:
+        """What is sent in place of a record that is too large: its dead letter, and that without the value."""
+        if record.topic == self.topics.dead_letters:
+            return record._replace(value=None, headers=[*record.headers, *left_out("value", value)])
+        size, setting = f"{len(value):,} bytes", f"`max.message.bytes` of {record.topic}"
+        why = f"the broker refuses the event of {size} as too large ({setting})"
+        _log.error("source %s: %s: it becomes a dead letter", self.name, why)
+        return self.dead_letter(value, Rejection(Reason.OVERSIZED, why), self.publisher.clock.wall())
+
+    async def reject(self, value: bytes, rejection: Rejection, received: int) -> None:
+        """Send the dead letter of something that came for this source. Raises NotAcknowledgedError."""
+        await self._send([self.dead_letter(value, rejection, received)])
 
     def dead_letter(self, value: bytes, rejection: Rejection, received: int) -> Outgoing:
         """The dead letter of something that came for this source."""
@@ -233,7 +269,7 @@ class SourceHandlers:
 
     async def _reject(self, name: str, body: bytes, why: str, received: int) -> None:
         delivery = KafkaDelivery(name, self._publisher, self._config.topics)
-        await self._publisher.publish([delivery.dead_letter(body, Rejection(Reason.UNKNOWN_SHAPE, why), received)])
+        await delivery.reject(body, Rejection(Reason.UNKNOWN_SHAPE, why), received)
         self._metrics.source_rejected.labels(name).inc()
 
     def _unknown_shape(self, name: str, why: str) -> str:

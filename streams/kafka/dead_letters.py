@@ -76,13 +76,13 @@ def compose(dead: RejectedRecord) -> DeadLetterRecord:
         ("alignment-version", VERSION),
     ]
     if value is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
-        added += _left_out("value", value)
+        added += left_out("value", value)
         value = None
     if headers and _size(key, value, headers) > MAX_CARRIED_BYTES:
-        added += _left_out("headers", b"".join(name.encode() + b"\0" + (text or b"") for name, text in headers))
+        added += left_out("headers", b"".join(name.encode() + b"\0" + (text or b"") for name, text in headers))
         headers = []
     if key is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
-        added += _left_out("key", key)
+        added += left_out("key", key)
         key = None
     return DeadLetterRecord(key, value, headers + added)
 
@@ -102,7 +102,7 @@ def compose_body(dead: RejectedBody) -> DeadLetterRecord:
         ("alignment-version", VERSION),
     ]
     if len(dead.value) > MAX_CARRIED_BYTES:
-        return DeadLetterRecord(digest, None, [*headers, *_left_out("value", dead.value)])
+        return DeadLetterRecord(digest, None, [*headers, *left_out("value", dead.value)])
     return DeadLetterRecord(digest, dead.value, headers)
 
 
@@ -161,7 +161,8 @@ def _size(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> 
     return len(key or b"") + len(value or b"") + carried
 
 
-def _left_out(part: str, content: bytes) -> list[Header]:
+def left_out(part: str, content: bytes) -> list[Header]:
+    """The headers that stand for a part that is too large to carry."""
     return [
         (f"alignment-{part}-sha256", hashlib.sha256(content).hexdigest().encode()),
         (f"alignment-{part}-bytes", str(len(content)).encode()),

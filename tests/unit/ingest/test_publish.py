@@ -102,6 +102,15 @@ async def test_a_record_that_the_broker_refuses_as_too_large_is_told_apart() -> 
         await publisher.publish(RECORDS)
 
 
+async def test_a_record_that_the_producer_refuses_as_too_large_leaves_the_producer() -> None:
+    publisher = publisher_with(Producer([acknowledged()], refuses=MessageSizeTooLargeError()))
+    with pytest.raises(TooLargeForBrokerError) as error:
+        await publisher.publish(RECORDS)
+    assert len(error.value.pending) == 1
+    assert publisher._ended is not None
+    assert not publisher._ended.done()
+
+
 async def test_a_producer_that_takes_no_records_is_replaced() -> None:
     publisher = publisher_with(Producer([acknowledged()], refuses=OutOfOrderSequenceNumber()))
     with pytest.raises(NotAcknowledgedError) as error:

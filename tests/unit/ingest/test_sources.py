@@ -2,22 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from ingest.publish import NotAcknowledgedError
+from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
 from sources.intake.store import IndexStore, IndexUnusableError, StoredIndex
+from streams.kafka.producer import Outgoing
 from tests.support.ingest import NOW_MS, TOPICS, Door, open_door
 from tests.support.sources import tool_source
 
 RULES: dict[str, Any] = {"queue": "support", "criteria": {"resolved": {"rating": "thumbs"}}}
 COLUMNS = {"item": "item", "criterion": "name", "rating": "value", "annotator": "by", "at": "at"}
 SOURCES = {
-    "rows": tool_source("json", **RULES, columns={"id": "id", **COLUMNS}, id_prefix="rows"),
+    "rows": tool_source("json", **RULES, columns={"id": "id", "explanation": "why", **COLUMNS}, id_prefix="rows"),
     "stateless": tool_source("json", **RULES, columns=COLUMNS, id_prefix="other"),
     "confident": tool_source("confident", queue="support"),
 }
@@ -95,6 +96,35 @@ async def test_nothing_is_remembered_of_what_the_broker_did_not_acknowledge(sour
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     source_door.publisher.error = None
     assert (await post(source_door, "rows", [ROW])).json()["events"] == 1
+
+
+async def test_an_event_that_the_broker_refuses_as_too_large_does_not_block_its_source(
+    source_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 300
+    publish = source_door.publisher.publish
+
+    async def publish_small(records: Sequence[Outgoing]) -> None:
+        if any(len(record.value or b"") > limit for record in records):
+            raise TooLargeForBrokerError("the broker refuses events as too large")
+        await publish(records)
+
+    monkeypatch.setattr(source_door.publisher, "publish", publish_small)
+    large = [{**ROW, "id": name, "item": name, "why": "x" * 200} for name in ("i2", "i4")]
+    small = [{**ROW, "id": name, "item": name} for name in ("i1", "i3", "i5")]
+    assert (await post(source_door, "rows", [small[0], large[0], small[1], large[1], small[2]])).status_code == 200
+    assert {sent.key for sent in source_door.publisher.sent if sent.topic == TOPICS.annotations} == {
+        b"i1",
+        b"i3",
+        b"i5",
+    }
+    dead = [sent for sent in source_door.publisher.sent if sent.topic == TOPICS.dead_letters]
+    assert [dict(sent.headers)["alignment-reason"] for sent in dead] == [b"oversized"] * 2
+    # The topic of dead letters has the same limit.
+    assert {sent.value for sent in dead} == {None}
+    assert {"alignment-value-sha256", "alignment-value-bytes"} <= dict(dead[0].headers).keys()
+    assert (await post(source_door, "rows", [{**small[0], "value": 0}])).json()["events"] == 1
+    assert (await post(source_door, "rows", b"no JSON" * 100)).status_code == 422
 
 
 async def test_a_full_disk_is_no_acknowledgement(source_door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
