@@ -37,7 +37,7 @@ _MAX_VALUES: Final = 20
 _MAX_NAMES: Final = 5_000
 """Names and values of a source that are kept."""
 _BUSY_SECONDS: Final = 5.0
-_REMEDY: Final = "check its disk and its free space; a damaged file can be moved away, and is made again"
+_REMEDY: Final = "check its disk and free space; a damaged file can be moved away, and is made again from the ledger"
 _POSITIONS: Final = "positions"
 _HASHED: Final = "hashed"
 _OWNED: Final = msgspec.msgpack.Decoder(OwnedRecord)
