@@ -169,9 +169,10 @@ class SourceIntake:
         if not stream:
             listed = received
         arrival = _Arrival(received, clock, stream, listed, dead_letters, current or stream != "")
-        records = await asyncio.to_thread(self.source.read, content)
-        taken = Taken(records=len(records), natives={record.native for record in records if record.native})
         async with self._takes() as settled:
+            # Not before its turn: records take several times the memory of their payload.
+            records = await asyncio.to_thread(self.source.read, content)
+            taken = Taken(records=len(records), natives={record.native for record in records if record.native})
             taken.events, taken.counted = settled.events, settled.counted
             for batch in _batches(records):
                 taken.add(await self._take(batch, arrival))

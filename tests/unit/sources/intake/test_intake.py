@@ -12,7 +12,8 @@ import pytest
 from aggregator.facts import Annotation, Fact, version
 from sources.intake.intake import Delivery, SourceIntake
 from sources.intake.store import IndexStore, PendingBatch, StoredIndex
-from sources.records import UnknownShapeError
+from sources.records import SourceRecord, UnknownShapeError
+from sources.source import ToolSource
 from tests.support.sources import RECEIVED, tool_source
 
 CONFIG: dict[str, Any] = {"queue": "support", "item": "trace", "criteria": {"resolved": {"rating": "thumbs"}}}
@@ -134,6 +135,32 @@ async def test_the_next_payload_waits_for_the_change_of_one_that_was_cancelled(
     assert cancelled.cancelled()
     assert intake.index is not None and intake.index.pending() is None
     assert [getattr(fact, "thumbs", None) for fact in sorted(broker.facts, key=version)] == ["up", "down"]
+
+
+async def test_a_payload_is_not_read_before_its_turn(
+    intake: SourceIntake, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, count, waiting, gate = ToolSource.read, 0, asyncio.Event(), asyncio.Event()
+
+    def counted(source: ToolSource, content: bytes) -> list[SourceRecord]:
+        nonlocal count
+        count += 1
+        return read(source, content)
+
+    async def wait(delivery: Delivery) -> None:
+        waiting.set()
+        await gate.wait()
+        await broker(delivery)
+
+    monkeypatch.setattr(ToolSource, "read", counted)
+    intake._deliver = wait
+    takes = [asyncio.create_task(intake.take(rows(name), RECEIVED)) for name in "abc"]
+    await waiting.wait()
+    await asyncio.wait(takes, timeout=0.2)
+    assert count == 1
+    gate.set()
+    await asyncio.gather(*takes)
+    assert (count, len(broker.facts)) == (3, 3)
 
 
 async def test_the_batches_that_were_acknowledged_before_an_error_are_remembered(
