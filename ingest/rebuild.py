@@ -31,7 +31,7 @@ from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from sources.intake.intake import SourceIntake
 from sources.intake.rebuild import SourceEvents, rebuild
-from sources.intake.store import SourcePositions, StoredIndex
+from sources.intake.store import IndexUnusableError, SourcePositions, StoredIndex
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient, connect
 from streams.kafka.producer import require_sources
@@ -51,7 +51,7 @@ _NO_COORDINATOR: Final = (
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
 )
-_RETRIED: Final = (KafkaConnectionError, KafkaTimeoutError, TimeoutError, TopicsError)
+_RETRIED: Final = (KafkaConnectionError, KafkaTimeoutError, TimeoutError, TopicsError, IndexUnusableError)
 
 
 @dataclass(frozen=True, slots=True)
