@@ -157,8 +157,8 @@ def load(
     With --columns, files are tables (CSV, TSV, NDJSON, JSON arrays), read as `check` reads them. A row becomes the
     same event in every load, with another time where the row has none and --at is not given.
 
-    With --source, files are exports of another tool, read by the rules of that source, as `source check` shows. What an
-    earlier file stated and this one does not is taken back where the tool's records have ids.
+    With --source, files are exports of another tool, read by the rules of that source, as `source check` shows. Where
+    the tool's records have ids, what an earlier file stated of a record and this one does not is taken back.
 
     Exit code 0: the broker acknowledged every line. 1: some lines are invalid and the broker acknowledged all others,
     or the broker did not answer. With --wait also 3: the view is not available, and nothing was sent. 64: the view
