@@ -275,7 +275,7 @@ class SourceIntake:
             listed=arrival.listed,
             totals=taken.counted,
             unruled=counted.unruled,
-            at=arrival.received,
+            at=max(arrival.received, arrival.clock or 0),
         )
         if events and self.index is not None and self.source.owns:
             await _finished(self.index.prepare, batch)
