@@ -134,7 +134,7 @@ class Rules:
     def annotation(self, said: Judgement) -> Said | Skip:
         """The rating of a person."""
         if not said.item:
-            return _NO_ITEM
+            return self._no_item()
         queue = self.queue(said.queue)
         if isinstance(queue, Skip):
             return queue
@@ -158,7 +158,7 @@ class Rules:
     def evaluation(self, said: Judgement) -> Said | Skip:
         """The verdict of a judge."""
         if not said.item:
-            return _NO_ITEM
+            return self._no_item()
         rule = self.settings.metrics.get(said.name, _NO_METRIC)
         event = EvaluationEvent(
             item=said.item,
@@ -194,7 +194,7 @@ class Rules:
     def queue_item(self, queue: str | None, item: str | None, level: Level = "trace", part: str = "") -> Said | Skip:
         """An item that stands in a queue."""
         if not item:
-            return _NO_ITEM
+            return self._no_item()
         name = self.queue(queue)
         return name if isinstance(name, Skip) else Said(QueueItemEvent(item=item, level=level, queue=name), part)
 
@@ -206,8 +206,9 @@ class Rules:
         why = "set `queue`" if native is None else f"queue {native!r} is not in `queues`, and `queue` is not set"
         return Skip(SkipReason.NO_QUEUE, why)
 
-
-_NO_ITEM: Final = Skip(SkipReason.NO_ITEM, "names no item")
+    def _no_item(self) -> Skip:
+        where = self.settings.item
+        return Skip(SkipReason.NO_ITEM, "names no item" if where is None else f"nothing is at `item` = {where!r}")
 
 
 def _rating(said: Judgement, scale: RatingScale | None) -> Thumbs | int | Skip:

@@ -26,6 +26,7 @@ from eval_alignment.source_sync import sync_source
 from eval_alignment.terminal_text import printable
 from sources.file_formats import READ_ERRORS, read_content
 from sources.intake.store import FILE, IndexStore
+from sources.pulls.registry import is_pulled
 from sources.pulls.sync import PullRequest
 from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
 from sources.source import EventRejection, RecordOutcome, ToolSource
@@ -140,7 +141,12 @@ def retract(*, brokers: str | None, name: str, yes: bool) -> None:
     While an `ingest` runs the sources, it does the work.
     """
     chosen = settings.load(brokers=brokers)
-    wiring.source(chosen, name)
+    if is_pulled(wiring.source(chosen, name).rules.settings):
+        click.echo(
+            f"source {printable(name)} is pulled: its next pull counts its records again, unless `url` and "
+            "`credentials_file` are left out of its settings and `ingest` is restarted",
+            err=True,
+        )
     if not yes:
         click.confirm(f"Take back everything that source {printable(name)} stated?", abort=True)
     taken = retract_source(chosen, name)

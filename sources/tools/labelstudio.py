@@ -77,6 +77,13 @@ class _LabelStudioAction(Struct):
     action: str
 
 
+class _LabelStudioTrigger(Struct):
+    """The body of a webhook without payload. A body with an annotation that cannot be read is none."""
+
+    action: str
+    annotation: None = None
+
+
 def records(document: bytes, rules: Rules) -> Iterator[SourceRecord]:
     """The annotations of a webhook, or the annotations and predictions of an export."""
     body = read(document, _LabelStudioAction, list[Raw])
@@ -105,7 +112,7 @@ def _webhook(document: bytes, action: str, rules: Rules) -> Iterator[SourceRecor
     if not action.startswith("ANNOTATION"):
         yield SourceRecord("", (Skip(SkipReason.NOT_AN_EVALUATION, action),))
         return
-    body = read(document, _LabelStudioOne, _LabelStudioMany, _LabelStudioAction)
+    body = read(document, _LabelStudioOne, _LabelStudioMany, _LabelStudioTrigger)
     if isinstance(body, _LabelStudioOne):
         yield _annotation(body.annotation, body.task, read(document, _LabelStudioWhole).task, rules)
     elif isinstance(body, _LabelStudioMany):

@@ -150,6 +150,11 @@ def test_without_an_item_nothing_is_said() -> None:
         assert isinstance(result, Skip) and result.reason is SkipReason.NO_ITEM
 
 
+def test_a_path_without_an_item_is_named() -> None:
+    skip = rules(item="data.trace_id").annotation(Judgement(item=None, passed=True))
+    assert isinstance(skip, Skip) and skip.why == "nothing is at `item` = 'data.trace_id'"
+
+
 def test_a_name_without_a_rule_is_kept_no_longer_than_names_of_events_are() -> None:
     name = "tone" * 1000
     skips = [rules().role(name), rules().annotation(Judgement(name=name, item="i", value=0.5))]

@@ -58,3 +58,13 @@ def test_an_unknown_source_is_named_before_the_question(retracted: list[str]) ->
     assert result.exit_code != 0
     assert "labels2" in str(result.exception) + result.output
     assert retracted == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"url": "http://127.0.0.1:8080"}, {"credentials_file": "labelstudio.toml"}])
+def test_a_source_that_is_pulled_is_warned_of(
+    settings: dict[str, str], retracted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVAL_ALIGNMENT_SOURCES", json.dumps({"labels": {**SOURCES["labels"], **settings}}))
+    result = run("labels", "--yes")
+    assert ("its next pull counts its records again" in result.stderr) == bool(settings)
+    assert retracted == ["labels"]

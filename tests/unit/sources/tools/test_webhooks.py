@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from aggregator.facts import Annotation, Evaluation
+from sources.records import UnknownShapeError
 from tests.support.sources import RECEIVED, facts_of, skips_of, tool_source
 
 PROJECT = {"id": 7}
@@ -92,6 +93,12 @@ def test_a_cancelled_annotation_takes_its_rating_back_until_it_is_submitted_agai
 )
 def test_what_is_no_rating_is_skipped(body: dict[str, Any], reason: str) -> None:
     assert skips_of(labelstudio(), body) == {reason: 1}
+
+
+def test_a_webhook_with_an_annotation_that_cannot_be_read_is_no_trigger() -> None:
+    body = created(rating(4))
+    with pytest.raises(UnknownShapeError, match=r"annotation\.id"):
+        skips_of(labelstudio(), {**body, "annotation": {**body["annotation"], "id": "x"}})
 
 
 def test_predictions_are_evaluations_only_where_the_settings_want_them() -> None:
