@@ -247,6 +247,11 @@ def names(*, data_dir: Path | None, name: str, as_json: bool) -> None:
     """
     chosen = settings.load(data_dir=data_dir)
     source = wiring.source(chosen, name)
+    if not (chosen.data_dir / FILE).exists():
+        raise click.ClickException(
+            f"{printable(str(chosen.data_dir))} has no owner index yet: let `ingest` or `load --source` read records "
+            "first, or compare --data-dir"
+        )
     with contextlib.closing(IndexStore(chosen.data_dir, readonly=True)) as store:
         seen = store.index(source.rules.settings.prefix).names()
     found = names_without_rule(source.rules, seen)

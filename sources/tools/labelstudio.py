@@ -78,7 +78,7 @@ class _LabelStudioAction(Struct):
 
 
 class _LabelStudioTrigger(Struct):
-    """The body of a webhook without payload. A body with an annotation that cannot be read is none."""
+    """The body of a webhook without payload: no annotation, not one that cannot be read."""
 
     action: str
     annotation: None = None

@@ -100,3 +100,11 @@ def test_a_source_is_listed_before_its_first_record(tmp_path: Path, monkeypatch:
     assert (status["last_success"], status["events"], status["error"]) == (None, 0, None)
     result = run("names", "fuse")
     assert result.exit_code != 0 and not (tmp_path / "none").exists()
+
+
+def test_names_before_the_first_record_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVAL_ALIGNMENT_SOURCES", json.dumps({"fuse": {"tool": "langfuse", **CONFIG}}))
+    monkeypatch.setenv("EVAL_ALIGNMENT_DATA_DIR", str(tmp_path / "none"))
+    result = run("names", "fuse")
+    assert result.exit_code == 1
+    assert "has no owner index yet: let `ingest` or `load --source` read records first" in result.stderr
