@@ -2,6 +2,7 @@
 
 from aggregator.snapshot.inputs import CountingRules
 from eval_alignment import __version__
+from eval_alignment.environment import CONFIG_VARIABLE
 from eval_alignment.settings import Settings
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from sources.meaning import Rules
@@ -36,6 +37,9 @@ def counting_rules(settings: Settings) -> CountingRules:
 def source(settings: Settings, name: str) -> ToolSource:
     """The source with this name. Raises UnknownNameError for a name that is not configured."""
     chosen = settings.sources.get(name)
+    if not settings.sources:
+        missing = not_found("source", name, settings.sources)
+        raise UnknownNameError(f"{missing} in the settings: does {CONFIG_VARIABLE} name the file?")
     if chosen is None:
         raise UnknownNameError(not_found("source", name, settings.sources))
     defaults = decoder(settings)

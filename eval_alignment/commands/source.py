@@ -17,6 +17,7 @@ from rich.table import Table
 from aggregator.days import timestamp
 from aggregator.facts import Annotation, Evaluation, Fact
 from eval_alignment import settings, wiring
+from eval_alignment.environment import CONFIG_VARIABLE
 from eval_alignment.input_checks import now_ms
 from eval_alignment.options import Moment, broker_option, data_dir_option
 from eval_alignment.render import output_console
@@ -284,7 +285,10 @@ def ls(*, data_dir: Path | None, as_json: bool) -> None:
     """
     chosen = settings.load(data_dir=data_dir)
     if not chosen.sources:
-        click.echo("no source in the settings: docs/sources.md shows how to connect a tool")
+        click.echo(
+            f"no source in the settings: does {CONFIG_VARIABLE} name the file? "
+            "docs/sources.md shows how to connect a tool"
+        )
         return
     path = chosen.data_dir / FILE
     with contextlib.closing(IndexStore(chosen.data_dir, readonly=True)) if path.exists() else nullcontext() as store:

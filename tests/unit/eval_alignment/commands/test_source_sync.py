@@ -48,6 +48,11 @@ def test_an_unknown_source_is_an_error(sync: Callable[..., Result]) -> None:
     assert isinstance(sync("other").exception, UnknownNameError)
 
 
+def test_without_any_source_the_variable_of_the_settings_file_is_named() -> None:
+    error = CliRunner().invoke(cli, ["source", "sync", "mine"]).exception
+    assert isinstance(error, UnknownNameError) and "does EVAL_ALIGNMENT_CONFIG name the file?" in str(error)
+
+
 def test_what_is_printed_of_a_stream() -> None:
     report = StreamReport("scores", 5, sweep=True, records=1_200, events=1, vanished=2, unchanged=7, rejected=3)
     report.skipped = {"no_rule": 1, "text": 4}
