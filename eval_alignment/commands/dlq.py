@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import click
@@ -92,7 +92,7 @@ def ls(*, brokers: str | None, reason: str | None, limit: int, everything: bool,
     by_reason = ": " + ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common()) if counts else ""
     newest = f"; showing the newest {limit}" if dead_letters[limit:] else ""
     acknowledged = f"; {listed.acknowledged} acknowledged (--all shows them)" if listed.acknowledged else ""
-    click.echo(f"{len(dead_letters)} dead letters{by_reason}{newest}{acknowledged}")
+    click.echo(f"{_counted(dead_letters)}{by_reason}{newest}{acknowledged}")
 
 
 @dlq.command()
@@ -192,7 +192,11 @@ def ack(brokers: str | None) -> None:
         brokers,
         lambda client, topics: write_acknowledgements(client, group, topics.dead_letters, listed.acknowledgement),
     )
-    click.echo(f"{len(listed.stored)} dead letters acknowledged")
+    click.echo(f"{_counted(listed.stored)} acknowledged")
+
+
+def _counted(dead_letters: Sequence[StoredDeadLetter]) -> str:
+    return f"{len(dead_letters)} dead letter{'' if len(dead_letters) == 1 else 's'}"
 
 
 def _read(brokers: str | None, *, everything: bool) -> DeadLetters:

@@ -251,7 +251,7 @@ def test_ls_reports_and_skips_an_invalid_record(installation: Installation) -> N
         f"{topic}[0] at 0",
         f"{topic}[0] at 1",
     ]
-    assert result.stdout.splitlines()[-1].startswith("1 dead letters")
+    assert result.stdout.splitlines()[-1].startswith("1 dead letter: ")
 
 
 def test_without_dead_letters_every_command_succeeds(installation: Installation) -> None:
@@ -282,7 +282,7 @@ def test_ack_leaves_only_later_dead_letters_and_ls_all_shows_the_others(installa
     acknowledged = f"{installation.topics.annotations}:2:1"
     assert installation.call("show", acknowledged).exit_code == 0
     assert installation.call("requeue", acknowledged).stdout.splitlines()[-1] == "1 sent again, 0 not sent"
-    assert installation.call("ack").stdout == "1 dead letters acknowledged\n"
+    assert installation.call("ack").stdout == "1 dead letter acknowledged\n"
     assert installation.call("ls").stdout == "0 dead letters; 3 acknowledged (--all shows them)\n"
 
 
