@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
     help="none: run no source that remembers what its records said; only one process may.  [default: all]",
 )
 def ingest(brokers: str | None, ingest_http: str | None, sources: str | None) -> None:
-    """Take events and records of other tools over HTTP, and write them to the topics.
+    """Take events and records of other tools over HTTP.
 
-    `POST /api/v1/events` takes JSON, NDJSON and CloudEvents, and answers 200 when the broker has acknowledged every
-    event. `POST /api/v1/sources/NAME` takes the webhooks of the source NAME. Runs until SIGTERM or SIGINT.
-    docs/exit-codes.md lists the exit codes.
+    They are written to the topics. `POST /api/v1/events` takes JSON, NDJSON and CloudEvents, and answers 200 when the
+    broker has acknowledged every event. `POST /api/v1/sources/NAME` takes the webhooks of the source NAME. Runs until
+    SIGTERM or SIGINT. docs/exit-codes.md lists the exit codes.
     """
     chosen = settings.load(brokers=brokers, ingest_http=ingest_http, ingest_sources=sources)
     logs.configure(chosen.log_level, chosen.log_format)

@@ -45,7 +45,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_typ
 
 @click.group()
 def source() -> None:
-    """Show what the records of other tools become, pull them, and show how the sources are doing."""
+    """Check, pull and list sources, the records of other tools."""
 
 
 @source.command()

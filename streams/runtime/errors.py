@@ -25,6 +25,7 @@ class EvalAlignmentError(Exception):
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
         ├── IndexInUseError       sources.intake.store          another process uses the owner index
+        ├── IndexNotMadeError     sources.intake.intake         the owner index is not brought up to Kafka yet
         ├── IndexUnusableError    sources.intake.store          the owner index cannot be opened
         ├── InputFormatError      eval_alignment.files          an input is not NDJSON
         ├── InvalidEventError     streams.events.errors         an event that its caller can correct; also a ValueError
@@ -35,7 +36,8 @@ class EvalAlignmentError(Exception):
         ├── NotPassedError        eval_alignment.load_wait      a view did not pass the loaded events in time
         ├── OtherDeploymentError  eval_alignment.load_wait      a view shows other topics, or another broker's
         ├── PullError             sources.pulls.pull            a tool did not answer as its API does
-        │   └── ToolBusyError         sources.pulls.connection      it may answer later
+        │   ├── ToolBusyError         sources.pulls.connection      it may answer later
+        │   └── ToolNotFoundError     sources.pulls.connection      it does not have what was asked for
         ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters
