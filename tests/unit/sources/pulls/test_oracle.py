@@ -26,7 +26,7 @@ from tests.support.pulls import PulledSource, pulled_settings
 from tests.support.sources import RECEIVED
 
 FEW = range(4)
-MANY = range(100, 112)
+MANY = range(100, 103)
 HOUR = 3_600_000
 Rows = dict[tuple[str, ...], tuple[Any, ...]]
 
