@@ -57,8 +57,10 @@ async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: 
         headers = dict(dead_letter.headers)
         event = (headers["alignment-topic"].decode(), dead_letter.key, dead_letter.value)
         seen[Reason(headers["alignment-reason"].decode()), event] = headers["alignment-detail"].decode()
-    assert len(seen) == len(dead_letters) == len(Reason) + 1
-    for reason in Reason:
+    # Only `ingest` rejects for the last reason.
+    reasons = {*Reason} - {Reason.UNKNOWN_SHAPE}
+    assert len(seen) == len(dead_letters) == len(reasons) + 1
+    for reason in reasons:
         assert (reason, bad[reason]) in seen
     assert (Reason.NULL_VALUE, (annotations, None, None)) in seen
     assert "partitioner=murmur2_random" in seen[Reason.MISROUTED, bad[Reason.MISROUTED]]

@@ -197,7 +197,8 @@ def provoked(kafka: Kafka, wire: Wire, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_every_reason_is_provoked() -> None:
-    assert {bad.reason for bad in BAD} == set(Reason)
+    # Only `ingest` rejects for the last reason.
+    assert {bad.reason for bad in BAD} == {*Reason} - {Reason.UNKNOWN_SHAPE}
 
 
 @pytest.mark.row(10)
