@@ -2,16 +2,19 @@
 
 import asyncio
 import ssl
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import click
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from eval_alignment.options import EMBEDDED_BROKER_PORT
 from eval_alignment.settings import TOPIC_ROLES, Settings, SettingsError
 from streams.kafka.client import KafkaClient
-from streams.kafka.topics import Topics
+from streams.kafka.topics import Topics, TopicsError
+
+Result = TypeVar("Result")
 
 
 def client(settings: Settings) -> KafkaClient:
@@ -40,6 +43,16 @@ def failure(settings: Settings, error: Exception) -> click.ClickException:
     embedded = f"127.0.0.1:{EMBEDDED_BROKER_PORT}"
     hint = "" if settings.brokers == embedded else f"; the embedded broker of `up` listens at {embedded} (--broker)"
     return click.ClickException(f"{settings.brokers}: {reason}{hint}")
+
+
+def run(settings: Settings, job: Coroutine[Any, Any, Result]) -> Result:
+    """Run what needs the broker, and return its result. Raises ClickException when the broker fails it."""
+    try:
+        return asyncio.run(job)
+    except TopicsError as error:
+        raise click.ClickException(str(error)) from error
+    except (KafkaError, TimeoutError) as error:
+        raise failure(settings, error) from error
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:

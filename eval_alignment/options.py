@@ -53,6 +53,11 @@ class Moment(click.ParamType):
         return moment.astimezone(UTC)
 
 
+def milliseconds(moment: datetime | None) -> int | None:
+    """A time in milliseconds since epoch; None for None."""
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
 def broker_option(command: Decorated) -> Decorated:
     """`--broker` for the setting `brokers`."""
     return click.option(

@@ -1,13 +1,10 @@
 """`load --source`: takes exports of a tool."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from aggregator.facts import LATEST_AT
 from eval_alignment import kafka_wiring
@@ -16,12 +13,12 @@ from eval_alignment.load_wait import SourcePartition, ViewWait
 from eval_alignment.settings import Settings
 from eval_alignment.source_access import open_source
 from eval_alignment.terminal_text import printable
+from sinks.page.formats import plural
 from sources.file_formats import READ_ERRORS, read_content
 from sources.intake.intake import Taken
 from sources.records import UnknownShapeError
-from streams.kafka.client import connect
-from streams.kafka.producer import require_sources
-from streams.kafka.topics import TopicsError
+from streams.kafka.producer import source_partitions
+from streams.kafka.scan import bounds
 
 NO_RULE = frozenset({"no_rule", "role_unknown", "label_unmapped", "off_scale", "no_item", "no_queue"})
 """Reasons of skips that a rule in the settings would remedy."""
@@ -41,12 +38,7 @@ def load_files(chosen: Settings, name: str, paths: Sequence[Path], made: int | N
     """
     if wait is not None:
         wait.check()
-    try:
-        valid, ends = asyncio.run(_load(chosen, name, paths, made, waits=wait is not None))
-    except TopicsError as error:
-        raise click.ClickException(str(error)) from error
-    except (KafkaError, TimeoutError) as error:
-        raise kafka_wiring.failure(chosen, error) from error
+    valid, ends = kafka_wiring.run(chosen, _load(chosen, name, paths, made, waits=wait is not None))
     if wait is not None:
         wait.until_caught_up(ends)
     return valid
@@ -66,7 +58,7 @@ async def _load(
             rejected += taken.rejected
             for line in _words(str(path), name, taken):
                 click.echo(printable(line), err=True)
-            click.echo(printable(f"{path}: {_count(taken.events, 'event')} acknowledged{_rest(taken)}"))
+            click.echo(printable(f"{path}: {plural(taken.events, 'event')} acknowledged{_rest(taken)}"))
     return not rejected, await _ends(chosen) if waits else {}
 
 
@@ -103,23 +95,12 @@ def _rest(taken: Taken) -> str:
     if taken.rejected:
         parts.append(f"{taken.rejected} rejected")
     if taken.unchanged:
-        parts.append(f"{_count(taken.unchanged, 'record')} unchanged")
+        parts.append(f"{plural(taken.unchanged, 'record')} unchanged")
     return "".join(f", {part}" for part in parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 async def _ends(chosen: Settings) -> dict[SourcePartition, int]:
     """The ends of all source partitions: another process may have sent the events."""
-    client, topics = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
-    counts = await require_sources(client, topics)
-    consumer = AIOKafkaConsumer(**client.settings)
-    try:
-        await connect(consumer)
-        partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
-        ends = await consumer.end_offsets(partitions)
-    finally:
-        await consumer.stop()
+    client = kafka_wiring.client(chosen)
+    _, ends = await bounds(client, await source_partitions(client, kafka_wiring.topics(chosen)))
     return {(place.topic, place.partition): end for place, end in ends.items()}

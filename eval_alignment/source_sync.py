@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 import click
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -14,11 +13,11 @@ from eval_alignment.input_checks import now_ms
 from eval_alignment.settings import Settings
 from eval_alignment.source_access import RunnableSource, open_source
 from eval_alignment.terminal_text import printable
+from sinks.page.formats import plural
 from sources.pulls.pull import PullError
 from sources.pulls.registry import PULLED_TOOLS, can_be_pulled
 from sources.pulls.sync import PullRequest, StreamReport
 from sources.registry import TOOLS
-from streams.kafka.topics import TopicsError
 
 
 def sync_source(chosen: Settings, name: str, request: PullRequest, *, watch: bool) -> bool:
@@ -32,12 +31,7 @@ def sync_source(chosen: Settings, name: str, request: PullRequest, *, watch: boo
         raise click.UsageError(
             f"records of {TOOLS[tool].title} cannot be pulled, only those of {', '.join(sorted(PULLED_TOOLS))}"
         )
-    try:
-        return asyncio.run(_sync(chosen, name, request, watch=watch))
-    except TopicsError as error:
-        raise click.ClickException(str(error)) from error
-    except (KafkaError, TimeoutError) as error:
-        raise kafka_wiring.failure(chosen, error) from error
+    return kafka_wiring.run(chosen, _sync(chosen, name, request, watch=watch))
 
 
 async def _sync(chosen: Settings, name: str, request: PullRequest, *, watch: bool) -> bool:
@@ -95,8 +89,8 @@ def _share(report: StreamReport) -> tuple[float, float | None]:
 
 def _parts(report: StreamReport) -> Iterator[str]:
     """The totals by result."""
-    yield _count(report.records, "record")
-    yield f"{_count(report.events, 'event')} acknowledged"
+    yield plural(report.records, "record")
+    yield f"{plural(report.events, 'event')} acknowledged"
     if report.vanished:
         yield f"{report.vanished:,} vanished"
     for reason, count in sorted(report.skipped.items(), key=lambda each: -each[1]):
@@ -104,13 +98,9 @@ def _parts(report: StreamReport) -> Iterator[str]:
     if report.rejected:
         yield f"{report.rejected:,} rejected"
     if report.unchanged:
-        yield f"{_count(report.unchanged, 'record')} unchanged"
+        yield f"{plural(report.unchanged, 'record')} unchanged"
 
 
 def _problems(report: StreamReport) -> Sequence[str]:
     """What a person should know."""
     return [*report.notes, *([] if report.error is None else [f"not read to the end: {report.error}"])]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
@@ -34,8 +34,8 @@ from sources.intake.rebuild import SourceEvents, rebuild
 from sources.intake.store import IndexUnusableError, SourcePositions, StoredIndex
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient, connect
-from streams.kafka.producer import require_sources
-from streams.kafka.scan import Records, scan
+from streams.kafka.producer import source_partitions
+from streams.kafka.scan import Records, bounds, scan
 from streams.kafka.topics import Topics, TopicsError
 from streams.runtime.retries import retry_forever
 
@@ -71,11 +71,10 @@ class SourceTopics:
 
         Returns the number of records that were read. Raises TopicsError, TimeoutError, KafkaError.
         """
-        counts = await require_sources(self.kafka, self.topics)
-        places = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+        places = await source_partitions(self.kafka, self.topics)
         # The workers write the ledger before they commit, so what is not on the ledger follows what is committed now.
         committed = await self._committed(places)
-        starts, ends = await self._bounds(places)
+        starts, ends = await bounds(self.kafka, places)
         kept = {intake.source.rules.settings.prefix: _index(intake).positions() for intake in intakes}
         lost = {prefix for prefix, positions in kept.items() if not is_left(positions, starts, ends)}
         reading = _Reading(self, intakes, lost)
@@ -96,9 +95,7 @@ class SourceTopics:
 
     async def ends(self) -> SourcePositions:
         """The ends of the source topics. Raises TopicsError, KafkaError."""
-        counts = await require_sources(self.kafka, self.topics)
-        places = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
-        _, ends = await self._bounds(places)
+        _, ends = await bounds(self.kafka, await source_partitions(self.kafka, self.topics))
         return by_topic(ends)
 
     async def _committed(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -113,17 +110,6 @@ class SourceTopics:
         finally:
             await admin.close()
         return {tp: commit.offset for tp, commit in commits.items() if commit.offset >= 0}
-
-    async def _bounds(
-        self, places: Sequence[TopicPartition]
-    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """The oldest offset that is left, and the end, of each partition."""
-        consumer = AIOKafkaConsumer(**self.kafka.settings, enable_auto_commit=False)
-        try:
-            await connect(consumer)
-            return await consumer.beginning_offsets(list(places)), await consumer.end_offsets(list(places))
-        finally:
-            await consumer.stop()
 
     async def _read(self, reading: "_Reading", since: Mapping[TopicPartition, int]) -> SourcePositions:
         """Read the source topics to their ends, and return these."""

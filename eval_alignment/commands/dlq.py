@@ -1,14 +1,12 @@
 """`dlq`: lists, shows, requeues and acknowledges dead letters."""
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 import click
 import orjson
-from aiokafka.errors import KafkaError
 from rich.table import Table
 from rich.text import Text
 
@@ -17,10 +15,11 @@ from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.options import broker_option
 from eval_alignment.render import output_console
 from eval_alignment.terminal_text import printable
+from sinks.page.formats import plural
 from streams.events.reasons import Reason
 from streams.kafka.acknowledgements import write_acknowledgements
 from streams.kafka.client import KafkaClient
-from streams.kafka.topics import Topics, TopicsError
+from streams.kafka.topics import Topics
 from streams.requeue import BodyIdentity, DeadLetters, Identity, StoredDeadLetter, read_dead_letters, send_again
 
 _Result = TypeVar("_Result")
@@ -196,7 +195,7 @@ def ack(brokers: str | None) -> None:
 
 
 def _counted(dead_letters: Sequence[StoredDeadLetter]) -> str:
-    return f"{len(dead_letters)} dead letter{'' if len(dead_letters) == 1 else 's'}"
+    return plural(len(dead_letters), "dead letter")
 
 
 def _read(brokers: str | None, *, everything: bool) -> DeadLetters:
@@ -208,18 +207,9 @@ def _read(brokers: str | None, *, everything: bool) -> DeadLetters:
     return dead_letters
 
 
-def _run(brokers: str | None, job: Callable[[KafkaClient, Topics], Awaitable[_Result]]) -> _Result:
+def _run(brokers: str | None, job: Callable[[KafkaClient, Topics], Coroutine[Any, Any, _Result]]) -> _Result:
     chosen = settings.load(brokers=brokers)
-
-    async def run() -> _Result:
-        return await job(kafka_wiring.client(chosen), kafka_wiring.topics(chosen))
-
-    try:
-        return asyncio.run(run())
-    except TopicsError as error:
-        raise click.ClickException(str(error)) from error
-    except (KafkaError, TimeoutError) as error:
-        raise kafka_wiring.failure(chosen, error) from error
+    return kafka_wiring.run(chosen, job(kafka_wiring.client(chosen), kafka_wiring.topics(chosen)))
 
 
 def _summary(dead_letter: StoredDeadLetter) -> dict[str, object]:

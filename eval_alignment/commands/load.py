@@ -1,6 +1,5 @@
 """`load`: sends events from files to the topics."""
 
-import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -19,7 +17,7 @@ from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
 from eval_alignment.load_wait import ViewWait
-from eval_alignment.options import Moment, broker_option, token_file_option
+from eval_alignment.options import Moment, broker_option, milliseconds, token_file_option
 from eval_alignment.row_checks import RowChecks
 from eval_alignment.settings import Settings
 from eval_alignment.source_load import load_files
@@ -32,7 +30,7 @@ from sources.tables import TableError
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.client import KafkaClient
 from streams.kafka.producer import Outgoing, require_sources, send_all
-from streams.kafka.topics import Topics, TopicsError
+from streams.kafka.topics import Topics
 
 _REACH: Final = 100_000
 """Number of rows that events are compared with: standard input may never end."""
@@ -179,8 +177,7 @@ def load(
         if name is None:
             valid = _load(chosen, paths, tables, wait)
         else:
-            made = None if file_time is None else int(file_time.timestamp() * 1000)
-            valid = load_files(chosen, name, paths, made, wait)
+            valid = load_files(chosen, name, paths, milliseconds(file_time), wait)
     if not valid:
         sys.exit(1)
 
@@ -217,13 +214,8 @@ def _send_files(
         follow = files.follow_lines(paths, lambda done: progress.update(task, completed=done))
         lines = follow if tables is None else _rows(invalid.rows, tables)
         try:
-            return asyncio.run(
-                _send(kafka_wiring.client(chosen), topics, _events(lines, decoder, topics, invalid, summary))
-            )
-        except TopicsError as error:
-            raise click.ClickException(str(error)) from error
-        except (KafkaError, TimeoutError) as error:
-            raise kafka_wiring.failure(chosen, error) from error
+            events = _events(lines, decoder, topics, invalid, summary)
+            return kafka_wiring.run(chosen, _send(kafka_wiring.client(chosen), topics, events))
         except files.InputFormatError as error:
             raise click.ClickException(str(error)) from error
         except READ_ERRORS as error:

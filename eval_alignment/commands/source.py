@@ -19,12 +19,14 @@ from aggregator.facts import Annotation, Evaluation, Fact
 from eval_alignment import settings, wiring
 from eval_alignment.environment import CONFIG_VARIABLE
 from eval_alignment.input_checks import now_ms
-from eval_alignment.options import Moment, broker_option, data_dir_option
+from eval_alignment.options import Moment, broker_option, data_dir_option, milliseconds
 from eval_alignment.render import output_console
+from eval_alignment.source_load import file_time
 from eval_alignment.source_retract import retract_source
 from eval_alignment.source_status import SourceStatus, source_status
 from eval_alignment.source_sync import sync_source
 from eval_alignment.terminal_text import printable
+from sinks.page.formats import plural
 from sources.file_formats import READ_ERRORS, read_content
 from sources.intake.store import FILE, IndexStore
 from sources.pulls.registry import is_pulled
@@ -67,6 +69,7 @@ def source() -> None:
 )
 @click.option(
     "--file-time",
+    "made_at",
     type=Moment(time.min),
     metavar="TIME",
     help="Time of an export, for records without one.  [default: when the file was changed]",
@@ -82,7 +85,7 @@ def check(
     after: tuple[Path, ...],
     channel: str | None,
     received_at: datetime | None,
-    file_time: datetime | None,
+    made_at: datetime | None,
     complete: bool,
     as_json: bool,
 ) -> None:
@@ -99,7 +102,8 @@ def check(
     of_file = (channel or channels[0]) == "file"
     outcomes: Sequence[RecordOutcome] = ()
     for one in (*after, path):
-        clock = _milliseconds(file_time) or _changed(one) if of_file else _milliseconds(received_at) or now_ms()
+        made = file_time(one, milliseconds(made_at)) if of_file else milliseconds(received_at)
+        clock = now_ms() if made is None else made
         outcomes = _outcomes(checked, one, clock, complete=complete and one is path)
     if as_json:
         for outcome in outcomes:
@@ -151,7 +155,7 @@ def retract(*, brokers: str | None, name: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Take back everything that source {printable(name)} stated?", abort=True)
     taken = retract_source(chosen, name)
-    click.echo(f"{taken.events} event{'' if taken.events == 1 else 's'} acknowledged")
+    click.echo(f"{plural(taken.events, 'event')} acknowledged")
 
 
 def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) -> list[RecordOutcome]:
@@ -165,15 +169,6 @@ def _outcomes(checked: ToolSource, path: Path, clock: int, *, complete: bool) ->
     if complete:
         outcomes += checked.missing(records, clock)
     return outcomes
-
-
-def _milliseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
-
-
-def _changed(path: Path) -> int:
-    """When a file was changed; the current time for standard input."""
-    return now_ms() if path == Path("-") else path.stat().st_mtime_ns // 1_000_000
 
 
 def _document(file: str, outcome: RecordOutcome) -> dict[str, Any]:
@@ -212,7 +207,7 @@ def _print(outcomes: Sequence[RecordOutcome]) -> None:
     for (what, why), count in other.most_common():
         click.echo(f"{count} {what}: {printable(why)}")
     left = sum(count for (what, _), count in other.items() if what != f"skipped, {SkipReason.FIELD_REFUSED}")
-    click.echo(f"{table.row_count} event{'' if table.row_count == 1 else 's'}, {left} not")
+    click.echo(f"{plural(table.row_count, 'event')}, {left} not")
 
 
 def _cells(fact: Fact) -> Iterator[str]:

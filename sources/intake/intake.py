@@ -293,15 +293,16 @@ class SourceIntake:
         """
         if not arrival.stream:
             return [*outcomes], self._known
-        fresh = {
-            _mark(outcome): outcome
-            for outcome in outcomes
-            if isinstance(outcome.result, Skip | EventRejection | Malformed)
-        }
-        events = [outcome for outcome in outcomes if not isinstance(outcome.result, Skip | EventRejection | Malformed)]
-        unknown = [outcome for mark, outcome in fresh.items() if mark not in self._known]
-        known = {*fresh} if len(self._known) > _MAX_KNOWN else {*self._known, *fresh} if unknown else self._known
-        return [*events, *unknown], known
+        events: list[RecordOutcome] = []
+        others: dict[int, RecordOutcome] = {}
+        for outcome in outcomes:
+            if isinstance(outcome.result, Skip | EventRejection | Malformed):
+                others[_mark(outcome)] = outcome
+            else:
+                events.append(outcome)
+        fresh = [outcome for mark, outcome in others.items() if mark not in self._known]
+        known = {*others} if len(self._known) > _MAX_KNOWN else {*self._known, *others} if fresh else self._known
+        return [*events, *fresh], known
 
     async def _settle(self) -> Taken:
         """Send again what was not acknowledged: it may have arrived, and its records may be deleted since."""

@@ -197,10 +197,10 @@ class IndexStore:
         """The index of the source whose events' ids begin with this prefix."""
         return StoredIndex(source, self)
 
-    def read(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query. Raises IndexUnusableError."""
         with self._using, self._explained():
-            return iter(self._connection.execute(sql, values).fetchall())
+            return self._connection.execute(sql, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import murmurhash2
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from streams.kafka.client import KafkaClient
@@ -84,3 +84,9 @@ async def require_sources(client: KafkaClient, topics: Topics) -> dict[str, int]
     if missing := [topic for topic in topics.sources if topic not in counts]:
         raise TopicsError(f"missing topics: {', '.join(missing)}; run `eval-alignment topics apply`")
     return {topic: counts[topic] for topic in topics.sources}
+
+
+async def source_partitions(client: KafkaClient, topics: Topics) -> list[TopicPartition]:
+    """All partitions of the source topics. Raises TopicsError when a topic is missing."""
+    counts = await require_sources(client, topics)
+    return [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]

@@ -20,6 +20,18 @@ _FETCH_WAIT_MS: Final = 50
 _QUIET_SECONDS: Final = 30.0
 
 
+async def bounds(
+    client: KafkaClient, places: Collection[TopicPartition]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """The oldest offset that is left, and the end, of each partition. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(**client.settings, enable_auto_commit=False)
+    try:
+        await connect(consumer)
+        return await consumer.beginning_offsets(list(places)), await consumer.end_offsets(list(places))
+    finally:
+        await consumer.stop()
+
+
 async def scan(
     client: KafkaClient,
     topic: str,
