@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
 import msgspec
 
-LONGEST_RETRY_AFTER_S: Final = 300.0
-"""A longer Retry-After is cut to this, in seconds."""
+from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, asked_wait
 
 _DECIDED: Final = frozenset({HTTPStatus.OK, HTTPStatus.MULTI_STATUS, HTTPStatus.UNPROCESSABLE_ENTITY})
 _TEMPORARY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -92,34 +90,12 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, events:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return TooLarge(cause)
     if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        wait_s = retry_after(headers.get("retry-after"), _date(headers.get("date")) or now)
+        wait_s = asked_wait(headers, now)
         if wait_s is not None and wait_s > LONGEST_RETRY_AFTER_S:
             cause += f"; it asks to wait {wait_s:,.0f} s, which is cut to {LONGEST_RETRY_AFTER_S:.0f} s"
             wait_s = LONGEST_RETRY_AFTER_S
         return Postponed(cause, wait_s)
     return Refused(cause)
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header asks for: 0 for a date in the past, None for an invalid value.
-
-    >>> now = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
-    >>> retry_after("7", now), retry_after("Mon, 23 Nov 2026 10:00:30 GMT", now), retry_after("soon", now)
-    (7.0, 30.0, None)
-    """
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    date = _date(text)
-    return None if date is None else max(0.0, (date - now).total_seconds())
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text or "")
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _decided(body: bytes, events: int) -> Decided | None:

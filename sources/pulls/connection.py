@@ -1,11 +1,9 @@
 """The connection to a tool: credentials, time limits, retries, and errors that name what to correct."""
 
 import asyncio
-import email.utils
-import re
-import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, final
 from urllib.parse import quote
@@ -18,10 +16,9 @@ from sources.records import UnknownShapeError
 from sources.shapes import read
 from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
 from streams.runtime.retries import retry_requests
+from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, asked_wait
 
 ATTEMPTS: Final = 6
-LONGEST_RETRY_AFTER: Final = 300.0
-"""Longest wait for a tool that names a time to wait, in seconds."""
 _STEP_SECONDS: Final = 60.0
 """Time to connect, to send, and to receive the next bytes."""
 ANSWER_SECONDS: Final = 300.0
@@ -31,7 +28,6 @@ ANSWER_BYTES: Final = 64 << 20
 _DETAIL: Final = 200
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _REFUSED: Final = frozenset({401, 403})
-_SECONDS: Final = re.compile(r"\d{1,9}(\.\d*)?")
 
 Shape = TypeVar("Shape")
 Parameters = Mapping[str, str | int | list[str] | None]
@@ -172,12 +168,11 @@ class Connection:
     def _refusal(self, place: str, response: httpx.Response, content: bytes) -> PullError:
         status = response.status_code
         if status in _BUSY:
-            text = response.headers.get("retry-after")
-            wait = None if text is None else retry_after(text, time.time())
-            if wait is None or wait <= LONGEST_RETRY_AFTER:
+            wait = asked_wait(response.headers, datetime.now(UTC))
+            if wait is None or wait <= LONGEST_RETRY_AFTER_S:
                 return ToolBusyError(f"{place}: status {status}", wait)
-            told = f"{place}: status {status}; it asks to wait {wait:,.0f} s, waiting {LONGEST_RETRY_AFTER:.0f} s"
-            return ToolBusyError(told, LONGEST_RETRY_AFTER)
+            told = f"{place}: status {status}; it asks to wait {wait:,.0f} s, waiting {LONGEST_RETRY_AFTER_S:.0f} s"
+            return ToolBusyError(told, LONGEST_RETRY_AFTER_S)
         if status in _REFUSED:
             return PullError(f"{place}: access refused (status {status}); check {self._credentials}")
         if response.is_redirect:
@@ -185,22 +180,6 @@ class Connection:
             return PullError(f"{place}: redirected to {_printable(target)}, which is not followed; correct `url`")
         kind = ToolNotFoundError if status == httpx.codes.NOT_FOUND else PullError
         return kind(f"{place}: status {status}: {_printable(content.decode(errors='replace'))}")
-
-
-def retry_after(text: str, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header of seconds or an HTTP date; None if it is neither.
-
-    >>> retry_after("120", 0), retry_after("Thu, 01 Jan 1970 00:00:30 GMT", 20.0), retry_after("soon", 0)
-    (120.0, 10.0, None)
-    """
-    text = text.strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - now)
 
 
 def _backoff(error: Exception) -> bool | float:

@@ -33,6 +33,7 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "streams.runtime.errors": set(),
     "streams.runtime.health": set(),
     "streams.runtime.heap": set(),
+    "streams.runtime.retry_after": set(),
     "streams.runtime.metrics": {"prometheus_client"},
     "sinks.config": set(),
     "sinks.changes": set(),

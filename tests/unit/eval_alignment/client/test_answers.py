@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval_alignment.client.answers import (
-    LONGEST_RETRY_AFTER_S,
     Decided,
     DeliveryOutcome,
     Postponed,
     Refused,
     TooLarge,
     read_answer,
-    retry_after,
 )
+from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, retry_after
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -13,14 +14,13 @@ import pytest
 
 from sources.pulls.connection import (
     ATTEMPTS,
-    LONGEST_RETRY_AFTER,
     Connection,
     HeaderAuth,
     ToolBusyError,
-    retry_after,
 )
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError
+from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, retry_after
 
 URL = "https://tool.invalid/base"
 NONE = Credentials("support", None)
@@ -83,8 +83,8 @@ async def test_the_last_attempt_fails_with_its_reason(waits: list[float]) -> Non
         ("7", 7),
         ("0", 0),
         (formatdate(time() - 3600, usegmt=True), 0),
-        ("7200", LONGEST_RETRY_AFTER),
-        (formatdate(time() + 7200, usegmt=True), LONGEST_RETRY_AFTER),
+        ("7200", LONGEST_RETRY_AFTER_S),
+        (formatdate(time() + 7200, usegmt=True), LONGEST_RETRY_AFTER_S),
     ],
     # Not the dates, which differ between processes that run the tests.
     ids=["seconds", "zero", "past date", "hours", "date in hours"],
@@ -95,7 +95,7 @@ async def test_a_wait_that_the_tool_asks_for_is_kept(
     await replied(httpx.Response(429, headers={"Retry-After": header}), httpx.Response(200))
     assert sum(waits) == wait
     # A wait of hours is cut, and reported.
-    assert ("asks to wait 7," in caplog.text) == (wait == LONGEST_RETRY_AFTER)
+    assert ("asks to wait 7," in caplog.text) == (wait == LONGEST_RETRY_AFTER_S)
 
 
 async def test_a_wait_until_a_date_is_kept(waits: list[float]) -> None:
@@ -107,7 +107,7 @@ async def test_a_wait_until_a_date_is_kept(waits: list[float]) -> None:
 
 @pytest.mark.parametrize("header", ["soon", "", "-5", "1e99", "12 apples", "Thu, 99 Foo 2026 00:00:00 GMT"])
 async def test_a_wait_that_is_nonsense_is_the_usual_one(header: str, waits: list[float]) -> None:
-    assert retry_after(header, 0) is None
+    assert retry_after(header, datetime.now(UTC)) is None
     await replied(httpx.Response(429, headers={"Retry-After": header}), httpx.Response(200))
     assert 1 <= sum(waits) <= 2
 
