@@ -25,7 +25,7 @@ from ingest.pulls import PullLine
 from ingest.rebuild import SourceTopics
 from ingest.sources import SOURCES_PATH, KafkaDelivery
 from sinks.access import read_token
-from sources.intake.intake import Refusal, SourceIntake, Taken
+from sources.intake.intake import IntakeResult, Refusal, SourceIntake
 from sources.intake.store import IndexInUseError, IndexStore, IndexUnusableError
 from sources.pulls.pull import PullError
 from sources.pulls.sync import Observer, PullClocks, PullRequest, SourcePull, StreamReport
@@ -40,10 +40,10 @@ _ANSWER_SECONDS: Final = 600.0
 class RunnableSource(Protocol):
     """A source that a command runs."""
 
-    async def file(self, content: bytes, made: int) -> Taken:
+    async def file(self, content: bytes, made: int) -> IntakeResult:
         """Take a file that was made at a time in milliseconds. Raises UnknownShapeError, KafkaError, ClickException."""
 
-    async def retract(self) -> Taken:
+    async def retract(self) -> IntakeResult:
         """Take back everything that the source stated. Raises KafkaError, ClickException."""
 
     async def sync(self, request: PullRequest, observe: Observer) -> list[StreamReport]:
@@ -113,10 +113,10 @@ class _LocalSource:
     _name: str
     _intake: SourceIntake
 
-    async def file(self, content: bytes, made: int) -> Taken:
+    async def file(self, content: bytes, made: int) -> IntakeResult:
         return await self._intake.take(content, made, max(made, now_ms()), dead_letters=False, current=True)
 
-    async def retract(self) -> Taken:
+    async def retract(self) -> IntakeResult:
         if not self._intake.source.owns:
             raise click.ClickException("the source does not remember what its records stated: nothing to take back")
         return await self._intake.retract_all(now_ms())
@@ -161,10 +161,10 @@ class _HttpSource:
         ) as client:
             yield cls(client, SOURCES_PATH.format(name=name))
 
-    async def file(self, content: bytes, made: int) -> Taken:
+    async def file(self, content: bytes, made: int) -> IntakeResult:
         return await self._post(f"{self._path}/-/file", content, time=str(made))
 
-    async def retract(self) -> Taken:
+    async def retract(self) -> IntakeResult:
         return await self._post(f"{self._path}/-/retract", b"")
 
     async def sync(self, request: PullRequest, observe: Observer) -> list[StreamReport]:
@@ -201,7 +201,7 @@ class _HttpSource:
         detail = _read(response, _IngestProblem).detail
         return click.ClickException(f"{self._where}, answered {response.status_code}: {detail}")
 
-    async def _post(self, path: str, content: bytes, **query: str) -> Taken:
+    async def _post(self, path: str, content: bytes, **query: str) -> IntakeResult:
         try:
             response = await self._client.post(path, content=content, params=query)
         except TRANSPORT_ERRORS as error:
@@ -211,7 +211,7 @@ class _HttpSource:
         if response.status_code != 200:
             raise self._refusal(response)
         answered = _read(response, _SourceAnswer)
-        return Taken(
+        return IntakeResult(
             events=answered.events,
             skipped=Counter(answered.skipped),
             rejected=answered.rejected,

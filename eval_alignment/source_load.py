@@ -15,7 +15,7 @@ from eval_alignment.source_access import open_source
 from eval_alignment.terminal_text import printable
 from sinks.page.formats import plural
 from sources.file_formats import READ_ERRORS, read_content
-from sources.intake.intake import Taken
+from sources.intake.intake import IntakeResult
 from sources.records import UnknownShapeError
 from streams.kafka.producer import source_partitions
 from streams.kafka.scan import bounds
@@ -80,7 +80,7 @@ def file_time(path: Path, made: int | None) -> int:
     return made
 
 
-def _words(path: str, name: str, taken: Taken) -> Iterator[str]:
+def _words(path: str, name: str, taken: IntakeResult) -> Iterator[str]:
     """A line for everything that was rejected, and one for what a rule would remedy."""
     for native, reason, detail in taken.refusals:
         yield f"{path}: record {native!r}: {reason}: {detail}"
@@ -90,7 +90,7 @@ def _words(path: str, name: str, taken: Taken) -> Iterator[str]:
         yield f"{path}: `eval-alignment source check {name} {path}` shows why records are skipped"
 
 
-def _rest(taken: Taken) -> str:
+def _rest(taken: IntakeResult) -> str:
     parts = [f"{count} skipped ({reason})" for reason, count in Counter(taken.skipped).most_common()]
     if taken.rejected:
         parts.append(f"{taken.rejected} rejected")

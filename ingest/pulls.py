@@ -96,7 +96,7 @@ class IngestPulls:
 
     async def _repeat(self, pull: SourcePull) -> None:
         self._metrics.source_pull_interval.labels(pull.name).set(pull.settings.interval_s)
-        told = ""
+        logged = ""
         while True:
             if self._reason(pull) is not None:
                 await asyncio.sleep(_AWAY_SECONDS)
@@ -108,9 +108,9 @@ class IngestPulls:
                 problem = str(error)
             else:
                 problem = "; ".join(f"{report.stream}: {report.error}" for report in reports if report.error)
-            if problem != told:
+            if problem != logged:
                 _log.log(logging.WARNING if problem else logging.INFO, "source %s: %s", pull.name, problem or "pulled")
-                told = problem
+                logged = problem
             await asyncio.sleep(pull.settings.interval_s)
 
     async def _pull(

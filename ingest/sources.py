@@ -24,7 +24,7 @@ from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
 from ingest.publish import TooLargeForBrokerError
 from ingest.source_access import SOURCES_PREFIX, SourceAccess
-from sources.intake.intake import Delivery, SourceIntake, Taken
+from sources.intake.intake import Delivery, IntakeResult, SourceIntake
 from sources.intake.store import IndexStore
 from sources.records import Malformed, SkipReason, UnknownShapeError
 from sources.source import EventRejection
@@ -189,7 +189,7 @@ class SourceHandlers:
                 except UnknownShapeError as error:
                     if path:
                         # SDKs send all that they have to one address.
-                        taken = Taken()
+                        taken = IntakeResult()
                         taken.skipped[SkipReason.NOT_AN_EVALUATION.value] = 1
                     else:
                         await self._reject(name, body, str(error), received)
@@ -237,7 +237,7 @@ class SourceHandlers:
         self.count(name, taken)
         return Response(orjson.dumps(answer(taken)), media_type="application/json")
 
-    def count(self, name: str, taken: Taken) -> None:
+    def count(self, name: str, taken: IntakeResult) -> None:
         """Count what records of a source became."""
         self._metrics.source_events.labels(name).inc(taken.events)
         self._metrics.source_rejected.labels(name).inc(taken.rejected)
@@ -280,6 +280,6 @@ class SourceHandlers:
         )
 
 
-def answer(taken: Taken) -> RecordsAnswer:
+def answer(taken: IntakeResult) -> RecordsAnswer:
     """What became of a request's records."""
     return RecordsAnswer(events=taken.events, skipped=dict(taken.skipped), rejected=taken.rejected)

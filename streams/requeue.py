@@ -50,7 +50,7 @@ class Identity(NamedTuple):
 
 
 class BodyIdentity(NamedTuple):
-    """What ingest got for a source, and was never in a source topic."""
+    """What ingest received for a source, and was never in a source topic."""
 
     source: str
     sha256: str

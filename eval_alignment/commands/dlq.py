@@ -52,7 +52,7 @@ def dlq() -> None:
     """List, show, requeue and acknowledge dead letters (rejected events).
 
     The name of a dead letter is the position of its event in the source topic: TOPIC:PARTITION:OFFSET. What `ingest`
-    got for a source, and could not send, has the name SOURCE:SHA256.
+    received for a source, and could not send, has the name SOURCE:SHA256.
     """
 
 

@@ -60,7 +60,7 @@ Deliver = Callable[[Delivery], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Taken:
+class IntakeResult:
     """What became of records."""
 
     events: int = 0
@@ -84,7 +84,7 @@ class Taken:
     natives: set[str] = field(default_factory=set)
     """The tool's ids of the records."""
 
-    def add(self, other: "Taken") -> None:
+    def add(self, other: "IntakeResult") -> None:
         """Add what became of other records."""
         self.events += other.events
         self.skipped += other.skipped
@@ -151,7 +151,7 @@ class SourceIntake:
         listed: int | None = None,
         dead_letters: bool = True,
         current: bool = False,
-    ) -> Taken:
+    ) -> IntakeResult:
         """Take a payload; on return the broker has acknowledged its events.
 
         Args:
@@ -172,14 +172,14 @@ class SourceIntake:
         async with self._takes() as settled:
             # Not before its turn: records take several times the memory of their payload.
             records = await asyncio.to_thread(self.source.read, content)
-            taken = Taken(records=len(records), natives={record.native for record in records if record.native})
+            taken = IntakeResult(records=len(records), natives={record.native for record in records if record.native})
             taken.events, taken.counted = settled.events, settled.counted
             for batch in _batches(records):
                 taken.add(await self._take(batch, arrival))
         taken.unchanged -= len(settled.natives & taken.natives)
         return taken
 
-    async def settle(self) -> Taken:
+    async def settle(self) -> IntakeResult:
         """Send again what an error or the end of a process left without an acknowledgement; `take` begins with it too.
 
         Raises what `deliver` raises.
@@ -188,7 +188,7 @@ class SourceIntake:
             return settled
 
     @asynccontextmanager
-    async def _takes(self) -> AsyncIterator[Taken]:
+    async def _takes(self) -> AsyncIterator[IntakeResult]:
         """The turn to take something, and what was sent again before. Raises IndexNotMadeError."""
         async with self.turn if self.source.owns else nullcontext():
             if self.not_made is not None:
@@ -197,7 +197,7 @@ class SourceIntake:
 
     async def retract_missing(
         self, seen: Collection[str], received: int, *, stream: str = "", since: int | None = None
-    ) -> Taken:
+    ) -> IntakeResult:
         """Retract what the tool does not have any more.
 
         Args:
@@ -215,7 +215,7 @@ class SourceIntake:
                 taken.add(await self._retract(natives, received))
         return taken
 
-    async def retract_unlisted(self, before: int, received: int) -> Taken:
+    async def retract_unlisted(self, before: int, received: int) -> IntakeResult:
         """Retract the records that no list of the tool has, after all lists were read.
 
         Args:
@@ -230,7 +230,7 @@ class SourceIntake:
                 taken.add(await self._retract(natives, received))
         return taken
 
-    async def retract_all(self, received: int) -> Taken:
+    async def retract_all(self, received: int) -> IntakeResult:
         """Retract everything that the source said. Raises what `deliver` raises."""
         assert self.index is not None, "a source without an index retracts nothing"
         async with self._takes() as taken:
@@ -238,7 +238,7 @@ class SourceIntake:
                 taken.add(await self._retract(natives, received))
         return taken
 
-    async def _take(self, records: Sequence[SourceRecord], arrival: "_Arrival") -> Taken:
+    async def _take(self, records: Sequence[SourceRecord], arrival: "_Arrival") -> IntakeResult:
         result = await asyncio.to_thread(
             self._stage,
             lambda source: source.outcomes(records, arrival.received, arrival.clock, current=arrival.current),
@@ -248,7 +248,7 @@ class SourceIntake:
         taken.unchanged = len({record.native for record in records} - {each.native for each in result.outcomes})
         return taken
 
-    async def _retract(self, natives: Sequence[str], received: int) -> Taken:
+    async def _retract(self, natives: Sequence[str], received: int) -> IntakeResult:
         result = await asyncio.to_thread(self._stage, lambda source: source.retracted(natives, received))
         # The lists of the tool do not have them any more.
         return await self._send(result, natives, _Arrival(received))
@@ -259,7 +259,7 @@ class SourceIntake:
         staged = StagedIndex(self.index)
         return _Staged(staged.changes, list(outcomes(replace(self.source, index=staged))))
 
-    async def _send(self, result: "_Staged", seen: Iterable[str], arrival: "_Arrival") -> Taken:
+    async def _send(self, result: "_Staged", seen: Iterable[str], arrival: "_Arrival") -> IntakeResult:
         """Deliver the outcomes, count them, and remember them."""
         taken, events, _ = _counted(result.outcomes)
         fresh, known = self._fresh(result.outcomes, arrival)
@@ -304,9 +304,9 @@ class SourceIntake:
         known = {*others} if len(self._known) > _MAX_KNOWN else {*self._known, *others} if fresh else self._known
         return [*events, *fresh], known
 
-    async def _settle(self) -> Taken:
+    async def _settle(self) -> IntakeResult:
         """Send again what was not acknowledged: it may have arrived, and its records may be deleted since."""
-        taken = Taken()
+        taken = IntakeResult()
         if (
             self.index is not None
             and self.source.owns
@@ -336,9 +336,9 @@ async def _finished(change: Callable[[PendingBatch], None], batch: PendingBatch)
         raise
 
 
-def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[Taken, list[Fact], list[RecordOutcome]]:
+def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[IntakeResult, list[Fact], list[RecordOutcome]]:
     """The outcomes counted, the events, and what is rejected."""
-    taken, events, rejected = Taken(), list[Fact](), list[RecordOutcome]()
+    taken, events, rejected = IntakeResult(), list[Fact](), list[RecordOutcome]()
     for outcome in outcomes:
         match outcome.result:
             case Skip(reason, _, unruled):

@@ -171,8 +171,8 @@ class Connection:
             wait = asked_wait(response.headers, datetime.now(UTC))
             if wait is None or wait <= LONGEST_RETRY_AFTER_S:
                 return ToolBusyError(f"{place}: status {status}", wait)
-            told = f"{place}: status {status}; it asks to wait {wait:,.0f} s, waiting {LONGEST_RETRY_AFTER_S:.0f} s"
-            return ToolBusyError(told, LONGEST_RETRY_AFTER_S)
+            message = f"{place}: status {status}; it asks to wait {wait:,.0f} s, waiting {LONGEST_RETRY_AFTER_S:.0f} s"
+            return ToolBusyError(message, LONGEST_RETRY_AFTER_S)
         if status in _REFUSED:
             return PullError(f"{place}: access refused (status {status}); check {self._credentials}")
         if response.is_redirect:

@@ -109,8 +109,8 @@ _EXPLANATIONS: Final = {
         "misrouted`, which sends the events to the right partition.",
     ),
     Reason.UNKNOWN_SHAPE: ReasonExplanation(
-        "A body or a record that `ingest` got for a source is none of the source's tool. The detail names the JSON "
-        "path. Only `ingest` rejects for this reason.",
+        "A body or a record that `ingest` received for a source does not have the format of the source's tool. The "
+        "detail names the JSON path. Only `ingest` rejects for this reason.",
         "A webhook of another tool, an address with the name of another source, or a release of the tool that changed "
         "its format.",
         "Compare the setting `tool` of the source with what is sent: `eval-alignment source check NAME FILE` reads a "

@@ -36,7 +36,7 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class RejectedBody:
-    """What ingest got for a source, and cannot send as an event. It was never in a source topic."""
+    """What ingest received for a source, and cannot send as an event. It was never in a source topic."""
 
     source: str
     """Name of the source."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aggregator.facts import Annotation, Fact
-from sources.intake.intake import Delivery, SourceIntake, Taken
+from sources.intake.intake import Delivery, IntakeResult, SourceIntake
 from sources.intake.rebuild import SourceEvents, rebuild
 from sources.intake.store import FILE, IndexStore, PendingBatch, StoredIndex, pending_batch
 from sources.meaning import Rules
@@ -262,13 +262,13 @@ class World:
 
     # Ways without a protection.
 
-    async def _commit_first(self, result: Any, seen: Iterable[str], arrival: Any) -> Taken:
+    async def _commit_first(self, result: Any, seen: Iterable[str], arrival: Any) -> IntakeResult:
         index = self.intake.index
         assert index is not None
         index.commit(pending_batch(result.changes, seen=seen, stream=arrival.stream, listed=arrival.listed))
         if events := [each.result for each in result.outcomes if isinstance(each.result, Annotation)]:
             await self._deliver(Delivery(events, ()))
-        return Taken()
+        return IntakeResult()
 
     def _stage_nothing(self, outcomes: Callable[[ToolSource], Iterable[RecordOutcome]]) -> Any:
         index = self.intake.index

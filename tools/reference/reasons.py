@@ -67,9 +67,9 @@ def page() -> str:
             f"same topic, partition and offset. Above {MAX_CARRIED_BYTES // 1024} KiB in all, the value is null (then "
             "the headers, then the key), and the headers `alignment-value-sha256` and `alignment-value-bytes` have its "
             "hash and size.",
-            "What `ingest` got for a source and cannot send, a body that is none of the tool's or an event with an "
-            "invalid value, becomes a dead letter too. It was never in a source topic, so it cannot be requeued: "
-            "instead of topic, partition and offset it has `alignment-source` (the name of the source) and "
+            "What `ingest` received for a source and cannot send, a body in another format than the tool's or an event "
+            "with an invalid value, becomes a dead letter too. It was never in a source topic, so it cannot be "
+            "requeued: instead of topic, partition and offset it has `alignment-source` (the name of the source) and "
             "`alignment-received` (milliseconds since 1970), and its key is the SHA-256 of its value. Headers of the "
             "request are not kept, because they have secrets.",
         ),

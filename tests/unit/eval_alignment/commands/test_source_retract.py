@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from eval_alignment.main import cli
-from sources.intake.intake import Taken
+from sources.intake.intake import IntakeResult
 
 SOURCES = {"labels": {"tool": "labelstudio"}}
 
@@ -21,8 +21,8 @@ def retracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     class Source:
-        async def retract(self) -> Taken:
-            return Taken(events=3)
+        async def retract(self) -> IntakeResult:
+            return IntakeResult(events=3)
 
     @asynccontextmanager
     async def opened(_chosen: Any, name: str) -> AsyncIterator[Source]:
