@@ -167,7 +167,8 @@ def ingest(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
     directory = tmp_path_factory.mktemp("ingest")
     cluster = Cluster(kafka.bootstrap, f"t{uuid.uuid4().hex[:12]}.", directory)
     cluster.create_topics()
-    with IngestProcess(cluster, directory, body_timeout_s=BODY_SECONDS, in_flight_bytes=BUDGET_BYTES) as process:
+    limits = {"body_timeout_s": BODY_SECONDS, "in_flight_bytes": BUDGET_BYTES, "source_body_bytes": BUDGET_BYTES}
+    with IngestProcess(cluster, directory, **limits) as process:
         asyncio.run(milliseconds(process))
         yield process
 

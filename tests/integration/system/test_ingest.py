@@ -147,7 +147,7 @@ async def test_slow_clients_and_bombs_leave_memory_bounded_and_the_others_served
         "gzip": gzip.compress(b" " * (256 * _MIB), compresslevel=1),
         "zstd": bytes(cramjam.zstd.compress(b" " * (256 * _MIB))),
     }
-    with Ingest(embedded, tmp_path, in_flight_bytes=16 * _MIB) as ingest:
+    with Ingest(embedded, tmp_path, in_flight_bytes=16 * _MIB, source_body_bytes=16 * _MIB) as ingest:
         before = await asyncio.to_thread(ingest.peak_bytes)
         async with contextlib.AsyncExitStack() as stack:
             for number in range(300):
