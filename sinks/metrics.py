@@ -14,6 +14,10 @@ LAST_SUCCESS: Final = gauge(
     "sink",
 )
 FAILURES: Final = counter("snapshot_failures_total", "Failed passes of a sink; each is retried.", "sink")
+TOO_LARGE: Final = gauge(
+    "snapshots_too_large",
+    "Queues whose current snapshot document is larger than the snapshots topic takes. The log names them.",
+)
 SUPPRESSED: Final = counter(
     "series_suppressed_total",
     "Agreement series that the setting `series_limit` leaves out, at most: a pair counts with all that it can have.",
@@ -29,7 +33,7 @@ AS_OF: Final = gauge(
 READY: Final = gauge("view_ready", "1 once the view has read the topics to their end since it started.")
 STREAMS: Final = gauge("stream_clients", "Open server-sent event streams.")
 
-METRICS: Final = (LAST_SUCCESS, FAILURES, SUPPRESSED, COLLECT_SECONDS, AS_OF, READY, STREAMS, BUILD_INFO)
+METRICS: Final = (LAST_SUCCESS, FAILURES, TOO_LARGE, SUPPRESSED, COLLECT_SECONDS, AS_OF, READY, STREAMS, BUILD_INFO)
 """Every metric of a view besides the agreement gauges."""
 
 
@@ -40,6 +44,7 @@ class ViewMetrics:
         registry = self.registry = CollectorRegistry()
         self.last_success = LAST_SUCCESS.gauge(registry)
         self.failures = FAILURES.counter(registry)
+        self.snapshots_too_large = TOO_LARGE.gauge(registry)
         self.suppressed = SUPPRESSED.counter(registry)
         self.collect_seconds = COLLECT_SECONDS.histogram(registry)
         self.as_of = AS_OF.gauge(registry)

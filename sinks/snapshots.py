@@ -3,6 +3,9 @@
 A document is written when its numbers have changed, at most once a second per queue. At UTC midnight, when windows
 move, all are checked. What could not be written stays due and is retried, so an unavailable broker or disk delays
 documents but loses none.
+
+Each document is published on its own: one that the topic does not take stops no other. A document that is too large
+for the topic is counted and logged, and is not sent again before it changes.
 """
 
 # SQL is put together from constants of this file alone; values are always bound.
@@ -15,13 +18,13 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from aggregator.days import DAY_MS
 from aggregator.snapshot.schema import SnapshotDocument
@@ -40,17 +43,39 @@ PASS_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 2.0
 """Time that a stop allows the broker to accept pending documents; aiokafka itself waits 40 s."""
 _BATCH: Final = 200
-"""Most documents in memory and in one transaction."""
+"""Most documents of one transaction of the history."""
+_IN_FLIGHT: Final = 25
+"""Most documents that wait for the broker together. One can have megabytes."""
+_OWN_BATCH: Final = 1
+"""Batch size of the producer, in bytes: no two records fit, so each document is accepted or refused alone."""
+_REQUEST_BYTES: Final = 64 << 20
+"""Largest document that is sent, before compression. What the topic takes, the broker knows."""
 
 _STATE_FIELDS: Final = ("as_of", "revision", "ledger", "positions")
 """Fields that identify the state of a document. A document in which only these differ has not changed."""
 
 
+class RefusedDocument(NamedTuple):
+    """Why a document is not in the topic."""
+
+    error: KafkaError
+    size: int
+    """Size of the document in bytes, before compression."""
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the topic never takes this document, however often it is sent."""
+        return isinstance(self.error, MessageSizeTooLargeError)
+
+
 class Topic(Protocol):
     """Where documents are published."""
 
-    async def publish(self, documents: Sequence[SnapshotDocument]) -> None:
-        """Publish documents; returns when the broker has them all. Raises KafkaError."""
+    async def publish(self, documents: Iterable[SnapshotDocument]) -> Mapping[str, RefusedDocument]:
+        """Publish documents, each on its own.
+
+        Returns the refused ones by queue; the broker has the others. Raises KafkaError when it is not reached at all.
+        """
 
 
 class SnapshotHistory:
@@ -130,11 +155,16 @@ class KafkaTopic:
         self._client = client
         self._producer: AIOKafkaProducer | None = None
 
-    async def publish(self, documents: Sequence[SnapshotDocument]) -> None:
-        """Publish documents; returns when the broker has them all. Raises KafkaError."""
+    async def publish(self, documents: Iterable[SnapshotDocument]) -> Mapping[str, RefusedDocument]:
+        """Publish documents, each on its own; returns the refused ones by queue. Raises KafkaError."""
         if self._producer is None:
             producer = AIOKafkaProducer(
-                acks="all", client_id="eval-alignment-view", max_request_size=16 << 20, **self._client
+                acks="all",
+                client_id="eval-alignment-view",
+                compression_type="zstd",
+                max_batch_size=_OWN_BATCH,
+                max_request_size=_REQUEST_BYTES,
+                **self._client,
             )
             try:
                 await connect(producer)
@@ -142,11 +172,16 @@ class KafkaTopic:
                 await producer.stop()
                 raise
             self._producer = producer
-        sent = [
-            await self._producer.send(self._topic, key=document["queue"].encode(), value=orjson.dumps(document))
-            for document in documents
-        ]
-        await asyncio.gather(*sent)
+        answers = await asyncio.gather(*(self._send(self._producer, document) for document in documents))
+        return {queue: refusal for queue, refusal in answers if refusal is not None}
+
+    async def _send(self, producer: AIOKafkaProducer, document: SnapshotDocument) -> tuple[str, RefusedDocument | None]:
+        queue, value = document["queue"], orjson.dumps(document)
+        try:
+            await producer.send_and_wait(self._topic, key=queue.encode(), value=value)
+        except KafkaError as error:
+            return queue, RefusedDocument(error, len(value))
+        return queue, None
 
     async def close(self) -> None:
         """Close the connection.
@@ -190,6 +225,8 @@ class Snapshots:
         self._due: set[str] = set()
         self._unpublished: set[str] = set()
         self._published: set[str] = set()
+        self._too_large: set[str] = set()
+        """Queues whose last document was too large for the topic."""
         self._revisions: dict[str, int] = {}
         """Revision of the last document that was checked, by queue."""
 
@@ -231,16 +268,49 @@ class Snapshots:
             self._unpublished.clear()
             return
         try:
-            while batch := sorted(self._unpublished)[:_BATCH]:
-                await self._topic.publish(await asyncio.to_thread(self._latest, batch))
-                self._unpublished.difference_update(batch)
-                self._published.update(batch)
-            self._metrics.succeeded("topic", self._now())
+            failure = await self._publish(self._topic)
         except KafkaError as error:
+            failure = error
+        if failure is None:
+            self._metrics.succeeded("topic", self._now())
+        else:
             self._metrics.failed("topic")
-            log.warning("snapshots not published, retrying: %s", error)
+            log.warning("snapshots not published, retrying: %r", failure)
 
-    def _latest(self, queues: list[str]) -> list[SnapshotDocument]:
+    async def _publish(self, topic: Topic) -> KafkaError | None:
+        """Publish what is not published; returns a failure after which a document must be sent again."""
+        failure: KafkaError | None = None
+        waiting = sorted(self._unpublished)
+        for start in range(0, len(waiting), _IN_FLIGHT):
+            queues = waiting[start : start + _IN_FLIGHT]
+            refusals = await topic.publish(await asyncio.to_thread(self._latest, queues))
+            failures = {queue: refusal.error for queue, refusal in refusals.items() if not refusal.too_large}
+            for queue in queues:
+                if queue not in failures:
+                    self._settle(queue, refusals.get(queue))
+            failure = next(iter(failures.values()), failure)
+            if len(failures) == len(queues):
+                # The broker is away: the others would wait for their timeouts too.
+                break
+        return failure
+
+    def _settle(self, queue: str, refusal: RefusedDocument | None) -> None:
+        """The document of a queue is published, or will never be: it is not sent again before it changes."""
+        self._unpublished.discard(queue)
+        self._published.add(queue)
+        if refusal is None:
+            self._too_large.discard(queue)
+        elif queue not in self._too_large:
+            self._too_large.add(queue)
+            log.warning(
+                "snapshot too large for the topic, not published until it fits: queue=%r, bytes=%d before zstd; "
+                "raise max.message.bytes of the snapshots topic, or read the document from the API",
+                queue,
+                refusal.size,
+            )
+        self._metrics.snapshots_too_large.set(len(self._too_large))
+
+    def _latest(self, queues: Iterable[str]) -> list[SnapshotDocument]:
         documents = (self._documents.cached(queue) or self._documents.get(queue) for queue in queues)
         return [document for document in documents if document is not None]
 

@@ -1,6 +1,7 @@
 """Snapshot documents on a real broker."""
 
 import asyncio
+import secrets
 import time
 from datetime import date
 
@@ -36,6 +37,34 @@ async def test_snapshot_documents_arrive_in_the_topic(kafka: Kafka, prefix: str,
         record = await asyncio.wait_for(consumer.getone(), 20)
     assert record.key == b"support"
     assert record.value == orjson.dumps(document)
+
+
+async def test_a_topic_refuses_the_documents_that_do_not_fit_and_takes_every_other(
+    kafka: Kafka, prefix: str, store: Store
+) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    configs = {"cleanup.policy": "compact", "max.message.bytes": "3000"}
+    await admin.create_topics([NewTopic(f"{prefix}snapshots", 1, 1, topic_configs=configs)])
+    await admin.close()
+    fill(store, FACTS)
+    document = Documents(store, CountingRules(), lambda: date(2026, 11, 24)).get("support")
+    assert document is not None
+    documents = [{**document, "queue": f"q{number}"} for number in range(20)]
+    # Incompressible, so it does not fit; without compression none would.
+    documents[7]["ledger"] = secrets.token_hex(4_000)
+    assert min(len(orjson.dumps(each)) for each in documents) > 3_000
+    topic = KafkaTopic(f"{prefix}snapshots", {"bootstrap_servers": kafka.bootstrap})
+    refusals = await topic.publish(documents)  # type: ignore[arg-type]
+    await topic.close()
+    assert refusals.keys() == {"q7"}
+    assert refusals["q7"].too_large
+    assert refusals["q7"].size > 8_000
+    async with AIOKafkaConsumer(
+        f"{prefix}snapshots", bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
+    ) as consumer:
+        keys = {(await asyncio.wait_for(consumer.getone(), 20)).key for _ in range(19)}
+    assert keys == {f"q{number}".encode() for number in range(20) if number != 7}
 
 
 async def test_closing_the_topic_does_not_wait_for_an_unreachable_broker(store: Store) -> None:

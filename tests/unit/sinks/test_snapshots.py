@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
 import orjson
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact
@@ -19,23 +20,33 @@ from sinks.changes import Changes
 from sinks.documents import Documents
 from sinks.metrics import ViewMetrics
 from sinks.queries.history import documents_between
-from sinks.snapshots import SnapshotHistory, Snapshots
+from sinks.snapshots import RefusedDocument, SnapshotHistory, Snapshots
 from sinks.store.store import Store
 from tests.support.sample_view import FACTS, NOW_MS, fill
 from tests.support.waiting import eventually
 
 
 class Published:
-    """A topic in memory; while `away`, publishing fails."""
+    """A topic in memory. While `away`, publishing fails; documents of the queues in `refused` are refused."""
 
     def __init__(self) -> None:
         self.documents: list[SnapshotDocument] = []
         self.away = False
+        self.refused: dict[str, KafkaError] = {}
+        self.sent: Counter[str] = Counter()
 
-    async def publish(self, documents: Sequence[SnapshotDocument]) -> None:
+    async def publish(self, documents: Iterable[SnapshotDocument]) -> dict[str, RefusedDocument]:
         if self.away:
             raise KafkaConnectionError("no broker")
-        self.documents += documents
+        refusals = {}
+        for document in documents:
+            queue = document["queue"]
+            self.sent[queue] += 1
+            if queue in self.refused:
+                refusals[queue] = RefusedDocument(self.refused[queue], len(orjson.dumps(document)))
+            else:
+                self.documents.append(document)
+        return refusals
 
     @property
     def queues(self) -> list[str]:
@@ -108,6 +119,42 @@ async def test_documents_of_an_unreachable_broker_are_kept_and_failures_counted(
     await view.snapshots.write()
     assert len(view.topic.documents) == 2
     assert view.metric("last_success_timestamp_seconds", "topic") == pytest.approx(time.time(), abs=60)
+
+
+async def test_a_document_that_is_too_large_stops_no_other_and_is_sent_again_when_it_changed(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = View(store)
+    queues = [f"q{number:03}" for number in range(120)]
+    view.topic.refused = {"q000": MessageSizeTooLargeError()}
+    await view.snapshots.write(fill(store, [fact for queue in queues for fact in one(5, queue)]))
+    assert view.topic.queues == queues[1:]
+    for _ in range(3):
+        await view.snapshots.write()
+    assert set(view.topic.sent.values()) == {1}, "nothing is sent again while nothing changes"
+    assert view.metric("failures_total", "topic") == 0
+    assert view.metrics.registry.get_sample_value("eval_alignment_snapshots_too_large") == 1
+    await view.snapshots.write(fill(store, one(1, "q000")))
+    assert view.topic.sent["q000"] == 2
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "queue='q000', bytes=" in message
+    view.topic.refused = {}
+    await view.snapshots.write(fill(store, one(5, "q000")))
+    assert view.topic.queues[-1] == "q000"
+    assert view.metrics.registry.get_sample_value("eval_alignment_snapshots_too_large") == 0
+
+
+async def test_a_document_that_was_not_taken_is_sent_again_and_the_others_are_not(store: Store) -> None:
+    view = View(store)
+    queues = [f"q{number:03}" for number in range(60)]
+    view.topic.refused = {"q000": KafkaTimeoutError()}
+    await view.snapshots.write(fill(store, [fact for queue in queues for fact in one(5, queue)]))
+    await view.snapshots.write()
+    assert view.topic.queues == queues[1:]
+    assert view.topic.sent["q000"] == view.metric("failures_total", "topic") == 2
+    view.topic.refused = {}
+    await view.snapshots.write()
+    assert view.topic.queues == [*queues[1:], "q000"]
 
 
 async def test_while_events_flow_the_gauges_document_is_written_and_the_newest_one_in_the_end(store: Store) -> None:
