@@ -78,4 +78,7 @@ class Probes:
 
     def _ready(self, _: Request) -> Response:
         reasons = self._health.reasons
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        quarantined = {str(partition): reason for partition, reason in self._health.quarantined.items()}
+        return JSONResponse(
+            {"ready": not reasons, "reasons": reasons, "quarantined": quarantined}, 503 if reasons else 200
+        )

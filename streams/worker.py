@@ -123,13 +123,14 @@ class Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self.health = Health()
         self._owned = OwnedPartitions()
+        self.health = Health(partitions=self._owned.quarantined)
         self._progress: Progress | None = None
         self._connections: list[Any] = []
         self.metrics = WorkerMetrics(config.release, self._lag)
         self.metrics.recovering.set(1)
         self.metrics.uncommitted.set_function(self._uncommitted)
+        self.metrics.quarantined.set_function(lambda: len(self.health.quarantined))
         self._client = KafkaClient(config.brokers, config.security)
 
     def run(self) -> ExitCode:

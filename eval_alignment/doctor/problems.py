@@ -235,6 +235,13 @@ class Problem(Enum):
         "While it joins the group or restores, wait; its log has the number of rows. If the broker does not answer, "
         "see `broker`. If the circuit breaker is open, see `circuit_breaker`.",
     )
+    PARTITION_QUARANTINED = Entry(
+        "worker",
+        _CRITICAL,
+        "A worker owns a partition that it cannot read correctly. It processes and publishes nothing of that partition, "
+        "and continues with its others.",
+        'The finding names topic, partition and offset. See docs/operations.md, "Partition in quarantine".',
+    )
     AUDIT_MISMATCH = Entry(
         "worker",
         _CRITICAL,

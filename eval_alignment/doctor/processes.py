@@ -92,6 +92,9 @@ def judge_worker(process: Process) -> list[Finding]:
         findings.append(problem_found(Problem.WORKER_NOT_READY, f"{process.url}: {_reasons(readiness)}"))
     if process.series is None:
         findings.append(problem_found(Problem.WORKER_REFUSES, _no_scrape(process)))
+    if (quarantined := readiness.get("quarantined")) and isinstance(quarantined, dict):
+        listed = "; ".join(f"partition {partition}: {reason}" for partition, reason in quarantined.items())
+        findings.append(problem_found(Problem.PARTITION_QUARANTINED, f"{process.url}: {listed}"))
     if mismatches := sum(value for _, value in process.values(AUDIT_MISMATCHES.name)):
         findings.append(problem_found(Problem.AUDIT_MISMATCH, f"{process.url}: {mismatches:g} tallies"))
     return findings or [ok("worker", f"{process.url} is ready and can be scraped")]

@@ -79,7 +79,16 @@ def _now() -> list[object]:
             + alerts("CircuitBreakerOpen"),
             "short",
             ("sum(eval_alignment_circuit_breaker_open)", "open"),
-            width=3,
+            width=2,
+            steps=NONE_IS_GOOD,
+        ),
+        number(
+            "In quarantine",
+            "Partitions that a worker cannot read correctly, so it counts and publishes nothing of them. Its log and "
+            "`/readyz` name the record and what to do." + alerts("PartitionQuarantined"),
+            "short",
+            ("sum(eval_alignment_quarantined_partitions)", "partitions"),
+            width=2,
             steps=NONE_IS_GOOD,
         ),
         number(
@@ -107,7 +116,7 @@ def _now() -> list[object]:
             "`criterion_metrics` the metrics that are on topic for each criterion." + alerts("SeriesSuppressed"),
             "short",
             ("sum(eval_alignment_series_suppressed_total)", "series"),
-            width=3,
+            width=2,
             steps=NONE_IS_GOOD,
         ),
     ]  # fmt: skip

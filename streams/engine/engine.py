@@ -190,7 +190,7 @@ class Engine:
                 await self._dead_letters.publish(rejected)
         finally:
             self._batch_done.set()
-        if self._owned.generation != generation:
+        if self._owned.generation != generation or not owned.ready:
             return
         owned.processed(batch.topic, batch.next, batch.records[0].timestamp if batch.records else None)
         self._work.set()
@@ -199,6 +199,8 @@ class Engine:
         """Apply a few thousand events at a time; returns the rejected ones, and never if the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
         for records in _chunks(batch.records):
+            if owned.quarantined is not None:
+                break
             rejected += self._applier.apply(owned, batch.topic, records)
             if self._applier.open_reason is not None:
                 await self._pause(self._applier.open_reason)

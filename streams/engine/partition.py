@@ -7,9 +7,14 @@ In the order of one generation:
 - checkpoint: `drain`, and `checkpointed` once it is written;
 - the end: `end_generation`. A partition that stays with the worker keeps its shard for the next restore.
 
+Quarantine: `quarantine` stops a partition whose logs or sources cannot be read correctly, at any of these points. The
+worker keeps the partition assigned, and neither processes nor writes anything of it; its other partitions go on. The
+next assignment makes the partition again from its logs, so it is a new attempt.
+
 Other modules read the state and call these transitions. Only this module changes the state.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,6 +25,8 @@ from aggregator.shard import CheckpointDelta, Shard
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class OwnedPartition:
         "ledger",
         "partition",
         "positions",
+        "quarantined",
         "ready",
         "shard",
         "tallies",
@@ -62,7 +70,9 @@ class OwnedPartition:
         self.positions: dict[str, int] = {}
         """By source topic, the next offset to process."""
         self.ready = False
-        """Whether the partition is restored in the current generation."""
+        """Whether the partition is restored in the current generation, and not in quarantine."""
+        self.quarantined: str | None = None
+        """Why the partition is in quarantine; None when it is not."""
         self.changed = False
         """Whether the next checkpoint has something to write or to release."""
         self.checkpointed_at = 0.0
@@ -73,8 +83,16 @@ class OwnedPartition:
 
     @property
     def fully_published(self) -> bool:
-        """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint."""
-        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched_tallies
+        """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint.
+
+        Never of a partition in quarantine, whose shard is dropped.
+        """
+        return (
+            self._unchanged_elsewhere
+            and self.quarantined is None
+            and not self.shard.dirty
+            and not self.shard.touched_tallies
+        )
 
     def sources(self) -> dict[TP, int]:
         """Positions by source partition."""
@@ -96,12 +114,32 @@ class OwnedPartition:
         self.positions = {tp.topic: offset for tp, offset in positions.items()}
 
     def begin(self) -> None:
-        """Allow events to be processed."""
-        self.ready = True
+        """Allow events to be processed, unless the partition is in quarantine."""
+        self.ready = self.quarantined is None
 
     def end(self) -> None:
         """Allow no event to be processed until the next restore."""
         self.ready = False
+
+    def quarantine(self, reason: str) -> None:
+        """Process and write nothing more of this partition, and keep it assigned. The first reason stays, and is logged.
+
+        Args:
+            reason: what is wrong, with topic, partition and offset, and what an operator can do.
+        """
+        self.ready = False
+        if self.quarantined is not None:
+            return
+        self.quarantined = reason
+        # What is not in the ledger is neither committed: the next attempt processes those events again.
+        self.changed = False
+        self.shard.dirty = {}
+        _log.error(
+            "partition %d is in quarantine: %s. This worker keeps the partition, processes and writes nothing of it, "
+            'and continues with its others; see docs/operations.md, "Partition in quarantine"',
+            self.partition,
+            reason,
+        )
 
     # ---- events and checkpoints
 
@@ -157,6 +195,10 @@ class OwnedPartitions:
         """The partition with this number, or None."""
         return self._partitions.get(partition)
 
+    def quarantined(self) -> dict[int, str | None]:
+        """By partition, why it is in quarantine; None for a partition that is not."""
+        return {owned.partition: owned.quarantined for owned in self}
+
     @property
     def rows(self) -> int:
         """Rows of all shards."""
@@ -176,8 +218,9 @@ class OwnedPartitions:
         ]
 
     def assign(self, partitions: AbstractSet[int], new: Callable[[int], OwnedPartition]) -> None:
-        """Drop the partitions that are not among these, and make the missing ones."""
-        for partition in self._partitions.keys() - partitions:
+        """Drop the partitions that are not among these or in quarantine, and make the missing ones."""
+        in_quarantine = {number for number, reason in self.quarantined().items() if reason is not None}
+        for partition in self._partitions.keys() - (partitions - in_quarantine):
             del self._partitions[partition]
         for partition in sorted(partitions - self._partitions.keys()):
             self._partitions[partition] = new(partition)
@@ -220,15 +263,20 @@ class Progress:
 
     def processed_uncommitted(self) -> int:
         """Source offsets that are processed and not committed yet."""
-        return sum(max(0, position - self._committed(tp, position)) for tp, position in self._positions())
+        return sum(max(0, position - self._committed(tp, position)) for tp, position in self._processing())
 
     def uncommitted(self) -> int:
-        """Source offsets that are not committed, processed or not."""
-        return sum(self._end(tp, position) - self._committed(tp, position) for tp, position in self._positions())
+        """Source offsets that are not committed, processed or not. Those of partitions in quarantine do not count."""
+        return sum(self._end(tp, position) - self._committed(tp, position) for tp, position in self._processing())
 
     def _positions(self) -> Iterator[tuple[TP, int]]:
         for owned in self._owned:
             yield from owned.sources().items()
+
+    def _processing(self) -> Iterator[tuple[TP, int]]:
+        for owned in self._owned:
+            if owned.quarantined is None:
+                yield from owned.sources().items()
 
     def _end(self, tp: TP, position: int) -> int:
         return max(position, self._group.end(tp) or 0)

@@ -1,5 +1,6 @@
 """Whether a worker is ready and alive, and the detector of a worker that only looks alive."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,11 +22,21 @@ class Health:
     """Why the circuit breaker is open."""
     stalled: str | None = None
     """Why the watchdog ends the worker."""
+    partitions: Callable[[], Mapping[int, str | None]] = dict
+    """Returns, by owned partition, why it is in quarantine, and None for one that is not."""
+
+    @property
+    def quarantined(self) -> dict[int, str]:
+        """Why partitions are in quarantine, by partition. A worker with others is ready: it processes their events."""
+        return {partition: reason for partition, reason in self.partitions().items() if reason is not None}
 
     @property
     def reasons(self) -> list[str]:
         """Why the worker is not ready; empty when it is."""
         reasons = []
+        quarantined = self.quarantined
+        if quarantined and len(quarantined) == len(self.partitions()):
+            reasons.append("all its partitions are in quarantine")
         if not self.restored:
             reasons.append("joining the group or restoring from the ledger")
         if not self.broker:

@@ -47,6 +47,9 @@ EVENT_TO_PUBLISH_SECONDS: Final = histogram(
 )
 RECOVERY_ROWS: Final = counter("recovery_rows_total", "Ledger rows replayed.")
 CIRCUIT_BREAKER_OPEN: Final = gauge("circuit_breaker_open", "1 while the circuit breaker pauses this worker.")
+QUARANTINED: Final = gauge(
+    "quarantined_partitions", "Partitions that this worker owns and does not process, because they are in quarantine."
+)
 RECOVERING: Final = gauge("recovering", "1 while this worker joins its group or replays the ledger.")
 AUDITS: Final = counter("audits_total", "Audits: partitions recounted from the ledger and compared.")
 AUDIT_MISMATCHES: Final = gauge(
@@ -73,6 +76,7 @@ METRICS: Final = (
     EVENT_TO_PUBLISH_SECONDS,
     RECOVERY_ROWS,
     CIRCUIT_BREAKER_OPEN,
+    QUARANTINED,
     RECOVERING,
     AUDITS,
     AUDIT_MISMATCHES,
@@ -108,6 +112,7 @@ class WorkerMetrics:
         self.event_to_publish_seconds = EVENT_TO_PUBLISH_SECONDS.histogram(registry)
         self.recovery_rows = RECOVERY_ROWS.counter(registry)
         self.circuit_breaker_open = CIRCUIT_BREAKER_OPEN.gauge(registry)
+        self.quarantined = QUARANTINED.gauge(registry)
         self.recovering = RECOVERING.gauge(registry)
         self.audits = AUDITS.counter(registry)
         self.audit_mismatches = AUDIT_MISMATCHES.gauge(registry)

@@ -118,6 +118,7 @@ CASES: Final = [
     ),
     (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentRejectsHigh", {"topic": "t"}), None),
     (("EvalAlignmentCircuitBreakerOpen", WORKER), ("EvalAlignmentCommitsStalled", WORKER), None),
+    (("EvalAlignmentPartitionQuarantined", WORKER), ("EvalAlignmentStateStale", {"job": VIEW["job"]}), None),
     (("EvalAlignmentDown", WORKER), ("EvalAlignmentStateStale", {"job": VIEW["job"]}), None),
     # A worker is down: another takes over, and the numbers stay correct. Should they become old, that is sent.
     (("EvalAlignmentWorkerDown", WORKER), ("EvalAlignmentLag", {"topic": "t"}), ("EvalAlignmentLow", PAIR)),

@@ -21,6 +21,7 @@ EXPECTED: Final = {
     "product": {"Low", "Dropped", "BelowBaseline", "TooLenient", "TooStrict", "StaleLabels", "JudgeChanged"},
     "service": {
         "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
+        "PartitionQuarantined",
         "SnapshotStale", "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
         "IngestDown", "IngestNotReady", "IngestBusy", "IngestRejectsHigh",
         "SourcePullFails", "SourceStale", "SourceRejects",

@@ -6,6 +6,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -92,8 +93,15 @@ def process(health: Answer, readiness: Answer, metrics: str = BUILD, at: float =
     return Process(URL, health, readiness, scrape, parse(scrape), at)
 
 
-def worker(*, live: bool = True, reasons: Sequence[str] = (), metrics: str = BUILD) -> Process:
-    return process(answer(live=live, reasons=reasons), answer(ready=not reasons, reasons=reasons), metrics)
+def worker(
+    *,
+    live: bool = True,
+    reasons: Sequence[str] = (),
+    metrics: str = BUILD,
+    quarantined: Mapping[str, str] = MappingProxyType({}),
+) -> Process:
+    readiness = answer(ready=not reasons, reasons=reasons, quarantined=dict(quarantined))
+    return process(answer(live=live, reasons=reasons), readiness, metrics)
 
 
 def view(*, ready: bool = True, stale: bool = False, metrics: str = BUILD) -> Process:
@@ -159,6 +167,7 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.WORKER_REFUSES: lambda: judge_worker(worker(metrics="<html>")),
     Problem.WORKER_STALLED: lambda: judge_worker(worker(live=False, reasons=["5 events wait"])),
     Problem.WORKER_NOT_READY: lambda: judge_worker(worker(reasons=["the broker does not answer"])),
+    Problem.PARTITION_QUARANTINED: lambda: judge_worker(worker(quarantined={"3": "facts[3] at 5: no row"})),
     Problem.AUDIT_MISMATCH: lambda: judge_worker(worker(metrics=f"{BUILD}eval_alignment_audit_mismatches 2\n")),
     Problem.CIRCUIT_BREAKER_OPEN: lambda: judge_circuit_breaker(
         [worker(), worker(reasons=["bad"], metrics=f"{BUILD}eval_alignment_circuit_breaker_open 1\n")]
