@@ -160,9 +160,12 @@ def parse(key: bytes, value: bytes) -> Fact:
     if decode is None:
         raise ValueError(f"invalid key of a fact: {key[:200]!r}")
     try:
-        return decode(value)
-    except msgspec.ValidationError:
-        return _parse_known(_TYPES[key[2:3]], value)
+        try:
+            return decode(value)
+        except msgspec.ValidationError:
+            return _parse_known(_TYPES[key[2:3]], value)
+    except RecursionError:
+        raise ValueError("the value is nested too deeply") from None
 
 
 def _parse_known(fact: type[Fact], value: bytes) -> Fact:

@@ -9,10 +9,15 @@ Readers add up tallies over partitions; nothing else adds them up. Keys are JSON
 - `["closed"]`: the checkpoint marker, the last record of a checkpoint.
 """
 
-from typing import Final, Literal, NotRequired, TypedDict, cast
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, Literal, NotRequired, TypedDict, TypeVar
 
 import msgspec
 import orjson
+
+from aggregator.days import day_name, day_number
+from aggregator.facts import Time
+from aggregator.ratings import COUNTS
 
 MARKER_KEY: Final = b'["closed"]'
 
@@ -23,12 +28,22 @@ COVERAGE: Final[tuple[Coverage, ...]] = ("pass", "fail", "error", "skipped")
 TallyGroup = tuple[str, ...]
 """The key of a tally as a tuple: kind, names, day."""
 
+_ARITY: Final[Mapping[str, int]] = {"cells": 5, "annotations": 4, "evaluations": 4}
+"""Number of parts of a group, by kind."""
+
+_T = TypeVar("_T")
+
+# Every number of a record is below 2^53: JSON readers of all languages keep it, and sums of them fit in 64 bits.
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+CellVector = Annotated[list[Count], msgspec.Meta(min_length=COUNTS, max_length=COUNTS)]
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+
 
 class JudgeCells(TypedDict):
     """Two cell vectors of one judge version."""
 
-    current: list[int]
-    superseded: list[int]
+    current: CellVector
+    superseded: CellVector
 
 
 class CellsPayload(TypedDict):
@@ -40,13 +55,13 @@ class CellsPayload(TypedDict):
 class AnnotationsPayload(TypedDict):
     """Annotations of a queue, criterion and day."""
 
-    annotations: int
+    annotations: Count
     """Standing annotations."""
-    contributing: int
+    contributing: Count
     """Those with at least one comparison."""
 
 
-EvaluationsPayload = TypedDict("EvaluationsPayload", {"pass": int, "fail": int, "error": int, "skipped": int})
+EvaluationsPayload = TypedDict("EvaluationsPayload", {"pass": Count, "fail": Count, "error": Count, "skipped": Count})
 """Items of a queue by what a metric shows for them, of one UTC day of evaluation."""
 
 Payload = CellsPayload | AnnotationsPayload | EvaluationsPayload
@@ -55,34 +70,37 @@ Payload = CellsPayload | AnnotationsPayload | EvaluationsPayload
 class TallyStamp(msgspec.Struct, gc=False):
     """What every record of the tallies log carries."""
 
-    ledger: str
+    ledger: NonEmpty
     """The ledger id."""
-    position: int
+    position: Count
     """The ledger offset up to which it is the fold of the rows."""
-    policy: str
+    policy: NonEmpty
 
 
 class SourcePosition(TypedDict):
     """How far a source partition is processed."""
 
-    position: int
+    position: Count
     """The next offset to process."""
-    end: int
+    end: Count
     """The end offset when it was last read."""
 
 
 class CheckpointMarker(TypedDict):
-    """The last record of a checkpoint: the tallies of this partition are complete up to a ledger offset."""
+    """The last record of a checkpoint: the tallies of this partition are complete up to a ledger offset.
 
-    ledger: str
-    position: int
+    A reader gets the fields that are listed here, and ignores others.
+    """
+
+    ledger: NonEmpty
+    position: Count
     """The ledger offset."""
-    policy: str
-    at: int
+    policy: NonEmpty
+    at: Time
     """The time in milliseconds."""
     sources: dict[str, SourcePosition]
     """By source topic."""
-    offset: NotRequired[int]
+    offset: NotRequired[Count]
     """The offset of this record in the tallies log. A marker found elsewhere closes nothing (see `tallies_log`).
     Release 0.1.0 did not write it.
     """
@@ -91,18 +109,41 @@ class CheckpointMarker(TypedDict):
 # Results stay in memory, where a result of orjson would keep its whole buffer of about 4 KiB.
 _encode = msgspec.json.Encoder().encode
 
-parse_stamp: Final = msgspec.json.Decoder(TallyStamp).decode
-"""The stamp of a tally or a marker, from the value. Raises ValueError when it is invalid. The payload is not parsed:
-most records are followed by a newer one of their key before anything reads it.
-"""
+_decode_stamp: Final = msgspec.json.Decoder(TallyStamp).decode
+_decode_marker: Final = msgspec.json.Decoder(CheckpointMarker).decode
+_decode_payload: Final[Mapping[str, Callable[[bytes], Payload]]] = {
+    "cells": msgspec.json.Decoder(CellsPayload).decode,
+    "annotations": msgspec.json.Decoder(AnnotationsPayload).decode,
+    "evaluations": msgspec.json.Decoder(EvaluationsPayload).decode,
+}
 
 
-def parse_payload(value: bytes) -> Payload:
-    """The payload of a tally, from its value. Raises ValueError when it is invalid."""
-    payload = orjson.loads(value)
-    for name in TallyStamp.__struct_fields__:
-        del payload[name]
-    return cast("Payload", payload)
+def parse_stamp(value: bytes) -> TallyStamp:
+    """The stamp of a tally or a marker, from the value. Raises ValueError when it is invalid.
+
+    The payload is not parsed: most records are followed by a newer one of their key before anything reads it.
+    """
+    return _decoded(_decode_stamp, value)
+
+
+def parse_payload(group: TallyGroup, value: bytes) -> Payload:
+    """The payload of the tally of a group, from the value. Raises ValueError when it is invalid.
+
+    Its fields are those of the group's kind; each number is an integer from 0 to 2^53 - 1, each vector has 14.
+    """
+    return _decoded(_decode_payload[group[0]], value)
+
+
+def parse_marker(value: bytes) -> CheckpointMarker:
+    """A checkpoint marker, from the value. Raises ValueError when it is invalid."""
+    return _decoded(_decode_marker, value)
+
+
+def _decoded(decode: Callable[[bytes], _T], value: bytes) -> _T:
+    try:
+        return decode(value)
+    except RecursionError:
+        raise ValueError("the value is nested too deeply") from None
 
 
 def group_key(group: TallyGroup) -> bytes:
@@ -111,11 +152,28 @@ def group_key(group: TallyGroup) -> bytes:
 
 
 def parse_key(key: bytes) -> TallyGroup:
-    """The group of a key. Raises ValueError when the key is not a JSON array of strings."""
+    """The group of a key. Raises ValueError when no worker writes a tally of such a key.
+
+    >>> parse_key(b'["annotations","support","overall","2026-05-28"]')
+    ('annotations', 'support', 'overall', '2026-05-28')
+    """
     group = orjson.loads(key)
-    if not isinstance(group, list) or not group or not all(isinstance(part, str) for part in group):
-        raise ValueError(f"invalid key of a tally: {key[:200]!r}")
+    if not isinstance(group, list) or not all(isinstance(part, str) for part in group):
+        raise ValueError(f"invalid key of a tally, it is not a JSON array of strings: {key[:200]!r}")
+    if not group or len(group) != _ARITY.get(group[0]):
+        raise ValueError(f"invalid key of a tally, no kind has such parts: {key[:200]!r}")
+    if not _is_day(group[-1]):
+        raise ValueError(f"invalid key of a tally, it does not end with a UTC day: {key[:200]!r}")
     return tuple(group)
+
+
+def _is_day(text: str) -> bool:
+    # `fromisoformat` also takes other forms of ISO 8601, which do not compare as text.
+    try:
+        number = day_number(text)
+    except ValueError:
+        return False
+    return number >= 0 and day_name(number) == text
 
 
 def cells_group(queue: str, criterion: str, metric: str, day: str) -> TallyGroup:

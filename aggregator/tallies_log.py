@@ -15,9 +15,8 @@ Readers are the worker (`streams.ledger.published`, for restore and audit) and t
 """
 
 import msgspec
-import orjson
 
-from aggregator.tallies import MARKER_KEY, CheckpointMarker, parse_stamp
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, parse_marker, parse_stamp
 
 
 class LedgerTallies(msgspec.Struct, eq=False):
@@ -41,8 +40,11 @@ class TalliesReader:
         """What was read, by ledger id."""
 
     def tally(self, offset: int, key: bytes, value: bytes) -> None:
-        """Read the record at this offset. Raises ValueError when its value has no valid stamp."""
+        """Read the record at this offset. Raises ValueError, and changes nothing, when its value has no valid stamp, or
+        is that of a marker and invalid.
+        """
         stamp = parse_stamp(value)
+        marker = parse_marker(value) if key == MARKER_KEY else None
         ledger = self.ledgers.get(stamp.ledger)
         if ledger is None:
             ledger = self.ledgers[stamp.ledger] = self.on_ledger(stamp.ledger)
@@ -54,10 +56,9 @@ class TalliesReader:
             self.on_policy_change(ledger)
             ledger.policy = stamp.policy
             ledger.open = {}
-        if key != MARKER_KEY:
+        if marker is None:
             ledger.open[key] = stamp.position, value
             return
-        marker: CheckpointMarker = orjson.loads(value)
         if in_place(marker, offset):
             self.on_close(ledger, marker, offset)
             ledger.open = {}

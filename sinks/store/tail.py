@@ -200,6 +200,7 @@ def stamped(read: _Read) -> dict[TallyGroup, StampedTally]:
     """Tallies as the store takes them. Raises ValueError for a key or payload that is invalid."""
     # Not orjson: it keeps 4 KiB for each result, however short.
     return {
-        _group(key): StampedTally(position, msgspec.json.encode(tallies.parse_payload(value)))
+        group: StampedTally(position, msgspec.json.encode(tallies.parse_payload(group, value)))
         for key, (position, value) in read.items()
+        for group in (_group(key),)
     }

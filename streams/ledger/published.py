@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, parse_payload
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, parse_key, parse_payload
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
 from streams.ledger.log import Log
@@ -67,11 +67,11 @@ class Published(TalliesReader):
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
         """Policy and payload by key, open tallies included; None where the tally must be published again.
 
-        Raises FatalError for a value whose payload is invalid.
+        Raises FatalError for an invalid key or payload.
         """
         last = self._closed | self._open()
         try:
-            return {key: kept and (kept[0], parse_payload(kept[1])) for key, kept in last.items()}
+            return {key: kept and (kept[0], parse_payload(parse_key(key), kept[1])) for key, kept in last.items()}
         except ValueError as error:
             raise FatalError(
                 ExitCode.LEDGER_UNREADABLE,

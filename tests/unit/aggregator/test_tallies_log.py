@@ -35,7 +35,7 @@ def read(*records: tuple[bytes, int, dict[str, Any]]) -> Recorder:
     """Read (key, position, other fields) from offset 0 on."""
     reader = Recorder()
     for offset, (key, position, fields) in enumerate(records):
-        stamp = {"ledger": "l", "position": position, "policy": "each"}
+        stamp = {"ledger": "l", "position": position, "policy": "each", "at": 1, "sources": {}}
         reader.tally(offset, key, orjson.dumps({**stamp, **fields}))
     return reader
 
@@ -69,6 +69,20 @@ def test_records_of_another_ledger_are_read_apart() -> None:
     assert set(reader.ledgers["lost"].open) == {A}
 
 
-def test_a_value_without_a_stamp_is_an_error() -> None:
-    with pytest.raises(ValueError, match="position"):
-        TalliesReader().tally(0, A, b'{"ledger":"l","policy":"each"}')
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        (A, b'{"ledger":"l","policy":"each"}', "position"),
+        (A, b'{"ledger":"l","policy":"each","position":-1}', "position"),
+        (A, b'{"ledger":"l","policy":"each","position":9007199254740992}', "position"),
+        (A, b'{"ledger":"l","policy":"each","position":1,"x":' + b"[" * 100_000, "deeply|malformed|truncated"),
+        (MARKER_KEY, b'{"ledger":"l","policy":"each","position":5,"at":"x","sources":null}', "at"),
+        (MARKER_KEY, b'{"ledger":"l","policy":"each","position":5,"at":1000000000000000000,"sources":{}}', "at"),
+    ],
+)
+def test_an_invalid_record_is_an_error_and_changes_nothing(key: bytes, value: bytes, problem: str) -> None:
+    reader = read((A, 1, {}))
+    with pytest.raises(ValueError, match=problem):
+        reader.tally(1, key, value)
+    assert reader.ledgers["l"].highest == 1
+    assert set(reader.ledgers["l"].open) == {A}

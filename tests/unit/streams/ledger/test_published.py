@@ -43,7 +43,8 @@ def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
     """Readers drop it when the policy changes; changing the policy back does not restore it."""
 
     def stored(key: bytes, position: int, policy: str, offset: int) -> Any:
-        value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy}
+        counts = {"annotations": 1, "contributing": 0, "at": 1, "sources": {}}
+        value = {**counts, "ledger": "l", "position": position, "policy": policy}
         return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset)
 
     published = Published("l")
@@ -61,7 +62,8 @@ def test_a_record_is_late_after_any_record_of_a_higher_position() -> None:
 
 def test_tallies_left_open_by_a_misplaced_marker_must_be_written_again_under_another_policy() -> None:
     def stored(key: bytes, position: int, policy: str, at: int, **more: int) -> Any:
-        value = {"annotations": 1, "contributing": 0, "ledger": "l", "position": position, "policy": policy, **more}
+        counts = {"annotations": 1, "contributing": 0, "at": 1, "sources": {}}
+        value = {**counts, "ledger": "l", "position": position, "policy": policy, **more}
         return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at)
 
     log = Log(NOBODY, "tallies", 0)

@@ -1,0 +1,151 @@
+"""Records of the tallies log are checked where they are read: whatever their bytes, they parse or raise ValueError."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator import tallies
+from aggregator.facts import parse as parse_fact
+
+CELLS = ("cells", "q", "overall", "m", "2026-05-28")
+ANNOTATIONS = ("annotations", "q", "overall", "2026-05-28")
+EVALUATIONS = ("evaluations", "q", "m", "2026-05-28")
+VECTOR = [0] * 14
+
+counts = st.integers(0, 2**53 - 1)
+vectors = st.lists(counts, min_size=14, max_size=14)
+payloads: dict[tallies.TallyGroup, st.SearchStrategy[dict[str, Any]]] = {
+    CELLS: st.fixed_dictionaries(
+        {
+            "judges": st.dictionaries(
+                st.text(max_size=5), st.fixed_dictionaries({"current": vectors, "superseded": vectors}), max_size=3
+            )
+        }
+    ),
+    ANNOTATIONS: st.fixed_dictionaries({"annotations": counts, "contributing": counts}),
+    EVALUATIONS: st.fixed_dictionaries(dict.fromkeys(tallies.COVERAGE, counts)),
+}
+groups = st.sampled_from(tuple(payloads))
+odd = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.lists(st.integers(-1, 2**53), max_size=15)
+    | st.dictionaries(st.text(max_size=3), st.integers(-1, 1), max_size=2)
+)
+"""Values that stand where something else is expected."""
+
+
+@given(st.data(), groups)
+def test_what_a_worker_writes_is_read_as_it_was_written(data: st.DataObject, group: tallies.TallyGroup) -> None:
+    payload = data.draw(payloads[group])
+    value = orjson.dumps({**payload, "ledger": "l", "position": 7, "policy": "each"})
+    assert tallies.parse_key(tallies.group_key(group)) == group
+    assert tallies.parse_payload(group, value) == payload
+    assert tallies.parse_stamp(value) == tallies.TallyStamp("l", 7, "each")
+
+
+def places(payload: Any) -> list[tuple[Any, Any]]:
+    """Every container of a payload, with each key or index in it."""
+    found = []
+    inside = payload.items() if isinstance(payload, dict) else enumerate(payload) if isinstance(payload, list) else ()
+    for name, part in inside:
+        found += [(payload, name), *places(part)]
+    return found
+
+
+@given(st.data(), groups, odd)
+def test_a_payload_with_one_odd_value_is_whole_or_an_error(
+    data: st.DataObject, group: tallies.TallyGroup, value: Any
+) -> None:
+    payload = data.draw(payloads[group])
+    container, name = data.draw(st.sampled_from(places(payload)))
+    container[name] = value
+    try:
+        read = tallies.parse_payload(group, orjson.dumps(payload, default=str, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
+    except (ValueError, TypeError):
+        return
+    check(group, read)
+
+
+def check(group: tallies.TallyGroup, payload: Any) -> None:
+    """That a payload has every field of its kind, and numbers that can be counted with."""
+    if group[0] == "cells":
+        vectors = [vector for cells in payload["judges"].values() for vector in (cells["current"], cells["superseded"])]
+        numbers = [number for vector in vectors for number in vector]
+        assert all(len(vector) == 14 for vector in vectors)
+    else:
+        assert set(payload) == set(tallies.empty(group))
+        numbers = list(payload.values())
+    assert all(type(number) is int and 0 <= number < 2**53 for number in numbers)
+
+
+@given(st.binary() | st.lists(st.text(max_size=12) | st.integers(-9, 9), max_size=6).map(orjson.dumps))
+def test_any_key_is_a_group_or_an_error(key: bytes) -> None:
+    try:
+        group = tallies.parse_key(key)
+    except ValueError:
+        return
+    tallies.empty(group)
+
+
+@given(groups, st.binary())
+def test_any_bytes_are_a_record_or_an_error(group: tallies.TallyGroup, value: bytes) -> None:
+    for parse in (tallies.parse_stamp, tallies.parse_marker, lambda value: tallies.parse_payload(group, value)):
+        with pytest.raises(ValueError, match=r".*"):
+            parse(value)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"judges": None},
+        {"judges": {"": {"current": VECTOR}}},
+        {"judges": {"": {"current": [1], "superseded": VECTOR}}},
+        {"judges": {"": {"current": [-50] * 14, "superseded": VECTOR}}},
+        {"judges": {"": {"current": [2**53, *VECTOR[1:]], "superseded": VECTOR}}},
+        {"judges": {"": {"current": [0.5, *VECTOR[1:]], "superseded": VECTOR}}},
+    ],
+)
+def test_cells_that_no_worker_writes_are_an_error(payload: Any) -> None:
+    with pytest.raises(ValueError, match="judges"):
+        tallies.parse_payload(CELLS, orjson.dumps(payload))
+
+
+def test_an_integer_beyond_64_bits_is_an_error() -> None:
+    cells = orjson.dumps({"judges": {"": {"current": VECTOR, "superseded": VECTOR}}})
+    with pytest.raises(ValueError, match=r"current"):
+        tallies.parse_payload(CELLS, cells.replace(b"[0,", b"[1" + b"0" * 300 + b",", 1))
+
+
+@pytest.mark.parametrize(
+    "day", ["not a day", "", "2026-02-30", "20260528", "2026-W22-4", "1969-12-31", "2026-05-28T00"]
+)
+def test_a_key_without_a_real_day_is_an_error(day: str) -> None:
+    with pytest.raises(ValueError, match="UTC day"):
+        tallies.parse_key(tallies.group_key(("annotations", "q", "overall", day)))
+
+
+@pytest.mark.parametrize("group", [("cells", "q", "2026-05-28"), ("unknown", "q", "2026-05-28"), ("closed",), ()])
+def test_a_key_of_another_kind_or_arity_is_an_error(group: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="no kind"):
+        tallies.parse_key(tallies.group_key(group))
+
+
+def test_deep_nesting_is_an_error_everywhere() -> None:
+    """A decoder that recurses raises RecursionError, which is no ValueError."""
+    nested = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(ValueError, match="deeply"):
+        tallies.parse_stamp(b'{"ledger":"l","position":1,"policy":"each","x":' + nested + b"}")
+    with pytest.raises(ValueError, match="deeply"):
+        tallies.parse_payload(CELLS, b'{"x":' + nested + b"}")
+    with pytest.raises(ValueError, match="deeply"):
+        parse_fact(b'["a","q","i","overall",""]', b'{"at":1,"id":"a","queue":"q","item":"i","x":' + nested + b"}")
+    with pytest.raises(ValueError, match=r"recursion|nested|depth"):
+        tallies.parse_key(nested)
