@@ -25,6 +25,11 @@ Coverage = Literal["pass", "fail", "error", "skipped"]
 COVERAGE: Final[tuple[Coverage, ...]] = ("pass", "fail", "error", "skipped")
 """What a metric shows for an item, in the order of its index."""
 
+Behind = Literal["catching_up", "restoring", "circuit_breaker", "open_transaction"]
+"""Why events of a partition wait: they are being processed; it is restored, and nothing was fetched since; the circuit
+breaker of its worker is open; a producer's transaction is open in a source.
+"""
+
 TallyGroup = tuple[str, ...]
 """The key of a tally as a tuple: kind, names, day."""
 
@@ -97,13 +102,17 @@ class CheckpointMarker(TypedDict):
     """The ledger offset."""
     policy: NonEmpty
     at: Time
-    """The time in milliseconds."""
+    """The time in milliseconds up to which the tallies are complete: the present when everything in the sources is
+    processed, else a time before which every event that the broker has is processed. 0 when none is known.
+    """
     sources: dict[str, SourcePosition]
     """By source topic."""
     offset: NotRequired[Count]
     """The offset of this record in the tallies log. A marker found elsewhere closes nothing (see `tallies_log`).
     Release 0.1.0 did not write it.
     """
+    behind: NotRequired[str]
+    """Why events wait, a `Behind` of the writer's release; absent when none do. Release 0.1.0 did not write it."""
 
 
 # Results stay in memory, where a result of orjson would keep its whole buffer of about 4 KiB.

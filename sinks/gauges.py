@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -153,6 +153,8 @@ class Gauges:
     """Number of series that the cap leaves out, at most: a pair counts with all series that it can have."""
     as_of: int | None = None
     """Time of the state in ms; None before the first checkpoint."""
+    complete: Mapping[int, int] = field(default_factory=dict)
+    """Time in ms up to which each partition is complete."""
 
 
 def label(value: str) -> str:
@@ -249,7 +251,7 @@ class GaugeCollector:
         self._queues, self._people = queues, people
         if len({line.rsplit(" ", 1)[0] for _, line in shown}) != len(shown):
             raise AssertionError("duplicate series")
-        return Gauges("".join(_text(shown)).encode(), len(shown), suppressed, state.as_of)
+        return Gauges("".join(_text(shown)).encode(), len(shown), suppressed, state.as_of, state.complete)
 
     def _queue_series(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, today: date

@@ -28,12 +28,27 @@ COLLECT_SECONDS: Final = histogram(
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 AS_OF: Final = gauge(
-    "as_of_timestamp_seconds", "Time of the last checkpoint of the oldest partition; 0 before the first."
+    "as_of_timestamp_seconds",
+    "Time up to which every partition is complete: the oldest partition decides; 0 before the first checkpoint.",
+)
+STALE: Final = gauge(
+    "view_stale", "1 while the state is stale for this cause, with the words of `/readyz`; 0 otherwise.", "cause"
 )
 READY: Final = gauge("view_ready", "1 once the view has read the topics to their end since it started.")
 STREAMS: Final = gauge("stream_clients", "Open server-sent event streams.")
 
-METRICS: Final = (LAST_SUCCESS, FAILURES, TOO_LARGE, SUPPRESSED, COLLECT_SECONDS, AS_OF, READY, STREAMS, BUILD_INFO)
+METRICS: Final = (
+    LAST_SUCCESS,
+    FAILURES,
+    TOO_LARGE,
+    SUPPRESSED,
+    COLLECT_SECONDS,
+    AS_OF,
+    STALE,
+    READY,
+    STREAMS,
+    BUILD_INFO,
+)
 """Every metric of a view besides the agreement gauges."""
 
 
@@ -48,6 +63,7 @@ class ViewMetrics:
         self.suppressed = SUPPRESSED.counter(registry)
         self.collect_seconds = COLLECT_SECONDS.histogram(registry)
         self.as_of = AS_OF.gauge(registry)
+        self.stale = STALE.gauge(registry)
         self.ready = READY.gauge(registry)
         self.streams = STREAMS.gauge(registry)
         BUILD_INFO.gauge(registry).labels("view", version).set(1)

@@ -26,6 +26,7 @@ from sinks.app import create_app
 from sinks.changes import Changes, Subscription
 from sinks.config import ViewConfig
 from sinks.documents import Documents
+from sinks.freshness import Freshness, StaleCause
 from sinks.gauges import GaugeCollector
 from sinks.listener import HttpServer, listen
 from sinks.metrics import ViewMetrics
@@ -82,6 +83,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
     metrics = ViewMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
     changes = Changes()
+    freshness = Freshness(config.stale_after_s)
     documents = Documents(store, config.rules, lambda: datetime.now(UTC).date())
     history = SnapshotHistory(store, config.history_count, config.history_days)
     topic = KafkaTopic(config.snapshots_topic, config.client) if config.publish else None
@@ -90,6 +92,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         store,
         changes.notify,
         metrics,
+        freshness,
     )
     services = Services(
         config=config,
@@ -99,6 +102,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         metrics=metrics,
         streams=EventStreams(changes, metrics),
         ready=lambda: reader.ready,
+        freshness=freshness,
     )
     server = HttpServer(
         create_app(services, tokens),
@@ -160,7 +164,14 @@ async def refresh(services: Services, collector: GaugeCollector, changes: Subscr
             metrics.suppressed.inc(max(0, gauges.suppressed - suppressed))
             suppressed = gauges.suppressed
             metrics.succeeded("gauges", services.now())
+        _show_staleness(services)
         took = time.monotonic() - started
         metrics.collect_seconds.observe(took)
         await asyncio.sleep(max(_REFRESH_SECONDS, took))
         await changes.wait(_IDLE_SECONDS)
+
+
+def _show_staleness(services: Services) -> None:
+    staleness = services.freshness.judge(services.gauges.complete, services.now())
+    for cause in StaleCause:
+        services.metrics.stale.labels(cause.value).set(cause is staleness.cause)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sinks.api.services import Services
 from sinks.app import create_app
+from sinks.freshness import Freshness
 from sinks.page.routes import templates
 from sinks.store.store import Store
 from tests.support.sample_queue import sample_queue
@@ -56,6 +57,7 @@ def app() -> ASGIApp:
     directory = Path(os.environ[_DIRECTORY])
     services = view_of(Store(directory / _STORE), directory)
     services.config = replace(services.config, stale_after_s=_NEVER_STALE_S)
+    services.freshness = Freshness(_NEVER_STALE_S)
     return ReloadingApp(services)
 
 

@@ -25,9 +25,11 @@ class QueueList(TypedDict):
     """Queues, and the state of the view."""
 
     as_of: str | None
-    """Time of the oldest partition's last checkpoint; null before the first."""
+    """Time up to which every partition is complete: the oldest partition decides; null before the first checkpoint."""
     stale: bool
-    """Whether `as_of` is too old: a worker or the broker is away."""
+    """Whether `as_of` is too old or cannot be trusted; `stale_reason` has the reason."""
+    stale_reason: str | None
+    """Why the state is stale, in words, with the partition; null while it is not."""
     ready: bool
     """Whether the view has read the topics to their end since it started."""
     total: int
@@ -73,9 +75,11 @@ class Readiness(TypedDict):
     ready: bool
     """Whether the view has read the topics to their end since it started."""
     stale: bool
-    """Whether `as_of` is too old: a worker or the broker is away."""
+    """Whether `as_of` is too old or cannot be trusted; `stale_reason` has the reason."""
+    stale_reason: str | None
+    """Why the state is stale, in words, with the partition; null while it is not."""
     as_of: str | None
-    """Time of the oldest partition's last checkpoint; null before the first."""
+    """Time up to which every partition is complete: the oldest partition decides; null before the first checkpoint."""
 
 
 class SourceProgress(TypedDict):

@@ -153,6 +153,7 @@ class _Api:
         return QueueList(
             as_of=readiness["as_of"],
             stale=readiness["stale"],
+            stale_reason=readiness["stale_reason"],
             ready=readiness["ready"],
             total=len(listed),
             left_out=len(named) - len(listed),

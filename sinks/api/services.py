@@ -16,6 +16,7 @@ from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from sinks.config import ViewConfig
 from sinks.documents import Documents
+from sinks.freshness import Freshness
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
 from sinks.queries.queues import QueueEntry, StoreState, find_queue
@@ -36,6 +37,8 @@ class Services:
     streams: EventStreams
     ready: Callable[[], bool]
     """Returns whether the view has caught up with the topics."""
+    freshness: Freshness = field(default_factory=Freshness)
+    """Decides whether the state is stale, and why."""
     now: Callable[[], float] = time.time
     """Returns seconds since epoch."""
     gauges: Gauges = field(default_factory=Gauges)
@@ -47,9 +50,13 @@ class Services:
 
     def readiness(self, state: StoreState) -> Readiness:
         """Readiness and staleness of a state."""
-        as_of = state.as_of
-        stale = as_of is None or self.now() - as_of / 1000 > self.config.stale_after_s
-        return Readiness(ready=self.ready(), stale=stale, as_of=None if as_of is None else timestamp(as_of))
+        staleness = self.freshness.judge(state.complete, self.now())
+        return Readiness(
+            ready=self.ready(),
+            stale=staleness.stale,
+            stale_reason=staleness.reason,
+            as_of=None if state.as_of is None else timestamp(state.as_of),
+        )
 
     async def query(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
         """Call `ask` in a thread, with a connection that sees one state of the store."""

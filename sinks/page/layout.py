@@ -36,8 +36,15 @@ class Shell:
     now: int
     """Current time in ms."""
     stale: bool
+    stale_reason: str
+    """Why, in words; empty while the state is not stale."""
     ready: bool
     stale_after_s: float
+
+    @property
+    def stale_sentence(self) -> str:
+        """The reason as a sentence."""
+        return f"{self.stale_reason[:1].upper()}{self.stale_reason[1:]}."
 
     @property
     def age_s(self) -> float:
@@ -71,6 +78,7 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
             as_of_text=readiness["as_of"] or "",
             now=round(services.now() * 1000),
             stale=readiness["stale"],
+            stale_reason=readiness["stale_reason"] or "",
             ready=readiness["ready"],
             stale_after_s=services.config.stale_after_s,
         ),

@@ -22,12 +22,14 @@ class StoreState:
     """The state of the topics that the store holds."""
 
     as_of: int | None
-    """Time of the oldest partition's last checkpoint in ms; None while no partition has one."""
+    """Time in ms up to which the oldest partition is complete; None while no partition has a checkpoint."""
     ledger: str
     """Id of the ledger. Several, joined by `+`, while a rebuild is half-way."""
     positions: dict[int, int]
     """Ledger offset by partition."""
     policy: Policy
+    complete: dict[int, int]
+    """Time in ms up to which each partition is complete: that of its last checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ def read_state(connection: sqlite3.Connection) -> StoreState:
         ledger="+".join(sorted({row[1] for row in rows})),
         positions={row[0]: row[2] for row in rows},
         policy=Policy(rows[-1][3]) if rows else Policy.EACH,
+        complete={row[0]: row[4] for row in rows},
     )
 
 

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
+from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
 from sinks.store.store import Store
 from sinks.store.tail import Step, Tail
@@ -75,16 +76,23 @@ class Reader:
         store: the store. Nothing else may write rows, tallies or positions.
         changed: called in the event loop with the queues whose documents may have changed.
         metrics: counts passes and failures, and shows readiness.
+        freshness: is told of every checkpoint marker that is applied.
     """
 
     def __init__(
-        self, config: ReaderConfig, store: Store, changed: Callable[[set[str]], None], metrics: ViewMetrics
+        self,
+        config: ReaderConfig,
+        store: Store,
+        changed: Callable[[set[str]], None],
+        metrics: ViewMetrics,
+        freshness: Freshness,
     ) -> None:
         self.ready = False
         self._config = config
         self._store = store
         self._changed = changed
         self._metrics = metrics
+        self._freshness = freshness
         self._tails: dict[int, Tail] = {}
         self._tallies_next: dict[int, int] = {}
         self._goals: dict[TopicPartition, int] = {}
@@ -170,6 +178,7 @@ class Reader:
         tallies = [TopicPartition(self._config.tallies_topic, partition) for partition in range(count)]
         consumer.assign([*facts, *tallies])
         self._started_ms = time.time_ns() // 1_000_000
+        self._freshness.expect(range(count))
         self._goals = await consumer.end_offsets([*facts, *tallies])
         stored = await asyncio.to_thread(self._store.partitions)
         for partition in range(count):
@@ -242,6 +251,7 @@ class Reader:
                     if is_facts:
                         tail.fact(record.offset, record.key, record.value)
                     else:
+                        tail.timestamp = record.timestamp if record.timestamp > 0 else None
                         tail.tally(record.offset, record.key, record.value)
                         self._tallies_next[batch.partition] = record.offset + 1
                 except (ValueError, KeyError, TypeError) as error:
@@ -257,6 +267,8 @@ class Reader:
             except ValueError as error:
                 raise ReadError(f"{self._config.facts_topic}: {error}") from error
             self._marker_ms.update((step.partition, step.marker["at"]) for step in steps)
+            for step in steps:
+                self._freshness.closed(step.partition, step.marker, step.appended)
             self._changed(changed)
         self._metrics.succeeded("store", time.time())
         for tail in self._tails.values():

@@ -277,7 +277,7 @@ def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
     connection.execute(
         "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            step.partition, marker["ledger"], marker["position"], marker["policy"], marker["at"],
+            step.partition, marker["ledger"], marker["position"], marker["policy"], step.complete,
             orjson.dumps(marker["sources"]).decode(), facts_next, step.tallies_next,
         ),
     )  # fmt: skip

@@ -66,6 +66,14 @@ class Step:
     """The offset where reading of the tallies goes on."""
     replaces_rows: bool
     """Whether the facts are those of another log, so that the store must drop the rows it has of this partition."""
+    appended: int | None = None
+    """The broker's timestamp of the marker's record in milliseconds; None when the broker has none."""
+
+    @property
+    def complete(self) -> int:
+        """Time up to which the partition is complete: what its worker states, but not later than the broker's clock."""
+        at = self.marker["at"]
+        return at if self.appended is None else min(at, self.appended)
 
 
 @dataclass(slots=True)
@@ -75,6 +83,7 @@ class _Segment:
     marker: CheckpointMarker
     tallies: _Read
     tallies_next: int
+    appended: int | None
 
 
 class Tail(TalliesReader):
@@ -100,6 +109,8 @@ class Tail(TalliesReader):
         self.partition = partition
         self.facts_next = facts_next or 0
         """The next ledger offset to read."""
+        self.timestamp: int | None = None
+        """The broker's timestamp of the tallies record that is being read, in milliseconds."""
         self.restart = False
         """Whether a new tail must read both logs from their beginning, because this one read another ledger id."""
         self.unclaimed = unclaimed
@@ -151,7 +162,7 @@ class Tail(TalliesReader):
 
     def on_close(self, ledger: LedgerTallies, marker: CheckpointMarker, offset: int) -> None:
         """The closed tallies wait for the facts of their marker."""
-        self._segments[ledger.id].append(_Segment(marker, ledger.open, offset + 1))
+        self._segments[ledger.id].append(_Segment(marker, ledger.open, offset + 1, self.timestamp))
 
     def skip_to(self, facts_next: int) -> None:
         """Count ledger offsets below `facts_next` as read: compacted records and control batches leave gaps."""
@@ -182,7 +193,9 @@ class Tail(TalliesReader):
             facts.append(self._facts.popleft())
         replaces_rows = self._replacing and self.ledger != self._stored
         self._replacing = False
-        return Step(self.partition, last.marker, facts, stamped(changed), last.tallies_next, replaces_rows)
+        return Step(
+            self.partition, last.marker, facts, stamped(changed), last.tallies_next, replaces_rows, last.appended
+        )
 
     def _reached(self, segments: deque[_Segment]) -> bool:
         return bool(segments) and segments[0].marker["position"] <= self.facts_next

@@ -9,7 +9,7 @@ from tests.support.tree import PACKAGES, ROOT, imports, module_name, modules, ro
 
 _WORKER = {"aggregator", "streams.runtime", "streams.events", "streams.kafka", "streams.ledger"}
 _HTTP = {"sinks.access", "sinks.listener", "streams.runtime"}
-_VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", *_HTTP}
+_VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.freshness", *_HTTP}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
 _API = {*_READ, "sinks.queue_index", "sinks.series_cap", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
 _COMMAND = {
@@ -44,6 +44,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.config": {"aggregator"},
     "sinks.changes": set(),
     "sinks.metrics": {"streams.runtime"},
+    "sinks.freshness": {"aggregator"},
     "sinks.access": {"streams.runtime"},
     "sinks.listener": {"sinks.access", "streams.runtime"},
     "sinks.queries": {"aggregator", "streams.runtime"},

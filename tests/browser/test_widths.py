@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
+from sinks.freshness import Freshness
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
 from tests.browser.conftest import watch
@@ -109,6 +110,7 @@ def address(store: Store, tmp_path: Path) -> Iterator[str]:
     rules = CountingRules(criterion_metrics={"overall": [long("metric_"), "m_ov"]})
     services = view_of(store, tmp_path, rules)
     services.config = replace(services.config, stale_after_s=1.0)
+    services.freshness = Freshness(services.config.stale_after_s)
     with serving(services) as base:
         yield base
 

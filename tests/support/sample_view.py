@@ -12,6 +12,7 @@ from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from sinks.config import ViewConfig
 from sinks.documents import Documents
+from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
 from sinks.store.store import Store
 from streams.events.decoder import KIND_OF
@@ -74,5 +75,6 @@ def view_of(store: Store, directory: Path, rules: CountingRules | None = None) -
         metrics=metrics,
         streams=EventStreams(changes, metrics),
         ready=lambda: True,
+        freshness=Freshness(config.stale_after_s),
         now=lambda: NOW,
     )

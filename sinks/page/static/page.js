@@ -155,6 +155,7 @@ async function refresh(address = light(location.href)) {
   }
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   settle();
+  return page;
 }
 
 const go = (event, address) => {
@@ -189,8 +190,9 @@ function live(form) {
   const staleAfter = Number(form.dataset.staleAfter);
   let asOf = Number(form.dataset.asOf) || null;
   let paused = form.hasAttribute('data-paused');
+  let reason = form.dataset.staleReason;
+  let ready = !form.hasAttribute('data-catching-up');
   let online = true;
-  let ready = true;
   let busy = false;
   let due = false;
   let source = null;
@@ -200,6 +202,7 @@ function live(form) {
     for (const [size, unit] of [[86400, 'd'], [3600, 'h'], [60, 'min']]) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
     return `${Math.floor(seconds)} s`;
   };
+  const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
   const clock = () => (asOf ? new Date(asOf).toISOString().slice(11, 19) : 'now');
   const announce = (tone, head, text) => {
     if (banner.textContent.trim() === (head ? `${head} ${text}` : '')) return;
@@ -213,7 +216,7 @@ function live(form) {
     banner.append(line);
   };
   const show = () => {
-    const stale = !asOf || age() > staleAfter;
+    const stale = reason || !asOf || age() > staleAfter;
     const [word, off] = paused ? ['Paused', true] : !online ? ['Offline', true] : !ready ? ['Catching up', true] : stale ? ['Stale', true] : ['Live', false];
     if (state.textContent !== word) state.textContent = word;
     state.classList.toggle('off', off);
@@ -225,7 +228,7 @@ function live(form) {
     if (paused) announce();
     else if (!online) announce('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Reconnecting automatically.`);
     else if (!ready) announce('undecided', 'Catching up', `The view is reading what it missed. The numbers below are complete up to ${clock()} UTC.`);
-    else if (stale) announce('probation', 'No new checkpoint', `A worker or the broker is unavailable. The numbers below are complete up to ${clock()} UTC.`);
+    else if (stale) announce('probation', 'Stale', `${sentence(reason || 'no new checkpoint arrives')} The numbers below are complete up to ${clock()} UTC.`);
     else announce();
   };
   // One refresh at a time. Changes in the meantime cause one more, after a pause as long as the last refresh.
@@ -236,7 +239,7 @@ function live(form) {
     try {
       do {
         due = false;
-        await refresh();
+        take(await refresh());
         await more();
         await new Promise((done) => setTimeout(done, Math.max(1000, Date.now() - began)));
       } while (due && !paused);
@@ -250,6 +253,14 @@ function live(form) {
   const received = (text) => {
     online = true;
     if (text) asOf = Date.parse(text);
+  };
+  // What a newer rendering of this page states about the view.
+  const take = (page) => {
+    const newer = page.querySelector('form.live');
+    if (!newer) return;
+    asOf = Number(newer.dataset.asOf) || asOf;
+    reason = newer.dataset.staleReason;
+    ready = !newer.hasAttribute('data-catching-up');
   };
 
   const open = () => {
@@ -271,6 +282,7 @@ function live(form) {
     source.addEventListener('heartbeat', (event) => {
       const state = JSON.parse(event.data);
       ready = state.ready;
+      reason = state.stale_reason;
       received(state.as_of);
       show();
     });

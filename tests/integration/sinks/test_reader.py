@@ -20,6 +20,7 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from eval_alignment.local.broker import EmbeddedBroker
 from sinks.documents import Documents
+from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
 from sinks.store.reader import Reader, ReaderConfig, ReadError
 from sinks.store.store import Store
@@ -88,7 +89,7 @@ class Running:
             tallies_topic=topics.tallies,
             spool_rows=spool_rows,
         )
-        self.reader = Reader(config, store, self.changed.update, ViewMetrics("0"))
+        self.reader = Reader(config, store, self.changed.update, ViewMetrics("0"), Freshness())
 
     def position(self, partition: int) -> int | None:
         """The position of a partition that the store has reached."""

@@ -95,7 +95,7 @@ async def test_a_stream_ignores_other_queues_and_sends_heartbeats(services: Serv
     services.changes.notify({HOSTILE})
     assert await connection.event() == (
         "heartbeat",
-        {"ready": True, "stale": False, "as_of": "2026-11-24T12:00:00.000Z"},
+        {"ready": True, "stale": False, "stale_reason": None, "as_of": "2026-11-24T12:00:00.000Z"},
     )
 
 
@@ -171,7 +171,7 @@ async def test_a_part_that_fails_ends_the_stream_with_its_error(services: Servic
         raise LookupError("boom")
 
     async def state() -> Readiness:
-        return Readiness(ready=True, stale=False, as_of=None)
+        return Readiness(ready=True, stale=False, stale_reason=None, as_of=None)
 
     connection = Connection(services.streams.response("q", failing, state))
     with pytest.raises(LookupError, match="boom"):

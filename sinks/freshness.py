@@ -1,0 +1,206 @@
+"""Whether the state that a view serves is fresh, and if not, why: the one place that decides it.
+
+A partition is complete up to a time: the present while its worker has processed everything that the source topics have,
+else the broker's timestamp of the oldest event that it has not processed. The state is stale when a partition is
+complete only up to a time more than `stale_after_s` ago, and also when that time cannot be trusted:
+
+- no checkpoint marker of a partition has arrived for `stale_after_s` of the view's own monotonic clock, whatever times
+  the markers had;
+- a clock is wrong: a marker's time is ahead of the view's clock, or of the broker's clock when the marker was appended;
+- a part of the view holds a partition: it cannot read it, so it serves its last good state.
+
+The reader feeds a `Freshness`; page, API, `/readyz` and gauges show what it returns.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from aggregator.days import moment
+from aggregator.tallies import CheckpointMarker
+
+SKEW_SECONDS: Final = 5.0
+"""Difference between two clocks above which one of them is wrong."""
+
+
+class StaleCause(StrEnum):
+    """Why a state is stale. The words of a checkpoint marker's `behind` are causes too."""
+
+    NO_CHECKPOINT = "no_checkpoint"
+    """A partition has no checkpoint marker yet."""
+    HELD = "held"
+    """The view cannot read a partition."""
+    CLOCK = "clock"
+    """Two clocks differ."""
+    SILENT = "silent"
+    """No checkpoint marker arrives."""
+    CATCHING_UP = "catching_up"
+    """A worker processes events that have waited."""
+    RESTORING = "restoring"
+    """A worker has restored the partition and processed nothing since."""
+    CIRCUIT_BREAKER = "circuit_breaker"
+    """A worker's circuit breaker is open."""
+    OPEN_TRANSACTION = "open_transaction"
+    """A producer's transaction is open in a source topic."""
+    BEHIND = "behind"
+    """Events wait, for a reason that this release does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """Whether a state is stale, and why."""
+
+    cause: StaleCause | None = None
+    """None for a fresh state."""
+    reason: str | None = None
+    """The cause in words, with the partition; None for a fresh state."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the state is stale."""
+        return self.cause is not None
+
+
+FRESH: Final = Staleness()
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """The last checkpoint marker of a partition that was applied since the view started."""
+
+    received: float
+    """In monotonic seconds."""
+    behind: str | None
+    ahead_s: float
+    """By how much the marker's time was ahead of the broker's clock; negative when it was behind."""
+
+
+class Freshness:
+    """What a view knows about the freshness of each partition. Written by the reader, read from any thread.
+
+    Args:
+        stale_after_s: age in seconds at which a state is stale.
+        monotonic: returns monotonic seconds.
+    """
+
+    def __init__(self, stale_after_s: float = 15.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._stale_after_s = stale_after_s
+        self._monotonic = monotonic
+        self._expected: frozenset[int] = frozenset()
+        self._since = monotonic()
+        self._closed: dict[int, _Closed] = {}
+        self._held: dict[int | None, str] = {}
+
+    # ---- what the reader notes
+
+    def expect(self, partitions: Collection[int]) -> None:
+        """The topics have these partitions: each must have a recent checkpoint marker."""
+        self._expected = frozenset(partitions)
+        self._since = self._monotonic()
+
+    def closed(self, partition: int, marker: CheckpointMarker, appended: int | None) -> None:
+        """A checkpoint marker was applied.
+
+        Args:
+            partition: its partition.
+            marker: the marker.
+            appended: the broker's timestamp of its record in milliseconds; None when the broker has none.
+        """
+        ahead_s = 0.0 if appended is None else (marker["at"] - appended) / 1000
+        self._closed = {**self._closed, partition: _Closed(self._monotonic(), marker.get("behind"), ahead_s)}
+
+    def hold(self, partition: int | None, reason: str) -> None:
+        """Mark a partition as stale until `release`, for a reason in words. None marks the whole view."""
+        self._held = {**self._held, partition: reason}
+
+    def release(self, partition: int | None) -> None:
+        """Undo `hold`."""
+        self._held = {held: reason for held, reason in self._held.items() if held != partition}
+
+    # ---- what is shown
+
+    def judge(self, complete: Mapping[int, int], now: float) -> Staleness:
+        """Whether the state that is complete up to these times, in milliseconds by partition, is stale.
+
+        The worst cause comes first: what cannot be read, then what cannot be trusted, then what is old.
+
+        Args:
+            complete: as in `StoreState`.
+            now: seconds since epoch by the view's clock.
+        """
+        return next(self._causes(complete, now), FRESH)
+
+    def _causes(self, complete: Mapping[int, int], now: float) -> Iterator[Staleness]:
+        for partition, reason in self._held.items():
+            yield Staleness(StaleCause.HELD, reason if partition is None else f"partition {partition}: {reason}")
+        if not complete:
+            yield Staleness(StaleCause.NO_CHECKPOINT, "no worker has written a checkpoint yet")
+        if lacking := self._expected - complete.keys():
+            yield Staleness(StaleCause.NO_CHECKPOINT, f"{_named(lacking)}: no checkpoint yet")
+        yield from self._wrong_clocks(complete, now)
+        monotonic = self._monotonic()
+        silent = {
+            partition: monotonic - (self._closed[partition].received if partition in self._closed else self._since)
+            for partition in self._expected & complete.keys()
+        }
+        if old := [partition for partition, age in silent.items() if age > self._stale_after_s]:
+            yield Staleness(
+                StaleCause.SILENT,
+                f"{_named(old)}: no checkpoint for {max(silent.values()):.0f} s. No worker owns it, its worker cannot "
+                "write, or the view cannot read",
+            )
+        behind = [partition for partition, at in complete.items() if now - at / 1000 > self._stale_after_s]
+        if behind:
+            oldest = min(behind, key=complete.__getitem__)
+            yield self._behind(oldest, behind, complete[oldest])
+
+    def _wrong_clocks(self, complete: Mapping[int, int], now: float) -> Iterator[Staleness]:
+        for partition, closed in self._closed.items():
+            # A worker that is behind states the broker's time, and one whose append took long looks late for a moment.
+            if closed.ahead_s > SKEW_SECONDS:
+                yield _wrong_clock(f"the worker of partition {partition} is {closed.ahead_s:.0f} s ahead of the broker")
+        for partition, at in complete.items():
+            if (ahead_s := at / 1000 - now) > SKEW_SECONDS:
+                yield _wrong_clock(f"partition {partition} is complete up to {_clock(at)}, {ahead_s:.0f} s from now")
+
+    def _behind(self, partition: int, others: Collection[int], at: int) -> Staleness:
+        closed = self._closed.get(partition)
+        names, since = _named(others), _clock(at)
+        if closed is None:
+            return Staleness(StaleCause.SILENT, f"{names}: no checkpoint since {since}")
+        if closed.behind is None:
+            if -closed.ahead_s > SKEW_SECONDS:
+                late = f"partition {partition} is {-closed.ahead_s:.0f} s behind the broker"
+                return _wrong_clock(f"the worker of {late}, or the broker took that long to accept its checkpoint")
+            return _wrong_clock(f"the newest checkpoint of {names} is of {since}, or the view reads late")
+        try:
+            cause = StaleCause(closed.behind)
+        except ValueError:
+            cause = StaleCause.BEHIND
+        words = _WORDS.get(cause, f"events wait since {{since}} ({closed.behind})")
+        return Staleness(cause, f"{names}: {words.format(since=since)}")
+
+
+_WORDS: Final = {
+    StaleCause.CATCHING_UP: "a worker is catching up, events wait since {since}",
+    StaleCause.RESTORING: "a worker has restored, and processed no event since {since}",
+    StaleCause.CIRCUIT_BREAKER: "the circuit breaker of its worker is open, events wait since {since}",
+    StaleCause.OPEN_TRANSACTION: "a producer's transaction is open since {since}, events after its start wait",
+}
+
+
+def _wrong_clock(how: str) -> Staleness:
+    return Staleness(StaleCause.CLOCK, f"a clock is wrong: {how}")
+
+
+def _named(partitions: Collection[int]) -> str:
+    listed = ", ".join(map(str, sorted(partitions)[:5]))
+    more = f" and {len(partitions) - 5} more" if len(partitions) > 5 else ""
+    return f"partition{'s' if len(partitions) > 1 else ''} {listed}{more}"
+
+
+def _clock(at: int) -> str:
+    """A time in words, to the second."""
+    return f"{moment(at):%Y-%m-%d %H:%M:%S} UTC" if at else "the start"
