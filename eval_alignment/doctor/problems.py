@@ -238,8 +238,8 @@ class Problem(Enum):
     PARTITION_QUARANTINED = Entry(
         "worker",
         _CRITICAL,
-        "A worker owns a partition that it cannot read correctly. It processes and publishes nothing of that partition, "
-        "and continues with its others.",
+        "A worker cannot read a partition correctly. It processes and publishes nothing of that partition, and "
+        "continues with its others.",
         'The finding names topic, partition and offset. See docs/operations.md, "Partition in quarantine".',
     )
     AUDIT_MISMATCH = Entry(

@@ -83,16 +83,8 @@ class OwnedPartition:
 
     @property
     def fully_published(self) -> bool:
-        """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint.
-
-        Never of a partition in quarantine, whose shard is dropped.
-        """
-        return (
-            self._unchanged_elsewhere
-            and self.quarantined is None
-            and not self.shard.dirty
-            and not self.shard.touched_tallies
-        )
+        """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint."""
+        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched_tallies
 
     def sources(self) -> dict[TP, int]:
         """Positions by source partition."""
@@ -122,7 +114,7 @@ class OwnedPartition:
         self.ready = False
 
     def quarantine(self, reason: str) -> None:
-        """Process and write nothing more of this partition, and keep it assigned. The first reason stays, and is logged.
+        """Process and write nothing more of this partition, and keep it assigned. Only the first reason stays.
 
         Args:
             reason: what is wrong, with topic, partition and offset, and what an operator can do.
@@ -132,7 +124,7 @@ class OwnedPartition:
             return
         self.quarantined = reason
         # What is not in the ledger is neither committed: the next attempt processes those events again.
-        self.changed = False
+        self.changed = self._unchanged_elsewhere = False
         self.shard.dirty = {}
         _log.error(
             "partition %d is in quarantine: %s. This worker keeps the partition, processes and writes nothing of it, "

@@ -106,7 +106,7 @@ async def test_a_batch_that_meets_the_quarantine_half_way_moves_no_position(part
     class Applier:
         open_reason = None
 
-        def apply(self, owned: OwnedPartition, topic: str, records: Any) -> list[Any]:
+        def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
             applied.append(len(records))
             owned.quarantine("no row")
             return []
