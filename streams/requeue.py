@@ -12,6 +12,7 @@ from aiokafka import ConsumerRecord
 
 from aggregator.facts import Fact
 from streams.events import messages
+from streams.events.cloudevents import is_utf8
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.acknowledgements import (
@@ -21,8 +22,9 @@ from streams.kafka.acknowledgements import (
     unacknowledged,
 )
 from streams.kafka.client import KafkaClient
-from streams.kafka.dead_letters import Header
+from streams.kafka.dead_letters import RECORDS
 from streams.kafka.producer import Outgoing, require_sources, send_all
+from streams.kafka.record_batches import Header
 from streams.kafka.scan import scan
 from streams.kafka.topics import Topics
 
@@ -31,6 +33,7 @@ DeadRecord = ConsumerRecord[bytes | None, bytes | None]
 _FIRST: Final = "alignment-topic"
 _FIRST_OF_BODY: Final = "alignment-source"
 _PARTS: Final = ("value", "headers", "key")
+_RECORDS: Final = RECORDS.removeprefix("alignment-")
 
 
 class Identity(NamedTuple):
@@ -80,6 +83,8 @@ class StoredDeadLetter:
     headers: list[Header]
     left_out: list[str]
     """Parts (value, headers, key) that were too large to carry."""
+    records: int | None = None
+    """Number of records that could not be read, of which the letter has none; None for an event that was read."""
 
     def rekeyed(self, sources: Mapping[str, Kind], decoder: Decoder) -> "StoredDeadLetter":
         """The same event with the item's bytes as its key, where the item can be read."""
@@ -109,6 +114,8 @@ class StoredDeadLetter:
             )
         if self.identity.topic not in sources:
             return f"{self.identity.topic} is not a source topic of this installation"
+        if self.records is not None:
+            return f"it stands for {self.records:,} records that could not be read: send the originals again"
         if self.left_out:
             return (
                 f"the dead letter lacks the {' and '.join(self.left_out)}, too large to carry: send the original again"
@@ -122,7 +129,8 @@ class StoredDeadLetter:
 
 def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
     """Parse a record of the dead-letter topic. Raises ValueError when it is not a dead letter."""
-    headers: list[Header] = list(record.headers)
+    # A worker replaces those with other names by their hash.
+    headers: list[Header] = [header for header in record.headers if is_utf8(header[0])]
     # The added headers are last; all before them belong to the original, even under the same names.
     start = max((i for i, (name, _) in enumerate(headers) if name in {_FIRST, _FIRST_OF_BODY}), default=None)
     if start is None:
@@ -139,6 +147,7 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
             value=record.value,
             headers=headers[:start],
             left_out=[part for part in _PARTS if f"{part}-sha256" in added],
+            records=int(added[_RECORDS]) if _RECORDS in added else None,
         )
     except KeyError as error:
         raise ValueError(f"no header alignment-{error.args[0]}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from streams.events.cloudevents import is_utf8
 from streams.kafka.acknowledgements import (
     Acknowledgement,
     read_acknowledgements,
@@ -20,6 +21,7 @@ from streams.kafka.acknowledgements import (
 )
 from streams.kafka.client import EMBEDDED, KafkaClient
 from streams.kafka.dead_letters import DeadLetterRecord, write_records
+from streams.kafka.record_batches import Header
 from streams.kafka.scan import scan
 from streams.kafka.topics import DEAD_LETTER_RETENTION_MS
 from streams.ledger.log import new_producer
@@ -80,7 +82,7 @@ class SavedDeadLetters:
         known = await read_acknowledgements(self._client, self._group, self._topic, len(ends))
         waiting = {record.offset for record in unacknowledged(records, ends, known)[0]}
         saved = [
-            _Saved(record.timestamp, record.offset not in waiting, record.key, record.value, list(record.headers))
+            _Saved(record.timestamp, record.offset not in waiting, record.key, record.value, _text_headers(record))
             for record in records
             if record.timestamp > now_ms - DEAD_LETTER_RETENTION_MS
         ]
@@ -119,6 +121,11 @@ class SavedDeadLetters:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
+
+
+def _text_headers(record: "DeadRecord") -> list[Header]:
+    """The headers, without those that no worker wrote: their names are not text."""
+    return [header for header in record.headers if is_utf8(header[0])]
 
 
 def _newest(saved: Sequence[_Saved]) -> Sequence[_Saved]:

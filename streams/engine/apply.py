@@ -7,7 +7,7 @@ from streams.engine.circuit_breaker import CircuitBreaker
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder, Rejection
 from streams.events.reasons import Reason
-from streams.kafka.batches import Record
+from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.producer import home_partition
 from streams.kafka.topics import Topics
@@ -62,10 +62,15 @@ class BatchApplier:
                     accepted += 1
                     continue
                 fact = _misrouted(key or b"", self._partitions, partition)
+            elif isinstance(record, UnreadableRecords):
+                fact = Rejection(record.reason, record.detail)
             if circuit_breaker is not None:
                 circuit_breaker.accepted(topic, accepted)
-                circuit_breaker.rejected(topic)
                 accepted = 0
+                # A batch that is not unpacked is the broker's fault as much as the producer's, and has no cause to come
+                # again.
+                if not (isinstance(record, UnreadableRecords) and record.reason is Reason.OVERSIZED):
+                    circuit_breaker.rejected(topic)
             rejected.append(RejectedRecord(topic, partition, record, fact))
         if circuit_breaker is not None:
             circuit_breaker.accepted(topic, accepted)

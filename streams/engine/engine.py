@@ -18,7 +18,7 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, ranges
 from streams.engine.restore import AssignmentChanged, Restore
 from streams.engine.watchdog import Watchdog
-from streams.kafka.batches import Batch, Record
+from streams.kafka.batches import Batch, CorruptPartitionError, Record
 from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
 from streams.kafka.group import ConsumerGroup
 from streams.runtime.exit_codes import ExitCode
@@ -177,6 +177,8 @@ class Engine:
         if self._suspended or owned is None or not owned.ready or batch.generation != generation:
             # Nothing is lost: every assignment starts at the committed offsets.
             return
+        if batch.corrupt is not None:
+            raise CorruptPartitionError(batch.corrupt)
         expected = owned.positions[batch.topic]
         if batch.start > expected:
             raise FatalError(

@@ -38,7 +38,7 @@ def unwrap(value: bytes, headers: Headers) -> tuple[Envelope, bytes]:
 
     Raises InvalidValueError.
     """
-    named = {name.lower(): content for name, content in headers}
+    named = {name.lower(): content for name, content in headers if name.isascii() or is_utf8(name)}
     attributes = {name: _text(name, content) for name, content in named.items() if name.startswith(_PREFIX)}
     id, time = attributes.get("ce_id"), attributes.get("ce_time")
     if time is not None and values.rfc3339(time) is None:
@@ -56,6 +56,15 @@ def unwrap(value: bytes, headers: Headers) -> tuple[Envelope, bytes]:
     if event.time is not None and values.rfc3339(event.time) is None:
         raise InvalidValueError(Reason.INVALID_FIELD, messages.not_a_time("time"))
     return Envelope(event.id or id, event.time or time), bytes(event.data)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name of a header was UTF-8. It has lone surrogates for bytes that were not."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(name: str, content: bytes | None) -> str | None:

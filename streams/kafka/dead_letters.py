@@ -11,15 +11,19 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
+from streams.events.cloudevents import is_utf8
 from streams.events.decoder import Rejection
-from streams.kafka.batches import Record
+from streams.kafka.batches import Record, UnreadableRecords
+from streams.kafka.record_batches import Header
 
 VERSION: Final = b"1"
 """Version of the headers."""
 MAX_CARRIED_BYTES: Final = 700 * 1024
 """Size of key, value and headers together above which parts are replaced by their SHA-256."""
 
-Header = tuple[str, bytes | None]
+RECORDS: Final = "alignment-records"
+"""Header with the number of records that a dead letter of unreadable records stands for."""
+_MAX_DETAIL: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,11 @@ def compose(dead: RejectedRecord) -> DeadLetterRecord:
     """Compose the dead letter: the original record with `alignment-*` headers added.
 
     A part that is too large to carry is null, with its hash and size in headers: first the value, then the headers,
-    then the key.
+    then the key. So are the headers whose names are not UTF-8, because clients cannot write them.
     """
     record = dead.record
-    key, value, headers = record.key, record.value, list(record.headers)
+    key, value = record.key, record.value
+    headers = [header for header in record.headers if is_utf8(header[0])]
     added: list[Header] = [
         ("alignment-topic", dead.topic.encode()),
         ("alignment-partition", str(dead.partition).encode()),
@@ -72,14 +77,18 @@ def compose(dead: RejectedRecord) -> DeadLetterRecord:
         ("alignment-timestamp", str(record.timestamp).encode()),
         ("alignment-stage", dead.stage.encode()),
         ("alignment-reason", dead.rejection.reason.value.encode()),
-        ("alignment-detail", dead.rejection.detail.encode(errors="replace")),
+        ("alignment-detail", _detail(dead.rejection)),
         ("alignment-version", VERSION),
     ]
+    if isinstance(record, UnreadableRecords):
+        added.append((RECORDS, str(record.count).encode()))
+    if unnamed := [header for header in record.headers if not is_utf8(header[0])]:
+        added += left_out("binary-headers", _joined(unnamed))
     if value is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
         added += left_out("value", value)
         value = None
     if headers and _size(key, value, headers) > MAX_CARRIED_BYTES:
-        added += left_out("headers", b"".join(name.encode() + b"\0" + (text or b"") for name, text in headers))
+        added += left_out("headers", _joined(headers))
         headers = []
     if key is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
         added += left_out("key", key)
@@ -98,7 +107,7 @@ def compose_body(dead: RejectedBody) -> DeadLetterRecord:
         ("alignment-received", str(dead.received).encode()),
         ("alignment-stage", b"source"),
         ("alignment-reason", dead.rejection.reason.value.encode()),
-        ("alignment-detail", dead.rejection.detail.encode(errors="replace")),
+        ("alignment-detail", _detail(dead.rejection)),
         ("alignment-version", VERSION),
     ]
     if len(dead.value) > MAX_CARRIED_BYTES:
@@ -157,8 +166,18 @@ def _appended(batch: Any, record: DeadLetterRecord) -> bool:
 
 
 def _size(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
-    carried = sum(len(name) * 4 + len(text or b"") for name, text in headers)
+    # Two sizes stand before each header.
+    carried = sum(4 + len(name) * 4 + len(text or b"") for name, text in headers)
     return len(key or b"") + len(value or b"") + carried
+
+
+def _joined(headers: Iterable[Header]) -> bytes:
+    return b"".join(name.encode(errors="surrogateescape") + b"\0" + (text or b"") for name, text in headers)
+
+
+def _detail(rejection: Rejection) -> bytes:
+    """The detail, which names a header of any length, within a bound."""
+    return rejection.detail[:_MAX_DETAIL].encode(errors="replace")
 
 
 def left_out(part: str, content: bytes) -> list[Header]:

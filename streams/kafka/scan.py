@@ -2,20 +2,26 @@
 
 The end is the one that fetches report. For the embedded broker it is too low: of the last batch it counts only one
 record. A batch is fetched as a whole, so a position that has reached the reported end is also past that batch.
+
+Records that cannot be read are one record without key and value, and a warning in the log.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from streams.kafka.batches import Batch, Record, UnreadableRecords, fetch
 from streams.kafka.client import KafkaClient, connect
 from streams.kafka.topics import TopicsError, partition_counts
 
+_log = logging.getLogger(__name__)
+
 Records = Sequence[ConsumerRecord[bytes | None, bytes | None]]
 
-_POLL_MS: Final = 200
+_POLL_SECONDS: Final = 0.2
 _FETCH_WAIT_MS: Final = 50
 _QUIET_SECONDS: Final = 30.0
 
@@ -51,7 +57,8 @@ async def scan(
         partitions: read only these; None reads all.
         since: offset by partition at which to start; where it is not left any more, the oldest one is taken.
 
-    Raises TopicsError if the topic is missing, TimeoutError if nothing can be read for 30 s, KafkaError.
+    Raises TopicsError if the topic is missing, TimeoutError if nothing can be read for 30 s, CorruptPartitionError,
+    KafkaError.
     """
     counts = await partition_counts(client.settings)
     if topic not in counts:
@@ -76,9 +83,9 @@ async def scan(
         ends: dict[int, int] = {}
         progress_at = time.monotonic()
         while pending:
-            batches = await consumer.getmany(*pending, timeout_ms=_POLL_MS)
-            for tp, records in batches.items():
-                on_records(tp.partition, records)
+            batches = await fetch(consumer, pending, _POLL_SECONDS)
+            for batch in batches:
+                on_records(batch.partition, [_placed(batch, record) for record in batch.records])
             reached = await _reached(consumer, pending)
             ends |= {tp.partition: end for tp, end in reached.items()}
             pending -= reached.keys()
@@ -89,6 +96,26 @@ async def scan(
         return ends
     finally:
         await consumer.stop()
+
+
+def _placed(batch: Batch, record: Record) -> ConsumerRecord[bytes | None, bytes | None]:
+    """The record with the place where it is."""
+    if isinstance(record, UnreadableRecords):
+        _log.warning("%s[%d] at %d: %s", batch.topic, batch.partition, record.offset, record.detail)
+    key, value = record.key, record.value
+    return ConsumerRecord(
+        batch.topic,
+        batch.partition,
+        record.offset,
+        record.timestamp,
+        0,
+        key,
+        value,
+        None,
+        -1 if key is None else len(key),
+        -1 if value is None else len(value),
+        cast("tuple[tuple[str, bytes], ...]", tuple(record.headers)),
+    )
 
 
 async def _reached(consumer: AIOKafkaConsumer, pending: set[TopicPartition]) -> dict[TopicPartition, int]:

@@ -97,6 +97,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 coordinator.check_errors()
                 if self.consumer.flow_active and not fetcher._subscriptions.reassignment_in_progress:
                     batches = drain(fetcher, active, ENOUGH_RECORDS, coordinator.generation)
+                    for batch in batches:
+                        if batch.corrupt is not None:
+                            consumer.pause(TopicPartition(batch.topic, batch.partition))
                     if batches:
                         first = batches[0]
                         return {TP(first.topic, first.partition): [batches]}
@@ -193,7 +196,7 @@ class BatchConsumer(driver.Consumer):
             message(
                 first.topic,
                 first.partition,
-                first.next - 1,
+                max(first.start, first.next - 1),
                 timestamp=None,
                 timestamp_type=0,
                 headers=None,

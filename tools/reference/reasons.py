@@ -6,7 +6,9 @@ from typing import Final
 
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
+from streams.kafka.codecs import MAX_UNPACKED_BYTES
 from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedRecord, compose
+from streams.kafka.record_batches import MAX_BATCH_RECORDS
 from streams.kafka.topics import Topics
 from tools.reference.markdown import document, section, table
 
@@ -66,7 +68,13 @@ def page() -> str:
             "Every rejected event becomes at least one dead letter; after a restart there may be a second one with the "
             f"same topic, partition and offset. Above {MAX_CARRIED_BYTES // 1024} KiB in all, the value is null (then "
             "the headers, then the key), and the headers `alignment-value-sha256` and `alignment-value-bytes` have its "
-            "hash and size.",
+            "hash and size. Headers whose names are not UTF-8 are carried by the headers "
+            "`alignment-binary-headers-sha256` and `alignment-binary-headers-bytes`.",
+            "Records that cannot be read are one dead letter for each record batch, without key and value: `oversized` "
+            f"when the batch would unpack to more than {MAX_UNPACKED_BYTES >> 20} MiB or has more than "
+            f"{MAX_BATCH_RECORDS:,} records, `malformed` when its bytes are not what its codec makes. "
+            "`alignment-offset` is the offset of the first of them, and `alignment-records` their number. They cannot "
+            "be requeued. An `oversized` batch does not count towards the circuit breaker.",
             "What `ingest` received for a source and cannot send, a body in another format than the tool's or an event "
             "with an invalid value, becomes a dead letter too. It was never in a source topic, so it cannot be "
             "requeued: instead of topic, partition and offset it has `alignment-source` (the name of the source) and "

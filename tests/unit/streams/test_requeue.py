@@ -5,7 +5,8 @@ from typing import Any
 
 from streams.events.decoder import Decoder, Rejection
 from streams.events.reasons import Reason
-from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedBody, compose_body
+from streams.kafka.batches import UnreadableRecords
+from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedBody, RejectedRecord, compose, compose_body
 from streams.kafka.topics import Topics
 from streams.requeue import BodyIdentity, parse_dead_letter
 
@@ -33,3 +34,13 @@ def test_a_body_cannot_be_requeued() -> None:
 def test_a_body_that_is_too_large_is_left_out() -> None:
     parsed = stored(b"x" * (MAX_CARRIED_BYTES + 1))
     assert parsed.value is None and parsed.left_out == ["value"]
+
+
+def test_records_that_could_not_be_read_are_not_requeued() -> None:
+    unreadable = UnreadableRecords(7, 1_790_000_000_000, 1234, Reason.OVERSIZED, "a record batch of 1,234 records ...")
+    letter = compose(RejectedRecord(Topics().annotations, 0, unreadable, Rejection(unreadable.reason, "large")))
+    headers = [("\udcff", b"of somebody else"), *letter.headers]
+    parsed = parse_dead_letter(SimpleNamespace(key=None, value=None, headers=headers))  # type: ignore[arg-type]
+    assert (parsed.records, parsed.headers) == (1234, [])
+    obstacle = parsed.obstacle(Topics().sources, Decoder())
+    assert obstacle == "it stands for 1,234 records that could not be read: send the originals again"

@@ -43,6 +43,9 @@ USED = [
     ("aiokafka.consumer.subscription_state:SubscriptionState.fetch_context", ""),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.highwater = None"),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.lso = None"),
+    ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "records = MemoryRecords(part_data[-1])"),
+    ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "if records.has_next():"),
+    ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "elif records.size_in_bytes() > 0:"),
     # aiokafka: a batch that is being built
     ("aiokafka.producer.producer:AIOKafkaProducer.__init__", "self._message_accumulator = MessageAccumulator("),
     ("aiokafka.producer.message_accumulator:MessageAccumulator._append_batch", "self._batch_ttl, self._linger_time)"),

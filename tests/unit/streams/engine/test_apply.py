@@ -1,0 +1,82 @@
+"""What becomes of the records of a batch: facts, rejections, and what the circuit breaker counts."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from aggregator.shard import Shard
+from streams.engine.apply import BatchApplier
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
+from streams.engine.partition import OwnedPartition
+from streams.events.decoder import Decoder
+from streams.events.reasons import Reason
+from streams.kafka.batches import Record, UnreadableRecords
+from streams.kafka.record_batches import ParsedRecord
+from streams.kafka.topics import Topics
+from streams.runtime.metrics import WorkerMetrics
+
+UNUSED: Any = SimpleNamespace()
+TOPIC = Topics().annotations
+AT = 1_700_000_000_000
+VALUE = b'{"id":"a1","at":1700000000000,"queue":"support","item":"t1","thumbs":"up"}'
+
+
+class Applied:
+    """A worker of one partition, and what it rejected."""
+
+    def __init__(self, in_a_row: int = 3) -> None:
+        self.metrics = WorkerMetrics("0", list)
+        circuit_breaker = CircuitBreaker(CircuitBreakerPolicy(in_a_row=in_a_row))
+        self.applier = BatchApplier(Topics(), 1, Decoder(), circuit_breaker, self.metrics)
+        self.owned = OwnedPartition(0, Shard(0), UNUSED, UNUSED)
+        self.owned.restored({TP(TOPIC, 0): 0})
+
+    def reasons(self, *records: Record) -> list[tuple[int, Reason, str]]:
+        rejected = self.applier.apply(self.owned, TOPIC, records)
+        return [(each.record.offset, each.rejection.reason, each.rejection.detail) for each in rejected]
+
+    @property
+    def rejected(self) -> dict[str, float]:
+        return {
+            sample.labels["reason"]: sample.value
+            for family in self.metrics.rejected.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total") and sample.value
+        }
+
+
+def event(offset: int, headers: list[tuple[str, bytes | None]] | None = None) -> ParsedRecord:
+    return ParsedRecord(offset, AT, b"t1", VALUE, headers or [])
+
+
+def unreadable(offset: int, reason: Reason) -> UnreadableRecords:
+    return UnreadableRecords(offset, AT, 9, reason, "a record batch of 9 records ...")
+
+
+def test_records_that_cannot_be_read_are_rejected_with_their_own_reason() -> None:
+    applied = Applied()
+    found = applied.reasons(event(0), unreadable(1, Reason.OVERSIZED), event(10), unreadable(11, Reason.MALFORMED))
+    assert found == [
+        (1, Reason.OVERSIZED, "a record batch of 9 records ..."),
+        (11, Reason.MALFORMED, "a record batch of 9 records ..."),
+    ]
+    assert applied.owned.shard.rows == 1
+    assert applied.rejected == {"oversized": 1, "malformed": 1}
+
+
+def test_batches_that_are_too_large_to_unpack_do_not_open_the_circuit_breaker() -> None:
+    applied = Applied(in_a_row=3)
+    applied.reasons(*[unreadable(offset, Reason.OVERSIZED) for offset in range(50)])
+    assert applied.applier.open_reason is None
+    applied.reasons(*[unreadable(offset, Reason.MALFORMED) for offset in range(4)])
+    assert applied.applier.open_reason is not None
+
+
+def test_headers_that_are_not_text_are_passed_over_unless_cloudevents_needs_them() -> None:
+    applied = Applied()
+    odd: list[tuple[str, bytes | None]] = [("\udcff", b"x"), ("ce_\udcff", b"\xff"), ("x", b"\xff"), ("ce_id", b"c1")]
+    assert applied.reasons(event(0, odd)) == []
+    assert applied.reasons(event(1, [*odd, ("ce_source", b"\xff")])) == [
+        (1, Reason.INVALID_FIELD, "not UTF-8 - at header `ce_source`")
+    ]

@@ -1,0 +1,115 @@
+"""What `drain` takes out of aiokafka's fetcher: exact positions, whatever the bytes are."""
+
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher as aiokafka_fetcher
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+
+from streams.kafka import batches
+from streams.kafka.batches import Batch, UnreadableRecords, drain
+from tests.fuzz.batches import CONTROL, TRANSACTIONAL, RawBatch, RawRecord
+
+TP = TopicPartition("t", 0)
+ABORT = RawRecord(b"\0\0\0\0")
+
+
+class Fetcher:
+    """The parts of aiokafka's fetcher that `drain` uses, with one partition that is fetched again and again."""
+
+    def __init__(self, *responses: bytes, position: int = 0, aborted: list[tuple[int, int]] | None = None) -> None:
+        self._records: OrderedDict[TopicPartition, FetchResult] = OrderedDict()
+        self._subscriptions = self
+        self._wait_consume_future = None
+        self.active, self.paused, self.position = True, False, position
+        self._responses = iter(responses)
+        self._aborted = aborted
+
+    def is_assigned(self, _: TopicPartition) -> bool:
+        return True
+
+    def state_value(self, _: TopicPartition) -> "Fetcher":
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+    def _notify(self, _: Any) -> None:
+        pass
+
+    def take(self) -> list[Batch]:
+        """Fetch once and drain."""
+        records: Any = aiokafka_fetcher
+        response = records.MemoryRecords(next(self._responses))
+        assert response.has_next()
+        part = PartitionRecords(TP, response, self._aborted, self.position, None, None, True, READ_COMMITTED)
+        self._records[TP] = FetchResult(TP, assignment=self, partition_records=part, backoff=0)
+        fetcher: Any = self
+        return drain(fetcher, [TP], 100)
+
+
+def plain(*offsets: int) -> bytes:
+    return b"".join(RawBatch([RawRecord(b"k", b"%d" % offset)], base_offset=offset).encode() for offset in offsets)
+
+
+def test_a_response_is_one_batch_and_the_position_moves_past_it() -> None:
+    fetcher = Fetcher(plain(0, 1, 2), plain(5))
+    (first,), (second,) = fetcher.take(), fetcher.take()
+    assert [record.offset for record in first.records] == [0, 1, 2]
+    assert (first.start, first.next, second.start, second.next) == (0, 3, 3, 6)
+
+
+def test_what_was_aborted_is_passed_over_and_control_batches_are_never_unpacked() -> None:
+    aborted = RawBatch([RawRecord()], attributes=TRANSACTIONAL, producer_id=9, codec=4, packed=b"not zstd")
+    marker = RawBatch([ABORT], base_offset=1, attributes=TRANSACTIONAL | CONTROL, producer_id=9)
+    committed = RawBatch([RawRecord(b"k", b"committed")], base_offset=2, attributes=TRANSACTIONAL, producer_id=9)
+    odd = RawBatch([RawRecord(None)], base_offset=3, attributes=CONTROL, payload=b"\xff" * 9)
+    data = b"".join(batch.encode() for batch in (aborted, marker, committed, odd))
+    (batch,) = Fetcher(data, aborted=[(9, 0)]).take()
+    assert [record.value for record in batch.records] == [b"committed"]
+    assert batch.next == 4
+
+
+def test_a_start_inside_of_a_batch_that_cannot_be_read_is_where_its_record_is() -> None:
+    unreadable = RawBatch([RawRecord(offset_delta=index) for index in range(10)], codec=4, packed=b"not zstd")
+    (batch,) = Fetcher(unreadable.encode() + plain(10), position=4).take()
+    first, second = batch.records
+    assert isinstance(first, UnreadableRecords)
+    assert (first.offset, second.offset, batch.start, batch.next) == (4, 10, 4, 11)
+
+
+def test_a_wrong_checksum_is_fetched_again_three_times_and_then_reported() -> None:
+    corrupt = RawBatch([RawRecord()], base_offset=2, broken_checksum=True).encode()
+    fetcher = Fetcher(plain(0, 1) + corrupt, *[corrupt] * 8)
+    (before,) = fetcher.take()
+    assert ([record.offset for record in before.records], before.corrupt) == ([0, 1], None)
+    for _ in range(2):
+        assert [fetcher.take() for _ in range(3)] == [[], [], []]
+        (batch,) = fetcher.take()
+        assert (batch.start, batch.next, batch.records) == (2, 2, [])
+        assert batch.corrupt == "t[0]: wrong checksum of the record batch at offset 2, fetched 4 times from 2"
+
+
+def test_a_checksum_that_is_right_the_next_time_is_forgotten() -> None:
+    corrupt = RawBatch([RawRecord()], broken_checksum=True).encode()
+    fetcher = Fetcher(corrupt, corrupt, corrupt, plain(0), plain(1))
+    assert [fetcher.take() for _ in range(3)] == [[], [], []]
+    assert fetcher.take()[0].next == 1
+    assert fetcher.take()[0].next == 2
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 70, b"\0" * 70, b"x", plain(0)[:-1]])
+def test_bytes_without_a_frame_are_corrupt_too(data: bytes) -> None:
+    fetcher = Fetcher(*[data] * 4)
+    assert [fetcher.take() for _ in range(3)] == [[], [], []]
+    assert fetcher.take()[0].corrupt
+
+
+def test_a_response_is_unpacked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_ENOUGH_BYTES", 1000)
+    large = [RawBatch([RawRecord(value=bytes(600))], base_offset=offset, codec=4).encode() for offset in range(3)]
+    fetcher = Fetcher(b"".join(large), large[2])
+    assert fetcher.take()[0].next == 2
+    assert fetcher.take()[0].next == 3
