@@ -18,7 +18,7 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, ranges
 from streams.engine.restore import AssignmentChanged, Restore
 from streams.engine.watchdog import Watchdog
-from streams.kafka.batches import Batch, CorruptPartitionError, Record
+from streams.kafka.batches import Batch, Record
 from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
 from streams.kafka.group import ConsumerGroup
 from streams.runtime.exit_codes import ExitCode
@@ -178,7 +178,8 @@ class Engine:
             # Nothing is lost: every assignment starts at the committed offsets.
             return
         if batch.corrupt is not None:
-            raise CorruptPartitionError(batch.corrupt)
+            await self._give_up_corrupt(owned, batch.corrupt)
+            return
         expected = owned.positions[batch.topic]
         if batch.start > expected:
             raise FatalError(
@@ -196,6 +197,20 @@ class Engine:
             return
         owned.processed(batch.topic, batch.next, batch.records[0].timestamp if batch.records else None)
         self._work.set()
+
+    async def _give_up_corrupt(self, owned: OwnedPartition, why: str) -> None:
+        """Put a partition in quarantine whose source is corrupt on the broker's disk.
+
+        What was processed before is written first. No event is lost, because no position moves past the corrupt bytes.
+        """
+        async with self._lock:
+            if not owned.ready:
+                return
+            if owned.changed:
+                await self._checkpoint([owned])
+            owned.quarantine(
+                f"{why}. Restore the broker's log, for example from a replica, and restart the worker: it reads on there"
+            )
 
     async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord]:
         """Apply a few thousand events at a time; returns the rejected ones, and never if the circuit breaker opens."""

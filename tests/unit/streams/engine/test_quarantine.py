@@ -128,3 +128,33 @@ async def test_a_batch_that_meets_the_quarantine_half_way_moves_no_position(part
     assert applied == [2000]
     assert owned.positions == {SOURCE: 10}
     assert partitions.due(idle_since=1e9) == [get(partitions, 1)]
+
+
+async def test_a_source_that_is_corrupt_puts_its_partition_in_quarantine_after_a_last_checkpoint(
+    partitions: OwnedPartitions,
+) -> None:
+    written: list[int] = []
+
+    async def checkpoint(due: list[OwnedPartition]) -> None:
+        written.extend(owned.partition for owned in due if owned.quarantined is None)
+        for owned in due:
+            owned.drain()
+
+    engine = Engine(
+        applier=UNUSED,
+        dead_letters=UNUSED,
+        group=UNUSED,
+        health=Health(),
+        metrics=UNUSED,
+        restore=SimpleNamespace(owned=partitions),  # type: ignore[arg-type]
+        checkpoint=checkpoint,  # type: ignore[arg-type]
+        watchdog=UNUSED,
+    )
+    annotate(get(partitions, 0))
+    await engine._apply(Batch(SOURCE, 0, 10, 10, [], 7, corrupt="annotations[0]: wrong checksum"))
+    assert written == [0]
+    assert (get(partitions, 0).quarantined or "").startswith("annotations[0]: wrong checksum. Restore")
+    assert get(partitions, 0).positions == {SOURCE: 10}
+    assert get(partitions, 1).ready
+    await engine._apply(Batch(SOURCE, 1, 10, 10, [], 6, corrupt="of another generation"))
+    assert get(partitions, 1).ready
