@@ -89,6 +89,8 @@ class SourcePosition(TypedDict):
     """The next offset to process."""
     end: Count
     """The end offset when it was last read."""
+    topic_id: NotRequired[str]
+    """The topic's id. Left out where the broker has none, and by earlier releases."""
 
 
 class CheckpointMarker(TypedDict):

@@ -48,6 +48,8 @@ class TalliesReader:
         ledger = self.ledgers.get(stamp.ledger)
         if ledger is None:
             ledger = self.ledgers[stamp.ledger] = self.on_ledger(stamp.ledger)
+        if marker is not None:
+            self.on_marker(ledger, marker)
         if stamp.position < ledger.highest:
             self.on_late(ledger, key)
             return
@@ -66,6 +68,9 @@ class TalliesReader:
     def on_ledger(self, id: str) -> LedgerTallies:
         """The first record of a ledger id is read; returns the ledger to read it into."""
         return LedgerTallies(id)
+
+    def on_marker(self, ledger: LedgerTallies, marker: CheckpointMarker) -> None:
+        """A marker is read, which may be late or not in place."""
 
     def on_late(self, ledger: LedgerTallies, key: bytes) -> None:
         """A record with this key is late."""

@@ -13,9 +13,10 @@ from faust.types import TP
 
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import empty, parse_key
+from aggregator.tallies import SourcePosition, empty, parse_key
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.start import Known, Start, start_of
 from streams.kafka.batches import Record
 from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
@@ -33,6 +34,16 @@ _log = logging.getLogger(__name__)
 
 _FIRST_CLAIM_SECONDS: Final = 60.0
 """How long the owner of an empty partition waits for the first claim of partition 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceOffsets:
+    """Offsets of the assigned source partitions, as the broker reports them."""
+
+    committed: Mapping[TP, int | None]
+    oldest: Mapping[TP, int]
+    ends: Mapping[TP, int]
+    """Empty where the broker does not report them exactly."""
 
 
 class AssignmentChanged(EvalAlignmentError):
@@ -70,31 +81,28 @@ class Restore:
         3. Claim each partition that is not fully published, and read what was written before the claim.
         4. Compare with the published tallies: touch each one that differs. Rewrite each row that a later, older record
            of the ledger hides.
-        5. Stop if the assignment changed.
+        5. Each source starts at the lower of the committed offset and the position that the tallies carry (see
+           `start`). Stop if the assignment changed.
         6. Write one checkpoint, which publishes the differences.
-        7. Seek to the committed offsets, and to the start of a source without one.
+        7. Seek to the starts.
 
         Raises AssignmentChanged, FatalError or KafkaError.
         """
         self._moved = moved
         self._assign()
-        positions = await self._positions()
         self.on_step("assigned")
         with pause_collection():
             await self._replay(list(self.owned))
             self.on_step("ledger read")
             claimed = [owned for owned in self.owned if not owned.fully_published]
-            lost = await self._lost_ledgers(claimed, positions)
+            await self._look_for_lost_ledgers(claimed)
             await self._claim(claimed)
             self.on_step("claimed")
-            await self._compare(claimed)
+            published = await self._compare(claimed)
             await self._repair(claimed)
             self.on_step("compared")
+        await self._start(published)
         self._stop_if_moved()
-        for owned in self.owned:
-            owned.restored(positions[owned.partition])
-        if lost:
-            await self.group.commit({tp: offset for p in lost for tp, offset in positions[p].items()})
         await self.checkpoint(claimed)
         self.on_step("restored")
         await self.group.seek({tp: offset for owned in self.owned for tp, offset in owned.sources().items()})
@@ -134,33 +142,15 @@ class Restore:
             Log(self.producer, self.topics.tallies, partition),
         )
 
-    async def _positions(self) -> dict[int, dict[TP, int]]:
-        """By partition, the next offset of each source: the committed one, else the start of the source."""
-        sources = [TP(topic, owned.partition) for topic in self.topics.sources for owned in self.owned]
+    async def _offsets(self, partitions: Iterable[OwnedPartition]) -> _SourceOffsets:
+        sources = [TP(topic, owned.partition) for topic in self.topics.sources for owned in partitions]
         if not sources:
-            return {}
-        committed = await self.group.committed(sources)
-        starts = await self.group.starts(sources)
-        ends = await self.group.ends(sources) if self.capabilities.exact_ends else {}
-        positions: dict[int, dict[TP, int]] = {owned.partition: {} for owned in self.owned}
-        lost = {}
-        for tp in sources:
-            offset = committed[tp]
-            if offset is None:
-                offset = starts[tp]
-            elif offset < starts[tp] or offset > ends.get(tp, offset):
-                lost[tp] = offset = starts[tp]
-            positions[tp.partition][tp] = offset
-        if lost:
-            losses = "; ".join(
-                f"{tp.topic}[{tp.partition}]: committed {committed[tp]}, left are {starts[tp]} to {ends.get(tp, '?')}"
-                for tp in lost
-            )
-            if not self.accept_loss:
-                raise FatalError(ExitCode.INPUT_LOST, losses)
-            _log.warning("lost input accepted, continuing with the oldest events that are left: %s", losses)
-            await self.group.commit(lost)
-        return positions
+            return _SourceOffsets({}, {}, {})
+        return _SourceOffsets(
+            await self.group.committed(sources),
+            await self.group.starts(sources),
+            await self.group.ends(sources) if self.capabilities.exact_ends else {},
+        )
 
     # ---- 2. the ledger
 
@@ -194,30 +184,28 @@ class Restore:
         self.owned.replayed(owned, len(records))
         self.metrics.recovery_rows.inc(len(records))
 
-    async def _lost_ledgers(
-        self, claimed: Iterable[OwnedPartition], positions: Mapping[int, dict[TP, int]]
-    ) -> list[int]:
-        """Partitions without a ledger although something was made from one. They never count as empty silently."""
+    async def _look_for_lost_ledgers(self, claimed: Iterable[OwnedPartition]) -> None:
+        """Raise FatalError for partitions without a ledger although something was made from one.
+
+        They never count as empty silently. If the loss is accepted, they begin at the oldest events, as every new
+        ledger does.
+        """
         unclaimed = [owned for owned in claimed if owned.claim is None]
         if not unclaimed:
-            return []
+            return
         published = await self._published(unclaimed)
-        starts = await self.group.starts([tp for owned in unclaimed for tp in positions[owned.partition]])
+        offsets = await self._offsets(unclaimed)
+        begun = {tp.partition for tp, offset in offsets.committed.items() if (offset or 0) > offsets.oldest[tp]}
         lost = [
-            owned.partition
-            for owned in unclaimed
-            if published[owned.partition].records
-            or any(offset > starts[tp] for tp, offset in positions[owned.partition].items())
+            owned.partition for owned in unclaimed if published[owned.partition].records or owned.partition in begun
         ]
-        if lost:
-            await self._expect_alone(unclaimed)
-            loss = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
-            if not self.accept_loss:
-                raise FatalError(ExitCode.LEDGER_LOST, loss)
-            _log.warning("lost ledger accepted, rebuilding it from the source topics: %s", loss)
-            for partition in lost:
-                positions[partition].update({tp: starts[tp] for tp in positions[partition]})
-        return lost
+        if not lost:
+            return
+        await self._expect_alone(unclaimed)
+        loss = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
+        if not self.accept_loss:
+            raise FatalError(ExitCode.LEDGER_LOST, loss)
+        _log.warning("lost ledger accepted, rebuilding it from the source topics: %s", loss)
 
     # ---- 3. the claim
 
@@ -268,8 +256,8 @@ class Restore:
 
     # ---- 4. what was published
 
-    async def _compare(self, claimed: Sequence[OwnedPartition]) -> None:
-        """Touch every tally that differs from what is published."""
+    async def _compare(self, claimed: Sequence[OwnedPartition]) -> Mapping[int, Published]:
+        """Touch every tally that differs from what is published; returns that, by partition."""
         published_by_partition = await self._published(claimed)
         for owned in claimed:
             published = published_by_partition[owned.partition]
@@ -285,10 +273,15 @@ class Restore:
                 # Emptied under another policy is not enough: readers drop what that predecessor did not close.
                 if last != (self.policy.value, empty(parse_key(key))):
                     owned.shard.touch(key)
+        return published_by_partition
 
     async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:
         """Read the tallies log of each partition."""
-        published = {owned.partition: Published(owned.claim.ledger if owned.claim else None) for owned in partitions}
+        # The last row of each ledger is its new claim, if it has one.
+        published = {
+            owned.partition: Published(owned.claim.ledger if owned.claim else None, owned.ledger.next - 1)
+            for owned in partitions
+        }
         for owned in partitions:
             owned.tallies.rewind()
 
@@ -344,3 +337,55 @@ class Restore:
             if owned.shard.needs_rewrite:
                 keys = sorted(owned.shard.needs_rewrite)[:3]
                 raise FatalError(ExitCode.LEDGER_LOST, f"the ledger no longer has the winners of {keys}")
+
+    # ---- 5. where the sources start
+
+    async def _start(self, published: Mapping[int, Published]) -> None:
+        """Set the positions of every partition. Raises FatalError if events are lost, unless that is accepted."""
+        # Asked after the tallies are read: another worker may have processed events until then.
+        offsets = await self._offsets(self.owned)
+        self._stop_if_moved()
+        starts = {
+            TP(topic, owned.partition): self._start_of(owned, topic, offsets, published.get(owned.partition))
+            for owned in self.owned
+            for topic in self.topics.sources
+        }
+        for tp, start in starts.items():
+            if start.note:
+                _log.warning("%s[%d] %s", tp.topic, tp.partition, start.note)
+        losses = "; ".join(f"{tp.topic}[{tp.partition}]: {start.lost}" for tp, start in starts.items() if start.lost)
+        if losses and not self.accept_loss:
+            raise FatalError(ExitCode.INPUT_LOST, losses)
+        if losses:
+            _log.warning("lost input accepted, continuing with the oldest events that are left: %s", losses)
+        for owned in self.owned:
+            owned.restored({tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition})
+        # Offsets are committed when they are higher than before: without this, none would be for as long as that takes.
+        lower = {tp: start.offset for tp, start in starts.items() if start.offset < (offsets.committed[tp] or 0)}
+        if not await self.group.commit(lower):
+            _log.info("the group refused the offsets at which these partitions start")
+
+    def _start_of(
+        self, owned: OwnedPartition, topic: str, offsets: _SourceOffsets, published: Published | None
+    ) -> Start:
+        tp = TP(topic, owned.partition)
+        committed = offsets.committed[tp]
+        if published is None:
+            # Kept since the last restore, and nobody wrote to its logs: it is where this worker left it.
+            kept = owned.positions.get(topic)
+            tallied = None if kept is None else SourcePosition(position=kept, end=kept)
+        else:
+            tallied = (published.sources or {}).get(topic)
+            if published.exceed_ledger:
+                # A shortened ledger: only what a marker says of the rows that are left counts as processed.
+                committed = None
+        return start_of(
+            Known(
+                committed=committed,
+                tallied=tallied,
+                oldest=offsets.oldest[tp],
+                end=offsets.ends.get(tp),
+                marked=published is None or published.sources is not None,
+                rows=owned.shard.rows > 0,
+            )
+        )

@@ -7,8 +7,6 @@ import faust
 from faust.types import TP
 
 from streams.kafka.transport import BatchConsumer
-from streams.runtime.exit_codes import ExitCode
-from streams.runtime.failures import FatalError
 
 
 class ConsumerGroup:
@@ -52,12 +50,11 @@ class ConsumerGroup:
 
     async def seek(self, positions: Mapping[TP, int]) -> None:
         """Continue fetching from these offsets."""
-        await self._consumer.batches.seek_all(positions)
+        await self._consumer.seek_all(positions)
 
-    async def commit(self, positions: Mapping[TP, int]) -> None:
-        """Commit these offsets now, even if they are lower than before. Raises FatalError if the group refuses."""
-        if positions and not await self._consumer.batches.commit(positions):
-            raise FatalError(ExitCode.STALLED, "the group refused a commit")
+    async def commit(self, positions: Mapping[TP, int]) -> bool:
+        """Commit these offsets now, even if they are lower than before. Returns False if the group refuses."""
+        return not positions or await self._consumer.commit_now(positions)
 
     def release(self, positions: Mapping[TP, int]) -> None:
         """Let the commit timer commit these offsets."""

@@ -214,6 +214,12 @@ class BatchConsumer(driver.Consumer):
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do not warn about slow streams: Faust looks at acknowledgements only. The watchdog does this instead."""
 
+    async def seek_all(self, positions: Mapping[TP, int]) -> None:
+        """Seek these partitions, in either direction; the positions apply on return."""
+        # Faust drops messages below the committed offsets, to which it sought.
+        self._read_offset.update(dict.fromkeys(positions))
+        await self._thread.seek_all(positions)
+
     # ---- committing
 
     def make_committable(self, positions: Mapping[TP, int]) -> None:
@@ -245,9 +251,13 @@ class BatchConsumer(driver.Consumer):
         # Faust's own method formats a table of all offsets for a debug message, and treats refused ones as committed.
         assigned = self.assignment()
         owned = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        if not owned or not await self._commit(owned):
+        return bool(owned) and await self.commit_now(owned)
+
+    async def commit_now(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit these offsets, which may be lower than before. Returns False if the group refuses."""
+        if not await self._commit(offsets):
             return False
-        self._committed_offset.update(owned)
+        self._committed_offset.update(offsets)
         self.commits += 1
         return True
 

@@ -1,8 +1,8 @@
 """The published tallies of one partition, as restore and audit compare them with the rows of the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, parse_key, parse_payload
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, SourcePosition, parse_key, parse_payload
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
 from streams.ledger.log import Log
@@ -18,12 +18,15 @@ class Published(TalliesReader):
 
     Args:
         ledger: the ledger id; records of any other are only counted.
+        ledger_end: the end of the ledger as predecessors left it, for `sources`; None where that is not asked.
     """
 
-    def __init__(self, ledger: str | None) -> None:
+    def __init__(self, ledger: str | None, ledger_end: int | None = None) -> None:
         super().__init__()
         self._ledger = self.ledgers[ledger or ""] = LedgerTallies(ledger or "")
         self._closed: dict[bytes, tuple[str, bytes] | None] = {}
+        self._ledger_end = ledger_end
+        self._marker: CheckpointMarker | None = None
         self.records = 0
         """Number of records read, of any ledger id."""
 
@@ -31,6 +34,20 @@ class Published(TalliesReader):
     def highest(self) -> int:
         """The highest position that a record names."""
         return self._ledger.highest
+
+    @property
+    def exceed_ledger(self) -> bool:
+        """Whether they were made from rows that the ledger no longer has."""
+        return self._ledger_end is not None and self.highest > self._ledger_end
+
+    @property
+    def sources(self) -> Mapping[str, SourcePosition] | None:
+        """By source topic, how far the rows of the ledger are the fold of its events; None without a marker.
+
+        From the marker of the highest position, as far as the ledger has its rows. A marker need not be in place: its
+        writer had the acknowledgements of its rows.
+        """
+        return None if self._marker is None else self._marker["sources"]
 
     def read(self, log: Log, records: Sequence[Record]) -> None:
         """Read records of the log. Raises FatalError for a record that is not a tally."""
@@ -42,6 +59,15 @@ class Published(TalliesReader):
                 self.tally(record.offset, record.key, record.value or b"")
             except ValueError as error:
                 raise unreadable(log, record, error) from error
+
+    def on_marker(self, ledger: LedgerTallies, marker: CheckpointMarker) -> None:
+        """Keep the one with the highest position whose rows are in the ledger."""
+        if (
+            ledger is self._ledger
+            and (self._ledger_end is None or marker["position"] <= self._ledger_end)
+            and (self._marker is None or marker["position"] >= self._marker["position"])
+        ):
+            self._marker = marker
 
     def on_late(self, ledger: LedgerTallies, key: bytes) -> None:
         """The tally must be published again."""

@@ -80,3 +80,16 @@ class Broker:
         following, records = partition.read(start, limit)
         # A consumer's record is what the fetch needs of it; the record's class does not matter to it.
         return Batch(*tp, start, following, records, generation)  # type: ignore[arg-type]
+
+    def reset_group(self, tp: TP, how: str, by: int) -> None:
+        """What an operator does to the committed offset of a partition of an empty group."""
+        end = self.partitions[tp].end
+        match how:
+            case "to earliest":
+                self.committed[tp] = 0
+            case "to latest":
+                self.committed[tp] = end
+            case "shift by":
+                self.committed[tp] = min(end, max(0, self.committed.get(tp, 0) + by))
+            case "delete":
+                self.committed.pop(tp, None)

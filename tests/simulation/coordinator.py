@@ -13,8 +13,6 @@ from enum import Enum, auto
 from faust.types import TP
 
 from streams.kafka.group import ConsumerGroup
-from streams.runtime.exit_codes import ExitCode
-from streams.runtime.failures import FatalError
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
@@ -108,6 +106,15 @@ class Coordinator:
         return self._rebalance_until is None and any(
             partition in member.partitions and member.life.alive for member in self._members.values()
         )
+
+    def forget_members(self) -> None:
+        """End all sessions, as when nobody was heard of for their length: the group is empty."""
+        for member in self._members.values():
+            if member.joining is not None and not member.joining.done():
+                member.joining.set_result(None)
+        self._members.clear()
+        self._rebalance_until = None
+        self.generation += 1
 
     async def run(self) -> None:
         """End sessions and rebalances that are due."""
@@ -208,9 +215,8 @@ class MemberGroup(ConsumerGroup):
         await asyncio.sleep(0)
         self.positions.update(positions)
 
-    async def commit(self, positions: Mapping[TP, int]) -> None:
-        if positions and not await self._commit(positions):
-            raise FatalError(ExitCode.STALLED, "the group refused a commit")
+    async def commit(self, positions: Mapping[TP, int]) -> bool:
+        return not positions or await self._commit(positions)
 
     def release(self, positions: Mapping[TP, int]) -> None:
         self._released.update(positions)

@@ -17,6 +17,9 @@ PLACES: Final = (
 )  # fmt: skip
 """Steps of restore and checkpoint, and the way of a write: prefixes of the names of points."""
 
+RESETS: Final = ("to earliest", "to latest", "shift by", "delete")
+"""What an operator can do to the offsets of a group."""
+
 
 class Nemesis:
     """Produces events, and injects every fault that the installation must survive."""
@@ -37,6 +40,7 @@ class Nemesis:
             (self._drain, 2),
             (self._change_policy, 2),
             (self._restart_the_reader, 1),
+            (self._reset_the_group, 3),
         ]
 
     async def act(self) -> None:
@@ -146,3 +150,17 @@ class Nemesis:
 
     def _restart_the_reader(self) -> None:
         self._world.viewer.restart()
+
+    def _reset_the_group(self) -> None:
+        """A broker allows it for an empty group: its members are dead, or cut off for longer than their session."""
+        if not self._world.started():
+            # Offsets of a group that never worked look like a lost ledger.
+            return
+        self._events()
+        for worker in self._world.running.values():
+            if self._rng.random() < 0.3:
+                worker.life.deaf_until = monotonic() + 2.0
+            else:
+                worker.life.kill()
+        self._world.coordinator.forget_members()
+        self._world.reset_group(self._rng.choice(RESETS), self._rng.choice((-5, -2, 2, 5)))

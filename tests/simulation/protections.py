@@ -7,6 +7,7 @@ nothing else.
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -17,6 +18,7 @@ from sinks.store.tail import Tail, stamped
 from streams.engine.engine import Engine
 from streams.engine.partition import OwnedPartition
 from streams.engine.restore import Restore
+from streams.engine.start import Known, Start, start_of
 from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch
 from streams.ledger.log import Log, LogRow
@@ -161,6 +163,17 @@ def no_seek() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def no_tallied_position() -> Iterator[None]:
+    """A partition starts at its committed offset, whatever its tallies carry."""
+
+    def committed_only(known: Known) -> Start:
+        return start_of(replace(known, tallied=None, marked=True))
+
+    with patch("streams.engine.restore.start_of", committed_only):
+        yield
+
+
+@contextlib.contextmanager
 def no_start() -> Iterator[None]:
     """A batch that starts after the expected offset is taken for the next one."""
     apply = Engine._apply
@@ -200,6 +213,7 @@ REMOVALS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "late tallies": no_late_tallies,
     "checkpoint marker": no_marker,
     "seek and start": lambda: both(no_seek, no_start),
+    "position of the tallies": no_tallied_position,
 }
 """Protections without which a count is wrong or an event is lost, by name."""
 

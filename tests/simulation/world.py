@@ -94,6 +94,18 @@ class World:
             offset = partition.append(int(wall() * 1000), [(event.key, event.value, [])], "producer")
             self.events.append((event, offset))
 
+    def started(self) -> bool:
+        """Whether a worker has claimed every partition."""
+        return all(self.broker.partitions[TOPICS.facts, index].end for index in range(self.partitions))
+
+    def reset_group(self, how: str, by: int) -> None:
+        """Change the committed offsets of one source, or of all."""
+        topics = self.rng.choice((tuple(TOPICS.sources), (self.rng.choice(list(TOPICS.sources)),)))
+        self.trace(f"the group's offsets of {', '.join(topics)} are reset: {how} {by}")
+        for topic in topics:
+            for partition in range(self.partitions):
+                self.broker.reset_group((topic, partition), how, by)
+
     def compact(self) -> None:
         """Run the log cleaner."""
         older_than = int((wall() - LAG_SECONDS) * 1000)

@@ -80,6 +80,7 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "what stands equals the tool's store: nothing lost, nothing revived",
     ),
     26: ("owner index of sources lost at a kill", "made again before anything is taken; as row 25"),
+    43: ("consumer group reset in any direction, or deleted", "difference 0; the log names what was moved past"),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")

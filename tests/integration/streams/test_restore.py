@@ -144,7 +144,7 @@ async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int, Any]]]:
+async def _paused_in_restore(rig: Rig) -> AsyncIterator[Restore]:
     """A restore that has only read its partitions, whose ledgers have no claim."""
     client = KafkaClient([rig.bootstrap])
     producer, reader = new_producer(client, KAFKA), new_reader(client)
@@ -175,9 +175,8 @@ async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int,
     )
     async with producer, reader:
         restore._assign()
-        positions = await restore._positions()
         await restore._replay(list(restore.owned))
-        yield restore, positions
+        yield restore
         fetcher: Any = reader._fetcher
         await eventually(lambda: not fetcher._pending_tasks)
 
@@ -185,25 +184,25 @@ async def _paused_in_restore(rig: Rig) -> AsyncIterator[tuple[Restore, dict[int,
 @pytest.mark.row(4, 17)
 async def test_a_worker_paused_in_its_restore_sees_the_rows_of_its_successor_as_another_writers(rig: Rig) -> None:
     """It has read an empty ledger, and finds tallies when it resumes. No ledger is lost: its successor wrote both."""
-    async with _paused_in_restore(rig) as (restore, positions):
+    async with _paused_in_restore(rig) as restore:
         facts = history(seed=37, events=500, items=50)
         await rig.produce(facts)
         heir = rig.worker("heir")
         await rig.settled()
         with pytest.raises(FatalError, match="grew from 0 to") as broken:
-            await restore._lost_ledgers(list(restore.owned), positions)
+            await restore._look_for_lost_ledgers(list(restore.owned))
         assert broken.value.exit_code is ExitCode.ANOTHER_WRITER
         assert heir.process.poll() is None
 
 
 @pytest.mark.row(17)
 async def test_tallies_without_a_ledger_mean_a_lost_ledger(rig: Rig) -> None:
-    async with _paused_in_restore(rig) as (restore, positions):
+    async with _paused_in_restore(rig) as restore:
         tally = {"annotations": 1, "contributing": 0, "ledger": "gone", "position": 5, "policy": "each"}
         key = b'["annotations","support","overall","2026-05-28"]'
         await rig.send([(rig.topics.tallies, key, orjson.dumps(tally))], partition=2)
         with pytest.raises(FatalError, match=r"no claim in partitions \[2\]") as broken:
-            await restore._lost_ledgers(list(restore.owned), positions)
+            await restore._look_for_lost_ledgers(list(restore.owned))
         assert broken.value.exit_code is ExitCode.LEDGER_LOST
 
 

@@ -32,6 +32,9 @@ class _Offsets:
     async def ends(self, partitions: list[TP]) -> dict[TP, int]:
         return dict.fromkeys(partitions, 100)
 
+    async def commit(self, positions: dict[TP, int]) -> bool:
+        return not positions
+
     async def seek(self, positions: dict[TP, int]) -> None:
         self.sought.update(positions)
 
@@ -42,10 +45,10 @@ async def test_partitions_that_were_never_committed_are_sought_to_the_start(monk
     topics = WorkerConfig(("b",), "w").topics
     owned = OwnedPartitions()
 
-    async def nothing(*_: Any, **__: Any) -> list[int]:
-        return []
+    async def nothing(*_: Any, **__: Any) -> dict[int, Any]:
+        return {}
 
-    for step in ("_replay", "_lost_ledgers", "_claim", "_compare", "_repair"):
+    for step in ("_replay", "_look_for_lost_ledgers", "_claim", "_compare", "_repair"):
         monkeypatch.setattr(Restore, step, nothing)
     restoring = Restore(
         name="w",

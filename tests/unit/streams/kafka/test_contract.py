@@ -82,6 +82,7 @@ USED = [
     ("faust.transport.drivers.aiokafka:Consumer._new_consumer_thread", ""),
     ("faust.transport.consumer:Consumer.getmany", "yield tp, to_message(tp, record)"),
     ("faust.transport.consumer:Consumer._drain_messages", "if r_offset is None or offset >= r_offset:"),
+    ("faust.transport.consumer:Consumer.perform_seek", "read_offset = self._read_offset"),
     ("faust.transport.consumer:Consumer._add_gap", ""),
     ("faust.transport.consumer:Consumer._commit_tps", "self._filter_committable_offsets(tps)"),
     ("faust.transport.consumer:Consumer._filter_committable_offsets", "offset = self._new_offset(tp)"),
