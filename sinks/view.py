@@ -31,6 +31,7 @@ from sinks.gauges import GaugeCollector
 from sinks.listener import HttpServer, listen
 from sinks.metrics import ViewMetrics
 from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
+from sinks.store.lock import locked
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
@@ -55,15 +56,17 @@ _GRACE_SECONDS: Final = 3
 def run_view(config: ViewConfig) -> ExitCode:
     """Run a view until SIGINT or SIGTERM; returns how it ended, which is logged when it is a failure."""
     share_arena()
-    try:
-        tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
-        store = _open_store(config.data_dir)
-        listener = listen(config.host, config.port)
-    except EvalAlignmentError as error:
-        return log_end("view", error)
-    # Imported objects live as long as the process: no full collection needs to walk them.
-    freeze_heap()
-    with contextlib.closing(store), contextlib.closing(listener):
+    with contextlib.ExitStack() as stack:
+        try:
+            tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
+            _make_directory(config.data_dir)
+            stack.enter_context(locked(config.data_dir, "view"))
+            store = stack.enter_context(contextlib.closing(Store(config.data_dir / STORE_NAME)))
+            listener = stack.enter_context(contextlib.closing(listen(config.host, config.port)))
+        except EvalAlignmentError as error:
+            return log_end("view", error)
+        # Imported objects live as long as the process: no full collection needs to walk them.
+        freeze_heap()
         try:
             asyncio.run(_run(config, store, listener, tokens))
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
@@ -71,12 +74,11 @@ def run_view(config: ViewConfig) -> ExitCode:
     return ExitCode.DONE
 
 
-def _open_store(directory: Path) -> Store:
+def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot create data_dir {directory}: {error.strerror}") from error
-    return Store(directory / STORE_NAME)
 
 
 async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens: Sequence[AccessToken]) -> None:

@@ -32,6 +32,8 @@ class Child:
         self._arguments = arguments
         self._log = log
         self._environment = environment
+        self.inherits: Sequence[int] = ()
+        """File descriptors that the process inherits."""
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -46,6 +48,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self._environment},
+                pass_fds=self.inherits,
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )

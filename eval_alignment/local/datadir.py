@@ -5,13 +5,13 @@ renames it, and the new run loads its rows again. The old store is deleted when 
 is interrupted at any point, the next run finds the old store and starts over.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from sinks.store import lock
+from sinks.store.schema import StoreError
 from sinks.view import STORE_NAME
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -44,24 +44,22 @@ class DataDir:
         self._clean = path / "clean-stop"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock the directory. Raises DataDirError when another process has the lock, or the kind of broker differs."""
+    def locked(self) -> Iterator[int]:
+        """Lock the directory; yields the lock's file descriptor, for the view to inherit.
+
+        Raises DataDirError when another process has the lock, or the kind of broker differs.
+        """
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise DataDirError(f"{self.path}: {error.strerror}") from error
-        try:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DataDirError(
-                    f"{self.path} is in use by another `up`; stop that one, or use another --data-dir"
-                ) from None
+                held = stack.enter_context(lock.locked(self.path, "up"))
+            except StoreError as error:
+                raise DataDirError(str(error)) from error
             self._check_broker()
-            yield
-        finally:
-            os.close(lock)
+            yield held
 
     def _check_broker(self) -> None:
         mark = self.path / "broker"

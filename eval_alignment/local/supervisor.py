@@ -104,7 +104,9 @@ class Supervisor:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._stop.set)
         try:
-            with self._data.locked():
+            with self._data.locked() as lock:
+                # The view shares it: no other view may use the store, not even when only `up` was killed.
+                self._view.inherits = (lock,)
                 self._refuse_taken_addresses()
                 broker = "" if self._embedded_port is None else "broker, "
                 self._say(f"Starting {broker}worker, view and ingest. This takes about ten seconds.")

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
-from sinks.store.store import Store
+from sinks.store.store import ForeignWriteError, Store
 from sinks.store.tail import Step, Tail
 from streams.kafka.batches import Batch, Record, fetch
 from streams.kafka.client import connect
@@ -102,6 +102,14 @@ class Reader:
 
     async def run(self) -> None:
         """Read until cancelled; waits for an unavailable broker. Raises ReadError for an invalid record."""
+        while True:
+            try:
+                await self._read()
+            except ForeignWriteError as error:
+                log.warning("continuing from what the store has now: %s", error)
+
+    async def _read(self) -> None:
+        """Read from the positions in the store, until something fails."""
         consumer = await self._connect()
         try:
             await self._assign(consumer)
@@ -180,7 +188,7 @@ class Reader:
         self._started_ms = time.time_ns() // 1_000_000
         self._freshness.expect(range(count))
         self._goals = await consumer.end_offsets([*facts, *tallies])
-        stored = await asyncio.to_thread(self._store.partitions)
+        stored = await asyncio.to_thread(self._store.resume)
         for partition in range(count):
             state = stored.get(partition)
             if (

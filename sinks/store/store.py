@@ -61,6 +61,14 @@ class PartitionState:
     """The next offset of the tallies to read."""
 
 
+class ForeignWriteError(StoreError):
+    """Another process has written to the store since this one read or wrote it; nothing of this write is applied.
+
+    The lock of the data directory prevents that (`sinks.store.lock`), except where a file system has no such locks, or
+    a former release runs. A writer that went on from its own memory would replace new counts by old ones.
+    """
+
+
 class Store:
     """A store in a file. Methods block and may be called from any thread.
 
@@ -78,6 +86,8 @@ class Store:
         self._writing = threading.Lock()
         self._closed = False
         self._judges: dict[str, str] = {}
+        self._left: dict[int, PartitionState] = {}
+        """The partitions as this process has read or left them: every write goes on from there."""
         try:
             if readonly:
                 self._readers.put(self._connect(readonly=True))
@@ -94,6 +104,7 @@ class Store:
             migrate(self._writer)
             self._writer.executescript(merge.TEMPORARY)
             self._judges = {metric: period.judge for metric, period in judges_in_use(self._writer).items()}
+            self._left = _partitions(self._writer)
         except sqlite3.Error as error:
             self.close()
             raise StoreError(f"cannot open the store {path}: {error}") from error
@@ -159,19 +170,38 @@ class Store:
                     self._writer.rollback()
                 raise
 
+    @contextmanager
+    def _going_on(self) -> Iterator[sqlite3.Connection]:
+        """`write`, for what goes on from the stored positions.
+
+        Raises ForeignWriteError when another process moved them.
+        """
+        with self.write() as connection:
+            stored = _partitions(connection)
+            if stored != self._left:
+                moved = sorted(p for p in stored.keys() | self._left.keys() if stored.get(p) != self._left.get(p))
+                raise ForeignWriteError(
+                    f"another process has written partitions {moved} of the store {self.path}: run one view for each "
+                    "data directory"
+                )
+            yield connection
+            left = _partitions(connection)
+        self._left = left
+
     def partitions(self) -> dict[int, PartitionState]:
         """The stored state of each partition."""
         with self.read() as connection:
-            return {
-                row[0]: PartitionState(*row)
-                for row in connection.execute(
-                    "SELECT partition, ledger, position, policy, at, facts_next, tallies_next FROM partitions"
-                )
-            }
+            return _partitions(connection)
+
+    def resume(self) -> dict[int, PartitionState]:
+        """The stored state of each partition, from which this process goes on, whoever wrote it."""
+        with self._writing:
+            self._left = self.partitions()
+            return dict(self._left)
 
     def spool(self, partition: int, rows: Sequence[LedgerRow]) -> None:
-        """Store ledger rows that wait for their marker; they are invisible until then."""
-        with self.write() as connection:
+        """Store ledger rows that wait for their marker; they are invisible until then. Raises ForeignWriteError."""
+        with self._going_on() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
                 ((partition, row.position, row.key, row.value) for row in rows),
@@ -183,17 +213,22 @@ class Store:
             )
 
     def forget_pending(self, partition: int) -> None:
-        """Delete the waiting ledger rows of a partition, which will be read again from the beginning of the log."""
-        with self.write() as connection:
+        """Delete the waiting ledger rows of a partition, which will be read again. Raises ForeignWriteError."""
+        with self._going_on() as connection:
             connection.execute("DELETE FROM pending WHERE partition = ?", (partition,))
+            # A process that ends before it has read them again must not skip them.
+            connection.execute(
+                "UPDATE partitions SET facts_next = coalesce(position, 0) WHERE partition = ?", (partition,)
+            )
 
     def apply(self, steps: Sequence[Step], partitions: int) -> set[str]:
         """Apply steps in one transaction; returns the queues whose documents may have changed.
 
         `partitions` is the number of partitions of the topics: rows of a former ledger in other partitions are deleted.
+        Raises ForeignWriteError.
         """
         changed: set[str] = set()
-        with self.write() as connection:
+        with self._going_on() as connection:
             # Delete rows of a former log before any new row arrives: an item may have moved to another partition.
             for step in steps:
                 changed |= _begin(connection, step, partitions)
@@ -217,6 +252,13 @@ class Store:
         """
         with self.read() as connection:
             yield from merge.facts_of(connection, queue)
+
+
+def _partitions(connection: sqlite3.Connection) -> dict[int, PartitionState]:
+    rows = connection.execute(
+        "SELECT partition, ledger, position, policy, at, facts_next, tallies_next FROM partitions"
+    )
+    return {row[0]: PartitionState(*row) for row in rows}
 
 
 def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[str]:

@@ -44,6 +44,8 @@ class EvalAlignmentError(Exception):
         ├── SecretFileError       ingest.signatures             the secrets of a webhook cannot be used
         ├── SettingsError         eval_alignment.settings       invalid settings
         ├── StoreError            sinks.store.schema            the view's store cannot be used
+        │   ├── DataDirInUseError sinks.store.lock              another process uses the data directory
+        │   ├── ForeignWriteError sinks.store.store             another process has written to the store
         │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
         ├── TableError            sources.tables  a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions

@@ -129,6 +129,16 @@ class ExitCode(Enum):
         "Run one `ingest` with sources that remember their records, and the others with `--sources none`.",
         True,
     )
+    STORE_IN_USE = (
+        77,
+        (VIEW,),
+        "Another process uses the data directory: a view, or `up`.",
+        (
+            "Run one view for each data directory. The log names the directory and who uses it. A restart helps once "
+            "that process has ended."
+        ),
+        True,
+    )
     NOT_AUTHORISED = (
         80,
         (WORKER, VIEW, INGEST),

@@ -80,6 +80,10 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "what stands equals the tool's store: nothing lost, nothing revived",
     ),
     26: ("owner index of sources lost at a kill", "made again before anything is taken; as row 25"),
+    31: (
+        "two views on one store",
+        "the second is refused by name; one that writes all the same never replaces newer counts",
+    ),
     43: ("consumer group reset in any direction, or deleted", "difference 0; the log names what was moved past"),
 }
 """Fault and what must hold, by row."""

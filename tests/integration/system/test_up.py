@@ -269,7 +269,7 @@ def own(**given: str) -> list[str]:
 
 def test_a_second_up_on_the_same_directory_is_refused(running: Installation, tmp_path: Path) -> None:
     output = refused(running, tmp_path, *own(data_dir=str(running.data)))
-    assert f"{running.data} is in use by another `up`" in output
+    assert f"{running.data} is in use by `up`" in output
 
 
 def test_up_names_all_ports_that_are_taken_and_leaves_no_start(running: Installation, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sqlite3
 import textwrap
@@ -85,3 +86,22 @@ def test_a_view_that_cannot_start_logs_the_reason_and_exits_with_its_code(
         with view(data_dir, PATHS, client={"bootstrap_servers": "127.0.0.1:1"}, **wrong) as process:
             assert process.process.wait(20) == ending.code
             assert reason in process.log.read_text()
+
+
+@pytest.mark.row(31)
+async def test_row_31_a_second_view_on_one_data_directory_is_refused(tmp_path: Path) -> None:
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    data = tmp_path / "data"
+    with view(data, client=nobody) as first:
+        await eventually(lambda: first.answers("/healthz"))
+        with contextlib.ExitStack() as stack:
+            link = tmp_path / "second" / "data"
+            link.parent.mkdir()
+            link.symlink_to(data)
+            second = stack.enter_context(view(link, client=nobody))
+            assert await asyncio.to_thread(second.process.wait, 20) == ExitCode.STORE_IN_USE.code
+            assert f"{link} is in use by `view` with process id {first.process.pid}" in second.log.read_text()
+        assert first.answers("/healthz")
+        assert await asyncio.to_thread(first.stop, signal.SIGKILL) < 0
+        with view(data, client=nobody) as third:
+            await eventually(lambda: third.answers("/healthz"))

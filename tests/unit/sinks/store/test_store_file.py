@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from aggregator.policy import Policy
 from sinks.store.schema import MIGRATIONS, StoreError
-from sinks.store.store import Store
+from sinks.store.store import ForeignWriteError, Store
 from sinks.store.tail import LedgerRow
 from tests.support.logs import Logs, steps_of
 from tests.support.stores import assert_matches, comparisons, dump
@@ -118,3 +118,42 @@ def test_a_connection_is_closed_after_its_reader_when_the_store_closes_first(tmp
         assert connection.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("write", ["apply", "spool", "forget_pending"])
+def test_a_write_that_does_not_go_on_from_the_stored_positions_changes_nothing(store: Store, write: str) -> None:
+    """Two views on one directory, of which one was held up: its old tallies must not replace newer ones."""
+    logs = Logs()
+    logs.write(comparisons(2))
+    store.apply(steps_of(logs), 1)
+    with contextlib.closing(Store(store.path)) as slow:
+        held = steps_of(logs)
+        logs.write(comparisons(4))
+        store.apply(steps_of(logs), 1)
+        before = dump(store)
+        writes: dict[str, Callable[[], object]] = {
+            "apply": lambda: slow.apply(held, 1),
+            "spool": lambda: slow.spool(0, [LedgerRow(9, b"k", b"v")]),
+            "forget_pending": lambda: slow.forget_pending(0),
+        }
+        with pytest.raises(ForeignWriteError, match=r"partitions \[0\]"):
+            writes[write]()
+        assert dump(store) == before
+        # It continues from what is stored now; then the other one is the slow one.
+        slow.resume()
+        logs.write(comparisons(6))
+        slow.apply(steps_of(logs), 1)
+        assert_matches(store, comparisons(6), Policy.EACH)
+        with pytest.raises(ForeignWriteError):
+            store.apply(steps_of(logs), 1)
+
+
+def test_rows_that_are_read_again_are_not_skipped_after_a_crash(store: Store) -> None:
+    logs = Logs()
+    logs.write(comparisons(2))
+    store.apply(steps_of(logs), 1)
+    position = store.partitions()[0].position
+    store.spool(0, [LedgerRow(50, b"k", b"v")])
+    assert store.partitions()[0].facts_next == 51
+    store.forget_pending(0)
+    assert store.partitions()[0].facts_next == position
