@@ -7,11 +7,12 @@ elements; equal moves are added to the cells together before anything reads the 
 
 from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 import msgspec
 
-from aggregator import tallies
+from aggregator import parts, tallies
 from aggregator.days import day_name, day_number
 from aggregator.ratings import COUNTS, LEVELS
 
@@ -147,17 +148,29 @@ class CoverageTally:
         return {"pass": passed, "fail": failed, "error": error, "skipped": skipped}
 
 
-class ShardCounts:
-    """All counts of a shard."""
+_UNDIVIDED: Final = frozenset({0})
 
-    def __init__(self) -> None:
+
+class ShardCounts:
+    """All counts of a shard.
+
+    Args:
+        record_bytes: most bytes of the judges in one record; see `parts`.
+    """
+
+    def __init__(self, record_bytes: int = parts.RECORD_BYTES) -> None:
+        self._record_bytes = record_bytes
         self._criteria: dict[tuple[str, str], CriterionCounts] = {}
         self._coverage: dict[tuple[str, str, int], CoverageTally] = {}
         self._added: dict[Bucket | Verdict, dict[Any, int]] = {}
         self._removed: dict[Bucket | Verdict, dict[Any, int]] = {}
         self._touched: list[DayTally | CoverageTally] = []
-        self._touched_cells: dict[DayTally, set[str]] = {}
-        self._vanished: dict[tallies.TallyGroup, None] = {}
+        self._touched_cells: dict[DayTally, dict[Verdict, None]] = {}
+        self._requested: dict[DayTally, dict[str, set[int]]] = {}
+        """Parts by metric of cells that the next `drain` publishes, whether or not they exist then."""
+        self._divided: dict[tuple[DayTally, str], frozenset[int]] = {}
+        """Parts of cells as the last `drain` left them, where they are not one record."""
+        self._vanished: dict[tallies.TallyKey, None] = {}
 
     # ---- counting
 
@@ -203,7 +216,7 @@ class ShardCounts:
                     if counts is None:
                         counts = tally.cells[verdict] = [0] * len(LEVELS)
                     counts[bucket.rating] += sign * times
-                    self._touched_cells.setdefault(tally, set()).add(verdict.metric)
+                    self._touched_cells.setdefault(tally, {})[verdict] = None
             moves.clear()
 
     # ---- publishing
@@ -218,22 +231,22 @@ class ShardCounts:
         invalid key.
         """
         self._settle()
-        match group := tallies.parse_key(key):
-            case ("cells", queue, criterion, metric, name):
+        match tally_key := tallies.parse_key(key):
+            case ("cells", queue, criterion, metric, name), part:
                 day = self._day(queue, criterion, name)
-                if day is not None and metric in day.by_metric():
-                    self._touched_cells.setdefault(day, set()).add(metric)
+                if day is not None:
+                    self._requested.setdefault(day, {}).setdefault(metric, set()).add(part)
                 else:
-                    self._vanished[group] = None
+                    self._vanished[tally_key] = None
                 return
-            case ("annotations", queue, criterion, name):
+            case ("annotations", queue, criterion, name), _:
                 tally: DayTally | CoverageTally | None = self._day(queue, criterion, name)
-            case ("evaluations", queue, metric, name):
+            case ("evaluations", queue, metric, name), _:
                 tally = self._coverage.get((queue, metric, _number(name)))
             case _:
                 raise ValueError(f"invalid key of a tally: {key[:200]!r}")
         if tally is None:
-            self._vanished[group] = None
+            self._vanished[tally_key] = None
         else:
             self._touch(tally)
 
@@ -243,9 +256,9 @@ class ShardCounts:
 
     @property
     def touched_tallies(self) -> int:
-        """Number of tallies in the next `drain`."""
+        """Number of tallies in the next `drain`; all parts of one count once."""
         self._settle()
-        return len(self._touched) + sum(map(len, self._touched_cells.values())) + len(self._vanished)
+        return len(self._touched) + sum(map(len, self._cells_to_publish().values())) + len(self._vanished)
 
     def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""
@@ -255,9 +268,9 @@ class ShardCounts:
                 if not day.empty:
                     yield tallies.group_key(day.group), day.payload()
                 for metric, cells in day.by_metric().items():
-                    payload = _cells_payload(cells)
-                    if payload["judges"]:
-                        yield tallies.group_key(day.cells_group(metric)), payload
+                    for part, of_part in self._parts(cells).items():
+                        if (payload := _cells_payload(of_part))["judges"]:
+                            yield tallies.group_key(day.cells_group(metric), part), payload
         for coverage in self._coverage.values():
             if not coverage.empty:
                 yield tallies.group_key(coverage.group), coverage.payload()
@@ -265,12 +278,14 @@ class ShardCounts:
     def drain(self) -> dict[bytes, tallies.Payload]:
         """Take the touched tallies, as copies, by key; nothing is touched afterwards."""
         self._settle()
-        published = {tallies.group_key(group): tallies.empty(group) for group in self._vanished}
-        for day, touched in self._touched_cells.items():
+        published = {tallies.group_key(*key): tallies.empty(key.group) for key in self._vanished}
+        for day, metrics in self._cells_to_publish().items():
             by_metric = day.by_metric()
-            for metric in touched:
-                cells = by_metric[metric]
-                published[tallies.group_key(day.cells_group(metric))] = _cells_payload(cells)
+            for metric, judges in metrics.items():
+                cells = by_metric.get(metric, {})
+                requested = self._requested.get(day, {}).get(metric, set())
+                for part, payload in self._drain_cells(day, metric, cells, judges, requested).items():
+                    published[tallies.group_key(day.cells_group(metric), part)] = payload
                 for verdict, counts in cells.items():
                     if not any(counts):
                         del day.cells[verdict]
@@ -281,8 +296,51 @@ class ShardCounts:
                 self._forget(tally)
         self._touched.clear()
         self._touched_cells.clear()
+        self._requested.clear()
         self._vanished.clear()
         return published
+
+    def _cells_to_publish(self) -> dict[DayTally, dict[str, set[str]]]:
+        """Judges with changed cells by day and metric; those of a metric whose parts are only requested are none."""
+        cells: dict[DayTally, dict[str, set[str]]] = {}
+        for day, verdicts in self._touched_cells.items():
+            metrics = cells[day] = {}
+            for verdict in verdicts:
+                metrics.setdefault(verdict.metric, set()).add(verdict.judge)
+        for day, requested in self._requested.items():
+            metrics = cells.setdefault(day, {})
+            for metric in requested:
+                metrics.setdefault(metric, set())
+        return cells
+
+    def _drain_cells(
+        self, day: DayTally, metric: str, cells: Cells, judges: Iterable[str], requested: AbstractSet[int]
+    ) -> dict[int, tallies.CellsPayload]:
+        """The parts to publish: requested, of changed judges, new since the last `drain`, or, without judges, gone."""
+        current = self._parts(cells)
+        before = self._divided.pop((day, metric), _UNDIVIDED)
+        if (now := frozenset(current)) != _UNDIVIDED:
+            self._divided[day, metric] = now
+        changed = {parts.part_of(judge, current) for judge in judges}
+        return {
+            part: _cells_payload(current.get(part, {}))
+            for part in sorted(before | now | requested)
+            if part in changed or part in requested or part not in before or part not in now
+        }
+
+    def _parts(self, cells: Cells) -> dict[int, Cells]:
+        """The cells of a day and metric by part. Verdicts that count nothing are in no part of divided cells."""
+        if len(cells) * parts.MOST_BYTES <= self._record_bytes:
+            return {0: cells}
+        counting = {verdict: counts for verdict, counts in cells.items() if any(counts)}
+        judges = parts.split({verdict.judge for verdict in counting}, self._record_bytes)
+        if len(judges) == 1:
+            return {0: cells}
+        place = {judge: part for part, of_part in judges.items() for judge in of_part}
+        divided: dict[int, Cells] = {part: {} for part in judges}
+        for verdict, counts in counting.items():
+            divided[place[verdict.judge]][verdict] = counts
+        return divided
 
     def _forget(self, tally: DayTally | CoverageTally) -> None:
         """Drop a tally that counts nothing. Its cells are dropped in the same `drain`."""

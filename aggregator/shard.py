@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aggregator import tallies
+from aggregator import parts, tallies
 from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
@@ -62,11 +62,13 @@ class Shard:
     Args:
         partition: the number of the partition, for log lines.
         policy: which annotations are compared.
+        record_bytes: most bytes of the judges in one record of a cells tally; see `parts`.
     """
 
-    def __init__(self, partition: int, policy: Policy = Policy.EACH) -> None:
+    def __init__(self, partition: int, policy: Policy = Policy.EACH, record_bytes: int = parts.RECORD_BYTES) -> None:
         self.partition = partition
         self.policy = policy
+        self.record_bytes = record_bytes
         self.dirty: dict[bytes, bytes] = {}
         """Rows to write to the ledger, value by key."""
         self.needs_rewrite: set[bytes] = set()
@@ -79,7 +81,7 @@ class Shard:
         """Number of rows."""
         self.conflicts = 0
         """Number of facts so far that had the time and the id of their row, and other content."""
-        self._counts = ShardCounts()
+        self._counts = ShardCounts(record_bytes)
         self._items: dict[str, ItemRow] = {}
         self._annotator_keys: dict[tuple[str, str, str], AnnotatorKey] = {}
         self._judges: dict[str, dict[str, Judge]] = {}

@@ -3,14 +3,15 @@
 Readers add up tallies over partitions; nothing else adds them up. Keys are JSON arrays that start with a kind:
 
 - `["cells", queue, criterion, metric, day]`: two cell vectors (see `ratings`) for each judge, `current` where its
-  verdict is the newest on the item, `superseded` where it is not;
+  verdict is the newest on the item, `superseded` where it is not. Judges that do not fit into one record stand in
+  several, whose keys have a part number, 1 or more, as one more element (see `parts`): the tally is all of them;
 - `["annotations", queue, criterion, day]`: standing annotations, and those with at least one comparison;
 - `["evaluations", queue, metric, day]`: the items placed in the queue by what the metric shows for them;
 - `["closed"]`: the checkpoint marker, the last record of a checkpoint.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Final, Literal, NotRequired, TypedDict, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Final, Literal, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
 import msgspec
 import orjson
@@ -31,10 +32,19 @@ breaker of its worker is open; a producer's transaction is open in a source.
 """
 
 TallyGroup = tuple[str, ...]
-"""The key of a tally as a tuple: kind, names, day."""
+"""What a tally counts: kind, names, day."""
+
+
+class TallyKey(NamedTuple):
+    """The key of a record: a group, and which part of its tally the record has."""
+
+    group: TallyGroup
+    part: int = 0
+    """0 unless the tally is divided."""
+
 
 _ARITY: Final[Mapping[str, int]] = {"cells": 5, "annotations": 4, "evaluations": 4}
-"""Number of parts of a group, by kind."""
+"""Number of elements of a group, by kind."""
 
 _T = TypeVar("_T")
 
@@ -157,25 +167,40 @@ def _decoded(decode: Callable[[bytes], _T], value: bytes) -> _T:
         raise ValueError("the value is nested too deeply") from None
 
 
-def group_key(group: TallyGroup) -> bytes:
-    """The key of a group's tally."""
-    return _encode(group)
+def group_key(group: TallyGroup, part: int = 0) -> bytes:
+    """The key of a group's tally, or of a part of it."""
+    return _encode((*group, part) if part else group)
 
 
-def parse_key(key: bytes) -> TallyGroup:
-    """The group of a key. Raises ValueError when no worker writes a tally of such a key.
+def parse_key(key: bytes) -> TallyKey:
+    """The group and the part of a key. Raises ValueError when no worker writes a tally of such a key.
 
-    >>> parse_key(b'["annotations","support","overall","2026-05-28"]')
-    ('annotations', 'support', 'overall', '2026-05-28')
+    >>> parse_key(b'["cells","support","overall","toxicity","2026-05-28",2]')
+    TallyKey(group=('cells', 'support', 'overall', 'toxicity', '2026-05-28'), part=2)
     """
     group = orjson.loads(key)
-    if not isinstance(group, list) or not all(isinstance(part, str) for part in group):
+    part = 0
+    if isinstance(group, list) and group[:1] == ["cells"] and type(group[-1]) is int and 0 < group[-1] < 1 << 53:
+        part = group.pop()
+    if not isinstance(group, list) or not all(isinstance(name, str) for name in group):
         raise ValueError(f"invalid key of a tally, it is not a JSON array of strings: {key[:200]!r}")
     if not group or len(group) != _ARITY.get(group[0]):
         raise ValueError(f"invalid key of a tally, no kind has such parts: {key[:200]!r}")
     if not _is_day(group[-1]):
         raise ValueError(f"invalid key of a tally, it does not end with a UTC day: {key[:200]!r}")
-    return tuple(group)
+    return TallyKey(tuple(group), part)
+
+
+def join(parts: Iterable[tuple[TallyKey, Payload]]) -> dict[TallyGroup, Payload]:
+    """Whole tallies from their parts, in any order."""
+    whole: dict[TallyGroup, Payload] = {}
+    for (group, _), payload in parts:
+        if group[0] == "cells" and group in whole:
+            judges = cast("CellsPayload", whole[group])["judges"] | cast("CellsPayload", payload)["judges"]
+            whole[group] = CellsPayload(judges=judges)
+        else:
+            whole[group] = payload
+    return whole
 
 
 def _is_day(text: str) -> bool:

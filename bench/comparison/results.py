@@ -35,7 +35,7 @@ async def from_tallies(bootstrap: str, topic: str) -> Cells:
         kind, *names = orjson.loads(key)
         if kind != "cells":
             continue
-        queue, criterion, metric, day = names
+        queue, criterion, metric, day, *_ = names
         cell = [0, 0, 0, 0]
         for judge in orjson.loads(value)["judges"].values():
             for index, count in enumerate(judge["current"]):

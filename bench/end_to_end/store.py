@@ -13,7 +13,7 @@ import msgspec
 from aggregator.days import Window
 from aggregator.shard import Shard
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.tallies import CheckpointMarker, TallyGroup, parse_key
+from aggregator.tallies import CheckpointMarker, TallyKey, parse_key
 from bench.reference import Event
 from sinks.documents import Documents
 from sinks.store.store import Store
@@ -45,10 +45,10 @@ def own_rate(pieces: Iterator[list[Event]], directory: Path) -> OwnRate:
     facts = [LedgerRow(position, key, value) for position, (key, value) in enumerate(taken.rows.items())]
     # As if there were a hundred times as many queues, so that there are enough tallies.
     tallies = [
-        ((kind, f"{queue}-{number}", *names), StampedTally(len(facts), msgspec.json.encode(payload)))
+        (TallyKey((kind, f"{queue}-{number}", *names), part), StampedTally(len(facts), msgspec.json.encode(payload)))
         for number in range(100)
         for key, payload in taken.tallies.items()
-        for kind, queue, *names in (parse_key(key),)
+        for (kind, queue, *names), part in (parse_key(key),)
     ]
     store = Store(directory / "own-rate.sqlite3")
     try:
@@ -79,7 +79,7 @@ def _step(facts: list[LedgerRow], start: int) -> Step:
     return Step(0, closed, facts[start:], {}, 0, replaces_rows=False)
 
 
-def _with(step: Step, tallies: dict[TallyGroup, StampedTally]) -> Step:
+def _with(step: Step, tallies: dict[TallyKey, StampedTally]) -> Step:
     return Step(step.partition, step.marker, [], tallies, 0, replaces_rows=False)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from aggregator.facts import parse
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.tallies import TallyGroup, empty
+from aggregator.tallies import TallyGroup, empty, join
 from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
@@ -97,11 +97,8 @@ async def recount(target: Target, partition: int) -> Recounted:
 def _differences(step: Step) -> list[str]:
     rows = (parse(fact.key, fact.value) for fact in step.facts)
     counted = Recount(rows, Policy(step.marker["policy"])).tallies()
-    published = {
-        group: payload
-        for group, stamped in step.tallies.items()
-        if (payload := msgspec.json.decode(stamped.payload)) != empty(group)
-    }
+    tallies = join((key, msgspec.json.decode(stamped.payload)) for key, stamped in step.tallies.items())
+    published = {group: payload for group, payload in tallies.items() if payload != empty(group)}
     return compare(published, counted)
 
 

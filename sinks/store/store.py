@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 
 from aggregator.facts import Fact
-from aggregator.tallies import TallyGroup
+from aggregator.tallies import TallyKey
 from sinks.queries.judge_versions import judges_in_use
 from sinks.store import merge
 from sinks.store.schema import StoreError, migrate
@@ -309,8 +309,8 @@ def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
     connection.execute("DELETE FROM pending WHERE partition = ? AND position < ?", below)
     changed |= merge.merge(connection, step.partition, ((row.key, row.value) for row in step.facts))
     connection.executemany(
-        "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        ((*_columns(group), step.partition, tally.position, tally.payload) for group, tally in step.tallies.items()),
+        "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((*_columns(key), step.partition, tally.position, tally.payload) for key, tally in step.tallies.items()),
     )
     (waiting,) = connection.execute(
         "SELECT max(position) FROM pending WHERE partition = ?", (step.partition,)
@@ -323,11 +323,11 @@ def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
             orjson.dumps(marker["sources"]).decode(), facts_next, step.tallies_next,
         ),
     )  # fmt: skip
-    return changed | {group[1] for group in step.tallies}
+    return changed | {key.group[1] for key in step.tallies}
 
 
-def _columns(group: TallyGroup) -> tuple[str, str, str, str, str]:
-    """A group as (queue, kind, criterion, metric, day). Raises KeyError or ValueError for an unknown kind."""
-    kind, queue, *names, day = group
+def _columns(key: TallyKey) -> tuple[str, str, str, str, str, int]:
+    """A key as (queue, kind, criterion, metric, day, part). Raises KeyError or ValueError for an unknown kind."""
+    kind, queue, *names, day = key.group
     named = dict(zip(_NAMES[kind], names, strict=True))
-    return queue, kind, named.get("criterion", ""), named.get("metric", ""), day
+    return queue, kind, named.get("criterion", ""), named.get("metric", ""), day, key.part

@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from aggregator import tallies
-from aggregator.tallies import CheckpointMarker, TallyGroup
+from aggregator.tallies import CheckpointMarker, TallyKey
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.ledger.claim import CLAIM_KEY, check_schema, parse_claim
 
@@ -47,7 +47,7 @@ class StampedTally:
 
 
 # Every checkpoint publishes the same few groups again.
-_group: Final = lru_cache(maxsize=4096)(tallies.parse_key)
+_key: Final = lru_cache(maxsize=4096)(tallies.parse_key)
 
 _Read = dict[bytes, tuple[int, bytes]]
 """Position and value by key. They are parsed when they are applied: most are replaced by a newer one before."""
@@ -61,7 +61,7 @@ class Step:
     marker: CheckpointMarker
     facts: list[LedgerRow]
     """Facts below the position of the marker."""
-    tallies: dict[TallyGroup, StampedTally]
+    tallies: dict[TallyKey, StampedTally]
     tallies_next: int
     """The offset where reading of the tallies goes on."""
     replaces_rows: bool
@@ -209,11 +209,11 @@ class Tail(TalliesReader):
             self.unclaimed |= lacking
 
 
-def stamped(read: _Read) -> dict[TallyGroup, StampedTally]:
+def stamped(read: _Read) -> dict[TallyKey, StampedTally]:
     """Tallies as the store takes them. Raises ValueError for a key or payload that is invalid."""
     # Not orjson: it keeps 4 KiB for each result, however short.
     return {
-        group: StampedTally(position, msgspec.json.encode(tallies.parse_payload(group, value)))
+        tally_key: StampedTally(position, msgspec.json.encode(tallies.parse_payload(tally_key.group, value)))
         for key, (position, value) in read.items()
-        for group in (_group(key),)
+        for tally_key in (_key(key),)
     }

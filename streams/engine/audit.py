@@ -77,7 +77,7 @@ class Audit:
     async def _audit(self, owned: OwnedPartition, lock: asyncio.Lock) -> None:
         claim = owned.claim
         assert claim is not None, "only claimed partitions are ready"
-        logs = _AuditedLogs(Shard(owned.partition, self.policy), Published(claim.ledger))
+        logs = _AuditedLogs(Shard(owned.partition, self.policy, owned.shard.record_bytes), Published(claim.ledger))
         ledger = Log(self.producer, owned.ledger.topic, owned.partition)
         tallies = Log(self.producer, owned.tallies.topic, owned.partition)
 

@@ -11,6 +11,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
 
+from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import SourcePosition, empty, parse_key
@@ -71,6 +72,8 @@ class Restore:
     on_step: Callable[[str], None]
     """Called with the name of each completed step."""
     owned: OwnedPartitions
+    record_bytes: int = RECORD_BYTES
+    """Most bytes of the judges in one record of a cells tally."""
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
@@ -137,7 +140,7 @@ class Restore:
     def _new_partition(self, partition: int) -> OwnedPartition:
         return OwnedPartition(
             partition,
-            Shard(partition, self.policy),
+            Shard(partition, self.policy, self.record_bytes),
             Log(self.producer, self.topics.facts, partition),
             Log(self.producer, self.topics.tallies, partition),
         )
@@ -271,7 +274,7 @@ class Restore:
                     owned.shard.touch(key)
             for key, last in tallies.items():
                 # Emptied under another policy is not enough: readers drop what that predecessor did not close.
-                if last != (self.policy.value, empty(parse_key(key))):
+                if last != (self.policy.value, empty(parse_key(key).group)):
                     owned.shard.touch(key)
         return published_by_partition
 

@@ -122,7 +122,7 @@ TABLE: Final = (
     ),
     _compacted(
         "tallies",
-        "kind and group",
+        "kind and group; the number of a part where the judges of a group need several records",
         "absolute counts of every group, in the partition of their source, and checkpoint markers",
         "view, worker (restore, audit), `export`, `doctor`",
     ),

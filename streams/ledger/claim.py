@@ -15,8 +15,11 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
 CLAIM_KEY: Final = b'["claim"]'
-SCHEMA: Final = 1
-"""Version of ledger rows and tallies. A worker refuses a ledger with a higher version."""
+SCHEMA: Final = 2
+"""Version of ledger rows and tallies. Workers and views refuse a ledger with a higher version, and read lower ones.
+
+2: the judges of a cells tally may stand in several records. A reader of version 1 would count one of them.
+"""
 
 
 class Claim(msgspec.Struct, frozen=True):

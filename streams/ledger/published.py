@@ -97,7 +97,7 @@ class Published(TalliesReader):
         """
         last = self._closed | self._open()
         try:
-            return {key: kept and (kept[0], parse_payload(parse_key(key), kept[1])) for key, kept in last.items()}
+            return {key: kept and (kept[0], parse_payload(parse_key(key).group, kept[1])) for key, kept in last.items()}
         except ValueError as error:
             raise FatalError(
                 ExitCode.LEDGER_UNREADABLE,

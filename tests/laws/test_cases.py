@@ -142,7 +142,7 @@ def test_the_shard_gives_the_counts_of_the_case_in_every_order_with_duplicates(c
         shard = Shard(0, case.policy)
         for fact in (*order, order[0]):
             shard.apply(fact)
-        assert {tallies.parse_key(key): payload for key, payload in shard.tallies()} == expected(case)
+        assert {tallies.parse_key(key).group: payload for key, payload in shard.tallies()} == expected(case)
 
 
 @all_cases

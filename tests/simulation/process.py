@@ -48,6 +48,7 @@ class Process:
         coordinator: Coordinator,
         partitions: int,
         policy: Policy,
+        record_bytes: int,
     ) -> None:
         self.instance = instance
         self.life = life
@@ -79,6 +80,7 @@ class Process:
             metrics=METRICS,
             on_step=life.point,
             owned=owned,
+            record_bytes=record_bytes,
         )
         watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health)
         self.engine = Engine(

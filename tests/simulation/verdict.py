@@ -31,7 +31,7 @@ def verify(world: World) -> None:
             where = f"partition {partition}{' after compaction' if compacted else ''}"
             _verify_ledger(world.broker.partitions[TOPICS.facts, partition], recount, where)
             for viewer in (world.viewer, _new_reader(world)):
-                _verify_counts(viewer.kept[partition].tallies, recount, where)
+                _verify_counts(viewer.kept[partition].counted(), recount, where)
         for topic in (TOPICS.facts, TOPICS.tallies):
             for partition in range(world.partitions):
                 world.broker.partitions[topic, partition].compact(1 << 62)

@@ -145,7 +145,7 @@ class Judge:
         assert reader.taken >= 0, f"partition {partition} was never closed"
         assert reader.taken <= self._ends[partition], "no position is beyond the ledger's end"
         expected = count(wanted, self._policy)
-        held = {key: payload for key, payload in reader.closed.items() if payload}
+        held = _whole(reader.closed)
         assert held == expected, f"partition {partition} at its end: {_odd(held, expected)}"
         self._states += 1
         return held
@@ -202,7 +202,7 @@ class _Reader:
                 self.closed |= self._open
                 self._open = {}
                 if seen % step == 0:
-                    yield position, {k: payload for k, payload in self.closed.items() if payload}
+                    yield position, _whole(self.closed)
                 seen += 1
 
 
@@ -211,6 +211,19 @@ def _by_partition(records: Iterable[Stored]) -> dict[int, list[Stored]]:
     for record in records:
         partitions[record.partition].append(record)
     return partitions
+
+
+def _whole(parts: Tallies) -> Tallies:
+    """Tallies that count anything. Cells have five names; a sixth is the number of a part, with other judges."""
+    whole: Tallies = {}
+    for key, payload in parts.items():
+        if key[0] == "cells":
+            judges = whole.setdefault(key[:5], {})
+            assert not judges.keys() & payload.keys(), f"a judge stands in two parts of {key[:5]}"
+            judges |= payload
+        else:
+            whole[key] = dict(payload)
+    return {key: payload for key, payload in whole.items() if payload}
 
 
 def _payload(key: Key, value: Event) -> Any:

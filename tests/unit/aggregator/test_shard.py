@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aggregator import tallies
 from aggregator.cells import DayTally
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
+from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.recount import Recount, winners
 from aggregator.rows import Merge
@@ -22,19 +23,25 @@ from aggregator.shard import Shard
 from tests.support.facts import ITEMS, facts, histories
 
 policies = st.sampled_from(Policy)
+limits = st.sampled_from((RECORD_BYTES, 1, 2 * len("v1") + 1_000))
+"""Most bytes of the judges in one record: all of them, one, or two."""
 
 Counted = dict[tuple[str, ...], Any]
 
 
-def folded(history: Iterable[Fact], policy: Policy = Policy.EACH) -> Shard:
-    shard = Shard(0, policy)
+def folded(history: Iterable[Fact], policy: Policy = Policy.EACH, limit: int = RECORD_BYTES) -> Shard:
+    shard = Shard(0, policy, limit)
     for fact in history:
         shard.apply(fact)
     return shard
 
 
 def counted(shard: Shard) -> Counted:
-    return {tallies.parse_key(key): payload for key, payload in shard.tallies()}
+    return joined(shard.tallies())
+
+
+def joined(records: Iterable[tuple[bytes, tallies.Payload]]) -> Counted:
+    return dict(tallies.join((tallies.parse_key(key), payload) for key, payload in records))
 
 
 def recounted(history: Iterable[Fact], policy: Policy = Policy.EACH) -> Counted:
@@ -45,9 +52,9 @@ def rows(history: Iterable[Fact]) -> dict[bytes, bytes]:
     return {identity: encode(fact) for identity, fact in winners(history).items()}
 
 
-@given(histories, policies)
-def test_tallies_are_the_fold_of_the_rows_at_every_prefix(history: list[Fact], policy: Policy) -> None:
-    shard = Shard(0, policy)
+@given(histories, policies, limits)
+def test_tallies_are_the_fold_of_the_rows_at_every_prefix(history: list[Fact], policy: Policy, limit: int) -> None:
+    shard = Shard(0, policy, limit)
     for end, fact in enumerate(history, start=1):
         shard.apply(fact)
         assert counted(shard) == recounted(history[:end], policy)
@@ -138,10 +145,10 @@ def _add(left: Any, right: Any) -> Any:
     return left + right
 
 
-@given(st.data(), histories, policies)
-def test_published_tallies_are_complete(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
+@given(st.data(), histories, policies, limits)
+def test_published_tallies_are_complete(data: st.DataObject, history: list[Fact], policy: Policy, limit: int) -> None:
     """At any checkpoints, the last record of each key without empty ones equals a recount."""
-    shard = Shard(0, policy)
+    shard = Shard(0, policy, limit)
     published: dict[bytes, Any] = {}
     ledger: dict[bytes, bytes] = {}
     for fact in history:
@@ -154,10 +161,11 @@ def test_published_tallies_are_complete(data: st.DataObject, history: list[Fact]
     taken = shard.drain()
     published.update(taken.tallies)
     ledger.update(taken.rows)
-    standing = {tallies.parse_key(key): payload for key, payload in published.items() if any(_numbers(payload))}
-    assert standing == recounted(history, policy)
+    standing = {key: payload for key, payload in published.items() if any(_numbers(payload))}
+    assert standing == dict(shard.tallies())
+    assert joined(standing.items()) == recounted(history, policy)
     assert all(
-        payload == tallies.empty(tallies.parse_key(key))
+        payload == tallies.empty(tallies.parse_key(key).group)
         for key, payload in published.items()
         if not any(_numbers(payload))
     )
@@ -239,26 +247,39 @@ def test_time_comes_before_id_and_id_before_content() -> None:
     assert version_of(10, "a", 1) < version_of(10, "a", 5)
 
 
-@given(st.data(), histories)
-def test_touch_publishes_a_tally_or_its_absence(data: st.DataObject, history: list[Fact]) -> None:
-    shard = folded(history)
+@given(st.data(), histories, limits)
+def test_touch_publishes_a_tally_or_its_absence(data: st.DataObject, history: list[Fact], limit: int) -> None:
+    shard = folded(history, limit=limit)
     shard.drain()
     known = dict(shard.tallies())
     gone = [
         tallies.group_key(tallies.cells_group("gone", "tone", "relevance", "1970-01-01")),
         tallies.group_key(tallies.annotations_group("gone", "tone", "1970-01-01")),
         tallies.group_key(tallies.evaluations_group("gone", "relevance", "1970-01-01")),
+        tallies.group_key(tallies.cells_group("support", "tone", "relevance", "1970-01-01"), 1 << 40),
     ]
     chosen = data.draw(st.sets(st.sampled_from([*known, *gone])))
     for tally in chosen:
         shard.touch(tally)
     assert shard.drain().tallies == {
-        tally: known.get(tally, tallies.empty(tallies.parse_key(tally))) for tally in chosen
+        tally: known.get(tally, tallies.empty(tallies.parse_key(tally).group)) for tally in chosen
     }
     assert shard.drain().tallies == {}
 
 
-@pytest.mark.parametrize("tally", [b'["closed"]', b'["cells","q"]', b"[]", b'"cells"', b"{}", b"cells"])
+@pytest.mark.parametrize(
+    "tally",
+    [
+        b'["closed"]',
+        b'["cells","q"]',
+        b'["cells","q","c","m","d",0]',
+        b'["annotations","q","c","d",1]',
+        b"[]",
+        b'"cells"',
+        b"{}",
+        b"cells",
+    ],
+)
 def test_touch_refuses_an_invalid_tally_key(tally: bytes) -> None:
     with pytest.raises(ValueError, match=r"invalid key|expected|malformed"):
         Shard(0).touch(tally)

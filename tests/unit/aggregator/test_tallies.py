@@ -45,7 +45,8 @@ odd = (
 def test_what_a_worker_writes_is_read_as_it_was_written(data: st.DataObject, group: tallies.TallyGroup) -> None:
     payload = data.draw(payloads[group])
     value = orjson.dumps({**payload, "ledger": "l", "position": 7, "policy": "each"})
-    assert tallies.parse_key(tallies.group_key(group)) == group
+    part = data.draw(st.integers(0, 2**53 - 1)) if group[0] == "cells" else 0
+    assert tallies.parse_key(tallies.group_key(group, part)) == (group, part)
     assert tallies.parse_payload(group, value) == payload
     assert tallies.parse_stamp(value) == tallies.TallyStamp("l", 7, "each")
 
@@ -88,10 +89,10 @@ def check(group: tallies.TallyGroup, payload: Any) -> None:
 @given(st.binary() | st.lists(st.text(max_size=12) | st.integers(-9, 9), max_size=6).map(orjson.dumps))
 def test_any_key_is_a_group_or_an_error(key: bytes) -> None:
     try:
-        group = tallies.parse_key(key)
+        read = tallies.parse_key(key)
     except ValueError:
         return
-    tallies.empty(group)
+    tallies.empty(read.group)
 
 
 @given(groups, st.binary())
@@ -136,6 +137,17 @@ def test_a_key_without_a_real_day_is_an_error(day: str) -> None:
 def test_a_key_of_another_kind_or_arity_is_an_error(group: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="no kind"):
         tallies.parse_key(tallies.group_key(group))
+
+
+@pytest.mark.parametrize("part", [0, -1, 1 << 53, 1.0, True, "1", None])
+def test_a_part_is_a_number_from_1(part: object) -> None:
+    with pytest.raises(ValueError, match="invalid key"):
+        tallies.parse_key(orjson.dumps([*CELLS, part]))
+
+
+def test_only_cells_have_parts() -> None:
+    with pytest.raises(ValueError, match="invalid key"):
+        tallies.parse_key(tallies.group_key(("annotations", "q", "overall", "2026-05-28"), 1))
 
 
 def test_deep_nesting_is_an_error_everywhere() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.shard import Shard
-from aggregator.tallies import MARKER_KEY, TallyGroup, group_key
+from aggregator.tallies import MARKER_KEY, TallyKey, group_key
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY
 from streams.runtime.exit_codes import ExitCode
@@ -22,18 +22,18 @@ ONE: list[Fact] = [
 
 
 class Model:
-    """The content of a store after the steps: rows by key and tallies by group."""
+    """The content of a store after the steps: rows and tallies by key."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.tallies: dict[TallyGroup, object] = {}
+        self.tallies: dict[TallyKey, object] = {}
         self.position = 0
 
     def apply(self, step: Step) -> None:
         if step.replaces_rows:
             self.rows, self.tallies = {}, {}
         self.rows.update((fact.key, fact.value) for fact in step.facts)
-        self.tallies.update((group, orjson.loads(tally.payload)) for group, tally in step.tallies.items())
+        self.tallies.update((key, orjson.loads(tally.payload)) for key, tally in step.tallies.items())
         self.position = step.marker["position"]
 
     def is_the_state_at(self, logs: Logs) -> None:
@@ -43,7 +43,7 @@ class Model:
             if key != CLAIM_KEY:
                 shard.replay(key, value)
         folded = dict(shard.tallies())
-        assert {group_key(group): tally for group, tally in self.tallies.items() if holds(tally)} == folded
+        assert {group_key(*key): tally for key, tally in self.tallies.items() if holds(tally)} == folded
         assert self.rows == {key: value for key, value in logs.facts[: self.position] if key != CLAIM_KEY}
 
 
@@ -281,7 +281,7 @@ def test_a_tally_of_another_policy_is_not_closed_with_those_of_its_successor() -
     tail = Tail(0)
     feed(tail, logs)
     step = tail.step()
-    assert step is not None and group not in step.tallies
+    assert step is not None and TallyKey(group) not in step.tallies
 
 
 @pytest.mark.parametrize("fault", ["a zombie's record in between", "a lost record"])

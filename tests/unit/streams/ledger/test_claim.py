@@ -12,7 +12,7 @@ CLAIM = Claim("5f0c", 8, Policy.LATEST, SCHEMA, "w1", 1_780_000_000_000)
 
 def test_a_claim_is_read_back() -> None:
     assert CLAIM.encode() == (
-        b'{"ledger":"5f0c","partitions":8,"policy":"latest","schema":1,"owner":"w1","at":1780000000000}'
+        b'{"ledger":"5f0c","partitions":8,"policy":"latest","schema":2,"owner":"w1","at":1780000000000}'
     )
     assert parse_claim(CLAIM.encode()) == CLAIM
 
@@ -35,6 +35,10 @@ def test_a_newer_release_is_refused() -> None:
     with pytest.raises(FatalError) as refused:
         check_claim(newer, 8, "facts[0]")
     assert refused.value.exit_code is ExitCode.NEWER_SCHEMA
+
+
+def test_an_older_release_is_continued() -> None:
+    check_claim(Claim("5f0c", 8, Policy.EACH, SCHEMA - 1, "w1", 0), 8, "facts[0]")
 
 
 def test_ledger_ids_are_random() -> None:
