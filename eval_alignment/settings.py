@@ -22,6 +22,7 @@ from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
+from sinks.connections import LOOPBACK_NETWORKS, is_network
 from sources.registry import source_problems
 from sources.rules import SourceSettings
 from streams.events.decoder import MetricDefaults
@@ -264,6 +265,17 @@ class Settings(BaseSettings):
         description="Seconds that the HTTP servers keep an idle connection open. Longer than a proxy in front of them "
         "does, which is 60 by default in most.",
     )
+    connections_per_address: int = Field(
+        100,
+        ge=1,
+        description="Maximum number of connections to one HTTP server from one address; IPv6 addresses with the same "
+        "first 64 bits count together.",
+    )
+    proxy_addresses: list[str] = Field(
+        list(LOOPBACK_NETWORKS),
+        description="Addresses and networks (CIDR) of proxies in front of the HTTP servers. `connections_per_address` "
+        "does not apply to them, since they send the requests of many clients.",
+    )
     prometheus_url: str = Field("", description="Address of Prometheus, for `doctor`.")
     alertmanager_url: str = Field("", description="Address of Alertmanager, for `doctor`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
@@ -296,6 +308,11 @@ class Settings(BaseSettings):
                 address(text)
             except ValueError as error:
                 problems.append(f"{field}: {error}")
+        problems += [
+            f"proxy_addresses: {network!r} is not an address or a network such as 10.1.0.0/16"
+            for network in self.proxy_addresses
+            if not is_network(network)
+        ]
         problems += source_problems(self.sources)
         if problems:
             raise ValueError("; ".join(problems))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,8 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sinks.access import AccessMiddleware, guard_bind, on_http_error
-from sinks.listener import HttpServer, listen
+from sinks.connections import LOOPBACK_NETWORKS
+from sinks.exposition import expose
+from sinks.listener import HttpServer, ServerLimits, listen
 from streams.runtime.health import Health
+from streams.runtime.refusals import Refusals
 
 _CONNECTIONS: Final = 100
 _GRACE_SECONDS: Final = 1
@@ -34,11 +36,14 @@ class Probes:
         port: int,
         health: Health,
         registry: CollectorRegistry,
+        refusals: Refusals,
         *,
         token_file: Path | None = None,
         allow_open_bind: bool = False,
         allowed_hosts: Sequence[str] = (),
         keep_alive_s: int = 75,
+        connections_per_address: int = 100,
+        proxy_addresses: Sequence[str] = LOOPBACK_NETWORKS,
     ) -> None:
         tokens = guard_bind(host, token_file, allow_open=allow_open_bind)
         self._socket = listen(host, port)
@@ -51,10 +56,17 @@ class Probes:
         ]
         app = AccessMiddleware(
             Starlette(routes=routes, exception_handlers={HTTPException: on_http_error}),
+            refusals=refusals,
             tokens=tokens,
             allowed_hosts=allowed_hosts,
         )
-        self._server = HttpServer(app, keep_alive_s=keep_alive_s, connections=_CONNECTIONS, grace_s=_GRACE_SECONDS)
+        self._server = HttpServer(
+            app,
+            limits=ServerLimits(connections=_CONNECTIONS, per_address=connections_per_address, proxies=proxy_addresses),
+            refusals=refusals,
+            keep_alive_s=keep_alive_s,
+            grace_s=_GRACE_SECONDS,
+        )
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="probes", daemon=True
         )
@@ -69,8 +81,8 @@ class Probes:
         self._thread.join(2 * _GRACE_SECONDS)
 
     def _metrics(self, request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self._registry), headers={"content-type": content_type})
+        scraped = expose(self._registry, request.headers.get("accept", ""))
+        return Response(scraped.body, headers={"content-type": scraped.content_type})
 
     def _live(self, _: Request) -> Response:
         live = self._health.live

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 import orjson
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -33,6 +32,7 @@ from ingest.signatures import Verifier
 from ingest.source_access import COMMAND_PATH, SourceAccess, is_pushed
 from ingest.sources import SOURCES_PATH, RecordPublisher, SourceHandlers
 from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
+from sinks.exposition import expose
 from sources.intake.intake import SourceIntake
 from streams.kafka.producer import Outgoing
 
@@ -86,6 +86,7 @@ def create_app(
     app.router.default = request_response(_unknown_path)
     guarded = AccessMiddleware(
         app,
+        refusals=metrics.refusals,
         tokens=tokens,
         allowed_hosts=(config.host, *config.allowed_hosts),
         methods=_METHODS,
@@ -178,9 +179,9 @@ class _Handlers:
         self._metrics.acknowledge_seconds.observe(time.monotonic() - started)
 
     async def metrics(self, request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
         self._metrics.ready.set(self._publisher.away is None)
-        return Response(encode(self._metrics.registry), headers={"Content-Type": content_type})
+        scraped = expose(self._metrics.registry, request.headers.get("accept", ""))
+        return Response(scraped.body, headers={"Content-Type": scraped.content_type})
 
     async def openapi(self, _request: Request) -> Response:
         return Response(self._openapi, media_type="application/json")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sinks.connections import LOOPBACK_NETWORKS
 from sources.source import ToolSource
 from streams.events.decoder import Decoder
 from streams.kafka.client import KafkaClient
@@ -59,5 +60,9 @@ class IngestConfig:
     """Directory of the owner index; None turns sources off that remember their records."""
     keep_alive_s: int = 75
     """Seconds that an idle connection stays open."""
+    connections_per_address: int = 100
+    """Connections of one address; see `sinks.listener`."""
+    proxy_addresses: Sequence[str] = LOOPBACK_NETWORKS
+    """Networks of proxies, which may have any number of connections."""
     version: str = "0"
     """The release, for `build_info`."""

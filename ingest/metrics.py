@@ -4,7 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
+from streams.runtime.metric_specs import BUILD_INFO, REFUSED, counter, gauge, histogram
+from streams.runtime.refusals import Refusals
 
 ACCEPTED: Final = counter(
     "ingest_events_accepted_total", "Events that the broker has acknowledged, by name of the sender's token.", "sender"
@@ -74,6 +75,7 @@ METRICS: Final = (
     SOURCE_UNRULED,
     INDEX_MADE,
     READY,
+    REFUSED,
     BUILD_INFO,
 )
 """Every metric of an ingest process."""
@@ -100,6 +102,7 @@ class IngestMetrics:
         self._unruled_names: set[tuple[str, str]] = set()
         self.index_made = INDEX_MADE.gauge(registry)
         self.ready = READY.gauge(registry)
+        self.refusals = Refusals(registry)
         BUILD_INFO.gauge(registry).labels("ingest", version).set(1)
 
     def count_unruled(self, source: str, name: str, count: int) -> None:

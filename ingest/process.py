@@ -23,7 +23,7 @@ from ingest.signatures import Verifier
 from ingest.source_access import read_verifiers
 from ingest.sources import open_intakes
 from sinks.access import AccessToken, guard_bind
-from sinks.listener import HttpServer, listen
+from sinks.listener import HttpServer, ServerLimits, listen
 from sources.intake.store import IndexInUseError, IndexStore, IndexUnusableError
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -33,7 +33,9 @@ from streams.runtime.heap import freeze_heap, share_arena, trim_heap
 _log = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 800
-"""Below the number of open files that a process may have by default (1,024)."""
+"""With those that may only ask for health, and those that have no place yet, below the number of open files that a
+process may have by default (1,024).
+"""
 
 
 def run_ingest(config: IngestConfig) -> ExitCode:
@@ -86,8 +88,15 @@ async def _run(
     keeper = IndexKeeper(config, intakes.values(), metrics)
     server = HttpServer(
         create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers, pulls=pulls),
+        limits=ServerLimits(
+            connections=_CONNECTIONS,
+            per_address=config.connections_per_address,
+            proxies=config.proxy_addresses,
+            # Answers have the same budget, so that it refuses requests before a reader is dropped.
+            unread_bytes=2 * config.limits.in_flight_bytes,
+        ),
+        refusals=metrics.refusals,
         keep_alive_s=config.keep_alive_s,
-        connections=_CONNECTIONS,
         # A request that is complete needs no longer than the broker may take.
         grace_s=int(config.limits.acknowledge_seconds) + 1,
     )

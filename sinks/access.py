@@ -9,7 +9,7 @@ import binascii
 import hmac
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,11 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.refusals import Refusal, Refusals
 
 TOKEN_BYTES: Final = 32
 """Minimum length of a token."""
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Paths for health checks: they need no token, and are served under every host name."""
+HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})
+"""They need no token, and are served under every host name: health checks send the address of a pod."""
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="UTF-8"'}
 """Headers of a response with status 401."""
@@ -36,6 +37,7 @@ _HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 READ_METHODS: Final = ("GET", "HEAD")
+_READ_HEADERS: Final = frozenset({b"authorization", b"content-length", b"host", b"transfer-encoding"})
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -117,10 +119,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def asks_for_health(scope: Scope) -> bool:
+    """Whether a request is a health check. A path that only means the same, such as `/%68ealthz`, is none."""
+    raw_path: bytes = scope["raw_path"]
+    return scope["path"] in HEALTH_PATHS and raw_path.partition(b"?")[0].decode("latin-1") in HEALTH_PATHS
+
+
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """An error as `application/problem+json` (RFC 9457)."""
     title = HTTPException(status).detail
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
@@ -144,7 +153,8 @@ class AccessMiddleware:
             need one.
         allowed_hosts: values of the Host header (without port) that are served besides loopback; `*` allows all. A
             name that starts with `*.` allows its subdomains.
-        methods: the methods that the server has.
+        methods: the methods that the server has. Those that only read have no body.
+        refusals: counts and logs what is refused.
         verifies: whether the application itself verifies who sends a request for a path. Such a request needs no
             token; `sender` is in its scope only if it has one.
     """
@@ -153,12 +163,14 @@ class AccessMiddleware:
         self,
         app: ASGIApp,
         *,
+        refusals: Refusals,
         tokens: Sequence[AccessToken] = (),
         allowed_hosts: Iterable[str] = (),
         methods: Sequence[str] = READ_METHODS,
         verifies: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._app = app
+        self._refusals = refusals
         self._tokens = tokens
         self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
         self._methods = methods
@@ -174,22 +186,31 @@ class AccessMiddleware:
         await (self._app if rejection is None else rejection)(scope, receive, guarded)
 
     def _rejection(self, scope: Scope) -> Response | None:
-        headers = {name: value for name, value in scope["headers"] if name in (b"host", b"authorization")}
+        headers = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
+        if (why := _wrong_body(scope["method"], headers)) is not None:
+            self._note(Refusal.BODY, scope)
+            # What another program takes for the body must not be read as the next request.
+            return problem(400, why, {"Connection": "close"})
         if scope["method"] not in self._methods:
             allowed = ", ".join(self._methods)
             elsewhere = "" if "POST" in self._methods else "; events go to `eval-alignment ingest`"
             return problem(405, f"method not allowed: only {allowed}{elsewhere}", {"Allow": allowed})
-        if scope["path"] in OPEN_PATHS:
+        if asks_for_health(scope):
             return None
         if not self._allows(headers.get(b"host", b"").decode("latin-1")):
+            self._note(Refusal.HOST, scope)
             return problem(400, "host name not allowed: add it to the setting allowed_hosts")
         if self._tokens:
             sender = self._sender(_sent_token(headers.get(b"authorization", b"")))
             if sender is not None:
                 scope["sender"] = sender
             elif not self._verifies(scope["path"]):
+                self._note(Refusal.TOKEN, scope)
                 return problem(401, "token missing or wrong", CHALLENGE)
         return None
+
+    def _note(self, reason: Refusal, scope: Scope) -> None:
+        self._refusals.note(reason, client_address(scope))
 
     def _sender(self, sent: bytes) -> str | None:
         """The name of the token that was sent; None if it is none of them. Every token is compared in constant time."""
@@ -204,6 +225,22 @@ class AccessMiddleware:
             allowed in {name, "*"} or (allowed.startswith("*.") and name.endswith(allowed[1:]))
             for allowed in self._hosts
         )
+
+
+def client_address(scope: Scope) -> str:
+    """The address that a request came from; empty when it is unknown."""
+    client = scope.get("client")
+    return "" if client is None else str(client[0])
+
+
+def _wrong_body(method: str, headers: Mapping[bytes, bytes]) -> str | None:
+    """Why a request must not be read any further; None for one whose body has a clear end, or that has none."""
+    length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+    if length is not None and coding is not None:
+        return "the request has both Content-Length and Transfer-Encoding"
+    if method in READ_METHODS and (coding is not None or (length or b"0").strip(b"0")):
+        return f"a body is not allowed with {method}"
+    return None
 
 
 def _sent_token(authorization: bytes) -> bytes:

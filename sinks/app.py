@@ -39,7 +39,12 @@ def create_app(services: Services, tokens: Sequence[AccessToken] = ()) -> ASGIAp
     app.router.redirect_slashes = False
     app.router.default = request_response(unknown_path)
     config = services.config
-    return AccessMiddleware(RawPathMiddleware(app), tokens=tokens, allowed_hosts=(config.host, *config.allowed_hosts))
+    return AccessMiddleware(
+        RawPathMiddleware(app),
+        refusals=services.metrics.refusals,
+        tokens=tokens,
+        allowed_hosts=(config.host, *config.allowed_hosts),
+    )
 
 
 class RawPathMiddleware:

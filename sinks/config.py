@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.snapshot.inputs import CountingRules
+from sinks.connections import LOOPBACK_NETWORKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,10 @@ class ViewConfig:
     """Values of the Host header that are served besides loopback; see `sinks.access`."""
     keep_alive_s: int = 75
     """Seconds that an idle connection stays open."""
+    connections_per_address: int = 100
+    """Connections of one address; see `sinks.listener`."""
+    proxy_addresses: Sequence[str] = LOOPBACK_NETWORKS
+    """Networks of proxies, which may have any number of connections."""
     stale_after_s: float = 15.0
     """Age in seconds at which the state is stale."""
     version: str = "0"

@@ -2,28 +2,41 @@
 
 Idle connections stay open longer than a proxy keeps them (60 s), because a proxy that reuses a connection while the
 server closes it answers 502. A connection that sends no complete header within `HEADER_SECONDS`, or takes nothing of a
-response for `READ_SECONDS`, is closed.
+response for `READ_SECONDS`, is closed. What all clients together have not read yet is bounded.
 """
 
 import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, cast
 
+import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
-from sinks.access import BindError
+from sinks.access import BindError, asks_for_health, client_address, problem
+from sinks.connections import LOOPBACK_NETWORKS, Connections, Place
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.refusals import Refusal, Refusals
 
-HEADER_SECONDS: Final = 30.0
+HEADER_SECONDS: Final = 10.0
 """Time within which the header of a request must be complete, from its first byte or from the connection."""
 READ_SECONDS: Final = 30.0
 """Time in which a client must take a part of the response that waits for it."""
 _HEADER_BYTES: Final = 16_384
+_BACKLOG: Final = 128
+"""Connections that are accepted in one go: each has an open file before it is known whether it has a place."""
+_UNSENT_BYTES: Final = 1 << 16
+"""Bytes that the system takes before the client has room for them. What is above waits here, where it is counted. Half
+of it in `READ_SECONDS` is the slowest that a client may read.
+"""
+_READ_BEGINS_SECONDS: Final = 1.0
+"""Time that a client has before its speed of reading is compared with that of others."""
 
 
 class AddressInUseError(BindError):
@@ -45,17 +58,34 @@ def listen(host: str, port: int) -> socket.socket:
         raise kind(f"cannot listen on {host}:{port}: {reason}") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """What the clients of a server may use."""
+
+    connections: int
+    """Connections of all clients together. Above it the one that waits longest for a request ends for a new one."""
+    per_address: int = 100
+    """Connections of one address."""
+    proxies: Sequence[str] = LOOPBACK_NETWORKS
+    """Networks of proxies, which may have all connections: they send the requests of others."""
+    unread_bytes: int = 64 << 20
+    """Bytes of responses that clients have not read. Above it the slowest reader is dropped."""
+
+
 class HttpServer(uvicorn.Server):
     """A server that leaves signals to the process. Set `should_exit` to stop it: running requests are finished.
 
     Args:
         app: the application.
+        limits: what its clients may use.
+        refusals: counts and logs what is refused.
         keep_alive_s: seconds that an idle connection stays open.
-        connections: connections at which further requests are refused with 503.
         grace_s: seconds that running requests have when the server stops.
     """
 
-    def __init__(self, app: ASGIApp, *, keep_alive_s: int, connections: int, grace_s: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limits: ServerLimits, refusals: Refusals, keep_alive_s: int, grace_s: int
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -64,13 +94,15 @@ class HttpServer(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
-                limit_concurrency=connections,
+                backlog=_BACKLOG,
                 timeout_keep_alive=keep_alive_s,
                 timeout_graceful_shutdown=grace_s,
                 h11_max_incomplete_event_size=_HEADER_BYTES,
             )
         )
+        self.server_state = _State(limits, refusals)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -78,9 +110,50 @@ class HttpServer(uvicorn.Server):
         yield
 
 
+class _State(ServerState):
+    """What the connections of a server share."""
+
+    def __init__(self, limits: ServerLimits, refusals: Refusals) -> None:
+        super().__init__()
+        self.places: Connections[_Protocol] = Connections(limits.connections, limits.per_address, limits.proxies)
+        self.refusals = refusals
+        self.unread = _Unread(limits.unread_bytes)
+
+
+class _Reader(NamedTuple):
+    """A client that has not read its response, since when, and how much there was of it."""
+
+    since: float
+    unread: int
+
+
+class _Unread:
+    """The clients for whom a response waits."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._readers: dict[_Protocol, _Reader] = {}
+
+    def begin(self, connection: "_Protocol", now: float) -> "_Protocol | None":
+        """A response waits for its client. Returns the connection to drop, when that is too much for all together."""
+        self._readers[connection] = _Reader(now, connection.unread)
+        if sum(reading.unread for reading in self._readers) <= self._limit:
+            return None
+        known = [c for c, reader in self._readers.items() if now - reader.since >= _READ_BEGINS_SECONDS]
+        return min(known, key=lambda c: self._speed(c, now), default=connection)
+
+    def end(self, connection: "_Protocol") -> None:
+        """Nothing waits for a client any more."""
+        self._readers.pop(connection, None)
+
+    def _speed(self, connection: "_Protocol", now: float) -> float:
+        reader = self._readers[connection]
+        return (reader.unread - connection.unread) / (now - reader.since)
+
+
 class _Protocol(H11Protocol):
-    """Sends each write immediately, and closes a connection whose next request does not come (uvicorn closes it only
-    between two requests) or whose response is not read.
+    """One connection: it sends each write immediately, and ends when its next request does not come (uvicorn ends it
+    only between two requests), when its response is not read, and when another needs its place.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
@@ -88,36 +161,106 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        place, victim = self._state.places.enter(self, self._address)
+        if victim is not None:
+            self._refuse(Refusal.PLACES)
+            victim.transport.abort()
+        if place is Place.NONE:
+            self._refuse(Refusal.PLACES)
+            transport.abort()
+            return
+        if place is Place.HEALTH:
+            self.app = _only_health(self.app, self._state.refusals)
+        connection = transport.get_extra_info("socket")
         # uvicorn writes head and body of a response apart. Without this option the body waits for the client to
         # acknowledge the head, which takes 40 ms. asyncio sets it only for sockets that are created as TCP by name.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if (unsent := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, unsent, _UNSENT_BYTES)
         self._await_header()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if not self._idle():
             self._end_wait()
+            self._state.places.serve(self)
         elif self._header_timer is None:
             self._await_header()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._state.places.leave(self)
         super().connection_lost(exc)
         self._end_wait()
         self._end_read_timer()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+        # The next head has begun before the response was complete.
+        if self._idle() and self.conn.trailing_data[0] and self._header_timer is None:
+            self._await_header()
+
     def pause_writing(self) -> None:
         super().pause_writing()
+        if (slowest := self._state.unread.begin(self, self.loop.time())) is not None:
+            slowest.drop()
         self._await_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._end_read_timer()
+        self._wait()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's signature
+        """Answer what is not HTTP, where that is still possible, and close the connection."""
+        self._refuse(Refusal.MALFORMED)
+        if self.cycle is not None:
+            # Otherwise the application goes on to answer a request that has no end.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            response = problem(400, "not a valid HTTP request", {"Connection": "close"})
+            head = h11.Response(status_code=400, headers=response.raw_headers, reason=b"Bad Request")
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+    def drop(self) -> None:
+        """End the connection of a client that does not read, with all that waits for it."""
+        self._refuse(Refusal.READER)
+        # Closing it would keep what is not read.
+        self.transport.abort()
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the response that the client has not taken."""
+        return self.transport.get_write_buffer_size()
+
+    @property
+    def _state(self) -> _State:
+        return cast("_State", self.server_state)
+
+    @property
+    def _address(self) -> str:
+        return "" if self.client is None else self.client[0]
+
+    def _refuse(self, reason: Refusal) -> None:
+        self._state.refusals.note(reason, self._address)
+
+    def _should_upgrade(self) -> bool:
+        """No: the request is answered as one without the header Upgrade."""
+        return False
 
     def _idle(self) -> bool:
         """Whether no request is being answered."""
         # None before the first request.
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
+
+    def _wait(self) -> None:
+        """Let another have the place, unless a request is being answered or its response being read."""
+        if self._idle() and not self.flow.write_paused:
+            self._state.places.wait(self)
 
     def _await_header(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_SECONDS, self._close)
@@ -130,20 +273,39 @@ class _Protocol(H11Protocol):
     def _close(self) -> None:
         self._header_timer = None
         if self._idle() and not self.transport.is_closing():
+            self._refuse(Refusal.HEAD)
             self.transport.close()
 
     def _await_reader(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        self._read_timer = self.loop.call_later(READ_SECONDS, self._check_reader, unread)
+        self._read_timer = self.loop.call_later(READ_SECONDS, self._check_reader, self.unread)
 
     def _check_reader(self, before: int) -> None:
-        if self.transport.get_write_buffer_size() < before:
+        if self.unread < before:
             self._await_reader()
         else:
-            # Closing it would keep what is not read.
-            self.transport.abort()
+            self.drop()
 
     def _end_read_timer(self) -> None:
+        self._state.unread.end(self)
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
+
+
+def _only_health(app: ASGIApp, refusals: Refusals) -> ASGIApp:
+    """An application that answers health and refuses everything else, because no place is left. Connections end."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        if asks_for_health(scope):
+            await app(scope, receive, closing)
+            return
+        refusals.note(Refusal.PLACES, client_address(scope))
+        response = problem(503, "too many connections: retry later", {"Retry-After": "1"})
+        await response(scope, receive, closing)
+
+    return answer

@@ -4,7 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
+from streams.runtime.metric_specs import BUILD_INFO, REFUSED, counter, gauge, histogram
+from streams.runtime.refusals import Refusals
 
 _SINKS: Final = ("store", "gauges", "history", "topic")
 
@@ -47,6 +48,7 @@ METRICS: Final = (
     STALE,
     READY,
     STREAMS,
+    REFUSED,
     BUILD_INFO,
 )
 """Every metric of a view besides the agreement gauges."""
@@ -66,6 +68,7 @@ class ViewMetrics:
         self.stale = STALE.gauge(registry)
         self.ready = READY.gauge(registry)
         self.streams = STREAMS.gauge(registry)
+        self.refusals = Refusals(registry)
         BUILD_INFO.gauge(registry).labels("view", version).set(1)
         for sink in _SINKS:
             self.failures.labels(sink)

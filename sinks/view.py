@@ -28,7 +28,7 @@ from sinks.config import ViewConfig
 from sinks.documents import Documents
 from sinks.freshness import Freshness, StaleCause
 from sinks.gauges import GaugeCollector
-from sinks.listener import HttpServer, listen
+from sinks.listener import HttpServer, ServerLimits, listen
 from sinks.metrics import ViewMetrics
 from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
 from sinks.store.lock import locked
@@ -108,8 +108,11 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
     )
     server = HttpServer(
         create_app(services, tokens),
+        limits=ServerLimits(
+            connections=_CONNECTIONS, per_address=config.connections_per_address, proxies=config.proxy_addresses
+        ),
+        refusals=metrics.refusals,
         keep_alive_s=config.keep_alive_s,
-        connections=_CONNECTIONS,
         grace_s=_GRACE_SECONDS,
     )
     stop = asyncio.Event()

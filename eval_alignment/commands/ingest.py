@@ -57,5 +57,7 @@ def _config(chosen: settings.Settings) -> IngestConfig:
         sources={name: wiring.source(chosen, name) for name in chosen.sources},
         index_dir=chosen.data_dir if chosen.ingest_sources == "all" else None,
         keep_alive_s=chosen.keep_alive_s,
+        connections_per_address=chosen.connections_per_address,
+        proxy_addresses=chosen.proxy_addresses,
         version=__version__,
     )

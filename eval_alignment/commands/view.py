@@ -59,5 +59,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         allow_open_bind=chosen.allow_open_bind,
         allowed_hosts=chosen.allowed_hosts,
         keep_alive_s=chosen.keep_alive_s,
+        connections_per_address=chosen.connections_per_address,
+        proxy_addresses=chosen.proxy_addresses,
         version=__version__,
     )

@@ -61,10 +61,13 @@ def worker(
             port,
             process.health,
             process.metrics.registry,
+            process.metrics.refusals,
             token_file=chosen.token_file,
             allow_open_bind=chosen.allow_open_bind,
             allowed_hosts=chosen.allowed_hosts,
             keep_alive_s=chosen.keep_alive_s,
+            connections_per_address=chosen.connections_per_address,
+            proxy_addresses=chosen.proxy_addresses,
         )
     except AddressInUseError as error:
         exit_now(log_end("worker", AddressInUseError(f"worker_http: {error}")))

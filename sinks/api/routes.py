@@ -6,7 +6,6 @@ from typing import Final
 from urllib.parse import quote
 
 import orjson
-from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +27,7 @@ from sinks.api.responses import (
     json_response,
 )
 from sinks.api.services import Services
+from sinks.exposition import expose
 from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
 from sinks.queries.queues import read_state, source_positions
@@ -116,10 +116,10 @@ class _Api:
 
     async def metrics(self, request: Request) -> Response:
         services = self._services
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        own = expose(services.metrics.registry, request.headers.get("accept", ""))
         # Gauges come first: the OpenMetrics form of the view's own metrics ends with an end mark.
-        text = services.gauges.text + encode(services.metrics.registry)
-        return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+        text = services.gauges.text + own.body
+        return Response(text, headers={"Content-Type": own.content_type, "Cache-Control": "no-store"})
 
     async def healthz(self, _request: Request) -> Response:
         return json_response({"status": "ok"})

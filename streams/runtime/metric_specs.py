@@ -59,3 +59,7 @@ def histogram(name: str, help_text: str, buckets: tuple[float, ...]) -> MetricSp
 
 BUILD_INFO: Final = gauge("build_info", "Always 1; the running release.", "component", "version")
 """The same for worker, view and ingest, with the same labels."""
+REFUSED: Final = counter(
+    "http_refused_total", "Requests and connections that an HTTP listener refused or cut off, by reason.", "reason"
+)
+"""The same for worker, view and ingest."""

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streams.runtime.metric_specs import BUILD_INFO, counter, gauge, histogram
+from streams.runtime.metric_specs import BUILD_INFO, REFUSED, counter, gauge, histogram
+from streams.runtime.refusals import Refusals
 
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -82,6 +83,7 @@ METRICS: Final = (
     AUDIT_MISMATCHES,
     UNCOMMITTED,
     LAG,
+    REFUSED,
     BUILD_INFO,
 )
 """Every metric of a worker."""
@@ -117,6 +119,7 @@ class WorkerMetrics:
         self.audits = AUDITS.counter(registry)
         self.audit_mismatches = AUDIT_MISMATCHES.gauge(registry)
         self.uncommitted = UNCOMMITTED.gauge(registry)
+        self.refusals = Refusals(registry)
         BUILD_INFO.gauge(registry).labels("worker", version).set(1)
         registry.register(_Lag(lag))
 

@@ -8,7 +8,13 @@ import pytest
 from tests.support.tree import PACKAGES, ROOT, imports, module_name, modules, room_of
 
 _WORKER = {"aggregator", "streams.runtime", "streams.events", "streams.kafka", "streams.ledger"}
-_HTTP = {"sinks.access", "sinks.listener", "streams.runtime"}
+_HTTP = {
+    "sinks.access",
+    "sinks.connections",
+    "sinks.exposition",
+    "sinks.listener",
+    "streams.runtime",
+}
 _VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.freshness", *_HTTP}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
 _API = {*_READ, "sinks.queue_index", "sinks.series_cap", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
@@ -41,12 +47,15 @@ ROOMS: Mapping[str, set[str]] = {
     "streams.worker": {*_WORKER, "streams.engine", "streams.requeue"},
     # The view: of the worker it knows the topics and the rules of the owned logs, nothing of the engine.
     "sinks": set(),
-    "sinks.config": {"aggregator"},
+    "sinks.config": {"aggregator", "sinks.connections"},
     "sinks.changes": set(),
     "sinks.metrics": {"streams.runtime"},
     "sinks.freshness": {"aggregator"},
+    # What the HTTP servers of all processes share.
+    "sinks.connections": set(),
+    "sinks.exposition": set(),
     "sinks.access": {"streams.runtime"},
-    "sinks.listener": {"sinks.access", "streams.runtime"},
+    "sinks.listener": {"sinks.access", "sinks.connections", "streams.runtime"},
     "sinks.queries": {"aggregator", "streams.runtime"},
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.queue_index": {"aggregator", "sinks.queries"},

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from sinks.access import TOKEN_BYTES, AccessMiddleware, AccessToken, BindError, guard_bind, is_loopback, read_token
 from sinks.api.services import Services
 from sinks.app import create_app
+from streams.runtime.refusals import Refusals
 
 ANY = "0.0.0.0"  # noqa: S104 -- the subject of the test
 TOKEN = b"0123456789abcdef0123456789abcdef"
@@ -27,8 +29,15 @@ async def served(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse(scope.get("sender", "nobody"))(scope, receive, send)
 
 
-def client(*, tokens: Sequence[AccessToken] = (), allowed_hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
-    guard = AccessMiddleware(served, tokens=tokens, allowed_hosts=allowed_hosts)
+def client(
+    *,
+    tokens: Sequence[AccessToken] = (),
+    allowed_hosts: tuple[str, ...] = (),
+    registry: CollectorRegistry | None = None,
+) -> httpx.AsyncClient:
+    guard = AccessMiddleware(
+        served, refusals=Refusals(registry or CollectorRegistry()), tokens=tokens, allowed_hosts=allowed_hosts
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost:8390")
 
 
@@ -176,3 +185,54 @@ async def test_every_answer_carries_safe_headers(services: Services) -> None:
             headers = (await asking.get(target, headers={"Authorization": authorization})).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("GET", {"Content-Length": "0"}, 200),
+        ("GET", {"Content-Length": "5"}, 400),
+        ("HEAD", {"Content-Length": "5"}, 400),
+        ("GET", {"Transfer-Encoding": "chunked"}, 400),
+        ("GET", {"Transfer-Encoding": "chunked", "Content-Length": "0"}, 400),
+        ("POST", {"Transfer-Encoding": "chunked", "Content-Length": "9"}, 400),
+        ("POST", {"Transfer-Encoding": "chunked"}, 405),
+    ],
+)
+@pytest.mark.parametrize("path", ["/healthz", "/"])
+async def test_a_body_that_nobody_reads_or_whose_end_is_unclear_is_refused(
+    method: str, headers: dict[str, str], status: int, path: str
+) -> None:
+    registry = CollectorRegistry()
+    async with client(registry=registry) as asking:
+        request = asking.build_request(method, path)
+        request.headers.update(headers)
+        if "Transfer-Encoding" not in headers or "Content-Length" not in headers:
+            request.headers.pop("Content-Length" if "Transfer-Encoding" in headers else "Transfer-Encoding", None)
+        answer = await asking.send(request)
+    assert answer.status_code == status
+    assert (answer.headers.get("connection") == "close") == (status == 400)
+    assert registry.get_sample_value("eval_alignment_http_refused_total", {"reason": "body"}) == (status == 400)
+
+
+async def test_a_path_that_only_means_the_same_as_a_health_path_is_none() -> None:
+    async with client(tokens=TOKENS) as asking:
+        for path in ("/%68ealthz", "/healthz%2f", "/healthz/", "//healthz"):
+            assert (await asking.get(path)).status_code == 401
+
+
+async def test_refusals_are_counted_and_logged_once_with_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    registry = CollectorRegistry()
+    async with client(tokens=TOKENS, registry=registry) as asking:
+        for _ in range(50):
+            await asking.get("/metrics", headers={"Authorization": "Bearer wrong"})
+        await asking.get("/metrics", headers={"Host": "evil.test"})
+    counts = {
+        reason: registry.get_sample_value("eval_alignment_http_refused_total", {"reason": reason})
+        for reason in ("token", "host", "body")
+    }
+    assert counts == {"token": 50, "host": 1, "body": 0}
+    token, host = caplog.records
+    assert token.getMessage() == "token missing or wrong: request refused"
+    assert vars(token)["address"] == vars(host)["address"] == "127.0.0.1"
+    assert "wrong" not in str(vars(token)["address"])

@@ -2,11 +2,13 @@
 
 import asyncio
 import inspect
+import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,9 +16,11 @@ from eval_alignment.settings import Settings
 from ingest.config import IngestConfig
 from sinks import listener
 from sinks.config import ViewConfig
-from sinks.listener import AddressInUseError, HttpServer, listen
+from sinks.listener import AddressInUseError, HttpServer, ServerLimits, listen
+from streams.runtime.refusals import Refusal, Refusals
 
 LARGE = 32 << 20
+LIMITS = ServerLimits(connections=10)
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -33,10 +37,16 @@ class App:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, keep_alive_s: int = 75) -> AsyncIterator[tuple[HttpServer, int]]:
+async def served(
+    app: ASGIApp,
+    keep_alive_s: int = 75,
+    limits: ServerLimits = LIMITS,
+    registry: CollectorRegistry | None = None,
+) -> AsyncIterator[tuple[HttpServer, int]]:
     """A server in this loop, and its port."""
     bound = listen("127.0.0.1", 0)
-    server = HttpServer(app, keep_alive_s=keep_alive_s, connections=10, grace_s=30)
+    refusals = Refusals(registry or CollectorRegistry())
+    server = HttpServer(app, limits=limits, refusals=refusals, keep_alive_s=keep_alive_s, grace_s=30)
     serving = asyncio.create_task(server.serve([bound]))
     try:
         yield server, bound.getsockname()[1]
@@ -126,13 +136,14 @@ async def test_a_request_that_takes_long_is_not_a_header_that_takes_long(monkeyp
 class LargeApp:
     """Answers with more than the system keeps for a client that does not read."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = LARGE) -> None:
+        self.size = size
         self.sent = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": bytes(LARGE), "more_body": True})
+        await send({"type": "http.response.body", "body": bytes(self.size), "more_body": True})
         await send({"type": "http.response.body"})
         self.sent.set()
 
@@ -193,3 +204,125 @@ async def test_a_stop_finishes_running_requests_and_closes_idle_connections() ->
 def test_an_address_in_use_has_its_own_error() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(AddressInUseError, match="cannot listen"):
         listen("127.0.0.1", taken.getsockname()[1])
+
+
+class Health:
+    """Answers each path, health as the servers do."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await self.gate.wait()
+        await PlainTextResponse("served")(scope, receive, send)
+
+
+async def ask(port: int, target: str = "/healthz") -> bytes:
+    """Status line and all that follows, on a connection that ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 -- what a server knows has no event
+            await asyncio.sleep(0.01)
+
+
+def refused(registry: CollectorRegistry, reason: Refusal) -> float:
+    return registry.get_sample_value("eval_alignment_http_refused_total", {"reason": reason}) or 0
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "])
+async def test_silent_connections_keep_nobody_out(sent: bytes) -> None:
+    registry = CollectorRegistry()
+    async with served(Health(), registry=registry) as (server, port):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5 * LIMITS.connections)]
+        for _, writer in silent:
+            writer.write(sent)
+        for target in ("/healthz", "/readyz", "/metrics"):
+            assert (await ask(port, target)).startswith(b"HTTP/1.1 200 ")
+        assert len(server.server_state.connections) <= LIMITS.connections
+        assert refused(registry, Refusal.PLACES) >= 4 * LIMITS.connections
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_health_is_answered_while_requests_have_all_places() -> None:
+    app = Health()
+    async with served(app) as (server, port):
+        slow = [asyncio.create_task(ask(port, "/slow")) for _ in range(LIMITS.connections)]
+        await until(lambda: len(server.server_state.tasks) == LIMITS.connections)
+        other = (await ask(port, "/other")).lower()
+        assert b"\r\nretry-after: 1\r\n" in other
+        assert b"\r\nconnection: close\r\n" in other
+        for target in ("/healthz", "/readyz"):
+            assert (await ask(port, target)).startswith(b"HTTP/1.1 200 ")
+        app.gate.set()
+        assert all(response.startswith(b"HTTP/1.1 200 ") for response in await asyncio.gather(*slow))
+
+
+async def test_one_address_has_so_many_places_and_a_proxy_has_all() -> None:
+    for proxies, status in (((), b"503"), (("127.0.0.1",), b"200")):
+        app = Health()
+        limits = ServerLimits(connections=10, per_address=2, proxies=proxies)
+        async with served(app, limits=limits) as (server, port):
+            slow = [asyncio.create_task(ask(port, "/slow")) for _ in range(2)]
+            await until(lambda: len(server.server_state.tasks) == 2)
+            assert (await ask(port, "/other")).split()[1] == status
+            app.gate.set()
+            await asyncio.gather(*slow)
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (b"\x16\x03\x01\r\n\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n", [b"200"]),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n", [b"200"]),
+    ],
+)
+async def test_what_is_not_http_is_answered_once_without_a_traceback(
+    sent: bytes, statuses: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(Health()) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        answers = await reader.read()
+        writer.close()
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == statuses
+    assert b"server:" not in answers.lower()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_an_incomplete_head_after_a_pipelined_request_is_not_awaited_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "HEADER_SECONDS", 0.2)
+    app = App()
+    app.gate.set()
+    async with served(app) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST + b"GET /")
+        assert b"200 OK" in await answer(reader)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_what_all_clients_have_not_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_READ_BEGINS_SECONDS", 1e-6)
+    registry, limits = CollectorRegistry(), ServerLimits(connections=20, unread_bytes=3 * LARGE // 8)
+    async with served(LargeApp(LARGE // 8), limits=limits, registry=registry) as (server, port):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+        for dropped, (_, writer) in zip((0, 0, 0, 1, 2, 3), silent, strict=True):
+            writer.write(REQUEST)
+            await until(lambda dropped=dropped: refused(registry, Refusal.READER) == dropped)  # type: ignore[misc]
+        assert len(server.server_state.connections) == 3
+        for _, writer in silent:
+            writer.transport.abort()

@@ -1,0 +1,78 @@
+"""What a listener refuses or cuts off: counted by a metric, and logged once per some seconds."""
+
+import logging
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from streams.runtime.metric_specs import REFUSED
+from streams.runtime.repeats import Repeats
+
+LOG_SECONDS: Final = 10.0
+"""Least time between two log lines with one reason."""
+
+_log = logging.getLogger(__name__)
+
+
+class Refusal(StrEnum):
+    """Why something was refused."""
+
+    TOKEN = "token"
+    """The token is missing or wrong."""
+    WEBHOOK = "webhook"
+    """The signature or the secret of a webhook is missing or wrong."""
+    HOST = "host"
+    """The name in the Host header is not allowed."""
+    BODY = "body"
+    """A request that has no body came with one, or its length is ambiguous."""
+    MALFORMED = "malformed"
+    """What the client sent is not HTTP."""
+    HEAD = "head"
+    """The head of the request did not arrive in time."""
+    PLACES = "places"
+    """All places for connections, or those of one address, are taken."""
+    BUSY = "busy"
+    """Too many requests wait for their turn."""
+    READER = "reader"
+    """The client did not read its response."""
+
+
+_WORDS: Final = {
+    Refusal.TOKEN: "token missing or wrong: request refused",
+    Refusal.WEBHOOK: "webhook refused",
+    Refusal.HOST: "host name not allowed: request refused",
+    Refusal.BODY: "body not allowed: request refused",
+    Refusal.MALFORMED: "not HTTP: connection closed",
+    Refusal.PLACES: "no place left for connections: connection closed or refused",
+    Refusal.BUSY: "too many requests wait: request refused",
+    Refusal.READER: "response not read: connection closed",
+}
+"""The log line of each; HEAD has none, since browsers open connections that they never use."""
+
+
+class Refusals:
+    """Counts and logs what one process refuses.
+
+    Args:
+        registry: gets the metric.
+        now: returns monotonic seconds.
+    """
+
+    def __init__(self, registry: CollectorRegistry, now: Callable[[], float] = time.monotonic) -> None:
+        self._counter = REFUSED.counter(registry)
+        self._now = now
+        self._repeats = Repeats(LOG_SECONDS)
+        for reason in Refusal:
+            self._counter.labels(reason)
+
+    def note(self, reason: Refusal, address: str | None, **fields: str) -> None:
+        """Count one; the log names the `address` of the client, and `fields`."""
+        self._counter.labels(reason).inc()
+        if reason not in _WORDS:
+            return
+        count = self._repeats.due(reason, self._now())
+        if count is not None:
+            _log.warning(_WORDS[reason], extra={"count": count, "address": address or "unknown", **fields})
