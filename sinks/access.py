@@ -120,7 +120,7 @@ def is_loopback(host: str) -> bool:
 
 
 def asks_for_health(scope: Scope) -> bool:
-    """Whether a request is a health check. A path that only means the same, such as `/%68ealthz`, is none."""
+    """Whether a request is a health check. Another path with the same meaning, such as `/%68ealthz`, is not."""
     raw_path: bytes = scope["raw_path"]
     return scope["path"] in HEALTH_PATHS and raw_path.partition(b"?")[0].decode("latin-1") in HEALTH_PATHS
 

@@ -1,4 +1,4 @@
-"""Which connections of a listener have a place, and which one ends when there is none. Pure.
+"""Which connections of a listener have a place, and which one ends when no place is left. Pure.
 
 A connection that waits for a request, and one on which nothing was ever sent, ends as soon as another needs its place:
 silent connections keep nobody out. Beyond the places there are some in which only health is answered.

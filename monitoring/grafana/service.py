@@ -239,6 +239,15 @@ def _processes() -> list[object]:
             width=8,
             height=8,
         ),
+        series(
+            "Refused requests and connections, by reason",
+            "What the HTTP servers refused or cut off. `token`: somebody tries tokens, or a client has an old one. "
+            "`places`: more connections than allowed; is the proxy in the setting `proxy_addresses`? The log has an "
+            "address for each reason once per 10 s. docs/security.md has the limits.",
+            "suffix:/s",
+            (rate("eval_alignment_http_refused_total", "job, reason"), "{{job}}: {{reason}}"),
+            width=24,
+        ),
     ]  # fmt: skip
 
 

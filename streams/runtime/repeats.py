@@ -1,4 +1,4 @@
-"""Something that repeats is reported at once, and then once per some seconds with a count. Pure."""
+"""Reports something that repeats immediately, and then once per some seconds with a count. Pure."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
