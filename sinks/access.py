@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.refusals import Refusal, Refusals
+from streams.runtime.refusals import RefusalReason, Refusals
 
 TOKEN_BYTES: Final = 32
 """Minimum length of a token."""
@@ -188,7 +188,7 @@ class AccessMiddleware:
     def _rejection(self, scope: Scope) -> Response | None:
         headers = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
         if (why := _wrong_body(scope["method"], headers)) is not None:
-            self._note(Refusal.BODY, scope)
+            self._note(RefusalReason.BODY, scope)
             # What another program takes for the body must not be read as the next request.
             return problem(400, why, {"Connection": "close"})
         if scope["method"] not in self._methods:
@@ -198,18 +198,18 @@ class AccessMiddleware:
         if asks_for_health(scope):
             return None
         if not self._allows(headers.get(b"host", b"").decode("latin-1")):
-            self._note(Refusal.HOST, scope)
+            self._note(RefusalReason.HOST, scope)
             return problem(400, "host name not allowed: add it to the setting allowed_hosts")
         if self._tokens:
             sender = self._sender(_sent_token(headers.get(b"authorization", b"")))
             if sender is not None:
                 scope["sender"] = sender
             elif not self._verifies(scope["path"]):
-                self._note(Refusal.TOKEN, scope)
+                self._note(RefusalReason.TOKEN, scope)
                 return problem(401, "token missing or wrong", CHALLENGE)
         return None
 
-    def _note(self, reason: Refusal, scope: Scope) -> None:
+    def _note(self, reason: RefusalReason, scope: Scope) -> None:
         self._refusals.note(reason, client_address(scope))
 
     def _sender(self, sent: bytes) -> str | None:

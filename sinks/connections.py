@@ -28,7 +28,7 @@ def is_network(text: str) -> bool:
     return True
 
 
-class Place(Enum):
+class Admission(Enum):
     """What a connection may ask."""
 
     ANY = auto()
@@ -61,11 +61,11 @@ class Connections(Generic[_T]):
     def __len__(self) -> int:
         return len(self._clients)
 
-    def enter(self, connection: _T, address: str) -> tuple[Place, _T | None]:
+    def enter(self, connection: _T, address: str) -> tuple[Admission, _T | None]:
         """Give a place to a new connection, which then waits for a request.
 
         Returns the place, and the connection that must end for it: the one that has waited longest, of the same client
-        if that has as many as it may. With `Place.NONE` the new one is not kept.
+        if that has as many as it may. With `Admission.NONE` the new one is not kept.
         """
         client, exempt = self._client(address)
         victim = None
@@ -76,11 +76,11 @@ class Connections(Generic[_T]):
         if victim is not None:
             self.leave(victim)
         if len(self) < self._limit and (exempt or self._counts[client] < self._per_address):
-            place = Place.ANY
+            place = Admission.ANY
         elif len(self) < self._limit + HEALTH_PLACES:
-            place = Place.HEALTH
+            place = Admission.HEALTH
         else:
-            return Place.NONE, victim
+            return Admission.NONE, victim
         self._clients[connection] = client
         self._counts[client] += 1
         self._waiting[connection] = None

@@ -20,9 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sinks.access import BindError, asks_for_health, client_address, problem
-from sinks.connections import LOOPBACK_NETWORKS, Connections, Place
+from sinks.connections import LOOPBACK_NETWORKS, Admission, Connections
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.refusals import Refusal, Refusals
+from streams.runtime.refusals import RefusalReason, Refusals
 
 HEADER_SECONDS: Final = 10.0
 """Time within which the header of a request must be complete, from its first byte or from the connection."""
@@ -120,7 +120,7 @@ class _State(ServerState):
         self.unread = _Unread(limits.unread_bytes)
 
 
-class _Reader(NamedTuple):
+class _SlowReader(NamedTuple):
     """A client that has not read its response, since when, and how much there was of it."""
 
     since: float
@@ -132,11 +132,11 @@ class _Unread:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._readers: dict[_Protocol, _Reader] = {}
+        self._readers: dict[_Protocol, _SlowReader] = {}
 
     def begin(self, connection: "_Protocol", now: float) -> "_Protocol | None":
         """A response waits for its client. Returns the connection to drop, when that is too much for all together."""
-        self._readers[connection] = _Reader(now, connection.unread)
+        self._readers[connection] = _SlowReader(now, connection.unread)
         if sum(reading.unread for reading in self._readers) <= self._limit:
             return None
         known = [c for c, reader in self._readers.items() if now - reader.since >= _READ_BEGINS_SECONDS]
@@ -163,13 +163,13 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         place, victim = self._state.places.enter(self, self._address)
         if victim is not None:
-            self._refuse(Refusal.PLACES)
+            self._refuse(RefusalReason.PLACES)
             victim.transport.abort()
-        if place is Place.NONE:
-            self._refuse(Refusal.PLACES)
+        if place is Admission.NONE:
+            self._refuse(RefusalReason.PLACES)
             transport.abort()
             return
-        if place is Place.HEALTH:
+        if place is Admission.HEALTH:
             self.app = _only_health(self.app, self._state.refusals)
         connection = transport.get_extra_info("socket")
         # uvicorn writes head and body of a response apart. Without this option the body waits for the client to
@@ -213,7 +213,7 @@ class _Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's signature
         """Answer what is not HTTP, where that is still possible, and close the connection."""
-        self._refuse(Refusal.MALFORMED)
+        self._refuse(RefusalReason.MALFORMED)
         if self.cycle is not None:
             # Otherwise the application goes on to answer a request that has no end.
             self.cycle.disconnected = True
@@ -227,7 +227,7 @@ class _Protocol(H11Protocol):
 
     def drop(self) -> None:
         """End the connection of a client that does not read, with all that waits for it."""
-        self._refuse(Refusal.READER)
+        self._refuse(RefusalReason.READER)
         # Closing it would keep what is not read.
         self.transport.abort()
 
@@ -244,7 +244,7 @@ class _Protocol(H11Protocol):
     def _address(self) -> str:
         return "" if self.client is None else self.client[0]
 
-    def _refuse(self, reason: Refusal) -> None:
+    def _refuse(self, reason: RefusalReason) -> None:
         self._state.refusals.note(reason, self._address)
 
     def _should_upgrade(self) -> bool:
@@ -273,7 +273,7 @@ class _Protocol(H11Protocol):
     def _close(self) -> None:
         self._header_timer = None
         if self._idle() and not self.transport.is_closing():
-            self._refuse(Refusal.HEAD)
+            self._refuse(RefusalReason.HEAD)
             self.transport.close()
 
     def _await_reader(self) -> None:
@@ -304,7 +304,7 @@ def _only_health(app: ASGIApp, refusals: Refusals) -> ASGIApp:
         if asks_for_health(scope):
             await app(scope, receive, closing)
             return
-        refusals.note(Refusal.PLACES, client_address(scope))
+        refusals.note(RefusalReason.PLACES, client_address(scope))
         response = problem(503, "too many connections: retry later", {"Retry-After": "1"})
         await response(scope, receive, closing)
 

@@ -17,7 +17,7 @@ LOG_SECONDS: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
-class Refusal(StrEnum):
+class RefusalReason(StrEnum):
     """Why something was refused."""
 
     TOKEN = "token"
@@ -41,14 +41,14 @@ class Refusal(StrEnum):
 
 
 _WORDS: Final = {
-    Refusal.TOKEN: "token missing or wrong: request refused",
-    Refusal.WEBHOOK: "webhook refused",
-    Refusal.HOST: "host name not allowed: request refused",
-    Refusal.BODY: "body not allowed: request refused",
-    Refusal.MALFORMED: "not HTTP: connection closed",
-    Refusal.PLACES: "no place left for connections: connection closed or refused",
-    Refusal.BUSY: "too many requests wait: request refused",
-    Refusal.READER: "response not read: connection closed",
+    RefusalReason.TOKEN: "token missing or wrong: request refused",
+    RefusalReason.WEBHOOK: "webhook refused",
+    RefusalReason.HOST: "host name not allowed: request refused",
+    RefusalReason.BODY: "body not allowed: request refused",
+    RefusalReason.MALFORMED: "not HTTP: connection closed",
+    RefusalReason.PLACES: "no place left for connections: connection closed or refused",
+    RefusalReason.BUSY: "too many requests wait: request refused",
+    RefusalReason.READER: "response not read: connection closed",
 }
 """The log line of each; HEAD has none, since browsers open connections that they never use."""
 
@@ -65,10 +65,10 @@ class Refusals:
         self._counter = REFUSED.counter(registry)
         self._now = now
         self._repeats = Repeats(LOG_SECONDS)
-        for reason in Refusal:
+        for reason in RefusalReason:
             self._counter.labels(reason)
 
-    def note(self, reason: Refusal, address: str | None, **fields: str) -> None:
+    def note(self, reason: RefusalReason, address: str | None, **fields: str) -> None:
         """Count one; the log names the `address` of the client, and `fields`."""
         self._counter.labels(reason).inc()
         if reason not in _WORDS:

@@ -17,7 +17,7 @@ from ingest.config import IngestConfig
 from sinks import listener
 from sinks.config import ViewConfig
 from sinks.listener import AddressInUseError, HttpServer, ServerLimits, listen
-from streams.runtime.refusals import Refusal, Refusals
+from streams.runtime.refusals import RefusalReason, Refusals
 
 LARGE = 32 << 20
 LIMITS = ServerLimits(connections=10)
@@ -234,7 +234,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def refused(registry: CollectorRegistry, reason: Refusal) -> float:
+def refused(registry: CollectorRegistry, reason: RefusalReason) -> float:
     return registry.get_sample_value("eval_alignment_http_refused_total", {"reason": reason}) or 0
 
 
@@ -248,7 +248,7 @@ async def test_silent_connections_keep_nobody_out(sent: bytes) -> None:
         for target in ("/healthz", "/readyz", "/metrics"):
             assert (await ask(port, target)).startswith(b"HTTP/1.1 200 ")
         assert len(server.server_state.connections) <= LIMITS.connections
-        assert refused(registry, Refusal.PLACES) >= 4 * LIMITS.connections
+        assert refused(registry, RefusalReason.PLACES) >= 4 * LIMITS.connections
         for _, writer in silent:
             writer.close()
 
@@ -322,7 +322,7 @@ async def test_what_all_clients_have_not_read_is_bounded(monkeypatch: pytest.Mon
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
         for dropped, (_, writer) in zip((0, 0, 0, 1, 2, 3), silent, strict=True):
             writer.write(REQUEST)
-            await until(lambda dropped=dropped: refused(registry, Refusal.READER) == dropped)  # type: ignore[misc]
+            await until(lambda dropped=dropped: refused(registry, RefusalReason.READER) == dropped)  # type: ignore[misc]
         assert len(server.server_state.connections) == 3
         for _, writer in silent:
             writer.transport.abort()
