@@ -119,6 +119,10 @@ class CheckpointMarker(TypedDict):
     """
     sources: dict[str, SourcePosition]
     """By source topic."""
+    seen: NotRequired[dict[str, Count]]
+    """By source topic, the offset up to which an open circuit breaker has looked at events that are not processed. Only
+    there while it is open, and until the next process has processed them.
+    """
     offset: NotRequired[Count]
     """The offset of this record in the tallies log. A marker found elsewhere closes nothing (see `tallies_log`).
     Release 0.1.0 did not write it.

@@ -1,4 +1,4 @@
-"""`dlq`: lists, shows, requeues and acknowledges dead letters."""
+"""`dlq`: lists, shows, requeues and acknowledges dead letters, and peeks at what would become one."""
 
 import re
 from collections import Counter
@@ -19,6 +19,7 @@ from sinks.page.formats import plural
 from streams.events.reasons import Reason
 from streams.kafka.acknowledgements import write_acknowledgements
 from streams.kafka.client import KafkaClient
+from streams.kafka.peek import peek as waiting_rejections
 from streams.kafka.topics import Topics
 from streams.requeue import BodyIdentity, DeadLetters, Identity, StoredDeadLetter, read_dead_letters, send_again
 
@@ -192,6 +193,43 @@ def ack(brokers: str | None) -> None:
         lambda client, topics: write_acknowledgements(client, group, topics.dead_letters, listed.acknowledgement),
     )
     click.echo(f"{_counted(listed.stored)} acknowledged")
+
+
+@dlq.command()
+@broker_option
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of events to show, the first ones."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def peek(*, brokers: str | None, limit: int, as_json: bool) -> None:
+    """List waiting events that workers would reject.
+
+    Reads the source topics from the committed offsets of the workers on, and decodes the events: what an open circuit
+    breaker holds back. It joins no group, writes nothing, and can run while workers do.
+    """
+    chosen = settings.load(brokers=brokers)
+    group, decoder = wiring.group(chosen), wiring.decoder(chosen)
+    peeked = _run(brokers, lambda client, topics: waiting_rejections(client, topics, group, decoder, limit))
+    if as_json:
+        by_reason = [
+            {"topic": topic, "reason": reason, "events": count}
+            for (topic, reason), count in peeked.rejected.most_common()
+        ]
+        events = [
+            {"event": one.place, "reason": one.reason, "detail": one.detail, "value": one.value} for one in peeked.first
+        ]
+        document = {"waiting": peeked.waiting, "rejected": by_reason, "events": events}
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    for one in peeked.first:
+        click.echo(str(one))
+    total = peeked.rejected.total()
+    by_reason_text = ", ".join(
+        f"{count} {reason} in {printable(topic)}" for (topic, reason), count in peeked.rejected.most_common()
+    )
+    first = f"; showing the first {len(peeked.first)}" if total > len(peeked.first) else ""
+    colon = f": {by_reason_text}" if total else ""
+    click.echo(f"{plural(peeked.waiting, 'event')} waiting, {total} would be rejected{colon}{first}")
 
 
 def _counted(dead_letters: Sequence[StoredDeadLetter]) -> str:

@@ -252,8 +252,8 @@ class Problem(Enum):
         "circuit_breaker",
         _CRITICAL,
         "A flood of invalid events has paused a worker.",
-        "Fix or stop the producer of the events in the worker's log. Then restart the worker once with "
-        "`--circuit-breaker off`, so that the invalid events in the topic become dead letters.",
+        "`dlq peek` lists the events. Stop their producer, then restart this worker: what it has seen becomes dead "
+        "letters, and valid events are counted.",
     )
     INGEST_UNREACHABLE = Entry(
         "ingest",

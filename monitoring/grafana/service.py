@@ -74,8 +74,8 @@ def _now() -> list[object]:
         ),
         number(
             "Circuit breaker",
-            "Workers that paused because too many events were invalid. Fix the producer and restart the worker, or "
-            "restart it with --circuit-breaker off to send these events to the dead letters."
+            "Workers that paused because too many events were invalid. Stop the producer, then restart the worker: "
+            "the invalid events that it has seen become dead letters."
             + alerts("CircuitBreakerOpen"),
             "short",
             ("sum(eval_alignment_circuit_breaker_open)", "open"),

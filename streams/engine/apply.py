@@ -9,6 +9,7 @@ from streams.events.decoder import Decoder, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
+from streams.kafka.decide import decide, misrouted
 from streams.kafka.producer import home_partition
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
@@ -36,19 +37,46 @@ class BatchApplier:
         self._kinds = topics.sources
         self._partitions = partitions
         self._decoder = decoder
-        self._circuit_breaker = circuit_breaker
         self._metrics = metrics
+        self.circuit_breaker = circuit_breaker
 
     @property
-    def open_reason(self) -> str | None:
-        """Why the circuit breaker is open; None while it is closed."""
-        return None if self._circuit_breaker is None else self._circuit_breaker.open_reason
+    def paused(self) -> bool:
+        """Whether the circuit breaker is open, so that nothing may be applied."""
+        return self.circuit_breaker is not None and self.circuit_breaker.open_reason is not None
 
     def apply(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
-        """Merge the accepted records into the shard; returns the rejected ones."""
+        """Merge the accepted records into the shard; returns the rejected ones.
+
+        The circuit breaker does not count what the process before this one had seen when it was restarted: the engine
+        passes such records alone.
+        """
+        seen = bool(records) and records[-1].offset < owned.seen_before.get(topic, 0)
+        return self._merge(owned, topic, records, None if seen else self.circuit_breaker)
+
+    def look(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
+        """The records that `apply` would reject. Changes nothing and counts nothing."""
+        kind, partition = self._kinds[topic], owned.partition
+        rejected = []
+        for record in records:
+            rejection = decide(
+                self._decoder,
+                kind,
+                record,
+                partition=partition,
+                partitions=self._partitions,
+                has_item=owned.shard.has_item,
+            )
+            if rejection is not None:
+                rejected.append(RejectedRecord(topic, partition, record, rejection))
+        return rejected
+
+    def _merge(
+        self, owned: OwnedPartition, topic: str, records: Sequence[Record], circuit_breaker: CircuitBreaker | None
+    ) -> list[RejectedRecord]:
         kind, shard, partition = self._kinds[topic], owned.shard, owned.partition
         decode, apply, has_item = self._decoder.decode, shard.apply, shard.has_item
-        circuit_breaker, rejected = self._circuit_breaker, []
+        rejected: list[RejectedRecord] = []
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
         accepted = 0
@@ -61,17 +89,18 @@ class BatchApplier:
                     outcomes[apply(fact)] += 1
                     accepted += 1
                     continue
-                fact = _misrouted(key or b"", self._partitions, partition)
+                fact = misrouted(key or b"", self._partitions, partition)
             elif isinstance(record, UnreadableRecords):
                 fact = Rejection(record.reason, record.detail)
+            dead = RejectedRecord(topic, partition, record, fact)
             if circuit_breaker is not None:
                 circuit_breaker.accepted(topic, accepted)
                 accepted = 0
                 # A batch that is not unpacked is the broker's fault as much as the producer's, and has no cause to come
                 # again.
                 if not (isinstance(record, UnreadableRecords) and record.reason is Reason.OVERSIZED):
-                    circuit_breaker.rejected(topic)
-            rejected.append(RejectedRecord(topic, partition, record, fact))
+                    circuit_breaker.rejected(topic, dead.example)
+            rejected.append(dead)
         if circuit_breaker is not None:
             circuit_breaker.accepted(topic, accepted)
         self._metrics.conflicting.labels(topic).inc(shard.conflicts - conflicts)
@@ -87,11 +116,3 @@ class BatchApplier:
             self._metrics.rejected.labels(topic, reason.value).inc()
             if reason is Reason.MISROUTED:
                 self._metrics.misrouted.labels(topic).inc()
-
-
-def _misrouted(key: bytes, partitions: int, partition: int) -> Rejection:
-    return Rejection(
-        Reason.MISROUTED,
-        f"in partition {partition}, but murmur2 of the key is partition {home_partition(key, partitions)}: use Kafka's "
-        "default partitioner (librdkafka: partitioner=murmur2_random)",
-    )

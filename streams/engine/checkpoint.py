@@ -80,6 +80,8 @@ class Checkpoint:
                 for tp, position in drained.positions.items()
             },
         )
+        if drained.seen:
+            marker["seen"] = drained.seen
         return _PartitionCheckpoint(owned, drained, marker)
 
     def _tallies(self, part: _PartitionCheckpoint) -> Iterator[LogRow]:

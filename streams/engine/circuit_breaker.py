@@ -1,11 +1,17 @@
 """The circuit breaker: pauses a worker before a flood of invalid events becomes a flood of dead letters.
 
 After a bad deployment of a producer nearly every event is rejected. A paused worker leaves those events in their source
-topic. This module is pure and has no clock.
+topic, and goes on looking at them, so that it can report what it holds back. This module is pure and has no clock.
+
+A restart of the paused worker is the consent to reject what it had seen: the next process does not count those events
+(see docs/decisions/0015-half-open-circuit-breaker.md).
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streams.events.example import RejectedExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +32,22 @@ class _TopicCounts:
     """Events so far."""
     in_a_row: int
     """Consecutive rejections up to the last event."""
-    rejected_at: deque[int]
-    """Numbers of the rejected events within the window."""
+    rejected: deque[tuple[int, RejectedExample]]
+    """The rejected events within the window, each with its number."""
 
 
 class CircuitBreaker:
     """The circuit breaker of one worker. It never closes by itself."""
+
+    SHOWN_OFFENDERS = 3
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self._policy = policy
         self._topics: dict[str, _TopicCounts] = {}
         self.open_reason: str | None = None
         """Why the circuit breaker is open; None while it is closed."""
+        self.offenders: tuple[RejectedExample, ...] = ()
+        """The first of the rejected events that opened it."""
 
     def accepted(self, topic: str, count: int = 1) -> None:
         """Count consecutive accepted events."""
@@ -54,12 +64,12 @@ class CircuitBreaker:
             count -= skipped
         counts.events += count
 
-    def rejected(self, topic: str) -> None:
+    def rejected(self, topic: str, example: RejectedExample) -> None:
         """Count one rejected event."""
         counts = self._counts_of(topic)
         counts.events += 1
         counts.in_a_row += 1
-        counts.rejected_at.append(counts.events)
+        counts.rejected.append((counts.events, example))
         self._decide(topic, counts)
 
     def _counts_of(self, topic: str) -> _TopicCounts:
@@ -70,11 +80,41 @@ class CircuitBreaker:
 
     def _decide(self, topic: str, counts: _TopicCounts) -> None:
         policy = self._policy
-        while counts.rejected_at and counts.rejected_at[0] <= counts.events - policy.window:
-            counts.rejected_at.popleft()
+        while counts.rejected and counts.rejected[0][0] <= counts.events - policy.window:
+            counts.rejected.popleft()
         if self.open_reason is not None:
             return
         if counts.in_a_row > policy.in_a_row:
-            self.open_reason = f"{counts.in_a_row} events in a row of {topic} were rejected"
-        elif counts.events >= policy.window and len(counts.rejected_at) > policy.share * policy.window:
-            self.open_reason = f"{len(counts.rejected_at)} of the last {policy.window} events of {topic} were rejected"
+            self._open(f"{counts.in_a_row} events in a row of {topic} were rejected", counts, counts.in_a_row)
+        elif counts.events >= policy.window and len(counts.rejected) > policy.share * policy.window:
+            rejected = len(counts.rejected)
+            self._open(f"{rejected} of the last {policy.window} events of {topic} were rejected", counts, rejected)
+
+    def _open(self, reason: str, counts: _TopicCounts, last: int) -> None:
+        self.open_reason = reason
+        opened_it = [example for _, example in counts.rejected][-last:]
+        self.offenders = tuple(opened_it[: self.SHOWN_OFFENDERS])
+
+
+@dataclass(slots=True)
+class HeldBack:
+    """What the open circuit breaker has seen of one partition, and holds back."""
+
+    looked: dict[str, int] = field(default_factory=dict)
+    """By source topic, the next offset to look at."""
+    invalid: int = 0
+    """Number of events that would become dead letters."""
+    last: str | None = None
+    """Place of the last of them."""
+
+    def saw(self, topic: str, following: int, invalid: int, last: str | None) -> None:
+        """Note that the events before offset `following` were looked at."""
+        self.looked[topic] = following
+        self.invalid += invalid
+        self.last = last or self.last
+
+
+def seen_offsets(held: HeldBack, earlier: Mapping[str, int], positions: Mapping[str, int]) -> dict[str, int]:
+    """By source topic, the offset up to which this or the process before it saw events that are not processed."""
+    seen = {topic: max(held.looked.get(topic, 0), earlier.get(topic, 0)) for topic in {*held.looked, *earlier}}
+    return {topic: offset for topic, offset in sorted(seen.items()) if offset > positions.get(topic, 0)}

@@ -7,7 +7,10 @@ tallies and positions of the same moment. One lock keeps restores, checkpoints a
 import asyncio
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -16,6 +19,7 @@ from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, ranges
+from streams.engine.pause import PauseReport
 from streams.engine.restore import AssignmentChanged, Restore
 from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch, Record
@@ -72,6 +76,7 @@ class Engine:
         self._checkpoint = checkpoint
         self._watchdog = watchdog
         self._audit = audit
+        self._pause = PauseReport(health, metrics)
         self._owned = restore.owned
         self._suspended = False
         self._stopped = False
@@ -181,18 +186,26 @@ class Engine:
             await self._give_up_corrupt(owned, batch.corrupt)
             return
         expected = owned.positions[batch.topic]
-        if batch.start > expected:
+        if batch.start > expected and not self._applier.paused:
             raise FatalError(
                 ExitCode.INPUT_LOST,
                 f"{batch.topic}[{batch.partition}]: expected offset {expected}, the broker continues at {batch.start}",
             )
         self._batch_done.clear()
         try:
-            rejected = await self._apply_records(owned, batch)
-            if rejected:
-                await self._dead_letters.publish(rejected)
+            for part in _split(batch, owned.seen_before.get(batch.topic, 0)):
+                if self._owned.generation == generation and owned.ready:
+                    await self._apply_part(owned, part, generation)
         finally:
             self._batch_done.set()
+
+    async def _apply_part(self, owned: OwnedPartition, batch: Batch, generation: int) -> None:
+        rejected = None if self._applier.paused else await self._apply_records(owned, batch)
+        if rejected is None:
+            await self._look(owned, batch)
+            return
+        if rejected:
+            await self._dead_letters.publish(rejected)
         if self._owned.generation != generation or not owned.ready:
             return
         owned.processed(batch.topic, batch.next, batch.records[0].timestamp if batch.records else None)
@@ -209,18 +222,19 @@ class Engine:
             if owned.changed:
                 await self._checkpoint([owned])
             owned.quarantine(
-                f"{why}. Restore the broker's log, for example from a replica, and restart the worker: it reads on there"
+                f"{why}. Restore the broker's log, for example from a replica, and restart the worker: "
+                "it reads on there"
             )
 
-    async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord]:
-        """Apply a few thousand events at a time; returns the rejected ones, and never if the circuit breaker opens."""
+    async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord] | None:
+        """Apply a few thousand events at a time; returns the rejected ones, and None if the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
         for records in _chunks(batch.records):
             if owned.quarantined is not None:
                 break
             rejected += self._applier.apply(owned, batch.topic, records)
-            if self._applier.open_reason is not None:
-                await self._pause(self._applier.open_reason)
+            if self._applier.paused:
+                return None
             owned.applied()
             self._work.set()
             while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
@@ -229,18 +243,23 @@ class Engine:
             await asyncio.sleep(0)
         return rejected
 
-    async def _pause(self, reason: str) -> None:
-        """Wait for an operator. The worker keeps its membership and metrics, and commits what it has processed."""
-        self._health.circuit_breaker = reason
-        self._metrics.circuit_breaker_open.set(1)
-        _log.error(
-            "circuit breaker open: %s. This worker processes no event until it is restarted; no event of this batch is "
-            "committed or sent to the dead letters. Fix the producer or the settings and restart, or restart with "
-            "`--circuit-breaker off` to turn the invalid events into dead letters",
-            reason,
-        )
-        self._batch_done.set()
-        await asyncio.Event().wait()
+    async def _look(self, owned: OwnedPartition, batch: Batch) -> None:
+        """See what of a batch would be rejected, while the circuit breaker is open.
+
+        Nothing is processed: positions do not move, and no dead letter is sent. The worker keeps its membership and
+        commits what it had processed.
+        """
+        assert self._applier.circuit_breaker is not None, "only a circuit breaker pauses"
+        topic = batch.topic
+        following = owned.held.looked.get(topic, owned.positions[topic])
+        if batch.start <= following < batch.next:
+            rejected: list[RejectedRecord] = []
+            for records in _chunks([record for record in batch.records if record.offset >= following]):
+                rejected += self._applier.look(owned, topic, records)
+                await asyncio.sleep(0)
+            owned.saw(topic, batch.next, rejected)
+            self._work.set()
+        self._pause.update(self._applier.circuit_breaker, self._owned)
 
     # ---- checkpoints
 
@@ -282,3 +301,13 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     for start in range(0, len(records), CHUNK_EVENTS):
         yield records[start : start + CHUNK_EVENTS]
+
+
+def _split(batch: Batch, offset: int) -> Iterator[Batch]:
+    """Split a batch at an offset: what a circuit breaker saw before a restart moves its position by itself."""
+    if batch.start < offset < batch.next:
+        first = bisect_left(batch.records, offset, key=attrgetter("offset"))
+        yield replace(batch, next=offset, records=batch.records[:first])
+        yield replace(batch, start=offset, records=batch.records[first:])
+    else:
+        yield batch

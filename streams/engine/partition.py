@@ -2,8 +2,8 @@
 
 In the order of one generation:
 
-- restore: `assign`, `replayed`, `claimed`, `restored`, then `begin_generation`;
-- events: `applied` after each part of a batch, `processed` after the batch;
+- restore: `assign`, `replayed`, `claimed`, `half_open`, `restored`, then `begin_generation`;
+- events: `applied` after each part of a batch, `processed` after the batch; `saw` while the circuit breaker is open;
 - checkpoint: `drain`, and `checkpointed` once it is written;
 - the end: `end_generation`. A partition that stays with the worker keeps its shard for the next restore.
 
@@ -15,13 +15,15 @@ Other modules read the state and call these transitions. Only this module change
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from faust.types import TP
 
 from aggregator.shard import CheckpointDelta, Shard
+from streams.engine.circuit_breaker import HeldBack, seen_offsets
+from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
@@ -37,6 +39,8 @@ class Drained:
     """Dirty rows and touched tallies."""
     positions: dict[TP, int]
     """By source partition, the next offset to process: committable once the rest is written."""
+    seen: dict[str, int]
+    """By source topic, up to where a circuit breaker saw events that are not processed."""
     oldest: list[int]
     """Per batch since the last checkpoint, the broker's timestamp of its oldest event, in milliseconds."""
 
@@ -51,11 +55,15 @@ class OwnedPartition:
         "changed",
         "checkpointed_at",
         "claim",
+        "claimed_at",
+        "held",
         "ledger",
         "partition",
         "positions",
+        "predecessor",
         "quarantined",
         "ready",
+        "seen_before",
         "shard",
         "tallies",
     )
@@ -67,8 +75,17 @@ class OwnedPartition:
         self.tallies = tallies
         self.claim: Claim | None = None
         """The last claim in the ledger."""
+        self.claimed_at = -1
+        """Its offset in the ledger."""
+        self.predecessor: tuple[str, int] | None = None
+        """Owner and offset of the claim before it."""
         self.positions: dict[str, int] = {}
         """By source topic, the next offset to process."""
+        self.seen_before: dict[str, int] = {}
+        """By source topic, the offset up to which the process before this one saw events while its circuit breaker was
+        open: they do not open it again."""
+        self.held = HeldBack()
+        """What the circuit breaker of this process holds back."""
         self.ready = False
         """Whether the partition is restored in the current generation, and not in quarantine."""
         self.quarantined: str | None = None
@@ -97,13 +114,20 @@ class OwnedPartition:
         if records:
             self._unchanged_elsewhere = False
 
-    def claimed(self, claim: Claim) -> None:
-        """Take a claim read from the ledger, in place of an earlier one."""
-        self.claim = claim
+    def claimed(self, claim: Claim, offset: int = 0) -> None:
+        """Take a claim read from the ledger at this offset, in place of an earlier one."""
+        if self.claim is not None:
+            self.predecessor = self.claim.owner, self.claimed_at
+        self.claim, self.claimed_at = claim, offset
 
     def restored(self, positions: Mapping[TP, int]) -> None:
         """Process events from these source positions: the shard has the state of the logs."""
         self.positions = {tp.topic: offset for tp, offset in positions.items()}
+        self.held = HeldBack()
+
+    def half_open(self, seen: Mapping[str, int]) -> None:
+        """Let events before these offsets of the sources become dead letters: an open circuit breaker saw them."""
+        self.seen_before = dict(seen)
 
     def begin(self) -> None:
         """Allow events to be processed, unless the partition is in quarantine."""
@@ -153,12 +177,24 @@ class OwnedPartition:
             self._oldest.append(oldest)
         self.changed = True
 
+    def saw(self, topic: str, following: int, rejected: Sequence[RejectedRecord]) -> None:
+        """Note that the open circuit breaker looked at the events before offset `following`, which stay in the topic.
+
+        Args:
+            topic: the source topic.
+            following: the next offset to look at.
+            rejected: those that would become dead letters.
+        """
+        self.held.saw(topic, following, len(rejected), rejected[-1].example.place if rejected else None)
+        self.changed = True
+
     def drain(self) -> Drained:
         """Take what the next checkpoint writes; the caller writes all of it, or the process ends."""
         oldest, self._oldest = self._oldest, []
         self.changed = False
         self._unchanged_elsewhere = True
-        return Drained(self.shard.drain(), self.sources(), oldest)
+        seen = seen_offsets(self.held, self.seen_before, self.positions)
+        return Drained(self.shard.drain(), self.sources(), seen, oldest)
 
     def checkpointed(self, now: float) -> tuple[int, int]:
         """Note that the checkpoint is written; returns the comparisons added and retracted since the last one."""

@@ -14,7 +14,7 @@ from faust.types import TP
 from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import SourcePosition, empty, parse_key
+from aggregator.tallies import CheckpointMarker, SourcePosition, empty, parse_key
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.start import Known, Start, start_of
@@ -179,7 +179,7 @@ class Restore:
             key, value = record.key, record.value
             try:
                 if key == CLAIM_KEY:
-                    owned.claimed(parse_claim(value))  # type: ignore[arg-type]
+                    owned.claimed(parse_claim(value), record.offset)  # type: ignore[arg-type]
                 else:
                     replay(key, value)  # type: ignore[arg-type]
             except (ValueError, TypeError) as error:
@@ -266,6 +266,7 @@ class Restore:
             published = published_by_partition[owned.partition]
             if published.highest > owned.ledger.next:
                 await self._fill_shortened(owned, published.highest)
+            self._half_open(owned, published.marker)
             # Replay touched every tally, and most are published already.
             owned.shard.clear_touched()
             tallies = published.tallies()
@@ -277,6 +278,16 @@ class Restore:
                 if last != (self.policy.value, empty(parse_key(key).group)):
                     owned.shard.touch(key)
         return published_by_partition
+
+    def _half_open(self, owned: OwnedPartition, marker: CheckpointMarker | None) -> None:
+        seen = seen_before(self.name, owned.predecessor, marker)
+        owned.half_open(seen)
+        if seen:
+            _log.warning(
+                "circuit breaker is half open: the invalid events that this worker saw before its restart become dead "
+                "letters: %s",
+                ", ".join(f"{topic}[{owned.partition}] up to offset {end - 1}" for topic, end in seen.items()),
+            )
 
     async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:
         """Read the tallies log of each partition."""
@@ -392,3 +403,21 @@ class Restore:
                 rows=owned.shard.rows > 0,
             )
         )
+
+
+def seen_before(name: str, predecessor: tuple[str, int] | None, marker: CheckpointMarker | None) -> Mapping[str, int]:
+    """By source topic, the offset up to which the process before this one saw events with an open circuit breaker.
+
+    Only a restart of the worker that was paused counts as the consent to reject them. So the claim before this one must
+    have this worker's name, and the marker must be written under that claim. A worker of another name that takes the
+    partition over must open its own circuit breaker: otherwise a flood would walk through the group.
+
+    Args:
+        name: this worker's name.
+        predecessor: owner and ledger offset of the claim before this worker's; None for the first claim.
+        marker: the last checkpoint marker.
+    """
+    if predecessor is None or marker is None:
+        return {}
+    owner, offset = predecessor
+    return marker.get("seen", {}) if owner == name and marker["position"] > offset else {}

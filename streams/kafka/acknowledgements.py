@@ -20,6 +20,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.structs import OffsetAndMetadata
 
 from aggregator.days import DAY_MS
 from streams.kafka.client import KafkaClient, connect
@@ -88,18 +89,29 @@ def unacknowledged(
 
 async def read_acknowledgements(client: KafkaClient, group: str, topic: str, partitions: int) -> Acknowledgements:
     """Read what is acknowledged of a topic. Raises KafkaError."""
+    commits = await _commits(client, group, topic, partitions)
+    return {
+        partition: Acknowledgement(commit.offset, int(commit.metadata) if commit.metadata else None)
+        for partition, commit in commits.items()
+    }
+
+
+async def committed_offsets(client: KafkaClient, group: str, topic: str, partitions: int) -> dict[int, int]:
+    """Read the committed offset of each partition that has one, without becoming a member. Raises KafkaError."""
+    return {
+        partition: commit.offset for partition, commit in (await _commits(client, group, topic, partitions)).items()
+    }
+
+
+async def _commits(client: KafkaClient, group: str, topic: str, partitions: int) -> dict[int, OffsetAndMetadata]:
     wanted = [TopicPartition(topic, partition) for partition in range(partitions)]
 
-    async def read(admin: AIOKafkaAdminClient, coordinator: int) -> Acknowledgements:
+    async def read(admin: AIOKafkaAdminClient, coordinator: int) -> dict[int, OffsetAndMetadata]:
         commits = await admin.list_consumer_group_offsets(group, coordinator, wanted)
         if missing := [tp for tp in wanted if tp not in commits]:
             # aiokafka ignores an error of the whole response; the offset of a partition without a commit is -1.
             raise NotCoordinatorError(f"{coordinator} does not report the commits of {group} for {missing}")
-        return {
-            tp.partition: Acknowledgement(commit.offset, int(commit.metadata) if commit.metadata else None)
-            for tp, commit in commits.items()
-            if commit.offset >= 0
-        }
+        return {tp.partition: commit for tp, commit in commits.items() if commit.offset >= 0}
 
     return await _ask_coordinator(client, group, read)
 

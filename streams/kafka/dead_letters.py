@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.events.cloudevents import is_utf8
 from streams.events.decoder import Rejection
+from streams.events.example import RejectedExample, example
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.record_batches import Header
 
@@ -36,6 +37,11 @@ class RejectedRecord:
     rejection: Rejection
     stage: str = "decode"
     """The processing step that rejected it."""
+
+    @property
+    def example(self) -> RejectedExample:
+        """It in short, for the log."""
+        return example(f"{self.topic}:{self.partition}:{self.record.offset}", self.rejection, self.record.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,10 @@ class Published(TalliesReader):
         self._ledger = self.ledgers[ledger or ""] = LedgerTallies(ledger or "")
         self._closed: dict[bytes, tuple[str, bytes] | None] = {}
         self._ledger_end = ledger_end
-        self._marker: CheckpointMarker | None = None
         self.records = 0
         """Number of records read, of any ledger id."""
+        self.marker: CheckpointMarker | None = None
+        """The checkpoint marker with the highest position whose rows are in the ledger."""
 
     @property
     def highest(self) -> int:
@@ -47,7 +48,7 @@ class Published(TalliesReader):
         From the marker of the highest position, as far as the ledger has its rows. A marker need not be in place: its
         writer had the acknowledgements of its rows.
         """
-        return None if self._marker is None else self._marker["sources"]
+        return None if self.marker is None else self.marker["sources"]
 
     def read(self, log: Log, records: Sequence[Record]) -> None:
         """Read records of the log. Raises FatalError for a record that is not a tally."""
@@ -65,9 +66,9 @@ class Published(TalliesReader):
         if (
             ledger is self._ledger
             and (self._ledger_end is None or marker["position"] <= self._ledger_end)
-            and (self._marker is None or marker["position"] >= self._marker["position"])
+            and (self.marker is None or marker["position"] >= self.marker["position"])
         ):
-            self._marker = marker
+            self.marker = marker
 
     def on_late(self, ledger: LedgerTallies, key: bytes) -> None:
         """The tally must be published again."""

@@ -49,6 +49,10 @@ ROWS: Mapping[int, tuple[str, str]] = {
     10: ("malformed events of every kind", "one dead letter each, exact reason, worker alive"),
     11: ("oversized payload and names, 1970 and year 9999, clock stepped back", "rejected or ordered as documented"),
     12: ("poison flood", "circuit breaker pauses within 1,000 events, offsets not advanced, alert, no restart loop"),
+    34: (
+        "restart after a poison flood: half open",
+        "what it had seen becomes dead letters, a new flood or another worker opens it again, no event lost",
+    ),
     13: ("hostile names", "round trip through both parsers; no duplicate series; page safe"),
     14: ("100,000 queues in 60 s", "series capped, memory bounded, the rest counted, alert"),
     15: (

@@ -1,15 +1,17 @@
 """Invalid events on a real Apache Kafka: each becomes one dead letter, a flood of them pauses the worker."""
 
 import json
+import signal
 from typing import Any
 
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, encode
+from aggregator.tallies import MARKER_KEY
 from streams.events.decoder import MAX_VALUE_BYTES
 from streams.events.reasons import Reason
 from streams.kafka.producer import home_partition
-from tests.integration.streams.rig import Event, Rig, history
+from tests.integration.streams.rig import Event, Rig, WorkerProcess, history
 
 NOW = 1_780_000_000_000
 
@@ -71,6 +73,25 @@ async def test_every_reason_becomes_one_dead_letter_and_the_worker_goes_on(rig: 
     assert " DEBUG " not in worker.text()
 
 
+def _flood(rig: Rig, count: int) -> list[Event]:
+    return [(rig.topics.annotations, b"item", b"{")] * count
+
+
+async def _opened(rig: Rig, worker: WorkerProcess, text: str = "circuit breaker open: 21 events in a row") -> None:
+    async def logged() -> bool:
+        return text in worker.text()
+
+    await rig.until(text, logged)
+
+
+async def _published_seen(rig: Rig) -> int:
+    """The offset of the annotations' partition with `item` that its last checkpoint marker carries."""
+    place = home_partition(b"item", rig.partitions)
+    markers = [one for one in await rig.read(rig.topics.tallies) if (one.key, one.partition) == (MARKER_KEY, place)]
+    last: dict[str, Any] = json.loads(markers[-1].value or b"") if markers else {}
+    return int(last.get("seen", {}).get(rig.topics.annotations, 0))
+
+
 @pytest.mark.row(12)
 async def test_a_flood_pauses_the_worker_and_nothing_of_its_batch_is_lost(rig: Rig) -> None:
     good = Annotation(NOW, "g", "q", "item", thumbs="up")
@@ -79,31 +100,51 @@ async def test_a_flood_pauses_the_worker_and_nothing_of_its_batch_is_lost(rig: R
     worker = rig.worker()
     await rig.settled()
     at_rest = await rig.committed()
-    flood: list[Event] = [(rig.topics.annotations, b"item", b"{")] * 100
-    await rig.send([(rig.topics.annotations, b"item", encode(good)), *flood])
-
-    async def open_reason() -> bool:
-        return "circuit breaker open: 21 events in a row" in worker.text()
-
-    await rig.until("open", open_reason)
+    await rig.send([(rig.topics.annotations, b"item", encode(good)), *_flood(rig, 100)])
+    await _opened(rig, worker)
     # Other partitions' events wait too, and the worker stays a member: it is alive and owns everything.
     later = Evaluation(NOW, "f", "item", "m2", passed=False)
     await rig.produce([later])
+    partition = home_partition(b"item", rig.partitions)
+    await _opened(rig, worker, f"{rig.topics.annotations}:{partition}:1 malformed: ")
     assert await rig.dead_letters() == []
     assert await rig.committed() == at_rest
     assert worker.process.poll() is None
-    worker.kill()
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0
 
+    # The restart is the consent to reject what it saw.
     again = rig.worker()
-
-    async def open_again() -> bool:
-        return "circuit breaker open" in again.text()
-
-    await rig.until("open again", open_again)
-    assert await rig.dead_letters() == []
-    again.kill()
-
-    rig.worker(circuit_breaker=False)
     await rig.settled()
     await rig.verify([before, good, later])
     assert len(await rig.dead_letters()) == 100
+    assert "circuit breaker is half open" in again.text()
+    assert "circuit breaker open" not in again.text()
+
+
+@pytest.mark.slow
+@pytest.mark.row(34)
+async def test_after_a_flood_only_the_paused_worker_is_half_open_and_only_for_what_it_saw(rig: Rig) -> None:
+    await rig.send(_flood(rig, 100))
+    worker = rig.worker()
+    await _opened(rig, worker)
+
+    async def seen() -> bool:
+        return await _published_seen(rig) == 100
+
+    await rig.until("the marker has what it saw", seen)
+    worker.kill()
+
+    # A worker of another name takes over, which is no consent.
+    other = rig.worker("w2")
+    await _opened(rig, other)
+    assert await rig.dead_letters() == []
+    assert "half open" not in other.text()
+    await rig.until("its marker has what it saw", seen)
+    other.kill()
+    # More than it saw: this much is a new flood.
+    await rig.send(_flood(rig, 50))
+    again = rig.worker("w2")
+    await _opened(rig, again)
+    assert len(await rig.dead_letters()) == 100
+    again.kill()

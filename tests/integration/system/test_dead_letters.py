@@ -313,7 +313,7 @@ def compared(cluster: Cluster, queue: str) -> Any:
 
 
 @pytest.mark.row(12)
-def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
+def test_a_poison_flood_pauses_the_worker_until_it_is_restarted(
     kafka: Kafka, wire: Wire, prefix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     flood = 1200
@@ -359,12 +359,22 @@ def test_a_poison_flood_pauses_the_worker_until_the_circuit_breaker_is_off(
         )
         assert worker.text().count("circuit breaker open") == 1, worker.text()
 
-        # A restart pauses again, and a stop is clean.
+        assert "Stop the producer, then restart this worker" in str(get(f"{url}/readyz").json()["reasons"])
+        # What senders wrote is served to nobody without a token.
+        assert "passed" not in str(answer.json()["reasons"])
+
+        peeked = orjson.loads(cluster.run("dlq", "peek", "--broker", cluster.broker, "--limit", "2", "--json").stdout)
+        assert peeked["rejected"] == [{"topic": topic, "reason": "no_verdict", "events": flood - passed}]
+        assert peeked["waiting"] == flood - passed + 1
+        assert [one["reason"] for one in peeked["events"]] == ["no_verdict"] * 2
+        first, *_ = peeked["events"]
+        assert first["event"] in worker.text()
+
+        # A stop is clean, and the restart is the consent to reject what it saw.
         assert worker.terminate() == 0
         assert sum(wire.committed(cluster.group, sources).values()) == len(good) + passed
-        off = Command(*worker.arguments, "--circuit-breaker", "off", log=worker.log, environment=cluster.environment)
-        with off:
-            off.wait_ready(url)
+        with Command(*worker.arguments, log=worker.log, environment=cluster.environment) as again:
+            again.wait_ready(url)
             settle(wire, cluster)
             records = dead_letters(wire, cluster)
             assert len(records) == flood

@@ -68,9 +68,9 @@ def test_records_that_cannot_be_read_are_rejected_with_their_own_reason() -> Non
 def test_batches_that_are_too_large_to_unpack_do_not_open_the_circuit_breaker() -> None:
     applied = Applied(in_a_row=3)
     applied.reasons(*[unreadable(offset, Reason.OVERSIZED) for offset in range(50)])
-    assert applied.applier.open_reason is None
+    assert not applied.applier.paused
     applied.reasons(*[unreadable(offset, Reason.MALFORMED) for offset in range(4)])
-    assert applied.applier.open_reason is not None
+    assert applied.applier.paused
 
 
 def test_headers_that_are_not_text_are_passed_over_unless_cloudevents_needs_them() -> None:

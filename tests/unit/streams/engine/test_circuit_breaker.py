@@ -3,8 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy, HeldBack, seen_offsets
+from streams.events.example import RejectedExample
 
+BAD = RejectedExample("t:0:0", "malformed", "not JSON", "{")
 POLICY = CircuitBreakerPolicy(in_a_row=3, share=0.2, window=10)
 
 
@@ -26,7 +28,7 @@ def test_the_breaker_opens_when_its_rule_first_holds(outcomes: list[bool]) -> No
         if accepted:
             circuit_breaker.accepted("t")
         else:
-            circuit_breaker.rejected("t")
+            circuit_breaker.rejected("t", BAD)
         expected = blows_at(outcomes)
         assert (circuit_breaker.open_reason is not None) == (expected is not None and seen >= expected)
 
@@ -40,17 +42,17 @@ def test_a_run_of_accepted_events_counts_as_one_by_one(runs: list[tuple[int, int
             singly.accepted("t")
         for circuit_breaker in (together, singly):
             for _ in range(rejected):
-                circuit_breaker.rejected("t")
+                circuit_breaker.rejected("t", BAD)
         assert together.open_reason == singly.open_reason
 
 
 def test_topics_are_counted_apart() -> None:
     circuit_breaker = CircuitBreaker(POLICY)
     for _ in range(3):
-        circuit_breaker.rejected("a")
-        circuit_breaker.rejected("b")
+        circuit_breaker.rejected("a", BAD)
+        circuit_breaker.rejected("b", BAD)
     assert circuit_breaker.open_reason is None
-    circuit_breaker.rejected("a")
+    circuit_breaker.rejected("a", BAD)
     assert circuit_breaker.open_reason == "4 events in a row of a were rejected"
 
 
@@ -59,14 +61,32 @@ def test_the_default_rule_is_the_documented_one() -> None:
     for in_a_row, open_reason in ((20, None), (21, "21 events in a row of t were rejected")):
         circuit_breaker.accepted("t")
         for _ in range(in_a_row):
-            circuit_breaker.rejected("t")
+            circuit_breaker.rejected("t", BAD)
         assert circuit_breaker.open_reason == open_reason
     slow = CircuitBreaker(CircuitBreakerPolicy())
     for _ in range(50):
         slow.accepted("t", 18)
-        slow.rejected("t")
+        slow.rejected("t", BAD)
     slow.accepted("t", 50)
     reasons = [slow.open_reason]
-    slow.rejected("t")
+    slow.rejected("t", BAD)
     reasons.append(slow.open_reason)
     assert reasons == [None, "51 of the last 1000 events of t were rejected"]
+
+
+def test_it_names_the_first_of_the_events_that_opened_it() -> None:
+    circuit_breaker = CircuitBreaker(POLICY)
+    examples = [RejectedExample(f"t:0:{number}", "malformed", "not JSON", "{") for number in range(6)]
+    circuit_breaker.rejected("t", examples[0])
+    circuit_breaker.accepted("t")
+    for example in examples[1:]:
+        circuit_breaker.rejected("t", example)
+    assert [example.place for example in circuit_breaker.offenders] == ["t:0:1", "t:0:2", "t:0:3"]
+
+
+def test_seen_offsets_are_those_after_the_positions() -> None:
+    held = HeldBack()
+    held.saw("a", 7, 2, "a:0:5")
+    held.saw("a", 9, 0, None)
+    assert (held.invalid, held.last) == (2, "a:0:5")
+    assert seen_offsets(held, {"a": 8, "b": 3, "c": 4}, {"a": 2, "b": 3, "c": 1}) == {"a": 9, "c": 4}

@@ -104,7 +104,7 @@ async def test_a_batch_that_meets_the_quarantine_half_way_moves_no_position(part
     applied = []
 
     class Applier:
-        open_reason = None
+        paused = False
 
         def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
             applied.append(len(records))

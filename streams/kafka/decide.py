@@ -1,0 +1,45 @@
+"""Whether a worker accepts a record of a source partition: the events decide, and where the record is."""
+
+from collections.abc import Callable
+
+from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.reasons import Reason
+from streams.kafka.batches import Record, UnreadableRecords
+from streams.kafka.producer import home_partition
+
+
+def decide(
+    decoder: Decoder,
+    kind: Kind,
+    record: Record,
+    *,
+    partition: int,
+    partitions: int,
+    has_item: Callable[[str], bool] = lambda _: False,
+) -> Rejection | None:
+    """Why a worker rejects this record of a source partition; None when it accepts it.
+
+    Args:
+        decoder: decides on the event.
+        kind: of the events of the topic.
+        record: the record.
+        partition: its partition.
+        partitions: P, the number of partitions.
+        has_item: whether an item is in the shard of this partition, where its events are accepted.
+    """
+    fact = decoder.decode(kind, record.value, record.key, record.headers, record.timestamp)
+    if type(fact) is Rejection:
+        return Rejection(record.reason, record.detail) if isinstance(record, UnreadableRecords) else fact
+    key = record.key or b""
+    if has_item(fact.item) or home_partition(key, partitions) == partition:
+        return None
+    return misrouted(key, partitions, partition)
+
+
+def misrouted(key: bytes, partitions: int, partition: int) -> Rejection:
+    """The rejection of a record that is in another partition than the home of its key."""
+    return Rejection(
+        Reason.MISROUTED,
+        f"in partition {partition}, but murmur2 of the key is partition {home_partition(key, partitions)}: use Kafka's "
+        "default partitioner (librdkafka: partitioner=murmur2_random)",
+    )
