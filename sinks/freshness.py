@@ -4,7 +4,7 @@ A partition is complete up to a time: the present while its worker has processed
 else the broker's timestamp of the oldest event that it has not processed. The state is stale when a partition is
 complete only up to a time more than `stale_after_s` ago, and also when that time cannot be trusted:
 
-- no checkpoint marker of a partition has arrived for `stale_after_s` of the view's own monotonic clock, whatever times
+- no checkpoint marker of a partition has arrived for `stale_after_s` of the view's own monotonic clock, whichever times
   the markers had;
 - a clock is wrong: a marker's time is ahead of the view's clock, or of the broker's clock when the marker was appended;
 - a part of the view holds a partition: it cannot read it, so it serves its last good state.
@@ -74,7 +74,7 @@ class _Closed:
     """In monotonic seconds."""
     behind: str | None
     ahead_s: float
-    """By how much the marker's time was ahead of the broker's clock; negative when it was behind."""
+    """By how much the marker's time was ahead of the broker's clock; negative when it was late."""
 
 
 class Freshness:
@@ -158,7 +158,7 @@ class Freshness:
 
     def _wrong_clocks(self, complete: Mapping[int, int], now: float) -> Iterator[Staleness]:
         for partition, closed in self._closed.items():
-            # A worker that is behind states the broker's time, and one whose append took long looks late for a moment.
+            # A worker that lags states the broker's time, and one whose append took long looks late for a moment.
             if closed.ahead_s > SKEW_SECONDS:
                 yield _wrong_clock(f"the worker of partition {partition} is {closed.ahead_s:.0f} s ahead of the broker")
         for partition, at in complete.items():
@@ -172,7 +172,7 @@ class Freshness:
             return Staleness(StaleCause.SILENT, f"{names}: no checkpoint since {since}")
         if closed.behind is None:
             if -closed.ahead_s > SKEW_SECONDS:
-                late = f"partition {partition} is {-closed.ahead_s:.0f} s behind the broker"
+                late = f"partition {partition} is {-closed.ahead_s:.0f} s later than the broker"
                 return _wrong_clock(f"the worker of {late}, or the broker took that long to accept its checkpoint")
             return _wrong_clock(f"the newest checkpoint of {names} is of {since}, or the view reads late")
         try:

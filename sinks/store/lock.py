@@ -1,7 +1,7 @@
 """The lock of a data directory: one process at a time writes the store in it.
 
 It is an advisory lock (flock) on the file `lock`, which the kernel releases when its holder ends, however it ends. The
-file says who holds it.
+file names who holds it.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ class DataDirInUseError(StoreError):
 
 
 class LockHolder(msgspec.Struct):
-    """Who holds a lock, as the lock's file says."""
+    """Who holds a lock, as the lock's file states."""
 
     command: str
     """`up` or `view`."""

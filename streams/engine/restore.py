@@ -391,7 +391,7 @@ class Restore:
         else:
             tallied = (published.sources or {}).get(topic)
             if published.exceed_ledger:
-                # A shortened ledger: only what a marker says of the rows that are left counts as processed.
+                # A shortened ledger: only what a marker states about the rows that are left counts as processed.
                 committed = None
         return start_of(
             Known(

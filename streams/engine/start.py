@@ -1,7 +1,7 @@
 """Where a source partition starts: at the lower of the committed offset and the position that its tallies carry.
 
 A checkpoint publishes the position of each source in its marker before the group commits it, and its rows are in the
-ledger by then. So everything below the position of the last marker is counted, whatever the group has. A committed
+ledger by then. So everything below the position of the last marker is counted, whichever the group has. A committed
 offset may be anything: an operator may have reset the group in any direction, or deleted it.
 
 This module is pure.
@@ -27,7 +27,7 @@ class Known:
     topic_id: str | None = None
     """The topic's id, which changes when a topic is deleted and created again; None where the broker has none."""
     marked: bool = True
-    """Whether the tallies have a marker of this ledger, of whatever source."""
+    """Whether the tallies have a marker of this ledger, of any source."""
     rows: bool = True
     """Whether the ledger has rows."""
 
@@ -78,7 +78,7 @@ def _lower(position: int, committed: int, known: Known) -> Start:
 
 def _start_without_tallies(known: Known) -> Start:
     if not known.marked and not known.rows:
-        # A marker is written before the first row: no event was ever counted, whatever the group has.
+        # A marker is written before the first row: no event was ever counted, whichever offset the group has.
         return Start(known.oldest)
     if known.committed is None:
         if not known.marked and known.oldest > 0:

@@ -113,7 +113,7 @@ def drain(fetcher: Fetcher, wanted: Collection[tuple[str, int]], enough: int, ge
     """Take fetched responses of the `wanted` partitions, without waiting, until they have `enough` records.
 
     The consumer's positions move past these records. A batch that is corrupt is fetched again, three times; a `Batch`
-    that says so follows, and the caller decides on the partition. Raises what the fetch of a partition raised.
+    that states so follows, and the caller decides on the partition. Raises what the fetch of a partition raised.
     """
     batches: list[Batch] = []
     records = 0
@@ -155,7 +155,7 @@ def _unpack(fetched: FetchResult, partition: TopicPartition, generation: int, fe
                 break
     except CorruptBatchError as error:
         if following == start:
-            # Whatever is before it is read first.
+            # What is before it is read first.
             corrupt = _failures.setdefault(fetcher, _Failures()).count(partition, start, str(error))
             if corrupt is None:
                 fetched._partition_records = None

@@ -1,4 +1,4 @@
-"""Bounded decompression of record batches: no batch, whatever its bytes, needs more than a fixed amount of memory.
+"""Bounded decompression of record batches: no batch, of any bytes, needs more than a fixed amount of memory.
 
 Each codec reports that the limit is passed before the rest is unpacked. What a batch declares about its size is used
 as a hint only.

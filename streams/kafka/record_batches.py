@@ -1,4 +1,4 @@
-"""Record batches: the bytes of one fetch response as records. Whatever the bytes are, reading goes on after them.
+"""Record batches: the bytes of one fetch response as records. With any bytes, reading goes on after them.
 
 aiokafka's parser, in C, reads nearly every batch. It raises for a header whose name is not UTF-8, which Kafka allows,
 and for bytes that no client should send. Such a batch is parsed again, record by record, and what cannot be read
@@ -145,7 +145,7 @@ def _read(batch: Any, raw: memoryview, count: int) -> tuple[list[Record], int]:
     if size <= _ALWAYS_OWN_PARSER:
         try:
             return list(readable), size
-        except Exception:  # noqa: BLE001, S110 -- whatever it is, the own parser finds the records that can be read
+        except Exception:  # noqa: BLE001, S110 -- with any failure, the own parser finds the records that can be read
             pass
     return list(_parse(batch, raw[_HEAD_BYTES:].tobytes(), count)), size
 

@@ -1,4 +1,4 @@
-"""Fuzzes the parser of record batches: whatever the bytes are, it returns, and goes on after them."""
+"""Fuzzes the parser of record batches: for any bytes, it returns, and goes on after them."""
 
 import time
 

@@ -164,7 +164,7 @@ def no_seek() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_tallied_position() -> Iterator[None]:
-    """A partition starts at its committed offset, whatever its tallies carry."""
+    """A partition starts at its committed offset, and ignores what its tallies carry."""
 
     def committed_only(known: Known) -> Start:
         return start_of(replace(known, tallied=None, marked=True))

@@ -1,4 +1,4 @@
-"""Records of the tallies log are checked where they are read: whatever their bytes, they parse or raise ValueError."""
+"""Records of the tallies log are checked where they are read: with any bytes, they parse or raise ValueError."""
 
 from typing import Any
 

@@ -49,7 +49,7 @@ def test_the_second_process_is_refused_with_directory_and_holder(tmp_path: Path)
 
 
 def test_a_view_does_not_use_the_directory_of_an_up(tmp_path: Path) -> None:
-    """A view whose parent is that `up` does; here the lock says another parent."""
+    """A view whose parent is that `up` does; here the lock names another parent."""
     with locked(tmp_path, "up"):
         (tmp_path / "lock").write_text((tmp_path / "lock").read_text().replace(str(os.getpid()), "1"))
         view = child(tmp_path)

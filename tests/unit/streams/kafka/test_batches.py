@@ -1,4 +1,4 @@
-"""What `drain` takes out of aiokafka's fetcher: exact positions, whatever the bytes are."""
+"""What `drain` takes out of aiokafka's fetcher: exact positions, for any bytes."""
 
 from collections import OrderedDict
 from typing import Any
