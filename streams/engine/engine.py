@@ -222,8 +222,7 @@ class Engine:
             if owned.changed:
                 await self._checkpoint([owned])
             owned.quarantine(
-                f"{why}. Restore the broker's log, for example from a replica, and restart the worker: "
-                "it reads on there"
+                f"{why}. Restore the broker's log, for example from a replica, and restart the worker: it reads on"
             )
 
     async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord] | None:

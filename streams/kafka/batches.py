@@ -143,10 +143,12 @@ def _unpack(fetched: FetchResult, partition: TopicPartition, generation: int, fe
     start = part.next_fetch_offset
     records: list[Record] = []
     following, unpacked, corrupt = start, 0, None
+    # Decided once: the list is used up while the response is read.
+    aborted = part._isolation_level == READ_COMMITTED and bool(part._aborted_transactions)
     try:
         for batch, raw in split(part._records.data):
             following = max(following, batch.next_offset)
-            if _is_skipped(part, batch, raw):
+            if (aborted or batch.is_control_batch) and _is_skipped(part, batch, raw):
                 continue
             content, size = read(batch, raw)
             records += content if content and content[0].offset >= start else _after(content, start)

@@ -6,7 +6,7 @@ as a hint only.
 
 import mmap
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import cramjam
@@ -14,12 +14,16 @@ import cramjam
 MAX_UNPACKED_BYTES: Final = 64 << 20
 """Largest size of a record batch after decompression."""
 
-_FIRST_ROOM: Final = 64 << 10
-_FIRST_RATIO: Final = 16
-"""Compression ratio that most batches stay below: JSON has 5 to 12."""
-_MAX_FIRST_ROOM: Final = 4 << 20
+_RATIOS: Final = {3: (6, 48), 4: (16, 256)}
+"""By codec, the compression ratios for which memory is tried before the limit: events as JSON have 3 to 12."""
+_LEAST_ROOM: Final = 2 << 10
+_MAX_ROOM: Final = 4 << 20
+"""Largest memory that is tried before the limit."""
 _ROOM_IS_FULL: Final = "failed to write whole buffer"
 _XERIAL: Final = b"\x82SNAPPY\0\0\0\0\1\0\0\0\1"
+
+
+Unpacked = bytes | memoryview
 
 
 class UnpackError(Exception):
@@ -30,7 +34,7 @@ class TooLargeError(UnpackError):
     """The bytes would unpack to more than `MAX_UNPACKED_BYTES`."""
 
 
-def unpack(codec: int, packed: bytes) -> bytes:
+def unpack(codec: int, packed: bytes) -> Unpacked:
     """Return what is packed, by the number of the codec in Kafka's record batches. Raises UnpackError."""
     if codec == 0:
         return packed
@@ -77,15 +81,14 @@ def _xerial_blocks(packed: bytes) -> Iterator[bytes]:
         position += size
 
 
-def _lz4(packed: bytes) -> bytes:
-    return _into_room(cramjam.lz4.decompress_into, packed, min(len(packed) * _FIRST_RATIO, _MAX_FIRST_ROOM))
+def _lz4(packed: bytes) -> Unpacked:
+    return _into_room(cramjam.lz4.decompress_into, packed, [len(packed) * ratio for ratio in _RATIOS[3]])
 
 
-def _zstd(packed: bytes) -> bytes:
-    expected = _zstd_content_size(packed)
-    if expected is None:
-        expected = min(len(packed) * _FIRST_RATIO, _MAX_FIRST_ROOM)
-    return _into_room(cramjam.zstd.decompress_into, packed, expected)
+def _zstd(packed: bytes) -> Unpacked:
+    size = _zstd_content_size(packed)
+    tried = [len(packed) * ratio for ratio in _RATIOS[4]] if size is None else [size]
+    return _into_room(cramjam.zstd.decompress_into, packed, tried)
 
 
 def _zstd_content_size(packed: bytes) -> int | None:
@@ -100,18 +103,19 @@ def _zstd_content_size(packed: bytes) -> int | None:
     return int.from_bytes(packed[start : start + (1 << flag)], "little") + (256 if flag == 1 else 0)
 
 
-def _into_room(decompress_into: Callable[[bytes, Any], int], packed: bytes, expected: int) -> bytes:
-    """Unpack into memory of the expected size; when that is too small, into as much as is allowed."""
-    if expected <= MAX_UNPACKED_BYTES:
-        room = bytearray(max(expected, _FIRST_ROOM))
+def _into_room(decompress_into: Callable[[bytes, Any], int], packed: bytes, tried: Iterable[int]) -> Unpacked:
+    """Unpack into memory of these sizes, one after the other; when they are too small, into as much as is allowed."""
+    for expected in tried:
+        if expected > _MAX_ROOM:
+            break
+        room = bytearray(max(expected, _LEAST_ROOM))
         try:
             size = decompress_into(packed, room)
         except cramjam.DecompressionError as error:
             if _ROOM_IS_FULL not in str(error):
                 raise
         else:
-            del room[size:]
-            return bytes(room)
+            return memoryview(room)[:size]
     # Of an anonymous mapping, only the pages that are written need memory.
     with mmap.mmap(-1, MAX_UNPACKED_BYTES) as large:
         try:
@@ -124,4 +128,4 @@ def _into_room(decompress_into: Callable[[bytes, Any], int], packed: bytes, expe
 
 
 _NAMES: Final = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
-_CODECS: Final[Mapping[int, Callable[[bytes], bytes]]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}
+_CODECS: Final[Mapping[int, Callable[[bytes], Unpacked]]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}

@@ -1,4 +1,4 @@
-"""Record batches: the bytes of one fetch response as records. With any bytes, reading goes on after them.
+"""Record batches: the bytes of one fetch response as records. Whatever the bytes are, reading goes on after them.
 
 aiokafka's parser, in C, reads nearly every batch. It raises for a header whose name is not UTF-8, which Kafka allows,
 and for bytes that no client should send. Such a batch is parsed again, record by record, and what cannot be read
@@ -16,7 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from streams.events.reasons import Reason
-from streams.kafka.codecs import MAX_UNPACKED_BYTES, TooLargeError, UnpackError, unpack
+from streams.kafka.codecs import MAX_UNPACKED_BYTES, TooLargeError, Unpacked, UnpackError, unpack
 
 MAX_BATCH_RECORDS: Final = 500_000
 """Most records of one batch, and most headers of a batch that is parsed record by record: a record needs about 200
@@ -35,8 +35,8 @@ _COUNT_AT: Final = 57
 _CONTROL_KEY: Final = struct.Struct(">hh")
 _ABORT: Final = 0
 _HALF: Final = 1 << 63
-_LEAST_LEGACY: Final = (14, 22)
-"""Bytes of a message of formats 0 and 1 after its length."""
+_LEAST_BYTES: Final = (14, 22, _HEAD_BYTES - _FRAMED)
+"""By format, the least bytes after the length."""
 _LIMIT: Final = f"{MAX_UNPACKED_BYTES >> 20} MiB"
 
 Header = tuple[str, bytes | None]
@@ -89,11 +89,11 @@ def split(data: bytes) -> Iterator[tuple[Any, memoryview]]:
 
     An incomplete batch at the end is left out: the next fetch returns it.
     """
-    view, start, size = memoryview(data), 0, len(data)
+    view, start, size, unpack_frame = memoryview(data), 0, len(data), _FRAME.unpack_from
     while start + _FRAME.size <= size:
-        offset, length, _, magic = _FRAME.unpack_from(data, start)
+        offset, length, _, magic = unpack_frame(data, start)
         end = start + _FRAMED + length
-        if length < (_HEAD_BYTES - _FRAMED if magic == 2 else _LEAST_LEGACY[magic == 1]) or not 0 <= magic <= 2:
+        if not 0 <= magic <= 2 or length < _LEAST_BYTES[magic]:
             raise CorruptBatchError(f"invalid frame of a record batch at offset {offset}")
         if end > size:
             break
@@ -113,7 +113,7 @@ def is_abort_marker(batch: Any, raw: memoryview) -> bool:
     """Whether a control batch marks the abort of a transaction."""
     try:
         payload = unpack(batch.attributes & _CODEC_MASK, raw[_HEAD_BYTES:].tobytes())
-        marker = next(_parse(batch, payload, 1))
+        marker = next(_parse(batch, bytes(payload), 1))
         return marker.key is not None and _CONTROL_KEY.unpack_from(marker.key)[1] == _ABORT
     except (UnpackError, ValueError, struct.error):
         return False
@@ -123,6 +123,11 @@ def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
     """The records of a batch, and the number of bytes that they were unpacked to. Never raises for what they are."""
     if not isinstance(batch, DefaultRecordBatch):
         return _read_legacy(batch, raw), len(raw)
+    if not batch.attributes & _CODEC_MASK and len(raw) <= _ALWAYS_OWN_PARSER:
+        try:
+            return list(batch), len(raw)
+        except Exception:  # noqa: BLE001, S110 -- whatever it is, the own parser finds the records that can be read
+            pass
     count: int = _COUNT.unpack_from(raw, _COUNT_AT)[0]
     try:
         if count > MAX_BATCH_RECORDS:
@@ -137,22 +142,21 @@ def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
 
 def _read(batch: Any, raw: memoryview, count: int) -> tuple[list[Record], int]:
     """Raises UnpackError."""
-    readable, size = batch, len(raw)
+    payload: Unpacked = raw[_HEAD_BYTES:].tobytes()
     if codec := batch.attributes & _CODEC_MASK:
-        # Otherwise aiokafka would unpack it, without a limit.
-        raw = _without_codec(raw, batch.attributes ^ codec, unpack(codec, raw[_HEAD_BYTES:].tobytes()))
-        readable, size = DefaultRecordBatch(raw), len(raw)
-    if size <= _ALWAYS_OWN_PARSER:
-        try:
-            return list(readable), size
-        except Exception:  # noqa: BLE001, S110 -- with any failure, the own parser finds the records that can be read
-            pass
-    return list(_parse(batch, raw[_HEAD_BYTES:].tobytes(), count)), size
+        payload = unpack(codec, payload)
+        if len(payload) <= _ALWAYS_OWN_PARSER:
+            try:
+                return list(_without_codec(raw, batch.attributes ^ codec, payload)), len(payload)
+            except Exception:  # noqa: BLE001, S110 -- as above
+                pass
+    return list(_parse(batch, bytes(payload), count)), len(payload)
 
 
-def _without_codec(raw: memoryview, attributes: int, payload: bytes) -> memoryview:
+def _without_codec(raw: memoryview, attributes: int, payload: Unpacked) -> Any:
+    """A batch that aiokafka does not unpack: it has no limit."""
     head = raw[: _ATTRIBUTES.start], attributes.to_bytes(2, signed=True), raw[_ATTRIBUTES.stop : _HEAD_BYTES]
-    return memoryview(b"".join((*head, payload)))
+    return DefaultRecordBatch(b"".join((*head, payload)))
 
 
 def _read_legacy(batch: Any, raw: memoryview) -> list[Record]:

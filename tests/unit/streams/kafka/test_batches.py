@@ -63,13 +63,14 @@ def test_a_response_is_one_batch_and_the_position_moves_past_it() -> None:
 
 def test_what_was_aborted_is_passed_over_and_control_batches_are_never_unpacked() -> None:
     aborted = RawBatch([RawRecord()], attributes=TRANSACTIONAL, producer_id=9, codec=4, packed=b"not zstd")
-    marker = RawBatch([ABORT], base_offset=1, attributes=TRANSACTIONAL | CONTROL, producer_id=9)
-    committed = RawBatch([RawRecord(b"k", b"committed")], base_offset=2, attributes=TRANSACTIONAL, producer_id=9)
-    odd = RawBatch([RawRecord(None)], base_offset=3, attributes=CONTROL, payload=b"\xff" * 9)
-    data = b"".join(batch.encode() for batch in (aborted, marker, committed, odd))
+    again = RawBatch([RawRecord()], base_offset=1, attributes=TRANSACTIONAL, producer_id=9)
+    marker = RawBatch([ABORT], base_offset=2, attributes=TRANSACTIONAL | CONTROL, producer_id=9)
+    committed = RawBatch([RawRecord(b"k", b"committed")], base_offset=3, attributes=TRANSACTIONAL, producer_id=9)
+    odd = RawBatch([RawRecord(None)], base_offset=4, attributes=CONTROL, payload=b"\xff" * 9)
+    data = b"".join(batch.encode() for batch in (aborted, again, marker, committed, odd))
     (batch,) = Fetcher(data, aborted=[(9, 0)]).take()
     assert [record.value for record in batch.records] == [b"committed"]
-    assert batch.next == 4
+    assert batch.next == 5
 
 
 def test_a_start_inside_of_a_batch_that_cannot_be_read_is_where_its_record_is() -> None:
