@@ -1,4 +1,4 @@
-"""Record batches: the bytes of one fetch response as records. Whatever the bytes are, reading goes on after them.
+"""Record batches: the bytes of one fetch response as records. With any bytes, reading goes on after them.
 
 aiokafka's parser, in C, reads nearly every batch. It raises for a header whose name is not UTF-8, which Kafka allows,
 and for bytes that no client should send. Such a batch is parsed again, record by record, and what cannot be read
@@ -125,8 +125,8 @@ def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
         return _read_legacy(batch, raw), len(raw)
     if not batch.attributes & _CODEC_MASK and len(raw) <= _ALWAYS_OWN_PARSER:
         try:
-            return list(batch), len(raw)
-        except Exception:  # noqa: BLE001, S110 -- whatever it is, the own parser finds the records that can be read
+            return list(batch), len(raw)  # type: ignore[arg-type] # its protocol lacks `__next__`
+        except Exception:  # noqa: BLE001, S110 -- with any failure, the own parser finds the records that can be read
             pass
     count: int = _COUNT.unpack_from(raw, _COUNT_AT)[0]
     try:
@@ -142,14 +142,13 @@ def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
 
 def _read(batch: Any, raw: memoryview, count: int) -> tuple[list[Record], int]:
     """Raises UnpackError."""
-    payload: Unpacked = raw[_HEAD_BYTES:].tobytes()
-    if codec := batch.attributes & _CODEC_MASK:
-        payload = unpack(codec, payload)
-        if len(payload) <= _ALWAYS_OWN_PARSER:
-            try:
-                return list(_without_codec(raw, batch.attributes ^ codec, payload)), len(payload)
-            except Exception:  # noqa: BLE001, S110 -- as above
-                pass
+    codec = batch.attributes & _CODEC_MASK
+    payload = unpack(codec, raw[_HEAD_BYTES:].tobytes())
+    if codec and len(payload) <= _ALWAYS_OWN_PARSER:
+        try:
+            return list(_without_codec(raw, batch.attributes ^ codec, payload)), len(payload)
+        except Exception:  # noqa: BLE001, S110 -- as above
+            pass
     return list(_parse(batch, bytes(payload), count)), len(payload)
 
 
