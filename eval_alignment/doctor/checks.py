@@ -1,9 +1,12 @@
 """The table of checks, and running them: concurrently, each with a time limit, independent of each other."""
 
 import asyncio
+import logging
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aiokafka.errors import KafkaError
@@ -12,13 +15,16 @@ from aggregator.facts import Fact
 from eval_alignment import __version__
 from eval_alignment.doctor import broker, contents, counting, monitoring, processes, progress, sources
 from eval_alignment.doctor.disk import judge_disk, observe_disk
-from eval_alignment.doctor.findings import Finding, not_run, ordered, skipped
+from eval_alignment.doctor.findings import Finding, failed, not_run, ordered, skipped
 from eval_alignment.doctor.http import Answer
 from eval_alignment.doctor.target import BlockedError, Target
 from eval_alignment.ledger_export import LedgerError, last_markers
 from streams.kafka import topics
+from streams.kafka.batches import CorruptPartitionError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import exit_code_of
+
+_log = logging.getLogger(__name__)
 
 _Observed = TypeVar("_Observed")
 
@@ -309,6 +315,25 @@ async def examine(target: Target, checks: Sequence[Check]) -> list[Finding]:
     return ordered(finding for findings in results for finding in findings)
 
 
+def _without_result(check: Check, error: Exception) -> Finding:
+    """The finding about a check that was ended by an exception."""
+    if isinstance(error, CorruptPartitionError):
+        return failed(check.name, str(error), "The broker's disk: restore the log of the partition, as from a replica.")
+    why = f"{type(error).__name__}: {error}"
+    if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
+        return not_run(check.name, why, "Allow the user of doctor to describe and read the topics and the group.")
+    if isinstance(error, KafkaError | topics.TopicsError | LedgerError | OSError):
+        return not_run(check.name, why)
+    _log.debug("check %s failed", check.name, exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    return failed(
+        check.name,
+        f"unexpected {why} ({where}), while this was examined: {check.examines}",
+        "Report this finding; the other checks are not affected.",
+    )
+
+
 async def _run_check(check: Check, observations: Observations) -> list[Finding]:
     """The findings of a check, or one finding that it could not run."""
     limit = asyncio.timeout(observations.target.seconds)
@@ -323,9 +348,6 @@ async def _run_check(check: Check, observations: Observations) -> list[Finding]:
                 not_run(check.name, f"not finished within {observations.target.seconds:g} s", "Set a longer --timeout.")
             ]
         return [not_run(check.name, str(error) or "timed out")]
-    except (KafkaError, topics.TopicsError, LedgerError, OSError) as error:
-        why = f"{type(error).__name__}: {error}"
-        if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
-            return [not_run(check.name, why, "Allow the user of doctor to describe and read the topics and the group.")]
-        return [not_run(check.name, why)]
+    except Exception as error:  # noqa: BLE001 -- what breaks a check must not hide what the others find
+        return [_without_result(check, error)]
     return findings or [skipped(check.name, "no process could be scraped: see worker, view and ingest")]

@@ -10,6 +10,7 @@ from streams.runtime.exit_codes import ExitCode
 OK: Final = "ok"
 NOT_RUN: Final = "not_run"
 SKIPPED: Final = "skipped"
+FAILED: Final = "failed"
 _DOCS: Final = "docs/doctor.md"
 
 
@@ -21,7 +22,7 @@ class Finding:
     check: str
     """Name of the check."""
     name: str
-    """Name of a `Problem` in lower case, or `ok`, `not_run`, `skipped`."""
+    """Name of a `Problem` in lower case, or `ok`, `not_run`, `skipped`, `failed`."""
     observed: str
     action: str
     """What the operator does; empty when there is nothing to do."""
@@ -58,6 +59,11 @@ def problem_found(problem: Problem, observed: str, severity: Severity | None = N
 def not_run(check: str, why: str, action: str = "Fix the cause and run doctor again.") -> Finding:
     """The check could not run, so its result is unknown."""
     return Finding(Severity.WARNING, check, NOT_RUN, why, action)
+
+
+def failed(check: str, why: str, action: str) -> Finding:
+    """The check met something that it does not expect, so its result is unknown and something is wrong."""
+    return Finding(Severity.ERROR, check, FAILED, why, action)
 
 
 def skipped(check: str, why: str) -> Finding:

@@ -15,10 +15,11 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from aggregator.policy import Policy
 from eval_alignment.doctor import broker
 from eval_alignment.doctor.checks import CHECKS, Check, Observations, examine
-from eval_alignment.doctor.findings import Finding, ok
+from eval_alignment.doctor.findings import Finding, exit_code, ok
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
 from streams.events.decoder import Decoder
+from streams.kafka.batches import CorruptPartitionError
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
 
@@ -150,12 +151,27 @@ async def test_a_failed_check_is_a_finding_and_the_others_run() -> None:
     assert "Allow the user of doctor" in findings[1].action
 
 
-async def test_an_unexpected_exception_of_a_check_is_raised() -> None:
+async def test_an_unexpected_exception_of_a_check_is_an_error_and_the_others_run() -> None:
     async def broken(_: Observations) -> list[Finding]:
-        raise ZeroDivisionError
+        return [ok("lag", str(1 / 0))]
 
-    with pytest.raises(ZeroDivisionError):
-        await examine(target("127.0.0.1:1"), [Check("lag", "", broken)])
+    async def corrupt(_: Observations) -> list[Finding]:
+        raise CorruptPartitionError("t[3]: wrong checksum of the record batch at offset 7")
+
+    async def well(_: Observations) -> list[Finding]:
+        return [ok("disk", "room")]
+
+    checks = [Check("lag", "The offsets.", broken), Check("recount", "", corrupt), Check("disk", "", well)]
+    findings = await examine(target("127.0.0.1:1"), checks)
+    assert [(finding.check, finding.name, finding.severity.name) for finding in findings] == [
+        ("lag", "failed", "ERROR"),
+        ("recount", "failed", "ERROR"),
+        ("disk", "ok", "OK"),
+    ]
+    assert findings[0].observed.startswith("unexpected ZeroDivisionError: division by zero (test_observing.py, line ")
+    assert findings[0].observed.endswith("while this was examined: The offsets.")
+    assert "t[3]: wrong checksum" in findings[1].observed
+    assert exit_code(findings).code == 2
 
 
 async def test_a_check_of_a_silent_broker_ends_within_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
