@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -51,6 +52,8 @@ _STOP_SECONDS: Final = 8.0
 """Time for the parts to stop: 3 s for running requests, 2 s for snapshots, the rest for the reader's last write."""
 _CONNECTIONS: Final = 300
 _GRACE_SECONDS: Final = 3
+_PART_THREADS: Final = 8
+"""Threads of reader, gauges, snapshots and memory, which call one function at a time each, and of name look-ups."""
 
 
 def run_view(config: ViewConfig) -> ExitCode:
@@ -117,6 +120,8 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Of the parts alone: requests have their own.
+    loop.set_default_executor(ThreadPoolExecutor(_PART_THREADS, thread_name_prefix="part"))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with changes.subscribe() as for_gauges, changes.subscribe() as for_snapshots:

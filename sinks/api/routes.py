@@ -1,6 +1,5 @@
 """The HTTP API of a view. Handlers parse the request, query the store in a thread, and answer JSON."""
 
-import asyncio
 import sqlite3
 from typing import Final
 from urllib.parse import quote
@@ -21,7 +20,6 @@ from sinks.api.responses import (
     HistoryList,
     QueueList,
     QueueListing,
-    Readiness,
     SourceProgress,
     ViewPositions,
     json_response,
@@ -108,10 +106,12 @@ class _Api:
 
     async def stream(self, request: Request) -> ASGIApp:
         name, window = parameters.needed(request, "queue"), parameters.window(request)
-        documents = self._services.documents
-        await self._services.query_queue(name, lambda _, entry: entry)
-        return self._services.streams.response(
-            name, lambda: asyncio.to_thread(documents.get, name, window), self._readiness
+        services, documents = self._services, self._services.documents
+        await services.query_queue(name, lambda _, entry: entry)
+        return services.streams.response(
+            name,
+            lambda: services.requests.run(lambda: documents.get(name, window), begun=True),
+            services.current_readiness,
         )
 
     async def metrics(self, request: Request) -> Response:
@@ -125,14 +125,11 @@ class _Api:
         return json_response({"status": "ok"})
 
     async def readyz(self, _request: Request) -> Response:
-        readiness = await self._readiness()
+        readiness = await self._services.current_readiness()
         return json_response(readiness, 200 if readiness["ready"] else 503)
 
     async def openapi(self, _request: Request) -> Response:
         return Response(self._openapi, media_type="application/json")
-
-    async def _readiness(self) -> Readiness:
-        return await self._services.query(lambda connection: self._services.readiness(read_state(connection)))
 
     def _list(self, connection: sqlite3.Connection, after: int, limit: int, empty: bool) -> QueueList:
         documents, state = self._services.documents, read_state(connection)

@@ -1,12 +1,12 @@
 """What the handlers of a view share, for the API and for the page."""
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from starlette.exceptions import HTTPException
 
@@ -19,8 +19,14 @@ from sinks.documents import Documents
 from sinks.freshness import Freshness
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
-from sinks.queries.queues import QueueEntry, StoreState, find_queue
+from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
+from sinks.request_pool import RequestPool
 from sinks.store.store import Store
+from streams.runtime.refusals import RefusalReason
+
+_PROBE_THREADS: Final = 1
+_PROBES_WAITING: Final = 300
+"""As many as there are connections: each probe takes a fraction of a millisecond."""
 
 _T = TypeVar("_T")
 
@@ -43,6 +49,16 @@ class Services:
     """Returns seconds since epoch."""
     gauges: Gauges = field(default_factory=Gauges)
     """The product's gauges; each refresh replaces the object."""
+    requests: RequestPool = field(init=False)
+    """The threads of requests."""
+    probes: RequestPool = field(init=False)
+    """The thread of health checks and heartbeats."""
+
+    def __post_init__(self) -> None:
+        """Prepare the threads."""
+        refused = partial(self.metrics.refusals.note, RefusalReason.BUSY, None)
+        self.requests = RequestPool(refused=refused)
+        self.probes = RequestPool(_PROBE_THREADS, _PROBES_WAITING, refused)
 
     def today(self) -> date:
         """The current UTC day."""
@@ -58,14 +74,20 @@ class Services:
             as_of=None if state.as_of is None else timestamp(state.as_of),
         )
 
-    async def query(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Call `ask` in a thread, with a connection that sees one state of the store."""
+    async def current_readiness(self) -> Readiness:
+        """Readiness and staleness of the present state, which requests do not delay."""
+        return await self.probes.run(lambda: self._read(lambda connection: self.readiness(read_state(connection))))
 
-        def run() -> _T:
-            with self.store.read() as connection:
-                return ask(connection)
+    async def query(self, ask: Callable[[sqlite3.Connection], _T], *, begun: bool = False) -> _T:
+        """Call `ask` in a thread, with a connection that sees one state of the store.
 
-        return await asyncio.to_thread(run)
+        Raises HTTPException (503) when too many requests wait; see `RequestPool` for `begun`.
+        """
+        return await self.requests.run(lambda: self._read(ask), begun=begun)
+
+    def _read(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self.store.read() as connection:
+            return ask(connection)
 
     async def query_queue(self, queue: str, ask: Callable[[sqlite3.Connection, QueueEntry], _T | None]) -> _T:
         """Call `ask` as `query` does, with a queue's entry too.

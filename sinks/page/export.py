@@ -1,6 +1,5 @@
 """Export of comparisons: CSV for spreadsheets, JSON lines for programs."""
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable
@@ -62,7 +61,7 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
     part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
     head = True
     while True:
-        page = await asyncio.to_thread(read)
+        page = await services.requests.run(read, begun=True)
         yield lines(page["comparisons"], head=head)
         if page["next"] is None:
             return

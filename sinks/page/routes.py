@@ -1,6 +1,5 @@
 """Routes of the page. Content is read in a thread, from one state of the store, and rendered by templates."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -89,6 +88,9 @@ class Pages:
             try:
                 return await handler(request)
             except HTTPException as error:
+                if error.status_code == 503:
+                    # A page would have to wait for its turn too.
+                    raise
                 return await self.error(error)
 
         return endpoint
@@ -160,7 +162,7 @@ class Pages:
 
     async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
         render = self._templates.get_template(template).render
-        text = await asyncio.to_thread(render, page=page, **self._context, **more)
+        text = await self._services.requests.run(partial(render, page=page, **self._context, **more), begun=True)
         return Response(text, status, _HEADERS, media_type="text/html")
 
     async def _glossary(self, _request: Request) -> Response:

@@ -17,7 +17,15 @@ _HTTP = {
 }
 _VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.freshness", *_HTTP}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
-_API = {*_READ, "sinks.queue_index", "sinks.series_cap", "sinks.documents", "sinks.gauges", "sinks.snapshots"}
+_API = {
+    *_READ,
+    "sinks.request_pool",
+    "sinks.queue_index",
+    "sinks.series_cap",
+    "sinks.documents",
+    "sinks.gauges",
+    "sinks.snapshots",
+}
 _COMMAND = {
     *_WORKER,
     *_API,
@@ -61,6 +69,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.queue_index": {"aggregator", "sinks.queries"},
     "sinks.documents": {*_READ, "sinks.queue_index"},
     "sinks.series_cap": set(),
+    "sinks.request_pool": set(),
     "sinks.gauges": {*_READ, "sinks.queue_index", "sinks.documents", "sinks.series_cap"},
     "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},
     "sinks.api": _API,

@@ -100,7 +100,12 @@ def test_a_state_from_before_the_start_is_fresh_until_it_is_old() -> None:
     ("at", "appended", "now", "words"),
     [
         (NOW_MS + 3_600_000, NOW_MS, NOW, "the worker of partition 1 is 3600 s ahead of the broker"),
-        (NOW_MS - 3_600_000, NOW_MS, NOW, "the worker of partition 1 is 3600 s later than the broker, or the broker took"),
+        (
+            NOW_MS - 3_600_000,
+            NOW_MS,
+            NOW,
+            "the worker of partition 1 is 3600 s later than the broker, or the broker took",
+        ),
         (NOW_MS, NOW_MS, NOW - 3600, "partition 0 is complete up to 2026-11-23 10:15:02 UTC, 3600 s from now"),
         (NOW_MS, NOW_MS, NOW + 3600, "the newest checkpoint of partitions 0, 1 is of 2026-11-23 10:15:02 UTC"),
         (NOW_MS + 3_600_000, None, NOW, "partition 1 is complete up to 2026-11-23 11:15:02 UTC, 3600 s from now"),
