@@ -64,7 +64,7 @@ _ERRORS: Final = {
 
 def _limit(default: int) -> dict[str, Any]:
     schema = {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": default}
-    return _query("limit", "Maximum number of entries.", schema)
+    return _query("limit", "Maximum number of entries. Fewer come when they are large: `next` has the rest.", schema)
 
 
 def _get(

@@ -26,7 +26,7 @@ from sinks.api.responses import (
 )
 from sinks.api.services import Services
 from sinks.exposition import expose
-from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparisons
+from sinks.queries.comparisons import PAGE_BYTES, PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
 from sinks.queries.queues import read_state, source_positions
 
@@ -80,6 +80,7 @@ class _Api:
             window=parameters.window(request),
             cursor=request.query_params.get("cursor"),
             limit=parameters.number(request, "limit", 50, least=1, most=PAGE_LIMIT),
+            most_bytes=PAGE_BYTES,
         )
         services, config = self._services, self._services.config
         try:
@@ -176,9 +177,9 @@ def _positions(connection: sqlite3.Connection) -> ViewPositions:
 
 
 def _history(connection: sqlite3.Connection, queue: str, start: int, end: int, limit: int) -> HistoryList:
-    documents = documents_between(connection, queue, start, end, limit + 1)
+    documents, more = documents_between(connection, queue, (start, end), limit, PAGE_BYTES)
     return HistoryList(
         queue=queue,
-        snapshots=[HistoryEntry(at=timestamp(at), document=document) for at, document in documents[:limit]],
-        next=timestamp(documents[limit - 1][0]) if len(documents) > limit else None,
+        snapshots=[HistoryEntry(at=timestamp(at), document=document) for at, document in documents],
+        next=timestamp(documents[-1][0]) if more else None,
     )

@@ -11,7 +11,7 @@ import orjson
 from aggregator.days import moment
 from sinks.api.services import Services
 from sinks.page.csv_cells import guarded
-from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
+from sinks.queries.comparisons import PAGE_BYTES, PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
 COLUMNS: Final = (
     "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
@@ -49,7 +49,7 @@ def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 
 async def export(services: Services, query: Query, lines: Callable[..., bytes]) -> AsyncIterator[bytes]:
     """All comparisons of a query, newest first.
 
-    They are read page by page, so a slow client keeps no transaction open: a row that changes meanwhile may be missing
+    They are read page by page, of about a megabyte, so a slow client keeps neither memory nor a transaction: a row that changes meanwhile may be missing
     or appear twice.
     """
 
@@ -58,7 +58,7 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
             config = services.config
             return comparisons(connection, part, config.rules, services.today(), config.item_url)
 
-    part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, cursor=None)
+    part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, most_bytes=PAGE_BYTES, cursor=None)
     head = True
     while True:
         page = await services.requests.run(read, begun=True)

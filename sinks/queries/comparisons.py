@@ -24,6 +24,8 @@ from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
 """Largest number of comparisons on a page."""
+PAGE_BYTES: Final = 1 << 20
+"""Bytes of texts on a page, after which it ends early; its last comparison may exceed them."""
 
 _OUTCOME: Final = {
     "tp": f"({HUMAN_PASS} AND e.passed = 1)",
@@ -32,17 +34,16 @@ _OUTCOME: Final = {
     "fp": f"(NOT {HUMAN_PASS} AND e.passed = 1)",
 }
 
-# The texts are read after the page is chosen: sorting would read those of all comparisons.
-_PAGE: Final = """
+# The texts are read after the page is chosen, and one comparison at a time: sorting would read those of all.
+_CHOSEN: Final = "SELECT a.id, e.id {where} ORDER BY {order} LIMIT :limit OFFSET :offset"
+_COMPARISON: Final = f"""
 SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
     e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.reason,
     coalesce(a.url, q.url, e.url), coalesce(a.input, q.input, e.input), coalesce(a.output, q.output, e.output),
-    e.tags, q.tags, a.tags, e.passed, {human_pass}
-FROM (SELECT a.id AS annotation, e.id AS evaluation {where} ORDER BY {order} LIMIT :limit OFFSET :offset) AS page
-CROSS JOIN annotations AS a ON a.id = page.annotation
-CROSS JOIN evaluations AS e ON e.id = page.evaluation
+    e.tags, q.tags, a.tags, e.passed, {HUMAN_PASS}
+FROM annotations AS a CROSS JOIN evaluations AS e
 LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
-ORDER BY {order}
+WHERE a.id = :annotation AND e.id = :evaluation
 """
 _FROM: Final = """
 FROM annotations AS a CROSS JOIN evaluations AS e ON e.item_id = a.item_id AND e.current = 1
@@ -164,6 +165,8 @@ class Query:
     """Number of comparisons before the page, without a cursor."""
     limit: int = 50
     """Size of the page, 1 to `PAGE_LIMIT`."""
+    most_bytes: int | None = None
+    """Bytes of texts after which the page ends early. Only with the order `NEWEST`, whose next page has a cursor."""
 
 
 def comparisons(
@@ -179,11 +182,19 @@ def comparisons(
         where += _AFTER
         values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
     values.update(limit=query.limit + 1, offset=query.offset)
-    sql = _PAGE.format(human_pass=HUMAN_PASS, where=where, order=_ORDERS[query.sort])
-    rows = connection.execute(sql, values).fetchall()
-    page = [_comparison(row, item_url) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return Page(comparisons=page, next=_cursor(page[-1]) if more else None)
+    sql = _CHOSEN.format(where=where, order=_ORDERS[query.sort])
+    chosen = connection.execute(sql, values).fetchall()
+    page: list[Comparison] = []
+    left = query.most_bytes
+    for annotation, evaluation in chosen[: query.limit]:
+        ids = {"annotation": annotation, "evaluation": evaluation, "pass_stars": rules.pass_stars}
+        row = connection.execute(_COMPARISON, ids).fetchone()
+        page.append(_comparison(row, item_url))
+        if left is not None:
+            left -= sum(len(column.encode()) for column in row if isinstance(column, str))
+            if left <= 0:
+                break
+    return Page(comparisons=page, next=_cursor(page[-1]) if len(chosen) > len(page) else None)
 
 
 def count_comparisons(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:

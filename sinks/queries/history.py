@@ -23,14 +23,25 @@ ORDER BY s.at
 
 
 def documents_between(
-    connection: sqlite3.Connection, queue: str, start: int, end: int, limit: int
-) -> list[tuple[int, SnapshotDocument]]:
-    """Documents with their time in ms, start <= time < end, newest first."""
+    connection: sqlite3.Connection, queue: str, span: tuple[int, int], limit: int, most_bytes: int | None = None
+) -> tuple[list[tuple[int, SnapshotDocument]], bool]:
+    """Documents with their time in ms, newest first, and whether there are more. `span`: start, and end (exclusive).
+
+    At most `limit`, and none after those that have `most_bytes` as JSON.
+    """
     rows = connection.execute(
         "SELECT at, document FROM snapshots WHERE queue = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT ?",
-        (queue, start, end, limit),
+        (queue, *span, limit + 1),
     )
-    return [(at, _unpacked(document)) for at, document in rows]
+    documents: list[tuple[int, SnapshotDocument]] = []
+    size = 0
+    for at, packed in rows:
+        if len(documents) == limit or (most_bytes is not None and size >= most_bytes):
+            return documents, True
+        document = zlib.decompress(packed)
+        size += len(document)
+        documents.append((at, orjson.loads(document)))
+    return documents, False
 
 
 def last_documents(connection: sqlite3.Connection, scope: Scope) -> Iterator[tuple[str, SnapshotDocument]]:

@@ -71,7 +71,7 @@ class View:
 
     def kept(self, queue: str) -> list[SnapshotDocument]:
         with self.store.read() as connection:
-            return [document for _, document in documents_between(connection, queue, 0, 2**62, 10_000)]
+            return [document for _, document in documents_between(connection, queue, (0, 2**62), 10_000)[0]]
 
 
 def one(stars: int, queue: str = "q", items: int = 1) -> list[Fact]:
@@ -215,7 +215,7 @@ def test_history_is_thinned_by_count_to_one_a_day_and_dropped_by_age(store: Stor
         document["cards"]["comparisons"] = number
         assert history.add([document], at)
     with store.read() as connection:
-        kept = [at for at, _ in documents_between(connection, "support", 0, 2**62, 100)]
+        kept = [at for at, _ in documents_between(connection, "support", (0, 2**62), 100)[0]]
     assert kept == [day + 3, day + 2, day + 1, day - 4 * DAY_MS + 2, day - 5 * DAY_MS + 2]
 
 
@@ -247,4 +247,4 @@ def numbered(queue: str, count: int) -> SnapshotDocument:
 def times(store: Store, queue: str) -> list[int]:
     """Times of the documents of a queue, newest first, in ms after NOW_MS."""
     with store.read() as connection:
-        return [at - NOW_MS for at, _ in documents_between(connection, queue, 0, NOW_MS + 100, 100)]
+        return [at - NOW_MS for at, _ in documents_between(connection, queue, (0, NOW_MS + 100), 100)[0]]

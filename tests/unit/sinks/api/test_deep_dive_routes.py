@@ -109,7 +109,7 @@ async def test_published_is_the_last_document_of_each_day(
 ) -> None:
     body = (await client.get(path("support", "/trend?by=publication"))).json()
     with services.store.read() as connection:
-        kept = documents_between(connection, scope.queue, 0, NOW_MS + 1, 10)
+        kept, _ = documents_between(connection, scope.queue, (0, NOW_MS + 1), 10)
     last = {day_of(at): document["cards"] for at, document in reversed(kept)}
     assert len(kept) == len(last) == 3
     assert [(day["day"], day["n"], day["alignment"], day["low"], day["high"]) for day in body["days"]] == [

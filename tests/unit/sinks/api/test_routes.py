@@ -186,6 +186,27 @@ async def test_history_gives_what_was_kept_in_a_span(client: httpx.AsyncClient, 
     assert [entry["document"]["cards"]["comparisons"] for entry in rest["snapshots"]] == [1]
 
 
+async def test_pages_of_large_entries_end_early(
+    client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.api.routes.PAGE_BYTES", 1)
+    fill(services.store, FACTS)
+    document = services.documents.get("support")
+    assert document is not None
+    for number in range(3):
+        SnapshotHistory(services.store, 1_000, 90).add([document], NOW_MS + number)
+    page = (await client.get(path("support", "/comparisons"))).json()
+    assert len(page["comparisons"]) == 1
+    assert page["next"] is not None
+    times, end = [], ""
+    for _ in range(3):
+        history = (await client.get(path("support", f"/history{end}"))).json()
+        times += [entry["at"][-4:] for entry in history["snapshots"]]
+        end = f"?to={history['next']}"
+    assert times == ["002Z", "001Z", "000Z"]
+    assert history["next"] is None
+
+
 # ---- errors
 
 

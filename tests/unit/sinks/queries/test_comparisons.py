@@ -82,3 +82,28 @@ def test_pages_keep_the_order_in_which_they_were_chosen(store: Store, sort: Comp
             query = Query(queue="q", sort=sort, offset=offset, limit=1)
             pages += comparisons(connection, query, CountingRules(), TODAY)["comparisons"]
     assert [row["item"] for row in pages] == items
+
+
+@pytest.mark.parametrize(("most_bytes", "sizes"), [(None, [5]), (1, [1, 1, 1, 1, 1]), (2_500, [3, 2]), (10**9, [5])])
+def test_a_page_ends_early_after_so_many_bytes_of_texts(store: Store, most_bytes: int | None, sizes: list[int]) -> None:
+    facts: list[Fact] = [
+        fact
+        for number in range(5)
+        for fact in (
+            Annotation(number, f"a{number}", "q", f"i{number}", stars=2, explanation="é" * 500),
+            Evaluation(number, f"e{number}", f"i{number}", "m", passed=True),
+        )
+    ]
+    fill(store, facts)
+    items: list[str] = []
+    pages: list[int] = []
+    cursor = None
+    with store.read() as connection:
+        while cursor is not None or not pages:
+            query = Query(queue="q", cursor=cursor, most_bytes=most_bytes)
+            page = comparisons(connection, query, CountingRules(), TODAY)
+            items += [row["item"] for row in page["comparisons"]]
+            pages.append(len(page["comparisons"]))
+            cursor = page["next"]
+    assert pages == sizes
+    assert items == [f"i{number}" for number in reversed(range(5))]
