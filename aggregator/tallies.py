@@ -103,6 +103,14 @@ class SourcePosition(TypedDict):
     """The topic's id. Left out where the broker has none, and by earlier releases."""
 
 
+def source_position(position: int, end: int, topic_id: str | None) -> SourcePosition:
+    """A source's entry of a marker; `topic_id` is None where the broker has no ids."""
+    entry = SourcePosition(position=position, end=end)
+    if topic_id is not None:
+        entry["topic_id"] = topic_id
+    return entry
+
+
 class CheckpointMarker(TypedDict):
     """The last record of a checkpoint: the tallies of this partition are complete up to a ledger offset.
 

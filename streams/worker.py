@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote
 
@@ -23,12 +24,14 @@ from streams.engine.engine import Engine, fail_fast
 from streams.engine.ignored_fields import IgnoredFields
 from streams.engine.partition import OwnedPartitions, Progress
 from streams.engine.restore import Restore
+from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
 from streams.kafka import topics as topic_table
 from streams.kafka.client import Capabilities, KafkaClient, connect
 from streams.kafka.dead_letters import DeadLetterPublisher
 from streams.kafka.group import ConsumerGroup
+from streams.kafka.topic_metadata import describe_topics
 from streams.kafka.topics import Topics
 from streams.kafka.transport import BatchConsumer, BatchSchema, BatchTransport
 from streams.ledger.log import new_producer, new_reader
@@ -205,11 +208,13 @@ class Worker:
             group=group,
             producer=producer,
             reader=reader,
+            describe=partial(describe_topics, reader),
             checkpoint=checkpoint,
             metrics=self.metrics,
             on_step=config.on_step,
             owned=self._owned,
         )
+        topic_watch = TopicWatch(topics, counts[topics.facts], self._owned, partial(describe_topics, ends_reader))
         watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)
         audit = Audit(config.policy, config.audit_interval_s, self._owned, producer, audit_reader, self.metrics)
         circuit_breaker = CircuitBreaker(config.circuit_breaker) if config.circuit_breaker is not None else None
@@ -223,6 +228,7 @@ class Worker:
             restore=restore,
             checkpoint=checkpoint,
             watchdog=watchdog,
+            topic_watch=topic_watch,
             audit=audit if config.audit_interval_s else None,
         )
         self._progress = Progress(self._owned, group)

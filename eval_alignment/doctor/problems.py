@@ -87,8 +87,8 @@ class Problem(Enum):
         "topics",
         _CRITICAL,
         "Sources, ledger and tallies differ in their number of partitions.",
-        "Partitions were added, but their number cannot change. Stop the producers of the topic; run `export`, then "
-        "`load` under a new prefix.",
+        "Partitions were added, but their number cannot change. Stop the producers of the topic and follow "
+        'docs/operations.md, "Partitions were added".',
     )
     TOPICS_SETTING = Entry(
         "topics",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from aggregator.policy import Policy
-from aggregator.tallies import MARKER_KEY, CheckpointMarker
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, source_position
 from streams.engine.partition import Drained, OwnedPartition
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
@@ -76,7 +76,9 @@ class Checkpoint:
             policy=self.policy.value,
             at=int(time.time() * 1000),
             sources={
-                tp.topic: {"position": position, "end": max(position, self.group.end(tp) or 0)}
+                tp.topic: source_position(
+                    position, max(position, self.group.end(tp) or 0), owned.topic_ids.get(tp.topic)
+                )
                 for tp, position in drained.positions.items()
             },
         )

@@ -21,6 +21,7 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, ranges
 from streams.engine.pause import PauseReport
 from streams.engine.restore import AssignmentChanged, Restore
+from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog
 from streams.kafka.batches import Batch, Record
 from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
@@ -65,6 +66,7 @@ class Engine:
         restore: Restore,
         checkpoint: Checkpoint,
         watchdog: Watchdog,
+        topic_watch: TopicWatch | None = None,
         audit: Audit | None = None,
     ) -> None:
         self._applier = applier
@@ -75,6 +77,7 @@ class Engine:
         self._restore = restore
         self._checkpoint = checkpoint
         self._watchdog = watchdog
+        self._topic_watch = topic_watch
         self._audit = audit
         self._pause = PauseReport(health, metrics)
         self._owned = restore.owned
@@ -88,9 +91,11 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Start checkpoints, watchdog and audit in their own tasks, which only `stop` cancels."""
+        """Start checkpoints, watchdog, topic watch and audit in their own tasks, which only `stop` cancels."""
         self._spawn(self._checkpoints)
         self._spawn(lambda: self._watchdog.run(self._lock))
+        if (topic_watch := self._topic_watch) is not None:
+            self._spawn(topic_watch.run)
         if (audit := self._audit) is not None:
             self._spawn(lambda: audit.run(self._lock))
 

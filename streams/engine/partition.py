@@ -66,6 +66,7 @@ class OwnedPartition:
         "seen_before",
         "shard",
         "tallies",
+        "topic_ids",
     )
 
     def __init__(self, partition: int, shard: Shard, ledger: Log, tallies: Log) -> None:
@@ -86,6 +87,8 @@ class OwnedPartition:
         open: they do not open it again."""
         self.held = HeldBack()
         """What the circuit breaker of this process holds back."""
+        self.topic_ids: Mapping[str, str] = {}
+        """By source topic, the id of the topic to which the position belongs, as far as the broker has ids."""
         self.ready = False
         """Whether the partition is restored in the current generation, and not in quarantine."""
         self.quarantined: str | None = None
@@ -120,9 +123,15 @@ class OwnedPartition:
             self.predecessor = self.claim.owner, self.claimed_at
         self.claim, self.claimed_at = claim, offset
 
-    def restored(self, positions: Mapping[TP, int]) -> None:
-        """Process events from these source positions: the shard has the state of the logs."""
+    def restored(self, positions: Mapping[TP, int], topic_ids: Mapping[str, str] = {}) -> None:
+        """Process events from these source positions: the shard has the state of the logs.
+
+        Args:
+            positions: by source partition, the next offset to process.
+            topic_ids: by source topic, its id, as far as the broker has ids.
+        """
         self.positions = {tp.topic: offset for tp, offset in positions.items()}
+        self.topic_ids = topic_ids
         self.held = HeldBack()
 
     def half_open(self, seen: Mapping[str, int]) -> None:

@@ -14,10 +14,11 @@ from faust.types import TP
 from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import CheckpointMarker, SourcePosition, empty, parse_key
+from aggregator.tallies import CheckpointMarker, empty, parse_key, source_position
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.start import Known, Start, start_of
+from streams.engine.topic_watch import Describe
 from streams.kafka.batches import Record
 from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
@@ -41,6 +42,8 @@ _FIRST_CLAIM_SECONDS: Final = 60.0
 class _SourceOffsets:
     """Offsets of the assigned source partitions, as the broker reports them."""
 
+    topic_ids: Mapping[str, str]
+    """By topic, as far as the broker has ids."""
     committed: Mapping[TP, int | None]
     oldest: Mapping[TP, int]
     ends: Mapping[TP, int]
@@ -67,6 +70,7 @@ class Restore:
     group: ConsumerGroup
     producer: AIOKafkaProducer
     reader: AIOKafkaConsumer
+    describe: Describe
     checkpoint: Checkpoint
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
@@ -148,8 +152,10 @@ class Restore:
     async def _offsets(self, partitions: Iterable[OwnedPartition]) -> _SourceOffsets:
         sources = [TP(topic, owned.partition) for topic in self.topics.sources for owned in partitions]
         if not sources:
-            return _SourceOffsets({}, {}, {})
+            return _SourceOffsets({}, {}, {}, {})
+        described = await self.describe(list(self.topics.sources))
         return _SourceOffsets(
+            {name: topic.id for name, topic in described.items() if topic.id is not None},
             await self.group.committed(sources),
             await self.group.starts(sources),
             await self.group.ends(sources) if self.capabilities.exact_ends else {},
@@ -373,7 +379,8 @@ class Restore:
         if losses:
             _log.warning("lost input accepted, continuing with the oldest events that are left: %s", losses)
         for owned in self.owned:
-            owned.restored({tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition})
+            own = {tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition}
+            owned.restored(own, offsets.topic_ids)
         # Offsets are committed when they are higher than before: without this, none would be for as long as that takes.
         lower = {tp: start.offset for tp, start in starts.items() if start.offset < (offsets.committed[tp] or 0)}
         if not await self.group.commit(lower):
@@ -387,7 +394,7 @@ class Restore:
         if published is None:
             # Kept since the last restore, and nobody wrote to its logs: it is where this worker left it.
             kept = owned.positions.get(topic)
-            tallied = None if kept is None else SourcePosition(position=kept, end=kept)
+            tallied = None if kept is None else source_position(kept, kept, owned.topic_ids.get(topic))
         else:
             tallied = (published.sources or {}).get(topic)
             if published.exceed_ledger:
@@ -399,6 +406,7 @@ class Restore:
                 tallied=tallied,
                 oldest=offsets.oldest[tp],
                 end=offsets.ends.get(tp),
+                topic_id=offsets.topic_ids.get(topic),
                 marked=published is None or published.sources is not None,
                 rows=owned.shard.rows > 0,
             )

@@ -194,7 +194,10 @@ def check(topics: Topics, counts: Mapping[str, int]) -> int:
     partitions = {name: counts[name] for name in topics.copartitioned}
     if len(set(partitions.values())) != 1:
         listed = ", ".join(f"{name} has {count}" for name, count in partitions.items())
-        raise TopicsError(f"the partitioned topics must have the same number of partitions: {listed}")
+        raise TopicsError(
+            f"the partitioned topics must have the same number of partitions: {listed}; `topics apply` cannot change "
+            'it, see docs/operations.md, "Partitions were added"'
+        )
     return partitions[topics.facts]
 
 

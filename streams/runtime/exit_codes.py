@@ -151,8 +151,8 @@ class ExitCode(Enum):
         (WORKER, VIEW),
         "A topic is missing, or the five partitioned topics differ in their number of partitions.",
         (
-            "Run `topics diff`. `topics apply` creates a missing topic. For another number of partitions, do what "
-            "docs/doctor.md lists for `topics_partitions`."
+            "Run `topics diff`. `topics apply` creates a missing topic. It cannot change a number of partitions: "
+            'docs/operations.md, "Partitions were added".'
         ),
         False,
     )
@@ -160,7 +160,10 @@ class ExitCode(Enum):
         82,
         (WORKER,),
         "The number of partitions differs from the one in the ledger's claim.",
-        "It cannot change for a topic prefix. Load an `export` under a new prefix with the new number.",
+        (
+            "Partitions were added to a topic, or a setting names the topics of another installation. Kafka cannot "
+            'remove partitions. What to do, and where the events are: docs/operations.md, "Partitions were added".'
+        ),
         False,
     )
     NEWER_SCHEMA = (
@@ -183,8 +186,15 @@ class ExitCode(Enum):
     INPUT_LOST = (
         85,
         (WORKER,),
-        "Events were deleted from a source topic before the worker read them, or the topic was recreated.",
-        "Raise the topic's retention. Start once with `--accept-loss` to continue with the oldest event that is left.",
+        (
+            "Events were deleted from a source topic before the worker read them, or the topic was deleted and created "
+            "again."
+        ),
+        (
+            "After a topic was created again, start the worker again: it starts at the oldest event of the new topic. "
+            "Otherwise raise the topic's retention, and start once with `--accept-loss` to continue with the oldest "
+            "event that is left."
+        ),
         False,
     )
     LEDGER_UNREADABLE = (

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from faust.types import TP
@@ -13,10 +13,12 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine, fail_fast
 from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
+from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
 from streams.kafka.client import KAFKA
 from streams.kafka.dead_letters import DeadLetterPublisher
+from streams.kafka.topic_metadata import TopicMetadata
 from streams.kafka.topics import Topics
 from streams.runtime.failures import exit_code_of
 from streams.runtime.health import Health
@@ -56,6 +58,7 @@ class Process:
         self.draining = False
         self._broker = broker
         self._coordinator = coordinator
+        self._partitions = partitions
         self._flow = False
         self._queue: deque[Batch] = deque()
         self._filled = asyncio.Event()
@@ -76,12 +79,14 @@ class Process:
             group=self.group,
             producer=producer,
             reader=reader,
+            describe=self._describe,
             checkpoint=checkpoint,
             metrics=METRICS,
             on_step=life.point,
             owned=owned,
             record_bytes=record_bytes,
         )
+        topic_watch = TopicWatch(TOPICS, partitions, owned, self._describe)
         watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health)
         self.engine = Engine(
             applier=BatchApplier(TOPICS, partitions, Decoder(), None, METRICS),
@@ -92,6 +97,7 @@ class Process:
             restore=restore,
             checkpoint=checkpoint,
             watchdog=watchdog,
+            topic_watch=topic_watch,
         )
         OWNER.set(life)
         try:
@@ -104,6 +110,10 @@ class Process:
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # The task belongs to the lifeline, which keeps it.
         asyncio.get_running_loop().create_task(fail_fast(work))
+
+    async def _describe(self, names: Collection[str]) -> Mapping[str, TopicMetadata]:
+        await self.life.request("topics")
+        return {name: TopicMetadata(f"id of {name}", self._partitions) for name in names}
 
     # ---- membership
 

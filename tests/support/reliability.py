@@ -89,6 +89,10 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "the second is refused by name; one that writes all the same never replaces newer counts",
     ),
     43: ("consumer group reset in any direction, or deleted", "difference 0; the log names what was moved past"),
+    44: (
+        "source topic made again or widened under a running worker",
+        "ended within a minute, exit code 85 or 82; after a restart difference 0",
+    ),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")

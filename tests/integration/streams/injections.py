@@ -13,6 +13,7 @@ import faust
 import orjson
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from streams.engine import topic_watch
 from streams.engine.checkpoint import Checkpoint
 from streams.kafka.transport import BatchConsumer
 from streams.ledger.log import LogRow
@@ -53,6 +54,12 @@ def membership_ends(worker: Worker) -> Callable[[], None]:
 
     coordinator._do_rejoin_group = unanswered
     return begin
+
+
+def topics_are_watched_often(_: Worker) -> Callable[[], None]:
+    """Changes of topics are looked for every second, from the start on."""
+    topic_watch.WATCH_SECONDS = 1.0  # type: ignore[misc]
+    return lambda: None
 
 
 def memory_goes_bad(worker: Worker) -> Callable[[], None]:
@@ -108,7 +115,15 @@ def a_cycle_ends(_: Worker) -> Callable[[], None]:
 
 FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
     each.__name__: each
-    for each in (commits_freeze, membership_ends, memory_goes_bad, publishes_wrong, the_end_hangs, a_cycle_ends)
+    for each in (
+        commits_freeze,
+        membership_ends,
+        memory_goes_bad,
+        publishes_wrong,
+        the_end_hangs,
+        a_cycle_ends,
+        topics_are_watched_often,
+    )
 }
 
 

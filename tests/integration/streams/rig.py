@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
@@ -232,6 +233,25 @@ class Rig:
 
     def _tps(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(topic, index) for index in range(self.partitions)]
+
+    async def administer(self, work: Callable[[AIOKafkaAdminClient], Awaitable[object]]) -> None:
+        """Do something with an admin client."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            await work(admin)
+        finally:
+            await admin.close()
+
+    async def delete_topics(self, *names: str) -> None:
+        """Delete topics, and wait until they are gone."""
+        await self.administer(lambda admin: admin.delete_topics(list(names)))
+
+        async def gone() -> bool:
+            counts = await topic_table.partition_counts({"bootstrap_servers": self.bootstrap})
+            return not set(names) & set(counts)
+
+        await self.until("topics deleted", gone)
 
     # ---- waiting
 

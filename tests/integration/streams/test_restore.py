@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from faust.types import TP
 
 from aggregator.policy import Policy
@@ -20,31 +21,13 @@ from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.kafka import topics as topic_table
 from streams.kafka.client import KAFKA, KafkaClient
+from streams.kafka.topic_metadata import describe_topics
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, parse_claim
 from streams.ledger.log import new_producer, new_reader
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from tests.integration.streams.rig import Rig, history
 from tests.support.waiting import eventually
-
-
-async def _admin(rig: Rig, work: Callable[[AIOKafkaAdminClient], Awaitable[object]]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=rig.bootstrap)
-    await admin.start()
-    try:
-        await work(admin)
-    finally:
-        await admin.close()
-
-
-async def _delete(rig: Rig, *names: str) -> None:
-    await _admin(rig, lambda admin: admin.delete_topics(list(names)))
-
-    async def gone() -> bool:
-        counts = await topic_table.partition_counts({"bootstrap_servers": rig.bootstrap})
-        return not set(names) & set(counts)
-
-    await rig.until("topics deleted", gone)
 
 
 async def _ends_with(rig: Rig, ending: ExitCode, **how: object) -> str:
@@ -61,7 +44,7 @@ async def test_a_lost_ledger_is_named_and_rebuilt_only_when_that_is_accepted(rig
     worker = rig.worker()
     await rig.settled()
     worker.kill()
-    await _delete(rig, rig.topics.facts)
+    await rig.delete_topics(rig.topics.facts)
     await topic_table.apply({"bootstrap_servers": rig.bootstrap}, rig.topics, rig.partitions)
     await _ends_with(rig, ExitCode.LEDGER_LOST)
     await _ends_with(rig, ExitCode.LEDGER_LOST)
@@ -104,7 +87,7 @@ async def test_deleted_input_is_named_and_skipped_only_when_that_is_accepted(rig
     unread = history(seed=24, events=300, items=50)
     await rig.produce(unread)
     ends = await rig.ends(*rig.topics.sources)
-    await _admin(rig, lambda admin: admin.delete_records({tp: RecordsToDelete(end) for tp, end in ends.items()}))
+    await rig.administer(lambda admin: admin.delete_records({tp: RecordsToDelete(end) for tp, end in ends.items()}))
     assert "left are" in await _ends_with(rig, ExitCode.INPUT_LOST)
     rig.worker(accept_loss=True)
     later = history(seed=25, events=300, items=50)
@@ -139,7 +122,7 @@ async def test_a_worker_refuses_ledgers_that_are_not_for_it(rig: Rig) -> None:
     await _ends_with(rig, ExitCode.PARTITIONS_CHANGED)
     await rig.send([(rig.topics.facts, b"not ours", b"{}")], partition=1)
     assert f"{rig.topics.facts}[1] offset 2" in await _ends_with(rig, ExitCode.LEDGER_UNREADABLE)
-    await _delete(rig, rig.topics.queue_items)
+    await rig.delete_topics(rig.topics.queue_items)
     assert f"missing topics: {rig.topics.queue_items}" in await _ends_with(rig, ExitCode.TOPICS_WRONG)
 
 
@@ -168,6 +151,7 @@ async def _paused_in_restore(rig: Rig) -> AsyncIterator[Restore]:
         group=group,
         producer=producer,
         reader=reader,
+        describe=partial(describe_topics, reader),
         checkpoint=group,
         metrics=metrics,
         on_step=lambda _: None,

@@ -60,6 +60,7 @@ async def test_partitions_that_were_never_committed_are_sought_to_the_start(monk
         group=group,  # type: ignore[arg-type]
         producer=None,  # type: ignore[arg-type]
         reader=None,  # type: ignore[arg-type]
+        describe=nothing,  # type: ignore[arg-type]
         checkpoint=nothing,  # type: ignore[arg-type]
         metrics=None,  # type: ignore[arg-type]
         on_step=lambda _: None,

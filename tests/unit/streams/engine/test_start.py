@@ -87,7 +87,7 @@ def test_without_tallies_the_committed_offset_decides() -> None:
     assert start_of(replace(KNOWN, tallied=None, committed=None, oldest=5)) == Start(5)
 
 
-def test_an_empty_ledger_starts_at_the_oldest_event_whatever_the_group_has() -> None:
+def test_an_empty_ledger_starts_at_the_oldest_event() -> None:
     empty = replace(KNOWN, tallied=None, marked=False, rows=False, oldest=5)
     assert start_of(empty) == start_of(replace(empty, committed=None)) == Start(5)
 

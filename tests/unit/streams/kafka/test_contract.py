@@ -135,7 +135,15 @@ def test_a_private_name_still_means_what_we_rely_on(where: str, line: str) -> No
     assert line in inspect.getsource(inspect.unwrap(code)), f"{where} has changed: {HINT}"
 
 
-USERS = ("worker", "kafka.client", "kafka.batches", "kafka.group", "ledger.log", "kafka.transport")
+USERS = (
+    "worker",
+    "kafka.client",
+    "kafka.batches",
+    "kafka.group",
+    "kafka.topic_metadata",
+    "ledger.log",
+    "kafka.transport",
+)
 _PRIVATE = re.compile(r"(?<![\w])_[a-z]\w*")
 
 
