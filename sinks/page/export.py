@@ -49,8 +49,8 @@ def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 
 async def export(services: Services, query: Query, lines: Callable[..., bytes]) -> AsyncIterator[bytes]:
     """All comparisons of a query, newest first.
 
-    They are read page by page, of about a megabyte, so a slow client keeps neither memory nor a transaction: a row that changes meanwhile may be missing
-    or appear twice.
+    They are read in pages of about a megabyte, so a slow client keeps neither memory nor a transaction: a row that
+    changes meanwhile may be missing or appear twice.
     """
 
     def read() -> Page:
