@@ -8,9 +8,16 @@ from typing import Any, Final, Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
+from streams.runtime.repeats import Repeats
+
 LogFormat = Literal["auto", "text", "json"]
 
 REPEAT_SECONDS: Final = 60.0
+HTTP_REPEAT_SECONDS: Final = 10.0
+_SERVERS: Final = ("asyncio", "uvicorn")
+"""They log what strangers send, and that no file can be opened, once per connection, with a traceback."""
+_COUNTED: Final = "Invalid HTTP request received."
+"""uvicorn's message for what the listener counts and logs itself."""
 _LIBRARIES: Final = ("aiokafka", "faust", "httpx", "mode", "uvicorn")
 """They log requests, heartbeats, starts and stops at level info."""
 _NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "color_message", "message", "taskName"})
@@ -32,27 +39,46 @@ class NoiseFilter(logging.Filter):
     """Drops what libraries log again and again.
 
     aiokafka logs every attempt that it repeats, several times a second: what is expected while a broker starts or is
-    away is dropped, and each place in aiokafka's code logs once a minute. Faust's services log every start and stop of
-    their parts below warning. At level debug nothing is dropped.
+    away is dropped, and each place in aiokafka's code logs once a minute. uvicorn and asyncio log what strangers send:
+    each kind is logged once per 10 s. What is logged again has in `count` how often it happened since. Faust's
+    services log every start and stop of their parts below warning. At level debug nothing is dropped.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: dict[tuple[str, int], float] = {}
+        self._client = Repeats(REPEAT_SECONDS)
+        self._servers = Repeats(HTTP_REPEAT_SECONDS)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log the record."""
         if record.levelno < logging.WARNING and str(record.msg).startswith("[^"):
             return False
-        if not record.name.startswith("aiokafka"):
-            return True
         place, message = (record.pathname, record.lineno), record.getMessage()
-        if record.created < self._last.get(place, float("-inf")) + REPEAT_SECONDS:
+        if record.name.startswith("aiokafka"):
+            if any(text in message for text in _EXPECTED):
+                return False
+            count = self._client.due(place, record.created)
+        elif record.name.startswith(_SERVERS):
+            if message == _COUNTED:
+                return False
+            count = self._servers.due((*place, message.partition("\n")[0], _failure(record)), record.created)
+        else:
+            return True
+        if count is None:
             return False
-        if any(text in message for text in _EXPECTED):
-            return False
-        self._last[place] = record.created
+        if count > 1:
+            record.count = count
         return True
+
+
+def _failure(record: logging.LogRecord) -> tuple[str, int] | None:
+    """The exception of a record and the line that raised it; None without one."""
+    if not record.exc_info or (error := record.exc_info[1]) is None:
+        return None
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return type(error).__qualname__, 0 if trace is None else trace.tb_lineno
 
 
 def configure(level: str, log_format: LogFormat = "auto") -> None:

@@ -28,6 +28,7 @@ from sources.rules import SourceSettings
 from streams.events.decoder import MetricDefaults
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.secret_files import read_secret_file
 
 _LIMITS = GateLimits()
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -343,10 +344,10 @@ class Settings(BaseSettings):
         if self.sasl_password_file is None:
             return self.sasl_password.get_secret_value()
         try:
-            return self.sasl_password_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            return read_secret_file(self.sasl_password_file).decode().strip()
+        except (OSError, ValueError) as error:
             # A decoding error would show bytes of the secret.
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", str(error))
             raise SettingsError(f"sasl_password_file: cannot read {self.sasl_password_file}: {why}") from None
 
     def limits(self) -> GateLimits:

@@ -31,10 +31,11 @@ from ingest.pulls import SYNC_PATH, IngestPulls
 from ingest.signatures import Verifier
 from ingest.source_access import COMMAND_PATH, SourceAccess, is_pushed
 from ingest.sources import SOURCES_PATH, RecordPublisher, SourceHandlers
-from sinks.access import AccessMiddleware, AccessToken, on_http_error, problem
+from sinks.access import AccessMiddleware, AccessToken, client_address, on_http_error, problem
 from sinks.exposition import expose
 from sources.intake.intake import SourceIntake
 from streams.kafka.producer import Outgoing
+from streams.runtime.refusals import RefusalReason
 
 _METHODS: Final = ("GET", "HEAD", "POST")
 _KEPT: Final = 8
@@ -63,7 +64,7 @@ def create_app(
         pulls: of the sources that this process runs; None: the command cannot ask for a pull.
     """
     handlers = _Handlers(config, publisher, metrics, (intakes or {}).values())
-    access = SourceAccess(verifiers or {}, guarded=bool(tokens))
+    access = SourceAccess(verifiers or {}, guarded=bool(tokens), refusals=metrics.refusals)
     sources = SourceHandlers(config, intakes or {}, publisher, metrics, handlers.budget, access=access)
     otlp = OtlpHandlers(config, publisher, metrics, handlers.budget)
     app = Starlette(
@@ -102,6 +103,8 @@ def _count_responses(app: ASGIApp, metrics: IngestMetrics) -> ASGIApp:
         async def count(message: Message) -> None:
             if message["type"] == "http.response.start":
                 metrics.responses.labels(str(message["status"])).inc()
+                if message["status"] == 403:
+                    metrics.refusals.note(RefusalReason.WEB_PAGE, client_address(scope))
             await send(message)
 
         has_events = scope["type"] == "http" and scope["method"] == "POST"

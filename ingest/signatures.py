@@ -30,6 +30,7 @@ from sources.registry import TOOLS, webhook_scheme
 from sources.rules import SourceSettings, WebhookScheme
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.secret_files import invalid_secret, read_secret_file
 
 TOLERANCE_SECONDS: Final = 300
 """How far the time of a signature may be from this machine's, in both directions."""
@@ -224,11 +225,13 @@ def _as_sent(value: str) -> bytes:
 
 def _read_keys(setting: str, path: Path, scheme: WebhookScheme) -> Sequence[bytes]:
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_secret_file(path).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise SecretFileError(f"{setting}: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SecretFileError(f"{setting}: {path} is not UTF-8: expected one secret per line") from None
+    except ValueError as error:
+        raise SecretFileError(f"{setting}: {path} is {error}: expected one secret per line") from None
     keys = [
         _key(f"{setting}: line {number} of {path}", line.strip(), scheme)
         for number, line in enumerate(lines, start=1)
@@ -245,6 +248,10 @@ def _key(place: str, secret: str, scheme: WebhookScheme) -> bytes:
         key = secret.encode() if signed is None else signed.key(secret)
     except ValueError as error:
         raise SecretFileError(f"{place}: {error}") from None
+    if signed is None and (why := invalid_secret(key)) is not None:
+        raise SecretFileError(f"{place}: the secret {why}")
+    if not secret.isprintable():
+        raise SecretFileError(f"{place}: the secret has a character that is not printable")
     least = TOKEN_BYTES if signed is None else signed.key_bytes
     if len(key) < least:
         raise SecretFileError(

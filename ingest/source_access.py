@@ -4,7 +4,6 @@ A secret in the query of an address is not accepted: addresses are in the logs o
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from starlette.requests import Request
 
 from ingest.limits import LARGE_BYTES
 from ingest.signatures import Verifier
-from sinks.access import CHALLENGE
+from sinks.access import CHALLENGE, client_address
 from sources.source import ToolSource
+from streams.runtime.refusals import RefusalReason, Refusals
 
 SOURCES_PREFIX: Final = "/api/v1/sources/"
 COMMAND_PATH: Final = "-/"
 """Paths under a source that begin with it are for the command, and need the token of ingest."""
-
-_log = logging.getLogger(__name__)
 
 
 def is_pushed(path: str) -> bool:
@@ -45,10 +43,12 @@ class SourceAccess:
     Args:
         verifiers: of the sources that have a secret, by name.
         guarded: whether ingest has tokens. Without them a source without a secret admits every client.
+        refusals: counts and logs what is refused.
     """
 
     verifiers: Mapping[str, Verifier]
     guarded: bool
+    refusals: Refusals
 
     def admit(self, request: Request, name: str) -> Verifier | None:
         """Verify what the headers show; returns the verifier that needs the body too, if one does.
@@ -60,20 +60,19 @@ class SourceAccess:
         verifier = self.verifiers.get(name)
         if verifier is None:
             if self.guarded:
+                self.refusals.note(RefusalReason.TOKEN, client_address(request.scope))
                 raise HTTPException(401, "token missing or wrong", CHALLENGE)
             return None
-        _require(name, verifier.verify_headers(request.headers, time.time()))
+        self._require(request, name, verifier.verify_headers(request.headers, time.time()))
         return verifier if verifier.signs else None
 
-    @staticmethod
-    async def verify(verifier: Verifier, request: Request, name: str, body: bytes) -> None:
+    async def verify(self, verifier: Verifier, request: Request, name: str, body: bytes) -> None:
         """Verify the signature of a body. Raises HTTPException (401)."""
         check = partial(verifier.verify, request.headers, body, time.time())
-        _require(name, check() if len(body) <= LARGE_BYTES else await asyncio.to_thread(check))
+        self._require(request, name, check() if len(body) <= LARGE_BYTES else await asyncio.to_thread(check))
 
-
-def _require(name: str, reason: str | None) -> None:
-    """Refuse a webhook for a reason; nothing of it is kept."""
-    if reason is not None:
-        _log.warning("webhook refused: %s", reason, extra={"source": name})
-        raise HTTPException(401, f"webhook of source {name!r} refused: {reason}", CHALLENGE)
+    def _require(self, request: Request, name: str, reason: str | None) -> None:
+        """Refuse a webhook for a reason; nothing of it is kept."""
+        if reason is not None:
+            self.refusals.note(RefusalReason.WEBHOOK, client_address(request.scope), source=name, reason=reason)
+            raise HTTPException(401, f"webhook of source {name!r} refused: {reason}", CHALLENGE)

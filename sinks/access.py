@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.refusals import RefusalReason, Refusals
+from streams.runtime.secret_files import invalid_secret, read_secret_file
 
 TOKEN_BYTES: Final = 32
 """Minimum length of a token."""
@@ -61,9 +62,11 @@ def read_tokens(path: Path) -> Sequence[AccessToken]:
     Raises BindError when the file cannot be read, has no token, or a line is invalid; the message has no token.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_secret_file(path).splitlines()
     except OSError as error:
         raise BindError(f"cannot read the token file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BindError(f"the token file {path} is {error}") from None
     tokens = [
         _token(path, number, line.split())
         for number, line in enumerate(lines, start=1)
@@ -83,6 +86,8 @@ def _token(path: Path, number: int, fields: Sequence[bytes]) -> AccessToken:
         )
     if len(token) < TOKEN_BYTES:
         raise BindError(f"the token in line {number} of {path} has {len(token)} bytes, expected at least {TOKEN_BYTES}")
+    if (why := invalid_secret(token)) is not None:
+        raise BindError(f"the token in line {number} of {path} {why}")
     return AccessToken(name, token)
 
 

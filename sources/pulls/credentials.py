@@ -7,6 +7,7 @@ from typing import final
 
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.secret_files import read_secret_file
 
 
 class CredentialsError(EvalAlignmentError):
@@ -64,10 +65,12 @@ class Credentials:
 
     def _read(self, path: Path) -> Mapping[str, object]:
         try:
-            return tomllib.loads(path.read_text())
+            return tomllib.loads(read_secret_file(path).decode())
         except OSError as error:
             raise CredentialsError(f"{self._setting}: cannot read {path}: {error.strerror}") from error
         except tomllib.TOMLDecodeError as error:
             raise CredentialsError(f"{self._setting}: {path} is not TOML: {error}") from None
         except UnicodeDecodeError:
             raise CredentialsError(f"{self._setting}: {path} is not UTF-8") from None
+        except ValueError as error:
+            raise CredentialsError(f"{self._setting}: {path} is {error}") from None

@@ -24,6 +24,8 @@ class RefusalReason(StrEnum):
     """The token is missing or wrong."""
     WEBHOOK = "webhook"
     """The signature or the secret of a webhook is missing or wrong."""
+    WEB_PAGE = "web_page"
+    """A web page sent events."""
     HOST = "host"
     """The name in the Host header is not allowed."""
     BODY = "body"
@@ -43,6 +45,7 @@ class RefusalReason(StrEnum):
 _WORDS: Final = {
     RefusalReason.TOKEN: "token missing or wrong: request refused",
     RefusalReason.WEBHOOK: "webhook refused",
+    RefusalReason.WEB_PAGE: "events of a web page refused",
     RefusalReason.HOST: "host name not allowed: request refused",
     RefusalReason.BODY: "body not allowed: request refused",
     RefusalReason.MALFORMED: "not HTTP: connection closed",
@@ -68,11 +71,11 @@ class Refusals:
         for reason in RefusalReason:
             self._counter.labels(reason)
 
-    def note(self, reason: RefusalReason, address: str | None, **fields: str) -> None:
-        """Count one; the log names the `address` of the client, and `fields`."""
-        self._counter.labels(reason).inc()
-        if reason not in _WORDS:
+    def note(self, kind: RefusalReason, address: str | None, **fields: str) -> None:
+        """Count one; the log names the `address` of the client, and `fields`, of which there must be few values."""
+        self._counter.labels(kind).inc()
+        if kind not in _WORDS:
             return
-        count = self._repeats.due(reason, self._now())
+        count = self._repeats.due((kind, *fields.values()), self._now())
         if count is not None:
-            _log.warning(_WORDS[reason], extra={"count": count, "address": address or "unknown", **fields})
+            _log.warning(_WORDS[kind], extra={"count": count, "address": address or "unknown", **fields})

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from eval_alignment.logs import REPEAT_SECONDS, LogFormat, NoiseFilter, configure
+from eval_alignment.logs import HTTP_REPEAT_SECONDS, REPEAT_SECONDS, LogFormat, NoiseFilter, configure
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,28 @@ def test_each_place_in_aiokafka_logs_once_a_minute() -> None:
     passed = [at for at in range(300) if noise.filter(record("aiokafka.conn", 7, float(at)))]
     assert passed == list(range(0, 300, int(REPEAT_SECONDS)))
     assert noise.filter(record("aiokafka", 8, 299.0)), "another place has its own minute"
+
+
+@pytest.mark.parametrize("library", ["uvicorn.error", "asyncio"])
+def test_each_kind_of_failure_of_a_server_is_logged_once_in_ten_seconds_with_a_count(library: str) -> None:
+    def failed(at: float, error: Exception) -> logging.LogRecord:
+        one = record(library, 7, at, "Exception in ASGI application\n")
+        try:
+            raise error
+        except (OSError, ValueError):
+            one.exc_info = sys.exc_info()
+        return one
+
+    noise = NoiseFilter()
+    flood = [failed(tenth / 10, OSError(24, "Too many open files")) for tenth in range(250)]
+    passed = [one for one in flood if noise.filter(one)]
+    assert [one.created for one in passed] == [0.0, HTTP_REPEAT_SECONDS, 2 * HTTP_REPEAT_SECONDS]
+    assert [vars(one).get("count") for one in passed] == [None, 100, 100]
+    assert noise.filter(failed(24.0, ValueError("another kind")))
+
+
+def test_what_the_listener_counts_itself_is_not_logged_by_its_library() -> None:
+    assert not NoiseFilter().filter(record("uvicorn.error", 7, 1.0, "Invalid HTTP request received."))
 
 
 def test_records_of_the_product_always_pass() -> None:

@@ -181,6 +181,10 @@ def test_a_source_without_secrets_has_no_verifier() -> None:
         ("mlflow", b"short", "line 1 of {path}: the secret has 5 bytes, expected at least 16"),
         ("labelstudio", b"x" * 31, "line 1 of {path}: the secret has 31 bytes, expected at least 32"),
         ("labelstudio", b"\xff" * 40, "is not UTF-8"),
+        ("labelstudio", b"a secret " * 5, "line 1 of {path}: the secret has a character that is not printable ASCII"),
+        ("labelstudio", b"s" * 5_000, "line 1 of {path}: the secret has 5,000 bytes, expected at most 4,096"),
+        ("mlflow", b"s" * 40 + b"\0", "line 1 of {path}: the secret has a character that is not printable"),
+        ("mlflow", b"#" * (1 << 17), "larger than 65,536 bytes"),
         ("labelstudio", None, "cannot read {path}: No such file"),
     ],
 )

@@ -96,8 +96,12 @@ async def test_a_wrong_secret_is_refused_and_nothing_is_kept(
         assert door.publisher.sent == []
         assert door.metric("responses_total", status="401") == len(refused)
         assert door.metric("bytes_total") <= 3 * len(BODY)
-    logged = [record for record in caplog.records if record.getMessage().startswith("webhook refused: ")]
-    assert len(logged) == len(refused)
+        name, labels = "eval_alignment_http_refused_total", {"reason": "webhook"}
+        assert door.metrics.registry.get_sample_value(name, labels) == len(refused)
+    logged = [record for record in caplog.records if record.getMessage() == "webhook refused"]
+    reasons = [(vars(record)["source"], vars(record)["reason"]) for record in logged]
+    assert len(set(reasons)) == len(reasons) < len(refused), "each reason once"
+    assert {source for source, _ in reasons} == {"shared", "signed"}
     text = " ".join(str(record.__dict__) for record in logged)
     assert SECRET not in text and WHSEC not in text and "resolved" not in text
 

@@ -97,6 +97,12 @@ def test_a_token_file_has_a_token_per_line_with_or_without_a_name(tmp_path: Path
         (b"our tool " + TOKEN, "line 1 of .*expected NAME TOKEN"),
         ("é ".encode() + TOKEN, "line 1 of .*expected NAME TOKEN"),
         (b"\xff " + TOKEN, "line 1 of .*expected NAME TOKEN"),
+        (TOKEN + b"\0", "line 1 of .* not printable ASCII"),
+        (b"\xef\xbb\xbf" + TOKEN, "line 1 of .* not printable ASCII"),
+        (b"\xff" * 40, "line 1 of .* not printable ASCII"),
+        (TOKEN[:20] + b"\n" + TOKEN[20:], "line 1 of .* has 20 bytes"),
+        (TOKEN * 129, "has 4,128 bytes, expected at most 4,096"),
+        (TOKEN + b"\n" * (1 << 17), "larger than 65,536 bytes"),
     ],
 )
 def test_an_invalid_line_of_a_token_file_is_named_without_its_token(

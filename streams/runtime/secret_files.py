@@ -1,0 +1,41 @@
+"""Reads files with secrets: within a bound, with a warning when others may read them, and never with a secret in a
+message.
+"""
+
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+FILE_BYTES: Final = 1 << 16
+"""Largest file."""
+SECRET_BYTES: Final = 4_096
+"""Largest secret: servers and proxies take no longer header."""
+_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
+
+_log = logging.getLogger(__name__)
+
+
+def read_secret_file(path: Path) -> bytes:
+    """The content of a file. Raises OSError, and ValueError for a file that is too large."""
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        content = file.read(FILE_BYTES + 1)
+    if len(content) > FILE_BYTES:
+        raise ValueError(f"larger than {FILE_BYTES:,} bytes")
+    if mode & _OTHERS and stat.S_ISREG(mode):
+        _log.warning(
+            "file with secrets is readable by other users: allow its owner only, such as with `chmod 600`",
+            extra={"file": str(path), "mode": f"{stat.S_IMODE(mode):04o}"},
+        )
+    return content
+
+
+def invalid_secret(secret: bytes) -> str | None:
+    """Why a secret cannot be sent in a header; None if it can."""
+    if len(secret) > SECRET_BYTES:
+        return f"has {len(secret):,} bytes, expected at most {SECRET_BYTES:,}"
+    if not all(0x21 <= byte <= 0x7E for byte in secret):
+        return "has a character that is not printable ASCII, or a space: was the file saved as plain text?"
+    return None

@@ -1,0 +1,43 @@
+"""Files with secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.runtime.secret_files import FILE_BYTES, SECRET_BYTES, invalid_secret, read_secret_file
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1), (0o644, 1)])
+def test_a_file_that_others_may_read_is_read_with_a_warning(
+    mode: int, warned: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"secret-text")
+    file.chmod(mode)
+    assert read_secret_file(file) == b"secret-text"
+    assert [(vars(record)["file"], vars(record)["mode"]) for record in caplog.records] == [
+        (str(file), f"{mode:04o}")
+    ] * warned
+    assert "secret-text" not in caplog.text
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"x" * FILE_BYTES)
+    assert len(read_secret_file(file)) == FILE_BYTES
+    with pytest.raises(ValueError, match="larger than 65,536 bytes"):
+        read_secret_file(Path("/dev/zero"))
+    with pytest.raises(FileNotFoundError):
+        read_secret_file(tmp_path / "none")
+
+
+@pytest.mark.parametrize("secret", [b"x" * SECRET_BYTES, b"!~", b"whsec_+/="])
+def test_printable_secrets_are_valid(secret: bytes) -> None:
+    assert invalid_secret(secret) is None
+
+
+@pytest.mark.parametrize("secret", [b"x" * (SECRET_BYTES + 1), b"a b", b"a\tb", b"a\0", b"a\n", "é".encode(), b"\x7f"])
+def test_other_secrets_are_invalid_and_the_reason_does_not_show_them(secret: bytes) -> None:
+    reason = invalid_secret(secret)
+    assert reason is not None
+    assert secret.decode(errors="replace") not in reason
