@@ -301,7 +301,7 @@ class ShardCounts:
         return published
 
     def _cells_to_publish(self) -> dict[DayTally, dict[str, set[str]]]:
-        """Judges with changed cells by day and metric; those of a metric whose parts are only requested are none."""
+        """Judges with changed cells by day and metric; no judge of a metric whose parts are only requested."""
         cells: dict[DayTally, dict[str, set[str]]] = {}
         for day, verdicts in self._touched_cells.items():
             metrics = cells[day] = {}
