@@ -8,7 +8,7 @@ import statistics
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import cramjam
 import httpx
@@ -167,7 +167,11 @@ def ingest(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
     directory = tmp_path_factory.mktemp("ingest")
     cluster = Cluster(kafka.bootstrap, f"t{uuid.uuid4().hex[:12]}.", directory)
     cluster.create_topics()
-    limits = {"body_timeout_s": BODY_SECONDS, "in_flight_bytes": BUDGET_BYTES, "source_body_bytes": BUDGET_BYTES}
+    limits: dict[str, Any] = {
+        "body_timeout_s": BODY_SECONDS,
+        "in_flight_bytes": BUDGET_BYTES,
+        "source_body_bytes": BUDGET_BYTES,
+    }
     with IngestProcess(cluster, directory, **limits) as process:
         asyncio.run(milliseconds(process))
         yield process
