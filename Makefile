@@ -50,7 +50,7 @@ test: venv ## run all tests except slow ones, with a real Apache Kafka where jav
 
 # Tracing doubles the CPU time of Python code before 3.14, so `make test` and `make unit` do without it.
 coverage: venv ## run unit tests and simulation, and fail if they cover less than pyproject.toml requires
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(UNIT) tests/simulation
+	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=quick --cov --cov-report=term $(UNIT) tests/simulation
 
 EXAMPLES ?=
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import watch
@@ -88,6 +89,7 @@ async def test_the_page_reconnects_when_the_view_restarts(browser: Browser, inst
     await watched.clean()
 
 
+@pytest.mark.slow
 async def test_newer_items_are_offered_and_the_page_keeps_its_scroll_position(
     browser: Browser, installation: Installation
 ) -> None:
@@ -117,6 +119,7 @@ async def test_newer_items_are_offered_and_the_page_keeps_its_scroll_position(
     await watched.clean()
 
 
+@pytest.mark.slow
 async def test_the_empty_state_counts_up_and_ends_by_itself(browser: Browser, installation: Installation) -> None:
     def waiting(number: int) -> dict[str, object]:
         return {**annotation(number), "queue": "waits", "item": f"w{number}", "id": f"w{number}"}

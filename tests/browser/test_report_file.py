@@ -29,6 +29,7 @@ def report(tmp_path: Path) -> str:
     return path.as_uri()
 
 
+@pytest.mark.slow
 async def test_the_report_is_accessible_and_fetches_nothing(report: str, browser: Browser) -> None:
     context = await browser.new_context(color_scheme="light", reduced_motion="reduce", bypass_csp=True)
     page = await context.new_page()

@@ -41,7 +41,10 @@ async def test_row_19_the_audit_finds_nothing_where_nothing_is_wrong(rig: Rig, m
 
 
 @pytest.mark.row(19)
-@pytest.mark.parametrize(("fault", "what"), [("memory_goes_bad", "counted"), ("publishes_wrong", "published")])
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [("memory_goes_bad", "counted"), pytest.param("publishes_wrong", "published", marks=pytest.mark.slow)],
+)
 async def test_row_19_the_audit_finds_a_corruption(rig: Rig, measured: Measure, fault: str, what: str) -> None:
     facts = history(seed=19, events=3_000, items=50)
     worker = rig.worker(audit=AUDIT_SECONDS, inject=fault)

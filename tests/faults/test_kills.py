@@ -77,6 +77,7 @@ async def test_row_01_twenty_kills_of_two_workers_under_load(rig: Rig, measured:
     measured("all that waited at a kill committed after at most", max(took))
 
 
+@pytest.mark.slow
 @pytest.mark.row(3)
 async def test_row_03_a_kill_at_every_step_of_restore_and_checkpoint(rig: Rig, measured: Measure) -> None:
     facts = history(seed=2, events=20_000)
@@ -146,7 +147,7 @@ async def test_row_02_workers_terminated_in_turn_redeliver_nothing(rig: Rig, mea
 
 
 @pytest.mark.row(2)
-@pytest.mark.parametrize("moment", [0.0, 0.6, 1.2])
+@pytest.mark.parametrize("moment", [0.0, *(pytest.param(each, marks=pytest.mark.slow) for each in (0.6, 1.2))])
 async def test_row_02_a_worker_can_be_terminated_while_it_starts(rig: Rig, moment: float) -> None:
     worker = rig.worker()
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.ports import free_port
 from tests.support.processes import LOOPBACK, Command, isolated, wait_until
 from tests.support.tree import ROOT
@@ -105,6 +107,7 @@ class Terminal:
             assert self.matches(expected, printed), f"{command}\nexpected:\n{expected}\nprinted:\n{printed}"
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tutorial_prints_what_the_page_shows(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, PAGE)
     steps = list(commands(PAGE))

@@ -47,7 +47,7 @@ def amtool(requirements: Requirements) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def watched(prometheus_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """`up` on the embedded broker, scraped from before its events arrive until Prometheus has their counts."""
     assert prometheus_path

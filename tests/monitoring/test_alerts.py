@@ -67,6 +67,7 @@ def test_every_runbook_url_is_absolute_with_one_base_and_the_section_of_its_aler
         assert name.lower() in sections
 
 
+@pytest.mark.slow
 def test_make_rules_writes_the_address_of_a_runbook_into_rules_and_cases(promtool: str, tmp_path: Path) -> None:
     shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
     own = "https://wiki.example.org/runbook"

@@ -20,6 +20,8 @@ from tests.support.processes import get, wait_until
 from tests.support.prometheus import Prometheus
 from tests.support.rules import PROMETHEUS, RULES, alerts, load, recorded
 
+pytestmark = pytest.mark.slow
+
 DEADLINE: Final = 60.0
 QUEUE: Final = "a \"queue\" \\ with 'quotes'"
 ITEMS: Final = 40

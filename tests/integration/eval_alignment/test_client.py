@@ -58,6 +58,7 @@ async def ingest(tmp_path: Path) -> AsyncIterator[RunningIngest]:
             yield RunningIngest(command, f"http://{address}", kafka)
 
 
+@pytest.mark.slow
 async def test_every_event_is_in_the_topic_although_ingest_is_killed_in_the_middle_of_batches(
     ingest: RunningIngest,
 ) -> None:

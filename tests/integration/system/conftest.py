@@ -7,7 +7,7 @@ import pytest
 from tests.support.deployments import Installation
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """`up` with the embedded broker, shared by all tests: each uses its own queues and leaves it running."""
     prompt = {"EVAL_ALIGNMENT_AUDIT_INTERVAL_S": "1"}

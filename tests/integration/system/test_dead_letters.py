@@ -270,6 +270,7 @@ def test_dlq_lists_and_shows_dead_letters(provoked: Provoked) -> None:
     assert (fixable.value or b"").decode() in shown
 
 
+@pytest.mark.slow
 def test_requeued_events_count_after_a_fix(provoked: Provoked) -> None:
     """The last test with `provoked`: it changes the state that the others examine."""
     cluster = provoked.cluster

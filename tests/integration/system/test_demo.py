@@ -66,6 +66,7 @@ def test_demo_becomes_ready_publishes_and_ends_all_its_processes(demo: Command) 
     assert "Traceback" not in demo.text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_ends_all_processes(demo: Command) -> None:
     """The terminal sends the signal to all processes of its foreground group, three times."""
     screen, terminal = pty.openpty()

@@ -71,6 +71,7 @@ def test_the_export_of_a_queue_recounts_to_its_document(source: Installation) ->
     assert recounted(file) == {"support": documents(source)["support"]}
 
 
+@pytest.mark.slow
 def test_an_export_loaded_with_another_number_of_partitions_gives_the_same_documents(
     source: Installation, exported: Path, kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:

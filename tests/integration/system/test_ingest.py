@@ -239,6 +239,7 @@ def acknowledged_in_topic(cluster: Cluster) -> int:
         return len({record.key for record in wire.read(cluster.topic("annotations"))})
 
 
+@pytest.mark.slow
 def test_every_event_that_was_acknowledged_is_counted_when_broker_and_ingest_are_killed(
     own_kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_gate_after_load_sees_everything_on_the_embedded_broker(embedded: Inst
     load_and_gate(embedded, "load-wait")
 
 
+@pytest.mark.slow
 def test_a_gate_after_load_sees_everything_on_kafka(
     kafka: Kafka, prefix: str, tmp_path: Path, embedded: Installation
 ) -> None:

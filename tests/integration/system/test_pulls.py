@@ -46,6 +46,7 @@ def cards(embedded: Installation) -> tuple[int, int]:
     return (0, 0) if document is None else (document["cards"]["comparisons"], document["cards"]["misaligned"])
 
 
+@pytest.mark.slow
 def test_what_a_tool_has_is_on_the_page_by_the_interval_and_by_the_command(
     embedded: Installation, tool: FakeLangfuse, source: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -204,6 +204,7 @@ def only_forward(documents: Sequence[Any]) -> None:
         assert earlier["revision"] <= later["revision"]
 
 
+@pytest.mark.slow
 def test_the_worker_was_killed_three_times(story: Story) -> None:
     assert story.exit_codes == [-signal.SIGKILL] * 3
     owners = Counter(claim["owner"] for partition in story.facts.values() for claim in partition.claims)
@@ -213,17 +214,20 @@ def test_the_worker_was_killed_three_times(story: Story) -> None:
         assert "Traceback" not in process.text()
 
 
+@pytest.mark.slow
 def test_api_and_gauges_reach_the_expected_counts(story: Story, record_property: Callable[[str, object], None]) -> None:
     record_property("api_seconds", round(story.api_seconds, 2))
     record_property("gauges_seconds", round(story.gauges_seconds, 2))
     assert 0 <= story.api_seconds <= story.gauges_seconds
 
 
+@pytest.mark.slow
 def test_every_event_is_committed_and_nothing_rejected(story: Story, expected: Expected) -> None:
     assert story.dead_letters == []
     assert story.committed == expected.events
 
 
+@pytest.mark.slow
 def test_ledger_and_tallies_recount_to_the_expected_counts(story: Story, expected: Expected) -> None:
     counts = sum((partition.count(sys.maxsize) for partition in story.facts.values()), Counter[tuple[str, ...]]())
     assert cells(counts) == expected.cells
@@ -234,6 +238,7 @@ def test_ledger_and_tallies_recount_to_the_expected_counts(story: Story, expecte
     assert in_tallies == {what: count for what, count in counts.items() if what[0] in kinds}
 
 
+@pytest.mark.slow
 def test_the_reader_only_saw_true_states(story: Story, record_property: Callable[[str, object], None]) -> None:
     states = true_states(story.documents, story.facts, SAMPLE)
     record_property("states", states)
@@ -243,7 +248,13 @@ def test_the_reader_only_saw_true_states(story: Story, record_property: Callable
 
 
 @pytest.mark.row(8)
-@pytest.mark.parametrize("order", ["annotations first", "evaluations first", "three times over"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        "annotations first",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("evaluations first", "three times over")),
+    ],
+)
 def test_counts_are_exact_at_full_speed_in_any_order(
     order: str, story: Story, summeval: Path, expected: Expected, record_property: Callable[[str, object], None]
 ) -> None:

@@ -97,6 +97,7 @@ def reject(up: Installation, value: str) -> None:
     wait_until(lambda: len(dead_letters(up, "--all")) == before + 1, DEADLINE, "a dead letter")
 
 
+@pytest.mark.slow
 def test_dead_letters_and_history_survive_a_clean_stop(running: Installation) -> None:
     reject(running, "handled")
     running.run("dlq", "ack", "--broker", running.broker)
@@ -156,7 +157,9 @@ def test_a_killed_view_is_restarted_and_serves_the_same(running: Installation) -
     add(running, 1)
 
 
-@pytest.mark.parametrize("name", ["worker", "view", "ingest"])
+@pytest.mark.parametrize(
+    "name", ["worker", *(pytest.param(each, marks=pytest.mark.slow) for each in ("view", "ingest"))]
+)
 def test_a_port_taken_between_restarts_stops_nothing_else_until_it_is_free_again(
     running: Installation, name: str
 ) -> None:
@@ -176,6 +179,7 @@ def test_a_port_taken_between_restarts_stops_nothing_else_until_it_is_free_again
     add(running, 1)
 
 
+@pytest.mark.slow
 def test_a_broker_whose_port_was_taken_starts_once_it_is_free(running: Installation) -> None:
     before, start = documents(running), len(running.up.text())
     taken = f"The embedded broker cannot listen on {running.broker}: Address already in use"
@@ -293,6 +297,7 @@ def test_up_names_all_ports_that_are_taken_and_leaves_no_start(running: Installa
     assert list((tmp_path / "a" / "logs").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_up_runs_on_an_existing_kafka(kafka: Kafka, running: Installation, prefix: str, tmp_path: Path) -> None:
     """A restart reads everything from the topics, and a directory belongs to one kind of broker."""
     environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_PARTITIONS": "2"}
