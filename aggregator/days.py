@@ -46,6 +46,15 @@ def timestamp(at: int) -> str:
     return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def in_words(at: int) -> str:
+    """A time to the second, for messages; 0 is the start of everything.
+
+    >>> in_words(1_795_428_902_412)
+    '2026-11-23 10:15:02 UTC'
+    """
+    return f"{moment(at):%Y-%m-%d %H:%M:%S} UTC" if at else "the start"
+
+
 def date_of(at: int) -> date:
     """The UTC day of a time, as a date."""
     return moment(at).date()

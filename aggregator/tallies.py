@@ -30,6 +30,13 @@ Behind = Literal["catching_up", "restoring", "circuit_breaker", "open_transactio
 """Why events of a partition wait: they are being processed; it is restored, and nothing was fetched since; the circuit
 breaker of its worker is open; a producer's transaction is open in a source.
 """
+WAITING_WORDS: Final[Mapping[str, str]] = {
+    "catching_up": "a worker is catching up, events wait since {since}",
+    "restoring": "a worker has restored, and processed no event since {since}",
+    "circuit_breaker": "the circuit breaker of its worker is open, events wait since {since}",
+    "open_transaction": "a producer's transaction is open since {since}, events after its start wait",
+}
+"""The same in words."""
 
 TallyGroup = tuple[str, ...]
 """What a tally counts: kind, names, day."""

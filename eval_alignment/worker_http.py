@@ -91,6 +91,8 @@ class Probes:
     def _ready(self, _: Request) -> Response:
         reasons = self._health.reasons
         quarantined = {str(partition): reason for partition, reason in self._health.quarantined.items()}
+        behind = {str(partition): reason for partition, reason in self._health.behind.items()}
         return JSONResponse(
-            {"ready": not reasons, "reasons": reasons, "quarantined": quarantined}, 503 if reasons else 200
+            {"ready": not reasons, "reasons": reasons, "behind": behind, "quarantined": quarantined},
+            503 if reasons else 200,
         )

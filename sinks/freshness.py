@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from aggregator.days import moment
-from aggregator.tallies import CheckpointMarker
+from aggregator.days import in_words
+from aggregator.tallies import WAITING_WORDS, CheckpointMarker
 
 SKEW_SECONDS: Final = 5.0
 """Difference between two clocks above which one of them is wrong."""
@@ -44,7 +44,7 @@ class StaleCause(StrEnum):
     """A worker's circuit breaker is open."""
     OPEN_TRANSACTION = "open_transaction"
     """A producer's transaction is open in a source topic."""
-    BEHIND = "behind"
+    OTHER = "other"
     """Events wait, for a reason that this release does not know."""
 
 
@@ -163,11 +163,11 @@ class Freshness:
                 yield _wrong_clock(f"the worker of partition {partition} is {closed.ahead_s:.0f} s ahead of the broker")
         for partition, at in complete.items():
             if (ahead_s := at / 1000 - now) > SKEW_SECONDS:
-                yield _wrong_clock(f"partition {partition} is complete up to {_clock(at)}, {ahead_s:.0f} s from now")
+                yield _wrong_clock(f"partition {partition} is complete up to {in_words(at)}, {ahead_s:.0f} s from now")
 
     def _behind(self, partition: int, others: Collection[int], at: int) -> Staleness:
         closed = self._closed.get(partition)
-        names, since = _named(others), _clock(at)
+        names, since = _named(others), in_words(at)
         if closed is None:
             return Staleness(StaleCause.SILENT, f"{names}: no checkpoint since {since}")
         if closed.behind is None:
@@ -178,17 +178,9 @@ class Freshness:
         try:
             cause = StaleCause(closed.behind)
         except ValueError:
-            cause = StaleCause.BEHIND
-        words = _WORDS.get(cause, f"events wait since {{since}} ({closed.behind})")
-        return Staleness(cause, f"{names}: {words.format(since=since)}")
-
-
-_WORDS: Final = {
-    StaleCause.CATCHING_UP: "a worker is catching up, events wait since {since}",
-    StaleCause.RESTORING: "a worker has restored, and processed no event since {since}",
-    StaleCause.CIRCUIT_BREAKER: "the circuit breaker of its worker is open, events wait since {since}",
-    StaleCause.OPEN_TRANSACTION: "a producer's transaction is open since {since}, events after its start wait",
-}
+            cause = StaleCause.OTHER
+        words = WAITING_WORDS.get(closed.behind, "events wait since {since}").format(since=since)
+        return Staleness(cause, f"{names}: {words}{f' ({closed.behind})' if cause is StaleCause.OTHER else ''}")
 
 
 def _wrong_clock(how: str) -> Staleness:
@@ -199,8 +191,3 @@ def _named(partitions: Collection[int]) -> str:
     listed = ", ".join(map(str, sorted(partitions)[:5]))
     more = f" and {len(partitions) - 5} more" if len(partitions) > 5 else ""
     return f"partition{'s' if len(partitions) > 1 else ''} {listed}{more}"
-
-
-def _clock(at: int) -> str:
-    """A time in words, to the second."""
-    return f"{moment(at):%Y-%m-%d %H:%M:%S} UTC" if at else "the start"

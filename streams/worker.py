@@ -127,7 +127,7 @@ class Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self._owned = OwnedPartitions()
-        self.health = Health(partitions=self._owned.quarantined)
+        self.health = Health(partitions=self._owned.quarantined, late=self._owned.late)
         self._progress: Progress | None = None
         self._connections: list[Any] = []
         self.metrics = WorkerMetrics(config.release, self._lag)
@@ -197,7 +197,7 @@ class Worker:
         for connection in self._connections:
             await connect(connection)
         group = ConsumerGroup(app)
-        checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step)
+        checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step, self.health)
         restore = Restore(
             name=config.name,
             topics=topics,

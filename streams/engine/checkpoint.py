@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import orjson
+from faust.types import TP
 
 from aggregator.policy import Policy
-from aggregator.tallies import MARKER_KEY, CheckpointMarker, source_position
+from aggregator.tallies import MARKER_KEY, Behind, CheckpointMarker, source_position
+from streams.engine.completeness import Now
 from streams.engine.partition import Drained, OwnedPartition
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
+from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
 
 
@@ -37,6 +40,8 @@ class Checkpoint:
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
     """Called with the name of each completed step."""
+    health: Health = field(default_factory=Health)
+    """Shows how long the running checkpoint has waited for the broker."""
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, partitions: Sequence[OwnedPartition]) -> None:
@@ -49,7 +54,7 @@ class Checkpoint:
 
         Raises FatalError or KafkaError; the process must end then, because the drained rows are lost.
         """
-        started = time.monotonic()
+        started = self.health.checkpoint_since = time.monotonic()
         parts = [self._drain(owned) for owned in partitions]
         self._drained.set()
         self._drained = asyncio.Event()
@@ -61,30 +66,45 @@ class Checkpoint:
         for part in parts:
             self.group.release(part.drained.positions)
         self.on_step("positions released")
+        self.health.checkpoint_since = None
         self._complete(parts, started)
 
     async def next_drain(self) -> None:
         """Wait until the next checkpoint has drained the dirty rows."""
         await self._drained.wait()
 
+    def observe(self, owned: OwnedPartition, now: Now) -> Behind | None:
+        """Compare a partition's positions with the ends of its sources; returns why events wait, if any do."""
+        watermarks = {tp.topic: self.group.watermarks(tp) for tp in owned.sources()}
+        owned.complete.observe(owned.positions, watermarks, now)
+        behind = owned.complete.behind(now)
+        paused = behind == "catching_up" and self.health.circuit_breaker is not None
+        return "circuit_breaker" if paused else behind
+
     def _drain(self, owned: OwnedPartition) -> _PartitionCheckpoint:
-        drained = owned.drain()
+        drained, now = owned.drain(), Now.read()
+        owned.behind = self.observe(owned, now)
+        sources = drained.positions.items()
         # Ledger and position are known once the rows are appended.
         marker = CheckpointMarker(
             ledger="",
             position=0,
             policy=self.policy.value,
-            at=int(time.time() * 1000),
+            at=owned.complete.at(now),
             sources={
-                tp.topic: source_position(
-                    position, max(position, self.group.end(tp) or 0), owned.topic_ids.get(tp.topic)
-                )
-                for tp, position in drained.positions.items()
+                tp.topic: source_position(position, self._end(tp, position), owned.topic_ids.get(tp.topic))
+                for tp, position in sources
             },
         )
         if drained.seen:
             marker["seen"] = drained.seen
+        if owned.behind is not None:
+            marker["behind"] = owned.behind
         return _PartitionCheckpoint(owned, drained, marker)
+
+    def _end(self, tp: TP, position: int) -> int:
+        marks = self.group.watermarks(tp)
+        return position if marks is None else max(position, marks.high)
 
     def _tallies(self, part: _PartitionCheckpoint) -> Iterator[LogRow]:
         """Touched tallies and the marker, stamped with the ledger position up to which replay yields these counts."""

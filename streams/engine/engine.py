@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
+from streams.engine.completeness import Now
 from streams.engine.partition import OwnedPartition, ranges
 from streams.engine.pause import PauseReport
 from streams.engine.restore import AssignmentChanged, Restore
@@ -213,7 +214,8 @@ class Engine:
             await self._dead_letters.publish(rejected)
         if self._owned.generation != generation or not owned.ready:
             return
-        owned.processed(batch.topic, batch.next, batch.records[0].timestamp if batch.records else None)
+        first, last = (batch.records[0].timestamp, batch.records[-1].timestamp) if batch.records else (None, None)
+        owned.processed(batch.topic, batch.next, first, last)
         self._work.set()
 
     async def _give_up_corrupt(self, owned: OwnedPartition, why: str) -> None:
@@ -277,10 +279,17 @@ class Engine:
             await _set_within(self._urgent, max(SETTLE_SECONDS, drained_at + CHECKPOINT_SECONDS - time.monotonic()))
             self._urgent.clear()
             async with self._lock:
-                if due := self._owned.due(idle_since=time.monotonic() - IDLE_MARKER_SECONDS):
+                if due := self._due():
                     drained_at = time.monotonic()
                     await self._checkpoint(due)
                     heap.count(self._owned.rows)
+
+    def _due(self) -> list[OwnedPartition]:
+        """Partitions to checkpoint: with changes, idle ones, and those that have caught up since their last marker."""
+        due = self._owned.due(idle_since=time.monotonic() - IDLE_MARKER_SECONDS)
+        now = Now.read()
+        late = [owned for owned in self._owned if owned.ready and owned.behind is not None and owned not in due]
+        return due + [owned for owned in late if self._checkpoint.observe(owned, now) is None]
 
 
 async def fail_fast(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -21,12 +21,16 @@ from dataclasses import dataclass
 
 from faust.types import TP
 
+from aggregator.days import in_words
 from aggregator.shard import CheckpointDelta, Shard
+from aggregator.tallies import WAITING_WORDS, Behind
 from streams.engine.circuit_breaker import HeldBack, seen_offsets
+from streams.engine.completeness import Completeness, Now
 from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
+from streams.runtime.health import STALE_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +56,12 @@ class OwnedPartition:
         "_counted",
         "_oldest",
         "_unchanged_elsewhere",
+        "behind",
         "changed",
         "checkpointed_at",
         "claim",
         "claimed_at",
+        "complete",
         "held",
         "ledger",
         "partition",
@@ -97,6 +103,10 @@ class OwnedPartition:
         """Whether the next checkpoint has something to write or to release."""
         self.checkpointed_at = 0.0
         """When the last checkpoint was written, in monotonic seconds."""
+        self.complete = Completeness()
+        """Up to which time everything in the sources is processed."""
+        self.behind: Behind | None = None
+        """Why events waited at the last checkpoint; None when none did."""
         self._unchanged_elsewhere = False
         self._oldest: list[int] = []
         self._counted = (0, 0)
@@ -172,18 +182,21 @@ class OwnedPartition:
         """Note that events were merged into the shard."""
         self.changed = True
 
-    def processed(self, topic: str, following: int, oldest: int | None) -> None:
+    def processed(self, topic: str, following: int, oldest: int | None, newest: int | None = None) -> None:
         """Move a position past a batch that is applied and whose dead letters are acknowledged.
 
         Args:
             topic: the source topic.
             following: the next offset to process.
             oldest: the broker's timestamp of the first event in milliseconds; None for a batch without events.
+            newest: that of the last one.
         """
         # A batch from before the position is a replay, which the merge ignores.
         self.positions[topic] = max(self.positions[topic], following)
         if oldest is not None:
             self._oldest.append(oldest)
+        if newest is not None:
+            self.complete.processed(topic, newest)
         self.changed = True
 
     def saw(self, topic: str, following: int, rejected: Sequence[RejectedRecord]) -> None:
@@ -231,6 +244,15 @@ class OwnedPartitions:
     def get(self, partition: int) -> OwnedPartition | None:
         """The partition with this number, or None."""
         return self._partitions.get(partition)
+
+    def late(self) -> dict[int, tuple[str, bool]]:
+        """By partition whose events have waited too long, why, and whether they are being processed meanwhile."""
+        now, late = Now.read(), {}
+        for owned in self:
+            at, why = owned.complete.at(now), owned.behind
+            if why is not None and owned.ready and now.wall_ms - at > STALE_SECONDS * 1000:
+                late[owned.partition] = WAITING_WORDS[why].format(since=in_words(at)), why == "catching_up"
+        return late
 
     def quarantined(self) -> dict[int, str | None]:
         """By partition, why it is in quarantine; None for a partition that is not."""
@@ -294,17 +316,21 @@ class Progress:
         self._group = group
 
     def lag(self) -> Iterator[tuple[str, int, int]]:
-        """(topic, partition, unprocessed events) of every owned source partition."""
+        """(topic, partition, unprocessed events) of owned source partitions, events of open transactions included."""
         for tp, position in self._positions():
-            yield tp.topic, tp.partition, max(0, self._end(tp, position) - position)
+            marks = self._group.watermarks(tp)
+            yield tp.topic, tp.partition, 0 if marks is None else max(0, marks.high - position)
 
     def processed_uncommitted(self) -> int:
         """Source offsets that are processed and not committed yet."""
         return sum(max(0, position - self._committed(tp, position)) for tp, position in self._processing())
 
     def uncommitted(self) -> int:
-        """Source offsets that are not committed, processed or not. Those of partitions in quarantine do not count."""
-        return sum(self._end(tp, position) - self._committed(tp, position) for tp, position in self._processing())
+        """Source offsets that can be processed, or are, and are not committed.
+
+        Those of partitions in quarantine do not count, nor those that wait for the end of an open transaction.
+        """
+        return sum(self._stable(tp, position) - self._committed(tp, position) for tp, position in self._processing())
 
     def _positions(self) -> Iterator[tuple[TP, int]]:
         for owned in self._owned:
@@ -315,8 +341,9 @@ class Progress:
             if owned.quarantined is None:
                 yield from owned.sources().items()
 
-    def _end(self, tp: TP, position: int) -> int:
-        return max(position, self._group.end(tp) or 0)
+    def _stable(self, tp: TP, position: int) -> int:
+        marks = self._group.watermarks(tp)
+        return position if marks is None else max(position, marks.stable)
 
     def _committed(self, tp: TP, position: int) -> int:
         """The committed offset; the position itself while no commit is known, because then nothing is uncommitted."""

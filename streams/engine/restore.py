@@ -270,6 +270,7 @@ class Restore:
         published_by_partition = await self._published(claimed)
         for owned in claimed:
             published = published_by_partition[owned.partition]
+            owned.complete.restored(published.complete)
             if published.highest > owned.ledger.next:
                 await self._fill_shortened(owned, published.highest)
             self._half_open(owned, published.marker)

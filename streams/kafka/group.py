@@ -7,6 +7,7 @@ import faust
 from faust.types import TP
 
 from streams.kafka.transport import BatchConsumer
+from streams.kafka.watermarks import Watermarks
 
 
 class ConsumerGroup:
@@ -68,9 +69,9 @@ class ConsumerGroup:
         """Drop all released offsets: the assignment is over."""
         self._consumer.forget_committable()
 
-    def end(self, partition: TP) -> int | None:
-        """The end offset of the last fetch; None before the first."""
-        return self._consumer.batches.end_offset(partition)
+    def watermarks(self, partition: TP) -> Watermarks | None:
+        """The ends that the last fetch reported; None before the first."""
+        return self._consumer.batches.watermarks(partition)
 
     def committed_offset(self, partition: TP) -> int | None:
         """The last offset that this member committed; None if it is not known."""

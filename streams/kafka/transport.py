@@ -19,6 +19,7 @@ from faust.types.transports import TPorTopicSet
 
 from streams.kafka.batches import Batch, drain, wait_for_fetch
 from streams.kafka.client import back_off_on_missing_leader
+from streams.kafka.watermarks import Watermarks
 from streams.runtime.failures import end_process
 
 FETCH_MAX_WAIT_MS: Final = 50
@@ -133,16 +134,18 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             return -1, True
         return coordinator.generation, not coordinator._coordination_task.done()
 
-    def end_offset(self, partition: TP) -> int | None:
-        """The end offset of the last fetch of an assigned partition, without records of open transactions."""
+    def watermarks(self, partition: TP) -> Watermarks | None:
+        """The ends that the last fetch of an assigned partition reported; None before the first."""
         subscription: Any = self._ensure_consumer()._subscription.subscription
         assignment = None if subscription is None else subscription.assignment
         if assignment is None or partition not in assignment.tps:
             return None
         state = assignment.state_value(partition)
-        # The last stable offset: records of an open transaction cannot be processed yet.
-        stable: int | None = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
-        return stable
+        # The time first: this thread is not the consumer's, and a newer end is no excuse for an older time.
+        at, high, stable = state.timestamp, state.highwater, state.lso
+        if at is None or high is None:
+            return None
+        return Watermarks(high, high if stable is None or stable < 0 else stable, at)
 
 
 class BatchConsumer(driver.Consumer):

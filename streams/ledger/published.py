@@ -1,6 +1,7 @@
 """The published tallies of one partition, as restore and audit compare them with the rows of the ledger."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, SourcePosition, parse_key, parse_payload
 from aggregator.tallies_log import LedgerTallies, TalliesReader
@@ -8,6 +9,8 @@ from streams.kafka.batches import Record
 from streams.ledger.log import Log
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
+
+_SKEW_MS: Final = 5_000
 
 
 class Published(TalliesReader):
@@ -26,10 +29,13 @@ class Published(TalliesReader):
         self._ledger = self.ledgers[ledger or ""] = LedgerTallies(ledger or "")
         self._closed: dict[bytes, tuple[str, bytes] | None] = {}
         self._ledger_end = ledger_end
+        self._timestamp = 0
         self.records = 0
         """Number of records read, of any ledger id."""
         self.marker: CheckpointMarker | None = None
         """The checkpoint marker with the highest position whose rows are in the ledger."""
+        self.complete = 0
+        """The time in milliseconds up to which such markers state that the partition is complete; 0 without one."""
 
     @property
     def highest(self) -> int:
@@ -56,6 +62,7 @@ class Published(TalliesReader):
         for record in records:
             if record.key is None:
                 continue
+            self._timestamp = record.timestamp
             try:
                 self.tally(record.offset, record.key, record.value or b"")
             except ValueError as error:
@@ -69,6 +76,9 @@ class Published(TalliesReader):
             and (self.marker is None or marker["position"] >= self.marker["position"])
         ):
             self.marker = marker
+            # A marker from after its record was appended is of a worker whose clock was wrong.
+            if not 0 < self._timestamp < marker["at"] - _SKEW_MS:
+                self.complete = max(self.complete, marker["at"])
 
     def on_late(self, ledger: LedgerTallies, key: bytes) -> None:
         """The tally must be published again."""

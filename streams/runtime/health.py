@@ -1,11 +1,14 @@
 """Whether a worker is ready and alive, and the detector of a worker that only looks alive."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 STALL_SECONDS: Final = 45.0
 """Time without progress after which a worker is stalled."""
+STALE_SECONDS: Final = 15.0
+"""Time after which waiting events and checkpoints are reported, as the view reports a stale state."""
 MEMBERSHIP_SECONDS: Final = 45.0
 """Time outside of the group after which a worker is stalled."""
 
@@ -22,6 +25,10 @@ class Health:
     """Why the circuit breaker is open."""
     stalled: str | None = None
     """Why the watchdog ends the worker."""
+    checkpoint_since: float | None = None
+    """Since when the running checkpoint waits for the broker, in monotonic seconds."""
+    late: Callable[[], Mapping[int, tuple[str, bool]]] = dict
+    """Returns, by partition whose events have waited too long, why, and whether they are being processed meanwhile."""
     partitions: Callable[[], Mapping[int, str | None]] = dict
     """Returns, by owned partition, why it is in quarantine, and None for one that is not."""
 
@@ -29,6 +36,11 @@ class Health:
     def quarantined(self) -> dict[int, str]:
         """Why partitions are in quarantine, by partition. A worker with others is ready: it processes their events."""
         return {partition: reason for partition, reason in self.partitions().items() if reason is not None}
+
+    @property
+    def behind(self) -> dict[int, str]:
+        """Why events have waited for longer than the page counts as fresh, in words by partition."""
+        return {partition: reason for partition, (reason, _) in self.late().items()}
 
     @property
     def reasons(self) -> list[str]:
@@ -41,8 +53,14 @@ class Health:
             reasons.append("joining the group or restoring from the ledger")
         if not self.broker:
             reasons.append("the broker does not answer")
+        if self.checkpoint_since is not None and (seconds := time.monotonic() - self.checkpoint_since) > STALE_SECONDS:
+            why = "see its log, and whether ledger and tallies have enough replicas in sync"
+            reasons.append(f"the broker has not acknowledged a checkpoint for {seconds:.0f} s: {why}")
         if self.circuit_breaker is not None:
             reasons.append(f"the circuit breaker is open: {self.circuit_breaker}")
+        else:
+            late = self.late().items()
+            reasons += [f"partition {partition}: {reason}" for partition, (reason, processed) in late if not processed]
         if self.stalled is not None:
             reasons.append(self.stalled)
         return reasons

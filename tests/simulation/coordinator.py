@@ -13,8 +13,9 @@ from enum import Enum, auto
 from faust.types import TP
 
 from streams.kafka.group import ConsumerGroup
+from streams.kafka.watermarks import Watermarks
 from tests.simulation.broker import Broker
-from tests.simulation.clock import monotonic
+from tests.simulation.clock import monotonic, wall
 from tests.simulation.lifeline import Lifeline
 
 SESSION_SECONDS = 3.0
@@ -166,7 +167,7 @@ class MemberGroup(ConsumerGroup):
         self._broker = broker
         self._released: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
-        self._ends: dict[TP, int] = {}
+        self._ends: dict[TP, Watermarks] = {}
         self._commits = 0
         self._committing = asyncio.Lock()
 
@@ -177,12 +178,13 @@ class MemberGroup(ConsumerGroup):
         before, self.positions = self.positions, {}
         self.seen, self.partitions, self.member = assignment.generation, assignment.partitions, True
         self._committed.clear()
+        self._ends.clear()
         for tp in sorted(self.assigned()):
             self.positions[tp] = self._broker.committed.get(tp, before.get(tp, 0))
 
     def fetched(self, tp: TP, end: int) -> None:
         """Note the end of a partition that a fetch returned."""
-        self._ends[tp] = end
+        self._ends[tp] = Watermarks(end, end, int(wall() * 1000))
 
     # ---- what the engine asks
 
@@ -231,7 +233,7 @@ class MemberGroup(ConsumerGroup):
     def forget(self) -> None:
         self._released.clear()
 
-    def end(self, partition: TP) -> int | None:
+    def watermarks(self, partition: TP) -> Watermarks | None:
         return self._ends.get(partition)
 
     def committed_offset(self, partition: TP) -> int | None:

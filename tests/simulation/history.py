@@ -22,6 +22,7 @@ def installed() -> Iterator[None]:
         "streams.ledger.log",
         "streams.engine.restore",
         "streams.engine.checkpoint",
+        "streams.engine.completeness",
         "streams.engine.engine",
         "streams.engine.watchdog",
     )

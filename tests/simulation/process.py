@@ -68,7 +68,7 @@ class Process:
         reader: Any = FakeReader(broker, life)
         ends_reader: Any = FakeReader(broker, life)
         health, owned = Health(), OwnedPartitions()
-        checkpoint = Checkpoint(policy, self.group, METRICS, life.point)
+        checkpoint = Checkpoint(policy, self.group, METRICS, life.point, health)
         restore = Restore(
             name=life.name,
             topics=TOPICS,
@@ -170,6 +170,8 @@ class Process:
         while True:
             await asyncio.sleep(0.02 if self._queue else 0.5)
             waiting = [tp for tp, start in self.group.positions.items() if self._broker.partitions[tp].end > start]
+            for tp in self.group.positions.keys() - waiting if self._flow else ():
+                self.group.fetched(tp, self._broker.partitions[tp].end)
             self.life.rng.shuffle(waiting)
             for tp in waiting:
                 if self._flow and len(self._queue) < _QUEUED_BATCHES and tp in self.group.positions:

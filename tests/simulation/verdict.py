@@ -1,14 +1,18 @@
 """The verdict on a history at its end: nothing lost, nothing counted twice, everything committed."""
 
-from typing import Any
+from typing import Any, Final
 
 from aggregator.facts import Fact, parse
 from aggregator.recount import Recount
 from streams.ledger.claim import CLAIM_KEY
 from tests.simulation.broker import Partition
+from tests.simulation.clock import wall
 from tests.simulation.process import TOPICS
 from tests.simulation.viewer import Viewer, Wrong
 from tests.simulation.world import World
+
+_FRESH_MS: Final = 15_000
+"""The age at which a view marks its state as stale."""
 
 
 def verify(world: World) -> None:
@@ -26,6 +30,7 @@ def verify(world: World) -> None:
     ]
     _verify_dead_letters(world)
     world.viewer.look()
+    _verify_freshness(world)
     for compacted in (False, True):
         for partition, recount in enumerate(expected):
             where = f"partition {partition}{' after compaction' if compacted else ''}"
@@ -35,6 +40,16 @@ def verify(world: World) -> None:
         for topic in (TOPICS.facts, TOPICS.tallies):
             for partition in range(world.partitions):
                 world.broker.partitions[topic, partition].compact(1 << 62)
+
+
+def _verify_freshness(world: World) -> None:
+    """Everything is processed, so every partition is complete up to now, except for the time between two markers."""
+    now = int(wall() * 1000)
+    for partition, kept in world.viewer.kept.items():
+        if now - kept.complete > _FRESH_MS:
+            raise Wrong(
+                f"partition {partition} has no waiting event, and is complete up to {now - kept.complete} ms ago only"
+            )
 
 
 def _new_reader(world: World) -> Viewer:

@@ -12,7 +12,7 @@ import orjson
 from aggregator.facts import parse, version
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.tallies import TallyGroup, TallyKey, join
+from aggregator.tallies import MARKER_KEY, TallyGroup, TallyKey, join, parse_marker
 from sinks.store.tail import Step, Tail
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY
@@ -47,6 +47,7 @@ class Kept:
     tallies_next: int = 0
     tallies: dict[TallyKey, Any] = field(default_factory=dict)
     rows: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    complete: int = 0
 
     def counted(self) -> dict[TallyGroup, Any]:
         """The tallies, each from its parts."""
@@ -71,6 +72,7 @@ class Kept:
                 self.tallies.pop(key, None)
         self.ledger, self.policy, self.position = marker["ledger"], marker["policy"], marker["position"]
         self.facts_next, self.tallies_next = marker["position"], step.tallies_next
+        self.complete = step.complete
 
 
 @dataclass(slots=True)
@@ -119,6 +121,7 @@ class Viewer:
             source.tail.skip_to(following)
             source.tallies_next, records = tallies.read(source.tallies_next, most)
             for record in records:
+                source.tail.timestamp = record.timestamp
                 source.tail.tally(record.offset, record.key or b"", record.value or b"")
             step = source.tail.step()
             if source.tail.restart:
@@ -139,6 +142,22 @@ class Viewer:
         rows = {key: parse(key, value) for key, (_, value) in kept.rows.items()}
         if rows != recount.rows:
             raise Wrong(f"the reader shows rows that never were, {where}")
+        for topic, reached in self._reached(partition, kept).items():
+            for event in self._broker.partitions[topic, partition].history:
+                if event.offset >= reached and event.timestamp < kept.complete:
+                    raise Wrong(f"the reader calls {where} complete up to {kept.complete}, {topic} {event} waits")
+
+    def _reached(self, partition: int, kept: Kept) -> dict[str, int]:
+        """By source topic, up to where events are in the rows: a successor may start below its predecessor's marker."""
+        reached: dict[str, int] = {}
+        for record in self._logs(partition)[1].history:
+            if record.key == MARKER_KEY:
+                marker = parse_marker(record.value or b"")
+                # It need not be in place: its writer had the acknowledgements of its rows.
+                if marker["position"] <= kept.position:
+                    for topic, source in marker["sources"].items():
+                        reached[topic] = max(source["position"], reached.get(topic, 0))
+        return reached
 
     def _recount(self, partition: int, kept: Kept) -> Recount:
         known = self._recounts.get((partition, kept.position, kept.policy))

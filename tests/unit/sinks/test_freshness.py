@@ -67,7 +67,7 @@ def test_a_marker_of_a_partition_that_is_behind_is_stale_with_its_cause(behind: 
     found = view.judge()
     assert found.reason is not None
     assert found.reason.startswith(f"partition 1: {words}")
-    assert found.cause == (StaleCause.BEHIND if behind == "of_a_later_release" else StaleCause(behind))
+    assert found.cause == (StaleCause.OTHER if behind == "of_a_later_release" else StaleCause(behind))
 
 
 def test_markers_that_stop_are_stale_by_the_own_clock_whatever_time_they_had() -> None:

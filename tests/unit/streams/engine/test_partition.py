@@ -9,6 +9,7 @@ from faust.types import TP
 from aggregator.facts import Annotation
 from aggregator.shard import Shard
 from streams.engine.partition import OwnedPartition, OwnedPartitions, Progress
+from streams.kafka.watermarks import Watermarks
 
 UNUSED: Any = SimpleNamespace()
 SOURCE = TP("annotations", 3)
@@ -121,9 +122,9 @@ def test_a_checkpoint_is_due_for_changed_partitions_and_for_idle_ones() -> None:
 @pytest.mark.parametrize(
     ("committed", "end", "counts"),
     [
-        (8, 25, (15, 17, 2)),
+        (8, 25, (20, 17, 2)),
         # No commit is known yet: nothing that was processed counts as uncommitted.
-        (None, 25, (15, 15, 0)),
+        (None, 25, (20, 15, 0)),
         # No fetch has reported an end yet.
         (8, None, (0, 2, 2)),
     ],
@@ -136,7 +137,9 @@ def test_progress_is_counted_from_the_known_commit_to_the_known_end(
 ) -> None:
     partitions = OwnedPartitions()
     partitions.assign({3}, lambda _: owned)
-    group: Any = SimpleNamespace(end=lambda _: end, committed_offset=lambda _: committed)
+    group: Any = SimpleNamespace(
+        watermarks=lambda _: None if end is None else Watermarks(end + 5, end, 0), committed_offset=lambda _: committed
+    )
     progress = Progress(partitions, group)
     ((topic, number, lag),) = progress.lag()
     assert (topic, number) == (SOURCE.topic, 3)

@@ -13,6 +13,7 @@ from aggregator.shard import Shard
 from streams.engine.engine import Engine
 from streams.engine.partition import OwnedPartition, OwnedPartitions, Progress
 from streams.kafka.batches import Batch
+from streams.kafka.watermarks import Watermarks
 from streams.runtime.health import Health
 from tests.unit.streams.engine.test_engine import UNUSED
 
@@ -84,7 +85,7 @@ def test_the_first_reason_stays_and_is_the_only_line_in_the_log(
 
 def test_its_events_wait_and_do_not_count_as_a_stall(partitions: OwnedPartitions) -> None:
     get(partitions, 0).quarantine("no row")
-    group: Any = SimpleNamespace(end=lambda _: 25, committed_offset=lambda _: 8)
+    group: Any = SimpleNamespace(watermarks=lambda _: Watermarks(25, 25, 0), committed_offset=lambda _: 8)
     progress = Progress(partitions, group)
     assert list(progress.lag()) == [(SOURCE, 0, 15), (SOURCE, 1, 15)]
     assert (progress.uncommitted(), progress.processed_uncommitted()) == (17, 2)

@@ -46,6 +46,8 @@ USED = [
     ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "records = MemoryRecords(part_data[-1])"),
     ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "if records.has_next():"),
     ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "elif records.size_in_bytes() > 0:"),
+    ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "now_ms = int(1000 * time.time())"),
+    ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "tp_state.timestamp = now_ms"),
     # aiokafka: a batch that is being built
     ("aiokafka.producer.producer:AIOKafkaProducer.__init__", "self._message_accumulator = MessageAccumulator("),
     ("aiokafka.producer.message_accumulator:MessageAccumulator._append_batch", "self._batch_ttl, self._linger_time)"),

@@ -21,7 +21,7 @@ def published(*records: tuple[int, int] | tuple[int, None]) -> Published:
         for offset, (position, annotations) in enumerate(records):
             body = {"annotations": annotations or 0, "contributing": 0}
             value = orjson.dumps({**body, "ledger": "l", "position": position, "policy": "each"})
-            yield SimpleNamespace(key=OTHER if annotations is None else KEY, value=value, offset=offset)
+            yield SimpleNamespace(key=OTHER if annotations is None else KEY, value=value, offset=offset, timestamp=0)
 
     published = Published("l")
     published.read(Log(NOBODY, "tallies", 0), list(stored()))
@@ -45,7 +45,7 @@ def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
     def stored(key: bytes, position: int, policy: str, offset: int) -> Any:
         counts = {"annotations": 1, "contributing": 0, "at": 1, "sources": {}}
         value = {**counts, "ledger": "l", "position": position, "policy": policy}
-        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset)
+        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset, timestamp=0)
 
     published = Published("l")
     log = Log(NOBODY, "tallies", 0)
@@ -64,7 +64,7 @@ def test_tallies_left_open_by_a_misplaced_marker_must_be_written_again_under_ano
     def stored(key: bytes, position: int, policy: str, at: int, **more: int) -> Any:
         counts = {"annotations": 1, "contributing": 0, "at": 1, "sources": {}}
         value = {**counts, "ledger": "l", "position": position, "policy": policy, **more}
-        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at)
+        return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at, timestamp=0)
 
     log = Log(NOBODY, "tallies", 0)
     for place, kept in ((1, True), (2, False)):
