@@ -31,6 +31,7 @@ from streams.kafka import topics as topic_table
 from streams.kafka.client import Capabilities, KafkaClient, connect
 from streams.kafka.dead_letters import DeadLetterPublisher
 from streams.kafka.group import ConsumerGroup
+from streams.kafka.record_limits import RecordLimits, read_record_limits
 from streams.kafka.topic_metadata import describe_topics
 from streams.kafka.topics import Topics
 from streams.kafka.transport import BatchConsumer, BatchSchema, BatchTransport
@@ -144,19 +145,21 @@ class Worker:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            capabilities, counts = loop.run_until_complete(self._probe_broker())
+            capabilities, counts, limits = loop.run_until_complete(self._probe_broker())
             app = self._new_app(capabilities)
-            engine = loop.run_until_complete(self._wire(app, capabilities, counts))
+            engine = loop.run_until_complete(self._wire(app, capabilities, counts, limits))
             loop.run_until_complete(self._serve(app, engine))
         except Exception as error:  # noqa: BLE001 -- every failure ends the process
             end_process(error)
         return ExitCode.DONE
 
-    async def _probe_broker(self) -> tuple[Capabilities, Mapping[str, int]]:
+    async def _probe_broker(self) -> tuple[Capabilities, Mapping[str, int], RecordLimits]:
         capabilities = await self._client.probe()
         counts = await topic_table.partition_counts(self._client.settings)
         topic_table.check(self.config.topics, counts)
-        return capabilities, counts
+        limits = await read_record_limits(self._client.settings, self.config.topics)
+        limits.check(self.config.topics)
+        return capabilities, counts, limits
 
     def _new_app(self, capabilities: Capabilities) -> _App:
         config = self.config
@@ -186,11 +189,13 @@ class Worker:
             autodiscover=False,
         )
 
-    async def _wire(self, app: _App, capabilities: Capabilities, counts: Mapping[str, int]) -> Engine:
+    async def _wire(
+        self, app: _App, capabilities: Capabilities, counts: Mapping[str, int], limits: RecordLimits
+    ) -> Engine:
         config = self.config
         app.finalize()
         topics = config.topics
-        producer = new_producer(self._client, capabilities)
+        producer = new_producer(self._client, capabilities, limits.batch_bytes)
         # One each for the restore, the watchdog and the audit, which read concurrently.
         reader, ends_reader, audit_reader = (new_reader(self._client) for _ in range(3))
         self._connections += [producer, reader, ends_reader, audit_reader]
@@ -213,6 +218,7 @@ class Worker:
             metrics=self.metrics,
             on_step=config.on_step,
             owned=self._owned,
+            limits=limits,
         )
         topic_watch = TopicWatch(topics, counts[topics.facts], self._owned, partial(describe_topics, ends_reader))
         watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)
@@ -221,7 +227,7 @@ class Worker:
         decoder = replace(config.decoder, on_unknown_fields=IgnoredFields(topics, self.metrics).report)
         engine = Engine(
             applier=BatchApplier(topics, counts[topics.facts], decoder, circuit_breaker, self.metrics),
-            dead_letters=DeadLetterPublisher(producer, topics.dead_letters, counts[topics.dead_letters]),
+            dead_letters=DeadLetterPublisher(producer, topics.dead_letters, counts[topics.dead_letters], limits),
             group=group,
             health=self.health,
             metrics=self.metrics,

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
 
-from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import CheckpointMarker, empty, parse_key, source_position
@@ -22,6 +21,7 @@ from streams.engine.topic_watch import Describe
 from streams.kafka.batches import Record
 from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
+from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
 from streams.ledger.log import Log, OnRecords, read_to_end
@@ -76,8 +76,8 @@ class Restore:
     on_step: Callable[[str], None]
     """Called with the name of each completed step."""
     owned: OwnedPartitions
-    record_bytes: int = RECORD_BYTES
-    """Most bytes of the judges in one record of a cells tally."""
+    limits: RecordLimits = field(default_factory=RecordLimits)
+    """How large batches, and the parts of tallies, may be."""
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
@@ -144,9 +144,9 @@ class Restore:
     def _new_partition(self, partition: int) -> OwnedPartition:
         return OwnedPartition(
             partition,
-            Shard(partition, self.policy, self.record_bytes),
-            Log(self.producer, self.topics.facts, partition),
-            Log(self.producer, self.topics.tallies, partition),
+            Shard(partition, self.policy, self.limits.judges_bytes),
+            Log(self.producer, self.topics.facts, partition, self.limits.facts),
+            Log(self.producer, self.topics.tallies, partition, self.limits.tallies),
         )
 
     async def _offsets(self, partitions: Iterable[OwnedPartition]) -> _SourceOffsets:
@@ -244,7 +244,7 @@ class Restore:
             return new_ledger_id()
         if (zero := self.owned.get(0)) is not None and zero.claim is not None:
             return zero.claim.ledger
-        first = Log(self.producer, self.topics.facts, 0)
+        first = Log(self.producer, self.topics.facts, 0, self.limits.facts)
         claims: list[Claim] = []
 
         def collect_claims(_: Log, records: Sequence[Record]) -> None:

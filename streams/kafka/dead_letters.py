@@ -5,8 +5,8 @@ identity of a dead letter is the topic, partition and offset of its event.
 """
 
 import hashlib
-from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -16,15 +16,17 @@ from streams.events.decoder import Rejection
 from streams.events.example import RejectedExample, example
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.record_batches import Header
+from streams.kafka.record_limits import BATCH_BYTES, MAX_CARRIED_BYTES, TOO_LARGE, RecordLimits, too_large
 
 VERSION: Final = b"1"
 """Version of the headers."""
-MAX_CARRIED_BYTES: Final = 700 * 1024
-"""Size of key, value and headers together above which parts are replaced by their SHA-256."""
-
 RECORDS: Final = "alignment-records"
 """Header with the number of records that a dead letter of unreadable records stands for."""
 _MAX_DETAIL: Final = 2000
+_OVERHEAD: Final = 32
+"""Most bytes of a record besides key, value and headers."""
+_LEFT_OUT_BYTES: Final = 512
+"""Bytes for what stands in place of the parts that are left out, and for the overhead of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,11 @@ class DeadLetterRecord:
     """In milliseconds; None is the time when it is sent."""
 
 
-def compose(dead: RejectedRecord) -> DeadLetterRecord:
+def compose(dead: RejectedRecord, limit: int = BATCH_BYTES) -> DeadLetterRecord:
     """Compose the dead letter: the original record with `alignment-*` headers added.
 
-    A part that is too large to carry is null, with its hash and size in headers: first the value, then the headers,
-    then the key. So are the headers whose names are not UTF-8, because clients cannot write them.
+    A part with which it would have more than `limit` bytes is null, with its hash and size in headers: first the value,
+    then the headers, then the key. So are the headers whose names are not UTF-8, because clients cannot write them.
     """
     record = dead.record
     key, value = record.key, record.value
@@ -83,20 +85,21 @@ def compose(dead: RejectedRecord) -> DeadLetterRecord:
         ("alignment-timestamp", str(record.timestamp).encode()),
         ("alignment-stage", dead.stage.encode()),
         ("alignment-reason", dead.rejection.reason.value.encode()),
-        ("alignment-detail", _detail(dead.rejection)),
+        ("alignment-detail", _detail(dead.rejection, limit)),
         ("alignment-version", VERSION),
     ]
     if isinstance(record, UnreadableRecords):
         added.append((RECORDS, str(record.count).encode()))
     if unnamed := [header for header in record.headers if not is_utf8(header[0])]:
         added += left_out("binary-headers", _joined(unnamed))
-    if value is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
+    carried = min(MAX_CARRIED_BYTES, limit - _size(None, None, added) - _LEFT_OUT_BYTES)
+    if value is not None and _size(key, value, headers) > carried:
         added += left_out("value", value)
         value = None
-    if headers and _size(key, value, headers) > MAX_CARRIED_BYTES:
+    if headers and _size(key, value, headers) > carried:
         added += left_out("headers", _joined(headers))
         headers = []
-    if key is not None and _size(key, value, headers) > MAX_CARRIED_BYTES:
+    if key is not None and _size(key, value, headers) > carried:
         added += left_out("key", key)
         key = None
     return DeadLetterRecord(key, value, headers + added)
@@ -128,42 +131,52 @@ class DeadLetterPublisher:
     producer: AIOKafkaProducer
     topic: str
     partitions: int
+    limits: RecordLimits = field(default_factory=RecordLimits)
 
     async def publish(self, dead_letters: Sequence[RejectedRecord]) -> None:
-        """Publish dead letters; on return all are acknowledged. Raises KafkaError when one is not."""
+        """Publish dead letters; on return all are acknowledged.
+
+        Raises FatalError when one does not fit without its value, headers and key, and KafkaError when one is refused
+        for another reason.
+        """
+        limit = self.limits.dead_letter_bytes
         by_partition: dict[int, list[DeadLetterRecord]] = {}
         for dead in dead_letters:
-            by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead))
-        futures = []
+            by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead, limit))
+        sent = []
         for partition, composed in by_partition.items():
-            futures += await _send(self.producer, self.topic, partition, composed)
-        for future in futures:
-            await future
+            for batch in _batches(self.producer, composed, limit):
+                future = await self.producer.send_batch(batch, self.topic, partition=partition)
+                sent.append((partition, batch, future))
+        for partition, batch, future in sent:
+            try:
+                await future
+            except TOO_LARGE as error:
+                raise too_large(f"{self.topic}[{partition}]", batch, self.limits.dead_letters) from error
 
 
 async def write_records(
     producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[DeadLetterRecord]
 ) -> None:
     """Write records; on return all are acknowledged. Raises KafkaError when one is not."""
-    for future in await _send(producer, topic, partition, records):
-        await future
+    for batch in _batches(producer, records, BATCH_BYTES):
+        await (await producer.send_batch(batch, topic, partition=partition))
 
 
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[DeadLetterRecord]
-) -> list[Awaitable[object]]:
-    return [await producer.send_batch(batch, topic, partition=partition) for batch in _batches(producer, records)]
-
-
-def _batches(producer: AIOKafkaProducer, records: Iterable[DeadLetterRecord]) -> Iterable[object]:
+def _batches(producer: AIOKafkaProducer, records: Iterable[DeadLetterRecord], limit: int) -> Iterator[Any]:
+    """The records in batches of at most `limit` bytes; one that is larger stands alone."""
     # In batches, because a producer refuses to send a single record that has neither key nor value.
-    batch = producer.create_batch()
+    batch, size = producer.create_batch(), 0
     for record in records:
-        if not _appended(batch, record):
+        needs = _OVERHEAD + _size(record.key, record.value, record.headers)
+        if size and (size + needs > limit or not _appended(batch, record)):
             yield batch
-            batch = producer.create_batch()
+            batch, size = producer.create_batch(), 0
+        if not size:
             _appended(batch, record)
-    yield batch
+        size += needs
+    if size:
+        yield batch
 
 
 def _appended(batch: Any, record: DeadLetterRecord) -> bool:
@@ -181,9 +194,9 @@ def _joined(headers: Iterable[Header]) -> bytes:
     return b"".join(name.encode(errors="surrogateescape") + b"\0" + (text or b"") for name, text in headers)
 
 
-def _detail(rejection: Rejection) -> bytes:
+def _detail(rejection: Rejection, limit: int = BATCH_BYTES) -> bytes:
     """The detail, which names a header of any length, within a bound."""
-    return rejection.detail[:_MAX_DETAIL].encode(errors="replace")
+    return rejection.detail[: min(_MAX_DETAIL, limit // 16)].encode(errors="replace")
 
 
 def left_out(part: str, content: bytes) -> list[Header]:

@@ -22,6 +22,10 @@ from streams.runtime.exit_codes import ExitCode
 
 DEFAULT_PARTITIONS: Final = 8
 DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
+MAX_MESSAGE_BYTES: Final = "max.message.bytes"
+"""The setting of a topic that limits its batches of records, after compression."""
+_TAKES_BATCHES: Final = {MAX_MESSAGE_BYTES: "1000000"}
+"""What the batches of workers and of usual producers need."""
 _COPARTITIONED: Final = 0
 _SMALL: Final = 1
 _LISTED_SECONDS: Final = 15.0
@@ -82,6 +86,7 @@ def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
         "cleanup.policy": "delete",
         "retention.ms": str(7 * DAY_MS),
         "message.timestamp.type": "LogAppendTime",
+        **_TAKES_BATCHES,
     }
     return TopicSpec(
         role,
@@ -90,7 +95,7 @@ def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
         f"{written_by}, `ingest`, `load`, `dlq requeue`",
         "worker, `doctor`",
         configs,
-        at_least=frozenset({"retention.ms"}),
+        at_least=frozenset({"retention.ms", MAX_MESSAGE_BYTES}),
     )
 
 
@@ -102,8 +107,10 @@ def _compacted(role: str, key: str, meaning: str, read_by: str) -> TopicSpec:
         "message.timestamp.type": "LogAppendTime",
         # Compaction works on closed segments only; tallies are written again and again.
         "segment.bytes": str(128 << 20),
+        **_TAKES_BATCHES,
     }
-    return TopicSpec(role, key, meaning, "worker", read_by, configs, at_least=frozenset({"min.compaction.lag.ms"}))
+    at_least = frozenset({"min.compaction.lag.ms", MAX_MESSAGE_BYTES})
+    return TopicSpec(role, key, meaning, "worker", read_by, configs, at_least=at_least)
 
 
 TABLE: Final = (
@@ -141,9 +148,9 @@ TABLE: Final = (
         "rejected events, byte for byte, with the [reason](reasons.md) in their headers",
         "worker",
         "`dlq`, `doctor`",
-        {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS)},
+        {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS), **_TAKES_BATCHES},
         partitions=_SMALL,
-        at_least=frozenset({"retention.ms"}),
+        at_least=frozenset({"retention.ms", MAX_MESSAGE_BYTES}),
     ),
 )
 
@@ -244,7 +251,7 @@ async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None
     try:
         await connect(admin)
         counts = await _counts(admin)
-        configs = await _configs(admin, [name for name in _names(topics) if name in counts])
+        configs = await read_configs(admin, [name for name in _names(topics) if name in counts])
     finally:
         await admin.close()
     wanted = partitions or next((counts[name] for name in topics.copartitioned if name in counts), DEFAULT_PARTITIONS)
@@ -281,7 +288,8 @@ async def _counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
 
 
-async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+async def read_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The settings of topics by name, defaults of the broker included, where the broker reports them."""
     if not names:
         return {}
     try:

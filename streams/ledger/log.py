@@ -9,19 +9,19 @@ with a different offset means that another process writes, and the worker ends.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
 
 from streams.kafka.batches import Record, fetch
 from streams.kafka.client import Capabilities, KafkaClient
+from streams.kafka.record_limits import BATCH_BYTES, TOO_LARGE, too_large
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
 REQUEST_TIMEOUT_MS: Final = 30_000
-BATCH_BYTES: Final = 768 * 1024
-"""Largest batch before compression: even incompressible, it fits into a broker's default message size."""
 
 READ_BYTES: Final = 128 << 10
 """Compressed bytes of one fetch per partition, about 3,500 rows. More does not make reading faster, but needs more
@@ -38,8 +38,8 @@ OnRecords = Callable[["Log", Sequence[Record]], None]
 """Handles the next records of a log."""
 
 
-def new_producer(client: KafkaClient, capabilities: Capabilities) -> AIOKafkaProducer:
-    """The producer of everything that a worker writes.
+def new_producer(client: KafkaClient, capabilities: Capabilities, batch_bytes: int = BATCH_BYTES) -> AIOKafkaProducer:
+    """The producer of everything that a worker writes, in batches of at most `batch_bytes` before compression.
 
     It compresses with zstd because aiokafka fixes lz4 at level 9, which needs seven times the CPU time. Faust's own
     producer waits for 20 minutes and hides errors.
@@ -49,7 +49,7 @@ def new_producer(client: KafkaClient, capabilities: Capabilities) -> AIOKafkaPro
         acks="all",
         enable_idempotence=capabilities.idempotence,
         compression_type="zstd",
-        max_batch_size=BATCH_BYTES,
+        max_batch_size=batch_bytes,
         max_request_size=BATCH_BYTES + 64 * 1024,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
@@ -73,12 +73,20 @@ def new_reader(client: KafkaClient) -> AIOKafkaConsumer:
 
 
 class Log:
-    """One owned partition of a log topic."""
+    """One owned partition of a log topic.
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    Args:
+        producer: appends to it.
+        topic: the log topic.
+        partition: its partition.
+        limit: largest batch in bytes that the topic takes, as the broker reported it; None when it did not.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, limit: int | None = None) -> None:
         self._producer = producer
         self.topic = topic
         self.partition = partition
+        self.limit = limit
         self.next = 0
         """Offset of the next record to read or to write."""
 
@@ -97,26 +105,34 @@ class Log:
         Only an acknowledgement is a reliable source for the end of a log.
         """
         (batch,) = self._batches([row])
-        written = await (await self._producer.send_batch(batch, self.topic, partition=self.partition))
+        written = await self._acknowledged(
+            await self._producer.send_batch(batch, self.topic, partition=self.partition), batch
+        )
         offset: int = written.offset
         return offset
 
     async def append(self, rows: Iterable[LogRow]) -> None:
         """Append rows in this order; on return all are acknowledged, and `next` is the offset after them.
 
-        Raises FatalError (another writer) if an acknowledged batch has an unexpected offset, and KafkaError if the
-        broker refuses the rows. While the broker is unavailable, an idempotent producer retries without end; any other
-        producer gives up after 30 s.
+        Raises FatalError (another writer) if an acknowledged batch has an unexpected offset, FatalError (record too
+        large) if the topic does not take a row, and KafkaError if the broker refuses the rows. While the broker is
+        unavailable, an idempotent producer retries without end; any other producer gives up after 30 s.
         """
         acknowledgements = []
         for batch in self._batches(rows):
             count = batch.record_count()
             future = await self._producer.send_batch(batch, self.topic, partition=self.partition)
-            acknowledgements.append((future, count))
-        for future, count in acknowledgements:
-            written = await future
+            acknowledgements.append((future, count, batch))
+        for future, count, batch in acknowledgements:
+            written = await self._acknowledged(future, batch)
             self.expect(written.offset)
             self.next += count
+
+    async def _acknowledged(self, future: Awaitable[RecordMetadata], batch: Any) -> RecordMetadata:
+        try:
+            return await future
+        except TOO_LARGE as error:
+            raise too_large(f"{self.topic}[{self.partition}]", batch, self.limit) from error
 
     def _batches(self, rows: Iterable[LogRow]) -> Iterable[Any]:
         """The rows as batches, written to the builder inside aiokafka's: the outer one takes 2.7 times as long."""

@@ -228,6 +228,16 @@ class ExitCode(Enum):
         ),
         False,
     )
+    RECORD_TOO_LARGE = (
+        89,
+        (WORKER,),
+        "The ledger, the tallies or the dead letters do not take a record because of its size.",
+        (
+            "The log names topic, key and bytes. Raise `max.message.bytes` of that topic to what `topics diff` lists, "
+            "and start the worker again. Nothing is lost: the event is processed again."
+        ),
+        False,
+    )
     NOT_PASSED = (
         90,
         (LOAD,),

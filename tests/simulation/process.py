@@ -18,6 +18,7 @@ from streams.engine.watchdog import Watchdog
 from streams.events.decoder import Decoder
 from streams.kafka.client import KAFKA
 from streams.kafka.dead_letters import DeadLetterPublisher
+from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topic_metadata import TopicMetadata
 from streams.kafka.topics import Topics
 from streams.runtime.failures import exit_code_of
@@ -50,7 +51,7 @@ class Process:
         coordinator: Coordinator,
         partitions: int,
         policy: Policy,
-        record_bytes: int,
+        limits: RecordLimits,
     ) -> None:
         self.instance = instance
         self.life = life
@@ -84,7 +85,7 @@ class Process:
             metrics=METRICS,
             on_step=life.point,
             owned=owned,
-            record_bytes=record_bytes,
+            limits=limits,
         )
         topic_watch = TopicWatch(TOPICS, partitions, owned, self._describe)
         watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health)

@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
+from streams.kafka.record_limits import RecordLimits
 from streams.runtime.exit_codes import ExitCode
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic, wall
@@ -66,7 +66,7 @@ class World:
             partitions=self.partitions,
             policy=self.policy,
             # Most processes divide the cells of two judges, which those of others have in one record.
-            record_bytes=RECORD_BYTES if len(self._lives) % 3 == 0 else 1,
+            limits=RecordLimits() if len(self._lives) % 3 == 0 else RecordLimits(tallies=1),
         )
         life.trace(f"starts with policy {self.policy}")
 

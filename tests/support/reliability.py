@@ -89,6 +89,14 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "the second is refused by name; one that writes all the same never replaces newer counts",
     ),
     43: ("consumer group reset in any direction, or deleted", "difference 0; the log names what was moved past"),
+    39: (
+        "more judges of one metric than a record holds",
+        "counted in parts that fit, equal to a recount; a change writes its part only; restored without a rewrite",
+    ),
+    40: (
+        "a topic takes only small records",
+        "batches and dead letters fit; a row that does not ends the worker with an exit code that names it, once",
+    ),
     44: (
         "source topic made again or widened under a running worker",
         "ended within a minute, exit code 85 or 82; after a restart difference 0",

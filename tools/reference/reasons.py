@@ -7,8 +7,9 @@ from typing import Final
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.codecs import MAX_UNPACKED_BYTES
-from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedRecord, compose
+from streams.kafka.dead_letters import RejectedRecord, compose
 from streams.kafka.record_batches import MAX_BATCH_RECORDS
+from streams.kafka.record_limits import MAX_CARRIED_BYTES
 from streams.kafka.topics import Topics
 from tools.reference.markdown import document, section, table
 

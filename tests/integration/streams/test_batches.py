@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.kafka.batches import Batch, Record, fetch
 from streams.kafka.client import KAFKA, KafkaClient
-from streams.ledger.log import BATCH_BYTES, Log, new_producer, new_reader, read_to_end
+from streams.kafka.record_limits import BATCH_BYTES
+from streams.ledger.log import Log, new_producer, new_reader, read_to_end
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from tests.integration.streams.rig import Rig

@@ -6,7 +6,8 @@ from typing import Any
 from streams.events.decoder import Decoder, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import UnreadableRecords
-from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedBody, RejectedRecord, compose, compose_body
+from streams.kafka.dead_letters import RejectedBody, RejectedRecord, compose, compose_body
+from streams.kafka.record_limits import MAX_CARRIED_BYTES
 from streams.kafka.topics import Topics
 from streams.requeue import BodyIdentity, parse_dead_letter
 

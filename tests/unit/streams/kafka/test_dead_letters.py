@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from streams.events.decoder import Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import UnreadableRecords
-from streams.kafka.dead_letters import MAX_CARRIED_BYTES, RejectedRecord, compose
+from streams.kafka.dead_letters import RejectedRecord, compose
+from streams.kafka.record_limits import MAX_CARRIED_BYTES
 
 
 @dataclass

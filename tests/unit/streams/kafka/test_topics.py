@@ -20,4 +20,4 @@ def test_a_worker_needs_all_topics_with_one_number_of_partitions() -> None:
 def test_a_longer_retention_is_no_difference() -> None:
     source = TABLE[0]
     assert source.role == "annotations"
-    assert source.at_least == {"retention.ms"}
+    assert source.at_least == {"retention.ms", "max.message.bytes"}
