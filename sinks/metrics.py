@@ -36,6 +36,10 @@ STALE: Final = gauge(
     "view_stale", "1 while the state is stale for this cause, with the words of `/readyz`; 0 otherwise.", "cause"
 )
 READY: Final = gauge("view_ready", "1 once the view has read the topics to their end since it started.")
+INVALID_RECORDS: Final = counter(
+    "view_invalid_records_total",
+    "Invalid records of ledger and tallies that the view has passed over, because the worker went on from them.",
+)
 STREAMS: Final = gauge("stream_clients", "Open server-sent event streams.")
 
 METRICS: Final = (
@@ -47,6 +51,7 @@ METRICS: Final = (
     AS_OF,
     STALE,
     READY,
+    INVALID_RECORDS,
     STREAMS,
     REFUSED,
     BUILD_INFO,
@@ -67,6 +72,7 @@ class ViewMetrics:
         self.as_of = AS_OF.gauge(registry)
         self.stale = STALE.gauge(registry)
         self.ready = READY.gauge(registry)
+        self.invalid_records = INVALID_RECORDS.counter(registry)
         self.streams = STREAMS.gauge(registry)
         self.refusals = Refusals(registry)
         BUILD_INFO.gauge(registry).labels("view", version).set(1)

@@ -61,13 +61,13 @@ async def recount(target: Target, partition: int) -> Recounted:
         nonlocal place
         for record in records:
             place = f"{target.topics.tallies}[{partition}] at {record.offset}"
-            tail.tally(record.offset, record.key or b"", record.value or b"")
+            tail.tally(record.offset, record.key, record.value)
 
     def row(_: int, records: Records) -> None:
         nonlocal place
         for record in records:
             place = f"{target.topics.facts}[{partition}] at {record.offset}"
-            tail.fact(record.offset, record.key or b"", record.value or b"")
+            tail.fact(record.offset, record.key, record.value)
             if record.key == CLAIM_KEY:
                 claims.append(parse_claim(record.value or b""))
 
@@ -81,6 +81,9 @@ async def recount(target: Target, partition: int) -> Recounted:
         differences = [] if step is None else await asyncio.to_thread(_differences, step)
     except (ValueError, KeyError, TypeError) as error:
         why = f"{place}: {type(error).__name__}: {error}"
+        return Recounted(partition, claims[-1] if claims else None, None, end, 0, 0, 0, [], why)
+    if tail.problem is not None:
+        why = f"{target.topics.facts}[{partition}], {target.topics.tallies}[{partition}]: {tail.problem}"
         return Recounted(partition, claims[-1] if claims else None, None, end, 0, 0, 0, [], why)
     return Recounted(
         partition=partition,

@@ -16,7 +16,7 @@ changed:
 # ruff: noqa: S608
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -236,19 +236,32 @@ def _json(tags: dict[str, str] | None) -> str | None:
     return None if tags is None else orjson.dumps(tags).decode()
 
 
-def merge(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
+OnInvalid = Callable[[bytes, ValueError], None]
+"""Called with the key of a ledger row that is invalid, and why; the row is passed over."""
+
+
+def refuse_invalid(key: bytes, error: ValueError) -> None:
+    """Pass over no invalid row."""
+    raise ValueError(f"invalid ledger row {key[:200]!r}: {error}") from error
+
+
+def merge(
+    connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]], on_invalid: OnInvalid
+) -> set[str]:
     """Merge ledger rows of a partition in the caller's transaction, and note what they may have changed.
 
-    Returns the queues that annotations and queue items name. Raises ValueError for an invalid row.
+    Returns the queues that annotations and queue items name.
     """
     queues: set[str] = set()
     iterator = iter(rows)
     while chunk := list(islice(iterator, _CHUNK)):
-        queues |= _merge_chunk(connection, partition, chunk)
+        queues |= _merge_chunk(connection, partition, chunk, on_invalid)
     return queues
 
 
-def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> set[str]:
+def _merge_chunk(
+    connection: sqlite3.Connection, partition: int, rows: Iterable[tuple[bytes, bytes]], on_invalid: OnInvalid
+) -> set[str]:
     annotations: list[SqlRow] = []
     evaluations: list[SqlRow] = []
     queue_items: list[SqlRow] = []
@@ -257,7 +270,11 @@ def _merge_chunk(connection: sqlite3.Connection, partition: int, rows: Iterable[
     items: set[tuple[str, int]] = set()
     item_ids: dict[str, int] = {}
     for key, value in rows:
-        fact = parse(key, value)
+        try:
+            fact = parse(key, value)
+        except ValueError as error:
+            on_invalid(key, error)
+            continue
         item_id = item_ids.get(fact.item)
         if item_id is None:
             item_id = item_ids[fact.item] = _item_id(connection, fact.item)

@@ -3,6 +3,9 @@
 It has no consumer group: positions are in the store, in the same transaction as the data. One `Tail` per partition
 decides what becomes visible; the steps of many checkpoint markers are applied together. While the store cannot be
 written, the reader keeps its steps and reads no further.
+
+What it cannot read does not end it. A partition with an invalid record, and all of them while the broker refuses the
+view's user, keep their last good state; `Freshness` is told why, and reading goes on.
 """
 
 import asyncio
@@ -17,17 +20,22 @@ from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAuthorizationFailedError,
+)
 
 from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
 from sinks.store.store import ForeignWriteError, Store
 from sinks.store.tail import Step, Tail
-from streams.kafka.batches import Batch, Record, fetch
+from streams.kafka.batches import Batch, fetch
 from streams.kafka.client import connect
 from streams.kafka.topics import TopicsError
-from streams.runtime.errors import EvalAlignmentError
-from streams.runtime.exit_codes import ExitCode
 from streams.runtime.outage import BrokerOutage
 from streams.runtime.retries import retry_forever
 
@@ -45,15 +53,14 @@ _FETCH_BYTES: Final = 128 << 10
 _APPLY_SECONDS: Final = 0.05
 """Minimum time between two transactions, because each waits for the disk."""
 _TOPIC_WAIT_SECONDS: Final = 0.5
-
-
-class ReadError(EvalAlignmentError):
-    """A record of the ledger or the tallies is invalid; the message names topic, partition and, if known, the offset.
-
-    The payload of a tally and a row of the ledger are parsed when they are applied; their offset is not known by then.
-    """
-
-    exit_code = ExitCode.LEDGER_UNREADABLE
+_IDLE_SECONDS: Final = 5.0
+"""Time without a step after which a partition's waiting records are looked at, to say what is wrong with them."""
+_REFUSED_SECONDS: Final = 2.0
+"""Pause between two attempts while the broker refuses the view's user."""
+_ALLOWED_SECONDS: Final = 5.0
+"""Time without a refusal after which the user is allowed again, when no record arrives that shows it."""
+_LISTED: Final = 3
+_REFUSALS: Final = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,7 @@ class Reader:
         store: the store. Nothing else may write rows, tallies or positions.
         changed: called in the event loop with the queues whose documents may have changed.
         metrics: counts passes and failures, and shows readiness.
-        freshness: is told of every checkpoint marker that is applied.
+        freshness: is told of every checkpoint marker that is applied, and of what cannot be read.
     """
 
     def __init__(
@@ -99,21 +106,32 @@ class Reader:
         self._started_ms = 0
         self._marker_ms: dict[int, int] = {}
         self._outage = BrokerOutage()
+        self._held: dict[int | None, str] = {}
+        """Why partitions keep their last state; None stands for all of them."""
+        self._stepped: dict[int, float] = {}
+        """When the last step of each partition was applied, in monotonic seconds."""
 
     async def run(self) -> None:
-        """Read until cancelled; waits for an unavailable broker. Raises ReadError for an invalid record."""
+        """Read until cancelled; waits for a broker that is unavailable or refuses the view's user.
+
+        Raises FatalError for a ledger of a newer release, TopicsError for topics that do not fit together.
+        """
         while True:
             try:
                 await self._read()
             except ForeignWriteError as error:
                 log.warning("continuing from what the store has now: %s", error)
+            except _REFUSALS as error:
+                # A right that was taken away is given back by somebody, as a broker that is away comes back.
+                self._hold(None, f"the broker refuses to let this view read: {type(error).__name__} {error}")
+                await asyncio.sleep(_REFUSED_SECONDS)
 
     async def _read(self) -> None:
         """Read from the positions in the store, until something fails."""
         consumer = await self._connect()
         try:
             await self._assign(consumer)
-            applied = time.monotonic()
+            applied = began = time.monotonic()
             while True:
                 batches = await self._fetch(consumer)
                 if batches:
@@ -121,10 +139,13 @@ class Reader:
                     await asyncio.to_thread(self._feed, batches)
                 elif self._outage.ongoing:
                     await _ask_for_metadata(consumer)
+                if batches or time.monotonic() - began > _ALLOWED_SECONDS:
+                    self._release(None)
                 await self._restart(consumer)
                 if not batches or time.monotonic() - applied >= _APPLY_SECONDS:
                     await self._apply()
                     applied = time.monotonic()
+                    await self._check_held()
                     await self._check_ready(consumer, quiet=not batches)
         finally:
             await consumer.stop()
@@ -177,6 +198,7 @@ class Reader:
                 return count
             if not warned:
                 log.warning("waiting for the topics %s and %s: create them with `eval-alignment topics apply`", *topics)
+                self._hold(None, f"the topics {' and '.join(topics)} do not exist, or the view's user may not see them")
                 warned = True
             await asyncio.sleep(_TOPIC_WAIT_SECONDS)
 
@@ -253,41 +275,80 @@ class Reader:
                     tail.restart = True
                 if tail.restart:
                     break
-                if record.key is None or record.value is None:
-                    raise _unreadable(batch, record, "record without key or value")
-                try:
-                    if is_facts:
-                        tail.fact(record.offset, record.key, record.value)
-                    else:
-                        tail.timestamp = record.timestamp if record.timestamp > 0 else None
-                        tail.tally(record.offset, record.key, record.value)
-                        self._tallies_next[batch.partition] = record.offset + 1
-                except (ValueError, KeyError, TypeError) as error:
-                    raise _unreadable(batch, record, repr(error)) from error
+                if is_facts:
+                    tail.fact(record.offset, record.key, record.value)
+                else:
+                    tail.timestamp = record.timestamp if record.timestamp > 0 else None
+                    tail.tally(record.offset, record.key, record.value)
+                    self._tallies_next[batch.partition] = record.offset + 1
             if is_facts and not tail.restart:
                 tail.skip_to(batch.next)
 
     async def _apply(self) -> None:
-        steps = [step for tail in self._tails.values() if (step := self._step(tail))]
+        steps = [step for tail in self._tails.values() if (step := tail.step())]
         if steps:
-            try:
-                changed = await self._retried(partial(self._store.apply, steps, len(self._tails)))
-            except ValueError as error:
-                raise ReadError(f"{self._config.facts_topic}: {error}") from error
-            self._marker_ms.update((step.partition, step.marker["at"]) for step in steps)
+            changed, invalid = await self._retried(partial(self._write, steps))
             for step in steps:
                 self._freshness.closed(step.partition, step.marker, step.appended)
+                self._stepped[step.partition] = time.monotonic()
+            self._pass_over([*(over for step in steps for over in step.passed_over), *invalid])
+            self._marker_ms.update((step.partition, step.marker["at"]) for step in steps)
             self._changed(changed)
         self._metrics.succeeded("store", time.time())
         for tail in self._tails.values():
             if tail.waiting > self._config.spool_rows:
                 await self._retried(partial(self._store.spool, tail.partition, tail.spool()))
 
-    def _step(self, tail: Tail) -> Step | None:
-        try:
-            return tail.step()
-        except ValueError as error:
-            raise ReadError(f"{self._config.tallies_topic}/{tail.partition}: {error!r}") from error
+    def _write(self, steps: Sequence[Step]) -> tuple[set[str], list[str]]:
+        """Apply steps; returns the changed queues, and the rows that are passed over, in words."""
+        invalid: list[str] = []
+
+        def on_invalid(key: bytes, error: ValueError) -> None:
+            invalid.append(f"the ledger's row {key[:200]!r}: {error}")
+
+        return self._store.apply(steps, len(self._tails), on_invalid), invalid
+
+    def _pass_over(self, records: Sequence[str]) -> None:
+        if records:
+            self._metrics.invalid_records.inc(len(records))
+            log.warning(
+                "passed over %d invalid records that the worker went on from: %s%s",
+                len(records),
+                "; ".join(records[:_LISTED]),
+                " ..." if len(records) > _LISTED else "",
+            )
+
+    # ---- what cannot be read
+
+    async def _check_held(self) -> None:
+        """Tell which partitions keep their last state although records arrive, and why."""
+        now = time.monotonic()
+        for partition, tail in self._tails.items():
+            idle = now - self._stepped.setdefault(partition, now) > _IDLE_SECONDS
+            if idle:
+                await asyncio.to_thread(tail.inspect)
+            reason = tail.problem
+            if reason is None and idle and tail.highest > tail.facts_next:
+                reason = (
+                    f"the tallies name position {tail.highest} of the ledger, which ends at {tail.facts_next}: rows "
+                    "are missing, or somebody else wrote a tally"
+                )
+            if reason is None:
+                self._release(partition)
+            else:
+                self._hold(partition, reason)
+
+    def _hold(self, partition: int | None, reason: str) -> None:
+        if self._held.get(partition) != reason:
+            who = "the view" if partition is None else f"partition {partition}"
+            log.error("%s keeps its last state, and is stale: %s", who, reason)
+        self._held[partition] = reason
+        self._freshness.hold(partition, reason)
+
+    def _release(self, partition: int | None) -> None:
+        if self._held.pop(partition, None) is not None:
+            log.info("%s is read again", "the view" if partition is None else f"partition {partition}")
+            self._freshness.release(partition)
 
     async def _retried(self, write: Callable[[], _T]) -> _T:
         async for attempt in retry_forever(sqlite3.OperationalError):
@@ -323,7 +384,3 @@ async def _ask_for_metadata(consumer: AIOKafkaConsumer) -> None:
     """Let the consumer see that brokers answer again: without records it asks only every five minutes."""
     with contextlib.suppress(KafkaError):
         await consumer.topics()
-
-
-def _unreadable(batch: Batch, record: Record, why: str) -> ReadError:
-    return ReadError(f"{batch.topic}/{batch.partition} at {record.offset}: {why}")

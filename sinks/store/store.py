@@ -221,7 +221,9 @@ class Store:
                 "UPDATE partitions SET facts_next = coalesce(position, 0) WHERE partition = ?", (partition,)
             )
 
-    def apply(self, steps: Sequence[Step], partitions: int) -> set[str]:
+    def apply(
+        self, steps: Sequence[Step], partitions: int, on_invalid: merge.OnInvalid = merge.refuse_invalid
+    ) -> set[str]:
         """Apply steps in one transaction; returns the queues whose documents may have changed.
 
         `partitions` is the number of partitions of the topics: rows of a former ledger in other partitions are deleted.
@@ -233,7 +235,7 @@ class Store:
             for step in steps:
                 changed |= _begin(connection, step, partitions)
             for step in steps:
-                changed |= _fold(connection, step)
+                changed |= _fold(connection, step, on_invalid)
             merge.derive(connection)
             judges = {metric: period.judge for metric, period in judges_in_use(connection).items()}
             changed |= _judged_by_others(connection, self._judges, judges)
@@ -300,14 +302,14 @@ def _queues(connection: sqlite3.Connection, condition: str, value: int) -> set[s
     return {queue for (queue,) in rows}
 
 
-def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
+def _fold(connection: sqlite3.Connection, step: Step, on_invalid: merge.OnInvalid) -> set[str]:
     marker, below = step.marker, (step.partition, step.marker["position"])
     spooled = connection.execute(
         "SELECT key, value FROM pending WHERE partition = ? AND position < ? ORDER BY position", below
     )
-    changed = merge.merge(connection, step.partition, spooled)
+    changed = merge.merge(connection, step.partition, spooled, on_invalid)
     connection.execute("DELETE FROM pending WHERE partition = ? AND position < ?", below)
-    changed |= merge.merge(connection, step.partition, ((row.key, row.value) for row in step.facts))
+    changed |= merge.merge(connection, step.partition, ((row.key, row.value) for row in step.facts), on_invalid)
     connection.executemany(
         "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((*_columns(key), step.partition, tally.position, tally.payload) for key, tally in step.tallies.items()),
@@ -327,7 +329,7 @@ def _fold(connection: sqlite3.Connection, step: Step) -> set[str]:
 
 
 def _columns(key: TallyKey) -> tuple[str, str, str, str, str, int]:
-    """A key as (queue, kind, criterion, metric, day, part). Raises KeyError or ValueError for an unknown kind."""
+    """A key as (queue, kind, criterion, metric, day, part)."""
     kind, queue, *names, day = key.group
     named = dict(zip(_NAMES[kind], names, strict=True))
     return queue, kind, named.get("criterion", ""), named.get("metric", ""), day, key.part

@@ -52,7 +52,10 @@ def new_ledger_id() -> str:
 
 def parse_claim(value: bytes) -> Claim:
     """Parse a ledger value. Raises ValueError when it is not a claim."""
-    return _decode(value)
+    try:
+        return _decode(value)
+    except RecursionError:
+        raise ValueError("the value is nested too deeply") from None
 
 
 def check_schema(claim: Claim, where: str) -> None:

@@ -38,7 +38,6 @@ class EvalAlignmentError(Exception):
         ├── PullError             sources.pulls.pull            a tool did not answer as its API does
         │   ├── ToolBusyError         sources.pulls.connection      it may answer later
         │   └── ToolNotFoundError     sources.pulls.connection      it does not have what was asked for
-        ├── ReadError             sinks.store.reader            an invalid record, seen by the view
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters
         ├── SecretFileError       ingest.signatures             the secrets of a webhook cannot be used

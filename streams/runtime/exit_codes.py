@@ -141,7 +141,7 @@ class ExitCode(Enum):
     )
     NOT_AUTHORISED = (
         80,
-        (WORKER, VIEW, INGEST),
+        (WORKER, INGEST),
         "The broker refused the credentials, or an operation on a topic or group.",
         "Check the user's password and access rules.",
         False,
@@ -199,7 +199,7 @@ class ExitCode(Enum):
     )
     LEDGER_UNREADABLE = (
         86,
-        (WORKER, VIEW),
+        (WORKER,),
         "A ledger or tallies partition holds an invalid record.",
         (
             "The log names topic, partition and offset. Find out who wrote the record; only workers may write there. "

@@ -122,7 +122,7 @@ def no_marker() -> Iterator[None]:
         read = self.ledgers.get(self.ledger or "")
         if result is not None and read is not None:
             # Together with closed tallies: a store accepts nothing else.
-            result.tallies.update(stamped(read.open))
+            result.tallies.update(stamped(read.open, knows=True)[0])
         return result
 
     with patch.object(Tail, "step", open_too):

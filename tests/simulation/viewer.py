@@ -117,12 +117,12 @@ class Viewer:
             most = limit or 1_000_000
             following, records = facts.read(source.tail.facts_next, most)
             for record in records:
-                source.tail.fact(record.offset, record.key or b"", record.value or b"")
+                source.tail.fact(record.offset, record.key, record.value)
             source.tail.skip_to(following)
             source.tallies_next, records = tallies.read(source.tallies_next, most)
             for record in records:
                 source.tail.timestamp = record.timestamp
-                source.tail.tally(record.offset, record.key or b"", record.value or b"")
+                source.tail.tally(record.offset, record.key, record.value)
             step = source.tail.step()
             if source.tail.restart:
                 self._open(partition, kept, resume=False, unclaimed=source.tail.unclaimed)

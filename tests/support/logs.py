@@ -1,6 +1,7 @@
 """The facts and tallies of one partition as a worker writes them, record by record, without a broker."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import orjson
@@ -8,7 +9,7 @@ import orjson
 from aggregator.facts import Fact
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import MARKER_KEY, SourcePosition
+from aggregator.tallies import MARKER_KEY, SourcePosition, parse_stamp
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 
@@ -60,18 +61,27 @@ class Logs:
         self.tallies.append((MARKER_KEY, orjson.dumps(marker)))
 
     def successor(self, ledger: str | None = None) -> "Logs":
-        """The next owner of the same logs: it replays the ledger, claims, and publishes what differs."""
+        """The next owner of the same logs: it replays the ledger, claims, and publishes what differs.
+
+        Records that no worker writes are passed over, and an invalid tally is published again.
+        """
         logs = Logs.__new__(Logs)
         logs.__dict__.update(self.__dict__)
         logs.ledger = ledger or self.ledger
         logs.shard = Shard(self.partition, self.policy)
         for key, value in self.facts:
-            if key != CLAIM_KEY:
-                logs.shard.replay(key, value)
+            if key not in (CLAIM_KEY, None) and value is not None:
+                with suppress(ValueError):
+                    logs.shard.replay(key, value)
         logs.take_over()
         published: dict[bytes, object] = {}
         highest = 0
         for key, value in self.tallies:
+            try:
+                parse_stamp(value or b"")
+            except ValueError:
+                published[key] = "invalid"
+                continue
             tally = orjson.loads(value)
             if tally["ledger"] == logs.ledger:
                 # Readers ignored a tally that came late, but compaction keeps it: it is always overwritten.
@@ -83,7 +93,8 @@ class Logs:
         folded = dict(logs.shard.tallies())
         for key in folded.keys() | published.keys():
             if folded.get(key) != published.get(key):
-                logs.shard.touch(key)
+                with suppress(ValueError, TypeError):
+                    logs.shard.touch(key)
         return logs
 
 

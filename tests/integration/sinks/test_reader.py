@@ -18,16 +18,19 @@ from msgspec.structs import replace
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
+from aggregator.tallies import cells_group, group_key
 from eval_alignment.local.broker import EmbeddedBroker
 from sinks.documents import Documents
-from sinks.freshness import Freshness
+from sinks.freshness import Freshness, StaleCause
 from sinks.metrics import ViewMetrics
-from sinks.store.reader import Reader, ReaderConfig, ReadError
+from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.store import Store
 from tests.support.kafka import Kafka
 from tests.support.logs import Logs
 from tests.support.ports import free_port
-from tests.support.waiting import DEADLINE_SECONDS, eventually
+from tests.support.waiting import eventually
+
+CELLS = group_key(cells_group("support", "overall", "relevance", "1970-01-01"))
 
 
 class Topics:
@@ -89,7 +92,8 @@ class Running:
             tallies_topic=topics.tallies,
             spool_rows=spool_rows,
         )
-        self.reader = Reader(config, store, self.changed.update, ViewMetrics("0"), Freshness())
+        self.freshness = Freshness()
+        self.reader = Reader(config, store, self.changed.update, ViewMetrics("0"), self.freshness)
 
     def position(self, partition: int) -> int | None:
         """The position of a partition that the store has reached."""
@@ -108,6 +112,13 @@ class Running:
             )
 
         await eventually(reached)
+
+    def held(self, partition: int) -> str:
+        """Why a partition keeps its last state; empty when it does not."""
+        reason = self.reader._held.get(partition, "")
+        shown = self.freshness.judge({}, 0)
+        assert bool(self.reader._held) is (shown.cause is StaleCause.HELD)
+        return reason
 
     async def becomes_ready(self) -> None:
         """Wait until the reader has caught up."""
@@ -344,29 +355,57 @@ async def test_a_store_of_an_earlier_release_is_made_again_from_the_topics(
             await view.becomes_ready()
 
 
-async def test_an_invalid_record_ends_the_reader_and_is_named(topics: Topics, store: Store) -> None:
-    await topics.make(1)
-    log = Logs()
-    log.facts.append((b'["claim"]', b"{"))
-    await topics.copy(log)
-    with pytest.raises(ReadError, match=f"{topics.facts}/0 at 1"):
-        async with running(topics, store) as view:
-            await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
+async def test_an_invalid_record_holds_its_partition_until_the_worker_goes_on(topics: Topics, store: Store) -> None:
+    """Ledger and tallies; other partitions are read on, and the view is ready."""
+    await topics.make(3)
+    logs = [Logs(number, 3) for number in range(3)]
+    for number, log in enumerate(logs):
+        log.write(comparison(number))
+    async with running(topics, store) as view:
+        await topics.copy(*logs)
+        await view.reaches(*logs)
+        strays: list[Any] = [(b"x", None), (CELLS, b"{}")]
+        logs[0].facts.append(strays[0])
+        logs[1].tallies.append(strays[1])
+        logs[2].write(comparison(9))
+        await topics.copy(*logs)
+        await view.reaches(logs[2])
+        await eventually(lambda: "invalid record at offset 3 of the ledger" in view.held(0))
+        await eventually(lambda: "invalid record at offset 3 of the tallies" in view.held(1))
+        view.shows([*comparison(0), *comparison(1), *comparison(2), *comparison(9)])
+        await view.becomes_ready()
+        owners = [log.successor() for log in logs]
+        for number, log in enumerate(owners):
+            log.write(comparison(20 + number))
+        await topics.copy(*owners)
+        await view.reaches(*owners)
+        await eventually(lambda: not view.held(0) and not view.held(1))
+        view.shows([fact for number in (0, 1, 2, 9, 20, 21, 22) for fact in comparison(number)])
 
 
-async def test_a_tally_with_an_invalid_payload_ends_the_reader_and_names_its_partition(
-    topics: Topics, store: Store
-) -> None:
+async def test_an_invalid_tally_that_a_marker_closes_is_never_shown_and_heals(topics: Topics, store: Store) -> None:
     await topics.make(1)
     log = Logs()
     log.write(comparison(1))
-    place, (key, value) = next((place, row) for place, row in enumerate(log.tallies) if row[0] != b'["closed"]')
-    # A valid stamp, and a payload that is not UTF-8.
-    log.tallies[place] = key, value[:-1] + b',"more":"\xff"}'
-    await topics.copy(log)
-    with pytest.raises(ReadError, match=f"{topics.tallies}/0: "):
-        async with running(topics, store) as view:
-            await asyncio.wait_for(asyncio.create_task(view.reader.run()), DEADLINE_SECONDS)
+    async with running(topics, store) as view:
+        await topics.copy(log)
+        await view.reaches(log)
+        shorter = {"judges": {"": {"current": [-1], "superseded": []}}}
+        log.tallies.append((CELLS, orjson.dumps({**shorter, **log.stamp()})))
+        log.close()
+        await topics.copy(log)
+        await eventually(lambda: "invalid tally" in view.held(0))
+    # A view that starts meanwhile serves the same; then the worker publishes it again.
+    async with running(topics, store) as view:
+        await view.becomes_ready()
+        assert "invalid tally" in view.held(0)
+        view.shows(comparison(1))
+        owner = log.successor()
+        owner.write(comparison(2))
+        await topics.copy(owner)
+        await view.reaches(owner)
+        await eventually(lambda: not view.held(0))
+        view.shows(comparison(1) + comparison(2))
 
 
 async def test_an_embedded_broker_that_starts_empty_is_read_from_its_beginning(store: Store, tmp_path: Path) -> None:
