@@ -6,10 +6,11 @@ The encoder is written after the format's specification and shares no code with 
 import gzip
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import cramjam
 from aiokafka.codec import lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.util import calc_crc32c
 
@@ -140,3 +141,30 @@ def varint(number: int) -> bytes:
 def sized(content: bytes | None) -> bytes:
     """Bytes after their number; -1 for null."""
     return varint(-1) if content is None else varint(len(content)) + content
+
+
+def bomb(codec: int, size: int) -> RawBatch:
+    """A batch of one record whose value has `size` zeros; it is made without as much memory, for gzip, lz4 and zstd."""
+    value = varint(size)
+    around = b"\0\0\0" + sized(b"k") + value, varint(0)
+    length = sum(map(len, around)) + size
+    parts = [varint(length) + around[0], *_zeros(size), around[1]]
+    if codec == 1:
+        packer = zlib.compressobj(9, wbits=31)
+        packed = b"".join(map(packer.compress, parts)) + packer.flush()
+    else:
+        # Kafka takes independent blocks only.
+        lz4 = cramjam.lz4.Compressor(level=9, content_checksum=False, block_linked=False)
+        compressor = lz4 if codec == 3 else cramjam.zstd.Compressor()
+        for part in parts:
+            compressor.compress(part)
+        packed = bytes(compressor.finish())
+    return RawBatch([RawRecord()], codec=codec, packed=packed)
+
+
+def _zeros(size: int) -> Iterator[bytes]:
+    chunk = bytes(1 << 20)
+    while size:
+        part = min(size, len(chunk))
+        yield chunk[:part]
+        size -= part

@@ -84,6 +84,14 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "what stands equals the tool's store: nothing lost, nothing revived",
     ),
     26: ("owner index of sources lost at a kill", "made again before anything is taken; as row 25"),
+    27: (
+        "records whose bytes cannot be read: headers that are not UTF-8, bombs, batches that no client should send",
+        "each is read, passed over or one dead letter; difference 0; memory bounded",
+    ),
+    28: (
+        "wrong checksum of one batch on the broker's disk",
+        "that partition is in quarantine, the others go on; difference 0 after the repair",
+    ),
     31: (
         "two views on one store",
         "the second is refused by name; one that writes all the same never replaces newer counts",
