@@ -161,7 +161,7 @@ class _Handlers:
         sender = request.scope.get("sender", "")
         self._metrics.accepted.labels(sender).inc(len(decision.records))
         for reason, count in Counter(rejected["reason"] for rejected in decision.rejected).items():
-            self._metrics.rejected.labels(sender, reason).inc(count)
+            self._metrics.count_refused(sender, count, decision.examples[reason])
         return _IngestResponse(orjson.dumps(decision.answer()), decision.status(), self._answers)
 
     async def _frame(self, body: bytes, form: Format, headers: Headers) -> FramedBody:

@@ -12,6 +12,7 @@ from aggregator.facts import MAX_ID, Fact, key, rest
 from ingest.framing import FramedBody, Piece
 from ingest.limits import TURN
 from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.example import RejectedExample, example
 from streams.events.reasons import Reason
 from streams.events.unknown_fields import nearest_field, unknown_fields
 from streams.kafka.producer import Outgoing
@@ -81,6 +82,8 @@ class Decision:
     records: list[Outgoing] = field(default_factory=list)
     rejected: list[AnsweredRejection] = field(default_factory=list)
     warnings: list[AnsweredWarning] = field(default_factory=list)
+    examples: dict[str, RejectedExample] = field(default_factory=dict)
+    """The first rejected event of each reason, for the log."""
 
     def answer(self) -> IngestAnswer:
         """The answer after the acknowledgement."""
@@ -115,6 +118,8 @@ async def decide(events: FramedBody, decoder: Decoder, topics: Mapping[Kind, str
             if outcome.reason is Reason.MALFORMED and not events.by_line:
                 raise _not_json(index, len(events.pieces), piece, outcome)
             place = _place(index, piece, _id_of(piece))
+            if outcome.reason not in decision.examples:
+                decision.examples[outcome.reason] = example(f"event {index}", outcome, piece.value)
             decision.rejected.append(AnsweredRejection(**place, reason=outcome.reason.value, detail=outcome.detail))
             continue
         kind, fact = outcome

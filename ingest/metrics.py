@@ -1,9 +1,14 @@
 """The Prometheus metrics of an ingest process, as one typed list."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from aggregator.names import printable
+from streams.events.example import RejectedExample
+from streams.events.reasons import SENDER_REASONS
+from streams.events.rejection_log import RejectionLog
 from streams.runtime.metric_specs import BUILD_INFO, REFUSED, counter, gauge, histogram
 from streams.runtime.refusals import Refusals
 
@@ -102,8 +107,23 @@ class IngestMetrics:
         self._unruled_names: set[tuple[str, str]] = set()
         self.index_made = INDEX_MADE.gauge(registry)
         self.ready = READY.gauge(registry)
+        self.rejections = RejectionLog()
+        """Logs what the counters of rejections count."""
         self.refusals = Refusals(registry)
         BUILD_INFO.gauge(registry).labels("ingest", version).set(1)
+
+    def expect(self, senders: Iterable[str], sources: Iterable[str]) -> None:
+        """Make the series of rejections of these senders and sources: `increase()` then sees their first event."""
+        for sender in senders:
+            for reason in SENDER_REASONS:
+                self.rejected.labels(sender, reason.value)
+        for source in sources:
+            self.source_rejected.labels(source)
+
+    def count_refused(self, sender: str, events: int, example: RejectedExample) -> None:
+        """Count and log events of one reason that were refused to their sender."""
+        self.rejected.labels(sender, example.reason).inc(events)
+        self.rejections.note(f"sender={printable(sender)}", events, example)
 
     def count_unruled(self, source: str, name: str, count: int) -> None:
         """Count judgements without a rule. Above 100 names, which tools may make up, the others count together."""

@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aggregator.facts import Fact
+from aggregator.names import printable
 from ingest.acknowledge import acknowledged, away
 from ingest.body import BodyReader
 from ingest.config import IngestConfig
@@ -37,6 +38,7 @@ from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
 from sources.registry import OTLP_TOOL
 from sources.source import EventRejection, ToolSource
 from sources.tools.otel import UNITS, Signal, json_events, source_record
+from streams.events.example import RejectedExample
 
 Encoding = Literal["protobuf", "json"]
 
@@ -193,6 +195,9 @@ class OtlpHandlers:
     def _count(self, name: str, export: Export) -> None:
         self._metrics.source_events.labels(name).inc(len(export.facts))
         self._metrics.source_rejected.labels(name).inc(len(export.rejected))
+        if export.rejected:
+            refused = RejectedExample(f"source {name}", "refused", printable(next(iter(export.rejected.values()))), "")
+            self._metrics.rejections.note(f"source={name}", len(export.rejected), refused)
         for reason, count in export.skipped.items():
             self._metrics.source_skipped.labels(name, reason).inc(count)
 

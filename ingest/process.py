@@ -82,8 +82,9 @@ async def _run(
 ) -> None:
     metrics = IngestMetrics(config.version)
     ProcessCollector(registry=metrics.registry)
+    metrics.expect({token.name for token in tokens} or {""}, config.sources)
     publisher = Publisher(config)
-    intakes = open_intakes(config, publisher, store)
+    intakes = open_intakes(config, publisher, store, metrics.rejections)
     pulls = IngestPulls(intakes, publisher, metrics)
     keeper = IndexKeeper(config, intakes.values(), metrics)
     server = HttpServer(
@@ -111,6 +112,7 @@ async def _run(
         asyncio.create_task(pulls.run(), name="pulls"),
         asyncio.create_task(keeper.run(), name="owner index"),
         asyncio.create_task(trim_heap(), name="memory"),
+        asyncio.create_task(metrics.rejections.run(), name="log of rejections"),
     ]
     stopping = asyncio.create_task(stop.wait(), name="signal")
     _log.info("serving http://%s:%d", *listener.getsockname()[:2])

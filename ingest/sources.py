@@ -30,7 +30,9 @@ from sources.records import Malformed, SkipReason, UnknownShapeError
 from sources.source import EventRejection
 from streams.events.decoder import KIND_OF, Rejection
 from streams.events.encoder import encode_event
+from streams.events.example import example
 from streams.events.reasons import Reason
+from streams.events.rejection_log import RejectionLog
 from streams.kafka.dead_letters import RejectedBody, compose_body, left_out
 from streams.kafka.producer import Outgoing
 from streams.kafka.topics import Topics
@@ -76,6 +78,8 @@ class KafkaDelivery:
     keeps_oversized: bool = True
     """Whether an event that the broker refuses as too large becomes a dead letter: the source would send it first for
     ever, and nothing else. Otherwise it is an error."""
+    rejections: RejectionLog | None = None
+    """Logs the dead letters."""
 
     async def __call__(self, delivery: Delivery) -> None:
         """Send the events to their topics, and what is rejected to the dead letters. Raises NotAcknowledgedError."""
@@ -124,17 +128,21 @@ class KafkaDelivery:
 
     def dead_letter(self, value: bytes, rejection: Rejection, received: int) -> Outgoing:
         """The dead letter of something that came for this source."""
+        if self.rejections is not None:
+            self.rejections.note(f"source={self.name}", 1, example(f"source {self.name}", rejection, value))
         letter = compose_body(RejectedBody(self.name, received, value, rejection))
         # Each partition of that topic is read by whoever reads dead letters; the first one always exists.
         return Outgoing(self.topics.dead_letters, letter.value, letter.key, letter.headers, partition=0)
 
 
-def open_intakes(config: IngestConfig, publisher: RecordPublisher, store: IndexStore | None) -> dict[str, SourceIntake]:
+def open_intakes(
+    config: IngestConfig, publisher: RecordPublisher, store: IndexStore | None, rejections: RejectionLog | None = None
+) -> dict[str, SourceIntake]:
     """The intake of every source that this process runs: all, or without a store those that remember nothing."""
     return {
         name: SourceIntake(
             source,
-            KafkaDelivery(name, publisher, config.topics),
+            KafkaDelivery(name, publisher, config.topics, rejections=rejections),
             None if store is None else store.index(source.rules.settings.prefix),
         )
         for name, source in config.sources.items()
@@ -268,7 +276,7 @@ class SourceHandlers:
         )
 
     async def _reject(self, name: str, body: bytes, why: str, received: int) -> None:
-        delivery = KafkaDelivery(name, self._publisher, self._config.topics)
+        delivery = KafkaDelivery(name, self._publisher, self._config.topics, rejections=self._metrics.rejections)
         await delivery.reject(body, Rejection(Reason.UNKNOWN_SHAPE, why), received)
         self._metrics.source_rejected.labels(name).inc()
 

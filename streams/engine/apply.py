@@ -1,12 +1,14 @@
 """Apply batches: decide on each record, and merge the accepted events into the shard."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from aggregator.rows import Merge
 from streams.engine.circuit_breaker import CircuitBreaker
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder, Rejection
-from streams.events.reasons import Reason
+from streams.events.reasons import WORKER_REASONS, Reason
+from streams.events.rejection_log import RejectionLog
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.decide import decide, misrouted
@@ -39,6 +41,13 @@ class BatchApplier:
         self._decoder = decoder
         self._metrics = metrics
         self.circuit_breaker = circuit_breaker
+        self.rejections = RejectionLog()
+        """Logs what is rejected."""
+        # Series that exist from the start: `increase()` then sees their first event.
+        for topic in self._kinds:
+            metrics.misrouted.labels(topic)
+            for reason in WORKER_REASONS:
+                metrics.rejected.labels(topic, reason.value)
 
     @property
     def paused(self) -> bool:
@@ -111,8 +120,11 @@ class BatchApplier:
         self._metrics.events.labels(topic).inc(events)
         self._metrics.superseded.labels(topic).inc(outcomes[Merge.SUPERSEDED])
         self._metrics.duplicate.labels(topic).inc(outcomes[Merge.DUPLICATE])
-        for record in rejected:
-            reason = record.rejection.reason
-            self._metrics.rejected.labels(topic, reason.value).inc()
+        for reason, count in Counter(record.rejection.reason for record in rejected).items():
+            # What opens the circuit breaker stays in the topic, and its own line has it.
+            if not self.paused:
+                first = next(record for record in rejected if record.rejection.reason is reason)
+                self.rejections.note(f"topic={topic}", count, first.example)
+            self._metrics.rejected.labels(topic, reason.value).inc(count)
             if reason is Reason.MISROUTED:
-                self._metrics.misrouted.labels(topic).inc()
+                self._metrics.misrouted.labels(topic).inc(count)

@@ -92,8 +92,9 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Start checkpoints, watchdog, topic watch and audit in their own tasks, which only `stop` cancels."""
+        """Start the tasks that only `stop` cancels: checkpoints, watchdogs, audit, and the log of rejections."""
         self._spawn(self._checkpoints)
+        self._spawn(self._applier.rejections.run)
         self._spawn(lambda: self._watchdog.run(self._lock))
         if (topic_watch := self._topic_watch) is not None:
             self._spawn(topic_watch.run)

@@ -27,6 +27,14 @@ class Reason(StrEnum):
         return _EXPLANATIONS[self]
 
 
+WORKER_REASONS: Final = tuple(reason for reason in Reason if reason is not Reason.UNKNOWN_SHAPE)
+"""Those for which a worker rejects."""
+SENDER_REASONS: Final = tuple(
+    reason for reason in WORKER_REASONS if reason not in {Reason.KEY_MISMATCH, Reason.MISROUTED, Reason.NULL_VALUE}
+)
+"""Those for which `ingest` refuses an event to its sender: it has no key, no partition, and a value."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReasonExplanation:
     """A reject reason as the docs explain it. Each text is one or more sentences of Markdown."""
