@@ -1,4 +1,8 @@
-"""Logging of the long-running processes: one line per record on standard error, as text or JSON, times in UTC."""
+"""Logging of the long-running processes: one line per record on standard error, as text or JSON, times in UTC.
+
+Level debug is that of the product's own loggers. Libraries never log below info: at debug, aiokafka logs every request,
+SASL PLAIN's password included, and httpcore every header, with tokens and API keys.
+"""
 
 import logging
 import sys
@@ -18,7 +22,11 @@ _SERVERS: Final = ("asyncio", "uvicorn")
 """They log what strangers send, and that no file can be opened, once per connection, with a traceback."""
 _COUNTED: Final = "Invalid HTTP request received."
 """uvicorn's message for what the listener counts and logs itself."""
-_LIBRARIES: Final = ("aiokafka", "faust", "httpx", "mode", "uvicorn")
+_PRODUCT: Final = ("aggregator", "eval_alignment", "ingest", "sinks", "sources", "streams")
+"""The product's packages, whose modules name their loggers."""
+_SECRETIVE: Final = ("httpcore", "httpx")
+"""They log addresses with their query and user information at level info."""
+_LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn")
 """They log requests, heartbeats, starts and stops at level info."""
 _NOT_FIELDS: Final = frozenset({*RESERVED_ATTRS, "color_message", "message", "taskName"})
 """Attributes of a record that did not come from `extra`, and uvicorn's coloured copy of the message."""
@@ -41,7 +49,8 @@ class NoiseFilter(logging.Filter):
     aiokafka logs every attempt that it repeats, several times a second: what is expected while a broker starts or is
     away is dropped, and each place in aiokafka's code logs once a minute. uvicorn and asyncio log what strangers send:
     each kind is logged once per 10 s. What is logged again has in `count` how often it happened since. Faust's
-    services log every start and stop of their parts below warning. At level debug nothing is dropped.
+    services log every start and stop of their parts below warning. At level debug nothing from level info on is
+    dropped.
     """
 
     def __init__(self) -> None:
@@ -87,11 +96,16 @@ def configure(level: str, log_format: LogFormat = "auto") -> None:
         log_format = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    if level != "debug":
+    debug = level == "debug"
+    logging.basicConfig(level=logging.INFO if debug else level.upper(), handlers=[handler], force=True)
+    for name in _PRODUCT:
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.NOTSET)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.NOTSET if debug else logging.WARNING)
+    for name in _SECRETIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if not debug:
         handler.addFilter(NoiseFilter())
-        for name in _LIBRARIES:
-            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -279,7 +279,9 @@ class Settings(BaseSettings):
     )
     prometheus_url: str = Field("", description="Address of Prometheus, for `doctor`.")
     alertmanager_url: str = Field("", description="Address of Alertmanager, for `doctor`.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level that is logged; for libraries at least info."
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto",
         description="Log format of worker and view: a line of text or a JSON object per record. `auto` is text when "

@@ -5,9 +5,13 @@ import logging
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from eval_alignment.logs import HTTP_REPEAT_SECONDS, REPEAT_SECONDS, LogFormat, NoiseFilter, configure
+from tests.support.tree import PACKAGES
+
+LIBRARIES = ("aiokafka", "faust", "httpcore", "httpx", "mode", "uvicorn")
 
 
 @pytest.fixture(autouse=True)
@@ -15,11 +19,11 @@ def _root_logger() -> Iterator[None]:
     """Restore the handlers and levels that `configure` changes."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    libraries = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode", "uvicorn")}
+    levels = {name: logging.getLogger(name).level for name in PACKAGES + LIBRARIES}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name, before in libraries.items():
+    for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
 
 
@@ -130,3 +134,29 @@ def test_starts_and_stops_of_fausts_services_are_dropped_but_not_their_errors() 
     assert NoiseFilter().filter(start)
     start.levelno = logging.INFO
     assert not NoiseFilter().filter(start)
+
+
+def test_level_debug_is_that_of_the_products_loggers_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """Libraries log requests, headers and addresses with their secrets."""
+    configure("debug", "text")
+    names = {*logging.root.manager.loggerDict, *LIBRARIES, "aiokafka.conn", "httpcore.http11", "any.other"}
+    for name in sorted(names):
+        logging.getLogger(name).debug("in %s", name)
+    logged = {line.split(": in ", 1)[1] for line in capsys.readouterr().err.splitlines() if ": in " in line}
+    assert logged == {name for name in names if name.split(".")[0] in PACKAGES}
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_a_request_over_http_logs_no_secret(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(level, "text")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    with httpx.Client(transport=transport, headers={"Authorization": "Bearer s3cret"}) as client:
+        client.get("http://user:s3cret@tool.example/api?key=s3cret")
+    assert "s3cret" not in capsys.readouterr().err
+
+
+def test_a_lower_level_after_debug_applies_to_the_product(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("debug", "text")
+    configure("warning", "text")
+    logging.getLogger("streams.test").info("not logged")
+    assert capsys.readouterr().err == ""
