@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from eval_alignment.local.guarded_process import GuardedProcess
+from eval_alignment.local.log_files import open_log
 from streams.kafka.client import connect
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -118,7 +119,7 @@ class EmbeddedBroker:
         if self._log is None:
             return tempfile.TemporaryFile()
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        return self._log.open("ab+")
+        return open_log(self._log)
 
 
 def wait_until_ready(bootstrap: str, exit_code: Callable[[], int | None], seconds: float) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from eval_alignment.local.log_files import last_lines, open_log
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -38,7 +40,7 @@ class Child:
 
     async def start(self) -> None:
         """Start the process in its own session: Ctrl-C in a terminal reaches only `up`, which stops all in order."""
-        with self._log.open("ab") as log:
+        with open_log(self._log) as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -73,4 +75,4 @@ class Child:
 
     def tail(self, lines: int = 8) -> str:
         """The last lines of its log."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+        return last_lines(self._log, lines)

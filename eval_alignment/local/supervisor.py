@@ -19,6 +19,7 @@ from eval_alignment.local import reload
 from eval_alignment.local.broker import BrokerError, EmbeddedBroker, PortTakenError, refuse_taken_port
 from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
+from eval_alignment.local.log_files import cap_log
 from eval_alignment.local.saved_dead_letters import MAX_BYTES, SavedDeadLetters, SavedDeadLettersError
 from eval_alignment.settings import Settings, address
 from ingest.openapi import EVENTS_PATH
@@ -36,6 +37,7 @@ _PROBE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 20.0
 _QUIET_SECONDS: Final = 1.0
 _BACKOFF_SECONDS: Final = (0.5, 10.0)
+_LOG_SECONDS: Final = 5.0
 
 
 class UpError(EvalAlignmentError):
@@ -134,6 +136,7 @@ class Supervisor:
             aside = self._set_aside()
             parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view, self._ingest)]
             parts.append(asyncio.create_task(self._watch_broker()))
+            parts.append(asyncio.create_task(self._bound_logs()))
             parts.append(asyncio.create_task(self._begin(aside)))
             stopping = asyncio.create_task(self._stop.wait())
             pending: set[asyncio.Task[object]] = {*parts, stopping}
@@ -276,6 +279,12 @@ class Supervisor:
         while self._broker.poll() is None:  # noqa: ASYNC110 -- a process that threads may start and end
             await asyncio.sleep(0.25)
         raise _BrokerDied
+
+    async def _bound_logs(self) -> None:
+        while True:
+            for log in self._data.logs.glob("*.log"):
+                await asyncio.to_thread(cap_log, log)
+            await asyncio.sleep(_LOG_SECONDS)
 
     # ---- ending
 
