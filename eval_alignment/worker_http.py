@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sinks.access import AccessMiddleware, guard_bind, on_http_error
+from sinks.access import AccessMiddleware, guard_bind, on_http_error, on_unexpected_error
 from sinks.connections import LOOPBACK_NETWORKS
 from sinks.exposition import expose
 from sinks.listener import HttpServer, ServerLimits, listen
@@ -55,7 +55,7 @@ class Probes:
             Route("/readyz", self._ready),
         ]
         app = AccessMiddleware(
-            Starlette(routes=routes, exception_handlers={HTTPException: on_http_error}),
+            Starlette(routes=routes, exception_handlers={HTTPException: on_http_error, Exception: on_unexpected_error}),
             refusals=refusals,
             tokens=tokens,
             allowed_hosts=allowed_hosts,

@@ -33,6 +33,7 @@ CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="eval-alignment", charset="
 """Headers of a response with status 401."""
 
 _HEADERS: Final = (
+    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
@@ -134,7 +135,6 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     """An error as `application/problem+json` (RFC 9457)."""
     title = HTTPException(status).detail
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
@@ -148,8 +148,14 @@ async def on_http_error(_request: Request, error: Exception) -> Response:
     return problem(error.status_code, detail, headers)
 
 
+async def on_unexpected_error(_request: Request, _error: Exception) -> Response:
+    """Starlette's handler for every other exception; uvicorn logs it."""
+    return problem(500, "unexpected error: the log of this process has it")
+
+
 class AccessMiddleware:
-    """ASGI middleware: methods, allowed hosts, tokens, and security headers on every response.
+    """ASGI middleware: methods, allowed hosts, tokens, and on every response headers for its safety, and that no cache
+    keeps it.
 
     Args:
         app: the application. The scope of a request that it gets has the name of the token in `sender`.

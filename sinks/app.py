@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sinks.access import AccessMiddleware, AccessToken, on_http_error
+from sinks.access import AccessMiddleware, AccessToken, on_http_error, on_unexpected_error
 from sinks.api.openapi import OPENAPI_PATH
 from sinks.api.routes import api_routes
 from sinks.api.services import Services
@@ -34,7 +34,7 @@ def create_app(services: Services, tokens: Sequence[AccessToken] = ()) -> ASGIAp
 
     app = Starlette(
         routes=[*api_routes(services), *pages.routes()],
-        exception_handlers={HTTPException: on_http_error},
+        exception_handlers={HTTPException: on_http_error, Exception: on_unexpected_error},
     )
     app.router.redirect_slashes = False
     app.router.default = request_response(unknown_path)

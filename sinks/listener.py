@@ -219,7 +219,7 @@ class _Protocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            response = problem(400, "not a valid HTTP request", {"Connection": "close"})
+            response = problem(400, "not a valid HTTP request", {"Connection": "close", "Cache-Control": "no-store"})
             head = h11.Response(status_code=400, headers=response.raw_headers, reason=b"Bad Request")
             for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event))
@@ -305,7 +305,8 @@ def _only_health(app: ASGIApp, refusals: Refusals) -> ASGIApp:
             await app(scope, receive, closing)
             return
         refusals.note(RefusalReason.PLACES, client_address(scope))
-        response = problem(503, "too many connections: retry later", {"Retry-After": "1"})
+        headers = {"Retry-After": "1", "Cache-Control": "no-store"}
+        response = problem(503, "too many connections: retry later", headers)
         await response(scope, receive, closing)
 
     return answer

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sinks.api import parameters
+from sinks.api.parameters import without_empty
 from sinks.api.responses import json_response
 from sinks.api.services import Services
 from sinks.queries import deep_dive
@@ -24,11 +25,11 @@ def deep_dive_routes(services: Services) -> list[Route]:
     """Routes of trend, what-if, human ceiling, judge versions and corrected pass rates."""
     api = _DeepDiveApi(services)
     return [
-        Route("/api/v1/queues/{queue}/trend", api.trend),
-        Route("/api/v1/queues/{queue}/what-if", api.what_if),
-        Route("/api/v1/queues/{queue}/ceiling", api.ceiling),
-        Route("/api/v1/queues/{queue}/versions", api.versions),
-        Route("/api/v1/queues/{queue}/corrected", api.corrected),
+        Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
+        Route("/api/v1/queues/{queue}/what-if", without_empty(api.what_if)),
+        Route("/api/v1/queues/{queue}/ceiling", without_empty(api.ceiling)),
+        Route("/api/v1/queues/{queue}/versions", without_empty(api.versions)),
+        Route("/api/v1/queues/{queue}/corrected", without_empty(api.corrected)),
     ]
 
 

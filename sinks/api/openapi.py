@@ -41,24 +41,34 @@ def _query(name: str, description: str, schema: dict[str, Any], *, required: boo
 
 OPENAPI_PATH: Final = "/openapi.json"
 _STRING: Final = {"type": "string"}
+_TEXT: Final = {"type": "string", "minLength": 1}
+_TIME: Final = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    ]
+}
+_OUTCOMES: Final = f"({'|'.join(OUTCOMES)})"
 _QUEUE: Final = {
     "name": "queue",
     "in": "path",
     "required": True,
     "description": "Name of the queue, percent-encoded: `/` is `%2F`. `.` and `..` are written `~.` and `~..`.",
-    "schema": _STRING,
+    "schema": _TEXT,
 }
 _WINDOW: Final = _query(
     "window", "UTC days up to today, or all days.", {"enum": [w.value for w in Window], "default": "all"}
 )
-_CRITERION: Final = _query("criterion", "Name of the criterion.", _STRING, required=True)
-_METRIC: Final = _query("metric", "Name of the metric.", _STRING, required=True)
-_CURSOR: Final = _query("cursor", "`next` of the previous page.", _STRING)
+_CRITERION: Final = _query("criterion", "Name of the criterion.", _TEXT, required=True)
+_METRIC: Final = _query("metric", "Name of the metric.", _TEXT, required=True)
+_CURSOR: Final = _query("cursor", "`next` of the previous page.", {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})
+_PLACE: Final = _query("cursor", "`next` of the previous page.", {"type": "integer", "minimum": 0, "maximum": 2**62})
 _ERRORS: Final = {
-    400: "A parameter is missing or invalid; `detail` names it.",
+    400: "A parameter is missing or invalid, or the request has a body; `detail` names it.",
     401: "The token is missing or wrong.",
     404: "The queue is not found.",
-    503: "Too many streams are open. Retry after the time in `Retry-After`.",
+    503: "Too many requests wait, or too many streams are open. Retry after the time in `Retry-After`.",
 }
 
 
@@ -71,7 +81,7 @@ def _get(
     summary: str, response: type | str, parameters: list[dict[str, Any]], errors: tuple[int, ...] = ()
 ) -> dict[str, Any]:
     content = (
-        {response: {"schema": _STRING}}
+        {response: {"schema": {"type": "object"} if response == "application/json" else _STRING}}
         if isinstance(response, str)
         else {"application/json": {"schema": {"$ref": f"#/components/schemas/{response.__name__}"}}}
     )
@@ -84,15 +94,15 @@ def _get(
 
 def _deep_dive() -> dict[str, Any]:
     pair = [_QUEUE, _CRITERION, _METRIC, _WINDOW]
-    errors = (400, 401, 404)
+    errors = (400, 401, 404, 503)
     return {
         "/api/v1/queues/{queue}/trend": _get(
             "Alignment by day, and the days on which new judge versions appeared.",
             Trend,
             [
                 _QUEUE,
-                _query("criterion", "Only this criterion. Default: all.", _STRING),
-                _query("metric", "Only this metric. Default: all that are on topic.", _STRING),
+                _query("criterion", "Only this criterion. Default: all.", _TEXT),
+                _query("metric", "Only this metric. Default: all that are on topic.", _TEXT),
                 _query(
                     "by",
                     "`annotation`: current rows, by day of annotation. `publication`: the last document of each day.",
@@ -139,7 +149,9 @@ def openapi(version: str) -> dict[str, Any]:
     """The OpenAPI document of a release."""
     schemas = _schemas()
     readiness = {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
-    ready = _get("Whether the view has read the topics to their end since it started. Needs no token.", Readiness, [])
+    ready = _get(
+        "Whether the view has read the topics to their end since it started. Needs no token.", Readiness, [], (400,)
+    )
     ready["get"]["responses"]["503"] = {"description": "Not yet.", "content": readiness}
     return {
         "openapi": "3.1.0",
@@ -158,61 +170,61 @@ def openapi(version: str) -> dict[str, Any]:
                         "`1`: also the queues whose annotations were all retracted and whose items were all removed.",
                         {"enum": ["0", "1"], "default": "0"},
                     ),
-                    _CURSOR,
+                    _PLACE,
                     _limit(100),
                 ],
-                (400, 401),
+                (400, 401, 503),
             ),
             "/api/v1/queues/{queue}": _get(
-                "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404)
+                "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404, 503)
             ),
             "/api/v1/queues/{queue}/comparisons": _get(
                 "Comparisons one by one, newest annotation first.",
                 Page,
                 [
                     _QUEUE,
-                    _query("criterion", "Only this criterion. Default: all.", _STRING),
-                    _query("metric", "Only this metric. Default: all.", _STRING),
+                    _query("criterion", "Only this criterion. Default: all.", _TEXT),
+                    _query("metric", "Only this metric. Default: all.", _TEXT),
                     _query(
                         "outcome",
                         f"Only these outcomes, separated by commas: {', '.join(OUTCOMES)}. Default: all.",
-                        _STRING,
+                        {"type": "string", "pattern": f"^{_OUTCOMES}(,{_OUTCOMES})*$"},
                     ),
                     _WINDOW,
                     _CURSOR,
                     _limit(50),
                 ],
-                (400, 401, 404),
+                (400, 401, 404, 503),
             ),
             "/api/v1/queues/{queue}/history": _get(
                 "Published snapshot documents, newest first. Of old ones the last of each day is kept.",
                 HistoryList,
                 [
                     _QUEUE,
-                    _query("from", "Start, inclusive: RFC 3339, or milliseconds since 1970.", _STRING),
-                    _query("to", "End, exclusive, in the same forms.", _STRING),
+                    _query("from", "Start, inclusive: RFC 3339, or milliseconds since 1970.", _TIME),
+                    _query("to", "End, exclusive, in the same forms.", _TIME),
                     _limit(50),
                 ],
-                (400, 401, 404),
+                (400, 401, 404, 503),
             ),
             **_deep_dive(),
             "/api/v1/positions": _get(
                 "How far the state of the view covers the source topics. `load --wait` waits for it.",
                 ViewPositions,
                 [],
-                (401,),
+                (400, 401, 503),
             ),
             "/api/v1/stream": _get(
                 "Server-sent events: `snapshot` with the whole document on every change, at most once a second, and "
                 "`heartbeat` with the same data as `/readyz` while nothing changes.",
                 "text/event-stream",
-                [_query("queue", "Name of the queue.", _STRING, required=True), _WINDOW],
+                [_query("queue", "Name of the queue.", _TEXT, required=True), _WINDOW],
                 (400, 401, 404, 503),
             ),
-            "/metrics": _get("Prometheus metrics.", "text/plain", [], (401,)),
-            "/healthz": _get("Liveness of the process. Needs no token.", HealthResponse, []),
+            "/metrics": _get("Prometheus metrics.", "text/plain", [], (400, 401, 503)),
+            "/healthz": _get("Liveness of the process. Needs no token.", HealthResponse, [], (400,)),
             "/readyz": ready,
-            OPENAPI_PATH: _get("The OpenAPI document.", "application/json", [], (401,)),
+            OPENAPI_PATH: _get("The OpenAPI document.", "application/json", [], (400, 401, 503)),
         },
         "components": {
             "schemas": schemas,

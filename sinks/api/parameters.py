@@ -1,6 +1,7 @@
 """Parameters of a request. Every function raises HTTPException 400 that names the parameter and what is wrong."""
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
@@ -16,7 +17,25 @@ from aggregator.statistics.confusion import OUTCOMES, Outcome
 
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
+_NAMES: Final = frozenset(
+    {"by", "cost", "criterion", "cursor", "empty", "from", "limit", "metric", "outcome", "queue", "to", "window"}
+)
+"""Parameters of the API."""
+_NUMBER: Final = re.compile(r"[0-9.eE+-]+")
 _Member = TypeVar("_Member", bound=StrEnum)
+_Response = TypeVar("_Response")
+
+
+def without_empty(handler: Callable[[Request], Awaitable[_Response]]) -> Callable[[Request], Awaitable[_Response]]:
+    """A handler of the API, which takes no parameter without a value; the forms of the page send such."""
+
+    async def endpoint(request: Request) -> _Response:
+        for name, value in request.query_params.multi_items():
+            if name in _NAMES and not value:
+                raise HTTPException(400, f"{name}: empty; leave it out for its default")
+        return await handler(request)
+
+    return endpoint
 
 
 def queue_segment(queue: str) -> str:
@@ -66,12 +85,16 @@ def window(request: Request) -> Window:
 
 def with_empty(request: Request) -> bool:
     """Whether a list has the queues in which nothing stands any more, too."""
-    return request.query_params.get("empty") == "1"
+    value = request.query_params.get("empty") or "0"
+    if value not in ("0", "1"):
+        raise HTTPException(400, f"empty: {value!r} is not 0 or 1")
+    return value == "1"
 
 
 def outcomes(request: Request) -> list[Outcome]:
     """Outcomes, separated by commas, in the order of `OUTCOMES`; empty when the parameter is missing."""
-    names = [part for part in request.query_params.get("outcome", "").split(",") if part]
+    value = request.query_params.get("outcome")
+    names = value.split(",") if value else []
     if unknown := [part for part in names if part not in OUTCOMES]:
         raise HTTPException(400, f"outcome: {unknown[0]!r} is not one of {', '.join(OUTCOMES)}")
     return [outcome for outcome in OUTCOMES if outcome in names]
@@ -93,7 +116,8 @@ def positive(request: Request, name: str, default: float) -> float:
     if not value:
         return default
     try:
-        parsed = float(value)
+        # Python reads `1_0` and blanks too.
+        parsed = float(value) if _NUMBER.fullmatch(value) else 0.0
     except ValueError:
         parsed = 0.0
     if not (isfinite(parsed) and parsed > 0):
@@ -109,7 +133,7 @@ def time(request: Request, name: str, default: int) -> int:
     if value.isascii() and value.isdecimal() and len(value) < 19:
         return int(value)
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())
     except ValueError as error:
         raise HTTPException(400, f"{name}: {value!r} is neither RFC 3339 nor milliseconds since epoch") from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

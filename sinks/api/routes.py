@@ -15,6 +15,7 @@ from aggregator.days import Window, timestamp
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import deep_dive_routes
 from sinks.api.openapi import OPENAPI_PATH, openapi
+from sinks.api.parameters import without_empty
 from sinks.api.responses import (
     HistoryEntry,
     HistoryList,
@@ -37,13 +38,13 @@ def api_routes(services: Services) -> list[Route]:
     """Routes of the API, of the metrics and of the health checks."""
     api = _Api(services)
     return [
-        Route("/api/v1/queues", api.queues),
-        Route("/api/v1/queues/{queue}", api.queue),
-        Route("/api/v1/queues/{queue}/comparisons", api.comparisons),
-        Route("/api/v1/queues/{queue}/history", api.history),
+        Route("/api/v1/queues", without_empty(api.queues)),
+        Route("/api/v1/queues/{queue}", without_empty(api.queue)),
+        Route("/api/v1/queues/{queue}/comparisons", without_empty(api.comparisons)),
+        Route("/api/v1/queues/{queue}/history", without_empty(api.history)),
         *deep_dive_routes(services),
-        Route("/api/v1/positions", api.positions),
-        Route("/api/v1/stream", api.stream),
+        Route("/api/v1/positions", without_empty(api.positions)),
+        Route("/api/v1/stream", without_empty(api.stream)),
         Route("/metrics", api.metrics),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),

@@ -179,6 +179,8 @@ def _parameter(parameter: Mapping[str, Any]) -> tuple[str, ...]:
     schema = parameter["schema"]
     if "enum" in schema:
         values = code(schema["enum"])
+    elif "anyOf" in schema:
+        values = ", ".join(form.get("format", form["type"]) for form in schema["anyOf"])
     elif "maximum" in schema:
         values = f"{schema['minimum']} to {schema['maximum']}"
     else:

@@ -308,6 +308,50 @@ def strict(schema: Any) -> Any:
     return parts
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/api/v1/queues?limit=", 400),
+        ("/api/v1/queues?empty=2", 400),
+        (path("support", "?window="), 400),
+        (path("support", "/comparisons?outcome=tp,,fn"), 400),
+        (path("support", "/comparisons?criterion="), 400),
+        (path("support", "/what-if?criterion=c&metric=m&cost=1_0"), 400),
+        (path("support", "/history?from=2026-01-01&to=2026-01-02t00:00:00.5z"), 200),
+        ("/api/v1/queues?other=", 200),
+        # A form of the page sends its empty fields.
+        ("/?q=&sort=&empty=&page=", 200),
+        ("/queues/support?window=&cost=&criterion=", 200),
+    ],
+)
+async def test_the_api_takes_no_empty_parameter_and_the_page_does(
+    client: httpx.AsyncClient, target: str, status: int
+) -> None:
+    assert (await client.get(target)).status_code == status
+
+
+async def test_every_text_time_and_answer_of_the_openapi_document_has_its_form(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    for template, methods in document["paths"].items():
+        for parameter in methods["get"]["parameters"]:
+            schema = parameter["schema"]
+            exact = {"minLength", "pattern", "enum"} & schema.keys() or schema.get("type") in ("integer", "number")
+            assert exact or parameter["name"] in ("from", "to"), (template, parameter["name"])
+            if parameter["name"] in ("from", "to"):
+                assert [part.get("format", part["type"]) for part in schema["anyOf"]] == [
+                    "date-time",
+                    "date",
+                    "integer",
+                ]
+    answer = document["paths"]["/openapi.json"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert answer["schema"] == {"type": "object"}
+
+
+@pytest.mark.parametrize("target", ["/openapi.json", "/metrics", "/nowhere", "/api/v1/queues?limit=x", "/healthz"])
+async def test_no_cache_keeps_what_changes_or_fails(client: httpx.AsyncClient, target: str) -> None:
+    assert (await client.get(target)).headers["cache-control"] == "no-store"
+
+
 async def test_parameters_that_are_described_are_the_ones_that_count(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     for template, methods in document["paths"].items():
