@@ -109,6 +109,22 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "source topic made again or widened under a running worker",
         "ended within a minute, exit code 85 or 82; after a restart difference 0",
     ),
+    35: (
+        "worker that ends at each start, at the same record",
+        "stale within 15 s, with the reason; no restart makes it fresh; live again once the cause is gone",
+    ),
+    36: (
+        "producer that leaves a transaction open",
+        "view stale within 15 s and worker not ready, with the reason; live again once it ends",
+    ),
+    37: (
+        "clock of a worker or of the view an hour ahead or late",
+        "stale within 15 s, with the reason; a worker that dies is seen within 15 s",
+    ),
+    38: (
+        "brokers that refuse writes: too few replicas in sync",
+        "worker not ready and view stale within 15 s of the first refused write, with the reason",
+    ),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")

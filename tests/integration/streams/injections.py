@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,9 +16,12 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 from streams.engine import topic_watch
 from streams.engine.checkpoint import Checkpoint
+from streams.engine.engine import Engine
+from streams.kafka.batches import Batch
 from streams.kafka.transport import BatchConsumer
 from streams.ledger.log import LogRow
 from streams.runtime import heap
+from streams.runtime.failures import end_process
 from streams.worker import Worker
 
 
@@ -113,6 +117,24 @@ def a_cycle_ends(_: Worker) -> Callable[[], None]:
     return begin
 
 
+def events_end_it(_: Worker) -> Callable[[], None]:
+    """The process ends at the first event that it is to process, at every start: a record that it cannot read."""
+
+    async def ends(_: Engine, batch: Batch) -> None:
+        if batch.records:
+            end_process(ValueError("cannot read this record"))
+
+    setattr(Engine, "_apply", ends)  # noqa: B010 mypy knows no other way
+    return lambda: None
+
+
+def its_clock_is_ahead(_: Worker) -> Callable[[], None]:
+    """Its clock is an hour ahead, from the start on."""
+    right = time.time
+    time.time = lambda: right() + 3600
+    return lambda: None
+
+
 FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
     each.__name__: each
     for each in (
@@ -123,6 +145,8 @@ FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
         the_end_hangs,
         a_cycle_ends,
         topics_are_watched_often,
+        events_end_it,
+        its_clock_is_ahead,
     )
 }
 
