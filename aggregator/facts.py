@@ -130,6 +130,8 @@ _TYPES: Final[Mapping[bytes, type[Fact]]] = {b"a": Annotation, b"e": Evaluation,
 _decode: Final[Mapping[bytes, Callable[[bytes], Fact]]] = {
     kind: msgspec.json.Decoder(fact).decode for kind, fact in _TYPES.items()
 }
+_NAMES: Final[Mapping[str, int]] = {"a": 4, "e": 3, "x": 3, "q": 2}
+"""Number of names in a ledger key, by kind."""
 
 
 def key(fact: Fact) -> bytes:
@@ -151,6 +153,23 @@ def encode(fact: Fact) -> bytes:
     return _encode(fact)
 
 
+def identity(key: bytes) -> tuple[str, ...]:
+    """The kind and the names of a ledger key. Raises ValueError when no row has such a key.
+
+    >>> identity(b'["q","support","item-1"]')
+    ('q', 'support', 'item-1')
+    """
+    parts = orjson.loads(key)
+    if (
+        not isinstance(parts, list)
+        or not all(isinstance(part, str) for part in parts)
+        or len(parts) < 1
+        or _NAMES.get(parts[0]) != len(parts) - 1
+    ):
+        raise ValueError(f"invalid key of a fact: {key[:200]!r}")
+    return tuple(parts)
+
+
 def parse(key: bytes, value: bytes) -> Fact:
     """The fact of a ledger record; the key determines its kind. Raises ValueError for an invalid record.
 
@@ -161,11 +180,15 @@ def parse(key: bytes, value: bytes) -> Fact:
         raise ValueError(f"invalid key of a fact: {key[:200]!r}")
     try:
         try:
-            return decode(value)
+            fact = decode(value)
         except msgspec.ValidationError:
-            return _parse_known(_TYPES[key[2:3]], value)
+            fact = _parse_known(_TYPES[key[2:3]], value)
     except RecursionError:
         raise ValueError("the value is nested too deeply") from None
+    # Compaction keeps one record of each key, so a row is under its own key only.
+    if (own := _key(fact)) != key:
+        raise ValueError(f"the value is that of another key: {own[:200]!r}")
+    return fact
 
 
 def _parse_known(fact: type[Fact], value: bytes) -> Fact:
@@ -231,6 +254,9 @@ def _digest(fact: Fact, content: tuple[object, ...]) -> str:
 def _short(rest: bytes) -> str:
     return rest.decode() if len(rest) <= _REST_LIMIT else blake2b(rest, digest_size=16).hexdigest()
 
+
+_key: Final = key
+"""The function, where an argument has its name."""
 
 _THUMBS: Final[tuple[Thumbs | None, ...]] = (None, "down", "up")
 _REST_WITHOUT_TEXT: Final = {

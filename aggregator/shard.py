@@ -14,7 +14,7 @@ from typing import Any, Final
 from aggregator import parts, tallies
 from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict
 from aggregator.days import DAY_MS
-from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.policy import Policy
 from aggregator.ratings import NO_RATING
@@ -117,8 +117,22 @@ class Shard:
             self.needs_rewrite.add(key)
         return result
 
+    def hide(self, key: bytes) -> bool:
+        """Replay a record of the ledger that is no row, such as a null value: compaction keeps it instead of the row.
+
+        Returns whether there is a row of this key; it must be written again. Raises ValueError when no row can have
+        this key.
+        """
+        known = self._has_row(identity(key))
+        if known and key not in self.dirty:
+            self.needs_rewrite.add(key)
+        return known
+
     def repair(self, key: bytes, value: bytes) -> None:
-        """Second pass over the ledger: a record that is the row of a key in `needs_rewrite` becomes dirty."""
+        """Second pass over the ledger: a record that is the row of a key in `needs_rewrite` becomes dirty.
+
+        Raises ValueError when the record is invalid.
+        """
         if key in self.needs_rewrite:
             fact = parse(key, value)
             if self._row(fact).version == (fact.at, fact.id, rest_of(fact)):
@@ -253,6 +267,22 @@ class Shard:
             return item.evaluations[self._judges_of(fact.metric, fact.failed)[fact.judge]]
         assert item.queues is not None, "the fact was merged before"
         return item.queues[fact.queue]
+
+    def _has_row(self, identity: tuple[str, ...]) -> bool:
+        """Whether there is a row of this identity."""
+        match identity:
+            case ("a", queue, item, criterion, annotator):
+                by_annotator = self._annotator_keys.get((queue, criterion, annotator))
+                return (
+                    by_annotator is not None and item in self._items and by_annotator in self._items[item].annotations
+                )
+            case (("e" | "x") as kind, item, metric, judge):
+                metrics = self._failing_judges if kind == "x" else self._judges
+                by = metrics.get(metric, {}).get(judge)
+                return by is not None and item in self._items and by in self._items[item].evaluations
+            case ("q", queue, item):
+                return item in self._items and queue in (self._items[item].queues or {})
+        return False
 
     def _judges_of(self, metric: str, failed: bool) -> dict[str, Judge]:
         """The judges of a metric by name, for its verdicts or for its failures."""

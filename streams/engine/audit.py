@@ -19,9 +19,9 @@ from aggregator.policy import Policy
 from aggregator.shard import Shard
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.kafka.batches import Record
-from streams.ledger.claim import CLAIM_KEY
 from streams.ledger.log import Log, read_to_end
 from streams.ledger.published import Published
+from streams.ledger.replay import LedgerReplay
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
@@ -77,7 +77,7 @@ class Audit:
     async def _audit(self, owned: OwnedPartition, lock: asyncio.Lock) -> None:
         claim = owned.claim
         assert claim is not None, "only claimed partitions are ready"
-        logs = _AuditedLogs(Shard(owned.partition, self.policy, owned.shard.record_bytes), Published(claim.ledger))
+        logs = _AuditedLogs(Shard(owned.partition, self.policy, owned.shard.record_bytes), claim.ledger)
         ledger = Log(self.producer, owned.ledger.topic, owned.partition)
         tallies = Log(self.producer, owned.tallies.topic, owned.partition)
 
@@ -115,7 +115,7 @@ class Audit:
     async def _read(
         self, owned: OwnedPartition, log: Log, end: int, on_records: Callable[[Log, Sequence[Record]], None]
     ) -> None:
-        """Read a log to offset `end`. Raises _Abandoned, and FatalError for a record that is invalid."""
+        """Read a log to offset `end`. Raises _Abandoned."""
         if log.next >= end:
             return
         try:
@@ -132,23 +132,21 @@ class Audit:
         raise _Abandoned
 
 
-@dataclass(slots=True)
 class _AuditedLogs:
-    """The two logs of one partition, counted again."""
+    """The two logs of one partition, counted again. Records that a restore passes over are passed over."""
 
-    shard: Shard
-    published: Published
+    def __init__(self, shard: Shard, ledger: str) -> None:
+        self.shard = shard
+        self.published = Published(ledger)
+        self._ledger_replay = LedgerReplay(shard)
 
     def replay(self, _: Log, records: Sequence[Record]) -> None:
         """Merge rows of the ledger."""
-        replay = self.shard.replay
-        for record in records:
-            if record.key != CLAIM_KEY:
-                replay(record.key, record.value)  # type: ignore[arg-type]
+        self._ledger_replay.read(records)
 
-    def publish(self, log: Log, records: Sequence[Record]) -> None:
+    def publish(self, _: Log, records: Sequence[Record]) -> None:
         """Keep published tallies."""
-        self.published.read(log, records)
+        self.published.read(records)
 
     def compare(self, dirty: Mapping[bytes, bytes], counted: Tallies) -> list[str]:
         """List the differences: published tallies from the rows, counted ones from the rows and the dirty rows."""

@@ -30,6 +30,7 @@ from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
+from streams.ledger.replay import LedgerReplay
 from streams.runtime.health import STALE_SECONDS
 
 _log = logging.getLogger(__name__)
@@ -59,16 +60,14 @@ class OwnedPartition:
         "behind",
         "changed",
         "checkpointed_at",
-        "claim",
-        "claimed_at",
         "complete",
         "held",
         "ledger",
         "partition",
         "positions",
-        "predecessor",
         "quarantined",
         "ready",
+        "replay",
         "seen_before",
         "shard",
         "tallies",
@@ -80,12 +79,8 @@ class OwnedPartition:
         self.shard = shard
         self.ledger = ledger
         self.tallies = tallies
-        self.claim: Claim | None = None
-        """The last claim in the ledger."""
-        self.claimed_at = -1
-        """Its offset in the ledger."""
-        self.predecessor: tuple[str, int] | None = None
-        """Owner and offset of the claim before it."""
+        self.replay = LedgerReplay(shard)
+        """Reads the ledger into the shard."""
         self.positions: dict[str, int] = {}
         """By source topic, the next offset to process."""
         self.seen_before: dict[str, int] = {}
@@ -112,6 +107,16 @@ class OwnedPartition:
         self._counted = (0, 0)
 
     @property
+    def claim(self) -> Claim | None:
+        """The last claim in the ledger."""
+        return self.replay.claim
+
+    @property
+    def predecessor(self) -> tuple[str, int] | None:
+        """Owner and ledger offset of the claim before it."""
+        return self.replay.predecessor
+
+    @property
     def fully_published(self) -> bool:
         """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint."""
         return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched_tallies
@@ -128,10 +133,8 @@ class OwnedPartition:
             self._unchanged_elsewhere = False
 
     def claimed(self, claim: Claim, offset: int = 0) -> None:
-        """Take a claim read from the ledger at this offset, in place of an earlier one."""
-        if self.claim is not None:
-            self.predecessor = self.claim.owner, self.claimed_at
-        self.claim, self.claimed_at = claim, offset
+        """Take a claim that is at this offset of the ledger, in place of an earlier one."""
+        self.replay.claimed(claim, offset)
 
     def restored(self, positions: Mapping[TP, int], topic_ids: Mapping[str, str] = {}) -> None:
         """Process events from these source positions: the shard has the state of the logs.
@@ -173,7 +176,7 @@ class OwnedPartition:
             "partition %d is in quarantine: %s. This worker keeps the partition, processes and writes nothing of it, "
             'and continues with its others; see docs/operations.md, "Partition in quarantine"',
             self.partition,
-            reason,
+            reason.rstrip("."),
         )
 
     # ---- events and checkpoints

@@ -1,6 +1,7 @@
 """Restore: take assigned partitions over. Start, recovery and take-over are the same procedure."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,14 +19,24 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.start import Known, Start, start_of
 from streams.engine.topic_watch import Describe
-from streams.kafka.batches import Record
+from streams.kafka.batches import CorruptPartitionError, Record
 from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
 from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
-from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
+from streams.ledger.claim import (
+    CLAIM_KEY,
+    SCHEMA,
+    Claim,
+    check_claim,
+    common_id,
+    new_ledger_id,
+    parse_claim,
+    renewed,
+)
 from streams.ledger.log import Log, OnRecords, read_to_end
-from streams.ledger.published import Published, unreadable
+from streams.ledger.published import Published
+from streams.ledger.replay import MAX_DAMAGED
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
@@ -36,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 _FIRST_CLAIM_SECONDS: Final = 60.0
 """How long the owner of an empty partition waits for the first claim of partition 0."""
+MAX_FILL: Final = 1_000_000
+"""Most claims that a shortened ledger is filled with. Beyond that, its partition gets a new ledger id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,7 @@ class Restore:
     """P, the number of partitions."""
     policy: Policy
     accept_loss: bool
-    """Continue, with a warning, although input or ledger were lost."""
+    """Continue, with a warning, although input or parts of the ledger were lost."""
     capabilities: Capabilities
     group: ConsumerGroup
     producer: AIOKafkaProducer
@@ -93,6 +106,9 @@ class Restore:
         6. Write one checkpoint, which publishes the differences.
         7. Seek to the starts.
 
+        Each step leaves out the partitions that a step before it has put in quarantine, because their logs cannot be
+        read correctly. What is wrong in all partitions ends the worker: its topics are wrong.
+
         Raises AssignmentChanged, FatalError or KafkaError.
         """
         self._moved = moved
@@ -100,6 +116,7 @@ class Restore:
         self.on_step("assigned")
         with pause_collection():
             await self._replay(list(self.owned))
+            self._check_rows()
             self.on_step("ledger read")
             claimed = [owned for owned in self.owned if not owned.fully_published]
             await self._look_for_lost_ledgers(claimed)
@@ -107,10 +124,11 @@ class Restore:
             self.on_step("claimed")
             published = await self._compare(claimed)
             await self._repair(claimed)
+            await self._give_up(claimed)
             self.on_step("compared")
         await self._start(published)
         self._stop_if_moved()
-        await self.checkpoint(claimed)
+        await self.checkpoint(_sound(claimed))
         self.on_step("restored")
         await self.group.seek({tp: offset for owned in self.owned for tp, offset in owned.sources().items()})
         self._stop_if_moved()
@@ -122,9 +140,24 @@ class Restore:
     async def _read(
         self, logs: Sequence[Log], on_records: OnRecords, until: Mapping[TopicPartition, int] | None = None
     ) -> None:
-        """Read logs to their ends, or to the offsets of `until`. Raises AssignmentChanged."""
-        if not await read_to_end(self.reader, logs, on_records, until=until, abandoned=self._moved):
-            raise AssignmentChanged
+        """Read logs to their ends, or to the offsets of `until`. Raises AssignmentChanged.
+
+        A log that is corrupt on the broker's disk puts its partition in quarantine, and is read no further.
+        """
+        pending = list(logs)
+        while pending:
+            try:
+                if not await read_to_end(self.reader, pending, on_records, until=until, abandoned=self._moved):
+                    raise AssignmentChanged
+                pending = []
+            except CorruptPartitionError as error:
+                pending = [log for log in pending if log.tp != error.partition]
+                owned = self.owned.get(error.partition.partition)
+                if owned is None:
+                    raise
+                owned.quarantine(
+                    f"{error.why}. Restore the broker's log, for example from a replica, and restart the worker"
+                )
 
     # ---- 1. the assignment
 
@@ -180,26 +213,31 @@ class Restore:
         return on_records
 
     def _replay_records(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
-        replay = owned.shard.replay
-        for record in records:
-            key, value = record.key, record.value
-            try:
-                if key == CLAIM_KEY:
-                    owned.claimed(parse_claim(value), record.offset)  # type: ignore[arg-type]
-                else:
-                    replay(key, value)  # type: ignore[arg-type]
-            except (ValueError, TypeError) as error:
-                raise unreadable(owned.ledger, record, error) from error
+        owned.replay.read(records)
         self.owned.replayed(owned, len(records))
         self.metrics.recovery_rows.inc(len(records))
 
+    def _check_rows(self) -> None:
+        """Put partitions in quarantine whose ledger has invalid records instead of rows, unless that is accepted."""
+        for owned in self.owned:
+            replay, where = owned.replay, f"{self.topics.facts}[{owned.partition}]"
+            if described := replay.passed_over.take():
+                _log.warning("%s: passed over what is no row: %s. Only workers may write there", where, described)
+            if not replay.losses or owned.quarantined is not None:
+                continue
+            loss = f"{where}: no record has the row of {replay.describe_losses()}"
+            if len(replay.damaged) > MAX_DAMAGED:
+                owned.quarantine(f"{loss}. Load an `export` made with `--skip-unreadable` under a new prefix")
+            elif not self.accept_loss:
+                owned.quarantine(f"{loss}. Start the worker once with `--accept-loss` to continue without these rows")
+
     async def _look_for_lost_ledgers(self, claimed: Iterable[OwnedPartition]) -> None:
-        """Raise FatalError for partitions without a ledger although something was made from one.
+        """Put partitions in quarantine that have no ledger although something was made from one.
 
         They never count as empty silently. If the loss is accepted, they begin at the oldest events, as every new
-        ledger does.
+        ledger does. Raises FatalError if no partition of this worker has a ledger: the topic was deleted.
         """
-        unclaimed = [owned for owned in claimed if owned.claim is None]
+        unclaimed = [owned for owned in _sound(claimed) if owned.claim is None]
         if not unclaimed:
             return
         published = await self._published(unclaimed)
@@ -213,42 +251,73 @@ class Restore:
         await self._expect_alone(unclaimed)
         loss = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
         if not self.accept_loss:
-            raise FatalError(ExitCode.LEDGER_LOST, loss)
+            if all(owned.claim is None for owned in self.owned):
+                raise FatalError(ExitCode.LEDGER_LOST, loss)
+            for owned in unclaimed:
+                if owned.partition in lost:
+                    owned.quarantine(f"{loss}. {ExitCode.LEDGER_LOST.action}")
+            return
         _log.warning("lost ledger accepted, rebuilding it from the source topics: %s", loss)
 
     # ---- 3. the claim
 
-    async def _claim(self, claimed: Sequence[OwnedPartition]) -> None:
-        for owned in claimed:
-            if owned.claim is not None:
-                check_claim(owned.claim, self.partitions, f"{self.topics.facts}[{owned.partition}]")
+    async def _claim(self, partitions: Sequence[OwnedPartition]) -> None:
+        self._check_claims(_sound(partitions))
         # Partition 0 first: its first claim creates the ledger id.
         claims: dict[int, Claim] = {}
-        for owned in sorted(claimed, key=lambda owned: owned.partition):
+        for owned in sorted(_sound(partitions), key=lambda owned: owned.partition):
             ledger = owned.claim.ledger if owned.claim else await self._first_id(owned.partition, claims.get(0))
-            claims[owned.partition] = self._new_claim(ledger)
+            if ledger is None:
+                owned.quarantine(f"{self.topics.facts}[0] is in quarantine, and its claim creates the ledger id")
+            else:
+                claims[owned.partition] = self._new_claim(ledger)
+        claimed = _sound(partitions)
         offsets = await asyncio.gather(
             *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in claimed)
         )
         until = {owned.ledger.tp: offset + 1 for owned, offset in zip(claimed, offsets, strict=True)}
         await self._read([owned.ledger for owned in claimed], self._replayer(claimed), until)
+        self._check_rows()
+
+    def _check_claims(self, partitions: Sequence[OwnedPartition]) -> None:
+        """Check the claims of predecessors. One that differs from the other partitions' is not a worker's."""
+        agreeing = any(owned.claim is not None and owned.claim.partitions == self.partitions for owned in self.owned)
+        for owned in partitions:
+            if owned.claim is None:
+                continue
+            where = f"{self.topics.facts}[{owned.partition}]"
+            try:
+                check_claim(owned.claim, self.partitions, where)
+            except FatalError as error:
+                if not agreeing or error.exit_code is not ExitCode.PARTITIONS_CHANGED:
+                    raise
+                if self.accept_loss:
+                    _log.warning("claim replaced: %s", error)
+                else:
+                    owned.quarantine(f"{error}. Start the worker once with `--accept-loss` to replace this claim")
 
     def _new_claim(self, ledger: str) -> Claim:
         return Claim(ledger, self.partitions, self.policy, SCHEMA, self.name, int(time.time() * 1000))
 
-    async def _first_id(self, partition: int, claimed: Claim | None) -> str:
-        """The ledger id for a partition without a claim; `claimed` is this worker's new claim of partition 0."""
+    async def _first_id(self, partition: int, claimed: Claim | None) -> str | None:
+        """The ledger id for a partition without a claim; None if this worker has partition 0 and cannot claim it.
+
+        `claimed` is this worker's new claim of partition 0.
+        """
         if claimed is not None:
             return claimed.ledger
         if partition == 0:
             return new_ledger_id()
-        if (zero := self.owned.get(0)) is not None and zero.claim is not None:
-            return zero.claim.ledger
+        if (zero := self.owned.get(0)) is not None:
+            return None if zero.claim is None else common_id(zero.claim.ledger)
         first = Log(self.producer, self.topics.facts, 0, self.limits.facts)
         claims: list[Claim] = []
 
         def collect_claims(_: Log, records: Sequence[Record]) -> None:
-            claims.extend(parse_claim(record.value) for record in records if record.key == CLAIM_KEY and record.value)
+            for record in records:
+                if record.key == CLAIM_KEY and record.value:
+                    with contextlib.suppress(ValueError):
+                        claims.append(parse_claim(record.value))
 
         deadline = time.monotonic() + _FIRST_CLAIM_SECONDS
         while not claims:
@@ -261,19 +330,26 @@ class Restore:
                         f"no worker claimed {self.topics.facts}[0] within {_FIRST_CLAIM_SECONDS:g} s",
                     )
                 await asyncio.sleep(0.1)
-        return claims[-1].ledger
+        return common_id(claims[-1].ledger)
 
     # ---- 4. what was published
 
     async def _compare(self, claimed: Sequence[OwnedPartition]) -> Mapping[int, Published]:
         """Touch every tally that differs from what is published; returns that, by partition."""
-        published_by_partition = await self._published(claimed)
-        for owned in claimed:
+        published_by_partition = await self._published(_sound(claimed))
+        for owned in _sound(claimed):
             published = published_by_partition[owned.partition]
             owned.complete.restored(published.complete)
-            if published.highest > owned.ledger.next:
-                await self._fill_shortened(owned, published.highest)
+            if described := published.passed_over.take():
+                where = f"{self.topics.tallies}[{owned.partition}]"
+                _log.warning("%s: passed over what is no tally: %s. Only workers may write there", where, described)
             self._half_open(owned, published.marker)
+            if published.highest > owned.ledger.next:
+                await self._outgrow(owned, published.highest)
+                if owned.quarantined is not None:
+                    continue
+                if owned.claim is not None and owned.claim.ledger != published.ledger:
+                    published = Published(owned.claim.ledger)
             # Replay touched every tally, and most are published already.
             owned.shard.clear_touched()
             tallies = published.tallies()
@@ -307,7 +383,7 @@ class Restore:
             owned.tallies.rewind()
 
         def on_records(log: Log, records: Sequence[Record]) -> None:
-            published[log.partition].read(log, records)
+            published[log.partition].read(records)
 
         await self._read([owned.tallies for owned in partitions], on_records)
         return published
@@ -327,37 +403,46 @@ class Restore:
                     f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} meanwhile",
                 )
 
-    async def _fill_shortened(self, owned: OwnedPartition, highest: int) -> None:
-        """Fill a ledger that ends before position `highest`, from which tallies were published."""
+    async def _outgrow(self, owned: OwnedPartition, highest: int) -> None:
+        """Outgrow position `highest`, from which tallies were published, although the ledger ends before it.
+
+        Readers keep what has the higher position, so new rows must come after every published position, or belong to
+        another ledger id. That the ledger is too short is accepted first; otherwise the partition is in quarantine.
+        """
         await self._expect_alone([owned])
-        ledger = owned.ledger
+        ledger, claim = owned.ledger, owned.claim
+        assert claim is not None, "only claimed partitions are compared"
         loss = f"{ledger.topic}[{ledger.partition}] ends at {ledger.next}, tallies were published for {highest}"
         if not self.accept_loss:
-            raise FatalError(ExitCode.LEDGER_LOST, loss)
-        # Readers keep what has the higher position, so new rows must come after every published position.
-        _log.warning("shortened ledger accepted, filling it with claims: %s", loss)
-        assert owned.claim is not None
-        await ledger.append(repeat((CLAIM_KEY, owned.claim.encode()), highest - ledger.next + 1))
+            owned.quarantine(f"{loss}. {ExitCode.LEDGER_LOST.action}")
+        elif highest - ledger.next < MAX_FILL:
+            _log.warning("shortened ledger accepted, filling it with claims: %s", loss)
+            await ledger.append(repeat((CLAIM_KEY, claim.encode()), highest - ledger.next + 1))
+        else:
+            renewal = self._new_claim(renewed(claim.ledger))
+            _log.warning("shortened ledger accepted, continuing under ledger id %s: %s", renewal.ledger, loss)
+            await ledger.append([(CLAIM_KEY, renewal.encode())])
+            owned.claimed(renewal, ledger.next - 1)
 
     async def _repair(self, claimed: Sequence[OwnedPartition]) -> None:
         """Read the ledger a second time where a later, older record hides a row, and make its winner dirty."""
-        hidden = {owned.ledger.tp: owned for owned in claimed if owned.shard.needs_rewrite}
+        hidden = {owned.ledger.tp: owned for owned in _sound(claimed) if owned.shard.needs_rewrite}
         if not hidden:
             return
         _log.warning("repairing %d ledger rows", sum(len(owned.shard.needs_rewrite) for owned in hidden.values()))
 
         def on_records(log: Log, records: Sequence[Record]) -> None:
-            shard = hidden[log.tp].shard
-            for record in records:
-                if record.key in shard.needs_rewrite:
-                    shard.repair(record.key, record.value)  # type: ignore[arg-type]
+            hidden[log.tp].replay.rewrite(records)
 
         logs = [Log(self.producer, owned.ledger.topic, owned.partition) for owned in hidden.values()]
         await self._read(logs, on_records, {tp: owned.ledger.next for tp, owned in hidden.items()})
         for owned in hidden.values():
             if owned.shard.needs_rewrite:
                 keys = sorted(owned.shard.needs_rewrite)[:3]
-                raise FatalError(ExitCode.LEDGER_LOST, f"the ledger no longer has the winners of {keys}")
+                where = f"{owned.ledger.topic}[{owned.partition}]"
+                owned.quarantine(
+                    f"{where} no longer has the rows of {keys}, which it had when it was read. Restart the worker"
+                )
 
     # ---- 5. where the sources start
 
@@ -371,10 +456,12 @@ class Restore:
             for owned in self.owned
             for topic in self.topics.sources
         }
-        for tp, start in starts.items():
+        processed = {owned.partition for owned in _sound(self.owned)}
+        sound = {tp: start for tp, start in starts.items() if tp.partition in processed}
+        for tp, start in sound.items():
             if start.note:
                 _log.warning("%s[%d] %s", tp.topic, tp.partition, start.note)
-        losses = "; ".join(f"{tp.topic}[{tp.partition}]: {start.lost}" for tp, start in starts.items() if start.lost)
+        losses = "; ".join(f"{tp.topic}[{tp.partition}]: {start.lost}" for tp, start in sound.items() if start.lost)
         if losses and not self.accept_loss:
             raise FatalError(ExitCode.INPUT_LOST, losses)
         if losses:
@@ -383,7 +470,7 @@ class Restore:
             own = {tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition}
             owned.restored(own, offsets.topic_ids)
         # Offsets are committed when they are higher than before: without this, none would be for as long as that takes.
-        lower = {tp: start.offset for tp, start in starts.items() if start.offset < (offsets.committed[tp] or 0)}
+        lower = {tp: start.offset for tp, start in sound.items() if start.offset < (offsets.committed[tp] or 0)}
         if not await self.group.commit(lower):
             _log.info("the group refused the offsets at which these partitions start")
 
@@ -413,6 +500,17 @@ class Restore:
             )
         )
 
+    # ---- lost rows
+
+    async def _give_up(self, claimed: Sequence[OwnedPartition]) -> None:
+        """Continue without the rows that are lost. By now, that is accepted in every partition with such a loss."""
+        for owned in _sound(claimed):
+            if owned.replay.losses:
+                where, described = f"{self.topics.facts}[{owned.partition}]", owned.replay.describe_losses()
+                _log.warning("%s: lost rows accepted, continuing without the rows of %s", where, described)
+                # The next restore does without them too: as in compaction, the last record of a key decides.
+                await owned.ledger.append([(key, None) for key in owned.replay.give_up()])
+
 
 def seen_before(name: str, predecessor: tuple[str, int] | None, marker: CheckpointMarker | None) -> Mapping[str, int]:
     """By source topic, the offset up to which the process before this one saw events with an open circuit breaker.
@@ -430,3 +528,8 @@ def seen_before(name: str, predecessor: tuple[str, int] | None, marker: Checkpoi
         return {}
     owner, offset = predecessor
     return marker.get("seen", {}) if owner == name and marker["position"] > offset else {}
+
+
+def _sound(partitions: Iterable[OwnedPartition]) -> list[OwnedPartition]:
+    """The partitions that are not in quarantine."""
+    return [owned for owned in partitions if owned.quarantined is None]

@@ -41,6 +41,11 @@ _ENOUGH_BYTES: Final = 32 << 20
 class CorruptPartitionError(CorruptRecordException):
     """A batch stays corrupt, however often it is fetched. The message names topic and partition."""
 
+    def __init__(self, why: str, partition: TopicPartition) -> None:
+        super().__init__(why)
+        self.why = why
+        self.partition = partition
+
 
 class _Response:
     """Stands for `MemoryRecords` in aiokafka's fetcher, and keeps the bytes of the response for `drain`.
@@ -198,7 +203,7 @@ async def fetch(consumer: AIOKafkaConsumer, wanted: Collection[tuple[str, int]],
         await wait_for_fetch(fetcher, wait_seconds)
     for batch in batches:
         if batch.corrupt is not None:
-            raise CorruptPartitionError(batch.corrupt)
+            raise CorruptPartitionError(batch.corrupt, TopicPartition(batch.topic, batch.partition))
     return batches
 
 

@@ -6,7 +6,7 @@ partition 0 creates it, the owners of other empty partitions wait for it.
 """
 
 import secrets
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -20,17 +20,20 @@ SCHEMA: Final = 2
 
 2: the judges of a cells tally may stand in several records. A reader of version 1 would count one of them.
 """
+MAX_LEDGER_ID: Final = 64
+"""Longest ledger id in characters: every tally carries it."""
+_RENEWAL: Final = "+"
 
 
 class Claim(msgspec.Struct, frozen=True):
     """The value of a claim."""
 
-    ledger: str
+    ledger: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LEDGER_ID)]
     """The ledger id."""
-    partitions: int
+    partitions: Annotated[int, msgspec.Meta(ge=1)]
     """P, the number of partitions."""
     policy: Policy
-    schema: int
+    schema: Annotated[int, msgspec.Meta(ge=1)]
     owner: str
     """The worker's stable name."""
     at: int
@@ -48,6 +51,16 @@ _decode: Final = msgspec.json.Decoder(Claim).decode
 def new_ledger_id() -> str:
     """Make a random ledger id."""
     return secrets.token_hex(8)
+
+
+def renewed(ledger: str) -> str:
+    """A new ledger id for one partition, so that readers read it again: `common_id` of both is the same."""
+    return f"{common_id(ledger)}{_RENEWAL}{secrets.token_hex(4)}"
+
+
+def common_id(ledger: str) -> str:
+    """The part of a ledger id that all partitions have in common."""
+    return ledger.partition(_RENEWAL)[0]
 
 
 def parse_claim(value: bytes) -> Claim:

@@ -32,8 +32,8 @@ _CHUNK_RECORDS: Final = 2000
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 
-LogRow = tuple[bytes, bytes]
-"""Key and value of a record."""
+LogRow = tuple[bytes, bytes | None]
+"""Key and value of a record. Compaction removes a key whose last value is null."""
 OnRecords = Callable[["Log", Sequence[Record]], None]
 """Handles the next records of a log."""
 

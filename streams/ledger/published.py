@@ -6,9 +6,7 @@ from typing import Final
 from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, SourcePosition, parse_key, parse_payload
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
-from streams.ledger.log import Log
-from streams.runtime.exit_codes import ExitCode
-from streams.runtime.failures import FatalError
+from streams.ledger.passed_over import PassedOver
 
 _SKEW_MS: Final = 5_000
 
@@ -31,11 +29,18 @@ class Published(TalliesReader):
         self._ledger_end = ledger_end
         self._timestamp = 0
         self.records = 0
-        """Number of records read, of any ledger id."""
+        """Number of valid records read, of any ledger id."""
         self.marker: CheckpointMarker | None = None
         """The checkpoint marker with the highest position whose rows are in the ledger."""
         self.complete = 0
         """The time in milliseconds up to which such markers state that the partition is complete; 0 without one."""
+        self.passed_over = PassedOver()
+        """Records that are invalid, so that no reader counts them."""
+
+    @property
+    def ledger(self) -> str:
+        """The ledger id."""
+        return self._ledger.id
 
     @property
     def highest(self) -> int:
@@ -56,17 +61,21 @@ class Published(TalliesReader):
         """
         return None if self.marker is None else self.marker["sources"]
 
-    def read(self, log: Log, records: Sequence[Record]) -> None:
-        """Read records of the log. Raises FatalError for a record that is not a tally."""
-        self.records += len(records)
+    def read(self, records: Sequence[Record]) -> None:
+        """Read the next records. No record, whatever its bytes, raises an error."""
         for record in records:
-            if record.key is None:
-                continue
+            key, value = record.key, record.value
             self._timestamp = record.timestamp
             try:
-                self.tally(record.offset, record.key, record.value or b"")
+                if key is None or value is None:
+                    raise ValueError("no key" if key is None else "null value")
+                self.tally(record.offset, key, value)
             except ValueError as error:
-                raise unreadable(log, record, error) from error
+                self.passed_over.add(record.offset, key, error)
+                if key is not None:
+                    self._publish_again(key)
+            else:
+                self.records += 1
 
     def on_marker(self, ledger: LedgerTallies, marker: CheckpointMarker) -> None:
         """Keep the one with the highest position whose rows are in the ledger."""
@@ -82,9 +91,8 @@ class Published(TalliesReader):
 
     def on_late(self, ledger: LedgerTallies, key: bytes) -> None:
         """The tally must be published again."""
-        if ledger is self._ledger and key != MARKER_KEY:
-            ledger.open.pop(key, None)
-            self._closed[key] = None
+        if ledger is self._ledger:
+            self._publish_again(key)
 
     def on_policy_change(self, ledger: LedgerTallies) -> None:
         """The dropped tallies must be published again."""
@@ -97,28 +105,34 @@ class Published(TalliesReader):
         if ledger is self._ledger:
             self._closed.update(self._open())
 
+    def _publish_again(self, key: bytes) -> None:
+        """Compaction would keep a record that readers ignore."""
+        if key != MARKER_KEY:
+            self._ledger.open.pop(key, None)
+            self._closed[key] = None
+
     def _open(self) -> dict[bytes, tuple[str, bytes]]:
         policy = self._ledger.policy or ""
         return {key: (policy, value) for key, (_, value) in self._ledger.open.items()}
 
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
-        """Policy and payload by key, open tallies included; None where the tally must be published again.
-
-        Raises FatalError for an invalid key or payload.
-        """
+        """Policy and payload by key, open tallies included; None where the tally must be published again."""
         last = self._closed | self._open()
-        try:
-            return {key: kept and (kept[0], parse_payload(parse_key(key).group, kept[1])) for key, kept in last.items()}
-        except ValueError as error:
-            raise FatalError(
-                ExitCode.LEDGER_UNREADABLE,
-                f"invalid tally of ledger {self._ledger.id}: {type(error).__name__}: {error}",
-            ) from error
+        return {key: None if kept is None else _parsed(key, *kept) for key, kept in last.items() if _is_tally(key)}
 
 
-def unreadable(log: Log, record: Record, error: Exception) -> FatalError:
-    """The failure for a record that no worker can have written."""
-    return FatalError(
-        ExitCode.LEDGER_UNREADABLE,
-        f"{log.topic}[{log.partition}] offset {record.offset}: {type(error).__name__}: {error}",
-    )
+def _is_tally(key: bytes) -> bool:
+    """Whether a worker can have written a tally of this key."""
+    try:
+        parse_key(key)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(key: bytes, policy: str, value: bytes) -> tuple[str, Payload] | None:
+    """Policy and payload; None for an invalid payload."""
+    try:
+        return policy, parse_payload(parse_key(key).group, value)
+    except ValueError:
+        return None

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.fuzz import records
+from tests.fuzz import logs, records
 
-FUZZERS: Final[Mapping[str, Callable[[float], int]]] = {"records": records.run}
+FUZZERS: Final[Mapping[str, Callable[[float], int]]] = {"logs": logs.run, "records": records.run}
 """Each runs for a number of seconds, returns the number of inputs, and raises at a finding."""
 
 

@@ -85,7 +85,7 @@ def publishes_wrong(_: Worker) -> Callable[[], None]:
         for key, value in tallies(self, part):
             if due and key.startswith(b'["annotations"'):
                 due.clear()
-                payload = orjson.loads(value)
+                payload = orjson.loads(value or b"")
                 payload["annotations"] += 1
                 yield key, orjson.dumps(payload)
             else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trustme
+from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError
 
 from aggregator.policy import Policy
@@ -156,7 +157,8 @@ async def test_an_unexpected_exception_of_a_check_is_an_error_and_the_others_run
         return [ok("lag", str(1 / 0))]
 
     async def corrupt(_: Observations) -> list[Finding]:
-        raise CorruptPartitionError("t[3]: wrong checksum of the record batch at offset 7")
+        why = "t[3]: wrong checksum of the record batch at offset 7"
+        raise CorruptPartitionError(why, TopicPartition("t", 3))
 
     async def well(_: Observations) -> list[Finding]:
         return [ok("disk", "room")]

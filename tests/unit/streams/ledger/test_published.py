@@ -6,10 +6,8 @@ from typing import Any
 
 import orjson
 
-from streams.ledger.log import Log
 from streams.ledger.published import Published
 
-NOBODY: Any = None
 OTHER = b'["annotations","q","overall","2026-05-29"]'
 KEY = b'["annotations","q","overall","2026-05-28"]'
 
@@ -24,7 +22,7 @@ def published(*records: tuple[int, int] | tuple[int, None]) -> Published:
             yield SimpleNamespace(key=OTHER if annotations is None else KEY, value=value, offset=offset, timestamp=0)
 
     published = Published("l")
-    published.read(Log(NOBODY, "tallies", 0), list(stored()))
+    published.read(list(stored()))
     return published
 
 
@@ -48,10 +46,9 @@ def test_tallies_left_open_under_another_policy_must_be_written_again() -> None:
         return SimpleNamespace(key=key, value=orjson.dumps(value), offset=offset, timestamp=0)
 
     published = Published("l")
-    log = Log(NOBODY, "tallies", 0)
-    published.read(log, [stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
+    published.read([stored(KEY, 5, "latest", 0), stored(OTHER, 6, "each", 1), stored(b'["closed"]', 6, "each", 2)])
     assert published.tallies()[KEY] is None
-    published.read(log, [stored(KEY, 7, "latest", 3)])
+    published.read([stored(KEY, 7, "latest", 3)])
     assert published.tallies()[KEY] is not None and published.tallies()[OTHER] is not None
 
 
@@ -66,9 +63,8 @@ def test_tallies_left_open_by_a_misplaced_marker_must_be_written_again_under_ano
         value = {**counts, "ledger": "l", "position": position, "policy": policy, **more}
         return SimpleNamespace(key=key, value=orjson.dumps(value), offset=at, timestamp=0)
 
-    log = Log(NOBODY, "tallies", 0)
     for place, kept in ((1, True), (2, False)):
         published = Published("l")
-        published.read(log, [stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
-        published.read(log, [stored(OTHER, 6, "latest", 2)])
+        published.read([stored(KEY, 5, "each", 0), stored(b'["closed"]', 5, "each", 1, offset=place)])
+        published.read([stored(OTHER, 6, "latest", 2)])
         assert (published.tallies()[KEY] is not None) is kept
