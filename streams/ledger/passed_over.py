@@ -24,7 +24,7 @@ class PassedOver:
         return described
 
     def take(self) -> str:
-        """Describe the records, and forget them; empty when there are none."""
+        """Describe the records, and forget them; empty without records."""
         described = listed(self.named, self.count) if self.count else ""
         self.count, self.named = 0, []
         return described

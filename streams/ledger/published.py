@@ -62,7 +62,7 @@ class Published(TalliesReader):
         return None if self.marker is None else self.marker["sources"]
 
     def read(self, records: Sequence[Record]) -> None:
-        """Read the next records. No record, whatever its bytes, raises an error."""
+        """Read the next records. Bytes that are invalid raise no error."""
         for record in records:
             key, value = record.key, record.value
             self._timestamp = record.timestamp

@@ -25,7 +25,7 @@ MAX_DAMAGED: Final = 10_000
 
 
 class LedgerReplay:
-    """What was read of one ledger partition. No record, whatever its bytes, raises an error.
+    """What was read of one ledger partition. Bytes that are invalid raise no error.
 
     Args:
         shard: takes the rows.

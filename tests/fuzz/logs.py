@@ -102,7 +102,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Client:
-    """Producer, reader and group at once, on logs in memory."""
+    """Producer, reader and group together, on logs in memory."""
 
     logs: Logs
     positions: dict[TopicPartition, int] = field(default_factory=dict)
