@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aggregator.tallies import CheckpointMarker
 from streams.events.example import RejectedExample
 
 
@@ -118,3 +119,21 @@ def seen_offsets(held: HeldBack, earlier: Mapping[str, int], positions: Mapping[
     """By source topic, the offset up to which this or the process before it saw events that are not processed."""
     seen = {topic: max(held.looked.get(topic, 0), earlier.get(topic, 0)) for topic in {*held.looked, *earlier}}
     return {topic: offset for topic, offset in sorted(seen.items()) if offset > positions.get(topic, 0)}
+
+
+def seen_before(name: str, predecessor: tuple[str, int] | None, marker: CheckpointMarker | None) -> Mapping[str, int]:
+    """By source topic, the offset up to which the process before this one saw events with an open circuit breaker.
+
+    Only a restart of the worker that was paused counts as the consent to reject them. So the claim before this one must
+    have this worker's name, and the marker must be written under that claim. A worker of another name that takes the
+    partition over must open its own circuit breaker: otherwise a flood would walk through the group.
+
+    Args:
+        name: this worker's name.
+        predecessor: owner and ledger offset of the claim before this worker's; None for the first claim.
+        marker: the last checkpoint marker.
+    """
+    if predecessor is None or marker is None:
+        return {}
+    owner, offset = predecessor
+    return marker.get("seen", {}) if owner == name and marker["position"] > offset else {}

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,7 +15,9 @@ from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import CheckpointMarker, empty, parse_key, source_position
 from streams.engine.checkpoint import Checkpoint
+from streams.engine.circuit_breaker import seen_before
 from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.salvage import Salvage, sound
 from streams.engine.start import Known, Start, start_of
 from streams.engine.topic_watch import Describe
 from streams.kafka.batches import CorruptPartitionError, Record
@@ -28,15 +29,12 @@ from streams.ledger.claim import (
     CLAIM_KEY,
     SCHEMA,
     Claim,
-    check_claim,
     common_id,
     new_ledger_id,
     parse_claim,
-    renewed,
 )
 from streams.ledger.log import Log, OnRecords, read_to_end
 from streams.ledger.published import Published
-from streams.ledger.replay import MAX_DAMAGED
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
@@ -47,8 +45,6 @@ _log = logging.getLogger(__name__)
 
 _FIRST_CLAIM_SECONDS: Final = 60.0
 """How long the owner of an empty partition waits for the first claim of partition 0."""
-MAX_FILL: Final = 1_000_000
-"""Most claims that a shortened ledger is filled with. Beyond that, its partition gets a new ledger id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +112,7 @@ class Restore:
         self.on_step("assigned")
         with pause_collection():
             await self._replay(list(self.owned))
-            self._check_rows()
+            self._salvage.check_rows(self.owned)
             self.on_step("ledger read")
             claimed = [owned for owned in self.owned if not owned.fully_published]
             await self._look_for_lost_ledgers(claimed)
@@ -124,14 +120,18 @@ class Restore:
             self.on_step("claimed")
             published = await self._compare(claimed)
             await self._repair(claimed)
-            await self._give_up(claimed)
+            await self._salvage.give_up(claimed)
             self.on_step("compared")
         await self._start(published)
         self._stop_if_moved()
-        await self.checkpoint(_sound(claimed))
+        await self.checkpoint(sound(claimed))
         self.on_step("restored")
         await self.group.seek({tp: offset for owned in self.owned for tp, offset in owned.sources().items()})
         self._stop_if_moved()
+
+    @property
+    def _salvage(self) -> Salvage:
+        return Salvage(self.topics.facts, self.topics.tallies, self.partitions, self.accept_loss)
 
     def _stop_if_moved(self) -> None:
         if self._moved():
@@ -155,9 +155,7 @@ class Restore:
                 owned = self.owned.get(error.partition.partition)
                 if owned is None:
                     raise
-                owned.quarantine(
-                    f"{error.why}. Restore the broker's log, for example from a replica, and restart the worker"
-                )
+                self._salvage.corrupt(owned, error)
 
     # ---- 1. the assignment
 
@@ -217,84 +215,42 @@ class Restore:
         self.owned.replayed(owned, len(records))
         self.metrics.recovery_rows.inc(len(records))
 
-    def _check_rows(self) -> None:
-        """Put partitions in quarantine whose ledger has invalid records instead of rows, unless that is accepted."""
-        for owned in self.owned:
-            replay, where = owned.replay, f"{self.topics.facts}[{owned.partition}]"
-            if described := replay.passed_over.take():
-                _log.warning("%s: passed over what is no row: %s. Only workers may write there", where, described)
-            if not replay.losses or owned.quarantined is not None:
-                continue
-            loss = f"{where}: no record has the row of {replay.describe_losses()}"
-            if len(replay.damaged) > MAX_DAMAGED:
-                owned.quarantine(f"{loss}. Load an `export` made with `--skip-unreadable` under a new prefix")
-            elif not self.accept_loss:
-                owned.quarantine(f"{loss}. Start the worker once with `--accept-loss` to continue without these rows")
-
     async def _look_for_lost_ledgers(self, claimed: Iterable[OwnedPartition]) -> None:
         """Put partitions in quarantine that have no ledger although something was made from one.
 
         They never count as empty silently. If the loss is accepted, they begin at the oldest events, as every new
         ledger does. Raises FatalError if no partition of this worker has a ledger: the topic was deleted.
         """
-        unclaimed = [owned for owned in _sound(claimed) if owned.claim is None]
+        unclaimed = [owned for owned in sound(claimed) if owned.claim is None]
         if not unclaimed:
             return
         published = await self._published(unclaimed)
         offsets = await self._offsets(unclaimed)
         begun = {tp.partition for tp, offset in offsets.committed.items() if (offset or 0) > offsets.oldest[tp]}
-        lost = [
-            owned.partition for owned in unclaimed if published[owned.partition].records or owned.partition in begun
-        ]
-        if not lost:
-            return
-        await self._expect_alone(unclaimed)
-        loss = f"{self.topics.facts} has no claim in partitions {lost}, but tallies or committed offsets exist"
-        if not self.accept_loss:
-            if all(owned.claim is None for owned in self.owned):
-                raise FatalError(ExitCode.LEDGER_LOST, loss)
-            for owned in unclaimed:
-                if owned.partition in lost:
-                    owned.quarantine(f"{loss}. {ExitCode.LEDGER_LOST.action}")
-            return
-        _log.warning("lost ledger accepted, rebuilding it from the source topics: %s", loss)
+        lost = [owned for owned in unclaimed if published[owned.partition].records or owned.partition in begun]
+        if lost:
+            await self._expect_alone(unclaimed)
+            self._salvage.check_ledgers(self.owned, lost)
 
     # ---- 3. the claim
 
     async def _claim(self, partitions: Sequence[OwnedPartition]) -> None:
-        self._check_claims(_sound(partitions))
+        self._salvage.check_claims(self.owned, sound(partitions))
         # Partition 0 first: its first claim creates the ledger id.
         claims: dict[int, Claim] = {}
-        for owned in sorted(_sound(partitions), key=lambda owned: owned.partition):
+        for owned in sorted(sound(partitions), key=lambda owned: owned.partition):
             ledger = owned.claim.ledger if owned.claim else await self._first_id(owned.partition, claims.get(0))
             if ledger is None:
                 owned.quarantine(f"{self.topics.facts}[0] is in quarantine, and its claim creates the ledger id")
             else:
                 claims[owned.partition] = self._new_claim(ledger)
-        claimed = _sound(partitions)
+        claimed = sound(partitions)
         offsets = await asyncio.gather(
             *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in claimed)
         )
         until = {owned.ledger.tp: offset + 1 for owned, offset in zip(claimed, offsets, strict=True)}
         await self._read([owned.ledger for owned in claimed], self._replayer(claimed), until)
-        self._check_rows()
-
-    def _check_claims(self, partitions: Sequence[OwnedPartition]) -> None:
-        """Check the claims of predecessors. One that differs from the other partitions' is not a worker's."""
-        agreeing = any(owned.claim is not None and owned.claim.partitions == self.partitions for owned in self.owned)
-        for owned in partitions:
-            if owned.claim is None:
-                continue
-            where = f"{self.topics.facts}[{owned.partition}]"
-            try:
-                check_claim(owned.claim, self.partitions, where)
-            except FatalError as error:
-                if not agreeing or error.exit_code is not ExitCode.PARTITIONS_CHANGED:
-                    raise
-                if self.accept_loss:
-                    _log.warning("claim replaced: %s", error)
-                else:
-                    owned.quarantine(f"{error}. Start the worker once with `--accept-loss` to replace this claim")
+        self._salvage.check_rows(self.owned)
 
     def _new_claim(self, ledger: str) -> Claim:
         return Claim(ledger, self.partitions, self.policy, SCHEMA, self.name, int(time.time() * 1000))
@@ -336,16 +292,15 @@ class Restore:
 
     async def _compare(self, claimed: Sequence[OwnedPartition]) -> Mapping[int, Published]:
         """Touch every tally that differs from what is published; returns that, by partition."""
-        published_by_partition = await self._published(_sound(claimed))
-        for owned in _sound(claimed):
+        published_by_partition = await self._published(sound(claimed))
+        for owned in sound(claimed):
             published = published_by_partition[owned.partition]
             owned.complete.restored(published.complete)
-            if described := published.passed_over.take():
-                where = f"{self.topics.tallies}[{owned.partition}]"
-                _log.warning("%s: passed over what is no tally: %s. Only workers may write there", where, described)
+            self._salvage.report(owned, published)
             self._half_open(owned, published.marker)
             if published.highest > owned.ledger.next:
-                await self._outgrow(owned, published.highest)
+                await self._expect_alone([owned])
+                await self._salvage.outgrow(owned, published.highest, self._new_claim)
                 if owned.quarantined is not None:
                     continue
                 if owned.claim is not None and owned.claim.ledger != published.ledger:
@@ -403,30 +358,9 @@ class Restore:
                     f"{owned.ledger.topic}[{owned.partition}] grew from {end} to {owned.ledger.next} meanwhile",
                 )
 
-    async def _outgrow(self, owned: OwnedPartition, highest: int) -> None:
-        """Outgrow position `highest`, from which tallies were published, although the ledger ends before it.
-
-        Readers keep what has the higher position, so new rows must come after every published position, or belong to
-        another ledger id. That the ledger is too short is accepted first; otherwise the partition is in quarantine.
-        """
-        await self._expect_alone([owned])
-        ledger, claim = owned.ledger, owned.claim
-        assert claim is not None, "only claimed partitions are compared"
-        loss = f"{ledger.topic}[{ledger.partition}] ends at {ledger.next}, tallies were published for {highest}"
-        if not self.accept_loss:
-            owned.quarantine(f"{loss}. {ExitCode.LEDGER_LOST.action}")
-        elif highest - ledger.next < MAX_FILL:
-            _log.warning("shortened ledger accepted, filling it with claims: %s", loss)
-            await ledger.append(repeat((CLAIM_KEY, claim.encode()), highest - ledger.next + 1))
-        else:
-            renewal = self._new_claim(renewed(claim.ledger))
-            _log.warning("shortened ledger accepted, continuing under ledger id %s: %s", renewal.ledger, loss)
-            await ledger.append([(CLAIM_KEY, renewal.encode())])
-            owned.claimed(renewal, ledger.next - 1)
-
     async def _repair(self, claimed: Sequence[OwnedPartition]) -> None:
         """Read the ledger a second time where a later, older record hides a row, and make its winner dirty."""
-        hidden = {owned.ledger.tp: owned for owned in _sound(claimed) if owned.shard.needs_rewrite}
+        hidden = {owned.ledger.tp: owned for owned in sound(claimed) if owned.shard.needs_rewrite}
         if not hidden:
             return
         _log.warning("repairing %d ledger rows", sum(len(owned.shard.needs_rewrite) for owned in hidden.values()))
@@ -456,12 +390,12 @@ class Restore:
             for owned in self.owned
             for topic in self.topics.sources
         }
-        processed = {owned.partition for owned in _sound(self.owned)}
-        sound = {tp: start for tp, start in starts.items() if tp.partition in processed}
-        for tp, start in sound.items():
+        processed = {owned.partition for owned in sound(self.owned)}
+        kept = {tp: start for tp, start in starts.items() if tp.partition in processed}
+        for tp, start in kept.items():
             if start.note:
                 _log.warning("%s[%d] %s", tp.topic, tp.partition, start.note)
-        losses = "; ".join(f"{tp.topic}[{tp.partition}]: {start.lost}" for tp, start in sound.items() if start.lost)
+        losses = "; ".join(f"{tp.topic}[{tp.partition}]: {start.lost}" for tp, start in kept.items() if start.lost)
         if losses and not self.accept_loss:
             raise FatalError(ExitCode.INPUT_LOST, losses)
         if losses:
@@ -470,7 +404,7 @@ class Restore:
             own = {tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition}
             owned.restored(own, offsets.topic_ids)
         # Offsets are committed when they are higher than before: without this, none would be for as long as that takes.
-        lower = {tp: start.offset for tp, start in sound.items() if start.offset < (offsets.committed[tp] or 0)}
+        lower = {tp: start.offset for tp, start in kept.items() if start.offset < (offsets.committed[tp] or 0)}
         if not await self.group.commit(lower):
             _log.info("the group refused the offsets at which these partitions start")
 
@@ -499,37 +433,3 @@ class Restore:
                 rows=owned.shard.rows > 0,
             )
         )
-
-    # ---- lost rows
-
-    async def _give_up(self, claimed: Sequence[OwnedPartition]) -> None:
-        """Continue without the rows that are lost. By now, that is accepted in every partition with such a loss."""
-        for owned in _sound(claimed):
-            if owned.replay.losses:
-                where, described = f"{self.topics.facts}[{owned.partition}]", owned.replay.describe_losses()
-                _log.warning("%s: lost rows accepted, continuing without the rows of %s", where, described)
-                # The next restore does without them too: as in compaction, the last record of a key decides.
-                await owned.ledger.append([(key, None) for key in owned.replay.give_up()])
-
-
-def seen_before(name: str, predecessor: tuple[str, int] | None, marker: CheckpointMarker | None) -> Mapping[str, int]:
-    """By source topic, the offset up to which the process before this one saw events with an open circuit breaker.
-
-    Only a restart of the worker that was paused counts as the consent to reject them. So the claim before this one must
-    have this worker's name, and the marker must be written under that claim. A worker of another name that takes the
-    partition over must open its own circuit breaker: otherwise a flood would walk through the group.
-
-    Args:
-        name: this worker's name.
-        predecessor: owner and ledger offset of the claim before this worker's; None for the first claim.
-        marker: the last checkpoint marker.
-    """
-    if predecessor is None or marker is None:
-        return {}
-    owner, offset = predecessor
-    return marker.get("seen", {}) if owner == name and marker["position"] > offset else {}
-
-
-def _sound(partitions: Iterable[OwnedPartition]) -> list[OwnedPartition]:
-    """The partitions that are not in quarantine."""
-    return [owned for owned in partitions if owned.quarantined is None]

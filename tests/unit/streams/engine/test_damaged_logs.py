@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 
 from aggregator.facts import Annotation, Evaluation, Fact, key
 from aggregator.tallies import MARKER_KEY
-from streams.engine import restore as restore_module
+from streams.engine import salvage
 from streams.ledger.claim import CLAIM_KEY, common_id, parse_claim
 from streams.ledger.replay import MAX_DAMAGED
 from streams.runtime.exit_codes import ExitCode
@@ -153,7 +153,7 @@ def test_a_position_far_ahead_is_accepted_under_a_new_ledger_id(logs: Logs) -> N
 def test_a_position_a_little_ahead_is_accepted_by_filling_the_ledger(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restore_module, "MAX_FILL", 100)
+    monkeypatch.setattr(salvage, "MAX_FILL", 100)
     ledger = logs[TOPICS.facts, DAMAGED]
     logs[TOPICS.tallies, DAMAGED].append([(CELLS, stamped(logs, judges={}, position=ledger.end + 50))])
     assert restored(logs)[DAMAGED].quarantined is not None

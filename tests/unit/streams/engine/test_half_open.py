@@ -17,10 +17,9 @@ from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import CheckpointMarker
 from streams.engine.apply import BatchApplier
-from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy, seen_before
 from streams.engine.engine import _split
 from streams.engine.partition import OwnedPartition
-from streams.engine.restore import seen_before
 from streams.events.decoder import Decoder
 from streams.kafka.batches import Batch, Record
 from streams.kafka.topics import Topics
