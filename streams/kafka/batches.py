@@ -35,7 +35,7 @@ __all__ = ["Batch", "CorruptPartitionError", "Record", "UnreadableRecords", "dra
 FETCHES_OF_CORRUPT: Final = 4
 """How often a batch with a wrong checksum is fetched before its partition counts as corrupt."""
 _ENOUGH_BYTES: Final = 32 << 20
-"""Bytes after decompression after which the rest of a response is fetched again, later."""
+"""Bytes after decompression after which no more is taken: the rest of a response is fetched again, later."""
 
 
 class CorruptPartitionError(CorruptRecordException):
@@ -121,29 +121,35 @@ def drain(fetcher: Fetcher, wanted: Collection[tuple[str, int]], enough: int, ge
     that states so follows, and the caller decides on the partition. Raises what the fetch of a partition raised.
     """
     batches: list[Batch] = []
-    records = 0
+    records = unpacked = 0
     for partition in list(fetcher._records):
         if partition not in wanted:
             if not fetcher._subscriptions.is_assigned(partition):
                 del fetcher._records[partition]
             continue
-        if records >= enough:
+        if records >= enough or unpacked >= _ENOUGH_BYTES:
             break
         fetched = fetcher._records.pop(partition)
         fetcher._notify(fetcher._wait_consume_future)
         if not isinstance(fetched, FetchResult):
             fetched.check_raise()
-        batch = _unpack(fetched, partition, generation, fetcher)
+        batch, size = _unpack(fetched, partition, generation, fetcher)
+        unpacked += size
         if batch is not None:
             batches.append(batch)
             records += len(batch.records)
     return batches
 
 
-def _unpack(fetched: FetchResult, partition: TopicPartition, generation: int, fetcher: Fetcher) -> Batch | None:
-    """The batch of one response; None if its partition was sought or revoked since the fetch, or is fetched again."""
+def _unpack(
+    fetched: FetchResult, partition: TopicPartition, generation: int, fetcher: Fetcher
+) -> tuple[Batch | None, int]:
+    """The batch of one response, and its bytes after decompression.
+
+    None if its partition was sought or revoked since the fetch, or is fetched again.
+    """
     if not fetched.check_assignment(partition) or not fetched.has_more():
-        return None
+        return None, 0
     part = fetched._partition_records
     start = part.next_fetch_offset
     records: list[Record] = []
@@ -166,11 +172,11 @@ def _unpack(fetched: FetchResult, partition: TopicPartition, generation: int, fe
             corrupt = _failures.setdefault(fetcher, _Failures()).count(partition, start, str(error))
             if corrupt is None:
                 fetched._partition_records = None
-                return None
+                return None, 0
     part.next_fetch_offset = following
     fetched._update_position()
     fetched._partition_records = None
-    return Batch(partition.topic, partition.partition, start, following, records, generation, corrupt)
+    return Batch(partition.topic, partition.partition, start, following, records, generation, corrupt), unpacked
 
 
 def _is_skipped(part: Any, batch: Any, raw: memoryview) -> bool:

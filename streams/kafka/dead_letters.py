@@ -4,6 +4,7 @@ They are acknowledged before the position of their batch becomes committable, so
 identity of a dead letter is the topic, partition and offset of its event.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -140,14 +141,16 @@ class DeadLetterPublisher:
         for another reason.
         """
         limit = self.limits.dead_letter_bytes
-        by_partition: dict[int, list[DeadLetterRecord]] = {}
+        by_partition: dict[int, list[RejectedRecord]] = {}
         for dead in dead_letters:
-            by_partition.setdefault(dead.partition % self.partitions, []).append(compose(dead, limit))
+            by_partition.setdefault(dead.partition % self.partitions, []).append(dead)
         sent = []
-        for partition, composed in by_partition.items():
-            for batch in _batches(self.producer, composed, limit):
+        for partition, rejected in by_partition.items():
+            for batch in _batches(self.producer, (compose(dead, limit) for dead in rejected), limit):
                 future = await self.producer.send_batch(batch, self.topic, partition=partition)
                 sent.append((partition, batch, future))
+                # A flood of large ones takes a while: let other tasks run.
+                await asyncio.sleep(0)
         for partition, batch, future in sent:
             try:
                 await future
