@@ -54,7 +54,7 @@ def _fields(part: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
 
 def _text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     writer.writerows([guarded(cell) for cell in row] for row in rows)
     return out.getvalue()

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -29,6 +30,10 @@ _COMMANDS = (
     "schema",
     "config",
 )
+
+
+PRIVATE: Final = 0o077
+"""The umask of every command: new files have mode 0600, new directories 0700."""
 
 
 class _Commands(click.Group):
@@ -65,6 +70,9 @@ def cli(config: Path | None) -> None:
 
 def main() -> None:
     """Run the command and exit with its exit code."""
+    # Stores, logs, exports and reports have texts of people, which no other user of the machine may read. Processes
+    # that it starts inherit this. A file that exists keeps its mode.
+    os.umask(PRIVATE)
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -3,11 +3,20 @@
 import re
 from typing import Any, Final
 
-_FORMULA: Final = re.compile(
-    r"^(?=[\t\r\n])|(?:^|(?<=;))(?=[\s\u200b-\u200f\u2060\ufeff]*[=+\-@|%\uff1d\uff0b\uff0d\uff20])"
+_NOT_SHOWN: Final = (
+    r" \x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
 )
-"""Where a text begins that spreadsheets interpret as a formula or a command: at the start, or after a semicolon, which
-divides cells in much of Europe. Blanks may come first, and full-width characters count.
+"""Blanks, and characters of control and format, as part of a character class; without tabs and line breaks."""
+_FORMULA: Final = re.compile(
+    r"^(?=[\t\r\n])"
+    rf"|(?:^|(?<=[;\t\r\n]))(?=[\"{_NOT_SHOWN}]*[=+\-@|%\uff1d\uff0b\uff0d\uff20\uff5c\uff05])"
+)
+"""Where a text begins that spreadsheets interpret as a formula or a command.
+
+At the start, after a tab or a line break, or after a semicolon, which divides cells in much of Europe: there, a file
+whose cells are divided by commas is taken apart at semicolons and line breaks, whether they are quoted or not. Blanks,
+characters that are not shown and quotes may come first, and full-width characters count.
 """
 
 

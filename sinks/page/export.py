@@ -24,13 +24,13 @@ _TIMES: Final = ("annotated_at", "evaluated_at")
 def csv_lines(rows: list[Comparison], *, head: bool, raw: bool = False, bom: bool = False) -> bytes:
     """Rows as CSV (RFC 4180, UTF-8); times as RFC 3339.
 
-    Tags are a JSON object. `raw` writes every cell exactly, without the guard against formulas. `bom` starts the file
-    with a byte order mark, without which Excel on Windows does not read UTF-8.
+    Tags are a JSON object. Every cell is quoted. `raw` writes every cell exactly, without the guard against formulas.
+    `bom` starts the file with a byte order mark, without which Excel on Windows does not read UTF-8.
     """
     text = io.StringIO()
     if head and bom:
         text.write("\ufeff")
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     if head:
         writer.writerow(COLUMNS)
     for row in rows:

@@ -36,6 +36,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield up
 
 
+def test_other_users_can_read_nothing_that_it_wrote(running: Installation) -> None:
+    paths = [running.data, *running.data.rglob("*")]
+    assert any(path.name.startswith("view.sqlite3-") for path in paths)
+    assert [f"{path} {path.stat().st_mode:o}" for path in paths if path.stat().st_mode & 0o077] == []
+
+
 def add(up: Installation, count: int) -> None:
     """Send this many new items, each with one deleted annotation, and wait until they are compared."""
     before = compared(up)

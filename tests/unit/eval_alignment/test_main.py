@@ -1,5 +1,6 @@
 """The command: help of every subcommand, and exit codes of invalid calls."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -116,3 +117,19 @@ def test_recount_loads_no_kafka_client_database_or_web_server(tmp_path: Path) ->
         [sys.executable, "-c", code], capture_output=True, check=True, env=isolated(tmp_path), cwd=tmp_path
     )
     assert output.stdout.strip() == b"[]"
+
+
+def test_other_users_cannot_read_what_a_command_writes(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("item,label,verdict\n1,up,pass\n2,down,fail\n")
+    columns = ("--human", "label", "--labels", "thumbs", "--verdict", "verdict")
+    shared = tmp_path / "shared.html"
+    shared.touch()
+    shared.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        for name in ("report.html", "shared.html"):
+            run("check", "labels.csv", *columns, "--html", name, home=tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o600
+    assert shared.stat().st_mode & 0o777 == 0o644, "a file that exists keeps its mode"

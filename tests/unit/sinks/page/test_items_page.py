@@ -206,7 +206,7 @@ async def test_csv_has_a_byte_order_mark_or_exact_cells_when_asked(
     async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
         text = (await client.get(f"/queues/q/items.csv{query}")).content.decode()
         exact = json.loads((await client.get("/queues/q/items.jsonl")).text)
-    assert text.startswith(f"{start}item,")
+    assert text.startswith(f'{start}"item",')
     (row,) = csv.DictReader(io.StringIO(text.removeprefix(start), newline=""))
     assert row["item"] == item
     assert exact["item"] == "-i"
