@@ -1,8 +1,10 @@
 """Snapshot documents of the store's state, built on demand and cached until the queue changes."""
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -17,7 +19,12 @@ from sinks.queries.counts import queue_states
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
 from sinks.queue_index import QueueIndex
 from sinks.store.store import Store
+from streams.runtime.errors import EvalAlignmentError
 
+log = logging.getLogger(__name__)
+
+_IMPOSSIBLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+"""What arithmetic and decoding raise on numbers that no worker publishes."""
 _DOCUMENTS: Final = 2_000
 """Most documents in the cache."""
 _QUEUES: Final = 16
@@ -47,8 +54,14 @@ class _QueueCounts:
         return copy
 
 
+class DocumentError(EvalAlignmentError):
+    """The document of a queue cannot be computed from what the store has of it. Other queues are not concerned."""
+
+
 class Documents:
     """Documents of every queue and window. Methods block and may be called from any thread.
+
+    A queue of which the store has impossible numbers raises DocumentError, until its rows or tallies change.
 
     Args:
         store: where the counts are.
@@ -64,6 +77,13 @@ class Documents:
         self._documents: LRUCache[tuple[str, Window], tuple[int, date, SnapshotDocument]] = LRUCache(_DOCUMENTS)
         self._counts: LRUCache[str, _QueueCounts] = LRUCache(_QUEUES)
         self._lock = threading.RLock()
+        self._failed: dict[str, tuple[int, str]] = {}
+        """Revision and reason of each queue whose document could not be computed."""
+
+    @property
+    def failed(self) -> int:
+        """Number of queues whose document cannot be computed."""
+        return len(self._failed.keys() | self.index.failed)
 
     def get(self, queue: str, window: Window = Window.ALL) -> SnapshotDocument | None:
         """The current document of a queue; None when no row names the queue."""
@@ -91,17 +111,47 @@ class Documents:
             if cached is not None and cached[:2] == (entry.revision, today):
                 # The queue has not changed since, so its counts are also those of the newer positions.
                 return _restamped(cached[2], stamp)
-            counts = self._count(connection, entry, window_start(window, today))
-            built = counts.document(window, stamp, self.rules)
+            with self._explained(entry):
+                counts = self._count(connection, entry, window_start(window, today))
+                built = counts.document(window, stamp, self.rules)
             self._documents[entry.queue, window] = (entry.revision, today, built)
         return built
+
+    def build_if_possible(
+        self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, window: Window
+    ) -> SnapshotDocument | None:
+        """`build`; None also for a document that cannot be computed, which is logged."""
+        try:
+            return self.build(connection, entry, state, window)
+        except DocumentError:
+            return None
+
+    def get_if_possible(self, queue: str, window: Window = Window.ALL) -> SnapshotDocument | None:
+        """`get`; None also for a document that cannot be computed, which is logged."""
+        try:
+            return self.get(queue, window)
+        except DocumentError:
+            return None
+
+    @contextmanager
+    def _explained(self, entry: QueueEntry) -> Iterator[None]:
+        """Raise DocumentError where a computation fails, and log the reason once for each state of the queue."""
+        try:
+            yield
+        except _IMPOSSIBLE as error:
+            why = f"the numbers of queue {entry.queue!r} cannot be computed: {type(error).__name__}: {error}"
+            if self._failed.get(entry.queue) != (entry.revision, why):
+                log.exception("%s. Other queues are served. Restart a worker: it checks its tallies", why)
+            self._failed[entry.queue] = entry.revision, why
+            raise DocumentError(why) from error
+        self._failed.pop(entry.queue, None)
 
     def counts(self, connection: sqlite3.Connection, entry: QueueEntry, start: str) -> QueueState:
         """The counts of a queue since a UTC day (ISO text, empty for all days), in the state that a connection sees.
 
         The counts since the start of every window are read with them, so a queue that changed is read once.
         """
-        with self._lock:
+        with self._lock, self._explained(entry):
             return self._count(connection, entry, start).states[start]
 
     def _count(self, connection: sqlite3.Connection, entry: QueueEntry, start: str) -> _QueueCounts:

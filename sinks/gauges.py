@@ -21,7 +21,7 @@ from aggregator.snapshot.schema import CriterionDocument, MetricDocument, Snapsh
 from aggregator.statistics.ceiling import ordered_pairs
 from aggregator.statistics.confusion import OUTCOMES, Confusion, Estimate, Undefined
 from aggregator.statistics.judge_in_use import JudgePeriod
-from sinks.documents import Documents
+from sinks.documents import DocumentError, Documents
 from sinks.queries.judge_versions import judges_in_use
 from sinks.queries.queue_totals import QueueTotals
 from sinks.queries.queues import QueueEntry, StoreState, read_state
@@ -259,8 +259,11 @@ class GaugeCollector:
         known = self._queues.get(entry.queue)
         if known is not None and (known.revision, known.day) == (entry.revision, today):
             return known
-        recent = self._recent(connection, entry, today)
-        documents = {window: self._documents.build(connection, entry, state, window) for window in WINDOWS}
+        try:
+            recent = self._recent(connection, entry, today)
+            documents = {window: self._documents.build(connection, entry, state, window) for window in WINDOWS}
+        except DocumentError:
+            return _QueueSeries(entry.revision, today, {}, {})
         all_days = documents[Window.ALL]
         if all_days is None:
             return _QueueSeries(entry.revision, today, {}, {})

@@ -36,6 +36,10 @@ STALE: Final = gauge(
     "view_stale", "1 while the state is stale for this cause, with the words of `/readyz`; 0 otherwise.", "cause"
 )
 READY: Final = gauge("view_ready", "1 once the view has read the topics to their end since it started.")
+FAILED_QUEUES: Final = gauge(
+    "view_queues_failed",
+    "Queues whose numbers cannot be computed from what the view's store has: no gauges, and a page with the reason.",
+)
 INVALID_RECORDS: Final = counter(
     "view_invalid_records_total",
     "Invalid records of ledger and tallies that the view has passed over, because the worker went on from them.",
@@ -51,6 +55,7 @@ METRICS: Final = (
     AS_OF,
     STALE,
     READY,
+    FAILED_QUEUES,
     INVALID_RECORDS,
     STREAMS,
     REFUSED,
@@ -72,6 +77,7 @@ class ViewMetrics:
         self.as_of = AS_OF.gauge(registry)
         self.stale = STALE.gauge(registry)
         self.ready = READY.gauge(registry)
+        self.failed_queues = FAILED_QUEUES.gauge(registry)
         self.invalid_records = INVALID_RECORDS.counter(registry)
         self.streams = STREAMS.gauge(registry)
         self.refusals = Refusals(registry)

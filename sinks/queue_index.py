@@ -3,6 +3,7 @@
 A queue is read again when its revision changes. Totals are over all days, so they stay right at midnight.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Final
 
 from aggregator.snapshot.inputs import CountingRules
 from sinks.queries.queue_totals import QueueTotals, queue_revisions, queue_totals
+
+log = logging.getLogger(__name__)
 
 
 class QueueSort(StrEnum):
@@ -48,6 +51,8 @@ class QueueIndex:
         self._rules = rules
         self._totals: dict[str, QueueTotals] = {}
         self._lock = threading.Lock()
+        self.failed: frozenset[str] = frozenset()
+        """Queues whose tallies are invalid: they count nothing here."""
 
     def queues(self, connection: sqlite3.Connection) -> list[QueueTotals]:
         """The queues that a row names, in the order in which they were first seen, as a connection sees them."""
@@ -60,5 +65,18 @@ class QueueIndex:
                 if (known := totals.get(queue)) is None or known.entry.revision != revision
             ]
             if changed:
-                totals.update(queue_totals(connection, changed, self._rules))
+                self.failed -= frozenset(changed)
+                totals.update(self._read(connection, changed))
             return [totals[queue] for queue, _ in revisions if totals[queue].named]
+
+    def _read(self, connection: sqlite3.Connection, queues: list[str]) -> dict[str, QueueTotals]:
+        """The totals of queues; those of a queue with impossible tallies are empty, and others are not concerned."""
+        try:
+            return queue_totals(connection, queues, self._rules)
+        except (ValueError, TypeError, LookupError) as error:
+            if len(queues) > 1:
+                half = len(queues) // 2
+                return self._read(connection, queues[:half]) | self._read(connection, queues[half:])
+            self.failed |= frozenset(queues)
+            log.warning("no totals of a queue whose tallies are invalid: queue=%r, error=%r", queues[0], error)
+            return queue_totals(connection, queues, self._rules, tallies=False)

@@ -311,7 +311,7 @@ class Snapshots:
         self._metrics.snapshots_too_large.set(len(self._too_large))
 
     def _latest(self, queues: Iterable[str]) -> list[SnapshotDocument]:
-        documents = (self._documents.cached(queue) or self._documents.get(queue) for queue in queues)
+        documents = (self._documents.cached(queue) or self._documents.get_if_possible(queue) for queue in queues)
         return [document for document in documents if document is not None]
 
     def _store_changed(self, queues: list[str]) -> tuple[set[str], set[str]]:
@@ -336,4 +336,4 @@ class Snapshots:
         document = self._documents.cached(queue)
         if document is not None and document["revision"] > self._revisions.get(queue, -1):
             return document
-        return self._documents.get(queue)
+        return self._documents.get_if_possible(queue)

@@ -2,7 +2,7 @@
 
 An unexpected exception in any part ends the process with a non-zero exit code; a supervisor restarts it, and it
 continues from the store. An unavailable broker or a store that cannot be written is expected: the view serves the last
-good state.
+good state. A store that is damaged is set aside, and all parts start again with a new one.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from sinks.gauges import GaugeCollector
 from sinks.listener import HttpServer, ServerLimits, listen
 from sinks.metrics import ViewMetrics
 from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
+from sinks.store.damage import StoreDamagedError, copy_history, refuse_damaged, set_aside
 from sinks.store.lock import locked
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
-from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
 from streams.runtime.heap import freeze_heap, share_arena, trim_heap
@@ -52,6 +52,9 @@ _STOP_SECONDS: Final = 8.0
 """Time for the parts to stop: 3 s for running requests, 2 s for snapshots, the rest for the reader's last write."""
 _CONNECTIONS: Final = 300
 _GRACE_SECONDS: Final = 3
+_REPLACEMENTS: Final = 3
+"""Damaged stores that are replaced, each within `_STURDY_SECONDS` of the one before; then the view ends."""
+_STURDY_SECONDS: Final = 3_600.0
 _PART_THREADS: Final = 8
 """Threads of reader, gauges, snapshots and memory, which call one function at a time each, and of name look-ups."""
 
@@ -59,22 +62,55 @@ _PART_THREADS: Final = 8
 def run_view(config: ViewConfig) -> ExitCode:
     """Run a view until SIGINT or SIGTERM; returns how it ended, which is logged when it is a failure."""
     share_arena()
+    # Imported objects live as long as the process: no full collection needs to walk them.
+    freeze_heap()
     with contextlib.ExitStack() as stack:
         try:
             tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
             _make_directory(config.data_dir)
             stack.enter_context(locked(config.data_dir, "view"))
-            store = stack.enter_context(contextlib.closing(Store(config.data_dir / STORE_NAME)))
-            listener = stack.enter_context(contextlib.closing(listen(config.host, config.port)))
-        except EvalAlignmentError as error:
-            return log_end("view", error)
-        # Imported objects live as long as the process: no full collection needs to walk them.
-        freeze_heap()
-        try:
-            asyncio.run(_run(config, store, listener, tokens))
+            _serve_on(config, tokens)
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
             return log_end("view", error)
     return ExitCode.DONE
+
+
+def _serve_on(config: ViewConfig, tokens: Sequence[AccessToken]) -> None:
+    """Serve until a signal. A store that is damaged is replaced, but not again and again."""
+    replaced = 0
+    while True:
+        started = time.monotonic()
+        try:
+            return _serve(config, tokens)
+        except StoreDamagedError as error:
+            replaced = replaced + 1 if time.monotonic() - started < _STURDY_SECONDS else 1
+            if replaced > _REPLACEMENTS:
+                raise
+            _replace_store(config.data_dir / STORE_NAME, error)
+
+
+def _serve(config: ViewConfig, tokens: Sequence[AccessToken]) -> None:
+    path = config.data_dir / STORE_NAME
+    refuse_damaged(path)
+    with (
+        contextlib.closing(Store(path)) as store,
+        contextlib.closing(listen(config.host, config.port)) as listener,
+    ):
+        asyncio.run(_run(config, store, listener, tokens))
+
+
+def _replace_store(path: Path, error: StoreDamagedError) -> None:
+    """Put a new store, with the readable history, in the place of a damaged one, which nobody has open."""
+    aside = set_aside(path)
+    with contextlib.closing(Store(path)) as store, store.write() as connection:
+        documents = copy_history(aside, connection)
+    log.error(
+        "%s. It is set aside as %s, and a new one is read from the topics; %d documents of the history are kept. Check "
+        "the disk",
+        error,
+        aside,
+        documents,
+    )
 
 
 def _make_directory(directory: Path) -> None:
@@ -120,6 +156,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    store_damage = _StoreDamage(store)
     # Of the parts alone: requests have their own.
     loop.set_default_executor(ThreadPoolExecutor(_PART_THREADS, thread_name_prefix="part"))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -135,6 +172,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
             asyncio.create_task(refresh(services, collector, for_gauges), name="gauges"),
             asyncio.create_task(snapshots.run(for_snapshots), name="snapshots"),
             asyncio.create_task(trim_heap(store.close_idle), name="memory"),
+            asyncio.create_task(store_damage.wait(), name="store"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="signal")
         log.info("serving http://%s:%d", *listener.getsockname()[:2])
@@ -157,6 +195,29 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
                 await topic.close()
 
 
+class _StoreDamage:
+    """Ends the part that waits for it when a thread finds that the store is damaged."""
+
+    def __init__(self, store: Store) -> None:
+        loop = asyncio.get_running_loop()
+        self._found: asyncio.Future[None] = loop.create_future()
+
+        def note(error: StoreDamagedError) -> None:
+            # A request may find it while the view ends.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._fail, error)
+
+        store.on_damage = note
+
+    async def wait(self) -> None:
+        """Wait until cancelled. Raises StoreDamagedError."""
+        await self._found
+
+    def _fail(self, error: StoreDamagedError) -> None:
+        if not self._found.done():
+            self._found.set_exception(error)
+
+
 async def refresh(services: Services, collector: GaugeCollector, changes: Subscription) -> None:
     """Refresh the gauges until cancelled: soon after a change, otherwise every few seconds."""
     metrics = services.metrics
@@ -173,6 +234,7 @@ async def refresh(services: Services, collector: GaugeCollector, changes: Subscr
             metrics.as_of.set((gauges.as_of or 0) / 1000)
             metrics.suppressed.inc(max(0, gauges.suppressed - suppressed))
             suppressed = gauges.suppressed
+            metrics.failed_queues.set(services.documents.failed)
             metrics.succeeded("gauges", services.now())
         _show_staleness(services)
         took = time.monotonic() - started

@@ -112,7 +112,7 @@ class _Api:
         await services.query_queue(name, lambda _, entry: entry)
         return services.streams.response(
             name,
-            lambda: services.requests.run(lambda: documents.get(name, window), begun=True),
+            lambda: services.requests.run(lambda: documents.get_if_possible(name, window), begun=True),
             services.current_readiness,
         )
 
@@ -146,7 +146,7 @@ class _Api:
                 cards=document["cards"],
             )
             for entry in entries[:limit]
-            if (document := documents.build(connection, entry, state, Window.ALL)) is not None
+            if (document := documents.build_if_possible(connection, entry, state, Window.ALL)) is not None
         ]
         readiness = self._services.readiness(state)
         return QueueList(

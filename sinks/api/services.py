@@ -15,12 +15,13 @@ from sinks.api.responses import Readiness
 from sinks.api.sse import EventStreams
 from sinks.changes import Changes
 from sinks.config import ViewConfig
-from sinks.documents import Documents
+from sinks.documents import DocumentError, Documents
 from sinks.freshness import Freshness
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
 from sinks.request_pool import RequestPool
+from sinks.store.damage import StoreDamagedError
 from sinks.store.store import Store
 from streams.runtime.refusals import RefusalReason
 
@@ -81,9 +82,16 @@ class Services:
     async def query(self, ask: Callable[[sqlite3.Connection], _T], *, begun: bool = False) -> _T:
         """Call `ask` in a thread, with a connection that sees one state of the store.
 
-        Raises HTTPException (503) when too many requests wait; see `RequestPool` for `begun`.
+        Raises HTTPException: 503 when too many requests wait or the store is damaged, 500 when the numbers of the queue
+        cannot be computed. See `RequestPool` for `begun`.
         """
-        return await self.requests.run(lambda: self._read(ask), begun=begun)
+        try:
+            return await self.requests.run(lambda: self._read(ask), begun=begun)
+        except DocumentError as error:
+            raise HTTPException(500, str(error)) from error
+        except StoreDamagedError as error:
+            detail = "the store is damaged, and is read from the topics again"
+            raise HTTPException(503, detail, {"Retry-After": "10"}) from error
 
     def _read(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
         with self.store.read() as connection:

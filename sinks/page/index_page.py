@@ -111,7 +111,7 @@ def index_page(
     documents = [
         document
         for totals in sort_queues(listed, sort)[first : first + PAGE]
-        if (document := services.documents.build(connection, totals.entry, state, Window.ALL)) is not None
+        if (document := services.documents.build_if_possible(connection, totals.entry, state, Window.ALL)) is not None
     ]
     rows = [_row(services, cache, connection, document) for document in documents]
 

@@ -62,13 +62,17 @@ def queue_revisions(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     return connection.execute("SELECT queue, revision FROM queues ORDER BY id").fetchall()
 
 
-def queue_totals(connection: sqlite3.Connection, queues: Iterable[str], rules: CountingRules) -> dict[str, QueueTotals]:
-    """The totals of queues by name, in the state that a connection sees."""
+def queue_totals(
+    connection: sqlite3.Connection, queues: Iterable[str], rules: CountingRules, *, tallies: bool = True
+) -> dict[str, QueueTotals]:
+    """The totals of queues by name, in the state that a connection sees; without `tallies` they count nothing."""
     names = (orjson.dumps(list(queues)).decode(),)
     totals = {
         queue: QueueTotals(QueueEntry(place, queue, revision), bool(named), bool(standing), [], {})
         for place, queue, revision, named, standing in connection.execute(_QUEUES, names)
     }
+    if not tallies:
+        return totals
     for queue, criterion in connection.execute(_ANNOTATED, names):
         totals[queue].criteria.append(criterion)
     for queue, criterion, metric, cells in connection.execute(_CELLS, names):

@@ -11,7 +11,7 @@ transaction, so a reader sees all of it or nothing, also after a crash. While th
 import queue as queues
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from aggregator.facts import Fact
 from aggregator.tallies import TallyKey
 from sinks.queries.judge_versions import judges_in_use
 from sinks.store import merge
+from sinks.store.damage import StoreDamagedError, is_damage
 from sinks.store.schema import StoreError, migrate
 from sinks.store.tail import LedgerRow, Step
 
@@ -76,7 +77,8 @@ class Store:
         path: the file; it is created when it does not exist, its directory must exist.
         readonly: only read, for a second process; the file must exist and have this release's version.
 
-    Raises StoreError when the file cannot be opened or was written by a later release.
+    Raises StoreError when the file cannot be opened or was written by a later release. Every method raises
+    StoreDamagedError when it finds that the file is damaged.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
@@ -86,6 +88,8 @@ class Store:
         self._writing = threading.Lock()
         self._closed = False
         self._judges: dict[str, str] = {}
+        self.on_damage: Callable[[StoreDamagedError], None] = lambda _: None
+        """Called, in any thread, when a statement finds that the file is damaged."""
         self._left: dict[int, PartitionState] = {}
         """The partitions as this process has read or left them: every write goes on from there."""
         try:
@@ -107,7 +111,8 @@ class Store:
             self._left = _partitions(self._writer)
         except sqlite3.Error as error:
             self.close()
-            raise StoreError(f"cannot open the store {path}: {error}") from error
+            kind = StoreDamagedError if is_damage(error) else StoreError
+            raise kind(f"cannot open the store {path}: {error}") from error
         except StoreError:
             self.close()
             raise
@@ -148,6 +153,8 @@ class Store:
         try:
             connection.execute("BEGIN")
             yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from error
         finally:
             if connection.in_transaction:
                 connection.rollback()
@@ -165,10 +172,21 @@ class Store:
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._writer.in_transaction:
-                    self._writer.rollback()
+                    with suppress(sqlite3.DatabaseError):
+                        self._writer.rollback()
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise self._explained(error) from error
                 raise
+
+    def _explained(self, error: sqlite3.DatabaseError) -> Exception:
+        """The error of a statement; StoreDamagedError when the file is damaged, which is told to `on_damage`."""
+        if not is_damage(error):
+            return error
+        damaged = StoreDamagedError(f"the store {self.path} is damaged: {error}")
+        self.on_damage(damaged)
+        return damaged
 
     @contextmanager
     def _going_on(self) -> Iterator[sqlite3.Connection]:

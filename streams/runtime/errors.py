@@ -23,6 +23,7 @@ class EvalAlignmentError(Exception):
         ├── CredentialsError      sources.pulls.credentials     the credentials of a tool are missing or invalid
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
+        ├── DocumentError         sinks.documents               the numbers of a queue cannot be computed
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
         ├── IndexInUseError       sources.intake.store          another process uses the owner index
         ├── IndexNotMadeError     sources.intake.intake         the owner index is not brought up to Kafka yet
@@ -45,7 +46,8 @@ class EvalAlignmentError(Exception):
         ├── StoreError            sinks.store.schema            the view's store cannot be used
         │   ├── DataDirInUseError sinks.store.lock              another process uses the data directory
         │   ├── ForeignWriteError sinks.store.store             another process has written to the store
-        │   └── NewerStoreError   sinks.store.schema            a newer release wrote it
+        │   ├── NewerStoreError   sinks.store.schema            a newer release wrote it
+        │   └── StoreDamagedError sinks.store.damage            its file is damaged
         ├── TableError            sources.tables  a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist

@@ -96,6 +96,10 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "two views on one store",
         "the second is refused by name; one that writes all the same never replaces newer counts",
     ),
+    33: (
+        "the view's store damaged; its right to read taken away while it runs",
+        "the store is set aside and read again, its history kept; the last state is served, stale with the reason",
+    ),
     43: ("consumer group reset in any direction, or deleted", "difference 0; the log names what was moved past"),
     39: (
         "more judges of one metric than a record holds",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sqlite3
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from aggregator.facts import Annotation
+from sinks.store.store import Store
 from sinks.view import STORE_NAME
 from streams.runtime.exit_codes import ExitCode
 from tests.support.ports import free_port
+from tests.support.sample_view import NOW_MS, fill
 from tests.support.view_process import view
 from tests.support.waiting import eventually
 
@@ -46,11 +50,6 @@ def _is_a_file(data_dir: Path) -> None:
     data_dir.write_text("not a directory")
 
 
-def _has_no_database(data_dir: Path) -> None:
-    data_dir.mkdir()
-    (data_dir / STORE_NAME).write_text("not a database, but as long as the header of one" * 10)
-
-
 def _has_a_newer_store(data_dir: Path) -> None:
     data_dir.mkdir()
     with contextlib.closing(sqlite3.connect(data_dir / STORE_NAME)) as store:
@@ -64,7 +63,6 @@ def _has_a_newer_store(data_dir: Path) -> None:
         ({"port": "taken"}, ExitCode.ADDRESS_IN_USE, "cannot listen"),
         ({"token": "short"}, ExitCode.USAGE, "has 5 bytes, expected at least 32"),
         ({"data_dir": _is_a_file}, ExitCode.STORE_UNUSABLE, "File exists"),
-        ({"data_dir": _has_no_database}, ExitCode.STORE_UNUSABLE, "file is not a database"),
         ({"data_dir": _has_a_newer_store}, ExitCode.NEWER_SCHEMA, "the store has version 1000"),
     ],
 )
@@ -105,3 +103,39 @@ async def test_row_31_a_second_view_on_one_data_directory_is_refused(tmp_path: P
         assert await asyncio.to_thread(first.stop, signal.SIGKILL) < 0
         with view(data, client=nobody) as third:
             await eventually(lambda: third.answers("/healthz"))
+
+
+@pytest.mark.row(33)
+async def test_row_33_a_damaged_store_is_replaced_while_the_view_runs(tmp_path: Path) -> None:
+    """Noise in its pages, which a request meets; then another file in its place at the start."""
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    data = tmp_path / "data"
+    data.mkdir()
+    path = data / STORE_NAME
+    with contextlib.closing(Store(path)) as store:
+        # More than the page cache of a connection.
+        fill(
+            store,
+            [
+                Annotation(at=NOW_MS, id="a", queue="q", item=f"i{number}", stars=1, explanation="x" * 2_000)
+                for number in range(2_000)
+            ],
+        )
+    with view(data, client=nobody) as process:
+        await eventually(lambda: process.answers("/api/v1/queues/q"))
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(os.urandom(path.stat().st_size - 4096))
+        await eventually(lambda: process.answers("/queues/q/items?outcome=all", 503) or replaced(data, 1))
+        await eventually(lambda: replaced(data, 1) and process.answers("/api/v1/queues"))
+        assert await asyncio.to_thread(process.stop) == 0
+    assert "It is set aside" in process.log.read_text()
+    path.write_bytes(b"not a database, but as long as the header of one" * 100)
+    with view(data, client=nobody) as process:
+        await eventually(lambda: process.answers("/api/v1/queues"))
+        assert replaced(data, 2)
+
+
+def replaced(data: Path, times: int) -> bool:
+    """Whether this many damaged stores were set aside."""
+    return (data / f"damaged-{times}.sqlite3").exists()
