@@ -33,6 +33,7 @@ USED = [
     ("aiokafka.consumer.fetcher:FetchError.check_raise", "raise self._error"),
     ("aiokafka.consumer.fetcher:PartitionRecords.__init__", "self.next_fetch_offset = fetch_offset"),
     ("aiokafka.consumer.fetcher:PartitionRecords.__init__", "self._records = records"),
+    ("aiokafka.consumer.fetcher:PartitionRecords.__init__", "self._aborted_transactions = sorted("),
     ("aiokafka.consumer.fetcher:PartitionRecords.__init__", "self._aborted_producers = set()"),
     ("aiokafka.consumer.fetcher:PartitionRecords.__init__", "self._isolation_level = isolation_level"),
     ("aiokafka.consumer.fetcher:PartitionRecords._unpack_records", "next_batch.validate_crc()"),
