@@ -270,7 +270,7 @@ def _varint(payload: bytes, position: int) -> tuple[int, int]:
 
 
 def _unreadable(batch: Any, count: int, reason: Reason, why: str) -> UnreadableRecords:
-    detail = f"a record batch of {count:,} records {why}"
+    detail = f"a record batch of {count:,} record{'' if count == 1 else 's'} {why}"
     return UnreadableRecords(batch.base_offset, batch.max_timestamp, count, reason, detail)
 
 

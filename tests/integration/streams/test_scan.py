@@ -4,6 +4,8 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -13,8 +15,10 @@ from eval_alignment.local.broker import EmbeddedBroker
 from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import TopicsError
+from tests.fuzz.batches import RawBatch, RawRecord, bomb
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
+from tests.support.raw_batches import RawSender
 
 
 @pytest.fixture(params=["kafka", "embedded"])
@@ -123,3 +127,23 @@ async def test_markers_of_transactions_at_the_end_are_no_records(kafka: Kafka, p
         await ended(client, topic, 2)
         assert await scan(client, topic, seen) == {0: 2}
     assert Counter(seen.values[0]) == {7: 1}
+
+
+async def test_records_that_cannot_be_read_are_one_without_key_and_value_and_a_warning(
+    client: KafkaClient, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = f"{prefix}log"
+    await create(client, topic, 1)
+    odd = RawRecord(b"k", b"1", [(b"\xff", b"\xfe")])
+    async with RawSender(client.brokers[0]) as sender:
+        await sender.send(topic, 0, RawBatch([odd]))
+        await sender.send(topic, 0, bomb(4, 65 << 20))
+        await sender.send(topic, 0, RawBatch([replace(odd, value=b"2")], codec=1))
+    records: list[Any] = []
+    assert await scan(client, topic, lambda _, read: records.extend(read)) == {0: 3}
+    assert [(record.partition, record.offset, record.key, record.value) for record in records] == [
+        (0, 0, b"k", b"1"),
+        (0, 1, None, None),
+        (0, 2, b"k", b"2"),
+    ]
+    assert f"{topic}[0] at 1: a record batch of 1 record unpacks to more than 64 MiB" in caplog.text
