@@ -11,13 +11,17 @@ import orjson
 from aggregator.days import moment
 from sinks.api.services import Services
 from sinks.page.csv_cells import guarded
-from sinks.queries.comparisons import PAGE_BYTES, PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
+from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
 COLUMNS: Final = (
     "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
     "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
     "input", "output", "tags",
 )  # fmt: skip
+_PART_BYTES: Final = 1 << 18
+"""Bytes of texts that are read at a time. A client that does not read keeps a few times as much in memory: what it was
+sent, and the next part.
+"""
 _TIMES: Final = ("annotated_at", "evaluated_at")
 
 
@@ -49,8 +53,8 @@ def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 
 async def export(services: Services, query: Query, lines: Callable[..., bytes]) -> AsyncIterator[bytes]:
     """All comparisons of a query, newest first.
 
-    They are read in pages of about a megabyte, so a slow client keeps neither memory nor a transaction: a row that
-    changes meanwhile may be missing or appear twice.
+    They are read in parts, so a slow client keeps neither much memory nor a transaction: a row that changes meanwhile
+    may be missing or appear twice.
     """
 
     def read() -> Page:
@@ -58,11 +62,14 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
             config = services.config
             return comparisons(connection, part, config.rules, services.today(), config.item_url)
 
-    part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, most_bytes=PAGE_BYTES, cursor=None)
+    part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, most_bytes=_PART_BYTES, cursor=None)
     head = True
     while True:
         page = await services.requests.run(read, begun=True)
-        yield lines(page["comparisons"], head=head)
-        if page["next"] is None:
+        text, following = lines(page["comparisons"], head=head), page["next"]
+        # The rows are not kept while the client reads.
+        del page
+        yield text
+        if following is None:
             return
-        part, head = replace(part, cursor=page["next"]), False
+        part, head = replace(part, cursor=following), False

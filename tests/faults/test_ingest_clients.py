@@ -23,7 +23,7 @@ from tests.support.processes import LOOPBACK
 _MIB: Final = 1 << 20
 CONNECTIONS: Final = 300
 BODY_SECONDS: Final = 3
-HEADER_SECONDS: Final = 30.0
+HEADER_SECONDS: Final = 10.0
 BUDGET_BYTES: Final = 32 * _MIB
 BOUND_BYTES: Final = 3 * BUDGET_BYTES + 64 * _MIB
 """A body exists up to three times: as it came, as events, and as records of the producer. The rest is for bodies that

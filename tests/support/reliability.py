@@ -129,6 +129,14 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "brokers that refuse writes: too few replicas in sync",
         "worker not ready and view stale within 15 s of the first refused write, with the reason",
     ),
+    41: (
+        "strangers hold connections at every listener: silent, half a head, all places of an address",
+        "health answers within 5 s, memory bounded, other requests served; closed after 10 s",
+    ),
+    42: (
+        "60 readers who do not read; bodies on GET and HEAD, lengths that contradict each other",
+        "memory bounded, readers dropped; refused and closed, never read as a request, one log line per kind",
+    ),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")
