@@ -8,19 +8,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
 import orjson
+from aiokafka.structs import ConsumerRecord
 
 from aggregator.facts import Evaluation, Fact, parse, version
-from aggregator.tallies import MARKER_KEY, CheckpointMarker
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, parse_marker
 from streams.events.decoder import KIND_OF
 from streams.events.encoder import encode_event
 from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, parse_claim
+from streams.ledger.passed_over import PassedOver
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+
+Stored = ConsumerRecord[bytes | None, bytes | None]
+OnUnreadable = Callable[[str, Stored, object], None]
+"""Takes the topic, the record and the reason."""
 
 _MARKER_WITHIN: Final = 5_000
 """Number of offsets at the end of a tallies partition that are searched for its last checkpoint marker."""
@@ -42,6 +47,8 @@ class Ledger:
     """Partitions whose tallies are ahead of the ledger's end, so that rows are missing."""
     unprocessed: int = 0
     """Number of source events that were not processed at the last checkpoint."""
+    skipped: dict[str, PassedOver] = field(default_factory=dict)
+    """Records that cannot be read, by topic and partition such as `facts[3]`."""
 
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
         """The current rows in the order of their keys.
@@ -91,20 +98,37 @@ def line(fact: Fact) -> bytes:
     return orjson.dumps({"kind": KIND_OF[type(fact)]})[:-1] + b"," + encode_event(fact)[1:] + b"\n"
 
 
-async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[int], object]) -> Ledger:
+async def read_ledger(
+    client: KafkaClient, topics: Topics, progress: Callable[[int], object], *, skip_unreadable: bool = False
+) -> Ledger:
     """Read the whole ledger; calls `progress` with the number of records read so far.
+
+    A null value, which a tool writes to delete a record, is no row: the row of its key is the last one that is left.
+
+    Args:
+        client: where the topics are.
+        topics: their names.
+        progress: takes the number of records.
+        skip_unreadable: pass over the records that cannot be read, instead of raising LedgerError for the first.
 
     Raises LedgerError, and what `scan` raises.
     """
-    # Workers write rows before tallies. The ledger is read after the tallies, so it must reach their positions.
-    markers = await last_markers(client, topics)
     ledger = Ledger()
+
+    def unreadable(topic: str, record: Stored, why: object) -> None:
+        where = f"{topic}[{record.partition}]"
+        if not skip_unreadable:
+            raise LedgerError(f"{where} at {record.offset}: {why}. `export --skip-unreadable` writes the other rows")
+        ledger.skipped.setdefault(where, PassedOver()).add(record.offset, record.key, why)
+
+    # Workers write rows before tallies. The ledger is read after the tallies, so it must reach their positions.
+    markers = await last_markers(client, topics, unreadable)
     ids: dict[int, str] = {}
     read = 0
 
-    def fold(partition: int, records: Records) -> None:
+    def fold(_: int, records: Records) -> None:
         nonlocal read
-        _merge(ledger, ids, topics.facts, partition, records)
+        _merge(ledger, ids, topics.facts, records, unreadable)
         read += len(records)
         progress(read)
 
@@ -116,38 +140,47 @@ async def read_ledger(client: KafkaClient, topics: Topics, progress: Callable[[i
     return ledger
 
 
-async def last_markers(client: KafkaClient, topics: Topics) -> dict[int, tuple[CheckpointMarker, int]]:
+def raise_unreadable(topic: str, record: Stored, why: object) -> None:
+    """Raise LedgerError for a record that cannot be read."""
+    raise LedgerError(f"{topic}[{record.partition}] at {record.offset}: {why}")
+
+
+async def last_markers(
+    client: KafkaClient, topics: Topics, unreadable: OnUnreadable = raise_unreadable
+) -> dict[int, tuple[CheckpointMarker, int]]:
     """The last checkpoint marker of each partition that has one, with its broker timestamp in milliseconds.
 
-    Raises LedgerError, and what `scan` raises.
+    Calls `unreadable` for a marker that cannot be read, and passes over a null value. Raises what both raise.
     """
     markers: dict[int, tuple[CheckpointMarker, int]] = {}
 
-    def note(partition: int, records: Records) -> None:
+    def note(_: int, records: Records) -> None:
         for record in records:
-            if record.key == MARKER_KEY:
+            if record.key == MARKER_KEY and record.value is not None:
                 try:
-                    markers[partition] = (
-                        msgspec.json.decode(record.value or b"", type=CheckpointMarker),
-                        record.timestamp,
-                    )
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise LedgerError(f"{topics.tallies}[{partition}] at {record.offset}: {error}") from error
+                    markers[record.partition] = parse_marker(record.value), record.timestamp
+                except ValueError as error:
+                    unreadable(topics.tallies, record, error)
 
     await scan(client, topics.tallies, note, last=_MARKER_WITHIN)
     return markers
 
 
-def _merge(ledger: Ledger, ids: dict[int, str], topic: str, partition: int, records: Records) -> None:
+def _merge(ledger: Ledger, ids: dict[int, str], topic: str, records: Records, unreadable: OnUnreadable) -> None:
     for record in records:
+        key, value = record.key, record.value
+        if key is not None and value is None:
+            continue
         try:
-            key, value = record.key or b"", record.value or b""
+            if key is None or value is None:
+                raise ValueError("no key")
             if key == CLAIM_KEY:
-                ids[partition] = parse_claim(value).ledger
+                ids[record.partition] = parse_claim(value).ledger
                 continue
             candidate = version(parse(key, value))
         except ValueError as error:
-            raise LedgerError(f"{topic}[{partition}] at {record.offset}: {error}") from error
+            unreadable(topic, record, error)
+            continue
         known = ledger.rows.get(key)
         if known is None or candidate > known[0]:
             ledger.rows[key] = candidate, value

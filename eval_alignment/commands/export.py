@@ -24,15 +24,20 @@ from streams.kafka.topics import TopicsError
     default="-",
     help="File to write. It is replaced only when everything is written. - is standard output, the default.",
 )
-def export(brokers: str | None, queue: str | None, output: Path) -> None:
+@click.option(
+    "--skip-unreadable",
+    is_flag=True,
+    help="Write every row that can be read. Names the records that cannot be read, and ends with exit code 1.",
+)
+def export(brokers: str | None, queue: str | None, output: Path, skip_unreadable: bool) -> None:
     """Write the current facts as NDJSON events. It includes deletions; `load` accepts the file.
 
     Use it for a backup, for a move to another broker or number of partitions, and to recount the ledger. Exit code 0:
-    everything is written. 1: the broker did not answer, or its ledger is incomplete.
+    everything is written. 1: the broker did not answer, its ledger is incomplete, or records were skipped.
     """
     chosen = settings.load(brokers=brokers)
     try:
-        ledger = _read(chosen)
+        ledger = _read(chosen, skip_unreadable)
     except (KafkaError, TimeoutError) as error:
         raise kafka_wiring.failure(chosen, error) from error
     except (TopicsError, LedgerError) as error:
@@ -45,14 +50,18 @@ def export(brokers: str | None, queue: str | None, output: Path) -> None:
     click.echo(f"{written} events written, {len(ledger.rows)} rows in the ledger", err=True)
     if ledger.unprocessed:
         click.echo(f"{ledger.unprocessed} source events are not processed yet and not in the export", err=True)
+    for where, records in sorted(ledger.skipped.items()):
+        click.echo(f"skipped in {where}: {records.take()}", err=True)
     if ledger.missing:
         listed = ", ".join(map(str, ledger.missing))
         raise click.ClickException(
             f"the ledger is incomplete: it ends before the position of its tallies in partitions {listed}"
         )
+    if ledger.skipped:
+        raise click.ClickException("records of the ledger or the tallies could not be read; the other rows are written")
 
 
-def _read(chosen: settings.Settings) -> Ledger:
+def _read(chosen: settings.Settings, skip_unreadable: bool) -> Ledger:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} ledger records"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -62,5 +71,6 @@ def _read(chosen: settings.Settings) -> Ledger:
                 kafka_wiring.client(chosen),
                 kafka_wiring.topics(chosen),
                 lambda read: progress.update(task, completed=read),
+                skip_unreadable=skip_unreadable,
             )
         )

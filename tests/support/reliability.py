@@ -92,6 +92,14 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "wrong checksum of one batch on the broker's disk",
         "that partition is in quarantine, the others go on; difference 0 after the repair",
     ),
+    29: (
+        "a null value, garbage, or a tally with wrong numbers on ledger or tallies",
+        "repaired from the rows, or that partition is in quarantine and the others go on; then difference 0",
+    ),
+    30: (
+        "a tally of a position far ahead of the ledger",
+        "that partition is in quarantine; accepted under a new ledger id, without filling; difference 0",
+    ),
     31: (
         "two views on one store",
         "the second is refused by name; one that writes all the same never replaces newer counts",

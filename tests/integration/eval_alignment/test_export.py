@@ -152,3 +152,27 @@ def test_an_export_names_missing_topics_and_brokers(kafka: Kafka, prefix: str) -
     assert (result.exit_code, "topics apply" in result.stderr) == (1, True)
     result = run("127.0.0.1:1")
     assert (result.exit_code, "127.0.0.1:1" in result.stderr) == (1, True)
+
+
+def test_an_export_passes_over_a_deleted_record(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    installation.write(installation.topics.facts, 0, [(key(OLD), None), (CLAIM_KEY, None)])
+    result = installation.export()
+    assert (result.exit_code, winners(decoded(result.stdout_bytes))) == (0, winners(LEDGER[0]))
+
+
+def test_an_export_that_skips_what_is_unreadable_has_every_other_row_and_fails(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    installation.ledger(1, LEDGER[1])
+    deep = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    damage: list[Row] = [(key(OLD), b"\xff"), (b"garbage", b"{}"), (key(NEW), deep), (CLAIM_KEY, b"{}")]
+    installation.write(installation.topics.facts, 1, damage)
+    installation.write(installation.topics.tallies, 1, [(MARKER_KEY, b"[")])
+    refused = installation.export()
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--skip-unreadable" in refused.stderr
+    result = installation.export("--skip-unreadable")
+    assert result.exit_code == 1
+    assert winners(decoded(result.stdout_bytes)) == winners([*LEDGER[0], *LEDGER[1]])
+    assert f"{installation.topics.facts}[1]: 4 records (offset 6 with key" in result.stderr
+    assert f"{installation.topics.tallies}[1]: 1 record (offset 0 with key" in result.stderr

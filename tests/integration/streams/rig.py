@@ -22,9 +22,10 @@ from aiokafka.structs import ConsumerRecord
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.recount import Recount, winners
+from aggregator.tallies import MARKER_KEY, parse_key
 from streams.kafka import topics as topic_table
 from streams.kafka.topics import Topics
-from streams.ledger.claim import CLAIM_KEY, parse_claim
+from streams.ledger.claim import CLAIM_KEY, common_id, parse_claim
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTLED_SECONDS = 60.0
@@ -318,24 +319,30 @@ class Rig:
         assert published == {orjson.dumps(group): payload for group, payload in Recount(facts).tallies().items()}
 
     async def tallies(self, only: str | None = None) -> dict[bytes, dict[str, Any]]:
-        """Sums over partitions, as a reader must take them: per key the later record of the higher position."""
-        kept: dict[tuple[int, bytes], tuple[int, dict[str, Any]]] = {}
-        ledgers = set()
+        """Sums over partitions, as a reader must take them: per key the later record of the higher position.
+
+        Of the ledger id of each partition's last marker, or of `only`. What is no tally of a worker is passed over.
+        """
+        kept: dict[tuple[int, str, bytes], tuple[int, dict[str, Any]]] = {}
+        ledgers: dict[int, str] = {}
         for record in await self.read(self.topics.tallies):
-            payload = orjson.loads(record.value or b"")
-            ledger = payload.pop("ledger")
-            if only not in (None, ledger):
+            try:
+                payload = orjson.loads(record.value or b"")
+                ledger, position, _ = (payload.pop(name) for name in ("ledger", "position", "policy"))
+                if record.key == MARKER_KEY:
+                    ledgers[record.partition] = ledger
+                    continue
+                parse_key(record.key or b"")
+            except (ValueError, KeyError):
                 continue
-            ledgers.add(ledger)
-            position = payload.pop("position")
-            payload.pop("policy")
-            place = record.partition, record.key or b""
+            place = record.partition, ledger, record.key or b""
             if position >= kept.get(place, (0, {}))[0]:
                 kept[place] = position, payload
-        assert len(ledgers) <= 1, "one ledger id for all partitions"
+        assert len({common_id(ledger) for ledger in ledgers.values() if only in (None, ledger)}) <= 1
+        current = {(partition, only or ledger) for partition, ledger in ledgers.items()}
         sums: dict[bytes, dict[str, Any]] = {}
-        for (_, tally_key), (_, payload) in kept.items():
-            if tally_key != b'["closed"]':
+        for (partition, ledger, tally_key), (_, payload) in kept.items():
+            if (partition, ledger) in current:
                 sums[tally_key] = _sum(sums[tally_key], payload) if tally_key in sums else payload
         return {tally_key: payload for tally_key, payload in sums.items() if _counts_something(payload)}
 
