@@ -29,6 +29,8 @@ from streams.kafka.record_batches import (
     read,
     split,
 )
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 __all__ = ["Batch", "CorruptPartitionError", "Record", "UnreadableRecords", "drain", "fetch", "wait_for_fetch"]
 
@@ -38,8 +40,10 @@ _ENOUGH_BYTES: Final = 32 << 20
 """Bytes after decompression after which no more is taken: the rest of a response is fetched again, later."""
 
 
-class CorruptPartitionError(CorruptRecordException):
+class CorruptPartitionError(EvalAlignmentError, CorruptRecordException):
     """A batch stays corrupt, however often it is fetched. The message names topic and partition."""
+
+    exit_code = ExitCode.BROKER_LOST
 
     def __init__(self, why: str, partition: TopicPartition) -> None:
         super().__init__(why)

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import cramjam
 
+from streams.runtime.errors import EvalAlignmentError
+
 MAX_UNPACKED_BYTES: Final = 64 << 20
 """Largest size of a record batch after decompression."""
 
@@ -26,7 +28,7 @@ _XERIAL: Final = b"\x82SNAPPY\0\0\0\0\1\0\0\0\1"
 Unpacked = bytes | memoryview
 
 
-class UnpackError(Exception):
+class UnpackError(EvalAlignmentError):
     """The bytes are not what their codec makes."""
 
 

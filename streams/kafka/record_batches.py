@@ -17,6 +17,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from streams.events.reasons import Reason
 from streams.kafka.codecs import MAX_UNPACKED_BYTES, TooLargeError, Unpacked, UnpackError, unpack
+from streams.runtime.errors import EvalAlignmentError
 
 MAX_BATCH_RECORDS: Final = 500_000
 """Most records of one batch, and most headers of a batch that is parsed record by record: a record needs about 200
@@ -80,7 +81,7 @@ class UnreadableRecords:
     timestamp_type: int = 0
 
 
-class CorruptBatchError(Exception):
+class CorruptBatchError(EvalAlignmentError):
     """The bytes are not what a producer sent: the checksum or the frame is wrong. The message is where and why."""
 
 

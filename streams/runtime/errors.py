@@ -20,6 +20,8 @@ class EvalAlignmentError(Exception):
         │   ├── DeliveryError         eval_alignment.client.errors  events were rejected, or were not sent
         │   └── QueueFullError        eval_alignment.client.errors  no room for an event
         ├── ColumnError           eval_alignment.tables.roles   a column is missing, or not understood
+        ├── CorruptBatchError     streams.kafka.record_batches  the checksum or the frame of a record batch is wrong
+        ├── CorruptPartitionError streams.kafka.batches         it stays so when fetched again; also a KafkaError
         ├── CredentialsError      sources.pulls.credentials     the credentials of a tool are missing or invalid
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
@@ -55,6 +57,8 @@ class EvalAlignmentError(Exception):
         ├── UnreachableError      eval_alignment.view_client    a view did not return a document
         │   └── QueueNotFoundError    eval_alignment.view_client    the source has no queue of the name
         ├── UnreadableCellError   eval_alignment.tables.labels  a cell is not a label; also a ValueError
+        ├── UnpackError           streams.kafka.codecs          compressed bytes are not what their codec makes
+        │   └── TooLargeError         streams.kafka.codecs          they would unpack to too much
         └── UpError               eval_alignment.local.supervisor   `up` cannot run
     """
 
