@@ -23,6 +23,13 @@ _TABLES: Final = (_CSV, _ARRAY)
 _CSV_HEADER: Final = re.compile(rb"""["']?[A-Za-z_][\w .-]*["']?(\s*[,;\t]\s*["']?[A-Za-z_][\w .-]*["']?)+""")
 
 
+MAX_LINE_BYTES: Final = 1 << 20
+"""Longest line that is kept. A longer one is cut, which makes an `oversized` event of it in any case."""
+_SKIPPED_BYTES: Final = 1 << 16
+"""Bytes of the rest of a longer line that are read at a time."""
+_LONGEST_HEADER: Final = 10_000
+
+
 class InputFormatError(EvalAlignmentError):
     """An input is not NDJSON; the message names the file, its format and what is expected."""
 
@@ -36,7 +43,7 @@ class InputLine(NamedTuple):
     number: int
     """Number of the line in its file, from 1."""
     value: bytes
-    """The line without surrounding white space."""
+    """The line without surrounding white space, of a line longer than MAX_LINE_BYTES its beginning."""
 
     @property
     def where(self) -> str:
@@ -94,10 +101,18 @@ async def _piped() -> AsyncIterator[InputLine]:
     reader = asyncio.StreamReader()
     checked = False
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    number, rest = 0, b""
+    number, rest, cut = 0, b"", False
     while True:
         chunk = await reader.read(1 << 16)
         *complete, rest = (rest + chunk).split(b"\n") if chunk else (rest, b"")
+        if cut and complete:
+            # The end of the line whose beginning was handed out.
+            complete, cut = complete[1:], False
+        if cut:
+            rest = b""
+        elif len(rest) > MAX_LINE_BYTES:
+            complete.append(rest)
+            rest, cut = b"", True
         for text in complete:
             number += 1
             if value := text.strip() if checked else _first("-", text, number):
@@ -109,11 +124,19 @@ async def _piped() -> AsyncIterator[InputLine]:
 
 def _lines(name: str, stream: IO[bytes]) -> Iterator[InputLine]:
     checked = False
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(_bounded(stream), start=1):
         value = line.strip() if checked else _first(name, line, number)
         if value:
             checked = True
             yield InputLine(name, number, value)
+
+
+def _bounded(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines; only the beginning of one that is too long."""
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(_SKIPPED_BYTES)
 
 
 def _first(name: str, line: bytes, number: int) -> bytes:
@@ -146,6 +169,6 @@ def _other_format(line: bytes) -> tuple[str, str] | None:
         other = _ARRAY, "; convert events with `jq -c '.[]'`"
     elif text.startswith(b"{") and text.endswith((b"{", b"[", b",")):
         other = "JSON with line breaks inside an object", "; convert it with `jq -c .`"
-    elif _CSV_HEADER.fullmatch(text):
+    elif len(text) <= _LONGEST_HEADER and _CSV_HEADER.fullmatch(text):
         other = _CSV, ""
     return other

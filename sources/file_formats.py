@@ -1,13 +1,24 @@
-"""Formats of files by their first bytes, and the errors of reading a file."""
+"""Formats of files by their first bytes, the errors of reading a file, and how much of one is read."""
 
 import gzip
+import io
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
+
+from streams.runtime.errors import EvalAlignmentError
+from streams.runtime.exit_codes import ExitCode
 
 READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 """What reading an input raises; the last two come from broken archives."""
+
+MAX_LINE_BYTES: Final = 64 << 20
+"""Longest line of a file that is read as a whole, unpacked: a JSON array of 100,000 records can be one line."""
+MAX_CONTENT_BYTES: Final = 1 << 30
+"""Largest file that is read as a whole, unpacked."""
+_CHUNK_BYTES: Final = 1 << 20
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 """First bytes of gzip data."""
@@ -39,7 +50,60 @@ def binary_format(start: bytes) -> str | None:
     return next((kind for magic, kind in _FORMATS if start.startswith(magic)), None)
 
 
+class OversizedInputError(EvalAlignmentError, OSError):
+    """An input is larger than what is read as a whole; the message is what to do."""
+
+    exit_code = ExitCode.FAILED
+
+
 def read_content(path: Path) -> bytes:
-    """The whole file, unpacked if it is gzipped; `-` is standard input. Raises READ_ERRORS."""
-    content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+    """The whole file, unpacked if it is gzipped; `-` is standard input.
+
+    No more than the limits is read, however much a file unpacks to. Raises READ_ERRORS, OversizedInputError among them.
+    """
+    if path == Path("-"):
+        return _read(sys.stdin.buffer)
+    with path.open("rb") as file:
+        return _read(file)
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    chunks, total, line = [], 0, 0
+    for chunk in _chunks(stream):
+        total += len(chunk)
+        line = len(chunk) - chunk.rfind(b"\n") - 1 if b"\n" in chunk else line + len(chunk)
+        if line > MAX_LINE_BYTES:
+            raise OversizedInputError(
+                f"oversized: a line has more than {MAX_LINE_BYTES >> 20} MiB; of a JSON array, `jq -c '.[]'` makes a "
+                "line for each record"
+            )
+        if total > MAX_CONTENT_BYTES:
+            raise OversizedInputError(f"oversized: more than {MAX_CONTENT_BYTES >> 30} GiB unpacked; divide the file")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    start = stream.read(_CHUNK_BYTES)
+    if start.startswith(GZIP_MAGIC):
+        # Any: it needs no more of a file than `read`.
+        packed: Any = _Resumed(start, stream)
+        unpacked = gzip.GzipFile(fileobj=packed)
+        while chunk := unpacked.read(_CHUNK_BYTES):
+            yield chunk
+        return
+    while start:
+        yield start
+        start = stream.read(_CHUNK_BYTES)
+
+
+class _Resumed:
+    """A stream, from the bytes on that were already read."""
+
+    def __init__(self, start: bytes, stream: IO[bytes]) -> None:
+        self._start = io.BytesIO(start)
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` more bytes; none at the end."""
+        return self._start.read(size) or self._stream.read(size)

@@ -38,6 +38,7 @@ class EvalAlignmentError(Exception):
         │   └── TooLargeForBrokerError    ingest.publish        the broker refuses events because of their size
         ├── NotPassedError        eval_alignment.load_wait      a view did not pass the loaded events in time
         ├── OtherDeploymentError  eval_alignment.load_wait      a view shows other topics, or another broker's
+        ├── OversizedInputError   sources.file_formats          a file is larger than what is read; also an OSError
         ├── PullError             sources.pulls.pull            a tool did not answer as its API does
         │   ├── ToolBusyError         sources.pulls.connection      it may answer later
         │   └── ToolNotFoundError     sources.pulls.connection      it does not have what was asked for

@@ -1,12 +1,20 @@
 """Reading of inputs: NDJSON in its forms, and files of other formats."""
 
+import asyncio
 import gzip
 import json
+import os
+import sys
+import tempfile
+import tracemalloc
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from eval_alignment.files import InputFormatError, read_lines
+from eval_alignment.files import MAX_LINE_BYTES, InputFormatError, follow_lines, read_lines
 
 LINES = b'{"id": "a"}\n{"id": "b"}\n'
 
@@ -70,3 +78,48 @@ def test_gzip_that_is_not_unpacked_is_named_with_the_command_that_does(tmp_path:
 @pytest.mark.parametrize("first", [b"no JSON", b'{"id": "a"', b'{"id": 1}, {"id": 2}', b"\xff\x00"])
 def test_an_invalid_first_line_alone_does_not_refuse_the_file(tmp_path: Path, first: bytes) -> None:
     assert values(tmp_path / "f", first + b"\n{}\n") == [first, b"{}"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_only_the_beginning_of_a_long_line_is_kept(tmp_path: Path, zipped: bool) -> None:
+    content = b'{"id": "a"}\n' + b'{"x": "' + b"x" * (40 << 20) + b'"}\n{"id": "b"}\n'
+    path = tmp_path / "events"
+    path.write_bytes(gzip.compress(content, 1) if zipped else content)
+    del content
+    tracemalloc.start()
+    try:
+        lines = [(line.number, len(line.value)) for line in read_lines([path])]
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert lines == [(1, 11), (2, MAX_LINE_BYTES + 1), (3, 11)]
+
+
+@given(st.lists(st.integers(0, 40), max_size=8), st.booleans())
+def test_a_limit_cuts_lines_and_no_more(lengths: list[int], ended: bool) -> None:
+    lines = [b"x" * length for length in lengths]
+    content = b"\n".join(lines) + b"\n" * (ended and bool(lines))
+    with tempfile.TemporaryDirectory() as directory, patch("eval_alignment.files.MAX_LINE_BYTES", 20):
+        got = values(Path(directory) / "events", content)
+    assert got == [line[:21] for line in lines if line]
+
+
+async def test_only_the_beginning_of_a_long_line_of_a_pipe_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval_alignment.files.MAX_LINE_BYTES", 100_000)
+    reader, writer = os.pipe()
+    long = b'"' + b"x" * 700_000
+
+    def write() -> None:
+        with os.fdopen(writer, "wb") as out:
+            out.write(b"{}\n" + long + b'"\n{"id": 1}\n\n' + long)
+
+    with os.fdopen(reader) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        writing = asyncio.create_task(asyncio.to_thread(write))
+        lines = [line async for line in follow_lines([Path("-")], lambda _: None)]
+        await writing
+    assert [line.number for line in lines] == [1, 2, 3, 5]
+    assert lines[2].value == b'{"id": 1}'
+    for line in (lines[1], lines[3]):
+        assert 100_000 < len(line.value) < 200_000
+        assert long.startswith(line.value)
