@@ -1,6 +1,8 @@
 """Builds the snapshot document of a queue from its counts. What cannot be computed is null, with a reason."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Final, TypeVar
 
 from aggregator.days import Window, timestamp
@@ -32,6 +34,10 @@ from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.gate import gate, labels_needed
 from aggregator.statistics.judge_in_use import JudgePeriod
 
+PAIRS: Final = 1_000
+"""Most pairs of criterion and metric that a document lists. All pairs are in its sums."""
+JUDGES: Final = 200
+"""Most judge versions that a document lists of a criterion and metric."""
 _NOTHING: Final[Vector] = (0,) * COUNTS
 _T = TypeVar("_T")
 
@@ -41,6 +47,7 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
     on_topic: list[Vector] = []
     compared: set[str] = set()
     criteria: list[CriterionDocument] = []
+    listed = _listed_pairs(state, rules)
     for name, criterion in sorted(state.criteria.items()):
         vectors = {metric: _current(pair.judges) for metric, pair in criterion.metrics.items()}
         counted = [m for m, vector in vectors.items() if any(vector) and rules.on_topic(name, m)]
@@ -48,7 +55,14 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
         total = _sum(vectors[metric] for metric in counted)
         on_topic.append(total)
         criteria.append(
-            _criterion(name, criterion, Confusion(*rules.outcomes(total), criterion.items_compared), state, rules)
+            _criterion(
+                name,
+                criterion,
+                Confusion(*rules.outcomes(total), criterion.items_compared),
+                state,
+                rules,
+                listed=listed[name],
+            )
         )
     return SnapshotDocument(
         schema=SCHEMA_NAME,
@@ -117,16 +131,49 @@ def _cards(state: QueueState, counts: Confusion, metrics: int) -> Cards:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _ListedMetrics:
+    """Which metrics of a criterion a document lists."""
+
+    names: Sequence[str]
+    left_out: int
+    """Number of the others."""
+
+
+def _listed_pairs(state: QueueState, rules: CountingRules) -> dict[str, _ListedMetrics]:
+    """By criterion the metrics that a document lists: of all pairs of the queue those with most comparisons."""
+    covered = state.funnel.metrics if state.funnel else ()
+    metrics = {
+        name: sorted(
+            {*criterion.metrics, *criterion.failures, *(metric for metric in covered if rules.on_topic(name, metric))}
+        )
+        for name, criterion in state.criteria.items()
+    }
+    if sum(map(len, metrics.values())) <= PAIRS:
+        return {name: _ListedMetrics(names, 0) for name, names in metrics.items()}
+    pairs = [
+        (-sum(_current(pair.judges)) if (pair := state.criteria[name].metrics.get(metric)) else 0, name, metric)
+        for name, names in metrics.items()
+        for metric in names
+    ]
+    chosen: dict[str, list[str]] = {name: [] for name in metrics}
+    for _, name, metric in nsmallest(PAIRS, pairs):
+        chosen[name].append(metric)
+    return {name: _ListedMetrics(sorted(names), len(metrics[name]) - len(names)) for name, names in chosen.items()}
+
+
 def _criterion(
-    name: str, criterion: CriterionState, counts: Confusion, state: QueueState, rules: CountingRules
+    name: str,
+    criterion: CriterionState,
+    counts: Confusion,
+    state: QueueState,
+    rules: CountingRules,
+    *,
+    listed: _ListedMetrics,
 ) -> CriterionDocument:
     nulls = Nulls()
     alignment = counts.alignment
-    covered = [metric for metric in (state.funnel.metrics if state.funnel else ()) if rules.on_topic(name, metric)]
-    metrics = [
-        _metric(name, metric, criterion, state, rules)
-        for metric in sorted({*criterion.metrics, *criterion.failures, *covered})
-    ]
+    metrics = [_metric(name, metric, criterion, state, rules) for metric in listed.names]
     metrics.sort(key=_rank)
     return CriterionDocument(
         criterion=name,
@@ -140,6 +187,7 @@ def _criterion(
         metric=Verdicts({"pass": counts.metric_pass, "fail": counts.metric_fail}),
         undefined=nulls.reasons,
         metrics=metrics,
+        metrics_left_out=listed.left_out,
     )
 
 
@@ -220,8 +268,16 @@ def _metric(
         off_topic=not on_topic,
         undefined=nulls.reasons,
         ratings=_ratings(current),
-        judges={judge: _judge(pair.judges[judge], rules) for judge in sorted(pair.judges)},
+        judges={judge: _judge(pair.judges[judge], rules) for judge in _listed(pair.judges, newest and newest.judge)},
     )
+
+
+def _listed(judges: Mapping[str, JudgeVectors], newest: str | None) -> list[str]:
+    """The names of the judge versions that a document lists: those with most comparisons, and the newest."""
+    if len(judges) <= JUDGES:
+        return sorted(judges)
+    largest = nsmallest(JUDGES, judges, key=lambda judge: (judge != newest, -sum(judges[judge].own), judge))
+    return sorted(largest)
 
 
 def _pass_rate(coverage: MetricCoverage) -> float | Undefined:

@@ -188,7 +188,9 @@ class MetricDocument(TypedDict):
     ratings: Ratings
     """Comparisons by rating and verdict of the metric."""
     judges: dict[str, JudgeDocument]
-    """Counts of each judge version, by its name."""
+    """Counts of each judge version, by its name: at most 200, those with most comparisons, and the newest.
+    `judge_versions` is the number of all.
+    """
 
 
 class CriterionDocument(TypedDict):
@@ -215,7 +217,11 @@ class CriterionDocument(TypedDict):
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
     metrics: list[MetricDocument]
-    """The metrics that are compared with the criterion, failed on its annotated items, or evaluated queue items."""
+    """The metrics that are compared with the criterion, failed on its annotated items, or evaluated queue items. All
+    criteria together list at most 1,000, those with most comparisons.
+    """
+    metrics_left_out: int
+    """Number of metrics that are not listed. Their comparisons are in the sums of the criterion and of the cards."""
 
 
 class Cards(TypedDict):

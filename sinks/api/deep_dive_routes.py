@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from typing import get_args
+from typing import Final, get_args
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +18,8 @@ from sinks.queries.results import TrendBasis
 from sinks.queries.scope import Scope
 from sinks.queries.thresholds import what_if
 
+SKIP_LIMIT: Final = 1_000_000
+"""Most judge versions that a request may skip."""
 _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
@@ -60,14 +62,16 @@ class _DeepDiveApi:
 
     async def versions(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        skip = parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT)
         return await self._answer(
-            request, lambda connection, scope: deep_dive.versions(connection, scope, criterion, metric)
+            request, lambda connection, scope: deep_dive.versions(connection, scope, criterion, metric, skip=skip)
         )
 
     async def corrected(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        skip = parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT)
         return await self._answer(
-            request, lambda connection, scope: deep_dive.corrected(connection, scope, criterion, metric)
+            request, lambda connection, scope: deep_dive.corrected(connection, scope, criterion, metric, skip=skip)
         )
 
     async def _answer(self, request: Request, ask: _Ask) -> Response:

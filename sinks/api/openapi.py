@@ -8,7 +8,9 @@ from aggregator.days import Window
 from aggregator.snapshot import schema as snapshot_schema
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
+from sinks import budgets
 from sinks.api import responses
+from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
 from sinks.queries import comparisons, results
@@ -94,6 +96,11 @@ def _get(
 
 def _deep_dive() -> dict[str, Any]:
     pair = [_QUEUE, _CRITERION, _METRIC, _WINDOW]
+    skip = _query(
+        "skip",
+        f"Number of newest judge versions to skip: an answer has at most {budgets.VERSIONS}.",
+        {"type": "integer", "minimum": 0, "maximum": SKIP_LIMIT, "default": 0},
+    )
     errors = (400, 401, 404, 503)
     return {
         "/api/v1/queues/{queue}/trend": _get(
@@ -131,9 +138,9 @@ def _deep_dive() -> dict[str, Any]:
             [_QUEUE, _CRITERION, _WINDOW],
             errors,
         ),
-        "/api/v1/queues/{queue}/versions": _get("Comparison of judge versions.", Versions, pair, errors),
+        "/api/v1/queues/{queue}/versions": _get("Comparison of judge versions.", Versions, [*pair, skip], errors),
         "/api/v1/queues/{queue}/corrected": _get(
-            "Pass rate over all items of the queue, corrected for the judge's errors.", Corrected, pair, errors
+            "Pass rate over all items of the queue, corrected for the judge's errors.", Corrected, [*pair, skip], errors
         ),
     }
 

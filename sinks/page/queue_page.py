@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 from typing import Final
 
 from aggregator.days import Window, window_start
@@ -10,6 +11,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, NewestJudgeDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.gate import Gate
+from sinks import budgets
 from sinks.api.services import Services
 from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark
@@ -60,6 +62,8 @@ class QueueRequest:
     options: DeepDiveOptions = field(default_factory=DeepDiveOptions)
     more: bool = False
     """Whether to include the slow parts of a large queue."""
+    start: int = 0
+    """Number of metrics with more comparisons that are left out."""
 
     def _parameters(self) -> dict[str, Value]:
         return {
@@ -73,6 +77,7 @@ class QueueRequest:
             "depth": self.options.metric,
             "cost": None if self.options.cost == 1 else repr(self.options.cost).removesuffix(".0"),
             "more": "1" if self.more else None,
+            "from": str(self.start) if self.start else None,
         }
 
     def href(self, **changes: Value) -> str:
@@ -122,7 +127,9 @@ class QueuePage:
     tone: str
     """Class of the style sheet for their alignment."""
     criterion: CriterionDocument | None
-    """None when the window has no annotation of it."""
+    """With the metrics of this page; None when the window has no annotation of it."""
+    listed: CriterionDocument | None
+    """The criterion as the document has it."""
     figures: list[Figure]
     off_topic: list[Figure]
     shown: frozenset[str]
@@ -141,6 +148,34 @@ class QueuePage:
     """The names of queues that look like this one's, this one included; empty without another."""
     waiting: Waiting | None
     """Only for a queue that never had a comparison."""
+    metrics_total: int
+    """Number of metrics of the criterion, of which `figures` and `off_topic` are a part."""
+
+    @property
+    def metrics_shown(self) -> int:
+        """Number of metrics on this page."""
+        return len(self.figures) + len(self.off_topic)
+
+    @property
+    def later(self) -> str | None:
+        """The address of the metrics with fewer comparisons; None when there are none, or the document has none."""
+        following = self.request.start + budgets.METRICS
+        listed = len(self.listed["metrics"]) if self.listed else 0
+        return self.request.href(**{"from": str(following)}) if following < listed else None
+
+    @property
+    def listed_criteria(self) -> list[CriterionDocument]:
+        """The criteria in the navigation, by name."""
+        criteria = self.document["criteria"]
+        if len(criteria) <= budgets.CRITERIA:
+            return criteria
+        chosen = self.criterion["criterion"] if self.criterion else None
+        names = nsmallest(
+            budgets.CRITERIA,
+            criteria,
+            key=lambda each: (each["criterion"] != chosen, -each["comparisons"], each["criterion"]),
+        )
+        return sorted(names, key=lambda each: each["criterion"])
 
     @property
     def failures(self) -> list[tuple[str, MetricDocument]]:
@@ -186,6 +221,7 @@ def queue_page(
     criterion = _chosen(document, request.criterion)
     if criterion is not None:
         request = replace(request, criterion=criterion["criterion"])
+    listed, criterion = criterion, None if criterion is None else _on_page(criterion, request)
     drawn, off_topic = figures(criterion, rules) if criterion is not None else ([], [])
     names = {figure.document["metric"] for figure in (*drawn, *off_topic)}
     whole = pooled(document)
@@ -204,6 +240,8 @@ def queue_page(
         whole=whole,
         tone=queue_tone(whole, rules.limits),
         criterion=criterion,
+        listed=listed,
+        metrics_total=0 if listed is None else len(listed["metrics"]) + listed["metrics_left_out"],
         figures=drawn,
         off_topic=off_topic,
         shown=frozenset(names.intersection(request.metrics) or names),
@@ -222,6 +260,22 @@ def queue_page(
         alike_queues=next((group for group in alike_queues(cache, connection) if request.queue in group), []),
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
     )
+
+
+def _on_page(criterion: CriterionDocument, request: QueueRequest) -> CriterionDocument:
+    """The criterion with the metrics of one page: those that the reader chose, then those with most comparisons."""
+    metrics = criterion["metrics"]
+    if len(metrics) <= budgets.METRICS:
+        return criterion
+    chosen = {*request.metrics, request.options.metric, request.options.trend_metric}
+    ranked = sorted(metrics, key=lambda metric: (-metric["comparisons"], metric["metric"]))
+    page = ranked[request.start : request.start + budgets.METRICS]
+    names = {metric["metric"] for metric in page}
+    extra = [metric for metric in metrics if metric["metric"] in chosen - names][: budgets.METRICS]
+    names = {metric["metric"] for metric in (*page[: budgets.METRICS - len(extra)], *extra)}
+    shown = criterion.copy()
+    shown["metrics"] = [metric for metric in metrics if metric["metric"] in names]
+    return shown
 
 
 def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:

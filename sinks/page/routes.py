@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from aggregator.snapshot.build import PAIRS
 from sinks.api import parameters
 from sinks.api.services import Services
 from sinks.page import charts, index_page, items_page, queue_page
@@ -123,6 +124,7 @@ class Pages:
                 cost=parameters.positive(request, "cost", 1.0),
             ),
             more=request.query_params.get("more") == "1",
+            start=parameters.number(request, "from", 0, least=0, most=PAIRS),
         )
         page = await self._services.query_queue(
             choice.queue,

@@ -4,6 +4,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sinks import budgets
 from sinks.page import formats, wording
 
 _FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
@@ -29,6 +30,7 @@ def page_environment() -> Environment:
         what_if_warning=wording.what_if_warning,
         # What follows the ids of a part that a page has several times.
         nth="",
+        most_tests=budgets.TESTS_ON_PAGE,
         plural=formats.plural,
         why=wording.why,
     )

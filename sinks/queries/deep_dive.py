@@ -8,9 +8,9 @@ queue, criterion or metric that no row names has no comparisons.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
-from itertools import combinations
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, pairwise
+from typing import Final, TypeVar
 
 from aggregator.days import day_of
 from aggregator.snapshot.build import Nulls
@@ -19,6 +19,7 @@ from aggregator.snapshot.trend import AlignedShare, by_day, by_week, in_document
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.corrected import corrected_pass_rate
 from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
+from sinks import budgets
 from sinks.queries import rows
 from sinks.queries.ceiling_answer import ceiling_of
 from sinks.queries.days import day_cells, distinct_items
@@ -38,6 +39,8 @@ from sinks.queries.results import (
 )
 from sinks.queries.rows import Judges
 from sinks.queries.scope import Scope
+
+_V = TypeVar("_V")
 
 _NO_COMPARISONS: Final = Confusion(tp=0, fn=0, tn=0, fp=0, items=0)
 
@@ -101,9 +104,15 @@ def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) ->
 
 
 def corrected(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str,
+    metric: str,
+    judges: Judges | None = None,
+    *,
+    skip: int = 0,
 ) -> Corrected:
-    """Pass rates over the queue's items, corrected for the judge's errors, by judge version."""
+    """Pass rates over the queue's items, corrected for the judge's errors, of the newest judge versions but `skip`."""
     items = rows.items_queued(connection, scope)
     if judges is None:
         judges = rows.judge_versions(connection, scope, criterion, metric)
@@ -114,7 +123,7 @@ def corrected(
         for judge in compared | judged
     }
     answers = []
-    for judge in sorted(first_at, key=lambda judge: (first_at[judge], judge)):
+    for judge in _newest(sorted(first_at, key=lambda judge: (first_at[judge], judge)), skip):
         counts = compared[judge].counts if judge in compared else _NO_COMPARISONS
         _, evaluated, passed = judged.get(judge, rows.NOTHING_JUDGED)
         answers.append(_corrected(judge, items, evaluated, passed, counts))
@@ -126,7 +135,14 @@ def corrected(
         interval="delta",
         items=items,
         judges=answers,
+        judges_total=len(first_at),
     )
+
+
+def _newest(versions: Sequence[_V], skip: int) -> Sequence[_V]:
+    """The last versions but `skip`, as many as an answer may have."""
+    end = max(0, len(versions) - skip)
+    return versions[max(0, end - budgets.VERSIONS) : end]
 
 
 def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Confusion) -> CorrectedJudge:
@@ -153,25 +169,38 @@ def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Conf
 
 
 def versions(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Judges | None = None
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str,
+    metric: str,
+    judges: Judges | None = None,
+    *,
+    skip: int = 0,
 ) -> Versions:
-    """Judge versions compared and tested against each other, and the day on which each appeared."""
+    """The newest judge versions but `skip`, tested against each other, and the day on which each appeared."""
     if judges is None:
         judges = rows.judge_versions(connection, scope, criterion, metric)
-    ordered = in_order(judges.get(metric, ()))
-    pairs = rows.version_pairs(connection, scope, criterion, metric) if len(ordered) > 1 else {}
+    everything = in_order(judges.get(metric, ()))
+    ordered = _newest(everything, skip)
+    names = [version.judge for version in ordered]
+    pairs = rows.version_pairs(connection, scope, criterion, metric, names) if len(ordered) > 1 else {}
     return Versions(
         queue=scope.queue,
         criterion=criterion,
         metric=metric,
         window=scope.window.value,
         versions=[_version(version) for version in ordered],
-        tests=[
-            _test(pairs.get((first.judge, second.judge)) or rows.VersionPair(first.judge, second.judge, 0, 0, 0))
-            for first, second in combinations(ordered, 2)
-        ],
+        versions_total=len(everything),
+        tests=[_test(pairs.get(pair) or rows.VersionPair(*pair, 0, 0, 0)) for pair in _tested(names)],
         epochs=_epochs(metric, ordered),
     )
+
+
+def _tested(versions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pairs of versions that are tested, in the order of the first one, then the second."""
+    start = max(0, len(versions) - budgets.TESTED_VERSIONS)
+    yield from pairwise(versions[: start + 1])
+    yield from combinations(versions[start:], 2)
 
 
 def _version(version: VersionCounts) -> JudgeVersion:
@@ -274,5 +303,6 @@ def _trend(
         window=scope.window.value,
         by=by,
         days=[TrendDay(day=day, week=None, **_agreed(share)) for day, share in shares.items()],
-        epochs=marks,
+        epochs=marks[-budgets.CHANGES :],
+        epochs_total=len(marks),
     )

@@ -74,7 +74,9 @@ class Trend(TypedDict):
     days: list[TrendDay]
     """Days with comparisons, oldest first."""
     epochs: list[JudgeChange]
-    """New judge versions, oldest first; empty without a criterion."""
+    """New judge versions, oldest first, the 50 newest of them; empty without a criterion."""
+    epochs_total: int
+    """Number of all new judge versions."""
 
 
 class Cut(TypedDict):
@@ -278,7 +280,9 @@ class Corrected(TypedDict):
     items: int
     """Items in the queue; 0 without queue items."""
     judges: list[CorrectedJudge]
-    """Versions of the judge, in the order of their first verdict."""
+    """Versions of the judge, in the order of their first verdict: the 50 newest, or those before with `skip`."""
+    judges_total: int
+    """Number of all versions."""
 
 
 class JudgeVersion(TypedDict):
@@ -364,11 +368,13 @@ class Versions(TypedDict):
     window: WindowName
     """Days that are counted: UTC days up to today, or all."""
     versions: list[JudgeVersion]
-    """Versions of the judge, in the order of their first verdict."""
+    """Versions of the judge, in the order of their first verdict: the 50 newest, or those before with `skip`."""
+    versions_total: int
+    """Number of all versions."""
     tests: list[VersionTest]
-    """Tests of every two versions."""
+    """Tests of each listed version with the next, and of every two of the last 20 listed ones."""
     epochs: list[JudgeChange]
-    """New versions, oldest first."""
+    """When each listed version followed another one, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

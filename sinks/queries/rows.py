@@ -14,6 +14,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+import orjson
+
 from aggregator.ratings import LEVELS, level_of
 from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.confusion import Confusion
@@ -143,15 +145,17 @@ FROM people AS p
 CROSS JOIN evaluations AS e ON e.item_id = p.item_id AND e.metric = :metric AND e.failure = 0
 CROSS JOIN evaluations AS f ON f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
 WHERE e.deleted = 0 AND f.deleted = 0
+    AND e.judge IN (SELECT value FROM json_each(:judges)) AND f.judge IN (SELECT value FROM json_each(:judges))
 GROUP BY e.judge, f.judge
 """
 
 
 def version_pairs(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Sequence[str]
 ) -> dict[tuple[str, str], VersionPair]:
-    """Every two judge versions of a metric with a common item, in both orders."""
-    rows = connection.execute(_VERSION_PAIRS, scope.values(criterion, metric))
+    """Every two of these judge versions of a metric with a common item, in both orders."""
+    values = {**scope.values(criterion, metric), "judges": orjson.dumps(judges).decode()}
+    rows = connection.execute(_VERSION_PAIRS, values)
     return {row[:2]: VersionPair(*row) for row in rows}
 
 

@@ -1,6 +1,7 @@
 """The answer of the threshold what-if, from the compared items of a criterion and metric."""
 
 from collections.abc import Sequence
+from heapq import nlargest
 from typing import Final
 
 from aggregator.facts import Direction
@@ -9,6 +10,7 @@ from aggregator.statistics.auc import auc_interval
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.scales import ScoredVerdict, check_scales
 from aggregator.statistics.what_if import Scored, ScoredItems, Sweep, ThresholdCounts
+from sinks import budgets
 from sinks.queries.results import Bin, Cut, JudgeThresholds, WhatIf
 from sinks.queries.scope import Scope
 
@@ -39,7 +41,8 @@ def what_if_of(
         threshold=threshold,
         thresholds=len({row.threshold for row in with_score} - {None}),
         judges=[
-            JudgeThresholds(judge=judge, thresholds=list(thresholds)) for judge, thresholds in scales.thresholds.items()
+            JudgeThresholds(judge=judge, thresholds=list(thresholds)[: budgets.THRESHOLDS])
+            for judge, thresholds in nlargest(budgets.JUDGES, scales.thresholds.items(), key=lambda each: len(each[1]))
         ],
         two_scales=scales.two_scales,
         now=_cut(_current(with_score, threshold), items) if with_score else None,

@@ -15,7 +15,7 @@ _HTTP = {
     "sinks.listener",
     "streams.runtime",
 }
-_VIEW = {"aggregator", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.freshness", *_HTTP}
+_VIEW = {"aggregator", "sinks.budgets", "sinks.config", "sinks.changes", "sinks.metrics", "sinks.freshness", *_HTTP}
 _READ = {*_VIEW, "sinks.store", "sinks.queries"}
 _API = {
     *_READ,
@@ -56,6 +56,7 @@ ROOMS: Mapping[str, set[str]] = {
     # The view: of the worker it knows the topics and the rules of the owned logs, nothing of the engine.
     "sinks": set(),
     "sinks.config": {"aggregator", "sinks.connections"},
+    "sinks.budgets": set(),
     "sinks.changes": set(),
     "sinks.metrics": {"streams.runtime"},
     "sinks.freshness": {"aggregator"},
@@ -64,7 +65,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.exposition": set(),
     "sinks.access": {"streams.runtime"},
     "sinks.listener": {"sinks.access", "sinks.connections", "streams.runtime"},
-    "sinks.queries": {"aggregator", "streams.runtime"},
+    "sinks.queries": {"aggregator", "sinks.budgets", "streams.runtime"},
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.queue_index": {"aggregator", "sinks.queries"},
     "sinks.documents": {*_READ, "sinks.queue_index"},

@@ -1,0 +1,24 @@
+"""How much one answer, page or document shows; each says what it leaves out.
+
+A producer can send any number of judge versions, such as the id of a run, and of metrics. Without these bounds one
+request would cost memory and time with the square of them.
+"""
+
+from typing import Final
+
+VERSIONS: Final = 50
+"""Most judge versions in an answer or table, the newest first to be kept; `skip` pages to older ones."""
+TESTED_VERSIONS: Final = 20
+"""Newest judge versions of which every two are tested; of older ones each with its successor."""
+CHANGES: Final = 50
+"""Most changes of the judge version in a trend, the newest."""
+JUDGES: Final = 50
+"""Most judge versions whose thresholds a what-if lists, those with several thresholds first."""
+THRESHOLDS: Final = 20
+"""Most thresholds of each of them."""
+TESTS_ON_PAGE: Final = 30
+"""Most tests in words on a page, those of the newest versions."""
+METRICS: Final = 200
+"""Most metrics of a criterion on one page, those with most comparisons; `from` pages to the others."""
+CRITERIA: Final = 200
+"""Most criteria in the navigation of a page, those with most comparisons and the chosen one."""
