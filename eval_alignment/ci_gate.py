@@ -58,6 +58,7 @@ class PairOutcome:
 def decide(document: SnapshotDocument, request: GateRequest) -> tuple[ExitCode, list[PairOutcome]]:
     """The outcome for a queue, and the pairs that decide it. Ignores off-topic pairs."""
     decided = [_decide_pair(criterion, metric, request) for criterion, metric in _pairs(document, request)]
+    decided += _not_listed(document, request)
     outcomes = {pair.outcome for pair in decided}
     for outcome in (ExitCode.BELOW, ExitCode.TOO_FEW, ExitCode.PASS):
         if outcome in outcomes:
@@ -87,6 +88,10 @@ def missing_names(document: SnapshotDocument, request: GateRequest) -> str | Non
     if request.criterion is not None and request.criterion not in criteria:
         return not_found("criterion", request.criterion, criteria)
     if request.metric is not None and request.metric not in metrics:
+        if any(criterion.get("metrics_left_out") for criterion in document["criteria"]):
+            return (
+                f"metric {request.metric!r} not found among the pairs with most comparisons, which the document lists"
+            )
         return not_found("metric", request.metric, metrics)
     return None
 
@@ -97,6 +102,16 @@ def _pairs(document: SnapshotDocument, request: GateRequest) -> Iterator[tuple[s
             for metric in criterion["metrics"]:
                 if request.metric in (None, metric["metric"]) and not metric["off_topic"]:
                     yield criterion["criterion"], metric
+
+
+def _not_listed(document: SnapshotDocument, request: GateRequest) -> Iterator[PairOutcome]:
+    """The pairs that a large document leaves out, those with fewest comparisons: they are not decided."""
+    for criterion in document["criteria"]:
+        # A view of an earlier release lists all.
+        left_out = criterion.get("metrics_left_out", 0)
+        if left_out and request.metric is None and request.criterion in (None, criterion["criterion"]):
+            metrics = f"{left_out} metrics that the document leaves out"
+            yield PairOutcome(criterion["criterion"], metrics, 0, None, ExitCode.TOO_FEW)
 
 
 def _counts(metric: MetricDocument, judge: str) -> Confusion:
