@@ -1,4 +1,4 @@
-"""How much one answer, page or document shows; each says what it leaves out.
+"""How much one answer, page or document shows; each states what it leaves out.
 
 A producer can send any number of judge versions, such as the id of a run, and of metrics. Without these bounds one
 request would cost memory and time with the square of them.

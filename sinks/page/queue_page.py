@@ -158,7 +158,7 @@ class QueuePage:
 
     @property
     def later(self) -> str | None:
-        """The address of the metrics with fewer comparisons; None when there are none, or the document has none."""
+        """The address of the metrics with fewer comparisons; None on the last page."""
         following = self.request.start + budgets.METRICS
         listed = len(self.listed["metrics"]) if self.listed else 0
         return self.request.href(**{"from": str(following)}) if following < listed else None

@@ -1,4 +1,4 @@
-"""Answers, pages and documents stay small and quick, whatever number of names producers send."""
+"""Answers, pages and documents stay small and quick, for any number of names that producers send."""
 
 import time
 from itertools import combinations, pairwise
@@ -121,7 +121,7 @@ async def test_a_queue_of_thousands_of_metrics_is_shown_in_pages(store: Store, t
         assert len(seen) == len(set(seen)) == PAIRS
         assert seen[0] > "m2800", "the first page has the metrics with most comparisons"
         assert "200 of 3,000 metrics" in (await client.get("/queues/q")).text
-        # A link to a metric shows it, whatever its place.
+        # A link to a metric shows it in any place.
         chosen = read((await client.get("/queues/q?metric=m2001")).text)
         assert [card for card in chosen.all("article") if card.attributes["data-metric"] == "m2001"]
         index = await client.get("/")
