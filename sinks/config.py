@@ -22,6 +22,7 @@ class ViewConfig:
     facts_topic: str = "alignment.facts.v1"
     tallies_topic: str = "alignment.tallies.v1"
     snapshots_topic: str = "alignment.snapshots.v1"
+    dead_letters_topic: str = "alignment.dead-letters.v1"
     rules: CountingRules = field(default_factory=CountingRules)
     """How rows count: pass mark, criteria and their metrics, limits of the gate."""
     publish: bool = True

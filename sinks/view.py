@@ -31,12 +31,14 @@ from sinks.freshness import Freshness, StaleCause
 from sinks.gauges import GaugeCollector
 from sinks.listener import HttpServer, ServerLimits, listen
 from sinks.metrics import ViewMetrics
+from sinks.rejections import HOUR_MS
 from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
 from sinks.store.damage import StoreDamagedError, copy_history, refuse_damaged, set_aside
 from sinks.store.lock import locked
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
+from streams.kafka.dead_letter_tail import DeadLetterTail
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
 from streams.runtime.heap import freeze_heap, share_arena, trim_heap
@@ -145,6 +147,13 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         ready=lambda: reader.ready,
         freshness=freshness,
     )
+    dead_letters = DeadLetterTail(
+        config.client,
+        config.dead_letters_topic,
+        lambda event: services.rejections.note(event.timestamp, event.reason, round(services.now() * 1000)),
+        lambda: round(services.now() * 1000) - HOUR_MS,
+        "the page does not show rejected events",
+    )
     server = HttpServer(
         create_app(services, tokens),
         limits=ServerLimits(
@@ -170,6 +179,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
             asyncio.create_task(server.serve([listener]), name="http"),
             asyncio.create_task(reader.run(), name="reader"),
             asyncio.create_task(refresh(services, collector, for_gauges), name="gauges"),
+            asyncio.create_task(dead_letters.run(), name="dead letters"),
             asyncio.create_task(snapshots.run(for_snapshots), name="snapshots"),
             asyncio.create_task(trim_heap(store.close_idle), name="memory"),
             asyncio.create_task(store_damage.wait(), name="store"),

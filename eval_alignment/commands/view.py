@@ -47,6 +47,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         facts_topic=chosen.topic("facts"),
         tallies_topic=chosen.topic("tallies"),
         snapshots_topic=chosen.topic("snapshots"),
+        dead_letters_topic=chosen.topic("dead_letters"),
         rules=wiring.counting_rules(chosen),
         publish=chosen.publish,
         history_count=chosen.snapshot_history_count,

@@ -22,10 +22,15 @@ from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirErr
 from eval_alignment.local.log_files import cap_log
 from eval_alignment.local.saved_dead_letters import MAX_BYTES, SavedDeadLetters, SavedDeadLettersError
 from eval_alignment.settings import Settings, address
+from eval_alignment.terminal_text import printable
 from ingest.openapi import EVENTS_PATH
 from sinks.access import BindError
 from sinks.listener import listen
+from sinks.page.formats import plural
+from streams.events.example import RejectedExample
+from streams.events.rejection_log import RejectionLog
 from streams.kafka import topics as topic_table
+from streams.kafka.dead_letter_tail import DeadLetterHeaders, DeadLetterTail
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode, codes_without_restart
 
@@ -81,6 +86,7 @@ class Supervisor:
             self._data.dead_letters, self.client, self.topics.dead_letters, wiring.acknowledgement_group(settings)
         )
         self._dead_letters_put_back = False
+        self._rejections = RejectionLog(report=self._say_rejected)
         self._stop = asyncio.Event()
         self._was_ready = False
         """Whether everything was ready once. Before, what cannot run is an error; later, the other processes go on."""
@@ -136,6 +142,8 @@ class Supervisor:
             aside = self._set_aside()
             parts = [asyncio.create_task(self._keep(child)) for child in (self._worker, self._view, self._ingest)]
             parts.append(asyncio.create_task(self._watch_broker()))
+            parts.append(asyncio.create_task(self._watch_dead_letters()))
+            parts.append(asyncio.create_task(self._rejections.run()))
             parts.append(asyncio.create_task(self._bound_logs()))
             parts.append(asyncio.create_task(self._begin(aside)))
             stopping = asyncio.create_task(self._stop.wait())
@@ -285,6 +293,24 @@ class Supervisor:
             for log in self._data.logs.glob("*.log"):
                 await asyncio.to_thread(cap_log, log)
             await asyncio.sleep(_LOG_SECONDS)
+
+    async def _watch_dead_letters(self) -> None:
+        """Say which events are rejected from now on."""
+        started = time.time_ns() // 1_000_000
+
+        def note(event: DeadLetterHeaders) -> None:
+            place, reason, detail = (printable(text) for text in (event.place, event.reason, event.detail))
+            self._rejections.note(printable(event.origin), 1, RejectedExample(place, reason, detail, ""))
+
+        tail = DeadLetterTail(
+            self.client.settings, self.topics.dead_letters, note, lambda: started, "rejected events are not shown here"
+        )
+        await tail.run()
+
+    def _say_rejected(self, origin: str, events: int, example: RejectedExample) -> None:
+        counted = plural(events, "event")
+        shown = f"{example.reason}, for example {example.place}: {example.detail}"
+        self._say(f"{counted} of {origin} rejected: {shown}. See http://{self.settings.http}/reasons#{example.reason}")
 
     # ---- ending
 

@@ -80,6 +80,9 @@ class Readiness(TypedDict):
     """Why the state is stale, in words, with the partition; null while it is not."""
     as_of: str | None
     """Time up to which every partition is complete: the oldest partition decides; null before the first checkpoint."""
+    rejected_last_hour: dict[str, int]
+    """Number of events that became dead letters in the last hour, by reason; empty if the view cannot read their topic.
+    """
 
 
 class SourceProgress(TypedDict):

@@ -20,6 +20,7 @@ from sinks.freshness import Freshness
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
+from sinks.rejections import RecentRejections
 from sinks.request_pool import RequestPool
 from sinks.store.damage import StoreDamagedError
 from sinks.store.store import Store
@@ -46,6 +47,8 @@ class Services:
     """Returns whether the view has caught up with the topics."""
     freshness: Freshness = field(default_factory=Freshness)
     """Decides whether the state is stale, and why."""
+    rejections: RecentRejections = field(default_factory=RecentRejections)
+    """The events that were rejected in the last hour."""
     now: Callable[[], float] = time.time
     """Returns seconds since epoch."""
     gauges: Gauges = field(default_factory=Gauges)
@@ -73,6 +76,7 @@ class Services:
             stale=staleness.stale,
             stale_reason=staleness.reason,
             as_of=None if state.as_of is None else timestamp(state.as_of),
+            rejected_last_hour=self.rejections.by_reason(round(self.now() * 1000)),
         )
 
     async def current_readiness(self) -> Readiness:

@@ -1,6 +1,7 @@
 """The layout around every page: the list of queues, and the time and staleness of the state."""
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,8 @@ class Shell:
     """Why, in words; empty while the state is not stale."""
     ready: bool
     stale_after_s: float
+    rejected: Mapping[str, int]
+    """Number of events that were rejected in the last hour, by reason."""
 
     @property
     def stale_sentence(self) -> str:
@@ -81,6 +84,7 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
             stale_reason=readiness["stale_reason"] or "",
             ready=readiness["ready"],
             stale_after_s=services.config.stale_after_s,
+            rejected=readiness["rejected_last_hour"],
         ),
         state,
     )

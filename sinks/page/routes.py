@@ -7,6 +7,7 @@ from typing import Any, Final
 from unicodedata import normalize
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -27,6 +28,7 @@ from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
 from sinks.queue_index import QueueSort
+from streams.events.reasons import Reason
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -44,10 +46,19 @@ def templates() -> Environment:
     """The templates of this release. All are compiled now, so no request waits for that."""
     environment = page_environment()
     environment.filters.update(short=charts.short, twice=lambda names: [(name, name) for name in names])
+    environment.filters.update(code=_code)
     environment.globals.update(queue_path=queue_path)
     for name in environment.list_templates():
         environment.get_template(name)
     return environment
+
+
+def _code(text: str) -> Markup:
+    """Text whose parts between backticks are code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(text.split("`"))
+    )
 
 
 class Pages:
@@ -70,6 +81,7 @@ class Pages:
         handlers = {
             "/": self._index,
             "/glossary": self._glossary,
+            "/reasons": self._reasons,
             "/queues/{queue}": self._queue,
             "/queues/{queue}/items": self._items,
             "/queues/{queue}/items.csv": self._csv,
@@ -169,6 +181,9 @@ class Pages:
 
     async def _glossary(self, _request: Request) -> Response:
         return await self._render("glossary.html", {"shell": await self._shell()})
+
+    async def _reasons(self, _request: Request) -> Response:
+        return await self._render("reasons.html", {"shell": await self._shell(), "reasons": [*Reason]})
 
     async def error(self, error: HTTPException) -> Response:
         """An error as a page."""

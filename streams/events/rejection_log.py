@@ -25,16 +25,26 @@ class _Unlogged:
     """The first of them."""
 
 
+Report = Callable[[str, int, RejectedExample], None]
+"""Takes the origin, the number of events, and one of them."""
+
+
+def _to_log(origin: str, events: int, example: RejectedExample) -> None:
+    _log.warning("events rejected: %s, reason=%s, events=%d, for example %s", origin, example.reason, events, example)
+
+
 class RejectionLog:
-    """Takes rejected events, and logs the first of an origin and reason immediately, the others once a minute.
+    """Takes rejected events, and reports the first of an origin and reason immediately, the others once a minute.
 
     Args:
         clock: returns seconds.
+        report: called with each line; by default it is logged.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, report: Report = _to_log) -> None:
         self._clock = clock
-        self._kinds: dict[tuple[str, str], _Unlogged] = {}
+        self._report = report
+        self._pending: dict[tuple[str, str], _Unlogged] = {}
 
     def note(self, origin: str, events: int, example: RejectedExample) -> None:
         """Take rejected events of one reason.
@@ -44,14 +54,14 @@ class RejectionLog:
             events: their number.
             example: one of them; it has the reason.
         """
-        unlogged = self._kinds.setdefault((origin, example.reason), _Unlogged())
+        unlogged = self._pending.setdefault((origin, example.reason), _Unlogged())
         unlogged.events += events
         unlogged.example = unlogged.example or example
         self._log_due(origin, unlogged)
 
     def flush(self) -> None:
         """Log what was taken since the last lines, where a line is due."""
-        for (origin, _), unlogged in self._kinds.items():
+        for (origin, _), unlogged in self._pending.items():
             self._log_due(origin, unlogged)
 
     async def run(self) -> None:
@@ -65,11 +75,5 @@ class RejectionLog:
         if unlogged.example is None or now < unlogged.due:
             return
         example, unlogged.example = unlogged.example, None
-        _log.warning(
-            "events rejected: %s, reason=%s, events=%d, for example %s",
-            origin,
-            example.reason,
-            unlogged.events,
-            example,
-        )
+        self._report(origin, unlogged.events, example)
         unlogged.due, unlogged.events = now + _LOG_SECONDS, 0

@@ -147,7 +147,7 @@ TABLE: Final = (
         "key of the event",
         "rejected events, byte for byte, with the [reason](reasons.md) in their headers",
         "worker",
-        "`dlq`, `doctor`",
+        "view (numbers only), `dlq`, `doctor`",
         {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS), **_TAKES_BATCHES},
         partitions=_SMALL,
         at_least=frozenset({"retention.ms", MAX_MESSAGE_BYTES}),

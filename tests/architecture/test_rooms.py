@@ -21,6 +21,7 @@ _API = {
     *_READ,
     "sinks.request_pool",
     "sinks.queue_index",
+    "sinks.rejections",
     "sinks.series_cap",
     "sinks.documents",
     "sinks.gauges",
@@ -67,6 +68,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.listener": {"sinks.access", "sinks.connections", "streams.runtime"},
     "sinks.queries": {"aggregator", "sinks.budgets", "streams.runtime"},
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
+    "sinks.rejections": {"streams.events"},
     "sinks.queue_index": {"aggregator", "sinks.queries"},
     "sinks.documents": {*_READ, "sinks.queue_index"},
     "sinks.series_cap": set(),
@@ -74,9 +76,9 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.gauges": {*_READ, "sinks.queue_index", "sinks.documents", "sinks.series_cap"},
     "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},
     "sinks.api": _API,
-    "sinks.page": {*_API, "sinks.api"},
+    "sinks.page": {*_API, "sinks.api", "streams.events"},
     "sinks.app": {*_API, "sinks.api", "sinks.page"},
-    "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app"},
+    "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app", "streams.kafka"},
     # Records of other tools become events: knows no HTTP and no Kafka.
     "sources": {"aggregator", "streams.events", "streams.runtime"},
     # Payloads become events that the broker has, and that the owner index remembers.

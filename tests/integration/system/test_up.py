@@ -103,6 +103,17 @@ def reject(up: Installation, value: str) -> None:
     wait_until(lambda: len(dead_letters(up, "--all")) == before + 1, DEADLINE, "a dead letter")
 
 
+def test_a_rejected_event_is_named_on_the_terminal_and_on_the_page(running: Installation) -> None:
+    start = len(running.up.text())
+    reject(running, "visible")
+    wait_until(lambda: "1 event of " in running.up.text()[start:], DEADLINE, "a line on the terminal")
+    (line,) = [line for line in running.up.text()[start:].splitlines() if " rejected: " in line]
+    assert f"{running.url}/reasons#" in line
+    readiness = f"{running.url}/readyz"
+    wait_until(lambda: get_json(readiness)["rejected_last_hour"], DEADLINE, "the number in the API")
+    assert "rejected in the last hour" in httpx.get(f"{running.url}/").text
+
+
 @pytest.mark.slow
 def test_dead_letters_and_history_survive_a_clean_stop(running: Installation) -> None:
     reject(running, "handled")

@@ -171,7 +171,7 @@ async def test_a_part_that_fails_ends_the_stream_with_its_error(services: Servic
         raise LookupError("boom")
 
     async def state() -> Readiness:
-        return Readiness(ready=True, stale=False, stale_reason=None, as_of=None)
+        return Readiness(ready=True, stale=False, stale_reason=None, as_of=None, rejected_last_hour={})
 
     connection = Connection(services.streams.response("q", failing, state))
     with pytest.raises(LookupError, match="boom"):
