@@ -202,7 +202,8 @@ class Problem(Enum):
         "recount",
         _CRITICAL,
         "The ledger or the tallies contain an invalid record.",
-        "Find out who writes to these topics; only workers may. See exit code 86 in docs/exit-codes.md.",
+        "Find out who writes to these topics; only workers may. A worker repairs the partition from its rows, or puts "
+        'it in quarantine: see docs/operations.md, "Partition in quarantine".',
     )
     CLAIM_PARTITIONS = Entry(
         "recount",

@@ -159,7 +159,7 @@ class ExitCode(Enum):
     PARTITIONS_CHANGED = (
         82,
         (WORKER,),
-        "The number of partitions differs from the one in the ledger's claim.",
+        "The number of partitions differs from the one in the claims of all partitions of the ledger.",
         (
             "Partitions were added to a topic, or a setting names the topics of another installation. Kafka cannot "
             'remove partitions. What to do, and where the events are: docs/operations.md, "Partitions were added".'
@@ -176,7 +176,7 @@ class ExitCode(Enum):
     LEDGER_LOST = (
         84,
         (WORKER,),
-        "The ledger is missing, or shorter than what was published from it.",
+        "The ledger of every partition of the worker is missing.",
         (
             "Restore the topic. Or start once with `--accept-loss`: a shortened ledger continues with the rows that "
             "are left, and a missing ledger is rebuilt from the events that are still in the source topics."
@@ -194,17 +194,6 @@ class ExitCode(Enum):
             "After a topic was created again, start the worker again: it starts at the oldest event of the new topic. "
             "Otherwise raise the topic's retention, and start once with `--accept-loss` to continue with the oldest "
             "event that is left."
-        ),
-        False,
-    )
-    LEDGER_UNREADABLE = (
-        86,
-        (WORKER,),
-        "A ledger or tallies partition holds an invalid record.",
-        (
-            "The log names topic, partition and offset. Find out who wrote the record; only workers may write there. "
-            "Then "
-            'rebuild under new topic names: docs/operations.md, "Invalid record in the ledger".'
         ),
         False,
     )
