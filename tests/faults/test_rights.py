@@ -1,4 +1,4 @@
-"""Row 33: a right of the view is taken away while it runs. It serves its last state, says why, and reads on later."""
+"""Row 33: a right of the view is taken away while it runs. It serves its last state, and reads on later."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ async def test_row_33_a_right_that_is_taken_away_is_waited_for(tmp_path: Path, m
             await topics.copy(log)
 
         def refused() -> bool:
-            """Whether the view tells that it may not read."""
+            """Whether the view reports that it may not read."""
             return "refuses to let this view read" in (get_json(f"http://{http}/readyz")["stale_reason"] or "")
 
         def document() -> Any:
@@ -68,7 +68,7 @@ async def test_row_33_a_right_that_is_taken_away_is_waited_for(tmp_path: Path, m
                 await asyncio.to_thread(acl, kafka, "--remove --force", topic)
                 before = shown
                 await write()
-                await asyncio.to_thread(wait_until, refused, DEADLINE, "the reason is told")
+                await asyncio.to_thread(wait_until, refused, DEADLINE, "the reason is reported")
                 assert document() == before, "the last state is served"
                 await asyncio.to_thread(acl, kafka, "--add", topic)
                 back = time.monotonic()

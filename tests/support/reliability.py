@@ -104,6 +104,10 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "two views on one store",
         "the second is refused by name; one that writes all the same never replaces newer counts",
     ),
+    32: (
+        "ledger and tallies written by somebody else while a view runs",
+        "the view never ends; the last state is served, stale with the reason; it heals when a worker goes on",
+    ),
     33: (
         "the view's store damaged; its right to read taken away while it runs",
         "the store is set aside and read again, its history kept; the last state is served, stale with the reason",
