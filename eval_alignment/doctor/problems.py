@@ -147,6 +147,14 @@ class Problem(Enum):
         "No worker owns it, or its owner is stuck: see the checks `workers`, `worker` and `circuit_breaker`. Restart "
         "that worker.",
     )
+    EVENTS_WAIT = Entry(
+        "workers",
+        _ERROR,
+        "Events of a partition have waited for more than 15 s, although its worker writes checkpoint markers.",
+        "The finding has the cause. For an open circuit breaker, see `circuit_breaker`; for an open transaction, see "
+        "`lag`. A worker that processes no event after its restore ends and restarts again and again: read the last "
+        "line of its log. While a worker catches up, wait, or add workers.",
+    )
     LEDGER_IDS = Entry(
         "workers",
         _ERROR,
@@ -165,6 +173,14 @@ class Problem(Enum):
         _CRITICAL,
         "Events were deleted from a source topic before a worker read them, or the topic was recreated.",
         "Raise the retention of the topic. To continue, see exit code 85 in docs/exit-codes.md.",
+    )
+    TRANSACTION_OPEN = Entry(
+        "lag",
+        _ERROR,
+        "A producer has left a transaction open. Nobody gets its events, and those after its start, before it ends.",
+        "`kafka-transactions.sh describe-producers --topic TOPIC --partition N` names the producer. Let it commit or "
+        "abort, or end the transaction by `kafka-transactions.sh abort`; else the broker ends it after the producer's "
+        "`transaction.timeout.ms`.",
     )
     LAG = Entry(
         "lag",

@@ -128,7 +128,8 @@ def judge_view(process: Process) -> list[Finding]:
     if not readiness["ready"]:
         findings.append(problem_found(Problem.VIEW_NOT_READY, f"{process.url}: as of {as_of}"))
     if readiness["stale"]:
-        findings.append(problem_found(Problem.VIEW_STALE, f"{process.url}: as of {as_of}"))
+        why = f": {readiness['stale_reason']}" if readiness.get("stale_reason") else ""
+        findings.append(problem_found(Problem.VIEW_STALE, f"{process.url}: as of {as_of}{why}"))
     if process.series is None:
         findings.append(problem_found(Problem.VIEW_REFUSES, _no_scrape(process)))
     # By the view's own clock, as far as the `Date` of its response shows it.

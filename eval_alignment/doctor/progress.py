@@ -9,8 +9,9 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from aggregator.days import in_words
 from aggregator.policy import Policy
-from aggregator.tallies import CheckpointMarker
+from aggregator.tallies import WAITING_WORDS, CheckpointMarker
 from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.target import Target
@@ -48,6 +49,13 @@ class Offsets:
     end: int
     committed: int | None
     """The committed offset; None without a commit."""
+    stable: int | None = None
+    """The offset of the first record of an open transaction; None where it was not asked."""
+
+    @property
+    def held(self) -> bool:
+        """Whether all that waits is in an open transaction, or after its start."""
+        return self.stable is not None and self.stable < self.end and (self.committed or self.start) >= self.stable
 
     @property
     def lag(self) -> int:
@@ -78,32 +86,42 @@ async def sample(target: Target, partitions: int) -> list[OffsetSample]:
     """
     sources = [TopicPartition(topic, number) for topic in target.topics.sources for number in range(partitions)]
     admin = AIOKafkaAdminClient(**target.client.settings)
-    consumer = AIOKafkaConsumer(**target.client.settings, enable_auto_commit=False)
+    consumer, stable = (
+        AIOKafkaConsumer(**target.client.settings, enable_auto_commit=False, isolation_level=level)
+        for level in ("read_uncommitted", "read_committed")
+    )
     try:
-        await connect(admin)
-        await connect(consumer)
-        first = await _sample(admin, consumer, target.group, sources)
+        for client in (admin, consumer, stable):
+            await connect(client)
+        first = await _sample(admin, consumer, stable, target.group, sources)
         waiting = {tp for tp, offsets in first.items() if offsets.lag}
         end = time.monotonic() + WATCH_SECONDS
         last = first
         while time.monotonic() < end and any(last[tp].committed == first[tp].committed for tp in waiting):
             await asyncio.sleep(_SAMPLE_SECONDS)
-            last = await _sample(admin, consumer, target.group, sources)
+            last = await _sample(admin, consumer, stable, target.group, sources)
     finally:
+        await stable.stop()
         await consumer.stop()
         await admin.close()
     return [first, last] if waiting else [first]
 
 
 async def _sample(
-    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, sources: Sequence[TopicPartition]
+    admin: AIOKafkaAdminClient,
+    consumer: AIOKafkaConsumer,
+    stable: AIOKafkaConsumer,
+    group: str,
+    sources: Sequence[TopicPartition],
 ) -> OffsetSample:
     # Committed offsets first, so that no end is lower than the committed offset.
     commits = await admin.list_consumer_group_offsets(group, partitions=list(sources))
     committed = {tp: commits[tp].offset if tp in commits and commits[tp].offset >= 0 else None for tp in sources}
     starts = await consumer.beginning_offsets(list(sources))
+    # To a consumer that reads committed records only, a partition ends where the first open transaction starts.
+    stables = await stable.end_offsets(list(sources))
     ends = await consumer.end_offsets(list(sources))
-    return {tp: Offsets(starts[tp], ends[tp], committed[tp]) for tp in sources}
+    return {tp: Offsets(starts[tp], ends[tp], committed[tp], stables[tp]) for tp in sources}
 
 
 def judge_workers(
@@ -126,6 +144,14 @@ def judge_workers(
                 f"{_numbers(list(stale))}: no checkpoint marker for {max(stale.values()):.0f} s",
             )
         )
+    late = {
+        partition: last
+        for partition, (last, at) in markers.items()
+        if partition not in stale and "behind" in last and (at - last["at"]) / 1000 > STALE_SECONDS
+    }
+    for partition, last in sorted(late.items()):
+        words = WAITING_WORDS.get(last["behind"], "events wait since {since}").format(since=in_words(last["at"]))
+        findings.append(problem_found(Problem.EVENTS_WAIT, f"{_numbers([partition])}: {words}"))
     if group.members and (never := [number for number in range(partitions) if number not in markers]):
         findings.append(problem_found(Problem.PARTITION_STALE, f"{_numbers(never)}: no checkpoint marker yet"))
     ids = {last["ledger"] for last, _ in markers.values()}
@@ -155,6 +181,9 @@ def judge_lag(samples: Sequence[OffsetSample]) -> list[Finding]:
     ]
     if lost:
         return [problem_found(Problem.INPUT_LOST, "; ".join(lost[:_NAMED]))]
+    if held := [tp for tp in last if first[tp].held and last[tp].held and first[tp].stable == last[tp].stable]:
+        listed = ", ".join(f"{_name(tp)} from {last[tp].stable} to {last[tp].end}" for tp in held[:_NAMED])
+        return [problem_found(Problem.TRANSACTION_OPEN, listed)]
     before, now = (sum(offsets.lag for offsets in each.values()) for each in (first, last))
     if not now:
         return [ok("lag", "no events wait")]
@@ -170,7 +199,11 @@ def judge_lag(samples: Sequence[OffsetSample]) -> list[Finding]:
 def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
     """Whether the committed offset advances in every partition where events wait."""
     first, last = samples[0], samples[-1]
-    frozen = [tp for tp in first if first[tp].lag and last[tp].lag and first[tp].committed == last[tp].committed]
+    frozen = [
+        tp
+        for tp in first
+        if first[tp].lag and last[tp].lag and first[tp].committed == last[tp].committed and not last[tp].held
+    ]
     if not frozen:
         return [ok("commits", "committed offsets are at the end or advance")]
     listed = ", ".join(f"{_name(tp)} at {last[tp].committed}" for tp in frozen[:_NAMED])
@@ -181,10 +214,10 @@ def judge_commits(samples: Sequence[OffsetSample]) -> list[Finding]:
 def broker_ahead_s(markers: LastMarkers) -> float | None:
     """By how many seconds the broker's clock is ahead of the workers' clocks; None without checkpoint markers.
 
-    A marker has the worker's time and the broker's timestamp. A slow write makes the broker appear to be ahead, so the
-    result is the minimum over the partitions.
+    A marker has the worker's time and the broker's timestamp, unless events of its partition wait. A slow write makes
+    the broker appear to be ahead, so the result is the minimum over the partitions.
     """
-    return min(((at - last["at"]) / 1000 for last, at in markers.values()), default=None)
+    return min(((at - last["at"]) / 1000 for last, at in markers.values() if "behind" not in last), default=None)
 
 
 def _name(tp: TopicPartition) -> str:

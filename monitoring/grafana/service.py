@@ -55,8 +55,9 @@ def _now() -> list[object]:
         ),
         number(
             "Age of the state",
-            "Age of the state that the view serves: the last checkpoint of the oldest partition. Workers write one at "
-            "least every 5 s. Above 15 s, a worker or the view has stopped." + alerts("StateStale"),
+            "Age of the state that the view serves: how long the oldest event of a partition has waited, or the age of "
+            "the last checkpoint where none waits. Above 15 s, the page is stale and names the reason."
+            + alerts("StateStale"),
             "s",
             ("time() - max(eval_alignment_as_of_timestamp_seconds > 0)", "age"),
             width=3,

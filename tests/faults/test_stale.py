@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -162,6 +163,12 @@ async def test_row_36_an_open_transaction_of_a_producer_is_stale(
             assert "a producer's transaction is open since" in (await asyncio.to_thread(readyz, worker))["reasons"][0]
             page = (await asyncio.to_thread(get, f"{cluster.url}/")).body.decode()
             assert "transaction is open since" in page
+            options = ("--broker", cluster.broker, "--view-url", cluster.url, "--worker-url", worker, "--json")
+            doctor = await asyncio.to_thread(cluster.run, "doctor", *options, expect=2)
+            names = {finding["name"]: finding["observed"] for finding in json.loads(doctor.stdout)}
+            assert topic in names["transaction_open"]
+            assert "a producer's transaction is open since" in names["events_wait"]
+            assert "a producer's transaction is open since" in names["view_stale"]
             metrics = (await asyncio.to_thread(get, f"{worker}/metrics")).body.decode()
             lags = [float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("eval_alignment_lag_")]
             assert sum(lags) >= 2, "events of the transaction, and after it, wait"

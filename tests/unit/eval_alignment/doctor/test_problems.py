@@ -51,9 +51,20 @@ TOPICS = Topics()
 TP = TopicPartition(TOPICS.annotations, 3)
 
 
-def markers(partition: int = 0, *, age_s: float = 1.0, ledger: str = "l1", policy: str = "each") -> Any:
+def markers(
+    partition: int = 0,
+    *,
+    age_s: float = 1.0,
+    ledger: str = "l1",
+    policy: str = "each",
+    behind: str | None = None,
+    waited_s: float = 0.0,
+) -> Any:
     at = NOW_MS - int(age_s * 1000)
-    return {partition: (CheckpointMarker(ledger=ledger, position=9, policy=policy, at=at, sources={}), at)}
+    marker = CheckpointMarker(ledger=ledger, position=9, policy=policy, at=at - int(waited_s * 1000), sources={})
+    if behind is not None:
+        marker["behind"] = behind
+    return {partition: (marker, at)}
 
 
 def workers(
@@ -62,8 +73,10 @@ def workers(
     return judge_workers(group or GroupState("g", "Stable", 1), closes or markers(), partitions, Policy.EACH, NOW_MS)
 
 
-def offsets(committed: int | None, end: int, start: int = 0) -> dict[TopicPartition, Offsets]:
-    return {TP: Offsets(start, end, committed)}
+def offsets(
+    committed: int | None, end: int, start: int = 0, stable: int | None = None
+) -> dict[TopicPartition, Offsets]:
+    return {TP: Offsets(start, end, committed, stable)}
 
 
 def recounted(**changed: Any) -> list[Finding]:
@@ -156,6 +169,8 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.LEDGER_IDS: lambda: workers(closes=markers() | markers(1, ledger="l2"), partitions=2),
     Problem.POLICIES: lambda: workers(closes=markers(policy="latest")),
     Problem.INPUT_LOST: lambda: judge_lag([offsets(3, 9, start=5), offsets(9, 9, start=10)]),
+    Problem.EVENTS_WAIT: lambda: workers(closes=markers(behind="open_transaction", waited_s=40)),
+    Problem.TRANSACTION_OPEN: lambda: judge_lag([offsets(5, 9, stable=5), offsets(5, 12, stable=5)]),
     Problem.LAG: lambda: judge_lag([offsets(1, 5000), offsets(2, 9000)]),
     Problem.LAG_FALLS: lambda: judge_lag([offsets(1, 9000), offsets(2000, 9000)]),
     Problem.COMMITS_FROZEN: lambda: judge_commits([offsets(None, 5), offsets(None, 9)]),
@@ -354,6 +369,14 @@ def test_a_slow_write_is_no_skew_and_a_broker_behind_is() -> None:
     (finding,) = judge_clock([], -15.0)
     assert (finding.severity, "15.0 s behind" in finding.observed) == (Severity.ERROR, True)
     assert broker_ahead_s({}) is None
+    assert broker_ahead_s(markers(behind="catching_up", waited_s=40)) is None, "it has the time of an event"
+
+
+def test_commits_that_wait_for_a_transaction_are_not_frozen() -> None:
+    held = offsets(5, 9, stable=5)
+    assert judge_commits([held, held])[0].name == "ok"
+    assert judge_commits([offsets(4, 9, stable=5), offsets(4, 9, stable=5)])[0].name == "commits_frozen"
+    assert judge_lag([offsets(5, 9, stable=5), offsets(7, 9, stable=7)])[0].name != "transaction_open", "it moves"
 
 
 def test_another_partition_is_recounted_every_minute() -> None:
