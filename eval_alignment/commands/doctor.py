@@ -12,7 +12,7 @@ import orjson
 from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.doctor.checks import CHECKS, examine
 from eval_alignment.doctor.findings import Finding, exit_code
-from eval_alignment.doctor.problems import Severity
+from eval_alignment.doctor.severity import Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.options import broker_option, data_dir_option
 from eval_alignment.terminal_text import printable

@@ -18,7 +18,8 @@ from aiokafka.errors import (
 )
 
 from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
-from eval_alignment.doctor.problems import Problem, Severity
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.severity import Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.settings import address
 from streams.kafka import topics

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
-from eval_alignment.doctor.problems import Problem, Severity
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.severity import Severity
 from sinks.view import STORE_NAME
 
 _MIB: Final = 1 << 20

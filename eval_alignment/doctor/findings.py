@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from eval_alignment.doctor.problems import Problem, Severity
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.severity import Severity
 from streams.runtime.exit_codes import ExitCode
 
 OK: Final = "ok"

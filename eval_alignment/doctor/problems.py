@@ -1,17 +1,9 @@
 """All problems that `doctor` can report: one table for the command, its JSON and the docs."""
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 
-
-class Severity(IntEnum):
-    """Severity of a finding; a larger number is worse."""
-
-    OK = 0
-    INFO = 1
-    WARNING = 2
-    ERROR = 3
-    CRITICAL = 4
+from eval_alignment.doctor.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +143,8 @@ class Problem(Enum):
         "workers",
         _ERROR,
         "Events of a partition have waited for more than 15 s, although its worker writes checkpoint markers.",
-        "The finding has the cause. For an open circuit breaker, see `circuit_breaker`; for an open transaction, see "
-        "`lag`. A worker that processes no event after its restore ends and restarts again and again: read the last "
-        "line of its log. While a worker catches up, wait, or add workers.",
+        "The finding has the cause: see `circuit_breaker`, or `lag` for a transaction. A worker that processes nothing "
+        "after its restore restarts again and again: read its log. While it catches up, wait, or add workers.",
     )
     LEDGER_IDS = Entry(
         "workers",
@@ -179,8 +170,7 @@ class Problem(Enum):
         _ERROR,
         "A producer has left a transaction open. Nobody gets its events, and those after its start, before it ends.",
         "`kafka-transactions.sh describe-producers --topic TOPIC --partition N` names the producer. Let it commit or "
-        "abort, or end the transaction by `kafka-transactions.sh abort`; else the broker ends it after the producer's "
-        "`transaction.timeout.ms`.",
+        "abort, or run `kafka-transactions.sh abort`. The broker ends it after `transaction.timeout.ms`.",
     )
     LAG = Entry(
         "lag",

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.http import Answer, get
-from eval_alignment.doctor.problems import Problem, Severity
+from eval_alignment.doctor.problems import Problem
+from eval_alignment.doctor.severity import Severity
 from streams.runtime.metric_specs import BUILD_INFO
 from streams.runtime.metrics import AUDIT_MISMATCHES, CIRCUIT_BREAKER_OPEN
 

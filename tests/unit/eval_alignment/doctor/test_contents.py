@@ -2,7 +2,7 @@
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from eval_alignment.doctor.contents import judge_names, judge_scales
-from eval_alignment.doctor.problems import Severity
+from eval_alignment.doctor.severity import Severity
 
 
 def evaluated(metric: str, threshold: float, judge: str = "v1") -> Fact:
