@@ -33,7 +33,7 @@ from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
 from sinks.store.store import ForeignWriteError, Store
 from sinks.store.tail import Step, Tail
-from streams.kafka.batches import Batch, fetch
+from streams.kafka.batches import Batch, CorruptPartitionError, fetch
 from streams.kafka.client import connect
 from streams.kafka.topics import TopicsError
 from streams.runtime.outage import BrokerOutage
@@ -59,6 +59,8 @@ _REFUSED_SECONDS: Final = 2.0
 """Pause between two attempts while the broker refuses the view's user."""
 _ALLOWED_SECONDS: Final = 5.0
 """Time without a refusal after which the user is allowed again, when no record arrives that shows it."""
+_CORRUPT_SECONDS: Final = 10.0
+"""Pause between two attempts to read a log that is corrupt on the broker's disk."""
 _LISTED: Final = 3
 _REFUSALS: Final = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 
@@ -110,6 +112,8 @@ class Reader:
         """Why partitions keep their last state; None stands for all of them."""
         self._stepped: dict[int, float] = {}
         """When the last step of each partition was applied, in monotonic seconds."""
+        self._corrupt: dict[TopicPartition, tuple[str, float]] = {}
+        """Logs that are corrupt on the broker's disk: why, and when to read on, in monotonic seconds."""
 
     async def run(self) -> None:
         """Read until cancelled; waits for a broker that is unavailable or refuses the view's user.
@@ -145,7 +149,7 @@ class Reader:
                 if not batches or time.monotonic() - applied >= _APPLY_SECONDS:
                     await self._apply()
                     applied = time.monotonic()
-                    await self._check_held()
+                    await self._check_held(consumer)
                     await self._check_ready(consumer, quiet=not batches)
         finally:
             await consumer.stop()
@@ -252,16 +256,29 @@ class Reader:
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> list[Batch]:
         """Everything that is fetched already, because a step needs both topics; waits briefly for the first record."""
-        batches = await fetch(consumer, self._goals, _APPLY_SECONDS)
+        batches = await self._take(consumer, _APPLY_SECONDS)
         count = sum(len(batch.records) for batch in batches)
         while batches and count < _ENOUGH_RECORDS:
             # One partition at a time, so that requests are answered in between.
             await asyncio.sleep(0)
-            more = await fetch(consumer, self._goals, 0.0)
+            more = await self._take(consumer, 0.0)
             if not more:
                 break
             batches += more
             count += sum(len(batch.records) for batch in more)
+        return batches
+
+    async def _take(self, consumer: AIOKafkaConsumer, wait_seconds: float) -> list[Batch]:
+        """What one partition has. One that is corrupt is tried again later, and the others are read meanwhile."""
+        try:
+            batches = await fetch(consumer, self._goals, wait_seconds)
+        except CorruptPartitionError as error:
+            consumer.pause(error.partition)
+            why = f"{error.why}: restore the log of the broker"
+            self._corrupt[error.partition] = why, time.monotonic() + _CORRUPT_SECONDS
+            return []
+        for batch in batches:
+            self._corrupt.pop(TopicPartition(batch.topic, batch.partition), None)
         return batches
 
     def _feed(self, batches: Sequence[Batch]) -> None:
@@ -320,14 +337,19 @@ class Reader:
 
     # ---- what cannot be read
 
-    async def _check_held(self) -> None:
+    async def _check_held(self, consumer: AIOKafkaConsumer) -> None:
         """Tell which partitions keep their last state although records arrive, and why."""
         now = time.monotonic()
+        corrupt = {}
+        for tp, (why, again_at) in self._corrupt.items():
+            corrupt[tp.partition] = why
+            if now >= again_at:
+                consumer.resume(tp)
         for partition, tail in self._tails.items():
             idle = now - self._stepped.setdefault(partition, now) > _IDLE_SECONDS
             if idle:
                 await asyncio.to_thread(tail.inspect)
-            reason = tail.problem
+            reason = tail.problem or corrupt.get(partition)
             if reason is None and idle and tail.highest > tail.facts_next:
                 reason = (
                     f"the tallies name position {tail.highest} of the ledger, which ends at {tail.facts_next}: rows "
@@ -365,7 +387,7 @@ class Reader:
         if self.ready:
             return
         for tp, goal in self._goals.items():
-            if await consumer.position(tp) < goal:
+            if tp not in self._corrupt and await consumer.position(tp) < goal:
                 return
         # End offsets of the embedded broker may be too low: wait until it has no more records, or every partition has a
         # checkpoint since the start.

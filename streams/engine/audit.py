@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from streams.engine.partition import OwnedPartition, OwnedPartitions
-from streams.kafka.batches import Record
+from streams.kafka.batches import CorruptPartitionError, Record
 from streams.ledger.log import Log, read_to_end
 from streams.ledger.published import Published
 from streams.ledger.replay import LedgerReplay
@@ -123,6 +123,14 @@ class Audit:
                 self.reader, [log], on_records, until={log.tp: end}, abandoned=lambda: not self._owns(owned)
             ):
                 return
+        except CorruptPartitionError as error:
+            # The counts in memory are whole. A restart would put the partition in quarantine.
+            _log.error(
+                "audit of partition %d: %s. Restore the broker's log before this worker ends",
+                owned.partition,
+                error.why,
+            )
+            raise _Abandoned from error
         except KafkaError as error:
             raise _Abandoned from error
         except FatalError as error:

@@ -142,6 +142,8 @@ def drain(fetcher: Fetcher, wanted: Collection[tuple[str, int]], enough: int, ge
         if batch is not None:
             batches.append(batch)
             records += len(batch.records)
+            if batch.corrupt is not None:
+                break
     return batches
 
 
@@ -211,6 +213,9 @@ async def fetch(consumer: AIOKafkaConsumer, wanted: Collection[tuple[str, int]],
     batches = drain(fetcher, wanted, 1)
     if not batches:
         await wait_for_fetch(fetcher, wait_seconds)
+    # The other batches are taken already; the corrupt one is fetched again.
+    if len(batches) > 1 and batches[-1].corrupt is not None:
+        del batches[-1]
     for batch in batches:
         if batch.corrupt is not None:
             raise CorruptPartitionError(batch.corrupt, TopicPartition(batch.topic, batch.partition))

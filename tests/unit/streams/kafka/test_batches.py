@@ -1,6 +1,8 @@
 """What `drain` takes out of aiokafka's fetcher: exact positions, for any bytes."""
 
+import contextlib
 from collections import OrderedDict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,43 +11,59 @@ from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 
 from streams.kafka import batches
-from streams.kafka.batches import Batch, UnreadableRecords, drain
+from streams.kafka.batches import Batch, CorruptPartitionError, UnreadableRecords, drain, fetch
 from tests.fuzz.batches import CONTROL, TRANSACTIONAL, RawBatch, RawRecord
 
 TP = TopicPartition("t", 0)
 ABORT = RawRecord(b"\0\0\0\0")
 
 
+class State:
+    """The position of a partition, as aiokafka keeps it."""
+
+    paused = False
+
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
 class Fetcher:
-    """The parts of aiokafka's fetcher that `drain` uses, with one partition that is fetched again and again."""
+    """The parts of aiokafka's fetcher that `drain` uses, with partitions that are fetched again and again."""
 
     def __init__(self, *responses: bytes, position: int = 0, aborted: list[tuple[int, int]] | None = None) -> None:
         self._records: OrderedDict[TopicPartition, FetchResult] = OrderedDict()
         self._subscriptions = self
         self._wait_consume_future = None
-        self.active, self.paused, self.position = True, False, position
+        self.active = True
+        self.states = {TP: State(position)}
         self._responses = iter(responses)
         self._aborted = aborted
 
     def is_assigned(self, _: TopicPartition) -> bool:
         return True
 
-    def state_value(self, _: TopicPartition) -> "Fetcher":
-        return self
-
-    def consumed_to(self, position: int) -> None:
-        self.position = position
+    def state_value(self, tp: TopicPartition) -> State:
+        return self.states.setdefault(tp, State())
 
     def _notify(self, _: Any) -> None:
         pass
 
+    def respond(self, tp: TopicPartition, data: bytes) -> None:
+        """Keep a response, as aiokafka's fetch task does."""
+        records: Any = aiokafka_fetcher
+        response = records.MemoryRecords(data)
+        assert response.has_next()
+        part = PartitionRecords(
+            tp, response, self._aborted, self.state_value(tp).position, None, None, True, READ_COMMITTED
+        )
+        self._records[tp] = FetchResult(tp, assignment=self, partition_records=part, backoff=0)
+
     def take(self) -> list[Batch]:
         """Fetch once and drain."""
-        records: Any = aiokafka_fetcher
-        response = records.MemoryRecords(next(self._responses))
-        assert response.has_next()
-        part = PartitionRecords(TP, response, self._aborted, self.position, None, None, True, READ_COMMITTED)
-        self._records[TP] = FetchResult(TP, assignment=self, partition_records=part, backoff=0)
+        self.respond(TP, next(self._responses))
         fetcher: Any = self
         return drain(fetcher, [TP], 100)
 
@@ -114,3 +132,21 @@ def test_a_response_is_unpacked_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     fetcher = Fetcher(b"".join(large), large[2])
     assert fetcher.take()[0].next == 2
     assert fetcher.take()[0].next == 3
+
+
+async def test_a_corrupt_partition_costs_nothing_of_another() -> None:
+    other, corrupt = TopicPartition("t", 1), RawBatch([RawRecord()], broken_checksum=True).encode()
+    fetcher = Fetcher()
+    consumer: Any = SimpleNamespace(_fetcher=fetcher, _coordinator=SimpleNamespace(check_errors=lambda: None))
+    read: list[Any] = []
+    # An empty batch of another partition stands before the corrupt one, and a full one after it.
+    empty = RawBatch([], last_offset_delta=4).encode()
+    for _ in range(8):
+        fetcher.states.clear()
+        for tp, data in ((other, empty), (TP, corrupt)):
+            fetcher.respond(tp, data)
+        fetcher.respond(TopicPartition("t", 2), plain(0))
+        while fetcher._records:
+            with contextlib.suppress(CorruptPartitionError):
+                read += await fetch(consumer, [TP, other, TopicPartition("t", 2)], 0)
+    assert [(batch.partition, batch.next) for batch in read] == [(1, 5), (2, 1)] * 8
