@@ -1,6 +1,7 @@
 """The table of checks, and running them: concurrently, each with a time limit, independent of each other."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
@@ -19,14 +20,20 @@ from eval_alignment.doctor.findings import Finding, failed, not_run, ordered, sk
 from eval_alignment.doctor.http import Answer
 from eval_alignment.doctor.target import BlockedError, Target
 from eval_alignment.ledger_export import LedgerError, last_markers
+from streams.events.example import RejectedExample
 from streams.kafka import topics
 from streams.kafka.batches import CorruptPartitionError
+from streams.kafka.peek import peek
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import exit_code_of
 
 _log = logging.getLogger(__name__)
 
 _Observed = TypeVar("_Observed")
+
+_PEEK_SECONDS: Final = 8.0
+_OFFENDERS: Final = 3
+"""Most events that are shown of those that an open circuit breaker holds back."""
 
 
 class Observations:
@@ -170,7 +177,17 @@ async def _worker(observations: Observations) -> list[Finding]:
 
 
 async def _circuit_breaker(observations: Observations) -> list[Finding]:
-    return processes.judge_circuit_breaker(await observations.workers())
+    workers = await observations.workers()
+    return processes.judge_circuit_breaker(workers, await _held_back(observations) if processes.paused(workers) else ())
+
+
+async def _held_back(observations: Observations) -> Sequence[RejectedExample]:
+    """The first events that wait and would be rejected; empty when they cannot be read in time."""
+    target = observations.target
+    with contextlib.suppress(KafkaError, topics.TopicsError, OSError, TimeoutError):
+        async with asyncio.timeout(_PEEK_SECONDS):
+            return (await peek(target.client, target.topics, target.group, target.decoder, _OFFENDERS)).first
+    return ()
 
 
 async def _view(observations: Observations) -> list[Finding]:

@@ -12,6 +12,7 @@ from eval_alignment.doctor.findings import Finding, ok, problem_found
 from eval_alignment.doctor.http import Answer, get
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.severity import Severity
+from streams.events.example import RejectedExample
 from streams.runtime.metric_specs import BUILD_INFO
 from streams.runtime.metrics import AUDIT_MISMATCHES, CIRCUIT_BREAKER_OPEN
 
@@ -101,12 +102,22 @@ def judge_worker(process: Process) -> list[Finding]:
     return findings or [ok("worker", f"{process.url} is ready and can be scraped")]
 
 
-def judge_circuit_breaker(processes: Sequence[Process]) -> list[Finding]:
-    """Whether the circuit breaker pauses a worker; no finding when no worker could be scraped."""
+def paused(processes: Sequence[Process]) -> list[Process]:
+    """The workers whose circuit breaker is open."""
+    return [one for one in processes if any(value for _, value in one.values(CIRCUIT_BREAKER_OPEN.name))]
+
+
+def judge_circuit_breaker(processes: Sequence[Process], waiting: Sequence[RejectedExample] = ()) -> list[Finding]:
+    """Whether the circuit breaker pauses a worker; no finding when no worker could be scraped.
+
+    Args:
+        processes: the workers.
+        waiting: some of the events that wait and would be rejected.
+    """
+    first = f"; first of the invalid events that wait: {' | '.join(map(str, waiting))}" if waiting else ""
     open_breakers = [
-        problem_found(Problem.CIRCUIT_BREAKER_OPEN, f"{process.url}: {_reasons(_object(process.readiness))}")
-        for process in processes
-        if any(value for _, value in process.values(CIRCUIT_BREAKER_OPEN.name))
+        problem_found(Problem.CIRCUIT_BREAKER_OPEN, f"{process.url}: {_reasons(_object(process.readiness))}{first}")
+        for process in paused(processes)
     ]
     reporting = sum(bool(process.values(CIRCUIT_BREAKER_OPEN.name)) for process in processes)
     return open_breakers or ([ok("circuit_breaker", f"closed in {_counted(reporting, 'worker')}")] if reporting else [])

@@ -30,7 +30,7 @@ class Peeked:
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Number of those that would be rejected, by topic and reason."""
     first: list[RejectedExample] = field(default_factory=list)
-    """The first of them in each partition, in order."""
+    """The first of them, by topic, partition and offset."""
 
 
 async def peek(client: KafkaClient, topics: Topics, group: str, decoder: Decoder, limit: int) -> Peeked:
@@ -53,7 +53,7 @@ async def peek(client: KafkaClient, topics: Topics, group: str, decoder: Decoder
         committed = await committed_offsets(client, group, topic, counts[topic])
         reader = _WaitingRecords(topic, kind, decoder, counts[topic], limit - len(peeked.first), peeked)
         await scan(client, topic, reader, since=committed)
-        peeked.first += [shown for _, shown in sorted(reader.first, key=itemgetter(0))]
+        peeked.first += [shown for _, shown in sorted(reader.first, key=itemgetter(0))][: reader.limit]
     return peeked
 
 
@@ -67,6 +67,8 @@ class _WaitingRecords:
     peeked: Peeked
     first: list[tuple[tuple[int, int], RejectedExample]] = field(default_factory=list)
     """With partition and offset."""
+    kept: Counter[int] = field(default_factory=Counter)
+    """Number of them by partition."""
 
     def __call__(self, partition: int, records: Records) -> None:
         self.peeked.waiting += len(records)
@@ -82,6 +84,8 @@ class _WaitingRecords:
             if rejection is None:
                 continue
             self.peeked.rejected[self.topic, rejection.reason.value] += 1
-            if len(self.first) < self.limit:
+            # Partitions arrive in any order: each has as many as all together may have.
+            self.kept[partition] += 1
+            if self.kept[partition] <= self.limit:
                 place = f"{self.topic}:{partition}:{record.offset}"
                 self.first.append(((partition, record.offset), example(place, rejection, record.value)))

@@ -369,7 +369,15 @@ def test_a_poison_flood_pauses_the_worker_until_it_is_restarted(
         assert peeked["waiting"] == flood - passed + 1
         assert [one["reason"] for one in peeked["events"]] == ["no_verdict"] * 2
         first, *_ = peeked["events"]
-        assert first["event"] in worker.text()
+        assert first["event"].startswith(f"{topic}:")
+        (opened,) = [line for line in worker.text().splitlines() if "circuit breaker open" in line]
+        assert opened.count(" no_verdict: ") == 3
+        assert opened.count('; value {"') == 3
+        examined = cluster.run("doctor", "--broker", cluster.broker, "--worker-url", url, "--json", expect=2).stdout
+        (found,) = [one for one in orjson.loads(examined) if one["check"] == "circuit_breaker"]
+        assert first["event"] in found["observed"]
+        assert "no_verdict" in found["observed"]
+        assert first["value"] in found["observed"]
 
         # A stop is clean, and the restart is the consent to reject what it saw.
         assert worker.terminate() == 0

@@ -41,6 +41,7 @@ from eval_alignment.doctor.processes import (
 from eval_alignment.doctor.progress import GroupState, Offsets, judge_commits, judge_lag, judge_workers
 from eval_alignment.doctor.severity import Severity
 from eval_alignment.doctor.sources import RecentDeadLetters, SampledRecord, judge_dead_letters, judge_producers
+from streams.events.example import RejectedExample
 from streams.kafka.topics import Difference, Topics, TopicsDiff
 from streams.ledger.claim import Claim
 from streams.runtime.exit_codes import ExitCode
@@ -276,6 +277,11 @@ def test_ok_is_never_a_guess() -> None:
     ]
 
     assert judge_circuit_breaker([view()]) == [], "a view has no circuit breaker"
+    paused = worker(reasons=["the circuit breaker is open"], metrics=f"{BUILD}eval_alignment_circuit_breaker_open 1\n")
+    (finding,) = judge_circuit_breaker([paused], [RejectedExample("t:0:7", "malformed", "not JSON", "{")])
+    assert finding.observed.endswith(
+        "the circuit breaker is open; first of the invalid events that wait: t:0:7 malformed: not JSON; value {"
+    )
 
     fresh = prometheus([Rule("EvalAlignmentX", True, "", False, evaluated=False)], [Scraped(URL, "", scraped=False)])
     (finding,) = judge_prometheus(fresh)
