@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
 from aggregator.policy import Policy
-from streams.engine.apply import BatchApplier
+from streams.engine.apply import BatchApplier, expect_events
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
@@ -132,6 +132,7 @@ class Worker:
         self._progress: Progress | None = None
         self._connections: list[Any] = []
         self.metrics = WorkerMetrics(config.release, self._lag)
+        expect_events(self.metrics, config.topics)
         self.metrics.recovering.set(1)
         self.metrics.uncommitted.set_function(self._uncommitted)
         self.metrics.quarantined.set_function(lambda: len(self.health.quarantined))

@@ -17,6 +17,15 @@ from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
 
 
+def expect_events(metrics: WorkerMetrics, topics: Topics) -> None:
+    """Make the series of events and rejections, so that `increase()` sees the first event of each."""
+    for topic in topics.sources:
+        metrics.events.labels(topic)
+        metrics.misrouted.labels(topic)
+        for reason in WORKER_REASONS:
+            metrics.rejected.labels(topic, reason.value)
+
+
 class BatchApplier:
     """Decoder, circuit breaker and counters of one worker. Its methods are synchronous.
 
@@ -43,11 +52,6 @@ class BatchApplier:
         self.circuit_breaker = circuit_breaker
         self.rejections = RejectionLog()
         """Logs what is rejected."""
-        # Series that exist from the start: `increase()` then sees their first event.
-        for topic in self._kinds:
-            metrics.misrouted.labels(topic)
-            for reason in WORKER_REASONS:
-                metrics.rejected.labels(topic, reason.value)
 
     @property
     def paused(self) -> bool:

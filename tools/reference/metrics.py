@@ -43,9 +43,9 @@ QUERIES: Final = (
     ),
     ExampleQuery(
         "Share of rejected events by topic, last hour",
-        "(sum by (topic) (increase(eval_alignment_events_rejected_total[1h])) or 0 * sum by (topic) "
-        "(increase(eval_alignment_events_total[1h]))) / sum by (topic) (increase(eval_alignment_events_total[1h]))",
-        "A topic without a rejected event has no series in `eval_alignment_events_rejected_total`; `or` adds a 0.",
+        "sum by (topic) (increase(eval_alignment_events_rejected_total[1h])) / sum by (topic) "
+        "(increase(eval_alignment_events_total[1h]))",
+        "Every topic and reason has a series from the start of a worker, so the first rejected event counts too.",
     ),
     ExampleQuery(
         "Events that wait to be processed",

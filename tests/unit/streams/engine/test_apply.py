@@ -4,13 +4,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from faust.types import TP
+from prometheus_client import generate_latest
 
 from aggregator.shard import Shard
-from streams.engine.apply import BatchApplier
+from streams.engine.apply import BatchApplier, expect_events
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder
-from streams.events.reasons import Reason
+from streams.events.reasons import WORKER_REASONS, Reason
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.record_batches import ParsedRecord
 from streams.kafka.topics import Topics
@@ -80,3 +81,14 @@ def test_headers_that_are_not_text_are_passed_over_unless_cloudevents_needs_them
     assert applied.reasons(event(1, [*odd, ("ce_source", b"\xff")])) == [
         (1, Reason.INVALID_FIELD, "not UTF-8 - at header `ce_source`")
     ]
+
+
+def test_every_topic_and_reason_has_a_series_before_the_first_event() -> None:
+    metrics = WorkerMetrics("1", list)
+    expect_events(metrics, Topics())
+    scraped = generate_latest(metrics.registry).decode()
+    for topic in Topics().sources:
+        assert f'eval_alignment_events_total{{topic="{topic}"}} 0.0' in scraped
+        for reason in WORKER_REASONS:
+            assert f'events_rejected_total{{reason="{reason.value}",topic="{topic}"}} 0.0' in scraped
+    assert "unknown_shape" not in scraped
