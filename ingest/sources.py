@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aggregator.facts import LATEST_AT
+from aggregator.facts import LATEST_AT, Fact
 from ingest.acknowledge import acknowledged, away
 from ingest.body import BodyReader
 from ingest.clock import BrokerClock
@@ -81,8 +81,11 @@ class KafkaDelivery:
     rejections: RejectionLog | None = None
     """Logs the dead letters."""
 
-    async def __call__(self, delivery: Delivery) -> None:
-        """Send the events to their topics, and what is rejected to the dead letters. Raises NotAcknowledgedError."""
+    async def __call__(self, delivery: Delivery) -> list[Fact]:
+        """Send the events to their topics, and what is rejected to the dead letters. Raises NotAcknowledgedError.
+
+        Returns the events that are dead letters instead, because the broker refuses them as too large.
+        """
         topics = {kind: topic for topic, kind in self.topics.sources.items()}
         records = [
             Outgoing(topics[KIND_OF[type(fact)]], encode_event(fact), fact.item.encode()) for fact in delivery.facts
@@ -95,9 +98,11 @@ class KafkaDelivery:
                 case Malformed(why, value):
                     rejection = Rejection(Reason.UNKNOWN_SHAPE, f"{why} (record {outcome.native!r})")
                     records.append(self.dead_letter(value, rejection, received))
-        await self._send(records)
+        refused = {id(record) for record in await self._send(records)}
+        return [fact for fact, record in zip(delivery.facts, records, strict=False) if id(record) in refused]
 
-    async def _send(self, records: Sequence[Outgoing]) -> None:
+    async def _send(self, records: Sequence[Outgoing]) -> list[Outgoing]:
+        """Send records; returns those in whose place a dead letter was sent."""
         try:
             await self.publisher.publish(records)
         except TooLargeForBrokerError:
@@ -105,13 +110,13 @@ class KafkaDelivery:
                 raise
             if len(records) > 1:
                 middle = len(records) // 2
-                await self._send(records[:middle])
-                await self._send(records[middle:])
-                return
+                return [*await self._send(records[:middle]), *await self._send(records[middle:])]
             [record] = records
             if record.value is None:
                 raise
             await self._send([self._smaller(record, record.value)])
+            return [record]
+        return []
 
     def _smaller(self, record: Outgoing, value: bytes) -> Outgoing:
         """What is sent in place of a record that is too large: its dead letter, and that without the value."""

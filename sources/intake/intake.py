@@ -13,10 +13,12 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
+import msgspec
+
 from aggregator import facts
-from aggregator.facts import Fact
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, pending_batch
+from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, native_text, pending_batch
 from sources.records import Malformed, Skip, SourceRecord, UnruledName
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason
@@ -55,8 +57,11 @@ class Delivery(NamedTuple):
     """Rejected events and malformed records that become dead letters."""
 
 
-Deliver = Callable[[Delivery], Awaitable[None]]
-"""Returns when the broker has acknowledged the facts; raises when it did not."""
+Deliver = Callable[[Delivery], Awaitable[Collection[Fact] | None]]
+"""Returns when the broker has acknowledged the facts; raises when it did not.
+
+Some facts may be dead letters instead, because the broker never takes them; these are returned.
+"""
 
 
 @dataclass(slots=True)
@@ -140,6 +145,8 @@ class SourceIntake:
         """Held while something is taken."""
         self._known: set[int] = set()
         """Skips and rejections of listed records that were counted."""
+        self._refused: set[int] = set()
+        """Facts that the broker refused as too large. They are not sent again before the process starts again."""
 
     async def take(
         self,
@@ -261,8 +268,10 @@ class SourceIntake:
 
     async def _send(self, result: "_Staged", seen: Iterable[str], arrival: "_Arrival") -> IntakeResult:
         """Deliver the outcomes, count them, and remember them."""
-        taken, events, _ = _counted(result.outcomes)
-        fresh, known = self._fresh(result.outcomes, arrival)
+        again = self._refused_before(result.outcomes) if arrival.stream else []
+        outcomes = [each for each in result.outcomes if each.result not in again] if again else result.outcomes
+        taken, events, _ = _counted(outcomes)
+        fresh, known = self._fresh(outcomes, arrival)
         counted, _, rejected = _counted(fresh)
         taken.counted = Counter(counted.totals())
         if not arrival.dead_letters:
@@ -279,12 +288,49 @@ class SourceIntake:
         )
         if events and self.index is not None and self.source.owns:
             await _finished(self.index.prepare, batch)
-        if events or rejected:
-            await self._deliver(Delivery(events, rejected))
+        refused = (await self._deliver(Delivery(events, rejected)) or ()) if events or rejected else ()
         self._known = known
+        self._note_refused(taken, refused)
         if self.index is not None:
-            await _finished(self.index.commit, batch)
+            await _finished(self.index.commit, await self._without([*again, *refused], batch))
         return taken
+
+    def _note_refused(self, taken: IntakeResult, refused: Collection[Fact]) -> None:
+        """Count what the broker refused as rejected."""
+        for kind, sign in ((EVENTS, -1), (REJECTED, +1)):
+            taken.counted[kind] += sign * len(refused)
+        taken.counted = +taken.counted
+        taken.events -= len(refused)
+        taken.rejected += len(refused)
+        if len(self._refused) > _MAX_KNOWN:
+            self._refused = set()
+        self._refused.update(map(_statement, refused))
+
+    async def _without(self, refused: Collection[Fact], batch: PendingBatch) -> PendingBatch:
+        """The batch without what the broker refused: of these rows the index keeps what was stated before.
+
+        So the record is read as changed until the broker takes them, and its retraction covers what Kafka has of it.
+        """
+        rows = {(facts.key(fact), facts.encode(fact)) for fact in refused}
+        if not rows or self.index is None:
+            return batch
+        records = []
+        for native, owned in batch.records:
+            stands = tuple(row for row in owned.rows if (row.key, row.value) not in rows)
+            gone = {row.key for row in owned.rows} - {row.key for row in stands}
+            before = await asyncio.to_thread(self.index.get, native_text(native)) if gone else None
+            former = () if before is None else tuple(row for row in before.rows if row.key in gone)
+            records.append((native, msgspec.structs.replace(owned, rows=(*stands, *former)) if gone else owned))
+        fresh = sum(row in rows for row in batch.events)
+        totals = Counter(batch.totals) + Counter({REJECTED: fresh}) - Counter({EVENTS: fresh}) if batch.totals else {}
+        return msgspec.structs.replace(batch, records=records, totals=dict(totals))
+
+    def _refused_before(self, outcomes: Iterable[RecordOutcome]) -> list[Fact]:
+        """The facts that the broker refused in this process: a list is read again and again."""
+        if not self._refused:
+            return []
+        stated = [each.result for each in outcomes if isinstance(each.result, Annotation | Evaluation | QueueItem)]
+        return [fact for fact in stated if _statement(fact) in self._refused]
 
     def _fresh(self, outcomes: Sequence[RecordOutcome], arrival: "_Arrival") -> tuple[list[RecordOutcome], set[int]]:
         """The outcomes without skips and rejections that a list had before, and those that are known with them.
@@ -312,10 +358,12 @@ class SourceIntake:
             and self.source.owns
             and (batch := await asyncio.to_thread(self.index.pending)) is not None
         ):
-            await self._deliver(Delivery([facts.parse(key, value) for key, value in batch.events], ()))
-            await _finished(self.index.commit, batch)
+            sent = [facts.parse(key, value) for key, value in batch.events]
+            refused = await self._deliver(Delivery(sent, ())) or ()
+            await _finished(self.index.commit, await self._without(refused, batch))
             taken.events, taken.natives = len(batch.events), batch.natives()
             taken.counted[EVENTS] = taken.events
+            self._note_refused(taken, refused)
         return taken
 
 
@@ -356,6 +404,11 @@ def _counted(outcomes: Iterable[RecordOutcome]) -> tuple[IntakeResult, list[Fact
     taken.events, taken.rejected = len(events), len(rejected)
     taken.malformed = sum(isinstance(outcome.result, Malformed) for outcome in rejected)
     return taken, events, rejected
+
+
+def _statement(fact: Fact) -> int:
+    """The same for the same row, also if it is stated at another time."""
+    return hash((facts.key(fact), facts.encode(msgspec.structs.replace(fact, at=0, id=""))))
 
 
 def _mark(outcome: RecordOutcome) -> int:

@@ -80,7 +80,7 @@ class PendingBatch(msgspec.Struct, array_like=True):
 
     def natives(self) -> set[str]:
         """The records that state something else than before."""
-        return {_text(native) for native, _ in self.records}
+        return {native_text(native) for native, _ in self.records}
 
 
 _PENDING: Final = msgspec.msgpack.Decoder(PendingBatch)
@@ -246,7 +246,7 @@ class StoredIndex:
     def holders(self, identity: bytes) -> Collection[str]:
         """The records that have a row of this identity."""
         rows = self.store.read("SELECT native FROM holders WHERE source = ? AND identity = ?", self.source, identity)
-        return [_text(native) for (native,) in rows]
+        return [native_text(native) for (native,) in rows]
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
@@ -256,7 +256,7 @@ class StoredIndex:
     def natives(self) -> Collection[str]:
         """All records that were seen."""
         rows = self.store.read("SELECT native FROM records WHERE source = ?", self.source)
-        return [_text(native) for (native,) in rows]
+        return [native_text(native) for (native,) in rows]
 
     def listed(self, stream: str, since: int | None) -> Collection[str]:
         """The records of a stream that the tool lists at or after a time in milliseconds; all of them with None."""
@@ -266,7 +266,7 @@ class StoredIndex:
             if since is None
             else self.store.read(f"{sql} AND listed >= ?", *values, since)
         )
-        return [_text(native) for (native,) in rows]
+        return [native_text(native) for (native,) in rows]
 
     def unlisted(self, before: int) -> Collection[str]:
         """The records that state something, and that no list of the tool is known to have.
@@ -280,7 +280,7 @@ class StoredIndex:
             self.source,
             before,
         )
-        return [_text(native) for (native,) in rows]
+        return [native_text(native) for (native,) in rows]
 
     def positions(self) -> SourcePositions | None:
         """Up to where the index has what the source's events state; None for an index that is not made yet."""
@@ -395,7 +395,7 @@ class StoredIndex:
         )
 
     def _put(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
-        before = self.get(_text(name))
+        before = self.get(native_text(name))
         old = {row.identity for row in before.rows} if before else set()
         new = {row.identity for row in owned.rows}
         connection.executemany(
@@ -446,5 +446,6 @@ def _bytes(native: str) -> bytes:
     return native.encode(errors="surrogatepass")
 
 
-def _text(native: bytes) -> str:
+def native_text(native: bytes) -> str:
+    """The tool's id of a record, from a pending batch or the index."""
     return native.decode(errors="surrogatepass")

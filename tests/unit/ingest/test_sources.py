@@ -112,19 +112,47 @@ async def test_an_event_that_the_broker_refuses_as_too_large_does_not_block_its_
     monkeypatch.setattr(source_door.publisher, "publish", publish_small)
     large = [{**ROW, "id": name, "item": name, "why": "x" * 200} for name in ("i2", "i4")]
     small = [{**ROW, "id": name, "item": name} for name in ("i1", "i3", "i5")]
-    assert (await post(source_door, "rows", [small[0], large[0], small[1], large[1], small[2]])).status_code == 200
+    batch = [small[0], large[0], small[1], large[1], small[2]]
+    # What became a dead letter was not stated: a sender that repeats it gets the same answer.
+    answers = [(await post(source_door, "rows", batch)).json() for _ in range(2)]
+    assert answers == [{"events": 3 - sent, "skipped": {}, "rejected": 2} for sent in (0, 3)]
+    assert source_door.metric("source_events_total", source="rows") == 3
     assert {sent.key for sent in source_door.publisher.sent if sent.topic == TOPICS.annotations} == {
         b"i1",
         b"i3",
         b"i5",
     }
     dead = [sent for sent in source_door.publisher.sent if sent.topic == TOPICS.dead_letters]
-    assert [dict(sent.headers)["alignment-reason"] for sent in dead] == [b"oversized"] * 2
+    assert [dict(sent.headers)["alignment-reason"] for sent in dead] == [b"oversized"] * 4
     # The topic of dead letters has the same limit.
     assert {sent.value for sent in dead} == {None}
     assert {"alignment-value-sha256", "alignment-value-bytes"} <= dict(dead[0].headers).keys()
     assert (await post(source_door, "rows", [{**small[0], "value": 0}])).json()["events"] == 1
     assert (await post(source_door, "rows", b"no JSON" * 100)).status_code == 422
+    limit = 3_000
+    assert (await post(source_door, "rows", large)).json() == {"events": 2, "skipped": {}, "rejected": 0}
+    assert (await post(source_door, "rows", large)).json() == {"events": 0, "skipped": {}, "rejected": 0}
+
+
+async def test_a_record_whose_edit_is_too_large_keeps_what_was_stated_before(
+    source_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = source_door.publisher.publish
+
+    async def publish_small(records: Sequence[Outgoing]) -> None:
+        if any(len(record.value or b"") > 300 for record in records if record.topic != TOPICS.dead_letters):
+            raise TooLargeForBrokerError("the broker refuses events as too large")
+        await publish(records)
+
+    monkeypatch.setattr(source_door.publisher, "publish", publish_small)
+    assert (await post(source_door, "rows", [ROW])).json()["events"] == 1
+    edited = {**ROW, "why": "x" * 400}
+    assert (await post(source_door, "rows", [edited])).json()["rejected"] == 1
+    # The record states another item now. The row that Kafka has of the first one is taken back.
+    assert (await post(source_door, "rows", [{**ROW, "item": "i9"}])).json()["events"] == 2
+    last = {sent.key: json.loads(sent.value or b"") for sent in source_door.publisher.sent if sent.value}
+    assert last[b"i1"]["deleted"] is True
+    assert "deleted" not in last[b"i9"]
 
 
 async def test_a_full_disk_is_no_acknowledgement(source_door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

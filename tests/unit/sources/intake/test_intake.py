@@ -76,6 +76,50 @@ async def test_what_was_not_acknowledged_is_not_remembered(intake: SourceIntake,
     assert (await intake.take(rows("a"), RECEIVED)).events == 1
 
 
+async def test_what_the_broker_refuses_for_good_is_not_remembered_and_sent_once_for_each_process(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async def refuse(delivery: Delivery) -> list[Fact]:
+        await broker(delivery)
+        return [fact for fact in delivery.facts if fact.item == "i-b"]
+
+    store = IndexStore(tmp_path)
+    source = tool_source("json", **CONFIG, columns=COLUMNS)
+    intake = SourceIntake(source, refuse, store.index("json"))
+    taken = [await intake.take(rows("a", "b"), RECEIVED, stream="rows") for _ in range(3)]
+    assert [(each.events, each.rejected) for each in taken] == [(1, 1), (0, 0), (0, 0)]
+    assert len(broker.facts) == 2
+    assert intake.index is not None
+    owned = [intake.index.get(native) for native in ("a", "b")]
+    assert [len(each.rows) for each in owned if each is not None] == [1, 0]
+    assert intake.index.totals() == {"events": 1, "rejected": 1}
+    store.close()
+
+    again = _intake(tmp_path, broker)
+    assert (await again.take(rows("a", "b"), RECEIVED, stream="rows")).events == 1
+    assert (await again.take(rows("a", "b"), RECEIVED, stream="rows")).events == 0
+    await again.retract_missing(set(), RECEIVED, stream="rows")
+    assert {fact.item for fact in broker.facts if fact.deleted} == {"i-a", "i-b"}
+
+
+async def test_what_is_sent_again_and_refused_for_good_is_not_remembered(intake: SourceIntake, broker: Broker) -> None:
+    async def lose(delivery: Delivery) -> None:
+        await broker(delivery)
+        raise ConnectionError
+
+    async def refuse(delivery: Delivery) -> list[Fact]:
+        return list(delivery.facts)
+
+    intake._deliver = lose
+    with pytest.raises(ConnectionError):
+        await intake.take(rows("a"), RECEIVED)
+    intake._deliver = refuse
+    settled = await intake.settle()
+    assert (settled.events, settled.rejected) == (0, 1)
+    intake._deliver = broker
+    assert (await intake.take(rows("a"), RECEIVED)).events == 1
+
+
 async def test_what_arrived_without_an_acknowledgement_can_be_taken_back(intake: SourceIntake, broker: Broker) -> None:
     async def lose(delivery: Delivery) -> None:
         await broker(delivery)
