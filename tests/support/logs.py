@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from aggregator.facts import Fact
+from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import MARKER_KEY, SourcePosition, parse_stamp
@@ -28,9 +29,11 @@ class Logs:
     tallies: list[Record] = field(default_factory=list)
     at: int = 1_000
     sources: dict[str, SourcePosition] = field(default_factory=dict)
+    record_bytes: int = RECORD_BYTES
+    """Most bytes of the judges in one record."""
 
     def __post_init__(self) -> None:
-        self.shard = Shard(self.partition, self.policy)
+        self.shard = Shard(self.partition, self.policy, self.record_bytes)
         self.take_over()
 
     def take_over(self) -> None:
@@ -68,7 +71,7 @@ class Logs:
         logs = Logs.__new__(Logs)
         logs.__dict__.update(self.__dict__)
         logs.ledger = ledger or self.ledger
-        logs.shard = Shard(self.partition, self.policy)
+        logs.shard = Shard(self.partition, self.policy, self.record_bytes)
         for key, value in self.facts:
             if key not in (CLAIM_KEY, None) and value is not None:
                 with suppress(ValueError):

@@ -9,8 +9,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from eval_alignment.local.broker import EmbeddedBroker
+from streams.kafka.record_limits import read_record_limits
 from streams.kafka.topics import TABLE, Topics, TopicsDiff, TopicsError, apply, check, diff, partition_counts
 from tests.support.ports import free_port
+
+CONFIGS = {spec.role: spec.configs for spec in TABLE}
 
 
 @pytest.fixture(params=["kafka", "embedded"])
@@ -54,6 +57,16 @@ async def test_the_number_of_partitions_never_changes(client: dict[str, Any], to
     differences = [str(difference) for difference in (await diff(client, topics)).differences]
     assert f"{topics.facts}: cleanup.policy is delete, expected compact" in differences
     assert {difference.topic for difference in (await diff(client, topics)).differences} == {topics.facts}
+
+
+async def test_a_topic_that_takes_only_small_records_differs(client: dict[str, Any], topics: Topics) -> None:
+    await _create(client, topics.facts, 2, {**CONFIGS["facts"], "max.message.bytes": "200000"})
+    await apply(client, topics)
+    (difference,) = (await diff(client, topics)).differences
+    assert str(difference) == f"{topics.facts}: max.message.bytes is 200000, expected 1000000"
+    limits = await read_record_limits(client, topics)
+    assert limits.facts == 200_000
+    assert limits.tallies == int(CONFIGS["tallies"]["max.message.bytes"])
 
 
 async def _create(client: dict[str, Any], name: str, partitions: int, configs: dict[str, Any]) -> None:

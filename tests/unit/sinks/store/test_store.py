@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
+from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
@@ -24,10 +25,16 @@ from tests.support.logs import Logs, feed, steps_of
 from tests.support.stores import TODAY, assert_matches, comparisons, dump, new_store
 
 
-@given(parts=st.lists(strategies.histories, max_size=4), policy=st.sampled_from(Policy))
+@given(
+    parts=st.lists(strategies.histories, max_size=4),
+    policy=st.sampled_from(Policy),
+    record_bytes=st.sampled_from((RECORD_BYTES, 1)),
+)
 @settings(max_examples=100)
-def test_rows_flags_and_documents_are_those_of_a_recount(parts: list[list[Fact]], policy: Policy) -> None:
-    logs = Logs(policy=policy)
+def test_rows_flags_and_documents_are_those_of_a_recount(
+    parts: list[list[Fact]], policy: Policy, record_bytes: int
+) -> None:
+    logs = Logs(policy=policy, record_bytes=record_bytes)
     with new_store() as store:
         tail, facts_from, tallies_from = Tail(0), 0, 0
         for part in parts:
@@ -262,6 +269,37 @@ def test_an_older_store_gets_profiles_and_ids_of_its_rows_and_then_reads_the_led
             assert state.facts_next > len(ledger.facts)
             brought.apply([step_from(Tail(0, state.ledger, state.position or 0), ledger)], 1)
             assert_matches(brought, history, Policy.EACH)
+
+
+def test_the_parts_of_a_tally_are_added_up_as_they_come_and_go(store: Store) -> None:
+    """A worker with larger records takes over: what stood in two parts stands in one, and the parts are empty."""
+    facts: list[Fact] = [
+        Annotation(at=1, id="a", queue="q", item="i", stars=5),
+        *(Evaluation(at=1, id=f"e{judge}", item="i", metric="m", judge=judge, passed=True) for judge in "abc"),
+    ]
+    logs = Logs(record_bytes=1)
+    logs.write(facts)
+    store.apply(steps_of(logs), 1)
+    parts = "SELECT count(*) FROM tallies WHERE kind = 'cells' AND CAST(payload AS TEXT) <> '{\"judges\":{}}'"
+    with store.read() as connection:
+        assert connection.execute(parts).fetchone() == (3,)
+    assert_matches(store, facts, Policy.EACH)
+    logs.record_bytes = RECORD_BYTES
+    successor = logs.successor()
+    (state,) = store.partitions().values()
+    tail = Tail(0, state.ledger, state.position or 0, state.facts_next)
+    facts_from, tallies_from = state.facts_next, state.tallies_next
+    for tally_key in [each for each, _ in logs.tallies if each.startswith(b'["cells"')]:
+        successor.shard.touch(tally_key)
+    newer = Evaluation(at=2, id="e", item="i", metric="m", judge="d", passed=False)
+    successor.write([newer])
+    feed(tail, successor, facts_from, tallies_from)
+    step = tail.step()
+    assert step is not None
+    store.apply([step], 1)
+    with store.read() as connection:
+        assert connection.execute(parts).fetchone() == (1,)
+    assert_matches(store, [*facts, newer], Policy.EACH)
 
 
 def test_revisions_move_only_for_queues_that_changed(store: Store) -> None:
