@@ -17,8 +17,9 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from sources.intake.natives import native_text
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, native_text, pending_batch
+from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, pending_batch
 from sources.records import Malformed, Skip, SourceRecord, UnruledName
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason

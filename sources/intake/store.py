@@ -18,6 +18,7 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import Fact
+from sources.intake.natives import native_bytes, native_text
 from sources.ownership import OwnedRecord
 from sources.records import UnruledName
 from streams.runtime.errors import EvalAlignmentError
@@ -112,9 +113,9 @@ def pending_batch(
     """
     return PendingBatch(
         [(facts.key(fact), facts.encode(fact)) for fact in events],
-        [(_bytes(native), owned) for native, owned in changes.records.items()],
+        [(native_bytes(native), owned) for native, owned in changes.records.items()],
         [*changes.deletions.items()],
-        [*map(_bytes, seen)],
+        [*map(native_bytes, seen)],
         stream,
         listed,
         {**(totals or {})},
@@ -240,7 +241,9 @@ class StoredIndex:
 
     def get(self, native: str) -> OwnedRecord | None:
         """What a record stated last; None for one that was never seen."""
-        rows = self.store.read("SELECT owned FROM records WHERE source = ? AND native = ?", self.source, _bytes(native))
+        rows = self.store.read(
+            "SELECT owned FROM records WHERE source = ? AND native = ?", self.source, native_bytes(native)
+        )
         return next((_OWNED.decode(owned) for (owned,) in rows), None)
 
     def holders(self, identity: bytes) -> Collection[str]:
@@ -305,7 +308,7 @@ class StoredIndex:
             positions: up to where the events were read.
         """
         with self.store.transaction() as connection:
-            self._remember(connection, [(_bytes(name), owned) for name, owned in changes.records.items()])
+            self._remember(connection, [(native_bytes(name), owned) for name, owned in changes.records.items()])
             self._delete(connection, changes.deletions.items())
             if (batch := self.pending()) is not None:
                 # The changes have what its events state. They are sent again all the same.
@@ -440,12 +443,3 @@ def _lock(directory: Path) -> int:
             "their records (start others with `--sources none`)"
         ) from None
     return lock
-
-
-def _bytes(native: str) -> bytes:
-    return native.encode(errors="surrogatepass")
-
-
-def native_text(native: bytes) -> str:
-    """The tool's id of a record, from a pending batch or the index."""
-    return native.decode(errors="surrogatepass")
