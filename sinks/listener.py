@@ -220,9 +220,9 @@ class _Protocol(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             response = problem(400, "not a valid HTTP request", {"Connection": "close", "Cache-Control": "no-store"})
-            head = h11.Response(status_code=400, headers=response.raw_headers, reason=b"Bad Request")
-            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event))
+            head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+            # Not by h11, which would write it as the response to the method of the request before, perhaps HEAD.
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, bytes(response.body)))
         self.transport.close()
 
     def drop(self) -> None:

@@ -4,9 +4,13 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.fuzz import logs, records
+from tests.fuzz import http, logs, records
 
-FUZZERS: Final[Mapping[str, Callable[[float], int]]] = {"logs": logs.run, "records": records.run}
+FUZZERS: Final[Mapping[str, Callable[[float], int]]] = {
+    "http": http.run,
+    "logs": logs.run,
+    "records": records.run,
+}
 """Each runs for a number of seconds, returns the number of inputs, and raises at a finding."""
 
 

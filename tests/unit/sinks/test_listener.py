@@ -284,13 +284,16 @@ async def test_one_address_has_so_many_places_and_a_proxy_has_all() -> None:
     [
         (b"\x16\x03\x01\r\n\r\n", [b"400"]),
         (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", [b"400"]),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\n", [b"200"]),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n\0\r\n\r\n", [b"200", b"400"]),
         (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n", [b"200"]),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n", [b"200"]),
     ],
 )
 async def test_what_is_not_http_is_answered_once_without_a_traceback(
-    sent: bytes, statuses: list[bytes], caplog: pytest.LogCaptureFixture
+    sent: bytes, statuses: list[bytes], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listener, "HEADER_SECONDS", 0.5)
     async with served(Health()) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
