@@ -105,7 +105,7 @@ class Listening:
 
 def statuses(received: bytes) -> list[int]:
     """The status of each response in what a server sent."""
-    return [int(status) for status in re.findall(rb"^HTTP/1\.[01] (\d{3})", received, re.MULTILINE)]
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
 
 
 @contextlib.contextmanager
