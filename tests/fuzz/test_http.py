@@ -1,4 +1,4 @@
-"""The fuzzer of listeners: what it takes for a finding, and that what it sends has the form that it says."""
+"""The fuzzer of listeners: what is a finding for it, and the form of what it sends."""
 
 import random
 
