@@ -92,6 +92,8 @@ class Freshness:
         self._since = monotonic()
         self._closed: dict[int, _Closed] = {}
         self._held: dict[int | None, str] = {}
+        self._broker: tuple[int, float] | None = None
+        """The broker's timestamp of the last marker in milliseconds, and when it was applied, in monotonic seconds."""
 
     # ---- what the reader notes
 
@@ -109,6 +111,8 @@ class Freshness:
             appended: the broker's timestamp of its record in milliseconds; None when the broker has none.
         """
         ahead_s = 0.0 if appended is None else (marker["at"] - appended) / 1000
+        if appended is not None:
+            self._broker = appended, self._monotonic()
         self._closed = {**self._closed, partition: _Closed(self._monotonic(), marker.get("behind"), ahead_s)}
 
     def hold(self, partition: int | None, reason: str) -> None:
@@ -120,6 +124,16 @@ class Freshness:
         self._held = {held: reason for held, reason in self._held.items() if held != partition}
 
     # ---- what is shown
+
+    def broker_now(self) -> float:
+        """Seconds since epoch by the broker's clock, as far as the last marker shows it; else by the view's own clock.
+
+        A clock that is set while the view runs does not change the order of what is written with this time.
+        """
+        if self._broker is None:
+            return time.time()
+        appended, applied = self._broker
+        return appended / 1000 + self._monotonic() - applied
 
     def judge(self, complete: Mapping[int, int], now: float) -> Staleness:
         """Whether the state that is complete up to these times, in milliseconds by partition, is stale.

@@ -174,7 +174,14 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         collector = GaugeCollector(
             store, documents, config.series_limit, expose_judge_version=config.expose_judge_version
         )
-        snapshots = Snapshots(documents, store, history, topic, metrics)
+        snapshots = Snapshots(
+            documents,
+            store,
+            history,
+            topic,
+            metrics,
+            now=lambda: freshness.broker_now() if reader.ready else time.time(),
+        )
         parts = [
             asyncio.create_task(server.serve([listener]), name="http"),
             asyncio.create_task(reader.run(), name="reader"),

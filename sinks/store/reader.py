@@ -309,7 +309,7 @@ class Reader:
                 self._freshness.closed(step.partition, step.marker, step.appended)
                 self._stepped[step.partition] = time.monotonic()
             self._pass_over([*(over for step in steps for over in step.passed_over), *invalid])
-            self._marker_ms.update((step.partition, step.marker["at"]) for step in steps)
+            self._marker_ms.update((step.partition, step.appended or step.marker["at"]) for step in steps)
             self._changed(changed)
         self._metrics.succeeded("store", time.time())
         for tail in self._tails.values():

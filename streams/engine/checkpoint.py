@@ -125,8 +125,10 @@ class Checkpoint:
         wall_ms = time.time() * 1000
         for part in parts:
             self.metrics.facts_written.inc(len(part.drained.delta.rows))
+            # By the broker's clock, as the events are: this machine's may be set while the worker runs.
+            published_ms = part.owned.tallies.appended or wall_ms
             for oldest in part.drained.oldest:
-                self.metrics.event_to_publish_seconds.observe(max(0.0, wall_ms - oldest) / 1000)
+                self.metrics.event_to_publish_seconds.observe(max(0.0, published_ms - oldest) / 1000)
             added, retracted = part.owned.checkpointed(now)
             self.metrics.comparisons_added.inc(added)
             self.metrics.comparisons_retracted.inc(retracted)

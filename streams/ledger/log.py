@@ -89,6 +89,8 @@ class Log:
         self.limit = limit
         self.next = 0
         """Offset of the next record to read or to write."""
+        self.appended = 0
+        """The broker's timestamp of the last batch that was appended, in milliseconds; 0 when it has none."""
 
     @property
     def tp(self) -> TopicPartition:
@@ -127,6 +129,7 @@ class Log:
             written = await self._acknowledged(future, batch)
             self.expect(written.offset)
             self.next += count
+            self.appended = max(written.timestamp or 0, 0)
 
     async def _acknowledged(self, future: Awaitable[RecordMetadata], batch: Any) -> RecordMetadata:
         try:

@@ -134,7 +134,7 @@ class FakeProducer:
                     waiting.set_exception(KafkaTimeoutError())
                 queue.waiting.clear()
         else:
-            acknowledged.set_result(SimpleNamespace(offset=base))
+            acknowledged.set_result(SimpleNamespace(offset=base, timestamp=int(wall() * 1000)))
         queue.busy = False
         if queue.waiting:
             self._send(tp, queue)

@@ -131,6 +131,12 @@ def test_a_held_partition_is_stale_until_it_is_released() -> None:
     assert view.judge() == FRESH
 
 
+def test_the_brokers_clock_goes_on_when_the_own_clock_is_set() -> None:
+    view = View()
+    view.clock.seconds += 7.5
+    assert view.freshness.broker_now() == NOW + 7.5
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 60_000), st.integers(0, 60)), min_size=2, max_size=2),
     st.integers(0, 60_000),
