@@ -88,6 +88,17 @@ class DataDir:
                 if source.exists():
                     source.rename(f"{target}{suffix}")
 
+    def keep_damaged(self, store: Path) -> Path:
+        """Rename a store of an earlier run that is damaged, so that it is neither loaded again nor deleted."""
+        number = 1
+        while (target := self.path / f"damaged-reload-{number}.sqlite3").exists():
+            number += 1
+        for suffix in reversed(_SUFFIXES):
+            source = Path(f"{store}{suffix}")
+            if source.exists():
+                source.rename(f"{target}{suffix}")
+        return target
+
     def reloaded(self, stores: list[Path]) -> None:
         """Delete these stores: their rows are in the current one."""
         for store in stores:

@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from aggregator.facts import encode
+from aggregator.facts import Fact, encode
 from aggregator.tallies import SourcePosition
 from eval_alignment.settings import Settings
 from sinks.queries.queues import read_state, source_positions
 from sinks.snapshots import PASS_SECONDS, SnapshotHistory
+from sinks.store.damage import StoreDamagedError, copy_history
 from sinks.store.store import Store
 from streams.events.decoder import KIND_OF
 from streams.events.encoder import encode_event
@@ -41,7 +42,7 @@ class StoreCoverage(NamedTuple):
 
 
 def coverage(store: Path) -> StoreCoverage:
-    """Which events the store of a run without a clean stop has with certainty."""
+    """Which events the store of a run without a clean stop has with certainty. Raises StoreDamagedError."""
     opened = Store(store)
     try:
         with opened.read() as connection:
@@ -52,22 +53,47 @@ def coverage(store: Path) -> StoreCoverage:
     return StoreCoverage(None if as_of is None else as_of - _UNSEEN_MS, missing)
 
 
-async def reload(client: KafkaClient, topics: Topics, stores: Iterable[Path]) -> tuple[int, Positions]:
-    """Send the rows of these stores to the source topics; returns their number and the positions after them."""
+class Reloaded(NamedTuple):
+    """What `reload` has sent."""
+
+    rows: int
+    ends: Positions
+    """Positions after them."""
+    damaged: list[Path]
+    """Stores of which some rows, or all, cannot be read."""
+
+
+async def reload(client: KafkaClient, topics: Topics, stores: Iterable[Path]) -> Reloaded:
+    """Send the rows of these stores to the source topics; those of a damaged store as far as it can be read."""
     ends: Counter[tuple[str, int]] = Counter()
-    count = 0
+    rows = 0
+    damaged = []
     for path in stores:
-        with contextlib.closing(Store(path)) as store:
-            async for acknowledged in send_all(client, _events(store, topics)):
-                place = (acknowledged.topic, acknowledged.partition)
-                ends[place] = max(ends[place], acknowledged.offset + 1)
-                count += 1
-    return count, ends
+        gaps: list[str] = []
+        try:
+            with contextlib.closing(_opened(path)) as store:
+                async for acknowledged in send_all(client, _events(store.readable_facts(gaps.append), topics)):
+                    place = (acknowledged.topic, acknowledged.partition)
+                    ends[place] = max(ends[place], acknowledged.offset + 1)
+                    rows += 1
+        except StoreDamagedError as error:
+            gaps.append(str(error))
+        if gaps:
+            damaged.append(path)
+    return Reloaded(rows, ends, damaged)
 
 
-async def _events(store: Store, topics: Topics) -> AsyncIterator[Outgoing]:
+def _opened(path: Path) -> Store:
+    """A store of an earlier run, which may be of an earlier release or damaged. Raises StoreDamagedError."""
+    try:
+        return Store(path)
+    except StoreDamagedError:
+        return Store(path, readonly=True)
+
+
+async def _events(facts: Iterable[Fact], topics: Topics) -> AsyncIterator[Outgoing]:
     by_kind = {kind: topic for topic, kind in topics.sources.items()}
-    for fact in store.facts():
+    for fact in facts:
         # Older releases accepted integers of seconds, which are rejected now.
         value = encode(fact) if fact.at >= EARLIEST_INTEGER_AT else encode_event(fact)
         yield Outgoing(by_kind[KIND_OF[type(fact)]], value, fact.item.encode())
@@ -79,7 +105,11 @@ async def take_over_history(store: Path, earlier: Path, settings: Settings) -> N
     await asyncio.sleep(2 * PASS_SECONDS)
     with contextlib.closing(Store(store)) as opened:
         history = SnapshotHistory(opened, settings.snapshot_history_count, settings.snapshot_history_days)
-        await asyncio.to_thread(history.take_over, earlier)
+        try:
+            await asyncio.to_thread(history.take_over, earlier)
+        except StoreDamagedError:
+            with opened.write() as connection:
+                copy_history(earlier, connection)
 
 
 async def source_ends(client: KafkaClient, topics: Topics) -> Positions:

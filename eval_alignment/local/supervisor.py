@@ -27,6 +27,7 @@ from ingest.openapi import EVENTS_PATH
 from sinks.access import BindError
 from sinks.listener import listen
 from sinks.page.formats import plural
+from sinks.store.damage import StoreDamagedError
 from streams.events.example import RejectedExample
 from streams.events.rejection_log import RejectionLog
 from streams.kafka import topics as topic_table
@@ -210,13 +211,20 @@ class Supervisor:
         if self._broker is None:
             return []
         if self._data.store.exists() and not self._data.stopped_cleanly:
-            until, missing = reload.coverage(self._data.store)
-            since = "then" if until is None else f"after {timestamp(until)}"
-            more = f", and at least {missing} before that" if missing else ""
-            self._say(f"The last stop was not clean: events accepted {since} may be missing{more}.")
+            self._say_coverage()
         self._data.set_aside()
         self._data.started()
         return self._data.aside
+
+    def _say_coverage(self) -> None:
+        try:
+            until, missing = reload.coverage(self._data.store)
+        except StoreDamagedError as error:
+            self._say(f"The last stop was not clean: recent events may be missing. {error}.")
+        else:
+            since = "then" if until is None else f"after {timestamp(until)}"
+            more = f", and at least {missing} before that" if missing else ""
+            self._say(f"The last stop was not clean: events accepted {since} may be missing{more}.")
 
     async def _begin(self, aside: list[Path]) -> None:
         """Wait until the processes are ready, load the rows of earlier runs, then await `on_ready`."""
@@ -226,12 +234,18 @@ class Supervisor:
                 *(self._wait_ready(client, child) for child in (self._worker, self._view, self._ingest))
             )
         if aside:
-            count, ends = await reload.reload(self.client, self.topics, aside)
+            count, ends, damaged = await reload.reload(self.client, self.topics, aside)
             if not await reload.reached(self._data.store, ends, READY_SECONDS + count / 1000):
                 raise UpError("loading the rows of the last run took too long; they are kept, so start again")
             await reload.take_over_history(self._data.store, aside[0], self.settings)
-            self._data.reloaded(aside)
+            kept = [self._data.keep_damaged(store) for store in damaged]
+            self._data.reloaded([store for store in aside if store not in damaged])
             self._say(f"Loaded {count} rows of the last run.")
+            for store in kept:
+                self._say(
+                    f"ERROR: its store was damaged, and other rows of it could not be read. It is kept as {store}: "
+                    "load these events again, or try `sqlite3 FILE .recover`. Check the disk."
+                )
         self._was_ready = True
         self._print_addresses()
         if self._on_ready is not None:

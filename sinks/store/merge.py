@@ -16,15 +16,16 @@ changed:
 # ruff: noqa: S608
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
 
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
+from sinks.store.damage import is_damage
 from sinks.store.schema import PROFILE
 
 SqlRow = tuple[str | bytes | int | float | None, ...]
@@ -236,6 +237,9 @@ def _json(tags: dict[str, str] | None) -> str | None:
     return None if tags is None else orjson.dumps(tags).decode()
 
 
+_LAST_ID: Final = 1 << 40
+"""No table has more rows."""
+
 OnInvalid = Callable[[bytes, ValueError], None]
 """Called with the key of a ledger row that is invalid, and why; the row is passed over."""
 
@@ -366,12 +370,59 @@ def facts_of(connection: sqlite3.Connection, queue: str | None) -> Iterator[Fact
     yield from _facts(connection, QueueItem, f"queue_items {of_queue}", values)
 
 
+def readable_facts(connection: sqlite3.Connection, on_gap: Callable[[str], None]) -> Iterator[Fact]:
+    """The current rows of a file that may be damaged, as far as its pages can be read.
+
+    `on_gap` is called with the name of the table for each place whose rows are left out.
+    """
+    yield from _readable(connection, Annotation, "annotations", on_gap)
+    yield from _readable(connection, Evaluation, "evaluations", on_gap)
+    yield from _readable(connection, QueueItem, "queue_items", on_gap)
+
+
+def _readable(
+    connection: sqlite3.Connection, kind: type[_F], table: str, on_gap: Callable[[str], None]
+) -> Iterator[_F]:
+    after, jump, in_gap, complete = 0, 1, False, False
+    while not complete and after < _LAST_ID:
+        try:
+            for id, row in _rows(connection, kind, f"{table} WHERE id > :after ORDER BY id", {"after": after}):
+                after, jump = id, 1
+                try:
+                    fact = _fact(kind, row)
+                except ValueError:
+                    on_gap(table)
+                    continue
+                in_gap = False
+                yield fact
+            complete = True
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error) and "decode" not in str(error):
+                raise
+            if not in_gap:
+                on_gap(table)
+            # A page has a few dozen rows; a damaged inner page stands for many of them.
+            after, jump, in_gap = after + jump, jump * 2, True
+
+
 def _facts(connection: sqlite3.Connection, kind: type[_F], source: str, values: dict[str, str]) -> Iterator[_F]:
-    names = kind.__struct_fields__
-    columns = ", ".join("event" if name == "id" else name for name in names)
-    for row in connection.execute(f"SELECT {columns} FROM {source}", values):
-        fields = dict(zip(names, row, strict=True))
-        for name in _BOOLEANS & fields.keys():
-            fields[name] = None if fields[name] is None else bool(fields[name])
-        fields["tags"] = fields["tags"] and orjson.loads(fields["tags"])
-        yield msgspec.convert(fields, kind)
+    for _, row in _rows(connection, kind, source, values):
+        yield _fact(kind, row)
+
+
+def _rows(
+    connection: sqlite3.Connection, kind: type[Fact], source: str, values: Mapping[str, str | int]
+) -> Iterator[tuple[int, SqlRow]]:
+    """The id and the fields of each row."""
+    columns = ", ".join("event" if name == "id" else name for name in kind.__struct_fields__)
+    for id, *row in connection.execute(f"SELECT id, {columns} FROM {source}", values):
+        yield id, tuple(row)
+
+
+def _fact(kind: type[_F], row: SqlRow) -> _F:
+    """Raises ValueError for a row that is no fact."""
+    fields: dict[str, Any] = dict(zip(kind.__struct_fields__, row, strict=True))
+    for name in _BOOLEANS & fields.keys():
+        fields[name] = None if fields[name] is None else bool(fields[name])
+    fields["tags"] = fields["tags"] and orjson.loads(fields["tags"])
+    return msgspec.convert(fields, kind)

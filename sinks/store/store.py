@@ -273,6 +273,14 @@ class Store:
         with self.read() as connection:
             yield from merge.facts_of(connection, queue)
 
+    def readable_facts(self, on_gap: Callable[[str], None]) -> Iterator[Fact]:
+        """`facts` of a store whose file may be damaged, as far as it can be read.
+
+        `on_gap` is called with the name of the table for each place whose rows are left out.
+        """
+        with self.read() as connection:
+            yield from merge.readable_facts(connection, on_gap)
+
 
 def _partitions(connection: sqlite3.Connection) -> dict[int, PartitionState]:
     rows = connection.execute(
