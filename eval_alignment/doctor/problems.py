@@ -108,6 +108,13 @@ class Problem(Enum):
         "Set the producer's partitioner to Kafka's default (librdkafka: `partitioner=murmur2_random`), then run "
         "`dlq requeue --reason misrouted`.",
     )
+    RECORDS_UNREADABLE = Entry(
+        "producers",
+        _WARNING,
+        "The bytes of record batches cannot be read. The worker made one dead letter of each, without the records.",
+        "Find the producer by topic and time. If the batch is too large after decompression, send smaller ones; else "
+        "the producer writes bytes that no Kafka client should write. Then send the events again.",
+    )
     NAMES_ALIKE = Entry(
         "names",
         _INFO,

@@ -14,6 +14,7 @@ from eval_alignment.doctor.target import Target
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.acknowledgements import read_acknowledgements, unacknowledged
+from streams.kafka.batches import UnreadableRecords
 from streams.kafka.producer import home_partition
 from streams.kafka.scan import Records, scan
 from streams.requeue import DeadRecord, parse_dead_letter
@@ -37,6 +38,8 @@ class SampledRecord:
     """Whether its key is not its item; None when its item cannot be read."""
     fact: Fact | None = None
     """Its content; None when it is invalid."""
+    unreadable: str | None = None
+    """Why its bytes cannot be read; None for a record that can be."""
 
 
 async def sample_sources(target: Target, partitions: int) -> list[SampledRecord]:
@@ -59,6 +62,11 @@ class _Sampler:
 
     def __call__(self, partition: int, records: Records) -> None:
         for record in records:
+            part: object = record
+            if isinstance(part, UnreadableRecords):
+                unreadable = SampledRecord(self.topic, partition, record.offset, None, None, unreadable=part.detail)
+                self.seen.append(unreadable)
+                continue
             key = record.key
             outcome = self.decoder.decode(self.kind, record.value, key, record.headers, record.timestamp)
             home = None if key is None else home_partition(key, self.partitions)
@@ -76,7 +84,16 @@ def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
     """Whether keys are the items, and whether records are in the partition of their key."""
     findings = []
     for topic in dict.fromkeys(one.topic for one in seen):
-        of_topic = [one for one in seen if one.topic == topic]
+        if unreadable := [one for one in seen if one.topic == topic and one.unreadable]:
+            newest = max(unreadable, key=lambda one: one.offset)
+            findings.append(
+                problem_found(
+                    Problem.RECORDS_UNREADABLE,
+                    f"{topic}: {len(unreadable)} record batches cannot be read, the newest in partition "
+                    f"{newest.partition} at {newest.offset}: {newest.unreadable}",
+                )
+            )
+        of_topic = [one for one in seen if one.topic == topic and not one.unreadable]
         keyless = [one for one in of_topic if one.home is None]
         mismatched = [one for one in of_topic if one.home is not None and one.mismatch]
         misrouted = [one for one in of_topic if one.home is not None and one.home != one.partition]

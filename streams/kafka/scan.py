@@ -3,12 +3,14 @@
 The end is the one that fetches report. For the embedded broker it is too low: of the last batch it counts only one
 record. A batch is fetched as a whole, so a position that has reached the reported end is also past that batch.
 
-Records that cannot be read are one record without key and value, and a warning in the log.
+Records that cannot be read are one record without key and value, which is an `UnreadableRecords` too, and a warning in
+the log.
 """
 
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -98,10 +100,28 @@ async def scan(
         await consumer.stop()
 
 
+@dataclass(slots=True)
+class _PlacedUnreadable(UnreadableRecords):
+    """Records that cannot be read, in the place of a record of aiokafka's."""
+
+    topic: str = ""
+    partition: int = -1
+
+
 def _placed(batch: Batch, record: Record) -> ConsumerRecord[bytes | None, bytes | None]:
     """The record with the place where it is."""
     if isinstance(record, UnreadableRecords):
         _log.warning("%s[%d] at %d: %s", batch.topic, batch.partition, record.offset, record.detail)
+        unreadable: object = _PlacedUnreadable(
+            record.offset,
+            record.timestamp,
+            record.count,
+            record.reason,
+            record.detail,
+            topic=batch.topic,
+            partition=batch.partition,
+        )
+        return cast("ConsumerRecord[bytes | None, bytes | None]", unreadable)
     key, value = record.key, record.value
     return ConsumerRecord(
         batch.topic,

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from eval_alignment.local.broker import EmbeddedBroker
+from streams.kafka.batches import UnreadableRecords
 from streams.kafka.client import KafkaClient
 from streams.kafka.scan import Records, scan
 from streams.kafka.topics import TopicsError
@@ -146,4 +147,5 @@ async def test_records_that_cannot_be_read_are_one_without_key_and_value_and_a_w
         (0, 1, None, None),
         (0, 2, b"k", b"2"),
     ]
+    assert isinstance(records[1], UnreadableRecords)
     assert f"{topic}[0] at 1: a record batch of 1 record unpacks to more than 64 MiB" in caplog.text

@@ -162,6 +162,7 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.TOPICS_SETTING: lambda: topics("retention.ms", "604800000", "3600000"),
     Problem.KEY_MISSING: lambda: judge_producers([SampledRecord("t", 0, 5, None, mismatch=True)]),
     Problem.KEY_MISMATCH: lambda: judge_producers([SampledRecord("t", 0, 5, 0, mismatch=True)]),
+    Problem.RECORDS_UNREADABLE: lambda: judge_producers([SampledRecord("t", 0, 5, None, None, unreadable="a bomb")]),
     Problem.MISROUTED: lambda: judge_producers([SampledRecord("t", 0, 5, 1, mismatch=False)]),
     Problem.NAMES_ALIKE: lambda: judge_names([evaluated("m", 0.7), evaluated("M", 0.7)]),
     Problem.SCALES_MIXED: lambda: judge_scales([evaluated("m", 0.7), evaluated("m", 70)]),
