@@ -5,6 +5,7 @@ import random
 import signal
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from itertools import count, islice
 
 import orjson
 import pytest
@@ -13,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.parts import RECORD_BYTES
+from streams.kafka.producer import home_partition
 from streams.runtime.exit_codes import ExitCode
 from tests.faults.judging import clean, judged
 from tests.integration.streams.rig import Rig, WorkerProcess
@@ -21,6 +23,7 @@ Measure = Callable[..., None]
 
 T0 = 1_780_000_000_000
 JUDGES = 3_000
+SETTLED_SECONDS = 120.0
 
 
 async def limit(rig: Rig, limits: Mapping[str, int]) -> None:
@@ -54,21 +57,23 @@ async def cells(rig: Rig) -> list[tuple[bytes, bytes]]:
 async def test_row_39_judges_that_do_not_fit_into_one_record_stand_in_several(rig: Rig, measured: Measure) -> None:
     rng = random.Random(39)
     names = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=128)) for _ in range(JUDGES)]
+    of_one_partition = (item for item in map(str, count()) if home_partition(item.encode(), rig.partitions) == 0)
+    items = list(islice(of_one_partition, 50))
     judges: list[Fact] = [
-        Evaluation(T0 + number, f"e{number}", "item", "m", judge=name, passed=number % 2 == 0)
+        Evaluation(T0 + number, f"e{number}", items[number % 50], "m", judge=name, passed=number % 2 == 0)
         for number, name in enumerate(names)
     ]
     worker = rig.worker(audit=0.5)
-    await rig.produce([Annotation(T0, "a", "q", "item", thumbs="up"), *judges])
-    await judged(rig)
+    await rig.produce([*(Annotation(T0, "a", "q", item, thumbs="up") for item in items), *judges])
+    await judged(rig, settled=SETTLED_SECONDS)
     records = await cells(rig)
     assert max(len(value) for _, value in records) < RECORD_BYTES + 1_000
     parts = {key for key, value in records if orjson.loads(value)["judges"]}
     assert len(parts) > 5
 
     # An older verdict of one judge more: no other judge changes.
-    await rig.produce([Evaluation(T0 - 1, "late", "item", "m", judge="late", passed=True)])
-    await judged(rig)
+    await rig.produce([Evaluation(T0 - 1, "late", items[0], "m", judge="late", passed=True)])
+    await judged(rig, settled=SETTLED_SECONDS)
     after = await cells(rig)
     assert 1 <= len(after) - len(records) <= 3
     await rig.until("audited", lambda: _logged(worker, "matches the recount"))
@@ -80,10 +85,11 @@ async def test_row_39_judges_that_do_not_fit_into_one_record_stand_in_several(ri
     assert len(await cells(rig)) == len(after), "what is published is not published again"
     # All but two are taken back: their parts are published empty.
     await rig.produce(
-        Evaluation(T0 + JUDGES, f"d{number}", "item", "m", judge=name, deleted=True)
-        for number, name in enumerate(names[2:])
+        Evaluation(T0 + JUDGES, f"d{number}", items[number % 50], "m", judge=name, deleted=True)
+        for number, name in enumerate(names)
+        if number > 1
     )
-    verdict = await judged(rig)
+    verdict = await judged(rig, settled=SETTLED_SECONDS)
     await stopped(again)
     clean([worker, again])
     largest = max(len(value) for _, value in after) // 1024
@@ -114,7 +120,7 @@ async def test_row_40_a_worker_keeps_to_topics_that_take_only_small_records(rig:
     await rig.produce([*(annotation(number, 4_000) for number in range(300)), *judges])
     poison = [(topics.annotations, b"i1", b"{" + rng.randbytes(size)) for size in (10, 5_000, 100_000)]
     await rig.send(poison)
-    await judged(rig, rejected=len(poison))
+    await judged(rig, rejected=len(poison), settled=SETTLED_SECONDS)
     letters = [(record.value, dict(record.headers)) for record in await rig.dead_letters()]
     whole = [value for value, _ in letters if value is not None]
     assert whole == [poison[0][2]]
@@ -132,7 +138,7 @@ async def test_row_40_a_worker_keeps_to_topics_that_take_only_small_records(rig:
 
     await limit(rig, {topics.facts: 1_000_000})
     again = rig.worker(circuit_breaker=False)
-    verdict = await judged(rig, rejected=len(poison))
+    verdict = await judged(rig, rejected=len(poison), settled=SETTLED_SECONDS)
     await stopped(again)
     clean([again])
     measured(f"{verdict.rows} rows of 4 KB in batches of 20,000 bytes; the row of 32 KB named once, exit code 89")

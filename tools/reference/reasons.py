@@ -67,8 +67,9 @@ def page() -> str:
             "Key, value and headers of a dead letter are those of the event, byte for byte, followed by these headers:",
             table(("header", "example", "meaning"), _headers()),
             "Every rejected event becomes at least one dead letter; after a restart there may be a second one with the "
-            f"same topic, partition and offset. Above {MAX_CARRIED_BYTES // 1024} KiB in all, the value is null (then "
-            "the headers, then the key), and the headers `alignment-value-sha256` and `alignment-value-bytes` have its "
+            f"same topic, partition and offset. Above {MAX_CARRIED_BYTES // 1024} KiB in all, or above what the topic "
+            "takes (`max.message.bytes`), the value is null (then the headers, then the key), and the headers "
+            "`alignment-value-sha256` and `alignment-value-bytes` have its "
             "hash and size. Headers whose names are not UTF-8 are carried by the headers "
             "`alignment-binary-headers-sha256` and `alignment-binary-headers-bytes`.",
             "Records that cannot be read are one dead letter for each record batch, without key and value: `oversized` "
