@@ -4,6 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from sinks.freshness import StaleCause
 from streams.runtime.metric_specs import BUILD_INFO, REFUSED, counter, gauge, histogram
 from streams.runtime.refusals import Refusals
 
@@ -84,6 +85,8 @@ class ViewMetrics:
         BUILD_INFO.gauge(registry).labels("view", version).set(1)
         for sink in _SINKS:
             self.failures.labels(sink)
+        for cause in StaleCause:
+            self.stale.labels(cause.value).set(0)
 
     def succeeded(self, sink: str, now: float) -> None:
         """Record that a sink finished a pass at `now`, in seconds since epoch."""

@@ -269,7 +269,7 @@ class SnapshotDocument(TypedDict):
     queue: str
     """Name of the queue."""
     as_of: str
-    """Time of the oldest partition's last checkpoint, RFC 3339: workers were alive then; events may still wait."""
+    """Time up to which every partition is complete, RFC 3339: all events that the broker took earlier are processed."""
     revision: int
     """Number of changes of the queue in this view: of two documents the one with more is newer."""
     ledger: str

@@ -59,7 +59,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.config": {"aggregator", "sinks.connections"},
     "sinks.budgets": set(),
     "sinks.changes": set(),
-    "sinks.metrics": {"streams.runtime"},
+    "sinks.metrics": {"sinks.freshness", "streams.runtime"},
     "sinks.freshness": {"aggregator"},
     # What the HTTP servers of all processes share.
     "sinks.connections": set(),
