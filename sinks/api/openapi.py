@@ -70,6 +70,7 @@ _ERRORS: Final = {
     400: "A parameter is missing or invalid, or the request has a body; `detail` names it.",
     401: "The token is missing or wrong.",
     404: "The queue is not found.",
+    500: "The numbers of the queue cannot be computed from what the view's store has; `detail` has the reason.",
     503: "Too many requests wait, or too many streams are open. Retry after the time in `Retry-After`.",
 }
 
@@ -101,7 +102,7 @@ def _deep_dive() -> dict[str, Any]:
         f"Number of newest judge versions to skip: an answer has at most {budgets.VERSIONS}.",
         {"type": "integer", "minimum": 0, "maximum": SKIP_LIMIT, "default": 0},
     )
-    errors = (400, 401, 404, 503)
+    errors = (400, 401, 404, 500, 503)
     return {
         "/api/v1/queues/{queue}/trend": _get(
             "Alignment by day, and the days on which new judge versions appeared.",
@@ -183,7 +184,7 @@ def openapi(version: str) -> dict[str, Any]:
                 (400, 401, 503),
             ),
             "/api/v1/queues/{queue}": _get(
-                "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404, 503)
+                "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404, 500, 503)
             ),
             "/api/v1/queues/{queue}/comparisons": _get(
                 "Comparisons one by one, newest annotation first.",
@@ -201,7 +202,7 @@ def openapi(version: str) -> dict[str, Any]:
                     _CURSOR,
                     _limit(50),
                 ],
-                (400, 401, 404, 503),
+                (400, 401, 404, 500, 503),
             ),
             "/api/v1/queues/{queue}/history": _get(
                 "Published snapshot documents, newest first. Of old ones the last of each day is kept.",
@@ -212,7 +213,7 @@ def openapi(version: str) -> dict[str, Any]:
                     _query("to", "End, exclusive, in the same forms.", _TIME),
                     _limit(50),
                 ],
-                (400, 401, 404, 503),
+                (400, 401, 404, 500, 503),
             ),
             **_deep_dive(),
             "/api/v1/positions": _get(
@@ -226,7 +227,7 @@ def openapi(version: str) -> dict[str, Any]:
                 "`heartbeat` with the same data as `/readyz` while nothing changes.",
                 "text/event-stream",
                 [_query("queue", "Name of the queue.", _TEXT, required=True), _WINDOW],
-                (400, 401, 404, 503),
+                (400, 401, 404, 500, 503),
             ),
             "/metrics": _get("Prometheus metrics.", "text/plain", [], (400, 401, 503)),
             "/healthz": _get("Liveness of the process. Needs no token.", HealthResponse, [], (400,)),
