@@ -138,6 +138,8 @@ class CheckpointMarker(TypedDict):
     """By source topic, the offset up to which an open circuit breaker has looked at events that are not processed. Only
     there while it is open, and until the next process has processed them.
     """
+    foreign: NotRequired[Count]
+    """Number of counted ledger rows that no worker wrote. Absent where there is none that is known."""
     offset: NotRequired[Count]
     """The offset of this record in the tallies log. A marker found elsewhere closes nothing (see `tallies_log`).
     Release 0.1.0 did not write it.

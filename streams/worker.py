@@ -135,6 +135,7 @@ class Worker:
         expect_events(self.metrics, config.topics)
         self.metrics.recovering.set(1)
         self.metrics.uncommitted.set_function(self._uncommitted)
+        self.metrics.foreign_rows.set_function(lambda: self._owned.foreign_rows)
         self.metrics.quarantined.set_function(lambda: len(self.health.quarantined))
         self._client = KafkaClient(config.brokers, config.security)
 

@@ -129,4 +129,12 @@ def recovery() -> list[object]:
             (f"60 * {rate('eval_alignment_audits_total', 'instance')}", "{{instance}}"),
             width=8,
         ),
+        series(
+            "Foreign rows counted",
+            "Ledger rows that another program wrote. They are valid, so they are counted. Above 0: take its right to "
+            "write away, and load a backup under a new prefix if the rows are wrong. The worker logs their offsets.",
+            "short",
+            ("sum by (instance) (eval_alignment_foreign_rows)", "{{instance}}"),
+            width=8,
+        ),
     ]

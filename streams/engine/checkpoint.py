@@ -100,6 +100,8 @@ class Checkpoint:
             marker["seen"] = drained.seen
         if owned.behind is not None:
             marker["behind"] = owned.behind
+        if owned.foreign:
+            marker["foreign"] = owned.foreign
         return _PartitionCheckpoint(owned, drained, marker)
 
     def _end(self, tp: TP, position: int) -> int:

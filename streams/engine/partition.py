@@ -23,7 +23,7 @@ from faust.types import TP
 
 from aggregator.days import in_words
 from aggregator.shard import CheckpointDelta, Shard
-from aggregator.tallies import WAITING_WORDS, Behind
+from aggregator.tallies import WAITING_WORDS, Behind, CheckpointMarker
 from streams.engine.circuit_breaker import HeldBack, seen_offsets
 from streams.engine.completeness import Completeness, Now
 from streams.kafka.dead_letters import RejectedRecord
@@ -61,6 +61,7 @@ class OwnedPartition:
         "changed",
         "checkpointed_at",
         "complete",
+        "foreign",
         "held",
         "ledger",
         "partition",
@@ -81,6 +82,8 @@ class OwnedPartition:
         self.tallies = tallies
         self.replay = LedgerReplay(shard)
         """Reads the ledger into the shard."""
+        self.foreign = 0
+        """Number of counted ledger rows that no worker wrote, as far as markers and this worker know of them."""
         self.positions: dict[str, int] = {}
         """By source topic, the next offset to process."""
         self.seen_before: dict[str, int] = {}
@@ -126,6 +129,14 @@ class OwnedPartition:
         return {TP(topic, self.partition): offset for topic, offset in self.positions.items()}
 
     # ---- restore
+
+    def compared(self, marker: CheckpointMarker | None) -> list[int]:
+        """Add to the foreign rows that the last marker counts those after its position; returns their offsets."""
+        known, position = (0, 0) if marker is None else (marker.get("foreign", 0), marker["position"])
+        # While a worker writes, a foreign record ends it: so none is below a marker that does not count it.
+        added = [offset for offset in self.replay.foreign if offset >= position]
+        self.foreign = known + len(added)
+        return added
 
     def replayed(self, records: int) -> None:
         """Note ledger records that this worker did not write since its last checkpoint."""
@@ -260,6 +271,11 @@ class OwnedPartitions:
     def quarantined(self) -> dict[int, str | None]:
         """By partition, why it is in quarantine; None for a partition that is not."""
         return {owned.partition: owned.quarantined for owned in self}
+
+    @property
+    def foreign_rows(self) -> int:
+        """Counted ledger rows that no worker wrote."""
+        return sum(owned.foreign for owned in self)
 
     @property
     def rows(self) -> int:

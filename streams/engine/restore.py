@@ -211,7 +211,7 @@ class Restore:
         return on_records
 
     def _replay_records(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
-        owned.replay.read(records)
+        owned.replay.read(records, owned.ledger.producers)
         self.owned.replayed(owned, len(records))
         self.metrics.recovery_rows.inc(len(records))
 

@@ -89,7 +89,19 @@ class Salvage:
                     owned.quarantine(f"{error}. Start the worker once with `--accept-loss` to replace this claim")
 
     def report(self, owned: OwnedPartition, published: Published) -> None:
-        """Log which records of the tallies are passed over; their tallies are published again."""
+        """Log which records of the tallies are passed over, and which rows of the ledger no worker wrote.
+
+        The first are published again. The others are valid, so they are counted.
+        """
+        if foreign := owned.compared(published.marker):
+            _log.warning(
+                "%s[%d]: %d rows of another program are counted, from offset %d to %d. Only workers may write there",
+                self.facts,
+                owned.partition,
+                len(foreign),
+                foreign[0],
+                foreign[-1],
+            )
         if described := published.passed_over.take():
             where = f"{self.tallies}[{owned.partition}]"
             _log.warning("%s: passed over what is no tally: %s. Only workers may write there", where, described)

@@ -10,7 +10,7 @@ that can be read, and something in the place of the rest.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -96,6 +96,8 @@ class Batch:
     """The group's generation at the fetch; -1 outside of a group."""
     corrupt: str | None = None
     """Why nothing after `next` can be read: the partition is corrupt on the broker's disk."""
+    producers: Sequence[tuple[int, int | None]] = ()
+    """First offset and producer id of each record batch with records, in order."""
 
 
 class _Failures:
@@ -159,6 +161,7 @@ def _unpack(
     part = fetched._partition_records
     start = part.next_fetch_offset
     records: list[Record] = []
+    producers: list[tuple[int, int | None]] = []
     following, unpacked, corrupt = start, 0, None
     # Decided once: the list is used up while the response is read.
     aborted = part._isolation_level == READ_COMMITTED and bool(part._aborted_transactions)
@@ -169,6 +172,7 @@ def _unpack(
                 continue
             content, size = read(batch, raw)
             records += content if content and content[0].offset >= start else _after(content, start)
+            producers.append((batch.base_offset, batch.producer_id))
             unpacked += size
             if unpacked >= _ENOUGH_BYTES:
                 break
@@ -182,7 +186,8 @@ def _unpack(
     part.next_fetch_offset = following
     fetched._update_position()
     fetched._partition_records = None
-    return Batch(partition.topic, partition.partition, start, following, records, generation, corrupt), unpacked
+    drained = Batch(partition.topic, partition.partition, start, following, records, generation, corrupt, producers)
+    return drained, unpacked
 
 
 def _is_skipped(part: Any, batch: Any, raw: memoryview) -> bool:

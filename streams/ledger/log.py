@@ -91,6 +91,8 @@ class Log:
         """Offset of the next record to read or to write."""
         self.appended = 0
         """The broker's timestamp of the last batch that was appended, in milliseconds; 0 when it has none."""
+        self.producers: Sequence[tuple[int, int | None]] = ()
+        """While records are handled, first offset and producer id of the record batches that they are in."""
 
     @property
     def tp(self) -> TopicPartition:
@@ -207,6 +209,7 @@ async def _read(
             return False
         for batch in await fetch(reader, pending, _READ_WAIT_SECONDS):
             log = pending[TopicPartition(batch.topic, batch.partition)]
+            log.producers = batch.producers
             # At least one call: compaction may have removed all records of a batch.
             for start in range(0, len(batch.records) or 1, _CHUNK_RECORDS):
                 records = batch.records[start : start + _CHUNK_RECORDS]

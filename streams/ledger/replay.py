@@ -11,8 +11,10 @@ the last record of a key decides. So a record that is no row does no harm as lon
   the log.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from aggregator.shard import Shard
@@ -43,12 +45,22 @@ class LedgerReplay:
         """Records that are no rows."""
         self.damaged: dict[bytes, str] = {}
         """By key, the description of an invalid record whose row is not known; at most `MAX_DAMAGED` + 1."""
+        self.foreign: list[int] = []
+        """Offsets of rows after a claim whose producer has written no claim: no worker's, but they count."""
+        self._claimants: set[int | None] = set()
         self.unreadable = PassedOver()
         """Records of which not even the key can be read."""
 
-    def read(self, records: Sequence[Record]) -> None:
-        """Read the next records."""
+    def read(self, records: Sequence[Record], producers: Sequence[tuple[int, int | None]] = ()) -> None:
+        """Read the next records.
+
+        Args:
+            records: of one fetch.
+            producers: first offset and producer id of the record batches that they are in.
+        """
         replay, damaged = self._shard.replay, self.damaged
+        # Nearly always the producer of the last claim alone.
+        strange = any(producer not in self._claimants for _, producer in producers)
         for record in records:
             key, value = record.key, record.value
             try:
@@ -56,6 +68,7 @@ class LedgerReplay:
                     raise ValueError("no key" if key is None else "null value")
                 if key == CLAIM_KEY:
                     self.claimed(parse_claim(value), record.offset)
+                    self._claimants.add(_producer_of(record.offset, producers))
                     continue
                 replay(key, value)
             except ValueError as error:
@@ -63,6 +76,9 @@ class LedgerReplay:
             else:
                 if damaged:
                     damaged.pop(key, None)
+                # Before the first claim that is left, compaction may have removed the claims of the rows.
+                if strange and self.claim and _producer_of(record.offset, producers) not in self._claimants:
+                    self.foreign.append(record.offset)
 
     def claimed(self, claim: Claim, offset: int) -> None:
         """Take a claim at this offset, in place of an earlier one."""
@@ -114,3 +130,9 @@ class LedgerReplay:
             self.damaged.pop(key, None)
         elif len(self.damaged) <= MAX_DAMAGED:
             self.damaged[key] = described
+
+
+def _producer_of(offset: int, producers: Sequence[tuple[int, int | None]]) -> int | None:
+    """The producer id of the record batch with this offset."""
+    index = bisect_right(producers, offset, key=itemgetter(0))
+    return producers[index - 1][1] if index else None

@@ -51,6 +51,10 @@ CIRCUIT_BREAKER_OPEN: Final = gauge("circuit_breaker_open", "1 while the circuit
 QUARANTINED: Final = gauge(
     "quarantined_partitions", "Partitions that this worker owns and does not process, because they are in quarantine."
 )
+FOREIGN_ROWS: Final = gauge(
+    "foreign_rows",
+    "Ledger rows of owned partitions that another program wrote, and that are counted; expected to be 0.",
+)
 RECOVERING: Final = gauge("recovering", "1 while this worker joins its group or replays the ledger.")
 AUDITS: Final = counter("audits_total", "Audits: partitions recounted from the ledger and compared.")
 AUDIT_MISMATCHES: Final = gauge(
@@ -78,6 +82,7 @@ METRICS: Final = (
     RECOVERY_ROWS,
     CIRCUIT_BREAKER_OPEN,
     QUARANTINED,
+    FOREIGN_ROWS,
     RECOVERING,
     AUDITS,
     AUDIT_MISMATCHES,
@@ -115,6 +120,7 @@ class WorkerMetrics:
         self.recovery_rows = RECOVERY_ROWS.counter(registry)
         self.circuit_breaker_open = CIRCUIT_BREAKER_OPEN.gauge(registry)
         self.quarantined = QUARANTINED.gauge(registry)
+        self.foreign_rows = FOREIGN_ROWS.gauge(registry)
         self.recovering = RECOVERING.gauge(registry)
         self.audits = AUDITS.counter(registry)
         self.audit_mismatches = AUDIT_MISMATCHES.gauge(registry)

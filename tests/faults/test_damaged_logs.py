@@ -1,11 +1,12 @@
 """Rows 29 and 30: records of other writers on the ledger and the tallies, on a real Apache Kafka."""
 
+import signal
 from collections.abc import Callable
 
 import orjson
 import pytest
 
-from aggregator.facts import Annotation, Fact, key
+from aggregator.facts import Annotation, Fact, encode, key
 from aggregator.tallies import MARKER_KEY
 from streams.ledger.claim import CLAIM_KEY, common_id, parse_claim
 from streams.runtime.exit_codes import ExitCode
@@ -168,3 +169,23 @@ async def test_row_30_a_position_far_ahead_is_outgrown_without_filling(rig: Rig,
     assert "quarantine" not in last.text()
     assert await rig.matches([*facts, *later])
     measured(f"{written} ledger records instead of 2^53; difference 0")
+
+
+@pytest.mark.row(29)
+async def test_row_29_a_valid_row_of_another_program_is_counted_and_told(rig: Rig, measured: Measure) -> None:
+    facts = await stopped_after(rig, 500, seed=296)
+    forged = Annotation(1_780_000_000_000, "forged", "support", "item-1", annotator="nobody", thumbs="up")
+    partition = next(row.partition for row in await rig.read(rig.topics.annotations) if row.key == b"item-1")
+    await rig.send([(rig.topics.facts, key(forged), encode(forged))], partition=partition)
+    for _ in range(2):
+        # The count is in the markers, so the next worker has it too.
+        worker = rig.worker()
+        await rig.restored(worker)
+        assert await rig.matches([*facts, forged])
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended() == 0
+    markers = [row for row in await rig.read(rig.topics.tallies) if (row.key, row.partition) == (MARKER_KEY, partition)]
+    assert orjson.loads(markers[-1].value or b"")["foreign"] == 1
+    told = [each.text().count("1 rows of another program are counted") for each in rig.workers]
+    assert told == [0, 1, 0]
+    measured("1 foreign row counted; in the log once, in metric and markers from then on")
