@@ -139,7 +139,7 @@ class CheckpointMarker(TypedDict):
     there while it is open, and until the next process has processed them.
     """
     foreign: NotRequired[Count]
-    """Number of counted ledger rows that no worker wrote. Absent where there is none that is known."""
+    """Number of counted ledger rows that no worker wrote. Absent while no such row is known."""
     offset: NotRequired[Count]
     """The offset of this record in the tallies log. A marker found elsewhere closes nothing (see `tallies_log`).
     Release 0.1.0 did not write it.

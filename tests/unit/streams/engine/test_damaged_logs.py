@@ -38,7 +38,7 @@ def stamped(logs: Logs, **payload: object) -> bytes:
     return orjson.dumps({"ledger": claim.ledger, "position": position, "policy": "each", **payload})
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(damaged_logs())
 def test_whatever_is_readable_is_counted_or_the_partition_is_in_quarantine(logs: Logs) -> None:
     check(logs)

@@ -1,4 +1,4 @@
-"""The replay of a ledger tells the rows that no worker wrote, by the producer of their record batch."""
+"""The replay of a ledger reports the rows that no worker wrote, by the producer of their record batch."""
 
 from types import SimpleNamespace
 from typing import Any
