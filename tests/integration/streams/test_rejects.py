@@ -148,3 +148,28 @@ async def test_after_a_flood_only_the_paused_worker_is_half_open_and_only_for_wh
     await _opened(rig, again)
     assert len(await rig.dead_letters()) == 100
     again.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.row(34)
+async def test_a_rebalance_while_it_is_open_rejects_nothing_and_keeps_the_worker_paused(rig: Rig) -> None:
+    await rig.send(_flood(rig, 100))
+    paused = rig.worker()
+    await _opened(rig, paused)
+    at_rest = await rig.committed()
+    joined = rig.worker("w2")
+
+    async def restored() -> bool:
+        # Both have a part of the partitions; the one with the flood may be in either.
+        return "partitions restored" in joined.text() and paused.text().count("partitions restored") >= 2
+
+    await rig.until("both are in the new generation", restored)
+    await rig.send(_flood(rig, 30))
+
+    async def seen() -> bool:
+        return await _published_seen(rig) == 130
+
+    await rig.until("its owner, paused too, has looked at all", seen)
+    assert await rig.dead_letters() == []
+    assert await rig.committed() == at_rest
+    assert (paused.process.poll(), joined.process.poll()) == (None, None)
