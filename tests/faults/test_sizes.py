@@ -53,6 +53,7 @@ async def cells(rig: Rig) -> list[tuple[bytes, bytes]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.row(39)
 async def test_row_39_judges_that_do_not_fit_into_one_record_stand_in_several(rig: Rig, measured: Measure) -> None:
     rng = random.Random(39)
@@ -101,6 +102,7 @@ async def _logged(worker: WorkerProcess, text: str) -> bool:
     return text in worker.text()
 
 
+@pytest.mark.slow
 @pytest.mark.row(40)
 async def test_row_40_a_worker_keeps_to_topics_that_take_only_small_records(rig: Rig, measured: Measure) -> None:
     topics = rig.topics
