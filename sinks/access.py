@@ -127,7 +127,8 @@ def is_loopback(host: str) -> bool:
 
 def asks_for_health(scope: Scope) -> bool:
     """Whether a request is a health check. Another path with the same meaning, such as `/%68ealthz`, is not."""
-    raw_path: bytes = scope["raw_path"]
+    # A server need not pass it on.
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     return scope["path"] in HEALTH_PATHS and raw_path.partition(b"?")[0].decode("latin-1") in HEALTH_PATHS
 
 
