@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from streams.events.reasons import Reason
 from tests.faults.load import Load
 from tests.faults.supervising import RESTARTED, Supervisor
@@ -155,6 +157,25 @@ async def _stuck_after_start(kafka: Kafka) -> bool:
     return False
 
 
+async def reset_the_group(stage: Stage) -> None:
+    """Row 43: the offsets of the group are moved, as an operator does while no worker runs."""
+    names = sorted(stage.supervisor.workers)
+    if stage.spared or stage.busy:
+        return
+    how, by = stage.rng.choice((("to latest", 0), ("to earliest", 0), ("by", 50), ("by", -50)))
+    log.info("all workers stopped, and the group reset %s %+d", how, by)
+    with stage.engaged(*stage.names), stage.disturbed():
+        await asyncio.gather(*(_terminated(stage, name) for name in names))
+        await asyncio.sleep(PAST_SESSION_SECONDS)
+        try:
+            await stage.rig.reset_group(how, by)
+        except KafkaError as error:
+            # The broker may be away.
+            log.info("the group is not reset: %r", error)
+        for name in names:
+            stage.supervisor.add(name)
+
+
 async def kill_the_view(stage: Stage) -> None:
     """The view continues from its store."""
     if "view" not in stage.spared:
@@ -178,6 +199,7 @@ ACTS: tuple[Act, ...] = (
     pause_a_worker,
     change_the_number_of_workers,
     restart_the_broker,
+    reset_the_group,
     kill_the_view,
     poison,
 )

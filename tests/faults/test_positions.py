@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions
 
 from streams.kafka import topics as topic_table
@@ -15,16 +15,6 @@ from tests.integration.streams.rig import Rig, history
 EVENTS = history(seed=301, events=400, items=40)
 MORE = history(seed=303, events=1_200, items=40)
 UNREAD = history(seed=302, events=200, items=40)
-
-
-async def _commit(rig: Rig, offsets: dict[TopicPartition, int]) -> None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=rig.bootstrap, group_id=rig.group, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign(list(offsets))
-        await consumer.commit(offsets)
-    finally:
-        await consumer.stop()
 
 
 async def _processed(rig: Rig, events: Iterable[Any]) -> dict[TopicPartition, int]:
@@ -49,17 +39,11 @@ async def test_a_reset_of_the_group_passes_over_no_event(rig: Rig, how: str) -> 
     """A group of another name, which has no member yet, has the offsets that an operator's reset leaves."""
     committed = await _processed(rig, EVENTS)
     await rig.produce(UNREAD)
-    ends = await rig.ends(*rig.topics.sources)
     rig.group_named = f"{rig.prefix}reset"
-    offsets = {
-        "to latest": ends,
-        "by 5": {tp: min(offset + 5, ends[tp]) for tp, offset in committed.items()},
-        "by -5": {tp: max(offset - 5, 0) for tp, offset in committed.items()},
-        "to earliest": dict.fromkeys(ends, 0),
-        "delete": {},
-    }[how]
-    if offsets:
-        await _commit(rig, offsets)
+    if how != "delete":
+        await rig.commit(committed)
+        direction, _, number = how.rpartition(" ")
+        await rig.reset_group(*(("by", int(number)) if direction == "by" else (how, 0)))
     worker = rig.worker()
     await rig.until("all events are counted", lambda: rig.matches([*EVENTS, *UNREAD]))
     await rig.settled()

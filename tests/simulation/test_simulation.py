@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from tests.simulation.history import installed, simulate
-from tests.simulation.nemesis import PLACES
+from tests.simulation.nemesis import PLACES, RESETS
 from tests.simulation.survey import survey
 from tests.support.tree import ROOT
 
@@ -44,6 +44,8 @@ def test_every_kind_of_fault_happens() -> None:
         assert f"ends: {end}" in trace
     for fault in ("cut off from its group", "fenced by another", "drained", "policy latest", "policy each"):
         assert fault in trace, fault
+    for how in RESETS:
+        assert f"are reset: {how}" in trace, how
 
 
 def test_a_history_repeats_whatever_the_hash_seed() -> None:

@@ -254,6 +254,26 @@ class Rig:
 
         await self.until("topics deleted", gone)
 
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        """Commit offsets of the group, as a tool does. Raises KafkaError while the group has members."""
+        async with self._consumer(self.group) as consumer:
+            consumer.assign(list(offsets))
+            await consumer.commit(offsets)
+
+    async def reset_group(self, how: str, by: int) -> None:
+        """Move the offsets of the group: to latest, to earliest, or by a number. Raises KafkaError as `commit`."""
+        ends, committed = await self.ends(*self.topics.sources), await self.committed()
+        match how:
+            case "to latest":
+                offsets = ends
+            case "to earliest":
+                offsets = dict.fromkeys(ends, 0)
+            case "by":
+                offsets = {tp: min(end, max(0, committed.get(tp, 0) + by)) for tp, end in ends.items()}
+            case _:
+                raise ValueError(how)
+        await self.commit(offsets)
+
     # ---- waiting
 
     async def until(
