@@ -219,9 +219,17 @@ class BatchConsumer(driver.Consumer):
 
     async def seek_all(self, positions: Mapping[TP, int]) -> None:
         """Seek these partitions, in either direction; the positions apply on return."""
-        # Faust drops messages below the committed offsets, to which it sought.
+        # Faust drops messages below the last one that it saw.
         self._read_offset.update(dict.fromkeys(positions))
         await self._thread.seek_all(positions)
+
+    async def perform_seek(self) -> None:
+        """Called by Faust after a restore, to seek to the committed offsets: they are noted only.
+
+        The restore has sought already, and a partition may start at another offset than the committed one.
+        """
+        committed = await self._thread.committed(self.assignment())
+        self._committed_offset.update({tp: offset for tp, offset in committed.items() if offset is not None})
 
     # ---- committing
 

@@ -175,3 +175,28 @@ async def test_a_consumer_awaits_the_last_checkpoint_before_partitions_are_revok
     consumer.before_revocation(checkpoint)
     await consumer.wait_empty()
     assert checkpoints == ["written"]
+
+
+# Faust seeks to the committed offsets after the restore, and drops messages below the last one that it saw.
+async def test_a_partition_starts_where_the_restore_has_sought(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought: list[dict[TP, int]] = []
+
+    async def seek_all(positions: dict[TP, int]) -> None:
+        sought.append(dict(positions))
+
+    async def committed(partitions: set[TP]) -> dict[TP, int | None]:
+        return {tp: 70 if tp == SOURCE else None for tp in partitions}
+
+    other = TP("alignment.evaluations.v1", 0)
+    monkeypatch.setattr(consumer._thread, "seek_all", seek_all)
+    monkeypatch.setattr(consumer._thread, "committed", committed)
+    monkeypatch.setattr(BatchConsumer, "assignment", lambda _: {SOURCE, other})
+    consumer._read_offset[SOURCE] = 90
+    await consumer.seek_all({SOURCE: 40, other: 0})
+    await consumer.perform_seek()
+    assert sought == [{SOURCE: 40, other: 0}]
+    assert consumer._read_offset[SOURCE] is None
+    assert consumer.committed_offset(SOURCE) == 70
+    assert consumer.committed_offset(other) is None
