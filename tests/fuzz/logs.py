@@ -112,7 +112,7 @@ class _Client:
 
     async def send_batch(self, batch: _Batch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
         acknowledged = asyncio.get_running_loop().create_future()
-        acknowledged.set_result(SimpleNamespace(offset=self.logs[topic, partition].append(batch.rows)))
+        acknowledged.set_result(SimpleNamespace(offset=self.logs[topic, partition].append(batch.rows), timestamp=_T0))
         return acknowledged
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
