@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test coverage examples tools faults soak lint docs dashboards rules wheel peers bench kafka lock
+.PHONY: help venv demo page unit test coverage examples tools faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(INSTALLED),$(or $(T
 
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
+
+FUZZ_SECONDS ?= 600
+
+fuzz: venv ## run each fuzzer for ten minutes; FUZZ_SECONDS=20 for less
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 lint: venv ## check code (ruff, mypy) and words (codespell, tools/prose.py)
 	$(BIN)/ruff check .

@@ -1,27 +1,46 @@
-"""Run one fuzzer: `python -m tests.fuzz records --seconds 20`."""
+"""Run fuzzers: `python -m tests.fuzz events records --seconds 20`; all of them without a name.
+
+Each runs in a process of its own, as many together as there are processors. A finding is an exception with the input.
+"""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Final
 
-from tests.fuzz import http, logs, records
+from tests.fuzz import events, http, logs, payloads, records
 
 FUZZERS: Final[Mapping[str, Callable[[float], int]]] = {
+    "events": events.run,
     "http": http.run,
     "logs": logs.run,
+    "payloads": payloads.run,
     "records": records.run,
 }
 """Each runs for a number of seconds, returns the number of inputs, and raises at a finding."""
 
 
-def main() -> None:
-    """Parse the arguments and run."""
+def main() -> int:
+    """Run the chosen fuzzers; returns 1 if one has a finding."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("name", choices=FUZZERS)
-    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(FUZZERS)}")
+    parser.add_argument("--seconds", type=float, default=600.0, help="time of each (600)")
     chosen = parser.parse_args()
-    print(f"{chosen.name}: {FUZZERS[chosen.name](chosen.seconds):,} inputs, no finding")
+    if unknown := set(chosen.names) - FUZZERS.keys():
+        parser.error(f"no fuzzer {', '.join(sorted(unknown))}: there are {', '.join(FUZZERS)}")
+    findings = 0
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        running = {pool.submit(FUZZERS[name], chosen.seconds): name for name in chosen.names or FUZZERS}
+        for done in as_completed(running):
+            if (finding := done.exception()) is None:
+                print(f"{running[done]}: {done.result():,} inputs, no finding", flush=True)
+            else:
+                findings += 1
+                print(f"{running[done]}: {type(finding).__name__}: {finding}", flush=True)
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -185,7 +185,7 @@ class Grammar:
 def run(seconds: float, seed: int | None = None) -> int:
     """Attack all listeners for some seconds; returns the number of connections. Raises FindingError."""
     seed = random.randrange(1 << 32) if seed is None else seed
-    count, end = 0, time.monotonic() + seconds
+    count = 0
     with tempfile.TemporaryDirectory() as parent, contextlib.ExitStack() as stack:
         attacks = []
         for name in CONNECTIONS:
@@ -194,6 +194,7 @@ def run(seconds: float, seed: int | None = None) -> int:
             if name == "view":
                 fill_store(directory)
             attacks.append(stack.enter_context(_attack(stack.enter_context(listening(name, directory)), seed)))
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             for attack in attacks:
                 attack.step()
