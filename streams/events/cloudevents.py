@@ -38,7 +38,7 @@ def unwrap(value: bytes, headers: Headers) -> tuple[Envelope, bytes]:
 
     Raises InvalidValueError.
     """
-    named = {name.lower(): content for name, content in headers if name.isascii() or is_utf8(name)}
+    named = {name.lower(): content for name, content in headers if is_utf8(name)}
     attributes = {name: _text(name, content) for name, content in named.items() if name.startswith(_PREFIX)}
     id, time = attributes.get("ce_id"), attributes.get("ce_time")
     if time is not None and values.rfc3339(time) is None:
@@ -60,6 +60,8 @@ def unwrap(value: bytes, headers: Headers) -> tuple[Envelope, bytes]:
 
 def is_utf8(name: str) -> bool:
     """Whether a name of a header was UTF-8. It has lone surrogates for bytes that were not."""
+    if name.isascii():
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:

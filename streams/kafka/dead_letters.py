@@ -91,7 +91,8 @@ def compose(dead: RejectedRecord, limit: int = BATCH_BYTES) -> DeadLetterRecord:
     ]
     if isinstance(record, UnreadableRecords):
         added.append((RECORDS, str(record.count).encode()))
-    if unnamed := [header for header in record.headers if not is_utf8(header[0])]:
+    if len(headers) < len(record.headers):
+        unnamed = [header for header in record.headers if not is_utf8(header[0])]
         added += left_out("binary-headers", _joined(unnamed))
     carried = min(MAX_CARRIED_BYTES, limit - _size(None, None, added) - _LEFT_OUT_BYTES)
     if value is not None and _size(key, value, headers) > carried:
