@@ -135,6 +135,19 @@ async def test_row_35_a_worker_that_ends_at_each_start_is_stale(rig: Rig, measur
         measured("live after the cause is gone", await until(process, is_live, SOON_SECONDS, "it is live again"))
 
 
+@pytest.mark.row(12)
+@pytest.mark.slow
+async def test_row_12_a_worker_with_an_open_circuit_breaker_is_stale(rig: Rig, measured: Measure) -> None:
+    rig.worker()
+    await send(rig, annotation(1))
+    with view_of(rig) as process:
+        await until(process, is_live, SOON_SECONDS, "the view is live")
+        bad = [(rig.topics.annotations, b"i1", b"{") for _ in range(25)]
+        await rig.send([*bad, rig.event(annotation(2))])
+        paused = lambda now: "the circuit breaker of its worker is open" in (now["stale_reason"] or "")  # noqa: E731
+        measured("stale after", await until(process, paused, STALE_SECONDS + 5, "it is stale"))
+
+
 @pytest.mark.row(36)
 @pytest.mark.slow
 async def test_row_36_an_open_transaction_of_a_producer_is_stale(
