@@ -37,6 +37,10 @@ STALE: Final = gauge(
     "view_stale", "1 while the state is stale for this cause, with the words of `/readyz`; 0 otherwise.", "cause"
 )
 READY: Final = gauge("view_ready", "1 once the view has read the topics to their end since it started.")
+FOREIGN_ROWS: Final = gauge(
+    "view_foreign_rows",
+    "Counted ledger rows that another program than a worker wrote, as the last checkpoint markers state.",
+)
 FAILED_QUEUES: Final = gauge(
     "view_queues_failed",
     "Queues whose numbers cannot be computed from what the view's store has: no gauges, and a page with the reason.",
@@ -56,6 +60,7 @@ METRICS: Final = (
     AS_OF,
     STALE,
     READY,
+    FOREIGN_ROWS,
     FAILED_QUEUES,
     INVALID_RECORDS,
     STREAMS,
@@ -78,6 +83,7 @@ class ViewMetrics:
         self.as_of = AS_OF.gauge(registry)
         self.stale = STALE.gauge(registry)
         self.ready = READY.gauge(registry)
+        self.foreign_rows = FOREIGN_ROWS.gauge(registry)
         self.failed_queues = FAILED_QUEUES.gauge(registry)
         self.invalid_records = INVALID_RECORDS.counter(registry)
         self.streams = STREAMS.gauge(registry)

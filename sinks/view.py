@@ -145,6 +145,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         metrics=metrics,
         streams=EventStreams(changes, metrics),
         ready=lambda: reader.ready,
+        foreign_rows=lambda: reader.foreign_rows,
         freshness=freshness,
     )
     dead_letters = DeadLetterTail(
@@ -251,6 +252,7 @@ async def refresh(services: Services, collector: GaugeCollector, changes: Subscr
             metrics.as_of.set((gauges.as_of or 0) / 1000)
             metrics.suppressed.inc(max(0, gauges.suppressed - suppressed))
             suppressed = gauges.suppressed
+            metrics.foreign_rows.set(services.foreign_rows())
             metrics.failed_queues.set(services.documents.failed)
             metrics.succeeded("gauges", services.now())
         _show_staleness(services)

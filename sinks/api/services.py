@@ -49,6 +49,8 @@ class Services:
     """Decides whether the state is stale, and why."""
     rejections: RecentRejections = field(default_factory=RecentRejections)
     """The events that were rejected in the last hour."""
+    foreign_rows: Callable[[], int] = lambda: 0
+    """Returns the number of counted ledger rows that no worker wrote."""
     now: Callable[[], float] = time.time
     """Returns seconds since epoch."""
     gauges: Gauges = field(default_factory=Gauges)

@@ -43,6 +43,8 @@ class Shell:
     stale_after_s: float
     rejected: Mapping[str, int]
     """Number of events that were rejected in the last hour, by reason."""
+    foreign_rows: int
+    """Number of counted rows that another program than a worker wrote."""
 
     @property
     def stale_sentence(self) -> str:
@@ -85,6 +87,7 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
             ready=readiness["ready"],
             stale_after_s=services.config.stale_after_s,
             rejected=readiness["rejected_last_hour"],
+            foreign_rows=services.foreign_rows(),
         ),
         state,
     )

@@ -110,10 +110,16 @@ class Reader:
         self._outage = BrokerOutage()
         self._held: dict[int | None, str] = {}
         """Why partitions keep their last state; None stands for all of them."""
+        self._foreign: dict[int, int] = {}
         self._stepped: dict[int, float] = {}
         """When the last step of each partition was applied, in monotonic seconds."""
         self._corrupt: dict[TopicPartition, tuple[str, float]] = {}
         """Logs that are corrupt on the broker's disk: why, and when to read on, in monotonic seconds."""
+
+    @property
+    def foreign_rows(self) -> int:
+        """Number of counted ledger rows that no worker wrote, as the last checkpoint markers state."""
+        return sum(self._foreign.values())
 
     async def run(self) -> None:
         """Read until cancelled; waits for a broker that is unavailable or refuses the view's user.
@@ -307,6 +313,7 @@ class Reader:
             changed, invalid = await self._retried(partial(self._write, steps))
             for step in steps:
                 self._freshness.closed(step.partition, step.marker, step.appended)
+                self._foreign[step.partition] = step.marker.get("foreign", 0)
                 self._stepped[step.partition] = time.monotonic()
             self._pass_over([*(over for step in steps for over in step.passed_over), *invalid])
             self._marker_ms.update((step.partition, step.appended or step.marker["at"]) for step in steps)
