@@ -98,7 +98,10 @@ def page() -> str:
             "- `window` is the span of UTC days up to today: " + code(window.value for window in Window) + ".\n"
             "- Null means undefined; the object's `undefined` has the field and the [reason]"
             "(statistics.md#undefined-numbers).\n"
-            "- Lists have `next`, the `cursor` of the following page, or null at the end.",
+            "- Lists have `next`, the `cursor` of the following page, or null at the end.\n"
+            "- A page ends early when its entries have about a megabyte of texts.\n"
+            "- A parameter without a value (`limit=`) is an error: leave it out for its default.\n"
+            "- 503 with `Retry-After`: too many requests wait for their turn.",
         ),
         *(_route(request, paths[request.route]["get"], responses[request.target]) for request in REQUESTS),
         section(
