@@ -185,10 +185,21 @@ def parse(key: bytes, value: bytes) -> Fact:
             fact = _parse_known(_TYPES[key[2:3]], value)
     except RecursionError:
         raise ValueError("the value is nested too deeply") from None
+    if not _is_normal(fact):
+        raise ValueError("it is neither deleted nor has a result, or both")
     # Compaction keeps one record of each key, so a row is under its own key only.
     if (own := _key(fact)) != key:
         raise ValueError(f"the value is that of another key: {own[:200]!r}")
     return fact
+
+
+def _is_normal(fact: Fact) -> bool:
+    """Whether a fact is deleted or has a rating, a verdict or a failure, and not both."""
+    if type(fact) is Annotation:
+        return ((fact.thumbs is None) is not (fact.stars is None)) is not fact.deleted
+    if type(fact) is Evaluation:
+        return (fact.passed is not None or fact.status != "ok") is not fact.deleted
+    return True
 
 
 def _parse_known(fact: type[Fact], value: bytes) -> Fact:
