@@ -25,10 +25,13 @@ from sinks.freshness import Freshness, StaleCause
 from sinks.metrics import ViewMetrics
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.store import Store
+from streams.ledger.claim import CLAIM_KEY
+from streams.runtime.exit_codes import ExitCode, codes_without_restart
+from streams.runtime.failures import FatalError
 from tests.support.kafka import Kafka
 from tests.support.logs import Logs
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE_SECONDS, eventually
 
 CELLS = group_key(cells_group("support", "overall", "relevance", "1970-01-01"))
 
@@ -381,6 +384,23 @@ async def test_an_invalid_record_holds_its_partition_until_the_worker_goes_on(to
         await view.reaches(*owners)
         await eventually(lambda: not view.held(0) and not view.held(1))
         view.shows([fact for number in (0, 1, 2, 9, 20, 21, 22) for fact in comparison(number)])
+
+
+async def test_a_ledger_of_a_newer_release_ends_the_view_for_good(topics: Topics, store: Store) -> None:
+    """What it would show could be wrong; no supervisor restarts a view after this exit code."""
+    await topics.make(1)
+    log = Logs()
+    log.write(comparison(1))
+    async with running(topics, store) as view:
+        await topics.copy(log)
+        await view.reaches(log)
+    log.facts.append((CLAIM_KEY, orjson.dumps({**orjson.loads(log.facts[0][1]), "schema": 99})))
+    await topics.copy(log)
+    reader = Running(topics, store).reader
+    with pytest.raises(FatalError, match="schema 99") as ended:
+        await asyncio.wait_for(asyncio.create_task(reader.run()), DEADLINE_SECONDS)
+    assert ended.value.exit_code is ExitCode.NEWER_SCHEMA
+    assert ended.value.exit_code.code in codes_without_restart("view")
 
 
 async def test_an_invalid_tally_that_a_marker_closes_is_never_shown_and_heals(topics: Topics, store: Store) -> None:
