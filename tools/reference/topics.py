@@ -28,8 +28,9 @@ def page() -> str:
             "Contents, writers and readers",
             table(("topic", "contents", "key", "written by", "read by"), uses),
             "Your producers write to the first three topics only. [Events](events.md) describes the values and the "
-            "keys. Facts and tallies belong to the workers: a record of anything else stops the worker that owns the "
-            "partition.",
+            "keys. Facts and tallies belong to the workers: a record of anything else ends the worker that owns the "
+            "partition once; the next start repairs it, or puts the [partition in quarantine]"
+            "(operations.md#partition-in-quarantine).",
         ),
         section(
             "Partitions and settings",
