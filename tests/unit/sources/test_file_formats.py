@@ -18,7 +18,7 @@ CONTENT = b"item,label\n1,up\n"
 MEMBERS = gzip.compress(CONTENT[:5]) + gzip.compress(CONTENT[5:])
 
 
-@pytest.mark.parametrize("packed", [CONTENT, gzip.compress(CONTENT), MEMBERS])
+@pytest.mark.parametrize("packed", [CONTENT, gzip.compress(CONTENT), MEMBERS], ids=["plain", "gzip", "several members"])
 def test_a_file_and_standard_input_are_read_plain_and_gzipped(
     packed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
