@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
+from aggregator.ledger_ids import new_ledger_id
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from bench.peers.job import Told, arguments
@@ -27,7 +28,7 @@ from streams.events.decoder import Decoder
 from streams.kafka.batches import fetch
 from streams.kafka.client import KAFKA, KafkaClient
 from streams.kafka.topics import Topics, partition_counts
-from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, new_ledger_id
+from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 from streams.ledger.log import Log, new_producer, new_reader
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics

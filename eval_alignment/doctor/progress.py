@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from aggregator.days import in_words
+from aggregator.ledger_ids import common_id
 from aggregator.policy import Policy
 from aggregator.tallies import WAITING_WORDS, CheckpointMarker
 from eval_alignment.doctor.findings import Finding, ok, problem_found
@@ -154,7 +155,8 @@ def judge_workers(
         findings.append(problem_found(Problem.EVENTS_WAIT, f"{_numbers([partition])}: {words}"))
     if group.members and (never := [number for number in range(partitions) if number not in markers]):
         findings.append(problem_found(Problem.PARTITION_STALE, f"{_numbers(never)}: no checkpoint marker yet"))
-    ids = {last["ledger"] for last, _ in markers.values()}
+    # A partition that went on after a loss has a renewed id, which is the same ledger.
+    ids = {common_id(last["ledger"]) for last, _ in markers.values()}
     if len(ids) > 1:
         findings.append(problem_found(Problem.LEDGER_IDS, f"ledger ids {', '.join(sorted(ids))}"))
     policies = {last["policy"] for last, _ in markers.values()} | {str(policy)}

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, cast
 
 import orjson
 
+from aggregator.ledger_ids import ledger_of_all
 from aggregator.policy import Policy
 from aggregator.tallies import SourcePosition
 
@@ -24,7 +25,7 @@ class StoreState:
     as_of: int | None
     """Time in ms up to which the oldest partition is complete; None while no partition has a checkpoint."""
     ledger: str
-    """Id of the ledger. Several, joined by `+`, while a rebuild is half-way."""
+    """Id of the ledger, joined with the renewals of its partitions; see `ledger_of_all`."""
     positions: dict[int, int]
     """Ledger offset by partition."""
     policy: Policy
@@ -50,7 +51,7 @@ def read_state(connection: sqlite3.Connection) -> StoreState:
     ).fetchall()
     return StoreState(
         as_of=rows[0][4] if rows else None,
-        ledger="+".join(sorted({row[1] for row in rows})),
+        ledger=ledger_of_all(row[1] for row in rows),
         positions={row[0]: row[2] for row in rows},
         policy=Policy(rows[-1][3]) if rows else Policy.EACH,
         complete={row[0]: row[4] for row in rows},

@@ -11,6 +11,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
 
+from aggregator.ledger_ids import common_id, new_ledger_id
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import CheckpointMarker, empty, parse_key, source_position
@@ -25,14 +26,7 @@ from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
 from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
-from streams.ledger.claim import (
-    CLAIM_KEY,
-    SCHEMA,
-    Claim,
-    common_id,
-    new_ledger_id,
-    parse_claim,
-)
+from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, parse_claim
 from streams.ledger.log import Log, OnRecords, read_to_end
 from streams.ledger.published import Published
 from streams.runtime.errors import EvalAlignmentError

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
+from aggregator.ledger_ids import renewed
 from streams.engine.partition import OwnedPartition
 from streams.kafka.batches import CorruptPartitionError
-from streams.ledger.claim import CLAIM_KEY, Claim, check_claim, renewed
+from streams.ledger.claim import CLAIM_KEY, Claim, check_claim
 from streams.ledger.published import Published
 from streams.ledger.replay import MAX_DAMAGED
 from streams.runtime.exit_codes import ExitCode

@@ -5,7 +5,6 @@ of policy, of P or of the schema is visible in the log. The first claim of all c
 partition 0 creates it, the owners of other empty partitions wait for it.
 """
 
-import secrets
 from typing import Annotated, Final
 
 import msgspec
@@ -22,7 +21,6 @@ SCHEMA: Final = 2
 """
 MAX_LEDGER_ID: Final = 64
 """Longest ledger id in characters: every tally carries it."""
-_RENEWAL: Final = "+"
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -46,21 +44,6 @@ class Claim(msgspec.Struct, frozen=True):
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Claim).decode
-
-
-def new_ledger_id() -> str:
-    """Make a random ledger id."""
-    return secrets.token_hex(8)
-
-
-def renewed(ledger: str) -> str:
-    """A new ledger id for one partition, so that readers read it again: `common_id` of both is the same."""
-    return f"{common_id(ledger)}{_RENEWAL}{secrets.token_hex(4)}"
-
-
-def common_id(ledger: str) -> str:
-    """The part of a ledger id that all partitions have in common."""
-    return ledger.partition(_RENEWAL)[0]
 
 
 def parse_claim(value: bytes) -> Claim:

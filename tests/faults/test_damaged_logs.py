@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from aggregator.facts import Annotation, Fact, encode, key
+from aggregator.ledger_ids import common_id
 from aggregator.tallies import MARKER_KEY
-from streams.ledger.claim import CLAIM_KEY, common_id, parse_claim
+from streams.ledger.claim import CLAIM_KEY, parse_claim
 from streams.runtime.exit_codes import ExitCode
 from tests.integration.streams.rig import Rig, WorkerProcess, history
 

@@ -21,11 +21,12 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
+from aggregator.ledger_ids import common_id
 from aggregator.recount import Recount, winners
 from aggregator.tallies import MARKER_KEY, parse_key
 from streams.kafka import topics as topic_table
 from streams.kafka.topics import Topics
-from streams.ledger.claim import CLAIM_KEY, common_id, parse_claim
+from streams.ledger.claim import CLAIM_KEY, parse_claim
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTLED_SECONDS = 60.0

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed, Unsu
 from click.testing import CliRunner
 
 from aggregator.facts import Annotation, Evaluation
+from aggregator.ledger_ids import renewed
 from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.tallies import CheckpointMarker
@@ -254,6 +255,12 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "alertmanager": lambda: judge_alertmanager(prometheus(), [Answer(URL, 200)], ""),
     "disk": lambda: judge_disk(Disk(Path("data"), 2048 * MIB, MIB), Path("data")),
 }
+
+
+def test_a_partition_with_a_renewed_ledger_id_is_of_the_same_ledger() -> None:
+    """A worker renews the id of a partition that goes on after a loss: see `streams.engine.salvage`."""
+    findings = workers(closes=markers() | markers(1, ledger=renewed("l1")), partitions=2)
+    assert [finding.name for finding in findings] == ["ok"]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from aggregator.facts import Annotation, Evaluation, Fact, key
+from aggregator.ledger_ids import common_id
 from aggregator.tallies import MARKER_KEY
 from streams.engine import salvage
-from streams.ledger.claim import CLAIM_KEY, common_id, parse_claim
+from streams.ledger.claim import CLAIM_KEY, parse_claim
 from streams.ledger.replay import MAX_DAMAGED
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError

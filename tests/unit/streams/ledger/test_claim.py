@@ -3,7 +3,7 @@
 import pytest
 
 from aggregator.policy import Policy
-from streams.ledger.claim import SCHEMA, Claim, check_claim, new_ledger_id, parse_claim
+from streams.ledger.claim import SCHEMA, Claim, check_claim, parse_claim
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
@@ -39,7 +39,3 @@ def test_a_newer_release_is_refused() -> None:
 
 def test_an_older_release_is_continued() -> None:
     check_claim(Claim("5f0c", 8, Policy.EACH, SCHEMA - 1, "w1", 0), 8, "facts[0]")
-
-
-def test_ledger_ids_are_random() -> None:
-    assert len({new_ledger_id() for _ in range(100)}) == 100
