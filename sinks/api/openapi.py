@@ -110,7 +110,11 @@ def _deep_dive() -> dict[str, Any]:
             [
                 _QUEUE,
                 _query("criterion", "Only this criterion. Default: all.", _TEXT),
-                _query("metric", "Only this metric. Default: all that are on topic.", _TEXT),
+                _query(
+                    "metric",
+                    "Only this metric. Default: all that are on topic. `by=publication` needs a criterion with it.",
+                    _TEXT,
+                ),
                 _query(
                     "by",
                     "`annotation`: current rows, by day of annotation. `publication`: the last document of each day.",

@@ -17,9 +17,9 @@ from aggregator.statistics.confusion import OUTCOMES, Outcome
 
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
-_NAMES: Final = frozenset(
-    {"by", "cost", "criterion", "cursor", "empty", "from", "limit", "metric", "outcome", "queue", "to", "window"}
-)
+_NAMES: Final = frozenset({
+    "by", "cost", "criterion", "cursor", "empty", "from", "limit", "metric", "outcome", "queue", "skip", "to", "window",
+})  # fmt: skip
 """Parameters of the API."""
 _NUMBER: Final = re.compile(r"[0-9.eE+-]+")
 _Member = TypeVar("_Member", bound=StrEnum)

@@ -330,6 +330,16 @@ async def test_the_api_takes_no_empty_parameter_and_the_page_does(
     assert (await client.get(target)).status_code == status
 
 
+async def test_no_parameter_of_the_openapi_document_may_be_empty(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    required = "criterion=overall&metric=relevance"
+    for template, methods in document["paths"].items():
+        for parameter in methods["get"]["parameters"]:
+            if parameter["in"] == "query":
+                target = f"{template.replace('{queue}', 'support')}?{required}&{parameter['name']}="
+                assert (await client.get(target)).status_code == 400, target
+
+
 async def test_every_text_time_and_answer_of_the_openapi_document_has_its_form(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     for template, methods in document["paths"].items():
