@@ -10,6 +10,7 @@ from typing import Any
 
 import cramjam
 import httpx
+from starlette.types import ASGIApp
 
 from ingest.app import create_app
 from ingest.clock import BrokerClock
@@ -108,6 +109,26 @@ async def open_door(
     **limits: Any,
 ) -> AsyncIterator[Door]:
     """An application with these limits."""
+    app, publisher, metrics, pulls = _application(tokens, decoder, sources, store, connect, **limits)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield Door(client, publisher, metrics, pulls)
+
+
+def fake_app(sources: Mapping[str, ToolSource]) -> ASGIApp:
+    """An application with these sources, whose publisher acknowledges everything."""
+    app, *_ = _application(sources=sources)
+    return app
+
+
+def _application(
+    tokens: Sequence[AccessToken] = (),
+    decoder: Decoder | None = None,
+    sources: Mapping[str, ToolSource] | None = None,
+    store: IndexStore | None = None,
+    connect: OpenStreams = open_streams,
+    **limits: Any,
+) -> tuple[ASGIApp, FakePublisher, IngestMetrics, IngestPulls]:
     config = IngestConfig(
         kafka=KafkaClient(["127.0.0.1:1"]),
         decoder=decoder or Decoder(),
@@ -119,6 +140,4 @@ async def open_door(
     intakes, verifiers = open_intakes(config, publisher, store), read_verifiers(config.sources)
     pulls = IngestPulls(intakes, publisher, metrics, connect)
     app = create_app(config, publisher, metrics, tokens, intakes, verifiers=verifiers, pulls=pulls)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        yield Door(client, publisher, metrics, pulls)
+    return app, publisher, metrics, pulls
