@@ -14,12 +14,12 @@ from faust.types import TP
 from aggregator.ledger_ids import common_id, new_ledger_id
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import CheckpointMarker, empty, parse_key, source_position
+from aggregator.tallies import empty, parse_key, source_position
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import seen_before
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.salvage import Salvage, sound
-from streams.engine.start import Known, Start, start_of
+from streams.engine.start import Known, seen_is_left, start_of
 from streams.engine.topic_watch import Describe
 from streams.kafka.batches import CorruptPartitionError, Record
 from streams.kafka.client import Capabilities
@@ -291,7 +291,8 @@ class Restore:
             published = published_by_partition[owned.partition]
             owned.complete.restored(published.complete)
             self._salvage.report(owned, published)
-            self._half_open(owned, published.marker)
+            # A claim that renews the ledger id makes this worker its own predecessor.
+            owned.half_open(seen_before(self.name, owned.predecessor, published.marker))
             if published.highest > owned.ledger.next:
                 await self._expect_alone([owned])
                 await self._salvage.outgrow(owned, published.highest, self._new_claim)
@@ -310,16 +311,6 @@ class Restore:
                 if last != (self.policy.value, empty(parse_key(key).group)):
                     owned.shard.touch(key)
         return published_by_partition
-
-    def _half_open(self, owned: OwnedPartition, marker: CheckpointMarker | None) -> None:
-        seen = seen_before(self.name, owned.predecessor, marker)
-        owned.half_open(seen)
-        if seen:
-            _log.warning(
-                "circuit breaker is half open: the invalid events that this worker saw before its restart become dead "
-                "letters: %s",
-                ", ".join(f"{topic}[{owned.partition}] up to offset {end - 1}" for topic, end in seen.items()),
-            )
 
     async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:
         """Read the tallies log of each partition."""
@@ -379,11 +370,12 @@ class Restore:
         # Asked after the tallies are read: another worker may have processed events until then.
         offsets = await self._offsets(self.owned)
         self._stop_if_moved()
-        starts = {
-            TP(topic, owned.partition): self._start_of(owned, topic, offsets, published.get(owned.partition))
+        known = {
+            TP(topic, owned.partition): _known(owned, topic, offsets, published.get(owned.partition))
             for owned in self.owned
             for topic in self.topics.sources
         }
+        starts = {tp: start_of(source) for tp, source in known.items()}
         processed = {owned.partition for owned in sound(self.owned)}
         kept = {tp: start for tp, start in starts.items() if tp.partition in processed}
         for tp, start in kept.items():
@@ -397,33 +389,47 @@ class Restore:
         for owned in self.owned:
             own = {tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition}
             owned.restored(own, offsets.topic_ids)
+            _half_open(owned, known)
         # Offsets are committed when they are higher than before: without this, none would be for as long as that takes.
         lower = {tp: start.offset for tp, start in kept.items() if start.offset < (offsets.committed[tp] or 0)}
         if not await self.group.commit(lower):
             _log.info("the group refused the offsets at which these partitions start")
 
-    def _start_of(
-        self, owned: OwnedPartition, topic: str, offsets: _SourceOffsets, published: Published | None
-    ) -> Start:
-        tp = TP(topic, owned.partition)
-        committed = offsets.committed[tp]
-        if published is None:
-            # Kept since the last restore, and nobody wrote to its logs: it is where this worker left it.
-            kept = owned.positions.get(topic)
-            tallied = None if kept is None else source_position(kept, kept, owned.topic_ids.get(topic))
-        else:
-            tallied = (published.sources or {}).get(topic)
-            if published.exceed_ledger:
-                # A shortened ledger: only what a marker states about the rows that are left counts as processed.
-                committed = None
-        return start_of(
-            Known(
-                committed=committed,
-                tallied=tallied,
-                oldest=offsets.oldest[tp],
-                end=offsets.ends.get(tp),
-                topic_id=offsets.topic_ids.get(topic),
-                marked=published is None or published.sources is not None,
-                rows=owned.shard.rows > 0,
-            )
+
+def _known(owned: OwnedPartition, topic: str, offsets: _SourceOffsets, published: Published | None) -> Known:
+    tp = TP(topic, owned.partition)
+    committed = offsets.committed[tp]
+    if published is None:
+        # Kept since the last restore, and nobody wrote to its logs: it is where this worker left it.
+        kept = owned.positions.get(topic)
+        tallied = None if kept is None else source_position(kept, kept, owned.topic_ids.get(topic))
+    else:
+        tallied = (published.sources or {}).get(topic)
+        if published.exceed_ledger:
+            # A shortened ledger: only what a marker states about the rows that are left counts as processed.
+            committed = None
+    return Known(
+        committed=committed,
+        tallied=tallied,
+        oldest=offsets.oldest[tp],
+        end=offsets.ends.get(tp),
+        topic_id=offsets.topic_ids.get(topic),
+        marked=published is None or published.sources is not None,
+        rows=owned.shard.rows > 0,
+    )
+
+
+def _half_open(owned: OwnedPartition, known: Mapping[TP, Known]) -> None:
+    """Let the circuit breaker be half open for what it saw in the topics that there are now."""
+    seen = {
+        topic: offset
+        for topic, offset in owned.seen_before.items()
+        if (source := known.get(TP(topic, owned.partition))) is not None and seen_is_left(offset, source)
+    }
+    owned.half_open(seen)
+    if seen:
+        _log.warning(
+            "circuit breaker is half open: the invalid events that this worker saw before its restart become dead "
+            "letters: %s",
+            ", ".join(f"{topic}[{owned.partition}] up to offset {end - 1}" for topic, end in seen.items()),
         )

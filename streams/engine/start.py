@@ -63,6 +63,18 @@ def start_of(known: Known) -> Start:
     return Start(position, note=f"has no committed offset: starts at {position}, the position that its tallies carry")
 
 
+def seen_is_left(seen: int, known: Known) -> bool:
+    """Whether an open circuit breaker saw the events before offset `seen` in the topic that there is now.
+
+    The offset is of the marker that has the source's position. What it saw in a topic that was deleted and created
+    again, or cut off, is no consent to reject the events that have these offsets now.
+    """
+    if known.tallied is None or (known.end is not None and seen > known.end):
+        return False
+    recorded = known.tallied.get("topic_id")
+    return known.topic_id is None or recorded is None or recorded == known.topic_id
+
+
 def _lower(position: int, committed: int, known: Known) -> Start:
     if position < committed:
         return Start(

@@ -1,13 +1,17 @@
 """The offsets from which a restored worker reads its sources."""
 
+from collections.abc import Collection
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
+from aggregator.tallies import CheckpointMarker, source_position
 from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.kafka.client import KAFKA
+from streams.ledger.published import Published
 from streams.worker import WorkerConfig
 
 SOURCE = TP("alignment.annotations.v1", 0)
@@ -39,20 +43,23 @@ class _Offsets:
         self.sought.update(positions)
 
 
-# Faust does not seek in a partition without a committed offset.
-async def test_partitions_that_were_never_committed_are_sought_to_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = _Offsets({SOURCE: 42})
-    topics = WorkerConfig(("b",), "w").topics
-    owned = OwnedPartitions()
+async def nothing(*_: Any, **__: Any) -> dict[int, Any]:
+    return {}
 
-    async def nothing(*_: Any, **__: Any) -> dict[int, Any]:
-        return {}
+
+def restore(
+    monkeypatch: pytest.MonkeyPatch, group: _Offsets, owned: OwnedPartitions, topic_id: str | None = None, **steps: Any
+) -> Restore:
+    """A restore of one partition whose logs are not read."""
+
+    async def describe(names: Collection[str]) -> dict[str, Any]:
+        return {name: SimpleNamespace(id=topic_id) for name in names}
 
     for step in ("_replay", "_look_for_lost_ledgers", "_claim", "_compare", "_repair"):
-        monkeypatch.setattr(Restore, step, nothing)
-    restoring = Restore(
+        monkeypatch.setattr(Restore, step, steps.get(step, nothing))
+    return Restore(
         name="w",
-        topics=topics,
+        topics=WorkerConfig(("b",), "w").topics,
         partitions=1,
         policy=WorkerConfig(("b",), "w").policy,
         accept_loss=False,
@@ -60,14 +67,52 @@ async def test_partitions_that_were_never_committed_are_sought_to_the_start(monk
         group=group,  # type: ignore[arg-type]
         producer=None,  # type: ignore[arg-type]
         reader=None,  # type: ignore[arg-type]
-        describe=nothing,  # type: ignore[arg-type]
+        describe=describe,
         checkpoint=nothing,  # type: ignore[arg-type]
         metrics=None,  # type: ignore[arg-type]
         on_step=lambda _: None,
         owned=owned,
     )
+
+
+# Faust does not seek in a partition without a committed offset.
+async def test_partitions_that_were_never_committed_are_sought_to_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    group, owned = _Offsets({SOURCE: 42}), OwnedPartitions()
+    restoring = restore(monkeypatch, group, owned)
     await restoring(lambda: False)
-    expected = {SOURCE: 42, TP(topics.evaluations, 0): 3, TP(topics.queue_items, 0): 3}
+    expected = {
+        SOURCE: 42,
+        TP(restoring.topics.evaluations, 0): 3,
+        TP(restoring.topics.queue_items, 0): 3,
+    }
     assert group.sought == expected
     (partition,) = owned
     assert partition.sources() == expected
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "seen", "left"),
+    [
+        pytest.param("a", 60, True, id="the same topic"),
+        pytest.param("b", 60, False, id="deleted and created again"),
+        pytest.param("a", 101, False, id="beyond the end"),
+    ],
+)
+async def test_a_circuit_breaker_is_half_open_for_the_topic_that_it_saw(
+    monkeypatch: pytest.MonkeyPatch, topic_id: str, seen: int, left: bool
+) -> None:
+    group, owned = _Offsets({}), OwnedPartitions()
+
+    async def compare(restoring: Restore, *_: Any) -> dict[int, Any]:
+        """The marker of the process before this one."""
+        (partition,) = restoring.owned
+        partition.half_open({SOURCE.topic: seen})
+        marker = Published("l", 9)
+        sources = {topic: source_position(20, 20, "a") for topic in restoring.topics.sources}
+        marker.marker = CheckpointMarker(ledger="l", position=1, policy="each", at=0, sources=sources)
+        return {0: marker}
+
+    await restore(monkeypatch, group, owned, topic_id, _compare=compare)(lambda: False)
+    (partition,) = owned
+    assert partition.seen_before == ({SOURCE.topic: seen} if left else {})
+    assert partition.drain().seen == partition.seen_before

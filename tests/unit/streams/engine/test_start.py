@@ -1,13 +1,14 @@
 """Where a source partition starts, from what group, tallies and topic have."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.tallies import SourcePosition
-from streams.engine.start import Known, Start, start_of
+from streams.engine.start import Known, Start, seen_is_left, start_of
 
 
 def tallied(position: int, end: int | None = None, topic_id: str | None = None) -> SourcePosition:
@@ -108,3 +109,20 @@ def test_positions_of_a_deleted_topic_are_void() -> None:
 def test_unprocessed_events_of_a_deleted_topic_are_lost() -> None:
     start = start_of(replace(KNOWN, topic_id="b", tallied=tallied(40, end=43, topic_id="a")))
     assert "3 of its events" in start.lost
+
+
+@pytest.mark.parametrize(
+    ("seen", "changes", "left"),
+    [
+        pytest.param(60, {}, True, id="the same topic"),
+        pytest.param(70, {}, True, id="up to its end"),
+        pytest.param(60, {"topic_id": "b"}, False, id="created again"),
+        pytest.param(71, {}, False, id="beyond the end"),
+        pytest.param(71, {"end": None}, True, id="no exact end"),
+        pytest.param(60, {"topic_id": None}, True, id="a broker without ids"),
+        pytest.param(60, {"tallied": tallied(40)}, True, id="a marker of an earlier release"),
+        pytest.param(60, {"tallied": None}, False, id="no position"),
+    ],
+)
+def test_what_a_circuit_breaker_saw_is_void_in_another_topic(seen: int, changes: dict[str, Any], left: bool) -> None:
+    assert seen_is_left(seen, replace(KNOWN, **changes)) is left
