@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from aggregator.facts import Fact
 from aggregator.recount import Recount
+from sinks.store.lock import LOCK_NAME
+from sinks.store.store import Store
 from sinks.view import STORE_NAME
-from tests.integration.sinks.test_reader import Topics
+from tests.integration.sinks.test_reader import Topics, comparison, rows
 from tests.support.kafka import Kafka
 from tests.support.logs import Logs
 from tests.support.ports import free_port
 from tests.support.sample_view import FACTS
-from tests.support.view_process import view
+from tests.support.view_process import Process, view
 from tests.support.waiting import eventually
 
 
@@ -115,3 +118,55 @@ async def test_a_view_with_a_locked_store_serves_its_last_state_and_recovers(top
             other.rollback()
         expected = Recount(FACTS).document("support")["cards"]
         await eventually(lambda: process.client.get("/api/v1/queues/support").json()["cards"] == expected)
+
+
+@pytest.mark.slow
+@pytest.mark.row(31)
+async def test_row_31_a_view_that_writes_a_store_of_another_one_never_replaces_newer_counts(
+    topics: Topics, tmp_path: Path
+) -> None:
+    """The lock's file is deleted, so both write. Each in turn is stopped with old counts in its memory."""
+    data, link = tmp_path / "data", tmp_path / "second" / "data"
+    link.parent.mkdir()
+    link.symlink_to(data)
+    logs, facts = Logs(), list[Fact]()
+    number = 0
+
+    async def write() -> None:
+        nonlocal number
+        number += 1
+        facts.extend(comparison(number, stars=number % 5 + 1, passed=number % 2 == 0))
+        logs.write(facts)
+        await topics.copy(logs)
+
+    def shown(process: Process) -> object:
+        answer = process.get("/api/v1/queues/support")
+        return None if answer is None or answer.status_code != 200 else answer.json()["cards"]["comparisons"]
+
+    await write()
+    with view(data, **settings(topics)) as first:
+        await eventually(lambda: shown(first) == number)
+        (data / LOCK_NAME).unlink()
+        with view(link, **settings(topics)) as second:
+            await eventually(lambda: shown(second) == number)
+            for slow, other in ((first, second), (second, first)):
+                slow.process.send_signal(signal.SIGSTOP)
+                try:
+                    for _ in range(3):
+                        await write()
+                        await eventually(lambda other=other: shown(other) == number)  # type: ignore[misc]
+                finally:
+                    slow.process.send_signal(signal.SIGCONT)
+                await eventually(
+                    lambda slow=slow: "another process has written partitions [0]" in slow.log.read_text()  # type: ignore[misc]
+                )
+                await write()
+                for process in (slow, other):
+                    await eventually(lambda process=process: shown(process) == number)  # type: ignore[misc]
+            document = second.client.get("/api/v1/queues/support").json()
+            assert await asyncio.to_thread(second.stop) == 0
+        assert await asyncio.to_thread(first.stop) == 0
+    expected = Recount(facts).document("support")
+    assert (document["cards"], document["criteria"]) == (expected["cards"], expected["criteria"])
+    with contextlib.closing(Store(data / STORE_NAME, readonly=True)) as store:
+        assert rows(store) == {repr(fact) for fact in Recount(facts).rows.values()}
