@@ -1,6 +1,6 @@
 """Reads a view's documents over HTTP, for commands that need no Kafka."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -74,15 +74,17 @@ class View:
         parameters = {"window": window, "criterion": criterion, "metric": metric}
         return self._get(f"/api/v1/queues/{queue_segment(queue)}/what-if", parameters, WhatIf)
 
-    def queues(self) -> Iterator[QueueListing]:
+    def queues(self, on_failed: Callable[[str], object] = lambda _: None) -> Iterator[QueueListing]:
         """The queues in which anything stands, in the order in which the view first saw them.
 
-        Raises UnreachableError.
+        Calls `on_failed` with the name of each queue that the view cannot show. Raises UnreachableError.
         """
         parameters: Mapping[str, str] = {}
         while True:
             page = self._get("/api/v1/queues", parameters, QueueList)
             yield from page["queues"]
+            for queue in page["failed"]:
+                on_failed(queue)
             if page["next"] is None:
                 return
             parameters = {"cursor": page["next"]}

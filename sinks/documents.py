@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -81,9 +82,10 @@ class Documents:
         """Revision and reason of each queue whose document could not be computed."""
 
     @property
-    def failed(self) -> int:
-        """Number of queues whose document cannot be computed."""
-        return len(self._failed.keys() | self.index.failed)
+    def failed(self) -> AbstractSet[str]:
+        """Queues whose document cannot be computed, as far as it was tried."""
+        with self._lock:
+            return self._failed.keys() | self.index.failed
 
     def get(self, queue: str, window: Window = Window.ALL) -> SnapshotDocument | None:
         """The current document of a queue; None when no row names the queue."""

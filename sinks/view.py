@@ -253,7 +253,7 @@ async def refresh(services: Services, collector: GaugeCollector, changes: Subscr
             metrics.suppressed.inc(max(0, gauges.suppressed - suppressed))
             suppressed = gauges.suppressed
             metrics.foreign_rows.set(services.foreign_rows())
-            metrics.failed_queues.set(services.documents.failed)
+            metrics.failed_queues.set(len(services.documents.failed))
             metrics.succeeded("gauges", services.now())
         _show_staleness(services)
         took = time.monotonic() - started

@@ -80,13 +80,17 @@ class _Served:
         return self.view.document(queue, window)
 
     def listing(self) -> list[QueueListing]:
-        return list(self.view.queues())
+        return list(self.view.queues(_report_failed))
 
     def ready(self) -> bool:
         return self.view.ready()
 
     def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights:
         return ViewInsights(self.view).insights(document, criterion)
+
+
+def _report_failed(queue: str) -> None:
+    click.echo(f"queue {queue!r} cannot be shown: its numbers are invalid, the view's log has the reason", err=True)
 
 
 @click.command()

@@ -38,6 +38,8 @@ class QueueList(TypedDict):
     """Number of queues that are not listed because nothing stands in them any more; `empty=1` lists them."""
     queues: list[QueueListing]
     """Queues in the order of their first event."""
+    failed: list[str]
+    """Queues that are not listed here because their numbers cannot be computed; the view logs the reason."""
     next: str | None
     """Cursor of the following page; null at the end."""
 

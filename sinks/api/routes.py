@@ -138,16 +138,20 @@ class _Api:
         named = documents.index.queues(connection)
         listed = [totals.entry for totals in named if totals.standing or empty]
         entries = [entry for entry in listed if entry.place > after][: limit + 1]
-        queues = [
-            QueueListing(
-                queue=entry.queue,
-                url=self._queue_url(entry.queue),
-                revision=entry.revision,
-                cards=document["cards"],
+        queues, failed = [], []
+        for entry in entries[:limit]:
+            document = documents.build_if_possible(connection, entry, state, Window.ALL)
+            if document is None:
+                failed.append(entry.queue)
+                continue
+            queues.append(
+                QueueListing(
+                    queue=entry.queue,
+                    url=self._queue_url(entry.queue),
+                    revision=entry.revision,
+                    cards=document["cards"],
+                )
             )
-            for entry in entries[:limit]
-            if (document := documents.build_if_possible(connection, entry, state, Window.ALL)) is not None
-        ]
         readiness = self._services.readiness(state)
         return QueueList(
             as_of=readiness["as_of"],
@@ -157,6 +161,8 @@ class _Api:
             total=len(listed),
             left_out=len(named) - len(listed),
             queues=queues,
+            # Before the first checkpoint no queue has a document.
+            failed=[] if state.as_of is None else failed,
             next=str(entries[limit - 1].place) if len(entries) > limit else None,
         )
 

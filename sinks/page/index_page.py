@@ -76,6 +76,8 @@ class IndexPage:
     """Number of queues that are not listed because nothing stands in them any more."""
     with_empty: str
     """Address of the list with them."""
+    failed: list[str]
+    """Queues whose numbers cannot be computed, in the order in which they were first seen."""
     hints: list[str]
     """Hints at queues whose names look alike."""
     earlier: str | None
@@ -114,6 +116,8 @@ def index_page(
         if (document := services.documents.build_if_possible(connection, totals.entry, state, Window.ALL)) is not None
     ]
     rows = [_row(services, cache, connection, document) for document in documents]
+    shown = {row.name for row in rows}
+    failed = services.documents.failed - shown
 
     def href(number: int | None, *, empty: bool = request.empty) -> str:
         return address("/", {"q": query, "sort": sort.value, "page": number, "empty": "1" if empty else None})
@@ -130,6 +134,7 @@ def index_page(
         empty=request.empty,
         left_out=len(matching) - len(listed),
         with_empty=href(None, empty=True),
+        failed=[totals.entry.queue for totals in listed if totals.entry.queue in failed],
         hints=queue_hints(alike_queues(cache, connection)),
         earlier=href(page - 1) if page > 1 else None,
         later=href(page + 1) if first + PAGE < len(listed) else None,

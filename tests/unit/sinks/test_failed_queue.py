@@ -15,6 +15,8 @@ from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.documents import DocumentError
 from sinks.gauges import GaugeCollector
+from sinks.page.deep_dive import AnswerCache
+from sinks.page.index_page import IndexRequest, index_page
 from sinks.snapshots import SnapshotHistory, Snapshots
 from sinks.store.store import Store
 from tests.support.sample_view import FACTS, HOSTILE, NOW, NOW_MS, fill, view_of
@@ -56,7 +58,7 @@ async def test_a_queue_that_cannot_be_computed_is_left_out_with_a_reason(
     gauges = GaugeCollector(store, services.documents, 10_000).collect(TODAY)
     assert b"a/b" in gauges.text
     assert b'queue="support",criterion="overall",metric="relevance"' not in gauges.text
-    assert services.documents.failed == 1
+    assert services.documents.failed == {"support"}
     with pytest.raises(DocumentError, match="queue 'support'"):
         services.documents.get("support")
     transport = httpx.ASGITransport(create_app(services))
@@ -67,8 +69,15 @@ async def test_a_queue_that_cannot_be_computed_is_left_out_with_a_reason(
         page = await client.get("/queues/support")
         assert page.status_code == 500
         assert "cannot be computed" in page.text
-        assert [queue["queue"] for queue in (await client.get("/api/v1/queues")).json()["queues"]] == [HOSTILE]
-        assert (await client.get("/")).status_code == 200
+        listed = (await client.get("/api/v1/queues")).json()
+        assert [queue["queue"] for queue in listed["queues"]] == [HOSTILE]
+        assert listed["failed"] == ["support"]
+        index = await client.get("/")
+        assert index.status_code == 200
+        assert "1 queue cannot be shown, because its numbers in the store are invalid: " in index.text
+        assert '<a href="/queues/support">support</a>' in index.text
+        # Only of the queues that are searched.
+        assert "cannot be shown" not in (await client.get("/?q=b")).text
     await snapshots(services).write({"support", HOSTILE})
     with store.read() as connection:
         assert connection.execute("SELECT queue FROM snapshots").fetchall() == [(HOSTILE,)]
@@ -87,4 +96,6 @@ def test_it_is_served_again_when_its_tallies_are_published_again(store: Store, t
         services.documents.get("support")
     fill(store, FACTS, NOW_MS + 1)
     assert services.documents.get("support") is not None
-    assert services.documents.failed == 0
+    assert not services.documents.failed
+    with store.read() as connection:
+        assert index_page(services, AnswerCache(), connection, IndexRequest()).failed == []

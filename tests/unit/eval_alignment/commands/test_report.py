@@ -284,9 +284,11 @@ def test_an_unknown_name_depends_on_whether_the_view_has_read_all_events(view: A
     listed = {
         "as_of": None,
         "stale": False,
+        "stale_reason": None,
         "ready": ready,
         "total": 1,
         "left_out": 0,
+        "failed": [],
         "queues": [listing],
         "next": None,
     }
@@ -332,9 +334,11 @@ def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:
         return {
             "as_of": None,
             "stale": False,
+            "stale_reason": None,
             "ready": True,
             "total": 1,
             "left_out": 0,
+            "failed": [],
             "queues": [listing],
             "next": following,
         }

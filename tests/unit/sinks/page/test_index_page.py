@@ -36,7 +36,7 @@ def facts() -> list[Fact]:
             Evaluation(at=NOW_MS, id="e", item=f"b{number}", metric="m", passed=False),
         )
     ]
-    return [*small, Annotation(at=NOW_MS, id="a", queue=EMPTIED, item="x", thumbs="up", deleted=True), *busy]
+    return [*small, Annotation(at=NOW_MS, id="a", queue=EMPTIED, item="x", deleted=True), *busy]
 
 
 @pytest.fixture
