@@ -1,13 +1,17 @@
 """The verdict on a rig or a cluster: everything is committed, and every count equals the recount by plain loops."""
 
+import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 from aiokafka import TopicPartition
 
 from streams.kafka.topics import Topics as Names
 from tests.integration.streams.rig import Rig, WorkerProcess
+from tests.support import segments
 from tests.support.deployments import Cluster
 from tests.support.verdict import Topics, Verdict, judge
+from tests.support.wire import Stored
 
 SETTLED_SECONDS = 30.0
 _BROKEN = (" ERROR ", " CRITICAL ", "Traceback")
@@ -25,13 +29,23 @@ async def judged(
     return verdict
 
 
-async def records(rig: Rig, since: dict[TopicPartition, int] | None = None) -> Topics:
-    """All records of the rig's topics, or those from `since` on, which is moved to the ends."""
+async def records(rig: Rig, since: dict[TopicPartition, int] | None = None, data: Path | None = None) -> Topics:
+    """All records of the rig's topics, or those from `since` on, which is moved to the ends.
+
+    With the broker's data directory, sources are read from its disk: they may have records that no client reads.
+    """
     topics = rig.topics
+
+    async def source(topic: str) -> list[Stored]:
+        if data is None:
+            return await rig.read(topic, since=since)
+        partitions = [TopicPartition(topic, index) for index in range(rig.partitions)]
+        return [record for tp in partitions for record in await asyncio.to_thread(segments.read, data, tp, since)]
+
     return Topics(
-        annotations=await rig.read(topics.annotations, since=since),
-        evaluations=await rig.read(topics.evaluations, since=since),
-        queue_items=await rig.read(topics.queue_items, since=since),
+        annotations=await source(topics.annotations),
+        evaluations=await source(topics.evaluations),
+        queue_items=await source(topics.queue_items),
         dead_letters=await rig.read(topics.dead_letters, 1, since=since),
         facts=await rig.read(topics.facts, since=since),
         tallies=await rig.read(topics.tallies, since=since),

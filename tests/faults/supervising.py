@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -30,15 +31,22 @@ _P = TypeVar("_P", bound=Supervised)
 
 
 class Supervisor(Generic[_P]):
-    """Keeps named processes running. `endings` are the exit codes that it saw. An async context manager."""
+    """Keeps named processes running. An async context manager.
+
+    `endings` are the exit codes that it saw, `started` has the time of each process's last start by `time.monotonic`.
+    """
 
     def __init__(self, start: Callable[[str], _P], names: Iterable[str]) -> None:
         self.endings: list[int] = []
+        self.started: dict[str, float] = {}
         self._start = start
-        self.workers = {name: start(name) for name in names}
+        self.workers: dict[str, _P] = {}
+        for name in names:
+            self.add(name)
 
     def add(self, name: str) -> None:
         """Start or restart a process."""
+        self.started[name] = time.monotonic()
         self.workers[name] = self._start(name)
 
     def remove(self, name: str) -> _P:

@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-import struct
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.fuzz.records import spoiled
 from tests.integration.streams.rig import Rig, WorkerProcess, history
 from tests.support.kafka import Kafka
 from tests.support.raw_batches import RawSender
+from tests.support.segments import frames
 
 T0 = 1_780_000_000_000
 MIB = 1 << 20
@@ -160,18 +160,9 @@ async def test_row_27_thousands_of_hostile_batches_are_read_exactly(rig: Rig, me
     measured(f"{len(expected)} of {len(facts) + len(expected)} records rejected, {foreign} spoiled batches")
 
 
-def batches_of(log: Path) -> Iterator[tuple[int, int, int]]:
-    """Offset, position and length of every batch of a segment."""
-    content, position = log.read_bytes(), 0
-    while position + 17 <= len(content):
-        offset, length = struct.unpack_from(">qi", content, position)
-        yield offset, position, length + 12
-        position += length + 12
-
-
 def flip(log: Path, offset: int) -> None:
     """Change one bit of the batch at an offset, or change it back."""
-    ((position, length),) = [(position, length) for first, position, length in batches_of(log) if first == offset]
+    ((_, position, length),) = [frame for frame in frames(log.read_bytes()) if frame.offset == offset]
     with log.open("r+b") as file:
         file.seek(position + length - 1)
         (last,) = file.read(1)

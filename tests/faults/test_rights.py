@@ -20,12 +20,6 @@ PREFIX = "rights."
 Measure = Callable[..., None]
 
 
-def acl(kafka: SecuredKafka, how: str, topic: str) -> None:
-    """Add or remove the right of the user `view` to read a topic."""
-    rule = f"--allow-principal User:view --operation Read --topic {topic}"
-    kafka.run_with_tools(f"kafka-acls.sh --bootstrap-server {kafka.plain} {how} {rule}", {})
-
-
 @pytest.mark.row(33)
 @pytest.mark.faults
 async def test_row_33_a_right_that_is_taken_away_is_waited_for(tmp_path: Path, measured: Measure) -> None:
@@ -57,20 +51,19 @@ async def test_row_33_a_right_that_is_taken_away_is_waited_for(tmp_path: Path, m
             assert answer.status in (200, 404)
             return answer.json()["cards"]["comparisons"] if answer.status == 200 else 0
 
-        for topic in (topics.facts, topics.tallies):
-            await asyncio.to_thread(acl, kafka, "--add", topic)
+        await asyncio.to_thread(kafka.allow, "view", "Read", topics.facts, topics.tallies)
         with view:
             await asyncio.to_thread(view.wait_ready, f"http://{http}")
             pid = view.pid
             for topic in (topics.facts, topics.tallies):
                 await write()
                 await asyncio.to_thread(wait_until, lambda: document() == shown, DEADLINE, "the comparison is shown")
-                await asyncio.to_thread(acl, kafka, "--remove --force", topic)
+                await asyncio.to_thread(kafka.allow, "view", "Read", topic, remove=True)
                 before = shown
                 await write()
                 await asyncio.to_thread(wait_until, refused, DEADLINE, "the reason is reported")
                 assert document() == before, "the last state is served"
-                await asyncio.to_thread(acl, kafka, "--add", topic)
+                await asyncio.to_thread(kafka.allow, "view", "Read", topic)
                 back = time.monotonic()
                 await asyncio.to_thread(wait_until, lambda: document() == shown, DEADLINE, "it reads on")
                 measured("right given back, whole after", time.monotonic() - back)

@@ -140,7 +140,8 @@ class Installation(_Deployment):
 class Cluster(_Deployment):
     """Workers and a view on an existing Kafka; context manager that creates topics, starts all, and waits for them.
 
-    Topics and group carry `prefix`. `workers` are stable names; processes are in `workers` by name, and `view`.
+    Topics and group carry `prefix`. `workers` are stable names; processes are in `workers` by name, and `view`, which
+    may have settings of its own, such as another address of the broker.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Cluster(_Deployment):
         workers: tuple[str, ...] = ("w1",),
         partitions: int = 8,
         environment: Mapping[str, str] | None = None,
+        view: Mapping[str, str] | None = None,
     ) -> None:
         own = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, "EVAL_ALIGNMENT_GROUP": f"{prefix}workers"}
         super().__init__(directory, bootstrap, {**own, **(environment or {})})
@@ -162,9 +164,9 @@ class Cluster(_Deployment):
         self.worker_urls = {name: f"http://{LOOPBACK}:{free_port()}" for name in workers}
         self.workers = {name: self._worker(name, url) for name, url in self.worker_urls.items()}
         self.view = Command(
-            *("view", "--broker", bootstrap, "--data-dir", str(self.data), "--http", self.http),
+            *("view", "--data-dir", str(self.data), "--http", self.http),
             log=directory / "view.log",
-            environment=self.environment,
+            environment={**self.environment, "EVAL_ALIGNMENT_BROKERS": bootstrap, **(view or {})},
         )
 
     def topic(self, role: str) -> str:

@@ -33,10 +33,11 @@ Rule = tuple[str, str, str, str, str]
 class SecuredKafka:
     """One broker for SCRAM users; a context manager. `passwords` are by user, and the superuser `admin` is added.
 
-    `bootstrap` is the address of the secured listener, `plain` of the other one.
+    `bootstrap` is the address of the secured listener, `plain` of the other one. `kafka` is the broker, to stop and
+    start it. It logs every decision of the authorizer for `used_rules`, unless it is to run for long (`brief`).
     """
 
-    def __init__(self, directory: Path, passwords: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, passwords: Mapping[str, str], *, brief: bool = True) -> None:
         self.passwords = {**passwords, ADMIN: "of-the-admin"}
         self._port = free_port()
         self.bootstrap = f"{HOST}:{self._port}"
@@ -45,11 +46,12 @@ class SecuredKafka:
         port, controller = free_port(), free_port()
         self.plain = f"{HOST}:{port}"
         listeners = f"PLAINTEXT://{self.plain},SASL_SSL://{self.bootstrap}"
-        self._kafka = Kafka(
+        self.kafka = Kafka(
             port=port,
             controller=controller,
             directory=directory / "kafka",
-            java=["-Dauthorizer.level=debug"],
+            brief=brief,
+            java=["-Dauthorizer.level=debug"] if brief else [],
             format=[
                 word
                 for user, password in self.passwords.items()
@@ -80,13 +82,13 @@ class SecuredKafka:
         own = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         (self._directory / "broker.pem").write_bytes(own + chain)
-        self._kafka.start()
+        self.kafka.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kafka.close()
+        self.kafka.close()
 
     def environment(self, user: str) -> dict[str, str]:
         """Settings of a process that is this user; its password is in a file."""
@@ -103,6 +105,14 @@ class SecuredKafka:
     def elsewhere(self) -> str:
         """The secured listener under a name that its certificate does not have."""
         return f"localhost:{self._port}"
+
+    def allow(self, user: str, operation: str, *topics: str, remove: bool = False) -> None:
+        """Give a user a right on topics, or take it away."""
+        how = "--remove --force" if remove else "--add"
+        rule = (
+            f"--allow-principal User:{user} --operation {operation} {' '.join(f'--topic {topic}' for topic in topics)}"
+        )
+        self.run_with_tools(f"kafka-acls.sh --bootstrap-server {self.plain} {how} {rule}", {})
 
     def run_with_tools(self, script: str, environment: Mapping[str, str]) -> str:
         """Run a shell script with Kafka's `kafka-acls.sh` on its path; fails with its output unless it exits 0."""
@@ -127,6 +137,6 @@ class SecuredKafka:
 
     def used_rules(self) -> set[Rule]:
         """Every rule by which the authorizer has allowed the operation that the rule names."""
-        uses = _USED.findall(self._kafka.log.read_text(errors="replace"))
+        uses = _USED.findall(self.kafka.log.read_text(errors="replace"))
         # A right to write also allows to describe; that is not a use of it.
         return {(user, rule, *resource) for user, operation, *resource, rule in uses if operation == rule}

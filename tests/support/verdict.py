@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from tests.support.counted import Event, Key, Tallies, content, count, key_of, merge, parse_event
-from tests.support.wire import Stored
+from tests.support.wire import Place, Stored
 
 _CLAIM, _CLOSED = ("claim",), ("closed",)
 _STAMP = ("ledger", "position", "policy")
@@ -82,7 +82,7 @@ class Judge:
 
     def read(self, topics: Topics) -> Verdict:
         """Compare everything up to here; raises AssertionError with the first difference."""
-        self._rejected |= set(map(_place, topics.dead_letters))
+        self._rejected |= set(map(rejected_place, topics.dead_letters))
         for kind, record in topics.sources:
             self._events += 1
             if (record.topic, record.partition, record.offset) not in self._rejected:
@@ -163,10 +163,11 @@ def _odd(rows: Mapping[Key, Any], wanted: Mapping[Key, Any]) -> list[Any]:
     return [(key, rows.get(key), "instead of", wanted.get(key)) for key in keys[:3]]
 
 
-def _place(dead_letter: Stored) -> tuple[str, int, int]:
+def rejected_place(dead_letter: Stored) -> Place:
+    """Where the record is that a dead letter is about."""
     headers = {name: text or b"" for name, text in dead_letter.headers}
     partition, offset = (int(headers[f"alignment-{name}"]) for name in ("partition", "offset"))
-    return headers["alignment-topic"].decode(), partition, offset
+    return Place(headers["alignment-topic"].decode(), partition, offset)
 
 
 # ---- published tallies
