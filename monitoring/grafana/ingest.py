@@ -51,9 +51,11 @@ def taken() -> list[object]:
         ),
         series(
             "Ready",
-            "1 while the broker answers. At 0 every request gets 503." + alerts("IngestNotReady"),
+            "1 while the broker answers; at 0 every request gets 503. Index: 1 once the owner indexes of the sources "
+            "are made; until then the sources answer 503." + alerts("IngestNotReady"),
             "none",
             ("min by (instance) (eval_alignment_ingest_ready)", "{{instance}}"),
+            ("min by (instance) (eval_alignment_ingest_index_made)", "{{instance}}: index"),
             limit=((None, EMBER), (1, TEAL)),
             width=8,
         ),

@@ -85,7 +85,7 @@ class Store:
         self.path = path
         self._readers: queues.LifoQueue[sqlite3.Connection] = queues.LifoQueue()
         self._writer: sqlite3.Connection | None = None
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._closed = False
         self._judges: dict[str, str] = {}
         self.on_damage: Callable[[StoreDamagedError], None] = lambda _: None
@@ -194,17 +194,19 @@ class Store:
 
         Raises ForeignWriteError when another process moved them.
         """
-        with self.write() as connection:
-            stored = _partitions(connection)
-            if stored != self._left:
-                moved = sorted(p for p in stored.keys() | self._left.keys() if stored.get(p) != self._left.get(p))
-                raise ForeignWriteError(
-                    f"another process has written partitions {moved} of the store {self.path}: run one view for each "
-                    "data directory"
-                )
-            yield connection
-            left = _partitions(connection)
-        self._left = left
+        # Another thread must not write between the commit and the note of what it left.
+        with self._writing:
+            with self.write() as connection:
+                stored = _partitions(connection)
+                if stored != self._left:
+                    moved = sorted(p for p in stored.keys() | self._left.keys() if stored.get(p) != self._left.get(p))
+                    raise ForeignWriteError(
+                        f"another process has written partitions {moved} of the store {self.path}: run one view for "
+                        "each data directory"
+                    )
+                yield connection
+                left = _partitions(connection)
+            self._left = left
 
     def partitions(self) -> dict[int, PartitionState]:
         """The stored state of each partition."""

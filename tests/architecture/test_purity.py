@@ -38,7 +38,7 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "sinks.config": set(),
     "sinks.changes": set(),
     "sinks.metrics": {"prometheus_client"},
-    "sinks.access": {"starlette"},
+    "sinks.access": {"prometheus_client", "starlette"},
     "sinks.queries.*": {"sqlite3"},
     "sinks.page.formats": set(),
     "sinks.page.report_file": {"jinja2"},

@@ -85,6 +85,7 @@ def test_queries_of_the_page_return_the_expected_values(promtool: str, tmp_path:
         'eval_alignment_events_total{topic="bad"}': "0+10x60",
         'eval_alignment_events_total{topic="good"}': "0+10x60",
         'eval_alignment_events_rejected_total{topic="bad",reason="misrouted"}': "0+2x60",
+        'eval_alignment_events_rejected_total{topic="good",reason="misrouted"}': "0x60",
         'eval_alignment_lag_events{topic="bad",partition="0"}': "4x60",
         'eval_alignment_lag_events{topic="bad",partition="1"}': "5x60",
         "eval_alignment_as_of_timestamp_seconds": "3000x60",

@@ -95,7 +95,13 @@ async def test_a_stream_ignores_other_queues_and_sends_heartbeats(services: Serv
     services.changes.notify({HOSTILE})
     assert await connection.event() == (
         "heartbeat",
-        {"ready": True, "stale": False, "stale_reason": None, "as_of": "2026-11-24T12:00:00.000Z"},
+        {
+            "ready": True,
+            "stale": False,
+            "stale_reason": None,
+            "as_of": "2026-11-24T12:00:00.000Z",
+            "rejected_last_hour": {},
+        },
     )
 
 
