@@ -22,3 +22,5 @@ METRICS: Final = 200
 """Most metrics of a criterion on one page, those with most comparisons; `from` pages to the others."""
 CRITERIA: Final = 200
 """Most criteria in the navigation of a page, those with most comparisons and the chosen one."""
+HEADROOMS: Final = 1_000
+"""Most metrics in an answer about the human ceiling, those with most comparisons: as many as a document lists pairs."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sinks import budgets
 from sinks.api import parameters
 from sinks.api.parameters import without_empty
 from sinks.api.responses import json_response
@@ -58,7 +59,9 @@ class _DeepDiveApi:
 
     async def ceiling(self, request: Request) -> Response:
         criterion = parameters.needed(request, "criterion")
-        return await self._answer(request, lambda connection, scope: deep_dive.ceiling(connection, scope, criterion))
+        return await self._answer(
+            request, lambda connection, scope: deep_dive.ceiling(connection, scope, criterion, budgets.HEADROOMS)
+        )
 
     async def versions(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")

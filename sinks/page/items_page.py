@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -147,6 +148,7 @@ def items_page(
     chosen = _chosen(document, query)
     result = comparisons(connection, query, rules, today, services.config.item_url)
     number = count_comparisons(connection, query, rules, today)
+    counts = _counts(connection, document, chosen, query, rules=rules, today=today)
     counted = not (query.annotator or query.level or query.judge)
     outcomes = tuple(query.outcomes) or OUTCOMES
     return ItemsPage(
@@ -157,18 +159,19 @@ def items_page(
             Tab(
                 name,
                 request.href(outcome=",".join(of)),
-                sum(metric[outcome] for metric in chosen for outcome in of) if counted else None,
+                sum(counts[outcome] for outcome in of) if counted else None,
                 set(of) == set(outcomes),
             )
             for name, of in TABS
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "All comparisons"),
-        ratings=ratings(chosen, outcomes, rules) if counted else None,
+        # The document has no ratings of a pair that it leaves out.
+        ratings=ratings(chosen, outcomes, rules) if counted and not _leaves_out(document, query) else None,
         rows=[_shown(row, rules) for row in result["comparisons"]],
         first=query.offset + 1,
         total=number,
-        comparisons=sum(metric["comparisons"] for metric in chosen),
-        misaligned=sum(metric["misaligned"] for metric in chosen),
+        comparisons=sum(counts.values()),
+        misaligned=sum(counts[outcome] for outcome in MISALIGNED),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
         metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
         annotators=annotator_names(connection, query.queue, _CHOICES),
@@ -187,6 +190,35 @@ def _chosen(document: SnapshotDocument, query: Query) -> list[MetricDocument]:
         for metric in of(criterion)
         if query.metric in (None, metric["metric"]) and not (query.on_topic and metric["off_topic"])
     ]
+
+
+def _leaves_out(document: SnapshotDocument, query: Query) -> bool:
+    """Whether the document leaves out pairs that are chosen: it lists a limited number of them."""
+    return any(
+        criterion["metrics_left_out"]
+        and (query.metric is None or query.metric not in {metric["metric"] for metric in criterion["metrics"]})
+        for criterion in document["criteria"]
+        if query.criterion in (None, criterion["criterion"])
+    )
+
+
+def _counts(
+    connection: sqlite3.Connection,
+    document: SnapshotDocument,
+    chosen: Sequence[MetricDocument],
+    query: Query,
+    *,
+    rules: CountingRules,
+    today: date,
+) -> Mapping[Outcome, int]:
+    """Comparisons of the chosen pairs by outcome: those of the document, else of the rows, which takes longer."""
+    if not _leaves_out(document, query):
+        return {outcome: sum(metric[outcome] for metric in chosen) for outcome in OUTCOMES}
+    pairs = replace(query, annotator=None, level=None, judge=None)
+    return {
+        outcome: count_comparisons(connection, replace(pairs, outcomes=(outcome,)), rules, today)
+        for outcome in OUTCOMES
+    }
 
 
 def _shown(row: Comparison, rules: CountingRules) -> Shown:

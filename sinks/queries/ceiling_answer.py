@@ -37,6 +37,7 @@ def ceiling_of(
         alpha=nulls.number("alpha", alpha_binary(panels, pass_stars)),
         alpha_ordinal=nulls.number("alpha_ordinal", alpha_ordinal(panels)),
         metrics=[_headroom(metric, alignment, usable) for metric, alignment in sorted(alignments.items())],
+        metrics_left_out=0,
         undefined=nulls.reasons,
     )
 

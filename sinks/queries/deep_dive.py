@@ -9,6 +9,7 @@ queue, criterion or metric that no row names has no comparisons.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 from itertools import combinations, pairwise
 from typing import Final, TypeVar
 
@@ -84,14 +85,21 @@ def published(
     return _trend(scope, (criterion, metric), shares, "publication", marks)
 
 
-def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Ceiling:
-    """How well people agree with each other, and the headroom of each on-topic metric."""
+def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str, most: int | None = None) -> Ceiling:
+    """How well people agree with each other, and the headroom of each on-topic metric.
+
+    With `most` only of that many metrics, those with most comparisons.
+    """
     panels, annotators = rows.panels(connection, scope, criterion)
-    return ceiling_of(panels, annotators, _alignments(connection, scope, criterion), scope, criterion)
+    alignments = _alignments(connection, scope, criterion)
+    kept = alignments if most is None else nsmallest(most, alignments, key=lambda name: (-alignments[name][1], name))
+    answer = ceiling_of(panels, annotators, {name: alignments[name][0] for name in kept}, scope, criterion)
+    answer["metrics_left_out"] = len(alignments) - len(answer["metrics"])
+    return answer
 
 
-def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) -> dict[str, float]:
-    """The alignment of each on-topic metric with comparisons."""
+def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) -> dict[str, tuple[float, int]]:
+    """The alignment and the number of comparisons of each on-topic metric with comparisons."""
     vectors: dict[str, list[Vector]] = defaultdict(list)
     for cells in day_cells(connection, scope, criterion):
         vectors[cells.metric].append(cells.vector)
@@ -99,7 +107,7 @@ def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) ->
     for metric, of_metric in vectors.items():
         tp, fn, tn, fp = scope.rules.outcomes(sum_vectors(of_metric))
         if n := tp + fn + tn + fp:
-            alignments[metric] = (tp + tn) / n
+            alignments[metric] = (tp + tn) / n, n
     return alignments
 
 

@@ -227,7 +227,9 @@ class Ceiling(TypedDict):
     alpha_ordinal: float | None
     """Krippendorff's ordinal alpha on stars, -1 to 1; thumbs have no strength."""
     metrics: list[Headroom]
-    """The metrics on topic, by name."""
+    """The metrics on topic, by name; of more than 1,000 those with most comparisons."""
+    metrics_left_out: int
+    """Number of metrics that are not listed."""
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
 

@@ -124,6 +124,14 @@ async def test_a_queue_of_thousands_of_metrics_is_shown_in_pages(store: Store, t
         # A link to a metric shows it in any place.
         chosen = read((await client.get("/queues/q?metric=m2001")).text)
         assert [card for card in chosen.all("article") if card.attributes["data-metric"] == "m2001"]
+        # The items of a pair that the document leaves out are counted from the rows.
+        items = (await client.get("/queues/q/items?metric=m0001&outcome=tp,fn,tn,fp")).text
+        assert "1 of 1 comparison misaligned" in items
+        everything = (await client.get("/queues/q/items?outcome=tp,fn,tn,fp")).text
+        assert f"{comparisons // 2:,} of {comparisons:,} comparisons misaligned" in everything
+        ceiling = (await client.get("/api/v1/queues/q/ceiling?criterion=overall")).json()
+        assert {metric["metric"] for metric in ceiling["metrics"]} == names
+        assert ceiling["metrics_left_out"] == METRICS - budgets.HEADROOMS
         index = await client.get("/")
         assert index.status_code == 200
         assert len(index.content) < 50_000
