@@ -192,6 +192,14 @@ def _view() -> list[object]:
             (rate("eval_alignment_series_suppressed_total", "instance"), "suppressed per second, {{instance}}"),
         ),
         series(
+            "Snapshots too large",
+            "Queues whose current document is larger than a record of the snapshots topic may be: the topic has an "
+            "older one, or none. Raise its `max.message.bytes`; the log of the view names queue and bytes."
+            + alerts("SnapshotsTooLarge"),
+            "short",
+            ("eval_alignment_snapshots_too_large", "{{instance}}"),
+        ),
+        series(
             "Open event streams",
             "Pages with live updates. A page in a hidden tab closes its stream.",
             "short",

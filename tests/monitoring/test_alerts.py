@@ -22,7 +22,7 @@ EXPECTED: Final = {
     "service": {
         "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
         "PartitionQuarantined",
-        "SnapshotStale", "StateStale", "SeriesSuppressed", "Misrouted", "AuditMismatch",
+        "SnapshotStale", "StateStale", "SeriesSuppressed", "SnapshotsTooLarge", "Misrouted", "AuditMismatch",
         "IngestDown", "IngestNotReady", "IngestBusy", "IngestRejectsHigh",
         "SourcePullFails", "SourceStale", "SourceRejects",
     },
