@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks, not_a_server_error
@@ -66,6 +66,7 @@ class Target:
                 max_examples=_ROUND,
                 deadline=None,
                 database=None,
+                verbosity=Verbosity.quiet,
                 suppress_health_check=list(HealthCheck),
                 phases=[Phase.generate],
             )

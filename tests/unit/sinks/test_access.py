@@ -174,6 +174,25 @@ async def test_only_known_hosts_are_served(host: str, status: int) -> None:
         assert (await asking.get("/", headers={"Host": host})).status_code == status
 
 
+async def test_forwarded_headers_change_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    forwarded = {
+        "X-Forwarded-Host": "localhost",
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Real-IP": "127.0.0.1",
+        "Forwarded": "for=127.0.0.1;host=localhost",
+    }
+    async with client(tokens=TOKENS) as asking:
+        assert (await asking.get("/", headers=forwarded)).status_code == 401
+        assert (await asking.get("/", headers={**forwarded, "Host": "evil.example"})).status_code == 400
+        other = {**forwarded, "X-Forwarded-Host": "evil.example", "Authorization": basic(TOKEN)}
+        assert (await asking.get("/", headers=other)).status_code == 200
+    transport = httpx.ASGITransport(AccessMiddleware(served, refusals=Refusals(CollectorRegistry()), tokens=TOKENS))
+    transport.client = "10.9.8.7", 1
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+        assert (await asking.get("/", headers=forwarded)).status_code == 401
+    assert vars(caplog.records[-1])["address"] == "10.9.8.7"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 async def test_methods_that_change_something_are_refused(method: str) -> None:
     async with client() as asking:
