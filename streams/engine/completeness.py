@@ -23,6 +23,10 @@ from streams.kafka.watermarks import Watermarks
 
 NEVER: Final = 0
 """The time of a partition of which nothing is known."""
+_SKEW_MS: Final = 5_000
+"""How far a record's timestamp may be ahead of this machine's clock. Where producers set timestamps (the embedded broker
+lets them, and a topic with `CreateTime`), one of them can set any.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,10 @@ class Completeness:
         """A marker of this ledger states that the partition is complete up to `at`."""
         self._floor = max(self._floor, at)
 
-    def processed(self, topic: str, timestamp: int) -> None:
-        """Records of a source up to one with this timestamp are processed."""
-        self._processed[topic] = max(timestamp, self._processed.get(topic, NEVER))
+    def processed(self, topic: str, timestamp: int, now: Now) -> None:
+        """Records of a source up to one with this timestamp are processed. A timestamp of the future is ignored."""
+        if timestamp <= now.wall_ms + _SKEW_MS:
+            self._processed[topic] = max(timestamp, self._processed.get(topic, NEVER))
 
     def observe(self, positions: Mapping[str, int], watermarks: Mapping[str, Watermarks | None], now: Now) -> None:
         """Compare the positions with the watermarks of the last fetch responses; None for a source without one."""

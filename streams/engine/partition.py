@@ -210,7 +210,7 @@ class OwnedPartition:
         if oldest is not None:
             self._oldest.append(oldest)
         if newest is not None:
-            self.complete.processed(topic, newest)
+            self.complete.processed(topic, newest, Now.read())
         self.changed = True
 
     def saw(self, topic: str, following: int, rejected: Sequence[RejectedRecord]) -> None:

@@ -38,9 +38,20 @@ def test_a_partition_that_is_caught_up_is_complete_up_to_its_last_fetch() -> Non
 
 def test_the_source_that_is_furthest_behind_decides() -> None:
     complete = Completeness()
-    complete.processed("b", 1_000_020)
+    complete.processed("b", 1_000_020, now(90))
     complete.observe({"a": 5, "b": 5}, {"a": marks(5, at=80), "b": marks(9, at=80)}, now(100))
     assert (complete.at(now(100)), complete.behind(now(100))) == (1_000_020, "catching_up")
+
+
+@pytest.mark.parametrize("timestamp", [1_000_000 + 10_000, 253_402_300_800_000, 2**63 - 1])
+def test_a_timestamp_of_the_future_moves_nothing(timestamp: int) -> None:
+    complete = Completeness()
+    complete.processed("a", 1_000_020, now(90))
+    complete.processed("a", timestamp, now(90))
+    complete.observe({"a": 5}, {"a": marks(9, at=80)}, now(100))
+    assert complete.at(now(100)) == 1_000_020
+    complete.observe({"a": 9}, {"a": marks(9, at=95)}, now(100))
+    assert complete.at(now(100)) == 1_000_095
 
 
 @pytest.mark.parametrize(
@@ -133,7 +144,7 @@ class Histories(RuleBasedStateMachine):
         source = self.sources[topic]
         end = min(source.readable, source.position + events)
         if end > source.position:
-            self.complete.processed(topic, source.timestamps[end - 1])
+            self.complete.processed(topic, source.timestamps[end - 1], self.now)
             source.position = end
 
     @rule()
