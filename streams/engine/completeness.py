@@ -24,8 +24,8 @@ from streams.kafka.watermarks import Watermarks
 NEVER: Final = 0
 """The time of a partition of which nothing is known."""
 _SKEW_MS: Final = 5_000
-"""How far a record's timestamp may be ahead of this machine's clock. Where producers set timestamps (the embedded broker
-lets them, and a topic with `CreateTime`), one of them can set any.
+"""How far a record's timestamp may be ahead of this machine's clock. On the embedded broker, and in a topic with
+`CreateTime`, a producer can set any.
 """
 
 

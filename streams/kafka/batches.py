@@ -37,7 +37,10 @@ __all__ = ["Batch", "CorruptPartitionError", "Record", "UnreadableRecords", "dra
 FETCHES_OF_CORRUPT: Final = 4
 """How often a batch with a wrong checksum is fetched before its partition counts as corrupt."""
 _ENOUGH_BYTES: Final = 32 << 20
-"""Bytes after decompression after which no more is taken: the rest of a response is fetched again, later."""
+"""Bytes after decompression after which no more is taken: the rest of a response is fetched again, later. A batch of
+2 KiB may need as much time as one of 64 MiB."""
+_ENOUGH_RECORDS: Final = 100_000
+"""Number of records after which no more is taken of a response."""
 
 
 class CorruptPartitionError(EvalAlignmentError, CorruptRecordException):
@@ -174,7 +177,7 @@ def _unpack(
             records += content if content and content[0].offset >= start else _after(content, start)
             producers.append((batch.base_offset, batch.producer_id))
             unpacked += size
-            if unpacked >= _ENOUGH_BYTES:
+            if unpacked >= _ENOUGH_BYTES or len(records) >= _ENOUGH_RECORDS:
                 break
     except CorruptBatchError as error:
         if following == start:

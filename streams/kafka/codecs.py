@@ -18,6 +18,8 @@ MAX_UNPACKED_BYTES: Final = 64 << 20
 
 _RATIOS: Final = {3: (6, 48), 4: (16, 256)}
 """By codec, the compression ratios for which memory is tried before the limit: events as JSON have 3 to 12."""
+_MAX_MEMBERS: Final = 100
+"""Most members of gzip data, of which producers write one. Each is found by a copy of all that follow."""
 _LEAST_ROOM: Final = 2 << 10
 _MAX_ROOM: Final = 4 << 20
 """Largest memory that is tried before the limit."""
@@ -50,7 +52,8 @@ def unpack(codec: int, packed: bytes) -> Unpacked:
 
 
 def _gzip(packed: bytes) -> bytes:
-    members, size = [], 0
+    members: list[bytes] = []
+    size = 0
     while packed:
         member = zlib.decompressobj(wbits=31)
         # One byte more than is allowed: zero would mean no limit.
@@ -60,6 +63,8 @@ def _gzip(packed: bytes) -> bytes:
             raise TooLargeError
         if not member.eof:
             raise UnpackError("invalid gzip data: it is cut off")
+        if len(members) == _MAX_MEMBERS:
+            raise UnpackError(f"invalid gzip data: it has more than {_MAX_MEMBERS} members")
         members.append(content)
         packed = member.unused_data.lstrip(b"\0")
     return b"".join(members)

@@ -121,9 +121,12 @@ def is_abort_marker(batch: Any, raw: memoryview) -> bool:
 
 
 def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
-    """The records of a batch, and the number of bytes that they were unpacked to. Never raises for what they are."""
+    """The records of a batch, and the number of bytes that they were unpacked to. Never raises for what they are.
+
+    For a batch that cannot be unpacked, that is the limit: as much may have been unpacked until it was known.
+    """
     if not isinstance(batch, DefaultRecordBatch):
-        return _read_legacy(batch, raw), len(raw)
+        return _read_legacy(batch, raw)
     if not batch.attributes & _CODEC_MASK and len(raw) <= _ALWAYS_OWN_PARSER:
         try:
             return list(batch), len(raw)  # type: ignore[arg-type] # its protocol lacks `__next__`
@@ -136,9 +139,9 @@ def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
         return _read(batch, raw, count)
     except TooLargeError:
         limits = f"{_LIMIT} or {MAX_BATCH_RECORDS:,} records"
-        return [_unreadable(batch, count, Reason.OVERSIZED, f"unpacks to more than {limits}")], 0
+        return [_unreadable(batch, count, Reason.OVERSIZED, f"unpacks to more than {limits}")], MAX_UNPACKED_BYTES
     except UnpackError as error:
-        return [_unreadable(batch, count, Reason.MALFORMED, f"cannot be unpacked: {error}")], 0
+        return [_unreadable(batch, count, Reason.MALFORMED, f"cannot be unpacked: {error}")], MAX_UNPACKED_BYTES
 
 
 def _read(batch: Any, raw: memoryview, count: int) -> tuple[list[Record], int]:
@@ -159,15 +162,17 @@ def _without_codec(raw: memoryview, attributes: int, payload: Unpacked) -> Any:
     return DefaultRecordBatch(b"".join((*head, payload)))
 
 
-def _read_legacy(batch: Any, raw: memoryview) -> list[Record]:
-    """The records of a message set of format 0 or 1, which has neither headers nor transactions."""
+def _read_legacy(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
+    """`read` of a message set of format 0 or 1, which has neither headers nor transactions."""
     offset, _, _, magic = _FRAME.unpack_from(raw)
+    size = len(raw)
     try:
         if codec := raw[17] & _CODEC_MASK:
             start = 18 + 8 * magic
             key_size = max(0, _COUNT.unpack_from(raw, start)[0])
-            unpack(codec, raw[start + 8 + key_size :].tobytes())
-        return [
+            size = MAX_UNPACKED_BYTES
+            size = len(unpack(codec, raw[start + 8 + key_size :].tobytes()))
+        records: list[Record] = [
             ParsedRecord(each.offset, -1 if each.timestamp is None else each.timestamp, each.key, each.value, [])
             for each in batch
         ]
@@ -175,7 +180,9 @@ def _read_legacy(batch: Any, raw: memoryview) -> list[Record]:
         reason, why = Reason.OVERSIZED, f"unpacks to more than {_LIMIT}"
     except Exception as error:  # noqa: BLE001 -- aiokafka's parser raises errors of many types
         reason, why = Reason.MALFORMED, f"cannot be read: {error!r}"
-    return [UnreadableRecords(offset, -1, 1, reason, f"a message set of format {magic} {why}")]
+    else:
+        return records, size
+    return [UnreadableRecords(offset, -1, 1, reason, f"a message set of format {magic} {why}")], size
 
 
 # ---- the own parser

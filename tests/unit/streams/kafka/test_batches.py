@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import OrderedDict
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionReco
 
 from streams.kafka import batches
 from streams.kafka.batches import Batch, CorruptPartitionError, UnreadableRecords, drain, fetch
+from streams.kafka.codecs import MAX_UNPACKED_BYTES
 from tests.fuzz.batches import CONTROL, TRANSACTIONAL, RawBatch, RawRecord
 
 TP = TopicPartition("t", 0)
@@ -93,10 +95,10 @@ def test_what_was_aborted_is_passed_over_and_control_batches_are_never_unpacked(
 
 def test_a_start_inside_of_a_batch_that_cannot_be_read_is_where_its_record_is() -> None:
     unreadable = RawBatch([RawRecord(offset_delta=index) for index in range(10)], codec=4, packed=b"not zstd")
-    (batch,) = Fetcher(unreadable.encode() + plain(10), position=4).take()
-    first, second = batch.records
-    assert isinstance(first, UnreadableRecords)
-    assert (first.offset, second.offset, batch.start, batch.next) == (4, 10, 4, 11)
+    (batch,) = Fetcher(unreadable.encode(), position=4).take()
+    (record,) = batch.records
+    assert isinstance(record, UnreadableRecords)
+    assert (record.offset, batch.start, batch.next) == (4, 4, 10)
 
 
 def test_a_wrong_checksum_is_fetched_again_three_times_and_then_reported() -> None:
@@ -130,6 +132,27 @@ def test_a_response_is_unpacked_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(batches, "_ENOUGH_BYTES", 1000)
     large = [RawBatch([RawRecord(value=bytes(600))], base_offset=offset, codec=4).encode() for offset in range(3)]
     fetcher = Fetcher(b"".join(large), large[2])
+    assert fetcher.take()[0].next == 2
+    assert fetcher.take()[0].next == 3
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        RawBatch([RawRecord(value=bytes(MAX_UNPACKED_BYTES))], codec=4),
+        RawBatch([RawRecord()], codec=4, packed=b"no codec made this"),
+    ],
+)
+def test_each_batch_that_cannot_be_unpacked_ends_its_part(hostile: RawBatch) -> None:
+    """Hundreds fit into one response, and each takes as long to unpack as 64 MiB."""
+    data = [replace(hostile, base_offset=offset).encode() for offset in range(3)]
+    fetcher = Fetcher(*(b"".join(data[offset:]) for offset in range(3)))
+    assert [fetcher.take()[0].next for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_response_is_read_in_parts_of_a_number_of_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_ENOUGH_RECORDS", 2)
+    fetcher = Fetcher(plain(0, 1, 2), plain(2))
     assert fetcher.take()[0].next == 2
     assert fetcher.take()[0].next == 3
 

@@ -1,5 +1,6 @@
 """Record batches as bytes: everything that can be read is read, and nothing stops the reader."""
 
+import gzip
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -122,6 +123,14 @@ def test_bytes_that_no_codec_made_are_one_unreadable_record(codec: int) -> None:
     (record,) = everything(RawBatch([EVENT] * 4, codec=codec, packed=os.urandom(99), base_offset=3))
     assert isinstance(record, UnreadableRecords)
     assert (record.offset, record.count, record.reason) == (3, 4, Reason.MALFORMED)
+
+
+def test_gzip_data_of_many_members_is_one_unreadable_record() -> None:
+    few, many = (gzip.compress(b"") * members + gzip.compress(EVENT.encode()) for members in (99, 100))
+    assert contents(everything(RawBatch([EVENT], codec=1, packed=few))) == expected(RawBatch([EVENT]))
+    (record,) = everything(RawBatch([EVENT], codec=1, packed=many))
+    assert isinstance(record, UnreadableRecords)
+    assert "more than 100 members" in record.detail
 
 
 # Format 0 had another lz4.
