@@ -167,6 +167,8 @@ def identity(key: bytes) -> tuple[str, ...]:
         or _NAMES.get(parts[0]) != len(parts) - 1
     ):
         raise ValueError(f"invalid key of a fact: {key[:200]!r}")
+    if _encode(parts) != key:
+        raise ValueError(f"invalid key of a fact, workers write the same array in other bytes: {key[:200]!r}")
     return tuple(parts)
 
 

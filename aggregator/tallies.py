@@ -55,9 +55,11 @@ _ARITY: Final[Mapping[str, int]] = {"cells": 5, "annotations": 4, "evaluations":
 
 _T = TypeVar("_T")
 
-# Every number of a record is below 2^53: JSON readers of all languages keep it, and sums of them fit in 64 bits.
+# Every number of a record is below 2^53: JSON readers of all languages keep it.
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-CellVector = Annotated[list[Count], msgspec.Meta(min_length=COUNTS, max_length=COUNTS)]
+# Readers add up what millions of records count, and the sums must fit in 64 bits.
+Tallied = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
+CellVector = Annotated[list[Tallied], msgspec.Meta(min_length=COUNTS, max_length=COUNTS)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -77,13 +79,15 @@ class CellsPayload(TypedDict):
 class AnnotationsPayload(TypedDict):
     """Annotations of a queue, criterion and day."""
 
-    annotations: Count
+    annotations: Tallied
     """Standing annotations."""
-    contributing: Count
+    contributing: Tallied
     """Those with at least one comparison."""
 
 
-EvaluationsPayload = TypedDict("EvaluationsPayload", {"pass": Count, "fail": Count, "error": Count, "skipped": Count})
+EvaluationsPayload = TypedDict(
+    "EvaluationsPayload", {"pass": Tallied, "fail": Tallied, "error": Tallied, "skipped": Tallied}
+)
 """Items of a queue by what a metric shows for them, of one UTC day of evaluation."""
 
 Payload = CellsPayload | AnnotationsPayload | EvaluationsPayload
@@ -171,7 +175,7 @@ def parse_stamp(value: bytes) -> TallyStamp:
 def parse_payload(group: TallyGroup, value: bytes) -> Payload:
     """The payload of the tally of a group, from the value. Raises ValueError when it is invalid.
 
-    Its fields are those of the group's kind; each number is an integer from 0 to 2^53 - 1, each vector has 14.
+    Its fields are those of the group's kind; each number is an integer from 0 to 2^40 - 1, each vector has 14.
     """
     return _decoded(_decode_payload[group[0]], value)
 
@@ -209,6 +213,9 @@ def parse_key(key: bytes) -> TallyKey:
         raise ValueError(f"invalid key of a tally, no kind has such parts: {key[:200]!r}")
     if not _is_day(group[-1]):
         raise ValueError(f"invalid key of a tally, it does not end with a UTC day: {key[:200]!r}")
+    # Compaction and workers compare bytes: the same group in other bytes would replace its tally in a view.
+    if group_key(tuple(group), part) != key:
+        raise ValueError(f"invalid key of a tally, workers write the same array in other bytes: {key[:200]!r}")
     return TallyKey(tuple(group), part)
 
 
