@@ -13,6 +13,7 @@ So a restart, a fetch that fails, an open circuit breaker and an open transactio
 Pure, except for `Now.read`.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,20 +28,22 @@ _SKEW_MS: Final = 5_000
 """How far a record's timestamp may be ahead of this machine's clock. On the embedded broker, and in a topic with
 `CreateTime`, a producer can set any.
 """
+_FLOAT_ERROR_MS: Final = 0.001
+"""What times of today lose as floating-point numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
     """The present by both clocks of this machine."""
 
-    wall_ms: int
+    wall_ms: float
     monotonic: float
     """In seconds."""
 
     @classmethod
     def read(cls) -> "Now":
         """Read both clocks."""
-        return cls(int(time.time() * 1000), time.monotonic())
+        return cls(time.time() * 1000, time.monotonic())
 
 
 class Completeness:
@@ -85,11 +88,11 @@ class Completeness:
 
     def _at(self, topic: str, now: Now) -> int:
         caught_up = self._caught_up.get(topic)
-        return max(
-            self._floor,
-            self._processed.get(topic, NEVER),
-            NEVER if caught_up is None else now.wall_ms - round((now.monotonic - caught_up) * 1000),
-        )
+        known = max(self._floor, self._processed.get(topic, NEVER))
+        if caught_up is None:
+            return known
+        # Cut, not rounded: an event may wait from the next millisecond.
+        return max(known, math.floor(now.wall_ms - (now.monotonic - caught_up) * 1000 + _FLOAT_ERROR_MS))
 
 
 def _behind(position: int, marks: Watermarks | None) -> Behind | None:

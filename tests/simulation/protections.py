@@ -192,7 +192,7 @@ def no_start() -> Iterator[None]:
 @contextlib.contextmanager
 def heartbeat() -> Iterator[None]:
     """A checkpoint marker states the present, although events wait."""
-    with patch.object(Completeness, "at", lambda _, now: now.wall_ms):
+    with patch.object(Completeness, "at", lambda _, now: int(now.wall_ms)):
         yield
 
 

@@ -44,7 +44,7 @@ class Fixture:
     def __init__(self) -> None:
         self.now = Now.read()
         self.marks: Watermarks | None = None
-        self.ledger, self.tallies = FakeLog(self.now.wall_ms), FakeLog(self.now.wall_ms)
+        self.ledger, self.tallies = FakeLog(int(self.now.wall_ms)), FakeLog(int(self.now.wall_ms))
         self.owned = OwnedPartitions()
         self.owned.assign({0}, self._partition)
         self.health = Health(restored=True, late=self.owned.late)
@@ -75,9 +75,9 @@ async def made() -> Fixture:
 
 
 async def test_a_marker_states_the_last_fetch_of_a_partition_that_is_caught_up(made: Fixture) -> None:
-    made.marks = Watermarks(10, 10, made.now.wall_ms - 40)
+    made.marks = Watermarks(10, 10, int(made.now.wall_ms) - 40)
     marker = await made.marker()
-    assert made.now.wall_ms - 60 <= marker["at"] <= Now.read().wall_ms
+    assert int(made.now.wall_ms) - 60 <= marker["at"] <= Now.read().wall_ms
     assert "behind" not in marker
     assert marker["sources"][SOURCE.topic]["end"] == 10
 
@@ -87,25 +87,25 @@ async def test_a_marker_states_the_last_fetch_of_a_partition_that_is_caught_up(m
     [(11, None, "catching_up"), (10, None, "open_transaction"), (11, "20 in a row", "circuit_breaker")],
 )
 async def test_a_marker_names_why_events_wait(made: Fixture, stable: int, breaker: str | None, why: str) -> None:
-    made.partition.complete.restored(made.now.wall_ms - 20_000)
-    made.marks = Watermarks(12, stable, made.now.wall_ms)
+    made.partition.complete.restored(int(made.now.wall_ms) - 20_000)
+    made.marks = Watermarks(12, stable, int(made.now.wall_ms))
     made.health.circuit_breaker = breaker
     marker = await made.marker()
-    assert (marker["at"], marker["behind"]) == (made.now.wall_ms - 20_000, why)
+    assert (marker["at"], marker["behind"]) == (int(made.now.wall_ms) - 20_000, why)
     assert marker["sources"][SOURCE.topic]["end"] == 12, "events of an open transaction are part of the source"
     assert made.health.ready == (why == "catching_up")
     assert (0 in made.health.behind) and "wait" in made.health.behind[0]
 
 
 async def test_a_small_lag_is_not_reported(made: Fixture) -> None:
-    made.partition.complete.restored(made.now.wall_ms - 5_000)
-    made.marks = Watermarks(12, 10, made.now.wall_ms)
+    made.partition.complete.restored(int(made.now.wall_ms) - 5_000)
+    made.marks = Watermarks(12, 10, int(made.now.wall_ms))
     await made.marker()
     assert (made.health.ready, made.health.behind) == (True, {})
 
 
 async def test_a_checkpoint_that_is_not_acknowledged_is_a_reason(made: Fixture) -> None:
-    made.marks = Watermarks(10, 10, made.now.wall_ms)
+    made.marks = Watermarks(10, 10, int(made.now.wall_ms))
     made.tallies.accepts.clear()
     writing = asyncio.create_task(made.checkpoint([made.partition]))
     await asyncio.sleep(0)
@@ -123,8 +123,8 @@ async def test_a_checkpoint_that_is_not_acknowledged_is_a_reason(made: Fixture) 
 async def test_a_clock_that_is_set_does_not_spoil_the_histogram(
     made: Fixture, clock: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made.partition.processed(SOURCE.topic, 11, made.now.wall_ms - 250, made.now.wall_ms - 250)
-    wrong = SimpleNamespace(monotonic=lambda: made.now.monotonic, time=lambda: (made.now.wall_ms + clock) / 1000)
+    made.partition.processed(SOURCE.topic, 11, int(made.now.wall_ms) - 250, int(made.now.wall_ms) - 250)
+    wrong = SimpleNamespace(monotonic=lambda: made.now.monotonic, time=lambda: (int(made.now.wall_ms) + clock) / 1000)
     monkeypatch.setattr("streams.engine.checkpoint.time", wrong)
     await made.checkpoint([made.partition])
     value = made.metrics.registry.get_sample_value("eval_alignment_event_to_publish_seconds_sum")

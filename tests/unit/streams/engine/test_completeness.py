@@ -78,6 +78,14 @@ def test_a_restart_that_fetches_nothing_moves_nothing() -> None:
     assert stated == 1_000_050
 
 
+@given(st.floats(0, 50), st.floats(0, 50))
+def test_parts_of_a_millisecond_state_no_later_time(first: float, second: float) -> None:
+    complete = Completeness()
+    complete.observe({"a": 5}, {"a": marks(5, at=20)}, Now(1_000_020 + first, (20 + first) / 1000))
+    later = 20 + first + second
+    assert 1_000_019 <= complete.at(Now(1_000_000 + later, later / 1000)) <= 1_000_020
+
+
 @given(st.integers(-100_000, 100_000))
 def test_a_clock_that_is_set_does_not_change_what_was_known(jump: int) -> None:
     complete = Completeness()
@@ -121,14 +129,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(topic=st.sampled_from(TOPICS), events=st.integers(1, 4))
     def events_arrive(self, topic: str, events: int) -> None:
-        self.sources[topic].timestamps += [self.now.wall_ms] * events
+        self.sources[topic].timestamps += [int(self.now.wall_ms)] * events
 
     @rule(topic=st.sampled_from(TOPICS))
     def a_transaction_begins(self, topic: str) -> None:
         source = self.sources[topic]
         if source.stable is None:
             source.stable = len(source.timestamps)
-            source.timestamps.append(self.now.wall_ms)
+            source.timestamps.append(int(self.now.wall_ms))
 
     @rule(topic=st.sampled_from(TOPICS))
     def the_transaction_ends(self, topic: str) -> None:
@@ -137,7 +145,7 @@ class Histories(RuleBasedStateMachine):
     @rule(topic=st.sampled_from(TOPICS))
     def a_fetch_answers(self, topic: str) -> None:
         source = self.sources[topic]
-        source.seen = Watermarks(len(source.timestamps), source.readable, self.now.wall_ms)
+        source.seen = Watermarks(len(source.timestamps), source.readable, int(self.now.wall_ms))
 
     @rule(topic=st.sampled_from(TOPICS), events=st.integers(1, 9))
     def events_are_processed(self, topic: str, events: int) -> None:
@@ -163,7 +171,7 @@ class Histories(RuleBasedStateMachine):
             self.events_are_processed(topic, len(source.timestamps))
             self.a_fetch_answers(topic)
         self.a_checkpoint_is_written()
-        assert (self.stated, self.complete.behind(self.now)) == (self.now.wall_ms, None)
+        assert (self.stated, self.complete.behind(self.now)) == (int(self.now.wall_ms), None)
 
     @rule()
     def a_new_worker_takes_over(self) -> None:
@@ -178,7 +186,7 @@ class Histories(RuleBasedStateMachine):
         for source in self.sources.values():
             waiting = source.timestamps[source.position :]
             assert not waiting or self.stated <= waiting[0]
-        assert self.stated <= self.now.wall_ms
+        assert self.stated <= int(self.now.wall_ms)
 
 
 TestHistories = Histories.TestCase
