@@ -1,28 +1,36 @@
 """Publishes records and waits for the broker: one producer, connected and watched in the background.
 
 The broker may be away: requests are then refused with 503, and records that it did not acknowledge in time may still
-arrive. Their repetition is harmless, since equal events merge.
+arrive. Their repetition is harmless, since equal events merge. A broker that takes a right away is away too, until it
+is given back; only one that has never let this user write ends the process.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
 from ingest.limits import TURN
 from streams.kafka.client import connect
 from streams.kafka.producer import Outgoing, producer, require_sources
+from streams.kafka.rights import require_writing
 from streams.kafka.topics import TopicsError
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.failures import exit_code_of
+from streams.runtime.failures import REFUSALS
 from streams.runtime.retries import retry_forever
 
 if TYPE_CHECKING:
@@ -72,7 +80,10 @@ class Publisher:
         self._silent = False
         """Whether the broker did not answer the last question."""
         self._ended: asyncio.Future[None] | None = None
-        """Done when the producer must be replaced; failed when the process must end."""
+        """Done when the producer must be replaced."""
+        self._refused: str | None = None
+        """How the broker refuses this user, which it has let write before."""
+        self._was_connected = False
         self._connected = asyncio.Event()
         """Set while there is a producer."""
         self._replaced_until = -AWAY_SECONDS
@@ -82,13 +93,18 @@ class Publisher:
     def away(self) -> str | None:
         """Why nothing can be published; None when it can."""
         if self._producer is None:
+            if self._refused is not None:
+                return self._refused
             back_soon = time.monotonic() < self._replaced_until
             return None if back_soon else "not connected to the broker, or a source topic is missing"
         silent = time.monotonic() - self._answered
         return None if silent < AWAY_SECONDS else f"the broker has not answered for {silent:.0f} s"
 
     async def run(self) -> None:
-        """Connect, and keep the connection until cancelled. Raises KafkaError when the broker refuses this client."""
+        """Connect, and keep the connection until cancelled.
+
+        Raises KafkaError when the broker refuses this user at the start. Later, that is waited for.
+        """
         closing: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -96,6 +112,7 @@ class Publisher:
                 self._ended = asyncio.get_running_loop().create_future()
                 self._answered = time.monotonic()
                 self._producer = connected
+                self._refused, self._was_connected = None, True
                 self._connected.set()
                 _log.info("connected to the broker")
                 try:
@@ -108,14 +125,16 @@ class Publisher:
             await asyncio.gather(*closing)
 
     async def _watch(self, connected: AIOKafkaProducer, ended: "asyncio.Future[None]") -> None:
-        """Return when a producer must be replaced. Raises KafkaError when the broker refuses this client."""
+        """Return when a producer must be replaced."""
         while not ended.done():
             await self._ask(connected)
-            if deleted := set(self._config.topics.sources) - connected.client.cluster.topics():
+            cluster = connected.client.cluster
+            if unseen := set(self._config.topics.sources) - cluster.topics():
                 # Requests would wait for it until they time out, and `away` would be None.
-                self._end(ended, TopicsError(f"missing topics: {', '.join(sorted(deleted))}"))
+                refused = sorted(unseen & cluster.unauthorized_topics)
+                missing = TopicsError(f"missing topics: {', '.join(sorted(unseen))}")
+                self._end(ended, TopicAuthorizationFailedError(refused[0]) if refused else missing)
             await asyncio.wait([ended], timeout=_ASK_SECONDS)
-        ended.result()
 
     def _take_away(self) -> None:
         self._producer = None
@@ -183,20 +202,34 @@ class Publisher:
             self._take_away()
         self._end(ended, error)
 
-    @staticmethod
-    def _end(ended: "asyncio.Future[None]", error: BaseException) -> None:
-        """End the use of a producer. The process ends with it if the broker refuses this client."""
+    def _end(self, ended: "asyncio.Future[None]", error: BaseException) -> None:
+        """End the use of a producer."""
         if ended.done():
             return
-        if exit_code_of(error) is ExitCode.NOT_AUTHORISED:
-            ended.set_exception(error)
-        else:
-            _log.warning("producer is replaced: %r", error)
-            ended.set_result(None)
+        self._note(error)
+        _log.warning("producer is replaced: %r", error)
+        ended.set_result(None)
+
+    def _note(self, error: BaseException) -> None:
+        """Remember how the broker refuses this user: requests need not wait for the next producer then."""
+        topics = set(self._config.topics.sources)
+        if isinstance(error, TopicAuthorizationFailedError):
+            topics &= {*error.args}
+        elif self._refused is not None:
+            # It names a topic. A user without any right to write is refused in a way that does not.
+            return
+        # Without a right that only some sources need, such as that to write dead letters, all others go on.
+        if not isinstance(error, REFUSALS) or not topics:
+            return
+        reason = f"the broker refuses to let this user write to {', '.join(sorted(topics))}: {error!r}"
+        if self._refused is None:
+            _log.error("%s. Events are answered with 503 until its right is given back", reason)
+        self._refused = reason
 
     async def _connect(self) -> AIOKafkaProducer:
-        async for attempt in retry_forever(*_RETRIED):
-            with attempt:
+        refusals = REFUSALS if self._was_connected else ()
+        async for attempt in retry_forever(*_RETRIED, *refusals):
+            with attempt, self._noting():
                 capabilities = await self._config.kafka.probe()
                 if not capabilities.append_time:
                     self.clock.use_own()
@@ -206,11 +239,23 @@ class Publisher:
                     await connect(connected)
                     # So that the answers about metadata have them before they are used.
                     await connected.client.set_topics(self._config.topics.sources)
+                    if capabilities.idempotence:
+                        # The embedded broker knows no rights.
+                        await require_writing(connected, self._config.topics.sources)
                 except BaseException:
                     await connected.stop()
                     raise
                 return connected
         raise AssertionError("retries do not end")
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except REFUSALS as error:
+            if self._was_connected:
+                self._note(error)
+            raise
 
     async def _ask(self, connected: AIOKafkaProducer) -> None:
         """Ask the broker for metadata, which any broker answers."""

@@ -7,7 +7,7 @@ just found to be broken; a killed process leaves its last complete checkpoint, f
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -24,13 +24,14 @@ from streams.runtime.exit_codes import ExitCode
 
 _log = logging.getLogger(__name__)
 
-_REFUSALS = (
+REFUSALS: Final = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
+"""How a broker refuses a user: its password, or a right."""
 
 
 class FatalError(EvalAlignmentError):
@@ -51,7 +52,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     """Return the exit code of a process that ends with this exception."""
     if isinstance(error, EvalAlignmentError):
         return error.exit_code
-    if isinstance(error, _REFUSALS):
+    if isinstance(error, REFUSALS):
         return ExitCode.NOT_AUTHORISED
     if isinstance(error, KafkaError):
         return ExitCode.BROKER_LOST

@@ -1,16 +1,19 @@
-"""When events count as acknowledged, and when the producer is replaced or the process ends."""
+"""When events count as acknowledged, when the producer is replaced, and when the process ends."""
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     KafkaError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     RequestTimedOutError,
+    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
 from aiokafka.structs import RecordMetadata
@@ -18,7 +21,7 @@ from aiokafka.structs import RecordMetadata
 from ingest.clock import UNKNOWN_MS
 from ingest.config import IngestConfig, Limits
 from ingest.publish import AWAY_SECONDS, NotAcknowledgedError, Publisher, TooLargeForBrokerError
-from streams.kafka.client import KafkaClient
+from streams.kafka.client import KAFKA, Capabilities, KafkaClient
 from streams.kafka.producer import Outgoing
 
 RECORDS = [Outgoing("t", b"{}", b"i1"), Outgoing("t", b"{}", b"i2")]
@@ -120,14 +123,99 @@ async def test_a_producer_that_takes_no_records_is_replaced() -> None:
     assert publisher._ended.result() is None
 
 
+SOURCE = IngestConfig(kafka=KafkaClient(["127.0.0.1:1"])).topics.annotations
+
+
 @pytest.mark.parametrize("refuses", [True, False])
-async def test_a_broker_that_refuses_this_client_ends_the_process(refuses: bool) -> None:
-    error = TopicAuthorizationFailedError()
+async def test_a_right_that_is_taken_away_is_waited_for_and_named(refuses: bool) -> None:
+    error = TopicAuthorizationFailedError(SOURCE)
     publisher = publisher_with(Producer([], refuses=error) if refuses else Producer([error, error]))
     with pytest.raises(NotAcknowledgedError):
         await publisher.publish(RECORDS)
     assert publisher._ended is not None
-    assert publisher._ended.exception() is error
+    assert publisher._ended.result() is None, "the process goes on"
+    assert SOURCE in (publisher.away or ""), "requests do not wait for the next producer"
+    with pytest.raises(NotAcknowledgedError, match=SOURCE):
+        await publisher.publish(RECORDS)
+
+
+async def test_a_right_that_only_some_sources_need_stops_no_other_events() -> None:
+    publisher = publisher_with(Producer([TopicAuthorizationFailedError("alignment.dead-letters.v1")] * 2))
+    with pytest.raises(NotAcknowledgedError, match="dead-letters"):
+        await publisher.publish(RECORDS)
+    assert publisher.away is None
+
+
+class Connecting:
+    """A broker that returns these answers when it is connected to, one each time: None, or how it refuses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: Sequence[KafkaError | None]) -> None:
+        self._answers = iter(answers)
+        self.reasons: list[str | None] = []
+        """Why the publisher was away at each attempt."""
+        for name in ("require_sources", "connect"):
+            monkeypatch.setattr(f"ingest.publish.{name}", self._nothing)
+        monkeypatch.setattr(KafkaClient, "probe", self._probe)
+        monkeypatch.setattr("ingest.publish.require_writing", self._require_writing)
+        monkeypatch.setattr("ingest.publish.producer", self._producer)
+        monkeypatch.setattr("streams.runtime.retries.FIRST_SECONDS", 0.0)
+        monkeypatch.setattr("streams.runtime.retries._JITTER_SECONDS", 0.0)
+        self.publisher = Publisher(IngestConfig(kafka=KafkaClient(["127.0.0.1:1"])))
+
+    async def _nothing(self, *_: object) -> None:
+        """Succeed."""
+
+    async def _probe(self) -> Capabilities:
+        return KAFKA
+
+    async def _require_writing(self, *_: object) -> None:
+        self.reasons.append(self.publisher.away)
+        if (answer := next(self._answers)) is not None:
+            raise answer
+
+    def _producer(self, *_: object, **__: object) -> Any:
+        client = SimpleNamespace(
+            set_topics=self._nothing,
+            force_metadata_update=self._answered,
+            cluster=SimpleNamespace(topics=lambda: set(self.publisher._config.topics.sources)),
+        )
+        return SimpleNamespace(client=client, stop=self._nothing)
+
+    async def _answered(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        TopicAuthorizationFailedError(SOURCE),
+        ClusterAuthorizationFailedError(),
+        SaslAuthenticationFailed("wrong password"),
+    ],
+)
+async def test_only_a_broker_that_refuses_at_the_start_ends_the_process(
+    refusal: KafkaError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(refusal)):
+        await Connecting(monkeypatch, [refusal]).publisher.run()
+
+
+async def test_a_user_without_rights_is_tried_again_until_they_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = [TopicAuthorizationFailedError(SOURCE), ClusterAuthorizationFailedError(), SaslAuthenticationFailed("p")]
+    broker = Connecting(monkeypatch, [None, *refusals, None])
+    publisher = broker.publisher
+    running = asyncio.create_task(publisher.run())
+    await publisher._connected.wait()
+    assert publisher._ended is not None
+    publisher._replace(publisher._ended, TopicAuthorizationFailedError(SOURCE))
+    assert SOURCE in (publisher.away or "")
+    back = asyncio.create_task(publisher._connected.wait())
+    await asyncio.wait([running, back], return_when=asyncio.FIRST_COMPLETED)
+    assert not running.done()
+    assert len(broker.reasons) == 5
+    assert all(SOURCE in (reason or "") for reason in broker.reasons[1:]), "the reason stays while it is tried again"
+    assert publisher.away is None
+    running.cancel()
 
 
 async def test_without_a_connection_nothing_is_sent() -> None:
