@@ -3,6 +3,9 @@
 A lost index is made again from the ledger. In every index, the events are missing that the broker had acknowledged when
 the process was killed: they are read from the source topics, from the position up to which the index is known to have
 them. For a lost index that is the position up to which the workers have written the ledger.
+
+Until that is done, records of these sources are answered with 503; events without a source are taken. A partition that
+is corrupt on the broker's disk is waited for, and so is a right that is taken away after the indexes were made.
 """
 
 import asyncio
@@ -33,10 +36,12 @@ from sources.intake.intake import SourceIntake
 from sources.intake.rebuild import SourceEvents, rebuild
 from sources.intake.store import IndexUnusableError, SourcePositions, StoredIndex
 from streams.events.decoder import Decoder, Kind, Rejection
+from streams.kafka.batches import CorruptPartitionError
 from streams.kafka.client import KafkaClient, connect
 from streams.kafka.producer import source_partitions
 from streams.kafka.scan import Records, bounds, scan
 from streams.kafka.topics import Topics, TopicsError
+from streams.runtime.failures import REFUSALS
 from streams.runtime.retries import retry_forever
 
 _log = logging.getLogger(__name__)
@@ -51,7 +56,17 @@ _NO_COORDINATOR: Final = (
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
 )
-_RETRIED: Final = (KafkaConnectionError, KafkaTimeoutError, TimeoutError, TopicsError, IndexUnusableError)
+_CORRUPT_SECONDS: Final = 30.0
+"""Pause after a corrupt partition: all that precedes it is read again."""
+_RETRIED: Final = (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    TimeoutError,
+    TopicsError,
+    IndexUnusableError,
+    CorruptPartitionError,
+)
+_NOT_MADE: Final = "the owner index is being brought up to what Kafka has of the sources; try again soon"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +225,7 @@ class IndexKeeper:
         self._intakes = [intake for intake in intakes if intake.index is not None and intake.source.owns]
         self._metrics = metrics
         for intake in self._intakes:
-            intake.not_made = "the owner index is being brought up to what Kafka has of the sources; try again soon"
+            intake.not_made = _NOT_MADE
         metrics.index_made.set(not self._intakes)
 
     @property
@@ -219,13 +234,17 @@ class IndexKeeper:
         return next((intake.not_made for intake in self._intakes if intake.not_made is not None), None)
 
     async def run(self) -> None:
-        """Make the indexes, then keep how far they have the events, until cancelled. Raises KafkaError."""
+        """Make the indexes, then keep how far they have the events, until cancelled.
+
+        Raises KafkaError when the broker refuses this user before the indexes are made.
+        """
         if not self._intakes:
             await asyncio.Event().wait()
         await self._make()
         while True:
             await asyncio.sleep(KEEP_SECONDS)
-            async for attempt in retry_forever(*_RETRIED):
+            # Without a right, the next start only reads more. The events themselves are taken.
+            async for attempt in retry_forever(*_RETRIED, *REFUSALS):
                 with attempt:
                     await self.keep()
 
@@ -240,12 +259,24 @@ class IndexKeeper:
         async for attempt in retry_forever(*_RETRIED):
             with attempt:
                 started = time.monotonic()
-                records = await self._where.catch_up(self._intakes)
+                try:
+                    records = await self._where.catch_up(self._intakes)
+                except CorruptPartitionError as error:
+                    await self._wait_for_repair(error)
+                    raise
                 seconds = round(time.monotonic() - started, 1)
                 _log.info("owner index is made", extra={"records": records, "seconds": seconds})
         for intake in self._intakes:
             intake.not_made = None
         self._metrics.index_made.set(1)
+
+    async def _wait_for_repair(self, error: CorruptPartitionError) -> None:
+        reason = f"the owner index cannot be made, because a partition is corrupt on the broker: {error}"
+        if self.reason != reason:
+            _log.error("%s. Records of sources are answered with 503 until the broker can read it", reason)
+        for intake in self._intakes:
+            intake.not_made = reason
+        await asyncio.sleep(_CORRUPT_SECONDS)
 
     async def keep(self) -> None:
         """Keep how far the indexes have the events. Raises KafkaError, TopicsError, TimeoutError."""

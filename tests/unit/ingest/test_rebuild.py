@@ -1,17 +1,28 @@
 """What the keeper of the owner indexes survives."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from aggregator import facts
+from aggregator.facts import Annotation
 from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
-from ingest.rebuild import IndexKeeper
+from ingest.rebuild import IndexKeeper, SourceTopics, _Reading
 from sources.intake.intake import Delivery, SourceIntake
 from sources.intake.store import IndexStore, IndexUnusableError
-from streams.events.decoder import Decoder
+from streams.events.decoder import Decoder, Kind
+from streams.kafka.batches import CorruptPartitionError
 from streams.kafka.client import KafkaClient
+from streams.kafka.topics import Topics
 from tests.support.sources import tool_source
 
 
@@ -19,11 +30,30 @@ async def _deliver(_: Delivery) -> None:
     """Take nothing."""
 
 
-async def test_a_full_disk_does_not_end_the_keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def intake(tmp_path: Path) -> Iterator[SourceIntake]:
     store = IndexStore(tmp_path)
-    intake = SourceIntake(tool_source("langfuse", queue="q"), _deliver, store.index("langfuse"))
+    yield SourceIntake(tool_source("langfuse", queue="q"), _deliver, store.index("langfuse"))
+    store.close()
+
+
+def keeper_of(intake: SourceIntake, metrics: IngestMetrics | None = None) -> IndexKeeper:
     config = IngestConfig(kafka=KafkaClient(["127.0.0.1:1"]), decoder=Decoder())
-    keeper, calls, kept = IndexKeeper(config, [intake], IngestMetrics("1")), 0, asyncio.Event()
+    return IndexKeeper(config, [intake], metrics or IngestMetrics("1"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IndexUnusableError("cannot use the index: database or disk is full"),
+        TopicAuthorizationFailedError("t"),
+        GroupAuthorizationFailedError("g"),
+    ],
+)
+async def test_neither_a_full_disk_nor_a_right_that_is_taken_away_ends_the_keeper(
+    error: Exception, intake: SourceIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, calls, kept = keeper_of(intake), 0, asyncio.Event()
 
     async def make(_: IndexKeeper) -> None:
         intake.not_made = None
@@ -32,7 +62,7 @@ async def test_a_full_disk_does_not_end_the_keeper(tmp_path: Path, monkeypatch: 
         nonlocal calls
         calls += 1
         if calls == 1:
-            raise IndexUnusableError("cannot use the index: database or disk is full")
+            raise error
         kept.set()
 
     monkeypatch.setattr(IndexKeeper, "_make", make)
@@ -43,4 +73,79 @@ async def test_a_full_disk_does_not_end_the_keeper(tmp_path: Path, monkeypatch: 
     await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
     assert not running.done()
     running.cancel()
-    store.close()
+
+
+async def test_a_broker_that_refuses_before_the_index_is_made_ends_the_keeper(
+    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def catch_up(*_: object) -> int:
+        raise TopicAuthorizationFailedError("t")
+
+    monkeypatch.setattr(SourceTopics, "catch_up", catch_up)
+    with pytest.raises(TopicAuthorizationFailedError):
+        await keeper_of(intake).run()
+
+
+async def test_a_corrupt_partition_is_named_and_waited_for(
+    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    why = "alignment.facts.v1[3]: wrong checksum, fetched 4 times from 17"
+    answers: list[Exception | None] = [CorruptPartitionError(why, TopicPartition("alignment.facts.v1", 3))] * 2 + [None]
+    reasons: list[str | None] = []
+    made = asyncio.Event()
+
+    async def catch_up(*_: object) -> int:
+        reasons.append(keeper.reason)
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        made.set()
+        return 0
+
+    monkeypatch.setattr(SourceTopics, "catch_up", catch_up)
+    monkeypatch.setattr("ingest.rebuild._CORRUPT_SECONDS", 0)
+    metrics = IngestMetrics("1")
+    keeper = keeper_of(intake, metrics)
+    running, ended = asyncio.create_task(keeper.run()), asyncio.create_task(made.wait())
+    await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
+    assert not running.done()
+    assert reasons[0] is not None
+    assert why not in reasons[0]
+    assert all(why in (reason or "") for reason in reasons[1:]), "sources are not ready meanwhile"
+    assert keeper.reason is None
+    assert [record.levelname for record in caplog.records if "cannot be made" in record.message] == ["ERROR"]
+    running.cancel()
+
+
+_PREFIX = b'"langfuse:'
+_DEEP = b"[" * 100_000 + _PREFIX
+_garbage = st.one_of(st.none(), st.binary(max_size=60), st.binary(max_size=30).map(lambda end: _PREFIX + end))
+
+
+def _record(key: bytes | None, value: bytes | None) -> Any:
+    return SimpleNamespace(key=key, value=value, timestamp=0, headers=())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(records=st.lists(st.tuples(_garbage, _garbage), max_size=8))
+@example(records=[(None, None), (None, _PREFIX), (b"\xff", _DEEP), (b'["a","q"]', _DEEP)])
+@example(records=[(b'["annotation","q","c","i","a"]', b'{"id":"langfuse:"}'), (b'["v', b'{"id":"langfuse:x@9"}' * 2)])
+def test_garbage_in_the_logs_is_passed_over(
+    records: list[tuple[bytes | None, bytes | None]], intake: SourceIntake
+) -> None:
+    where = SourceTopics(KafkaClient(["127.0.0.1:1"]), Topics(), "g", Decoder(), ["langfuse"])
+    reading = _Reading(where, [intake], {"langfuse"})
+    read = [_record(key, value) for key, value in records]
+    reading.ledger(0, read)
+    for kind in Kind:
+        reading.events(kind)(0, read)
+    assert reading.records == len(records) * (1 + len(Kind))
+    reading.sources["langfuse"].changes()
+
+
+def test_an_event_between_garbage_is_read(intake: SourceIntake) -> None:
+    where = SourceTopics(KafkaClient(["127.0.0.1:1"]), Topics(), "g", Decoder(), ["langfuse"])
+    reading = _Reading(where, [intake], {"langfuse"})
+    fact = Annotation(5, "langfuse:1/tone@5", "q", "i", criterion="tone", annotator="a", stars=4)
+    row = _record(facts.key(fact), facts.encode(fact))
+    reading.ledger(0, [_record(None, _DEEP), _record(facts.key(fact), _DEEP), row, _record(row.key, None)])
+    assert len(reading.sources["langfuse"].changes()[0].records) == 1
