@@ -158,7 +158,9 @@ class Tail(TalliesReader):
         self._unread_facts: deque[tuple[int, str]] = deque()
         """Position of each ledger record that is not a row, and why, which no marker has reached."""
         self._unread: dict[bytes, tuple[int, bytes | None, str]] = {}
-        """Offset, value and why, by key, of each record of the tallies that has no valid stamp."""
+        """Offset, value and why, by key, of each record of the tallies that has no valid stamp, and that no step passed
+        over.
+        """
         self._closed_to: defaultdict[str, int] = defaultdict(int)
         """Offset after the last marker, by ledger id."""
         self._late = False
@@ -239,7 +241,8 @@ class Tail(TalliesReader):
                 raise ValueError(f"{key[:_SHOWN]!r} was deleted")
             super().tally(offset, key, value)
         except ValueError as error:
-            self._unread[key] = offset, value, str(error)
+            # The value of a key that is not a tally's decides nothing, and there may be many of them.
+            self._unread[key] = offset, value if _is_tally(key) else None, str(error)
         else:
             if not self._late:
                 self._unread.pop(key, None)
@@ -296,11 +299,21 @@ class Tail(TalliesReader):
         while self._unread_facts and self._unread_facts[0][0] < position:
             offset, why = self._unread_facts.popleft()
             passed_over.append(f"offset {offset} of the ledger: {why}")
+        self._forget(last.tallies_next)
         replaces_rows = self._replacing and self.ledger != self._stored
         self._replacing = False
         return Step(
             self.partition, last.marker, facts, read, last.tallies_next, replaces_rows, last.appended, passed_over
         )
+
+    def _forget(self, tallies_next: int) -> None:
+        """Drop what is invalid below an offset up to which a step was taken: its worker went on from it.
+
+        A ledger that is read too, and has no marker beyond such a record yet, may be the one that it is of.
+        """
+        if self._unread:
+            passed = min(tallies_next, *(self._closed_to.get(id, 0) for id in self.ledgers))
+            self._unread = {key: read for key, read in self._unread.items() if read[0] >= passed}
 
     def _whole(
         self, reached: list[_Segment], waiting: deque[_Segment]
@@ -348,6 +361,14 @@ class Tail(TalliesReader):
         if lacking:
             self.restart = True
             self.unclaimed |= lacking
+
+
+def _is_tally(key: bytes) -> bool:
+    try:
+        _key(key)
+    except ValueError:
+        return False
+    return True
 
 
 def _count_whole(segments: Sequence[_Segment]) -> int:

@@ -122,6 +122,37 @@ def test_an_invalid_tally_holds_the_partition_until_its_worker_goes_on(key: byte
     assert tail.problem is None
 
 
+def test_what_is_passed_over_takes_no_memory() -> None:
+    logs = Logs()
+    logs.write(FACTS)
+    for number in range(100):
+        append(logs, "tallies", b"garbage %d" % number, b"x" * 1_000)
+    append(logs, "tallies", CELLS, None)
+    tail, _ = read(logs)
+    assert len(tail._unread) == 101
+    assert not any(value for _, value, _ in tail._unread.values()), "no value of a garbage key is kept"
+    owner = logs.successor()
+    owner.write(MORE)
+    append(owner, "tallies", b"later", b"x")
+    tail, shown = read(owner)
+    assert shown.position == len(owner.facts)
+    assert tail._unread.keys() == {b"later"}
+    assert f"offset {len(owner.tallies) - 1} of the tallies" in (tail.problem or "")
+
+
+def test_what_may_be_of_a_ledger_that_has_closed_nothing_is_kept() -> None:
+    logs = Logs()
+    logs.write(FACTS)
+    append(logs, "tallies", CELLS, stamped(Logs(ledger="other"), judges={}))
+    append(logs, "tallies", b"x", b"y")
+    owner = logs.successor()
+    owner.write(MORE)
+    tail, shown = read(owner)
+    assert shown.position == len(owner.facts)
+    assert tail._unread.keys() == {b"x"}
+    assert tail.problem is None
+
+
 @pytest.mark.parametrize("kind", ["no judges", "short vector", "negative", "huge"])
 def test_a_tally_with_an_invalid_payload_never_becomes_visible(kind: str) -> None:
     """A forged marker closes it; the worker then publishes the right one."""
