@@ -62,7 +62,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 def log_end(process: str, error: BaseException) -> ExitCode:
     """Log why a process ends and what to do; return its exit code.
 
-    With a traceback, except where the message is enough: errors of the product, and a broker that is away.
+    With a traceback, except where the message is enough: errors of the product, and a broker that is away or refuses.
     """
     ending = exit_code_of(error)
     _log.critical(
@@ -73,7 +73,7 @@ def log_end(process: str, error: BaseException) -> ExitCode:
         ending.meaning,
         str(error) or repr(error),
         ending.action,
-        exc_info=None if isinstance(error, EvalAlignmentError | KafkaConnectionError) else error,
+        exc_info=None if isinstance(error, (EvalAlignmentError, KafkaConnectionError, *REFUSALS)) else error,
     )
     return ending
 

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.failures import BrokerUntrustedError, FatalError, exit_code_of
+from streams.runtime.failures import BrokerUntrustedError, FatalError, exit_code_of, log_end
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_an_exception_decides_the_exit_code(error: BaseException, ending: ExitCo
 
 def test_an_untrusted_broker_is_handled_where_kafka_errors_are() -> None:
     assert issubclass(BrokerUntrustedError, KafkaError)
+
+
+@pytest.mark.parametrize(
+    ("error", "traceback"), [(TopicAuthorizationFailedError("events"), False), (KafkaError("strange"), True)]
+)
+def test_a_refusal_that_names_its_topic_needs_no_traceback(
+    error: KafkaError, traceback: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    log_end("ingest", error)
+    assert str(error) in caplog.text
+    assert (caplog.records[-1].exc_info is not None) is traceback
 
 
 ENDS = """
