@@ -57,6 +57,12 @@ USED = [
     ("aiokafka.producer.message_accumulator:BatchBuilder.append", "metadata = self._builder.append("),
     ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
     ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
+    # aiokafka: a produce request without records
+    ("aiokafka.producer.producer:AIOKafkaProducer.client", ""),
+    ("aiokafka.client:AIOKafkaClient.send", ""),
+    ("aiokafka.cluster:ClusterMetadata.partitions_for_topic", ""),
+    ("aiokafka.cluster:ClusterMetadata.leader_for_partition", ""),
+    ("aiokafka.protocol.produce:ProduceRequest.__init__", ""),
     # aiokafka: a commit with a retention
     ("aiokafka.admin.client:AIOKafkaAdminClient._send_request", "node_id: int | None = None,"),
     ("aiokafka.protocol.commit:OffsetCommitRequest.build", "self._retention_time,"),
