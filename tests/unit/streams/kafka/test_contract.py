@@ -58,7 +58,6 @@ USED = [
     ("aiokafka.producer.message_accumulator:BatchBuilder.record_count", "return self._relative_offset"),
     ("aiokafka.producer.message_accumulator:BatchBuilder._build", "self._buffer = self._builder.build()"),
     # aiokafka: a produce request without records
-    ("aiokafka.producer.producer:AIOKafkaProducer.client", ""),
     ("aiokafka.client:AIOKafkaClient.send", ""),
     ("aiokafka.cluster:ClusterMetadata.partitions_for_topic", ""),
     ("aiokafka.cluster:ClusterMetadata.leader_for_partition", ""),
