@@ -150,9 +150,9 @@ async def test_a_client_that_does_not_read_is_dropped(services: Services) -> Non
 async def test_streams_are_limited(services: Services) -> None:
     services.streams = EventStreams(services.changes, services.metrics, clients=1)
     app = create_app(services)
-    first, second = Connection(app), Connection(app)
+    first = Connection(app)
     assert await first.status() == 200
-    refusal = await second.message()
+    refusal = await Connection(app).message()
     assert refusal["status"] == 503
     assert (b"retry-after", b"10") in refusal["headers"]
     services.streams.close()
