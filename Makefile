@@ -49,8 +49,8 @@ test: venv ## run all tests except slow ones, with a real Apache Kafka where jav
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 # Tracing doubles the CPU time of Python code before 3.14, so `make test` and `make unit` do without it.
-coverage: venv ## run unit tests and simulation, and fail if they cover less than pyproject.toml requires
-	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=quick --cov --cov-report=term $(UNIT) tests/simulation
+coverage: venv ## run unit tests, and fail if they cover less than pyproject.toml requires
+	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=quick --cov --cov-report=term $(UNIT)
 
 EXAMPLES ?=
 
