@@ -1,6 +1,6 @@
 """A promise breaks without each protection: each is needed, and the simulation sees its absence."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,9 +22,9 @@ their rows. They need histories that aim at them.
 """
 
 
-def _seeded(protections: Iterable[str]) -> Iterator[Any]:
-    for name in protections:
-        yield pytest.param(name, marks=pytest.mark.skip("needs a history that aims at it") if name in UNFOUND else ())
+def _seeded(protections: Iterable[str]) -> list[Any]:
+    unfound = pytest.mark.skip("needs a history that aims at it")
+    return [pytest.param(name, marks=unfound if name in UNFOUND else ()) for name in protections]
 
 
 @pytest.mark.parametrize("protection", _seeded(REMOVALS))
