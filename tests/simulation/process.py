@@ -68,7 +68,7 @@ class Process:
         producer: Any = FakeProducer(broker, life)
         reader: Any = FakeReader(broker, life)
         ends_reader: Any = FakeReader(broker, life)
-        health, owned = Health(), OwnedPartitions()
+        health, self.owned = Health(), OwnedPartitions()
         checkpoint = Checkpoint(policy, self.group, METRICS, life.point, health)
         restore = Restore(
             name=life.name,
@@ -84,11 +84,11 @@ class Process:
             checkpoint=checkpoint,
             metrics=METRICS,
             on_step=life.point,
-            owned=owned,
+            owned=self.owned,
             limits=limits,
         )
-        topic_watch = TopicWatch(TOPICS, partitions, owned, self._describe)
-        watchdog = Watchdog(TOPICS.facts, owned, self.group, ends_reader, KAFKA.exact_ends, health)
+        topic_watch = TopicWatch(TOPICS, partitions, self.owned, self._describe)
+        watchdog = Watchdog(TOPICS.facts, self.owned, self.group, ends_reader, KAFKA.exact_ends, health)
         self.engine = Engine(
             applier=BatchApplier(TOPICS, partitions, Decoder(), None, METRICS),
             dead_letters=DeadLetterPublisher(producer, TOPICS.dead_letters, 1),

@@ -5,7 +5,7 @@ nothing else.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
@@ -85,10 +85,12 @@ def no_repair() -> Iterator[None]:
 def no_differences() -> Iterator[None]:
     """The tallies that a predecessor published are taken as right."""
 
-    async def nothing(self: Restore, taken: Iterable[OwnedPartition]) -> None:
-        await self._published(list(taken))
+    async def nothing(self: Restore, taken: Sequence[OwnedPartition]) -> Mapping[int, Published]:
+        published = await self._published(taken)
         for owned in taken:
+            owned.complete.restored(published[owned.partition].complete)
             owned.shard.clear_touched()
+        return published
 
     with patch.object(Restore, "_compare", nothing):
         yield
@@ -223,6 +225,7 @@ REMOVALS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "seek and start": lambda: both(no_seek, no_start),
     "position of the tallies": no_tallied_position,
     "time of the oldest waiting event": heartbeat,
+    "compaction lag": no_lag,
 }
 """Protections without which a count is wrong, an event is lost, or an old state is called fresh, by name."""
 
@@ -237,10 +240,9 @@ ALARMS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "second look at a lost ledger": no_second_look,
     "generation": no_generation,
     "seek of never committed partitions": no_seek,
-    "compaction lag": no_lag,
 }
 """Protections without which a worker ends needlessly: another check finds the fault, and an operator is called.
 
 For generation and seek, that check is the start of a batch: a log never changes, so a batch that does not start after
-the position is a replay at worst, of any generation. For the lag, it is the repair, which misses a winner.
+the position is a replay at worst, of any generation.
 """

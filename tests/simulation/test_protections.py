@@ -1,8 +1,7 @@
 """A promise breaks without each protection: each is needed, and the simulation sees its absence."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 import pytest
 
@@ -16,24 +15,13 @@ MOST_SEEDS = 1_500
 """Each is found among the first few hundred seeds; the number changes with every change of the product."""
 
 
-UNFOUND = {"differences from the published tallies", "compaction lag"}
-"""Not found among the seeds since a source starts at the position that the tallies carry, and ledgers are repaired from
-their rows. They need histories that aim at them.
-"""
-
-
-def _seeded(protections: Iterable[str]) -> list[Any]:
-    unfound = pytest.mark.skip("needs a history that aims at it")
-    return [pytest.param(name, marks=unfound if name in UNFOUND else ()) for name in protections]
-
-
-@pytest.mark.parametrize("protection", _seeded(REMOVALS))
+@pytest.mark.parametrize("protection", REMOVALS)
 def test_a_count_is_wrong_without_the_protection(protection: str) -> None:
     broken = first_broken(REMOVALS[protection], lambda wrong: not isinstance(wrong, NeedlessEnd))
     with_it(broken)
 
 
-@pytest.mark.parametrize("protection", _seeded(ALARMS))
+@pytest.mark.parametrize("protection", ALARMS)
 def test_a_worker_ends_needlessly_without_the_protection(protection: str) -> None:
     broken = first_broken(ALARMS[protection], lambda wrong: isinstance(wrong, NeedlessEnd))
     with_it(broken)

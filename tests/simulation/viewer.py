@@ -26,7 +26,7 @@ class Wrong(AssertionError):
 
 
 class NeedlessEnd(Wrong):
-    """A worker ended by itself needlessly: an operator is called, but no count is wrong."""
+    """A worker ended, or has a partition in quarantine, needlessly: an operator is called, but no count is wrong."""
 
 
 def counts_something(payload: Any) -> bool:

@@ -71,7 +71,7 @@ class World:
         life.trace(f"starts with policy {self.policy}")
 
     def supervise(self) -> None:
-        """Restart processes that ended. Raises NeedlessEnd for an end that should not happen."""
+        """Restart processes that ended. Raises NeedlessEnd for an end, or a quarantine, that should not happen."""
         for instance, worker in self.running.items():
             self._look_at(worker)
             if not worker.life.alive and instance in self.wanted:
@@ -83,6 +83,10 @@ class World:
         ended = worker.life.ended
         if ended is not None and ended[0] not in EXPECTED_ENDS:
             raise NeedlessEnd(f"{worker.life.name} ended without need: {ended[0].name}: {ended[1]}")
+        if worker.life.alive:
+            for partition, reason in worker.owned.quarantined().items():
+                if reason is not None:
+                    raise NeedlessEnd(f"{worker.life.name} has partition {partition} in quarantine: {reason}")
 
     def produce(self, count: int) -> None:
         """Deliver events, some of them twice."""
