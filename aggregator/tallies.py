@@ -219,6 +219,15 @@ def parse_key(key: bytes) -> TallyKey:
     return TallyKey(tuple(group), part)
 
 
+def is_key(key: bytes) -> bool:
+    """Whether a worker can have written a tally of this key."""
+    try:
+        parse_key(key)
+    except ValueError:
+        return False
+    return True
+
+
 def join(parts: Iterable[tuple[TallyKey, Payload]]) -> dict[TallyGroup, Payload]:
     """Whole tallies from their parts, in any order."""
     whole: dict[TallyGroup, Payload] = {}

@@ -242,7 +242,7 @@ class Tail(TalliesReader):
             super().tally(offset, key, value)
         except ValueError as error:
             # The value of a key that is not a tally's decides nothing, and there may be many of them.
-            self._unread[key] = offset, value if _is_tally(key) else None, str(error)
+            self._unread[key] = offset, value if tallies.is_key(key) else None, str(error)
         else:
             if not self._late:
                 self._unread.pop(key, None)
@@ -361,14 +361,6 @@ class Tail(TalliesReader):
         if lacking:
             self.restart = True
             self.unclaimed |= lacking
-
-
-def _is_tally(key: bytes) -> bool:
-    try:
-        _key(key)
-    except ValueError:
-        return False
-    return True
 
 
 def _count_whole(segments: Sequence[_Segment]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, SourcePosition, parse_key, parse_payload
+from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, SourcePosition, is_key, parse_key, parse_payload
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
 from streams.ledger.passed_over import PassedOver
@@ -118,16 +118,7 @@ class Published(TalliesReader):
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
         """Policy and payload by key, open tallies included; None where the tally must be published again."""
         last = self._closed | self._open()
-        return {key: None if kept is None else _parsed(key, *kept) for key, kept in last.items() if _is_tally(key)}
-
-
-def _is_tally(key: bytes) -> bool:
-    """Whether a worker can have written a tally of this key."""
-    try:
-        parse_key(key)
-    except ValueError:
-        return False
-    return True
+        return {key: None if kept is None else _parsed(key, *kept) for key, kept in last.items() if is_key(key)}
 
 
 def _parsed(key: bytes, policy: str, value: bytes) -> tuple[str, Payload] | None:
