@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Any, ClassVar, Final
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import IncompatibleBrokerVersion, NodeNotReadyError
+from aiokafka.errors import NodeNotReadyError
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest
@@ -121,8 +121,9 @@ async def describe_topics(consumer: AIOKafkaConsumer, names: Collection[str]) ->
         raise NodeNotReadyError("no broker is known")
     try:
         answer = await network.send(node, _MetadataWithIds(names))
-    except (NotImplementedError, IncompatibleBrokerVersion):
-        # Older than Apache Kafka 2.8.
+    except NotImplementedError:
+        # aiokafka raises it when the broker supports none of a request's versions: Apache Kafka before 2.8, which has
+        # no ids of topics.
         answer = await network.send(node, MetadataRequest(list(names), allow_auto_topic_creation=False))
         return {topic[1]: TopicMetadata(None, len(topic[3])) for topic in answer.topics if topic[0] == 0}
     return {

@@ -62,6 +62,8 @@ USED = [
     ("aiokafka.cluster:ClusterMetadata.partitions_for_topic", ""),
     ("aiokafka.cluster:ClusterMetadata.leader_for_partition", ""),
     ("aiokafka.protocol.produce:ProduceRequest.__init__", ""),
+    # aiokafka: a request in a version that the broker may not have
+    ("aiokafka.protocol.api:Request.prepare", "raise NotImplementedError("),
     # aiokafka: a commit with a retention
     ("aiokafka.admin.client:AIOKafkaAdminClient._send_request", "node_id: int | None = None,"),
     ("aiokafka.protocol.commit:OffsetCommitRequest.build", "self._retention_time,"),
@@ -151,6 +153,7 @@ USERS = (
     "kafka.client",
     "kafka.batches",
     "kafka.group",
+    "kafka.record_limits",
     "kafka.topic_metadata",
     "ledger.log",
     "kafka.transport",
