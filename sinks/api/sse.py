@@ -67,21 +67,24 @@ class EventStreams:
                 rejection = problem(503, f"too many open streams: the limit is {self._clients}", {"Retry-After": "10"})
                 await rejection(scope, receive, send)
                 return
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             if scope["method"] == "HEAD":
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await send({"type": "http.response.body", "body": b""})
                 return
+            # Before the first await: while it waits, other requests compare the number of streams with the limit.
             self._count(+1)
-            tasks = [
-                asyncio.create_task(self._serve(send, queue, document, state)),
-                asyncio.create_task(_disconnected(receive)),
-                asyncio.create_task(self._closing.wait()),
-            ]
+            tasks: list[asyncio.Task[object]] = []
             try:
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                tasks += [
+                    asyncio.create_task(self._serve(send, queue, document, state)),
+                    asyncio.create_task(_disconnected(receive)),
+                    closing := asyncio.create_task(self._closing.wait()),
+                ]
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                if tasks[2] in done:
+                if closing in done:
                     await send({"type": "http.response.body", "body": b""})
             finally:
                 self._count(-1)

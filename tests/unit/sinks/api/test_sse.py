@@ -159,6 +159,24 @@ async def test_streams_are_limited(services: Services) -> None:
     await first.ended()
 
 
+async def test_a_stream_whose_first_message_still_waits_counts_towards_the_limit(services: Services) -> None:
+    streams = EventStreams(services.changes, services.metrics, clients=1)
+
+    async def document() -> None:
+        return None
+
+    response = streams.response("q", document, services.current_readiness)
+    first = Connection(response)
+    first.rules.clear()
+    second = Connection(response)
+    assert await second.status() == 503
+    first.rules.set()
+    assert await first.status() == 200
+    streams.close()
+    await first.ended()
+    assert services.metrics.registry.get_sample_value("eval_alignment_stream_clients") == 0
+
+
 async def test_streams_end_when_the_view_stops(services: Services, app: Any) -> None:
     connection = Connection(app)
     await connection.status()
