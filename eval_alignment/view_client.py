@@ -83,7 +83,7 @@ class View:
         while True:
             page = self._get("/api/v1/queues", parameters, QueueList)
             yield from page["queues"]
-            for queue in page["failed"]:
+            for queue in page.get("failed", ()):
                 on_failed(queue)
             if page["next"] is None:
                 return

@@ -5,7 +5,7 @@ removed or changes its type makes a new schema.
 """
 
 from inspect import cleandoc
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
@@ -220,8 +220,10 @@ class CriterionDocument(TypedDict):
     """The metrics that are compared with the criterion, failed on its annotated items, or evaluated queue items. All
     criteria together list at most 1,000, those with most comparisons.
     """
-    metrics_left_out: int
-    """Number of metrics that are not listed. Their comparisons are in the sums of the criterion and of the cards."""
+    metrics_left_out: NotRequired[int]
+    """Number of metrics that are not listed. Their comparisons are in the sums of the criterion and of the cards.
+    Earlier releases list all, and do not send it.
+    """
 
 
 class Cards(TypedDict):

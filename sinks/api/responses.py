@@ -1,6 +1,6 @@
 """Types of the HTTP API's answers. The OpenAPI document is derived from them."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import orjson
 from starlette.responses import Response
@@ -28,8 +28,8 @@ class QueueList(TypedDict):
     """Time up to which every partition is complete: the oldest partition decides; null before the first checkpoint."""
     stale: bool
     """Whether `as_of` is too old or cannot be trusted; `stale_reason` has the reason."""
-    stale_reason: str | None
-    """Why the state is stale, in words, with the partition; null while it is not."""
+    stale_reason: NotRequired[str | None]
+    """Why the state is stale, in words, with the partition; null while it is not. Earlier releases do not send it."""
     ready: bool
     """Whether the view has read the topics to their end since it started."""
     total: int
@@ -38,8 +38,10 @@ class QueueList(TypedDict):
     """Number of queues that are not listed because nothing stands in them any more; `empty=1` lists them."""
     queues: list[QueueListing]
     """Queues in the order of their first event."""
-    failed: list[str]
-    """Queues that are not listed here because their numbers cannot be computed; the view logs the reason."""
+    failed: NotRequired[list[str]]
+    """Queues that are not listed here because their numbers cannot be computed; the view logs the reason. Earlier
+    releases do not send it.
+    """
     next: str | None
     """Cursor of the following page; null at the end."""
 

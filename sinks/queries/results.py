@@ -6,7 +6,7 @@ are 95 % intervals over distinct items.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from aggregator.facts import Direction
 from aggregator.statistics.confusion import Undefined
@@ -228,8 +228,8 @@ class Ceiling(TypedDict):
     """Krippendorff's ordinal alpha on stars, -1 to 1; thumbs have no strength."""
     metrics: list[Headroom]
     """The metrics on topic, by name; of more than 1,000 those with most comparisons."""
-    metrics_left_out: int
-    """Number of metrics that are not listed."""
+    metrics_left_out: NotRequired[int]
+    """Number of metrics that are not listed. Earlier releases list all, and do not send it."""
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
 

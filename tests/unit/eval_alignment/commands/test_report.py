@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from click.testing import CliRunner, Result
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, encode
 from aggregator.recount import Recount
+from aggregator.snapshot.inputs import CountingRules
 from eval_alignment.commands.report import report
+from eval_alignment.insights import RecountInsights
+from eval_alignment.view_client import View
 
 AT = 1_795_428_902_412
 
@@ -230,6 +233,26 @@ PATH = "/api/v1/queues/a%2Fb%20%C3%BC?window=7d"
 DOCUMENT = Recount(facts(36, 4)).document("a/b ü")
 
 
+def queue_list(queue: str, following: str | None = None, *, ready: bool = True) -> dict[str, Any]:
+    """A page of the view's list of queues, with one of them."""
+    return {
+        "as_of": None,
+        "stale": False,
+        "stale_reason": None,
+        "ready": ready,
+        "total": 1,
+        "left_out": 0,
+        "failed": [],
+        "queues": [{"queue": queue, "url": None, "revision": 1, "cards": DOCUMENT["cards"]}],
+        "next": following,
+    }
+
+
+def without(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    assert set(names) <= set(fields)
+    return {name: value for name, value in fields.items() if name not in names}
+
+
 def ask(view: Answers, *options: str) -> Result:
     return call("a/b ü", "--url", view.url, "--window", "7d", "--fail-under", "0.7", *options)
 
@@ -240,6 +263,21 @@ def test_the_gate_decides_on_the_document_of_a_view(view: Answers) -> None:
     assert ask(view, "--bound", "point", "--min-items", "41").exit_code == 2
     assert call("a/b ü", "--url", f"{view.url}/", "--window", "7d", "--fail-under", "0.99").exit_code == 1
     assert [path for path, _ in view.requests] == [PATH] * 3
+
+
+def test_documents_of_an_earlier_release_lack_the_fields_that_were_added_since(view: Answers) -> None:
+    criteria = [without(criterion, "metrics_left_out") for criterion in DOCUMENT["criteria"]]
+    view.set(PATH, {**DOCUMENT, "criteria": criteria})
+    view.set(PATH.replace("7d", "all"), {**DOCUMENT, "criteria": criteria})
+    assert ask(view).exit_code == 0
+    view.set("/api/v1/queues", without(queue_list("a/b ü"), "stale_reason", "failed"))
+    result = call("--url", view.url)
+    assert (result.exit_code, [line.split()[0] for line in result.stdout.splitlines()]) == (0, ["queue", "a/b"])
+    recount = Recount(facts(36, 4))
+    ceiling = RecountInsights(recount, CountingRules()).insights(DOCUMENT, DOCUMENT["criteria"][0]).ceiling
+    view.set(f"{PATH.replace('?', '/ceiling?')}&criterion=overall", without(ceiling, "metrics_left_out"))
+    with View(view.url) as client:
+        assert client.ceiling("a/b ü", "7d", "overall")["metrics"] == ceiling["metrics"]
 
 
 def test_unknown_fields_of_a_later_release_are_ignored(view: Answers) -> None:
@@ -280,18 +318,7 @@ def test_the_error_message_of_the_view_is_printed(view: Answers) -> None:
 
 @pytest.mark.parametrize(("ready", "code"), [(False, 3), (True, 64)])
 def test_an_unknown_name_depends_on_whether_the_view_has_read_all_events(view: Answers, ready: bool, code: int) -> None:
-    listing = {"queue": "a/b u", "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
-    listed = {
-        "as_of": None,
-        "stale": False,
-        "stale_reason": None,
-        "ready": ready,
-        "total": 1,
-        "left_out": 0,
-        "failed": [],
-        "queues": [listing],
-        "next": None,
-    }
+    listed = queue_list("a/b u", ready=ready)
     view.set("/api/v1/queues", listed)
     view.set("/api/v1/queues?limit=1", listed)
     view.set(PATH, {"type": "", "title": "", "status": 404, "detail": "queue not found"}, 404)
@@ -329,22 +356,8 @@ def test_address_and_token_come_from_the_settings_file(view: Answers, tmp_path: 
 
 
 def test_the_list_of_a_view_is_read_page_by_page(view: Answers) -> None:
-    def page(queue: str, following: str | None) -> dict[str, Any]:
-        listing = {"queue": queue, "url": None, "revision": 1, "cards": DOCUMENT["cards"]}
-        return {
-            "as_of": None,
-            "stale": False,
-            "stale_reason": None,
-            "ready": True,
-            "total": 1,
-            "left_out": 0,
-            "failed": [],
-            "queues": [listing],
-            "next": following,
-        }
-
-    view.set("/api/v1/queues", page("first", "5"))
-    view.set("/api/v1/queues?cursor=5", page("second", None))
+    view.set("/api/v1/queues", queue_list("first", "5"))
+    view.set("/api/v1/queues?cursor=5", queue_list("second"))
     result = call("--url", view.url)
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["queue", "first", "second"]
