@@ -77,7 +77,7 @@ async def test_row_01_twenty_kills_of_two_workers_under_load(rig: Rig, measured:
     measured("all that waited at a kill committed after at most", max(took))
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 @pytest.mark.row(3)
 async def test_row_03_a_kill_at_every_step_of_restore_and_checkpoint(rig: Rig, measured: Measure) -> None:
     facts = history(seed=2, events=20_000)

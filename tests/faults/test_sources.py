@@ -137,18 +137,24 @@ async def history(kafka: Kafka, prefix: str, directory: Path, seeds: range, *, l
     return f"{len(seeds)} kills, {tool.answered} webhooks answered, {tool.refused} sent again, {len(tool.ratings)} rows"
 
 
-@pytest.mark.faults
 @pytest.mark.row(25)
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(25), marks=pytest.mark.faults)], ids=["few", "many"])
+@pytest.mark.parametrize(
+    "seeds",
+    [pytest.param(range(3), marks=pytest.mark.slow), pytest.param(range(25), marks=pytest.mark.faults)],
+    ids=["few", "many"],
+)
 async def test_row_25_killed_while_webhooks_arrive_events_state_what_the_tool_has(
     seeds: range, kafka: Kafka, prefix: str, tmp_path: Path, measured: Measure
 ) -> None:
     measured(await history(kafka, prefix, tmp_path, seeds, lose=False))
 
 
-@pytest.mark.faults
 @pytest.mark.row(26)
-@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(10), marks=pytest.mark.faults)], ids=["few", "many"])
+@pytest.mark.parametrize(
+    "seeds",
+    [pytest.param(range(2), marks=pytest.mark.slow), pytest.param(range(10), marks=pytest.mark.faults)],
+    ids=["few", "many"],
+)
 async def test_row_26_without_its_index_ingest_makes_it_again_before_it_takes_webhooks(
     seeds: range, kafka: Kafka, prefix: str, tmp_path: Path, measured: Measure
 ) -> None:
