@@ -15,13 +15,13 @@ from sinks.store.store import Store
 from tests.support import kafka as apache
 from tests.support.requirements import VARIABLE, Requirements, skipped_line
 from tests.support.stores import open_store
+from tests.support.tree import SHARED
 
 pytest_plugins = ["tests.support.reliability"]
 
-ROOT = Path(__file__).resolve().parent.parent
-SUMMEVAL = ROOT.parent / "shared" / "data" / "summeval"
-CASES = ROOT.parent / "shared" / "data" / "cases"
-SOURCES = ROOT.parent / "shared" / "data" / "sources"
+SUMMEVAL = SHARED / "summeval"
+CASES = SHARED / "cases"
+SOURCES = SHARED / "sources"
 # The time of an example depends on what else runs on the machine.
 settings.register_profile("project", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)

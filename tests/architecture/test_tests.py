@@ -96,3 +96,25 @@ def test_a_parameter_that_differs_between_processes_is_seen() -> None:
         "from tests.support.ports import free_port\n@pytest.mark.parametrize('p', [free_port()])\ndef test_it(p): ..."
     )
     assert calls_of_parameters(source) == ["free_port()"]
+
+
+def skips(source: str) -> list[str]:
+    """Marks and calls that skip a test, or expect it to fail, on every machine."""
+    names = ("mark.skip", "mark.xfail", "pytest.skip", "pytest.xfail", "importorskip")
+    return [text for node in ast.walk(ast.parse(source)) if (text := named(node)).endswith(names)]
+
+
+def named(node: ast.AST) -> str:
+    """The dotted name of an expression, empty for anything else."""
+    return ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+
+
+def test_a_test_is_skipped_only_for_what_the_machine_lacks() -> None:
+    """By a requirement, which `.ci/run` makes a failure, or by a condition (`skipif`)."""
+    found = {str(path.relative_to(ROOT)): skips(path.read_text()) for path in modules("tests")}
+    assert {path: names for path, names in found.items() if names} == {"tests/support/requirements.py": ["pytest.skip"]}
+
+
+def test_a_test_that_is_always_skipped_is_seen() -> None:
+    source = "@pytest.mark.parametrize('p', [pytest.param(1, marks=pytest.mark.skip('later'))])\ndef test_it(p): ..."
+    assert skips(source) == ["pytest.mark.skip"]

@@ -18,6 +18,7 @@ from sources.registry import TOOLS
 from streams.events.decoder import KIND_OF, Decoder
 from streams.events.encoder import encode_event
 from tests.support.sources import outcomes, tool_source
+from tests.support.tree import SHARED
 
 TOOLS_OF_JSON: Final = sorted(TOOLS.keys() - {"csv", "ragas", "json", "confident"})
 """Tools whose payloads are one JSON document."""
@@ -80,7 +81,7 @@ def check(tool: str, case: Case, document: Any) -> None:
 def run(seconds: float) -> int:
     """Fuzz for a while; returns the number of payloads. Raises what a mapper raises, or AssertionError."""
     until, tried, rng = time.monotonic() + seconds, 0, random.Random()
-    cases = read_cases(Path(__file__).resolve().parents[3] / "shared" / "data" / "sources")
+    cases = read_cases(SHARED / "sources")
     while time.monotonic() < until:
         tool = rng.choice(TOOLS_OF_JSON)
         case = rng.choice(cases[tool])

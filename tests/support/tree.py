@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+"""Inputs next to the repository, which a machine may lack."""
 PACKAGES = ("aggregator", "streams", "sinks", "sources", "ingest", "eval_alignment")
 
 
