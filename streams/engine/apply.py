@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from aggregator.facts import Fact
 from aggregator.rows import Merge
 from streams.engine.circuit_breaker import CircuitBreaker
 from streams.engine.partition import OwnedPartition
@@ -11,8 +12,7 @@ from streams.events.reasons import WORKER_REASONS, Reason
 from streams.events.rejection_log import RejectionLog
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
-from streams.kafka.decide import decide, misrouted
-from streams.kafka.producer import home_partition
+from streams.kafka.decide import decide
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
 
@@ -69,43 +69,39 @@ class BatchApplier:
 
     def look(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
         """The records that `apply` would reject. Changes nothing and counts nothing."""
-        kind, partition = self._kinds[topic], owned.partition
-        rejected = []
-        for record in records:
-            rejection = decide(
-                self._decoder,
-                kind,
-                record,
-                partition=partition,
-                partitions=self._partitions,
-                has_item=owned.shard.has_item,
-            )
-            if rejection is not None:
-                rejected.append(RejectedRecord(topic, partition, record, rejection))
-        return rejected
+        decisions = ((record, self._decide(owned, topic, record)) for record in records)
+        return [
+            RejectedRecord(topic, owned.partition, record, decision)
+            for record, decision in decisions
+            if type(decision) is Rejection
+        ]
+
+    def _decide(self, owned: OwnedPartition, topic: str, record: Record) -> Fact | Rejection:
+        return decide(
+            self._decoder,
+            self._kinds[topic],
+            record,
+            partition=owned.partition,
+            partitions=self._partitions,
+            has_item=owned.shard.has_item,
+        )
 
     def _merge(
         self, owned: OwnedPartition, topic: str, records: Sequence[Record], circuit_breaker: CircuitBreaker | None
     ) -> list[RejectedRecord]:
-        kind, shard, partition = self._kinds[topic], owned.shard, owned.partition
-        decode, apply, has_item = self._decoder.decode, shard.apply, shard.has_item
+        shard = owned.shard
+        apply = shard.apply
         rejected: list[RejectedRecord] = []
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
         accepted = 0
         for record in records:
-            key = record.key
-            fact = decode(kind, record.value, key, record.headers, record.timestamp)
-            if type(fact) is not Rejection:
-                # An accepted event has a key: the item's bytes.
-                if has_item(fact.item) or home_partition(key or b"", self._partitions) == partition:
-                    outcomes[apply(fact)] += 1
-                    accepted += 1
-                    continue
-                fact = misrouted(key or b"", self._partitions, partition)
-            elif isinstance(record, UnreadableRecords):
-                fact = Rejection(record.reason, record.detail)
-            dead = RejectedRecord(topic, partition, record, fact)
+            decision = self._decide(owned, topic, record)
+            if type(decision) is not Rejection:
+                outcomes[apply(decision)] += 1
+                accepted += 1
+                continue
+            dead = RejectedRecord(topic, owned.partition, record, decision)
             if circuit_breaker is not None:
                 circuit_breaker.accepted(topic, accepted)
                 accepted = 0

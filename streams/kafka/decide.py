@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from aggregator.facts import Fact
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import Record, UnreadableRecords
@@ -16,8 +17,8 @@ def decide(
     partition: int,
     partitions: int,
     has_item: Callable[[str], bool] = lambda _: False,
-) -> Rejection | None:
-    """Why a worker rejects this record of a source partition; None when it accepts it.
+) -> Fact | Rejection:
+    """Return the event of this record of a source partition if a worker accepts it, else why it rejects it.
 
     Args:
         decoder: decides on the event.
@@ -30,14 +31,10 @@ def decide(
     fact = decoder.decode(kind, record.value, record.key, record.headers, record.timestamp)
     if type(fact) is Rejection:
         return Rejection(record.reason, record.detail) if isinstance(record, UnreadableRecords) else fact
+    # An accepted event has a key: the item's bytes.
     key = record.key or b""
     if has_item(fact.item) or home_partition(key, partitions) == partition:
-        return None
-    return misrouted(key, partitions, partition)
-
-
-def misrouted(key: bytes, partitions: int, partition: int) -> Rejection:
-    """The rejection of a record that is in another partition than the home of its key."""
+        return fact
     return Rejection(
         Reason.MISROUTED,
         f"in partition {partition}, but murmur2 of the key is partition {home_partition(key, partitions)}: use Kafka's "

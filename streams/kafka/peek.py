@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
-from streams.events.decoder import Decoder, Kind
+from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.example import RejectedExample, example
 from streams.kafka.acknowledgements import committed_offsets
 from streams.kafka.client import KafkaClient
@@ -74,18 +74,18 @@ class _WaitingRecords:
         self.peeked.waiting += len(records)
         for record in records:
             # It has the parts that a decision needs.
-            rejection = decide(
+            decision = decide(
                 self.decoder,
                 self.kind,
                 cast("Record", record),
                 partition=partition,
                 partitions=self.partitions,
             )
-            if rejection is None:
+            if type(decision) is not Rejection:
                 continue
-            self.peeked.rejected[self.topic, rejection.reason.value] += 1
+            self.peeked.rejected[self.topic, decision.reason.value] += 1
             # Partitions arrive in any order: each has as many as all together may have.
             self.kept[partition] += 1
             if self.kept[partition] <= self.limit:
                 place = f"{self.topic}:{partition}:{record.offset}"
-                self.first.append(((partition, record.offset), example(place, rejection, record.value)))
+                self.first.append(((partition, record.offset), example(place, decision, record.value)))
