@@ -122,9 +122,8 @@ def corrected(
 ) -> Corrected:
     """Pass rates over the queue's items, corrected for the judge's errors, of the newest judge versions but `skip`."""
     items = rows.items_queued(connection, scope)
-    if judges is None:
-        judges = rows.judge_versions(connection, scope, criterion, metric)
-    compared = {version.judge: version for version in judges.get(metric, ())}
+    known = _versions(connection, scope, criterion, metric, judges)
+    compared = {version.judge: version for version in known.get(metric, ())}
     judged = rows.judged_items(connection, scope, metric)
     first_at = {
         judge: min(versions[judge].first_at for versions in (compared, judged) if judge in versions)
@@ -145,6 +144,13 @@ def corrected(
         judges=answers,
         judges_total=len(first_at),
     )
+
+
+def _versions(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None, judges: Judges | None
+) -> Judges:
+    """`judges`, which are read if the caller does not have them."""
+    return rows.judge_versions(connection, scope, criterion, metric) if judges is None else judges
 
 
 def _newest(versions: Sequence[_V], skip: int) -> Sequence[_V]:
@@ -186,9 +192,8 @@ def versions(
     skip: int = 0,
 ) -> Versions:
     """The newest judge versions but `skip`, tested against each other, and the day on which each appeared."""
-    if judges is None:
-        judges = rows.judge_versions(connection, scope, criterion, metric)
-    everything = in_order(judges.get(metric, ()))
+    known = _versions(connection, scope, criterion, metric, judges)
+    everything = in_order(known.get(metric, ()))
     ordered = _newest(everything, skip)
     names = [version.judge for version in ordered]
     pairs = rows.version_pairs(connection, scope, criterion, metric, names) if len(ordered) > 1 else {}
@@ -289,9 +294,7 @@ def _marks(
     marks: list[JudgeChange] = []
     if criterion is None:
         return marks
-    if judges is None:
-        judges = rows.judge_versions(connection, scope, criterion, metric)
-    for name, of_metric in judges.items():
+    for name, of_metric in _versions(connection, scope, criterion, metric, judges).items():
         if name == metric if metric is not None else scope.rules.on_topic(criterion, name):
             marks += _epochs(name, of_metric)
     return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
