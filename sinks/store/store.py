@@ -154,7 +154,8 @@ class Store:
             connection.execute("BEGIN")
             yield connection
         except sqlite3.DatabaseError as error:
-            raise self._explained(error) from error
+            self._raise_damage(error)
+            raise
         finally:
             if connection.in_transaction:
                 connection.rollback()
@@ -177,16 +178,15 @@ class Store:
                     with suppress(sqlite3.DatabaseError):
                         self._writer.rollback()
                 if isinstance(error, sqlite3.DatabaseError):
-                    raise self._explained(error) from error
+                    self._raise_damage(error)
                 raise
 
-    def _explained(self, error: sqlite3.DatabaseError) -> Exception:
-        """The error of a statement; StoreDamagedError when the file is damaged, which is told to `on_damage`."""
-        if not is_damage(error):
-            return error
-        damaged = StoreDamagedError(f"the store {self.path} is damaged: {error}")
-        self.on_damage(damaged)
-        return damaged
+    def _raise_damage(self, error: sqlite3.DatabaseError) -> None:
+        """Call `on_damage` and raise StoreDamagedError when the error of a statement shows that the file is damaged."""
+        if is_damage(error):
+            damaged = StoreDamagedError(f"the store {self.path} is damaged: {error}")
+            self.on_damage(damaged)
+            raise damaged from error
 
     @contextmanager
     def _going_on(self) -> Iterator[sqlite3.Connection]:
