@@ -10,13 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from sinks.store import lock
+from sinks.store import lock, store_files
 from sinks.store.schema import StoreError
 from sinks.view import STORE_NAME
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
-_SUFFIXES: Final = ("", "-wal", "-shm")
 EMBEDDED: Final = "embedded"
 EXTERNAL: Final = "external"
 
@@ -73,37 +72,22 @@ class DataDir:
 
     @property
     def aside(self) -> list[Path]:
-        """Stores of earlier runs whose rows are not all in the current store."""
-        return sorted(self.path.glob("reload-*.sqlite3"))
+        """Stores of earlier runs whose rows are not all in the current store, oldest first."""
+        return store_files.stores_aside(self.path, "reload")
 
     def set_aside(self) -> None:
-        """Rename the store of the last run, with its write-ahead log."""
+        """Rename the store of the last run."""
         if self.store.exists():
-            number = len(self.aside) + 1
-            while (target := self.path / f"reload-{number}.sqlite3").exists():
-                number += 1
-            # The database last, so that an interruption leaves the store in use.
-            for suffix in reversed(_SUFFIXES):
-                source = Path(f"{self.store}{suffix}")
-                if source.exists():
-                    source.rename(f"{target}{suffix}")
+            store_files.set_aside(self.store, "reload")
 
     def keep_damaged(self, store: Path) -> Path:
         """Rename a store of an earlier run that is damaged, so that it is neither loaded again nor deleted."""
-        number = 1
-        while (target := self.path / f"damaged-reload-{number}.sqlite3").exists():
-            number += 1
-        for suffix in reversed(_SUFFIXES):
-            source = Path(f"{store}{suffix}")
-            if source.exists():
-                source.rename(f"{target}{suffix}")
-        return target
+        return store_files.set_aside(store, "damaged-reload")
 
     def reloaded(self, stores: list[Path]) -> None:
         """Delete these stores: their rows are in the current one."""
         for store in stores:
-            for suffix in _SUFFIXES:
-                Path(f"{store}{suffix}").unlink(missing_ok=True)
+            store_files.delete(store)
 
     @property
     def stopped_cleanly(self) -> bool:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from sinks.store import store_files
 from sinks.store.schema import StoreError
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS: Final = 10.0
 """Longest time that the check at a start takes. It reads the whole file: about 1 GB in 2 s from the system's cache."""
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_SUFFIXES: Final = ("", "-wal", "-shm")
+_PREFIX: Final = "damaged"
 _KEPT: Final = 2
 
 
@@ -65,26 +66,10 @@ def set_aside(path: Path) -> Path:
 
     The newest two such stores are kept.
     """
-    number = 1 + max((_number(each) for each in _aside(path)), default=0)
-    target = path.with_name(f"damaged-{number}{path.suffix}")
-    # The database last: as long as it has its name, the next start finds the damage again.
-    for suffix in reversed(_SUFFIXES):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
-    for old in sorted(_aside(path), key=_number)[:-_KEPT]:
-        for suffix in _SUFFIXES:
-            Path(f"{old}{suffix}").unlink(missing_ok=True)
+    target = store_files.set_aside(path, _PREFIX)
+    for old in store_files.stores_aside(path.parent, _PREFIX)[:-_KEPT]:
+        store_files.delete(old)
     return target
-
-
-def _aside(path: Path) -> list[Path]:
-    return [
-        each for each in path.parent.glob(f"damaged-*{path.suffix}") if each.stem.removeprefix("damaged-").isdigit()
-    ]
-
-
-def _number(path: Path) -> int:
-    return int(path.stem.removeprefix("damaged-"))
 
 
 def copy_history(damaged: Path, connection: sqlite3.Connection) -> int:
