@@ -11,7 +11,7 @@ import msgspec
 
 from sources.records import Skip, SkipReason
 from sources.rules import SourceSettings
-from sources.shapes import read
+from sources.shapes import number_text, read
 from sources.tables import NestedCell
 from streams.events import values
 from streams.events.values import InvalidValueError
@@ -112,5 +112,5 @@ def _text(value: Any) -> str | None:
         return value or None
     if isinstance(value, float) and value.is_integer():
         # OTLP has integers as text, which the mapper reads as numbers.
-        return f"{value:.0f}"
+        return number_text(value)
     return None if value is None else msgspec.json.encode(value).decode()

@@ -12,7 +12,7 @@ from aggregator.facts import DEFAULT_CRITERION, MAX_NAME, Direction, Level
 from aggregator.ratings import Thumbs
 from sources.records import Said, Skip, SkipReason, UnruledName
 from sources.rules import JudgeRule, LabelThumbs, NumberThumbs, RatingRule, RatingScale, Role, SourceSettings
-from sources.shapes import finite
+from sources.shapes import finite, number_text
 from streams.events.decoder import MetricDefaults
 from streams.events.wire import AnnotationEvent, EvaluationEvent, QueueItemEvent
 
@@ -72,7 +72,7 @@ class Judgement:
             return self.value if self.label is None else self.label  # type: ignore[return-value]
         if isinstance(self.value, bool):
             return "true" if self.value else "false"
-        return f"{self.value:.0f}" if self.value == int(self.value) else repr(self.value)
+        return number_text(self.value)
 
     def unruled(self, role: Role) -> UnruledName:
         """This judgement, for who writes a rule."""

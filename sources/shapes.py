@@ -143,6 +143,17 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def number_text(number: float) -> str:
+    """A finite number as a label or an id has it.
+
+    >>> number_text(4.0), number_text(0.5), number_text(2**60 + 1)
+    ('4', '0.5', '1152921504606846977')
+    """
+    if isinstance(number, int):
+        return str(number)
+    return f"{number:.0f}" if number.is_integer() else repr(number)
+
+
 def value_at(data: Any, path: str) -> Any:
     """The value at a path such as `output.score`; None where the path leads nowhere."""
     for name in path.split("."):

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
-from sources.meaning import Judgement, Rules
+from sources.meaning import Judgement, Rules, judged_value
 from sources.records import Result, Skip, SkipReason, SourceRecord
 from sources.shapes import TextTime, at_path, read
 
@@ -100,7 +100,7 @@ def _results(response: _ArgillaResponse, rules: Rules) -> Iterator[Result]:
         said = Judgement(
             name=name,
             item=at_path(fields, rules.settings.item or "external_id"),
-            value=answer.value,
+            value=judged_value(answer.value),
             comment="\n".join(text for text in why if isinstance(text, str)),
             author=None if response.user is None else response.user.id,
             queue=record.dataset.name,

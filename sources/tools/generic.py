@@ -11,7 +11,7 @@ from sources.item_paths import compiled, path_problem
 from sources.meaning import Judgement, Rules
 from sources.records import Malformed, Result, Skip, SkipReason, SourceRecord, UnknownShapeError
 from sources.rules import RecordField, SourceSettings
-from sources.shapes import finite, milliseconds, read
+from sources.shapes import finite, milliseconds, number_text, read
 from sources.tables import NestedCell, Table, TableError, parse_table
 from streams.events import values
 from streams.events.values import InvalidValueError
@@ -142,7 +142,7 @@ def _text(fields: RecordFields, name: RecordField) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return f"{value:.0f}" if value == int(value) else repr(value)
+        return number_text(value)
     if isinstance(value, NestedCell | list | dict):
         raise UnknownShapeError(f"{name} is a list or an object, expected text or a number")
     return value or None

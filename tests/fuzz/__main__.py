@@ -45,7 +45,8 @@ def main() -> int:
         for done in as_completed(running):
             if (finding := done.exception()) is not None:
                 failed += 1
-                print(f"{running[done]}: {type(finding).__name__}: {finding}", flush=True)
+                notes = getattr(finding, "__notes__", ())
+                print(f"{running[done]}: {type(finding).__name__}: {finding}", *notes, sep="\n", flush=True)
             elif inputs := done.result():
                 print(f"{running[done]}: {inputs:,} inputs, no finding", flush=True)
             else:

@@ -89,6 +89,10 @@ def run(seconds: float) -> int:
         for _ in range(rng.randint(1, 4)):
             place, value = rng.choice(list(places(document))), deepcopy(rng.choice(ODD))
             document = changed(document, place, rng.choice(CHANGES), value)
-        check(tool, case, document)
+        try:
+            check(tool, case, document)
+        except Exception as finding:
+            finding.add_note(f"{case['file']} as {json.dumps(document)[:10_000]}")
+            raise
         tried += 1
     return tried

@@ -31,6 +31,13 @@ def test_changed_payloads_have_valid_facts_or_an_answer(tool: str, source_payloa
     check(tool, case, document)
 
 
+@pytest.mark.parametrize("tool", TOOLS_OF_JSON)
+def test_a_number_beyond_floats_in_each_place_in_turn(tool: str, source_payloads: Path) -> None:
+    for case in _cases(source_payloads)[tool]:
+        for path in list(places(json.loads(case["document"]))):
+            check(tool, case, changed(json.loads(case["document"]), path, "replace", 10**400))
+
+
 @pytest.mark.parametrize("tool", sorted(TOOLS.keys() - {"csv", "json"}))
 @pytest.mark.parametrize("content", [b"", b"[1", b"\xff\xfe", b"[" * 9000, b"a,b\n1,2"])
 def test_what_is_not_json_is_no_payload(tool: str, content: bytes) -> None:
