@@ -51,6 +51,8 @@ class EvalAlignmentError(Exception):
         │   ├── ForeignWriteError sinks.store.store             another process has written to the store
         │   ├── NewerStoreError   sinks.store.schema            a newer release wrote it
         │   └── StoreDamagedError sinks.store.damage            its file is damaged
+        ├── StoreAwayError        streams.waiting.store         waiting evaluations cannot be read or written for now
+        ├── StoreLostError        streams.waiting.store         those that waited in the store are lost
         ├── TableError            sources.tables  a file is not a table of rows
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist

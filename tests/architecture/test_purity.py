@@ -34,6 +34,7 @@ LOADED: Mapping[str, AbstractSet[str]] = {
     "streams.runtime.health": set(),
     "streams.runtime.heap": set(),
     "streams.runtime.retry_after": set(),
+    "streams.waiting.coverage": set(),
     "streams.runtime.metrics": {"prometheus_client"},
     "sinks.config": set(),
     "sinks.changes": set(),

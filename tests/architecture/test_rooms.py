@@ -51,9 +51,10 @@ ROOMS: Mapping[str, set[str]] = {
     "streams.events": {"aggregator", "streams.runtime"},
     "streams.kafka": {"aggregator", "streams.runtime", "streams.events"},
     "streams.ledger": {"aggregator", "streams.runtime", "streams.events", "streams.kafka"},
-    "streams.engine": _WORKER,
+    "streams.waiting": _WORKER,
+    "streams.engine": {*_WORKER, "streams.waiting"},
     "streams.requeue": _WORKER,
-    "streams.worker": {*_WORKER, "streams.engine", "streams.requeue"},
+    "streams.worker": {*_WORKER, "streams.waiting", "streams.engine", "streams.requeue"},
     # The view: of the worker it knows the topics and the rules of the owned logs, nothing of the engine.
     "sinks": set(),
     "sinks.config": {"aggregator", "sinks.connections"},

@@ -1,0 +1,86 @@
+"""What the engine asks of a store of waiting evaluations. `streams.waiting.rocks` is the one on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streams.kafka.batches import Record
+from streams.runtime.errors import EvalAlignmentError
+from streams.waiting.coverage import OffsetRanges
+
+
+class StoreLostError(EvalAlignmentError):
+    """The rows of the store are lost, for example to a damaged block: the store is empty, and `number` has grown."""
+
+
+class StoreAwayError(EvalAlignmentError):
+    """The store cannot be read or written for now, for example because the disk is full: `number` has grown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is durable elsewhere of one partition, so that its positions may be kept on disk."""
+
+    ledger: str
+    """The ledger id that the offsets of `adopted_to` belong to."""
+    topic_id: str | None
+    """The id of the topic that the offsets of `covered` belong to; None where the broker has none."""
+    covered: OffsetRanges = field(default_factory=OffsetRanges)
+    """OffsetRanges of the evaluations topic, as of the last acknowledged checkpoint."""
+    adopted_to: int = 0
+    """A ledger offset: every item with a row of a person below it was adopted from this store."""
+
+
+class WaitingStore(Protocol):
+    """Where evaluations of items that nobody annotated wait: one per worker, for all its partitions.
+
+    Every method is for the event loop, and only `flush`, `seal` and `close` wait for the disk in a thread.
+    """
+
+    @property
+    def number(self) -> int:
+        """Grows whenever rows may have been lost: what was noted of the store before does not hold for it any more."""
+        ...
+
+    @property
+    def away(self) -> str | None:
+        """Why the store cannot be used for now; None while it can. `open` is then to be called from time to time."""
+        ...
+
+    def open(self) -> None:
+        """Open the directory, or begin an empty one; `away` states why that failed."""
+        ...
+
+    def settled(self, partition: int) -> Settled | None:
+        """What the last flush kept for a partition; None if the store knows nothing of it."""
+        ...
+
+    def forget(self, partition: int) -> None:
+        """Keep nothing of a partition any more, because its topic was created again: its rows are not found again.
+
+        Durable when it returns.
+        """
+        ...
+
+    def put(self, partition: int, record: Record) -> None:
+        """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
+        ...
+
+    def look_up(self, partition: int, item: bytes) -> list[Record]:
+        """All waiting records of an item, also those of items whose hash is the same.
+
+        Raises StoreLostError or StoreAwayError.
+        """
+        ...
+
+    async def flush(self, settled: Mapping[int, Settled]) -> None:
+        """Make all rows durable, then these positions, in this order. What fails is told by `away` and `number`."""
+        ...
+
+    def expire(self, before: int) -> None:
+        """Drop the spans that end before this broker time in milliseconds."""
+        ...
+
+    async def close(self) -> None:
+        """Give the directory back, without a flush."""
+        ...
