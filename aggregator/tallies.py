@@ -10,6 +10,7 @@ Readers add up tallies over partitions; nothing else adds them up. Keys are JSON
 - `["closed"]`: the checkpoint marker, the last record of a checkpoint.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Final, Literal, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
@@ -122,11 +123,42 @@ def source_position(position: int, end: int, topic_id: str | None) -> SourcePosi
     return entry
 
 
-class CheckpointMarker(TypedDict):
-    """The last record of a checkpoint: the tallies of this partition are complete up to a ledger offset.
+WaitingJudge = tuple[NonEmpty, str, Time, Time, Tallied]
+"""A judge version of waiting verdicts: metric, judge, times in milliseconds of the first and of the last one, and their
+number.
+"""
+WAITING_SAMPLE: Final = 3
+"""Most items that a marker names."""
+WAITING_JUDGES: Final = 200
+"""Most judge versions that a marker lists."""
 
-    A reader gets the fields that are listed here, and ignores others.
+
+class WaitingState(TypedDict):
+    """What a partition's worker reports of evaluations whose item no annotation and no queue item names yet.
+
+    It is no count: no tally, audit or recount has it.
     """
+
+    rebuilding: Tallied
+    """Offsets of the evaluations topic that the worker still reads again, because its store lacks them. Comparisons of
+    items that became known meanwhile may be missing until then.
+    """
+    missing: Tallied
+    """Offsets that its store lacks and that the topic no longer has."""
+    evaluations: Tallied
+    """Evaluations that wait."""
+    items: NotRequired[Tallied]
+    """Their items, where the worker knows the number."""
+    since: Time
+    """Broker time in milliseconds from which on evaluations are kept; older ones have expired."""
+    sample: list[NonEmpty]
+    """Some of the items, `WAITING_SAMPLE` at most."""
+    judges: list[WaitingJudge]
+    """Judge versions of the verdicts, `WAITING_JUDGES` at most."""
+
+
+class _CountedMarker(TypedDict):
+    """The fields of a checkpoint marker that are invalid together."""
 
     ledger: NonEmpty
     position: Count
@@ -152,11 +184,30 @@ class CheckpointMarker(TypedDict):
     """Why events wait, a `Behind` of the writer's release; absent when none do. Release 0.1.0 did not write it."""
 
 
+class CheckpointMarker(_CountedMarker):
+    """The last record of a checkpoint: the tallies of this partition are complete up to a ledger offset.
+
+    A reader gets the fields that are listed here, and ignores others.
+    """
+
+    waiting: NotRequired[WaitingState]
+    """Absent while no evaluation waits and none is missing, and where it is invalid: it decides no count, so it must
+    not hold a reader back.
+    """
+
+
+class _MarkerReport(TypedDict):
+    """The rest of a checkpoint marker."""
+
+    waiting: NotRequired[WaitingState]
+
+
 # Results stay in memory, where a result of orjson would keep its whole buffer of about 4 KiB.
 _encode = msgspec.json.Encoder().encode
 
 _decode_stamp: Final = msgspec.json.Decoder(TallyStamp).decode
-_decode_marker: Final = msgspec.json.Decoder(CheckpointMarker).decode
+_decode_checkpoint: Final = msgspec.json.Decoder(_CountedMarker).decode
+_decode_report: Final = msgspec.json.Decoder(_MarkerReport).decode
 _decode_payload: Final[Mapping[str, Callable[[bytes], Payload]]] = {
     "cells": msgspec.json.Decoder(CellsPayload).decode,
     "annotations": msgspec.json.Decoder(AnnotationsPayload).decode,
@@ -182,7 +233,14 @@ def parse_payload(group: TallyGroup, value: bytes) -> Payload:
 
 def parse_marker(value: bytes) -> CheckpointMarker:
     """A checkpoint marker, from the value. Raises ValueError when it is invalid."""
-    return _decoded(_decode_marker, value)
+    marker = cast("CheckpointMarker", _decoded(_decode_checkpoint, value))
+    if b"waiting" in value:
+        with contextlib.suppress(ValueError):
+            if (waiting := _decoded(_decode_report, value).get("waiting")) is not None:
+                waiting["sample"] = waiting["sample"][:WAITING_SAMPLE]
+                waiting["judges"] = waiting["judges"][:WAITING_JUDGES]
+                marker["waiting"] = waiting
+    return marker
 
 
 def _decoded(decode: Callable[[bytes], _T], value: bytes) -> _T:

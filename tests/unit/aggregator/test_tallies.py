@@ -169,3 +169,55 @@ def test_deep_nesting_is_an_error_everywhere() -> None:
         parse_fact(b'["a","q","i","overall",""]', b'{"at":1,"id":"a","queue":"q","item":"i","x":' + nested + b"}")
     with pytest.raises(ValueError, match=r"recursion|nested|depth"):
         tallies.parse_key(nested)
+
+
+MARKER: dict[str, Any] = {"ledger": "l", "position": 7, "policy": "each", "at": 5, "sources": {}}
+WAITING: dict[str, Any] = {
+    "rebuilding": 4,
+    "missing": 0,
+    "evaluations": 3,
+    "items": 2,
+    "since": 9,
+    "sample": ["a", "b"],
+    "judges": [["m", "v1", 1, 2, 3]],
+}
+
+
+def read_waiting(waiting: bytes) -> Any:
+    """What a reader gets as `waiting` of a marker that has these bytes there."""
+    marker = tallies.parse_marker(orjson.dumps(MARKER)[:-1] + b',"waiting":' + waiting + b"}")
+    assert {name: value for name, value in marker.items() if name != "waiting"} == MARKER
+    return marker.get("waiting")
+
+
+def test_a_marker_reports_what_waits() -> None:
+    assert read_waiting(orjson.dumps(WAITING)) == {**WAITING, "judges": [("m", "v1", 1, 2, 3)]}
+    assert "waiting" not in tallies.parse_marker(orjson.dumps(MARKER))
+
+
+@given(st.data(), odd)
+def test_an_invalid_report_of_what_waits_never_makes_a_marker_invalid(data: st.DataObject, value: Any) -> None:
+    waiting = orjson.loads(orjson.dumps(WAITING))
+    container, name = data.draw(st.sampled_from([*places(waiting), (None, None)]))
+    if container is None:
+        waiting = value
+    else:
+        container[name] = value
+    try:
+        written = orjson.dumps(waiting)
+    except TypeError:
+        return
+    read = read_waiting(written)
+    assert read is None or read.keys() <= WAITING.keys()
+
+
+@pytest.mark.parametrize("waiting", [b"[" * 600 + b"]" * 600, b"1" * 5_000, b'{"rebuilding":1}', b"null"])
+def test_a_report_that_nobody_can_read_is_passed_over(waiting: bytes) -> None:
+    assert read_waiting(waiting) is None
+
+
+def test_a_long_report_is_cut() -> None:
+    judges = [["m", f"v{number}", 1, 2, 3] for number in range(tallies.WAITING_JUDGES + 5)]
+    read = read_waiting(orjson.dumps({**WAITING, "sample": list("abcde"), "judges": judges}))
+    assert read["sample"] == ["a", "b", "c"]
+    assert read["judges"] == [tuple(judge) for judge in judges[:-5]]
