@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from tests.simulation.history import installed, simulate
+from tests.simulation.history import installed, simulate, simulate_waiting
 from tests.simulation.survey import survey
 from tests.simulation.viewer import Wrong
 
@@ -16,16 +16,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", help="the history to repeat, or the first of a soak")
     parser.add_argument("--soak", type=int, metavar="N", help="this many histories; without a seed, from the time on")
+    parser.add_argument("--waiting", action="store_true", help="histories with evaluations that wait on disks")
     options = parser.parse_args()
     if options.soak is None:
-        return _repeat(options.seed or 0)
-    return _soak(int(time.time()) if options.seed is None else options.seed, options.soak)
+        return _repeat(options.seed or 0, options.waiting)
+    return _soak(int(time.time()) if options.seed is None else options.seed, options.soak, options.waiting)
 
 
-def _repeat(seed: int) -> int:
+def _repeat(seed: int, waiting: bool) -> int:
     with installed():
         try:
-            simulate(seed, print)
+            (simulate_waiting if waiting else simulate)(seed, print)
         except Wrong as wrong:
             print(f"seed {seed}: {wrong}")
             return 1
@@ -33,11 +34,11 @@ def _repeat(seed: int) -> int:
     return 0
 
 
-def _soak(first: int, count: int) -> int:
+def _soak(first: int, count: int, waiting: bool) -> int:
     started = time.monotonic()
     failing = 0
     chunks = -(-count // _CHUNK)
-    with survey(first, chunks, _CHUNK) as histories:
+    with survey(first, chunks, _CHUNK, waiting=waiting) as histories:
         for start, history in histories.items():
             for line in history.result():
                 print(line, flush=True)

@@ -1,4 +1,4 @@
-"""A Kafka broker in memory: partitions, offsets, gaps, compaction with its lag, committed offsets.
+"""A Kafka broker in memory: partitions, offsets, gaps, aborted records, compaction with its lag, retention, commits.
 
 It does what a real broker promises and no more. A partition also keeps every record ever written (`history`) for the
 verdict; the system under test cannot see it.
@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from streams.kafka.batches import Batch
+from tests.simulation.clock import monotonic
 
 TP = tuple[str, int]
 
@@ -22,21 +23,24 @@ class Stored:
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
     writer: str
+    aborted: bool = False
+    """Whether its transaction was aborted: a reader of committed records does not get it."""
 
 
 @dataclass(slots=True)
 class Partition:
-    """One partition of a topic. `end` is the offset that the next record gets."""
+    """One partition of a topic. `end` is the offset that the next record gets, `start` the oldest that is left."""
 
     records: list[Stored] = field(default_factory=list)
     history: list[Stored] = field(default_factory=list)
     end: int = 0
+    start: int = 0
 
-    def append(self, timestamp: int, rows: list["Row"], writer: str) -> int:
+    def append(self, timestamp: int, rows: list["Row"], writer: str, *, aborted: bool = False) -> int:
         """Write a batch as a whole; returns the offset of its first record."""
         base = self.end
         for key, value, headers in rows:
-            record = Stored(self.end, timestamp, key, value, headers, writer)
+            record = Stored(self.end, timestamp, key, value, headers, writer, aborted)
             self.records.append(record)
             self.history.append(record)
             self.end += 1
@@ -51,11 +55,18 @@ class Partition:
         last = {record.key: record.offset for record in old}
         self.records = [r for r in old if last[r.key] == r.offset] + self.records[len(old) :]
 
-    def read(self, start: int, limit: int) -> tuple[int, list[Stored]]:
+    def retain(self, from_time: int) -> None:
+        """Delete what retention.ms allows: the oldest records, up to the first one that is from this time or later."""
+        kept = [record for record in self.records if record.timestamp >= from_time]
+        if len(kept) < len(self.records):
+            self.start = kept[0].offset if kept else self.end
+            self.records = kept
+
+    def read(self, start: int, limit: int, *, committed: bool = True) -> tuple[int, list[Stored]]:
         """Up to `limit` records from an offset on, and the offset to ask for next."""
         records: list[Stored] = []
         for record in self.records:
-            if record.offset >= start:
+            if record.offset >= start and not (committed and record.aborted):
                 if len(records) == limit:
                     return record.offset, records
                 records.append(record)
@@ -71,25 +82,31 @@ class Broker:
     def __init__(self) -> None:
         self.partitions: dict[TP, Partition] = defaultdict(Partition)
         self.committed: dict[TP, int] = {}
+        self.silent: dict[TP, float] = {}
+        """Until when, in virtual seconds, a partition has no leader for consumers."""
 
-    def batch(self, tp: TP, start: int, limit: int, generation: int = -1) -> Batch | None:
-        """The batch that a fetch from this offset returns; None when it returns nothing."""
+    def batch(self, tp: TP, start: int, limit: int, generation: int = -1, *, committed: bool = True) -> Batch | None:
+        """The batch that a fetch from this offset returns; None when it returns nothing.
+
+        A consumer whose offset is not left continues at the oldest record, as auto.offset.reset=earliest does.
+        """
         partition = self.partitions[tp]
-        if start >= partition.end:
+        start = max(start, partition.start)
+        if start >= partition.end or monotonic() < self.silent.get(tp, 0.0):
             return None
-        following, records = partition.read(start, limit)
+        following, records = partition.read(start, limit, committed=committed)
         # A consumer's record is what the fetch needs of it; the record's class does not matter to it.
         return Batch(*tp, start, following, records, generation)  # type: ignore[arg-type]
 
     def reset_group(self, tp: TP, how: str, by: int) -> None:
         """What an operator does to the committed offset of a partition of an empty group."""
-        end = self.partitions[tp].end
+        start, end = self.partitions[tp].start, self.partitions[tp].end
         match how:
             case "to earliest":
-                self.committed[tp] = 0
+                self.committed[tp] = start
             case "to latest":
                 self.committed[tp] = end
             case "shift by":
-                self.committed[tp] = min(end, max(0, self.committed.get(tp, 0) + by))
+                self.committed[tp] = min(end, max(start, self.committed.get(tp, 0) + by))
             case "delete":
                 self.committed.pop(tp, None)

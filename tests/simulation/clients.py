@@ -149,11 +149,12 @@ class FakeProducer:
 
 
 class FakeReader:
-    """A consumer without a group: assigned and sought by hand."""
+    """A consumer without a group: assigned and sought by hand. It gets aborted records unless it is `committed`."""
 
-    def __init__(self, broker: Broker, life: Lifeline) -> None:
+    def __init__(self, broker: Broker, life: Lifeline, *, committed: bool = False) -> None:
         self._broker = broker
         self._life = life
+        self.committed = committed
         self._positions: dict[TP, int] = {}
         self._highwaters: dict[TP, int] = {}
 
@@ -186,7 +187,8 @@ class FakeReader:
         await self._life.request("fetch of logs")
         batches = []
         for tp in wanted:
-            batch = self._broker.batch(tp, self._positions[tp], self._life.rng.choice((1, 5, 100)))
+            limit = self._life.rng.choice((1, 5, 100))
+            batch = self._broker.batch(tp, self._positions[tp], limit, committed=self.committed)
             self._highwaters[tp] = self._broker.partitions[tp].end
             if batch is not None:
                 batches.append(batch)

@@ -207,7 +207,7 @@ class MemberGroup(ConsumerGroup):
         return offsets
 
     async def starts(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
-        return dict.fromkeys(partitions, 0)
+        return {tp: self._broker.partitions[tp].start for tp in partitions}
 
     async def ends(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         await self.life.request("source ends")

@@ -11,7 +11,10 @@ from unittest.mock import patch
 
 from tests.simulation import clients, clock, process
 from tests.simulation.nemesis import Nemesis
+from tests.simulation.promise import verify_waiting
 from tests.simulation.verdict import verify
+from tests.simulation.waiting_nemesis import WaitingNemesis
+from tests.simulation.waiting_world import WaitingWorld
 from tests.simulation.world import World
 
 
@@ -51,5 +54,18 @@ def simulate(seed: int, say: Callable[[str], None] | None = None) -> None:
         await Nemesis(world).act()
         await world.settle()
         verify(world)
+
+    clock.run(play)
+
+
+def simulate_waiting(seed: int, say: Callable[[str], None] | None = None) -> None:
+    """Run one history with evaluations that wait on disks, within `installed`. Raises Wrong for a broken promise."""
+
+    async def play() -> None:
+        world = WaitingWorld(seed, say)
+        world.begin()
+        await WaitingNemesis(world).act()
+        await world.settle()
+        verify_waiting(world)
 
     clock.run(play)

@@ -1,8 +1,8 @@
 """Faults, chosen by the seed."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
 
 from aggregator.policy import Policy
 from tests.simulation.clock import monotonic
@@ -23,6 +23,10 @@ RESETS: Final = ("to earliest", "to latest", "shift by", "delete")
 
 class Nemesis:
     """Produces events, and injects every fault that the installation must survive."""
+
+    _COUNT: ClassVar[tuple[int, int]] = 3, 14
+    _PAUSES: ClassVar[Sequence[float]] = (0.05, 0.3, 1.0, 2.5, 5.0)
+    _PLACES: ClassVar[Sequence[str]] = PLACES
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -49,8 +53,8 @@ class Nemesis:
         self._events()
         if self._rng.random() < 0.05:
             self._pause_before_the_first_message()
-        for _ in range(self._rng.randint(3, 14)):
-            await self._world.pass_time(self._rng.choice((0.05, 0.3, 1.0, 2.5, 5.0)))
+        for _ in range(self._rng.randint(*self._COUNT)):
+            await self._world.pass_time(self._rng.choice(self._PAUSES))
             (action,) = self._rng.choices(actions, weights)
             action()
             if self._rng.random() < 0.01:
@@ -80,12 +84,12 @@ class Nemesis:
     def _aim(self, worker: Process) -> None:
         """Choose the point of a fault."""
         if self._rng.random() < 0.4:
-            worker.life.fatal_place = self._rng.choice(PLACES)
+            worker.life.fatal_place = self._rng.choice(self._PLACES)
         else:
             worker.life.points_left = self._rng.choice((0, 2, 5, 10, 20, 40)) + self._rng.randrange(10)
 
     def _restart_into_doom(self) -> None:
-        self._world.doom = self._rng.choice(PLACES)
+        self._world.doom = self._rng.choice(self._PLACES)
         self._kill()
 
     def _lose_an_acknowledgement(self) -> None:
@@ -143,7 +147,7 @@ class Nemesis:
             elif draw < 0.8 and worker.life.alive:
                 # A rolling restart that does not wait for the former process.
                 worker.life.deaf_until = monotonic() + 6.0
-                worker.life.fatal_place = self._rng.choice(PLACES)
+                worker.life.fatal_place = self._rng.choice(self._PLACES)
                 worker.life.pause_at_point = self._rng.choice((0.5, 2.0, 5.0))
                 world.start(instance)
         self._events()

@@ -15,7 +15,7 @@ from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog
-from streams.events.decoder import Decoder
+from streams.events.decoder import Decoder, MetricDefaults
 from streams.kafka.client import KAFKA
 from streams.kafka.dead_letters import DeadLetterPublisher
 from streams.kafka.record_limits import RecordLimits
@@ -28,6 +28,7 @@ from tests.simulation.broker import Broker
 from tests.simulation.clients import FakeProducer, FakeReader
 from tests.simulation.clock import OWNER
 from tests.simulation.coordinator import Assignment, Coordinator, MemberGroup, News
+from tests.simulation.disks import FakeStore
 from tests.simulation.lifeline import Killed, Lifeline
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ class Process:
         coordinator: Coordinator,
         partitions: int,
         policy: Policy,
+        metrics: Mapping[str, MetricDefaults],
+        store: FakeStore | None,
         limits: RecordLimits,
     ) -> None:
         self.instance = instance
         self.life = life
         self.policy = policy
         self.draining = False
+        self.store = store
         self._broker = broker
         self._coordinator = coordinator
         self._partitions = partitions
@@ -90,7 +94,7 @@ class Process:
         topic_watch = TopicWatch(TOPICS, partitions, self.owned, self._describe)
         watchdog = Watchdog(TOPICS.facts, self.owned, self.group, ends_reader, KAFKA.exact_ends, health)
         self.engine = Engine(
-            applier=BatchApplier(TOPICS, partitions, Decoder(), None, METRICS),
+            applier=BatchApplier(TOPICS, partitions, Decoder(metrics), None, METRICS),
             dead_letters=DeadLetterPublisher(producer, TOPICS.dead_letters, 1),
             group=self.group,
             health=health,
@@ -206,6 +210,16 @@ class Process:
         while True:
             await asyncio.sleep(1.0)
             await self.group.commit_pending()
+
+    # ---- what it still has to do
+
+    def closed(self) -> list[int]:
+        """The partitions in which nothing is to be rebuilt, adopted or written."""
+        return [owned.partition for owned in self.owned if owned.ready and not owned.changed and not owned.shard.dirty]
+
+    def owed(self) -> Mapping[int, object]:
+        """By partition, what is to be rebuilt or adopted."""
+        return {}
 
     # ---- the end
 

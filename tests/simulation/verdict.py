@@ -23,26 +23,35 @@ def verify(world: World) -> None:
     """
     expected = [
         Recount(
-            [event.fact for event, _ in world.events if event.fact is not None and event.partition == partition],
+            [
+                delivery.event.fact
+                for delivery in world.deliveries
+                if delivery.event.fact is not None and delivery.event.partition == partition
+            ],
             world.policy,
         )
         for partition in range(world.partitions)
     ]
-    _verify_dead_letters(world)
+    verify_dead_letters(world)
     world.viewer.look()
-    _verify_freshness(world)
+    verify_freshness(world)
     for compacted in (False, True):
         for partition, recount in enumerate(expected):
             where = f"partition {partition}{' after compaction' if compacted else ''}"
             _verify_ledger(world.broker.partitions[TOPICS.facts, partition], recount, where)
-            for viewer in (world.viewer, _new_reader(world)):
-                _verify_counts(viewer.kept[partition].counted(), recount, where)
+            verify_readers(world, partition, recount, where)
         for topic in (TOPICS.facts, TOPICS.tallies):
             for partition in range(world.partitions):
                 world.broker.partitions[topic, partition].compact(1 << 62)
 
 
-def _verify_freshness(world: World) -> None:
+def verify_readers(world: World, partition: int, recount: Recount, where: str) -> None:
+    """The reader, and one that begins now, show these counts."""
+    for viewer in (world.viewer, _new_reader(world)):
+        _verify_counts(viewer.kept[partition].counted(), recount, where)
+
+
+def verify_freshness(world: World) -> None:
     """Everything is processed, so every partition is complete up to now, except for the time between two markers."""
     now = int(wall() * 1000)
     for partition, kept in world.viewer.kept.items():
@@ -78,13 +87,16 @@ def _verify_ledger(ledger: Partition, recount: Recount, where: str) -> None:
         raise Wrong(f"the ledger's last records are not the winners in {where}: {differences}")
 
 
-def _verify_dead_letters(world: World) -> None:
+def verify_dead_letters(world: World) -> None:
+    """Exactly the invalid events are in the dead-letter topic."""
     records = set()
     for record in world.broker.partitions[TOPICS.dead_letters, 0].records:
         headers = {name: (value or b"").decode() for name, value in record.headers}
         records.add(tuple(headers[f"alignment-{name}"] for name in ("topic", "partition", "offset")))
     expected = {
-        (event.topic, str(event.partition), str(offset)) for event, offset in world.events if event.fact is None
+        (delivery.event.topic, str(delivery.event.partition), str(delivery.offset))
+        for delivery in world.deliveries
+        if delivery.event.fact is None
     }
     if records != expected:
         raise Wrong(f"dead letters: {sorted(records ^ expected)} are too many or too few")

@@ -2,16 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
 
 from aggregator.policy import Policy
+from streams.events.decoder import MetricDefaults
 from streams.kafka.record_limits import RecordLimits
 from streams.runtime.exit_codes import ExitCode
 from tests.simulation.broker import Broker
 from tests.simulation.clock import monotonic, wall
 from tests.simulation.coordinator import Coordinator
-from tests.simulation.inputs import Event, random_event
+from tests.simulation.disks import FakeStore
+from tests.simulation.inputs import Delivery, Event, Inputs, random_event
 from tests.simulation.lifeline import Lifeline
 from tests.simulation.process import TOPICS, Process
 from tests.simulation.viewer import NeedlessEnd, Viewer, Wrong
@@ -27,15 +29,21 @@ _SETTLED_SECONDS: Final = 60.0
 class World:
     """An installation in memory, and its faults."""
 
+    PARTITIONS: ClassVar[Sequence[int]] = (1, 2, 2, 3)
+    WORKERS: ClassVar[Sequence[int]] = (1, 2, 2, 3)
+
     def __init__(self, seed: int, say: Callable[[str], None] | None) -> None:
         self.rng = random.Random(seed)
-        self.partitions = self.rng.choice((1, 2, 2, 3))
-        self.events: list[tuple[Event, int]] = []
+        self.partitions = self.rng.choice(self.PARTITIONS)
+        self.deliveries: list[Delivery] = []
+        self.inputs: Inputs = random_event
+        self.repeats = 0
+        """Of how many of the last deliveries one may be repeated; 0 for all."""
         self.broker = Broker()
         self.coordinator = Coordinator(self.broker, self.partitions, self.rng)
         self.viewer = Viewer(self.broker, self.partitions)
         self.policy = self.rng.choice(list(Policy))
-        self.wanted = {f"w{index}" for index in range(self.rng.choice((1, 2, 2, 3)))}
+        self.wanted = {f"w{index}" for index in range(self.rng.choice(self.WORKERS))}
         self.running: dict[str, Process] = {}
         self._abandoned: list[Process] = []
         self.doom: str | None = None
@@ -58,17 +66,30 @@ class World:
         life.pause_at_point = self.rng.choice((0.0, 5.0))
         if (former := self.running.get(instance)) is not None and former.life.alive:
             self._abandoned.append(former)
-        self.running[instance] = Process(
+        self.running[instance] = self.new_process(instance, life)
+        life.trace(f"starts with policy {self.policy}")
+
+    def new_process(
+        self,
+        instance: str,
+        life: Lifeline,
+        *,
+        metrics: Mapping[str, MetricDefaults] = {},
+        store: FakeStore | None = None,
+    ) -> Process:
+        """Start a process with the settings of now."""
+        return Process(
             instance,
             life,
             broker=self.broker,
             coordinator=self.coordinator,
             partitions=self.partitions,
             policy=self.policy,
+            metrics=metrics,
+            store=store,
             # Most processes divide the cells of two judges, which those of others have in one record.
             limits=RecordLimits() if len(self._lives) % 3 == 0 else RecordLimits(tallies=1),
         )
-        life.trace(f"starts with policy {self.policy}")
 
     def supervise(self) -> None:
         """Restart processes that ended. Raises NeedlessEnd for an end, or a quarantine, that should not happen."""
@@ -91,15 +112,22 @@ class World:
     def produce(self, count: int) -> None:
         """Deliver events, some of them twice."""
         for _ in range(count):
-            if self.events and self.rng.random() < 0.15:
-                event = self.rng.choice(self.events)[0]
+            if self.deliveries and self.rng.random() < 0.15:
+                event = self.rng.choice(self.deliveries[-self.repeats :]).event
             else:
-                event = random_event(self.rng, len(self.events), self.partitions)
+                event = self.inputs(self.rng, len(self.deliveries), self.partitions)
             partition = self.broker.partitions[event.topic, event.partition]
             if self.rng.random() < 0.05:
                 partition.end += 1
-            offset = partition.append(int(wall() * 1000), [(event.key, event.value, [])], "producer")
-            self.events.append((event, offset))
+            now, aborted = int(wall() * 1000), self.aborts(event)
+            offset = partition.append(now, [(event.key, event.value, [])], "producer", aborted=aborted)
+            if not aborted:
+                self.deliveries.append(Delivery(event, offset, now))
+
+    def aborts(self, event: Event) -> bool:
+        """Whether the transaction of this event is aborted."""
+        del event
+        return False
 
     def started(self) -> bool:
         """Whether a worker has claimed every partition."""
@@ -134,14 +162,31 @@ class World:
         while (left := until - monotonic()) > 0:
             await asyncio.sleep(min(left, 0.1 + 0.9 * self.rng.random()))
             self.supervise()
+            self.tick()
             if self.rng.random() < 0.2:
                 self.compact()
             if self.rng.random() < 0.7:
                 self.viewer.look(self.rng.choice((0, 1, 3, 10)))
 
+    def tick(self) -> None:
+        """What happens by itself while time passes."""
+
     async def settle(self) -> None:
         """Run until everything is committed and nothing has changed for a while, with no policy change under way."""
         self.trace("---- everybody is left alone")
+        # A process that stands still continues in the end, and must be detected then.
+        await self.pass_time(self.leave_alone() - monotonic())
+        deadline = monotonic() + _SETTLED_SECONDS
+        while True:
+            started = len(self._lives)
+            await self.pass_time(_QUIET_SECONDS)
+            if self.done() and started == len(self._lives):
+                return
+            if monotonic() > deadline:
+                raise Wrong(f"not settled after {_SETTLED_SECONDS:g} s: {self.unsettled()}")
+
+    def leave_alone(self) -> float:
+        """Let nothing happen to a process any more; returns when the last one continues, in virtual seconds."""
         recovered = monotonic()
         for life in self._lives:
             recovered = max(recovered, life.paused_until, life.deaf_until)
@@ -154,22 +199,14 @@ class World:
         if not self.wanted:
             self.wanted.add("w0")
             self.start("w0")
-        # A process that stands still continues in the end, and must be detected then.
-        await self.pass_time(recovered - monotonic())
-        deadline = monotonic() + _SETTLED_SECONDS
-        while True:
-            started = len(self._lives)
-            await self.pass_time(_QUIET_SECONDS)
-            if self._done() and started == len(self._lives):
-                return
-            if monotonic() > deadline:
-                raise Wrong(f"not settled after {_SETTLED_SECONDS:g} s: {self._unsettled()}")
+        return recovered
 
-    def _unsettled(self) -> dict[tuple[str, int], tuple[int, int]]:
+    def unsettled(self) -> dict[tuple[str, int], tuple[int, int]]:
         """Committed offset and end of the source partitions where they differ."""
         sources = [(topic, index) for topic in TOPICS.sources for index in range(self.partitions)]
         states = {tp: (self.broker.committed.get(tp, 0), self.broker.partitions[tp].end) for tp in sources}
         return {tp: state for tp, state in states.items() if state[0] != state[1]}
 
-    def _done(self) -> bool:
-        return not self._unsettled() and all(self.coordinator.owned(index) for index in range(self.partitions))
+    def done(self) -> bool:
+        """Whether everything is committed, and live processes own all partitions."""
+        return not self.unsettled() and all(self.coordinator.owned(index) for index in range(self.partitions))
