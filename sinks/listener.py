@@ -29,6 +29,12 @@ HEADER_SECONDS: Final = 10.0
 READ_SECONDS: Final = 30.0
 """Time in which a client must take a part of the response that waits for it."""
 _HEADER_BYTES: Final = 16_384
+_PART_BYTES: Final = 1 << 16
+"""Bytes of a connection that are read before others have their turn; asyncio's own 256 KiB would take long in chunks."""
+_FREE_CHUNKS: Final = 256
+"""Chunks of a body that may have any size."""
+_CHUNK_BYTES: Final = 64
+"""Least size of its other chunks, on average: reading a chunk of one byte takes as long as one of a thousand."""
 _BACKLOG: Final = 128
 """Connections that are accepted in one go: each has an open file before it is known whether it has a place."""
 _UNSENT_BYTES: Final = 1 << 16
@@ -151,6 +157,25 @@ class _Unread:
         return (reader.unread - connection.unread) / (now - reader.since)
 
 
+class _Parser(h11.Connection):
+    """Reads HTTP, and takes a body in very many tiny chunks for no HTTP."""
+
+    _owed = 0
+    """Bytes that the chunks of this body lack of the average."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next event of what arrived. Raises RemoteProtocolError."""
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            # A body with a length has one that starts no chunk, for each part that arrives.
+            self._owed = max(0, self._owed + _CHUNK_BYTES * event.chunk_start - len(event.data))
+            if self._owed > _FREE_CHUNKS * _CHUNK_BYTES:
+                raise h11.RemoteProtocolError("the body has too many small chunks")
+        elif isinstance(event, h11.Request):
+            self._owed = 0
+        return event
+
+
 class _Protocol(H11Protocol):
     """One connection: it sends each write immediately, and ends when its next request does not come (uvicorn ends it
     only between two requests), when its response is not read, and when another needs its place.
@@ -161,6 +186,9 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.conn = _Parser(h11.SERVER, _HEADER_BYTES)
+        # Of the transports of asyncio's selector loops.
+        transport.max_size = _PART_BYTES  # type: ignore[attr-defined]
         place, victim = self._state.places.enter(self, self._address)
         if victim is not None:
             self._refuse(RefusalReason.PLACES)

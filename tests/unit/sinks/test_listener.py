@@ -1,6 +1,7 @@
 """Connections of every HTTP server: how long they stay, and how they end."""
 
 import asyncio
+import contextlib
 import inspect
 import re
 import socket
@@ -329,3 +330,52 @@ async def test_what_all_clients_have_not_read_is_bounded(monkeypatch: pytest.Mon
         assert len(server.server_state.connections) == 3
         for _, writer in silent:
             writer.transport.abort()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class BodyApp:
+    """Reads the body of a request, and answers with its length."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received, more = 0, True
+        while more:
+            message = await receive()
+            received += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        await PlainTextResponse(str(received))(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (b"1\r\na\r\n" * 250, 250),
+        (b"40\r\n" + 64 * b"a" + b"\r\n", 64),
+        ((b"40\r\n" + 64 * b"a" + b"\r\n") * 5_000, 320_000),
+        ((b"1\r\na\r\n80\r\n" + 128 * b"a" + b"\r\n") * 5_000, 645_000),
+        (b"50000\r\n" + 0x50000 * b"a" + b"\r\n" + b"1\r\na\r\n" * 250, 0x50000 + 250),
+    ],
+)
+async def test_a_body_in_chunks_is_read_whole(body: bytes, length: int) -> None:
+    async with served(BodyApp()) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(CHUNKED + body + b"0\r\n\r\n")
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(str(length))) == str(length).encode()
+        writer.close()
+
+
+@pytest.mark.parametrize("app", [BodyApp(), PlainTextResponse("answered before the body")])
+async def test_a_body_of_very_many_tiny_chunks_ends_its_connection(app: ASGIApp) -> None:
+    registry = CollectorRegistry()
+    async with served(app, registry=registry) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        # A large chunk before them changes nothing.
+        body = b"50000\r\n" + 0x50000 * b"a" + b"\r\n" + b"1\r\na\r\n" * 300 + b"0\r\n\r\n"
+        writer.write(CHUNKED + body + REQUEST.replace(b"Host", b"Connection: close\r\nHost"))
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+    assert refused(registry, RefusalReason.MALFORMED) == 1
