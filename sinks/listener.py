@@ -30,7 +30,7 @@ READ_SECONDS: Final = 30.0
 """Time in which a client must take a part of the response that waits for it."""
 _HEADER_BYTES: Final = 16_384
 _PART_BYTES: Final = 1 << 16
-"""Bytes of a connection that are read before others have their turn; asyncio's own 256 KiB would take long in chunks."""
+"""Bytes of a connection that are read before others have their turn: asyncio's 256 KiB would take long in chunks."""
 _FREE_CHUNKS: Final = 256
 """Chunks of a body that may have any size."""
 _CHUNK_BYTES: Final = 64

@@ -39,6 +39,18 @@ def client_options(url: str, *, timeout: float, token: bytes | None = None) -> d
     }
 
 
+def require_one_coding(response: httpx.Response) -> None:
+    """Raise httpx.DecodingError for an answer with several content codings, before its body is read.
+
+    httpx unpacks what has arrived by each of them in full: a few kilobytes that are packed twice become gigabytes.
+    """
+    codings = response.headers.get_list("content-encoding", split_commas=True)
+    if len(codings) > 1:
+        raise httpx.DecodingError(
+            f"the answer has {len(codings)} content codings, expected one", request=response.request
+        )
+
+
 def explain(error: BaseException) -> str:
     """The root cause of an error that a request raised, such as `[Errno 111] Connection refused`."""
     while (cause := error.__cause__ or error.__context__) is not None:

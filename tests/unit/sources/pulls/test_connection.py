@@ -157,6 +157,15 @@ async def test_an_answer_that_unpacks_to_too_much_is_refused(monkeypatch: pytest
         await replied(packed)
 
 
+@pytest.mark.parametrize("codings", [["gzip, gzip"], ["gzip", "gzip"], ["identity, gzip,gzip"]])
+async def test_an_answer_that_is_packed_twice_is_refused_before_it_is_unpacked(codings: list[str]) -> None:
+    """A few kilobytes that are packed twice unpack to gigabytes in one step."""
+    packed = gzip.compress(gzip.compress(b"{}"))
+    headers = [("Content-Encoding", coding) for coding in codings]
+    with pytest.raises(PullError, match=r"GET https://tool\.invalid/base/api: the answer has [23] content codings"):
+        await replied(httpx.Response(200, headers=headers, content=packed))
+
+
 async def test_an_address_that_is_none_is_an_error() -> None:
     with pytest.raises(PullError, match=r"https://tool\.invalid:99999: invalid port"):
         Connection("https://tool.invalid:99999", NONE)
