@@ -14,14 +14,14 @@ from aggregator.statistics.confusion import Undefined
 from eval_alignment.metric_words import ceiling_sentence, sentences
 from eval_alignment.terminal_text import DASH, interval, percent, printable
 from sinks.page.formats import plural
-from sinks.page.wording import alike_names
+from sinks.page.wording import alike_names, rebuilding_words, waiting_words
 
 if TYPE_CHECKING:
     from eval_alignment.insights import InsightSource
 
     # Loads an HTTP framework.
     from sinks.api.responses import QueueListing
-    from sinks.queries.results import Insights
+    from sinks.queries.results import Insights, WaitingEvaluations
 
 _WIDE: Final = 132
 """Width from which one table has all numbers of a metric."""
@@ -50,6 +50,8 @@ def render(
         ),
         soft_wrap=True,
     )
+    if rebuilding := document.get("rebuilding"):
+        console.print(Text(rebuilding_words(rebuilding)))
     _print_cards(document["cards"], console, _CARDS | _FUNNEL_CARDS if funnel else _CARDS)
     for criterion in document["criteria"]:
         console.print()
@@ -57,6 +59,13 @@ def render(
         _print_criterion(criterion, console, insights)
     for found in alike_in(document):
         console.print(Text(alike_names(found, printable)))
+
+
+def render_waiting(waiting: "WaitingEvaluations", console: Console) -> None:
+    """Print what waits for an annotation, and that it is read again."""
+    lines = [waiting_words(waiting, printable), rebuilding_words(n) if (n := waiting["rebuilding"]) else ""]
+    for line in filter(None, lines):
+        console.print(Text(line))
 
 
 def render_list(queues: "Sequence[QueueListing]", console: Console) -> None:

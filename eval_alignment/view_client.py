@@ -12,7 +12,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from sinks.access import read_token
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing, SourceProgress, ViewPositions
-from sinks.queries.results import Ceiling, WhatIf
+from sinks.queries.results import Ceiling, WaitingEvaluations, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
@@ -74,14 +74,21 @@ class View:
         parameters = {"window": window, "criterion": criterion, "metric": metric}
         return self._get(f"/api/v1/queues/{queue_segment(queue)}/what-if", parameters, WhatIf)
 
-    def queues(self, on_failed: Callable[[str], object] = lambda _: None) -> Iterator[QueueListing]:
+    def queues(
+        self,
+        on_failed: Callable[[str], object] = lambda _: None,
+        on_waiting: Callable[[WaitingEvaluations], object] = lambda _: None,
+    ) -> Iterator[QueueListing]:
         """The queues in which anything stands, in the order in which the view first saw them.
 
-        Calls `on_failed` with the name of each queue that the view cannot show. Raises UnreachableError.
+        Calls `on_failed` with the name of each queue that the view cannot show, and `on_waiting` with what waits for an
+        annotation, unless nothing is reported, as by a view of an earlier release. Raises UnreachableError.
         """
         parameters: Mapping[str, str] = {}
         while True:
             page = self._get("/api/v1/queues", parameters, QueueList)
+            if not parameters and (waiting := page.get("waiting")) is not None:
+                on_waiting(waiting)
             yield from page["queues"]
             for queue in page.get("failed", ()):
                 on_failed(queue)

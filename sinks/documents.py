@@ -106,7 +106,9 @@ class Documents:
         if state.as_of is None:
             return None
         today = self._today()
-        stamp = DocumentStamp(timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy)
+        stamp = DocumentStamp(
+            timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy, state.rebuilding
+        )
         # Many clients ask together when a queue changed: one of them builds the document, the others wait for it.
         with self._lock:
             cached = self._documents.get((entry.queue, window))
@@ -173,4 +175,7 @@ def _restamped(document: SnapshotDocument, stamp: DocumentStamp) -> SnapshotDocu
     copy["ledger"] = stamp.ledger
     copy["positions"] = {str(partition): stamp.positions[partition] for partition in sorted(stamp.positions)}
     copy["policy"] = stamp.policy
+    copy.pop("rebuilding", None)
+    if stamp.rebuilding:
+        copy["rebuilding"] = stamp.rebuilding
     return copy

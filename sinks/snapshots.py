@@ -138,7 +138,10 @@ class SnapshotHistory:
 
 
 def _digest(document: SnapshotDocument) -> bytes:
-    numbers = {name: value for name, value in document.items() if name not in _STATE_FIELDS}
+    numbers: dict[str, object] = {name: value for name, value in document.items() if name not in _STATE_FIELDS}
+    if "rebuilding" in numbers:
+        # The offsets that are left decrease; that they come and go is a change.
+        numbers["rebuilding"] = True
     return hashlib.blake2b(orjson.dumps(numbers, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 

@@ -64,7 +64,7 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
                 listed=listed[name],
             )
         )
-    return SnapshotDocument(
+    built = SnapshotDocument(
         schema=SCHEMA_NAME,
         queue=state.queue,
         as_of=stamp.as_of,
@@ -77,6 +77,9 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
         cards=_cards(state, Confusion(*rules.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
         criteria=criteria,
     )
+    if stamp.rebuilding:
+        built["rebuilding"] = stamp.rebuilding
+    return built
 
 
 class Nulls:

@@ -131,6 +131,8 @@ class DocumentStamp:
     positions: Mapping[int, int]
     """Ledger offsets by partition."""
     policy: Policy
+    rebuilding: int = 0
+    """Offsets of the evaluations topic that workers read again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,6 +288,10 @@ class SnapshotDocument(TypedDict):
     """Numbers of the whole queue."""
     criteria: list[CriterionDocument]
     """Numbers of each criterion."""
+    rebuilding: NotRequired[int]
+    """Offsets of the evaluations topic that workers read again, because their disks lack them: until then, comparisons
+    of items that became known meanwhile may be missing. Only there while they do.
+    """
 
 
 def json_schema(ref_template: str = "#/$defs/{name}") -> tuple[dict[str, Any], dict[str, Any]]:

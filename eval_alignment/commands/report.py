@@ -1,7 +1,7 @@
 """`report`: shows the numbers of a queue, and is the gate for CI."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,22 +22,31 @@ from eval_alignment.csv_tables import metrics_csv, queues_csv
 from eval_alignment.input_checks import now_ms
 from eval_alignment.insights import RecountInsights, ViewInsights
 from eval_alignment.options import Share, bound_option, min_items_option, token_file_option
-from eval_alignment.render import output_console, render, render_list
+from eval_alignment.render import output_console, render, render_list, render_waiting
 from eval_alignment.terminal_text import printable
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View, open_view
 from sinks.api.responses import QueueListing
-from sinks.queries.results import Insights
+from sinks.page.wording import rebuilding_words
+from sinks.queries.results import Insights, WaitingEvaluations
 
 Output = Literal["json", "csv"] | None
 """Format of standard output; None for tables."""
+
+
+OnWaiting = Callable[[WaitingEvaluations], object]
+"""Takes what waits for an annotation, where a source reports it."""
+
+
+def _ignore(_: WaitingEvaluations) -> None:
+    pass
 
 
 class _Source(Protocol):
     """A source of documents. Its methods raise UnreachableError, for an unknown queue QueueNotFoundError."""
 
     def document(self, queue: str, window: str) -> SnapshotDocument: ...
-    def listing(self) -> list[QueueListing]: ...
+    def listing(self, on_waiting: OnWaiting = ...) -> list[QueueListing]: ...
     def ready(self) -> bool: ...
     def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights: ...
 
@@ -54,7 +63,7 @@ class _Files:
             raise QueueNotFoundError(f"queue {queue!r} not found in the files")
         return self.counted.document(queue, window=Window(window), rules=self.rules)
 
-    def listing(self) -> list[QueueListing]:
+    def listing(self, on_waiting: OnWaiting = _ignore) -> list[QueueListing]:  # noqa: ARG002 -- as the protocol has it
         documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
         return [
             QueueListing(queue=document["queue"], url=None, revision=document["revision"], cards=document["cards"])
@@ -79,8 +88,8 @@ class _Served:
     def document(self, queue: str, window: str) -> SnapshotDocument:
         return self.view.document(queue, window)
 
-    def listing(self) -> list[QueueListing]:
-        return list(self.view.queues(_report_failed))
+    def listing(self, on_waiting: OnWaiting = _ignore) -> list[QueueListing]:
+        return list(self.view.queues(_report_failed, on_waiting))
 
     def ready(self) -> bool:
         return self.view.ready()
@@ -183,6 +192,8 @@ def report(
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(error.exit_code.code) from error
     if request is not None:
+        if rebuilding := document.get("rebuilding"):
+            click.echo(rebuilding_words(rebuilding), err=True)
         outcome, deciding = decide(document, request)
         for line in outcome_lines(outcome, deciding, request):
             click.echo(line, err=output is not None)
@@ -253,16 +264,20 @@ def _show(document: SnapshotDocument, output: Output, source: _Source) -> None:
 
 
 def _show_all(source: _Source, window: str, output: Output) -> None:
-    listing = source.listing()
+    reported: list[WaitingEvaluations] = []
+    listing = source.listing(reported.append)
     if output == "json":
         documents = [source.document(entry["queue"], window) for entry in listing]
         click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
     elif output == "csv":
         click.echo(queues_csv(listing), nl=False)
-    elif listing:
-        render_list(listing, output_console())
     else:
-        click.echo("no queues")
+        if listing:
+            render_list(listing, output_console())
+        else:
+            click.echo("no queues")
+        for waiting in reported:
+            render_waiting(waiting, output_console())
 
 
 @overload

@@ -6,6 +6,7 @@ import orjson
 from starlette.responses import Response
 
 from aggregator.snapshot.schema import Cards, SnapshotDocument
+from sinks.queries.results import WaitingEvaluations
 
 
 class QueueListing(TypedDict):
@@ -41,6 +42,10 @@ class QueueList(TypedDict):
     failed: NotRequired[list[str]]
     """Queues that are not listed here because their numbers cannot be computed; the view logs the reason. Earlier
     releases do not send it.
+    """
+    waiting: NotRequired[WaitingEvaluations | None]
+    """Evaluations whose item no annotation and no queue item names yet, in all queues together; null while no worker
+    reports any. Earlier releases do not send it.
     """
     next: str | None
     """Cursor of the following page; null at the end."""
@@ -84,6 +89,11 @@ class Readiness(TypedDict):
     """Why the state is stale, in words, with the partition; null while it is not."""
     as_of: str | None
     """Time up to which every partition is complete: the oldest partition decides; null before the first checkpoint."""
+    rebuilding: NotRequired[int]
+    """Offsets of the evaluations topic that workers read again, because their disks lack them: until it is 0,
+    comparisons of items that became known meanwhile may be missing. It does not hold `as_of` back. Earlier releases do
+    not send it.
+    """
     rejected_last_hour: dict[str, int]
     """Number of events that became dead letters in the last hour, by reason; empty if the view cannot read their topic.
     """

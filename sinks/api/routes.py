@@ -30,6 +30,7 @@ from sinks.exposition import expose
 from sinks.queries.comparisons import PAGE_BYTES, PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
 from sinks.queries.queues import read_state, source_positions
+from sinks.queries.waiting import waiting_evaluations
 
 _HISTORY_LIMIT: Final = 50
 
@@ -163,6 +164,7 @@ class _Api:
             queues=queues,
             # Before the first checkpoint no queue has a document.
             failed=[] if state.as_of is None else failed,
+            waiting=waiting_evaluations(connection),
             next=str(entries[limit - 1].place) if len(entries) > limit else None,
         )
 

@@ -78,6 +78,7 @@ class Services:
             stale=staleness.stale,
             stale_reason=staleness.reason,
             as_of=None if state.as_of is None else timestamp(state.as_of),
+            rebuilding=state.rebuilding,
             rejected_last_hour=self.rejections.by_reason(round(self.now() * 1000)),
         )
 

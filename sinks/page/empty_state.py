@@ -1,12 +1,15 @@
-"""What a queue without comparisons waits for."""
+"""What a queue without comparisons waits for, and what waits for an annotation in no queue."""
 
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from aggregator.names import printable
 from sinks.page.formats import age
+from sinks.page.wording import isolated, waiting_words
 from sinks.queries.queues import LevelRows, annotations_by_level, count_retracted, evaluations_by_level
+from sinks.queries.waiting import waiting_evaluations
 
 _LEVELS: Final = ("trace", "span", "thread")
 
@@ -33,6 +36,8 @@ class Waiting:
     evaluations: Side
     retracted: int
     """Annotations that were retracted, or whose items were removed."""
+    elsewhere: str
+    """Evaluations that wait and are in no queue, in words; empty without any."""
 
 
 def waiting(connection: sqlite3.Connection, queue: str, now: float) -> Waiting:
@@ -41,7 +46,14 @@ def waiting(connection: sqlite3.Connection, queue: str, now: float) -> Waiting:
         annotations=_side(annotations_by_level(connection, queue), now),
         evaluations=_side(evaluations_by_level(connection, queue), now),
         retracted=count_retracted(connection, queue),
+        elsewhere=waiting_in_words(connection),
     )
+
+
+def waiting_in_words(connection: sqlite3.Connection) -> str:
+    """The evaluations of all items that no annotation and no queue item names; empty when none is known to wait."""
+    waiting = waiting_evaluations(connection)
+    return "" if waiting is None else waiting_words(waiting, lambda name: isolated(printable(name)))
 
 
 def _side(rows: Sequence[LevelRows], now: float) -> Side:

@@ -14,6 +14,7 @@ from sinks.api.services import Services
 from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark, spark
 from sinks.page.deep_dive import AnswerCache
+from sinks.page.empty_state import waiting_in_words
 from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
 from sinks.page.formats import age
 from sinks.page.hints import queue_hints
@@ -80,6 +81,8 @@ class IndexPage:
     """Queues whose numbers cannot be computed, in the order in which they were first seen."""
     hints: list[str]
     """Hints at queues whose names look alike."""
+    waiting: str
+    """What waits for an annotation, in words; empty when nothing does."""
     earlier: str | None
     later: str | None
 
@@ -136,6 +139,7 @@ def index_page(
         with_empty=href(None, empty=True),
         failed=[totals.entry.queue for totals in listed if totals.entry.queue in failed],
         hints=queue_hints(alike_queues(cache, connection)),
+        waiting=waiting_in_words(connection),
         earlier=href(page - 1) if page > 1 else None,
         later=href(page + 1) if first + PAGE < len(listed) else None,
     )

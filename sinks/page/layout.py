@@ -45,6 +45,8 @@ class Shell:
     """Number of events that were rejected in the last hour, by reason."""
     foreign_rows: int
     """Number of counted rows that another program than a worker wrote."""
+    rebuilding: int
+    """Offsets of the evaluations topic that workers read again."""
 
     @property
     def stale_sentence(self) -> str:
@@ -88,6 +90,7 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
             stale_after_s=services.config.stale_after_s,
             rejected=readiness["rejected_last_hour"],
             foreign_rows=services.foreign_rows(),
+            rebuilding=state.rebuilding,
         ),
         state,
     )

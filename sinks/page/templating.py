@@ -32,6 +32,7 @@ def page_environment() -> Environment:
         nth="",
         most_tests=budgets.TESTS_ON_PAGE,
         plural=formats.plural,
+        rebuilding_words=wording.rebuilding_words,
         why=wording.why,
     )
     return environment

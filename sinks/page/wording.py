@@ -10,7 +10,7 @@ from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, decimal, interval, percent, plural, threshold
-from sinks.queries.results import Ceiling, WhatIf
+from sinks.queries.results import Ceiling, WaitingEvaluations, WhatIf
 
 _LISTED: Final = 4
 """Most thresholds or names in a sentence."""
@@ -216,6 +216,34 @@ def alike_names(found: AlikeNames, name: Callable[[str], str] = isolated) -> str
     shown = ", ".join(f"'{name(each)}'" for each in found.names[:_LISTED])
     more = f" and {count(len(found.names) - _LISTED)} more" if len(found.names) > _LISTED else ""
     return f"The {found.kind} {shown}{more} look alike and are counted apart."
+
+
+def waiting_words(waiting: WaitingEvaluations, name: Callable[[str], str] = isolated) -> str:
+    """What waits for an annotation, and what is missing of it; empty when nothing does. `name` as for `alike_names`."""
+    sentences = []
+    number, metrics, missing = waiting["evaluations"], waiting["metrics"], waiting["missing"]
+    if number:
+        of_metrics = f" by {plural(metrics, 'metric')}" if metrics else ""
+        items = "their items" if waiting["items"] is None else plural(waiting["items"], "item")
+        such_as = f", such as {', '.join(map(name, waiting['sample']))}" if waiting["sample"] else ""
+        verb = "waits" if number == 1 else "wait"
+        sentences.append(f"{plural(number, 'evaluation')}{of_metrics} {verb} for an annotation of {items}{such_as}.")
+    if missing:
+        verb = "is" if missing == 1 else "are"
+        sentences.append(
+            f"{plural(missing, 'offset')} of the evaluations topic {verb} missing: they were deleted before a worker "
+            "could read them again."
+        )
+    return " ".join(sentences)
+
+
+def rebuilding_words(offsets: int) -> str:
+    """That evaluations are read again, and what that means for the numbers."""
+    return (
+        f"Workers read {plural(offsets, 'offset')} of the evaluations topic again, because their disks lack what waits "
+        "there. The numbers are not older because of it. Comparisons of items that were annotated meanwhile may be "
+        "missing until it is done."
+    )
 
 
 def best_threshold(what: WhatIf) -> str | None:

@@ -1,7 +1,8 @@
-"""Judge versions of each metric and when each gave verdicts, over the items of all queues.
+"""Judge versions of each metric and when each gave verdicts, over all items.
 
-Which queue an item belongs to is only known once somebody annotates it. So a new judge version whose items nobody has
-annotated yet is seen here, and nowhere in the comparisons.
+Which queue an item belongs to is only known once somebody annotates it, and until then its evaluations are no rows. So
+a new judge version whose items nobody has annotated yet is seen in what the workers report of waiting evaluations, and
+nowhere in the comparisons.
 """
 
 import sqlite3
@@ -27,17 +28,28 @@ SELECT (SELECT at FROM evaluations INDEXED BY evaluations_judges
         WHERE failure = 0 AND deleted = 0 AND metric = ?1 AND judge = ?2 ORDER BY at DESC LIMIT 1)
 """
 
+_WAITING: Final = "SELECT metric, judge, min(first_at), max(last_at) FROM waiting_judges GROUP BY metric, judge"
+
 
 def judges_in_use(connection: sqlite3.Connection) -> dict[str, JudgePeriod]:
-    """By metric the newest judge version in use; a pure function of the standing verdicts that a connection sees."""
-    periods: dict[str, list[JudgePeriod]] = defaultdict(list)
+    """By metric the newest judge version in use; a pure function of the verdicts that stand in the state that a
+    connection sees, and of those that wait in it.
+    """
+    periods: dict[str, dict[str, JudgePeriod]] = defaultdict(dict)
     # A name of a metric is never empty, so the first version is after this.
     metric, judge = "", ""
     while (version := _next_version(connection, metric, judge)) is not None:
         metric, judge = version
         first_at, last_at = connection.execute(_PERIOD, version).fetchone()
-        periods[metric].append(JudgePeriod(judge, first_at, last_at))
-    return {metric: newest for metric, versions in periods.items() if (newest := newest_in_use(versions)) is not None}
+        periods[metric][judge] = JudgePeriod(judge, first_at, last_at)
+    for metric, judge, first_at, last_at in connection.execute(_WAITING):
+        period = periods[metric].get(judge, JudgePeriod(judge, first_at, last_at))
+        periods[metric][judge] = JudgePeriod(judge, min(period.first_at, first_at), max(period.last_at, last_at))
+    return {
+        metric: newest
+        for metric, versions in periods.items()
+        if (newest := newest_in_use(versions.values())) is not None
+    }
 
 
 def _next_version(connection: sqlite3.Connection, metric: str, judge: str) -> tuple[str, str] | None:

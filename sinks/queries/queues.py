@@ -31,6 +31,8 @@ class StoreState:
     policy: Policy
     complete: dict[int, int]
     """Time in ms up to which each partition is complete: that of its last checkpoint."""
+    rebuilding: int = 0
+    """As `count_rebuilding` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,14 @@ def read_state(connection: sqlite3.Connection) -> StoreState:
         positions={row[0]: row[2] for row in rows},
         policy=Policy(rows[-1][3]) if rows else Policy.EACH,
         complete={row[0]: row[4] for row in rows},
+        rebuilding=count_rebuilding(connection),
     )
+
+
+def count_rebuilding(connection: sqlite3.Connection) -> int:
+    """Offsets of the evaluations topic that workers read again; see `sinks.queries.waiting`."""
+    (offsets,) = connection.execute("SELECT sum(json_extract(waiting, '$.rebuilding')) FROM partitions").fetchone()
+    return offsets or 0
 
 
 def newest_queue(connection: sqlite3.Connection) -> int:

@@ -1,4 +1,4 @@
-"""Results of `sinks.queries.deep_dive` as types: what the page shows beyond the snapshot document.
+"""Results of `sinks.queries` as types: what the page shows beyond the snapshot document.
 
 Null means undefined: the object's `undefined` has the field and the reason. Days are UTC days as ISO text. Intervals
 are 95 % intervals over distinct items.
@@ -377,6 +377,44 @@ class Versions(TypedDict):
     """Tests of each listed version with the next, and of every two of the last 20 listed ones."""
     epochs: list[JudgeChange]
     """When each listed version followed another one, oldest first."""
+
+
+class JudgeWaiting(TypedDict):
+    """A judge version of waiting verdicts."""
+
+    metric: str
+    """Name of the metric."""
+    judge: str
+    """Judge version; empty where events carry none."""
+    first_at: str
+    """Time of its first verdict that waits, RFC 3339."""
+    last_at: str
+    """Time of its last verdict that waits, RFC 3339."""
+    verdicts: int
+    """Number of its verdicts that wait."""
+
+
+class WaitingEvaluations(TypedDict):
+    """Evaluations whose item no annotation and no queue item names yet. They are in no other number."""
+
+    evaluations: int
+    """Evaluations that wait."""
+    items: int | None
+    """Their items; null where a worker does not know the number."""
+    metrics: int
+    """Their metrics, failed evaluations and deletions aside."""
+    rebuilding: int
+    """Offsets of the evaluations topic that workers read again, because their disks lack them. Until it is 0,
+    comparisons of items that became known meanwhile may be missing.
+    """
+    missing: int
+    """Offsets that the disks of workers lack, and that the topic no longer has."""
+    since: str | None
+    """Time from which on evaluations are kept, RFC 3339: older ones have expired. Null before the first report."""
+    sample: list[str]
+    """Some of the items, at most three."""
+    judges: list[JudgeWaiting]
+    """Judge versions of the verdicts, those with most verdicts first, at most 200."""
 
 
 @dataclass(frozen=True, slots=True)

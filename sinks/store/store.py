@@ -20,8 +20,9 @@ from typing import Final
 import orjson
 
 from aggregator.facts import Fact
-from aggregator.tallies import TallyKey
+from aggregator.tallies import TallyKey, WaitingState
 from sinks.queries.judge_versions import judges_in_use
+from sinks.queries.queues import count_rebuilding
 from sinks.store import merge
 from sinks.store.damage import StoreDamagedError, is_damage
 from sinks.store.schema import StoreError, migrate
@@ -251,12 +252,16 @@ class Store:
         """
         changed: set[str] = set()
         with self._going_on() as connection:
+            rebuilding = count_rebuilding(connection) > 0
             # Delete rows of a former log before any new row arrives: an item may have moved to another partition.
             for step in steps:
                 changed |= _begin(connection, step, partitions)
             for step in steps:
                 changed |= _fold(connection, step, on_invalid)
             merge.derive(connection)
+            if (count_rebuilding(connection) > 0) != rebuilding:
+                # Every document states it.
+                changed |= {queue for (queue,) in connection.execute("SELECT queue FROM queues")}
             judges = {metric: period.judge for metric, period in judges_in_use(connection).items()}
             changed |= _judged_by_others(connection, self._judges, judges)
             connection.executemany(
@@ -299,7 +304,7 @@ def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[s
         changed = _queues(connection, "= ?", step.partition) | _queues(connection, ">= ?", partitions)
         merge.drop_rows(connection, "= ?", step.partition)
         merge.drop_rows(connection, ">= ?", partitions)
-        for table in ("tallies", "partitions", "pending"):
+        for table in ("tallies", "partitions", "pending", "waiting_judges"):
             connection.execute(f"DELETE FROM {table} WHERE partition >= ?", (partitions,))
     if ledger is not None and ledger != step.marker["ledger"]:
         changed |= _queues(connection, "= ?", step.partition)
@@ -347,13 +352,31 @@ def _fold(connection: sqlite3.Connection, step: Step, on_invalid: merge.OnInvali
     ).fetchone()
     facts_next = marker["position"] if waiting is None else waiting + 1
     connection.execute(
-        "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             step.partition, marker["ledger"], marker["position"], marker["policy"], step.complete,
             orjson.dumps(marker["sources"]).decode(), facts_next, step.tallies_next,
+            _report(connection, step.partition, marker.get("waiting")),
         ),
     )  # fmt: skip
     return changed | {key.group[1] for key in step.tallies}
+
+
+def _report(connection: sqlite3.Connection, partition: int, waiting: WaitingState | None) -> str | None:
+    """Store the judge versions of what waits in a partition; returns the rest for its row in `partitions`."""
+    judges = {} if waiting is None else {(metric, judge): rest for metric, judge, *rest in waiting["judges"]}
+    columns = "metric, judge, first_at, last_at, verdicts"
+    rows = connection.execute(f"SELECT {columns} FROM waiting_judges WHERE partition = ?", (partition,))
+    # Markers repeat it, and most of them change nothing.
+    if {(metric, judge): rest for metric, judge, *rest in rows} != judges:
+        connection.execute("DELETE FROM waiting_judges WHERE partition = ?", (partition,))
+        connection.executemany(
+            f"INSERT INTO waiting_judges (partition, {columns}) VALUES (?, ?, ?, ?, ?, ?)",
+            ((partition, *version, *rest) for version, rest in judges.items()),
+        )
+    if waiting is None:
+        return None
+    return orjson.dumps({name: value for name, value in waiting.items() if name != "judges"}).decode()
 
 
 def _columns(key: TallyKey) -> tuple[str, str, str, str, str, int]:

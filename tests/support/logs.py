@@ -10,7 +10,7 @@ from aggregator.facts import Fact
 from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import MARKER_KEY, SourcePosition, parse_stamp
+from aggregator.tallies import MARKER_KEY, SourcePosition, WaitingState, parse_stamp
 from sinks.store.tail import Step, Tail
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 
@@ -31,6 +31,8 @@ class Logs:
     sources: dict[str, SourcePosition] = field(default_factory=dict)
     record_bytes: int = RECORD_BYTES
     """Most bytes of the judges in one record."""
+    waiting: WaitingState | None = None
+    """What markers report of waiting evaluations."""
 
     def __post_init__(self) -> None:
         self.shard = Shard(self.partition, self.policy, self.record_bytes)
@@ -61,6 +63,8 @@ class Logs:
         """Append a checkpoint marker."""
         self.at += 1
         marker = {**self.stamp(position), "at": self.at, "sources": self.sources, "offset": len(self.tallies)}
+        if self.waiting is not None:
+            marker["waiting"] = self.waiting
         self.tallies.append((MARKER_KEY, orjson.dumps(marker)))
 
     def successor(self, ledger: str | None = None) -> "Logs":

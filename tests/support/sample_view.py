@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.tallies import SourcePosition
+from aggregator.tallies import SourcePosition, WaitingState
 from sinks.api.services import Services
 from sinks.api.sse import EventStreams
 from sinks.changes import Changes
@@ -45,13 +45,16 @@ FACTS: list[Fact] = [
 ]
 
 
-def fill(store: Store, facts: list[Fact], at: int = NOW_MS) -> set[str]:
-    """Apply facts to a store as one checkpoint of one partition; returns the queues that changed."""
+def fill(store: Store, facts: list[Fact], at: int = NOW_MS, waiting: WaitingState | None = None) -> set[str]:
+    """Apply facts to a store as one checkpoint of one partition; returns the queues that changed.
+
+    `waiting`: what its marker reports of waiting evaluations.
+    """
     counts = Counter(KIND_OF[type(fact)] for fact in facts)
     sources = {
         topic: SourcePosition(position=counts[kind], end=counts[kind]) for topic, kind in Topics().sources.items()
     }
-    logs = Logs(at=at - 1, sources=sources)
+    logs = Logs(at=at - 1, sources=sources, waiting=waiting)
     logs.write(facts)
     return store.apply(steps_of(logs), 1)
 

@@ -280,6 +280,23 @@ def test_documents_of_an_earlier_release_lack_the_fields_that_were_added_since(v
         assert client.ceiling("a/b ü", "7d", "overall")["metrics"] == ceiling["metrics"]
 
 
+def test_what_waits_and_what_is_read_again_is_printed(view: Answers) -> None:
+    waiting = {
+        "evaluations": 12, "items": None, "metrics": 2, "rebuilding": 5, "missing": 0, "since": None,
+        "sample": ["t1"], "judges": [],
+    }  # fmt: skip
+    view.set("/api/v1/queues", {**queue_list("first", "5"), "waiting": waiting})
+    view.set("/api/v1/queues?cursor=5", {**queue_list("second"), "waiting": {**waiting, "evaluations": 99}})
+    lines = call("--url", view.url).stdout.splitlines()
+    assert lines[-2] == "12 evaluations by 2 metrics wait for an annotation of their items, such as t1."
+    assert lines[-1].startswith("Workers read 5 offsets of the evaluations topic again")
+    view.set("/api/v1/queues", {**queue_list("first"), "waiting": None})
+    assert "wait" not in call("--url", view.url).stdout
+    view.set(PATH, {**DOCUMENT, "rebuilding": 7})
+    result = ask(view)
+    assert (result.exit_code, "Workers read 7 offsets" in result.stderr) == (0, True)
+
+
 def test_unknown_fields_of_a_later_release_are_ignored(view: Answers) -> None:
     view.set(PATH, {**DOCUMENT, "more": [1]})
     assert ask(view).exit_code == 0

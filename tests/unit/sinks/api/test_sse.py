@@ -100,6 +100,7 @@ async def test_a_stream_ignores_other_queues_and_sends_heartbeats(services: Serv
             "stale": False,
             "stale_reason": None,
             "as_of": "2026-11-24T12:00:00.000Z",
+            "rebuilding": 0,
             "rejected_last_hour": {},
         },
     )
