@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from eval_alignment.local.broker import HOST
 from tests.support.tree import ROOT
 
-WHO = {"stranger", "reader", "sender", "producer", "writer of our logs", "operator", "local user"}
+WHO = {"stranger", "reader", "sender", "pulled tool", "producer", "writer of our logs", "operator", "local user"}
 
 
 def rows() -> list[list[str]]:
