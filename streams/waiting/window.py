@@ -1,0 +1,244 @@
+"""The window: evaluations that came last, in memory, grouped by item until they are written to a span.
+
+A group is a row of the store: the evaluations of one item that came while a window was open.
+
+- Key: hash of the item, epoch of the partition, offset of the group's first record. So all rows of an item are
+  neighbours, and a look-up is one seek. An epoch belongs to one partition and one topic: rows of others, or of a topic
+  that was created again, are never found.
+- Value: a flat list as msgpack: item, then offset, broker time in ms and content of each record. The content is the
+  record's value as it came; where the record has headers, the value and a flat list of their names and values. Nothing
+  is decoded on the way in.
+"""
+
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import xxhash
+
+from streams.kafka.batches import Record
+from streams.kafka.record_batches import Header, ParsedRecord
+
+GROUPS_OF_SLICE: Final = 500
+"""Groups that are written to a span in one go: no other thread runs meanwhile."""
+WINDOW_EVALUATIONS: Final = 20_000
+WINDOW_SECONDS: Final = 5.0
+STEP_EVALUATIONS: Final = 500
+"""Evaluations that come between two slices."""
+HASH_BYTES: Final = 8
+"""Length of the hash of an item at the start of a key: the prefix that the filter of a span is made of."""
+
+_EPOCH: Final = struct.Struct(">I")
+_OFFSET: Final = struct.Struct(">Q")
+_FIELDS: Final = 3
+"""Elements of a group for each record, after the item."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list).decode
+
+Group = list[Any]
+"""Item, then offset, broker time in ms and content of each record."""
+
+
+@dataclass(slots=True)
+class Slice:
+    """Rows of a window that are written in one go."""
+
+    partition: int
+    oldest: int
+    """The least broker time of the window's part that the rows are of."""
+    newest: int
+    """The highest one."""
+    evaluations: int
+    rows: list[tuple[bytes, bytes]]
+    """Key and value, sorted by key."""
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of the values."""
+        return sum(len(value) for _, value in self.rows)
+
+
+@dataclass(slots=True)
+class _WindowPart:
+    """What a window has of one partition and one interval of broker time."""
+
+    groups: dict[bytes, Group] = field(default_factory=dict)
+    """By item."""
+    count: int = 0
+    value_bytes: int = 0
+
+
+class _Buffer:
+    """Evaluations by partition, interval of broker time, and item."""
+
+    def __init__(self, span_ms: int) -> None:
+        self.count = 0
+        self._span_ms = span_ms
+        self._parts: dict[tuple[int, int], _WindowPart] = {}
+
+    @property
+    def value_bytes(self) -> int:
+        return sum(part.value_bytes for part in self._parts.values())
+
+    def add(self, partition: int, record: Record) -> int:
+        """Take a record, which has a key; returns the number of records."""
+        place = partition, record.timestamp // self._span_ms
+        part = self._parts.get(place)
+        if part is None:
+            part = self._parts[place] = _WindowPart()
+        value, item = record.value, record.key
+        content = [value, _names_as_bytes(record.headers)] if record.headers else value
+        group = part.groups.get(item)  # type: ignore[arg-type]  # not None: see above
+        if group is None:
+            part.groups[item] = [item, record.offset, record.timestamp, content]  # type: ignore[index]
+        else:
+            group += record.offset, record.timestamp, content
+        part.count += 1
+        if value is not None:
+            part.value_bytes += len(value)
+        self.count += 1
+        return self.count
+
+    def partitions(self) -> set[int]:
+        return {partition for partition, _ in self._parts}
+
+    def find(self, partition: int, item: bytes) -> Iterator[Group]:
+        for (of_partition, _), part in self._parts.items():
+            if of_partition == partition and (group := part.groups.get(item)) is not None:
+                yield group
+
+    def evaluations(self, partition: int) -> int:
+        return sum(part.count for (of_partition, _), part in self._parts.items() if of_partition == partition)
+
+    def forget(self, partition: int) -> None:
+        for place in [place for place in self._parts if place[0] == partition]:
+            self.count -= self._parts.pop(place).count
+
+    def slices(self, seed: int, epochs: Mapping[int, int]) -> Iterator[Slice]:
+        """Everything in the form in which it is written. Nothing may be added meanwhile."""
+        for (partition, _), part in self._parts.items():
+            epoch = _EPOCH.pack(epochs[partition])
+            # Sorted, so that RocksDB inserts neighbours one after the other.
+            ordered = sorted(
+                (xxhash.xxh3_64_digest(item, seed), group[1], group) for item, group in part.groups.items()
+            )
+            times = [at for group in part.groups.values() for at in group[2::_FIELDS]]
+            oldest, newest = min(times), max(times)
+            for start in range(0, len(ordered), GROUPS_OF_SLICE):
+                piece = ordered[start : start + GROUPS_OF_SLICE]
+                rows = [(digest + epoch + _OFFSET.pack(offset), _encode(group)) for digest, offset, group in piece]
+                evaluations = sum(len(group) // _FIELDS for _, _, group in piece)
+                part.count -= evaluations
+                self.count -= evaluations
+                part.value_bytes = 0
+                yield Slice(partition, oldest, newest, evaluations, rows)
+
+
+class EvaluationWindow:
+    """Evaluations that are not written yet, or not all: those that come, and those of the last full window.
+
+    A full window is written in slices while the next one fills, so that the event loop never waits for all of it.
+    """
+
+    def __init__(self, span_ms: int) -> None:
+        self._span_ms = span_ms
+        self._coming = _Buffer(span_ms)
+        self._began = time.monotonic()
+        self._due = STEP_EVALUATIONS
+        self._leaving: _Buffer | None = None
+        self._slices: Iterator[Slice] = iter(())
+
+    @property
+    def count(self) -> int:
+        """Number of records that are in no slice yet."""
+        return sum(buffer.count for buffer in self._buffers())
+
+    @property
+    def value_bytes(self) -> int:
+        """About the bytes of their values."""
+        return sum(buffer.value_bytes for buffer in self._buffers())
+
+    @property
+    def written(self) -> object:
+        """What `next_slice` is of: another object for each window, None if nothing is left."""
+        return self._leaving
+
+    def evaluations(self, partition: int) -> int:
+        """Number of records of a partition that are in no slice yet."""
+        return sum(buffer.evaluations(partition) for buffer in self._buffers())
+
+    def find(self, partition: int, item: bytes) -> list[Group]:
+        """The groups of an item."""
+        return [group for buffer in self._buffers() for group in buffer.find(partition, item)]
+
+    def add(self, partition: int, record: Record) -> bool:
+        """Take a record, which has a key; returns whether a slice is to be written, or a window to be ended."""
+        return self._coming.add(partition, record) >= self._due
+
+    def is_full(self) -> bool:
+        """Whether the window is to be ended, because of its size or its age; asked when `add` returned true."""
+        self._due = self._coming.count + STEP_EVALUATIONS
+        return self._coming.count >= WINDOW_EVALUATIONS or time.monotonic() - self._began >= WINDOW_SECONDS
+
+    def partitions(self) -> set[int]:
+        """Partitions that `end` needs the epochs of."""
+        return self._coming.partitions()
+
+    def end(self, seed: int, epochs: Mapping[int, int]) -> None:
+        """Begin a new window; the old one, after all slices of the one before it, is what is written from now on."""
+        assert self._leaving is None
+        self._leaving, self._slices = self._coming, self._coming.slices(seed, epochs)
+        self._coming = _Buffer(self._span_ms)
+        self._began, self._due = time.monotonic(), STEP_EVALUATIONS
+
+    def next_slice(self) -> Slice | None:
+        """The next slice of the window that was ended. None: all were taken, and are written, so it is gone."""
+        piece = next(self._slices, None)
+        if piece is None:
+            self._leaving, self._slices = None, iter(())
+        return piece
+
+    def forget(self, partition: int) -> None:
+        """Drop what came of a partition; slices of it must be taken before."""
+        self._coming.forget(partition)
+
+    def _buffers(self) -> tuple[_Buffer, ...]:
+        return (self._coming,) if self._leaving is None else (self._coming, self._leaving)
+
+
+def prefix_of(item: bytes, seed: int, epoch: int) -> bytes:
+    """What the keys of all rows of an item start with, and of items whose hash is the same."""
+    return xxhash.xxh3_64_digest(item, seed) + _EPOCH.pack(epoch)
+
+
+def group_of(value: bytes) -> Group:
+    """The group that a row has. Raises msgspec.DecodeError."""
+    return _decode(value)
+
+
+def records_of(group: Group) -> Iterator[ParsedRecord]:
+    """The records of a group as they came."""
+    item = group[0]
+    for start in range(1, len(group), _FIELDS):
+        offset, timestamp, content = group[start : start + _FIELDS]
+        if isinstance(content, list):
+            value, headers = content
+            yield ParsedRecord(offset, timestamp, item, value, list(_headers(headers)))
+        else:
+            yield ParsedRecord(offset, timestamp, item, content, [])
+
+
+def _names_as_bytes(headers: list[Header]) -> list[bytes | None]:
+    """Headers as a flat list. Their names may have lone surrogates, which msgpack cannot have in text."""
+    flat: list[bytes | None] = []
+    for name, value in headers:
+        flat += name.encode("utf-8", "surrogateescape"), value
+    return flat
+
+
+def _headers(flat: list[Any]) -> Iterator[Header]:
+    for start in range(0, len(flat), 2):
+        yield flat[start].decode("utf-8", "surrogateescape"), flat[start + 1]

@@ -1,0 +1,323 @@
+"""The store on disk returns what was put, also after it was opened again."""
+
+import asyncio
+import shutil
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.kafka.record_batches import ParsedRecord
+from streams.waiting import window
+from streams.waiting.coverage import OffsetRanges
+from streams.waiting.rocks import RocksStore
+from streams.waiting.store import Settled, StoreAwayError
+from streams.waiting.window import EvaluationWindow, Slice, group_of, records_of
+from tests.support.rocks_stores import SPAN_MS, covered_to, new_store, opened_store, record
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "waiting" / "worker-0"
+
+
+@pytest.fixture
+async def store(directory: Path) -> AsyncIterator[RocksStore]:
+    store = opened_store(directory)
+    yield store
+    await store.close()
+
+
+async def opened_again(store: RocksStore) -> RocksStore:
+    await store.close()
+    return opened_store(store._directory.path)
+
+
+def span_names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("*_*"))
+
+
+def modes(directory: Path) -> set[tuple[bool, int]]:
+    """Whether it is a directory, and its mode, of everything."""
+    return {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (directory, *directory.rglob("*"))}
+
+
+_names = st.binary(max_size=8).map(lambda name: name.decode("utf-8", "surrogateescape"))
+_records = st.builds(
+    ParsedRecord,
+    offset=st.integers(0, 2**63 - 1),
+    timestamp=st.integers(-1, 2**62),
+    key=st.binary(max_size=20),
+    value=st.none() | st.binary(max_size=40),
+    headers=st.lists(st.tuples(_names, st.none() | st.binary(max_size=8)), max_size=3),
+)
+
+
+@given(st.lists(_records, min_size=1, max_size=20))
+def test_records_come_back_as_they_came(records: list[ParsedRecord]) -> None:
+    waiting = EvaluationWindow(SPAN_MS)
+    for each in records:
+        waiting.add(0, each)
+    waiting.end(7, {0: 1})
+    rows = [row for piece in iter(waiting.next_slice, None) for row in piece.rows]
+    found = [each for _, value in rows for each in records_of(group_of(value))]
+    assert sorted(found, key=repr) == sorted(records, key=repr)
+
+
+async def test_a_look_up_finds_what_is_in_the_window_being_written_and_on_disk(store: RocksStore) -> None:
+    records = [record(offset, b"asked", offset * 300) for offset in range(4)]
+    for number, each in enumerate(records):
+        store.put(1, each)
+        store.put(1, record(100 + number, b"other"))
+        if number == 0:
+            await store.flush({})
+        elif number == 1:
+            store.write_window()
+        elif number == 2:
+            store._end_window()
+    assert store.look_up(1, b"asked") == records
+    assert store.look_up(1, b"unknown") == []
+    assert store.look_up(0, b"asked") == []
+
+
+async def test_what_is_flushed_is_there_after_opening_again(store: RocksStore) -> None:
+    records = [record(offset, b"item", offset * 100) for offset in range(40)]
+    for each in records:
+        store.put(2, each)
+    settled = Settled("a ledger", None, OffsetRanges.of([(0, 10), (12, 40)]), 17)
+    await store.flush({2: settled})
+    assert store.unflushed_bytes == 0
+    again = await opened_again(store)
+    assert again.settled(2) == settled
+    assert again.settled(1) is None
+    assert again.look_up(2, b"item") == records
+    assert again.evaluations() == again.evaluations(2) == 40
+    assert again.oldest_ms == 0
+    assert again.bytes_on_disk > 0
+    await again.close()
+
+
+async def test_partitions_with_the_same_offsets_are_apart(store: RocksStore) -> None:
+    for partition in range(4):
+        store.put(partition, record(5, b"item", value=b"%d" % partition))
+    await store.flush({})
+    again = await opened_again(store)
+    # Nothing was settled, so nothing of the epochs is lost either.
+    found = [[each.value for each in again.look_up(partition, b"item")] for partition in range(4)]
+    assert found == [[b"0"], [b"1"], [b"2"], [b"3"]]
+    await again.close()
+
+
+async def test_items_of_one_hash_are_told_apart(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xxhash.xxh3_64_digest", lambda *_: bytes(8))
+    store.put(0, record(1, b"one"))
+    store.put(0, record(2, b"two"))
+    store.write_window()
+    found = store.look_up(0, b"one")
+    assert [(each.offset, each.key) for each in found] == [(1, b"one"), (2, b"two")]
+
+
+async def test_a_record_that_is_read_again_is_found_once(store: RocksStore) -> None:
+    for each in (record(1), record(2)):
+        store.put(0, each)
+    store.write_window()
+    store.put(0, record(2))
+    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2]
+
+
+async def test_a_full_window_is_written_in_slices_between_the_next_records(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "WINDOW_EVALUATIONS", 2_000)
+    written: list[int] = []
+    write = store._spans.write
+
+    def count_and_write(piece: Slice) -> None:
+        written.append(len(piece.rows))
+        write(piece)
+
+    monkeypatch.setattr(store._spans, "write", count_and_write)
+    put = 0
+
+    def put_more(count: int) -> None:
+        nonlocal put
+        for _ in range(count):
+            store.put(0, record(put, b"%d" % put))
+            put += 1
+
+    put_more(2_000)
+    assert written == []
+    put_more(500)
+    assert written == [500]
+    put_more(1_500)
+    assert written == [500] * 4
+    assert all(store.look_up(0, b"%d" % offset) for offset in range(0, put, 99))
+    assert store.evaluations() == put
+
+
+async def test_a_window_is_written_after_some_seconds(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "WINDOW_SECONDS", 0.0)
+    for offset in range(1_000):
+        store.put(0, record(offset, b"%d" % offset))
+    assert list(store._spans)
+
+
+async def test_what_is_put_during_a_flush_is_found_and_not_lost(store: RocksStore) -> None:
+    for offset in range(3_000):
+        store.put(0, record(offset, b"%d" % offset))
+    flush = asyncio.create_task(store.flush({0: covered_to(3_000)}))
+    offset = 3_000
+    while not flush.done():
+        for _ in range(100):
+            store.put(0, record(offset, b"%d" % offset))
+            offset += 1
+        assert store.look_up(0, b"2999") and store.look_up(0, b"%d" % (offset - 1))
+        await asyncio.sleep(0)
+    assert store.settled(0) == covered_to(3_000)
+    assert all(len(store.look_up(0, b"%d" % each)) == 1 for each in range(0, offset, 97))
+
+
+async def test_positions_of_partitions_that_are_not_passed_stay(store: RocksStore) -> None:
+    await store.flush({0: covered_to(5)})
+    await store.flush({1: covered_to(7)})
+    again = await opened_again(store)
+    assert (again.settled(0), again.settled(1)) == (covered_to(5), covered_to(7))
+    await again.close()
+
+
+async def test_a_forgotten_partition_has_no_rows_and_no_positions(store: RocksStore) -> None:
+    for partition in (0, 1):
+        store.put(partition, record(1))
+        store.put(partition, record(2))
+    await store.flush({0: covered_to(3), 1: covered_to(3)})
+    store.put(0, record(3))
+    store.forget(0)
+    assert store.look_up(0, b"item") == []
+    again = await opened_again(store)
+    assert (again.settled(0), again.settled(1)) == (None, covered_to(3))
+    assert again.look_up(0, b"item") == []
+    assert len(again.look_up(1, b"item")) == 2
+    assert (again.evaluations(0), again.evaluations(1)) == (0, 2)
+    again.put(0, record(1, value=b"of the new topic"))
+    assert [each.value for each in again.look_up(0, b"item")] == [b"of the new topic"]
+    await again.close()
+
+
+async def test_a_partition_that_is_forgotten_during_a_flush_gets_no_old_positions(store: RocksStore) -> None:
+    store.put(0, record(1))
+    flush = asyncio.create_task(store.flush({0: covered_to(2)}))
+    await asyncio.sleep(0)
+    store.forget(0)
+    await flush
+    assert store.settled(0) is None
+    again = await opened_again(store)
+    assert again.settled(0) is None
+    await again.close()
+
+
+async def test_spans_are_dropped_whole(store: RocksStore, directory: Path) -> None:
+    for second in range(4):
+        store.put(0, record(second, b"item", second * SPAN_MS + 999))
+    await store.flush({0: covered_to(4)})
+    store.expire(1_999)
+    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2, 3]
+    store.expire(3_000)
+    assert [each.offset for each in store.look_up(0, b"item")] == [3]
+    assert span_names(directory) == ["3000_4000"]
+    assert (store.evaluations(), store.oldest_ms) == (1, 3_999)
+    again = await opened_again(store)
+    assert [each.offset for each in again.look_up(0, b"item")] == [3]
+    assert again.settled(0) == covered_to(4)
+    await again.close()
+
+
+async def test_spans_of_another_width_are_used_to_their_end(store: RocksStore, directory: Path) -> None:
+    store.put(0, record(0, b"item", 500))
+    await store.flush({})
+    await store.close()
+    wider = RocksStore(directory, "evaluations", 4, keep_ms=8 * 3_000, min_free_bytes=0)
+    wider.open()
+    for offset, time_ms in enumerate((900, 1_000, 2_999, 3_000), start=1):
+        wider.put(0, record(offset, b"item", time_ms))
+        wider.write_window()
+    assert span_names(directory) == ["0_1000", "1000_3000", "3000_6000"]
+    wider.expire(3_000)
+    assert [each.offset for each in wider.look_up(0, b"item")] == [4]
+    await wider.close()
+
+
+async def test_an_evaluation_beyond_the_end_of_its_span_keeps_the_span(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.waiting.spans.MAX_SPANS", 2)
+    for offset, time_ms in enumerate((0, 1_000, 9_000)):
+        store.put(0, record(offset, b"item", time_ms))
+        store.write_window()
+    assert len(store._spans) == 2
+    store.expire(8_000)
+    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2]
+    store.expire(9_001)
+    assert store.look_up(0, b"item") == []
+
+
+async def test_a_quiet_span_is_compacted_into_one_run(store: RocksStore) -> None:
+    for offset in range(4):
+        store.put(0, record(offset, b"item", 0))
+        await store.flush({})
+    await store.seal()
+    (only,) = store._spans
+    assert only.runs == 4  # the newest: more may come
+    store.put(0, record(4, b"item", SPAN_MS))
+    await store.flush({})
+    await store.seal()
+    old, new = store._spans
+    assert (old.runs, new.runs) == (0, 1)
+    assert [each.offset for each in store.look_up(0, b"item")] == [0, 1, 2, 3, 4]
+    again = await opened_again(store)
+    assert [span.runs for span in again._spans] == [0, 1]
+    assert [each.offset for each in again.look_up(0, b"item")] == [0, 1, 2, 3, 4]
+    await again.close()
+
+
+async def test_only_the_owner_reads_the_files(store: RocksStore, directory: Path) -> None:
+    store.put(0, record(1))
+    await store.flush({0: covered_to(2)})
+    assert modes(directory) == {(True, 0o700), (False, 0o600)}
+
+
+async def test_with_a_log_rows_survive_without_a_flush(directory: Path, tmp_path: Path) -> None:
+    store = opened_store(directory, wal=True)
+    store.put(0, record(1))
+    store.write_window()
+    copy = tmp_path / "copy"
+    shutil.copytree(directory, copy)
+    killed = opened_store(copy, wal=True)
+    assert [each.offset for each in killed.look_up(0, b"item")] == [1]
+    assert killed.settled(0) is None
+    await killed.close()
+    await store.close()
+
+
+async def test_without_a_log_rows_need_a_flush(store: RocksStore, directory: Path, tmp_path: Path) -> None:
+    store.put(0, record(1))
+    store.write_window()
+    shutil.copytree(directory, tmp_path / "copy")
+    killed = opened_store(tmp_path / "copy")
+    assert killed.look_up(0, b"item") == []
+    await killed.close()
+
+
+async def test_a_store_that_is_not_open_is_away(directory: Path) -> None:
+    store = new_store(directory)
+    assert store.away
+    with pytest.raises(StoreAwayError):
+        store.put(0, record(1))
+    with pytest.raises(StoreAwayError):
+        store.look_up(0, b"item")
+    await store.flush({0: covered_to(1)})
+    store.expire(1)
+    await store.seal()
+    assert span_names(directory.parent) == []
