@@ -70,8 +70,8 @@ FRESH: Final = Staleness()
 class _Closed:
     """The last checkpoint marker of a partition that was applied since the view started."""
 
-    received: float
-    """In monotonic seconds."""
+    received: float | None
+    """In monotonic seconds; None when the log had it before the view began to read: then nobody knows."""
     behind: str | None
     ahead_s: float
     """By how much the marker's time was ahead of the broker's clock; negative when it was late."""
@@ -93,7 +93,7 @@ class Freshness:
         self._closed: dict[int, _Closed] = {}
         self._held: dict[int | None, str] = {}
         self._broker: tuple[int, float] | None = None
-        """The broker's timestamp of the last marker in milliseconds, and when it was applied, in monotonic seconds."""
+        """The broker's timestamp of the last marker that arrived, in milliseconds, and when, in monotonic seconds."""
 
     # ---- what the reader notes
 
@@ -102,18 +102,21 @@ class Freshness:
         self._expected = frozenset(partitions)
         self._since = self._monotonic()
 
-    def closed(self, partition: int, marker: CheckpointMarker, appended: int | None) -> None:
+    def closed(self, partition: int, marker: CheckpointMarker, appended: int | None, *, arrived: bool = True) -> None:
         """A checkpoint marker was applied.
 
         Args:
             partition: its partition.
             marker: the marker.
             appended: the broker's timestamp of its record in milliseconds; None when the broker has none.
+            arrived: whether it is new; False when the log had it before the view began to read.
         """
         ahead_s = 0.0 if appended is None else (marker["at"] - appended) / 1000
-        if appended is not None:
-            self._broker = appended, self._monotonic()
-        self._closed = {**self._closed, partition: _Closed(self._monotonic(), marker.get("behind"), ahead_s)}
+        now = self._monotonic()
+        if arrived and appended is not None:
+            self._broker = appended, now
+        received = now if arrived else None
+        self._closed = {**self._closed, partition: _Closed(received, marker.get("behind"), ahead_s)}
 
     def hold(self, partition: int | None, reason: str) -> None:
         """Mark a partition as stale until `release`, for a reason in words. None marks the whole view."""
@@ -126,7 +129,7 @@ class Freshness:
     # ---- what is shown
 
     def broker_now(self) -> float:
-        """Seconds since epoch by the broker's clock, as far as the last marker shows it; else by the view's own clock.
+        """Seconds since epoch by the broker's clock, as far as a new marker shows it; else by the view's own clock.
 
         A clock that is set while the view runs does not change the order of what is written with this time.
         """
@@ -155,10 +158,7 @@ class Freshness:
             yield Staleness(StaleCause.NO_CHECKPOINT, f"{_named(lacking)}: no checkpoint yet")
         yield from self._wrong_clocks(complete, now)
         monotonic = self._monotonic()
-        silent = {
-            partition: monotonic - (self._closed[partition].received if partition in self._closed else self._since)
-            for partition in self._expected & complete.keys()
-        }
+        silent = {partition: monotonic - self._received(partition) for partition in self._expected & complete.keys()}
         if old := [partition for partition, age in silent.items() if age > self._stale_after_s]:
             yield Staleness(
                 StaleCause.SILENT,
@@ -169,6 +169,11 @@ class Freshness:
         if behind:
             oldest = min(behind, key=complete.__getitem__)
             yield self._behind(oldest, behind, complete[oldest])
+
+    def _received(self, partition: int) -> float:
+        """When a marker of a partition arrived, or the view began to wait for one."""
+        closed = self._closed.get(partition)
+        return self._since if closed is None or closed.received is None else closed.received
 
     def _wrong_clocks(self, complete: Mapping[int, int], now: float) -> Iterator[Staleness]:
         for partition, closed in self._closed.items():
@@ -182,7 +187,7 @@ class Freshness:
     def _behind(self, partition: int, others: Collection[int], at: int) -> Staleness:
         closed = self._closed.get(partition)
         names, since = _named(others), in_words(at)
-        if closed is None:
+        if closed is None or (closed.behind is None and closed.received is None):
             return Staleness(StaleCause.SILENT, f"{names}: no checkpoint since {since}")
         if closed.behind is None:
             if -closed.ahead_s > SKEW_SECONDS:

@@ -312,7 +312,8 @@ class Reader:
         if steps:
             changed, invalid = await self._retried(partial(self._write, steps))
             for step in steps:
-                self._freshness.closed(step.partition, step.marker, step.appended)
+                end = self._goals[TopicPartition(self._config.tallies_topic, step.partition)]
+                self._freshness.closed(step.partition, step.marker, step.appended, arrived=step.tallies_next > end)
                 self._foreign[step.partition] = step.marker.get("foreign", 0)
                 self._stepped[step.partition] = time.monotonic()
             self._pass_over([*(over for step in steps for over in step.passed_over), *invalid])

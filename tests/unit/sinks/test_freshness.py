@@ -96,6 +96,32 @@ def test_a_state_from_before_the_start_is_fresh_until_it_is_old() -> None:
     assert found == Staleness(StaleCause.SILENT, "partition 0: no checkpoint since 2026-11-23 10:15:02 UTC")
 
 
+def test_what_the_log_had_before_the_start_accuses_no_clock() -> None:
+    """Its worker ended long ago: the marker is applied now, and is old."""
+    freshness, hour_ago = Freshness(), NOW_MS - 3_600_000
+    freshness.expect(range(1))
+    freshness.closed(0, marker(hour_ago), hour_ago, arrived=False)
+    found = freshness.judge({0: hour_ago}, NOW)
+    assert found == Staleness(StaleCause.SILENT, "partition 0: no checkpoint since 2026-11-23 09:15:02 UTC")
+    freshness.closed(0, marker(hour_ago, behind="circuit_breaker"), hour_ago, arrived=False)
+    assert freshness.judge({0: hour_ago}, NOW).cause is StaleCause.CIRCUIT_BREAKER
+
+
+def test_a_marker_of_the_log_before_the_start_is_no_sign_of_a_worker() -> None:
+    clock = Clock()
+    freshness = Freshness(15.0, clock)
+    freshness.expect(range(1))
+    clock.seconds += 10
+    freshness.closed(0, marker(NOW_MS), NOW_MS, arrived=False)
+    assert freshness.judge({0: NOW_MS}, NOW) == FRESH
+    clock.seconds += 5.5
+    found = freshness.judge({0: NOW_MS}, NOW)
+    assert (found.cause, found.reason and found.reason[:36]) == (
+        StaleCause.SILENT,
+        "partition 0: no checkpoint for 16 s.",
+    )
+
+
 @pytest.mark.parametrize(
     ("at", "appended", "now", "words"),
     [
@@ -133,6 +159,7 @@ def test_a_held_partition_is_stale_until_it_is_released() -> None:
 
 def test_the_brokers_clock_goes_on_when_the_own_clock_is_set() -> None:
     view = View()
+    view.freshness.closed(0, marker(0), 0, arrived=False)
     view.clock.seconds += 7.5
     assert view.freshness.broker_now() == NOW + 7.5
 
