@@ -84,12 +84,19 @@ async def _opened(rig: Rig, worker: WorkerProcess, text: str = "circuit breaker 
     await rig.until(text, logged)
 
 
+async def _all_seen(rig: Rig) -> list[int]:
+    """By partition, the offset of the annotations that its last checkpoint marker carries."""
+    seen = [0] * rig.partitions
+    for record in await rig.read(rig.topics.tallies):
+        if record.key == MARKER_KEY:
+            marker: dict[str, Any] = json.loads(record.value or b"")
+            seen[record.partition] = marker.get("seen", {}).get(rig.topics.annotations, 0)
+    return seen
+
+
 async def _published_seen(rig: Rig) -> int:
-    """The offset of the annotations' partition with `item` that its last checkpoint marker carries."""
-    place = home_partition(b"item", rig.partitions)
-    markers = [one for one in await rig.read(rig.topics.tallies) if (one.key, one.partition) == (MARKER_KEY, place)]
-    last: dict[str, Any] = json.loads(markers[-1].value or b"") if markers else {}
-    return int(last.get("seen", {}).get(rig.topics.annotations, 0))
+    """The offset of the partition with `item`."""
+    return (await _all_seen(rig))[home_partition(b"item", rig.partitions)]
 
 
 @pytest.mark.row(12)
@@ -173,3 +180,37 @@ async def test_a_rebalance_while_it_is_open_rejects_nothing_and_keeps_the_worker
     assert await rig.dead_letters() == []
     assert await rig.committed() == at_rest
     assert (paused.process.poll(), joined.process.poll()) == (None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.row(34)
+async def test_of_several_paused_workers_the_last_one_that_runs_is_restarted(rig: Rig) -> None:
+    """As docs/operations.md describes it for workers that take partitions over from each other."""
+    workers = [rig.worker("w1"), rig.worker("w2")]
+    await rig.until("both have partitions", lambda: _shared(workers))
+    flood: list[Event] = [(rig.topics.annotations, f"item {number}".encode(), b"{") for number in range(400)]
+    await rig.send(flood)
+    for worker in workers:
+        await _opened(rig, worker)
+    last, other = workers
+    other.kill()
+
+    async def seen() -> bool:
+        return sum(await _all_seen(rig)) == len(flood)
+
+    await rig.until("the last one has looked at the events of all partitions", seen)
+    last.kill()
+    # However long it is away, nobody takes its partitions over.
+    again = rig.worker("w1")
+    await rig.settled()
+    rig.worker("w2")
+    good = Annotation(NOW, "g", "q", "item", thumbs="up")
+    await rig.produce([good])
+    await rig.settled()
+    await rig.verify([good])
+    assert len(await rig.dead_letters()) == len(flood)
+    assert "circuit breaker open" not in again.text()
+
+
+async def _shared(workers: list[WorkerProcess]) -> bool:
+    return all("2 partitions restored" in worker.text() for worker in workers)
