@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
+from aggregator.tallies import WaitingState
 from sinks.freshness import Freshness
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
@@ -106,7 +107,16 @@ def facts() -> Iterator[Fact]:
 @pytest.fixture
 def address(store: Store, tmp_path: Path) -> Iterator[str]:
     """A view of these queues and of the sample queue."""
-    fill(store, [*FACTS, *sample_queue(NOW_MS), *facts()])
+    waiting = WaitingState(
+        rebuilding=(1 << 40) - 1,
+        missing=(1 << 40) - 1,
+        evaluations=(1 << 40) - 1,
+        items=(1 << 40) - 1,
+        since=NOW_MS,
+        sample=[long(f"waits{number}-", 256) for number in range(3)],
+        judges=[(long("metric_"), long("judge"), NOW_MS, NOW_MS, 1)],
+    )
+    fill(store, [*FACTS, *sample_queue(NOW_MS), *facts()], waiting=waiting)
     rules = CountingRules(criterion_metrics={"overall": [long("metric_"), "m_ov"]})
     services = view_of(store, tmp_path, rules)
     services.config = replace(services.config, stale_after_s=1.0)

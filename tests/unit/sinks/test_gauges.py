@@ -17,6 +17,7 @@ from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
+from aggregator.tallies import WaitingState
 from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.documents import Documents
@@ -132,6 +133,23 @@ def test_the_recent_days_are_five_and_today_is_one_of_them(store: Store) -> None
 
 def judged(item: str, judge: str, at: int, *, passed: bool = True) -> Evaluation:
     return Evaluation(at=at, id=f"{judge} {item}", item=item, metric="m", judge=judge, passed=passed)
+
+
+def test_a_judge_whose_verdicts_all_wait_is_the_newest(store: Store) -> None:
+    fill(store, comparisons("q", "pp:fp"))
+    later = NOW_MS + DAY_MS
+    waiting = WaitingState(
+        rebuilding=0, missing=0, evaluations=1, since=0, sample=["i"], judges=[("m", "v9", later, later, 1)]
+    )
+    fill(store, [], waiting=waiting)
+    gauges = collect(store)
+    assert value(gauges, "newest_judge_first_timestamp_seconds", metric="m") == later / 1000
+    assert value(gauges, "newest_judge_comparisons", metric="m") == 0
+    document = Documents(store, CountingRules(), lambda: TODAY).get("q")
+    assert document is not None
+    newest = document["criteria"][0]["metrics"][0]["newest_judge"]
+    assert newest is not None
+    assert (newest["judge"], newest["comparisons"]) == ("v9", 0)
 
 
 def test_the_newest_judge_is_seen_before_anybody_labels_its_items(store: Store) -> None:
