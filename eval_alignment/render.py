@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     # Loads an HTTP framework.
     from sinks.api.responses import QueueListing
-    from sinks.queries.results import Insights, WaitingEvaluations
+    from sinks.queries.results import Insights, WaitingTotals
 
 _WIDE: Final = 132
 """Width from which one table has all numbers of a metric."""
@@ -61,7 +61,7 @@ def render(
         console.print(Text(alike_names(found, printable)))
 
 
-def render_waiting(waiting: "WaitingEvaluations", console: Console) -> None:
+def render_waiting(waiting: "WaitingTotals", console: Console) -> None:
     """Print what waits for an annotation, and that it is read again."""
     lines = [waiting_words(waiting, printable), rebuilding_words(n) if (n := waiting["rebuilding"]) else ""]
     for line in filter(None, lines):

@@ -12,7 +12,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from sinks.access import read_token
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing, SourceProgress, ViewPositions
-from sinks.queries.results import Ceiling, WaitingEvaluations, WhatIf
+from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
@@ -77,7 +77,7 @@ class View:
     def queues(
         self,
         on_failed: Callable[[str], object] = lambda _: None,
-        on_waiting: Callable[[WaitingEvaluations], object] = lambda _: None,
+        on_waiting: Callable[[WaitingTotals], object] = lambda _: None,
     ) -> Iterator[QueueListing]:
         """The queues in which anything stands, in the order in which the view first saw them.
 

@@ -28,17 +28,17 @@ from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View, open_view
 from sinks.api.responses import QueueListing
 from sinks.page.wording import rebuilding_words
-from sinks.queries.results import Insights, WaitingEvaluations
+from sinks.queries.results import Insights, WaitingTotals
 
 Output = Literal["json", "csv"] | None
 """Format of standard output; None for tables."""
 
 
-OnWaiting = Callable[[WaitingEvaluations], object]
+OnWaiting = Callable[[WaitingTotals], object]
 """Takes what waits for an annotation, where a source reports it."""
 
 
-def _ignore(_: WaitingEvaluations) -> None:
+def _ignore(_: WaitingTotals) -> None:
     pass
 
 
@@ -264,7 +264,7 @@ def _show(document: SnapshotDocument, output: Output, source: _Source) -> None:
 
 
 def _show_all(source: _Source, window: str, output: Output) -> None:
-    reported: list[WaitingEvaluations] = []
+    reported: list[WaitingTotals] = []
     listing = source.listing(reported.append)
     if output == "json":
         documents = [source.document(entry["queue"], window) for entry in listing]

@@ -6,7 +6,7 @@ import orjson
 from starlette.responses import Response
 
 from aggregator.snapshot.schema import Cards, SnapshotDocument
-from sinks.queries.results import WaitingEvaluations
+from sinks.queries.results import WaitingTotals
 
 
 class QueueListing(TypedDict):
@@ -43,7 +43,7 @@ class QueueList(TypedDict):
     """Queues that are not listed here because their numbers cannot be computed; the view logs the reason. Earlier
     releases do not send it.
     """
-    waiting: NotRequired[WaitingEvaluations | None]
+    waiting: NotRequired[WaitingTotals | None]
     """Evaluations whose item no annotation and no queue item names yet, in all queues together; null while no worker
     reports any. Earlier releases do not send it.
     """

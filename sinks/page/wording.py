@@ -10,7 +10,7 @@ from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, decimal, interval, percent, plural, threshold
-from sinks.queries.results import Ceiling, WaitingEvaluations, WhatIf
+from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 
 _LISTED: Final = 4
 """Most thresholds or names in a sentence."""
@@ -218,7 +218,7 @@ def alike_names(found: AlikeNames, name: Callable[[str], str] = isolated) -> str
     return f"The {found.kind} {shown}{more} look alike and are counted apart."
 
 
-def waiting_words(waiting: WaitingEvaluations, name: Callable[[str], str] = isolated) -> str:
+def waiting_words(waiting: WaitingTotals, name: Callable[[str], str] = isolated) -> str:
     """What waits for an annotation, and what is missing of it; empty when nothing does. `name` as for `alike_names`."""
     sentences = []
     number, metrics, missing = waiting["evaluations"], waiting["metrics"], waiting["missing"]

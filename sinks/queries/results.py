@@ -394,7 +394,7 @@ class JudgeWaiting(TypedDict):
     """Number of its verdicts that wait."""
 
 
-class WaitingEvaluations(TypedDict):
+class WaitingTotals(TypedDict):
     """Evaluations whose item no annotation and no queue item names yet. They are in no other number."""
 
     evaluations: int

@@ -11,7 +11,7 @@ import orjson
 
 from aggregator.days import timestamp
 from aggregator.tallies import WAITING_JUDGES, WAITING_SAMPLE
-from sinks.queries.results import JudgeWaiting, WaitingEvaluations
+from sinks.queries.results import JudgeWaiting, WaitingTotals
 
 _REPORTS: Final = "SELECT waiting FROM partitions WHERE waiting IS NOT NULL ORDER BY partition"
 _METRICS: Final = "SELECT count(DISTINCT metric) FROM waiting_judges"
@@ -21,14 +21,14 @@ GROUP BY metric, judge ORDER BY sum(verdicts) DESC, metric, judge LIMIT ?
 """
 
 
-def waiting_evaluations(connection: sqlite3.Connection) -> WaitingEvaluations | None:
+def waiting_evaluations(connection: sqlite3.Connection) -> WaitingTotals | None:
     """What waits in all partitions; None while no worker reports anything."""
     reports = [orjson.loads(report) for (report,) in connection.execute(_REPORTS)]
     if not reports:
         return None
     items = [report.get("items") for report in reports]
     (metrics,) = connection.execute(_METRICS).fetchone()
-    return WaitingEvaluations(
+    return WaitingTotals(
         evaluations=sum(report["evaluations"] for report in reports),
         items=None if None in items else sum(items),
         metrics=metrics,

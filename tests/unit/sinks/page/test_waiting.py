@@ -12,7 +12,7 @@ from aggregator.tallies import WaitingState
 from eval_alignment.render import render, render_waiting
 from sinks.api.services import Services
 from sinks.page.wording import waiting_words
-from sinks.queries.results import WaitingEvaluations
+from sinks.queries.results import WaitingTotals
 from sinks.queries.waiting import waiting_evaluations
 from sinks.snapshots import _digest
 from sinks.store.store import Store
@@ -135,7 +135,7 @@ async def test_a_document_changes_when_a_rebuild_begins_and_ends_only(services: 
     ],
 )
 def test_what_waits_in_words(changes: dict[str, object], expected: str) -> None:
-    waiting = WaitingEvaluations(
+    waiting = WaitingTotals(
         evaluations=3, items=2, metrics=2, rebuilding=0, missing=0, since=None, sample=["a", "b"], judges=[]
     )
     assert waiting_words({**waiting, **changes}, str) == expected  # type: ignore[typeddict-item]
