@@ -39,7 +39,7 @@ OTLP_STATUSES: Final[Mapping[int, str]] = {
     "again.",
     400: "The body is corrupt or not an export request, or the host name is not allowed.",
     404: 'No source has `tool = "otel"`.',
-    413: "More bytes than allowed, of which nothing was sent; or an event that the broker refuses as too large.",
+    413: "More bytes or parts than allowed: nothing was sent; or an event that the broker refuses as too large.",
     **{status: STATUSES[status] for status in (401, 403, 405, 408, 415, 429, 500)},
     503: "The broker is not available, or did not acknowledge all events in time. Send all again after the seconds in "
     "`Retry-After`.",
@@ -50,7 +50,7 @@ SOURCE_STATUSES: Final[Mapping[int, str]] = {
     400: "The body is corrupt, or the host name is not allowed.",
     401: "The token, the secret or the signature is missing or wrong. Nothing of the request is kept.",
     404: "No source has this name.",
-    413: "More bytes than allowed, of which nothing was sent; or an event that the broker refuses as too large.",
+    413: "More bytes or parts than allowed: nothing was sent; or an event that the broker refuses as too large.",
     415: "The content encoding is not supported. `detail` names those that are.",
     422: "The body is not data of the source's tool. It is a dead letter.",
     **{status: STATUSES[status] for status in (403, 405, 408, 429, 500)},

@@ -32,6 +32,7 @@ from ingest.limits import LARGE_BYTES, Budget, Reservation
 from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
 from ingest.otlp_protobuf import protobuf_events
+from ingest.parts import has_too_many_fields, has_too_many_parts, too_many_parts
 from ingest.sources import KafkaDelivery, RecordPublisher
 from sources.intake.intake import Delivery
 from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
@@ -98,9 +99,11 @@ def read_export(content: ExportContent, source: ToolSource, received: int, clock
         received: when it arrived, in milliseconds; the time of evaluations that have none.
         clock: the broker's time, in milliseconds. None accepts every time.
 
-    Raises UnknownShapeError for a body that is not a request.
+    Raises UnknownShapeError for a body that is not a request, HTTPException (413) for one with too many parts.
     """
     body, signal, encoding = content
+    if (has_too_many_fields if encoding == "protobuf" else has_too_many_parts)(body):
+        raise too_many_parts()
     export, others = Export(), 0
     for placed in (protobuf_events if encoding == "protobuf" else json_events)(body, signal):
         if placed.event is None:

@@ -3,6 +3,7 @@
 Paths that begin with `-/` are for the command: a file, or an end of what a source said.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,10 @@ from ingest.acknowledge import acknowledged, away
 from ingest.body import BodyReader
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
-from ingest.limits import Budget, Reservation
+from ingest.limits import LARGE_BYTES, Budget, Reservation
 from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
+from ingest.parts import has_too_many_parts, too_many_parts
 from ingest.publish import TooLargeForBrokerError
 from ingest.source_access import SOURCES_PREFIX, SourceAccess
 from sources.intake.intake import Delivery, IntakeResult, SourceIntake
@@ -196,6 +198,7 @@ class SourceHandlers:
             body = await self._bodies.read(request, reservation)
             if unverified is not None:
                 await self._access.verify(unverified, request, name, body)
+            await _require_parts(body)
             with acknowledged(reservation):
                 try:
                     taken = await intake.take(body, received, self._publisher.clock.now())
@@ -225,6 +228,7 @@ class SourceHandlers:
         clock = self._publisher.clock.now()
         with Reservation(self._budget) as reservation:
             body = await self._bodies.read(request, reservation)
+            await _require_parts(body)
             with acknowledged(reservation):
                 try:
                     taken = await intake.take(body, int(made), clock, dead_letters=False, current=True)
@@ -291,6 +295,12 @@ class SourceHandlers:
             f"the body is not data of {source.tool.title}: {why}; compare the setting `tool` of source {name!r} with "
             "what sends this"
         )
+
+
+async def _require_parts(body: bytes) -> None:
+    """Raise HTTPException (413) for a body with more parts than are read."""
+    if len(body) > LARGE_BYTES and await asyncio.to_thread(has_too_many_parts, body):
+        raise too_many_parts()
 
 
 def answer(taken: IntakeResult) -> RecordsAnswer:

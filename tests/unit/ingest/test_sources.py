@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ingest import parts
 from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
 from sources.intake.store import IndexStore, IndexUnusableError, StoredIndex
 from streams.kafka.producer import Outgoing
@@ -231,3 +232,11 @@ async def test_each_malformed_record_is_a_dead_letter_of_its_own(source_door: Do
     assert [json.loads(sent.value or b"") for sent in dead] == odd
     assert len({sent.key for sent in dead}) == 3
     assert {dict(sent.headers)["alignment-reason"] for sent in dead} == {b"unknown_shape"}
+
+
+@pytest.mark.parametrize("path", ["rows", "rows/-/file"])
+async def test_a_body_of_too_many_parts_is_refused_and_nothing_of_it_is_sent(source_door: Door, path: str) -> None:
+    rows = b"\n".join([b"{}"] * (parts.LINES + 2))
+    refused = await post(source_door, path, rows, time="1")
+    assert (refused.status_code, source_door.publisher.sent) == (413, [])
+    assert (await post(source_door, path, [ROW], time="1")).json()["events"] == 1

@@ -1,0 +1,90 @@
+"""Bodies of tools with millions of parts are refused before they are read."""
+
+import json
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from ingest import parts
+from ingest.otlp import Encoding, ExportContent, read_export
+from ingest.parts import has_too_many_fields, has_too_many_parts
+from sources.tools.otel import EVENT_BYTES
+from tests.support.otlp import as_protobuf, log, logs
+from tests.support.sources import RECEIVED, tool_source
+
+LIMIT = 100
+
+
+@pytest.fixture(autouse=True)
+def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COMMAS", "LINES", "FIELDS"):
+        monkeypatch.setattr(parts, name, LIMIT)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of protobuf."""
+    size, length = len(content), b""
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+@pytest.mark.parametrize("element", ["{}", "0", '""', "[]"])
+def test_json_has_too_many_parts_above_its_limit(element: str) -> None:
+    assert not has_too_many_parts(b"[" + b",".join([element.encode()] * (LIMIT + 1)) + b"]")
+    assert has_too_many_parts(b"[" + b",".join([element.encode()] * (LIMIT + 2)) + b"]")
+
+
+@pytest.mark.parametrize("text", ["," * 1000, '",' * 1000, "\\," * 1000, "\n,}\n{" * 1000])
+def test_commas_and_lines_of_a_text_are_no_parts(text: str) -> None:
+    assert not has_too_many_parts(json.dumps({"text": text}).encode())
+
+
+def test_a_text_without_an_end_is_read_once() -> None:
+    """Quadratic time would take hours."""
+    assert not has_too_many_parts(b'{"a":"' + b'\\"' * 2_000_000 + b"," * 2_000_000)
+    assert not has_too_many_parts(b'{"a":"' + b"," * 2_000_000 + b"\\")
+
+
+def test_lines_that_are_records_are_counted_and_those_of_a_document_are_not() -> None:
+    assert has_too_many_parts(b"{}\r\n" * (LIMIT + 3))
+    assert has_too_many_parts(b"{} \n \n" * (LIMIT + 3))
+    assert not has_too_many_parts(b"{}\n" * LIMIT)
+    assert not has_too_many_parts(json.dumps({"a": list(range(LIMIT))}, indent=1).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a\x00" * (LIMIT + 1),
+        b"\x0b\x0c" + b"\x0a\x00" * (LIMIT + 1),
+        b"\x10\x01\x19" + bytes(8) + b"\x25" + bytes(4) + b"\x0a\x00" * LIMIT,
+        field(1, b"\x12\x00" * LIMIT),
+        field(1, field(2, b"\x12\x00" * LIMIT)),
+        field(1, field(2, field(2, field(6, EVENT_BYTES) + b"\x32\x00" * LIMIT))),
+        field(1, field(2, field(2, field(11, field(2, EVENT_BYTES) + b"\x1a\x00" * LIMIT)))),
+    ],
+)
+def test_protobuf_has_too_many_fields_above_its_limit(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_too_many_fields(body)
+    monkeypatch.setattr(parts, "FIELDS", 2 * LIMIT)
+    assert not has_too_many_fields(body)
+
+
+def test_fields_of_records_without_an_evaluation_are_not_counted() -> None:
+    assert not has_too_many_fields(field(1, field(2, field(2, b"\x32\x00" * 2 * LIMIT))))
+
+
+@pytest.mark.parametrize("body", [b"", b"\x0a", b"\xff" * 20, b"\x0e" * 200, b"\x0a\xff\xff\xff\xff\x0f"])
+def test_what_is_no_protobuf_is_judged_by_its_decoder(body: bytes) -> None:
+    assert not has_too_many_fields(body)
+
+
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+def test_an_export_with_too_many_parts_is_refused(encoding: Encoding) -> None:
+    request = logs(*[log() for _ in range(LIMIT)])
+    body = json.dumps(request).encode() if encoding == "json" else as_protobuf(request)
+    with pytest.raises(HTTPException) as refused:
+        read_export(ExportContent(body, "logs", encoding), tool_source("otel"), RECEIVED, None)
+    assert refused.value.status_code == 413
