@@ -34,6 +34,8 @@ class SpanContent(msgspec.Struct):
     """The least broker time of an evaluation."""
     newest: int | None = None
     """The highest one, which may be after `end`."""
+    sequence: int = 0
+    """How many writes its database must have: a database takes a torn end of its own file for a crash."""
     evaluations: dict[int, int] = {}
     """Number by partition. An evaluation that was read again counts twice."""
 

@@ -140,7 +140,10 @@ class Span:
         except Exception as error:  # noqa: BLE001
             failure = failure_of(error)
         else:
-            return
+            if self._rows.latest_sequence_number() >= content.sequence:
+                return
+            self.close()
+            failure = StoreLostError(f"{directory} lacks rows")
         raise failure
 
     @property
@@ -209,9 +212,9 @@ class Span:
 
     def flush(self) -> None:
         """Make rows in memory durable. For a thread."""
-        writes = self._writes
+        writes, sequence = self._writes, self._rows.latest_sequence_number()
         self._durably(self._rows.flush)
-        self._flushed_writes = writes
+        self._flushed_writes, self.content.sequence = writes, sequence
 
     def sync_log(self) -> None:
         """Make the log of the database durable."""

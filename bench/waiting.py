@@ -1,0 +1,203 @@
+"""`python -m bench.waiting`: what the store of waiting evaluations costs, in one process without a broker.
+
+Evaluations by three metrics of each item, with a reason of 100 bytes, come in the order of their broker times, and the
+store is flushed and sealed as a worker does it. CPU time, because a shared machine makes the time on the clock useless.
+"""
+
+import argparse
+import asyncio
+import itertools
+import platform
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from bench.end_to_end.report import table
+from bench.end_to_end.site import Row
+from streams.kafka.record_batches import ParsedRecord
+from streams.waiting.coverage import OffsetRanges
+from streams.waiting.rocks import SPANS_OF_KEEP, RocksStore
+from streams.waiting.store import Settled
+
+SPANS: Final = 10
+"""All are sealed but the newest."""
+OF_ITEM: Final = 3
+FLUSH_BYTES: Final = 24 << 20
+_PIECE: Final = 500
+_SPAN_MS: Final = 1_000_000
+_LOOK_UPS: Final = 2_000
+_REASON: Final = 100
+_WORDS: Final = """the answer names source of claim which contradicts a passage in retrieved context and leaves out
+reason for refund although user asked about delivery date invoice number customer policy"""
+
+
+@dataclass
+class Measured:
+    """CPU seconds, and bytes."""
+
+    evaluations: int = 0
+    json_bytes: int = 0
+    thread: float = 0.0
+    """Of the thread that puts and flushes."""
+    everything: float = 0.0
+    """Of all threads until the last flush, without making the load."""
+    sealing: float = 0.0
+    disk_bytes: int = 0
+    hit: float = 0.0
+    miss: float = 0.0
+    opening: float = 0.0
+    memory_start: float = 0.0
+    memory_third: float = 0.0
+    memory_end: float = 0.0
+    items: list[bytes] = field(default_factory=list)
+
+
+def evaluations(count: int, seed: int = 1) -> Iterator[ParsedRecord]:
+    """The load: consecutive offsets, and broker times over all spans."""
+    rng = random.Random(seed)
+    words, item = _WORDS.split(), ""
+    for offset in range(count):
+        if offset % OF_ITEM == 0:
+            item = f"{rng.randbytes(6).hex()}-M{offset // OF_ITEM}"
+        metric = f"metric {offset % OF_ITEM} by judge"
+        event = {
+            "id": rng.randbytes(9).hex(),
+            "at": 1_683_000_000_000 + offset,
+            "item": item,
+            "level": "trace",
+            "metric": metric,
+            "score": rng.randint(0, 4) / 4,
+            "threshold": 0.5,
+            "judge": "gpt-4o/p3",
+            "reason": " ".join(rng.choices(words, k=20))[:_REASON],
+        }
+        time_ms = offset * SPANS * _SPAN_MS // count
+        yield ParsedRecord(offset, time_ms, item.encode(), orjson.dumps(event), [])
+
+
+def resident_mib() -> float:
+    """Memory of this process."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def new_store(directory: Path) -> RocksStore:
+    """A store whose spans are sealed as soon as the next one has begun."""
+    store = RocksStore(
+        directory, "evaluations", 1, keep_ms=SPANS_OF_KEEP * _SPAN_MS, min_free_bytes=0, seal_after_seconds=0.0
+    )
+    store.open()
+    assert store.away is None
+    return store
+
+
+async def write(store: RocksStore, count: int, measured: Measured) -> None:
+    """Put the load, flush as a worker does, and seal the spans that ended."""
+    load = evaluations(count)
+    making = 0.0
+    started = time.process_time()
+    measured.memory_start = resident_mib()
+    while True:
+        began = time.thread_time()
+        piece = list(itertools.islice(load, _PIECE))
+        making += time.thread_time() - began
+        if not piece:
+            break
+        measured.json_bytes += sum(len(record.value or b"") for record in piece)
+        measured.items.append(piece[0].key or b"")
+        began = time.thread_time()
+        for record in piece:
+            store.put(0, record)
+        measured.thread += time.thread_time() - began
+        if store.unflushed_bytes >= FLUSH_BYTES:
+            await _flush(store, piece[-1].offset + 1, measured)
+        if piece[0].offset <= count // 3 <= piece[-1].offset:
+            measured.memory_third = resident_mib()
+    await _flush(store, count, measured)
+    measured.everything = time.process_time() - started - making - measured.sealing
+    measured.memory_end = resident_mib()
+    measured.evaluations = count
+
+
+async def _flush(store: RocksStore, end: int, measured: Measured) -> None:
+    began = time.thread_time()
+    await store.flush({0: Settled("ledger", None, OffsetRanges.of([(0, end)]))})
+    measured.thread += time.thread_time() - began
+    began = time.process_time()
+    await store.seal()
+    measured.sealing += time.process_time() - began
+
+
+def read(store: RocksStore, measured: Measured) -> None:
+    """Look up items that wait and items that do not, all spans but the newest being sealed."""
+    rng = random.Random(2)
+    began = time.process_time()
+    for _ in range(_LOOK_UPS):
+        assert len(store.look_up(0, rng.choice(measured.items))) == OF_ITEM
+    measured.hit = (time.process_time() - began) / _LOOK_UPS
+    began = time.process_time()
+    for _ in range(_LOOK_UPS):
+        assert store.look_up(0, rng.randbytes(12)) == []
+    measured.miss = (time.process_time() - began) / _LOOK_UPS
+
+
+async def measure(directory: Path, count: int) -> Measured:
+    """Write, close, open again, and read."""
+    measured = Measured()
+    store = new_store(directory)
+    await write(store, count, measured)
+    measured.disk_bytes = store.bytes_on_disk
+    await store.close()
+    began = time.perf_counter()
+    store = new_store(directory)
+    measured.opening = time.perf_counter() - began
+    assert store.evaluations() == count
+    read(store, measured)
+    await store.close()
+    return measured
+
+
+def rows(measured: Measured) -> Iterator[Row]:
+    """The table."""
+    count = measured.evaluations
+    yield Row("CPU of the worker's thread per evaluation", f"{measured.thread / count * 1e6:.2f} us", "")
+    yield Row("CPU of all threads, without sealing", f"{measured.everything / count * 1e6:.2f} us", "")
+    yield Row("CPU of sealing", f"{measured.sealing / count * 1e6:.2f} us", "")
+    ratio = measured.disk_bytes / measured.json_bytes
+    sizes = f"{measured.disk_bytes / count:.0f} of {measured.json_bytes / count:.0f} bytes"
+    yield Row("disk / JSON of an evaluation", f"{ratio:.2f} ({sizes})", "<= 0.45", ratio <= 0.45)
+    hit, miss = measured.hit * 1e6, measured.miss * 1e6
+    what = f"look-up of {OF_ITEM} evaluations in {SPANS} spans, opened again, CPU"
+    yield Row(what, f"{hit:.0f} us", "<= 150 us", hit <= 150)
+    yield Row("look-up of an unknown item, CPU", f"{miss:.0f} us", "<= 60 us", miss <= 60)
+    yield Row("opening", f"{measured.opening:.2f} s", "<= 0.5 s", measured.opening <= 0.5)
+    third, end = measured.memory_third - measured.memory_start, measured.memory_end - measured.memory_start
+    yield Row(f"memory over the start, {count:,} evaluations", f"{end:.0f} MiB", "<= 160 MiB", end <= 160)
+    ratio = measured.memory_end / measured.memory_third
+    yield Row(
+        "memory of the process then / at a third of them",
+        f"{ratio:.2f} ({end:.0f}, {third:.0f} MiB over the start)",
+        "<= 1.2",
+        ratio <= 1.2,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.waiting", description=__doc__)
+    parser.add_argument("--evaluations", type=int, default=300_000, help="30,000,000 for the targets of memory")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        measured = asyncio.run(measure(Path(directory) / "store", options.evaluations))
+    print(f"Python {platform.python_version()}, {options.evaluations:,} evaluations in {SPANS} spans\n")
+    print(table(rows(measured)))
+
+
+if __name__ == "__main__":
+    main()
