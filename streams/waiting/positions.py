@@ -65,6 +65,8 @@ class PartitionPositions(msgspec.Struct):
     """Part of every key: random, and a new one whenever the offsets of the topic start again."""
     settled: SettledPositions | None = None
     """None until a flush."""
+    older: list[int] = []
+    """Epochs whose rows are still found, from the oldest on: those before restarts of the embedded broker."""
 
 
 class StorePositions(msgspec.Struct):
@@ -88,11 +90,16 @@ class StorePositions(msgspec.Struct):
         """What the store has of a partition, with an epoch from the first time on."""
         return self.partitions.get(partition) or self.renew(partition)
 
-    def renew(self, partition: int) -> PartitionPositions:
-        """Nothing of a partition, with a new epoch, which no other has: partitions may have the same offsets."""
-        used = {positions.epoch for positions in self.partitions.values()}
+    def renew(self, partition: int, *, keep_rows: bool = False) -> PartitionPositions:
+        """Nothing of a partition, with a new epoch, which no other has: partitions may have the same offsets.
+
+        With `keep_rows`, rows of its older epochs are still found.
+        """
+        used = {epoch for positions in self.partitions.values() for epoch in (positions.epoch, *positions.older)}
         epoch = next(epoch for epoch in iter(lambda: secrets.randbits(32), None) if epoch not in used)
-        self.partitions[partition] = PartitionPositions(epoch)
+        before = self.partitions.get(partition)
+        older = [*before.older, before.epoch] if before and keep_rows else []
+        self.partitions[partition] = PartitionPositions(epoch, older=older)
         return self.partitions[partition]
 
     def epochs(self) -> dict[int, int]:

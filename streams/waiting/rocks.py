@@ -18,7 +18,7 @@ last flush, and its successor finds these offsets uncovered.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ from streams.waiting.positions import PositionsFile, SettledPositions, StorePosi
 from streams.waiting.spans import Span, Spans, failure_of
 from streams.waiting.store import Settled, StoreAwayError, StoreLostError
 from streams.waiting.threads import DiskJobs
-from streams.waiting.window import EvaluationWindow, group_of, prefix_of, records_of
+from streams.waiting.window import EvaluationWindow, Group, epoch_of, group_of, hash_of, records_of
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,7 @@ class RocksStore:
     @property
     def oldest_ms(self) -> int | None:
         """Broker time of about the oldest evaluation that is written; None for none."""
-        times = [span.content.oldest for span in self._spans if span.content.oldest is not None]
-        return min(times, default=None)
+        return self._spans.oldest_ms
 
     def evaluations(self, partition: int | None = None) -> int:
         """Number of waiting evaluations, of one partition or of all.
@@ -121,10 +120,7 @@ class RocksStore:
         Those that are known meanwhile are in it until they expire. Read again, an evaluation counts twice, and after a
         crash some are not counted.
         """
-        counts = [span.content.evaluations for span in self._spans]
-        if partition is None:
-            return self._window.count + sum(sum(each.values()) for each in counts)
-        return self._window.evaluations(partition) + sum(each.get(partition, 0) for each in counts)
+        return self._window.evaluations(partition) + self._spans.evaluations(partition)
 
     def settled(self, partition: int) -> Settled | None:
         """What the last flush kept for a partition; None if the store knows nothing of it, or is away."""
@@ -139,13 +135,10 @@ class RocksStore:
         """Open the directory, or begin an empty one; `away` states why that failed."""
         if self._away is None:
             return
-        failure: Exception | None = None
         try:
             self._open()
         except (OSError, StoreAwayError) as error:
-            failure = error
-        if failure is not None:
-            self._stay_away(str(failure))
+            self._stay_away(str(error))
         else:
             log.info("opened the store of waiting evaluations %s: %d spans", self._directory.path, len(self._spans))
 
@@ -299,42 +292,51 @@ class RocksStore:
         Raises StoreLostError or StoreAwayError.
         """
         self._refuse_away()
-        groups = self._window.find(partition, item)
         failure: StoreLostError | StoreAwayError | None = None
-        positions = self._positions.partitions.get(partition)
-        if positions is not None:
-            try:
-                prefix = prefix_of(item, self._positions.seed, positions.epoch)
-                groups += map(group_of, self._spans.look_up(prefix))
-            except msgspec.DecodeError as error:
-                failure = StoreLostError(f"a row is damaged: {error}")
-            except _FAILURES as error:
-                failure = failure_of(error)
+        found: dict[tuple[int, int], Record] = {}
+        try:
+            for age, group in self._groups(partition, item):
+                # A record is in two rows when it was read again after a crash.
+                found.update(((age, record.offset), record) for record in records_of(group))
+        except msgspec.DecodeError as error:
+            failure = StoreLostError(f"a row is damaged: {error}")
+        except _FAILURES as error:
+            failure = failure_of(error)
         if failure is not None:
             self._fail(failure)
             raise failure if self._away is None else StoreAwayError(self._away)
-        # A record is in two rows when it was read again after a crash.
-        records: dict[int, Record] = {record.offset: record for group in groups for record in records_of(group)}
-        return [records[offset] for offset in sorted(records)]
+        return [found[place] for place in sorted(found)]
+
+    def _groups(self, partition: int, item: bytes) -> Iterator[tuple[int, Group]]:
+        """The groups of an item, each with the number of its epoch: two epochs may have the same offsets."""
+        positions = self._positions.partitions.get(partition)
+        epochs = [] if positions is None else [*positions.older, positions.epoch]
+        newest = max(0, len(epochs) - 1)
+        for group in self._window.find(partition, item):
+            yield newest, group
+        if epochs:
+            for key, value in self._spans.look_up(hash_of(item, self._positions.seed)):
+                if (epoch := epoch_of(key)) in epochs:
+                    yield epochs.index(epoch), group_of(value)
 
     # Positions
 
     def forget(self, partition: int) -> None:
-        """Keep nothing of a partition any more, because its topic was created again: its rows are not found again.
+        """Keep no positions of a partition, because its topic was created again: its rows are not found again.
 
-        Durable when it returns. While the store is away it is noted, and done before the store is used again.
+        With `wal` they are: nothing else has them. Durable when it returns; while the store is away, once it is opened.
         """
         self._forgotten.add(partition)
         if self._away is None:
             self._write(lambda: self._forget(partition))
 
     def _forget(self, partition: int) -> None:
-        self._window.forget(partition)
-        # Its slices have the old epoch.
+        # Slices have the old epoch.
+        self._end_window()
         self._write_all_slices()
-        self._positions.renew(partition)
-        for span in self._spans:
-            span.content.evaluations.pop(partition, None)
+        self._positions.renew(partition, keep_rows=self._wal)
+        if not self._wal:
+            self._spans.forget(partition)
         self._write_positions()
         self._forgotten.discard(partition)
 
@@ -443,7 +445,6 @@ class RocksStore:
         for span in self._spans.to_seal(self._seal_after_seconds):
             if self._is_same(number) and span in self._spans:
                 self._sealed = span
-                try:
-                    await self._jobs.run(span.seal)
-                finally:
-                    self._sealed = None
+                # Cancelled, it runs on, and `close` ends it.
+                await self._jobs.run(span.seal)
+                self._sealed = None

@@ -26,6 +26,7 @@ from rocksdict import (
     BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
+    DbClosedError,
     DBCompactionStyle,
     DBCompressionType,
     Options,
@@ -189,16 +190,16 @@ class Span:
         count = content.evaluations.get(piece.partition, 0)
         content.evaluations[piece.partition] = count + piece.evaluations
 
-    def look_up(self, prefix: bytes) -> list[bytes]:
-        """Values of all rows whose keys start with a prefix of at least `HASH_BYTES`."""
-        values: list[bytes] = []
+    def look_up(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Key and value of all rows whose keys start with a prefix of at least `HASH_BYTES`."""
+        rows: list[tuple[bytes, bytes]] = []
         failure: StoreLostError | StoreAwayError | None = None
         try:
             iterator = self._rows.iter(self._resources.read)
             try:
                 iterator.seek(prefix)
-                while iterator.valid() and iterator.key().startswith(prefix):
-                    values.append(iterator.value())
+                while iterator.valid() and (key := iterator.key()).startswith(prefix):
+                    rows.append((key, iterator.value()))
                     iterator.next()
                 iterator.status()
             finally:
@@ -208,7 +209,7 @@ class Span:
             failure = failure_of(error)
         if failure is not None:
             raise failure
-        return values
+        return rows
 
     def flush(self) -> None:
         """Make rows in memory durable. For a thread."""
@@ -243,7 +244,9 @@ class Span:
 
     def stop(self) -> None:
         """Make `seal` end early in its thread."""
-        self._rows.cancel_all_background(False)
+        # It may have ended, and be closed.
+        with contextlib.suppress(DbClosedError):
+            self._rows.cancel_all_background(False)
 
     def close(self) -> None:
         """Give the directory back. No thread may be in a method of the span."""
@@ -269,6 +272,23 @@ class Spans:
 
     def __len__(self) -> int:
         return len(self._spans)
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """The least broker time of an evaluation; None for none."""
+        return min((span.content.oldest for span in self._spans if span.content.oldest is not None), default=None)
+
+    def evaluations(self, partition: int | None) -> int:
+        """Number of evaluations of one partition, or of all."""
+        counts = [span.content.evaluations for span in self._spans]
+        if partition is None:
+            return sum(sum(each.values()) for each in counts)
+        return sum(each.get(partition, 0) for each in counts)
+
+    def forget(self, partition: int) -> None:
+        """Count nothing of a partition any more."""
+        for span in self._spans:
+            span.content.evaluations.pop(partition, None)
 
     def open(self, listed: Iterable[SpanContent]) -> None:
         """Open the listed spans, and others that a process began and did not live to list."""
@@ -307,9 +327,9 @@ class Spans:
         """Write rows into the span of their newest evaluation."""
         self.for_time(piece.newest).write(piece)
 
-    def look_up(self, prefix: bytes) -> list[bytes]:
-        """Values of all rows whose keys start with a prefix."""
-        return [value for span in self._spans for value in span.look_up(prefix)]
+    def look_up(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Key and value of all rows whose keys start with a prefix."""
+        return [row for span in self._spans for row in span.look_up(prefix)]
 
     def ended(self, before: int) -> list[Span]:
         """Spans without an evaluation from `before` on, nor any that may still come."""

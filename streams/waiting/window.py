@@ -113,10 +113,6 @@ class _Buffer:
     def evaluations(self, partition: int) -> int:
         return sum(part.count for (of_partition, _), part in self._parts.items() if of_partition == partition)
 
-    def forget(self, partition: int) -> None:
-        for place in [place for place in self._parts if place[0] == partition]:
-            self.count -= self._parts.pop(place).count
-
     def slices(self, seed: int, epochs: Mapping[int, int]) -> Iterator[Slice]:
         """Everything in the form in which it is written. Nothing may be added meanwhile."""
         for (partition, _), part in self._parts.items():
@@ -152,11 +148,6 @@ class EvaluationWindow:
         self._slices: Iterator[Slice] = iter(())
 
     @property
-    def count(self) -> int:
-        """Number of records that are in no slice yet."""
-        return sum(buffer.count for buffer in self._buffers())
-
-    @property
     def value_bytes(self) -> int:
         """About the bytes of their values."""
         return sum(buffer.value_bytes for buffer in self._buffers())
@@ -166,8 +157,10 @@ class EvaluationWindow:
         """What `next_slice` is of: another object for each window, None if nothing is left."""
         return self._leaving
 
-    def evaluations(self, partition: int) -> int:
-        """Number of records of a partition that are in no slice yet."""
+    def evaluations(self, partition: int | None) -> int:
+        """Number of records that are in no slice yet, of one partition or of all."""
+        if partition is None:
+            return sum(buffer.count for buffer in self._buffers())
         return sum(buffer.evaluations(partition) for buffer in self._buffers())
 
     def find(self, partition: int, item: bytes) -> list[Group]:
@@ -201,17 +194,19 @@ class EvaluationWindow:
             self._leaving, self._slices = None, iter(())
         return piece
 
-    def forget(self, partition: int) -> None:
-        """Drop what came of a partition; slices of it must be taken before."""
-        self._coming.forget(partition)
-
     def _buffers(self) -> tuple[_Buffer, ...]:
         return (self._coming,) if self._leaving is None else (self._coming, self._leaving)
 
 
-def prefix_of(item: bytes, seed: int, epoch: int) -> bytes:
+def hash_of(item: bytes, seed: int) -> bytes:
     """What the keys of all rows of an item start with, and of items whose hash is the same."""
-    return xxhash.xxh3_64_digest(item, seed) + _EPOCH.pack(epoch)
+    return xxhash.xxh3_64_digest(item, seed)
+
+
+def epoch_of(key: bytes) -> int:
+    """The epoch of a row."""
+    (epoch,) = _EPOCH.unpack_from(key, HASH_BYTES)
+    return int(epoch)
 
 
 def group_of(value: bytes) -> Group:

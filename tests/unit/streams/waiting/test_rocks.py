@@ -301,6 +301,33 @@ async def test_with_a_log_rows_survive_without_a_flush(directory: Path, tmp_path
     await store.close()
 
 
+async def test_with_a_log_rows_of_older_offsets_are_found_with_those_of_new_ones(directory: Path) -> None:
+    store = opened_store(directory, wal=True)
+    for start in range(3):
+        for offset in (5, 6):
+            store.put(0, record(offset, value=b"%d" % start))
+        if start == 1:
+            store.write_window()
+        if start < 2:
+            await store.flush({0: covered_to(7)})
+            await store.close()
+            store = opened_store(directory, wal=True)
+            assert store.settled(0) == covered_to(7)
+            store.forget(0)
+            assert store.settled(0) is None
+    expected = [(5, b"0"), (6, b"0"), (5, b"1"), (6, b"1"), (5, b"2"), (6, b"2")]
+    assert [(each.offset, each.value) for each in store.look_up(0, b"item")] == expected
+    assert store.evaluations(0) == 6
+    store.forget(0)
+    store.put(0, record(5, value=b"3"))
+    store.write_window()
+    await store.close()
+    again = opened_store(directory, wal=True)
+    assert [(each.offset, each.value) for each in again.look_up(0, b"item")] == [*expected, (5, b"3")]
+    assert again.look_up(1, b"item") == []
+    await again.close()
+
+
 async def test_without_a_log_rows_need_a_flush(store: RocksStore, directory: Path, tmp_path: Path) -> None:
     store.put(0, record(1))
     store.write_window()
