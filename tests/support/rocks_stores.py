@@ -1,5 +1,7 @@
 """Stores of waiting evaluations in a directory of a test."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from streams.kafka.record_batches import ParsedRecord
@@ -10,6 +12,7 @@ from streams.waiting.store import Settled
 TOPIC = "evaluations"
 SPAN_MS = 1_000
 KEEP_MS = 8 * SPAN_MS
+ITEMS = 3_000
 
 
 def new_store(
@@ -43,3 +46,34 @@ def record(offset: int, item: bytes = b"item", time_ms: int = 100, value: bytes 
 def covered_to(offset: int, *, ledger: str = "ledger", adopted_to: int = 0) -> Settled:
     """Everything before an offset is covered."""
     return Settled(ledger, "topic id", OffsetRanges.of([(0, offset)]), adopted_to)
+
+
+def put_items(store: RocksStore, start: int = 0) -> None:
+    """Put a record of 200 bytes for each of `ITEMS` items, from an offset on."""
+    for offset in range(start, start + ITEMS):
+        store.put(0, record(offset, b"%d" % offset, value=os.urandom(200)))
+
+
+def found(store: RocksStore, start: int = 0) -> int:
+    """How many of the items are found."""
+    return sum(len(store.look_up(0, b"%d" % offset)) for offset in range(start, start + ITEMS))
+
+
+def why(store: RocksStore) -> str | None:
+    """Why it is away."""
+    return store.away
+
+
+def flip(path: Path, at: Callable[[int], int]) -> None:
+    """Flip a bit of a file, at a place that depends on its size."""
+    content = bytearray(path.read_bytes())
+    content[at(len(content))] ^= 0x01
+    path.write_bytes(content)
+
+
+def damage_rows(directory: Path) -> None:
+    """Flip a bit in each file with rows."""
+    files = list(directory.glob("*_*/*.sst"))
+    assert files
+    for path in files:
+        flip(path, lambda size: size // 3)

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,6 @@ from streams.waiting.rocks import RocksStore
 from streams.waiting.store import Settled, StoreAwayError
 from streams.waiting.window import EvaluationWindow, Slice, group_of, records_of
 from tests.support.rocks_stores import SPAN_MS, covered_to, new_store, opened_store, record
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "waiting" / "worker-0"
-
-
-@pytest.fixture
-async def store(directory: Path) -> AsyncIterator[RocksStore]:
-    store = opened_store(directory)
-    yield store
-    await store.close()
 
 
 async def opened_again(store: RocksStore) -> RocksStore:

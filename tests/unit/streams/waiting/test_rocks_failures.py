@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -20,12 +19,21 @@ from streams.waiting.positions import PositionsFile
 from streams.waiting.rocks import RocksStore
 from streams.waiting.spans import Span
 from streams.waiting.store import StoreAwayError, StoreLostError
-from tests.support.rocks_stores import SPAN_MS, covered_to, new_store, opened_store, record
+from tests.support.rocks_stores import (
+    ITEMS,
+    SPAN_MS,
+    covered_to,
+    damage_rows,
+    flip,
+    found,
+    new_store,
+    opened_store,
+    put_items,
+    record,
+    why,
+)
 from tests.support.small_disks import fill, read_only
 from tests.support.tree import ROOT
-
-ITEMS = 3_000
-DEADLINE_S = 60.0
 
 _HOLDER = """
 import sys
@@ -55,33 +63,6 @@ asyncio.run(write(Path(sys.argv[1])))
 """
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-@pytest.fixture
-async def store(directory: Path) -> AsyncIterator[RocksStore]:
-    store = opened_store(directory)
-    yield store
-    await store.close()
-
-
-def put_items(store: RocksStore, start: int = 0) -> None:
-    for offset in range(start, start + ITEMS):
-        store.put(0, record(offset, b"%d" % offset, value=os.urandom(200)))
-
-
-def found(store: RocksStore, start: int = 0) -> int:
-    """How many of the items are found."""
-    return sum(len(store.look_up(0, b"%d" % offset)) for offset in range(start, start + ITEMS))
-
-
-def why(store: RocksStore) -> str | None:
-    """Why it is away."""
-    return store.away
-
-
 def python(program: str, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -91,19 +72,6 @@ def python(program: str, *arguments: object) -> "subprocess.Popen[str]":
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-
-
-def flip(path: Path, at: Callable[[int], int]) -> None:
-    content = bytearray(path.read_bytes())
-    content[at(len(content))] ^= 0x01
-    path.write_bytes(content)
-
-
-def damage_rows(directory: Path) -> None:
-    files = list(directory.glob("*_*/*.sst"))
-    assert files
-    for path in files:
-        flip(path, lambda size: size // 3)
 
 
 # Another process
@@ -357,122 +325,3 @@ async def test_a_damaged_block_empties_the_store(directory: Path) -> None:
     assert found(again) == ITEMS
     await again.close()
     assert "mismatch" in str(kept.value)
-
-
-# Threads
-
-
-class Blocked:
-    """Stands for the flush of a span, which waits in its thread until it may go on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.entered, self.go_on = threading.Event(), threading.Event()
-        flush = Span.flush
-
-        def blocked(span: Span) -> None:
-            self.entered.set()
-            assert self.go_on.wait(DEADLINE_S)
-            flush(span)
-
-        monkeypatch.setattr(Span, "flush", blocked)
-
-
-async def test_a_store_that_is_lost_during_a_flush_is_emptied_when_its_thread_has_ended(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = opened_store(directory)
-    put_items(store)
-    await store.flush({0: covered_to(ITEMS)})
-    await store.close()
-    damage_rows(directory)
-    again = opened_store(directory)
-    number = again.number
-    again.put(0, record(ITEMS))
-    blocked = Blocked(monkeypatch)
-    flush = asyncio.create_task(again.flush({0: covered_to(ITEMS + 1)}))
-    await asyncio.to_thread(blocked.entered.wait, DEADLINE_S)
-    with pytest.raises(StoreAwayError):
-        found(again)
-    assert why(again)
-    again.open()
-    assert why(again)
-    blocked.go_on.set()
-    await flush
-    again.open()
-    assert (why(again), again.settled(0), again.number) == (None, None, number + 1)
-    assert again.look_up(0, b"item") == []
-    await again.close()
-
-
-async def test_a_flush_after_a_cancelled_one_waits_for_the_same_rows(
-    directory: Path, store: RocksStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.put(0, record(1))
-    blocked = Blocked(monkeypatch)
-    flush = asyncio.create_task(store.flush({0: covered_to(2)}))
-    await asyncio.to_thread(blocked.entered.wait, DEADLINE_S)
-    flush.cancel()
-    await asyncio.wait([flush])
-    second = asyncio.create_task(store.flush({0: covered_to(2)}))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert store.settled(0) is None
-    blocked.go_on.set()
-    await second
-    shutil.copytree(directory, tmp_path / "copy")
-    killed = opened_store(tmp_path / "copy")
-    assert killed.settled(0) == covered_to(2)
-    assert [each.offset for each in killed.look_up(0, b"item")] == [1]
-    await killed.close()
-
-
-async def test_closing_waits_for_a_flush(directory: Path, store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put(0, record(1))
-    blocked = Blocked(monkeypatch)
-    flush = asyncio.create_task(store.flush({0: covered_to(2)}))
-    await asyncio.to_thread(blocked.entered.wait, DEADLINE_S)
-    close = asyncio.create_task(store.close())
-    await asyncio.sleep(0)
-    assert not close.done()
-    blocked.go_on.set()
-    await asyncio.gather(flush, close)
-    # Closed during the flush: its positions do not count.
-    again = opened_store(directory)
-    assert again.settled(0) is None
-    await again.close()
-
-
-async def test_spans_are_written_and_read_while_one_is_compacted(store: RocksStore) -> None:
-    for start in range(0, 5 * ITEMS, ITEMS):
-        put_items(store, start)
-        await store.flush({})
-    store.put(0, record(10**6, b"item", 2 * SPAN_MS))
-    await store.flush({})
-    seal = asyncio.create_task(store.seal())
-    await asyncio.sleep(0)
-    offset = 2 * 10**6
-    while not seal.done():
-        store.put(0, record(offset, b"late %d" % offset))
-        store.write_window()
-        assert store.look_up(0, b"late %d" % offset) and store.look_up(0, b"1")
-        offset += 1
-        await asyncio.sleep(0)
-    assert store.away is None
-    await seal
-    assert found(store) == ITEMS
-
-
-async def test_closing_ends_the_compaction_of_a_span(directory: Path, store: RocksStore) -> None:
-    for start in range(0, 5 * ITEMS, ITEMS):
-        put_items(store, start)
-        await store.flush({0: covered_to(start + ITEMS)})
-    store.put(0, record(10**6, b"item", 2 * SPAN_MS))
-    await store.flush({})
-    seal = asyncio.create_task(store.seal())
-    await asyncio.sleep(0)
-    await store.close()
-    await seal
-    again = opened_store(directory)
-    assert again.settled(0) == covered_to(5 * ITEMS)
-    assert found(again, 2 * ITEMS) == ITEMS
-    await again.close()
