@@ -23,7 +23,7 @@ SUMMEVAL = SHARED / "summeval"
 CASES = SHARED / "cases"
 SOURCES = SHARED / "sources"
 # The time of an example depends on what else runs on the machine.
-settings.register_profile("project", deadline=None)
+settings.register_profile("project", deadline=None, max_examples=50)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("project")
 
