@@ -9,9 +9,6 @@ from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sources.records import Malformed, UnknownShapeError
 from sources.shapes import finite
@@ -46,8 +43,41 @@ _ENVELOPE: Final = f"""
       field {{ name: "span_id" number: 2 label: LABEL_OPTIONAL type: TYPE_BYTES }}
       field {{ name: "events" number: 11 label: LABEL_REPEATED type: TYPE_BYTES }}
     }}
+    message_type {{
+      name: "Log"
+      field {{ name: "time_unix_nano" number: 1 label: LABEL_OPTIONAL type: TYPE_FIXED64 }}
+      field {{ name: "attributes" number: 6 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".{PACKAGE}.KeyValue" }}
+      field {{ name: "trace_id" number: 9 label: LABEL_OPTIONAL type: TYPE_BYTES }}
+      field {{ name: "span_id" number: 10 label: LABEL_OPTIONAL type: TYPE_BYTES }}
+      field {{ name: "observed_time_unix_nano" number: 11 label: LABEL_OPTIONAL type: TYPE_FIXED64 }}
+      field {{ name: "event_name" number: 12 label: LABEL_OPTIONAL type: TYPE_STRING }}
+    }}
+    message_type {{
+      name: "SpanEvent"
+      field {{ name: "time_unix_nano" number: 1 label: LABEL_OPTIONAL type: TYPE_FIXED64 }}
+      field {{ name: "name" number: 2 label: LABEL_OPTIONAL type: TYPE_STRING }}
+      field {{ name: "attributes" number: 3 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".{PACKAGE}.KeyValue" }}
+    }}
+    message_type {{
+      name: "KeyValue"
+      field {{ name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }}
+      field {{ name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".{PACKAGE}.Value" }}
+    }}
+    message_type {{
+      name: "Value"
+      field {{ name: "string_value" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING oneof_index: 0 }}
+      field {{ name: "bool_value" number: 2 label: LABEL_OPTIONAL type: TYPE_BOOL oneof_index: 0 }}
+      field {{ name: "int_value" number: 3 label: LABEL_OPTIONAL type: TYPE_INT64 oneof_index: 0 }}
+      field {{ name: "double_value" number: 4 label: LABEL_OPTIONAL type: TYPE_DOUBLE oneof_index: 0 }}
+      field {{ name: "array_value" number: 5 label: LABEL_OPTIONAL type: TYPE_BYTES oneof_index: 0 }}
+      field {{ name: "kvlist_value" number: 6 label: LABEL_OPTIONAL type: TYPE_BYTES oneof_index: 0 }}
+      field {{ name: "bytes_value" number: 7 label: LABEL_OPTIONAL type: TYPE_BYTES oneof_index: 0 }}
+      oneof_decl {{ name: "value" }}
+    }}
 """
-"""The messages of OTLP down to records, which are bytes here. Log records and spans have the same numbers."""
+"""The messages of OTLP as far as they are read. Resources and scopes are the same for log records and spans. Records,
+lists and objects are bytes here: as messages, millions of empty ones would need many times the memory of their body.
+"""
 
 
 def _messages() -> Mapping[str, Any]:
@@ -59,6 +89,8 @@ def _messages() -> Mapping[str, Any]:
 _MESSAGES: Final = _messages()
 REQUEST: Final = _MESSAGES[f"{PACKAGE}.Request"]
 SPAN: Final = _MESSAGES[f"{PACKAGE}.Span"]
+LOG: Final = _MESSAGES[f"{PACKAGE}.Log"]
+SPAN_EVENT: Final = _MESSAGES[f"{PACKAGE}.SpanEvent"]
 
 
 def protobuf_events(body: bytes, signal: Signal) -> Iterator[PlacedEvent]:
@@ -86,7 +118,7 @@ def _events(request: Any, signal: Signal, *, mentioned: bool) -> Iterator[Placed
 
 def _log(record: bytes) -> OtlpEvent | Malformed | None:
     try:
-        log = LogRecord.FromString(record)
+        log = LOG.FromString(record)
         attributes = _plain(log.attributes)
         if not is_evaluation(log.event_name, attributes):
             return None
@@ -109,7 +141,7 @@ def _span(record: bytes, number: int) -> Iterator[PlacedEvent]:
 
 def _span_event(span: Any, record: bytes) -> OtlpEvent | Malformed | None:
     try:
-        event = Span.Event.FromString(record)
+        event = SPAN_EVENT.FromString(record)
         if event.name != EVENT:
             return None
         return otlp_event(_plain(event.attributes), span.trace_id.hex(), span.span_id.hex(), event.time_unix_nano)
@@ -122,11 +154,11 @@ def _malformed(error: DecodeError | UnknownShapeError) -> Malformed:
     return Malformed("not protobuf, or text in it is not UTF-8" if isinstance(error, DecodeError) else str(error))
 
 
-def _plain(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+def _plain(attributes: Iterable[Any]) -> dict[str, Any]:
     return {each.key: _value(each.value) for each in attributes}
 
 
-def _value(value: AnyValue) -> Any:
+def _value(value: Any) -> Any:
     """The value, as in JSON: finite numbers, and None for lists, objects and bytes."""
     match value.WhichOneof("value"):
         case "string_value":

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from ingest.otlp_protobuf import REQUEST, protobuf_events
+from ingest.otlp_protobuf import LOG, REQUEST, SPAN_EVENT, protobuf_events
 from ingest.otlp_protobuf import SPAN as SPAN_ENVELOPE
 from sources.records import Malformed, UnknownShapeError
 from sources.tools.otel import OtlpEvent, Signal, json_events
@@ -29,6 +31,8 @@ from tests.support.otlp import (
     span,
     traces,
 )
+
+KEY_VALUE: Final = LOG.DESCRIPTOR.fields_by_name["attributes"].message_type
 
 
 def both(document: dict[str, Any], signal: Signal) -> list[Any]:
@@ -142,5 +146,25 @@ def test_the_envelope_has_the_numbers_of_otlp() -> None:
         for name, own in zip(path, ("resources", "scopes", "records"), strict=True):
             assert envelope.fields_by_name[own].number == real.fields_by_name[name].number
             envelope, real = envelope.fields_by_name[own].message_type, real.fields_by_name[name].message_type
-    numbers = {field.name: field.number for field in SPAN_ENVELOPE.DESCRIPTOR.fields}
-    assert numbers == {name: Span.DESCRIPTOR.fields_by_name[name].number for name in numbers}
+
+
+def test_own_messages_have_fields_of_otlp() -> None:
+    own_value = KEY_VALUE.fields_by_name["value"].message_type
+    for own, real in (
+        (SPAN_ENVELOPE.DESCRIPTOR, Span.DESCRIPTOR),
+        (LOG.DESCRIPTOR, LogRecord.DESCRIPTOR),
+        (SPAN_EVENT.DESCRIPTOR, Span.Event.DESCRIPTOR),
+        (KEY_VALUE, KeyValue.DESCRIPTOR),
+        (own_value, AnyValue.DESCRIPTOR),
+    ):
+        numbers = {field.name: field.number for field in own.fields}
+        assert numbers == {name: real.fields_by_name[name].number for name in numbers}
+    for own_event in (LOG, SPAN_EVENT):
+        assert own_event.DESCRIPTOR.fields_by_name["attributes"].message_type is KEY_VALUE
+
+
+def test_lists_and_objects_stay_bytes() -> None:
+    """As messages, millions of empty ones would need many times the memory of their request."""
+    own_value = KEY_VALUE.fields_by_name["value"].message_type
+    assert not [field.name for field in own_value.fields if field.message_type is not None]
+    assert [field.name for field in LOG.DESCRIPTOR.fields if field.message_type is not None] == ["attributes"]
