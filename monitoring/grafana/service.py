@@ -271,6 +271,7 @@ def build(page: str = PAGE) -> models.Dashboard:
             ("Alerts", _alerts()),
             ("Workers: input", worker.incoming()),
             ("Workers: lag and latency", worker.lag()),
+            ("Workers: evaluations that wait", worker.waiting()),
             ("Workers: recovery and audit", worker.recovery()),
             ("Ingest", ingest.taken()),
             ("Sources", ingest.sources()),

@@ -103,6 +103,83 @@ def lag() -> list[object]:
     ]  # fmt: skip
 
 
+def waiting() -> list[object]:
+    """Evaluations that wait for an annotation of their item."""
+    return [
+        series(
+            "Evaluations that wait",
+            "Evaluations of items that no annotation and no queue item names, on the disks of the workers. They cost "
+            "no memory, and are dropped after the wait. A sudden fall: a store was lost, or dropped its oldest "
+            "evaluations because the disk is nearly full.",
+            "short",
+            ("sum by (instance) (eval_alignment_waiting_evaluations)", "{{instance}}"),
+            width=8,
+        ),
+        series(
+            "Disk of waiting evaluations",
+            "Size of each store, and what is free on its disk. With less than 1 GiB free, a worker drops the oldest "
+            "evaluations." + alerts("WaitingDisk"),
+            "bytes",
+            ("sum by (instance) (eval_alignment_waiting_bytes)", "{{instance}}"),
+            ("min by (instance) (eval_alignment_waiting_free_bytes)", "free, {{instance}}"),
+            width=8,
+        ),
+        series(
+            "How far back the stores reach",
+            "An annotation finds the evaluations of this time. It grows to the setting `wait_days` and 7 to 12 days "
+            "more. A fall below `wait_days`: evaluations were dropped early." + alerts("WaitingHorizonShort"),
+            "s",
+            ("min by (instance) (eval_alignment_waiting_oldest_seconds)", "{{instance}}"),
+            width=8,
+        ),
+        series(
+            "Evaluations read again",
+            "Offsets of the evaluations topic that a store lacks, and that its worker reads again in the background: "
+            "seconds after a restart, minutes to hours after a lost store. Until 0, comparisons of items that were "
+            "annotated meanwhile may be missing." + alerts("RebuildLong"),
+            "short",
+            ("sum by (instance) (eval_alignment_waiting_rebuild_events)", "{{instance}}"),
+            width=8,
+        ),
+        series(
+            "Owed items",
+            "Annotated or queued items whose waiting evaluations are not merged yet. Above 0 for long: the store "
+            "cannot be used; the log of the worker has the reason.",
+            "short",
+            ("sum by (instance) (eval_alignment_waiting_owed_items)", "{{instance}}"),
+            width=8,
+        ),
+        series(
+            "Stored, adopted and undecided evaluations",
+            "Evaluations that began to wait, those that were merged because their item was annotated or queued, and "
+            "those that the settings of now no longer accept.",
+            "suffix:/s",
+            (rate("eval_alignment_waiting_stored_total", "job"), "stored"),
+            (rate("eval_alignment_waiting_adopted_total", "job"), "adopted"),
+            (rate("eval_alignment_waiting_undecided_total", "job"), "undecided"),
+            width=8,
+            colours={"stored": GREY, "adopted": TEAL, "undecided": AMBER},
+        ),
+        series(
+            "Missing evaluations and failures of the store",
+            "Missing: offsets that a store lacked and that the topic no longer had. Raise the retention of the topic. "
+            "Failures: the disk is full, damaged or away, or another process of the same name uses the store."
+            + alerts("WaitingMissing", "WaitingStoreFails"),
+            "short",
+            (rate("eval_alignment_waiting_missing_total", "instance"), "missing per second, {{instance}}"),
+            (rate("eval_alignment_waiting_store_failures_total", "instance"), "failures per second, {{instance}}"),
+        ),
+        series(
+            "Time to adopt",
+            "Time to look up and merge what waits for an item that becomes known. It is part of the latency of its "
+            "annotation.",
+            "s",
+            *quantiles("eval_alignment_adopt_seconds"),
+            colours=SHADES,
+        ),
+    ]
+
+
 def recovery() -> list[object]:
     """Joining, replaying, auditing."""
     return [

@@ -25,6 +25,7 @@ EXPECTED: Final = {
         "SnapshotStale", "StateStale", "SeriesSuppressed", "SnapshotsTooLarge", "Misrouted", "AuditMismatch",
         "IngestDown", "IngestNotReady", "IngestBusy", "IngestRejectsHigh",
         "SourcePullFails", "SourceStale", "SourceRejects",
+        "RebuildLong", "WaitingStoreFails", "WaitingMissing", "WaitingHorizonShort", "WaitingDisk",
     },
 }  # fmt: skip
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"
