@@ -1,4 +1,4 @@
-"""Reads the ledger as events, which `export` writes and `load` accepts.
+"""Reads the ledger, and what waits in the evaluations topic, as events, which `export` writes and `load` accepts.
 
 Rows with the same key are merged by their version: a log may have an older row after the newer one. Deletions are rows
 and are exported too.
@@ -6,22 +6,26 @@ and are exported too.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from aggregator.facts import Evaluation, Fact, parse, version
+from aggregator.facts import Evaluation, Fact, encode, key, parse, version
 from aggregator.tallies import MARKER_KEY, CheckpointMarker, parse_marker
-from streams.events.decoder import KIND_OF
+from streams.events.decoder import KIND_OF, Decoder, Kind, Rejection
 from streams.events.encoder import encode_event
 from streams.kafka.client import KafkaClient
+from streams.kafka.decide import decide
 from streams.kafka.scan import Records, scan
-from streams.kafka.topics import Topics
+from streams.kafka.topics import Topics, partition_counts
 from streams.ledger.claim import CLAIM_KEY, parse_claim
 from streams.ledger.passed_over import PassedOver
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from streams.kafka.batches import Record
 
 Stored = ConsumerRecord[bytes | None, bytes | None]
 OnUnreadable = Callable[[str, Stored, object], None]
@@ -49,6 +53,14 @@ class Ledger:
     """Number of source events that were not processed at the last checkpoint."""
     skipped: dict[str, PassedOver] = field(default_factory=dict)
     """Records that cannot be read, by topic and partition such as `facts[3]`."""
+    rebuilding: int = 0
+    """Offsets of the evaluations topic that workers read again, as of the last checkpoint markers."""
+    waiting: int = 0
+    """Number of rows that `add_waiting` added."""
+
+    def items(self) -> set[str]:
+        """The items that an annotation or a queue item names, deleted or not. Evaluations of all others wait."""
+        return {parse(row, value).item for row, (_, value) in self.rows.items() if row[2:3] not in b"ex"}
 
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
         """The current rows in the order of their keys.
@@ -60,8 +72,8 @@ class Ledger:
         items: set[str] = set()
         others = _JudgePeriods()
         # Evaluations last: by then the items of the queue are known.
-        for key in sorted(self.rows, key=lambda key: (key[2:3] in b"ex", key)):
-            fact = parse(key, self.rows[key][1])
+        for row in sorted(self.rows, key=lambda row: (row[2:3] in b"ex", row)):
+            fact = parse(row, self.rows[row][1])
             if queue is None or (fact.item in items if isinstance(fact, Evaluation) else fact.queue == queue):
                 items.add(fact.item)
                 yield fact
@@ -136,8 +148,47 @@ async def read_ledger(
     for partition, (last, _) in sorted(markers.items()):
         if last["ledger"] == ids.get(partition, last["ledger"]) and last["position"] > ends.get(partition, 0):
             ledger.missing.append(partition)
+        ledger.rebuilding += last.get("waiting", {}).get("rebuilding", 0)
         ledger.unprocessed += sum(max(0, s["end"] - s["position"]) for s in last["sources"].values())
     return ledger
+
+
+async def add_waiting(
+    ledger: Ledger, client: KafkaClient, topics: Topics, decoder: Decoder, progress: Callable[[int], object]
+) -> None:
+    """Add the evaluations of the topic that wait for their item, as rows that merge like those of the ledger.
+
+    Workers keep them on their disks, out of the ledger; the topic is their log. What a worker would reject is left out.
+
+    Args:
+        ledger: the whole ledger.
+        client: where the topics are.
+        topics: their names.
+        decoder: decides on each event, as a worker does when the item becomes known.
+        progress: takes the number of records read so far.
+
+    Raises what `scan` raises.
+    """
+    known, before = ledger.items(), len(ledger.rows)
+    partitions = (await partition_counts(client.settings)).get(topics.evaluations, 0)
+    read = 0
+
+    def fold(partition: int, records: Records) -> None:
+        nonlocal read
+        for record in records:
+            # It has the parts that a decision needs.
+            at = cast("Record", record)
+            fact = decide(decoder, Kind.EVALUATION, at, partition=partition, partitions=partitions)
+            if type(fact) is Rejection or fact.item in known:
+                continue
+            row, candidate = key(fact), version(fact)
+            if (earlier := ledger.rows.get(row)) is None or candidate > earlier[0]:
+                ledger.rows[row] = candidate, encode(fact)
+        read += len(records)
+        progress(read)
+
+    await scan(client, topics.evaluations, fold, committed_only=True)
+    ledger.waiting = len(ledger.rows) - before
 
 
 def raise_unreadable(topic: str, record: Stored, why: object) -> None:
@@ -168,19 +219,19 @@ async def last_markers(
 
 def _merge(ledger: Ledger, ids: dict[int, str], topic: str, records: Records, unreadable: OnUnreadable) -> None:
     for record in records:
-        key, value = record.key, record.value
-        if key is not None and value is None:
+        row, value = record.key, record.value
+        if row is not None and value is None:
             continue
         try:
-            if key is None or value is None:
+            if row is None or value is None:
                 raise ValueError("no key")
-            if key == CLAIM_KEY:
+            if row == CLAIM_KEY:
                 ids[record.partition] = parse_claim(value).ledger
                 continue
-            candidate = version(parse(key, value))
+            candidate = version(parse(row, value))
         except ValueError as error:
             unreadable(topic, record, error)
             continue
-        known = ledger.rows.get(key)
+        known = ledger.rows.get(row)
         if known is None or candidate > known[0]:
-            ledger.rows[key] = candidate, value
+            ledger.rows[row] = candidate, value

@@ -9,9 +9,10 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from eval_alignment import kafka_wiring, settings
-from eval_alignment.ledger_export import Ledger, LedgerError, line, read_ledger
+from eval_alignment import kafka_wiring, settings, wiring
+from eval_alignment.ledger_export import Ledger, LedgerError, add_waiting, line, read_ledger
 from eval_alignment.options import broker_option
+from sinks.page.wording import rebuilding_words
 from streams.kafka.topics import TopicsError
 
 
@@ -29,15 +30,21 @@ from streams.kafka.topics import TopicsError
     is_flag=True,
     help="Write every row that can be read. Names the records that cannot be read, and ends with exit code 1.",
 )
-def export(brokers: str | None, queue: str | None, output: Path, skip_unreadable: bool) -> None:
+@click.option(
+    "--waiting",
+    is_flag=True,
+    help="Also the evaluations that wait for an annotation of their item. They are read from the evaluations topic.",
+)
+def export(*, brokers: str | None, queue: str | None, output: Path, skip_unreadable: bool, waiting: bool) -> None:
     """Write the current facts as NDJSON events. It includes deletions; `load` accepts the file.
 
-    Use it for a backup, for a move to another broker or number of partitions, and to recount the ledger. Exit code 0:
-    everything is written. 1: the broker did not answer, its ledger is incomplete, or records were skipped.
+    Use it for a backup, for a move to another broker or number of partitions, and to recount the ledger. Where
+    evaluations wait for their item, they are not in the ledger: --waiting adds them. Exit code 0: everything is
+    written. 1: the broker did not answer, its ledger is incomplete, or records were skipped.
     """
     chosen = settings.load(brokers=brokers)
     try:
-        ledger = _read(chosen, skip_unreadable)
+        ledger = _read(chosen, skip_unreadable=skip_unreadable, waiting=waiting)
     except (KafkaError, TimeoutError) as error:
         raise kafka_wiring.failure(chosen, error) from error
     except (TopicsError, LedgerError) as error:
@@ -47,7 +54,12 @@ def export(brokers: str | None, queue: str | None, output: Path, skip_unreadable
         for fact in ledger.facts(None if queue is None else unicodedata.normalize("NFC", queue)):
             out.write(line(fact))
             written += 1
-    click.echo(f"{written} events written, {len(ledger.rows)} rows in the ledger", err=True)
+    rows = len(ledger.rows) - ledger.waiting
+    click.echo(f"{written} events written, {rows} rows in the ledger", err=True)
+    if waiting:
+        click.echo(f"{ledger.waiting} evaluations wait for an annotation or a queue item of their item", err=True)
+    if ledger.rebuilding:
+        click.echo(rebuilding_words(ledger.rebuilding), err=True)
     if ledger.unprocessed:
         click.echo(f"{ledger.unprocessed} source events are not processed yet and not in the export", err=True)
     for where, records in sorted(ledger.skipped.items()):
@@ -61,16 +73,21 @@ def export(brokers: str | None, queue: str | None, output: Path, skip_unreadable
         raise click.ClickException("records of the ledger or the tallies could not be read; the other rows are written")
 
 
-def _read(chosen: settings.Settings, skip_unreadable: bool) -> Ledger:
+def _read(chosen: settings.Settings, *, skip_unreadable: bool, waiting: bool) -> Ledger:
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} ledger records"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} {task.description}"), TimeElapsedColumn())
+    client, names = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("export", total=None)
-        return asyncio.run(
-            read_ledger(
-                kafka_wiring.client(chosen),
-                kafka_wiring.topics(chosen),
-                lambda read: progress.update(task, completed=read),
-                skip_unreadable=skip_unreadable,
-            )
-        )
+        task = progress.add_task("ledger records", total=None)
+
+        def show(read: int) -> None:
+            progress.update(task, completed=read)
+
+        async def read() -> Ledger:
+            ledger = await read_ledger(client, names, show, skip_unreadable=skip_unreadable)
+            if waiting:
+                progress.update(task, description="records of evaluations")
+                await add_waiting(ledger, client, names, wiring.decoder(chosen), show)
+            return ledger
+
+        return asyncio.run(read())

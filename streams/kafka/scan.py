@@ -48,6 +48,7 @@ async def scan(
     last: int | None = None,
     partitions: Collection[int] | None = None,
     since: Mapping[int, int] | None = None,
+    committed_only: bool = False,
 ) -> dict[int, int]:
     """Read all records of a topic, and return the end offset of each partition.
 
@@ -58,6 +59,7 @@ async def scan(
         last: start about that many offsets before the end of each partition; None reads from the start.
         partitions: read only these; None reads all.
         since: offset by partition at which to start; where it is not left any more, the oldest one is taken.
+        committed_only: leave out records of aborted transactions, and end where the first open one starts.
 
     Raises TopicsError if the topic is missing, TimeoutError if nothing can be read for 30 s, CorruptPartitionError,
     KafkaError.
@@ -70,6 +72,7 @@ async def scan(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_FETCH_WAIT_MS,
+        isolation_level="read_committed" if committed_only else "read_uncommitted",
     )
     try:
         await connect(consumer)
@@ -88,7 +91,7 @@ async def scan(
             batches = await fetch(consumer, pending, _POLL_SECONDS)
             for batch in batches:
                 on_records(batch.partition, [_placed(batch, record) for record in batch.records])
-            reached = await _reached(consumer, pending)
+            reached = await _reached(consumer, pending, committed_only=committed_only)
             ends |= {tp.partition: end for tp, end in reached.items()}
             pending -= reached.keys()
             if batches or reached:
@@ -138,12 +141,14 @@ def _placed(batch: Batch, record: Record) -> ConsumerRecord[bytes | None, bytes 
     )
 
 
-async def _reached(consumer: AIOKafkaConsumer, pending: set[TopicPartition]) -> dict[TopicPartition, int]:
+async def _reached(
+    consumer: AIOKafkaConsumer, pending: set[TopicPartition], *, committed_only: bool
+) -> dict[TopicPartition, int]:
     """Positions of the partitions that are read to the end."""
     reached = {}
     for tp in pending:
         # The first response to a fetch makes both the end and the position known.
-        end = consumer.highwater(tp)
+        end = consumer.last_stable_offset(tp) if committed_only else consumer.highwater(tp)
         if end is not None and (position := await consumer.position(tp)) >= end:
             reached[tp] = position
     return reached

@@ -1,7 +1,7 @@
 """`export`: writes the current row of each key as an event that `load` accepts."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from aggregator.recount import winners
 from aggregator.tallies import MARKER_KEY
 from eval_alignment.commands.export import export
 from streams.events.decoder import Decoder
+from streams.events.encoder import encode_event
+from streams.kafka.producer import home_partition
 from streams.kafka.topics import Topics, apply
 from streams.ledger.claim import CLAIM_KEY, Claim
 from tests.support.kafka import Kafka
@@ -24,14 +26,18 @@ AT = 1_795_428_902_412
 Row = tuple[bytes, bytes | None]
 
 
+def home(item: str) -> int:
+    """The partition of an item."""
+    return home_partition(item.encode(), 2)
+
+
 class Installation:
     """Topics with two partitions, written by the test."""
 
     def __init__(self, kafka: Kafka, prefix: str) -> None:
         self.kafka, self.prefix = kafka, prefix
-        self.topics = Topics(facts=f"{prefix}alignment.facts.v1", tallies=f"{prefix}alignment.tallies.v1")
-        names = {role: f"{prefix}{getattr(Topics(), role)}" for role in Topics.__dataclass_fields__}
-        asyncio.run(apply({"bootstrap_servers": kafka.bootstrap}, Topics(**names), 2, 1))
+        self.topics = Topics(**{role: f"{prefix}{getattr(Topics(), role)}" for role in Topics.__dataclass_fields__})
+        asyncio.run(apply({"bootstrap_servers": kafka.bootstrap}, self.topics, 2, 1))
 
     def write(self, topic: str, partition: int, rows: Iterable[Row]) -> None:
         async def write() -> None:
@@ -49,9 +55,30 @@ class Installation:
         claim = Claim("one", 2, Policy.EACH, 1, "w", AT)
         self.write(self.topics.facts, partition, [(CLAIM_KEY, claim.encode()), *((key(f), encode(f)) for f in facts)])
 
-    def closed(self, partition: int, position: int, sources: dict[str, Any], ledger: str = "one") -> None:
-        value = {"ledger": ledger, "position": position, "policy": "each", "at": AT, "sources": sources}
+    def closed(self, partition: int, position: int, sources: dict[str, Any], ledger: str = "one", **more: Any) -> None:
+        value = {"ledger": ledger, "position": position, "policy": "each", "at": AT, "sources": sources, **more}
         self.write(self.topics.tallies, partition, [(MARKER_KEY, orjson.dumps(value))])
+
+    async def evaluate(self, events: Sequence[Evaluation], aborted: Sequence[Evaluation]) -> None:
+        """Send evaluations, those of an aborted transaction, two that no worker accepts, and a record without key."""
+        topic = self.topics.evaluations
+        plain = AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap)
+        transactional = AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap, transactional_id=f"{self.prefix}t")
+        for producer in (plain, transactional):
+            await producer.start()
+        try:
+            for event in events:
+                await plain.send(topic, encode_event(event), key=event.item.encode(), partition=home(event.item))
+            await transactional.begin_transaction()
+            for event in aborted:
+                await transactional.send(topic, encode_event(event), key=event.item.encode())
+            await transactional.abort_transaction()
+            await plain.send(topic, b"{}", key=b"x")
+            await plain.send(topic, encode_event(waits("m", "19")), key=b"m", partition=1 - home("m"))
+            await plain.send(topic, b"{}", partition=0)
+        finally:
+            await plain.stop()
+            await transactional.stop()
 
     def export(self, *options: str) -> Result:
         environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": self.prefix}
@@ -176,3 +203,36 @@ def test_an_export_that_skips_what_is_unreadable_has_every_other_row_and_fails(i
     assert winners(decoded(result.stdout_bytes)) == winners([*LEDGER[0], *LEDGER[1]])
     assert f"{installation.topics.facts}[1]: 4 records (offset 6 with key" in result.stderr
     assert f"{installation.topics.tallies}[1]: 1 record (offset 0 with key" in result.stderr
+
+
+def waits(item: str, id: str, at: int = AT, **fields: Any) -> Evaluation:
+    return Evaluation(at, id, item, "relevance", **{"passed": True, **fields})
+
+
+def test_an_export_has_what_waits_where_it_is_asked_for(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    installation.ledger(1, [*LEDGER[1], waits("old", "10")])
+    failure = Evaluation(AT, "14", "new", "relevance", status="error")
+    newest = [waits("new", "12", AT + 1), waits("old", "15", AT + 2, judge="v2"), failure]
+    events = [waits("new", "11"), *newest, waits("i2", "16", AT + 9), waits("i1", "17", AT + 9)]
+    asyncio.run(installation.evaluate(events, [waits("aborted", "18")]))
+    plain = installation.export()
+    assert winners(decoded(plain.stdout_bytes)) == winners([*LEDGER[0], *LEDGER[1], waits("old", "10")])
+    result = installation.export("--waiting")
+    assert result.exit_code == 0, result.stderr
+    assert "9 rows in the ledger" in result.stderr
+    assert "3 evaluations wait" in result.stderr
+    assert winners(decoded(result.stdout_bytes)) == winners(
+        [*LEDGER[0], *LEDGER[1], waits("old", "10"), *newest, waits("new", "11")]
+    )
+    # Of a queue: its own rows, and the periods of the judge versions, which decide which one is in use.
+    of_queue = decoded(installation.export("--queue", "other", "--waiting").stdout_bytes)
+    assert {"12", "15"} <= {fact.id for fact in of_queue}
+
+
+def test_an_export_of_what_waits_warns_while_evaluations_are_read_again(installation: Installation) -> None:
+    installation.ledger(0, LEDGER[0])
+    waiting = {"rebuilding": 5, "missing": 0, "evaluations": 0, "since": 0, "sample": [], "judges": []}
+    installation.closed(0, 5, {}, waiting=waiting)
+    result = installation.export("--waiting")
+    assert (result.exit_code, "Workers read 5 offsets" in result.stderr) == (0, True)
