@@ -28,6 +28,7 @@ from sources.rules import SourceSettings
 from streams.events.decoder import MetricDefaults
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.keep import SLACK_DAYS
 from streams.runtime.secret_files import read_secret_file
 
 _LIMITS = GateLimits()
@@ -177,12 +178,21 @@ class Settings(BaseSettings):
         False,
         description="Start although events or ledger rows were lost. For one start, after reading docs/exit-codes.md.",
     )
+    wait_days: int | None = Field(
+        None,
+        ge=1,
+        le=365,
+        description="Days that an evaluation waits, on the worker's disk, for an annotation or a queue item of its "
+        f"item. The evaluations topic must keep its events {SLACK_DAYS} days longer. Default: evaluations do not wait, "
+        "each is a row in memory and in the ledger. The same for all workers; once set, it cannot be unset.",
+    )
 
     # View
     http: str = Field("127.0.0.1:8390", description="Address at which the view serves page, API and `/metrics`.")
     data_dir: Path = Field(
         Path("eval-alignment-data"),
-        description="Directory of the view's store, and of the owner index of ingest's sources.",
+        description="Directory of the view's store, of the owner index of ingest's sources, and of a worker's waiting "
+        "evaluations.",
     )
     publish: bool = Field(True, description="Publish snapshot documents. With several views, enable it in one.")
     snapshot_history_count: int = Field(1000, ge=1, description="Number of snapshot documents to keep per queue.")

@@ -110,6 +110,7 @@ def _target(
         decoder=wiring.decoder(chosen),
         policy=chosen.policy,
         partitions=wiring.partitions(chosen),
+        wait_days=chosen.wait_days,
         partition=partition,
         workers=workers or (_local(chosen.worker_http),),
         view=view or _local(chosen.http),

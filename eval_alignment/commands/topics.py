@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.options import broker_option
 from streams.kafka import topics as table
+from streams.kafka.client import KafkaClient
 
 
 @click.group()
@@ -24,11 +25,15 @@ def topics() -> None:
     help="Number of partitions; it cannot change later.  [setting: partitions]",
 )
 def apply(brokers: str | None, partitions: int | None) -> None:
-    """Create missing topics. Existing topics are not changed; a different number of partitions is an error."""
+    """Create missing topics. Existing topics are not changed; a different number of partitions is an error.
+
+    Where settings of an existing topic differ from docs/topics.md, it prints the command of Apache Kafka that corrects
+    them.
+    """
     chosen = settings.load(brokers=brokers, partitions=partitions)
     client, names = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
     try:
-        created = asyncio.run(table.apply(client.settings, names, wiring.partitions(chosen), chosen.replication_factor))
+        created, comparison = asyncio.run(_apply(chosen, client, names))
     except table.TopicsError as error:
         raise click.ClickException(str(error)) from error
     except (KafkaError, TimeoutError) as error:
@@ -37,6 +42,18 @@ def apply(brokers: str | None, partitions: int | None) -> None:
         click.echo(f"created {name}")
     if not created:
         click.echo("all topics exist")
+    for name, configs in comparison.settings.items():
+        click.echo(f"settings of {name} differ; to correct them:")
+        click.echo(f"  {table.alter_command(chosen.brokers, name, configs)}")
+
+
+async def _apply(
+    chosen: settings.Settings, client: KafkaClient, names: table.Topics
+) -> tuple[list[str], table.TopicsDiff]:
+    created = await table.apply(
+        client.settings, names, wiring.partitions(chosen), chosen.replication_factor, chosen.wait_days
+    )
+    return created, await table.diff(client.settings, names, wait_days=chosen.wait_days)
 
 
 @topics.command()
@@ -46,7 +63,7 @@ def diff(brokers: str | None) -> None:
     chosen = settings.load(brokers=brokers)
     client, names = kafka_wiring.client(chosen), kafka_wiring.topics(chosen)
     try:
-        comparison = asyncio.run(table.diff(client.settings, names))
+        comparison = asyncio.run(table.diff(client.settings, names, wait_days=chosen.wait_days))
     except (KafkaError, TimeoutError) as error:
         raise kafka_wiring.failure(chosen, error) from error
     for difference in comparison.differences:

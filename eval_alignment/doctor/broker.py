@@ -35,6 +35,8 @@ _SASL: Final = (
 )
 _DECISIVE: Final = frozenset({"cleanup.policy", "message.timestamp.type"})
 """Topic settings that decide which records are kept and accepted."""
+_KEPT: Final = (topics.RETENTION_MS, topics.RETENTION_BYTES)
+"""Settings of the evaluations topic that decide what a worker without its disk can read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ class Described:
 async def describe(target: Target) -> Described:
     """Request the topics and their settings."""
     counts = await topics.partition_counts(target.client.settings)
-    return Described(counts, await topics.diff(target.client.settings, target.topics, target.partitions))
+    compared = await topics.diff(target.client.settings, target.topics, target.partitions, target.wait_days)
+    return Described(counts, compared)
 
 
 def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
@@ -141,7 +144,8 @@ def judge_topics(described: Described, names: topics.Topics) -> list[Finding]:
         if difference.what == "partitions":
             findings.append(problem_found(Problem.TOPICS_PARTITIONS, str(difference)))
         else:
-            severity = Severity.ERROR if difference.what in _DECISIVE else None
+            kept = _KEPT if difference.topic == names.evaluations else ()
+            severity = Severity.ERROR if difference.what in (*_DECISIVE, *kept) else None
             findings.append(problem_found(Problem.TOPICS_SETTING, str(difference), severity))
     unreported = described.diff.unreported
     if not findings:

@@ -19,6 +19,7 @@ from eval_alignment.doctor.disk import judge_disk, observe_disk
 from eval_alignment.doctor.findings import Finding, failed, not_run, ordered, skipped
 from eval_alignment.doctor.http import Answer
 from eval_alignment.doctor.target import BlockedError, Target
+from eval_alignment.doctor.waiting import judge_waiting
 from eval_alignment.ledger_export import LedgerError, last_markers
 from streams.events.example import RejectedExample
 from streams.kafka import topics
@@ -231,6 +232,11 @@ async def _alertmanager(observations: Observations) -> list[Finding]:
     return monitoring.judge_alertmanager(state, answers, observations.target.alertmanager.rstrip("/"))
 
 
+async def _waiting(observations: Observations) -> list[Finding]:
+    markers = await observations.markers()
+    return judge_waiting(await observations.workers(), markers, observations.target.wait_days)
+
+
 async def _disk(observations: Observations) -> list[Finding]:
     return judge_disk(observe_disk(observations.target.data_dir), observations.target.data_dir)
 
@@ -316,6 +322,12 @@ CHECKS: Final = (
         "alertmanager",
         "With an address: whether Prometheus sends alerts to an Alertmanager, and whether `/-/ready` of each answers.",
         _alertmanager,
+    ),
+    Check(
+        "waiting",
+        "Evaluations that wait for an annotation: `wait_days` of these workers, their stores and disks, and whether "
+        "the last checkpoint markers report that evaluations are read again or are missing.",
+        _waiting,
     ),
     Check("disk", "Free space in the data directory of the view, if it is on this machine.", _disk),
 )

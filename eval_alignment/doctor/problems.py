@@ -85,9 +85,9 @@ class Problem(Enum):
     TOPICS_SETTING = Entry(
         "topics",
         _WARNING,
-        "A topic setting differs from docs/topics.md. Error for `cleanup.policy` and `message.timestamp.type`, which "
-        "decide which records are kept and accepted.",
-        "Correct it on the broker with `kafka-configs --alter`.",
+        "A topic setting differs from docs/topics.md. Error for `cleanup.policy` and `message.timestamp.type`, and for "
+        "the retention of evaluations, which decide which records are kept and accepted.",
+        "Correct it on the broker: `topics apply` prints the command.",
     )
     KEY_MISSING = Entry(
         "producers",
@@ -397,6 +397,40 @@ class Problem(Enum):
         "An Alertmanager is not ready: the one of `--alertmanager`, or one to which Prometheus sends alerts.",
         "Start it, or correct its address, in the configuration of Prometheus or in `--alertmanager`. If only "
         "Prometheus reaches that address, name one that this machine reaches with `--alertmanager`.",
+    )
+    WAIT_DAYS = Entry(
+        "waiting",
+        _WARNING,
+        "The workers, or a worker and the settings of `doctor`, have different `wait_days`.",
+        "Set the same `wait_days` for all workers and for `doctor`, then restart the workers, and run `topics apply`.",
+    )
+    WAITING_STORE = Entry(
+        "waiting",
+        _ERROR,
+        "A worker cannot use its store of waiting evaluations; the finding has the reason. It goes on without it.",
+        "Free or mount the disk of its data directory, or stop the other process with its name. It tries again by "
+        "itself, and then reads from the topic what the store lacks.",
+    )
+    REBUILDING = Entry(
+        "waiting",
+        _INFO,
+        "Workers read evaluations again that their stores lack. Until then, comparisons of items that were annotated "
+        "meanwhile may be missing.",
+        "Wait. If it begins again with every restart, give the workers persistent data directories.",
+    )
+    WAITING_MISSING = Entry(
+        "waiting",
+        _WARNING,
+        "A store lacks evaluations that the topic no longer has: they are compared with nothing.",
+        "Correct the retention of the topic, see the check `topics`. `load` the evaluations again if you have them: "
+        "duplicates do no harm.",
+    )
+    WAITING_DISK = Entry(
+        "waiting",
+        _WARNING,
+        "The disk of a worker is too small for the evaluations that wait. Error below 1 GiB, when the worker drops the "
+        "oldest ones.",
+        "Enlarge the disk, add workers on other machines, or set a shorter `wait_days`.",
     )
     DISK_FULL = Entry(
         "disk",

@@ -138,6 +138,7 @@ class Supervisor:
                 self.topics,
                 wiring.partitions(self.settings),
                 self.settings.replication_factor,
+                self.settings.wait_days,
             )
             await self._put_back_dead_letters()
             aside = self._set_aside()

@@ -7,7 +7,7 @@ writes to the partition with the source's index. The ledger's claim has P, which
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,11 +19,14 @@ from streams.events.decoder import Kind
 from streams.kafka.client import connect
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.keep import keep_ms
 
 DEFAULT_PARTITIONS: Final = 8
 DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
 MAX_MESSAGE_BYTES: Final = "max.message.bytes"
 """The setting of a topic that limits its batches of records, after compression."""
+RETENTION_MS: Final = "retention.ms"
+RETENTION_BYTES: Final = "retention.bytes"
 _TAKES_BATCHES: Final = {MAX_MESSAGE_BYTES: "1000000"}
 """What the batches of workers and of usual producers need."""
 _COPARTITIONED: Final = 0
@@ -84,7 +87,7 @@ class TopicSpec:
 def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
     configs = {
         "cleanup.policy": "delete",
-        "retention.ms": str(7 * DAY_MS),
+        RETENTION_MS: str(7 * DAY_MS),
         "message.timestamp.type": "LogAppendTime",
         **_TAKES_BATCHES,
     }
@@ -95,7 +98,7 @@ def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
         f"{written_by}, `ingest`, `load`, `dlq requeue`",
         "worker, `doctor`",
         configs,
-        at_least=frozenset({"retention.ms", MAX_MESSAGE_BYTES}),
+        at_least=frozenset({RETENTION_MS, MAX_MESSAGE_BYTES}),
     )
 
 
@@ -148,11 +151,25 @@ TABLE: Final = (
         "rejected events, byte for byte, with the [reason](reasons.md) in their headers",
         "worker",
         "view (numbers only), `dlq`, `doctor`",
-        {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS), **_TAKES_BATCHES},
+        {"cleanup.policy": "delete", RETENTION_MS: str(DEAD_LETTER_RETENTION_MS), **_TAKES_BATCHES},
         partitions=_SMALL,
-        at_least=frozenset({"retention.ms", MAX_MESSAGE_BYTES}),
+        at_least=frozenset({RETENTION_MS, MAX_MESSAGE_BYTES}),
     ),
 )
+
+
+def table(wait_days: int | None = None) -> Sequence[TopicSpec]:
+    """The table for a value of the setting `wait_days`; None where evaluations do not wait."""
+    return TABLE if wait_days is None else [_keeping(spec, wait_days) for spec in TABLE]
+
+
+def _keeping(spec: TopicSpec, wait_days: int) -> TopicSpec:
+    if spec.role != "evaluations":
+        return spec
+    # A worker that lost its disk reads from here what waits.
+    kept = {RETENTION_MS: str(keep_ms(wait_days)), RETENTION_BYTES: "-1"}
+    return replace(spec, configs={**spec.configs, **kept})
+
 
 assert [spec.role for spec in TABLE] == [field.name for field in fields(Topics)]
 
@@ -177,6 +194,26 @@ class TopicsDiff:
     differences: Sequence[Difference]
     unreported: Sequence[str]
     """Topics of which the broker did not report every setting: these settings are not compared."""
+
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, str]]:
+        """The settings that existing topics should have, by topic, where they differ."""
+        found: dict[str, dict[str, str]] = {}
+        for difference in self.differences:
+            if difference.what not in ("topic", "partitions"):
+                found.setdefault(difference.topic, {})[difference.what] = difference.expected
+        return found
+
+
+def alter_command(brokers: str, topic: str, settings: Mapping[str, str]) -> str:
+    """The command of Apache Kafka that sets these settings of a topic, and keeps its others.
+
+    >>> alter_command("kafka:9092", "t", {"retention.ms": "9", "retention.bytes": "-1"})
+    'kafka-configs.sh --bootstrap-server kafka:9092 --alter --topic t --add-config retention.ms=9,retention.bytes=-1'
+    """
+    # A client here could only replace all settings of the topic.
+    added = ",".join(f"{name}={value}" for name, value in settings.items())
+    return f"kafka-configs.sh --bootstrap-server {brokers} --alter --topic {topic} --add-config {added}"
 
 
 async def partition_counts(client: Mapping[str, Any]) -> dict[str, int]:
@@ -209,7 +246,11 @@ def check(topics: Topics, counts: Mapping[str, int]) -> int:
 
 
 async def apply(
-    client: Mapping[str, Any], topics: Topics, partitions: int | None = None, replication: int = 0
+    client: Mapping[str, Any],
+    topics: Topics,
+    partitions: int | None = None,
+    replication: int = 0,
+    wait_days: int | None = None,
 ) -> list[str]:
     """Create the topics that are missing, with their settings; returns the names created.
 
@@ -232,7 +273,7 @@ async def apply(
         if replication == 0:
             replication = min(3, len((await admin.describe_cluster())["brokers"]))
         created = []
-        for spec in TABLE:
+        for spec in table(wait_days):
             name = getattr(topics, spec.role)
             if name not in counts and await _create(admin, name, spec, spec.partitions or wanted, replication):
                 created.append(name)
@@ -242,7 +283,9 @@ async def apply(
         await admin.close()
 
 
-async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None = None) -> TopicsDiff:
+async def diff(
+    client: Mapping[str, Any], topics: Topics, partitions: int | None = None, wait_days: int | None = None
+) -> TopicsDiff:
     """Compare the broker's topics with the table.
 
     Without `partitions` the five partitioned topics are only compared with each other.
@@ -256,7 +299,7 @@ async def diff(client: Mapping[str, Any], topics: Topics, partitions: int | None
         await admin.close()
     wanted = partitions or next((counts[name] for name in topics.copartitioned if name in counts), DEFAULT_PARTITIONS)
     differences, unreported = [], []
-    for spec in TABLE:
+    for spec in table(wait_days):
         name = getattr(topics, spec.role)
         if name not in counts:
             differences.append(Difference(name, "topic", "present", "missing"))

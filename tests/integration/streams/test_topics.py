@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from click.testing import CliRunner
 
+from aggregator.days import DAY_MS
+from eval_alignment.commands.topics import topics as topics_command
 from eval_alignment.local.broker import EmbeddedBroker
 from streams.kafka.record_limits import read_record_limits
 from streams.kafka.topics import TABLE, Topics, TopicsDiff, TopicsError, apply, check, diff, partition_counts
@@ -67,6 +70,41 @@ async def test_a_topic_that_takes_only_small_records_differs(client: dict[str, A
     limits = await read_record_limits(client, topics)
     assert limits.facts == 200_000
     assert limits.tallies == int(CONFIGS["tallies"]["max.message.bytes"])
+
+
+async def test_evaluations_are_kept_as_long_as_they_may_wait(client: dict[str, Any], topics: Topics) -> None:
+    short = {"retention.ms": str(36 * DAY_MS), "retention.bytes": "1000000"}
+    await _create(client, topics.evaluations, 2, {**CONFIGS["evaluations"], **short})
+    await apply(client, topics)
+    # Where evaluations do not wait, nobody reads them again.
+    assert (await diff(client, topics)).differences == []
+    expected = {"retention.ms": str(37 * DAY_MS), "retention.bytes": "-1"}
+    assert (await diff(client, topics, wait_days=30)).settings == {topics.evaluations: expected}
+    only_bytes = {topics.evaluations: {"retention.bytes": "-1"}}
+    assert (await diff(client, topics, wait_days=29)).settings == only_bytes
+
+
+async def test_a_topic_is_created_for_the_wait(client: dict[str, Any], topics: Topics) -> None:
+    await apply(client, topics, 2, wait_days=60)
+    assert (await diff(client, topics, wait_days=60)).differences == []
+    (difference,) = (await diff(client, topics, wait_days=61)).differences
+    assert (difference.what, difference.actual) == ("retention.ms", str(67 * DAY_MS))
+
+
+def test_the_command_prints_how_to_correct_a_topic(client: dict[str, Any], topics: Topics, prefix: str) -> None:
+    asyncio.run(_create(client, topics.evaluations, 2, {**CONFIGS["evaluations"], "retention.ms": "5"}))
+    names = {f"EVAL_ALIGNMENT_TOPIC_{role.upper()}": role for role in dataclasses.asdict(topics)}
+    environment = {"EVAL_ALIGNMENT_TOPIC_PREFIX": prefix, **names}
+    broker = client["bootstrap_servers"]
+    result = CliRunner().invoke(topics_command, ["apply", "--broker", broker], env=environment)
+    assert result.exit_code == 0, result.output
+    alter = f"kafka-configs.sh --bootstrap-server {broker} --alter --topic {topics.evaluations}"
+    assert result.output.splitlines()[-2:] == [
+        f"settings of {topics.evaluations} differ; to correct them:",
+        f"  {alter} --add-config retention.ms={7 * DAY_MS}",
+    ]
+    again = CliRunner().invoke(topics_command, ["diff", "--broker", broker], env=environment)
+    assert (again.exit_code, "retention.ms is 5, expected" in again.output) == (1, True)
 
 
 async def _create(client: dict[str, Any], name: str, partitions: int, configs: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ def target(address: str, seconds: float = 5, **security: Any) -> Target:
         decoder=Decoder(),
         policy=Policy.EACH,
         partitions=None,
+        wait_days=30,
         partition=None,
         workers=(),
         view="",

@@ -18,7 +18,7 @@ from aggregator.facts import Annotation, Evaluation
 from aggregator.ledger_ids import renewed
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.tallies import CheckpointMarker
+from aggregator.tallies import CheckpointMarker, WaitingState
 from eval_alignment.commands.doctor import doctor
 from eval_alignment.doctor.broker import Described, Reached, judge_broker, judge_topics, problem_of
 from eval_alignment.doctor.checks import CHECKS
@@ -37,19 +37,19 @@ from eval_alignment.doctor.processes import (
     judge_versions,
     judge_view,
     judge_worker,
-    parse,
 )
 from eval_alignment.doctor.progress import GroupState, Offsets, judge_commits, judge_lag, judge_workers
 from eval_alignment.doctor.severity import Severity
 from eval_alignment.doctor.sources import RecentDeadLetters, SampledRecord, judge_dead_letters, judge_producers
+from eval_alignment.doctor.waiting import judge_waiting
 from streams.events.example import RejectedExample
 from streams.kafka.topics import Difference, Topics, TopicsDiff
 from streams.ledger.claim import Claim
 from streams.runtime.exit_codes import ExitCode
+from tests.unit.eval_alignment.doctor.observed import BUILD, NOBODY, URL, answer, process, storing, waits
 from tests.unit.eval_alignment.doctor.test_contents import evaluated
 
 NOW_MS = 1_780_000_000_000
-URL = "http://127.0.0.1:1"
 TOPICS = Topics()
 TP = TopicPartition(TOPICS.annotations, 3)
 
@@ -62,11 +62,14 @@ def markers(
     policy: str = "each",
     behind: str | None = None,
     waited_s: float = 0.0,
+    waiting: WaitingState | None = None,
 ) -> Any:
     at = NOW_MS - int(age_s * 1000)
     marker = CheckpointMarker(ledger=ledger, position=9, policy=policy, at=at - int(waited_s * 1000), sources={})
     if behind is not None:
         marker["behind"] = behind
+    if waiting is not None:
+        marker["waiting"] = waiting
     return {partition: (marker, at)}
 
 
@@ -94,19 +97,6 @@ def recounted(**changed: Any) -> list[Finding]:
         "differences": [],
     }
     return judge_recount(Recounted(**(seen | changed)), 8)
-
-
-def answer(**body: Any) -> Answer:
-    return Answer(URL, 200, json.dumps(body).encode(), ahead_s=0.0)
-
-
-NOBODY = Answer(URL, 0, error="Connection refused")
-BUILD = 'eval_alignment_build_info{version="1.0"} 1\n'
-
-
-def process(health: Answer, readiness: Answer, metrics: str = BUILD, at: float = 1000.0) -> Process:
-    scrape = Answer(URL, 200, metrics.encode())
-    return Process(URL, health, readiness, scrape, parse(scrape), at)
 
 
 def worker(
@@ -216,6 +206,11 @@ CASES: dict[Problem, Callable[[], list[Finding]]] = {
     Problem.ALERTS_FIRE: lambda: judge_prometheus(prometheus([Rule("EvalAlignmentX", True, "", True)])),
     Problem.ALERTMANAGER_MISSING: lambda: judge_alertmanager(prometheus(managers=[]), [], ""),
     Problem.ALERTMANAGER_UNREACHABLE: lambda: judge_alertmanager(prometheus(), [Answer(URL, 503)], ""),
+    Problem.WAIT_DAYS: lambda: judge_waiting([storing(), storing(days=9)], {}, 30),
+    Problem.WAITING_STORE: lambda: judge_waiting([storing(away="the disk is full")], {}, 30),
+    Problem.REBUILDING: lambda: judge_waiting([], markers(waiting=waits(rebuilding=3)), 30),
+    Problem.WAITING_MISSING: lambda: judge_waiting([], markers(waiting=waits(missing=3)), 30),
+    Problem.WAITING_DISK: lambda: judge_waiting([storing(free=2e9)], {}, 30),
     Problem.DISK_FULL: lambda: judge_disk(Disk(Path("data"), 500 * MIB, 0), Path("data")),
 }
 
@@ -253,6 +248,7 @@ SOUND: dict[str, Callable[[], list[Finding]]] = {
     "dead-letters": lambda: judge_dead_letters(RecentDeadLetters(Counter(), 0, None, more=False), NOW_MS),
     "prometheus": lambda: judge_prometheus(prometheus()),
     "alertmanager": lambda: judge_alertmanager(prometheus(), [Answer(URL, 200)], ""),
+    "waiting": lambda: judge_waiting([storing(), worker()], markers(waiting=waits()), 30),
     "disk": lambda: judge_disk(Disk(Path("data"), 2048 * MIB, MIB), Path("data")),
 }
 
@@ -352,6 +348,13 @@ def test_a_failed_connection_has_a_cause(error: Exception, problem: Problem) -> 
 @pytest.mark.parametrize("setting", ["cleanup.policy", "message.timestamp.type"])
 def test_a_setting_that_decides_what_is_kept_is_an_error(setting: str) -> None:
     assert [finding.severity for finding in topics(setting)] == [Severity.ERROR]
+
+
+@pytest.mark.parametrize("setting", ["retention.ms", "retention.bytes"])
+def test_a_short_retention_of_evaluations_is_an_error(setting: str) -> None:
+    differences = [Difference(topic, setting, "2", "1") for topic in (TOPICS.annotations, TOPICS.evaluations)]
+    findings = judge_topics(Described({}, TopicsDiff(differences, [])), TOPICS)
+    assert [finding.severity for finding in findings] == [Severity.WARNING, Severity.ERROR]
 
 
 def test_another_partition_is_recounted_every_minute() -> None:

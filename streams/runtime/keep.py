@@ -1,0 +1,14 @@
+"""How long evaluations wait for their item, and how long the evaluations topic and the workers' disks keep them."""
+
+from typing import Final
+
+SLACK_DAYS: Final = 7
+"""Days that evaluations are kept beyond their wait. They pay for lag and for reading again: both together must stay
+below.
+"""
+_DAY_MS: Final = 86_400_000
+
+
+def keep_ms(wait_days: int) -> int:
+    """Milliseconds of broker time that evaluations are kept."""
+    return (wait_days + SLACK_DAYS) * _DAY_MS
