@@ -83,11 +83,13 @@ class Shard:
         """Number of facts so far that had the time and the id of their row, and other content."""
         self._counts = ShardCounts(record_bytes)
         self._items: dict[str, ItemRow] = {}
+        self._apart: dict[str, ItemRow] = {}
+        """Items that are not known: of a ledger that has their evaluations only."""
         self._annotator_keys: dict[tuple[str, str, str], AnnotatorKey] = {}
         self._judges: dict[str, dict[str, Judge]] = {}
         self._failing_judges: dict[str, dict[str, Judge]] = {}
         self.has_item: Final = self._items.__contains__
-        """Whether the shard has a row of this item."""
+        """Whether an item is known: the shard has an annotation or a queue item of it, deleted or not."""
         self.touch: Final = self._counts.touch
         """Include a tally, by its key, in the next `drain`; it is empty when its group counts nothing."""
         self.tallies: Final = self._counts.all_tallies
@@ -139,6 +141,13 @@ class Shard:
                 self.dirty[key] = value
                 self.needs_rewrite.discard(key)
 
+    def has_another(self, fact: Evaluation) -> bool:
+        """Whether the row of an evaluation has the same time and id, and other content."""
+        item = self._any_item(fact.item)
+        judge = self._judges_of(fact.metric, fact.failed).get(fact.judge)
+        row = None if item is None or judge is None else item.evaluations.get(judge)
+        return row is not None and (row.at, row.id) == (fact.at, fact.id) and row.rest != rest_of(fact)
+
     def drain(self) -> CheckpointDelta:
         """Take dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
         rows, self.dirty = self.dirty, {}
@@ -156,11 +165,25 @@ class Shard:
     @property
     def items(self) -> int:
         """Number of items with at least one row."""
-        return len(self._items)
+        return len(self._items) + len(self._apart)
+
+    @property
+    def known_items(self) -> list[str]:
+        """All items that are known."""
+        return list(self._items)
 
     def _new_item(self, name: str) -> ItemRow:
-        item = self._items[name] = ItemRow({}, {}, [], [])
+        """Let an item become known; its evaluations count from now on."""
+        item = self._apart.pop(name) if name in self._apart else ItemRow({}, {}, [], [])
+        self._items[name] = item
         return item
+
+    def _new_apart(self, name: str) -> ItemRow:
+        item = self._apart[name] = ItemRow({}, {}, [], [])
+        return item
+
+    def _any_item(self, name: str) -> ItemRow | None:
+        return self._items.get(name) or self._apart.get(name)
 
     def _new_annotator(self, identity: tuple[str, str, str]) -> AnnotatorKey:
         annotator = self._annotator_keys[identity] = AnnotatorKey(self._counts.criterion(identity[0], identity[1]))
@@ -199,7 +222,7 @@ class Shard:
         return APPLIED
 
     def _merge_evaluation(self, fact: Evaluation) -> Merge:
-        item = self._items.get(fact.item) or self._new_item(fact.item)
+        item = self._items.get(fact.item) or self._apart.get(fact.item) or self._new_apart(fact.item)
         at, id, rest = fact.at, fact.id, rest_of(fact)
         failed = fact.status != "ok"
         judges = self._judges_of(fact.metric, failed)
@@ -260,7 +283,8 @@ class Shard:
 
     def _row(self, fact: Fact) -> Row:
         """The row of a fact that was merged."""
-        item = self._items[fact.item]
+        item = self._any_item(fact.item)
+        assert item is not None, "the fact was merged before"
         if isinstance(fact, Annotation):
             return item.annotations[self._annotator_keys[fact.queue, fact.criterion, fact.annotator]]
         if isinstance(fact, Evaluation):
@@ -279,7 +303,7 @@ class Shard:
             case (("e" | "x") as kind, item, metric, judge):
                 metrics = self._failing_judges if kind == "x" else self._judges
                 by = metrics.get(metric, {}).get(judge)
-                return by is not None and item in self._items and by in self._items[item].evaluations
+                return by is not None and (found := self._any_item(item)) is not None and by in found.evaluations
             case ("q", queue, item):
                 return item in self._items and queue in (self._items[item].queues or {})
         return False

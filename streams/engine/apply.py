@@ -15,6 +15,7 @@ from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.decide import decide
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.waiting import Waiting
 
 
 def expect_events(metrics: WorkerMetrics, topics: Topics) -> None:
@@ -35,6 +36,7 @@ class BatchApplier:
         decoder: decides on each event.
         circuit_breaker: counts rejections; None turns it off.
         metrics: counts events by outcome.
+        waiting: where evaluations of unknown items wait; None merges them, too.
     """
 
     def __init__(
@@ -44,7 +46,10 @@ class BatchApplier:
         decoder: Decoder,
         circuit_breaker: CircuitBreaker | None,
         metrics: WorkerMetrics,
+        *,
+        waiting: Waiting | None = None,
     ) -> None:
+        self._waiting = waiting
         self._kinds = topics.sources
         self._partitions = partitions
         self._decoder = decoder
@@ -59,7 +64,7 @@ class BatchApplier:
         return self.circuit_breaker is not None and self.circuit_breaker.open_reason is not None
 
     def apply(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
-        """Merge the accepted records into the shard; returns the rejected ones.
+        """Merge the accepted records into the shard, or let them wait; returns the rejected ones.
 
         The circuit breaker does not count what the process before this one had seen when it was restarted: the engine
         passes such records alone.
@@ -90,7 +95,7 @@ class BatchApplier:
         self, owned: OwnedPartition, topic: str, records: Sequence[Record], circuit_breaker: CircuitBreaker | None
     ) -> list[RejectedRecord]:
         shard = owned.shard
-        apply = shard.apply
+        apply, part, waiting = shard.apply, owned.waiting, self._waiting
         rejected: list[RejectedRecord] = []
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
@@ -98,8 +103,11 @@ class BatchApplier:
         for record in records:
             decision = self._decide(owned, topic, record)
             if type(decision) is not Rejection:
-                outcomes[apply(decision)] += 1
                 accepted += 1
+                if waiting is None or part is None:
+                    outcomes[apply(decision)] += 1
+                elif (outcome := waiting.receive(part, decision, record)) is not None:
+                    outcomes[outcome] += 1
                 continue
             dead = RejectedRecord(topic, owned.partition, record, decision)
             if circuit_breaker is not None:

@@ -20,6 +20,9 @@ from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
 from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.clock import SourceProgress
+from streams.waiting.partition import Noted
+from streams.waiting.waiting import Waiting
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class _PartitionCheckpoint:
     owned: OwnedPartition
     drained: Drained
     marker: CheckpointMarker
+    noted: Noted | None = None
+    """What this checkpoint settles of the waiting evaluations."""
 
 
 @dataclass(slots=True)
@@ -42,14 +47,18 @@ class Checkpoint:
     """Called with the name of each completed step."""
     health: Health = field(default_factory=Health)
     """Shows how long the running checkpoint has waited for the broker."""
+    waiting: Waiting | None = None
+    """Evaluations of unknown items wait there; None where they are rows."""
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, partitions: Sequence[OwnedPartition]) -> None:
         """Write one checkpoint of these partitions together.
 
-        1. Drain dirty rows, touched tallies and positions, all of the same moment.
+        1. Drain dirty rows, touched tallies and positions, and note what of the waiting evaluations they settle, all of
+           the same moment.
         2. Append the rows to the ledger.
-        3. Publish the tallies, stamped with the ledger's position, and the marker last.
+        3. Publish the tallies, stamped with the ledger's position, and the marker last. Only then is settled what was
+           noted.
         4. Release the positions; the commit timer commits them.
 
         Raises FatalError or KafkaError; the process must end then, because the drained rows are lost.
@@ -61,13 +70,22 @@ class Checkpoint:
         self.on_step("drained")
         await _all(part.owned.ledger.append(part.drained.delta.rows.items()) for part in parts)
         self.on_step("rows appended")
+        if self.waiting is not None:
+            self.waiting.secure()
         await _all(part.owned.tallies.append(self._tallies(part)) for part in parts)
         self.on_step("tallies published")
+        self._settle(parts)
         for part in parts:
             self.group.release(part.drained.positions)
         self.on_step("positions released")
         self.health.checkpoint_since = None
         self._complete(parts, started)
+
+    def _settle(self, parts: Sequence[_PartitionCheckpoint]) -> None:
+        for part in parts:
+            owned = part.owned
+            if self.waiting is not None and owned.waiting is not None and part.noted is not None:
+                self.waiting.settle(owned.waiting, part.noted, part.marker["position"])
 
     async def next_drain(self) -> None:
         """Wait until the next checkpoint has drained the dirty rows."""
@@ -102,7 +120,17 @@ class Checkpoint:
             marker["behind"] = owned.behind
         if owned.foreign:
             marker["foreign"] = owned.foreign
-        return _PartitionCheckpoint(owned, drained, marker)
+        return _PartitionCheckpoint(owned, drained, marker, self._note(owned))
+
+    def _note(self, owned: OwnedPartition) -> Noted | None:
+        if self.waiting is None or owned.waiting is None:
+            return None
+        progress = {}
+        for tp, position in owned.sources().items():
+            marks = self.group.watermarks(tp)
+            lags = marks is None or position < marks.high
+            progress[tp.topic] = SourceProgress(owned.complete.newest(tp.topic), lags)
+        return self.waiting.note(owned.waiting, progress)
 
     def _end(self, tp: TP, position: int) -> int:
         marks = self.group.watermarks(tp)

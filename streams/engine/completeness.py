@@ -68,6 +68,10 @@ class Completeness:
         if timestamp <= now.wall_ms + _SKEW_MS:
             self._processed[topic] = max(timestamp, self._processed.get(topic, NEVER))
 
+    def newest(self, topic: str) -> int | None:
+        """The broker's timestamp of the newest processed record of a source; None without one."""
+        return self._processed.get(topic)
+
     def observe(self, positions: Mapping[str, int], watermarks: Mapping[str, Watermarks | None], now: Now) -> None:
         """Compare the positions with the watermarks of the last fetch responses; None for a source without one."""
         for topic, position in positions.items():

@@ -32,6 +32,8 @@ from streams.runtime.failures import FatalError, end_process
 from streams.runtime.health import Health
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.rebuild import Rebuild
+from streams.waiting.waiting import Waiting
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,14 @@ CHUNK_EVENTS: Final = 2000
 """Events applied before other tasks run."""
 BATCH_END_SECONDS: Final = 5.0
 """How long the end of a generation waits for the batch in progress."""
+LAST_FLUSH_SECONDS: Final = 4.0
+"""How long it waits until the store of waiting evaluations is durable. What it lacks then is read again."""
+OWED_SECONDS: Final = 0.1
+"""Time between two looks for what is owed while nothing is."""
+EXPIRE_SECONDS: Final = 60.0
+"""Time between two looks for waiting evaluations that are too old."""
+REOPEN_SECONDS: Final = 5.0
+"""Time between two attempts to open the store of waiting evaluations."""
 
 
 class Engine:
@@ -69,7 +79,11 @@ class Engine:
         watchdog: Watchdog,
         topic_watch: TopicWatch | None = None,
         audit: Audit | None = None,
+        waiting: Waiting | None = None,
+        rebuild: Rebuild | None = None,
     ) -> None:
+        self._waiting = waiting
+        self._rebuild = rebuild
         self._applier = applier
         self._dead_letters = dead_letters
         self._group = group
@@ -100,6 +114,14 @@ class Engine:
             self._spawn(topic_watch.run)
         if (audit := self._audit) is not None:
             self._spawn(lambda: audit.run(self._lock))
+        if (waiting := self._waiting) is not None:
+            self._spawn(waiting.flush_when_due)
+            self._spawn(lambda: _every(lambda: EXPIRE_SECONDS, waiting.expire))
+            self._spawn(lambda: _every(lambda: REOPEN_SECONDS, waiting.reopen))
+            self._spawn(lambda: self._work_off(waiting))
+        if (rebuild := self._rebuild) is not None:
+            rebuild.busy = lambda: not self._batch_done.is_set()
+            self._spawn(rebuild.run)
 
     async def stop(self) -> None:
         """Write and commit the last checkpoint. Afterwards no event is processed, even in a new generation."""
@@ -109,6 +131,8 @@ class Engine:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._waiting is not None:
+                await self._waiting.close()
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]":
         task = asyncio.create_task(fail_fast(work))
@@ -170,7 +194,17 @@ class Engine:
                 await self._checkpoint(changed)
                 if not await self._group.commit_pending():
                     _log.info("the group refused the last commit: the uncommitted events are processed again")
+                await self._flush_last()
             self._group.forget()
+
+    async def _flush_last(self) -> None:
+        """Make what waits durable before the partitions are given up."""
+        if self._waiting is not None:
+            _, late = await asyncio.wait([self._spawn(self._waiting.flush)], timeout=LAST_FLUSH_SECONDS)
+            if late:
+                _log.warning(
+                    "the store of waiting evaluations is not durable in time: its next owner reads the rest again"
+                )
 
     # ---- batches
 
@@ -207,6 +241,7 @@ class Engine:
             self._batch_done.set()
 
     async def _apply_part(self, owned: OwnedPartition, batch: Batch, generation: int) -> None:
+        mark = None if self._waiting is None else self._waiting.mark
         rejected = None if self._applier.paused else await self._apply_records(owned, batch)
         if rejected is None:
             await self._look(owned, batch)
@@ -217,6 +252,8 @@ class Engine:
             return
         first, last = (batch.records[0].timestamp, batch.records[-1].timestamp) if batch.records else (None, None)
         owned.processed(batch.topic, batch.next, first, last)
+        if self._waiting is not None and owned.waiting is not None and mark is not None:
+            self._waiting.processed(owned.waiting, batch, mark)
         self._work.set()
 
     async def _give_up_corrupt(self, owned: OwnedPartition, why: str) -> None:
@@ -247,6 +284,8 @@ class Engine:
             while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
                 self._urgent.set()
                 await self._checkpoint.next_drain()
+            if self._waiting is not None and self._waiting.full:
+                await self._waiting.room()
             await asyncio.sleep(0)
         return rejected
 
@@ -267,6 +306,22 @@ class Engine:
             owned.saw(topic, batch.next, rejected)
             self._work.set()
         self._pause.update(self._applier.circuit_breaker, self._owned)
+
+    # ---- waiting evaluations
+
+    async def _work_off(self, waiting: Waiting) -> None:
+        """Look up and merge what is owed, until cancelled."""
+        while True:
+            worked = False
+            for owned in self._owned:
+                part = owned.waiting
+                if part is not None and owned.ready and part.owes and waiting.work_off(part):
+                    owned.applied()
+                    self._work.set()
+                    worked = True
+                    await asyncio.sleep(0)
+            if not worked:
+                await asyncio.sleep(OWED_SECONDS)
 
     # ---- checkpoints
 
@@ -301,6 +356,13 @@ async def fail_fast(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 -- every failure ends the process
         end_process(error)
+
+
+async def _every(seconds: Callable[[], float], work: Callable[[], None]) -> None:
+    """Do something from time to time, until cancelled."""
+    while True:
+        await asyncio.sleep(seconds())
+        work()
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

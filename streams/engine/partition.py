@@ -32,6 +32,7 @@ from streams.ledger.claim import Claim
 from streams.ledger.log import Log
 from streams.ledger.replay import LedgerReplay
 from streams.runtime.health import STALE_SECONDS
+from streams.waiting.partition import WaitingPartition
 
 _log = logging.getLogger(__name__)
 
@@ -73,9 +74,12 @@ class OwnedPartition:
         "shard",
         "tallies",
         "topic_ids",
+        "waiting",
     )
 
-    def __init__(self, partition: int, shard: Shard, ledger: Log, tallies: Log) -> None:
+    def __init__(
+        self, partition: int, shard: Shard, ledger: Log, tallies: Log, waiting: WaitingPartition | None = None
+    ) -> None:
         self.partition = partition
         self.shard = shard
         self.ledger = ledger
@@ -105,6 +109,8 @@ class OwnedPartition:
         """Up to which time everything in the sources is processed."""
         self.behind: Behind | None = None
         """Why events waited at the last checkpoint; None when none did."""
+        self.waiting = waiting
+        """Its waiting evaluations; None where evaluations of unknown items are rows."""
         self._unchanged_elsewhere = False
         self._oldest: list[int] = []
         self._counted = (0, 0)

@@ -26,7 +26,7 @@ from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
 from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
-from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim, parse_claim
+from streams.ledger.claim import CLAIM_KEY, SCHEMA, WAITING_SCHEMA, Claim, parse_claim
 from streams.ledger.log import Log, OnRecords, read_to_end
 from streams.ledger.published import Published
 from streams.runtime.errors import EvalAlignmentError
@@ -34,6 +34,7 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.waiting import Place, Waiting
 
 _log = logging.getLogger(__name__)
 
@@ -81,18 +82,23 @@ class Restore:
     owned: OwnedPartitions
     limits: RecordLimits = field(default_factory=RecordLimits)
     """How large batches, and the parts of tallies, may be."""
+    waiting: Waiting | None = None
+    """Evaluations of unknown items wait there; None where they are rows."""
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
         """Restore every assigned partition, until `moved` returns that the assignment is over.
 
         1. The assignment must cover the same partitions of all three sources. Drop the shards of other partitions.
-        2. Read the ledger to its end, through the same merge as live events.
+        2. Read the ledger to its end, through the same merge as live events. Note the items that became known since the
+           store of waiting evaluations was last asked for all of them: they are owed, and looked up in the background.
+           Evaluation rows of items that are not known stay in the shard, apart.
         3. Claim each partition that is not fully published, and read what was written before the claim.
         4. Compare with the published tallies: touch each one that differs. Rewrite each row that a later, older record
            of the ledger hides.
         5. Each source starts at the lower of the committed offset and the position that the tallies carry (see
-           `start`). Stop if the assignment changed.
+           `start`). Stop if the assignment changed. What the store of waiting evaluations covers counts if it is of
+           this ledger and these topics; what it lacks below the starts is read again in the background.
         6. Write one checkpoint, which publishes the differences.
         7. Seek to the starts.
 
@@ -165,13 +171,17 @@ class Restore:
                 f"there were {self.partitions} partitions at the start, now there are at least {max(partitions) + 1}",
             )
         self.owned.assign(partitions, self._new_partition)
+        if self.waiting is not None:
+            self.waiting.keep(owned.waiting for owned in self.owned if owned.waiting is not None)
 
     def _new_partition(self, partition: int) -> OwnedPartition:
+        shard = Shard(partition, self.policy, self.limits.judges_bytes)
         return OwnedPartition(
             partition,
-            Shard(partition, self.policy, self.limits.judges_bytes),
+            shard,
             Log(self.producer, self.topics.facts, partition, self.limits.facts),
             Log(self.producer, self.topics.tallies, partition, self.limits.tallies),
+            None if self.waiting is None else self.waiting.assigned(partition, shard),
         )
 
     async def _offsets(self, partitions: Iterable[OwnedPartition]) -> _SourceOffsets:
@@ -206,6 +216,8 @@ class Restore:
 
     def _replay_records(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
         owned.replay.read(records, owned.ledger.producers)
+        if owned.waiting is not None:
+            owned.waiting.replayed(records)
         self.owned.replayed(owned, len(records))
         self.metrics.recovery_rows.inc(len(records))
 
@@ -243,11 +255,14 @@ class Restore:
             *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in claimed)
         )
         until = {owned.ledger.tp: offset + 1 for owned, offset in zip(claimed, offsets, strict=True)}
+        for owned, offset in zip(claimed, offsets, strict=True):
+            owned.replay.own_claims.add(offset)
         await self._read([owned.ledger for owned in claimed], self._replayer(claimed), until)
         self._salvage.check_rows(self.owned)
 
     def _new_claim(self, ledger: str) -> Claim:
-        return Claim(ledger, self.partitions, self.policy, SCHEMA, self.name, int(time.time() * 1000))
+        schema = WAITING_SCHEMA - 1 if self.waiting is None else SCHEMA
+        return Claim(ledger, self.partitions, self.policy, schema, self.name, int(time.time() * 1000))
 
     async def _first_id(self, partition: int, claimed: Claim | None) -> str | None:
         """The ledger id for a partition without a claim; None if this worker has partition 0 and cannot claim it.
@@ -390,10 +405,28 @@ class Restore:
             own = {tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition}
             owned.restored(own, offsets.topic_ids)
             _half_open(owned, known)
+            self._find_waiting(owned, known, published.get(owned.partition))
         # Offsets are committed when they are higher than before: without this, none would be for as long as that takes.
         lower = {tp: start.offset for tp, start in kept.items() if start.offset < (offsets.committed[tp] or 0)}
         if not await self.group.commit(lower):
             _log.info("the group refused the offsets at which these partitions start")
+
+    def _find_waiting(self, owned: OwnedPartition, known: Mapping[TP, Known], published: Published | None) -> None:
+        """Compare what the store of waiting evaluations has settled with ledger and topic."""
+        if self.waiting is None or owned.waiting is None or owned.claim is None or owned.quarantined is not None:
+            return
+        source = known[TP(self.topics.evaluations, owned.partition)]
+        place = Place(
+            ledger=owned.claim.ledger,
+            ledger_next=owned.ledger.next,
+            start=owned.positions[self.topics.evaluations],
+            end=source.end,
+            topic_id=source.topic_id,
+            old=not owned.replay.waited,
+            anew=source.committed is None and source.tallied is None,
+            shortened=published is not None and published.exceed_ledger,
+        )
+        self.waiting.restored(owned.waiting, place)
 
 
 def _known(owned: OwnedPartition, topic: str, offsets: _SourceOffsets, published: Published | None) -> Known:

@@ -144,6 +144,17 @@ class Decoder:
         outcome = self._settle(value, lambda value: self._check(kind, value, key, headers, timestamp))
         return outcome if isinstance(outcome, Rejection) else outcome.fact
 
+    def decides_on(self, value: bytes | None, headers: Headers = ()) -> bool:
+        """Whether the defaults of its metric decide on an accepted evaluation: the event lacks what a verdict needs."""
+        try:
+            event, _ = parse_event(EvaluationEvent, unwrap(value or b"", headers)[1] if headers else value or b"")
+        except InvalidValueError:
+            # Accepted without the bytes that are not text.
+            return True
+        verdict_of_its_own = event.passed is not None or bool(event.deleted) or (event.status or "ok") != "ok"
+        incomplete = event.threshold is None or event.direction is None
+        return not verdict_of_its_own and incomplete
+
     def decode_value(self, kind: Kind, value: bytes | None, headers: Headers = ()) -> Fact | Rejection:
         """Decode the value of a record, without the checks of its key and its time."""
         outcome = self._settle(value, lambda value: self._decode(kind, value, headers))

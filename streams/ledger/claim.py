@@ -14,11 +14,14 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
 CLAIM_KEY: Final = b'["claim"]'
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of ledger rows and tallies. Workers and views refuse a ledger with a higher version, and read lower ones.
 
 2: the judges of a cells tally may stand in several records. A reader of version 1 would count one of them.
+3: evaluations of items that are not known wait outside of the ledger. A worker of version 2 would not look for them.
 """
+WAITING_SCHEMA: Final = 3
+"""The first version whose workers let evaluations wait."""
 MAX_LEDGER_ID: Final = 64
 """Longest ledger id in characters: every tally carries it."""
 

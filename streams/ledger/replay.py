@@ -19,7 +19,7 @@ from typing import Final
 
 from aggregator.shard import Shard
 from streams.kafka.batches import Record, UnreadableRecords
-from streams.ledger.claim import CLAIM_KEY, Claim, parse_claim
+from streams.ledger.claim import CLAIM_KEY, WAITING_SCHEMA, Claim, parse_claim
 from streams.ledger.passed_over import NAMED, PassedOver, listed
 
 MAX_DAMAGED: Final = 10_000
@@ -41,6 +41,10 @@ class LedgerReplay:
         """Its offset."""
         self.predecessor: tuple[str, int] | None = None
         """Owner and offset of the claim before it."""
+        self.waited = False
+        """Whether evaluations wait outside of this ledger: a worker that lets them wait claimed it before this one."""
+        self.own_claims: set[int] = set()
+        """Offsets of the claims of this worker's process."""
         self.passed_over = PassedOver()
         """Records that are no rows."""
         self.damaged: dict[bytes, str] = {}
@@ -67,7 +71,9 @@ class LedgerReplay:
                 if key is None or value is None:
                     raise ValueError("no key" if key is None else "null value")
                 if key == CLAIM_KEY:
-                    self.claimed(parse_claim(value), record.offset)
+                    claim = parse_claim(value)
+                    self.claimed(claim, record.offset)
+                    self.waited |= claim.schema >= WAITING_SCHEMA and record.offset not in self.own_claims
                     self._claimants.add(_producer_of(record.offset, producers))
                     continue
                 replay(key, value)

@@ -65,6 +65,38 @@ UNCOMMITTED: Final = gauge("uncommitted_events", "Source offsets that are proces
 LAG: Final = gauge(
     "lag_events", "Source offsets of an owned partition that are not processed yet.", "topic", "partition"
 )
+WAITING_EVALUATIONS: Final = gauge("waiting_evaluations", "Evaluations of unknown items in the store of this worker.")
+WAITING_BYTES: Final = gauge("waiting_bytes", "Bytes on disk of the store of waiting evaluations.")
+WAITING_OLDEST_SECONDS: Final = gauge(
+    "waiting_oldest_seconds", "How far back the store of waiting evaluations reaches; 0 while nothing waits."
+)
+WAITING_REBUILD_EVENTS: Final = gauge(
+    "waiting_rebuild_events",
+    "Processed offsets of the evaluations topic that the store of waiting evaluations lacks, and that are read again.",
+    "partition",
+)
+WAITING_OWED_ITEMS: Final = gauge(
+    "waiting_owed_items", "Known items whose waiting evaluations are still to be looked up or merged."
+)
+WAITING_STORED: Final = counter("waiting_stored_total", "Evaluations that were put into the store to wait.")
+WAITING_ADOPTED: Final = counter(
+    "waiting_adopted_total",
+    "Evaluations that waited, or were read again, and became the row when their item was known.",
+)
+WAITING_MISSING: Final = counter(
+    "waiting_missing_total", "Offsets that the store lacks and that the evaluations topic no longer has."
+)
+WAITING_UNDECIDED: Final = counter(
+    "waiting_undecided_total", "Evaluations that waited and are no longer accepted by the settings of now."
+)
+WAITING_STORE_FAILURES: Final = counter(
+    "waiting_store_failures_total", "Times that the store of waiting evaluations failed or was lost."
+)
+ADOPT_SECONDS: Final = histogram(
+    "adopt_seconds",
+    "Duration of looking up and merging what waits for an item that becomes known.",
+    (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0),
+)
 
 METRICS: Final = (
     EVENTS,
@@ -88,6 +120,17 @@ METRICS: Final = (
     AUDIT_MISMATCHES,
     UNCOMMITTED,
     LAG,
+    WAITING_EVALUATIONS,
+    WAITING_BYTES,
+    WAITING_OLDEST_SECONDS,
+    WAITING_REBUILD_EVENTS,
+    WAITING_OWED_ITEMS,
+    WAITING_STORED,
+    WAITING_ADOPTED,
+    WAITING_MISSING,
+    WAITING_UNDECIDED,
+    WAITING_STORE_FAILURES,
+    ADOPT_SECONDS,
     REFUSED,
     BUILD_INFO,
 )
@@ -125,6 +168,17 @@ class WorkerMetrics:
         self.audits = AUDITS.counter(registry)
         self.audit_mismatches = AUDIT_MISMATCHES.gauge(registry)
         self.uncommitted = UNCOMMITTED.gauge(registry)
+        self.waiting_evaluations = WAITING_EVALUATIONS.gauge(registry)
+        self.waiting_bytes = WAITING_BYTES.gauge(registry)
+        self.waiting_oldest_seconds = WAITING_OLDEST_SECONDS.gauge(registry)
+        self.waiting_rebuild_events = WAITING_REBUILD_EVENTS.gauge(registry)
+        self.waiting_owed_items = WAITING_OWED_ITEMS.gauge(registry)
+        self.waiting_stored = WAITING_STORED.counter(registry)
+        self.waiting_adopted = WAITING_ADOPTED.counter(registry)
+        self.waiting_missing = WAITING_MISSING.counter(registry)
+        self.waiting_undecided = WAITING_UNDECIDED.counter(registry)
+        self.waiting_store_failures = WAITING_STORE_FAILURES.counter(registry)
+        self.adopt_seconds = ADOPT_SECONDS.histogram(registry)
         self.refusals = Refusals(registry)
         BUILD_INFO.gauge(registry).labels("worker", version).set(1)
         registry.register(_Lag(lag))

@@ -31,6 +31,17 @@ class Settled:
     """A ledger offset: every item with a row of a person below it was adopted from this store."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSize:
+    """How much waits in the store."""
+
+    evaluations: int = 0
+    bytes: int = 0
+    """Bytes on disk."""
+    oldest: int | None = None
+    """Broker time from which on evaluations are kept, in milliseconds; None while nothing waits."""
+
+
 class WaitingStore(Protocol):
     """Where evaluations of items that nobody annotated wait: one per worker, for all its partitions.
 
@@ -56,10 +67,15 @@ class WaitingStore(Protocol):
         ...
 
     def forget(self, partition: int) -> None:
-        """Keep nothing of a partition any more, because its topic was created again: its rows are not found again.
+        """Keep no positions of a partition, because its topic was created again: its rows are not found again.
 
-        Durable when it returns.
+        On the embedded broker, whose offsets start again with every start, they are still found. Durable when it
+        returns.
         """
+        ...
+
+    def size(self) -> StoreSize:
+        """How much waits. May be asked from any thread."""
         ...
 
     def put(self, partition: int, record: Record) -> None:
@@ -71,6 +87,10 @@ class WaitingStore(Protocol):
 
         Raises StoreLostError or StoreAwayError.
         """
+        ...
+
+    def write(self) -> None:
+        """Write the window now. Raises StoreAwayError."""
         ...
 
     async def flush(self, settled: Mapping[int, Settled]) -> None:

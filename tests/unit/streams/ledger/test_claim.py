@@ -12,7 +12,7 @@ CLAIM = Claim("5f0c", 8, Policy.LATEST, SCHEMA, "w1", 1_780_000_000_000)
 
 def test_a_claim_is_read_back() -> None:
     assert CLAIM.encode() == (
-        b'{"ledger":"5f0c","partitions":8,"policy":"latest","schema":2,"owner":"w1","at":1780000000000}'
+        b'{"ledger":"5f0c","partitions":8,"policy":"latest","schema":3,"owner":"w1","at":1780000000000}'
     )
     assert parse_claim(CLAIM.encode()) == CLAIM
 

@@ -1,0 +1,174 @@
+"""The waiting evaluations of one owned partition, as the engine sees them: no I/O, no clock.
+
+Every offset of the evaluations topic below the processed position is covered, or in a gap: see `coverage`. An item is
+owed as long as what waits for it may not be merged yet; while any is, the ledger offset of `Settled` stays.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aggregator.facts import identity
+from aggregator.shard import Shard
+from streams.kafka.batches import Record
+from streams.waiting.clock import SourceProgress
+from streams.waiting.coverage import OffsetRanges
+from streams.waiting.store import Settled
+
+_PEOPLE: Final = frozenset((b"a", b"q"))
+"""Kinds of ledger keys whose rows make an item known."""
+NOTHING: Final = OffsetRanges()
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What is settled once the checkpoint that drained with it is acknowledged."""
+
+    covered: OffsetRanges
+    store: int
+    """Of which store: see `Waiting.mark`."""
+    owes: bool
+    progress: Mapping[str, SourceProgress]
+    """By source topic."""
+
+
+class WaitingPartition:
+    """One owned partition.
+
+    Args:
+        partition: its number.
+        shard: its rows.
+        kept: what the store has settled of it; None if nothing.
+        unread: whether the store is away, so that `kept` is not known yet.
+    """
+
+    __slots__ = (
+        "_floor",
+        "_note_from",
+        "_unread",
+        "begun",
+        "covered",
+        "found",
+        "kept",
+        "missing",
+        "owed",
+        "partition",
+        "progress",
+        "settled",
+        "shard",
+    )
+
+    def __init__(self, partition: int, shard: Shard, kept: Settled | None, *, unread: bool = False) -> None:
+        self.partition = partition
+        self.shard = shard
+        self.kept = kept
+        self.begun = False
+        """Whether it is restored: `covered` and `settled` are of its ledger and its topic."""
+        self.covered = NOTHING
+        self.settled = Settled("", None)
+        self.owed: dict[str, None] = {}
+        """Items that are still to be looked up."""
+        self.found: deque[Record] = deque()
+        """Records that were looked up, and are still to be merged."""
+        self.missing = 0
+        """Offsets that the store lacks and that the topic no longer has."""
+        self.progress: Mapping[str, SourceProgress] | None = None
+        """By source topic, as of the last acknowledged checkpoint."""
+        self._unread = unread
+        self._floor = 0
+        # A store without positions of this partition has nothing that is covered: the rebuild merges what is known.
+        self._note_from = None if kept is None else kept.adopted_to
+
+    @property
+    def owes(self) -> bool:
+        """Whether an item is known, and what waits for it may not be merged yet."""
+        return bool(self.owed or self.found) or self._unread
+
+    def gaps(self, position: int) -> OffsetRanges:
+        """What the store lacks of the events below the processed position."""
+        return self.covered.missing(0, position)
+
+    # ---- restore
+
+    def replayed(self, records: Sequence[Record]) -> None:
+        """Note the items of records of the ledger that this store may not have been asked for."""
+        note_from = self._note_from
+        if note_from is None or not records or records[-1].offset < note_from:
+            return
+        for record in records:
+            if record.offset >= note_from and record.key is not None and record.key[2:3] in _PEOPLE:
+                # What is no row makes no item known.
+                with contextlib.suppress(ValueError):
+                    self.owed[identity(record.key)[2]] = None
+
+    def reread(self, kept: Settled | None, *, away: bool) -> None:
+        """The store was replaced, is away or is back, before the ledger was read."""
+        self.kept = kept
+        self._unread = self._unread or away
+
+    def begin(
+        self, ledger: str, topic_id: str | None, adopted_to: int, kept: Settled | None, floor: int, *, away: bool
+    ) -> None:
+        """The ledger is read.
+
+        Args:
+            ledger: the ledger id.
+            topic_id: the id of the evaluations topic.
+            adopted_to: the end of the ledger, where the store has no older one.
+            kept: what the store has settled, of this ledger and this topic.
+            floor: offset before which nothing waits: everything is in the ledger.
+            away: whether the store is away.
+        """
+        self.begun = True
+        self._floor = floor
+        self.settled = Settled(ledger, topic_id, NOTHING, adopted_to if kept is None else kept.adopted_to)
+        self.store_changed(kept, away=away)
+        # From now on, what is replayed was written by somebody else.
+        self._note_from = 0
+
+    def sweep_all(self) -> None:
+        """Owe all known items: it is not known which of them the store was asked for."""
+        self.owed.update(dict.fromkeys(self.shard.known_items))
+
+    def forget_owed(self) -> None:
+        """Owe nothing: the store has no rows of this partition."""
+        self.owed.clear()
+        self.found.clear()
+
+    # ---- the store was replaced, is away or is back
+
+    def store_changed(self, kept: Settled | None, *, away: bool) -> None:
+        """What was covered by the store before does not count for this one.
+
+        Args:
+            kept: what this store has settled, of this ledger and this topic.
+            away: whether the store is away.
+        """
+        if self._unread and not away:
+            self._unread = False
+            self.sweep_all()
+            adopted_to = 0 if kept is None else kept.adopted_to
+            self.settled = replace(self.settled, adopted_to=min(adopted_to, self.settled.adopted_to))
+        self._cover_again(kept)
+
+    def _cover_again(self, kept: Settled | None) -> None:
+        covered = NOTHING if kept is None else kept.covered
+        self.covered = covered.with_interval(0, self._floor)
+        self.settled = replace(self.settled, covered=self.covered)
+
+    # ---- checkpoints
+
+    def note(self, store: int, progress: Mapping[str, SourceProgress]) -> Noted:
+        """Take what the acknowledgement of this moment's checkpoint settles."""
+        return Noted(self.covered, store, self.owes, progress)
+
+    def settle(self, noted: Noted, store: int, ledger_next: int) -> None:
+        """The checkpoint is acknowledged, and the ledger ends at `ledger_next`."""
+        self.progress = noted.progress
+        self.settled = replace(
+            self.settled,
+            covered=noted.covered if noted.store == store else self.settled.covered,
+            adopted_to=self.settled.adopted_to if noted.owes else ledger_next,
+        )

@@ -1,0 +1,422 @@
+"""Evaluations of items that nobody has annotated wait in a store: what the engine does with it, in one place.
+
+Known: an item with an annotation or a queue item, deleted or not. The orders of steps:
+
+- an evaluation of an item that is not known (`put`): into the store, unless it is too old to be kept;
+- an annotation or a queue item of such an item (`adopt`): look up, and without an await between, decode what was found
+  by the settings of now, drop what is of another item or is no longer accepted, merge it; then the caller merges the
+  row. So the row and what waited for it are dirty in the same checkpoint;
+- a batch (`mark`, then `processed`): its offsets are covered, if the store is the one that it began with;
+- a checkpoint: `note` in the moment in which it drains; `settle` once ledger and tallies are acknowledged;
+- a flush: copy what is settled; the store makes its rows durable, then these positions. A rebuild merges into memory
+  what no commit protects, so nothing but what is settled is ever written;
+- a restore: `assigned` before the ledger is read, `WaitingPartition.replayed` while it is read, `restored` once the
+  positions are known. What is owed is then looked up in pieces (`work_off`), and `rebuild` reads the gaps.
+
+All methods are for the event loop, and none of them waits, except `flush`, `room` and `close`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aggregator.facts import Evaluation, Fact
+from aggregator.rows import Merge
+from aggregator.shard import Shard
+from streams.events.decoder import Decoder, Kind, Rejection
+from streams.kafka.batches import Batch, Record
+from streams.kafka.decide import decide
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.failures import FatalError
+from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.clock import SourceProgress, clock
+from streams.waiting.partition import Noted, WaitingPartition
+from streams.waiting.store import Settled, StoreAwayError, StoreLostError, WaitingStore
+
+_log = logging.getLogger(__name__)
+
+ADOPT_RECORDS: Final = 10_000
+"""Records of one item that are merged together; the rest follows in pieces."""
+WORK_OFF_RECORDS: Final = 500
+"""Records of owed items that are merged between two awaits."""
+WORK_OFF_ITEMS: Final = 20
+"""Owed items that are looked up between two awaits."""
+FLUSH_BYTES: Final = 24 << 20
+"""Bytes of waiting records after which they are made durable."""
+FLUSH_SECONDS: Final = 900.0
+"""Time after which they are made durable in any case."""
+FULL_FLUSHES: Final = 3
+"""How many times `FLUSH_BYTES` may wait for a flush before no further event is applied."""
+_RECORD_BYTES: Final = 40
+"""Bytes of a record in the store, without key and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a partition continues, for `Waiting.restored`."""
+
+    ledger: str
+    """The ledger id."""
+    ledger_next: int
+    """The end of the ledger."""
+    start: int
+    """The next offset of the evaluations topic to process."""
+    end: int | None
+    """The end of that topic; None where the broker does not report it exactly."""
+    topic_id: str | None
+    """Its id; None where the broker has none."""
+    old: bool
+    """Whether no worker that lets evaluations wait ever claimed the ledger: it has everything that was processed."""
+    anew: bool
+    """Whether nothing is known of the position: neither a commit nor the tallies have one."""
+    shortened: bool = False
+    """Whether the ledger lost rows."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What waits, of all partitions of a worker."""
+
+    store: WaitingStore
+    topic: str
+    """The evaluations topic."""
+    decoder: Decoder
+    partitions: int
+    """P, the number of partitions."""
+    keep_ms: int
+    """How long an evaluation waits, and a week more, in milliseconds of the broker's time."""
+    metrics: WorkerMetrics
+    max_dirty_rows: int
+    """Dirty rows of all partitions above which a found record is merged later."""
+    embedded: bool = False
+    """Whether the broker keeps its topics in memory: only the store has what waits, and an error ends the worker."""
+    on_step: Callable[[str], None] = lambda _: None
+    """Called with the name of each completed step."""
+    before: int | None = None
+    """Broker time in milliseconds; what is older is not kept."""
+    _parts: dict[int, WaitingPartition] = field(default_factory=dict)
+    _mark: int = 0
+    _seen: tuple[int, bool] = (0, False)
+    _unflushed: int = 0
+    _stored: int = 0
+    _flushed_at: float = field(default_factory=time.monotonic)
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        # What is found was accepted before, with a report of its unknown fields.
+        self.decoder = replace(self.decoder, on_unknown_fields=lambda _kind, _event: None)
+        self._seen = (self.store.number, self.store.away is not None)
+
+    # ---- the store, and which one it is
+
+    @property
+    def mark(self) -> int:
+        """A number that changes when the store is another one, away or back: what was noted before does not hold."""
+        self._look()
+        return self._mark
+
+    @property
+    def away(self) -> bool:
+        """Whether the store cannot be used."""
+        self._look()
+        return self._seen[1]
+
+    def _look(self) -> None:
+        """Notice that rows of the store were lost, that it is away, or that it is back."""
+        number, why = self.store.number, self.store.away
+        if (number, why is not None) == self._seen:
+            return
+        if self.embedded:
+            raise FatalError(
+                ExitCode.UNEXPECTED, f"the store of waiting evaluations failed: {why or 'its rows were lost'}"
+            )
+        was_away = self._seen[1]
+        self._seen = (number, why is not None)
+        self._mark += 1
+        self._unflushed = 0
+        if why is not None:
+            self.metrics.waiting_store_failures.inc()
+            _log.error("waiting evaluations are not kept until their store can be used again: %s", why)
+        elif was_away:
+            _log.info("the store of waiting evaluations can be used again: reading what it lacks")
+        else:
+            self.metrics.waiting_store_failures.inc()
+            _log.error("the store of waiting evaluations is empty: reading everything again")
+        for part in self._parts.values():
+            kept = None if why is not None else self.store.settled(part.partition)
+            if not part.begun:
+                part.reread(kept, away=why is not None)
+                continue
+            if kept is not None and not self._is_ours(kept, part.settled):
+                self.store.forget(part.partition)
+                kept = None
+            part.store_changed(kept, away=why is not None)
+
+    @staticmethod
+    def _is_ours(kept: Settled, settled: Settled) -> bool:
+        """Whether what the store has settled is of this ledger and this topic."""
+        same_topic = kept.topic_id == settled.topic_id or None in (kept.topic_id, settled.topic_id)
+        return kept.ledger == settled.ledger and same_topic
+
+    def reopen(self) -> None:
+        """Open the store again, if it is away."""
+        if self.store.away is not None:
+            self.store.open()
+            self._look()
+
+    # ---- restore
+
+    def assigned(self, partition: int, shard: Shard) -> WaitingPartition:
+        """Begin with a partition whose ledger is not read yet."""
+        away = self.away
+        kept = None if away else self.store.settled(partition)
+        part = self._parts[partition] = WaitingPartition(partition, shard, kept, unread=away)
+        return part
+
+    def keep(self, parts: Iterable[WaitingPartition]) -> None:
+        """Drop all partitions but these."""
+        self._parts = {part.partition: part for part in parts}
+
+    def restored(self, part: WaitingPartition, place: Place) -> None:
+        """Compare what the store has settled with the topics, now that it is known where the partition continues.
+
+        What is of another topic, or of a topic that was cut off, is forgotten: its offsets are those of other events.
+        What is of another ledger id does not count as covered.
+        """
+        here = Settled(place.ledger, place.topic_id)
+        covered, kept = (part.covered, part.settled) if part.begun else ((part.kept or here).covered, part.kept)
+        other_topic = (
+            place.anew
+            or (kept is not None and None not in (kept.topic_id, place.topic_id) and kept.topic_id != place.topic_id)
+            or (place.end is not None and covered.end > place.end)
+        )
+        if kept is None or (self._is_ours(kept, here) and not other_topic and not place.shortened):
+            if part.begun:
+                return
+        elif self.embedded:
+            # The rows are kept, and which items were looked up is not known any more.
+            self.store.forget(part.partition)
+            part.sweep_all()
+            kept = None
+        else:
+            if not self.away:
+                self.store.forget(part.partition)
+            part.forget_owed()
+            kept = None
+        floor = place.start if place.old else 0
+        part.begin(place.ledger, place.topic_id, place.ledger_next, kept, floor, away=self.away)
+
+    # ---- the live path
+
+    def receive(self, part: WaitingPartition, fact: Fact, record: Record) -> Merge | None:
+        """Merge an accepted event; None if it waits for its item."""
+        shard = part.shard
+        if type(fact) is Evaluation:
+            if not shard.has_item(fact.item):
+                self.put(part, record)
+                return None
+            if self.decoder.metrics and self.decided_already(part, fact, record):
+                return Merge.SUPERSEDED
+        elif not shard.has_item(fact.item):
+            self.adopt(part, record.key or b"")
+        return shard.apply(fact)
+
+    def put(self, part: WaitingPartition, record: Record) -> None:
+        """Let an accepted evaluation wait, whose item is not known."""
+        if self._seen[1]:
+            return
+        if self.before is not None and record.timestamp < self.before:
+            return
+        try:
+            self.store.put(part.partition, record)
+        except (StoreAwayError, StoreLostError):
+            self._look()
+            return
+        self._stored += 1
+        self._unflushed += _RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
+        if self._unflushed >= FLUSH_BYTES and not self._due.is_set():
+            self._due.set()
+
+    def adopt(self, part: WaitingPartition, item: bytes) -> None:
+        """Merge what waits for an item that becomes known. The caller merges its row without an await between."""
+        found = self._look_up(part, item)
+        if not found:
+            return
+        room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows()))
+        for record in found[:room]:
+            self._merge_found(part, record)
+        if len(found) > room:
+            part.found.extend(found[room:])
+            self.on_step("adopted in part")
+
+    def processed(self, part: WaitingPartition, batch: Batch, mark: int) -> None:
+        """A batch is processed: its evaluations were put or merged, beginning with this mark."""
+        if batch.topic != self.topic:
+            return
+        self._look()
+        stored, self._stored = self._stored, 0
+        self.metrics.waiting_stored.inc(stored)
+        if mark == self._mark and not self._seen[1]:
+            part.covered = part.covered.with_interval(batch.start, batch.next)
+
+    def decided_already(self, part: WaitingPartition, fact: Evaluation, record: Record) -> bool:
+        """Whether a setting decided on this evaluation, and its row has the same time and id.
+
+        The setting may have been another one then. Decided again, old verdicts would turn around.
+        """
+        return (
+            fact.metric in self.decoder.metrics
+            and part.shard.has_another(fact)
+            and self.decoder.decides_on(record.value, record.headers)
+        )
+
+    def merge(self, part: WaitingPartition, record: Record) -> bool:
+        """Merge a record of an item that is known, or becomes known; False if it is not accepted."""
+        fact = decide(
+            self.decoder,
+            Kind.EVALUATION,
+            record,
+            partition=part.partition,
+            partitions=self.partitions,
+            has_item=lambda _: True,
+        )
+        if type(fact) is Rejection:
+            return False
+        assert type(fact) is Evaluation, "only evaluations wait"
+        if not self.decided_already(part, fact, record) and part.shard.apply(fact) is Merge.APPLIED:
+            self.metrics.waiting_adopted.inc()
+        return True
+
+    def _merge_found(self, part: WaitingPartition, record: Record) -> None:
+        if not self.merge(part, record):
+            # It was accepted when it came, so it is no dead letter.
+            self.metrics.waiting_undecided.inc()
+
+    def _look_up(self, part: WaitingPartition, item: bytes) -> list[Record]:
+        """What waits for an item. While the store is away, the item is owed."""
+        started = time.perf_counter()
+        if not self.away:
+            try:
+                found = [record for record in self.store.look_up(part.partition, item) if record.key == item]
+            except (StoreAwayError, StoreLostError):
+                self._look()
+            else:
+                self.metrics.adopt_seconds.observe(time.perf_counter() - started)
+                return found
+        if self.away:
+            part.owed[item.decode()] = None
+        # Of a store that was lost, everything is a gap: the rebuild merges what is of this item.
+        return []
+
+    @property
+    def may_merge(self) -> bool:
+        """Whether dirty rows have room for those of records that were found or read again."""
+        return self._dirty_rows() < self.max_dirty_rows
+
+    def _dirty_rows(self) -> int:
+        return sum(len(part.shard.dirty) for part in self._parts.values())
+
+    def missed(self, partition: int, offsets: int) -> None:
+        """The topic no longer has these offsets of a partition, which the store lacks."""
+        self.metrics.waiting_missing.inc(offsets)
+        if (part := self._parts.get(partition)) is not None:
+            part.missing += offsets
+
+    # ---- what is owed
+
+    def work_off(self, part: WaitingPartition) -> bool:
+        """Merge the next records of what is owed; whether any work was done."""
+        if not self.may_merge:
+            return False
+        worked = False
+        items = WORK_OFF_ITEMS
+        while part.owed and not part.found and items and not self.away:
+            items -= 1
+            item = next(iter(part.owed))
+            del part.owed[item]
+            worked = True
+            if part.shard.has_item(item):
+                part.found.extend(self._look_up(part, item.encode()))
+                self.on_step("swept")
+        for _ in range(min(WORK_OFF_RECORDS, len(part.found))):
+            worked = True
+            self._merge_found(part, part.found.popleft())
+        return worked
+
+    # ---- checkpoints
+
+    def note(self, part: WaitingPartition, progress: Mapping[str, SourceProgress]) -> Noted:
+        """Take what is settled once the checkpoint that drains in this moment is acknowledged."""
+        return part.note(self.mark, progress)
+
+    def settle(self, part: WaitingPartition, noted: Noted, ledger_next: int) -> None:
+        """The checkpoint is acknowledged: its rows and tallies are in their logs."""
+        part.settle(noted, self.mark, ledger_next)
+        self.on_step("settled")
+
+    def secure(self) -> None:
+        """On the embedded broker, write what waits before a checkpoint states that it is processed."""
+        if self.embedded:
+            with suppress(StoreAwayError):
+                self.store.write()
+            self._look()
+
+    # ---- flushes
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for a flush that no further event may be applied."""
+        return self._unflushed >= FULL_FLUSHES * FLUSH_BYTES and not self.away
+
+    async def room(self) -> None:
+        """Wait until there is room for further records."""
+        while self.full:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Make the rows of the store durable, then the positions that were settled when the flush began."""
+        async with self._flushing:
+            if self.away:
+                return
+            settled = {part.partition: part.settled for part in self._parts.values() if part.begun}
+            mark, taken = self._mark, self._unflushed
+            self._due.clear()
+            await self.store.flush(settled)
+            self._flushed_at = time.monotonic()
+            if self.mark == mark:
+                self._unflushed = max(0, self._unflushed - taken)
+                self.on_step("flushed")
+
+    async def flush_when_due(self) -> None:
+        """Flush until cancelled: when enough waits, and from time to time."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._flushed_at + FLUSH_SECONDS - time.monotonic())):
+                    await self._due.wait()
+            self._due.clear()
+            self._flushed_at = time.monotonic()
+            await self.flush()
+
+    async def close(self) -> None:
+        """Give the directory of the store back."""
+        async with self._flushing:
+            await self.store.close()
+
+    # ---- expiry
+
+    def expire(self) -> None:
+        """Drop what is too old, by the time that all sources of all partitions have reached."""
+        parts = list(self._parts.values())
+        if not parts or any(part.progress is None for part in parts):
+            return
+        sources = [source for part in parts for source in (part.progress or {}).values()]
+        now = clock(sources, int(time.time() * 1000))
+        if now is not None and not self.away:
+            self.before = now - self.keep_ms
+            self.store.expire(self.before)
+            self._look()
