@@ -52,7 +52,7 @@ BATCH_END_SECONDS: Final = 5.0
 LAST_FLUSH_SECONDS: Final = 4.0
 """How long it waits until the store of waiting evaluations is durable. What it lacks then is read again."""
 OWED_SECONDS: Final = 0.1
-"""Time between two looks for what is owed while nothing is."""
+"""Time between two looks for what is owed."""
 EXPIRE_SECONDS: Final = 60.0
 """Time between two looks for waiting evaluations that are too old."""
 REOPEN_SECONDS: Final = 5.0

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 FOLD_RECORDS: Final = 500
 """Records folded between two awaits."""
 LOOK_SECONDS: Final = 0.2
-"""Time between two looks for gaps while there is none."""
+"""Time between two looks for gaps while no partition has one."""
 RETRY_SECONDS: Final = 5.0
 """Time after a failure of the broker."""
 FETCHES: Final = 200
