@@ -15,7 +15,7 @@ from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.decide import decide
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.waiting import Waiting
+from streams.waiting.waiting import WaitingEvaluations
 
 
 def expect_events(metrics: WorkerMetrics, topics: Topics) -> None:
@@ -47,7 +47,7 @@ class BatchApplier:
         circuit_breaker: CircuitBreaker | None,
         metrics: WorkerMetrics,
         *,
-        waiting: Waiting | None = None,
+        waiting: WaitingEvaluations | None = None,
     ) -> None:
         self._waiting = waiting
         self._kinds = topics.sources

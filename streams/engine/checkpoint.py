@@ -20,9 +20,9 @@ from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
 from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.clock import SourceProgress
+from streams.waiting.clock import SourceReach
 from streams.waiting.partition import Noted
-from streams.waiting.waiting import Waiting
+from streams.waiting.waiting import WaitingEvaluations
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Checkpoint:
     """Called with the name of each completed step."""
     health: Health = field(default_factory=Health)
     """Shows how long the running checkpoint has waited for the broker."""
-    waiting: Waiting | None = None
+    waiting: WaitingEvaluations | None = None
     """Evaluations of unknown items wait there; None where they are rows."""
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -129,7 +129,7 @@ class Checkpoint:
         for tp, position in owned.sources().items():
             marks = self.group.watermarks(tp)
             lags = marks is None or position < marks.high
-            progress[tp.topic] = SourceProgress(owned.complete.newest(tp.topic), lags)
+            progress[tp.topic] = SourceReach(owned.complete.newest(tp.topic), lags)
         return self.waiting.note(owned.waiting, progress)
 
     def _end(self, tp: TP, position: int) -> int:

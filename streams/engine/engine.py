@@ -33,7 +33,7 @@ from streams.runtime.health import Health
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.rebuild import Rebuild
-from streams.waiting.waiting import Waiting
+from streams.waiting.waiting import WaitingEvaluations
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Engine:
         watchdog: Watchdog,
         topic_watch: TopicWatch | None = None,
         audit: Audit | None = None,
-        waiting: Waiting | None = None,
+        waiting: WaitingEvaluations | None = None,
         rebuild: Rebuild | None = None,
     ) -> None:
         self._waiting = waiting
@@ -309,7 +309,7 @@ class Engine:
 
     # ---- waiting evaluations
 
-    async def _work_off(self, waiting: Waiting) -> None:
+    async def _work_off(self, waiting: WaitingEvaluations) -> None:
         """Look up and merge what is owed, until cancelled."""
         while True:
             worked = False

@@ -34,7 +34,7 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.waiting import Place, Waiting
+from streams.waiting.waiting import Place, WaitingEvaluations
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Restore:
     owned: OwnedPartitions
     limits: RecordLimits = field(default_factory=RecordLimits)
     """How large batches, and the parts of tallies, may be."""
-    waiting: Waiting | None = None
+    waiting: WaitingEvaluations | None = None
     """Evaluations of unknown items wait there; None where they are rows."""
     _moved: Callable[[], bool] = lambda: False
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class SourceProgress:
+class SourceReach:
     """How far a source partition is processed, as of an acknowledged checkpoint."""
 
     newest: int | None
@@ -14,14 +14,14 @@ class SourceProgress:
     """Whether records are not processed yet, as far as the last fetch reported."""
 
 
-def clock(sources: Iterable[SourceProgress], wall_ms: int) -> int | None:
+def clock(sources: Iterable[SourceReach], wall_ms: int) -> int | None:
     """The time that all sources have reached; None while it is not known.
 
     A source that lags has reached its newest processed record: what waits for its next annotation must be there. Any
     other has reached the newest record of all. It is never later than this machine's clock, because a producer can set
     any time in a topic with `CreateTime`.
 
-    >>> clock([SourceProgress(50, lags=True), SourceProgress(90, lags=False), SourceProgress(None, lags=False)], 100)
+    >>> clock([SourceReach(50, lags=True), SourceReach(90, lags=False), SourceReach(None, lags=False)], 100)
     50
     """
     known = list(sources)

@@ -13,7 +13,7 @@ from typing import Final
 from aggregator.facts import identity
 from aggregator.shard import Shard
 from streams.kafka.batches import Record
-from streams.waiting.clock import SourceProgress
+from streams.waiting.clock import SourceReach
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.store import Settled
 
@@ -28,9 +28,9 @@ class Noted:
 
     covered: OffsetRanges
     store: int
-    """Of which store: see `Waiting.mark`."""
+    """Of which store: see `WaitingEvaluations.mark`."""
     owes: bool
-    progress: Mapping[str, SourceProgress]
+    progress: Mapping[str, SourceReach]
     """By source topic."""
 
 
@@ -74,7 +74,7 @@ class WaitingPartition:
         """Records that were looked up, and are still to be merged."""
         self.missing = 0
         """Offsets that the store lacks and that the topic no longer has."""
-        self.progress: Mapping[str, SourceProgress] | None = None
+        self.progress: Mapping[str, SourceReach] | None = None
         """By source topic, as of the last acknowledged checkpoint."""
         self._unread = unread
         self._floor = 0
@@ -160,7 +160,7 @@ class WaitingPartition:
 
     # ---- checkpoints
 
-    def note(self, store: int, progress: Mapping[str, SourceProgress]) -> Noted:
+    def note(self, store: int, progress: Mapping[str, SourceReach]) -> Noted:
         """Take what the acknowledgement of this moment's checkpoint settles."""
         return Noted(self.covered, store, self.owes, progress)
 

@@ -24,7 +24,7 @@ from streams.kafka.batches import Batch, Record, fetch
 from streams.kafka.client import KafkaClient
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.partition import WaitingPartition
-from streams.waiting.waiting import Waiting
+from streams.waiting.waiting import WaitingEvaluations
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def new_rebuild_reader(client: KafkaClient) -> AIOKafkaConsumer:
 class Rebuild:
     """Closes the gaps of all owned partitions of a worker."""
 
-    waiting: Waiting
+    waiting: WaitingEvaluations
     reader: AIOKafkaConsumer
     """A consumer of its own: see `new_rebuild_reader`."""
     partitions: Callable[[], Iterable[RebuiltPartition]]

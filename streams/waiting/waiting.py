@@ -33,7 +33,7 @@ from streams.kafka.decide import decide
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.clock import SourceProgress, clock
+from streams.waiting.clock import SourceReach, clock
 from streams.waiting.partition import Noted, WaitingPartition
 from streams.waiting.store import Settled, StoreAwayError, StoreLostError, WaitingStore
 
@@ -57,7 +57,7 @@ _RECORD_BYTES: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a partition continues, for `Waiting.restored`."""
+    """Where a partition continues, for `WaitingEvaluations.restored`."""
 
     ledger: str
     """The ledger id."""
@@ -78,7 +78,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingEvaluations:
     """What waits, of all partitions of a worker."""
 
     store: WaitingStore
@@ -350,7 +350,7 @@ class Waiting:
 
     # ---- checkpoints
 
-    def note(self, part: WaitingPartition, progress: Mapping[str, SourceProgress]) -> Noted:
+    def note(self, part: WaitingPartition, progress: Mapping[str, SourceReach]) -> Noted:
         """Take what is settled once the checkpoint that drains in this moment is acknowledged."""
         return part.note(self.mark, progress)
 
