@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.kafka.batches import Record
-from streams.waiting.store import Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Settled, StoreAwayError, StoreLostError, StoreSize
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
 
@@ -137,6 +137,10 @@ class FakeStore:
                 found[key] = rows[key]
         self._life.point("looked up")
         return list(found.values())
+
+    def size(self) -> StoreSize:
+        """How much waits."""
+        return StoreSize(self.records)
 
     def write(self) -> None:
         """Write the window now."""
