@@ -34,7 +34,7 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.waiting import Place, WaitingEvaluations
+from streams.waiting.waiting import Continuation, WaitingEvaluations
 
 _log = logging.getLogger(__name__)
 
@@ -416,7 +416,7 @@ class Restore:
         if self.waiting is None or owned.waiting is None or owned.claim is None or owned.quarantined is not None:
             return
         source = known[TP(self.topics.evaluations, owned.partition)]
-        place = Place(
+        place = Continuation(
             ledger=owned.claim.ledger,
             ledger_next=owned.ledger.next,
             start=owned.positions[self.topics.evaluations],

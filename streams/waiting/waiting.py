@@ -56,7 +56,7 @@ _RECORD_BYTES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Continuation:
     """Where a partition continues, for `WaitingEvaluations.restored`."""
 
     ledger: str
@@ -182,7 +182,7 @@ class WaitingEvaluations:
         """Drop all partitions but these."""
         self._parts = {part.partition: part for part in parts}
 
-    def restored(self, part: WaitingPartition, place: Place) -> None:
+    def restored(self, part: WaitingPartition, place: Continuation) -> None:
         """Compare what the store has settled with the topics, now that it is known where the partition continues.
 
         What is of another topic, or of a topic that was cut off, is forgotten: its offsets are those of other events.
