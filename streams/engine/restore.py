@@ -14,11 +14,12 @@ from faust.types import TP
 from aggregator.ledger_ids import common_id, new_ledger_id
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import empty, parse_key, source_position
+from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import seen_before
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.salvage import Salvage, sound
+from streams.engine.source_offsets import SourceOffsets, known_source
 from streams.engine.start import Known, seen_is_left, start_of
 from streams.engine.topic_watch import Describe
 from streams.kafka.batches import CorruptPartitionError, Record
@@ -40,18 +41,6 @@ _log = logging.getLogger(__name__)
 
 _FIRST_CLAIM_SECONDS: Final = 60.0
 """How long the owner of an empty partition waits for the first claim of partition 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class _SourceOffsets:
-    """Offsets of the assigned source partitions, as the broker reports them."""
-
-    topic_ids: Mapping[str, str]
-    """By topic, as far as the broker has ids."""
-    committed: Mapping[TP, int | None]
-    oldest: Mapping[TP, int]
-    ends: Mapping[TP, int]
-    """Empty where the broker does not report them exactly."""
 
 
 class AssignmentChanged(EvalAlignmentError):
@@ -184,12 +173,12 @@ class Restore:
             None if self.waiting is None else self.waiting.assigned(partition, shard),
         )
 
-    async def _offsets(self, partitions: Iterable[OwnedPartition]) -> _SourceOffsets:
+    async def _offsets(self, partitions: Iterable[OwnedPartition]) -> SourceOffsets:
         sources = [TP(topic, owned.partition) for topic in self.topics.sources for owned in partitions]
         if not sources:
-            return _SourceOffsets({}, {}, {}, {})
+            return SourceOffsets({}, {}, {}, {})
         described = await self.describe(list(self.topics.sources))
-        return _SourceOffsets(
+        return SourceOffsets(
             {name: topic.id for name, topic in described.items() if topic.id is not None},
             await self.group.committed(sources),
             await self.group.starts(sources),
@@ -386,7 +375,7 @@ class Restore:
         offsets = await self._offsets(self.owned)
         self._stop_if_moved()
         known = {
-            TP(topic, owned.partition): _known(owned, topic, offsets, published.get(owned.partition))
+            TP(topic, owned.partition): known_source(owned, topic, offsets, published.get(owned.partition))
             for owned in self.owned
             for topic in self.topics.sources
         }
@@ -427,29 +416,6 @@ class Restore:
             shortened=published is not None and published.exceed_ledger,
         )
         self.waiting.restored(owned.waiting, place)
-
-
-def _known(owned: OwnedPartition, topic: str, offsets: _SourceOffsets, published: Published | None) -> Known:
-    tp = TP(topic, owned.partition)
-    committed = offsets.committed[tp]
-    if published is None:
-        # Kept since the last restore, and nobody wrote to its logs: it is where this worker left it.
-        kept = owned.positions.get(topic)
-        tallied = None if kept is None else source_position(kept, kept, owned.topic_ids.get(topic))
-    else:
-        tallied = (published.sources or {}).get(topic)
-        if published.exceed_ledger:
-            # A shortened ledger: only what a marker states about the rows that are left counts as processed.
-            committed = None
-    return Known(
-        committed=committed,
-        tallied=tallied,
-        oldest=offsets.oldest[tp],
-        end=offsets.ends.get(tp),
-        topic_id=offsets.topic_ids.get(topic),
-        marked=published is None or published.sources is not None,
-        rows=owned.shard.rows > 0,
-    )
 
 
 def _half_open(owned: OwnedPartition, known: Mapping[TP, Known]) -> None:

@@ -31,17 +31,6 @@ class Settled:
     """A ledger offset: every item with a row of a person below it was adopted from this store."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSize:
-    """How much waits in the store."""
-
-    evaluations: int = 0
-    bytes: int = 0
-    """Bytes on disk."""
-    oldest: int | None = None
-    """Broker time from which on evaluations are kept, in milliseconds; None while nothing waits."""
-
-
 class WaitingStore(Protocol):
     """Where evaluations of items that nobody annotated wait: one per worker, for all its partitions.
 
@@ -56,6 +45,25 @@ class WaitingStore(Protocol):
     @property
     def away(self) -> str | None:
         """Why the store cannot be used for now; None while it can. `open` is then to be called from time to time."""
+        ...
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """Bytes of the evaluations that the next flush makes durable."""
+        ...
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Bytes of all files."""
+        ...
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Broker time of about the oldest evaluation; None while nothing waits."""
+        ...
+
+    def evaluations(self, partition: int | None = None) -> int:
+        """About the number of waiting evaluations, of one partition or of all."""
         ...
 
     def open(self) -> None:
@@ -74,10 +82,6 @@ class WaitingStore(Protocol):
         """
         ...
 
-    def size(self) -> StoreSize:
-        """How much waits. May be asked from any thread."""
-        ...
-
     def put(self, partition: int, record: Record) -> None:
         """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
         ...
@@ -89,8 +93,11 @@ class WaitingStore(Protocol):
         """
         ...
 
-    def write(self) -> None:
-        """Write the window now. Raises StoreAwayError."""
+    def write_window(self) -> None:
+        """Write everything that was put; on the embedded broker, it is durable when this returns.
+
+        Raises StoreAwayError.
+        """
         ...
 
     async def flush(self, settled: Mapping[int, Settled]) -> None:
@@ -99,6 +106,10 @@ class WaitingStore(Protocol):
 
     def expire(self, before: int) -> None:
         """Drop the spans that end before this broker time in milliseconds."""
+        ...
+
+    async def seal(self) -> None:
+        """Compact a span into which nothing comes any more. Call it from time to time, in a task of its own."""
         ...
 
     async def close(self) -> None:

@@ -51,8 +51,6 @@ FLUSH_SECONDS: Final = 900.0
 """Time after which they are made durable in any case."""
 FULL_FLUSHES: Final = 3
 """How many times `FLUSH_BYTES` may wait for a flush before no further event is applied."""
-_RECORD_BYTES: Final = 40
-"""Bytes of a record in the store, without key and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,6 @@ class WaitingEvaluations:
     _parts: dict[int, WaitingPartition] = field(default_factory=dict)
     _mark: int = 0
     _seen: tuple[int, bool] = (0, False)
-    _unflushed: int = 0
     _stored: int = 0
     _flushed_at: float = field(default_factory=time.monotonic)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -138,7 +135,6 @@ class WaitingEvaluations:
         was_away = self._seen[1]
         self._seen = (number, why is not None)
         self._mark += 1
-        self._unflushed = 0
         if why is not None:
             self.metrics.waiting_store_failures.inc()
             _log.error("waiting evaluations are not kept until their store can be used again: %s", why)
@@ -238,9 +234,6 @@ class WaitingEvaluations:
             self._look()
             return
         self._stored += 1
-        self._unflushed += _RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
-        if self._unflushed >= FLUSH_BYTES and not self._due.is_set():
-            self._due.set()
 
     def adopt(self, part: WaitingPartition, item: bytes) -> None:
         """Merge what waits for an item that becomes known. The caller merges its row without an await between."""
@@ -261,6 +254,8 @@ class WaitingEvaluations:
         self._look()
         stored, self._stored = self._stored, 0
         self.metrics.waiting_stored.inc(stored)
+        if self.store.unflushed_bytes >= FLUSH_BYTES:
+            self._due.set()
         if mark == self._mark and not self._seen[1]:
             part.covered = part.covered.with_interval(batch.start, batch.next)
 
@@ -363,7 +358,7 @@ class WaitingEvaluations:
         """On the embedded broker, write what waits before a checkpoint states that it is processed."""
         if self.embedded:
             with suppress(StoreAwayError):
-                self.store.write()
+                self.store.write_window()
             self._look()
 
     # ---- flushes
@@ -371,7 +366,7 @@ class WaitingEvaluations:
     @property
     def full(self) -> bool:
         """Whether so much waits for a flush that no further event may be applied."""
-        return self._unflushed >= FULL_FLUSHES * FLUSH_BYTES and not self.away
+        return self.store.unflushed_bytes >= FULL_FLUSHES * FLUSH_BYTES and not self.away
 
     async def room(self) -> None:
         """Wait until there is room for further records."""
@@ -384,12 +379,11 @@ class WaitingEvaluations:
             if self.away:
                 return
             settled = {part.partition: part.settled for part in self._parts.values() if part.begun}
-            mark, taken = self._mark, self._unflushed
+            mark = self._mark
             self._due.clear()
             await self.store.flush(settled)
             self._flushed_at = time.monotonic()
             if self.mark == mark:
-                self._unflushed = max(0, self._unflushed - taken)
                 self.on_step("flushed")
 
     async def flush_when_due(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.kafka.batches import Record
-from streams.waiting.store import Settled, StoreAwayError, StoreLostError, StoreSize
+from streams.waiting.store import Settled, StoreAwayError, StoreLostError
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
 
@@ -138,11 +138,30 @@ class FakeStore:
         self._life.point("looked up")
         return list(found.values())
 
-    def size(self) -> StoreSize:
-        """How much waits."""
-        return StoreSize(self.records)
+    @property
+    def unflushed_bytes(self) -> int:
+        """Bytes that the next flush makes durable."""
+        return sum(len(record.value or b"") for record in [*self._memtables.values(), *self._window.values()])
 
-    def write(self) -> None:
+    @property
+    def bytes_on_disk(self) -> int:
+        """Bytes of all rows on the disk."""
+        return sum(len(record.value or b"") for record in self._disk.rows.values())
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Broker time of the oldest record on the disk."""
+        return min((record.timestamp for record in self._disk.rows.values()), default=None)
+
+    def evaluations(self, partition: int | None = None) -> int:
+        """Number of records that it can find."""
+        places = {**self._disk.rows, **self._memtables, **self._window}
+        return sum(partition in (None, key[0]) for key in places)
+
+    async def seal(self) -> None:
+        """Compact nothing."""
+
+    def write_window(self) -> None:
         """Write the window now."""
         self._find_disk()
         self._write_window()
