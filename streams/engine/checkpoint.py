@@ -13,7 +13,7 @@ import orjson
 from faust.types import TP
 
 from aggregator.policy import Policy
-from aggregator.tallies import MARKER_KEY, Behind, CheckpointMarker, source_position
+from aggregator.tallies import MARKER_KEY, Behind, CheckpointMarker, WaitingState, source_position
 from streams.engine.completeness import Now
 from streams.engine.partition import Drained, OwnedPartition
 from streams.kafka.group import ConsumerGroup
@@ -120,7 +120,14 @@ class Checkpoint:
             marker["behind"] = owned.behind
         if owned.foreign:
             marker["foreign"] = owned.foreign
+        if (waiting := self._waits(owned)) is not None:
+            marker["waiting"] = waiting
         return _PartitionCheckpoint(owned, drained, marker, self._note(owned))
+
+    def _waits(self, owned: OwnedPartition) -> WaitingState | None:
+        if self.waiting is None or owned.waiting is None:
+            return None
+        return self.waiting.state(owned.waiting, owned.positions.get(self.waiting.topic, 0))
 
     def _note(self, owned: OwnedPartition) -> Noted | None:
         if self.waiting is None or owned.waiting is None:

@@ -415,7 +415,8 @@ class Restore:
             anew=source.committed is None and source.tallied is None,
             shortened=published is not None and published.exceed_ledger,
         )
-        self.waiting.restored(owned.waiting, place)
+        marker = None if published is None else published.marker
+        self.waiting.restored(owned.waiting, place, None if marker is None else marker.get("waiting"))
 
 
 def _half_open(owned: OwnedPartition, known: Mapping[TP, Known]) -> None:

@@ -15,6 +15,7 @@ from aggregator.shard import Shard
 from streams.kafka.batches import Record
 from streams.waiting.clock import SourceReach
 from streams.waiting.coverage import OffsetRanges
+from streams.waiting.report import WaitingReport
 from streams.waiting.store import Settled
 
 _PEOPLE: Final = frozenset((b"a", b"q"))
@@ -52,10 +53,10 @@ class WaitingPartition:
         "covered",
         "found",
         "kept",
-        "missing",
         "owed",
         "partition",
         "progress",
+        "report",
         "settled",
         "shard",
     )
@@ -72,8 +73,8 @@ class WaitingPartition:
         """Items that are still to be looked up."""
         self.found: deque[Record] = deque()
         """Records that were looked up, and are still to be merged."""
-        self.missing = 0
-        """Offsets that the store lacks and that the topic no longer has."""
+        self.report = WaitingReport()
+        """What its checkpoint markers report."""
         self.progress: Mapping[str, SourceReach] | None = None
         """By source topic, as of the last acknowledged checkpoint."""
         self._unread = unread

@@ -27,6 +27,7 @@ from typing import Final
 from aggregator.facts import Evaluation, Fact
 from aggregator.rows import Merge
 from aggregator.shard import Shard
+from aggregator.tallies import WaitingState
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.batches import Batch, Record
 from streams.kafka.decide import decide
@@ -123,6 +124,10 @@ class WaitingEvaluations:
         self._look()
         return self._seen[1]
 
+    def _forget(self, partition: int) -> None:
+        with suppress(StoreAwayError):
+            self.store.forget(partition)
+
     def _look(self) -> None:
         """Notice that rows of the store were lost, that it is away, or that it is back."""
         number, why = self.store.number, self.store.away
@@ -149,7 +154,7 @@ class WaitingEvaluations:
                 part.reread(kept, away=why is not None)
                 continue
             if kept is not None and not self._is_ours(kept, part.settled):
-                self.store.forget(part.partition)
+                self._forget(part.partition)
                 kept = None
             part.store_changed(kept, away=why is not None)
 
@@ -178,12 +183,13 @@ class WaitingEvaluations:
         """Drop all partitions but these."""
         self._parts = {part.partition: part for part in parts}
 
-    def restored(self, part: WaitingPartition, place: Continuation) -> None:
+    def restored(self, part: WaitingPartition, place: Continuation, last: WaitingState | None = None) -> None:
         """Compare what the store has settled with the topics, now that it is known where the partition continues.
 
         What is of another topic, or of a topic that was cut off, is forgotten: its offsets are those of other events.
-        What is of another ledger id does not count as covered.
+        What is of another ledger id does not count as covered. `last` is what the last checkpoint marker reported.
         """
+        part.report.continued(last)
         here = Settled(place.ledger, place.topic_id)
         covered, kept = (part.covered, part.settled) if part.begun else ((part.kept or here).covered, part.kept)
         other_topic = (
@@ -196,12 +202,11 @@ class WaitingEvaluations:
                 return
         elif self.embedded:
             # The rows are kept, and which items were looked up is not known any more.
-            self.store.forget(part.partition)
+            self._forget(part.partition)
             part.sweep_all()
             kept = None
         else:
-            if not self.away:
-                self.store.forget(part.partition)
+            self._forget(part.partition)
             part.forget_owed()
             kept = None
         floor = place.start if place.old else 0
@@ -215,6 +220,7 @@ class WaitingEvaluations:
         if type(fact) is Evaluation:
             if not shard.has_item(fact.item):
                 self.put(part, record)
+                part.report.saw(fact)
                 return None
             if self.decoder.metrics and self.decided_already(part, fact, record):
                 return Merge.SUPERSEDED
@@ -320,7 +326,7 @@ class WaitingEvaluations:
         """The topic no longer has these offsets of a partition, which the store lacks."""
         self.metrics.waiting_missing.inc(offsets)
         if (part := self._parts.get(partition)) is not None:
-            part.missing += offsets
+            part.report.missing += offsets
 
     # ---- what is owed
 
@@ -344,6 +350,12 @@ class WaitingEvaluations:
         return worked
 
     # ---- checkpoints
+
+    def state(self, part: WaitingPartition, position: int) -> WaitingState | None:
+        """What a checkpoint marker reports; `position` is the next evaluation to process."""
+        evaluations = 0 if self.away else self.store.evaluations(part.partition)
+        gaps = part.gaps(position).count if part.begun else 0
+        return part.report.state(part.shard, evaluations, gaps, self.before, time.monotonic())
 
     def note(self, part: WaitingPartition, progress: Mapping[str, SourceReach]) -> Noted:
         """Take what is settled once the checkpoint that drains in this moment is acknowledged."""
