@@ -1,0 +1,83 @@
+"""A store of waiting evaluations in a dictionary, which can be lost, be away and come back."""
+
+from collections.abc import Mapping
+
+from streams.kafka.batches import Record
+from streams.waiting.store import Settled, StoreAwayError, StoreLostError
+
+
+class DictionaryStore:
+    """Rows are durable once they are flushed; `fails` is raised by the next access."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.away: str | None = None
+        self.fails: type[Exception] | None = None
+        self.rows: dict[tuple[int, bytes, int], Record] = {}
+        self.durable: dict[tuple[int, bytes, int], Record] = {}
+        self.kept: dict[int, Settled] = {}
+        self.forgotten: list[int] = []
+        self.expired: list[int] = []
+        self.unflushed_bytes = 0
+        self.bytes_on_disk = 0
+        self.oldest_ms: int | None = None
+
+    def evaluations(self, partition: int | None = None) -> int:
+        return sum(partition in (None, key[0]) for key in self.rows)
+
+    def open(self) -> None:
+        self.away = None
+
+    def settled(self, partition: int) -> Settled | None:
+        return None if self.away else self.kept.get(partition)
+
+    def forget(self, partition: int) -> None:
+        self.forgotten.append(partition)
+        self.kept.pop(partition, None)
+        self.rows = {key: row for key, row in self.rows.items() if key[0] != partition}
+
+    def put(self, partition: int, record: Record) -> None:
+        self._access()
+        self.rows[partition, record.key or b"", record.offset] = record
+
+    def look_up(self, partition: int, item: bytes) -> list[Record]:  # noqa: ARG002
+        """Items collide: all of a partition are found."""
+        self._access()
+        return [row for key, row in sorted(self.rows.items(), key=lambda row: row[0][2]) if key[0] == partition]
+
+    def write_window(self) -> None:
+        self._access()
+
+    async def flush(self, settled: Mapping[int, Settled]) -> None:
+        self.durable = dict(self.rows)
+        self.kept.update(settled)
+
+    def expire(self, before: int) -> None:
+        self.expired.append(before)
+
+    async def seal(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self.away = "closed"
+
+    def lose(self) -> None:
+        """Every row is lost."""
+        self.number += 1
+        self.rows, self.durable, self.kept = {}, {}, {}
+
+    def go_away(self) -> None:
+        """What is not durable is lost."""
+        self.number += 1
+        self.away, self.rows = "the disk is full", dict(self.durable)
+
+    def _access(self) -> None:
+        if self.fails is StoreLostError:
+            self.fails = None
+            self.lose()
+            raise StoreLostError("a damaged block")
+        if self.fails is StoreAwayError:
+            self.fails = None
+            self.go_away()
+        if self.away is not None:
+            raise StoreAwayError(self.away)
