@@ -92,7 +92,13 @@ class Probes:
         reasons = self._health.reasons
         quarantined = {str(partition): reason for partition, reason in self._health.quarantined.items()}
         behind = {str(partition): reason for partition, reason in self._health.behind.items()}
-        return JSONResponse(
-            {"ready": not reasons, "reasons": reasons, "behind": behind, "quarantined": quarantined},
-            503 if reasons else 200,
-        )
+        body: dict[str, object] = {
+            "ready": not reasons,
+            "reasons": reasons,
+            "behind": behind,
+            "quarantined": quarantined,
+            "rebuilding": {str(number): left for number, left in self._health.rebuilding().items() if left},
+        }
+        if (waiting := self._health.waiting()) is not None:
+            body["waiting"] = waiting
+        return JSONResponse(body, 503 if reasons else 200)

@@ -119,6 +119,7 @@ class Engine:
             self._spawn(lambda: _every(lambda: EXPIRE_SECONDS, waiting.expire))
             self._spawn(lambda: _every(lambda: REOPEN_SECONDS, waiting.reopen))
             self._spawn(lambda: self._work_off(waiting))
+            self._spawn(waiting.seal_when_due)
         if (rebuild := self._rebuild) is not None:
             rebuild.busy = lambda: not self._batch_done.is_set()
             self._spawn(rebuild.run)

@@ -32,6 +32,11 @@ class Health:
     partitions: Callable[[], Mapping[int, str | None]] = dict
     """Returns, by owned partition, why it is in quarantine, and None for one that is not."""
 
+    rebuilding: Callable[[], Mapping[int, int]] = dict
+    """Returns, by owned partition, the offsets of evaluations that are read again while events are processed."""
+    waiting: Callable[[], Mapping[str, object] | None] = lambda: None
+    """Returns what the store of waiting evaluations is like; None where evaluations of unknown items are rows."""
+
     @property
     def quarantined(self) -> dict[int, str]:
         """Why partitions are in quarantine, by partition. A worker with others is ready: it processes their events."""

@@ -67,6 +67,9 @@ LAG: Final = gauge(
 )
 WAITING_EVALUATIONS: Final = gauge("waiting_evaluations", "Evaluations of unknown items in the store of this worker.")
 WAITING_BYTES: Final = gauge("waiting_bytes", "Bytes on disk of the store of waiting evaluations.")
+WAITING_FREE_BYTES: Final = gauge(
+    "waiting_free_bytes", "Free bytes of the file system of the store of waiting evaluations."
+)
 WAITING_OLDEST_SECONDS: Final = gauge(
     "waiting_oldest_seconds", "How far back the store of waiting evaluations reaches; 0 while nothing waits."
 )
@@ -122,6 +125,7 @@ METRICS: Final = (
     LAG,
     WAITING_EVALUATIONS,
     WAITING_BYTES,
+    WAITING_FREE_BYTES,
     WAITING_OLDEST_SECONDS,
     WAITING_REBUILD_EVENTS,
     WAITING_OWED_ITEMS,
@@ -170,6 +174,7 @@ class WorkerMetrics:
         self.uncommitted = UNCOMMITTED.gauge(registry)
         self.waiting_evaluations = WAITING_EVALUATIONS.gauge(registry)
         self.waiting_bytes = WAITING_BYTES.gauge(registry)
+        self.waiting_free_bytes = WAITING_FREE_BYTES.gauge(registry)
         self.waiting_oldest_seconds = WAITING_OLDEST_SECONDS.gauge(registry)
         self.waiting_rebuild_events = WAITING_REBUILD_EVENTS.gauge(registry)
         self.waiting_owed_items = WAITING_OWED_ITEMS.gauge(registry)

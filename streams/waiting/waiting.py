@@ -50,6 +50,10 @@ FLUSH_BYTES: Final = 24 << 20
 """Bytes of waiting records after which they are made durable."""
 FLUSH_SECONDS: Final = 900.0
 """Time after which they are made durable in any case."""
+RETRY_SECONDS: Final = 30.0
+"""Time after a failure of the store after which it is opened again."""
+SEAL_SECONDS: Final = 60.0
+"""Time between two looks for spans to compact."""
 FULL_FLUSHES: Final = 3
 """How many times `FLUSH_BYTES` may wait for a flush before no further event is applied."""
 
@@ -99,6 +103,7 @@ class WaitingEvaluations:
     """Broker time in milliseconds; what is older is not kept."""
     _parts: dict[int, WaitingPartition] = field(default_factory=dict)
     _mark: int = 0
+    _failed_at: float = float("-inf")
     _seen: tuple[int, bool] = (0, False)
     _stored: int = 0
     _flushed_at: float = field(default_factory=time.monotonic)
@@ -141,6 +146,7 @@ class WaitingEvaluations:
         self._seen = (number, why is not None)
         self._mark += 1
         if why is not None:
+            self._failed_at = time.monotonic()
             self.metrics.waiting_store_failures.inc()
             _log.error("waiting evaluations are not kept until their store can be used again: %s", why)
         elif was_away:
@@ -165,8 +171,8 @@ class WaitingEvaluations:
         return kept.ledger == settled.ledger and same_topic
 
     def reopen(self) -> None:
-        """Open the store again, if it is away."""
-        if self.store.away is not None:
+        """Open the store again, if it is away and has not just failed."""
+        if self.store.away is not None and time.monotonic() >= self._failed_at + RETRY_SECONDS:
             self.store.open()
             self._look()
 
@@ -319,6 +325,11 @@ class WaitingEvaluations:
         """Whether dirty rows have room for those of records that were found or read again."""
         return self._dirty_rows() < self.max_dirty_rows
 
+    @property
+    def owed_items(self) -> int:
+        """Number of items that are still to be looked up or merged."""
+        return sum(len(part.owed) + bool(part.found) for part in self._parts.values())
+
     def _dirty_rows(self) -> int:
         return sum(len(part.shard.dirty) for part in self._parts.values())
 
@@ -407,6 +418,12 @@ class WaitingEvaluations:
             self._due.clear()
             self._flushed_at = time.monotonic()
             await self.flush()
+
+    async def seal_when_due(self) -> None:
+        """Compact what no longer grows, until cancelled."""
+        while True:
+            await asyncio.sleep(SEAL_SECONDS)
+            await self.store.seal()
 
     async def close(self) -> None:
         """Give the directory of the store back."""
