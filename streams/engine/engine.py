@@ -32,6 +32,7 @@ from streams.runtime.failures import FatalError, end_process
 from streams.runtime.health import Health
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.gauges import update_gauges
 from streams.waiting.rebuild import Rebuild
 from streams.waiting.waiting import WaitingEvaluations
 
@@ -55,6 +56,8 @@ OWED_SECONDS: Final = 0.1
 """Time between two looks for what is owed."""
 EXPIRE_SECONDS: Final = 60.0
 """Time between two looks for waiting evaluations that are too old."""
+GAUGE_SECONDS: Final = 5.0
+"""Time between two updates of the gauges of waiting evaluations."""
 REOPEN_SECONDS: Final = 5.0
 """Time between two attempts to open the store of waiting evaluations."""
 
@@ -123,6 +126,7 @@ class Engine:
         if (rebuild := self._rebuild) is not None:
             rebuild.busy = lambda: not self._batch_done.is_set()
             self._spawn(rebuild.run)
+            self._spawn(lambda: _every(lambda: GAUGE_SECONDS, lambda: update_gauges(rebuild.waiting, rebuild)))
 
     async def stop(self) -> None:
         """Write and commit the last checkpoint. Afterwards no event is processed, even in a new generation."""

@@ -1,14 +1,13 @@
 """The gauges of waiting evaluations."""
 
 import time
-from collections.abc import Callable
 
 from streams.waiting.rebuild import Rebuild
 from streams.waiting.waiting import WaitingEvaluations
 
 
-def update_gauges(waiting: WaitingEvaluations, rebuild: Rebuild, free_bytes: Callable[[], int]) -> None:
-    """Set them to what is known now. `free_bytes` returns those of the store's file system, or raises OSError."""
+def update_gauges(waiting: WaitingEvaluations, rebuild: Rebuild) -> None:
+    """Set them to what is known now."""
     metrics, store = waiting.metrics, waiting.store
     metrics.waiting_evaluations.set(store.evaluations())
     metrics.waiting_bytes.set(store.bytes_on_disk)
@@ -20,7 +19,7 @@ def update_gauges(waiting: WaitingEvaluations, rebuild: Rebuild, free_bytes: Cal
     for partition, left in rebuild.left().items():
         metrics.waiting_rebuild_events.labels(str(partition)).set(left)
     try:
-        metrics.waiting_free_bytes.set(free_bytes())
+        metrics.waiting_free_bytes.set(waiting.free_bytes())
     except OSError:
-        # The directory is not there; the store reports that it is away.
+        # The directory does not exist: the store reports that it is away.
         metrics.waiting_free_bytes.set(0)

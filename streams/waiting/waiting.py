@@ -99,6 +99,8 @@ class WaitingEvaluations:
     """Whether the broker keeps its topics in memory: only the store has what waits, and an error ends the worker."""
     on_step: Callable[[str], None] = lambda _: None
     """Called with the name of each completed step."""
+    free_bytes: Callable[[], int] = lambda: 0
+    """Returns the free bytes of the store's file system, or raises OSError."""
     before: int | None = None
     """Broker time in milliseconds; what is older is not kept."""
     _parts: dict[int, WaitingPartition] = field(default_factory=dict)
