@@ -73,7 +73,7 @@ def data_dir_option(command: Decorated) -> Decorated:
     return click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
-        help="Directory of the view's store.  [setting: data_dir]",
+        help="Directory of the view's store, or of a worker's waiting evaluations.  [setting: data_dir]",
     )(command)
 
 

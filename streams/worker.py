@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote
 
@@ -20,7 +22,7 @@ from streams.engine.apply import BatchApplier, expect_events
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
-from streams.engine.engine import Engine, fail_fast
+from streams.engine.engine import MAX_DIRTY_ROWS, Engine, fail_fast
 from streams.engine.ignored_fields import IgnoredFields
 from streams.engine.partition import OwnedPartitions, Progress
 from streams.engine.restore import Restore
@@ -40,7 +42,11 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError, end_process, exit_now
 from streams.runtime.health import Health
 from streams.runtime.heap import trim_heap
+from streams.runtime.keep import keep_ms
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.rebuild import Rebuild, new_rebuild_reader
+from streams.waiting.rocks import RocksStore
+from streams.waiting.waiting import WaitingEvaluations
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +83,10 @@ class WorkerConfig:
     """Seconds between two audits; 0 turns them off."""
     security: Mapping[str, Any] = field(default_factory=dict)
     """aiokafka's arguments for SASL and TLS."""
+    wait_days: int | None = None
+    """How long evaluations wait for their items; None makes all of them rows."""
+    waiting_dir: Path = Path("waiting")
+    """The directory in which they wait. No other worker uses it."""
     release: str = "unknown"
     """The version that the metrics report."""
     on_step: Callable[[str], None] = _no_step
@@ -204,7 +214,10 @@ class Worker:
         for connection in self._connections:
             await connect(connection)
         group = ConsumerGroup(app)
-        checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step, self.health)
+        decoder = replace(config.decoder, on_unknown_fields=IgnoredFields(topics, self.metrics).report)
+        rebuild = await self._new_rebuild(capabilities, counts[topics.evaluations], decoder)
+        waiting = None if rebuild is None else rebuild.waiting
+        checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step, self.health, waiting)
         restore = Restore(
             name=config.name,
             topics=topics,
@@ -221,14 +234,14 @@ class Worker:
             on_step=config.on_step,
             owned=self._owned,
             limits=limits,
+            waiting=waiting,
         )
         topic_watch = TopicWatch(topics, counts[topics.facts], self._owned, partial(describe_topics, ends_reader))
         watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)
         audit = Audit(config.policy, config.audit_interval_s, self._owned, producer, audit_reader, self.metrics)
         circuit_breaker = CircuitBreaker(config.circuit_breaker) if config.circuit_breaker is not None else None
-        decoder = replace(config.decoder, on_unknown_fields=IgnoredFields(topics, self.metrics).report)
         engine = Engine(
-            applier=BatchApplier(topics, counts[topics.facts], decoder, circuit_breaker, self.metrics),
+            applier=BatchApplier(topics, counts[topics.facts], decoder, circuit_breaker, self.metrics, waiting=waiting),
             dead_letters=DeadLetterPublisher(producer, topics.dead_letters, counts[topics.dead_letters], limits),
             group=group,
             health=self.health,
@@ -238,6 +251,8 @@ class Worker:
             watchdog=watchdog,
             topic_watch=topic_watch,
             audit=audit if config.audit_interval_s else None,
+            waiting=waiting,
+            rebuild=rebuild,
         )
         self._progress = Progress(self._owned, group)
         consumer = cast("BatchConsumer", app.consumer)
@@ -258,6 +273,41 @@ class Worker:
 
         engine.start()
         return engine
+
+    async def _new_rebuild(self, capabilities: Capabilities, partitions: int, decoder: Decoder) -> Rebuild | None:
+        """The waiting evaluations, and what reads them again; None where evaluations do not wait."""
+        config = self.config
+        if config.wait_days is None:
+            return None
+        directory = config.waiting_dir
+        keep = keep_ms(config.wait_days)
+        store = RocksStore(
+            directory, config.topics.evaluations, partitions, keep_ms=keep, wal=capabilities.topics_in_memory
+        )
+        store.open()
+        if store.away is not None:
+            if capabilities.topics_in_memory:
+                raise FatalError(ExitCode.UNEXPECTED, f"the store of waiting evaluations cannot be used: {store.away}")
+            _log.error("waiting evaluations are not kept until their store can be used: %s", store.away)
+        waiting = WaitingEvaluations(
+            store=store,
+            topic=config.topics.evaluations,
+            decoder=decoder,
+            partitions=partitions,
+            keep_ms=keep,
+            metrics=self.metrics,
+            max_dirty_rows=MAX_DIRTY_ROWS,
+            embedded=capabilities.topics_in_memory,
+            on_step=config.on_step,
+            free_bytes=lambda: shutil.disk_usage(directory).free,
+        )
+        reader = new_rebuild_reader(self._client)
+        await connect(reader)
+        self._connections.append(reader)
+        rebuild = Rebuild(waiting, reader, lambda: self._owned)
+        self.health.rebuilding = rebuild.left
+        self.health.waiting = lambda: {"wait_days": config.wait_days, "away": store.away}
+        return rebuild
 
     async def _serve(self, app: _App, engine: Engine) -> None:
         """Run Faust's worker until a signal comes; then drain, and let Faust end."""

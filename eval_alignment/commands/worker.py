@@ -1,12 +1,13 @@
 """`worker`: runs a worker."""
 
 import logging
+from pathlib import Path
 
 import click
 from prometheus_client import ProcessCollector
 
 from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
-from eval_alignment.options import broker_option, http_option, policy_option
+from eval_alignment.options import broker_option, data_dir_option, http_option, policy_option
 from eval_alignment.worker_http import Probes
 from sinks.access import BindError
 from sinks.listener import AddressInUseError
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 @broker_option
 @click.option("--name", help="Name of this worker: unique, and the same after a restart.  [setting: name]")
 @http_option("worker_http", "127.0.0.1:8391")
+@data_dir_option
 @policy_option
 @click.option(
     "--circuit-breaker",
@@ -33,6 +35,7 @@ def worker(
     brokers: str | None,
     name: str | None,
     worker_http: str | None,
+    data_dir: Path | None,
     policy: str | None,
     circuit_breaker: str | None,
     accept_loss: bool | None,
@@ -45,6 +48,7 @@ def worker(
         brokers=brokers,
         name=name,
         worker_http=worker_http,
+        data_dir=data_dir,
         policy=policy,
         circuit_breaker=None if circuit_breaker is None else circuit_breaker == "on",
         accept_loss=accept_loss,
@@ -94,5 +98,7 @@ def _config(chosen: settings.Settings) -> WorkerConfig:
         accept_loss=chosen.accept_loss,
         circuit_breaker=CircuitBreakerPolicy() if chosen.circuit_breaker else None,
         audit_interval_s=chosen.audit_interval_s,
+        waiting_dir=chosen.data_dir / "waiting" / chosen.name,
+        wait_days=chosen.wait_days,
         release=__version__,
     )

@@ -95,7 +95,7 @@ class Supervisor:
         if settings.log_format == "auto":
             # A person reads these files, and `tail` shows their ends.
             environment[f"{ENVIRONMENT_PREFIX}LOG_FORMAT"] = "text"
-        worker = ["worker", "--http", self.worker_http]
+        worker = ["worker", "--http", self.worker_http, "--data-dir", str(self._data.path)]
         if "name" not in settings.model_fields_set:
             worker += ["--name", "up"]
         view = ["view", "--data-dir", str(self._data.path), "--http", settings.http]

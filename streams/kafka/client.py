@@ -48,6 +48,11 @@ class Capabilities:
     """The group's session timeout; the embedded broker answers a join only after half of it."""
 
     @property
+    def topics_in_memory(self) -> bool:
+        """Whether a restart of the broker loses its topics: only the embedded one reports no exact ends."""
+        return not self.exact_ends
+
+    @property
     def heartbeat_seconds(self) -> float:
         """Interval of heartbeats."""
         return self.session_seconds / 5

@@ -205,7 +205,8 @@ class WaitingEvaluations:
             or (kept is not None and None not in (kept.topic_id, place.topic_id) and kept.topic_id != place.topic_id)
             or (place.end is not None and covered.end > place.end)
         )
-        if kept is None or (self._is_ours(kept, here) and not other_topic and not place.shortened):
+        is_ours = kept is not None and self._is_ours(kept, here) and not other_topic and not place.shortened
+        if is_ours or (kept is None and not self.embedded):
             if part.begun:
                 return
         elif self.embedded:

@@ -116,8 +116,13 @@ class Rig:
         inject: str | None = None,
         audit: float = 60.0,
         log_level: str = "INFO",
+        waiting: str | None = None,
     ) -> WorkerProcess:
-        """Start a worker; `inject` names a fault of tests/integration/streams/injections.py."""
+        """Start a worker.
+
+        `inject` names a fault of tests/integration/streams/injections.py. Evaluations wait in the directory `waiting`
+        of this rig; without it, all of them are rows.
+        """
         settings = {
             "brokers": self.bootstrap.split(","),
             "name": f"{self.prefix}{name}",
@@ -131,6 +136,7 @@ class Rig:
             "inject": inject,
             "audit": audit,
             "log_level": log_level,
+            "waiting": None if waiting is None else str(self.directory / waiting),
         }
         log = self.directory / f"{name}-{len(self.workers)}.log"
         with log.open("wb") as output:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from aggregator.policy import Policy
@@ -42,6 +43,8 @@ def main() -> ExitCode:
             accept_loss=settings["accept_loss"],
             circuit_breaker=CircuitBreakerPolicy() if settings["circuit_breaker"] else None,
             audit_interval_s=settings["audit"],
+            wait_days=30 if settings["waiting"] else None,
+            waiting_dir=Path(settings["waiting"] or "waiting"),
             on_step=on_step,
         )
     )

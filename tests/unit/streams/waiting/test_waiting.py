@@ -45,6 +45,11 @@ def annotation(item: str = "i1") -> Annotation:
     return Annotation(AT, "a1", "q", item, thumbs="up")
 
 
+@pytest.fixture(autouse=True)
+def _opened_again_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+
+
 class Worker:
     """The waiting evaluations of one worker that owns partition 0."""
 
@@ -277,6 +282,15 @@ def test_coverage_of_the_same_topic_and_ledger_counts() -> None:
     store.kept[0] = KEPT
     worker = Worker(store, replace(HERE, topic_id=None))
     assert (worker.part.covered, worker.part.settled.adopted_to, store.forgotten) == (KEPT.covered, 4, [])
+
+
+def test_on_the_embedded_broker_the_rows_of_earlier_topics_are_looked_up() -> None:
+    store = DictionaryStore()
+    worker = Worker(store, place=None, embedded=True)
+    worker.shard.replay(key(annotation()), encode(annotation()))
+    worker.waiting.restored(worker.part, HERE)
+    assert store.forgotten == [0], "a new epoch, even where nothing is settled yet"
+    assert list(worker.part.owed) == ["i1"]
 
 
 # ---- without the store
