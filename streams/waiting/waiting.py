@@ -108,7 +108,7 @@ class WaitingEvaluations:
     _failed_at: float = float("-inf")
     _seen: tuple[int, bool] = (0, False)
     _stored: int = 0
-    _flushed_at: float = field(default_factory=time.monotonic)
+    _flushed_at: float = field(init=False, default=0.0)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _due: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -116,6 +116,7 @@ class WaitingEvaluations:
         # What is found was accepted before, with a report of its unknown fields.
         self.decoder = replace(self.decoder, on_unknown_fields=lambda _kind, _event: None)
         self._seen = (self.store.number, self.store.away is not None)
+        self._flushed_at = time.monotonic()
 
     # ---- the store, and which one it is
 
