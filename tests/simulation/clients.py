@@ -6,7 +6,7 @@ acknowledgement lost, or be applied long after its process has ended.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -181,6 +181,20 @@ class FakeReader:
         ends = {tp: self._broker.partitions[tp].end for tp in partitions}
         await self._life.answer("ends")
         return ends
+
+    async def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The oldest offsets that are left."""
+        await self._life.request("starts")
+        return {tp: self._broker.partitions[tp].start for tp in partitions}
+
+    async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
+        """The first record from a time on; None where all are older."""
+        await self._life.request("offsets of times")
+        found: dict[TopicPartition, Any] = {}
+        for tp, time in times.items():
+            later = [record for record in self._broker.partitions[tp].records if record.timestamp >= time]
+            found[tp] = SimpleNamespace(offset=later[0].offset, timestamp=later[0].timestamp) if later else None
+        return found
 
     async def fetch(self, wanted: Collection[TP]) -> list[Batch]:
         """One fetch: of each partition the records that the broker returns together."""

@@ -77,7 +77,9 @@ def virtual_clock(*modules: str) -> Iterator[None]:
     """Give these modules virtual time."""
     with contextlib.ExitStack() as stack:
         for module in modules:
-            stack.enter_context(patch(f"{module}.time", SimpleNamespace(monotonic=monotonic, time=wall)))
+            stack.enter_context(
+                patch(f"{module}.time", SimpleNamespace(monotonic=monotonic, perf_counter=monotonic, time=wall))
+            )
         yield
 
 

@@ -66,10 +66,11 @@ def hash_of(item: bytes) -> int:
 class FakeStore:
     """Implements `WaitingStore` on a simulated disk."""
 
-    def __init__(self, disk: Disk, life: Lifeline, span_ms: int) -> None:
+    def __init__(self, disk: Disk, life: Lifeline, keep_ms: int) -> None:
+        self.keep_ms = keep_ms
         self._disk = disk
         self._life = life
-        self._span_ms = span_ms
+        self._span_ms = keep_ms // 8
         self._number = 0
         self._away: str | None = "not opened"
         self._window: dict[_Key, Record] = {}

@@ -6,7 +6,8 @@ be those of a recount of the events.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 from unittest.mock import patch
 
 from tests.simulation import clients, clock, process
@@ -28,10 +29,13 @@ def installed() -> Iterator[None]:
         "streams.engine.completeness",
         "streams.engine.engine",
         "streams.engine.watchdog",
+        "streams.waiting.waiting",
+        "streams.waiting.rebuild",
     )
     with (
         clock.virtual_clock(*modules),
         patch("streams.ledger.log.fetch", clients.fetch),
+        patch("streams.waiting.rebuild.fetch", clients.fetch),
         patch("streams.engine.engine.end_process", process.end_process),
         patch("streams.engine.restore.pause_collection", contextlib.nullcontext),
         patch("streams.engine.engine.HeapFreezer", process.NoHeapFreezer),
@@ -58,6 +62,19 @@ def simulate(seed: int, say: Callable[[str], None] | None = None) -> None:
     clock.run(play)
 
 
+_SMALL: Final[Mapping[str, float]] = {
+    "streams.engine.engine.EXPIRE_SECONDS": 1.0,
+    "streams.engine.engine.REOPEN_SECONDS": 1.0,
+    "streams.waiting.waiting.ADOPT_RECORDS": 2,
+    "streams.waiting.waiting.WORK_OFF_RECORDS": 1,
+    "streams.waiting.waiting.WORK_OFF_ITEMS": 1,
+    "streams.waiting.waiting.FLUSH_SECONDS": 3.0,
+    "streams.waiting.rebuild.FOLD_RECORDS": 2,
+    "streams.waiting.rebuild.FETCHES": 3,
+}
+"""Sizes and times of the waiting evaluations that suit histories of a minute."""
+
+
 def simulate_waiting(seed: int, say: Callable[[str], None] | None = None) -> None:
     """Run one history with evaluations that wait on disks, within `installed`. Raises Wrong for a broken promise."""
 
@@ -68,4 +85,7 @@ def simulate_waiting(seed: int, say: Callable[[str], None] | None = None) -> Non
         await world.settle()
         verify_waiting(world)
 
-    clock.run(play)
+    with contextlib.ExitStack() as stack:
+        for name, value in _SMALL.items():
+            stack.enter_context(patch(name, value))
+        clock.run(play)

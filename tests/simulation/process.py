@@ -24,6 +24,8 @@ from streams.kafka.topics import Topics
 from streams.runtime.failures import exit_code_of
 from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
+from streams.waiting.rebuild import Rebuild
+from streams.waiting.waiting import WaitingEvaluations
 from tests.simulation.broker import Broker
 from tests.simulation.clients import FakeProducer, FakeReader
 from tests.simulation.clock import OWNER
@@ -73,7 +75,13 @@ class Process:
         reader: Any = FakeReader(broker, life)
         ends_reader: Any = FakeReader(broker, life)
         health, self.owned = Health(), OwnedPartitions()
-        checkpoint = Checkpoint(policy, self.group, METRICS, life.point, health)
+        decoder = Decoder(metrics)
+        self.waiting = None if store is None else self._new_waiting(store, decoder)
+        self.rebuild = None
+        if self.waiting is not None:
+            committed_reader: Any = FakeReader(broker, life, committed=reads_committed())
+            self.rebuild = Rebuild(self.waiting, committed_reader, lambda: self.owned)
+        checkpoint = Checkpoint(policy, self.group, METRICS, life.point, health, self.waiting)
         restore = Restore(
             name=life.name,
             topics=TOPICS,
@@ -90,11 +98,12 @@ class Process:
             on_step=life.point,
             owned=self.owned,
             limits=limits,
+            waiting=self.waiting,
         )
         topic_watch = TopicWatch(TOPICS, partitions, self.owned, self._describe)
         watchdog = Watchdog(TOPICS.facts, self.owned, self.group, ends_reader, KAFKA.exact_ends, health)
         self.engine = Engine(
-            applier=BatchApplier(TOPICS, partitions, Decoder(metrics), None, METRICS),
+            applier=BatchApplier(TOPICS, partitions, decoder, None, METRICS, waiting=self.waiting),
             dead_letters=DeadLetterPublisher(producer, TOPICS.dead_letters, 1),
             group=self.group,
             health=health,
@@ -103,6 +112,8 @@ class Process:
             checkpoint=checkpoint,
             watchdog=watchdog,
             topic_watch=topic_watch,
+            waiting=self.waiting,
+            rebuild=self.rebuild,
         )
         OWNER.set(life)
         try:
@@ -111,6 +122,19 @@ class Process:
                 self._spawn(work)
         finally:
             OWNER.set(None)
+
+    def _new_waiting(self, store: FakeStore, decoder: Decoder) -> WaitingEvaluations:
+        store.open()
+        return WaitingEvaluations(
+            store,
+            TOPICS.evaluations,
+            decoder,
+            self._partitions,
+            store.keep_ms,
+            METRICS,
+            self.life.rng.choice((3, 40_000)),
+            on_step=self.life.point,
+        )
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # The task belongs to the lifeline, which keeps it.
@@ -215,11 +239,21 @@ class Process:
 
     def closed(self) -> list[int]:
         """The partitions in which nothing is to be rebuilt, adopted or written."""
-        return [owned.partition for owned in self.owned if owned.ready and not owned.changed and not owned.shard.dirty]
+        owed = self.owed()
+        return [
+            owned.partition
+            for owned in self.owned
+            if owned.ready and not owned.changed and not owned.shard.dirty and owned.partition not in owed
+        ]
 
-    def owed(self) -> Mapping[int, object]:
+    def owed(self) -> Mapping[int, str]:
         """By partition, what is to be rebuilt or adopted."""
-        return {}
+        if self.waiting is None or self.rebuild is None:
+            return {}
+        left = {partition: f"{count} offsets" for partition, count in self.rebuild.left().items() if count}
+        owes = {owned.partition: "adopts" for owned in self.owned if owned.waiting is not None and owned.waiting.owes}
+        away = {owned.partition: f"store: {self.waiting.store.away}" for owned in self.owned if self.waiting.store.away}
+        return left | owes | away
 
     # ---- the end
 
@@ -237,6 +271,11 @@ class Process:
         await self.engine.stop()
         self.life.trace("drained")
         self.life.kill()
+
+
+def reads_committed() -> bool:
+    """Whether a rebuild reads what is committed only."""
+    return True
 
 
 def end_process(error: BaseException) -> None:

@@ -24,7 +24,7 @@ def record(offset: int, item: str, timestamp: int = 0) -> Any:
 
 
 def opened(disk: Disk, life: Lifeline | None = None) -> FakeStore:
-    store = FakeStore(disk, life or Lifeline("w0", random.Random(0), None), SPAN_MS)
+    store = FakeStore(disk, life or Lifeline("w0", random.Random(0), None), 8 * SPAN_MS)
     store.open()
     assert store.away is None
     return store
@@ -158,7 +158,7 @@ def test_one_process_has_the_directory_until_it_ends() -> None:
     async def test() -> None:
         disk, first = Disk("d"), Lifeline("w0", random.Random(0), None)
         opened(disk, first)
-        second = FakeStore(disk, Lifeline("w1", random.Random(0), None), SPAN_MS)
+        second = FakeStore(disk, Lifeline("w1", random.Random(0), None), 8 * SPAN_MS)
         second.open()
         assert "locked" in (second.away or "")
         first.kill()

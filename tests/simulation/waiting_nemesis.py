@@ -56,9 +56,11 @@ class WaitingNemesis(Nemesis):
         self._events()
 
     def _silence_people(self) -> None:
-        """For longer than the slack, now and then."""
+        """For longer than the slack, now and then, and shorter than the time after which a worker counts as stalled."""
         topic = self._rng.choice((TOPICS.annotations, TOPICS.queue_items))
-        self._silence(topic, self._rng.choice((10.0, 50.0, 70.0)))
+        if monotonic() > self._world.broker.silent.get((topic, 0), 0.0):
+            self._silence(topic, self._rng.choice((10.0, 42.0, 44.0)))
+        self._events()
 
     def _silence(self, topic: str, seconds: float) -> None:
         self._world.trace(f"{topic} has no leader for {seconds:g} s")

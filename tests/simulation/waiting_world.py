@@ -18,7 +18,6 @@ from tests.simulation.world import World
 WAIT_SECONDS: Final = 8.0
 SLACK_SECONDS: Final = 40.0
 KEEP_SECONDS: Final = WAIT_SECONDS + SLACK_SECONDS
-SPAN_SECONDS: Final = KEEP_SECONDS / 8
 topic_keep_seconds = KEEP_SECONDS
 """retention.ms of the evaluations topic."""
 THRESHOLDS: Final = (0.0, 1.0, 2.0, 3.0)
@@ -56,7 +55,7 @@ class WaitingWorld(World):
         """Start a process with the settings of now, on some disk."""
         disk = self._disk_of[instance] = self._choose_disk(instance)
         life.trace(f"has {disk.name} and threshold {self.threshold:g}")
-        store = FakeStore(disk, life, int(SPAN_SECONDS * 1000))
+        store = FakeStore(disk, life, int(KEEP_SECONDS * 1000))
         metrics = {name: MetricDefaults(threshold=self.threshold) for name in _METRICS}
         return super().new_process(instance, life, metrics=metrics, store=store)
 
@@ -64,7 +63,7 @@ class WaitingWorld(World):
         """Mostly the one from before, which another process may have locked; else an empty, a restored or any one."""
         rng, before = self.rng, self._disk_of.get(instance)
         draw = rng.random()
-        if before is not None and draw < 0.6:
+        if before is not None and (draw < 0.6 or self._recovering):
             return before
         free = [disk for disk in self.disks if not disk.locked and disk is not before]
         if draw < 0.7 or not free:
@@ -128,6 +127,13 @@ class WaitingWorld(World):
         self.broker.silent.clear()
         for disk in self.disks:
             disk.away_until = 0.0
+        for instance, worker in self.running.items():
+            disk = self._disk_of[instance]
+            if any(disk is other and instance != name for name, other in self._disk_of.items()):
+                # Two names with one directory: an operator gives one of them another.
+                self._disk_of[instance] = Disk(f"disk {len(self.disks)}")
+                self.disks.append(self._disk_of[instance])
+                worker.life.kill()
         return super().leave_alone()
 
     def owed(self) -> dict[str, object]:
