@@ -65,6 +65,8 @@ def simulate(seed: int, say: Callable[[str], None] | None = None) -> None:
 _SMALL: Final[Mapping[str, float]] = {
     "streams.engine.engine.EXPIRE_SECONDS": 1.0,
     "streams.engine.engine.REOPEN_SECONDS": 1.0,
+    "streams.engine.engine.OWED_SECONDS": 0.4,
+    "streams.waiting.rebuild.LOOK_SECONDS": 0.4,
     "streams.waiting.waiting.ADOPT_RECORDS": 2,
     "streams.waiting.waiting.WORK_OFF_RECORDS": 1,
     "streams.waiting.waiting.WORK_OFF_ITEMS": 1,

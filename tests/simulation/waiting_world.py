@@ -20,6 +20,8 @@ SLACK_SECONDS: Final = 40.0
 KEEP_SECONDS: Final = WAIT_SECONDS + SLACK_SECONDS
 topic_keep_seconds = KEEP_SECONDS
 """retention.ms of the evaluations topic."""
+store_keep_seconds = KEEP_SECONDS
+"""How long a store keeps evaluations."""
 THRESHOLDS: Final = (0.0, 1.0, 2.0, 3.0)
 """Values of the setting `metrics`. A score of 0, 1 or 2 passes some of them."""
 _RECOVERY_SECONDS: Final = 30.0
@@ -55,7 +57,7 @@ class WaitingWorld(World):
         """Start a process with the settings of now, on some disk."""
         disk = self._disk_of[instance] = self._choose_disk(instance)
         life.trace(f"has {disk.name} and threshold {self.threshold:g}")
-        store = FakeStore(disk, life, int(KEEP_SECONDS * 1000))
+        store = FakeStore(disk, life, int(store_keep_seconds * 1000))
         metrics = {name: MetricDefaults(threshold=self.threshold) for name in _METRICS}
         return super().new_process(instance, life, metrics=metrics, store=store)
 
