@@ -84,6 +84,8 @@ class Broker:
         self.committed: dict[TP, int] = {}
         self.silent: dict[TP, float] = {}
         """Until when, in virtual seconds, a partition has no leader for consumers."""
+        self.unwritable: dict[TP, float] = {}
+        """Until when a partition takes no record."""
 
     def batch(self, tp: TP, start: int, limit: int, generation: int = -1, *, committed: bool = True) -> Batch | None:
         """The batch that a fetch from this offset returns; None when it returns nothing.

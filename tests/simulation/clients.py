@@ -6,7 +6,7 @@ acknowledgement lost, or be applied long after its process has ended.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from streams.kafka.batches import Batch
 from tests.simulation.broker import TP, Broker, Row
-from tests.simulation.clock import wall
+from tests.simulation.clock import monotonic, wall
 from tests.simulation.lifeline import Lifeline
 
 
@@ -103,7 +103,7 @@ class FakeProducer:
             return
         if not self._crossed(f"before {tp[0]}[{tp[1]}]"):
             return
-        if (wait := life.held()) > 0:
+        if (wait := max(life.held(), self._broker.unwritable.get(tp, 0.0) - monotonic())) > 0:
             self._later(wait, self._arrive, tp, queue, batch, acknowledged)
             return
         lost = life.lose_acknowledgement()
@@ -151,10 +151,13 @@ class FakeProducer:
 class FakeReader:
     """A consumer without a group: assigned and sought by hand. It gets aborted records unless it is `committed`."""
 
-    def __init__(self, broker: Broker, life: Lifeline, *, committed: bool = False) -> None:
+    def __init__(
+        self, broker: Broker, life: Lifeline, *, committed: bool = False, limits: Sequence[int] = (1, 5, 100)
+    ) -> None:
         self._broker = broker
         self._life = life
         self.committed = committed
+        self._limits = limits
         self._positions: dict[TP, int] = {}
         self._highwaters: dict[TP, int] = {}
 
@@ -201,7 +204,7 @@ class FakeReader:
         await self._life.request("fetch of logs")
         batches = []
         for tp in wanted:
-            limit = self._life.rng.choice((1, 5, 100))
+            limit = self._life.rng.choice(self._limits)
             batch = self._broker.batch(tp, self._positions[tp], limit, committed=self.committed)
             self._highwaters[tp] = self._broker.partitions[tp].end
             if batch is not None:

@@ -88,6 +88,18 @@ class PassingItems:
             return _event(rng, _annotation(rng, at, id, item), partitions)
         return _event(rng, _queue_item(rng, at, id, item), partitions)
 
+    def evaluation(self, rng: random.Random, count: int, partitions: int, number: int) -> Event:
+        """An evaluation of a certain item, of which nothing else comes by chance."""
+        return _event(rng, _evaluation(rng, _time(rng, count), f"e{rng.randrange(6)}", f"z{number}"), partitions)
+
+    def judgement(self, rng: random.Random, count: int, partitions: int, number: int) -> Event:
+        """An annotation of such an item."""
+        return _event(rng, _annotation(rng, _time(rng, count), f"e{rng.randrange(6)}", f"z{number}"), partitions)
+
+    def queueing(self, rng: random.Random, count: int, partitions: int, number: int) -> Event:
+        """A queue item of such an item."""
+        return _event(rng, _queue_item(rng, _time(rng, count), f"e{rng.randrange(6)}", f"z{number}"), partitions)
+
 
 def _time(rng: random.Random, count: int) -> int:
     """Mostly later than the events before, sometimes days late."""

@@ -1,15 +1,15 @@
 """Faults, chosen by the seed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Final
 
 from aggregator.policy import Policy
 from tests.simulation.clock import monotonic
 from tests.simulation.process import Process
 from tests.simulation.world import World
 
-Action = Callable[[], None]
+Action = Callable[[], Coroutine[Any, Any, None] | None]
 PLACES: Final = (
     "assigned", "ledger read", "claimed", "compared", "drained", "rows appended", "tallies published",
     "positions released", "restored", "send to alignment.facts", "before alignment.facts", "written to alignment.facts",
@@ -56,7 +56,8 @@ class Nemesis:
         for _ in range(self._rng.randint(*self._COUNT)):
             await self._world.pass_time(self._rng.choice(self._PAUSES))
             (action,) = self._rng.choices(actions, weights)
-            action()
+            if (plot := action()) is not None:
+                await plot
             if self._rng.random() < 0.01:
                 await self._world.pass_time(65.0)
                 self._world.compact()

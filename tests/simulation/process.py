@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from faust.types import TP
@@ -79,7 +79,9 @@ class Process:
         self.waiting = None if store is None else self._new_waiting(store, decoder)
         self.rebuild = None
         if self.waiting is not None:
-            committed_reader: Any = FakeReader(broker, life, committed=reads_committed())
+            # Mostly so slow that much happens meanwhile.
+            sizes: Sequence[int] = life.rng.choice(((1,), (1, 2), (1, 5, 100)))
+            committed_reader: Any = FakeReader(broker, life, committed=reads_committed(), limits=sizes)
             self.rebuild = Rebuild(self.waiting, committed_reader, lambda: self.owned)
         checkpoint = Checkpoint(policy, self.group, METRICS, life.point, health, self.waiting)
         restore = Restore(
@@ -234,6 +236,11 @@ class Process:
         while True:
             await asyncio.sleep(1.0)
             await self.group.commit_pending()
+
+    def flush(self) -> None:
+        """Let a flush be due."""
+        if self.waiting is not None:
+            self.waiting._due.set()
 
     # ---- what it still has to do
 

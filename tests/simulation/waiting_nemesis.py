@@ -1,27 +1,31 @@
 """Faults of disks, settings, sources and time, besides those of processes."""
 
+import random
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from tests.simulation.clock import monotonic
 from tests.simulation.disks import STORE_PLACES
+from tests.simulation.inputs import Event
 from tests.simulation.nemesis import PLACES, Nemesis
-from tests.simulation.process import TOPICS
+from tests.simulation.process import TOPICS, Process
 from tests.simulation.waiting_world import THRESHOLDS, WaitingWorld
 
-WAITING_PLACES: Final = (*STORE_PLACES, "adopted in part", "swept", "rebuilt", "settled")
+WAITING_PLACES: Final = (*STORE_PLACES, "adopted in part", "swept", "rebuilt", "settled", "flushed")
 """Steps of store, sweep and rebuild."""
 
 
 class WaitingNemesis(Nemesis):
     """Injects what the store of waiting evaluations must survive, too."""
 
-    _COUNT: ClassVar = 5, 18
+    _COUNT: ClassVar = 4, 13
     _PAUSES: ClassVar = (0.05, 0.3, 1.0, 2.5, 5.0, 9.0)
     _PLACES: ClassVar = (*PLACES, *WAITING_PLACES, *WAITING_PLACES)
 
     def __init__(self, world: WaitingWorld) -> None:
         super().__init__(world)
         self._waiting = world
+        self._items = 0
         self._actions = [
             (self._events, 18),
             (self._kill, 2),
@@ -40,6 +44,12 @@ class WaitingNemesis(Nemesis):
             (self._damage, 2),
             (self._take_away, 3),
             (self._back_up, 2),
+            (self._die_in_a_flush, 3),
+            (self._die_after_a_wipe, 3),
+            (self._lose_the_store_during_a_checkpoint, 3),
+            (self._tear_an_adopt, 3),
+            (self._away_when_it_becomes_known, 3),
+            (self._queue_item_before_annotation, 2),
         ]
         if world.calm:
             self._actions = [(self._events, 6), (self._silence_people, 1)]
@@ -89,3 +99,119 @@ class WaitingNemesis(Nemesis):
     def _back_up(self) -> None:
         disk = self._rng.choice(self._waiting.disks)
         self._waiting.backups.append(disk.copy(f"a backup of {disk.name}"))
+
+    # ---- plots: several things together, as chance does them too rarely
+
+    def _item(self, evaluations: int) -> int:
+        """Evaluations of a new item; returns its number."""
+        self._items += 1
+        for _ in range(evaluations):
+            self._say(self._waiting.passing.evaluation)
+        return self._items
+
+    def _say(self, kind: Callable[[random.Random, int, int, int], Event]) -> None:
+        """Deliver an event of the last item of a plot."""
+        world = self._waiting
+        world.deliver(kind(self._rng, len(world.deliveries), world.partitions, self._items))
+
+    def _doom(self, worker: Process, place: str) -> None:
+        """Kill a process at this point; the next one has its disk."""
+        worker.life.pause_at_point, worker.life.fatal_place = 0.0, place
+        self._waiting.faithful.add(worker.instance)
+
+    async def _pause(self, *seconds: float) -> None:
+        await self._world.pass_time(self._rng.choice(seconds))
+
+    async def _die_in_a_flush(self) -> None:
+        """While events come, and while an adopt is owed."""
+        if (worker := self._any()) is not None:
+            self._item(self._rng.randint(2, 6))
+            await self._pause(0.3, 1.0, 4.0)
+            self._events()
+            self._say(self._waiting.passing.judgement)
+            await self._pause(0.1, 0.3, 0.6)
+            self._doom(worker, self._rng.choice((*STORE_PLACES, "positions renamed", "flushed")))
+            worker.flush()
+            await self._pause(0.3, 1.0)
+            self._events()
+
+    async def _die_after_a_wipe(self) -> None:
+        """While the store is being rebuilt, and what was merged again is not acknowledged."""
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(1, 4))
+        await self._pause(1.0, 4.0)
+        self._waiting.disk_of(worker.instance).wipe()
+        self._waiting.faithful.add(worker.instance)
+        worker.life.kill()
+        await self._pause(1.5, 2.0, 3.0)
+        if not (worker := self._world.running[worker.instance]).life.alive:
+            return
+        self._say(self._waiting.passing.judgement)
+        self._events()
+        await self._pause(0.1, 0.3, 0.6)
+        if self._rng.random() < 0.5:
+            self._mute_the_ledger(3.0)
+        self._doom(worker, self._rng.choice(("positions renamed", "flushed", "rebuilt", "rows appended")))
+        for _ in range(3):
+            worker.flush()
+            await self._pause(0.2, 0.6)
+
+    def _mute_the_ledger(self, seconds: float) -> None:
+        self._world.trace(f"the ledger takes no record for {seconds:g} s")
+        for index in range(self._world.partitions):
+            self._world.broker.unwritable[TOPICS.facts, index] = monotonic() + seconds
+
+    async def _lose_the_store_during_a_checkpoint(self) -> None:
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(1, 4))
+        await self._pause(0.5, 2.0, 5.0)
+        self._mute_the_ledger(self._rng.choice((1.0, 2.0)))
+        self._events()
+        await self._pause(0.2, 0.6)
+        disk = self._waiting.disk_of(worker.instance)
+        self._world.trace(f"{disk.name} is lost")
+        if self._rng.random() < 0.5:
+            disk.wipe()
+        else:
+            disk.away_until = monotonic() + 0.3
+        worker.flush()
+        await self._pause(0.5, 1.5)
+        self._doom(worker, self._rng.choice(("positions renamed", "flushed")))
+        worker.flush()
+        await self._pause(0.5, 1.5)
+        self._say(self._waiting.passing.judgement)
+
+    async def _tear_an_adopt(self) -> None:
+        """Its evaluations are in the ledger, some of them, and its annotation is not."""
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(2, 5))
+        await self._pause(0.5, 2.0, 5.0)
+        place = ("written to alignment.facts", "before alignment.facts", "drained", "looked up", "adopted in part")
+        self._doom(worker, self._rng.choice((place[0], *place)))
+        self._say(self._waiting.passing.judgement)
+        await self._pause(0.5, 1.5)
+
+    async def _away_when_it_becomes_known(self) -> None:
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(1, 4))
+        await self._pause(1.0, 4.0, 6.0)
+        disk = self._waiting.disk_of(worker.instance)
+        seconds = self._rng.choice((1.0, 2.0, 8.0))
+        self._world.trace(f"{disk.name} is away for {seconds:g} s")
+        disk.away_until = monotonic() + seconds
+        self._say(self._waiting.passing.judgement)
+        await self._pause(2.0, 4.0)
+
+    async def _queue_item_before_annotation(self) -> None:
+        """The annotation came earlier, and is read later."""
+        self._item(self._rng.randint(1, 3))
+        await self._pause(3.0, 6.0)
+        self._silence(TOPICS.annotations, 5.0)
+        self._say(self._waiting.passing.judgement)
+        await self._pause(2.0, 4.0)
+        self._say(self._waiting.passing.queueing)
+        await self._pause(1.0)

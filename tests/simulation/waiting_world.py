@@ -43,9 +43,12 @@ class WaitingWorld(World):
         super().__init__(seed, say)
         rng = self.rng
         self.calm = rng.random() < 0.1
-        self.inputs, self.repeats = PassingItems(WAIT_SECONDS + 4.0), 30
+        self.passing = PassingItems(WAIT_SECONDS + 4.0)
+        self.inputs, self.repeats = self.passing, 30
         self.disks = [Disk(f"disk {index}") for index in range(len(self.wanted) + 1)]
         self.backups: list[Disk] = []
+        self.faithful: set[str] = set()
+        """Names that start on the same disk the next time."""
         self.threshold = 1.0
         self._disk_of: dict[str, Disk] = {}
         self._closed_at = 0.0
@@ -65,7 +68,8 @@ class WaitingWorld(World):
         """Mostly the one from before, which another process may have locked; else an empty, a restored or any one."""
         rng, before = self.rng, self._disk_of.get(instance)
         draw = rng.random()
-        if before is not None and (draw < 0.6 or self._recovering):
+        if before is not None and (draw < 0.6 or self._recovering or instance in self.faithful):
+            self.faithful.discard(instance)
             return before
         free = [disk for disk in self.disks if not disk.locked and disk is not before]
         if draw < 0.7 or not free:
@@ -78,6 +82,10 @@ class WaitingWorld(World):
 
     def aborts(self, event: Event) -> bool:
         return event.topic == TOPICS.evaluations and self.rng.random() < 0.08
+
+    def disk_of(self, instance: str) -> Disk:
+        """The disk of a process."""
+        return self._disk_of[instance]
 
     # ---- time
 
@@ -127,6 +135,7 @@ class WaitingWorld(World):
 
     def leave_alone(self) -> float:
         self.broker.silent.clear()
+        self.broker.unwritable.clear()
         for disk in self.disks:
             disk.away_until = 0.0
         for instance, worker in self.running.items():

@@ -116,13 +116,17 @@ class World:
                 event = self.rng.choice(self.deliveries[-self.repeats :]).event
             else:
                 event = self.inputs(self.rng, len(self.deliveries), self.partitions)
-            partition = self.broker.partitions[event.topic, event.partition]
-            if self.rng.random() < 0.05:
-                partition.end += 1
-            now, aborted = int(wall() * 1000), self.aborts(event)
-            offset = partition.append(now, [(event.key, event.value, [])], "producer", aborted=aborted)
-            if not aborted:
-                self.deliveries.append(Delivery(event, offset, now))
+            self.deliver(event)
+
+    def deliver(self, event: Event) -> None:
+        """Deliver an event, sometimes after an offset without a record."""
+        partition = self.broker.partitions[event.topic, event.partition]
+        if self.rng.random() < 0.05:
+            partition.end += 1
+        now, aborted = int(wall() * 1000), self.aborts(event)
+        offset = partition.append(now, [(event.key, event.value, [])], "producer", aborted=aborted)
+        if not aborted:
+            self.deliveries.append(Delivery(event, offset, now))
 
     def aborts(self, event: Event) -> bool:
         """Whether the transaction of this event is aborted."""
