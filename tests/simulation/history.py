@@ -77,13 +77,16 @@ _SMALL: Final[Mapping[str, float]] = {
 """Sizes and times of the waiting evaluations that suit histories of a minute."""
 
 
-def simulate_waiting(seed: int, say: Callable[[str], None] | None = None) -> None:
-    """Run one history with evaluations that wait on disks, within `installed`. Raises Wrong for a broken promise."""
+def simulate_waiting(seed: int, say: Callable[[str], None] | None = None, plot: str = "") -> None:
+    """Run one history with evaluations that wait on disks, within `installed`. Raises Wrong for a broken promise.
+
+    `plot` names what it is about; without it, the seed chooses that, too.
+    """
 
     async def play() -> None:
-        world = WaitingWorld(seed, say)
+        world = WaitingWorld(seed, say, plot)
         world.begin()
-        await WaitingNemesis(world).act()
+        await WaitingNemesis(world, plot).act()
         await world.settle()
         verify_waiting(world)
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from tests.simulation.clock import monotonic
 from tests.simulation.disks import STORE_PLACES
 from tests.simulation.inputs import Event
-from tests.simulation.nemesis import PLACES, Nemesis
+from tests.simulation.nemesis import PLACES, Action, Nemesis
 from tests.simulation.process import TOPICS, Process
 from tests.simulation.waiting_world import THRESHOLDS, WaitingWorld
 
@@ -22,7 +22,7 @@ class WaitingNemesis(Nemesis):
     _PAUSES: ClassVar = (0.05, 0.3, 1.0, 2.5, 5.0, 9.0)
     _PLACES: ClassVar = (*PLACES, *WAITING_PLACES, *WAITING_PLACES)
 
-    def __init__(self, world: WaitingWorld) -> None:
+    def __init__(self, world: WaitingWorld, plot: str = "") -> None:
         super().__init__(world)
         self._waiting = world
         self._items = 0
@@ -44,13 +44,12 @@ class WaitingNemesis(Nemesis):
             (self._damage, 2),
             (self._take_away, 3),
             (self._back_up, 2),
-            (self._die_in_a_flush, 3),
-            (self._die_after_a_wipe, 3),
-            (self._lose_the_store_during_a_checkpoint, 3),
-            (self._tear_an_adopt, 3),
-            (self._away_when_it_becomes_known, 3),
-            (self._queue_item_before_annotation, 2),
+            *((plot, 2) for plot in self._plots().values()),
         ]
+        if self._rng.random() < 0.5 or plot:
+            # A history about one of them.
+            action = self._plots().get(plot) or self._rng.choice(list(self._plots().values()))
+            self._actions = [(self._events, 3), (self._kill, 1), (action, 4)]
         if world.calm:
             self._actions = [(self._events, 6), (self._silence_people, 1)]
 
@@ -102,12 +101,22 @@ class WaitingNemesis(Nemesis):
 
     # ---- plots: several things together, as chance does them too rarely
 
-    def _item(self, evaluations: int) -> int:
-        """Evaluations of a new item; returns its number."""
+    def _plots(self) -> dict[str, Action]:
+        return {
+            "flush": self._die_in_a_flush,
+            "wipe": self._die_after_a_wipe,
+            "checkpoint": self._lose_the_store_during_a_checkpoint,
+            "tear": self._tear_an_adopt,
+            "away": self._away_when_it_becomes_known,
+            "order": self._queue_item_before_annotation,
+            "damage": self._damaged_when_it_becomes_known,
+        }
+
+    def _item(self, evaluations: int) -> None:
+        """Evaluations of a new item."""
         self._items += 1
         for _ in range(evaluations):
             self._say(self._waiting.passing.evaluation)
-        return self._items
 
     def _say(self, kind: Callable[[random.Random, int, int, int], Event]) -> None:
         """Deliver an event of the last item of a plot."""
@@ -123,17 +132,20 @@ class WaitingNemesis(Nemesis):
         await self._world.pass_time(self._rng.choice(seconds))
 
     async def _die_in_a_flush(self) -> None:
-        """While events come, and while an adopt is owed."""
+        """While events come, and while an adopt is owed; or the item becomes known afterwards."""
         if (worker := self._any()) is not None:
             self._item(self._rng.randint(2, 6))
             await self._pause(0.3, 1.0, 4.0)
-            self._events()
-            self._say(self._waiting.passing.judgement)
-            await self._pause(0.1, 0.3, 0.6)
-            self._doom(worker, self._rng.choice((*STORE_PLACES, "positions renamed", "flushed")))
+            if owing := self._rng.random() < 0.5:
+                self._say(self._waiting.passing.judgement)
+                await self._pause(0.1, 0.3, 0.6)
+            self._doom(worker, self._rng.choice(("positions renamed", "flushed", *STORE_PLACES)))
             worker.flush()
-            await self._pause(0.3, 1.0)
+            await self._pause(0.1, 0.3)
             self._events()
+            await self._pause(1.0)
+            if not owing:
+                self._say(self._waiting.passing.judgement)
 
     async def _die_after_a_wipe(self) -> None:
         """While the store is being rebuilt, and what was merged again is not acknowledged."""
@@ -167,20 +179,21 @@ class WaitingNemesis(Nemesis):
             return
         self._item(self._rng.randint(1, 4))
         await self._pause(0.5, 2.0, 5.0)
-        self._mute_the_ledger(self._rng.choice((1.0, 2.0)))
-        self._events()
-        await self._pause(0.2, 0.6)
+        self._mute_the_ledger(1.0)
+        # Makes rows dirty: an item of its own becomes known.
+        self._world.deliver(self._waiting.passing.judgement(self._rng, self._items, self._world.partitions, 0))
+        await self._pause(0.3, 0.6)
         disk = self._waiting.disk_of(worker.instance)
         self._world.trace(f"{disk.name} is lost")
-        if self._rng.random() < 0.5:
+        if self._rng.random() < 0.7:
             disk.wipe()
         else:
             disk.away_until = monotonic() + 0.3
         worker.flush()
-        await self._pause(0.5, 1.5)
+        await self._pause(0.8, 1.0, 1.3)
         self._doom(worker, self._rng.choice(("positions renamed", "flushed")))
         worker.flush()
-        await self._pause(0.5, 1.5)
+        await self._pause(1.5)
         self._say(self._waiting.passing.judgement)
 
     async def _tear_an_adopt(self) -> None:
@@ -214,4 +227,17 @@ class WaitingNemesis(Nemesis):
         self._say(self._waiting.passing.judgement)
         await self._pause(2.0, 4.0)
         self._say(self._waiting.passing.queueing)
+        await self._pause(1.0)
+
+    async def _damaged_when_it_becomes_known(self) -> None:
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(1, 4))
+        await self._pause(0.5, 1.0)
+        worker.flush()
+        await self._pause(1.0)
+        disk = self._waiting.disk_of(worker.instance)
+        if disk.rows:
+            disk.damaged.add(self._rng.choice(sorted(disk.rows)))
+        self._say(self._waiting.passing.judgement)
         await self._pause(1.0)

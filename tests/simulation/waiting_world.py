@@ -39,10 +39,10 @@ class WaitingWorld(World):
     PARTITIONS: ClassVar = (1, 1, 2)
     WORKERS: ClassVar = (1, 1, 2)
 
-    def __init__(self, seed: int, say: Callable[[str], None] | None) -> None:
+    def __init__(self, seed: int, say: Callable[[str], None] | None, plot: str = "") -> None:
         super().__init__(seed, say)
         rng = self.rng
-        self.calm = rng.random() < 0.1
+        self.calm = plot == "calm" if plot else rng.random() < 0.1
         self.passing = PassingItems(WAIT_SECONDS + 4.0)
         self.inputs, self.repeats = self.passing, 30
         self.disks = [Disk(f"disk {index}") for index in range(len(self.wanted) + 1)]
