@@ -51,7 +51,7 @@ class WaitingNemesis(Nemesis):
             action = self._plots().get(plot) or self._rng.choice(list(self._plots().values()))
             self._actions = [(self._events, 3), (self._kill, 1), (action, 4)]
         if world.calm:
-            self._actions = [(self._events, 6), (self._silence_people, 1)]
+            self._actions = [(self._events, 6), (self._people_lag, 2)]
 
     def _events(self) -> None:
         self._world.produce(self._rng.randint(1, 10))
@@ -64,12 +64,15 @@ class WaitingNemesis(Nemesis):
         self._silence(self._rng.choice(list(TOPICS.sources)), self._rng.choice((1.0, 4.0, 10.0)))
         self._events()
 
-    def _silence_people(self) -> None:
-        """For longer than the slack, now and then, and shorter than the time after which a worker counts as stalled."""
-        topic = self._rng.choice((TOPICS.annotations, TOPICS.queue_items))
-        if monotonic() > self._world.broker.silent.get((topic, 0), 0.0):
-            self._silence(topic, self._rng.choice((10.0, 42.0, 44.0)))
-        self._events()
+    async def _people_lag(self) -> None:
+        """For longer than the slack, while evaluations go on."""
+        self._item(3)
+        await self._pause(1.0, 4.0)
+        self._silence(TOPICS.annotations, 60.0)
+        self._say(self._waiting.passing.judgement)
+        for _ in range(12):
+            self._world.deliver(self._waiting.passing.evaluation(self._rng, 0, self._world.partitions, 0))
+            await self._pause(5.0)
 
     def _silence(self, topic: str, seconds: float) -> None:
         self._world.trace(f"{topic} has no leader for {seconds:g} s")

@@ -24,7 +24,9 @@ from streams.waiting.store import Settled
 from streams.waiting.waiting import WaitingEvaluations
 from tests.simulation import waiting_world
 from tests.simulation.disks import FakeStore
+from tests.simulation.history import installed, simulate_waiting
 from tests.simulation.process import TOPICS
+from tests.simulation.viewer import NeedlessEnd, Wrong
 from tests.simulation.waiting_world import WAIT_SECONDS
 
 Removal = Callable[[], AbstractContextManager[object]]
@@ -317,3 +319,29 @@ WAITING_REMOVALS: Final[Mapping[str, Removal]] = {
     "window": no_window,
 }
 """Protections of waiting evaluations, by name."""
+
+
+SEEDS: Final[Mapping[str, tuple[str, int]]] = {}
+"""By protection, the plot and the seed of a history that breaks a promise without it.
+
+They change with the histories: `python -m tests.simulation --protections` looks for new ones.
+"""
+
+
+def broken_without(protection: str, *, most: int = 1) -> tuple[str, int, str] | None:
+    """Plot and seed of a history that breaks a promise without a protection, and the promise.
+
+    Args:
+        protection: its name.
+        most: how many seeds to try, from the known one on.
+    """
+    plot, first = SEEDS.get(protection, ("", 0))
+    with installed(), WAITING_REMOVALS[protection]():
+        for seed in range(first, first + most):
+            try:
+                simulate_waiting(seed, plot=plot)
+            except NeedlessEnd:
+                continue
+            except Wrong as wrong:
+                return plot, seed, str(wrong)
+    return None

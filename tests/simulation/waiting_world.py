@@ -42,7 +42,7 @@ class WaitingWorld(World):
     def __init__(self, seed: int, say: Callable[[str], None] | None, plot: str = "") -> None:
         super().__init__(seed, say)
         rng = self.rng
-        self.calm = plot == "calm" if plot else rng.random() < 0.1
+        self.calm = plot == "calm" if plot else rng.random() < 0.05
         self.passing = PassingItems(WAIT_SECONDS + 4.0)
         self.inputs, self.repeats = self.passing, 30
         self.disks = [Disk(f"disk {index}") for index in range(len(self.wanted) + 1)]
