@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from streams.kafka.producer import home_partition
 from tests.simulation.clock import monotonic
 from tests.simulation.disks import STORE_PLACES
 from tests.simulation.inputs import Event
@@ -65,13 +66,14 @@ class WaitingNemesis(Nemesis):
         self._events()
 
     async def _people_lag(self) -> None:
-        """For longer than the slack, while evaluations go on."""
+        """For longer than the slack, while evaluations of the same partition go on: a worker that waits has commits."""
         self._item(3)
         await self._pause(1.0, 4.0)
-        self._silence(TOPICS.annotations, 60.0)
+        partition = home_partition(f"z{self._items}".encode(), self._world.partitions)
+        self._world.broker.silent[TOPICS.annotations, partition] = monotonic() + 60.0
         self._say(self._waiting.passing.judgement)
         for _ in range(12):
-            self._world.deliver(self._waiting.passing.evaluation(self._rng, 0, self._world.partitions, 0))
+            self._say(self._waiting.passing.evaluation)
             await self._pause(5.0)
 
     def _silence(self, topic: str, seconds: float) -> None:

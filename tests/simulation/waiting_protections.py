@@ -321,7 +321,30 @@ WAITING_REMOVALS: Final[Mapping[str, Removal]] = {
 """Protections of waiting evaluations, by name."""
 
 
-SEEDS: Final[Mapping[str, tuple[str, int]]] = {}
+SEEDS: Final[Mapping[str, tuple[str, int]]] = {
+    "gap": ("wipe", 0),
+    "intervals": ("wipe", 1),
+    "late merge": ("wipe", 0),
+    "sweep": ("flush", 7),
+    "hold of the adopted offset": ("flush", 18),
+    "acknowledged coverage": ("wipe", 37),
+    "order of a flush": ("flush", 4),
+    "kept rows": ("tear", 0),
+    "strictly known": ("tear", 2),
+    "no await": ("wipe", 10),
+    "status of an iterator": ("damage", 0),
+    "item check": ("tear", 0),
+    "read committed": ("wipe", 0),
+    "decided once": ("", 0),
+    "no times compared": ("order", 0),
+    "slack of the topic": ("wipe", 0),
+    "slack of the store": ("away", 0),
+    "slowest source": ("calm", 0),
+    "missed while away": ("away", 0),
+    "window": ("tear", 0),
+    "same store": ("checkpoint", 0),
+    "snapshot of the positions": ("flush", 0),
+}
 """By protection, the plot and the seed of a history that breaks a promise without it.
 
 They change with the histories: `python -m tests.simulation --protections` looks for new ones.
