@@ -300,9 +300,6 @@ WAITING_REMOVALS: Final[Mapping[str, Removal]] = {
     "late merge": no_late_merge,
     "sweep": no_sweep,
     "hold of the adopted offset": no_hold,
-    "acknowledged coverage": no_acknowledgement,
-    "same store": not_the_same,
-    "snapshot of the positions": no_snapshot,
     "order of a flush": no_order,
     "kept rows": no_kept_rows,
     "strictly known": not_strict,
@@ -320,6 +317,13 @@ WAITING_REMOVALS: Final[Mapping[str, Removal]] = {
 }
 """Protections of waiting evaluations, by name."""
 
+UNSHOWN: Final[Mapping[str, Removal]] = {
+    "acknowledged coverage": no_acknowledgement,
+    "same store": not_the_same,
+    "snapshot of the positions": no_snapshot,
+}
+"""Those for which no history is known yet: each needs several things together."""
+
 
 SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "gap": ("wipe", 0),
@@ -327,23 +331,20 @@ SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "late merge": ("wipe", 0),
     "sweep": ("flush", 7),
     "hold of the adopted offset": ("flush", 18),
-    "acknowledged coverage": ("wipe", 37),
     "order of a flush": ("flush", 4),
     "kept rows": ("tear", 0),
     "strictly known": ("tear", 2),
     "no await": ("wipe", 10),
     "status of an iterator": ("damage", 0),
-    "item check": ("tear", 0),
-    "read committed": ("wipe", 0),
-    "decided once": ("", 0),
+    "item check": ("tear", 4),
+    "read committed": ("wipe", 1),
+    "decided once": ("", 10),
     "no times compared": ("order", 0),
-    "slack of the topic": ("wipe", 0),
-    "slack of the store": ("away", 0),
+    "slack of the topic": ("wipe", 37),
+    "slack of the store": ("away", 2),
     "slowest source": ("calm", 0),
     "missed while away": ("away", 0),
     "window": ("tear", 0),
-    "same store": ("checkpoint", 0),
-    "snapshot of the positions": ("flush", 0),
 }
 """By protection, the plot and the seed of a history that breaks a promise without it.
 
