@@ -141,7 +141,7 @@ class WaitingWorld(World):
         for instance, worker in self.running.items():
             disk = self._disk_of[instance]
             if any(disk is other and instance != name for name, other in self._disk_of.items()):
-                # Two names with one directory: an operator gives one of them another.
+                # Two names with one directory: an operator sets another for one of them.
                 self._disk_of[instance] = Disk(f"disk {len(self.disks)}")
                 self.disks.append(self._disk_of[instance])
                 worker.life.kill()
