@@ -410,7 +410,7 @@ class WaitingTotals(TypedDict):
     missing: int
     """Offsets that the disks of workers lack, and that the topic no longer has."""
     since: str | None
-    """Time from which on evaluations are kept, RFC 3339: older ones have expired. Null before the first report."""
+    """Time from which on evaluations are kept, RFC 3339: older ones have expired. Null while none has."""
     sample: list[str]
     """Some of the items, at most three."""
     judges: list[JudgeWaiting]

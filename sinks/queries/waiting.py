@@ -34,7 +34,7 @@ def waiting_evaluations(connection: sqlite3.Connection) -> WaitingTotals | None:
         metrics=metrics,
         rebuilding=sum(report["rebuilding"] for report in reports),
         missing=sum(report["missing"] for report in reports),
-        since=timestamp(max(report["since"] for report in reports)),
+        since=timestamp(since) if (since := max(report["since"] for report in reports)) else None,
         sample=[item for report in reports for item in report["sample"]][:WAITING_SAMPLE],
         judges=[
             JudgeWaiting(

@@ -80,6 +80,11 @@ def test_items_are_unknown_where_one_worker_does_not_know_them(store: Store) -> 
     assert waiting(store)["items"] is None
 
 
+def test_nothing_has_expired_at_first(store: Store) -> None:
+    checkpoint(store, report(since=0))
+    assert waiting(store)["since"] is None
+
+
 def test_a_newer_report_replaces_the_one_of_its_partition(store: Store) -> None:
     checkpoint(store, report(judges=[("m", "v1", 1, 2, 3)]), report(judges=[("n", "v1", 1, 2, 3)]))
     checkpoint(store, report(evaluations=1, judges=[("m", "v2", 5, 6, 1)]))
