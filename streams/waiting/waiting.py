@@ -107,6 +107,7 @@ class WaitingEvaluations:
     _mark: int = 0
     _failed_at: float = float("-inf")
     _seen: tuple[int, bool] = (0, False)
+    _closed: bool = False
     _stored: int = 0
     _flushed_at: float = field(init=False, default=0.0)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -139,7 +140,7 @@ class WaitingEvaluations:
     def _look(self) -> None:
         """Notice that rows of the store were lost, that it is away, or that it is back."""
         number, why = self.store.number, self.store.away
-        if (number, why is not None) == self._seen:
+        if (number, why is not None) == self._seen or self._closed:
             return
         if self.embedded:
             raise FatalError(
@@ -430,8 +431,9 @@ class WaitingEvaluations:
             await self.store.seal()
 
     async def close(self) -> None:
-        """Give the directory of the store back."""
+        """Give the directory of the store back. Afterwards nothing of the store is a failure."""
         async with self._flushing:
+            self._closed = True
             await self.store.close()
 
     # ---- expiry

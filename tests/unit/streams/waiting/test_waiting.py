@@ -339,6 +339,13 @@ def test_a_store_that_was_away_at_the_start_is_asked_for_every_known_item() -> N
     assert key(evaluation()) in worker.rows
 
 
+async def test_a_store_that_is_closed_has_not_failed() -> None:
+    worker = Worker(embedded=True)
+    await worker.waiting.close()
+    await worker.waiting.flush()
+    assert not worker.waiting.away
+
+
 def test_on_the_embedded_broker_a_store_that_fails_ends_the_worker() -> None:
     worker = Worker(embedded=True)
     worker.store.fails = StoreAwayError
