@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import orjson
+from aiokafka import TopicPartition
 
 from aggregator.tallies import MARKER_KEY
 from sinks.api.services import Services
@@ -30,6 +31,7 @@ def test_the_reader_takes_their_number_from_the_markers(services: Services) -> N
     logs = Logs()
     assert reader.foreign_rows == 0
     tail = reader._tails[0] = Tail(0, "first", 0, None)
+    reader._goals[TopicPartition(reader._config.tallies_topic, 0)] = 0
     logs.close()
     key, value = logs.tallies[-1]
     logs.tallies[-1] = key, orjson.dumps({**orjson.loads(value), "foreign": 3})
