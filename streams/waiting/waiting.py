@@ -431,7 +431,7 @@ class WaitingEvaluations:
             await self.store.seal()
 
     async def close(self) -> None:
-        """Give the directory of the store back. Afterwards nothing of the store is a failure."""
+        """Give the directory of the store back. Nothing of the store is a failure afterwards."""
         async with self._flushing:
             self._closed = True
             await self.store.close()
@@ -440,11 +440,10 @@ class WaitingEvaluations:
 
     def expire(self) -> None:
         """Drop what is too old, by the time that all sources of all partitions have reached."""
-        parts = list(self._parts.values())
-        if not parts or any(part.progress is None for part in parts):
+        reached = [part.progress for part in self._parts.values()]
+        if None in reached:
             return
-        sources = [source for part in parts for source in (part.progress or {}).values()]
-        now = clock(sources, int(time.time() * 1000))
+        now = clock((source for progress in reached for source in (progress or {}).values()), int(time.time() * 1000))
         if now is not None and not self.away:
             self.before = now - self.keep_ms
             self.store.expire(self.before)

@@ -42,6 +42,8 @@ EMPTY: Final = {
     ("service.json: Alerts over time", ""): "nothing is wrong",
     ("service.json: Rejected events, by reason", ""): "the sample has no bad event",
     ("service.json: Superseded, duplicate and misrouted events", "misrouted"): "`load` chooses the right partition",
+    ("service.json: Evaluations read again", ""): "no evaluation waits",
+    ("service.json: Time to adopt", ""): "no evaluation waits",
     **{
         (f"service.json: {title}", ""): "the sample has no source"
         for title in (

@@ -328,11 +328,13 @@ async def test_a_new_ledger_replaces_all_rows_of_the_old_one(
 
 
 def downgrade(path: Path) -> None:
-    """Make a store one of 0.1.0's tables, which have neither input, output nor tags."""
+    """Make a store one of 0.1.0's tables, which have neither input, output nor tags, nor what waits."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for table, column in product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags")):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        connection.execute("PRAGMA user_version = 7")
+        connection.executescript(
+            "ALTER TABLE partitions DROP waiting; DROP TABLE waiting_judges; PRAGMA user_version = 7"
+        )
 
 
 @pytest.mark.parametrize("spool_rows", [1, 20_000])
