@@ -338,9 +338,7 @@ def downgrade(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spool_rows", [1, 20_000])
-async def test_a_store_of_an_earlier_release_is_made_again_from_the_topics(
-    topics: Topics, tmp_path: Path, spool_rows: int
-) -> None:
+async def test_a_store_of_an_earlier_release_is_made_again(topics: Topics, tmp_path: Path, spool_rows: int) -> None:
     await topics.make(2)
     logs = [Logs(0, 2), Logs(1, 2)]
     facts = [[replace(fact, input="?", tags={"plan": "free"}) for fact in comparison(number)] for number in (1, 2)]
