@@ -71,6 +71,7 @@ _SMALL: Final[Mapping[str, float]] = {
     "streams.waiting.waiting.WORK_OFF_RECORDS": 1,
     "streams.waiting.waiting.WORK_OFF_ITEMS": 1,
     "streams.waiting.waiting.FLUSH_SECONDS": 3.0,
+    "streams.waiting.waiting.RETRY_SECONDS": 1.0,
     "streams.waiting.rebuild.FOLD_RECORDS": 2,
     "streams.waiting.rebuild.FETCHES": 3,
 }

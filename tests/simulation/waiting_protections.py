@@ -341,7 +341,7 @@ SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "decided once": ("", 10),
     "no times compared": ("order", 0),
     "slack of the topic": ("wipe", 37),
-    "slack of the store": ("away", 2),
+    "slack of the store": ("away", 16),
     "slowest source": ("calm", 0),
     "missed while away": ("away", 0),
     "window": ("tear", 0),
