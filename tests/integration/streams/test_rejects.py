@@ -195,9 +195,14 @@ async def test_of_several_paused_workers_the_last_one_that_runs_is_restarted(rig
     last, other = workers
     other.kill()
 
+    async def all_taken_over() -> bool:
+        return "4 partitions restored" in last.text()
+
     async def seen() -> bool:
         return sum(await _all_seen(rig)) == len(flood)
 
+    # Before that, what both have seen adds up already.
+    await rig.until("the last one has all partitions", all_taken_over)
     await rig.until("the last one has looked at the events of all partitions", seen)
     last.kill()
     # However long it is away, nobody takes its partitions over.
