@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import resource
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -22,6 +21,7 @@ from tests.support.exposition import series, value
 from tests.support.kafka import Kafka
 from tests.support.processes import get_json, wait_until
 from tests.support.requirements import Requirements
+from tests.support.small_disks import fill, mounted
 
 DISK = "32m"
 FAILING_SECONDS = 10.0
@@ -31,31 +31,9 @@ DEADLINE = 60.0
 Measure = Callable[..., None]
 
 
-@contextlib.contextmanager
-def small_disk(at: Path, requirements: Requirements) -> Iterator[None]:
-    """A file system of a few MB."""
-    at.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(at)], capture_output=True, check=False
-    )
-    requirements.provide("mount", done.stderr.decode().strip() if done.returncode != 0 else None)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
-
-
-@contextlib.contextmanager
-def disk_full(cluster: Cluster) -> Iterator[None]:
+def disk_full(cluster: Cluster) -> AbstractContextManager[None]:
     """No block of the disk is free."""
-    filler = cluster.data / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
-    try:
-        yield
-    finally:
-        filler.unlink()
+    return fill(cluster.data)
 
 
 @contextlib.contextmanager
@@ -102,7 +80,7 @@ async def test_row_16_a_view_recovers_from_a_store_that_cannot_be_written(
     seconds: float,
 ) -> None:
     cluster = Cluster(kafka.bootstrap, prefix, tmp_path, partitions=4)
-    needs_disk = small_disk(cluster.data, requirements) if trouble is disk_full else contextlib.nullcontext()
+    needs_disk = mounted(cluster.data, DISK, requirements) if trouble is disk_full else contextlib.nullcontext()
     with needs_disk:
         await asyncio.to_thread(cluster.start)
         try:
