@@ -78,9 +78,10 @@ class Pages:
 
     def routes(self) -> list[Route]:
         """Routes of the page."""
-        handlers = {
+        handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._index,
-            "/glossary": self._glossary,
+            "/glossary": partial(self._words, "glossary.html"),
+            "/statistics": partial(self._words, "statistics.html"),
             "/reasons": self._reasons,
             "/queues/{queue}": self._queue,
             "/queues/{queue}/items": self._items,
@@ -179,8 +180,8 @@ class Pages:
         text = await self._services.requests.run(partial(render, page=page, **self._context, **more), begun=True)
         return Response(text, status, _HEADERS, media_type="text/html")
 
-    async def _glossary(self, _request: Request) -> Response:
-        return await self._render("glossary.html", {"shell": await self._shell()})
+    async def _words(self, template: str, _request: Request) -> Response:
+        return await self._render(template, {"shell": await self._shell()})
 
     async def _reasons(self, _request: Request) -> Response:
         return await self._render("reasons.html", {"shell": await self._shell(), "reasons": [*Reason]})

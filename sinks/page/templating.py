@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sinks import budgets
 from sinks.page import formats, wording
+from sinks.page.help import HELP
 
 _FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
 
@@ -22,11 +23,13 @@ def page_environment() -> Environment:
     )
     environment.filters.update({name: getattr(formats, name) for name in _FORMATS})
     environment.globals.update(
+        HELP=HELP,
         dash=formats.DASH,
         best_threshold=wording.best_threshold,
         headroom=wording.headroom,
         human_ceiling=wording.human_ceiling,
         judge_failures=wording.judge_failures,
+        kappa_word=wording.kappa_word,
         what_if_warning=wording.what_if_warning,
         # What follows the ids of a part that a page has several times.
         nth="",

@@ -282,6 +282,14 @@ def people_disagree(ceiling: Ceiling) -> bool:
     return any(each["undefined"].get("headroom") is Undefined.HUMANS_DISAGREE for each in ceiling["metrics"])
 
 
+_KAPPA_WORDS: Final = ((0.0, "poor"), (0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"))
+
+
+def kappa_word(kappa: float) -> str:
+    """A word for a kappa. Source: J. R. Landis and G. G. Koch 1977, Biometrics 33:159-174; below 0 is poor."""
+    return next((word for most, word in _KAPPA_WORDS if kappa < 0 or (most and kappa <= most)), "almost perfect")
+
+
 def headroom(value: float) -> str:
     """The distance of a metric from the human ceiling, in a table.
 

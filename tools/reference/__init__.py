@@ -1,4 +1,4 @@
-"""Pages of docs/, and the glossary of the page, that are generated: `python -m tools.reference DIRECTORY` writes them.
+"""Pages of docs/, and two pages of the view, that are generated: `python -m tools.reference DIRECTORY` writes them.
 
 One module a page. A test compares the pages in docs/ with `pages()`.
 """
@@ -16,6 +16,7 @@ from tools.reference import (
     settings,
     snapshot,
     statistics,
+    statistics_page,
     topics,
 )
 
@@ -36,4 +37,5 @@ def pages() -> dict[str, str]:
         "exit-codes.md": exit_codes.page(),
         "doctor.md": doctor.page(),
         glossary.TARGET: glossary.template(),
+        statistics_page.TARGET: statistics_page.template(),
     }

@@ -56,8 +56,10 @@ NUMBERS: Final = (
         "Cohen's kappa",
         "2 (tp tn - fn fp) / ((tp + fp) (tn + fp) + (tp + fn) (tn + fn))",
         "Agreement above chance, 1 at most, 0 for chance: {} here, although alignment is high. It falls when one class "
-        "is rare.",
-        "J. Cohen 1960, Educational and Psychological Measurement 20:37-46.",
+        "is rare. The page calls it poor below 0, slight up to 0.2, fair up to 0.4, moderate up to 0.6, substantial up "
+        "to 0.8, and almost perfect above.",
+        "J. Cohen 1960, Educational and Psychological Measurement 20:37-46. Words: J. R. Landis and G. G. Koch 1977, "
+        "Biometrics 33:159-174.",
         lambda counts: counts.kappa,
     ),
     Number(

@@ -1,6 +1,5 @@
 """Parts of the page that read rows: they show the results of the API."""
 
-import random
 import re
 from datetime import date
 from itertools import pairwise
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.days import DAY_MS, Window
-from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
 from sinks.page.charts import spark
@@ -20,34 +19,6 @@ from sinks.store.store import Store
 from tests.support.html import Element, read
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tests.unit.sinks.page.conftest import connected
-
-
-@pytest.fixture
-def lively(store: Store, tmp_path: Path) -> Services:
-    """A queue of 20 days with two metrics, one of which got a new judge version."""
-    luck = random.Random(1)
-    facts: list[Fact] = []
-    for number in range(120):
-        at, item, quality = NOW_MS - (number // 6) * DAY_MS - number, f"i{number}", luck.random()
-        facts.append(QueueItem(at=at, id=f"q{number}", queue="q", item=item))
-        facts += [
-            Annotation(
-                at=at, id=f"{annotator}{number}", queue="q", item=item, annotator=annotator,
-                stars=1 + int(4.99 * min(1, max(0, quality + luck.gauss(0, 0.1)))),
-            )
-            for annotator in ("ann", "bob")[: 1 + number % 2]
-        ]  # fmt: skip
-        for metric, lean in (("strict", -0.3), ("fair", 0.0)):
-            for judge in ("v1", "v2") if metric == "fair" and number < 60 else ("v1",):
-                score = min(1.0, max(0.0, quality + lean + luck.gauss(0, 0.1)))
-                facts.append(
-                    Evaluation(
-                        at=at + (judge == "v2"), id=f"{metric}{judge}{number}", item=item, metric=metric, judge=judge,
-                        score=score, threshold=0.5, passed=score >= 0.5,
-                    )
-                )  # fmt: skip
-    fill(store, facts)
-    return view_of(store, tmp_path)
 
 
 def cells(part: Element) -> list[list[str]]:

@@ -6,7 +6,7 @@ from aggregator.recount import Recount
 from aggregator.snapshot.schema import MetricDocument
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
-from sinks.page.wording import gate_summary, judge_failures, lean, why
+from sinks.page.wording import gate_summary, judge_failures, kappa_word, lean, why
 from tests.support.sample_view import FACTS
 
 
@@ -89,3 +89,12 @@ def test_a_summary_names_the_judge_version_where_there_are_several() -> None:
 @pytest.mark.parametrize(("fn", "fp", "side"), [(3, 0, ""), (6, 0, "fn"), (1, 12, "fp"), (40, 38, "")])
 def test_a_side_is_named_only_when_a_test_names_it(fn: int, fp: int, side: str) -> None:
     assert lean(metric(fn=fn, fp=fp, misaligned=fn + fp, bias=(fp - fn) / 60)).side == side
+
+
+@pytest.mark.parametrize(
+    ("kappa", "word"),
+    [(-0.01, "poor"), (0.0, "slight"), (0.2, "slight"), (0.21, "fair"), (0.4, "fair"), (0.6, "moderate"),
+     (0.8, "substantial"), (0.81, "almost perfect"), (1.0, "almost perfect")],
+)  # fmt: skip
+def test_a_kappa_has_a_word(kappa: float, word: str) -> None:
+    assert kappa_word(kappa) == word

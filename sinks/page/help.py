@@ -1,0 +1,92 @@
+"""One sentence about each heading and term of the page, with the place that explains it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """What a question mark shows, and where it leads."""
+
+    sentence: str
+    href: str
+
+
+def _statistics(anchor: str, sentence: str) -> Help:
+    return Help(sentence, f"/statistics#{anchor}")
+
+
+HELP: Final[Mapping[str, Help]] = {
+    "Alignment": _statistics(
+        "alignment-alignment",
+        "How often metrics and people agree: the share of comparisons in which both pass or both fail the item.",
+    ),
+    "Alpha": _statistics(
+        "human-agreement-agreement-kappa-alpha-alpha_ordinal-headroom",
+        "Agreement of all annotators beyond chance: 0 is chance, 1 is perfect.",
+    ),
+    "Area under ROC": _statistics(
+        "threshold-what-if-cuts-auc-best-cuts",
+        "How well the scores separate what people pass from what they fail: 0.5 is chance, 1 is perfect.",
+    ),
+    "Baseline": _statistics(
+        "baseline-baseline",
+        "How often a judge that always returns people's most common answer would agree. A useful metric is above.",
+    ),
+    "Bias": _statistics(
+        "bias-bias", "How much more often the metric passes items than people do. Below 0 it passes fewer."
+    ),
+    "Comparison": _statistics("comparisons", "One person's rating of an item, set against one metric's verdict on it."),
+    "Confusion matrix": _statistics(
+        "notation", "Counts of the four combinations of pass and fail. What people answered is taken as the truth."
+    ),
+    "Corrected pass rate": _statistics(
+        "corrected-pass-rate-corrected",
+        "What people would pass of all items, estimated from what the metric passes and its known errors.",
+    ),
+    "Criterion": Help("The question that people answer about an item, such as helpfulness.", "/glossary#criterion"),
+    "Fails found": _statistics(
+        "true-negative-rate-tnr", "Of the items that people fail, the share that the metric fails too."
+    ),
+    "Gate": _statistics(
+        "gate-gate_state-gate_reasons",
+        "Whether the metric may stand in for people: how often they agree, on how many items, and the fails it finds.",
+    ),
+    "Headroom": _statistics(
+        "human-agreement-agreement-kappa-alpha-alpha_ordinal-headroom",
+        "How much more often two people agree than this metric and a person. Near 0 there is nothing to gain.",
+    ),
+    "Human ceiling": _statistics(
+        "human-agreement-agreement-kappa-alpha-alpha_ordinal-headroom",
+        "How often two people give the same answer about an item.",
+    ),
+    "Interval": _statistics(
+        "intervals-and-distinct-items",
+        "The range in which the rate lies with 95% confidence. More annotated items make it narrower.",
+    ),
+    "Judge version": _statistics(
+        "judge-versions-mcnemars-exact-test",
+        "A metric with another model, prompt or threshold is a new version, with numbers of its own.",
+    ),
+    "Kappa": _statistics(
+        "cohens-kappa-kappa",
+        "Agreement beyond chance: 0 is what chance alone would give, 1 is perfect.",
+    ),
+    "Labels needed": _statistics(
+        "labels-needed-labels_needed",
+        "How many more annotated items it takes to improve the gate state or, once trusted, to narrow the interval.",
+    ),
+    "Metric": Help("A named automatic evaluation that passes or fails items, usually by an LLM.", "/glossary#metric"),
+    "Over time": _statistics(
+        "time-trend-and-drop-alert",
+        "Alignment of each day and of the seven days up to it, with the days on which a judge version changed.",
+    ),
+    "Passes found": _statistics(
+        "true-positive-rate-tpr", "Of the items that people pass, the share that the metric passes too."
+    ),
+    "Threshold what-if": _statistics(
+        "threshold-what-if-cuts-auc-best-cuts",
+        "The counts that another threshold would have given for the same scores.",
+    ),
+}
