@@ -206,6 +206,11 @@ class Settings(BaseSettings):
     expose_judge_version: bool = Field(
         False, description="Also export comparisons by judge version, with the version as label `judge`."
     )
+    show_annotators: bool = Field(
+        False,
+        description="Show numbers of single annotators, with their names: how often they agree with the others, how "
+        "strict they are, and alignment by annotator. Numbers about people: ask them first.",
+    )
     item_url: str = Field(
         "", description="URL template for items without `url`, with the placeholders `{item}` and `{level}`."
     )

@@ -24,3 +24,7 @@ CRITERIA: Final = 200
 """Most criteria in the navigation of a page, those with most comparisons and the chosen one."""
 HEADROOMS: Final = 1_000
 """Most metrics in an answer about the human ceiling, those with most comparisons: as many as a document lists pairs."""
+SEGMENTS: Final = 100
+"""Most segments in an answer."""
+TAGS: Final = 50
+"""Most names of tags in an answer about segments, those of most comparisons."""

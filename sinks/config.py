@@ -35,6 +35,8 @@ class ViewConfig:
     """Most Prometheus series of the agreement gauges."""
     expose_judge_version: bool = False
     """Whether judge versions are labels of gauges."""
+    show_annotators: bool = False
+    """Whether page and API show numbers of single annotators."""
     item_url: str = ""
     """Template of an item's address, with `{item}` and `{level}`, for items whose events have no `url`."""
     queue_url: str = ""

@@ -66,6 +66,10 @@ class Undefined(StrEnum):
     """The scores or thresholds are on two scales."""
     GATE_STAYS = "gate_stays"
     """At the rates seen no number of labels changes the state of the gate."""
+    FEW_ITEMS = "few_items"
+    """Fewer than 10 items, so nothing is tested."""
+    NO_REST = "no_rest"
+    """Fewer than 10 items are outside the segment, so there is nothing to compare it with."""
 
 
 class Estimate(NamedTuple):

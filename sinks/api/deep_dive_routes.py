@@ -17,6 +17,7 @@ from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.results import TrendBasis
 from sinks.queries.scope import Scope
+from sinks.queries.segments import segments
 from sinks.queries.thresholds import what_if
 
 SKIP_LIMIT: Final = 1_000_000
@@ -25,7 +26,7 @@ _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
 def deep_dive_routes(services: Services) -> list[Route]:
-    """Routes of trend, what-if, human ceiling, judge versions and corrected pass rates."""
+    """Routes of trend, what-if, human ceiling, judge versions, corrected pass rates and segments."""
     api = _DeepDiveApi(services)
     return [
         Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
@@ -33,6 +34,7 @@ def deep_dive_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/ceiling", without_empty(api.ceiling)),
         Route("/api/v1/queues/{queue}/versions", without_empty(api.versions)),
         Route("/api/v1/queues/{queue}/corrected", without_empty(api.corrected)),
+        Route("/api/v1/queues/{queue}/segments", without_empty(api.segments)),
     ]
 
 
@@ -76,6 +78,13 @@ class _DeepDiveApi:
         return await self._answer(
             request, lambda connection, scope: deep_dive.corrected(connection, scope, criterion, metric, skip=skip)
         )
+
+    async def segments(self, request: Request) -> Response:
+        criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        by = parameters.division(request, "by")
+        if by == "annotator" and not self._services.config.show_annotators:
+            raise HTTPException(403, "by: annotator needs the setting show_annotators")
+        return await self._answer(request, lambda connection, scope: segments(connection, scope, criterion, metric, by))
 
     async def _answer(self, request: Request, ask: _Ask) -> Response:
         services, queue = self._services, parameters.queue_name(request)

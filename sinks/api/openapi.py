@@ -13,9 +13,10 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import comparisons, results
+from sinks.queries import comparisons, results, segments
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
+from sinks.queries.segments import ATTRIBUTES, TAG, Segments
 
 RESPONSES: Final = (
     SnapshotDocument,
@@ -27,13 +28,14 @@ RESPONSES: Final = (
     Ceiling,
     Versions,
     Corrected,
+    Segments,
     ViewPositions,
     HealthResponse,
     Readiness,
     ProblemDetails,
 )
 """The type of every JSON response."""
-_MODULES: Final = (snapshot_schema, responses, comparisons, results)
+_MODULES: Final = (snapshot_schema, responses, comparisons, results, segments)
 """Modules that define the types of the responses."""
 
 
@@ -69,6 +71,7 @@ _PLACE: Final = _query("cursor", "`next` of the previous page.", {"type": "integ
 _ERRORS: Final = {
     400: "A parameter is missing or invalid, or the request has a body; `detail` names it.",
     401: "The token is missing or wrong.",
+    403: "Numbers of single annotators need the setting `show_annotators`.",
     404: "The queue is not found.",
     500: "The numbers of the queue cannot be computed from what the view's store has; `detail` has the reason.",
     503: "Too many requests wait, or too many streams are open. Retry after the time in `Retry-After`.",
@@ -146,6 +149,21 @@ def _deep_dive() -> dict[str, Any]:
         "/api/v1/queues/{queue}/versions": _get("Comparison of judge versions.", Versions, [*pair, skip], errors),
         "/api/v1/queues/{queue}/corrected": _get(
             "Pass rate over all items of the queue, corrected for the judge's errors.", Corrected, [*pair, skip], errors
+        ),
+        "/api/v1/queues/{queue}/segments": _get(
+            "Alignment by the value of a tag, by annotator, level or judge version, and which of them differ.",
+            Segments,
+            [
+                *pair,
+                _query(
+                    "by",
+                    f"What divides the comparisons: {', '.join(f'`{name}`' for name in ATTRIBUTES)}, or `{TAG}` and "
+                    "the name of a tag. `annotator` needs the setting `show_annotators`. Default: the tag of most "
+                    "comparisons, or the level.",
+                    {"type": "string", "pattern": rf"^({'|'.join(ATTRIBUTES)}|{TAG}[\s\S]*)$"},
+                ),
+            ],
+            (400, 401, 403, 404, 500, 503),
         ),
     }
 

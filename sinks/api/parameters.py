@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from aggregator.days import Window, milliseconds
 from aggregator.statistics.confusion import OUTCOMES, Outcome
+from sinks.queries.segments import ATTRIBUTES, TAG
 
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
@@ -108,6 +109,14 @@ def number(request: Request, name: str, default: int, *, least: int, most: int) 
     if not (value.isascii() and value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
         raise HTTPException(400, f"{name}: {value!r} is not a number from {least} to {most}")
     return int(value)
+
+
+def division(request: Request, name: str) -> str | None:
+    """What divides comparisons into segments; None when the parameter is missing."""
+    value = text(request, name)
+    if value is not None and value not in ATTRIBUTES and not value.startswith(TAG):
+        raise HTTPException(400, f"{name}: {value!r} is not one of {', '.join(ATTRIBUTES)}, or {TAG} and a name")
+    return value
 
 
 def positive(request: Request, name: str, default: float) -> float:

@@ -19,6 +19,7 @@ from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
 from sinks.queries.rows import Judges, judge_versions, scales
 from sinks.queries.scope import Scope
+from sinks.queries.segments import Segments, segments
 from sinks.queries.thresholds import what_if
 
 LIGHT: Final = 20_000
@@ -109,6 +110,14 @@ class CachedQueries:
             metric,
         )
 
+    def segments(self, metric: str, by: str | None) -> Segments:
+        """Comparisons of a metric by segment."""
+        return self._cached(
+            f"segments {by}",
+            lambda: segments(self.connection, self.scope, self.criterion, metric, by),
+            metric,
+        )
+
     def _judges(self) -> Judges:
         return self._cached("judges", lambda: judge_versions(self.connection, self.scope, self.criterion))
 
@@ -132,6 +141,8 @@ class DeepDiveOptions:
     """Row of the table of thresholds that is tried; None for the best."""
     cost: float = 1.0
     """False negatives that one false positive is worth."""
+    segments_by: str | None = None
+    """What divides the metric's comparisons into segments; None for the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,7 @@ class DeepDive:
     """None where the metric has no scores to move a threshold over."""
     versions: Versions | None
     corrected: Corrected | None
+    segments: Segments | None
 
 
 def deep_dive_section(
@@ -162,6 +174,16 @@ def deep_dive_section(
     years = several_years([*days, *(each["first_day"] for each in (versions["versions"] if versions else ()))])
     chart = history(trend, baseline, ceiling, years=years)
     if metric is None:
-        return DeepDive(trend, chart, years, None, None, None, None, None)
+        return DeepDive(trend, chart, years, None, None, None, None, None, None)
     answer = queries.what_if(metric, options.cost)
-    return DeepDive(trend, chart, years, metric, answer, lab(answer, options.cut), versions, queries.corrected(metric))
+    return DeepDive(
+        trend=trend,
+        history=chart,
+        years=years,
+        metric=metric,
+        what_if=answer,
+        lab=lab(answer, options.cut),
+        versions=versions,
+        corrected=queries.corrected(metric),
+        segments=queries.segments(metric, options.segments_by),
+    )

@@ -49,6 +49,15 @@ def decimal(value: float, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
 
 
+def p_value(value: float) -> str:
+    """A p-value after the letter p.
+
+    >>> p_value(0.0214), p_value(0.00004)
+    ('= 0.021', '< 0.001')
+    """
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
 def score(value: float, other: float | None = None, digits: int = 3) -> str:
     """A score or a threshold, with as many digits as it takes to tell it from the `other` of the two.
 

@@ -85,6 +85,10 @@ HELP: Final[Mapping[str, Help]] = {
     "Passes found": _statistics(
         "true-positive-rate-tpr", "Of the items that people pass, the share that the metric passes too."
     ),
+    "Segments": _statistics(
+        "segments-fishers-exact-test",
+        "The metric's comparisons by the value of a tag, or by level or judge version, each against the rest.",
+    ),
     "Threshold what-if": _statistics(
         "threshold-what-if-cuts-auc-best-cuts",
         "The counts that another threshold would have given for the same scores.",

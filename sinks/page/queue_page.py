@@ -32,6 +32,7 @@ from sinks.page.figures import (
 from sinks.page.formats import count, percent, plural
 from sinks.page.hints import document_hints, queue_hints
 from sinks.page.layout import Shell, shell
+from sinks.page.segments_card import SegmentsCard, segments_card
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import DISAGREEMENT, Lean, judge_failures, judge_version, lean, people_disagree, scale_warning
 from sinks.queries.counts import count_unannounced
@@ -76,6 +77,7 @@ class QueueRequest:
             "by": "publication" if self.options.published else None,
             "depth": self.options.metric,
             "cost": None if self.options.cost == 1 else repr(self.options.cost).removesuffix(".0"),
+            "segments": self.options.segments_by,
             "more": "1" if self.more else None,
             "from": str(self.start) if self.start else None,
         }
@@ -142,6 +144,7 @@ class QueuePage:
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
     deep_dive: DeepDive | None
+    segments: SegmentsCard | None
     scale_warnings: Mapping[str, str]
     """Warnings about thresholds and scales, by metric; empty without the slow parts."""
     alike_queues: list[str]
@@ -256,6 +259,9 @@ def queue_page(
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
+        segments=None
+        if slow_parts is None or slow_parts.segments is None
+        else segments_card(slow_parts.segments, request.items, show_annotators=services.config.show_annotators),
         scale_warnings=_scale_warnings(queries) if queries is not None and slow_parts is not None else {},
         alike_queues=next((group for group in alike_queues(cache, connection) if request.queue in group), []),
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,

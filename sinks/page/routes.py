@@ -135,6 +135,7 @@ class Pages:
                 metric=parameters.text(request, "depth"),
                 cut=_cut(request),
                 cost=parameters.positive(request, "cost", 1.0),
+                segments_by=_division(request, self._services.config.show_annotators),
             ),
             more=request.query_params.get("more") == "1",
             start=parameters.number(request, "from", 0, least=0, most=PAIRS),
@@ -209,6 +210,11 @@ _LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
 
 def _page(request: Request) -> int:
     return parameters.number(request, "page", 1, least=1, most=items_page.MOST_PAGES)
+
+
+def _division(request: Request, show_annotators: bool) -> str | None:
+    by = parameters.division(request, "segments")
+    return None if by == "annotator" and not show_annotators else by
 
 
 def _cut(request: Request) -> int | None:

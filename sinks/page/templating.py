@@ -8,7 +8,7 @@ from sinks import budgets
 from sinks.page import formats, wording
 from sinks.page.help import HELP
 
-_FORMATS: Final = ("percent", "interval", "points", "decimal", "score", "threshold", "count", "when", "age")
+_FORMATS: Final = ("percent", "interval", "points", "decimal", "p_value", "score", "threshold", "count", "when", "age")
 
 
 def page_environment() -> Environment:

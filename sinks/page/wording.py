@@ -34,6 +34,8 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_BETTER_CUT: "No threshold is better than the one now and than a constant judge",
     Undefined.TWO_SCALES: "Scores are on two scales, so no threshold suits all of them",
     Undefined.GATE_STAYS: "At the rates seen, no number of labels changes the state of the gate",
+    Undefined.FEW_ITEMS: "Fewer than 10 items",
+    Undefined.NO_REST: "Too few items are outside this segment",
     Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
 }
 

@@ -9,12 +9,16 @@ QUEUE = "Support / EN"
 
 
 def sample_queue(now: int, items: int = 120) -> list[Fact]:
-    """Facts of the last 20 days before `now`: some items wait for evaluation, one metric got a new judge version."""
+    """Facts of the last 20 days before `now`: some items wait for evaluation, one metric got a new judge version.
+
+    Items of the plan `trial` are those on which the lenient metric errs.
+    """
     luck = random.Random(1)
     facts: list[Fact] = []
     for number in range(items):
         at, item, quality = now - (number % 20) * DAY_MS - number, f"trace-{number:04}", luck.random()
-        facts.append(QueueItem(at=at, id=f"q{number}", queue=QUEUE, item=item))
+        plan = "trial" if 0.2 < quality < 0.4 else "team" if number % 3 else "free"
+        facts.append(QueueItem(at=at, id=f"q{number}", queue=QUEUE, item=item, tags={"plan": plan}))
         for place, annotator in enumerate(("ann", "bob")[: 1 + number % 2]):
             seen = min(0.99, max(0.0, quality + luck.gauss(0, 0.08)))
             facts += [

@@ -7,6 +7,7 @@ from aggregator.statistics.gate import Gate, Obstacle, gate
 from aggregator.statistics.versions import mcnemar
 from aggregator.statistics.what_if import Scored, Sweep
 from sinks.api.field_docs import field_docs
+from tools.reference import statistics_rows
 from tools.reference.cases import cases
 from tools.reference.markdown import code, document, section, table
 from tools.reference.statistics_numbers import EXAMPLE, LIMITS, interval, numbers, plain, point
@@ -28,6 +29,7 @@ def page() -> str:
         _corrected(),
         _what_if(),
         _versions(),
+        statistics_rows.segments(),
         _time(),
         _undefined(),
         section(

@@ -1,5 +1,6 @@
 """Deep-dive routes: each reply is the result of its function, as the OpenAPI document describes it."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -14,13 +15,14 @@ from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.history import documents_between
 from sinks.queries.scope import Scope
+from sinks.queries.segments import segments
 from sinks.queries.thresholds import what_if
 from sinks.snapshots import SnapshotHistory
 from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 from tests.unit.sinks.api.test_routes import path, strict
 
 PAIR = "criterion=overall&metric=relevance"
-ROUTES = ["trend", "what-if", "ceiling", "versions", "corrected"]
+ROUTES = ["trend", "what-if", "ceiling", "versions", "corrected", "segments"]
 
 
 def scored(number: int) -> list[Fact]:
@@ -76,6 +78,9 @@ async def test_replies_are_the_results_of_the_query_functions(
             f"/what-if?{PAIR}&cost=3.5": what_if(connection, scope, *pair, cost=3.5),
             "/ceiling?criterion=overall": deep_dive.ceiling(connection, scope, "overall"),
             f"/versions?{PAIR}": deep_dive.versions(connection, scope, *pair),
+            f"/segments?{PAIR}": segments(connection, scope, *pair),
+            f"/segments?{PAIR}&by=tag:plan": segments(connection, scope, *pair, "tag:plan"),
+            f"/segments?{PAIR}&by=judge": segments(connection, scope, *pair, "judge"),
             f"/corrected?{PAIR}": deep_dive.corrected(connection, scope, *pair),
         }
     for rest, result in expected.items():
@@ -147,6 +152,8 @@ async def test_of_several_documents_of_a_day_the_last_is_published(
         ("/trend?by=tea", 400, "'tea'"),
         ("/trend?by=publication&metric=relevance", 400, "criterion"),
         ("/trend?window=8d", 400, "window"),
+        (f"/segments?{PAIR}&by=colour", 400, "by: 'colour' is not one of annotator, level, judge"),
+        (f"/segments?{PAIR}&by=annotator", 403, "show_annotators"),
     ],
 )
 async def test_errors_are_problem_documents_that_name_the_cause(
@@ -155,6 +162,14 @@ async def test_errors_are_problem_documents_that_name_the_cause(
     answer = await client.get(path("support", rest))
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert detail in answer.json()["detail"]
+
+
+async def test_annotators_are_a_division_with_their_setting(
+    client: httpx.AsyncClient, services: Services, scope: Scope
+) -> None:
+    services.config = replace(services.config, show_annotators=True)
+    answer = await client.get(path(scope.queue, f"/segments?{PAIR}&by=annotator"))
+    assert {segment["value"] for segment in answer.json()["segments"]} == {"ann", "bob", None}
 
 
 @pytest.mark.parametrize("route", ROUTES)

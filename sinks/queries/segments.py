@@ -1,0 +1,247 @@
+"""Alignment by segment: comparisons of a criterion and metric by the value of a tag, by annotator, level or judge."""
+
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypedDict
+
+from aggregator.snapshot.build import Nulls
+from aggregator.statistics.confusion import Confusion, Estimate, Undefined
+from aggregator.statistics.segments import ItemVotes, SegmentTest, differences
+from sinks import budgets
+from sinks.queries.results import WindowName
+from sinks.queries.scope import HUMAN_PASS, Scope
+
+TAG: Final = "tag:"
+"""Prefix of a tag's name in `by`."""
+_COLUMNS: Final = {"annotator": "a.annotator", "level": "a.level", "judge": "e.judge"}
+ATTRIBUTES: Final = tuple(_COLUMNS)
+"""What comparisons can be divided by, other than tags."""
+# A tag of the annotation comes before that of the queue item, and both before that of the evaluation.
+_TAG_VALUE: Final = """
+coalesce(
+    (SELECT t.value FROM json_each(a.tags) AS t WHERE t.key = :tag),
+    (SELECT t.value FROM queue_items AS q CROSS JOIN json_each(q.tags) AS t
+        WHERE q.queue = a.queue AND q.item_id = a.item_id AND t.key = :tag),
+    (SELECT t.value FROM json_each(e.tags) AS t WHERE t.key = :tag))
+"""
+_FROM: Final = """
+FROM annotations AS a CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+    ON e.item_id = a.item_id AND e.metric = :metric AND e.current = 1
+"""
+_WHERE: Final = "WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start"
+# Most annotations of an item decide whether the metric is aligned on it: m, w and o are above 0 where it is, of the
+# segment, of the whole item, and of what the item has in other segments.
+_SEGMENTS: Final = f"""
+WITH voted AS (
+    SELECT {{value}} AS value, a.item_id AS item_id, e.passed AS passed,
+        sum({HUMAN_PASS}) AS passes, sum(NOT {HUMAN_PASS}) AS fails
+    {_FROM} {_WHERE}
+    GROUP BY value, a.item_id),
+weighed AS (
+    SELECT value, passed, passes, fails, (passes - fails) * (2 * passed - 1) AS m,
+        sum((passes - fails) * (2 * passed - 1)) OVER item AS w,
+        row_number() OVER (PARTITION BY item_id ORDER BY value) AS place
+    FROM voted WINDOW item AS (PARTITION BY item_id))
+SELECT value, sum(passes * passed), sum(passes * (1 - passed)), sum(fails * (1 - passed)), sum(fails * passed),
+    count(*), sum(m > 0), sum(m < 0), sum(w > 0), sum(w < 0), sum(w - m > 0), sum(w - m < 0),
+    sum(w > 0 AND place = 1), sum(w < 0 AND place = 1)
+FROM weighed GROUP BY value
+"""
+_TAGS: Final = f"""
+SELECT name FROM (
+    SELECT t.key AS name, a.id AS id {_FROM} CROSS JOIN json_each(a.tags) AS t {_WHERE}
+    UNION SELECT t.key, a.id {_FROM} CROSS JOIN json_each(e.tags) AS t {_WHERE}
+    UNION SELECT t.key, a.id {_FROM} CROSS JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
+        CROSS JOIN json_each(q.tags) AS t {_WHERE})
+GROUP BY name ORDER BY count(*) DESC, name LIMIT {budgets.TAGS}
+"""
+
+
+class SegmentAlignment(TypedDict):
+    """Comparisons with the same value, and how they differ from the rest.
+
+    Intervals are Wilson 95 % over distinct items.
+    """
+
+    value: str | None
+    """The value; null for comparisons without the tag, and for those without a name of annotator or judge."""
+    comparisons: int
+    """Number of comparisons."""
+    items: int
+    """Distinct items among them."""
+    tp: int
+    """Human pass, metric pass."""
+    fn: int
+    """Human pass, metric fail."""
+    tn: int
+    """Human fail, metric fail."""
+    fp: int
+    """Human fail, metric pass."""
+    alignment: float
+    """Share of comparisons in which people and metric agree, 0 to 1."""
+    alignment_low: float
+    """Lower bound of the interval of `alignment`."""
+    alignment_high: float
+    """Upper bound of the interval of `alignment`."""
+    tpr: float | None
+    """True positive rate."""
+    tpr_low: float | None
+    """Lower bound of the interval of `tpr`."""
+    tpr_high: float | None
+    """Upper bound of the interval of `tpr`."""
+    tnr: float | None
+    """True negative rate."""
+    tnr_low: float | None
+    """Lower bound of the interval of `tnr`."""
+    tnr_high: float | None
+    """Upper bound of the interval of `tnr`."""
+    rest_alignment: float | None
+    """Alignment of all other comparisons."""
+    p_value: float | None
+    """p value of Fisher's exact test of the segment's items against those of the rest. An item counts once on each
+    side, by the majority of its annotations there; a tie does not count.
+    """
+    p_adjusted: float | None
+    """The same by Holm, over all segments that are tested."""
+    differs: bool
+    """Whether `p_adjusted` is below 0.05."""
+    undefined: dict[str, Undefined]
+    """Reason for every field of this object that is null."""
+
+
+class Segments(TypedDict):
+    """Comparisons of a criterion and metric by segment."""
+
+    queue: str
+    """Name of the queue."""
+    criterion: str
+    """Name of the criterion."""
+    metric: str
+    """Name of the metric."""
+    window: WindowName
+    """Days that are counted: UTC days up to today, or all."""
+    by: str
+    """What divides the comparisons: `annotator`, `level`, `judge`, or `tag:` and the name of a tag."""
+    tags: list[str]
+    """Names of tags of the comparisons, those of most comparisons first, at most 50."""
+    tested: int
+    """Number of segments that are tested."""
+    segments: list[SegmentAlignment]
+    """Segments: those that differ and are aligned worse than the rest, the worst first; then those with most items. At
+    most 100.
+    """
+    segments_total: int
+    """Number of all segments."""
+
+
+class _Votes(NamedTuple):
+    """A row of `_SEGMENTS`."""
+
+    value: str | None
+    counts: Confusion
+    own: ItemVotes
+    whole: ItemVotes
+    """Of the segment's items, by all of their annotations."""
+    others: ItemVotes
+    """Of the segment's items, by their annotations in other segments."""
+    first: ItemVotes
+    """Of the items whose first segment this is, by all of their annotations: every item is in one of these."""
+
+
+class _Whole(NamedTuple):
+    """All segments together."""
+
+    n: int
+    misaligned: int
+    votes: ItemVotes
+
+
+def segments(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, by: str | None = None
+) -> Segments:
+    """Comparisons of a criterion and metric by segment; without `by` by the tag of most comparisons, else by level.
+
+    Raises ValueError for another `by` than `Segments.by` lists.
+    """
+    tags = [name for (name,) in connection.execute(_TAGS, scope.values(criterion, metric))]
+    by = by or (f"{TAG}{tags[0]}" if tags else "level")
+    votes = list(_votes(connection, scope, criterion, metric, by))
+    whole = _Whole(
+        n=sum(each.counts.n for each in votes),
+        misaligned=sum(each.counts.misaligned for each in votes),
+        votes=ItemVotes(*(sum(each.first[side] for each in votes) for side in (0, 1))),
+    )
+    tests = differences({each.value: (each.own, _rest(each, whole)) for each in votes})
+    found = [_segment(each, whole, tests[each.value]) for each in votes]
+    found.sort(key=lambda segment: (*_worst(segment), -segment["items"], segment["value"] or ""))
+    return Segments(
+        queue=scope.queue,
+        criterion=criterion,
+        metric=metric,
+        window=scope.window.value,
+        by=by,
+        tags=tags,
+        tested=sum(isinstance(test, SegmentTest) for test in tests.values()),
+        segments=found[: budgets.SEGMENTS],
+        segments_total=len(found),
+    )
+
+
+def _votes(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, by: str) -> Iterator[_Votes]:
+    value = _TAG_VALUE if by.startswith(TAG) else _COLUMNS.get(by)
+    if value is None:
+        raise ValueError(f"{by!r} is not one of {', '.join(ATTRIBUTES)}, or {TAG} and a name")
+    values = {**scope.values(criterion, metric), "tag": by.removeprefix(TAG)}
+    rows: Iterator[Sequence[Any]] = connection.execute(_SEGMENTS.format(value=f"nullif({value}, '')"), values)
+    for name, tp, fn, tn, fp, items, *numbers in rows:
+        votes = [ItemVotes(*numbers[place : place + 2]) for place in range(0, len(numbers), 2)]
+        yield _Votes(name, Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items), *votes)
+
+
+def _rest(segment: _Votes, whole: _Whole) -> ItemVotes:
+    """The votes on items outside a segment: all but its own items, and its own by their other annotations."""
+    aligned, misaligned = (whole.votes[side] - segment.whole[side] + segment.others[side] for side in (0, 1))
+    return ItemVotes(aligned, misaligned)
+
+
+def _worst(segment: SegmentAlignment) -> tuple[bool, float]:
+    """Order: worse than the rest first, the worst of them first."""
+    rest = segment["rest_alignment"]
+    worse = segment["differs"] and rest is not None and segment["alignment"] < rest
+    return not worse, segment["alignment"] if worse else 0.0
+
+
+def _segment(segment: _Votes, whole: _Whole, test: SegmentTest | Undefined) -> SegmentAlignment:
+    nulls, counts = Nulls(), segment.counts
+    alignment = counts.alignment
+    assert isinstance(alignment, Estimate), "every segment has comparisons"
+    tpr, tpr_low, tpr_high = nulls.estimate("tpr", counts.tpr)
+    tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
+    elsewhere = whole.n - counts.n
+    agreed = elsewhere - (whole.misaligned - counts.misaligned)
+    return SegmentAlignment(
+        value=segment.value,
+        comparisons=counts.n,
+        items=counts.items,
+        tp=counts.tp,
+        fn=counts.fn,
+        tn=counts.tn,
+        fp=counts.fp,
+        alignment=alignment.value,
+        alignment_low=alignment.low,
+        alignment_high=alignment.high,
+        tpr=tpr,
+        tpr_low=tpr_low,
+        tpr_high=tpr_high,
+        tnr=tnr,
+        tnr_low=tnr_low,
+        tnr_high=tnr_high,
+        rest_alignment=nulls.number("rest_alignment", agreed / elsewhere if elsewhere else Undefined.NO_REST),
+        p_value=nulls.number("p_value", test if isinstance(test, Undefined) else test.p_value),
+        p_adjusted=nulls.number("p_adjusted", test if isinstance(test, Undefined) else test.adjusted),
+        differs=isinstance(test, SegmentTest) and test.significant,
+        undefined=nulls.reasons,
+    )
