@@ -124,8 +124,8 @@ def source_position(position: int, end: int, topic_id: str | None) -> SourcePosi
 
 
 WaitingJudge = tuple[NonEmpty, str, Time, Time, Tallied]
-"""A judge version of waiting verdicts: metric, judge, times in milliseconds of the first and of the last one, and their
-number.
+"""A judge version of waiting verdicts: metric, judge, times in milliseconds of the first and of the last one, and the
+number that began to wait: also those that were adopted or expired since.
 """
 WAITING_SAMPLE: Final = 3
 """Most items that a marker names."""
@@ -144,11 +144,11 @@ class WaitingState(TypedDict):
     items that became known meanwhile may be missing until then.
     """
     missing: Tallied
-    """Offsets that its store lacks and that the topic no longer has."""
+    """Evaluations that are missing, at most: offsets that its store lacks and that the topic no longer has, and
+    evaluations that were dropped early because its disk was nearly full.
+    """
     evaluations: Tallied
-    """Evaluations that wait."""
-    items: NotRequired[Tallied]
-    """Their items, where the worker knows the number."""
+    """Evaluations that wait, without those that were adopted. After a crash, an estimate."""
     since: Time
     """Broker time in milliseconds from which on evaluations are kept; older ones have expired."""
     sample: list[NonEmpty]

@@ -42,7 +42,7 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError, end_process, exit_now
 from streams.runtime.health import Health
 from streams.runtime.heap import trim_heap
-from streams.runtime.keep import keep_ms
+from streams.runtime.keep import keep_ms, wait_seconds
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.rebuild import Rebuild, new_rebuild_reader
 from streams.waiting.rocks import RocksStore
@@ -281,6 +281,7 @@ class Worker:
             return None
         directory = config.waiting_dir
         keep = keep_ms(config.wait_days)
+        self.metrics.waiting_wait_seconds.set(wait_seconds(config.wait_days))
         store = RocksStore(
             directory, config.topics.evaluations, partitions, keep_ms=keep, wal=capabilities.topics_in_memory
         )

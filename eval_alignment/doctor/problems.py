@@ -421,9 +421,10 @@ class Problem(Enum):
     WAITING_MISSING = Entry(
         "waiting",
         _WARNING,
-        "A store lacks evaluations that the topic no longer has: they are compared with nothing.",
-        "Correct the retention of the topic, see the check `topics`. `load` the evaluations again if you have them: "
-        "duplicates do no harm.",
+        "Evaluations are lost: a store lacks them and the topic no longer has them, or a disk was nearly full. They "
+        "are compared with nothing.",
+        "Enlarge a full disk, or correct the retention of the topic, see the check `topics`. `load` the evaluations "
+        "again if you have them: duplicates do no harm.",
     )
     WAITING_DISK = Entry(
         "waiting",

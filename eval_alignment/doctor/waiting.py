@@ -35,7 +35,7 @@ def judge_waiting(workers: Sequence[Process], markers: LastMarkers, wait_days: i
     if rebuilding := sum(report["rebuilding"] for report in reports):
         findings.append(problem_found(Problem.REBUILDING, f"{rebuilding} offsets of the evaluations topic are left"))
     if missing := sum(report["missing"] for report in reports):
-        findings.append(problem_found(Problem.WAITING_MISSING, f"{missing} offsets of the evaluations topic"))
+        findings.append(problem_found(Problem.WAITING_MISSING, f"up to {missing} evaluations"))
     number = sum(report["evaluations"] for report in reports)
     return findings or [ok("waiting", f"{number} evaluations wait for an annotation or a queue item of their item")]
 

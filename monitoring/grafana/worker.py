@@ -130,6 +130,7 @@ def waiting() -> list[object]:
             "more. A fall below `wait_days`: evaluations were dropped early." + alerts("WaitingHorizonShort"),
             "s",
             ("min by (instance) (eval_alignment_waiting_oldest_seconds)", "{{instance}}"),
+            ("max (eval_alignment_waiting_wait_seconds)", "wait_days"),
             width=8,
         ),
         series(
@@ -162,7 +163,8 @@ def waiting() -> list[object]:
         ),
         series(
             "Missing evaluations and failures of the store",
-            "Missing: offsets that a store lacked and that the topic no longer had. Raise the retention of the topic. "
+            "Missing: offsets that a store lacked and that the topic no longer had, and evaluations that were dropped "
+            "because a disk was nearly full. Raise the retention of the topic, or enlarge the disk. "
             "Failures: the disk is full, damaged or away, or another process of the same name uses the store."
             + alerts("WaitingMissing", "WaitingStoreFails"),
             "short",

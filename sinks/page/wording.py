@@ -226,15 +226,15 @@ def waiting_words(waiting: WaitingTotals, name: Callable[[str], str] = isolated)
     number, metrics, missing = waiting["evaluations"], waiting["metrics"], waiting["missing"]
     if number:
         of_metrics = f" by {plural(metrics, 'metric')}" if metrics else ""
-        items = "their items" if waiting["items"] is None else plural(waiting["items"], "item")
+        items = "its item" if number == 1 else "their items"
         such_as = f", such as {', '.join(map(name, waiting['sample']))}" if waiting["sample"] else ""
         verb = "waits" if number == 1 else "wait"
         sentences.append(f"{plural(number, 'evaluation')}{of_metrics} {verb} for an annotation of {items}{such_as}.")
     if missing:
         verb = "is" if missing == 1 else "are"
         sentences.append(
-            f"{plural(missing, 'offset')} of the evaluations topic {verb} missing: they were deleted before a worker "
-            "could read them again."
+            f"Up to {plural(missing, 'evaluation')} {verb} missing: the topic no longer had them when a worker read it "
+            "again, or the disk of a worker was nearly full."
         )
     return " ".join(sentences)
 

@@ -387,20 +387,20 @@ class JudgeWaiting(TypedDict):
     judge: str
     """Judge version; empty where events carry none."""
     first_at: str
-    """Time of its first verdict that waits, RFC 3339."""
+    """Time of its first verdict that began to wait, RFC 3339."""
     last_at: str
-    """Time of its last verdict that waits, RFC 3339."""
+    """Time of its last verdict that began to wait, RFC 3339."""
     verdicts: int
-    """Number of its verdicts that wait."""
+    """Number of its verdicts that began to wait, also those whose item was annotated or that expired since. A version
+    is listed until its last verdict has expired.
+    """
 
 
 class WaitingTotals(TypedDict):
     """Evaluations whose item no annotation and no queue item names yet. They are in no other number."""
 
     evaluations: int
-    """Evaluations that wait."""
-    items: int | None
-    """Their items; null where a worker does not know the number."""
+    """Evaluations that wait, without those whose item was annotated or queued since."""
     metrics: int
     """Their metrics, failed evaluations and deletions aside."""
     rebuilding: int
@@ -408,7 +408,9 @@ class WaitingTotals(TypedDict):
     comparisons of items that became known meanwhile may be missing.
     """
     missing: int
-    """Offsets that the disks of workers lack, and that the topic no longer has."""
+    """Evaluations that are missing, at most: offsets that the disks of workers lack and that the topic no longer has,
+    and evaluations that were dropped early because a disk was nearly full.
+    """
     since: str | None
     """Time from which on evaluations are kept, RFC 3339: older ones have expired. Null while none has."""
     sample: list[str]

@@ -26,11 +26,9 @@ def waiting_evaluations(connection: sqlite3.Connection) -> WaitingTotals | None:
     reports = [orjson.loads(report) for (report,) in connection.execute(_REPORTS)]
     if not reports:
         return None
-    items = [report.get("items") for report in reports]
     (metrics,) = connection.execute(_METRICS).fetchone()
     return WaitingTotals(
         evaluations=sum(report["evaluations"] for report in reports),
-        items=None if None in items else sum(items),
         metrics=metrics,
         rebuilding=sum(report["rebuilding"] for report in reports),
         missing=sum(report["missing"] for report in reports),

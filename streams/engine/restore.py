@@ -35,7 +35,8 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.waiting import Continuation, WaitingEvaluations
+from streams.waiting.partition import Continuation
+from streams.waiting.waiting import WaitingEvaluations
 
 _log = logging.getLogger(__name__)
 

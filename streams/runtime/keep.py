@@ -9,6 +9,11 @@ below.
 _DAY_MS: Final = 86_400_000
 
 
+def wait_seconds(wait_days: int) -> int:
+    """Seconds that an evaluation waits."""
+    return wait_days * _DAY_MS // 1000
+
+
 def keep_ms(wait_days: int) -> int:
     """Milliseconds of broker time that evaluations are kept."""
     return (wait_days + SLACK_DAYS) * _DAY_MS

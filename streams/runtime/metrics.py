@@ -65,13 +65,19 @@ UNCOMMITTED: Final = gauge("uncommitted_events", "Source offsets that are proces
 LAG: Final = gauge(
     "lag_events", "Source offsets of an owned partition that are not processed yet.", "topic", "partition"
 )
-WAITING_EVALUATIONS: Final = gauge("waiting_evaluations", "Evaluations of unknown items in the store of this worker.")
+WAITING_EVALUATIONS: Final = gauge(
+    "waiting_evaluations", "About the evaluations of unknown items in the store of this worker."
+)
 WAITING_BYTES: Final = gauge("waiting_bytes", "Bytes on disk of the store of waiting evaluations.")
 WAITING_FREE_BYTES: Final = gauge(
     "waiting_free_bytes", "Free bytes of the file system of the store of waiting evaluations."
 )
 WAITING_OLDEST_SECONDS: Final = gauge(
     "waiting_oldest_seconds", "How far back the store of waiting evaluations reaches; 0 while nothing waits."
+)
+WAITING_WAIT_SECONDS: Final = gauge(
+    "waiting_wait_seconds",
+    "The setting `wait_days`: how far back the store must reach. It keeps evaluations 7 days longer.",
 )
 WAITING_REBUILD_EVENTS: Final = gauge(
     "waiting_rebuild_events",
@@ -87,7 +93,9 @@ WAITING_ADOPTED: Final = counter(
     "Evaluations that waited, or were read again, and became the row when their item was known.",
 )
 WAITING_MISSING: Final = counter(
-    "waiting_missing_total", "Offsets that the store lacks and that the evaluations topic no longer has."
+    "waiting_missing_total",
+    "Evaluations that are missing, at most: offsets that the store lacks and that the evaluations topic no longer has, "
+    "and evaluations that were dropped early because the disk was nearly full.",
 )
 WAITING_UNDECIDED: Final = counter(
     "waiting_undecided_total", "Evaluations that waited and are no longer accepted by the settings of now."
@@ -97,7 +105,7 @@ WAITING_STORE_FAILURES: Final = counter(
 )
 ADOPT_SECONDS: Final = histogram(
     "adopt_seconds",
-    "Duration of looking up and merging what waits for an item that becomes known.",
+    "Duration of looking up and merging what waits for an item that becomes known, up to 10,000 evaluations.",
     (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0),
 )
 
@@ -127,6 +135,7 @@ METRICS: Final = (
     WAITING_BYTES,
     WAITING_FREE_BYTES,
     WAITING_OLDEST_SECONDS,
+    WAITING_WAIT_SECONDS,
     WAITING_REBUILD_EVENTS,
     WAITING_OWED_ITEMS,
     WAITING_STORED,
@@ -176,6 +185,7 @@ class WorkerMetrics:
         self.waiting_bytes = WAITING_BYTES.gauge(registry)
         self.waiting_free_bytes = WAITING_FREE_BYTES.gauge(registry)
         self.waiting_oldest_seconds = WAITING_OLDEST_SECONDS.gauge(registry)
+        self.waiting_wait_seconds = WAITING_WAIT_SECONDS.gauge(registry)
         self.waiting_rebuild_events = WAITING_REBUILD_EVENTS.gauge(registry)
         self.waiting_owed_items = WAITING_OWED_ITEMS.gauge(registry)
         self.waiting_stored = WAITING_STORED.counter(registry)

@@ -24,6 +24,34 @@ NOTHING: Final = OffsetRanges()
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """Where a partition continues, for `WaitingEvaluations.restored`."""
+
+    ledger: str
+    """The ledger id."""
+    ledger_next: int
+    """The end of the ledger."""
+    start: int
+    """The next offset of the evaluations topic to process."""
+    end: int | None
+    """The end of that topic; None where the broker does not report it exactly."""
+    topic_id: str | None
+    """Its id; None where the broker has none."""
+    old: bool
+    """Whether no worker that lets evaluations wait ever claimed the ledger: it has everything that was processed."""
+    anew: bool
+    """Whether nothing is known of the position: neither a commit nor the tallies have one."""
+    shortened: bool = False
+    """Whether the ledger lost rows."""
+
+    def accepts(self, kept: Settled) -> bool:
+        """Whether what a store has settled is of this ledger and this topic, and the topic was not cut off since."""
+        same_topic = kept.topic_id == self.topic_id or None in (kept.topic_id, self.topic_id)
+        is_left = self.end is None or kept.covered.end <= self.end
+        return kept.ledger == self.ledger and same_topic and is_left and not self.anew and not self.shortened
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """What is settled once the checkpoint that drained with it is acknowledged."""
 
@@ -48,6 +76,7 @@ class WaitingPartition:
     __slots__ = (
         "_floor",
         "_note_from",
+        "_places",
         "_unread",
         "begun",
         "covered",
@@ -78,6 +107,8 @@ class WaitingPartition:
         self.progress: Mapping[str, SourceReach] | None = None
         """By source topic, as of the last acknowledged checkpoint."""
         self._unread = unread
+        self._places: list[Continuation] = []
+        """Where it was restored since the store was last read."""
         self._floor = 0
         # A store without positions of this partition has nothing that is covered: the rebuild merges what is known.
         self._note_from = None if kept is None else kept.adopted_to
@@ -109,25 +140,36 @@ class WaitingPartition:
         self.kept = kept
         self._unread = self._unread or away
 
-    def begin(
-        self, ledger: str, topic_id: str | None, adopted_to: int, kept: Settled | None, floor: int, *, away: bool
-    ) -> None:
+    def begin(self, place: Continuation, kept: Settled | None, *, away: bool) -> bool:
         """The ledger is read.
 
         Args:
-            ledger: the ledger id.
-            topic_id: the id of the evaluations topic.
-            adopted_to: the end of the ledger, where the store has no older one.
+            place: where the partition continues.
             kept: what the store has settled, of this ledger and this topic.
-            floor: offset before which nothing waits: everything is in the ledger.
             away: whether the store is away.
+
+        Returns:
+            Whether all known items are owed now.
         """
         self.begun = True
-        self._floor = floor
-        self.settled = Settled(ledger, topic_id, NOTHING, adopted_to if kept is None else kept.adopted_to)
-        self.store_changed(kept, away=away)
+        # Before it nothing waits: everything is in the ledger.
+        self._floor = place.start if place.old else 0
+        adopted_to = place.ledger_next if kept is None else kept.adopted_to
+        self.settled = Settled(place.ledger, place.topic_id, NOTHING, adopted_to)
         # From now on, what is replayed was written by somebody else.
         self._note_from = 0
+        return self.store_changed(kept, away=away)
+
+    def restored_at(self, place: Continuation) -> None:
+        """Note where it continues, for a store that can only be read later."""
+        if self._unread:
+            self._places.append(place)
+
+    def accepts(self, kept: Settled) -> bool:
+        """Whether what a store has settled that is back is of this ledger and this topic."""
+        settled = self.settled
+        same_topic = kept.topic_id == settled.topic_id or None in (kept.topic_id, settled.topic_id)
+        return kept.ledger == settled.ledger and same_topic and all(place.accepts(kept) for place in self._places)
 
     def sweep_all(self) -> None:
         """Owe all known items: it is not known which of them the store was asked for."""
@@ -140,19 +182,26 @@ class WaitingPartition:
 
     # ---- the store was replaced, is away or is back
 
-    def store_changed(self, kept: Settled | None, *, away: bool) -> None:
+    def store_changed(self, kept: Settled | None, *, away: bool) -> bool:
         """What was covered by the store before does not count for this one.
 
         Args:
             kept: what this store has settled, of this ledger and this topic.
             away: whether the store is away.
+
+        Returns:
+            Whether all known items are owed now.
         """
-        if self._unread and not away:
+        read = self._unread and not away
+        if read:
             self._unread = False
             self.sweep_all()
             adopted_to = 0 if kept is None else kept.adopted_to
             self.settled = replace(self.settled, adopted_to=min(adopted_to, self.settled.adopted_to))
+        if not away:
+            self._places.clear()
         self._cover_again(kept)
+        return read
 
     def _cover_again(self, kept: Settled | None) -> None:
         covered = NOTHING if kept is None else kept.covered

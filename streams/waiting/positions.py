@@ -67,6 +67,8 @@ class PartitionPositions(msgspec.Struct):
     """None until a flush."""
     older: list[int] = []
     """Epochs whose rows are still found, from the oldest on: those before restarts of the embedded broker."""
+    adopted: dict[int, int] = {}
+    """Number of evaluations of items that are known by now, by the start of their interval of broker time in ms."""
 
 
 class StorePositions(msgspec.Struct):
@@ -98,9 +100,34 @@ class StorePositions(msgspec.Struct):
         used = {epoch for positions in self.partitions.values() for epoch in (positions.epoch, *positions.older)}
         epoch = next(epoch for epoch in iter(lambda: secrets.randbits(32), None) if epoch not in used)
         before = self.partitions.get(partition)
-        older = [*before.older, before.epoch] if before and keep_rows else []
-        self.partitions[partition] = PartitionPositions(epoch, older=older)
+        kept = before if keep_rows else None
+        older, adopted = ([*kept.older, kept.epoch], kept.adopted) if kept else ([], {})
+        self.partitions[partition] = PartitionPositions(epoch, older=older, adopted=adopted)
         return self.partitions[partition]
+
+    def count_adopted(self, partition: int, interval: int) -> None:
+        """Count an evaluation of an item that is known by now."""
+        adopted = self.of(partition).adopted
+        adopted[interval] = adopted.get(interval, 0) + 1
+
+    def adopted(self, partition: int | None) -> int:
+        """Number of evaluations of items that are known by now, of one partition or of all."""
+        counted = (self.partitions[each] for each in self.partitions if partition in (None, each))
+        return sum(sum(positions.adopted.values()) for positions in counted)
+
+    def take_spans(self, spans: list[SpanContent]) -> None:
+        """Replace the spans. The rows of older intervals are gone, those that were adopted too."""
+        self.spans = spans
+        if not spans:
+            return
+        first = min(span.start for span in spans)
+        for positions in self.partitions.values():
+            positions.adopted = {start: count for start, count in positions.adopted.items() if start >= first}
+
+    def epochs_of(self, partition: int) -> list[int]:
+        """Those of a partition whose rows are found, from the oldest on."""
+        positions = self.partitions.get(partition)
+        return [] if positions is None else [*positions.older, positions.epoch]
 
     def epochs(self) -> dict[int, int]:
         """By partition."""
@@ -119,16 +146,24 @@ class PositionsFile:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = Lock()
+        self._version = 0
+        """Of the positions that were encoded last."""
         self._written = 0
         """The latest version in the file."""
 
-    def read(self) -> StorePositions | None:
-        """The content; None where there is no file. Raises StoreLostError when it is damaged or of another format."""
+    def read(self, topic: str, partition_count: int) -> StorePositions:
+        """The content. Raises StoreLostError when it is missing, damaged, of another format or of another topic."""
+        positions = self._read()
+        if (positions.topic, positions.partition_count) != (topic, partition_count):
+            raise StoreLostError(f"{self._directory} is of {positions.partition_count} partitions of {positions.topic}")
+        return positions
+
+    def _read(self) -> StorePositions:
         path = self._directory / NAME
         try:
             content, _, checksum = path.read_bytes().partition(b"\n")
         except FileNotFoundError:
-            return None
+            raise StoreLostError(f"{self._directory} has no positions") from None
         if checksum != _checksum(content):
             raise StoreLostError(f"{path} is damaged: its checksum is wrong")
         try:
@@ -138,6 +173,12 @@ class PositionsFile:
             return msgspec.json.decode(content, type=StorePositions)
         except msgspec.DecodeError as error:
             raise StoreLostError(f"{path} is damaged: {error}") from None
+
+    def encode(self, positions: StorePositions, spans: list[SpanContent]) -> tuple[bytes, int]:
+        """Positions as of now, with the spans that there are, and their version."""
+        positions.take_spans(spans)
+        self._version += 1
+        return msgspec.json.encode(positions), self._version
 
     def write(self, positions: bytes, version: int) -> None:
         """Replace the file by encoded positions, unless a later version was written already. Raises OSError."""

@@ -18,7 +18,8 @@ last flush, and its successor finds these offsets uncovered.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ from streams.waiting.positions import PositionsFile, SettledPositions, StorePosi
 from streams.waiting.spans import Span, Spans, failure_of
 from streams.waiting.store import Settled, StoreAwayError, StoreLostError
 from streams.waiting.threads import DiskJobs
-from streams.waiting.window import EvaluationWindow, Group, epoch_of, group_of, hash_of, records_of
+from streams.waiting.window import EvaluationWindow, Group, epoch_of, group_of, hash_of, in_order
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,7 @@ class RocksStore:
         With `wal`, rows are durable once `write_window` returns, for a broker that keeps its topics in memory.
         """
         self.number = 0
-        self.given_up = 0
-        """Evaluations that were dropped before their time, because the file system was nearly full."""
+        self._given_up: Counter[int] = Counter()
         self._away: str | None = "not opened yet"
         self._directory = StoreDirectory(directory)
         self._topic, self._partition_count = topic, partition_count
@@ -79,8 +79,6 @@ class RocksStore:
         """Bytes of the values that were written since the last flush."""
         self._file = PositionsFile(directory)
         self._positions = StorePositions.new(topic, partition_count)
-        self._version = 0
-        """Of the positions that were encoded last."""
         self._is_lost = False
         """Whether the directory is to be deleted, once no thread is in it."""
         self._forgotten: set[int] = set()
@@ -115,12 +113,17 @@ class RocksStore:
         return self._spans.oldest_ms
 
     def evaluations(self, partition: int | None = None) -> int:
-        """Number of waiting evaluations, of one partition or of all.
+        """Number of waiting evaluations, of one partition or of all, without those that were adopted.
 
-        Those that are known meanwhile are in it until they expire. Read again, an evaluation counts twice, and after a
-        crash some are not counted.
+        Read again, an evaluation counts twice, and after a crash some are not counted.
         """
-        return self._window.evaluations(partition) + self._spans.evaluations(partition)
+        stored = self._window.evaluations(partition) + self._spans.evaluations(partition)
+        return max(0, stored - self._positions.adopted(partition))
+
+    def take_given_up(self) -> Mapping[int, int]:
+        """Evaluations by partition that a nearly full file system has cost since the last call."""
+        given_up, self._given_up = self._given_up, Counter()
+        return given_up
 
     def settled(self, partition: int) -> Settled | None:
         """What the last flush kept for a partition; None if the store knows nothing of it, or is away."""
@@ -161,11 +164,7 @@ class RocksStore:
     def _read(self) -> str | None:
         """Open what the directory has; returns why it cannot be used, for example because it is of another topic."""
         try:
-            positions = self._file.read()
-            if positions is None:
-                return f"{self._directory.path} has no positions"
-            if (positions.topic, positions.partition_count) != (self._topic, self._partition_count):
-                return f"{self._directory.path} is of {positions.partition_count} partitions of {positions.topic}"
+            positions = self._file.read(self._topic, self._partition_count)
             self._spans.open(positions.spans)
         except StoreLostError as error:
             return str(error)
@@ -229,14 +228,7 @@ class RocksStore:
         """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
         self._refuse_away()
         if self._window.add(partition, record):
-            self._write(self._write_due)
-
-    def _write_due(self) -> None:
-        """Write a slice, or end a window that is full or old."""
-        if self._window.is_full():
-            self._end_window()
-        else:
-            self._write_slice()
+            self._write(self._end_window if self._window.is_full() else self._write_slice)
 
     def _end_window(self) -> None:
         """Let a new window take what comes, and write the old one from now on."""
@@ -275,7 +267,7 @@ class RocksStore:
             for span in self._spans.unflushed():
                 span.sync_log()
 
-    def _write(self, step: Callable[[], None]) -> None:
+    def _write(self, step: Callable[[], object]) -> None:
         """Do a step that writes. Raises StoreAwayError, also where an empty store was begun."""
         failure: StoreLostError | StoreAwayError | None = None
         try:
@@ -293,11 +285,9 @@ class RocksStore:
         """
         self._refuse_away()
         failure: StoreLostError | StoreAwayError | None = None
-        found: dict[tuple[int, int], Record] = {}
+        found: list[Record] = []
         try:
-            for age, group in self._groups(partition, item):
-                # A record is in two rows when it was read again after a crash.
-                found.update(((age, record.offset), record) for record in records_of(group))
+            found = in_order(self._groups(partition, item))
         except msgspec.DecodeError as error:
             failure = StoreLostError(f"a row is damaged: {error}")
         except _FAILURES as error:
@@ -305,12 +295,11 @@ class RocksStore:
         if failure is not None:
             self._fail(failure)
             raise failure if self._away is None else StoreAwayError(self._away)
-        return [found[place] for place in sorted(found)]
+        return found
 
     def _groups(self, partition: int, item: bytes) -> Iterator[tuple[int, Group]]:
         """The groups of an item, each with the number of its epoch: two epochs may have the same offsets."""
-        positions = self._positions.partitions.get(partition)
-        epochs = [] if positions is None else [*positions.older, positions.epoch]
+        epochs = self._positions.epochs_of(partition)
         newest = max(0, len(epochs) - 1)
         for group in self._window.find(partition, item):
             yield newest, group
@@ -318,6 +307,15 @@ class RocksStore:
             for key, value in self._spans.look_up(hash_of(item, self._positions.seed)):
                 if (epoch := epoch_of(key)) in epochs:
                     yield epochs.index(epoch), group_of(value)
+
+    def adopted(self, partition: int, records: Iterable[Record]) -> None:
+        """Do not count these records any more: their item is known. They are found until they expire."""
+        for record in records:
+            self._positions.count_adopted(partition, record.timestamp // self._span_ms * self._span_ms)
+
+    def count_all(self, partition: int) -> None:
+        """Count everything of a partition again: all of its known items are going to be looked up."""
+        self._positions.of(partition).adopted = {}
 
     # Positions
 
@@ -342,9 +340,7 @@ class RocksStore:
 
     def _encoded_positions(self) -> tuple[bytes, int]:
         """Positions as of now, and their version."""
-        self._positions.spans = [span.content for span in self._spans]
-        self._version += 1
-        return msgspec.json.encode(self._positions), self._version
+        return self._file.encode(self._positions, [span.content for span in self._spans])
 
     def _write_positions(self) -> None:
         self._file.write(*self._encoded_positions())
@@ -426,13 +422,15 @@ class RocksStore:
         """Drop the oldest spans while the file system is nearly full; the newest one stays."""
         while len(self._spans) > 1 and not self._jobs and self._directory.free_bytes < self._min_free_bytes:
             oldest = next(iter(self._spans))
-            count = sum(oldest.content.evaluations.values())
-            self.given_up += count
-            log.warning("the disk is nearly full: drop %d waiting evaluations before %d", count, oldest.content.end)
+            before = {partition: self.evaluations(partition) for partition in oldest.content.evaluations}
             self._spans.take_out([oldest])
             # Where there is no space at all, the file can only be written afterwards.
             with contextlib.suppress(OSError):
                 self._write_positions()
+            given_up = Counter({partition: count - self.evaluations(partition) for partition, count in before.items()})
+            self._given_up += given_up
+            count, end = given_up.total(), oldest.content.end
+            log.warning("the disk is nearly full: drop %d waiting evaluations before %d", count, end)
             self._spans.delete_taken_out()
             self._write_positions()
 

@@ -1,6 +1,6 @@
 """What the engine asks of a store of waiting evaluations. `streams.waiting.rocks` is the one on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,7 +63,11 @@ class WaitingStore(Protocol):
         ...
 
     def evaluations(self, partition: int | None = None) -> int:
-        """About the number of waiting evaluations, of one partition or of all."""
+        """About the number of waiting evaluations, of one partition or of all, without those that were adopted."""
+        ...
+
+    def take_given_up(self) -> Mapping[int, int]:
+        """Evaluations by partition that were dropped before their time since the last call, for want of space."""
         ...
 
     def open(self) -> None:
@@ -91,6 +95,14 @@ class WaitingStore(Protocol):
 
         Raises StoreLostError or StoreAwayError.
         """
+        ...
+
+    def adopted(self, partition: int, records: Iterable[Record]) -> None:
+        """Do not count these records as waiting any more, which stay in the store until they expire."""
+        ...
+
+    def count_all(self, partition: int) -> None:
+        """Count everything of a partition as waiting again, because all of its known items are looked up again."""
         ...
 
     def write_window(self) -> None:

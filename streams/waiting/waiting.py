@@ -35,8 +35,8 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.clock import SourceReach, clock
-from streams.waiting.partition import Noted, WaitingPartition
-from streams.waiting.store import Settled, StoreAwayError, StoreLostError, WaitingStore
+from streams.waiting.partition import Continuation, Noted, WaitingPartition
+from streams.waiting.store import StoreAwayError, StoreLostError, WaitingStore
 
 _log = logging.getLogger(__name__)
 
@@ -56,28 +56,6 @@ SEAL_SECONDS: Final = 60.0
 """Time between two looks for spans to compact."""
 FULL_FLUSHES: Final = 3
 """How many times `FLUSH_BYTES` may wait for a flush before no further event is applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Continuation:
-    """Where a partition continues, for `WaitingEvaluations.restored`."""
-
-    ledger: str
-    """The ledger id."""
-    ledger_next: int
-    """The end of the ledger."""
-    start: int
-    """The next offset of the evaluations topic to process."""
-    end: int | None
-    """The end of that topic; None where the broker does not report it exactly."""
-    topic_id: str | None
-    """Its id; None where the broker has none."""
-    old: bool
-    """Whether no worker that lets evaluations wait ever claimed the ledger: it has everything that was processed."""
-    anew: bool
-    """Whether nothing is known of the position: neither a commit nor the tallies have one."""
-    shortened: bool = False
-    """Whether the ledger lost rows."""
 
 
 @dataclass(slots=True)
@@ -163,16 +141,11 @@ class WaitingEvaluations:
             if not part.begun:
                 part.reread(kept, away=why is not None)
                 continue
-            if kept is not None and not self._is_ours(kept, part.settled):
+            if kept is not None and not part.accepts(kept):
                 self._forget(part.partition)
                 kept = None
-            part.store_changed(kept, away=why is not None)
-
-    @staticmethod
-    def _is_ours(kept: Settled, settled: Settled) -> bool:
-        """Whether what the store has settled is of this ledger and this topic."""
-        same_topic = kept.topic_id == settled.topic_id or None in (kept.topic_id, settled.topic_id)
-        return kept.ledger == settled.ledger and same_topic
+            if part.store_changed(kept, away=why is not None):
+                self.store.count_all(part.partition)
 
     def reopen(self) -> None:
         """Open the store again, if it is away and has not just failed."""
@@ -197,31 +170,27 @@ class WaitingEvaluations:
         """Compare what the store has settled with the topics, now that it is known where the partition continues.
 
         What is of another topic, or of a topic that was cut off, is forgotten: its offsets are those of other events.
-        What is of another ledger id does not count as covered. `last` is what the last checkpoint marker reported.
+        So is what is of another ledger id. While the store is away, this is done once it can be read. `last` is what
+        the last checkpoint marker reported.
         """
         part.report.continued(last)
-        here = Settled(place.ledger, place.topic_id)
-        covered, kept = (part.covered, part.settled) if part.begun else ((part.kept or here).covered, part.kept)
-        other_topic = (
-            place.anew
-            or (kept is not None and None not in (kept.topic_id, place.topic_id) and kept.topic_id != place.topic_id)
-            or (place.end is not None and covered.end > place.end)
-        )
-        is_ours = kept is not None and self._is_ours(kept, here) and not other_topic and not place.shortened
-        if is_ours or (kept is None and not self.embedded):
+        part.restored_at(place)
+        kept = replace(part.settled, covered=part.covered) if part.begun else part.kept
+        if (kept is None and not self.embedded) or (kept is not None and place.accepts(kept)):
             if part.begun:
                 return
         elif self.embedded:
             # The rows are kept, and which items were looked up is not known any more.
             self._forget(part.partition)
             part.sweep_all()
+            self.store.count_all(part.partition)
             kept = None
         else:
             self._forget(part.partition)
             part.forget_owed()
             kept = None
-        floor = place.start if place.old else 0
-        part.begin(place.ledger, place.topic_id, place.ledger_next, kept, floor, away=self.away)
+        if part.begin(place, kept, away=self.away):
+            self.store.count_all(part.partition)
 
     # ---- the live path
 
@@ -254,15 +223,15 @@ class WaitingEvaluations:
 
     def adopt(self, part: WaitingPartition, item: bytes) -> None:
         """Merge what waits for an item that becomes known. The caller merges its row without an await between."""
+        started = time.perf_counter()
         found = self._look_up(part, item)
-        if not found:
-            return
-        room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows()))
+        room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows())) if found else 0
         for record in found[:room]:
             self._merge_found(part, record)
         if len(found) > room:
             part.found.extend(found[room:])
             self.on_step("adopted in part")
+        self.metrics.adopt_seconds.observe(time.perf_counter() - started)
 
     def processed(self, part: WaitingPartition, batch: Batch, mark: int) -> None:
         """A batch is processed: its evaluations were put or merged, beginning with this mark."""
@@ -311,14 +280,13 @@ class WaitingEvaluations:
 
     def _look_up(self, part: WaitingPartition, item: bytes) -> list[Record]:
         """What waits for an item. While the store is away, the item is owed."""
-        started = time.perf_counter()
         if not self.away:
             try:
                 found = [record for record in self.store.look_up(part.partition, item) if record.key == item]
             except (StoreAwayError, StoreLostError):
                 self._look()
             else:
-                self.metrics.adopt_seconds.observe(time.perf_counter() - started)
+                self.store.adopted(part.partition, found)
                 return found
         if self.away:
             part.owed[item.decode()] = None
@@ -338,11 +306,11 @@ class WaitingEvaluations:
     def _dirty_rows(self) -> int:
         return sum(len(part.shard.dirty) for part in self._parts.values())
 
-    def missed(self, partition: int, offsets: int) -> None:
-        """The topic no longer has these offsets of a partition, which the store lacks."""
-        self.metrics.waiting_missing.inc(offsets)
+    def missed(self, partition: int, number: int) -> None:
+        """Evaluations of a partition are missing: not in the store, and not to be read again."""
+        self.metrics.waiting_missing.inc(number)
         if (part := self._parts.get(partition)) is not None:
-            part.report.missing += offsets
+            part.report.missing += number
 
     # ---- what is owed
 
@@ -369,6 +337,8 @@ class WaitingEvaluations:
 
     def state(self, part: WaitingPartition, position: int) -> WaitingState | None:
         """What a checkpoint marker reports; `position` is the next evaluation to process."""
+        for partition, given_up in self.store.take_given_up().items():
+            self.missed(partition, given_up)
         evaluations = 0 if self.away else self.store.evaluations(part.partition)
         gaps = part.gaps(position).count if part.begun else 0
         return part.report.state(part.shard, evaluations, gaps, self.before, time.monotonic())

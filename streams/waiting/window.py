@@ -12,7 +12,7 @@ A group is a row of the store: the evaluations of one item that came while a win
 
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -224,6 +224,17 @@ def records_of(group: Group) -> Iterator[ParsedRecord]:
             yield ParsedRecord(offset, timestamp, item, value, list(_headers(headers)))
         else:
             yield ParsedRecord(offset, timestamp, item, content, [])
+
+
+def in_order(groups: Iterable[tuple[int, Group]]) -> list[Record]:
+    """The records of groups, each with the age of its offsets, by age and offset.
+
+    A record that was read again after a crash is in two groups, and is returned once.
+    """
+    found: dict[tuple[int, int], Record] = {
+        (age, record.offset): record for age, group in groups for record in records_of(group)
+    }
+    return [found[place] for place in sorted(found)]
 
 
 def _names_as_bytes(headers: list[Header]) -> list[bytes | None]:

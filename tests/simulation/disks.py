@@ -4,7 +4,7 @@ A row is durable, in a memtable, or in the window. Only what is durable survives
 and a disk can be wiped, or be away for a while, under the process that uses it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -158,6 +158,16 @@ class FakeStore:
         """Number of records that it can find."""
         places = {**self._disk.rows, **self._memtables, **self._window}
         return sum(partition in (None, key[0]) for key in places)
+
+    def take_given_up(self) -> Mapping[int, int]:
+        """Nothing: a simulated disk is never nearly full."""
+        return {}
+
+    def adopted(self, partition: int, records: Iterable[Record]) -> None:
+        """Count all the same."""
+
+    def count_all(self, partition: int) -> None:
+        """Count all as ever."""
 
     async def seal(self) -> None:
         """Compact nothing."""

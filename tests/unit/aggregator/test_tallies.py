@@ -176,7 +176,6 @@ WAITING: dict[str, Any] = {
     "rebuilding": 4,
     "missing": 0,
     "evaluations": 3,
-    "items": 2,
     "since": 9,
     "sample": ["a", "b"],
     "judges": [["m", "v1", 1, 2, 3]],

@@ -23,8 +23,11 @@ from tests.unit.sinks.page.conftest import connected
 PAGES = ("/", "/queues/support", "/queues/support/items")
 JUDGES = [("relevance", "v1", NOW_MS - 9, NOW_MS - 5, 1_200), ("toxicity", "", NOW_MS - 9, NOW_MS - 5, 4)]
 WAITS = (
-    "1,204 evaluations by 2 metrics wait for an annotation of 402 items, such as \u2068trace-1\u2069, \u2068<b>\u2069."
+    "1,204 evaluations by 2 metrics wait for an annotation of their items, "
+    "such as \u2068trace-1\u2069, \u2068<b>\u2069."
 )
+
+GONE = "the topic no longer had them when a worker read it again, or the disk of a worker was nearly full."
 
 
 def report(rebuilding: int = 0, missing: int = 0, evaluations: int = 1_204) -> WaitingState:
@@ -32,7 +35,6 @@ def report(rebuilding: int = 0, missing: int = 0, evaluations: int = 1_204) -> W
         rebuilding=rebuilding,
         missing=missing,
         evaluations=evaluations,
-        items=402,
         since=NOW_MS - 99,
         sample=["trace-1", "<b>"],
         judges=JUDGES,
@@ -56,14 +58,13 @@ async def test_the_list_of_queues_tells_what_waits(client: httpx.AsyncClient, st
     fill(store, [], waiting=report())
     assert await words(client, "/", "waiting") == WAITS
     listed = (await client.get("/api/v1/queues")).json()
-    assert {name: listed["waiting"][name] for name in ("evaluations", "items", "metrics", "sample")} == {
+    assert {name: listed["waiting"][name] for name in ("evaluations", "metrics", "sample")} == {
         "evaluations": 1_204,
-        "items": 402,
         "metrics": 2,
         "sample": ["trace-1", "<b>"],
     }
     fill(store, [], waiting=report(missing=1))
-    assert "1 offset of the evaluations topic is missing" in str(await words(client, "/", "waiting"))
+    assert "Up to 1 evaluation is missing" in str(await words(client, "/", "waiting"))
 
 
 async def test_a_queue_without_comparisons_tells_what_waits_in_no_queue(
@@ -121,23 +122,21 @@ async def test_a_document_changes_when_a_rebuild_begins_and_ends_only(services: 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "3 evaluations by 2 metrics wait for an annotation of 2 items, such as a, b."),
-        ({"items": None, "sample": []}, "3 evaluations by 2 metrics wait for an annotation of their items."),
+        ({}, "3 evaluations by 2 metrics wait for an annotation of their items, such as a, b."),
+        ({"sample": []}, "3 evaluations by 2 metrics wait for an annotation of their items."),
         (
-            {"evaluations": 1, "metrics": 0, "items": 1, "sample": ["a"]},
-            "1 evaluation waits for an annotation of 1 item, such as a.",
+            {"evaluations": 1, "metrics": 0, "sample": ["a"]},
+            "1 evaluation waits for an annotation of its item, such as a.",
         ),
         ({"evaluations": 0}, ""),
         (
             {"evaluations": 0, "missing": 2},
-            "2 offsets of the evaluations topic are missing: they were deleted before a worker could read them again.",
+            "Up to 2 evaluations are missing: " + GONE,
         ),
     ],
 )
 def test_what_waits_in_words(changes: dict[str, object], expected: str) -> None:
-    waiting = WaitingTotals(
-        evaluations=3, items=2, metrics=2, rebuilding=0, missing=0, since=None, sample=["a", "b"], judges=[]
-    )
+    waiting = WaitingTotals(evaluations=3, metrics=2, rebuilding=0, missing=0, since=None, sample=["a", "b"], judges=[])
     assert waiting_words({**waiting, **changes}, str) == expected  # type: ignore[typeddict-item]
 
 
@@ -151,7 +150,7 @@ def test_a_report_prints_what_waits(services: Services, store: Store) -> None:
     assert waiting is not None
     render_waiting(waiting, Console(file=out, width=400))
     first, second = out.getvalue().splitlines()
-    assert first == "1,204 evaluations by 2 metrics wait for an annotation of 402 items, such as trace-1, <b>."
+    assert first == "1,204 evaluations by 2 metrics wait for an annotation of their items, such as trace-1, <b>."
     assert second.startswith("Workers read 7 offsets of the evaluations topic again")
     out = io.StringIO()
     render(document, Console(file=out, width=400))

@@ -44,12 +44,11 @@ def test_nothing_waits_where_no_worker_reports_it(store: Store) -> None:
 
 
 def test_reports_are_summed_over_partitions(store: Store) -> None:
-    one = report(items=2, rebuilding=5, missing=1, sample=["a", "b"], judges=[("m", "v1", 2_000, 4_000, 7)])
-    two = report(items=1, since=2_000, sample=["c", "d"], judges=[("m", "v1", 1_000, 3_000, 2), ("n", "", 1, 1, 9)])
+    one = report(rebuilding=5, missing=1, sample=["a", "b"], judges=[("m", "v1", 2_000, 4_000, 7)])
+    two = report(since=2_000, sample=["c", "d"], judges=[("m", "v1", 1_000, 3_000, 2), ("n", "", 1, 1, 9)])
     checkpoint(store, one, None, two)
     assert waiting(store) == {
         "evaluations": 6,
-        "items": 3,
         "metrics": 2,
         "rebuilding": 5,
         "missing": 1,
@@ -73,11 +72,6 @@ def test_reports_are_summed_over_partitions(store: Store) -> None:
             },
         ],
     }
-
-
-def test_items_are_unknown_where_one_worker_does_not_know_them(store: Store) -> None:
-    checkpoint(store, report(items=2), report())
-    assert waiting(store)["items"] is None
 
 
 def test_nothing_has_expired_at_first(store: Store) -> None:

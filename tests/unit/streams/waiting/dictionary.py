@@ -1,6 +1,6 @@
 """A store of waiting evaluations in a dictionary, which can be lost, be away and come back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from streams.kafka.batches import Record
 from streams.waiting.store import Settled, StoreAwayError, StoreLostError
@@ -15,6 +15,8 @@ class DictionaryStore:
         self.fails: type[Exception] | None = None
         self.rows: dict[tuple[int, bytes, int], Record] = {}
         self.durable: dict[tuple[int, bytes, int], Record] = {}
+        self.known: set[tuple[int, bytes, int]] = set()
+        self.given_up: dict[int, int] = {}
         self.kept: dict[int, Settled] = {}
         self.forgotten: list[int] = []
         self.expired: list[int] = []
@@ -23,7 +25,17 @@ class DictionaryStore:
         self.oldest_ms: int | None = None
 
     def evaluations(self, partition: int | None = None) -> int:
-        return sum(partition in (None, key[0]) for key in self.rows)
+        return sum(partition in (None, key[0]) for key in self.rows.keys() - self.known)
+
+    def take_given_up(self) -> Mapping[int, int]:
+        given_up, self.given_up = self.given_up, {}
+        return given_up
+
+    def adopted(self, partition: int, records: Iterable[Record]) -> None:
+        self.known |= {(partition, record.key or b"", record.offset) for record in records}
+
+    def count_all(self, partition: int) -> None:
+        self.known = {key for key in self.known if key[0] != partition}
 
     def open(self) -> None:
         self.away = None
