@@ -88,6 +88,7 @@ class Rebuild:
     async def run(self) -> None:
         """Close gaps until cancelled."""
         told: set[int] = set()
+        failed: dict[int, float] = {}
         while True:
             left = {partition: count for partition, count in self.left().items() if count}
             for partition in told - left.keys():
@@ -95,8 +96,14 @@ class Rebuild:
             for partition in left.keys() - told:
                 _log.info("waiting evaluations of partition %d: reading %d offsets", partition, left[partition])
             told = set(left)
+            # A partition that cannot be read, as its log is corrupt on the broker's disk, holds up no other.
+            due = time.monotonic() - RETRY_SECONDS
             owned = min(
-                (owned for owned in self.partitions() if owned.ready and owned.partition in left),
+                (
+                    owned
+                    for owned in self.partitions()
+                    if owned.ready and owned.partition in left and failed.get(owned.partition, due) <= due
+                ),
                 key=lambda owned: left[owned.partition],
                 default=None,
             )
@@ -106,8 +113,11 @@ class Rebuild:
             try:
                 await self._close_gap(owned)
             except (KafkaError, TimeoutError) as error:
-                _log.warning("waiting evaluations of partition %d are read later: %s", owned.partition, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                if owned.partition not in failed:
+                    _log.warning("waiting evaluations of partition %d are read later: %s", owned.partition, error)
+                failed[owned.partition] = time.monotonic()
+            else:
+                failed.pop(owned.partition, None)
 
     def _gaps(self, owned: RebuiltPartition) -> OffsetRanges | None:
         part = owned.waiting
