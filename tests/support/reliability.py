@@ -149,6 +149,29 @@ ROWS: Mapping[int, tuple[str, str]] = {
         "60 readers who do not read; bodies on GET and HEAD, lengths that contradict each other",
         "memory bounded, readers dropped; refused and closed, never read as a request, one log line per kind",
     ),
+    45: (
+        "store of waiting evaluations locked by another process",
+        "left alone, with the reason; counts go on without it; what it lacks is read again; difference 0",
+    ),
+    46: (
+        "its disk full, nearly full, read-only, or failing with input and output errors",
+        "what was flushed is kept; opened again once the disk works; what it lacks is read again; difference 0",
+    ),
+    47: ("its directory wiped, or any file of it damaged", "begun empty, read again from the topic; difference 0"),
+    48: ("kill -9 of a worker at any step, also while it flushes", "what was not flushed is read again; difference 0"),
+    49: ("worker and its disk lost", "another one takes over and reads the topic again; difference 0"),
+    50: ("worker with a store paused past its session", "its disk is true, and counts for nothing new; difference 0"),
+    51: ("neither disk nor topic has what waited", "log, metric and markers report it; the rest is exact"),
+    52: (
+        "evaluations topic deleted and made again, or cut off, also while the disk is away",
+        "no offset of the old one counts as read; difference 0",
+    ),
+    53: (
+        "changed settings: `metrics`, `wait_days`, number of partitions",
+        "decided once; spans of another width are used; a worker without `wait_days` refuses; difference 0",
+    ),
+    54: ("`up` with a store stopped, or its processes killed", "what waited is compared afterwards; difference 0"),
+    55: ("ledger of release 0.1.0, also under a running older view", "goes on with its rows; only new ones wait"),
 }
 """Fault and what must hold, by row."""
 SOAK = ("2 h soak of mixed faults", "difference 0 at every quiet point; memory slope about 0, descriptors flat")

@@ -12,9 +12,10 @@ from typing import Any
 
 import faust
 import orjson
+import rocksdict
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
-from streams.engine import topic_watch
+from streams.engine import engine, topic_watch
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine
 from streams.kafka.batches import Batch
@@ -22,6 +23,7 @@ from streams.kafka.transport import BatchConsumer
 from streams.ledger.log import LogRow
 from streams.runtime import heap
 from streams.runtime.failures import end_process
+from streams.waiting import spans, waiting
 from streams.worker import Worker
 
 
@@ -135,6 +137,45 @@ def its_clock_is_ahead(_: Worker) -> Callable[[], None]:
     return lambda: None
 
 
+def _flushed_often() -> None:
+    """What waits is durable after a second, and a store that failed is opened again after one."""
+    waiting.FLUSH_SECONDS = 1.0  # type: ignore[misc]
+    waiting.RETRY_SECONDS = 1.0  # type: ignore[misc]
+    engine.REOPEN_SECONDS = 0.5  # type: ignore[misc]
+
+
+def its_store_is_flushed_often(_: Worker) -> Callable[[], None]:
+    """From the start on."""
+    _flushed_often()
+    return lambda: None
+
+
+class _FailingHandle:
+    """A database whose files cannot be read or written, as long as the fault lasts."""
+
+    def __init__(self, rows: Any, failing: list[bool]) -> None:
+        self._rows, self._failing = rows, failing
+
+    def __getattr__(self, name: str) -> Any:
+        if self._failing and name in ("write", "flush", "iter"):
+            raise Exception("IO error: While pread offset 0: Input/output error")  # noqa: TRY002 as rocksdict does
+        return getattr(self._rows, name)
+
+
+def its_disk_fails(_: Worker) -> Callable[[], None]:
+    """Every read and write of its store fails with EIO, until the second signal. It is flushed often."""
+    _flushed_often()
+    rdict, failing = rocksdict.Rdict, list[bool]()
+
+    def opened(*args: Any, **options: Any) -> Any:
+        if failing:
+            raise Exception("IO error: While open a file for random read: Input/output error")  # noqa: TRY002
+        return _FailingHandle(rdict(*args, **options), failing)
+
+    setattr(spans, "Rdict", opened)  # noqa: B010 mypy knows no other way
+    return lambda: failing.clear() if failing else failing.append(True)
+
+
 FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
     each.__name__: each
     for each in (
@@ -147,6 +188,8 @@ FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
         topics_are_watched_often,
         events_end_it,
         its_clock_is_ahead,
+        its_store_is_flushed_often,
+        its_disk_fails,
     )
 }
 

@@ -87,6 +87,24 @@ async def test_what_is_flushed_is_there_after_opening_again(store: RocksStore) -
     await again.close()
 
 
+async def test_adopted_evaluations_are_found_and_not_counted(store: RocksStore) -> None:
+    store.put(0, record(1, b"a", 10))
+    store.put(0, record(2, b"b", SPAN_MS))
+    store.put(1, record(1, b"a", 10))
+    store.adopted(0, store.look_up(0, b"a"))
+    assert (store.evaluations(), store.evaluations(0)) == (2, 1), "while they are in the window, too"
+    await store.flush({0: covered_to(3)})
+    await store.close()
+    again = await opened_again(store)
+    assert (again.evaluations(), again.evaluations(0), len(again.look_up(0, b"a"))) == (2, 1, 1)
+    again.expire(SPAN_MS)
+    assert (again.evaluations(), again.evaluations(0), again.evaluations(1)) == (1, 1, 0), "not taken off twice"
+    again.adopted(0, again.look_up(0, b"b"))
+    assert again.evaluations(0) == 0
+    again.count_all(0)
+    assert again.evaluations(0) == 1
+
+
 async def test_partitions_with_the_same_offsets_are_apart(store: RocksStore) -> None:
     for partition in range(4):
         store.put(partition, record(5, b"item", value=b"%d" % partition))
@@ -221,6 +239,7 @@ async def test_spans_are_dropped_whole(store: RocksStore, directory: Path) -> No
     await again.close()
 
 
+@pytest.mark.row(53)
 async def test_spans_of_another_width_are_used_to_their_end(store: RocksStore, directory: Path) -> None:
     store.put(0, record(0, b"item", 500))
     await store.flush({})

@@ -77,6 +77,7 @@ def python(program: str, *arguments: object) -> "subprocess.Popen[str]":
 # Another process
 
 
+@pytest.mark.row(45)
 def test_a_directory_of_another_process_is_left_alone(directory: Path) -> None:
     with python(_HOLDER, directory) as holder:
         assert holder.stdout
@@ -91,6 +92,7 @@ def test_a_directory_of_another_process_is_left_alone(directory: Path) -> None:
     asyncio.run(store.close())
 
 
+@pytest.mark.row(48)
 def test_positions_are_never_ahead_of_rows_when_a_process_is_killed(directory: Path) -> None:
     flushed = 0
     for round_number in range(2):
@@ -113,6 +115,7 @@ def test_positions_are_never_ahead_of_rows_when_a_process_is_killed(directory: P
 # The disk fails
 
 
+@pytest.mark.row(46)
 async def test_a_full_disk_keeps_what_was_flushed(small_disk: Path) -> None:
     store = opened_store(small_disk / "store")
     put_items(store)
@@ -141,6 +144,7 @@ async def test_a_full_disk_keeps_what_was_flushed(small_disk: Path) -> None:
     await again.close()
 
 
+@pytest.mark.row(46)
 async def test_a_disk_that_became_read_only_keeps_what_was_flushed(small_disk: Path) -> None:
     store = opened_store(small_disk / "store")
     put_items(store)
@@ -154,6 +158,7 @@ async def test_a_disk_that_became_read_only_keeps_what_was_flushed(small_disk: P
     await store.close()
 
 
+@pytest.mark.row(46)
 async def test_positions_that_cannot_be_written_leave_the_old_ones(
     store: RocksStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +179,7 @@ async def test_positions_that_cannot_be_written_leave_the_old_ones(
     assert [each.offset for each in store.look_up(0, b"item")] == [1, 2]
 
 
+@pytest.mark.row(46)
 async def test_a_window_that_cannot_be_written_is_refused(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object) -> None:
         raise StoreAwayError("IO error: No space left on device")
@@ -204,6 +210,7 @@ async def test_a_partition_that_was_forgotten_while_the_store_was_away_stays_for
     await again.close()
 
 
+@pytest.mark.row(46)
 async def test_a_nearly_full_disk_costs_the_oldest_spans(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,12 +222,13 @@ async def test_a_nearly_full_disk_costs_the_oldest_spans(
         for number in range(second + 1):
             store.put(0, record(10 * second + number, b"item", second * SPAN_MS))
     await store.flush({0: covered_to(100)})
-    assert (len(store._spans), store.given_up) == (4, 0)
+    assert (len(store._spans), store.take_given_up()) == (4, {})
     free[0] = 10
     with caplog.at_level(logging.WARNING):
         await store.flush({0: covered_to(100)})
     assert [each.offset for each in store.look_up(0, b"item")] == [30, 31, 32, 33]
-    assert store.given_up == 1 + 2 + 3
+    assert store.take_given_up() == {0: 1 + 2 + 3}
+    assert store.take_given_up() == {}
     assert "the disk is nearly full: drop 3 waiting evaluations before 3000" in caplog.text
     await store.close()
     store.open()
@@ -262,6 +270,7 @@ def _torn_manifest(file: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.row(47)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -293,6 +302,7 @@ async def test_a_damaged_directory_is_begun_again(directory: Path, damage: Calla
     await again.close()
 
 
+@pytest.mark.row(53)
 @pytest.mark.parametrize(
     "other", [{"topic": "other"}, {"partition_count": 5}], ids=lambda other: "-".join(map(str, other))
 )
@@ -308,6 +318,7 @@ async def test_a_directory_of_another_topic_is_begun_again(directory: Path, othe
     await again.close()
 
 
+@pytest.mark.row(47)
 async def test_a_damaged_block_empties_the_store(directory: Path) -> None:
     store = opened_store(directory)
     put_items(store)

@@ -17,8 +17,9 @@ from streams.runtime.metrics import WorkerMetrics
 from streams.waiting import waiting as module
 from streams.waiting.clock import SourceReach
 from streams.waiting.coverage import OffsetRanges
+from streams.waiting.partition import Continuation
 from streams.waiting.store import Settled, StoreAwayError, StoreLostError
-from streams.waiting.waiting import Continuation, WaitingEvaluations
+from streams.waiting.waiting import WaitingEvaluations
 from tests.unit.streams.waiting.dictionary import DictionaryStore
 
 AT = 1_780_000_000_000
@@ -103,7 +104,8 @@ def test_an_evaluation_waits_until_its_item_is_known() -> None:
     assert worker.live(record(annotation())) == [Merge.APPLIED]
     assert worker.rows == {key(evaluation()), key(annotation())}
     assert worker.live(record(evaluation(metric="n"), 1)) == [Merge.APPLIED]
-    assert worker.store.evaluations() == 1, "what was adopted stays in the store, the next one is not put there"
+    assert len(worker.store.rows) == 1, "what was adopted stays in the store, the next one is not put there"
+    assert worker.store.evaluations() == 0
 
 
 def test_a_queue_item_makes_an_item_known_even_when_it_is_deleted() -> None:
@@ -129,6 +131,7 @@ def test_what_the_settings_of_now_do_not_accept_is_counted_and_no_row() -> None:
     assert worker.counted("undecided") == 1
 
 
+@pytest.mark.row(53)
 def test_what_a_setting_decided_is_decided_once() -> None:
     worker = Worker(decoder=Decoder({"m": MetricDefaults(0.5)}))
     undecided = ParsedRecord(0, AT, b"i1", b'{"id":"e1","at":%d,"item":"i1","metric":"m","score":0.5}' % AT, [])
@@ -258,7 +261,7 @@ def test_evaluation_rows_of_unknown_items_do_not_make_them_known() -> None:
     assert key(evaluation(metric="n")) in worker.rows
 
 
-@pytest.mark.parametrize(
+others = pytest.mark.parametrize(
     "place",
     [
         pytest.param(replace(HERE, topic_id="another"), id="another topic"),
@@ -268,6 +271,10 @@ def test_evaluation_rows_of_unknown_items_do_not_make_them_known() -> None:
         pytest.param(replace(HERE, shortened=True), id="a shortened ledger"),
     ],
 )
+
+
+@pytest.mark.row(52)
+@others
 def test_coverage_of_another_topic_or_ledger_is_forgotten(place: Continuation) -> None:
     store = DictionaryStore()
     store.kept[0] = KEPT
@@ -275,6 +282,20 @@ def test_coverage_of_another_topic_or_ledger_is_forgotten(place: Continuation) -
     assert store.forgotten == [0]
     assert worker.part.settled == Settled(place.ledger, place.topic_id, OffsetRanges(), 10)
     assert not worker.part.owes
+
+
+@pytest.mark.row(52)
+@others
+def test_a_store_that_was_away_at_the_start_and_is_of_another_topic_or_ledger_is_forgotten(place: Continuation) -> None:
+    store = DictionaryStore()
+    store.kept[0] = KEPT
+    store.away = "another process has it"
+    worker = Worker(store, place)
+    # The next assignment finds the topic longer: its first offsets are those of other events all the same.
+    worker.waiting.restored(worker.part, replace(HERE, ledger=place.ledger, topic_id=place.topic_id))
+    worker.waiting.reopen()
+    assert store.forgotten == [0]
+    assert not worker.part.covered
 
 
 def test_coverage_of_the_same_topic_and_ledger_counts() -> None:
@@ -375,6 +396,17 @@ def test_a_clock_of_the_future_does_not_wipe_the_store() -> None:
 
 
 # ---- the report
+
+
+def test_what_is_adopted_waits_no_longer_and_what_a_full_disk_costs_is_missing() -> None:
+    worker = Worker(place=replace(HERE, old=True))
+    worker.live(record(evaluation()), record(evaluation("i2"), 1), record(annotation()))
+    assert worker.metrics.registry.get_sample_value("eval_alignment_adopt_seconds_count") == 1
+    worker.store.given_up = {0: 3, 1: 4}
+    state = worker.waiting.state(worker.part, 5)
+    assert state is not None
+    assert (state["evaluations"], state["missing"]) == (1, 3)
+    assert worker.counted("missing") == 7
 
 
 def test_markers_report_what_waits_and_never_stop() -> None:
