@@ -24,6 +24,7 @@ _COMMANDS = (
     "source",
     "recount",
     "report",
+    "disagreements",
     "topics",
     "doctor",
     "dlq",

@@ -12,6 +12,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from sinks.access import read_token
 from sinks.api.parameters import queue_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing, SourceProgress, ViewPositions
+from sinks.queries.comparisons import Comparison, Page
 from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -19,6 +20,8 @@ from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explai
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
+_COMPARISONS: Final = 500
+"""Most comparisons of an answer."""
 
 _Body = TypeVar("_Body")
 
@@ -73,6 +76,23 @@ class View:
         """A metric at other thresholds. Raises UnreachableError."""
         parameters = {"window": window, "criterion": criterion, "metric": metric}
         return self._get(f"/api/v1/queues/{queue_segment(queue)}/what-if", parameters, WhatIf)
+
+    def disagreements(
+        self, queue: str, window: str, criterion: str | None = None, metric: str | None = None
+    ) -> Iterator[Comparison]:
+        """The misaligned comparisons of a queue, off-topic ones too, newest annotation first. Raises UnreachableError.
+
+        They are read in parts: one that changes meanwhile may be missing or come twice.
+        """
+        chosen = {"criterion": criterion, "metric": metric}
+        parameters = {"window": window, "outcome": "fp,fn", "limit": str(_COMPARISONS)}
+        parameters |= {name: value for name, value in chosen.items() if value is not None}
+        while True:
+            page = self._get(f"/api/v1/queues/{queue_segment(queue)}/comparisons", parameters, Page)
+            yield from page["comparisons"]
+            if page["next"] is None:
+                return
+            parameters["cursor"] = page["next"]
 
     def queues(
         self,

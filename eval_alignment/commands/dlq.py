@@ -48,7 +48,7 @@ class _IdentityType(click.ParamType):
         return Identity(topic, int(numbers[0]), int(numbers[1]))
 
 
-@click.group()
+@click.group(short_help="List, show, requeue and acknowledge rejected events.")
 def dlq() -> None:
     """List, show, requeue and acknowledge dead letters (rejected events).
 

@@ -25,7 +25,7 @@ from sources.file_formats import READ_ERRORS
 from streams.events.decoder import Decoder, Kind, Rejection
 
 
-@click.command()
+@click.command(short_help="Count events from NDJSON files, without a broker.")
 @click.argument(
     "paths",
     metavar="FILE...",

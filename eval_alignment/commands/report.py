@@ -1,11 +1,10 @@
 """`report`: shows the numbers of a queue, and is the gate for CI."""
 
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, overload
+from typing import Literal
 
 import click
 import orjson
@@ -16,39 +15,30 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.gate import Looks
 from eval_alignment import settings, wiring
-from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, missing_names, outcome_lines
+from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, outcome_lines
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
+from eval_alignment.document_sources import (
+    DocumentSource,
+    OnWaiting,
+    document_of,
+    ignore_waiting,
+    open_served,
+    require_names,
+    stored_name,
+)
 from eval_alignment.input_checks import now_ms
-from eval_alignment.insights import RecountInsights, ViewInsights
+from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Share, bound_option, min_items_option, token_file_option
 from eval_alignment.render import output_console, render, render_list, render_waiting
-from eval_alignment.terminal_text import printable
-from eval_alignment.unknown_names import UnknownNameError, not_found
-from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError, View, open_view
+from eval_alignment.unknown_names import UnknownNameError
+from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, UnreachableError
 from sinks.api.responses import QueueListing
 from sinks.page.wording import rebuilding_words
 from sinks.queries.results import Insights, WaitingTotals
 
 Output = Literal["json", "csv"] | None
 """Format of standard output; None for tables."""
-
-
-OnWaiting = Callable[[WaitingTotals], object]
-"""Takes what waits for an annotation, where a source reports it."""
-
-
-def _ignore(_: WaitingTotals) -> None:
-    pass
-
-
-class _Source(Protocol):
-    """A source of documents. Its methods raise UnreachableError, for an unknown queue QueueNotFoundError."""
-
-    def document(self, queue: str, window: str) -> SnapshotDocument: ...
-    def listing(self, on_waiting: OnWaiting = ...) -> list[QueueListing]: ...
-    def ready(self) -> bool: ...
-    def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class _Files:
             raise QueueNotFoundError(f"queue {queue!r} not found in the files")
         return self.counted.document(queue, window=Window(window), rules=self.rules)
 
-    def listing(self, on_waiting: OnWaiting = _ignore) -> list[QueueListing]:  # noqa: ARG002 -- as the protocol has it
+    def listing(self, on_waiting: OnWaiting = ignore_waiting) -> list[QueueListing]:  # noqa: ARG002 -- the protocol's
         documents = [self.document(queue, Window.ALL) for queue in self.counted.queues]
         return [
             QueueListing(queue=document["queue"], url=None, revision=document["revision"], cards=document["cards"])
@@ -77,29 +67,6 @@ class _Files:
 
     def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights:
         return RecountInsights(self.counted, self.rules).insights(document, criterion)
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """Documents from a view."""
-
-    view: View
-
-    def document(self, queue: str, window: str) -> SnapshotDocument:
-        return self.view.document(queue, window)
-
-    def listing(self, on_waiting: OnWaiting = _ignore) -> list[QueueListing]:
-        return list(self.view.queues(_report_failed, on_waiting))
-
-    def ready(self) -> bool:
-        return self.view.ready()
-
-    def insights(self, document: SnapshotDocument, criterion: CriterionDocument) -> Insights:
-        return ViewInsights(self.view).insights(document, criterion)
-
-
-def _report_failed(queue: str) -> None:
-    click.echo(f"queue {queue!r} cannot be shown: its numbers are invalid, the view's log has the reason", err=True)
 
 
 @click.command()
@@ -176,16 +143,16 @@ def report(
         raise click.UsageError("--fail-under requires QUEUE")
     # A file is a fixed data set, evaluated one time; a view is queried again after more labels.
     chosen = Looks(looks or (Looks.ONE if paths else Looks.MANY))
-    selection = _name(criterion), _name(metric), _name(judge), chosen
+    selection = stored_name(criterion), stored_name(metric), stored_name(judge), chosen
     request = None if fail_under is None else GateRequest(fail_under, bound, min_items, *selection)
     try:
         with _open_source(url, token_file, paths, more_paths) as source:
             if queue is None:
                 _show_all(source, window, output)
                 return
-            document = _document(source, _name(queue), window)
+            document = document_of(source, stored_name(queue), window)
             if request is not None:
-                _require_names(source, document, request)
+                require_names(source, document, request)
             if output is not None or request is None:
                 _show(document, output, source)
     except (UnreachableError, UnknownNameError) as error:
@@ -203,13 +170,12 @@ def report(
 @contextmanager
 def _open_source(
     url: str | None, token_file: Path | None, paths: tuple[Path, ...], more_paths: tuple[Path, ...]
-) -> Iterator[_Source]:
+) -> Iterator[DocumentSource]:
     if more_paths and not paths:
         raise click.UsageError(f"unexpected argument {str(more_paths[0])!r}: files follow --file")
     if not paths:
-        chosen = settings.load(token_file=token_file)
-        with open_view(url or _local_url(chosen.http), chosen.token_file) as view:
-            yield _Served(view)
+        with open_served(url, token_file) as served:
+            yield served
         return
     if url is not None or token_file is not None:
         raise click.UsageError("--file cannot be combined with --url or --token-file")
@@ -221,40 +187,7 @@ def _open_source(
     yield _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
 
 
-def _local_url(http: str) -> str:
-    """The address at which this machine reaches a server that listens on `http` (`host:port`)."""
-    host, port = settings.address(http)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _document(source: _Source, queue: str, window: str) -> SnapshotDocument:
-    """The document of a queue. Raises UnknownNameError when the source has read all events without the queue."""
-    try:
-        return source.document(queue, window)
-    except QueueNotFoundError:
-        # The order matters: what is listed after the source was ready is complete.
-        if not source.ready():
-            raise
-        queues = [entry["queue"] for entry in source.listing()]
-        if queue in queues:
-            raise
-        raise UnknownNameError(not_found("queue", queue, queues)) from None
-
-
-def _require_names(source: _Source, document: SnapshotDocument, request: GateRequest) -> None:
-    """Raise UnknownNameError for a criterion or metric that the queue does not have in any window."""
-    message = missing_names(document, request)
-    if message is None:
-        return
-    if not source.ready():
-        raise UnreachableError(f"{message}; the view has not read all events yet, try again later")
-    message = missing_names(source.document(document["queue"], Window.ALL), request)
-    if message is not None:
-        raise UnknownNameError(f"queue '{printable(document['queue'])}': {message}")
-
-
-def _show(document: SnapshotDocument, output: Output, source: _Source) -> None:
+def _show(document: SnapshotDocument, output: Output, source: DocumentSource) -> None:
     if output == "json":
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     elif output == "csv":
@@ -263,7 +196,7 @@ def _show(document: SnapshotDocument, output: Output, source: _Source) -> None:
         render(document, output_console(), source)
 
 
-def _show_all(source: _Source, window: str, output: Output) -> None:
+def _show_all(source: DocumentSource, window: str, output: Output) -> None:
     reported: list[WaitingTotals] = []
     listing = source.listing(reported.append)
     if output == "json":
@@ -278,12 +211,3 @@ def _show_all(source: _Source, window: str, output: Output) -> None:
             click.echo("no queues")
         for waiting in reported:
             render_waiting(waiting, output_console())
-
-
-@overload
-def _name(text: str) -> str: ...
-@overload
-def _name(text: None) -> None: ...
-def _name(text: str | None) -> str | None:
-    """The name in the form in which it is stored."""
-    return None if text is None else unicodedata.normalize("NFC", text)

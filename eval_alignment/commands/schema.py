@@ -15,7 +15,7 @@ _SNAPSHOT: Final = "snapshot"
 _KINDS: Final = {kind.value.replace("_", "-"): kind for kind in Kind}
 
 
-@click.command()
+@click.command(short_help="Print the JSON Schema of events and documents.")
 @click.argument("name", required=False, type=click.Choice([*_KINDS, _SNAPSHOT]))
 def schema(name: str | None) -> None:
     """Print the JSON Schema of an event or of the snapshot document. Without NAME, print all four by name."""

@@ -12,7 +12,7 @@ from streams.kafka import topics as table
 from streams.kafka.client import KafkaClient
 
 
-@click.group()
+@click.group(short_help="Create the topics, or compare them with their definition.")
 def topics() -> None:
     """Create the topics, or compare them with what the product needs."""
 

@@ -1,4 +1,5 @@
-"""Real tools: each source of a tool that runs on one machine, connected to it and compared with its own records.
+"""Real tools: each source of a tool that runs on one machine, connected to it and compared with its own records; and
+what is exported, loaded by the tools that it is for.
 
 `make tools` runs them (`__main__.py`). A module of this package with a `TOOL` is one tool. It runs in the environment
 of this repository. What needs the tool's own packages is a program in `programs/` that runs in the tool's environment:
@@ -42,6 +43,8 @@ class RealTool:
     """Creates data with the tool, connects the source, and fails where the counts differ; returns what it found."""
     programs: tuple[str, ...] = ()
     """Programs that must be on PATH."""
+    page: str = "docs/sources.md"
+    """The page that names its version."""
     lock: str = ""
     """The file that requires its packages, for a tool that is no Python package."""
 
