@@ -15,6 +15,7 @@ from sinks.api.parameters import without_empty
 from sinks.api.responses import json_response
 from sinks.api.services import Services
 from sinks.queries import deep_dive
+from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextQuery, Strategy, next_items
 from sinks.queries.results import TrendBasis
 from sinks.queries.scope import Scope
 from sinks.queries.segments import segments
@@ -26,7 +27,7 @@ _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
 def deep_dive_routes(services: Services) -> list[Route]:
-    """Routes of trend, what-if, human ceiling, judge versions, corrected pass rates and segments."""
+    """Routes of trend, what-if, human ceiling, judge versions, corrected pass rates, segments and items to label."""
     api = _DeepDiveApi(services)
     return [
         Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
@@ -35,7 +36,19 @@ def deep_dive_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/versions", without_empty(api.versions)),
         Route("/api/v1/queues/{queue}/corrected", without_empty(api.corrected)),
         Route("/api/v1/queues/{queue}/segments", without_empty(api.segments)),
+        Route("/api/v1/queues/{queue}/next", without_empty(api.next)),
     ]
+
+
+def next_query(request: Request, criterion: str) -> NextQuery:
+    """The choice of items to annotate next, of the API and of the page."""
+    return NextQuery(
+        criterion=criterion,
+        strategy=parameters.member(request, "strategy", Strategy.RANDOM),
+        metric=parameters.text(request, "metric"),
+        seed=parameters.number(request, "seed", 0, least=0, most=MOST_SEED),
+        limit=parameters.number(request, "limit", ITEMS, least=1, most=MOST_ITEMS),
+    )
 
 
 class _DeepDiveApi:
@@ -85,6 +98,10 @@ class _DeepDiveApi:
         if by == "annotator" and not self._services.config.show_annotators:
             raise HTTPException(403, "by: annotator needs the setting show_annotators")
         return await self._answer(request, lambda connection, scope: segments(connection, scope, criterion, metric, by))
+
+    async def next(self, request: Request) -> Response:
+        query, item_url = next_query(request, parameters.needed(request, "criterion")), self._services.config.item_url
+        return await self._answer(request, lambda connection, scope: next_items(connection, scope, query, item_url))
 
     async def _answer(self, request: Request, ask: _Ask) -> Response:
         services, queue = self._services, parameters.queue_name(request)

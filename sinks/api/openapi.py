@@ -13,8 +13,9 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import comparisons, results, segments
+from sinks.queries import comparisons, next_items, results, segments
 from sinks.queries.comparisons import PAGE_LIMIT, Page
+from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 from sinks.queries.segments import ATTRIBUTES, TAG, Segments
 
@@ -29,13 +30,14 @@ RESPONSES: Final = (
     Versions,
     Corrected,
     Segments,
+    NextItems,
     ViewPositions,
     HealthResponse,
     Readiness,
     ProblemDetails,
 )
 """The type of every JSON response."""
-_MODULES: Final = (snapshot_schema, responses, comparisons, results, segments)
+_MODULES: Final = (snapshot_schema, responses, comparisons, next_items, results, segments)
 """Modules that define the types of the responses."""
 
 
@@ -168,6 +170,35 @@ def _deep_dive() -> dict[str, Any]:
     }
 
 
+def _next() -> dict[str, Any]:
+    return _get(
+        "Items to annotate next: those placed in the queue that have no annotation of the criterion.",
+        NextItems,
+        [
+            _QUEUE,
+            _CRITERION,
+            _query(
+                "strategy",
+                "`random`: every item is equally likely. `boundary`: scores near the threshold first. `disagreement`: "
+                "items that some metrics pass and others fail. The annotations of the last two are a biased sample.",
+                {"enum": [strategy.value for strategy in Strategy], "default": Strategy.RANDOM.value},
+            ),
+            _query("metric", "Only scores and verdicts of this metric. Default: all that are on topic.", _TEXT),
+            _query(
+                "seed",
+                "Another seed is another random order.",
+                {"type": "integer", "minimum": 0, "maximum": MOST_SEED, "default": 0},
+            ),
+            _query(
+                "limit",
+                "Number of items.",
+                {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": ITEMS},
+            ),
+        ],
+        (400, 401, 404, 500, 503),
+    )
+
+
 def _schemas() -> dict[str, Any]:
     """JSON Schema of every type of the responses, by name, with the documentation of each field."""
     _, schemas = msgspec.json.schema_components(RESPONSES, ref_template="#/components/schemas/{name}")
@@ -238,6 +269,7 @@ def openapi(version: str) -> dict[str, Any]:
                 (400, 401, 404, 500, 503),
             ),
             **_deep_dive(),
+            "/api/v1/queues/{queue}/next": _next(),
             "/api/v1/positions": _get(
                 "How far the state of the view covers the source topics. `load --wait` waits for it.",
                 ViewPositions,

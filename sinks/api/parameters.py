@@ -19,7 +19,8 @@ from sinks.queries.segments import ATTRIBUTES, TAG
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
 _NAMES: Final = frozenset({
-    "by", "cost", "criterion", "cursor", "empty", "from", "limit", "metric", "outcome", "queue", "skip", "to", "window",
+    "by", "cost", "criterion", "cursor", "empty", "from", "limit", "metric", "outcome", "queue", "seed", "skip",
+    "strategy", "to", "window",
 })  # fmt: skip
 """Parameters of the API."""
 _NUMBER: Final = re.compile(r"[0-9.eE+-]+")

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
-from urllib.parse import urlsplit
 
 from aggregator.days import Window
 from aggregator.snapshot.inputs import CountingRules
@@ -14,7 +13,7 @@ from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.api.services import Services
 from sinks.page.figures import RatingCounts, anchor, ratings
 from sinks.page.layout import Shell, shell
-from sinks.page.urls import Value, address, queue_path
+from sinks.page.urls import Value, address, openable, queue_path
 from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, count_comparisons
 from sinks.queries.queues import QueueEntry, annotator_names
 
@@ -238,7 +237,7 @@ def _shown(row: Comparison, rules: CountingRules) -> Shown:
         return None if value is None else round(100 * (value / 2 - low / 2) / (high / 2 - low / 2), 2)
 
     key = anchor(row["item"], row["criterion"], row["annotator"], row["metric"])
-    return Shown(row, key, _openable(row["url"]), pips, strength, place(threshold), place(score), low, high)
+    return Shown(row, key, openable(row["url"]), pips, strength, place(threshold), place(score), low, high)
 
 
 def _strength(stars: int, pass_stars: int) -> int:
@@ -246,13 +245,3 @@ def _strength(stars: int, pass_stars: int) -> int:
     if stars in (pass_stars - 1, pass_stars):
         return 1
     return 3 if stars in (1, 5) else 2
-
-
-def _openable(url: str | None) -> str | None:
-    """An address if a link may have it: http and https only, because events and settings may contain anything."""
-    if url is None:
-        return None
-    try:
-        return url if urlsplit(url).scheme in ("http", "https") else None
-    except ValueError:
-        return None

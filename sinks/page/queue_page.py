@@ -1,16 +1,14 @@
 """The page of one queue: its snapshot document by criterion, window and metrics."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from typing import Final
 
 from aggregator.days import Window, window_start
-from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import CriterionDocument, MetricDocument, NewestJudgeDocument, SnapshotDocument
+from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
-from aggregator.statistics.gate import Gate
 from sinks import budgets
 from sinks.api.services import Services
 from sinks.page.alike_queues import alike_queues
@@ -29,12 +27,13 @@ from sinks.page.figures import (
     pooled,
     queue_tone,
 )
-from sinks.page.formats import count, percent, plural
+from sinks.page.findings import Highlight, find
 from sinks.page.hints import document_hints, queue_hints
 from sinks.page.layout import Shell, shell
+from sinks.page.remedies import remedies_of
 from sinks.page.segments_card import SegmentsCard, segments_card
 from sinks.page.urls import Value, address, queue_path
-from sinks.page.wording import DISAGREEMENT, Lean, judge_failures, judge_version, lean, people_disagree, scale_warning
+from sinks.page.wording import judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
@@ -46,7 +45,6 @@ WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
     Window.DAYS_90: ("90 d", "last 90 days"),
     Window.ALL: ("All", "all time"),
 }
-_FINDINGS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,25 +94,13 @@ class QueueRequest:
                 pairs += [(name, each) for each in value]
         return pairs
 
-    def items(self, **parameters: Value) -> str:
-        """The address of the items that a number of this page counts."""
+    def items(self, rest: str = "/items", /, **parameters: Value) -> str:
+        """The address of the items that a number of this page counts, or of their export."""
         own = {
             "criterion": self.criterion,
             "window": None if self.window is Window.ALL else self.window.value,
         }
-        return address(queue_path(self.queue, "/items"), {**own, **parameters})
-
-
-@dataclass(frozen=True, slots=True)
-class Highlight:
-    """A finding, with a link to its items."""
-
-    tone: str
-    head: str
-    metric: str
-    text: str
-    action: str
-    href: str
+        return address(queue_path(self.queue, rest), {**own, **parameters})
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +241,7 @@ def queue_page(
             (scope.queue, entry.revision, start, "unannounced"),
             lambda: count_unannounced(connection, scope.queue, start, rules) if cards["items_queued"] else 0,
         ),
-        findings=_findings(request, drawn, ceiling, rules),
+        findings=find(request, drawn, ceiling, rules, remedies_of(request, cards, queries if slow_parts else None)),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
@@ -330,107 +316,3 @@ def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument |
     if name is not None:
         return next((criterion for criterion in criteria if criterion["criterion"] == name), None)
     return next((criterion for criterion in criteria if criterion["comparisons"]), criteria[0] if criteria else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A metric by its newest judge version, which is the one that the gate is about."""
-
-    figure: Figure
-    judge: NewestJudgeDocument
-    lean: Lean
-
-    @property
-    def version(self) -> str:
-        """The version in a sentence of its own; empty where the metric has one."""
-        words = judge_version(self.figure.document)
-        return f" {words}." if words else ""
-
-    @property
-    def below_baseline(self) -> bool:
-        """Whether a constant judge would agree with people at least as often; False while the gate is undecided."""
-        alignment, baseline = self.judge["alignment"], self.judge["baseline"]
-        decided = self.figure.document["gate_state"] is not Gate.UNDECIDED
-        return decided and alignment is not None and baseline is not None and alignment <= baseline
-
-    def items(self, request: QueueRequest, outcome: str) -> str:
-        """The address of its items with an outcome."""
-        judge = self.judge["judge"] if self.version else ""
-        return request.items(metric=self.figure.document["metric"], outcome=outcome, judge=judge or None)
-
-
-def _findings(
-    request: QueueRequest, drawn: Sequence[Figure], ceiling: Ceiling | None, rules: CountingRules
-) -> list[Highlight]:
-    """Whether people disagree; the strictest and the most lenient metric, metrics no better than a constant judge, and
-    the closest to people.
-    """
-    known = [
-        _Judged(figure, judge, lean(judge))
-        for figure in drawn
-        if (judge := figure.document["newest_judge"]) is not None and judge["items_compared"] >= rules.limits.items
-    ]
-    findings = [] if ceiling is None else list(_disagreement(ceiling))
-    findings += [
-        _leaning(request, max(leaning, key=lambda judged: abs(judged.judge["bias"] or 0)))
-        for side in ("fn", "fp")
-        if (leaning := [judged for judged in known if judged.lean.side == side])
-    ]
-    findings += [
-        Highlight(
-            tone="probation",
-            head="No better than a constant",
-            metric=judged.figure.document["metric"],
-            text=f"Agrees with people no more often than a judge that never changes its answer.{judged.version}",
-            action=f"Read {plural(judged.judge['fp'] + judged.judge['fn'], 'disagreement')}",
-            href=judged.items(request, "fp,fn"),
-        )
-        for judged in known
-        if judged.below_baseline and judged.lean.side == ""
-    ]
-    closest = max(known, key=lambda judged: judged.judge["alignment"] or 0, default=None)
-    if closest is not None and closest.lean.side == "" and not closest.below_baseline:
-        findings.append(_closest(request, closest))
-    return findings[:_FINDINGS]
-
-
-def _disagreement(ceiling: Ceiling) -> Iterator[Highlight]:
-    if people_disagree(ceiling):
-        yield Highlight(
-            tone="probation",
-            head="People disagree",
-            metric=ceiling["criterion"],
-            text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
-            action="See how people agree",
-            href="#ceiling",
-        )
-
-
-def _leaning(request: QueueRequest, judged: _Judged) -> Highlight:
-    counts, strict = judged.judge, judged.lean.side == "fn"
-    wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
-    metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
-    return Highlight(
-        tone="untrusted",
-        head="Too strict" if strict else "Too lenient",
-        metric=judged.figure.document["metric"],
-        text=f"{metric_verb} {percent(wrong / (wrong + right), 0)} of what people {human_verb}: {count(wrong)} of "
-        f"{plural(wrong + right, 'comparison')}.{judged.version}",
-        action=f"Read why people {human_verb} {'them' if wrong > 1 else 'it'}",
-        href=judged.items(request, judged.lean.side),
-    )
-
-
-def _closest(request: QueueRequest, judged: _Judged) -> Highlight:
-    figure, counts, gate = judged.figure, judged.judge, judged.figure.gate_summary
-    trusted, wrong = gate.tone == "trusted", counts["fp"] + counts["fn"]
-    # The words about a version have its alignment.
-    rate = "" if judged.version else f"Agrees with people on {percent(counts['alignment'] or 0)}. "
-    return Highlight(
-        tone=gate.tone,
-        head="Trusted" if trusted else "Closest to people",
-        metric=figure.document["metric"],
-        text=rate + (f"{gate.reasons}." if trusted else gate.sentence),
-        action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",
-        href=judged.items(request, "fp,fn") if wrong else f"#m-{figure.key}",
-    )

@@ -17,12 +17,14 @@ from starlette.routing import Route
 
 from aggregator.snapshot.build import PAIRS
 from sinks.api import parameters
+from sinks.api.deep_dive_routes import next_query
 from sinks.api.services import Services
 from sinks.page import charts, index_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.export import csv_lines, export, json_lines
 from sinks.page.layout import Shell, shell
+from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
 from sinks.page.templating import page_environment
 from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
@@ -87,6 +89,8 @@ class Pages:
             "/queues/{queue}/items": self._items,
             "/queues/{queue}/items.csv": self._csv,
             "/queues/{queue}/items.jsonl": self._jsonl,
+            "/queues/{queue}/next": self._next,
+            "/queues/{queue}/next.csv": self._next_csv,
         }
         return [
             *(Route(path, self._with_errors(handler), middleware=_COMPRESSED) for path, handler in handlers.items()),
@@ -175,6 +179,22 @@ class Pages:
         await self._services.query_queue(query.queue, lambda _, entry: entry)
         headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="comparisons.{kind}"'}
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
+
+    async def _next(self, request: Request) -> Response:
+        return await self._render("next.html", await self._next_items(request))
+
+    async def _next_csv(self, request: Request) -> Response:
+        page = await self._next_items(request)
+        bom = "\ufeff".encode() if request.query_params.get("bom") == "1" else b""
+        headers = {**_HEADERS, "Content-Disposition": 'attachment; filename="next.csv"'}
+        return Response(bom + next_csv(page.answer), headers=headers, media_type="text/csv; charset=utf-8")
+
+    async def _next_items(self, request: Request) -> NextPage:
+        query = next_query(request, parameters.text(request, "criterion") or "")
+        choice = NextRequest(queue=parameters.queue_name(request), query=query)
+        return await self._services.query_queue(
+            choice.queue, lambda connection, entry: next_page(self._services, connection, entry, choice)
+        )
 
     async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
         render = self._templates.get_template(template).render

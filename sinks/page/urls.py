@@ -1,7 +1,7 @@
 """Addresses of the page's routes. Names in them are percent-encoded, including `/`."""
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from sinks.api.parameters import queue_segment
 
@@ -32,3 +32,13 @@ def address(path: str, parameters: Mapping[str, Value]) -> str:
         else:
             pairs += [(name, part) for part in value]
     return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def openable(url: str | None) -> str | None:
+    """An address if a link may have it: http and https only, because events and settings may contain anything."""
+    if url is None:
+        return None
+    try:
+        return url if urlsplit(url).scheme in ("http", "https") else None
+    except ValueError:
+        return None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final, TypedDict, cast
-from urllib.parse import quote
 
 import orjson
 
@@ -20,6 +19,7 @@ from aggregator.facts import Direction, Level
 from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
+from sinks.queries.item_urls import item_address
 from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, Scope, Values
 from streams.runtime.errors import EvalAlignmentError
 
@@ -231,10 +231,7 @@ def _comparison(row: Sequence[Any], item_url: str) -> Comparison:
         "output",
     )  # fmt: skip
     comparison: Any = dict(zip(names, columns, strict=True))
-    if comparison["url"] is None and item_url:
-        comparison["url"] = item_url.replace("{item}", quote(str(comparison["item"]), safe="")).replace(
-            "{level}", str(comparison["level"])
-        )
+    comparison["url"] = item_address(comparison["url"], item_url, comparison["item"], comparison["level"])
     comparison["tags"] = {
         name: value
         for tags in (evaluation_tags, queue_item_tags, annotation_tags)

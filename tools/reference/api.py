@@ -57,6 +57,7 @@ REQUESTS: Final = (
     Request("/api/v1/queues/{queue}/versions", f"{_QUEUE_PATH}/versions?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/corrected", f"{_QUEUE_PATH}/corrected?{_PAIR}"),
     Request("/api/v1/queues/{queue}/segments", f"{_QUEUE_PATH}/segments?{_PAIR}&by=level"),
+    Request("/api/v1/queues/{queue}/next", f"{_QUEUE_PATH}/next?criterion={CRITERION}&limit=2"),
     Request("/api/v1/positions", "/api/v1/positions"),
     Request("/api/v1/stream", f"/api/v1/stream?queue={quote(QUEUE)}", omit=("cards", "criteria", "positions")),
     Request("/metrics", "/metrics"),

@@ -45,7 +45,7 @@ async def test_a_card_is_about_the_newest_judge_version(
     assert card.words.startswith(head)
     right = sum(human == metric for human, metric in new)
     assert f"agrees on {100 * right / len(new):.1f}% of {len(new)} comparisons" in card.words
-    assert card.one("a").attributes["href"].endswith("&judge=v2")
+    assert card.all("a")[0].attributes["href"].endswith("&judge=v2")
 
 
 @pytest.mark.parametrize(

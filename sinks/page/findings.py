@@ -1,0 +1,146 @@
+"""Findings about the metrics of a criterion: what stands out, which items show it, and what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.snapshot.schema import NewestJudgeDocument
+from aggregator.statistics.gate import Gate
+from sinks.page.figures import Figure
+from sinks.page.formats import count, percent, plural
+from sinks.page.remedies import QueueChoices, Remedies
+from sinks.page.urls import Value
+from sinks.page.wording import DISAGREEMENT, Lean, judge_version, lean, people_disagree
+from sinks.queries.results import Ceiling
+
+_FINDINGS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """A finding, with a link to its items."""
+
+    tone: str
+    head: str
+    metric: str
+    text: str
+    action: str
+    href: str
+    remedies: Sequence[tuple[str, str]] = ()
+    """What else to do about it: words and address of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A metric by its newest judge version, which is the one that the gate is about."""
+
+    figure: Figure
+    judge: NewestJudgeDocument
+    lean: Lean
+
+    @property
+    def version(self) -> str:
+        """The version in a sentence of its own; empty where the metric has one."""
+        words = judge_version(self.figure.document)
+        return f" {words}." if words else ""
+
+    @property
+    def below_baseline(self) -> bool:
+        """Whether a constant judge would agree with people at least as often; False while the gate is undecided."""
+        alignment, baseline = self.judge["alignment"], self.judge["baseline"]
+        decided = self.figure.document["gate_state"] is not Gate.UNDECIDED
+        return decided and alignment is not None and baseline is not None and alignment <= baseline
+
+    def items(self, request: QueueChoices, outcome: str) -> str:
+        """The address of its items with an outcome."""
+        return request.items(**self.choice(outcome))
+
+    def choice(self, outcome: str) -> dict[str, Value]:
+        """What chooses its items with an outcome."""
+        judge = self.judge["judge"] if self.version else ""
+        return {"metric": self.figure.document["metric"], "outcome": outcome, "judge": judge or None}
+
+
+def find(
+    request: QueueChoices,
+    drawn: Sequence[Figure],
+    ceiling: Ceiling | None,
+    rules: CountingRules,
+    remedies: Remedies,
+) -> list[Highlight]:
+    """Whether people disagree; the strictest and the most lenient metric, metrics no better than a constant judge, and
+    the closest to people.
+    """
+    known = [
+        _Judged(figure, judge, lean(judge))
+        for figure in drawn
+        if (judge := figure.document["newest_judge"]) is not None and judge["items_compared"] >= rules.limits.items
+    ]
+    findings = [] if ceiling is None else list(_disagreement(ceiling))
+    findings += [
+        _leaning(request, max(leaning, key=lambda judged: abs(judged.judge["bias"] or 0)), remedies)
+        for side in ("fn", "fp")
+        if (leaning := [judged for judged in known if judged.lean.side == side])
+    ]
+    findings += [
+        Highlight(
+            tone="probation",
+            head="No better than a constant",
+            metric=judged.figure.document["metric"],
+            text=f"Agrees with people no more often than a judge that never changes its answer.{judged.version}",
+            action=f"Read {plural(judged.judge['fp'] + judged.judge['fn'], 'disagreement')}",
+            href=judged.items(request, "fp,fn"),
+            remedies=remedies.of(judged.figure.document["metric"], judged.choice("fp,fn")),
+        )
+        for judged in known
+        if judged.below_baseline and judged.lean.side == ""
+    ]
+    closest = max(known, key=lambda judged: judged.judge["alignment"] or 0, default=None)
+    if closest is not None and closest.lean.side == "" and not closest.below_baseline:
+        findings.append(_closest(request, closest, remedies))
+    return findings[:_FINDINGS]
+
+
+def _disagreement(ceiling: Ceiling) -> Iterator[Highlight]:
+    if people_disagree(ceiling):
+        yield Highlight(
+            tone="probation",
+            head="People disagree",
+            metric=ceiling["criterion"],
+            text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
+            action="See how people agree",
+            href="#ceiling",
+        )
+
+
+def _leaning(request: QueueChoices, judged: _Judged, remedies: Remedies) -> Highlight:
+    counts, strict = judged.judge, judged.lean.side == "fn"
+    wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
+    metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
+    return Highlight(
+        tone="untrusted",
+        head="Too strict" if strict else "Too lenient",
+        metric=judged.figure.document["metric"],
+        text=f"{metric_verb} {percent(wrong / (wrong + right), 0)} of what people {human_verb}: {count(wrong)} of "
+        f"{plural(wrong + right, 'comparison')}.{judged.version}",
+        action=f"Read why people {human_verb} {'them' if wrong > 1 else 'it'}",
+        href=judged.items(request, judged.lean.side),
+        remedies=remedies.of(judged.figure.document["metric"], judged.choice(judged.lean.side)),
+    )
+
+
+def _closest(request: QueueChoices, judged: _Judged, remedies: Remedies) -> Highlight:
+    figure, counts, gate = judged.figure, judged.judge, judged.figure.gate_summary
+    trusted, wrong = gate.tone == "trusted", counts["fp"] + counts["fn"]
+    # The words about a version have its alignment.
+    rate = "" if judged.version else f"Agrees with people on {percent(counts['alignment'] or 0)}. "
+    return Highlight(
+        tone=gate.tone,
+        head="Trusted" if trusted else "Closest to people",
+        metric=figure.document["metric"],
+        text=rate + (f"{gate.reasons}." if trusted else gate.sentence),
+        action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",
+        href=judged.items(request, "fp,fn") if wrong else f"#m-{figure.key}",
+        remedies=remedies.labels() if not trusted else (),
+    )

@@ -1,0 +1,59 @@
+"""What a reader can do about a finding: another threshold, more labels, an export for tuning the judge."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from aggregator.snapshot.schema import Cards
+from sinks.page.deep_dive import CachedQueries
+from sinks.page.urls import Value, address, queue_path
+
+
+class QueueChoices(Protocol):
+    """The reader's choices on the page of a queue."""
+
+    @property
+    def queue(self) -> str:
+        """Name of the queue."""
+
+    @property
+    def criterion(self) -> str | None:
+        """Name of the criterion."""
+
+    def href(self, **changes: Value) -> str:
+        """The address of the page with changes."""
+
+    def items(self, rest: str = ..., /, **parameters: Value) -> str:
+        """The address of items of the queue, or of their export."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """The remedies of a criterion's metrics."""
+
+    request: QueueChoices
+    scored: Collection[str] | None
+    """Metrics that have scores; None while they are not known."""
+    has_open_items: bool
+    """Whether the queue has items without an annotation."""
+
+    def of(self, metric: str, choice: Mapping[str, Value]) -> list[tuple[str, str]]:
+        """Words and address of each remedy for a metric; `choice` are the parameters of its disagreements."""
+        remedies = []
+        if self.scored is None or metric in self.scored:
+            more = {"more": "1"} if self.scored is None else {}
+            remedies.append(("Try another threshold", f"{self.request.href(depth=metric, **more)}#whatif"))
+        return [*remedies, *self.labels(), ("Export disagreements", self.request.items("/items.jsonl", **choice))]
+
+    def labels(self) -> list[tuple[str, str]]:
+        """The remedy for too few labels."""
+        if not self.has_open_items:
+            return []
+        path = queue_path(self.request.queue, "/next")
+        return [("Label these 20 next", address(path, {"criterion": self.request.criterion}))]
+
+
+def remedies_of(request: QueueChoices, cards: Cards, queries: CachedQueries | None) -> Remedies:
+    """The remedies of a page. Without `queries` nobody knows which metrics have scores."""
+    scored = None if queries is None else frozenset(queries.scales())
+    return Remedies(request, scored, has_open_items=bool(cards["items_waiting_annotation"]))

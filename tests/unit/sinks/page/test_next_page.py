@@ -1,0 +1,104 @@
+"""The page of items to label next, its export, and the remedies of findings that lead there."""
+
+import csv
+import io
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from sinks.app import create_app
+from sinks.page.urls import queue_path
+from sinks.store.store import Store
+from tests.support.html import read
+from tests.support.sample_view import NOW_MS, fill, view_of
+
+QUEUE = "a/b"
+SCRIPT = "<script>alert(1)</script>"
+
+
+def facts() -> list[Fact]:
+    """40 items that people fail and the metric `scored` passes; 3 more wait for an annotation."""
+    events: list[Fact] = [
+        QueueItem(NOW_MS, f"q{n}", QUEUE, f"i{n}", input=f"=cmd {n}", output=SCRIPT, url=f"javascript:{n}")
+        for n in range(43)
+    ]
+    for n in range(40):
+        events.append(Annotation(NOW_MS, f"a{n}", QUEUE, f"i{n}", thumbs="down" if n < 30 else "up"))
+        events.append(Evaluation(NOW_MS, f"e{n}", f"i{n}", "scored", score=0.9, threshold=0.5, passed=True))
+        events.append(Evaluation(NOW_MS, f"u{n}", f"i{n}", "unscored", passed=False))
+    return events
+
+
+@pytest.fixture
+def client(store: Store, tmp_path: Path) -> httpx.AsyncClient:
+    fill(store, facts())
+    transport = httpx.ASGITransport(create_app(view_of(store, tmp_path)))
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+
+async def test_the_page_lists_the_items_with_their_texts_and_without_verdicts(client: httpx.AsyncClient) -> None:
+    response = await client.get(queue_path(QUEUE, "/next"))
+    page = read(response.text)
+    assert page.one("h1").words == "Label these 3 next"
+    assert "3 items of this queue have no annotation of overall" in page.words
+    assert {item.one("b").words for item in page.all("li", class_="next")} == {"i40", "i41", "i42"}
+    assert SCRIPT not in response.text
+    assert "javascript:" not in response.text
+    assert "Biased sample" not in page.words
+
+
+@pytest.mark.parametrize("strategy", ["boundary", "disagreement"])
+async def test_a_biased_strategy_is_marked_on_page_and_in_answers(client: httpx.AsyncClient, strategy: str) -> None:
+    parameters = {"strategy": strategy, "criterion": "style"}
+    page = read((await client.get(queue_path(QUEUE, "/next"), params=parameters)).text)
+    assert "Biased sample" in page.words
+    answer = (await client.get(f"/api/v1{queue_path(QUEUE, '/next')}", params=parameters)).json()
+    assert (answer["biased"], answer["sampled_by"], answer["candidates"]) == (True, strategy, 40)
+    lines = list(
+        csv.DictReader(io.StringIO((await client.get(queue_path(QUEUE, "/next.csv"), params=parameters)).text))
+    )
+    assert [line["item"] for line in lines] == [item["item"] for item in answer["items"]]
+    assert {line["sampled_by"] for line in lines} == {strategy}
+
+
+async def test_the_csv_has_what_a_tool_needs_and_no_formula(client: httpx.AsyncClient) -> None:
+    response = await client.get(queue_path(QUEUE, "/next.csv"), params={"bom": "1"})
+    assert response.headers["content-disposition"] == 'attachment; filename="next.csv"'
+    assert response.text.startswith('\ufeff"item","level","criterion","url","input","output","sampled_by"\r\n')
+    first = next(csv.DictReader(io.StringIO(response.text.removeprefix("\ufeff"))))
+    assert (first["criterion"], first["input"][:5], first["sampled_by"]) == ("overall", "'=cmd", "random")
+
+
+async def test_nothing_to_label_is_explained(client: httpx.AsyncClient) -> None:
+    words = read((await client.get(queue_path(QUEUE, "/next"), params={"strategy": "disagreement"})).text).words
+    assert "None of the 3 items without an annotation qualifies" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("strategy", "best"), ("limit", "0"), ("limit", "201"), ("seed", "-1"), ("criterion", "")]
+)
+async def test_the_api_refuses_invalid_parameters(client: httpx.AsyncClient, name: str, value: str) -> None:
+    parameters = {"criterion": "overall", name: value}
+    response = await client.get(f"/api/v1{queue_path(QUEUE, '/next')}", params=parameters)
+    assert (response.status_code, response.json()["detail"].partition(":")[0]) == (400, name)
+
+
+async def test_findings_lead_to_their_remedies(client: httpx.AsyncClient) -> None:
+    page = read((await client.get(queue_path(QUEUE))).text)
+    findings = {finding.one("p", class_="what").words: finding for finding in page.all("div", class_="finding")}
+    links = {link.words: link.attributes["href"] for link in findings["scored"].all("a")}
+    assert list(links) == [
+        "Read why people failed them", "Try another threshold", "Label these 20 next", "Export disagreements",
+    ]  # fmt: skip
+    threshold = urlsplit(links["Try another threshold"])
+    assert (parse_qs(threshold.query)["depth"], threshold.fragment) == (["scored"], "whatif")
+    opened = read((await client.get(links["Try another threshold"])).text)
+    assert opened.one("h3", id="wi-h").words == "Threshold what-if: scored"
+    exported = (await client.get(links["Export disagreements"])).text.splitlines()
+    assert len(exported) == 30
+    assert (await client.get(links["Label these 20 next"])).status_code == 200
+    # A metric without scores has no threshold to move.
+    assert "Try another threshold" not in findings["unscored"].words
