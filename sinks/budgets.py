@@ -28,3 +28,9 @@ SEGMENTS: Final = 100
 """Most segments in an answer."""
 TAGS: Final = 50
 """Most names of tags in an answer about segments, those of most comparisons."""
+METRICS_UNFOLDED: Final = 5
+"""Most metrics that charts and tables of a page show before a reader unfolds the others."""
+MATRICES_UNFOLDED: Final = 3
+"""Most confusion matrices: one row of a page of 1,440 pixels."""
+TABS: Final = 6
+"""Most criteria as tabs; more are a menu."""

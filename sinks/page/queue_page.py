@@ -56,7 +56,7 @@ class QueueRequest:
     window: Window = Window.ALL
     view: str = "metrics"
     metrics: Sequence[str] = ()
-    """Metrics in the breakdown; empty for all."""
+    """Metrics in charts, tables and matrices; empty for all."""
     live: bool = True
     options: DeepDiveOptions = field(default_factory=DeepDiveOptions)
     more: bool = False
@@ -104,6 +104,16 @@ class QueueRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A metric that the reader may choose."""
+
+    metric: str
+    key: str
+    comparisons: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePage:
     """Content of the page of a queue."""
 
@@ -119,8 +129,12 @@ class QueuePage:
     listed: CriterionDocument | None
     """The criterion as the document has it."""
     figures: list[Figure]
+    """Of the chosen metrics."""
     off_topic: list[Figure]
-    shown: frozenset[str]
+    every: list[Choice]
+    """All metrics that this page can show."""
+    detailed: list[str]
+    """Metrics that the reader may see in detail."""
     margins: list[Margin]
     unannounced: int
     """Compared items that no queue item announced, in a queue that has queue items."""
@@ -143,7 +157,7 @@ class QueuePage:
     @property
     def metrics_shown(self) -> int:
         """Number of metrics on this page."""
-        return len(self.figures) + len(self.off_topic)
+        return len(self.every)
 
     @property
     def later(self) -> str | None:
@@ -212,7 +226,8 @@ def queue_page(
         request = replace(request, criterion=criterion["criterion"])
     listed, criterion = criterion, None if criterion is None else _on_page(criterion, request)
     drawn, off_topic = figures(criterion, rules) if criterion is not None else ([], [])
-    names = {figure.document["metric"] for figure in (*drawn, *off_topic)}
+    every = [_choice(figure, request) for figure in (*drawn, *off_topic)]
+    chosen = {each.metric for each in every if each.chosen}
     whole = pooled(document)
     cards, start = document["cards"], window_start(request.window, services.today())
     scope = Scope(request.queue, request.window, services.today(), rules)
@@ -231,9 +246,10 @@ def queue_page(
         criterion=criterion,
         listed=listed,
         metrics_total=0 if listed is None else len(listed["metrics"]) + listed["metrics_left_out"],
-        figures=drawn,
-        off_topic=off_topic,
-        shown=frozenset(names.intersection(request.metrics) or names),
+        figures=[figure for figure in drawn if figure.document["metric"] in chosen],
+        off_topic=[figure for figure in off_topic if figure.document["metric"] in chosen],
+        every=every,
+        detailed=[figure.document["metric"] for figure in drawn],
         margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
         scale=metric_scale([*drawn, *off_topic], ceiling),
         card_scale=Scale.of([cards["alignment_low"], defined(whole.baseline)]),
@@ -268,6 +284,12 @@ def _on_page(criterion: CriterionDocument, request: QueueRequest) -> CriterionDo
     shown = criterion.copy()
     shown["metrics"] = [metric for metric in metrics if metric["metric"] in names]
     return shown
+
+
+def _choice(figure: Figure, request: QueueRequest) -> Choice:
+    metric = figure.document["metric"]
+    chosen = not request.metrics or metric in request.metrics
+    return Choice(metric, figure.key, figure.document["comparisons"], chosen)
 
 
 def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:

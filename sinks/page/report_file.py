@@ -55,10 +55,6 @@ class _Section:
     sparks: None = None
     off_topic_chosen: bool = False
 
-    @property
-    def shown(self) -> frozenset[str]:
-        return frozenset(figure.document["metric"] for figure in (*self.figures, *self.off_topic))
-
 
 @dataclass(frozen=True, slots=True)
 class _Overview:

@@ -137,6 +137,7 @@ PAGES: Final = {
     "unknown": queue_path(long("unknown")),
     "bad request": queue_path(LONG, f"/items?outcome={LONG}"),
     "glossary": "/glossary",
+    "statistics": "/statistics",
 }
 
 

@@ -42,7 +42,7 @@ addEventListener('keydown', (event) => {
   next.focus();
 });
 
-// ---- search and choice of metrics, without a request; the form does the same
+// ---- search, without a request; the form does the same
 
 const filter = () => {
   for (const input of all('[data-filter]')) {
@@ -54,16 +54,7 @@ const filter = () => {
     document.getElementById(`${input.dataset.filter}-none`).hidden = rows.some((row) => !row.hidden);
   }
 };
-const choose = () => {
-  for (const picker of all('.picker')) {
-    const boxes = all('input[type="checkbox"]', picker);
-    const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    for (const card of all('[data-metric]')) card.hidden = !shown.has(card.dataset.metric);
-    picker.querySelector('[data-picker]').textContent = `${shown.size} of ${boxes.length} metrics`;
-  }
-};
 addEventListener('input', (event) => { if (event.target.matches('[data-filter]')) filter(); });
-addEventListener('change', (event) => { if (event.target.closest('.picker')) choose(); });
 
 // ---- threshold what-if: the data is the table of all thresholds
 
@@ -91,7 +82,7 @@ addEventListener('input', (event) => {
 // ---- patching: the page takes over the differences of a newer rendering
 
 const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key || '' : '');
-const own = { details: ['open'], g: ['tabindex'], input: ['checked', 'value'], article: ['hidden'], tr: ['hidden'] };
+const own = { details: ['open'], g: ['tabindex'], input: ['checked', 'value'], tr: ['hidden'] };
 
 function patch(from, to) {
   if (from.nodeType !== Node.ELEMENT_NODE) {
@@ -125,7 +116,6 @@ function patch(from, to) {
 
 const settle = () => {
   filter();
-  choose();
   all('[data-whatif]').forEach(whatIf);
   for (const bars of all('.bars')) if (!stops(bars).some((stop) => stop.matches(':focus'))) rove(bars, stops(bars)[0]);
 };
@@ -144,10 +134,14 @@ const more = () => {
   return refresh(part.dataset.more);
 };
 
+// An answer is dropped when a later choice has been made while it was under way.
+let choices = 0;
 async function refresh(address = light(location.href)) {
+  const made = choices;
   const response = await fetch(address, { headers: { Accept: 'text/html' } });
   if (!response.ok) throw new Error(`status ${response.status}`);
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+  if (made !== choices) return page;
   const focused = document.activeElement;
   for (const part of ['.rail', '.main']) {
     const [from, to] = [document.querySelector(part), page.querySelector(part)];
@@ -160,12 +154,18 @@ async function refresh(address = light(location.href)) {
 
 const go = (event, address) => {
   event.preventDefault();
-  refresh(address).then(() => history.replaceState(null, '', address), () => location.assign(address));
+  choices += 1;
+  history.replaceState(null, '', address);
+  refresh(address).catch(() => location.assign(address));
 };
 addEventListener('click', (event) => {
   const link = event.target.closest?.('a[data-patch]');
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   go(event, link.href);
+});
+// A choice acts when it is made; without this script the form has a button.
+addEventListener('change', (event) => {
+  if (event.target.matches('select, input[type="checkbox"]') && event.target.form?.matches('[data-patch]')) event.target.form.requestSubmit();
 });
 addEventListener('submit', (event) => {
   const form = event.target;
@@ -318,6 +318,14 @@ function live(form) {
   setInterval(show, 1000);
   open();
 }
+
+// A link may lead to a part that is folded.
+const unfold = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target; part; part = part.parentElement) if (part.localName === 'details') part.open = true;
+  if (target) target.scrollIntoView();
+};
+addEventListener('hashchange', unfold);
 
 settle();
 more().catch(() => {});
