@@ -34,3 +34,7 @@ MATRICES_UNFOLDED: Final = 3
 """Most confusion matrices: one row of a page of 1,440 pixels."""
 TABS: Final = 6
 """Most criteria as tabs; more are a menu."""
+PEOPLE: Final = 200
+"""Most annotators in an answer, those with most annotations."""
+DISAGREEMENTS: Final = 100
+"""Most items on which people disagree in an answer; `skip` pages to the others."""

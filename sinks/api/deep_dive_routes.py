@@ -16,6 +16,7 @@ from sinks.api.responses import json_response
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextQuery, Strategy, next_items
+from sinks.queries.people import annotators, disagreements
 from sinks.queries.results import TrendBasis
 from sinks.queries.scope import Scope
 from sinks.queries.segments import segments
@@ -27,7 +28,7 @@ _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
 def deep_dive_routes(services: Services) -> list[Route]:
-    """Routes of trend, what-if, human ceiling, judge versions, corrected pass rates, segments and items to label."""
+    """Routes of all numbers beyond the document: trend, what-if, human ceiling, segments, people and others."""
     api = _DeepDiveApi(services)
     return [
         Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
@@ -37,6 +38,8 @@ def deep_dive_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/corrected", without_empty(api.corrected)),
         Route("/api/v1/queues/{queue}/segments", without_empty(api.segments)),
         Route("/api/v1/queues/{queue}/next", without_empty(api.next)),
+        Route("/api/v1/queues/{queue}/disagreements", without_empty(api.disagreements)),
+        Route("/api/v1/queues/{queue}/annotators", without_empty(api.annotators)),
     ]
 
 
@@ -102,6 +105,21 @@ class _DeepDiveApi:
     async def next(self, request: Request) -> Response:
         query, item_url = next_query(request, parameters.needed(request, "criterion")), self._services.config.item_url
         return await self._answer(request, lambda connection, scope: next_items(connection, scope, query, item_url))
+
+    async def disagreements(self, request: Request) -> Response:
+        criterion, names = parameters.needed(request, "criterion"), self._services.config.show_annotators
+        skip = parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT)
+        limit = parameters.number(request, "limit", 20, least=1, most=budgets.DISAGREEMENTS)
+        return await self._answer(
+            request,
+            lambda connection, scope: disagreements(connection, scope, criterion, skip=skip, limit=limit, names=names),
+        )
+
+    async def annotators(self, request: Request) -> Response:
+        criterion = parameters.needed(request, "criterion")
+        if not self._services.config.show_annotators:
+            raise HTTPException(403, "numbers of single annotators need the setting show_annotators")
+        return await self._answer(request, lambda connection, scope: annotators(connection, scope, criterion))
 
     async def _answer(self, request: Request, ask: _Ask) -> Response:
         services, queue = self._services, parameters.queue_name(request)

@@ -13,9 +13,10 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import comparisons, next_items, results, segments
+from sinks.queries import comparisons, next_items, people, results, segments
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
+from sinks.queries.people import Annotators, Disagreements
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 from sinks.queries.segments import ATTRIBUTES, TAG, Segments
 
@@ -31,13 +32,15 @@ RESPONSES: Final = (
     Corrected,
     Segments,
     NextItems,
+    Disagreements,
+    Annotators,
     ViewPositions,
     HealthResponse,
     Readiness,
     ProblemDetails,
 )
 """The type of every JSON response."""
-_MODULES: Final = (snapshot_schema, responses, comparisons, next_items, results, segments)
+_MODULES: Final = (snapshot_schema, responses, comparisons, next_items, results, segments, people)
 """Modules that define the types of the responses."""
 
 
@@ -165,6 +168,32 @@ def _deep_dive() -> dict[str, Any]:
                     {"type": "string", "pattern": rf"^({'|'.join(ATTRIBUTES)}|{TAG}[\s\S]*)$"},
                 ),
             ],
+            (400, 401, 403, 404, 500, 503),
+        ),
+        "/api/v1/queues/{queue}/disagreements": _get(
+            "Items on which people disagree, those with most annotators first.",
+            Disagreements,
+            [
+                _QUEUE,
+                _CRITERION,
+                _WINDOW,
+                _query(
+                    "skip",
+                    "Number of items to skip.",
+                    {"type": "integer", "minimum": 0, "maximum": SKIP_LIMIT, "default": 0},
+                ),
+                _query(
+                    "limit",
+                    "Maximum number of items.",
+                    {"type": "integer", "minimum": 1, "maximum": budgets.DISAGREEMENTS, "default": 20},
+                ),
+            ],
+            errors,
+        ),
+        "/api/v1/queues/{queue}/annotators": _get(
+            "How each annotator rates the items that others rated too. Needs the setting `show_annotators`.",
+            Annotators,
+            [_QUEUE, _CRITERION, _WINDOW],
             (400, 401, 403, 404, 500, 503),
         ),
     }

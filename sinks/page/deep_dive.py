@@ -16,6 +16,7 @@ from aggregator.statistics.scales import ScaleCheck
 from sinks.page.charts import Lab, Spark, TrendChart, history, lab, several_years, spark
 from sinks.queries import deep_dive
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
+from sinks.queries.people import Annotators, annotators
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
 from sinks.queries.rows import Judges, judge_versions, scales
 from sinks.queries.scope import Scope
@@ -118,6 +119,10 @@ class CachedQueries:
             metric,
         )
 
+    def annotators(self) -> Annotators:
+        """The annotators, compared with each other."""
+        return self._cached("annotators", lambda: annotators(self.connection, self.scope, self.criterion))
+
     def _judges(self) -> Judges:
         return self._cached("judges", lambda: judge_versions(self.connection, self.scope, self.criterion))
 
@@ -141,6 +146,8 @@ class DeepDiveOptions:
     """Row of the table of thresholds that is tried; None for the best."""
     cost: float = 1.0
     """False negatives that one false positive is worth."""
+    annotators: bool = False
+    """Whether to show numbers of single annotators."""
     segments_by: str | None = None
     """What divides the metric's comparisons into segments; None for the default."""
 
@@ -161,6 +168,7 @@ class DeepDive:
     versions: Versions | None
     corrected: Corrected | None
     segments: Segments | None
+    annotators: Annotators | None
 
 
 def deep_dive_section(
@@ -174,7 +182,7 @@ def deep_dive_section(
     years = several_years([*days, *(each["first_day"] for each in (versions["versions"] if versions else ()))])
     chart = history(trend, baseline, ceiling, years=years)
     if metric is None:
-        return DeepDive(trend, chart, years, None, None, None, None, None, None)
+        return DeepDive(trend, chart, years, None, None, None, None, None, None, None)
     answer = queries.what_if(metric, options.cost)
     return DeepDive(
         trend=trend,
@@ -186,4 +194,5 @@ def deep_dive_section(
         versions=versions,
         corrected=queries.corrected(metric),
         segments=queries.segments(metric, options.segments_by),
+        annotators=queries.annotators() if options.annotators else None,
     )

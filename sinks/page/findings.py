@@ -77,7 +77,7 @@ def find(
         for figure in drawn
         if (judge := figure.document["newest_judge"]) is not None and judge["items_compared"] >= rules.limits.items
     ]
-    findings = [] if ceiling is None else list(_disagreement(ceiling))
+    findings = [] if ceiling is None else list(_disagreement(request, ceiling))
     findings += [
         _leaning(request, max(leaning, key=lambda judged: abs(judged.judge["bias"] or 0)), remedies)
         for side in ("fn", "fp")
@@ -102,15 +102,15 @@ def find(
     return findings[:_FINDINGS]
 
 
-def _disagreement(ceiling: Ceiling) -> Iterator[Highlight]:
+def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight]:
     if people_disagree(ceiling):
         yield Highlight(
             tone="probation",
             head="People disagree",
             metric=ceiling["criterion"],
             text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
-            action="See how people agree",
-            href="#ceiling",
+            action="Read where people disagree",
+            href=request.items("/disagreements"),
         )
 
 

@@ -26,6 +26,10 @@ HELP: Final[Mapping[str, Help]] = {
         "human-agreement-agreement-kappa-alpha-alpha_ordinal-headroom",
         "Agreement of all annotators beyond chance: 0 is chance, 1 is perfect.",
     ),
+    "Annotators": _statistics(
+        "annotators-and-disagreements",
+        "How often each person agrees with the others about the same items, and who is stricter.",
+    ),
     "Area under ROC": _statistics(
         "threshold-what-if-cuts-auc-best-cuts",
         "How well the scores separate what people pass from what they fail: 0.5 is chance, 1 is perfect.",

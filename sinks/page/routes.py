@@ -22,6 +22,7 @@ from sinks.api.services import Services
 from sinks.page import charts, index_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
+from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, json_lines
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
@@ -86,6 +87,7 @@ class Pages:
             "/statistics": partial(self._words, "statistics.html"),
             "/reasons": self._reasons,
             "/queues/{queue}": self._queue,
+            "/queues/{queue}/disagreements": self._disagreements,
             "/queues/{queue}/items": self._items,
             "/queues/{queue}/items.csv": self._csv,
             "/queues/{queue}/items.jsonl": self._jsonl,
@@ -139,6 +141,7 @@ class Pages:
                 metric=parameters.text(request, "depth"),
                 cut=_cut(request),
                 cost=parameters.positive(request, "cost", 1.0),
+                annotators=self._services.config.show_annotators,
                 segments_by=_division(request, self._services.config.show_annotators),
             ),
             more=request.query_params.get("more") == "1",
@@ -166,6 +169,18 @@ class Pages:
             sorts=_SORTS,
             levels=_LEVELS,
         )
+
+    async def _disagreements(self, request: Request) -> Response:
+        choice = DisagreementsRequest(
+            queue=parameters.queue_name(request),
+            criterion=parameters.needed(request, "criterion"),
+            window=parameters.window(request),
+            page=_page(request),
+        )
+        page = await self._services.query_queue(
+            choice.queue, lambda connection, entry: disagreements_page(self._services, connection, entry, choice)
+        )
+        return await self._render("disagreements.html", page)
 
     async def _csv(self, request: Request) -> Response:
         raw, bom = (request.query_params.get(name) == "1" for name in ("raw", "bom"))

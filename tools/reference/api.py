@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints, is_typeddict
@@ -57,6 +57,10 @@ REQUESTS: Final = (
     Request("/api/v1/queues/{queue}/versions", f"{_QUEUE_PATH}/versions?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/corrected", f"{_QUEUE_PATH}/corrected?{_PAIR}"),
     Request("/api/v1/queues/{queue}/segments", f"{_QUEUE_PATH}/segments?{_PAIR}&by=level"),
+    Request(
+        "/api/v1/queues/{queue}/disagreements", f"{_QUEUE_PATH}/disagreements?criterion={CRITERION}&limit=1", keep=2
+    ),
+    Request("/api/v1/queues/{queue}/annotators", f"{_QUEUE_PATH}/annotators?criterion={CRITERION}", keep=1),
     Request("/api/v1/queues/{queue}/next", f"{_QUEUE_PATH}/next?criterion={CRITERION}&limit=2"),
     Request("/api/v1/positions", "/api/v1/positions"),
     Request("/api/v1/stream", f"/api/v1/stream?queue={quote(QUEUE)}", omit=("cards", "criteria", "positions")),
@@ -223,6 +227,7 @@ async def _ask(targets: Sequence[str]) -> dict[str, httpx.Response]:
     with tempfile.TemporaryDirectory() as directory, closing(Store(Path(directory) / "view.sqlite3")) as store:
         fill(store, facts(HISTORY))
         view = view_of(store, Path(directory))
+        view.config = replace(view.config, show_annotators=True)
         view.gauges = GaugeCollector(store, view.documents, view.config.series_limit).collect(view.today())
         current = view.documents.get(QUEUE, Window.ALL)
         assert current is not None, "the history is in the store"

@@ -30,6 +30,7 @@ def page() -> str:
         _what_if(),
         _versions(),
         statistics_rows.segments(),
+        statistics_rows.people(),
         _time(),
         _undefined(),
         section(

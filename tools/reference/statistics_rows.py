@@ -1,7 +1,10 @@
 """Sections of docs/statistics.md about numbers that rows have and no document: segments, people, scores."""
 
+from aggregator.statistics.annotators import SharedItems
+from aggregator.statistics.confusion import Estimate
 from aggregator.statistics.segments import LEAST_ITEMS, ItemVotes, fisher, holm
 from tools.reference.markdown import section
+from tools.reference.statistics_numbers import interval
 
 
 def segments() -> str:
@@ -32,4 +35,31 @@ def segments() -> str:
         "`no_human_pass`, tnr `no_human_fail`.\n"
         "- Source: R. A. Fisher 1922, Journal of the Royal Statistical Society 85:87-94; S. Holm 1979, Scandinavian "
         "Journal of Statistics 6:65-70.",
+    )
+
+
+def people() -> str:
+    """Annotators, and items on which people disagree."""
+    person = SharedItems(items=100, passes=65, others=80, others_squared=80, both=60, pairs=100, agreed=75)
+    agreement, strictness = person.agreement, person.strictness
+    assert isinstance(agreement, Estimate)
+    assert isinstance(strictness, Estimate)
+    return section(
+        "Annotators and disagreements",
+        "Numbers of single annotators are about people, so page and API have them only with the setting "
+        "`show_annotators`. The items on which people disagree are always listed, without names when it is off. Both "
+        "count every standing annotation of a criterion, under any policy.",
+        "- Formula: `agreement` is the share of the pairs of the annotator with another one, on the same item, that "
+        "give the same verdict, with the Wilson interval of these items. `pass_rate` is the share of these items that "
+        "the annotator passes, `others_pass_rate` the mean over them of the share of the others that pass the item. "
+        "`strictness` = `others_pass_rate` - `pass_rate`; its interval is made from the Wilson intervals of both rates "
+        "and their correlation r over items: to either side the root of a^2 - 2 r a b + b^2, a and b being the "
+        "distances of the rates from their bounds on that side.\n"
+        f"- How to read it: one person passes 65 of 100 items, the other one 80, and they agree on 75. Agreement is "
+        f"{agreement.value:.2f} ({interval((agreement.low, agreement.high))}), strictness {strictness.value:.2f} "
+        f"({interval((strictness.low, strictness.high))}): the interval is above 0, so this person is stricter.\n"
+        "- Disagreements: items with at least one pass and one fail; those with most annotators first, of equal ones "
+        "the evenest split, then the newest.\n"
+        "- Undefined: `no_pairs` for an annotator who shares no item with another.\n"
+        "- Source: R. G. Newcombe 1998, Statistics in Medicine 17:2635-2650.",
     )

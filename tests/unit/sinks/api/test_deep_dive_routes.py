@@ -14,6 +14,7 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.history import documents_between
+from sinks.queries.people import annotators, disagreements
 from sinks.queries.scope import Scope
 from sinks.queries.segments import segments
 from sinks.queries.thresholds import what_if
@@ -22,7 +23,7 @@ from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 from tests.unit.sinks.api.test_routes import path, strict
 
 PAIR = "criterion=overall&metric=relevance"
-ROUTES = ["trend", "what-if", "ceiling", "versions", "corrected", "segments"]
+ROUTES = ["trend", "what-if", "ceiling", "versions", "corrected", "segments", "disagreements"]
 
 
 def scored(number: int) -> list[Fact]:
@@ -81,6 +82,10 @@ async def test_replies_are_the_results_of_the_query_functions(
             f"/segments?{PAIR}": segments(connection, scope, *pair),
             f"/segments?{PAIR}&by=tag:plan": segments(connection, scope, *pair, "tag:plan"),
             f"/segments?{PAIR}&by=judge": segments(connection, scope, *pair, "judge"),
+            "/disagreements?criterion=overall": disagreements(connection, scope, "overall"),
+            "/disagreements?criterion=overall&skip=1&limit=2": disagreements(
+                connection, scope, "overall", skip=1, limit=2
+            ),
             f"/corrected?{PAIR}": deep_dive.corrected(connection, scope, *pair),
         }
     for rest, result in expected.items():
@@ -154,6 +159,8 @@ async def test_of_several_documents_of_a_day_the_last_is_published(
         ("/trend?window=8d", 400, "window"),
         (f"/segments?{PAIR}&by=colour", 400, "by: 'colour' is not one of annotator, level, judge"),
         (f"/segments?{PAIR}&by=annotator", 403, "show_annotators"),
+        ("/annotators?criterion=overall", 403, "show_annotators"),
+        ("/disagreements?criterion=overall&limit=101", 400, "limit"),
     ],
 )
 async def test_errors_are_problem_documents_that_name_the_cause(
@@ -170,6 +177,14 @@ async def test_annotators_are_a_division_with_their_setting(
     services.config = replace(services.config, show_annotators=True)
     answer = await client.get(path(scope.queue, f"/segments?{PAIR}&by=annotator"))
     assert {segment["value"] for segment in answer.json()["segments"]} == {"ann", "bob", None}
+    people = (await client.get(path(scope.queue, "/annotators?criterion=overall"))).json()
+    with services.store.read() as connection:
+        assert people == orjson.loads(orjson.dumps(annotators(connection, scope, "overall")))
+    openapi = strict((await client.get("/openapi.json")).json())
+    schema = {"$ref": "#/components/schemas/Annotators", "components": openapi["components"]}
+    Draft202012Validator(schema).validate(people)
+    shown = (await client.get(path(scope.queue, "/disagreements?criterion=overall"))).json()
+    assert {each["annotator"] for item in shown["items"] for each in item["answers"]} >= {"ann", "bob"}
 
 
 @pytest.mark.parametrize("route", ROUTES)
