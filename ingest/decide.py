@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from aggregator.facts import MAX_ID, Fact, key, rest
 from ingest.framing import FramedBody, Piece
-from ingest.limits import TURN
+from ingest.limits import TURN, TURN_BYTES
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.example import RejectedExample, example
 from streams.events.reasons import Reason
@@ -110,9 +110,12 @@ async def decide(events: FramedBody, decoder: Decoder, topics: Mapping[Kind, str
     decision, warnings = Decision(), _Warnings()
     unknown: list[bytes] = []
     decoder = replace(decoder, on_unknown_fields=lambda _, event: unknown.append(event))
+    events_left, bytes_left = TURN, TURN_BYTES
     for index, piece in enumerate(events.pieces):
-        if index % TURN == TURN - 1:
+        events_left, bytes_left = events_left - 1, bytes_left - len(piece.value)
+        if events_left <= 0 or bytes_left <= 0:
             await asyncio.sleep(0)
+            events_left, bytes_left = TURN, TURN_BYTES
         outcome = decoder.decode_line(piece.value, piece.headers, clock)
         if isinstance(outcome, Rejection):
             if outcome.reason is Reason.MALFORMED and not events.by_line:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 TURN: Final = 250
 """Events handled before other requests have their turn."""
+TURN_BYTES: Final = 1 << 18
+"""Bytes of events handled before other requests have their turn."""
 LARGE_BYTES: Final = 1 << 14
 """Bytes above which a request is large: small ones are served while large ones wait for each other."""
 

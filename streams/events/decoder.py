@@ -8,7 +8,6 @@ every other event rule by rule. Only these checks reject an event, and for an ev
 fact as the fast path.
 """
 
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -367,8 +366,7 @@ class Decoder:
         """Return a checked name in NFC. Equal names are one object, which makes look-ups by them fast."""
         known = self._names.get(value)
         if known is None:
-            known = unicodedata.normalize("NFC", value)
-            values.check(name, known, MAX_NAME)
+            known = values.normal(name, value, MAX_NAME)
             if len(self._names) >= 100_000:
                 self._names.clear()
                 self._names.update(GIVEN_NAMES)

@@ -34,11 +34,15 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_NON_TEXT: Final = re.compile(
-    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|(\\.)|[\udc80-\udcff]+",
-    re.DOTALL,
-)
-"""A whole surrogate pair (group 1), half of one, any other escape (group 2), or bytes that are not UTF-8."""
+_HIGH: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW: Final = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_NON_TEXT: Final = re.compile(f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}|[\udc80-\udcff]+")
+"""Half of a surrogate pair, or bytes that are not UTF-8, where no backslash is escaped."""
+_BACKSLASH: Final = r"\\"
+_NO_BACKSLASH: Final = "\ud800"
+"""Stands for an escaped backslash: bytes are never decoded to it."""
+_LONGEST_COMPOSED: Final = 4
+"""Most characters that NFC makes one."""
 _FRACTION: Final = re.compile(r"(?<=:\d\d)(\.\d{1,6})\d*")
 _TAG_NAME: Final = re.compile(TAG_NAME)
 _LEAP_SECOND: Final = re.compile(r"(?<=:\d\d:)60")
@@ -58,10 +62,9 @@ def replace_non_text(value: bytes, replacement: str) -> bytes:
     >>> replace_non_text(rb'"\ud83d\ude00 \ud83d \\ud83d"', "?"), replace_non_text(b'"caf\xe9 \xed\xa0\x80"', "?")
     (b'"\\ud83d\\ude00 ? \\\\ud83d"', b'"caf? ?"')
     """
-    text = _NON_TEXT.sub(
-        lambda found: found[0] if found[1] or found[2] else replacement, value.decode(errors="surrogateescape")
-    )
-    return text.encode(errors="surrogateescape")
+    # Without a call for each match: an event may have a hundred thousand.
+    text = value.decode(errors="surrogateescape").replace(_BACKSLASH, _NO_BACKSLASH)
+    return _NON_TEXT.sub(replacement, text).replace(_NO_BACKSLASH, _BACKSLASH).encode(errors="surrogateescape")
 
 
 def rfc3339(text: str) -> datetime | None:
@@ -110,6 +113,15 @@ def check(name: str, value: str, longest: int) -> None:
             Reason.INVALID_NAME,
             f"{name} has control characters, half of a surrogate pair, or bytes that are not UTF-8 - at `$.{name}`",
         )
+
+
+def normal(name: str, value: str, longest: int) -> str:
+    """Return a name in NFC, checked."""
+    # Normalizing takes seconds for a text of many combining characters: its time is quadratic.
+    if len(value) <= longest * _LONGEST_COMPOSED:
+        value = unicodedata.normalize("NFC", value)
+    check(name, value, longest)
+    return value
 
 
 def checked_id(name: str, value: str) -> str:
@@ -204,6 +216,4 @@ def _tag(name: str, value: str) -> str:
             f"the name of a tag is invalid, expected 1 to {MAX_TAG_NAME} of `a` to `z`, `0` to `9` and `_`, with a "
             "letter first - at `$.tags`",
         )
-    normal = unicodedata.normalize("NFC", value)
-    check(f"tags.{name}", normal, MAX_TAG_VALUE)
-    return normal
+    return normal(f"tags.{name}", value, MAX_TAG_VALUE)

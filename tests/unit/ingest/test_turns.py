@@ -9,6 +9,7 @@ from starlette.types import Message
 
 from ingest.app import create_app
 from ingest.config import IngestConfig, Limits
+from ingest.limits import TURN_BYTES
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH
 from streams.events.decoder import Decoder
@@ -87,3 +88,27 @@ async def test_large_bodies_leave_a_part_of_the_bytes_in_flight_to_small_ones(li
         door.publisher.gate.set()
         assert (await small).status_code == (200 if limit > 1_000_000 else 429)
         assert sorted([(await request).status_code for request in sent]) == [200] * large + [429] * (8 - large)
+
+
+async def test_others_have_their_turn_after_some_bytes_of_large_events(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide, size, turns = Decoder.decode_line, 0, [0]
+
+    def sized(decoder: Decoder, line: bytes, *arguments: Any) -> Any:
+        nonlocal size
+        size += len(line)
+        return decide(decoder, line, *arguments)
+
+    async def count() -> None:
+        nonlocal size
+        while True:
+            size, _ = 0, turns.append(size)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Decoder, "decode_line", sized)
+    counting = asyncio.create_task(count())
+    await door.send(json.dumps([annotation(explanation="x" * 100_000)] * 50))
+    counting.cancel()
+    assert sum(turns) + size > 50 * 100_000
+    assert max(*turns, size) < 2 * TURN_BYTES, "all events of a request were decided in one turn"
