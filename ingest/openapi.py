@@ -52,7 +52,8 @@ SOURCE_STATUSES: Final[Mapping[int, str]] = {
     404: "No source has this name.",
     413: "More bytes or parts than allowed: nothing was sent; or an event that the broker refuses as too large.",
     415: "The content encoding is not supported. `detail` names those that are.",
-    422: "The body is not data of the source's tool. It is a dead letter.",
+    422: "The body is not data of the source's tool, or more than 1,000 of its records are rejected. It is a dead "
+    "letter. `detail` has the first reasons.",
     **{status: STATUSES[status] for status in (403, 405, 408, 429, 500)},
     503: "The broker is not available, or did not acknowledge all events in time: send all again after the seconds in "
     "`Retry-After`. Or the source runs in another process.",

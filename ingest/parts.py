@@ -1,29 +1,39 @@
 """Bounds how many parts the body of a tool has. Pure.
 
 As objects, millions of empty parts need many times the memory of their body, and all of them are made in one step,
-while nobody else is served. What a tool sends does not come near these bounds.
+while nobody else is served. What a tool sends does not come near these bounds. They are counted in small steps.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from starlette.exceptions import HTTPException
 
+from sources.shapes import has_more_lines
+from sources.tables import DELIMITERS
 from sources.tools.otel import EVENT_BYTES
 
-COMMAS: Final = 3_000_000
-"""Most commas of JSON outside of its texts. Real records have more than 20 bytes for each."""
+COMMAS: Final = 2_000_000
+"""Most commas of JSON outside of its texts, and delimiters of a table. Real records have 30 bytes or more for each."""
+BRACKETS: Final = 600_000
+"""Most objects and arrays of JSON."""
 LINES: Final = 500_000
-"""Most lines that are records."""
+"""Most lines of records or rows."""
+NON_TEXT: Final = 500_000
+"""Most halves of surrogate pairs and bytes that are not UTF-8."""
 FIELDS: Final = 2_000_000
 """Most fields of an export request in protobuf; of its records only those that may have an evaluation count theirs."""
 
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-"""A text of JSON, also one without an end."""
-_RECORD_END: Final = re.compile(rb"\}[ \t\r]*+\n[ \t\r\n]*+\{")
-"""Between two lines that are records, not within a document that has line breaks: there a comma precedes it."""
+_SLICE: Final = 1 << 20
+"""Bytes that are counted in one step: other threads wait for it."""
+_IS_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[{\[]")
+_DELIMITERS: Final = tuple(delimiter.encode() for delimiter in DELIMITERS)
+_LINE_ENDS: Final = (b"\n", b"\r")
+_HALVES: Final = (b"\\ud", b"\\uD")
+_BACKSLASH: Final = b"\\"
 _VARINT, _DELIMITED, _GROUPS, _FIXED = 0, 2, (3, 4), {1: 8, 5: 4}
 """Wire types; the last with the bytes of their values."""
 _PATH: Final = (1, 2, 2, 11)
@@ -38,11 +48,44 @@ def too_many_parts() -> HTTPException:
     return HTTPException(413, "the body has too many parts; nothing of it was sent: send fewer records per request")
 
 
-def has_too_many_parts(json: bytes) -> bool:
-    """Whether JSON, or lines of JSON, has more parts than are read."""
-    if json.count(b"\n") > LINES and sum(1 for _ in _RECORD_END.finditer(json)) > LINES:
+def has_too_many_parts(content: bytes) -> bool:
+    """Whether JSON, lines of JSON, or a table has more parts than are read."""
+    if not _IS_JSON.match(content):
+        # Line ends in quoted cells count too: what is quoted is not known before the delimiter.
+        return any(content.count(end) > LINES for end in _LINE_ENDS) or any(
+            content.count(delimiter) > COMMAS for delimiter in _DELIMITERS
+        )
+    if sum(map(content.count, _LINE_ENDS)) > LINES and has_more_lines(content, LINES):
         return True
-    return json.count(b",") > COMMAS and _STRING.sub(b"", json).count(b",") > COMMAS
+    counts = _JsonCounts()
+    return any(counts.add(content[start : start + _SLICE]) for start in range(0, len(content), _SLICE))
+
+
+@dataclass(slots=True)
+class _JsonCounts:
+    """Counts the parts of JSON that comes in slices."""
+
+    commas: int = 0
+    brackets: int = 0
+    non_text: int = 0
+    _in_string: int = 0
+    _escape: bytes = b""
+    """The backslash at the end of the last slice, if it escapes what follows."""
+
+    def add(self, piece: bytes) -> bool:
+        """Count a slice; return whether there are too many parts."""
+        self.non_text += sum(map(piece.count, _HALVES))
+        if not piece.isascii():
+            self.non_text += len(piece) - len(piece.decode(errors="ignore").encode())
+        piece = self._escape + piece
+        backslashes = len(piece) - len(piece.rstrip(_BACKSLASH))
+        self._escape = _BACKSLASH * (backslashes % 2)
+        texts = piece.replace(_BACKSLASH * 2, b"").replace(b'\\"', b"").split(b'"')
+        outside = b" ".join(texts[self._in_string :: 2])
+        self._in_string ^= (len(texts) - 1) % 2
+        self.commas += outside.count(b",")
+        self.brackets += outside.count(b"{") + outside.count(b"[")
+        return self.commas > COMMAS or self.brackets > BRACKETS or self.non_text > NON_TEXT
 
 
 def has_too_many_fields(protobuf: bytes) -> bool:

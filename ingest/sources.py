@@ -26,6 +26,7 @@ from ingest.metrics import IngestMetrics
 from ingest.parts import has_too_many_parts, too_many_parts
 from ingest.publish import TooLargeForBrokerError
 from ingest.source_access import SOURCES_PREFIX, SourceAccess
+from sources.intake.dead_letter_budget import TooManyRejectedError
 from sources.intake.intake import Delivery, IntakeResult, SourceIntake
 from sources.intake.store import IndexStore
 from sources.records import Malformed, SkipReason, UnknownShapeError
@@ -203,7 +204,7 @@ class SourceHandlers:
                 try:
                     taken = await intake.take(body, received, self._publisher.clock.now())
                 except UnknownShapeError as error:
-                    if path:
+                    if path and not isinstance(error, TooManyRejectedError):
                         # SDKs send all that they have to one address.
                         taken = IntakeResult()
                         taken.skipped[SkipReason.NOT_AN_EVALUATION.value] = 1

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC
+from itertools import islice
 from typing import Any, Final, TypeVar, final, overload
 
 import msgspec
@@ -20,6 +21,8 @@ Shape3 = TypeVar("Shape3")
 
 _MILLISECONDS: Final = re.compile(r"(?<=[:\d]\d\.\d{3})\d+")
 """Digits of a fraction that are finer than milliseconds: they are cut, never rounded."""
+_LINE: Final = re.compile(rb"\S[^\r\n]*+")
+"""A line that is not blank, from its first character."""
 _NO_SECONDS: Final = re.compile(r"(?<=\d[Tt ]\d\d:\d\d)(?=$|[Zz+-])")
 """Where the seconds of a time belong that has none, as spreadsheets write it."""
 
@@ -56,10 +59,17 @@ def documents(content: bytes) -> list[bytes]:
     try:
         msgspec.json.decode(content, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        lines = [line.strip() for line in content.splitlines()]
-        if len(lines) > 1 and lines[0].startswith(b"{") and lines[0].endswith(b"}"):
-            return [line for line in lines if line]
+        if has_more_lines(content, 1):
+            return [line[0].rstrip() for line in _LINE.finditer(content)]
     return [content]
+
+
+def has_more_lines(content: bytes, limit: int) -> bool:
+    """Whether content has more documents than this, one per line. Blank lines do not count."""
+    first = _LINE.search(content)
+    if first is None or not first[0].startswith(b"{") or not first[0].rstrip().endswith(b"}"):
+        return False
+    return next(islice(_LINE.finditer(content), limit, None), None) is not None
 
 
 @overload

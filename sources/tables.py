@@ -23,6 +23,9 @@ DELIMITERS: Final[Mapping[str, str]] = {",": "comma", ";": "semicolon", "\t": "t
 _SAMPLE_RECORDS: Final = 50
 """Records that decide about the delimiter."""
 _LONGEST_CELL: Final = 64 * 1024 * 1024
+MAX_COLUMNS: Final = 10_000
+_MAX_DELIMITERS: Final = 100_000
+"""Most delimiters of a line, also in its quoted cells."""
 _UTF16: Final = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _JSON_TYPES: Final = {dict: "an object", list: "an array", bool: "a boolean", str: "a string", type(None): "null"}
 
@@ -166,7 +169,7 @@ def _delimited(name: str, encoding: str, text: str, delimiter: str | None) -> Ta
         if isinstance(record, str):
             table.broken.append(BrokenRow(place, record))
         elif not table.columns:
-            table.columns = [cell.strip() for cell in record]
+            table.columns = _checked_columns(name, [cell.strip() for cell in record])
         elif not any(cell.strip() for cell in record):
             table.blank += 1
         else:
@@ -190,7 +193,7 @@ def _records(text: str, delimiter: str, first: int = 1) -> Iterator[tuple[int, l
     """
     # A cell may hold a whole conversation; the limit of the module is for all readers, and is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_Lines(io.StringIO(text, newline=""), delimiter), delimiter=delimiter, strict=True)
     while True:
         number = first + reader.line_num
         try:
@@ -205,6 +208,23 @@ def _records(text: str, delimiter: str, first: int = 1) -> Iterator[tuple[int, l
             continue
         if record:
             yield number, record
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines of a text. One of too many cells is an error before they are cut, and the next line follows it."""
+
+    lines: Iterator[str]
+    delimiter: str
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        if (found := line.count(self.delimiter)) > _MAX_DELIMITERS:
+            raise csv.Error(f"{found:,} delimiters in a line, at most {_MAX_DELIMITERS:,} are read")
+        return line
 
 
 def _without_declaration(text: str) -> tuple[str, str | None, int]:
@@ -282,8 +302,14 @@ def _of_objects(table: Table, objects: Sequence[tuple[str, Any]]) -> Table:
         else:
             kind = "a number" if isinstance(value, _Digits) else _JSON_TYPES[type(value)]
             table.broken.append(BrokenRow(place, f"is {kind}, expected an object"))
-    table.columns = list(columns)
+    table.columns = _checked_columns(table.name, list(columns))
     return table
+
+
+def _checked_columns(name: str, columns: list[str]) -> list[str]:
+    if len(columns) > MAX_COLUMNS:
+        raise TableError(f"{name} has {len(columns):,} columns, at most {MAX_COLUMNS:,} are read")
+    return columns
 
 
 def _cell(value: Any) -> str:

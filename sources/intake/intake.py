@@ -17,6 +17,7 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from sources.intake.dead_letter_budget import DeadLetterBudget
 from sources.intake.natives import native_text
 from sources.intake.staged import StagedIndex
 from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, pending_batch
@@ -171,8 +172,9 @@ class SourceIntake:
             dead_letters: whether what is rejected becomes dead letters. Otherwise the caller reports it to who sent it.
             current: whether the tool had no newer versions of the records at `received`; so it is for a stream.
 
-        Raises UnknownShapeError for a payload that is none of the tool's, IndexNotMadeError, and what `deliver` raises:
-        then some of the events may have arrived, and taking the payload again is harmless.
+        Raises UnknownShapeError for a payload that is none of the tool's, TooManyRejectedError for one of which more is
+        rejected than becomes dead letters, IndexNotMadeError, and what `deliver` raises: then some of the events may
+        have arrived, and taking the payload again is harmless.
         """
         if not stream:
             listed = received
@@ -182,8 +184,10 @@ class SourceIntake:
             records = await asyncio.to_thread(self.source.read, content)
             taken = IntakeResult(records=len(records), natives={record.native for record in records if record.native})
             taken.events, taken.counted = settled.events, settled.counted
+            # A list of the tool is bounded by its pages, and is read again; its rejected records are told once.
+            budget = DeadLetterBudget(records) if dead_letters and not stream else None
             for batch in _batches(records):
-                taken.add(await self._take(batch, arrival))
+                taken.add(await self._take(batch, arrival, budget))
         taken.unchanged -= len(settled.natives & taken.natives)
         return taken
 
@@ -246,13 +250,19 @@ class SourceIntake:
                 taken.add(await self._retract(natives, received))
         return taken
 
-    async def _take(self, records: Sequence[SourceRecord], arrival: "_Arrival") -> IntakeResult:
+    async def _take(
+        self, records: Sequence[SourceRecord], arrival: "_Arrival", budget: DeadLetterBudget | None
+    ) -> IntakeResult:
         result = await asyncio.to_thread(
             self._stage,
             lambda source: source.outcomes(records, arrival.received, arrival.clock, current=arrival.current),
         )
         seen = [record.native for record in records if record.native]
+        if budget is not None:
+            budget.spend(result.outcomes)
         taken = await self._send(result, seen, arrival)
+        if budget is not None:
+            budget.sent += taken.events
         taken.unchanged = len({record.native for record in records} - {each.native for each in result.outcomes})
         return taken
 

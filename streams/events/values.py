@@ -38,6 +38,12 @@ _HIGH: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW: Final = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _NON_TEXT: Final = re.compile(f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}|[\udc80-\udcff]+")
 """Half of a surrogate pair, or bytes that are not UTF-8, where no backslash is escaped."""
+_PAIR: Final = re.compile(_HIGH + _LOW)
+_TEXT: Final = re.compile("[^\udc80-\udcff]")
+_ESCAPE: Final = 6
+"""Characters of the longest escape."""
+_STEP: Final = 1 << 18
+"""Characters in which text is replaced in one step."""
 _BACKSLASH: Final = r"\\"
 _NO_BACKSLASH: Final = "\ud800"
 """Stands for an escaped backslash: bytes are never decoded to it."""
@@ -62,9 +68,24 @@ def replace_non_text(value: bytes, replacement: str) -> bytes:
     >>> replace_non_text(rb'"\ud83d\ude00 \ud83d \\ud83d"', "?"), replace_non_text(b'"caf\xe9 \xed\xa0\x80"', "?")
     (b'"\\ud83d\\ude00 ? \\\\ud83d"', b'"caf? ?"')
     """
-    # Without a call for each match: an event may have a hundred thousand.
+    # No call for each match, since an event may have a hundred thousand; and a body in steps, for which others wait.
     text = value.decode(errors="surrogateescape").replace(_BACKSLASH, _NO_BACKSLASH)
-    return _NON_TEXT.sub(replacement, text).replace(_NO_BACKSLASH, _BACKSLASH).encode(errors="surrogateescape")
+    replaced, start = [], 0
+    while start < len(text):
+        end = _safe_end(text, start + _STEP)
+        replaced.append(_NON_TEXT.sub(replacement, text[start:end]))
+        start = end
+    return "".join(replaced).replace(_NO_BACKSLASH, _BACKSLASH).encode(errors="surrogateescape")
+
+
+def _safe_end(text: str, at: int) -> int:
+    """Where a text can be cut from a place on: not in an escape, a surrogate pair or a run of bytes."""
+    if (escape := text.find("\\", at, at + _STEP)) >= 0:
+        pair = _PAIR.match(text, max(0, escape - _ESCAPE))
+        return escape if pair is None else pair.end()
+    # An escape that began before has ended here.
+    whole = _TEXT.search(text, at + _ESCAPE)
+    return len(text) if whole is None else whole.start()
 
 
 def rfc3339(text: str) -> datetime | None:

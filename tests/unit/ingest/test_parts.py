@@ -17,8 +17,9 @@ LIMIT = 100
 
 @pytest.fixture(autouse=True)
 def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("COMMAS", "LINES", "FIELDS"):
+    for name in ("COMMAS", "BRACKETS", "LINES", "FIELDS"):
         monkeypatch.setattr(parts, name, LIMIT)
+    monkeypatch.setattr(parts, "NON_TEXT", 10 * LIMIT)
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -30,7 +31,7 @@ def field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
-@pytest.mark.parametrize("element", ["{}", "0", '""', "[]"])
+@pytest.mark.parametrize("element", ["true", "0", '""', "null"])
 def test_json_has_too_many_parts_above_its_limit(element: str) -> None:
     assert not has_too_many_parts(b"[" + b",".join([element.encode()] * (LIMIT + 1)) + b"]")
     assert has_too_many_parts(b"[" + b",".join([element.encode()] * (LIMIT + 2)) + b"]")
@@ -39,6 +40,38 @@ def test_json_has_too_many_parts_above_its_limit(element: str) -> None:
 @pytest.mark.parametrize("text", ["," * 1000, '",' * 1000, "\\," * 1000, "\n,}\n{" * 1000])
 def test_commas_and_lines_of_a_text_are_no_parts(text: str) -> None:
     assert not has_too_many_parts(json.dumps({"text": text}).encode())
+
+
+@pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])
+def test_json_has_too_many_objects_and_arrays_above_its_limit(brackets: tuple[str, str]) -> None:
+    """They need no comma: each of them can have another."""
+    opening, closing = brackets
+    assert not has_too_many_parts((opening * LIMIT + '"[{"' + closing * LIMIT).encode())
+    assert has_too_many_parts((" " * 2_000_000 + opening * (LIMIT + 1) + "1" + closing * (LIMIT + 1)).encode())
+
+
+@pytest.mark.parametrize("non_text", [rb"\ud83d", rb"\uDE00", b"\xff", b"\xc3"])
+def test_json_has_too_much_that_is_not_text_above_its_limit(non_text: bytes) -> None:
+    assert not has_too_many_parts(b'"%b"' % (b"." + non_text) * 10 * LIMIT)
+    assert has_too_many_parts(b'["%b"]' % ((b"." + non_text) * (10 * LIMIT + 1)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+@pytest.mark.parametrize("text", ["", "x", '"', "\\", '\\"', '\\\\"', "\\\\\\", "é,", "[{"])
+def test_json_is_counted_alike_in_slices_of_any_size(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_SLICE", size)
+    values = ",".join([json.dumps(text, ensure_ascii=False)] * (LIMIT + 1))
+    assert not has_too_many_parts(f"[{values}]".encode())
+    assert has_too_many_parts(f"[{values},1]".encode())
+
+
+@pytest.mark.parametrize("delimiter", [b",", b";", b"\t", b"|"])
+def test_a_table_has_too_many_parts_above_its_limits(delimiter: bytes) -> None:
+    assert not has_too_many_parts(b"id\r\n" * LIMIT)
+    assert has_too_many_parts(b"id\r\n" * (LIMIT + 1))
+    assert has_too_many_parts(b"id\r" * (LIMIT + 1))
+    assert not has_too_many_parts(b"id" + delimiter * LIMIT)
+    assert has_too_many_parts(b"id" + delimiter * (LIMIT + 1))
 
 
 def test_a_text_without_an_end_is_read_once() -> None:
@@ -50,6 +83,8 @@ def test_a_text_without_an_end_is_read_once() -> None:
 def test_lines_that_are_records_are_counted_and_those_of_a_document_are_not() -> None:
     assert has_too_many_parts(b"{}\r\n" * (LIMIT + 3))
     assert has_too_many_parts(b"{} \n \n" * (LIMIT + 3))
+    assert has_too_many_parts(b"{}\r" * (LIMIT + 3))
+    assert has_too_many_parts(b"{}\n" + b"x\n" * (LIMIT + 3))
     assert not has_too_many_parts(b"{}\n" * LIMIT)
     assert not has_too_many_parts(json.dumps({"a": list(range(LIMIT))}, indent=1).encode())
 

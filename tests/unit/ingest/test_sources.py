@@ -11,6 +11,7 @@ import pytest
 
 from ingest import parts
 from ingest.publish import NotAcknowledgedError, TooLargeForBrokerError
+from sources.intake import dead_letter_budget
 from sources.intake.store import IndexStore, IndexUnusableError, StoredIndex
 from streams.kafka.producer import Outgoing
 from tests.support.ingest import NOW_MS, TOPICS, Door, open_door
@@ -75,6 +76,21 @@ async def test_a_body_of_another_tool_becomes_a_dead_letter(source_door: Door) -
     assert headers["alignment-received"] == str(NOW_MS).encode()
     assert headers["alignment-reason"] == b"unknown_shape"
     assert source_door.metric("source_rejected_total", source="rows") == 1
+
+
+@pytest.mark.parametrize("path", ["rows", "rows/api/of/an/sdk"])
+async def test_a_body_of_too_many_rejected_records_is_one_dead_letter(
+    source_door: Door, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letter_budget, "MAX_DEAD_LETTERS", 3)
+    assert (await post(source_door, path, [ROW] + [{"item": "i1"}] * 3)).json()["rejected"] == 3
+    source_door.publisher.sent.clear()
+    response = await post(source_door, path, [{**ROW, "id": "2"}] + [{"item": "i1"}] * 4)
+    assert response.status_code == 422
+    assert "more than 3 of its 5 records are rejected" in response.json()["detail"]
+    assert "record 2: id is empty; record 3: " in response.json()["detail"]
+    [sent] = source_door.publisher.sent
+    assert sent.topic == TOPICS.dead_letters
 
 
 async def test_an_event_that_workers_would_reject_becomes_a_dead_letter(source_door: Door) -> None:

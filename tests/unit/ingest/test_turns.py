@@ -103,7 +103,8 @@ async def test_others_have_their_turn_after_some_bytes_of_large_events(
     async def count() -> None:
         nonlocal size
         while True:
-            size, _ = 0, turns.append(size)
+            turns.append(size)
+            size = 0
             await asyncio.sleep(0)
 
     monkeypatch.setattr(Decoder, "decode_line", sized)

@@ -3,13 +3,14 @@
 import gzip
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.tables import NestedCell, Table, TableError, read_table
+from sources.tables import MAX_COLUMNS, NestedCell, Table, TableError, read_table
 
 ROWS = [{"id": "007", "label": "pass"}, {"id": "NA", "label": "fail"}, {"id": "null", "label": ""}]
 
@@ -156,3 +157,26 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: bytes, problem: str)
 def test_an_unknown_encoding_is_named(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(TableError, match=f"encoding '{encoding}' is not known"):
         table(tmp_path, text(), encoding=encoding)
+
+
+@pytest.mark.parametrize("form", ["CSV", "JSON"])
+def test_a_table_of_very_many_columns_is_refused(tmp_path: Path, form: str) -> None:
+    names = [f"c{number}" for number in range(MAX_COLUMNS + 1)]
+    csv = ";".join(names) + "\n"
+    with pytest.raises(TableError, match="has 10,001 columns, at most 10,000"):
+        table(tmp_path, csv if form == "CSV" else json.dumps([dict.fromkeys(names, 1)]))
+    assert len(table(tmp_path, csv.removesuffix(";c10000\n")).columns) == MAX_COLUMNS
+
+
+def test_a_line_of_millions_of_cells_is_not_cut(tmp_path: Path) -> None:
+    """Cut, it would take a gigabyte."""
+    wide = b";" * (8 << 20)
+    tracemalloc.start()
+    with pytest.raises(TableError, match="8,388,608 delimiters in a line, at most 100,000"):
+        table(tmp_path, wide, delimiter=";")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    broken = table(tmp_path, b"id;label\n1;pass\n" + wide + b"\n2;fail\n")
+    assert cells(broken) == [{"id": "1", "label": "pass"}, {"id": "2", "label": "fail"}]
+    assert [row.place for row in broken.broken] == ["line 3"]
