@@ -31,7 +31,7 @@ from sources.pulls.pull import PullError
 from sources.pulls.sync import Observer, PullClocks, PullRequest, SourcePull, StreamReport
 from sources.records import UnknownShapeError
 from streams.kafka.producer import Outgoing, producer, require_sources
-from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
+from streams.runtime.http_client import TRANSPORT_ERRORS, async_one_coding_hooks, client_options, explain
 
 _ANSWER_SECONDS: Final = 600.0
 """A source may have much to say before it answers."""
@@ -156,9 +156,8 @@ class _HttpSource:
         url = f"http://{chosen.ingest_http}"
         token_file = chosen.ingest_token_file or chosen.token_file
         token = None if token_file is None else read_token(token_file)
-        async with httpx.AsyncClient(
-            base_url=url, **client_options(url, timeout=_ANSWER_SECONDS, token=token)
-        ) as client:
+        options = client_options(url, timeout=_ANSWER_SECONDS, token=token)
+        async with httpx.AsyncClient(base_url=url, **options, event_hooks=async_one_coding_hooks()) as client:
             yield cls(client, SOURCES_PATH.format(name=name))
 
     async def file(self, content: bytes, made: int) -> IntakeResult:

@@ -16,7 +16,7 @@ from sinks.queries.comparisons import Comparison, Page
 from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain
+from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain, one_coding_hooks
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
@@ -51,7 +51,8 @@ class View:
         if not self.url.lower().startswith(("http://", "https://")):
             raise UnreachableError(f"{url}: not an http or https address")
         try:
-            self._client = httpx.Client(**client_options(self.url, timeout=_TIMEOUT_SECONDS, token=token))
+            options = client_options(self.url, timeout=_TIMEOUT_SECONDS, token=token)
+            self._client = httpx.Client(**options, event_hooks=one_coding_hooks())
         except TRANSPORT_ERRORS as error:
             raise UnreachableError(f"{url}: {explain(error)}") from error
 

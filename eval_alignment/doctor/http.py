@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain, require_one_coding
+from streams.runtime.http_client import TRANSPORT_ERRORS, async_one_coding_hooks, client_options, explain
 
 _SECONDS: Final = 5.0
 _MAX_BYTES: Final = 64 << 20
@@ -40,10 +40,11 @@ async def get(url: str, token: bytes | None = None) -> Answer:
     requested = time.time()
     try:
         async with (
-            httpx.AsyncClient(**client_options(url, timeout=_SECONDS, token=token)) as client,
+            httpx.AsyncClient(
+                **client_options(url, timeout=_SECONDS, token=token), event_hooks=async_one_coding_hooks()
+            ) as client,
             client.stream("GET", url) as response,
         ):
-            require_one_coding(response)
             body = await _read(response)
             ahead = _ahead(response.headers.get("Date"), requested, time.time())
             return Answer(url, response.status_code, body, ahead_s=ahead)

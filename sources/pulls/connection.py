@@ -14,7 +14,7 @@ from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError
 from sources.records import UnknownShapeError
 from sources.shapes import read
-from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain, require_one_coding
+from streams.runtime.http_client import TRANSPORT_ERRORS, async_one_coding_hooks, client_options, explain
 from streams.runtime.retries import retry_requests
 from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, asked_wait
 
@@ -114,7 +114,7 @@ class Connection:
             options = client_options(self.url, timeout=_STEP_SECONDS)
         except TRANSPORT_ERRORS as error:
             raise PullError(f"{self.url}: {explain(error)}") from error
-        self._http = httpx.AsyncClient(**options, auth=auth, transport=transport)
+        self._http = httpx.AsyncClient(**options, auth=auth, transport=transport, event_hooks=async_one_coding_hooks())
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -151,7 +151,6 @@ class Connection:
                 asyncio.timeout(ANSWER_SECONDS),
                 self._http.stream(method, self.url + path, params=query, json=document) as response,
             ):
-                require_one_coding(response)
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk

@@ -39,7 +39,21 @@ def client_options(url: str, *, timeout: float, token: bytes | None = None) -> d
     }
 
 
-def require_one_coding(response: httpx.Response) -> None:
+def one_coding_hooks() -> dict[str, Any]:
+    """The argument `event_hooks` of an `httpx.Client`: each answer has one content coding, or the request raises."""
+    return {"response": [_require_one_coding]}
+
+
+def async_one_coding_hooks() -> dict[str, Any]:
+    """The argument `event_hooks` of an `httpx.AsyncClient`: each answer has one content coding."""
+
+    async def require(response: httpx.Response) -> None:
+        _require_one_coding(response)
+
+    return {"response": [require]}
+
+
+def _require_one_coding(response: httpx.Response) -> None:
     """Raise httpx.DecodingError for an answer with several content codings, before its body is read.
 
     httpx unpacks what has arrived by each of them in full: a few kilobytes that are packed twice become gigabytes.

@@ -7,8 +7,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
+from eval_alignment.client.errors import DeliveryError
+from eval_alignment.client.sync import Client
 from eval_alignment.doctor.http import get
-from streams.runtime.http_client import client_options
+from eval_alignment.view_client import UnreachableError, View
+from streams.runtime.http_client import async_one_coding_hooks, client_options
 from tests.support.ports import free_port
 
 TOKEN = b"0123456789abcdef0123456789abcdef"
@@ -21,10 +24,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.requests.append((self.path, self.headers["Authorization"]))
         moved = self.path == "/moved"
         self.send_response(302 if moved else 200)
+        if "packed" in self.path:
+            self.send_header("Content-Encoding", "gzip, gzip")
         if moved:
             self.send_header("Location", "/elsewhere")
         self.end_headers()
         self.wfile.write(b"{}")
+
+    do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         pass
@@ -71,3 +78,19 @@ async def test_doctor_sends_the_token_and_does_not_follow_a_redirect(server: HTT
 async def test_a_failed_request_of_doctor_is_an_answer_with_its_error(url: str, error: str) -> None:
     answer = await get(url.format(free=free_port()))
     assert (answer.status, error in answer.error) == (0, True), answer.error
+
+
+async def test_no_client_unpacks_an_answer_twice(server: HTTPServer) -> None:
+    """A few kilobytes would become gigabytes."""
+    url = f"http://127.0.0.1:{server.server_port}/packed"
+    problem = "the answer has 2 content codings"
+    with View(url) as view, pytest.raises(UnreachableError, match=problem):
+        view.ready()
+    assert problem in (await get(url)).error
+    client = Client(url)
+    client.queue_item(queue="q", item="1")
+    with pytest.raises(DeliveryError, match=problem):
+        client.close(timeout_s=2)
+    async with httpx.AsyncClient(event_hooks=async_one_coding_hooks()) as asynchronous:
+        with pytest.raises(httpx.DecodingError, match=problem):
+            await asynchronous.get(url)
