@@ -25,6 +25,7 @@ _COMMANDS = (
     "recount",
     "report",
     "disagreements",
+    "trace",
     "topics",
     "doctor",
     "dlq",

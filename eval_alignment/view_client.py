@@ -10,9 +10,10 @@ import msgspec
 
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.access import read_token
-from sinks.api.parameters import queue_segment
+from sinks.api.parameters import path_segment
 from sinks.api.responses import ProblemDetails, QueueList, QueueListing, SourceProgress, ViewPositions
 from sinks.queries.comparisons import Comparison, Page
+from sinks.queries.item_answer import ItemTrace
 from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -33,7 +34,7 @@ class UnreachableError(EvalAlignmentError):
 
 
 class QueueNotFoundError(UnreachableError):
-    """The queue is not found. A view that has read all events knows every queue."""
+    """The queue, or the item in it, is not found. A view that has read all events knows every queue."""
 
 
 class View:
@@ -66,17 +67,21 @@ class View:
 
     def document(self, queue: str, window: str = "all") -> SnapshotDocument:
         """The current document of a queue. Raises UnreachableError, for an unknown queue QueueNotFoundError."""
-        return self._get(f"/api/v1/queues/{queue_segment(queue)}", {"window": window}, SnapshotDocument)
+        return self._get(f"/api/v1/queues/{path_segment(queue)}", {"window": window}, SnapshotDocument)
 
     def ceiling(self, queue: str, window: str, criterion: str) -> Ceiling:
         """The human ceiling of a criterion. Raises UnreachableError."""
         parameters = {"window": window, "criterion": criterion}
-        return self._get(f"/api/v1/queues/{queue_segment(queue)}/ceiling", parameters, Ceiling)
+        return self._get(f"/api/v1/queues/{path_segment(queue)}/ceiling", parameters, Ceiling)
 
     def what_if(self, queue: str, window: str, criterion: str, metric: str) -> WhatIf:
         """A metric at other thresholds. Raises UnreachableError."""
         parameters = {"window": window, "criterion": criterion, "metric": metric}
-        return self._get(f"/api/v1/queues/{queue_segment(queue)}/what-if", parameters, WhatIf)
+        return self._get(f"/api/v1/queues/{path_segment(queue)}/what-if", parameters, WhatIf)
+
+    def trace(self, queue: str, item: str) -> ItemTrace:
+        """An item, and what its rows count for. Raises UnreachableError; QueueNotFoundError for an unknown name."""
+        return self._get(f"/api/v1/queues/{path_segment(queue)}/items/{path_segment(item)}", {}, ItemTrace)
 
     def disagreements(
         self, queue: str, window: str, criterion: str | None = None, metric: str | None = None
@@ -89,7 +94,7 @@ class View:
         parameters = {"window": window, "outcome": "fp,fn", "limit": str(_COMPARISONS)}
         parameters |= {name: value for name, value in chosen.items() if value is not None}
         while True:
-            page = self._get(f"/api/v1/queues/{queue_segment(queue)}/comparisons", parameters, Page)
+            page = self._get(f"/api/v1/queues/{path_segment(queue)}/comparisons", parameters, Page)
             yield from page["comparisons"]
             if page["next"] is None:
                 return

@@ -38,3 +38,11 @@ PEOPLE: Final = 200
 """Most annotators in an answer, those with most annotations."""
 DISAGREEMENTS: Final = 100
 """Most items on which people disagree in an answer; `skip` pages to the others."""
+ITEM_ROWS: Final = 30
+"""Most annotations and most evaluations of an item that a list of items shows, each in two groups."""
+ITEM_READ: Final = 200
+"""Most annotations and most evaluations of an item that are read at all."""
+ITEM_PAIRS: Final = 2_000
+"""Most pairs of them in an answer about an item, those in cells first to be kept."""
+ITEM_CHARACTERS: Final = 2_000
+"""Most characters of a text in a list of items; the item's page has all of it."""

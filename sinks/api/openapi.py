@@ -13,8 +13,9 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import comparisons, next_items, people, results, segments
+from sinks.queries import comparisons, item_answer, next_items, people, results, segments
 from sinks.queries.comparisons import PAGE_LIMIT, Page
+from sinks.queries.item_answer import ItemTrace
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
 from sinks.queries.people import Annotators, Disagreements
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
@@ -24,6 +25,7 @@ RESPONSES: Final = (
     SnapshotDocument,
     QueueList,
     Page,
+    ItemTrace,
     HistoryList,
     Trend,
     WhatIf,
@@ -40,7 +42,7 @@ RESPONSES: Final = (
     ProblemDetails,
 )
 """The type of every JSON response."""
-_MODULES: Final = (snapshot_schema, responses, comparisons, next_items, results, segments, people)
+_MODULES: Final = (snapshot_schema, responses, comparisons, item_answer, next_items, results, segments, people)
 """Modules that define the types of the responses."""
 
 
@@ -66,6 +68,11 @@ _QUEUE: Final = {
     "description": "Name of the queue, percent-encoded: `/` is `%2F`. `.` and `..` are written `~.` and `~..`.",
     "schema": _TEXT,
 }
+_ITEM: Final = {
+    **_QUEUE,
+    "name": "item",
+    "description": "Id of the item, percent-encoded in the same way. It is exact: no other form of the text is found.",
+}
 _WINDOW: Final = _query(
     "window", "UTC days up to today, or all days.", {"enum": [w.value for w in Window], "default": "all"}
 )
@@ -77,7 +84,7 @@ _ERRORS: Final = {
     400: "A parameter is missing or invalid, or the request has a body; `detail` names it.",
     401: "The token is missing or wrong.",
     403: "Numbers of single annotators need the setting `show_annotators`.",
-    404: "The queue is not found.",
+    404: "The queue, or the item in it, is not found.",
     500: "The numbers of the queue cannot be computed from what the view's store has; `detail` has the reason.",
     503: "Too many requests wait, or too many streams are open. Retry after the time in `Retry-After`.",
 }
@@ -284,6 +291,12 @@ def openapi(version: str) -> dict[str, Any]:
                     _CURSOR,
                     _limit(50),
                 ],
+                (400, 401, 404, 500, 503),
+            ),
+            "/api/v1/queues/{queue}/items/{item}": _get(
+                "An item of a queue: its rows, the cells that they give, and why the others give none.",
+                ItemTrace,
+                [_QUEUE, _ITEM],
                 (400, 401, 404, 500, 503),
             ),
             "/api/v1/queues/{queue}/history": _get(

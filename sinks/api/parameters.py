@@ -40,21 +40,30 @@ def without_empty(handler: Callable[[Request], Awaitable[_Response]]) -> Callabl
     return endpoint
 
 
-def queue_segment(queue: str) -> str:
-    """A queue's name as one segment of a path: percent-encoded; `.` and `..` with `~` in front.
+def path_segment(name: str) -> str:
+    """The name of a queue or the id of an item as one segment of a path: percent-encoded; `.` and `..` with `~` before.
 
-    >>> queue_segment("a/b"), queue_segment(".."), queue_segment("~."), queue_segment("~a")
+    >>> path_segment("a/b"), path_segment(".."), path_segment("~."), path_segment("~a")
     ('a%2Fb', '~..', '~~.', '~a')
     """
-    return f"~{queue}" if _DOTS.fullmatch(queue) else quote(queue, safe="")
+    return f"~{name}" if _DOTS.fullmatch(name) else quote(name, safe="")
 
 
 def queue_name(request: Request) -> str:
-    """The queue in the path, as `queue_segment` writes it, normalised."""
+    """The queue in the path, as `path_segment` writes it, normalised."""
+    return normalize("NFC", _from_path(request, "queue"))
+
+
+def item_id(request: Request) -> str:
+    """The item in the path, as `path_segment` writes it. Ids are exact, so it is not normalised."""
+    return _from_path(request, "item")
+
+
+def _from_path(request: Request, parameter: str) -> str:
     try:
-        name = normalize("NFC", unquote(request.path_params["queue"], errors="strict"))
+        name = unquote(request.path_params[parameter], errors="strict")
     except UnicodeDecodeError as error:
-        raise HTTPException(400, "queue: the name is not percent-encoded UTF-8") from error
+        raise HTTPException(400, f"{parameter}: the name is not percent-encoded UTF-8") from error
     return name[1:] if name.startswith("~") and _DOTS.fullmatch(name) else name
 
 

@@ -42,6 +42,7 @@ def api_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues", without_empty(api.queues)),
         Route("/api/v1/queues/{queue}", without_empty(api.queue)),
         Route("/api/v1/queues/{queue}/comparisons", without_empty(api.comparisons)),
+        Route("/api/v1/queues/{queue}/items/{item}", without_empty(api.item)),
         Route("/api/v1/queues/{queue}/history", without_empty(api.history)),
         *deep_dive_routes(services),
         Route("/api/v1/positions", without_empty(api.positions)),
@@ -93,6 +94,10 @@ class _Api:
         except CursorError as error:
             raise HTTPException(400, f"cursor: {error}") from error
         return json_response(page)
+
+    async def item(self, request: Request) -> Response:
+        queue, item = parameters.queue_name(request), parameters.item_id(request)
+        return json_response(await self._services.query_item(queue, item))
 
     async def history(self, request: Request) -> Response:
         start, end = parameters.time(request, "from", 0), parameters.time(request, "to", 2**62)

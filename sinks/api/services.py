@@ -19,6 +19,8 @@ from sinks.documents import DocumentError, Documents
 from sinks.freshness import Freshness
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
+from sinks.queries.item_answer import ItemTrace
+from sinks.queries.item_trace import trace_item
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
 from sinks.rejections import RecentRejections
 from sinks.request_pool import RequestPool
@@ -118,3 +120,15 @@ class Services:
         if answer is None:
             raise HTTPException(404, f"queue {queue!r} not found")
         return answer
+
+    async def query_item(self, queue: str, item: str) -> ItemTrace:
+        """The trace of an item. Raises HTTPException as `query_queue` does, and 404 when the queue has no such item."""
+        config = self.config
+
+        def find(connection: sqlite3.Connection, _: QueueEntry) -> ItemTrace:
+            trace = trace_item(connection, queue, item, config.rules, config.item_url)
+            if trace is None:
+                raise HTTPException(404, f"item {item!r} not found in queue {queue!r}")
+            return trace
+
+        return await self.query_queue(queue, find)

@@ -11,13 +11,18 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.api.services import Services
-from sinks.page.figures import RatingCounts, anchor, ratings
+from sinks.budgets import ITEM_READ
+from sinks.page.figures import RatingCounts, ratings
+from sinks.page.item_entries import ItemEntry, entries
 from sinks.page.layout import Shell, shell
-from sinks.page.urls import Value, address, openable, queue_path
-from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, count_comparisons
+from sinks.page.urls import Value, address, queue_path
+from sinks.queries.comparisons import ComparisonSort, Query, count_comparisons
+from sinks.queries.item_rows import RowChoice, item_rows
+from sinks.queries.items import chosen_items
 from sinks.queries.queues import QueueEntry, annotator_names
 
 PAGE: Final = 20
+"""Items on a page."""
 MOST_PAGES: Final = 50_000
 _CHOICES: Final = 200
 """Most annotators in the menu."""
@@ -31,11 +36,11 @@ TABS: Final[tuple[tuple[str, tuple[Outcome, ...]], ...]] = (
     ("All", OUTCOMES),
 )
 HEADS: Final[Mapping[tuple[Outcome, ...], str]] = {
-    MISALIGNED: "Humans and metric disagree",
-    ("fp",): "Humans fail, metric passes",
-    ("fn",): "Humans pass, metric fails",
-    ("tp",): "Humans and metric pass",
-    ("tn",): "Humans and metric fail",
+    MISALIGNED: "where people and metrics disagree",
+    ("fp",): "where people fail what metrics pass",
+    ("fn",): "where people pass what metrics fail",
+    ("tp",): "where people and metrics pass",
+    ("tn",): "where people and metrics fail",
 }
 
 
@@ -75,39 +80,6 @@ class Tab:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A comparison as the page shows it."""
-
-    row: Comparison
-    key: str
-    """Element id."""
-    href: str | None
-    """Address of the item, if a link may have it."""
-    pips: int | None
-    """Strength of disagreement, 1 to 3; None without stars or disagreement."""
-    strength: str
-    """Strength of disagreement in words."""
-    start: float | None
-    """Position of the threshold in percent."""
-    end: float | None
-    """Position of the score in percent."""
-    low: float
-    """Left end of the scale."""
-    high: float
-    """Right end of the scale."""
-
-    @property
-    def human_passes(self) -> bool:
-        """Whether the person passes the item."""
-        return self.row["outcome"] in ("tp", "fn")
-
-    @property
-    def aligned(self) -> bool:
-        """Whether people and metric agree."""
-        return self.row["outcome"] in ("tp", "tn")
-
-
-@dataclass(frozen=True, slots=True)
 class ItemsPage:
     """Content of the page of items."""
 
@@ -116,10 +88,14 @@ class ItemsPage:
     document: SnapshotDocument
     tabs: list[Tab]
     head: str
+    """What the items have in common, after the name of metric or queue."""
     ratings: RatingCounts | None
-    rows: list[Shown]
+    entries: list[ItemEntry]
     first: int
     total: int
+    """Number of items on all pages."""
+    chosen: int
+    """Number of chosen comparisons of these items."""
     comparisons: int
     misaligned: int
     criteria: list[str]
@@ -145,8 +121,12 @@ def items_page(
     if document is None:
         return None
     chosen = _chosen(document, query)
-    result = comparisons(connection, query, rules, today, services.config.item_url)
-    number = count_comparisons(connection, query, rules, today)
+    found = chosen_items(connection, query, rules, today)
+    choice = RowChoice(
+        standing=True, most=ITEM_READ, criterion=query.criterion, annotator=query.annotator, metric=query.metric
+    )
+    rows = item_rows(connection, query.queue, found.items, rules, choice)
+    pairs = [found.pairs[item] for item in found.items]
     counts = _counts(connection, document, chosen, query, rules=rules, today=today)
     counted = not (query.annotator or query.level or query.judge)
     outcomes = tuple(query.outcomes) or OUTCOMES
@@ -163,19 +143,20 @@ def items_page(
             )
             for name, of in TABS
         ],
-        head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "All comparisons"),
+        head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "comparisons"),
         # The document has no ratings of a pair that it leaves out.
         ratings=ratings(chosen, outcomes, rules) if counted and not _leaves_out(document, query) else None,
-        rows=[_shown(row, rules) for row in result["comparisons"]],
+        entries=entries(query.queue, rows, pairs, rules, services.config.item_url),
         first=query.offset + 1,
-        total=number,
+        total=found.total,
+        chosen=found.comparisons,
         comparisons=sum(counts.values()),
         misaligned=sum(counts[outcome] for outcome in MISALIGNED),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
         metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
         annotators=annotator_names(connection, query.queue, _CHOICES),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
-        later=request.href(page=request.page + 1) if query.offset + PAGE < number else None,
+        later=request.href(page=request.page + 1) if query.offset + PAGE < found.total else None,
     )
 
 
@@ -218,30 +199,3 @@ def _counts(
         outcome: count_comparisons(connection, replace(pairs, outcomes=(outcome,)), rules, today)
         for outcome in OUTCOMES
     }
-
-
-def _shown(row: Comparison, rules: CountingRules) -> Shown:
-    aligned = row["outcome"] in ("tp", "tn")
-    pips, strength = None, ""
-    if row["stars"] is not None and not aligned:
-        pips = _strength(row["stars"], rules.pass_stars)
-        strength = ("Borderline", "Clear disagreement", "Strong disagreement")[pips - 1]
-    elif not aligned:
-        strength = "Thumb rating, strength unknown"
-    score, threshold = row["score"], row["threshold"]
-    ends = [value for value in (score, threshold, 0.0, 1.0) if value is not None]
-    low, high = min(ends), max(ends)
-
-    def place(value: float | None) -> float | None:
-        # Halved first: the difference of two large numbers may overflow.
-        return None if value is None else round(100 * (value / 2 - low / 2) / (high / 2 - low / 2), 2)
-
-    key = anchor(row["item"], row["criterion"], row["annotator"], row["metric"])
-    return Shown(row, key, openable(row["url"]), pips, strength, place(threshold), place(score), low, high)
-
-
-def _strength(stars: int, pass_stars: int) -> int:
-    """1 next to the pass mark, 3 at an end of the scale, otherwise 2."""
-    if stars in (pass_stars - 1, pass_stars):
-        return 1
-    return 3 if stars in (1, 5) else 2

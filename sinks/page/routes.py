@@ -1,5 +1,6 @@
 """Routes of the page. Content is read in a thread, from one state of the store, and rendered by templates."""
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -16,20 +17,24 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from aggregator.snapshot.build import PAIRS
+from sinks import budgets
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import next_query
 from sinks.api.services import Services
-from sinks.page import charts, index_page, items_page, queue_page
+from sinks.page import charts, index_page, item_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, json_lines
+from sinks.page.item_entries import folds
+from sinks.page.item_page import ItemPage
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
 from sinks.page.templating import page_environment
 from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
+from sinks.queries.queues import QueueEntry
 from sinks.queue_index import QueueSort
 from streams.events.reasons import Reason
 
@@ -49,8 +54,8 @@ def templates() -> Environment:
     """The templates of this release. All are compiled now, so no request waits for that."""
     environment = page_environment()
     environment.filters.update(short=charts.short, twice=lambda names: [(name, name) for name in names])
-    environment.filters.update(code=_code)
-    environment.globals.update(queue_path=queue_path)
+    environment.filters.update(code=_code, folds=folds)
+    environment.globals.update(queue_path=queue_path, most_characters=budgets.ITEM_CHARACTERS)
     for name in environment.list_templates():
         environment.get_template(name)
     return environment
@@ -89,6 +94,7 @@ class Pages:
             "/queues/{queue}": self._queue,
             "/queues/{queue}/disagreements": self._disagreements,
             "/queues/{queue}/items": self._items,
+            "/queues/{queue}/items/{item}": self._item,
             "/queues/{queue}/items.csv": self._csv,
             "/queues/{queue}/items.jsonl": self._jsonl,
             "/queues/{queue}/next": self._next,
@@ -181,6 +187,17 @@ class Pages:
             choice.queue, lambda connection, entry: disagreements_page(self._services, connection, entry, choice)
         )
         return await self._render("disagreements.html", page)
+
+    async def _item(self, request: Request) -> Response:
+        queue, item = parameters.queue_name(request), parameters.item_id(request)
+
+        def find(connection: sqlite3.Connection, _: QueueEntry) -> ItemPage:
+            page = item_page.item_page(self._services, connection, queue, item)
+            if page is None:
+                raise HTTPException(404, f"item {item!r} not found in queue {queue!r}")
+            return page
+
+        return await self._render("item.html", await self._services.query_queue(queue, find))
 
     async def _csv(self, request: Request) -> Response:
         raw, bom = (request.query_params.get(name) == "1" for name in ("raw", "bom"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlencode, urlsplit
 
-from sinks.api.parameters import queue_segment
+from sinks.api.parameters import path_segment
 
 Value = str | int | Iterable[str] | None
 
@@ -14,7 +14,16 @@ def queue_path(queue: str, rest: str = "") -> str:
     >>> queue_path("a/b", "/items")
     '/queues/a%2Fb/items'
     """
-    return f"/queues/{queue_segment(queue)}{rest}"
+    return f"/queues/{path_segment(queue)}{rest}"
+
+
+def item_path(queue: str, item: str) -> str:
+    """The path of an item's page. Ids are encoded as names of queues are, and never normalised.
+
+    >>> item_path("q", "run 1/step #2"), item_path("q", "..")
+    ('/queues/q/items/run%201%2Fstep%20%232', '/queues/q/items/~..')
+    """
+    return queue_path(queue, f"/items/{path_segment(item)}")
 
 
 def address(path: str, parameters: Mapping[str, Value]) -> str:

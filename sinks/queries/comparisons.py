@@ -63,12 +63,16 @@ class ComparisonSort(StrEnum):
     """Scores closest to the threshold first."""
 
 
+STRENGTH: Final = "abs(a.stars - :pass_stars + 0.5)"
+"""SQL: how far the stars of annotation `a` are from the pass mark; NULL for thumbs."""
+MARGIN: Final = "abs(e.score - e.threshold)"
+"""SQL: how far the score of evaluation `e` is from its threshold."""
+
 _NEWEST: Final = "a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC, e.metric DESC"
-_MARGIN: Final = "abs(e.score - e.threshold)"
 _ORDERS: Final = {
     ComparisonSort.NEWEST: _NEWEST,
-    ComparisonSort.DISSENT: f"abs(a.stars - :pass_stars + 0.5) DESC NULLS LAST, {_MARGIN} DESC NULLS LAST, {_NEWEST}",
-    ComparisonSort.THRESHOLD: f"{_MARGIN} ASC NULLS LAST, {_NEWEST}",
+    ComparisonSort.DISSENT: f"{STRENGTH} DESC NULLS LAST, {MARGIN} DESC NULLS LAST, {_NEWEST}",
+    ComparisonSort.THRESHOLD: f"{MARGIN} ASC NULLS LAST, {_NEWEST}",
 }
 _EQUAL: Final = {
     "criterion": "a.criterion",
@@ -178,7 +182,7 @@ def comparisons(
     `item_url` is the template of an item's address, with `{item}` and `{level}`, for items whose events have no url.
     Raises CursorError.
     """
-    where, values = _where(query, rules, today)
+    where, values = chosen_rows(query, rules, today)
     if query.cursor is not None:
         where += _AFTER
         values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
@@ -200,11 +204,12 @@ def comparisons(
 
 def count_comparisons(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
     """The number of comparisons on all pages of a query."""
-    where, values = _where(query, rules, today)
+    where, values = chosen_rows(query, rules, today)
     return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
 
 
-def _where(query: Query, rules: CountingRules, today: date) -> tuple[str, Values]:
+def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, Values]:
+    """SQL from FROM on, with the values that it binds: annotations `a` and evaluations `e` of a choice."""
     scope = Scope(query.queue, query.window, today, rules)
     sql = _FROM
     values: Values = {"queue": query.queue, "pass_stars": rules.pass_stars}

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page
 from aggregator.facts import Annotation
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
-from sinks.page.urls import queue_path
+from sinks.page.urls import item_path, queue_path
 from sinks.store.store import Store
 from tests.browser.conftest import watch
 from tests.support.sample_queue import QUEUE, sample_queue
@@ -30,6 +30,7 @@ ROUTES = {
     "queue": queue_path(QUEUE),
     "aggregate": queue_path(QUEUE) + "?view=aggregate&criterion=tone",
     "items": queue_path(QUEUE, "/items"),
+    "item": item_path(QUEUE, "trace-0007"),
     "empty": queue_path("waiting"),
     "missing": queue_path("nobody"),
 }

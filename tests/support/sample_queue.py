@@ -6,6 +6,17 @@ from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 
 QUEUE = "Support / EN"
+QUESTIONS = (
+    "How long can I return the shoes? I bought them three weeks ago and wore them twice.",
+    "My parcel has not moved since Monday. Where is it?",
+    "Please cancel my subscription, and confirm that nothing is charged in December.",
+)
+ANSWER = (
+    "Thank you for your message, and sorry for the trouble!\n\nYou can return items within 14 days of delivery.\n"
+    "1. Open Orders and choose the order.\n2. Choose Return, and the reason.\n3. Print the label.\n"
+    "4. Bring the parcel to a shop.\n\nThe money is with you five days after we have the parcel.\nYour support team"
+)
+"""More lines than a list shows."""
 
 
 def sample_queue(now: int, items: int = 120) -> list[Fact]:
@@ -18,7 +29,13 @@ def sample_queue(now: int, items: int = 120) -> list[Fact]:
     for number in range(items):
         at, item, quality = now - (number % 20) * DAY_MS - number, f"trace-{number:04}", luck.random()
         plan = "trial" if 0.2 < quality < 0.4 else "team" if number % 3 else "free"
-        facts.append(QueueItem(at=at, id=f"q{number}", queue=QUEUE, item=item, tags={"plan": plan}))
+        facts.append(
+            QueueItem(
+                at=at, id=f"q{number}", queue=QUEUE, item=item, input=QUESTIONS[number % 3],
+                output=ANSWER if number % 2 else "You can return it within 14 days.",
+                tags={"plan": plan},
+            )
+        )  # fmt: skip
         for place, annotator in enumerate(("ann", "bob")[: 1 + number % 2]):
             seen = min(0.99, max(0.0, quality + luck.gauss(0, 0.08)))
             facts += [

@@ -50,6 +50,7 @@ REQUESTS: Final = (
     Request("/api/v1/queues", "/api/v1/queues"),
     Request("/api/v1/queues/{queue}", f"{_QUEUE_PATH}?window=30d", omit=("criteria",)),
     Request("/api/v1/queues/{queue}/comparisons", f"{_QUEUE_PATH}/comparisons?outcome=fp,fn&limit=1"),
+    Request("/api/v1/queues/{queue}/items/{item}", f"{_QUEUE_PATH}/items/trace-3", keep=1),
     Request("/api/v1/queues/{queue}/history", f"{_QUEUE_PATH}/history?limit=1", omit=("cards", "criteria")),
     Request("/api/v1/queues/{queue}/trend", f"{_QUEUE_PATH}/trend?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/what-if", f"{_QUEUE_PATH}/what-if?{_PAIR}", keep=1),

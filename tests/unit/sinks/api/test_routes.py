@@ -276,6 +276,8 @@ async def test_openapi_describes_every_field_of_the_responses(client: httpx.Asyn
         ("/api/v1/queues/{queue}", path("support")),
         ("/api/v1/queues/{queue}", path(HOSTILE)),
         ("/api/v1/queues/{queue}/comparisons", path("support", "/comparisons?limit=2")),
+        ("/api/v1/queues/{queue}/items/{item}", path("support", "/items/i2")),
+        ("/api/v1/queues/{queue}/items/{item}", path("support", "/items/none")),
         ("/api/v1/queues/{queue}/history", path("support", "/history")),
         ("/healthz", "/healthz"),
         ("/readyz", "/readyz"),

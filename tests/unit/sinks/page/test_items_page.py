@@ -9,8 +9,10 @@ import pytest
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
+from sinks.budgets import ITEM_ROWS
 from sinks.page.export import COLUMNS
 from sinks.page.items_page import PAGE
+from sinks.page.wording import isolated
 from sinks.store.store import Store
 from tests.support.html import Element, read
 from tests.support.sample_view import NOW_MS, fill, view_of
@@ -20,7 +22,7 @@ from tests.unit.sinks.page.conftest import Get, connected
 def shown(page: Element) -> list[str]:
     """The items of a page, in order."""
     heads = page.all("div", class_="item-head")
-    return [(head.all("a") or head.all("b"))[0].words for head in heads]
+    return [head.one("h3").words for head in heads]
 
 
 def case(name: str, *, stars: int | None, passed: bool, score: float = 0.5, at: int = NOW_MS - 9) -> list[Fact]:
@@ -68,10 +70,13 @@ async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> Non
     (item,) = items_page.all("li", class_="item")
     assert item.one("blockquote").text == "rude"
     words = item.words
-    order = ["i1", "Human: fail", "rude", "ann", "Metric: pass", "0.900", "≥ 0.500"]
+    order = ["i1", "ann: fail", "rude", "Disagrees with 1 of 1 metric", "relevance: pass", "0.900", "≥ 0.500"]
     assert [words.index(part) for part in order] == sorted(words.index(part) for part in order)
-    assert item.one("a").attributes["href"] == "https://t.test/trace/i1"
-    assert [time.words.split()[-1] for time in item.all("time")] == ["UTC", "UTC"]
+    assert f"Too lenient for {isolated('ann')} ({isolated('overall')})" in words
+    assert "toxicity: error" in words
+    addresses = [link.attributes["href"] for link in item.all("a")]
+    assert addresses == ["/queues/support/items/i1", "https://t.test/trace/i1"]
+    assert {time.words.split()[-1] for time in item.all("time")} == {"UTC"}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ async def test_a_score_and_its_threshold_never_contradict_the_verdict(
     async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
         item = read((await client.get("/queues/q/items?outcome=tp,fn,tn,fp")).text).one("li", class_="item")
     sign = "\u2265" if direction == "higher" else "\u2264"
-    assert f"Metric: {'pass' if passed else 'fail'} {texts[0]} threshold {sign} {texts[1]}" in item.words
+    assert f"m: {'pass' if passed else 'fail'} {texts[0]} threshold {sign} {texts[1]}" in item.words
     assert item.all("svg")[-1].attributes["aria-label"] == f"Score {texts[0]}, threshold {texts[1]}"
 
 
@@ -131,7 +136,7 @@ async def test_pages_show_every_item_once(many: Services) -> None:
             pages += 1
             later = page.all("a", rel="next")
             path = later[0].attributes["href"] if later else ""
-            assert f"of {PAGE + 4}" in page.words
+            assert f"of {PAGE + 4} items" in page.words
     assert pages == 2
     assert sorted(seen) == sorted([f"fp{number:02}" for number in range(PAGE + 3)] + ["fn"])
 
@@ -141,7 +146,9 @@ async def test_tabs_count_what_they_open(many: Services) -> None:
         page = read((await client.get("/queues/q/items")).text)
         for tab in page.one("nav", class_="tabs").all("a"):
             opened = read((await client.get(tab.attributes["href"])).text)
-            assert f"of {tab.one('span').words}" in opened.one("nav", aria_label="Pages").words, tab.words
+            number = tab.one("span").words
+            comparisons = f"{number} comparison{'' if number == '1' else 's'}"
+            assert comparisons in opened.one("nav", aria_label="Pages").words, tab.words
 
 
 async def test_off_topic_pairs_show_to_those_who_name_them(store: Store, tmp_path: object) -> None:
@@ -159,6 +166,78 @@ async def test_off_topic_pairs_show_to_those_who_name_them(store: Store, tmp_pat
         above = above.parent
     assert above is not None, "off topic is folded away"
     assert "open" not in above.attributes
+
+
+async def test_an_item_is_one_entry_with_all_that_is_stated_about_it(store: Store, tmp_path: object) -> None:
+    facts: list[Fact] = [
+        QueueItem(at=1, id="q", queue="q", item="i", input="Where is my refund?", output="Soon.", tags={"plan": "pro"}),
+        Annotation(at=2, id="a", queue="q", item="i", annotator="ann", stars=5, explanation="Kind."),
+        Annotation(at=3, id="b", queue="q", item="i", annotator="bob", stars=1, explanation="No date."),
+        Annotation(at=4, id="c", queue="q", item="i", criterion="tone", annotator="ann", thumbs="up"),
+        Annotation(at=5, id="d", queue="q", item="i", annotator="eve", deleted=True),
+        *(
+            Evaluation(at=9, id=f"e{number}", item="i", metric=f"m{number}", score=number / 8, threshold=0.5,
+                       passed=number >= 4, reason=f"reason {number}")
+            for number in range(8)
+        ),
+    ]  # fmt: skip
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        (every,) = read((await client.get("/queues/q/items?outcome=tp,fn,tn,fp")).text).all("li", class_="item")
+        (chosen,) = read((await client.get("/queues/q/items?metric=m1&criterion=overall")).text).all(
+            "li", class_="item"
+        )
+    words = every.words
+    for number in range(8):
+        assert f"m{number}: {'pass' if number >= 4 else 'fail'}" in words
+        assert f"reason {number}" in words
+    for part in ("Where is my refund?", "Soon.", "plan: pro", "Kind.", "No date.", "ann: pass", "bob: fail", "tone"):
+        assert part in words
+    assert "eve" not in words
+    plain = words.replace("\u2068", "").replace("\u2069", "")
+    assert "Too strict for ann (overall), ann (tone), agrees with 1 annotation" in plain
+    assert "Too lenient for bob (overall), agrees with 2 annotations" in plain
+    folded = [each.one("summary").words for each in chosen.all("details", class_="twin")]
+    assert folded == ["1 annotation of other criteria", "7 more metrics: 7 disagree"]
+    assert sorted(tag.words for tag in every.one(class_="item-head").all(class_="tag")) == ["Trace", "plan: pro"]
+
+
+async def test_long_texts_are_folded_and_cut_ones_link_to_the_whole(store: Store, tmp_path: object) -> None:
+    texts = {"short": "x" * 480, "lines": "line\n" * 9, "long": "y" * 2_500}
+    fill(
+        store,
+        [
+            fact
+            for name, text in texts.items()
+            for fact in (
+                Annotation(at=1, id=name, queue="q", item=name, stars=1, explanation=text),
+                Evaluation(at=1, id=name, item=name, metric="m", passed=True),
+            )
+        ],
+    )
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        page = read((await client.get("/queues/q/items")).text)
+    by_item = {item.one("h3").words: item for item in page.all("li", class_="item")}
+    assert {name: len(item.all(class_="fold")) for name, item in by_item.items()} == {"short": 0, "lines": 1, "long": 1}
+    assert by_item["lines"].one("blockquote").text.count("line") == 9
+    quote = by_item["long"].one("blockquote")
+    assert quote.text.count("y") == 2_000
+    assert quote.one("a").attributes["href"] == "/queues/q/items/long"
+
+
+async def test_an_item_with_many_metrics_shows_some_of_them(store: Store, tmp_path: object) -> None:
+    fill(
+        store,
+        [
+            Annotation(at=1, id="a", queue="q", item="i", stars=1),
+            *(Evaluation(at=1, id="e", item="i", metric=f"m{number:03}", passed=number < 80) for number in range(200)),
+        ],
+    )
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        page = read((await client.get("/queues/q/items")).text)
+    (item,) = page.all("li", class_="item")
+    assert len(item.all(class_="said")) == 1 + 2 * ITEM_ROWS
+    assert f"{200 - 2 * ITEM_ROWS} more metrics" in item.words
 
 
 # ---- files

@@ -10,7 +10,7 @@ import pytest
 from aggregator.facts import Annotation, Evaluation, Fact
 from sinks.api.services import Services
 from sinks.page.routes import POLICY
-from sinks.page.urls import queue_path
+from sinks.page.urls import item_path, queue_path
 from sinks.store.store import Store
 from tests.support.html import Element, read
 from tests.support.sample_view import HOSTILE, NOW_MS, fill, view_of
@@ -39,6 +39,7 @@ PATHS = (
     "/queues/support?view=aggregate",
     "/queues/support?criterion=tone",
     "/queues/support/items",
+    "/queues/support/items/i1",
     "/glossary",
 )
 TAGS = {
@@ -96,7 +97,8 @@ async def test_a_name_never_turns_the_words_around_it(store: Store, tmp_path: Pa
     )
     async with connected(view_of(store, tmp_path)) as client:
         start, queue = "/?q=", queue_path(name)
-        for path in (start, queue, f"{queue}?view=aggregate", f"{queue}/items?outcome=tp,fn,tn,fp"):
+        items = f"{queue}/items?outcome=tp,fn,tn,fp"
+        for path in (start, queue, f"{queue}?view=aggregate", items, item_path(name, name)):
             page = read((await client.get(path)).text)
             assert name in page.text
             for element in page.walk():

@@ -69,7 +69,7 @@ async def test_a_cell_opens_that_many_items(view: Services, summeval: Path) -> N
             (link,) = (each for each in article.all("a") if f"outcome={outcome}" in each.attributes["href"])
             path = link.attributes["href"]
             items = read((await client.get(path)).text)
-            assert f"of {cell[outcome]:,}" in items.one("nav", aria_label="Pages").words
+            assert f"items, {cell[outcome]:,} comparisons" in items.one("nav", aria_label="Pages").words
             exported = await client.get(path.replace("/items?", "/items.jsonl?"))
             rows = [json.loads(line) for line in exported.text.splitlines()]
             assert len(rows) == cell[outcome]

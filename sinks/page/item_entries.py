@@ -1,0 +1,251 @@
+"""Items as pages show them: what people and metrics state about each, next to each other."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aggregator.facts import Level
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.statistics.confusion import Outcome
+from sinks.budgets import ITEM_ROWS
+from sinks.page.figures import anchor
+from sinks.page.formats import plural
+from sinks.page.urls import item_path, openable
+from sinks.page.wording import isolated
+from sinks.queries.item_answer import ItemAnnotation, ItemEvaluation, PairState
+from sinks.queries.item_rows import ItemRows, item_level, item_pairs, item_tags, item_text
+from sinks.queries.item_urls import item_address
+from sinks.queries.items import PairNames
+
+LINES: Final = 6
+"""Lines of a text that is folded."""
+_LONG: Final = 480
+"""Characters of a text from which it is folded."""
+_ASIDE: Final = 3
+"""Metrics that no chosen comparison names and that are shown without being folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBar:
+    """A score and its threshold on a scale, in percent of its width."""
+
+    start: float
+    """Position of the threshold."""
+    end: float
+    """Position of the score."""
+
+    @property
+    def left(self) -> float:
+        """Left end of the bar."""
+        return min(self.start, self.end)
+
+    @property
+    def width(self) -> float:
+        """Width of the bar."""
+        return round(abs(self.end - self.start), 2)
+
+
+@dataclass(slots=True)
+class ShownAnnotation:
+    """A person's annotation of an item."""
+
+    row: ItemAnnotation
+    chosen: bool = False
+    """Whether a chosen comparison has it."""
+    disagreeing: list[str] = field(default_factory=list)
+    """Metrics that disagree with it."""
+    compared: int = 0
+    """Number of metrics that it is compared with."""
+
+
+@dataclass(slots=True)
+class ShownEvaluation:
+    """A metric's evaluation of an item."""
+
+    row: ItemEvaluation
+    bar: ScoreBar | None
+    """None without a score or a threshold."""
+    chosen: bool = False
+    """Whether a chosen comparison has it."""
+    people: dict[Outcome, list[str]] = field(default_factory=dict)
+    """Who it is compared with, by outcome."""
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether it disagrees with a person."""
+        return "fp" in self.people or "fn" in self.people
+
+    @property
+    def against(self) -> str:
+        """With whom it disagrees, in words; empty when with nobody."""
+        text = ", ".join(
+            f"{words} {', '.join(self.people[outcome])}" for outcome, words in _SIDES if outcome in self.people
+        )
+        return f"{text[:1].upper()}{text[1:]}"
+
+    @property
+    def agreeing(self) -> int:
+        """Number of annotations that it agrees with."""
+        return sum(len(self.people.get(outcome, ())) for outcome in ("tp", "tn"))
+
+
+_SIDES: Final[tuple[tuple[Outcome, str], ...]] = (("fp", "too lenient for"), ("fn", "too strict for"))
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEntry:
+    """An item of a list."""
+
+    key: str
+    """Element id."""
+    item: str
+    href: str
+    """Address of the item's page."""
+    open: str | None
+    """Address in the annotation tool, if a link may have it."""
+    level: Level
+    input: str | None
+    output: str | None
+    tags: dict[str, str]
+    pips: int | None
+    """Strength of the strongest chosen disagreement, 1 to 3; None without stars or disagreement."""
+    strength: str
+    """Strength of disagreement in words."""
+    annotations: list[ShownAnnotation]
+    others: list[ShownAnnotation]
+    """Annotations of other criteria than the chosen ones."""
+    evaluations: list[ShownEvaluation]
+    more: list[ShownEvaluation]
+    """Evaluations that no chosen comparison has, when they are many."""
+    people_left_out: int
+    """Number of annotations that only the item's page shows."""
+    metrics_left_out: int
+    """Number of evaluations that only the item's page shows."""
+
+    @property
+    def more_words(self) -> str:
+        """What is folded, in words."""
+        disagreeing = sum(each.disagrees for each in self.more)
+        failed = sum(each.row["status"] != "ok" for each in self.more)
+        parts = [f"{disagreeing} disagree" if disagreeing else "", f"{failed} without a verdict" if failed else ""]
+        words = ", ".join(part for part in parts if part)
+        return f"{plural(len(self.more), 'more metric')}{f': {words}' if words else ''}"
+
+
+def item_entry(
+    queue: str,
+    rows: ItemRows,
+    chosen: Collection[PairNames],
+    rules: CountingRules,
+    item_url: str,
+    *,
+    most: int | None = ITEM_ROWS,
+) -> ItemEntry:
+    """An item with its standing rows.
+
+    `chosen` names the comparisons for which it is in the list; of each group at most so many are shown.
+    """
+    annotations = {(row["criterion"], row["annotator"]): ShownAnnotation(row) for row in rows["annotations"]}
+    evaluations = [ShownEvaluation(row, score_bar(row)) for row in rows["evaluations"]]
+    verdicts = {each.row["metric"]: each for each in evaluations if each.row["current"]}
+    pips: set[int | None] = set()
+    for pair in item_pairs(rows, rules):
+        names = pair["criterion"], pair["annotator"], pair["metric"]
+        outcome = pair["outcome"]
+        if outcome is None or not (pair["state"] is PairState.COUNTED or names in chosen):
+            continue
+        if pair["state"] is PairState.SUPERSEDED:
+            continue
+        person, verdict = annotations[names[:2]], verdicts[pair["metric"]]
+        person.compared += 1
+        verdict.people.setdefault(outcome, []).append(_who(pair["annotator"], pair["criterion"]))
+        if outcome in ("fp", "fn"):
+            person.disagreeing.append(pair["metric"])
+        if names in chosen:
+            person.chosen = verdict.chosen = True
+            if outcome in ("fp", "fn"):
+                pips.add(_strength(person.row["stars"], rules.pass_stars))
+    criteria = {criterion for criterion, *_ in chosen}
+    main = _ordered(each for each in evaluations if each.chosen)
+    aside = _ordered(each for each in evaluations if not each.chosen)
+    if len(aside) <= _ASIDE:
+        main, aside = main + aside, []
+    people = [each for each in annotations.values() if each.row["criterion"] in criteria]
+    others = [each for each in annotations.values() if each.row["criterion"] not in criteria]
+    strongest = max((each for each in pips if each is not None), default=None)
+    level = item_level(rows)
+    return ItemEntry(
+        key=anchor(rows["item"]),
+        item=rows["item"],
+        href=item_path(queue, rows["item"]),
+        open=openable(item_address(item_text(rows, "url"), item_url, rows["item"], level)),
+        level=level,
+        input=item_text(rows, "input"),
+        output=item_text(rows, "output"),
+        tags=item_tags(rows),
+        pips=strongest,
+        strength=_STRENGTHS[strongest - 1] if strongest else "Thumb rating, strength unknown" if pips else "",
+        annotations=people[:most],
+        others=others[:most],
+        evaluations=main[:most],
+        more=aside[:most],
+        people_left_out=max(0, len(people) - ITEM_ROWS)
+        + max(0, len(others) - ITEM_ROWS)
+        + rows["annotations_left_out"],
+        metrics_left_out=max(0, len(main) - ITEM_ROWS) + max(0, len(aside) - ITEM_ROWS) + rows["evaluations_left_out"],
+    )
+
+
+_STRENGTHS: Final = ("Borderline", "Clear disagreement", "Strong disagreement")
+
+
+def _ordered(evaluations: Iterable[ShownEvaluation]) -> list[ShownEvaluation]:
+    """Those that disagree first, then by name."""
+    return sorted(evaluations, key=lambda each: (not each.disagrees, each.row["metric"]))
+
+
+def _who(annotator: str, criterion: str) -> str:
+    return f"{isolated(annotator) if annotator else 'unnamed'} ({isolated(criterion)})"
+
+
+def _strength(stars: int | None, pass_stars: int) -> int | None:
+    """1 next to the pass mark, 3 at an end of the scale, otherwise 2; None for a thumb."""
+    if stars is None:
+        return None
+    if stars in (pass_stars - 1, pass_stars):
+        return 1
+    return 3 if stars in (1, 5) else 2
+
+
+def score_bar(row: ItemEvaluation) -> ScoreBar | None:
+    """Where score and threshold of an evaluation are on a scale; None without one of them."""
+    score, threshold = row["score"], row["threshold"]
+    if score is None or threshold is None:
+        return None
+    low, high = min((score, threshold, 0.0)), max((score, threshold, 1.0))
+
+    def place(value: float) -> float:
+        # Halved first: the difference of two large numbers may overflow.
+        return round(100 * (value / 2 - low / 2) / (high / 2 - low / 2), 2)
+
+    return ScoreBar(place(threshold), place(score))
+
+
+def folds(text: str) -> bool:
+    r"""Whether a text is so long that it is folded.
+
+    >>> folds("short"), folds("x" * 481), folds("1\n2\n3\n4\n5\n6\n7")
+    (False, True, True)
+    """
+    return len(text) > _LONG or text.count("\n") >= LINES
+
+
+def entries(
+    queue: str,
+    rows: Sequence[ItemRows],
+    chosen: Sequence[Collection[PairNames]],
+    rules: CountingRules,
+    item_url: str,
+) -> list[ItemEntry]:
+    """The items of a page, in order."""
+    return [item_entry(queue, each, names, rules, item_url) for each, names in zip(rows, chosen, strict=True)]

@@ -1,0 +1,273 @@
+"""The rows of single items: what people and metrics have stated about each, and what every two of them count for."""
+
+# SQL is put together from constants of this file alone; values are always bound.
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, TypedDict, cast
+
+import orjson
+
+from aggregator.days import day_of, in_words
+from aggregator.facts import Level
+from aggregator.ratings import human_passes, level_of
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.statistics.confusion import Outcome
+from sinks.queries.item_answer import (
+    ItemAnnotation,
+    ItemEvaluation,
+    ItemPair,
+    ItemText,
+    PairState,
+    QueuePlacement,
+)
+
+
+class ItemRows(TypedDict):
+    """The rows of one item in one queue."""
+
+    item: str
+    """Id of the item."""
+    annotations: list[ItemAnnotation]
+    """Annotations in this queue, oldest first."""
+    evaluations: list[ItemEvaluation]
+    """Evaluations of the item, oldest first."""
+    placement: QueuePlacement | None
+    """The queue item; null without one."""
+    annotations_left_out: int
+    """Number of annotations that are not read because the item has so many."""
+    evaluations_left_out: int
+    """Number of such evaluations."""
+
+
+# Texts are read after the rows are chosen: an item may have any number of them.
+_CHOSEN: Final = """
+WITH ranked AS MATERIALIZED (
+    SELECT r.id AS id, count(*) OVER item AS rows, row_number() OVER (item ORDER BY {first}, r.at DESC) AS place
+    FROM {table} AS r WHERE {where} WINDOW item AS (PARTITION BY r.item_id))
+SELECT r.item_id, r.event, r.at, r.level, r.url, r.input, r.output, r.tags, r.deleted, {columns}, k.rows
+FROM ranked AS k CROSS JOIN {table} AS r ON r.id = k.id
+WHERE k.place <= :most ORDER BY r.item_id, r.at, r.event
+"""
+_ITEMS: Final = "r.item_id IN (SELECT value FROM json_each(:items))"
+_ANNOTATIONS: Final = _CHOSEN.format(
+    table="annotations",
+    where=f"r.queue = :queue AND {_ITEMS} AND (:all OR r.deleted = 0)",
+    first="r.criterion IS :criterion DESC, r.annotator IS :annotator DESC",
+    columns="r.criterion, r.annotator, r.thumbs, r.stars, r.explanation, r.expected, r.counted",
+)
+_EVALUATIONS: Final = _CHOSEN.format(
+    table="evaluations",
+    where=f"{_ITEMS} AND (:all OR r.current = 1 OR r.shown = 1)",
+    first="r.metric IS :metric DESC",
+    columns="r.metric, r.judge, r.status, r.score, r.threshold, r.direction, r.passed, r.reason, r.current",
+)
+_PLACEMENTS: Final = """
+SELECT item_id, event, at, level, url, input, output, tags, deleted FROM queue_items
+WHERE queue = :queue AND item_id IN (SELECT value FROM json_each(:items))
+"""
+_NAMES: Final = "SELECT item_id, item FROM items WHERE item_id IN (SELECT value FROM json_each(:items))"
+_FLAGS: Final = ("deleted", "counted", "current")
+
+
+def find_item(connection: sqlite3.Connection, queue: str, item: str) -> int | None:
+    """The id in the store of an item; None when no annotation or queue item of the queue names it."""
+    row = connection.execute(
+        "SELECT item_id FROM items AS i WHERE item = :item AND ("
+        "EXISTS (SELECT 1 FROM annotations AS a WHERE a.queue = :queue AND a.item_id = i.item_id) "
+        "OR EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = :queue AND q.item_id = i.item_id))",
+        {"queue": queue, "item": item},
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChoice:
+    """Which rows of items are read."""
+
+    standing: bool = False
+    """Leave out deleted annotations, and evaluations that are neither the newest verdict of their metric nor a failure
+    that stands in for one.
+    """
+    most: int
+    """Most annotations, and most evaluations, of an item: the newest."""
+    criterion: str | None = None
+    """Annotations of this criterion, and of this annotator, come before newer ones."""
+    annotator: str | None = None
+    metric: str | None = None
+    """Evaluations of this metric come before newer ones."""
+
+
+def item_rows(
+    connection: sqlite3.Connection, queue: str, items: Sequence[int], rules: CountingRules, choice: RowChoice
+) -> list[ItemRows]:
+    """The rows of items, given by their ids in the store, in the given order.
+
+    Annotations and queue items are those of `queue`; `rules` decide which ratings pass.
+    """
+    values = {
+        "queue": queue,
+        "items": orjson.dumps(items).decode(),
+        "all": not choice.standing,
+        "most": choice.most,
+        "criterion": choice.criterion,
+        "annotator": choice.annotator,
+        "metric": choice.metric,
+    }
+    annotations = _by_item(connection.execute(_ANNOTATIONS, values))
+    evaluations = _by_item(connection.execute(_EVALUATIONS, values))
+    placements = _by_item(connection.execute(_PLACEMENTS, values))
+    names = dict(connection.execute(_NAMES, values))
+    for rows in annotations.values():
+        for row in rows:
+            level = level_of(row["thumbs"], row["stars"])
+            row["passes"] = None if row["deleted"] else human_passes(level, rules.pass_stars)
+    for rows in evaluations.values():
+        for row in rows:
+            row["passed"] = None if row["passed"] is None else bool(row["passed"])
+    nothing: list[dict[str, Any]] = []
+    return [
+        ItemRows(
+            item=names[item],
+            annotations_left_out=_left_out(annotations.get(item, nothing)),
+            evaluations_left_out=_left_out(evaluations.get(item, nothing)),
+            annotations=cast("list[ItemAnnotation]", annotations.get(item, nothing)),
+            evaluations=cast("list[ItemEvaluation]", evaluations.get(item, nothing)),
+            placement=cast("QueuePlacement | None", next(iter(placements.get(item, nothing)), None)),
+        )
+        for item in items
+    ]
+
+
+def _by_item(cursor: sqlite3.Cursor) -> dict[int, list[dict[str, Any]]]:
+    columns = [name for name, *_ in cursor.description]
+    by_item: dict[int, list[dict[str, Any]]] = {}
+    for item, group in groupby(cursor, lambda row: row[0]):
+        rows = by_item[item] = [dict(zip(columns[1:], row[1:], strict=True)) for row in group]
+        for row in rows:
+            row["id"] = row.pop("event")
+            row["tags"] = orjson.loads(row["tags"] or "{}")
+            row.update({flag: bool(row[flag]) for flag in _FLAGS if flag in row})
+    return by_item
+
+
+def _left_out(rows: list[dict[str, Any]]) -> int:
+    """How many rows of an item are not among these, from which the number of all is removed."""
+    return max((row.pop("rows") for row in rows), default=0) - len(rows)
+
+
+def item_pairs(rows: ItemRows, rules: CountingRules) -> Iterator[ItemPair]:
+    """Every annotation of an item with every evaluation of it, and what they count for."""
+    removed = rows["placement"] is not None and rows["placement"]["deleted"]
+    for annotation in rows["annotations"]:
+        for evaluation in rows["evaluations"]:
+            state = _state(annotation, evaluation, rules, removed=removed)
+            outcome = _outcome(annotation, evaluation) if state in _IN_CELLS else None
+            yield ItemPair(
+                criterion=annotation["criterion"],
+                annotator=annotation["annotator"],
+                metric=evaluation["metric"],
+                judge=evaluation["judge"],
+                status=evaluation["status"],
+                state=state,
+                outcome=outcome,
+                day=None if outcome is None else day_of(annotation["at"]),
+                why=_why(state, annotation, evaluation, rows, rules),
+            )
+
+
+_IN_CELLS: Final = (PairState.COUNTED, PairState.OFF_TOPIC, PairState.SUPERSEDED)
+
+
+def _state(annotation: ItemAnnotation, evaluation: ItemEvaluation, rules: CountingRules, *, removed: bool) -> PairState:
+    holds = (
+        (PairState.ITEM_REMOVED, removed),
+        (PairState.ANNOTATION_DELETED, annotation["deleted"]),
+        (PairState.NOT_LATEST, not annotation["counted"]),
+        (PairState.EVALUATION_DELETED, evaluation["deleted"]),
+        (PairState.ERROR, evaluation["status"] == "error"),
+        (PairState.SKIPPED, evaluation["status"] == "skipped"),
+        (PairState.SUPERSEDED, not evaluation["current"]),
+        (PairState.OFF_TOPIC, not rules.on_topic(annotation["criterion"], evaluation["metric"])),
+    )
+    return next((state for state, true in holds if true), PairState.COUNTED)
+
+
+def _why(
+    state: PairState, annotation: ItemAnnotation, evaluation: ItemEvaluation, rows: ItemRows, rules: CountingRules
+) -> str:
+    match state:
+        case PairState.ITEM_REMOVED:
+            assert rows["placement"] is not None
+            why = f"the item was removed from the queue at {in_words(rows['placement']['at'])}"
+        case PairState.ANNOTATION_DELETED:
+            why = f"the annotation was deleted at {in_words(annotation['at'])}"
+        case PairState.NOT_LATEST:
+            why = "by the policy latest, a newer annotation of this criterion counts instead"
+        case PairState.EVALUATION_DELETED:
+            why = f"the evaluation was deleted at {in_words(evaluation['at'])}"
+        case PairState.ERROR:
+            why = "the evaluation failed: it has no verdict"
+        case PairState.SKIPPED:
+            why = "the evaluation was skipped: it has no verdict"
+        case PairState.SUPERSEDED:
+            metric = evaluation["metric"]
+            newer = next((row for row in rows["evaluations"] if row["metric"] == metric and row["current"]), None)
+            of = f" of {in_words(newer['at'])}" if newer else ""
+            why = f"the metric's verdict{of} is newer: this one counts for its own judge version only"
+        case PairState.OFF_TOPIC:
+            why = "the setting criterion_metrics leaves this metric out of the numbers of the criterion"
+        case _:
+            why = f"{_rating_words(annotation, rules)}, {_verdict_words(evaluation)}"
+    return why
+
+
+def _rating_words(annotation: ItemAnnotation, rules: CountingRules) -> str:
+    verb = "passes" if annotation["passes"] else "fails"
+    if annotation["stars"] is None:
+        return f"thumb {annotation['thumbs']} {verb}"
+    return f"{annotation['stars']} of 5 stars {verb} (pass from {rules.pass_stars})"
+
+
+def _verdict_words(evaluation: ItemEvaluation) -> str:
+    verb = "passes" if evaluation["passed"] else "fails"
+    score, threshold = evaluation["score"], evaluation["threshold"]
+    if score is None or threshold is None:
+        return f"the metric {verb} it"
+    sign = ">=" if evaluation["direction"] == "higher" else "<="
+    met = "" if (score >= threshold if sign == ">=" else score <= threshold) else "not "
+    by_event = "" if bool(met) != evaluation["passed"] else ", as the event states"
+    return f"the metric {verb} it (score {score!r} is {met}{sign} {threshold!r}{by_event})"
+
+
+def _outcome(annotation: ItemAnnotation, evaluation: ItemEvaluation) -> Outcome:
+    passes, passed = bool(annotation["passes"]), bool(evaluation["passed"])
+    outcomes: tuple[Outcome, ...] = ("tn", "fp", "fn", "tp")
+    return outcomes[2 * passes + passed]
+
+
+def item_text(rows: ItemRows, name: str) -> str | None:
+    """`url`, `input` or `output` of an item: of its newest annotation, else of the queue item, else of an evaluation.
+
+    Single comparisons take that of their own annotation first.
+    """
+    return next((row[name] for row in _sources(rows) if row[name] is not None), None)  # type: ignore[literal-required]
+
+
+def item_tags(rows: ItemRows) -> dict[str, str]:
+    """Value of each tag of an item, by the order of `item_text`."""
+    return {name: value for row in reversed([*_sources(rows)]) for name, value in row["tags"].items()}
+
+
+def item_level(rows: ItemRows) -> Level:
+    """The level of an item, of its newest annotation, else of the queue item, else of an evaluation."""
+    return next((row["level"] for row in _sources(rows)), "trace")
+
+
+def _sources(rows: ItemRows) -> Iterable[ItemText]:
+    yield from reversed(rows["annotations"])
+    if rows["placement"] is not None:
+        yield rows["placement"]
+    yield from reversed(rows["evaluations"])
