@@ -206,6 +206,11 @@ class Settings(BaseSettings):
     expose_judge_version: bool = Field(
         False, description="Also export comparisons by judge version, with the version as label `judge`."
     )
+    alternative_epsilon: Fraction = Field(
+        0.2,
+        description="How much worse than a person a metric may be in the alternative annotator test, as a share of "
+        "items: what it is worth to need one person less. The paper takes 0.2 for experts, and less for other people.",
+    )
     show_annotators: bool = Field(
         False,
         description="Show numbers of single annotators, with their names: how often they agree with the others, how "

@@ -37,6 +37,8 @@ class ViewConfig:
     """Whether judge versions are labels of gauges."""
     show_annotators: bool = False
     """Whether page and API show numbers of single annotators."""
+    alternative_epsilon: float = 0.2
+    """How much worse than a person a metric may be in the alternative annotator test."""
     item_url: str = ""
     """Template of an item's address, with `{item}` and `{level}`, for items whose events have no `url`."""
     queue_url: str = ""

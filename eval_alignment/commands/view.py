@@ -54,6 +54,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         history_days=chosen.snapshot_history_days,
         series_limit=chosen.series_limit,
         expose_judge_version=chosen.expose_judge_version,
+        alternative_epsilon=chosen.alternative_epsilon,
         show_annotators=chosen.show_annotators,
         item_url=chosen.item_url,
         queue_url=chosen.queue_url,

@@ -15,6 +15,7 @@ from sinks.api.parameters import without_empty
 from sinks.api.responses import json_response
 from sinks.api.services import Services
 from sinks.queries import deep_dive
+from sinks.queries.alternative import alternative_annotator
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextQuery, Strategy, next_items
 from sinks.queries.people import annotators, disagreements
 from sinks.queries.results import TrendBasis
@@ -34,6 +35,7 @@ def deep_dive_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
         Route("/api/v1/queues/{queue}/what-if", without_empty(api.what_if)),
         Route("/api/v1/queues/{queue}/ceiling", without_empty(api.ceiling)),
+        Route("/api/v1/queues/{queue}/alternative-annotator", without_empty(api.alternative_annotator)),
         Route("/api/v1/queues/{queue}/versions", without_empty(api.versions)),
         Route("/api/v1/queues/{queue}/corrected", without_empty(api.corrected)),
         Route("/api/v1/queues/{queue}/segments", without_empty(api.segments)),
@@ -79,6 +81,12 @@ class _DeepDiveApi:
         criterion = parameters.needed(request, "criterion")
         return await self._answer(
             request, lambda connection, scope: deep_dive.ceiling(connection, scope, criterion, budgets.HEADROOMS)
+        )
+
+    async def alternative_annotator(self, request: Request) -> Response:
+        criterion, epsilon = parameters.needed(request, "criterion"), self._services.config.alternative_epsilon
+        return await self._answer(
+            request, lambda connection, scope: alternative_annotator(connection, scope, criterion, epsilon)
         )
 
     async def versions(self, request: Request) -> Response:

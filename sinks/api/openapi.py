@@ -13,7 +13,8 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import comparisons, item_answer, next_items, people, results, segments
+from sinks.queries import alternative, comparisons, item_answer, next_items, people, results, segments
+from sinks.queries.alternative import AlternativeAnnotator
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.item_answer import ItemTrace
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
@@ -30,6 +31,7 @@ RESPONSES: Final = (
     Trend,
     WhatIf,
     Ceiling,
+    AlternativeAnnotator,
     Versions,
     Corrected,
     Segments,
@@ -42,7 +44,17 @@ RESPONSES: Final = (
     ProblemDetails,
 )
 """The type of every JSON response."""
-_MODULES: Final = (snapshot_schema, responses, comparisons, item_answer, next_items, results, segments, people)
+_MODULES: Final = (
+    snapshot_schema,
+    responses,
+    alternative,
+    comparisons,
+    item_answer,
+    next_items,
+    results,
+    segments,
+    people,
+)
 """Modules that define the types of the responses."""
 
 
@@ -155,6 +167,12 @@ def _deep_dive() -> dict[str, Any]:
         "/api/v1/queues/{queue}/ceiling": _get(
             "Agreement of annotators with each other: the human ceiling.",
             Ceiling,
+            [_QUEUE, _CRITERION, _WINDOW],
+            errors,
+        ),
+        "/api/v1/queues/{queue}/alternative-annotator": _get(
+            "Whether each metric may replace one of the annotators: the alternative annotator test.",
+            AlternativeAnnotator,
             [_QUEUE, _CRITERION, _WINDOW],
             errors,
         ),

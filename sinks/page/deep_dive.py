@@ -15,6 +15,7 @@ from cachetools import LRUCache
 from aggregator.statistics.scales import ScaleCheck
 from sinks.page.charts import Lab, Spark, TrendChart, history, lab, several_years, spark
 from sinks.queries import deep_dive
+from sinks.queries.alternative import AlternativeAnnotator, alternative_annotator
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.people import Annotators, annotators
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
@@ -119,6 +120,12 @@ class CachedQueries:
             metric,
         )
 
+    def alternative(self, epsilon: float) -> AlternativeAnnotator:
+        """Whether each metric may replace one of the annotators."""
+        return self._cached(
+            "alternative", lambda: alternative_annotator(self.connection, self.scope, self.criterion, epsilon)
+        )
+
     def annotators(self) -> Annotators:
         """The annotators, compared with each other."""
         return self._cached("annotators", lambda: annotators(self.connection, self.scope, self.criterion))
@@ -146,6 +153,8 @@ class DeepDiveOptions:
     """Row of the table of thresholds that is tried; None for the best."""
     cost: float = 1.0
     """False negatives that one false positive is worth."""
+    epsilon: float = 0.2
+    """How much worse than a person a metric may be to replace one."""
     annotators: bool = False
     """Whether to show numbers of single annotators."""
     segments_by: str | None = None
@@ -157,6 +166,8 @@ class DeepDive:
     """The slow parts of a queue's page."""
 
     trend: Trend
+    alternative: AlternativeAnnotator
+    """Whether the metrics may replace a person."""
     history: TrendChart | None
     years: bool
     """Whether the days that are shown are of more than one year."""
@@ -180,12 +191,14 @@ def deep_dive_section(
     versions = None if metric is None else queries.versions(metric)
     days = [each["day"] for each in (*trend["days"], *trend["epochs"])]
     years = several_years([*days, *(each["first_day"] for each in (versions["versions"] if versions else ()))])
+    alternative = queries.alternative(options.epsilon)
     chart = history(trend, baseline, ceiling, years=years)
     if metric is None:
-        return DeepDive(trend, chart, years, None, None, None, None, None, None, None)
+        return DeepDive(trend, alternative, chart, years, None, None, None, None, None, None, None)
     answer = queries.what_if(metric, options.cost)
     return DeepDive(
         trend=trend,
+        alternative=alternative,
         history=chart,
         years=years,
         metric=metric,

@@ -26,6 +26,10 @@ HELP: Final[Mapping[str, Help]] = {
         "human-agreement-agreement-kappa-alpha-alpha_ordinal-headroom",
         "Agreement of all annotators beyond chance: 0 is chance, 1 is perfect.",
     ),
+    "Alternative annotator test": _statistics(
+        "alternative-annotator-test",
+        "Leaves out each person in turn, and compares the person and the metric with the others.",
+    ),
     "Annotators": _statistics(
         "annotators-and-disagreements",
         "How often each person agrees with the others about the same items, and who is stricter.",

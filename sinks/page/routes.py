@@ -147,6 +147,7 @@ class Pages:
                 metric=parameters.text(request, "depth"),
                 cut=_cut(request),
                 cost=parameters.positive(request, "cost", 1.0),
+                epsilon=self._services.config.alternative_epsilon,
                 annotators=self._services.config.show_annotators,
                 segments_by=_division(request, self._services.config.show_annotators),
             ),

@@ -10,6 +10,7 @@ from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, decimal, interval, percent, plural, threshold
+from sinks.queries.alternative import AlternativeAnnotator
 from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 
 _LISTED: Final = 4
@@ -34,6 +35,7 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_BETTER_CUT: "No threshold is better than the one now and than a constant judge",
     Undefined.TWO_SCALES: "Scores are on two scales, so no threshold suits all of them",
     Undefined.GATE_STAYS: "At the rates seen, no number of labels changes the state of the gate",
+    Undefined.FEW_ANNOTATORS: "It takes 3 people who each rated 30 items that others rated too",
     Undefined.FEW_ITEMS: "Fewer than 10 items",
     Undefined.NO_REST: "Too few items are outside this segment",
     Undefined.OFF_TOPIC: "The setting criterion_metrics does not pair this criterion and metric",
@@ -271,6 +273,26 @@ def human_ceiling(ceiling: Ceiling) -> str | None:
         f"by {plural(ceiling['annotators'], 'annotator')}."
         f"{f' {DISAGREEMENT}' if people_disagree(ceiling) else ''}"
     )
+
+
+def replaces_people(answer: AlternativeAnnotator, name: Callable[[str], str] = isolated) -> str:
+    """The answer to whether a metric may replace one of the annotators, or why it cannot be told."""
+    metrics = answer["metrics"]
+    tested = [metric for metric in metrics if metric["may_replace"] is not None]
+    if not tested:
+        reason = Undefined.FEW_ANNOTATORS if metrics else Undefined.NO_PAIRS
+        return f"That cannot be told yet. {why(reason)}."
+    sentences = []
+    for head, chosen in (("Yes", True), ("No", False)):
+        these = [metric for metric in tested if metric["may_replace"] is chosen]
+        these.sort(key=lambda metric: -(metric["advantage"] or 0))
+        listed = ", ".join(
+            f"{name(metric['metric'])} (as good as {metric['won']} of {metric['people']} people)"
+            for metric in these[:_LISTED]
+        )
+        more = f" and {count(len(these) - _LISTED)} more" if len(these) > _LISTED else ""
+        sentences += [f"{head}: {listed}{more}."] if these else []
+    return " ".join(sentences)
 
 
 DISAGREEMENT: Final = (

@@ -20,17 +20,17 @@ from sinks import budgets
 from sinks.queries.results import WindowName
 from sinks.queries.scope import HUMAN_PASS, Scope, Values
 
-# Every standing annotation, under any policy: people are compared, not metrics.
-_STANDING: Final = """
+STANDING: Final = """
 FROM annotations AS a
 WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
     AND a.item_id NOT IN (SELECT q.item_id FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
 """
+"""SQL: every standing annotation `a` of a criterion, under any policy, because people are compared and not metrics."""
 _ANNOTATORS: Final = f"""
 WITH standing AS (
     SELECT a.annotator AS annotator, {HUMAN_PASS} AS own, count(*) OVER item AS people,
         sum({HUMAN_PASS}) OVER item AS passes
-    {_STANDING} WINDOW item AS (PARTITION BY a.item_id)),
+    {STANDING} WINDOW item AS (PARTITION BY a.item_id)),
 compared AS (
     SELECT annotator, own, people - 1 AS pairs, people > 1 AS shared,
         CASE WHEN own THEN passes - 1 ELSE people - passes - 1 END AS agreed,
@@ -43,7 +43,7 @@ FROM compared GROUP BY annotator ORDER BY count(*) DESC, annotator
 _OF_DISPUTED: Final = f"""
 FROM (
     SELECT a.item_id AS item_id, count(*) AS people, sum({HUMAN_PASS}) AS passes, max(a.at) AS at
-    {_STANDING} GROUP BY a.item_id)
+    {STANDING} GROUP BY a.item_id)
 WHERE passes > 0 AND passes < people
 """
 _DISPUTED: Final = f"SELECT count(*) {_OF_DISPUTED}"

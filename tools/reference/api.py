@@ -55,6 +55,9 @@ REQUESTS: Final = (
     Request("/api/v1/queues/{queue}/trend", f"{_QUEUE_PATH}/trend?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/what-if", f"{_QUEUE_PATH}/what-if?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/ceiling", f"{_QUEUE_PATH}/ceiling?criterion={CRITERION}"),
+    Request(
+        "/api/v1/queues/{queue}/alternative-annotator", f"{_QUEUE_PATH}/alternative-annotator?criterion={CRITERION}"
+    ),
     Request("/api/v1/queues/{queue}/versions", f"{_QUEUE_PATH}/versions?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/corrected", f"{_QUEUE_PATH}/corrected?{_PAIR}"),
     Request("/api/v1/queues/{queue}/segments", f"{_QUEUE_PATH}/segments?{_PAIR}&by=level"),

@@ -31,6 +31,7 @@ def page() -> str:
         _versions(),
         statistics_rows.segments(),
         statistics_rows.people(),
+        statistics_rows.alternative_test(),
         _time(),
         _undefined(),
         section(

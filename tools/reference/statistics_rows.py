@@ -1,5 +1,7 @@
 """Sections of docs/statistics.md about numbers that rows have and no document: segments, people, scores."""
 
+from aggregator.statistics.alternative import LEAST_ITEMS as LEAST_RATED
+from aggregator.statistics.alternative import LEAST_PEOPLE, WINS, Alternative, LeftOut, alternative
 from aggregator.statistics.annotators import SharedItems
 from aggregator.statistics.confusion import Estimate
 from aggregator.statistics.segments import LEAST_ITEMS, ItemVotes, fisher, holm
@@ -62,4 +64,31 @@ def people() -> str:
         "the evenest split, then the newest.\n"
         "- Undefined: `no_pairs` for an annotator who shares no item with another.\n"
         "- Source: R. G. Newcombe 1998, Statistics in Medicine 17:2635-2650.",
+    )
+
+
+def alternative_test() -> str:
+    """The alternative annotator test."""
+    people = [LeftOut(60, 6, 5), LeftOut(60, 4, 9), LeftOut(60, 18, 6)]
+    result = alternative(people, 0.2)
+    assert isinstance(result, Alternative)
+    p_values = ", ".join(f"{person.p_value(0.2):.2g}" for person in people)
+    return section(
+        "Alternative annotator test",
+        "Whether a metric may replace one of the people who annotate a criterion. Each person is left out in turn, and "
+        "the person and the metric are compared with the others, on the items that others rated and the metric judged "
+        f"too. It takes {LEAST_PEOPLE} people with {LEAST_RATED} such items each.",
+        "- Formula: on an item, d is 1 where the person agrees with more of the others than the metric does, -1 where "
+        "the metric does, else 0. The metric wins against a person when a one-sided t-test rejects that the mean of d "
+        "is epsilon or more, at a false discovery rate of 5 % over the people (Benjamini and Yekutieli). "
+        f"`winning_rate` is the share of people against whom it wins; from {WINS} on it `may_replace` one of them. "
+        "`advantage`, the average advantage probability, is the mean over people of the share of items with d of 0 or "
+        "-1. Epsilon is the setting `alternative_epsilon`, 0.2 by default.\n"
+        "- How to read it: three people with 60 items each. The person is closer to the others on 6, 4 and 18 items, "
+        f"the metric on 5, 9 and 6. The p-values are {p_values}: the metric wins against {result.won} of "
+        f"{result.people}, its advantage is {result.advantage:.2f}, and it may replace one of them. Alignment answers "
+        "how good the metric is, this test whether it is worse than the people at hand.\n"
+        "- Undefined: `few_annotators`.\n"
+        "- Source: N. Calderon, R. Reichart and R. Dror 2025, The Alternative Annotator Test for LLM-as-a-Judge; "
+        "Y. Benjamini and D. Yekutieli 2001, Annals of Statistics 29:1165-1188.",
     )

@@ -1,6 +1,7 @@
 """SummEval on the page: real ratings and real judges, against counts made outside the project."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from streams.events.decoder import Decoder, Rejection
 from tests.support.html import Element, read
 from tests.support.sample_view import fill, view_of
 from tests.support.summeval import QUEUE, Expected, events, files
+from tests.unit.aggregator.statistics.test_alternative import paper
 from tests.unit.sinks.page.conftest import connected
 
 CARDS = ("items_compared", "annotations", "annotations_contributing", "comparisons", "misaligned", "criteria")
@@ -41,6 +43,27 @@ def criteria_of(expected: Expected) -> dict[str, dict[str, Any]]:
         criterion, metric = pair.split(" | ")
         cells.setdefault(criterion, {})[metric] = cell
     return cells
+
+
+async def test_metrics_replace_people_as_the_paper_has_it(view: Services, summeval: Path) -> None:
+    ratings: dict[str, dict[str, bool]] = defaultdict(dict)
+    verdicts: dict[str, dict[str, bool]] = defaultdict(dict)
+    for annotation in map(json.loads, events(files(summeval)[0])):
+        if annotation["criterion"] == "coherence":
+            ratings[annotation["annotator"]][annotation["item"]] = annotation["stars"] >= 3
+    with view.store.read() as connection:
+        for metric, item, passed in connection.execute(
+            "SELECT metric, item, passed FROM evaluations WHERE current = 1"
+        ):
+            verdicts[metric][item] = bool(passed)
+    async with connected(view) as client:
+        answer = (await client.get(f"/api/v1{queue_path(QUEUE)}/alternative-annotator?criterion=coherence")).json()
+    assert len(answer["metrics"]) == len(verdicts) > 0
+    for metric in answer["metrics"]:
+        expected = paper(ratings, verdicts[metric["metric"]], 0.2)
+        assert metric["people"] == len(ratings) >= 3
+        assert (metric["winning_rate"], metric["advantage"]) == pytest.approx(expected)
+        assert metric["may_replace"] is (expected[0] >= 0.5)
 
 
 async def test_every_cell_is_the_expected_one(view: Services, summeval: Path) -> None:
