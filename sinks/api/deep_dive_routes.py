@@ -21,6 +21,7 @@ from sinks.queries.people import annotators, disagreements
 from sinks.queries.results import TrendBasis
 from sinks.queries.scope import Scope
 from sinks.queries.segments import segments
+from sinks.queries.side_by_side import Judge, side_by_side
 from sinks.queries.thresholds import what_if
 
 SKIP_LIMIT: Final = 1_000_000
@@ -29,7 +30,7 @@ _Ask = Callable[[sqlite3.Connection, Scope], object]
 
 
 def deep_dive_routes(services: Services) -> list[Route]:
-    """Routes of all numbers beyond the document: trend, what-if, human ceiling, segments, people and others."""
+    """Routes of what the page shows of one criterion beyond its counts, and of the items to label next."""
     api = _DeepDiveApi(services)
     return [
         Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
@@ -38,6 +39,7 @@ def deep_dive_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/alternative-annotator", without_empty(api.alternative_annotator)),
         Route("/api/v1/queues/{queue}/versions", without_empty(api.versions)),
         Route("/api/v1/queues/{queue}/corrected", without_empty(api.corrected)),
+        Route("/api/v1/queues/{queue}/side-by-side", without_empty(api.side_by_side)),
         Route("/api/v1/queues/{queue}/segments", without_empty(api.segments)),
         Route("/api/v1/queues/{queue}/next", without_empty(api.next)),
         Route("/api/v1/queues/{queue}/disagreements", without_empty(api.disagreements)),
@@ -101,6 +103,16 @@ class _DeepDiveApi:
         skip = parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT)
         return await self._answer(
             request, lambda connection, scope: deep_dive.corrected(connection, scope, criterion, metric, skip=skip)
+        )
+
+    async def side_by_side(self, request: Request) -> Response:
+        criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        first = Judge(metric, parameters.text(request, "judge"))
+        second = Judge(parameters.text(request, "other_metric") or metric, parameters.text(request, "other_judge"))
+        if first == second:
+            raise HTTPException(400, "other_metric, other_judge: name another metric or another version")
+        return await self._answer(
+            request, lambda connection, scope: side_by_side(connection, scope, criterion, first, second)
         )
 
     async def segments(self, request: Request) -> Response:

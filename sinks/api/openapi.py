@@ -13,7 +13,7 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import alternative, comparisons, item_answer, next_items, people, results, segments
+from sinks.queries import alternative, comparisons, item_answer, next_items, people, results, segments, side_by_side
 from sinks.queries.alternative import AlternativeAnnotator
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.item_answer import ItemTrace
@@ -21,6 +21,7 @@ from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, St
 from sinks.queries.people import Annotators, Disagreements
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 from sinks.queries.segments import ATTRIBUTES, TAG, Segments
+from sinks.queries.side_by_side import SideBySide
 
 RESPONSES: Final = (
     SnapshotDocument,
@@ -53,6 +54,7 @@ _MODULES: Final = (
     next_items,
     results,
     segments,
+    side_by_side,
     people,
 )
 """Modules that define the types of the responses."""
@@ -179,6 +181,17 @@ def _deep_dive() -> dict[str, Any]:
         "/api/v1/queues/{queue}/versions": _get("Comparison of judge versions.", Versions, [*pair, skip], errors),
         "/api/v1/queues/{queue}/corrected": _get(
             "Pass rate over all items of the queue, corrected for the judge's errors.", Corrected, [*pair, skip], errors
+        ),
+        "/api/v1/queues/{queue}/side-by-side": _get(
+            "Two metrics, or two judge versions, on the items that both judged.",
+            SideBySide,
+            [
+                *pair,
+                _query("judge", "Judge version of the metric. Default: the current verdict on each item.", _TEXT),
+                _query("other_metric", "The other metric. Default: the same.", _TEXT),
+                _query("other_judge", "Judge version of the other. Default: the current verdict.", _TEXT),
+            ],
+            errors,
         ),
         "/api/v1/queues/{queue}/segments": _get(
             "Alignment by the value of a tag, by annotator, level or judge version, and which of them differ.",

@@ -22,6 +22,7 @@ from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
 from sinks.queries.rows import Judges, judge_versions, scales
 from sinks.queries.scope import Scope
 from sinks.queries.segments import Segments, segments
+from sinks.queries.side_by_side import Judge, SideBySide, side_by_side
 from sinks.queries.thresholds import what_if
 
 LIGHT: Final = 20_000
@@ -130,6 +131,13 @@ class CachedQueries:
         """The annotators, compared with each other."""
         return self._cached("annotators", lambda: annotators(self.connection, self.scope, self.criterion))
 
+    def side_by_side(self, first: Judge, second: Judge) -> SideBySide:
+        """Two metrics, or two versions of one."""
+        return self._cached(
+            f"{first!r} next to {second!r}",
+            lambda: side_by_side(self.connection, self.scope, self.criterion, first, second),
+        )
+
     def _judges(self) -> Judges:
         return self._cached("judges", lambda: judge_versions(self.connection, self.scope, self.criterion))
 
@@ -157,6 +165,8 @@ class DeepDiveOptions:
     """How much worse than a person a metric may be to replace one."""
     annotators: bool = False
     """Whether to show numbers of single annotators."""
+    next_to: str | None = None
+    """What the metric is set next to, as the form has it; None for the first choice."""
     segments_by: str | None = None
     """What divides the metric's comparisons into segments; None for the default."""
 

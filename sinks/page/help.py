@@ -97,6 +97,10 @@ HELP: Final[Mapping[str, Help]] = {
         "segments-fishers-exact-test",
         "The metric's comparisons by the value of a tag, or by level or judge version, each against the rest.",
     ),
+    "Side by side": _statistics(
+        "judge-versions-mcnemars-exact-test",
+        "Which of two judges people agree with more often, on the items that both judged.",
+    ),
     "Threshold what-if": _statistics(
         "threshold-what-if-cuts-auc-best-cuts",
         "The counts that another threshold would have given for the same scores.",

@@ -32,12 +32,14 @@ from sinks.page.hints import document_hints, queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.remedies import remedies_of
 from sinks.page.segments_card import SegmentsCard, segments_card
+from sinks.page.side_by_side_card import SideBySideCard, opponents, side_by_side_card
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
+from sinks.queries.side_by_side import Judge
 
 WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
     Window.DAYS_7: ("7 d", "last 7 days"),
@@ -75,6 +77,7 @@ class QueueRequest:
             "by": "publication" if self.options.published else None,
             "depth": self.options.metric,
             "cost": None if self.options.cost == 1 else repr(self.options.cost).removesuffix(".0"),
+            "with": self.options.next_to,
             "segments": self.options.segments_by,
             "more": "1" if self.more else None,
             "from": str(self.start) if self.start else None,
@@ -144,6 +147,8 @@ class QueuePage:
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
     deep_dive: DeepDive | None
+    side_by_side: SideBySideCard | None
+    """None where the metric has no other one, and no other version."""
     segments: SegmentsCard | None
     scale_warnings: Mapping[str, str]
     """Warnings about thresholds and scales, by metric; empty without the slow parts."""
@@ -261,6 +266,9 @@ def queue_page(
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
+        side_by_side=None
+        if queries is None or slow_parts is None
+        else _side_by_side(queries, slow_parts, [figure.document["metric"] for figure in drawn], request),
         segments=None
         if slow_parts is None or slow_parts.segments is None
         else segments_card(slow_parts.segments, request.items, show_annotators=services.config.show_annotators),
@@ -318,6 +326,22 @@ def _slow_parts(
         baseline if trend_metric is None else known[trend_metric]["baseline"],
         ceiling["agreement"],
     )
+
+
+def _side_by_side(
+    queries: CachedQueries, slow_parts: DeepDive, metrics: list[str], request: QueueRequest
+) -> SideBySideCard | None:
+    if slow_parts.metric is None or slow_parts.versions is None:
+        return None
+    versions = [version["judge"] for version in slow_parts.versions["versions"]]
+    choices = opponents(slow_parts.metric, metrics, versions)
+    if not choices:
+        return None
+    chosen = next((each for each in choices if each.value == request.options.next_to), choices[0])
+    # An earlier version is set next to the newest one.
+    version = versions[-1] if chosen.judge.metric == slow_parts.metric else None
+    answer = queries.side_by_side(Judge(slow_parts.metric, version), chosen.judge)
+    return side_by_side_card(answer, choices, chosen)
 
 
 def _scale_warnings(queries: CachedQueries) -> dict[str, str]:

@@ -149,6 +149,7 @@ class Pages:
                 cost=parameters.positive(request, "cost", 1.0),
                 epsilon=self._services.config.alternative_epsilon,
                 annotators=self._services.config.show_annotators,
+                next_to=parameters.text(request, "with"),
                 segments_by=_division(request, self._services.config.show_annotators),
             ),
             more=request.query_params.get("more") == "1",

@@ -60,6 +60,7 @@ REQUESTS: Final = (
     ),
     Request("/api/v1/queues/{queue}/versions", f"{_QUEUE_PATH}/versions?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/corrected", f"{_QUEUE_PATH}/corrected?{_PAIR}"),
+    Request("/api/v1/queues/{queue}/side-by-side", f"{_QUEUE_PATH}/side-by-side?{_PAIR}&other_metric=relevancy"),
     Request("/api/v1/queues/{queue}/segments", f"{_QUEUE_PATH}/segments?{_PAIR}&by=level"),
     Request(
         "/api/v1/queues/{queue}/disagreements", f"{_QUEUE_PATH}/disagreements?criterion={CRITERION}&limit=1", keep=2
