@@ -4,6 +4,7 @@ A row is durable, in a memtable, or in the window. Only what is durable survives
 and a disk can be wiped, or be away for a while, under the process that uses it.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -38,6 +39,8 @@ class Disk:
     """Rows that cannot be read any more."""
     away_until: float = 0.0
     """Until then, in monotonic seconds, every access fails."""
+    slow_seconds: float = 0.0
+    """How long each step of a flush takes, besides its latency."""
     wipes: int = 0
     """How often the directory was deleted."""
     holder: Lifeline | None = None
@@ -191,6 +194,8 @@ class FakeStore:
 
         async def step(place: str) -> bool:
             # In a thread: the fold goes on meanwhile, and may lose the store.
+            if self._disk.slow_seconds:
+                await asyncio.sleep(self._disk.slow_seconds)
             await self._life.request(place)
             return self._number == number and self._disk.wipes == wipes and monotonic() >= self._disk.away_until
 

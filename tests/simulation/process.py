@@ -242,6 +242,23 @@ class Process:
         if self.waiting is not None:
             self.waiting._due.set()
 
+    # ---- what it has
+
+    def has_written(self, item: str) -> bool:
+        """Whether an item is known, and the ledger has everything that this process has."""
+        written = not self.writes_a_checkpoint and not any(owned.shard.dirty for owned in self.owned)
+        return written and any(owned.shard.has_item(item) for owned in self.owned)
+
+    @property
+    def writes_a_checkpoint(self) -> bool:
+        """Whether a checkpoint is on its way."""
+        return self.engine._health.checkpoint_since is not None
+
+    @property
+    def mark(self) -> int:
+        """Of its store: see `WaitingEvaluations.mark`."""
+        return 0 if self.waiting is None else self.waiting.mark
+
     # ---- what it still has to do
 
     def closed(self) -> list[int]:

@@ -15,6 +15,8 @@ from tests.simulation.waiting_world import THRESHOLDS, WaitingWorld
 WAITING_PLACES: Final = (*STORE_PLACES, "adopted in part", "swept", "rebuilt", "settled", "flushed")
 """Steps of store, sweep and rebuild."""
 
+_MUTE_SECONDS: Final = 5.0
+
 
 class WaitingNemesis(Nemesis):
     """Injects what the store of waiting evaluations must survive, too."""
@@ -102,6 +104,7 @@ class WaitingNemesis(Nemesis):
 
     def _back_up(self) -> None:
         disk = self._rng.choice(self._waiting.disks)
+        self._world.trace(f"{disk.name} is backed up")
         self._waiting.backups.append(disk.copy(f"a backup of {disk.name}"))
 
     # ---- plots: several things together, as chance does them too rarely
@@ -115,6 +118,9 @@ class WaitingNemesis(Nemesis):
             "away": self._away_when_it_becomes_known,
             "order": self._queue_item_before_annotation,
             "damage": self._damaged_when_it_becomes_known,
+            "unacknowledged": self._flush_what_no_ledger_has,
+            "other store": self._settle_coverage_of_a_lost_store,
+            "late": self._cover_what_comes_during_a_flush,
         }
 
     def _item(self, evaluations: int) -> None:
@@ -200,6 +206,91 @@ class WaitingNemesis(Nemesis):
         worker.flush()
         await self._pause(1.5)
         self._say(self._waiting.passing.judgement)
+
+    async def _until(self, worker: Process, condition: Callable[[], bool], seconds: float = _MUTE_SECONDS) -> bool:
+        """Wait for something in a process; whether it happened before the process ended."""
+        until = monotonic() + seconds
+        while worker.life.alive and monotonic() < until:
+            if condition():
+                return True
+            await self._world.pass_time(0.05)
+        return False
+
+    def _silence_evaluations(self) -> None:
+        """Nobody reads them, neither for the first time nor again."""
+        self._silence(TOPICS.evaluations, 60.0)
+
+    def _end_silence(self, topic: str) -> None:
+        """Of readers or writers of a topic."""
+        for index in range(self._world.partitions):
+            self._world.broker.silent.pop((topic, index), None)
+            self._world.broker.unwritable.pop((topic, index), None)
+
+    async def _flush_what_no_ledger_has(self) -> None:
+        """What a rebuild merged is covered, and the process dies before the ledger has it."""
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(1, 3))
+        item = f"z{self._items}"
+        await self._pause(2.0, 4.0)
+        self._silence_evaluations()
+        self._waiting.disk_of(worker.instance).wipe()
+        self._waiting.faithful.add(worker.instance)
+        worker.life.kill()
+        self._say(self._waiting.passing.judgement)
+        await self._pause(1.0)
+        worker = self._world.running[worker.instance]
+        if await self._until(worker, lambda: worker.has_written(item)):
+            self._mute_the_ledger(_MUTE_SECONDS)
+            self._end_silence(TOPICS.evaluations)
+            if await self._until(worker, lambda: worker.owed().keys() == set()):
+                self._doom(worker, "positions renamed")
+                worker.flush()
+                await self._pause(0.6, 1.0)
+        self._end_silence(TOPICS.evaluations)
+        self._end_silence(TOPICS.facts)
+
+    async def _settle_coverage_of_a_lost_store(self) -> None:
+        """A checkpoint is on its way while the store is lost, and the next flush follows before it is built again."""
+        if (worker := self._any()) is None:
+            return
+        self._item(self._rng.randint(1, 4))
+        await self._pause(2.0, 4.0)
+        self._silence_evaluations()
+        self._mute_the_ledger(_MUTE_SECONDS)
+        # Makes rows dirty: an item of its own becomes known.
+        self._world.deliver(self._waiting.passing.judgement(self._rng, self._items, self._world.partitions, 0))
+        if await self._until(worker, lambda: worker.writes_a_checkpoint):
+            mark = worker.mark
+            self._waiting.disk_of(worker.instance).wipe()
+            worker.flush()
+            if await self._until(worker, lambda: worker.mark != mark):
+                self._end_silence(TOPICS.facts)
+                await self._until(worker, lambda: not worker.writes_a_checkpoint)
+                self._doom(worker, "positions renamed")
+                worker.flush()
+                await self._pause(0.6, 1.0)
+        self._end_silence(TOPICS.evaluations)
+        self._end_silence(TOPICS.facts)
+        self._say(self._waiting.passing.judgement)
+
+    async def _cover_what_comes_during_a_flush(self) -> None:
+        """The disk is slow: a checkpoint is acknowledged between the first row and the positions."""
+        if (worker := self._any()) is None:
+            return
+        self._item(1)
+        await self._pause(2.0, 4.0)
+        disk = self._waiting.disk_of(worker.instance)
+        self._world.trace(f"{disk.name} is slow")
+        disk.slow_seconds = 1.5
+        self._doom(worker, "positions renamed")
+        worker.flush()
+        await self._pause(0.1, 0.5)
+        self._item(self._rng.randint(1, 3))
+        await self._pause(8.0)
+        disk.slow_seconds = 0.0
+        self._say(self._waiting.passing.judgement)
+        await self._pause(1.0)
 
     async def _tear_an_adopt(self) -> None:
         """Its evaluations are in the ledger, some of them, and its annotation is not."""

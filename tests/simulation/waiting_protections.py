@@ -314,16 +314,11 @@ WAITING_REMOVALS: Final[Mapping[str, Removal]] = {
     "slowest source": no_slowest_source,
     "missed while away": not_missed,
     "window": no_window,
-}
-"""Protections of waiting evaluations, by name."""
-
-UNSHOWN: Final[Mapping[str, Removal]] = {
     "acknowledged coverage": no_acknowledgement,
     "same store": not_the_same,
     "snapshot of the positions": no_snapshot,
 }
-"""Those for which no history is known yet: each needs several things together."""
-
+"""Protections of waiting evaluations, by name."""
 
 SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "gap": ("wipe", 0),
@@ -338,13 +333,16 @@ SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "status of an iterator": ("damage", 0),
     "item check": ("tear", 4),
     "read committed": ("wipe", 1),
-    "decided once": ("", 10),
+    "decided once": ("", 42),
     "no times compared": ("order", 0),
     "slack of the topic": ("wipe", 37),
     "slack of the store": ("away", 16),
     "slowest source": ("calm", 0),
     "missed while away": ("away", 0),
     "window": ("tear", 0),
+    "acknowledged coverage": ("unacknowledged", 0),
+    "same store": ("other store", 6),
+    "snapshot of the positions": ("late", 0),
 }
 """By protection, the plot and the seed of a history that breaks a promise without it.
 

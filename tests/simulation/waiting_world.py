@@ -77,6 +77,7 @@ class WaitingWorld(World):
             return self.disks[-1]
         if draw < 0.8 and self.backups:
             self.disks.append(rng.choice(self.backups).copy(f"disk {len(self.disks)}"))
+            self.trace(f"{self.disks[-1].name} is restored from a backup")
             return self.disks[-1]
         return rng.choice(free)
 
@@ -137,7 +138,7 @@ class WaitingWorld(World):
         self.broker.silent.clear()
         self.broker.unwritable.clear()
         for disk in self.disks:
-            disk.away_until = 0.0
+            disk.away_until = disk.slow_seconds = 0.0
         for instance, worker in self.running.items():
             disk = self._disk_of[instance]
             if any(disk is other and instance != name for name, other in self._disk_of.items()):
