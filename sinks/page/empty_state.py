@@ -1,16 +1,26 @@
 """What a queue without comparisons waits for, and what waits for an annotation in no queue."""
 
+import json
+import shlex
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from aggregator.names import printable
 from sinks.page.formats import age
 from sinks.page.wording import isolated, waiting_words
-from sinks.queries.queues import LevelRows, annotations_by_level, count_retracted, evaluations_by_level
+from sinks.queries.queues import (
+    LevelRows,
+    annotations_by_level,
+    count_retracted,
+    evaluations_by_level,
+    newest_items,
+)
 from sinks.queries.waiting import waiting_evaluations
 
+_SAMPLES: Final = 3
 _LEVELS: Final = ("trace", "span", "thread")
 
 
@@ -38,16 +48,36 @@ class Waiting:
     """Annotations that were retracted, or whose items were removed."""
     elsewhere: str
     """Evaluations that wait and are in no queue, in words; empty without any."""
+    annotated: list[str]
+    """Some items that people annotated in this queue."""
+    judged: list[str]
+    """Some items that metrics judged, of any queue."""
+    commands: list[str]
+    """Shell commands that send an annotation and an evaluation of one item."""
 
 
 def waiting(connection: sqlite3.Connection, queue: str, now: float) -> Waiting:
     """What waits in a queue without comparisons; `now` in seconds since epoch."""
+    annotated, judged = newest_items(connection, queue, _SAMPLES)
     return Waiting(
         annotations=_side(annotations_by_level(connection, queue), now),
         evaluations=_side(evaluations_by_level(connection, queue), now),
         retracted=count_retracted(connection, queue),
         elsewhere=waiting_in_words(connection),
+        annotated=annotated,
+        judged=judged,
+        commands=_commands(queue, (annotated or judged or ["trace-1"])[0], now),
     )
+
+
+def _commands(queue: str, item: str, now: float) -> list[str]:
+    at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    events: tuple[dict[str, object], ...] = (
+        {"id": "a-1", "at": at, "queue": queue, "item": item, "annotator": "ann", "thumbs": "up"},
+        {"id": "e-1", "at": at, "item": item, "metric": "helpfulness", "score": 0.9, "threshold": 0.5},
+    )
+    # JSON escapes all that is not ASCII, so a command looks like what it does.
+    return [f"echo {shlex.quote(json.dumps(event))} | eval-alignment load -" for event in events]
 
 
 def waiting_in_words(connection: sqlite3.Connection) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sinks.page.formats import count, p_value, plural
+from sinks.page.wording import isolated
 from sinks.queries.side_by_side import Judge, JudgeSide, SideBySide
 
 _SIGNIFICANT: Final = 0.05
@@ -26,8 +27,6 @@ class SideBySideCard:
     answer: SideBySide
     opponents: list[Opponent]
     chosen: Opponent
-    sides: list[tuple[str, JudgeSide]]
-    """Both with their names."""
     words: str
     """Which of the two people agree with more often, if that can be told."""
 
@@ -43,26 +42,25 @@ def opponents(metric: str, metrics: list[str], versions: list[str]) -> list[Oppo
 
 def side_by_side_card(answer: SideBySide, choices: list[Opponent], chosen: Opponent) -> SideBySideCard:
     """The card of an answer."""
-    names = [_name(answer["first"]), _name(answer["second"])]
     return SideBySideCard(
         answer=answer,
         opponents=choices,
         chosen=chosen,
-        sides=list(zip(names, (answer["first"], answer["second"]), strict=True)),
-        words=_words(answer, *names),
+        words=_words(answer),
     )
 
 
 def _name(side: JudgeSide) -> str:
-    return side["metric"] if side["judge"] is None else f"{side['metric']}, {side['judge'] or 'unnamed version'}"
+    metric, judge = isolated(side["metric"]), side["judge"]
+    return metric if judge is None else f"{metric}, {isolated(judge) if judge else 'unnamed version'}"
 
 
-def _words(answer: SideBySide, first: str, second: str) -> str:
+def _words(answer: SideBySide) -> str:
     if answer["p_value"] is None:
         return "No annotated item was judged by both."
-    better = first if answer["first_only"] > answer["second_only"] else second
+    better = answer["first" if answer["first_only"] > answer["second_only"] else "second"]
     told = (
-        f"People agree more often with {better}: this is unlikely to be chance"
+        f"People agree more often with {_name(better)}: this is unlikely to be chance"
         if answer["p_value"] < _SIGNIFICANT
         else "The difference may be chance"
     )

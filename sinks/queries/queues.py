@@ -138,6 +138,21 @@ def annotations_by_level(connection: sqlite3.Connection, queue: str) -> list[Lev
     return list(map(LevelRows._make, rows))
 
 
+def newest_items(connection: sqlite3.Connection, queue: str, limit: int) -> tuple[list[str], list[str]]:
+    """Ids of items that were annotated last in a queue, and of items of any queue that metrics judged last."""
+    annotated = connection.execute(
+        "SELECT item FROM annotations WHERE queue = ? AND counted = 1 GROUP BY item_id ORDER BY max(at) DESC LIMIT ?",
+        (queue, limit),
+    )
+    # The newest rows of the table: finding the newest times would read all.
+    judged = connection.execute(
+        "SELECT DISTINCT item FROM (SELECT item FROM evaluations WHERE current = 1 ORDER BY id DESC LIMIT 1000) "
+        "LIMIT ?",
+        (limit,),
+    )
+    return [item for (item,) in annotated], [item for (item,) in judged]
+
+
 def evaluations_by_level(connection: sqlite3.Connection, queue: str) -> list[LevelRows]:
     """Current evaluations of the items that queue-item rows place in a queue."""
     rows = connection.execute(

@@ -1,5 +1,6 @@
 """A queue without comparisons shows which items wait for which side."""
 
+import shlex
 from pathlib import Path
 
 import httpx
@@ -8,7 +9,9 @@ import pytest
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sinks.api.services import Services
+from sinks.page.urls import queue_path
 from sinks.store.store import Store
+from streams.events.decoder import Decoder, Rejection
 from tests.support.html import Element, read
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tests.unit.sinks.page.conftest import connected
@@ -122,3 +125,32 @@ async def test_compared_items_that_were_not_announced_are_told_apart(
         page = read((await client.get(f"/queues/q{query}")).text)
     announced = page.one("dl", class_="strip").all("div")[0]
     assert (announced.one("dt").words, announced.one("dd").words) == (words, "4")
+
+
+@pytest.mark.parametrize("queue", ["q", 'it\'s "quoted" $(x) `y` é'])
+async def test_the_commands_make_a_comparison(services: Services, store: Store, queue: str) -> None:
+    annotation = Annotation(at=AT, id="a", queue=queue, item="conv 'one'", stars=4)
+    fill(store, [annotation])
+    async with connected(services) as client:
+        shown = read((await client.get(queue_path(queue))).text).one("section", class_="empty")
+    facts: list[Fact] = []
+    for command in shown.all("p", class_="command"):
+        echo, event, *rest = shlex.split(command.text)
+        assert (echo, rest) == ("echo", ["|", "eval-alignment", "load", "-"])
+        assert event.isprintable()
+        outcome = Decoder().decode_line(event.encode())
+        assert not isinstance(outcome, Rejection), outcome
+        facts.append(outcome[1])
+    ours, theirs = facts
+    assert (ours.item, theirs.item) == (annotation.item, annotation.item)
+    assert isinstance(ours, Annotation)
+    assert ours.queue == queue
+
+
+async def test_ids_of_both_sides_show_that_they_differ(services: Services, store: Store) -> None:
+    fill(store, [rated("conv-1"), rated("conv-2"), judged("trace/1"), judged("trace/2")])
+    async with connected(services) as client:
+        shown = await empty(client)
+    assert "Items that people annotated here: conv-1, conv-2." in shown.words
+    assert "Items that metrics judged: trace/2, trace/1." in shown.words
+    assert "Both sides must use the same ids" in shown.words
