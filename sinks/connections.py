@@ -38,6 +38,30 @@ class Admission(Enum):
     """Nothing: it ends."""
 
 
+class ClientAddresses:
+    """Which addresses are one client.
+
+    Args:
+        proxies: networks in CIDR notation whose addresses send requests of others.
+    """
+
+    def __init__(self, proxies: Iterable[str] = LOOPBACK_NETWORKS) -> None:
+        self._proxies = [ipaddress.ip_network(network) for network in proxies]
+
+    def client(self, address: str) -> tuple[str, bool]:
+        """The client of an address, and whether it is a proxy. IPv6 addresses with the same first 64 bits are one."""
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return address, False
+        if isinstance(parsed, ipaddress.IPv6Address):
+            parsed = parsed.ipv4_mapped or parsed
+        is_proxy = any(parsed in network for network in self._proxies)
+        if isinstance(parsed, ipaddress.IPv6Address):
+            return str(ipaddress.ip_network((int(parsed), _IPV6_SITE), strict=False)), is_proxy
+        return str(parsed), is_proxy
+
+
 class Connections(Generic[_T]):
     """All connections of a listener.
 
@@ -50,7 +74,7 @@ class Connections(Generic[_T]):
     def __init__(self, limit: int, per_address: int, proxies: Iterable[str] = LOOPBACK_NETWORKS) -> None:
         self._limit = limit
         self._per_address = per_address
-        self._proxies = [ipaddress.ip_network(network) for network in proxies]
+        self._addresses = ClientAddresses(proxies)
         self._clients: dict[_T, str] = {}
         """The client of each connection."""
         self._counts: Counter[str] = Counter()
@@ -67,7 +91,7 @@ class Connections(Generic[_T]):
         Returns the place, and the connection that must end for it: the one that has waited longest, of the same client
         if that has as many as it may. With `Admission.NONE` the new one is not kept.
         """
-        client, exempt = self._client(address)
+        client, exempt = self._addresses.client(address)
         victim = None
         if not exempt and self._counts[client] >= self._per_address:
             victim = next((waiting for waiting in self._waiting if self._clients[waiting] == client), None)
@@ -105,16 +129,3 @@ class Connections(Generic[_T]):
         self._waiting.pop(connection, None)
         if connection in self._clients:
             self._waiting[connection] = None
-
-    def _client(self, address: str) -> tuple[str, bool]:
-        """Which addresses count together, and whether they may have all places."""
-        try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return address, False
-        if isinstance(parsed, ipaddress.IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed
-        exempt = any(parsed in network for network in self._proxies)
-        if isinstance(parsed, ipaddress.IPv6Address):
-            return str(ipaddress.ip_network((int(parsed), _IPV6_SITE), strict=False)), exempt
-        return str(parsed), exempt

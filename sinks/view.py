@@ -143,7 +143,7 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         documents=documents,
         changes=changes,
         metrics=metrics,
-        streams=EventStreams(changes, metrics),
+        streams=EventStreams(changes, metrics, proxies=config.proxy_addresses),
         ready=lambda: reader.ready,
         foreign_rows=lambda: reader.foreign_rows,
         freshness=freshness,

@@ -8,6 +8,7 @@ from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option
 from ingest.config import IngestConfig, Limits
 from ingest.process import run_ingest
+from streams.runtime.secret_files import warn_of_shared_directory
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def ingest(brokers: str | None, ingest_http: str | None, sources: str | None) ->
     chosen = settings.load(brokers=brokers, ingest_http=ingest_http, ingest_sources=sources)
     logs.configure(chosen.log_level, chosen.log_format)
     _log.info("ingest starts", extra=wiring.identity(chosen))
+    warn_of_shared_directory(chosen.data_dir)
     raise click.exceptions.Exit(run_ingest(_config(chosen)).code)
 
 

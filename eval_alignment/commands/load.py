@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from aggregator.days import timestamp
 from eval_alignment import files, kafka_wiring, settings, wiring
 from eval_alignment.input_checks import UnknownFields, future_warning, missing_side, now_ms
+from eval_alignment.invalid_lines import InvalidLines
 from eval_alignment.load_wait import ViewWait
 from eval_alignment.options import Moment, broker_option, milliseconds, token_file_option
 from eval_alignment.row_checks import RowChecks
@@ -73,30 +74,30 @@ class _Invalid:
     """Reports and counts the invalid lines and rows."""
 
     def __init__(self) -> None:
-        self.rows = RowEvents(lambda message: click.echo(message, err=True))
-        self._reasons: Counter[str] = Counter()
+        self.rows = RowEvents(_report)
+        self._lines = InvalidLines(_report)
 
     def add(self, line: _Line, rejection: Rejection) -> None:
         """Report a line that the decoder rejects."""
-        message = f"{rejection.reason.value}: {rejection.detail}"
         if isinstance(line, RowEvent):
-            self.rows.reject(line, message)
+            self.rows.reject(line, f"{rejection.reason.value}: {rejection.detail}")
         else:
-            self._reasons[rejection.reason.value] += 1
-            click.echo(f"{line.where}: {message}", err=True)
+            self._lines.add(line.where, rejection)
 
     @property
     def total(self) -> int:
         """Number of invalid lines and rows."""
-        return self._reasons.total() + self.rows.counts.invalid
+        return self._lines.total + self.rows.counts.invalid
 
     def summary(self) -> Iterator[str]:
         """A line about the rows of tables, and one about invalid lines."""
         if self.rows.counts.rows:
             yield self.rows.counts.summary()
-        if self._reasons:
-            listed = ", ".join(f"{count} {reason}" for reason, count in self._reasons.most_common())
-            yield f"{self._reasons.total()} invalid lines: {listed}"
+        yield from self._lines.summary()
+
+
+def _report(message: str) -> None:
+    click.echo(message, err=True)
 
 
 @click.command()

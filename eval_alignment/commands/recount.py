@@ -16,6 +16,7 @@ from eval_alignment import files, settings, wiring
 from eval_alignment.csv_tables import metrics_csv
 from eval_alignment.input_checks import UnknownFields, missing_side, now_ms
 from eval_alignment.insights import RecountInsights
+from eval_alignment.invalid_lines import InvalidLines
 from eval_alignment.options import Moment, pass_stars_option, policy_option
 from eval_alignment.render import output_console, render
 from eval_alignment.row_checks import RowChecks
@@ -57,8 +58,8 @@ def recount(
     """Count events from NDJSON files (also gzipped), without a broker. FILE - is standard input.
 
     A running installation shows the same numbers for the same events, with the broker's clock instead of this
-    machine's. Exit code 0: every line is valid. 1: invalid
-    lines are reported, and all others are counted.
+    machine's. Exit code 0: every line is valid. 1: the first 100
+    invalid lines are reported, and all others are counted.
     """
     chosen = settings.load(policy=policy, pass_stars=pass_stars)
     clock = now_ms() if as_of is None else int(as_of.timestamp() * 1000)
@@ -83,22 +84,21 @@ def recount(
 def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[list[Fact], int]:
     """All facts of the files and the number of invalid lines. `clock` is the current time in milliseconds.
 
-    Reports on standard error: each invalid line, unknown fields, what may be wrong with rows, and an empty or one-sided
-    input.
+    Reports on standard error: the first invalid lines, how many there are by reason, unknown fields, what may be wrong
+    with rows, and an empty or one-sided input.
     """
     facts: list[Fact] = []
     kinds: set[Kind] = set()
     unknown, rows = UnknownFields(), RowChecks()
     decoder = replace(decoder, on_unknown_fields=unknown.add)
-    invalid = 0
+    invalid = InvalidLines(lambda message: click.echo(message, err=True))
     try:
         for line in files.read_lines(paths):
             outcome = decoder.decode_line(line.value)
             if not isinstance(outcome, Rejection):
                 outcome = decoder.future_rejection(outcome[1].at, clock) or outcome
             if isinstance(outcome, Rejection):
-                invalid += 1
-                click.echo(f"{line.where}: {outcome.reason.value}: {outcome.detail}", err=True)
+                invalid.add(line.where, outcome)
             else:
                 kind, fact = outcome
                 kinds.add(kind)
@@ -108,8 +108,8 @@ def read_facts(paths: tuple[Path, ...], decoder: Decoder, clock: int) -> tuple[l
         raise click.ClickException(str(error)) from error
     except READ_ERRORS as error:
         raise click.ClickException(f"cannot read the input: {error}") from error
-    for warning in (*unknown.warnings(), *rows.warnings()):
+    for warning in (*unknown.warnings(), *rows.warnings(), *invalid.summary()):
         click.echo(warning, err=True)
-    if (message := missing_side(kinds, invalid)) is not None:
+    if (message := missing_side(kinds, invalid.total)) is not None:
         click.echo(message, err=True)
-    return facts, invalid
+    return facts, invalid.total

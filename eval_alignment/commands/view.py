@@ -9,6 +9,7 @@ from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, data_dir_option, http_option, pass_stars_option
 from sinks.config import ViewConfig
 from sinks.view import run_view
+from streams.runtime.secret_files import warn_of_shared_directory
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def view(
     chosen = settings.load(brokers=brokers, data_dir=data_dir, http=http, pass_stars=pass_stars, publish=publish)
     logs.configure(chosen.log_level, chosen.log_format)
     _log.info("view starts", extra={**wiring.identity(chosen), "http": chosen.http, "data_dir": str(chosen.data_dir)})
+    warn_of_shared_directory(chosen.data_dir)
     raise click.exceptions.Exit(run_view(_config(chosen)).code)
 
 

@@ -13,6 +13,7 @@ from sinks.access import BindError
 from sinks.listener import AddressInUseError
 from streams.engine.circuit_breaker import CircuitBreakerPolicy
 from streams.runtime.failures import exit_now, log_end
+from streams.runtime.secret_files import warn_of_shared_directory
 from streams.worker import Worker, WorkerConfig
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def worker(
     logs.configure(chosen.log_level, chosen.log_format)
     names = {"worker": chosen.name, "group": wiring.group(chosen)}
     _log.info("worker starts", extra={**names, **wiring.identity(chosen), "http": chosen.worker_http})
+    warn_of_shared_directory(chosen.data_dir)
     process = Worker(_config(chosen))
     ProcessCollector(registry=process.metrics.registry)
     try:

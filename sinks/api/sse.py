@@ -5,20 +5,24 @@ disconnected, so that it occupies neither memory nor one of the streams.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.snapshot.schema import SnapshotDocument
-from sinks.access import problem
+from sinks.access import client_address, problem
 from sinks.api.responses import Readiness
 from sinks.changes import Changes
+from sinks.connections import LOOPBACK_NETWORKS, ClientAddresses
 from sinks.metrics import ViewMetrics
 
 CLIENTS: Final = 100
 """Most open streams."""
+SHARE: Final = 25
+"""Most open streams of one client; a proxy may have all."""
 PACE_SECONDS: Final = 1.0
 """Minimum time between two documents of a stream."""
 HEARTBEAT_SECONDS: Final = 5.0
@@ -37,13 +41,23 @@ class EventStreams:
     """All open streams of a view."""
 
     def __init__(
-        self, changes: Changes, metrics: ViewMetrics, *, clients: int = CLIENTS, slow_s: float = SLOW_SECONDS
+        self,
+        changes: Changes,
+        metrics: ViewMetrics,
+        *,
+        clients: int = CLIENTS,
+        share: int = SHARE,
+        proxies: Iterable[str] = LOOPBACK_NETWORKS,
+        slow_s: float = SLOW_SECONDS,
     ) -> None:
         self._changes = changes
         self._metrics = metrics
         self._clients = clients
+        self._share = share
+        self._addresses = ClientAddresses(proxies)
         self._slow_s = slow_s
-        self._open = 0
+        self._open: Counter[str] = Counter()
+        """Open streams by client."""
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -63,16 +77,16 @@ class EventStreams:
         """
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            if self._open >= self._clients:
-                rejection = problem(503, f"too many open streams: the limit is {self._clients}", {"Retry-After": "10"})
-                await rejection(scope, receive, send)
+            client, is_proxy = self._addresses.client(client_address(scope))
+            if (why := self._refusal(client, is_proxy=is_proxy)) is not None:
+                await problem(503, f"too many open streams: {why}", {"Retry-After": "10"})(scope, receive, send)
                 return
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await send({"type": "http.response.body", "body": b""})
                 return
             # Before the first await: while it waits, other requests compare the number of streams with the limit.
-            self._count(+1)
+            self._count(client, +1)
             tasks: list[asyncio.Task[object]] = []
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -87,16 +101,26 @@ class EventStreams:
                 if closing in done:
                     await send({"type": "http.response.body", "body": b""})
             finally:
-                self._count(-1)
+                self._count(client, -1)
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
         return app
 
-    def _count(self, change: int) -> None:
-        self._open += change
-        self._metrics.streams.set(self._open)
+    def _refusal(self, client: str, *, is_proxy: bool) -> str | None:
+        """Why a client gets no stream; None if it does."""
+        if self._open.total() >= self._clients:
+            return f"the limit is {self._clients}"
+        if not is_proxy and self._open[client] >= self._share:
+            return f"the limit for one address is {self._share} (a proxy may have all: setting `proxy_addresses`)"
+        return None
+
+    def _count(self, client: str, change: int) -> None:
+        self._open[client] += change
+        if not self._open[client]:
+            del self._open[client]
+        self._metrics.streams.set(self._open.total())
 
     async def _serve(
         self,

@@ -28,6 +28,10 @@ _log = logging.getLogger(__name__)
 
 OVERLAP_MS: Final = 3_600_000
 """How far before the cursor a reading begins: tools list a record later than its listing time, and clocks differ."""
+MAX_RECORDS: Final = 2_000_000
+"""Most records of one reading of a stream."""
+MAX_PAGES: Final = 100_000
+"""Most pages of one reading of a stream."""
 _REST: Final = 10
 """A list without a window is read again after this many times as long as the reading took."""
 
@@ -246,8 +250,18 @@ class _StreamReading:
             report.reached = page.listed
             report.records = len(self.seen)
             self.observe(report)
+            self._require_end()
         if problem and not readable:
             raise PullError(f"no record can be read: {problem}")
+
+    def _require_end(self) -> None:
+        """Raise PullError for a list that seems to have no end."""
+        if self.report.records > MAX_RECORDS or self.report.pages > MAX_PAGES:
+            remedy = ": shorten `lookback_days` of the source" if self.stream.windowed else ""
+            raise PullError(
+                f"the list has more than {MAX_RECORDS:,} records, or than {MAX_PAGES:,} pages; the rest was not read, "
+                f"and no record is taken to be deleted{remedy}"
+            )
 
     async def _retract(self, state: StreamState) -> None:
         """Delete what vanished."""

@@ -1,5 +1,5 @@
 """Reads files with secrets: within a bound, with a warning when others may read them, and never with a secret in a
-message.
+message. Warns of a directory whose files others may replace.
 """
 
 import logging
@@ -30,6 +30,20 @@ def read_secret_file(path: Path) -> bytes:
             extra={"file": str(path), "mode": f"{stat.S_IMODE(mode):04o}"},
         )
     return content
+
+
+def warn_of_shared_directory(path: Path) -> None:
+    """Log a warning when every user may replace the files in a directory. One that does not exist is not an error."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if mode & stat.S_IWOTH:
+        _log.warning(
+            "directory is writable by every user, who may replace the files in it: allow its owner only, such as with "
+            "`chmod 700`",
+            extra={"directory": str(path), "mode": f"{stat.S_IMODE(mode):04o}"},
+        )
 
 
 def invalid_secret(secret: bytes) -> str | None:

@@ -125,7 +125,8 @@ def test_recount_of_invalid_lines_only_reports_the_lines_and_what_reads_other_ro
     assert result.exit_code == 1
     assert [line.split(":")[1] for line in result.stderr.splitlines()[:2]] == ["1", "2"]
     assert result.stderr.splitlines()[2:] == [
-        "no line is an event; for rows with columns of another name, see `check` and `load --columns`"
+        "2 invalid lines: 1 missing_field, 1 malformed",
+        "no line is an event; for rows with columns of another name, see `check` and `load --columns`",
     ]
 
 
@@ -169,7 +170,7 @@ def test_recount_rejects_events_that_are_ahead_of_the_clock(tmp_path: Path) -> N
     content = ANNOTATION + b"\n" + EVALUATION + b"\n" + FUTURE
     result = call(tmp_path / "f", content, "--json", "--window", "7d")
     assert (result.exit_code, comparisons(result)) == (1, 1)
-    assert [line.split(":")[1:3] for line in result.stderr.splitlines()] == [
+    assert [line.split(":")[1:3] for line in result.stderr.splitlines()[:2]] == [
         ["3", " future_timestamp"],
         ["4", " future_timestamp"],
     ]
@@ -206,3 +207,10 @@ def test_a_gate_on_a_file_of_another_format_has_no_document(tmp_path: Path) -> N
     path.write_bytes(b"id,item\n")
     result = CliRunner().invoke(report, ["q", "--file", str(path), "--fail-under", "0.5"])
     assert (result.exit_code, "is CSV" in result.stderr) == (3, True)
+
+
+def test_recount_of_very_many_invalid_lines_reports_the_first_and_a_summary(tmp_path: Path) -> None:
+    result = call(tmp_path / "f", b"no JSON\n" * 250 + b'{"id":1,"label":"pass","passed":true}\n' * 50)
+    *shown, summary, _ = result.stderr.splitlines()
+    assert [line.split(":")[1] for line in shown] == [str(number) for number in range(1, 101)]
+    assert summary == "300 invalid lines: 250 malformed, 50 missing_field (the first 100 are above)"

@@ -22,14 +22,14 @@ QUERY = b"queue=support"
 class Connection:
     """A client of an ASGI application: it receives every message, and may disconnect or stop reading."""
 
-    def __init__(self, app: Any, query: bytes = QUERY, method: str = "GET") -> None:
+    def __init__(self, app: Any, query: bytes = QUERY, method: str = "GET", address: str = "127.0.0.1") -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.rules = asyncio.Event()
         self.rules.set()
         self.left = asyncio.Event()
         scope = {
             "type": "http", "method": method, "path": "/api/v1/stream", "raw_path": b"/api/v1/stream",
-            "query_string": query, "headers": [(b"host", b"localhost")], "root_path": "",
+            "query_string": query, "headers": [(b"host", b"localhost")], "root_path": "", "client": (address, 1),
         }  # fmt: skip
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
@@ -158,6 +158,25 @@ async def test_streams_are_limited(services: Services) -> None:
     assert (b"retry-after", b"10") in refusal["headers"]
     services.streams.close()
     await first.ended()
+
+
+async def test_one_address_does_not_take_the_streams_of_others(services: Services) -> None:
+    services.streams = EventStreams(services.changes, services.metrics, share=2, proxies=["10.0.0.0/8"])
+    app = create_app(services)
+    taken = [Connection(app, address=f"2001:db8::{number}") for number in (1, 2)]
+    assert [await each.status() for each in taken] == [200, 200]
+    refusal = await Connection(app, address="2001:db8::3").message()
+    assert refusal["status"] == 503
+    assert (b"retry-after", b"10") in refusal["headers"]
+    others = [Connection(app, address=address) for address in ("2001:db9::1", *["10.0.0.7"] * 3)]
+    assert [await each.status() for each in others] == [200] * 4
+    taken[0].left.set()
+    await taken[0].ended()
+    again = Connection(app, address="2001:db8::3")
+    assert await again.status() == 200
+    services.streams.close()
+    for each in (*taken, *others, again):
+        await each.ended()
 
 
 async def test_a_stream_whose_first_message_still_waits_counts_towards_the_limit(services: Services) -> None:

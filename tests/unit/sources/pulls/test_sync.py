@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sources.intake.rebuild import SourceEvents, rebuild
+from sources.pulls import sync
 from sources.pulls.credentials import CredentialsError
 from sources.pulls.pull import PullError
 from sources.pulls.state import load
@@ -400,3 +401,21 @@ async def test_a_full_reading_that_is_not_whole_deletes_no_record_of_an_unknown_
         await again.pull.run(FULL)
     assert again.broker.facts == []
     again.store.close()
+
+
+@pytest.mark.parametrize("bound", ["MAX_RECORDS", "MAX_PAGES"])
+async def test_a_list_without_an_end_is_left_and_nothing_is_taken_to_be_deleted(
+    tool: FakeLangfuse, source: PulledSource, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    gone = rate(tool, "gone")
+    await scores(source)
+    del tool.scores[gone]
+    for number in range(20):
+        tool.clock.advance(1)
+        rate(tool, f"t{number}")
+    monkeypatch.setattr(sync, bound, 3)
+    report = await scores(source, FULL)
+    assert report.error is not None and "the list has more than" in report.error and "`lookback_days`" in report.error
+    assert report.records < 20 and report.vanished == 0 and "gone" in items(source)
+    monkeypatch.undo()
+    assert (await scores(source, FULL)).error is None

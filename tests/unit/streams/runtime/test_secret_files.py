@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.runtime.secret_files import FILE_BYTES, SECRET_BYTES, invalid_secret, read_secret_file
+from streams.runtime.secret_files import (
+    FILE_BYTES,
+    SECRET_BYTES,
+    invalid_secret,
+    read_secret_file,
+    warn_of_shared_directory,
+)
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1), (0o644, 1)])
@@ -41,3 +47,18 @@ def test_other_secrets_are_invalid_and_the_reason_does_not_show_them(secret: byt
     reason = invalid_secret(secret)
     assert reason is not None
     assert secret.decode(errors="replace") not in reason
+
+
+def test_a_directory_whose_files_everybody_may_replace_is_used_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for mode in (0o700, 0o755, 0o775):
+        tmp_path.chmod(mode)
+        warn_of_shared_directory(tmp_path)
+    warn_of_shared_directory(tmp_path / "absent")
+    assert not caplog.records
+    for mode in (0o777, 0o1777):
+        tmp_path.chmod(mode)
+        warn_of_shared_directory(tmp_path)
+    assert [vars(record)["mode"] for record in caplog.records] == ["0777", "1777"]
+    assert {vars(record)["directory"] for record in caplog.records} == {str(tmp_path)}
