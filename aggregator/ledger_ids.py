@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from typing import Final
 
 _RENEWAL: Final = "+"
+_RENEWAL_BYTES: Final = 4
+RENEWAL_CHARACTERS: Final = len(_RENEWAL) + 2 * _RENEWAL_BYTES
+"""Characters that a renewal adds to the part that all partitions have in common."""
 
 
 def new_ledger_id() -> str:
@@ -14,7 +17,7 @@ def new_ledger_id() -> str:
 
 def renewed(ledger: str) -> str:
     """A new ledger id for one partition, so that readers read it again: `common_id` of both is the same."""
-    return f"{common_id(ledger)}{_RENEWAL}{secrets.token_hex(4)}"
+    return f"{common_id(ledger)}{_RENEWAL}{secrets.token_hex(_RENEWAL_BYTES)}"
 
 
 def common_id(ledger: str) -> str:

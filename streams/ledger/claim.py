@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from aggregator.ledger_ids import RENEWAL_CHARACTERS
 from aggregator.policy import Policy
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
@@ -23,13 +24,22 @@ SCHEMA: Final = 3
 WAITING_SCHEMA: Final = 3
 """The first version whose workers let evaluations wait."""
 MAX_LEDGER_ID: Final = 64
-"""Longest ledger id in characters: every tally carries it."""
+"""Longest ledger id in characters, without the renewal of a partition: every tally carries it."""
+
+_LedgerId = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=MAX_LEDGER_ID + RENEWAL_CHARACTERS,
+        pattern=rf"^[^+]{{0,{MAX_LEDGER_ID}}}(\+[\s\S]*)?$",
+    ),
+]
 
 
 class Claim(msgspec.Struct, frozen=True):
     """The value of a claim."""
 
-    ledger: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LEDGER_ID)]
+    ledger: _LedgerId
     """The ledger id."""
     partitions: Annotated[int, msgspec.Meta(ge=1)]
     """P, the number of partitions."""

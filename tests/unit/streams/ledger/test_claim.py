@@ -1,9 +1,11 @@
 """Claims on the wire, and which of them a worker refuses."""
 
+import msgspec
 import pytest
 
+from aggregator.ledger_ids import renewed
 from aggregator.policy import Policy
-from streams.ledger.claim import SCHEMA, Claim, check_claim, parse_claim
+from streams.ledger.claim import MAX_LEDGER_ID, SCHEMA, Claim, check_claim, parse_claim
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
@@ -21,6 +23,19 @@ def test_a_claim_is_read_back() -> None:
 def test_any_other_value_is_an_invalid_claim(value: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_claim(value)
+
+
+def test_the_renewal_of_the_longest_ledger_id_is_read_back() -> None:
+    claim = msgspec.structs.replace(CLAIM, ledger="a" * MAX_LEDGER_ID)
+    for _ in range(2):
+        assert parse_claim(claim.encode()) == claim
+        claim = msgspec.structs.replace(claim, ledger=renewed(claim.ledger))
+
+
+@pytest.mark.parametrize("ledger", ["", "a" * (MAX_LEDGER_ID + 1), "a" * 65 + "+1a2b", "a+" + "b" * 99])
+def test_a_ledger_id_that_is_too_long_is_an_invalid_claim(ledger: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_claim(msgspec.structs.replace(CLAIM, ledger=ledger).encode())
 
 
 def test_another_number_of_partitions_is_refused() -> None:
