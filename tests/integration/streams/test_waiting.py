@@ -312,7 +312,7 @@ async def reported_missing(rig: Rig, lost: int) -> bool:
 
 
 @pytest.mark.row(52)
-async def test_a_topic_that_was_made_anew_has_other_offsets(rig: Rig) -> None:
+async def test_a_topic_that_was_created_again_has_other_offsets(rig: Rig) -> None:
     """What waited of the old topic is gone with it; nothing of the new one counts as read."""
     worker = await started(rig)
     await rig.produce(evaluations())
