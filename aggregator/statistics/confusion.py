@@ -66,6 +66,8 @@ class Undefined(StrEnum):
     """The scores or thresholds are on two scales."""
     GATE_STAYS = "gate_stays"
     """At the rates seen no number of labels changes the state of the gate."""
+    NOT_A_PROBABILITY = "not_a_probability"
+    """Some scores are below 0 or above 1."""
     FEW_ANNOTATORS = "few_annotators"
     """Fewer than 3 annotators rated at least 30 items each that others rated too."""
     FEW_ITEMS = "few_items"

@@ -16,6 +16,7 @@ from sinks.api.responses import json_response
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
+from sinks.queries.calibration import score_calibration
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextQuery, Strategy, next_items
 from sinks.queries.people import annotators, disagreements
 from sinks.queries.results import TrendBasis
@@ -35,6 +36,7 @@ def deep_dive_routes(services: Services) -> list[Route]:
     return [
         Route("/api/v1/queues/{queue}/trend", without_empty(api.trend)),
         Route("/api/v1/queues/{queue}/what-if", without_empty(api.what_if)),
+        Route("/api/v1/queues/{queue}/calibration", without_empty(api.calibration)),
         Route("/api/v1/queues/{queue}/ceiling", without_empty(api.ceiling)),
         Route("/api/v1/queues/{queue}/alternative-annotator", without_empty(api.alternative_annotator)),
         Route("/api/v1/queues/{queue}/versions", without_empty(api.versions)),
@@ -77,6 +79,12 @@ class _DeepDiveApi:
         cost = parameters.positive(request, "cost", 1.0)
         return await self._answer(
             request, lambda connection, scope: what_if(connection, scope, criterion, metric, cost=cost)
+        )
+
+    async def calibration(self, request: Request) -> Response:
+        criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
+        return await self._answer(
+            request, lambda connection, scope: score_calibration(connection, scope, criterion, metric)
         )
 
     async def ceiling(self, request: Request) -> Response:

@@ -13,8 +13,19 @@ from sinks.api import responses
 from sinks.api.deep_dive_routes import SKIP_LIMIT
 from sinks.api.field_docs import describe
 from sinks.api.responses import HealthResponse, HistoryList, ProblemDetails, QueueList, Readiness, ViewPositions
-from sinks.queries import alternative, comparisons, item_answer, next_items, people, results, segments, side_by_side
-from sinks.queries.alternative import AlternativeAnnotator
+from sinks.queries import (
+    alternative_results,
+    calibration,
+    comparisons,
+    item_answer,
+    next_items,
+    people,
+    results,
+    segments,
+    side_by_side,
+)
+from sinks.queries.alternative_results import AlternativeAnnotator
+from sinks.queries.calibration import ScoreCalibration
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.item_answer import ItemTrace
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
@@ -31,6 +42,7 @@ RESPONSES: Final = (
     HistoryList,
     Trend,
     WhatIf,
+    ScoreCalibration,
     Ceiling,
     AlternativeAnnotator,
     Versions,
@@ -48,7 +60,8 @@ RESPONSES: Final = (
 _MODULES: Final = (
     snapshot_schema,
     responses,
-    alternative,
+    alternative_results,
+    calibration,
     comparisons,
     item_answer,
     next_items,
@@ -165,6 +178,9 @@ def _deep_dive() -> dict[str, Any]:
                 ),
             ],
             errors,
+        ),
+        "/api/v1/queues/{queue}/calibration": _get(
+            "Scores as probabilities: Brier score, calibration error and bins.", ScoreCalibration, pair, errors
         ),
         "/api/v1/queues/{queue}/ceiling": _get(
             "Agreement of annotators with each other: the human ceiling.",

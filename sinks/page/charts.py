@@ -10,6 +10,7 @@ from math import floor
 from typing import Final
 
 from aggregator.days import day_name, day_number
+from sinks.queries.calibration import ScoreCalibration
 from sinks.queries.results import Cut, JudgeChange, Trend, TrendDay, WhatIf
 
 _LEFT: Final = 4.5
@@ -251,6 +252,30 @@ def _roc(what_if: WhatIf) -> Roc | None:
     # From nothing passes to everything passes: both rates grow.
     points = sorted((place for cut in what_if["sweep"] if (place := point(cut))), key=lambda at: (at[0], -at[1]))
     return Roc("M" + " ".join(f"{x:g} {y:g}" for x, y in dict.fromkeys(points)), now, best)
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A bin in the reliability diagram, a box of 100 by 100. Both axes are from 0 to 100 %."""
+
+    x: float
+    y: float
+    low: float
+    """The y of the interval's lower bound."""
+    high: float
+    """The y of its upper bound."""
+
+
+def reliability(scores: ScoreCalibration) -> list[Reliability]:
+    """The dots of the diagram."""
+
+    def y(share: float) -> float:
+        return round(100 - 100 * share, 1)
+
+    return [
+        Reliability(round(100 * each["score"], 1), y(each["pass_rate"]), y(each["low"]), y(each["high"]))
+        for each in scores["bins"]
+    ]
 
 
 def _bars(passes: Sequence[int], fails: Sequence[int]) -> Bars:

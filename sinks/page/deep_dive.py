@@ -13,9 +13,11 @@ from typing import Final, TypeVar, cast
 from cachetools import LRUCache
 
 from aggregator.statistics.scales import ScaleCheck
-from sinks.page.charts import Lab, Spark, TrendChart, history, lab, several_years, spark
+from sinks.page.charts import Lab, Reliability, Spark, TrendChart, history, lab, reliability, several_years, spark
 from sinks.queries import deep_dive
-from sinks.queries.alternative import AlternativeAnnotator, alternative_annotator
+from sinks.queries.alternative import alternative_annotator
+from sinks.queries.alternative_results import AlternativeAnnotator
+from sinks.queries.calibration import ScoreCalibration, score_calibration
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.people import Annotators, annotators
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
@@ -121,6 +123,12 @@ class CachedQueries:
             metric,
         )
 
+    def calibration(self, metric: str) -> ScoreCalibration:
+        """Scores of a metric as probabilities."""
+        return self._cached(
+            "calibration", lambda: score_calibration(self.connection, self.scope, self.criterion, metric), metric
+        )
+
     def alternative(self, epsilon: float) -> AlternativeAnnotator:
         """Whether each metric may replace one of the annotators."""
         return self._cached(
@@ -188,6 +196,9 @@ class DeepDive:
     """None where the metric has no scores to move a threshold over."""
     versions: Versions | None
     corrected: Corrected | None
+    calibration: ScoreCalibration | None
+    reliability: list[Reliability]
+    """Dots of the diagram."""
     segments: Segments | None
     annotators: Annotators | None
 
@@ -204,8 +215,8 @@ def deep_dive_section(
     alternative = queries.alternative(options.epsilon)
     chart = history(trend, baseline, ceiling, years=years)
     if metric is None:
-        return DeepDive(trend, alternative, chart, years, None, None, None, None, None, None, None)
-    answer = queries.what_if(metric, options.cost)
+        return DeepDive(trend, alternative, chart, years, None, None, None, None, None, None, [], None, None)
+    answer, scores = queries.what_if(metric, options.cost), queries.calibration(metric)
     return DeepDive(
         trend=trend,
         alternative=alternative,
@@ -216,6 +227,8 @@ def deep_dive_section(
         lab=lab(answer, options.cut),
         versions=versions,
         corrected=queries.corrected(metric),
+        calibration=scores,
+        reliability=reliability(scores),
         segments=queries.segments(metric, options.segments_by),
         annotators=queries.annotators() if options.annotators else None,
     )

@@ -45,6 +45,10 @@ HELP: Final[Mapping[str, Help]] = {
     "Bias": _statistics(
         "bias-bias", "How much more often the metric passes items than people do. Below 0 it passes fewer."
     ),
+    "Calibration": _statistics(
+        "calibration-brier-calibration_error",
+        "Scores as probabilities: of the items with a score of about 0.8, people should pass about 80%.",
+    ),
     "Comparison": _statistics("comparisons", "One person's rating of an item, set against one metric's verdict on it."),
     "Confusion matrix": _statistics(
         "notation", "Counts of the four combinations of pass and fail. What people answered is taken as the truth."

@@ -10,7 +10,7 @@ from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, decimal, interval, percent, plural, threshold
-from sinks.queries.alternative import AlternativeAnnotator
+from sinks.queries.alternative_results import AlternativeAnnotator
 from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 
 _LISTED: Final = 4
@@ -35,6 +35,7 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_BETTER_CUT: "No threshold is better than the one now and than a constant judge",
     Undefined.TWO_SCALES: "Scores are on two scales, so no threshold suits all of them",
     Undefined.GATE_STAYS: "At the rates seen, no number of labels changes the state of the gate",
+    Undefined.NOT_A_PROBABILITY: "Some scores are below 0 or above 1, so they are not probabilities",
     Undefined.FEW_ANNOTATORS: "It takes 3 people who each rated 30 items that others rated too",
     Undefined.FEW_ITEMS: "Fewer than 10 items",
     Undefined.NO_REST: "Too few items are outside this segment",

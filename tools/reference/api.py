@@ -54,6 +54,7 @@ REQUESTS: Final = (
     Request("/api/v1/queues/{queue}/history", f"{_QUEUE_PATH}/history?limit=1", omit=("cards", "criteria")),
     Request("/api/v1/queues/{queue}/trend", f"{_QUEUE_PATH}/trend?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/what-if", f"{_QUEUE_PATH}/what-if?{_PAIR}", keep=1),
+    Request("/api/v1/queues/{queue}/calibration", f"{_QUEUE_PATH}/calibration?{_PAIR}", keep=1),
     Request("/api/v1/queues/{queue}/ceiling", f"{_QUEUE_PATH}/ceiling?criterion={CRITERION}"),
     Request(
         "/api/v1/queues/{queue}/alternative-annotator", f"{_QUEUE_PATH}/alternative-annotator?criterion={CRITERION}"

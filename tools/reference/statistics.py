@@ -29,6 +29,7 @@ def page() -> str:
         _corrected(),
         _what_if(),
         _versions(),
+        statistics_rows.scores(),
         statistics_rows.segments(),
         statistics_rows.people(),
         statistics_rows.alternative_test(),

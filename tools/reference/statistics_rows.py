@@ -3,8 +3,10 @@
 from aggregator.statistics.alternative import LEAST_ITEMS as LEAST_RATED
 from aggregator.statistics.alternative import LEAST_PEOPLE, WINS, Alternative, LeftOut, alternative
 from aggregator.statistics.annotators import SharedItems
+from aggregator.statistics.calibration import Calibration, calibration
 from aggregator.statistics.confusion import Estimate
 from aggregator.statistics.segments import LEAST_ITEMS, ItemVotes, fisher, holm
+from aggregator.statistics.what_if import Scored
 from tools.reference.markdown import section
 from tools.reference.statistics_numbers import interval
 
@@ -91,4 +93,26 @@ def alternative_test() -> str:
         "- Undefined: `few_annotators`.\n"
         "- Source: N. Calderon, R. Reichart and R. Dror 2025, The Alternative Annotator Test for LLM-as-a-Judge; "
         "Y. Benjamini and D. Yekutieli 2001, Annals of Statistics 29:1165-1188.",
+    )
+
+
+def scores() -> str:
+    """Scores as probabilities."""
+    found = calibration([Scored(0.2, 1, 3), Scored(0.5, 2, 2), Scored(0.9, 4, 0)])
+    assert isinstance(found, Calibration)
+    return section(
+        "Calibration: `brier`, `calibration_error`",
+        "Where all scores of a criterion and metric are in 0..1, they can be read as probabilities of a human pass. "
+        "Where lower scores pass, 1 - score is taken.",
+        "- Formula: `brier` is the mean over comparisons of (score - result)^2, result being 1 for a human pass and 0 "
+        "for a fail. `calibration_error` is the expected calibration error: comparisons are sorted into 10 bins of "
+        "equal mass (deciles of the scores, interpolated; equal scores share a bin), and the difference of mean score "
+        "and human pass rate of each bin is averaged by its comparisons. The pass rate of a bin has the Wilson "
+        "interval of its share of the distinct items.\n"
+        "- How to read it: of 4 comparisons with score 0.2 people pass 1, of 4 with 0.5 they pass 2, of 4 with 0.9 "
+        f"all. The Brier score is {found.brier:.3f}, the calibration error {found.error:.3f}. A judge that always "
+        "returns 0.5 has a Brier score of 0.25; 0 is perfect. With few comparisons in a bin, chance makes an error.\n"
+        "- Undefined: `not_a_probability` when a score is below 0 or above 1, `no_scores`, `mixed_directions`.\n"
+        "- Source: G. W. Brier 1950, Monthly Weather Review 78:1-3; M. P. Naeini, G. F. Cooper and M. Hauskrecht 2015, "
+        "AAAI, for the expected calibration error.",
     )

@@ -14,6 +14,7 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
+from sinks.queries.calibration import score_calibration
 from sinks.queries.history import documents_between
 from sinks.queries.people import annotators, disagreements
 from sinks.queries.scope import Scope
@@ -24,7 +25,17 @@ from tests.support.sample_view import FACTS, HOSTILE, NOW_MS, fill
 from tests.unit.sinks.api.test_routes import path, strict
 
 PAIR = "criterion=overall&metric=relevance"
-ROUTES = ["trend", "what-if", "ceiling", "versions", "corrected", "segments", "disagreements", "alternative-annotator"]
+ROUTES = [
+    "trend",
+    "what-if",
+    "ceiling",
+    "versions",
+    "corrected",
+    "segments",
+    "disagreements",
+    "calibration",
+    "alternative-annotator",
+]
 
 
 def scored(number: int) -> list[Fact]:
@@ -84,6 +95,7 @@ async def test_replies_are_the_results_of_the_query_functions(
             f"/segments?{PAIR}&by=tag:plan": segments(connection, scope, *pair, "tag:plan"),
             f"/segments?{PAIR}&by=judge": segments(connection, scope, *pair, "judge"),
             "/alternative-annotator?criterion=overall": alternative_annotator(connection, scope, "overall", 0.2),
+            f"/calibration?{PAIR}": score_calibration(connection, scope, *pair),
             "/disagreements?criterion=overall": disagreements(connection, scope, "overall"),
             "/disagreements?criterion=overall&skip=1&limit=2": disagreements(
                 connection, scope, "overall", skip=1, limit=2
