@@ -25,6 +25,8 @@ ANSWER_SECONDS: Final = 300.0
 """Time in which an answer must be complete."""
 ANSWER_BYTES: Final = 64 << 20
 """Largest answer after decompression."""
+ANSWER_PARTS: Final = 4_000_000
+"""Most commas, objects and arrays of an answer, also in its texts: as objects they need many times its memory."""
 _DETAIL: Final = 200
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _REFUSED: Final = frozenset({401, 403})
@@ -162,6 +164,8 @@ class Connection:
             away = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
             raise (ToolBusyError if away else PullError)(f"{place}: {explain(error)}") from error
         if response.status_code == httpx.codes.OK:
+            if sum(map(content.count, (b",", b"{", b"["))) > ANSWER_PARTS:
+                raise PullError(f"{place}: the answer has more than {ANSWER_PARTS:,} parts")
             return ToolAnswer(place, bytes(content))
         raise self._refusal(place, response, bytes(content))
 

@@ -157,6 +157,15 @@ async def test_an_answer_that_unpacks_to_too_much_is_refused(monkeypatch: pytest
         await replied(packed)
 
 
+@pytest.mark.parametrize("part", ["[],", '{"":0},', "0,"])
+async def test_an_answer_of_too_many_parts_is_refused(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.pulls.connection.ANSWER_PARTS", 10)
+    content, _ = await replied(httpx.Response(200, content=f"[{part * 4}0]"))
+    assert content
+    with pytest.raises(PullError, match="the answer has more than 10 parts"):
+        await replied(httpx.Response(200, content=f"[{part * 11}0]"))
+
+
 @pytest.mark.parametrize("codings", [["gzip, gzip"], ["gzip", "gzip"], ["identity, gzip,gzip"]])
 async def test_an_answer_that_is_packed_twice_is_refused_before_it_is_unpacked(codings: list[str]) -> None:
     """A few kilobytes that are packed twice unpack to gigabytes in one step."""
