@@ -56,7 +56,7 @@ def segments_card(answer: Segments, items: Callable[..., str], *, show_annotator
 
 def _row(segment: SegmentAlignment, answer: Segments, items: Callable[..., str]) -> SegmentRow:
     by, value = answer["by"], segment["value"]
-    chosen = {"tag": f"{by.removeprefix(TAG)}={value}"} if by.startswith(TAG) else {by: value}
+    chosen = {"tag": f"{by.removeprefix(TAG)}:{value}"} if by.startswith(TAG) else {by: value}
     tone, words = _difference(segment)
     return SegmentRow(
         segment=segment,

@@ -45,7 +45,7 @@ async def test_the_tag_of_most_comparisons_divides_and_the_worst_segment_is_firs
         "free": "Better by 22.6 points p = 0.021",
     }
     link = part.one("tbody").all("a")[0].attributes["href"]
-    assert link.endswith("/items?criterion=helpfulness&metric=lenient_judge&outcome=fp%2Cfn&tag=plan%3Dtrial")
+    assert link.endswith("/items?criterion=helpfulness&metric=lenient_judge&outcome=fp%2Cfn&tag=plan%3Atrial")
     assert [option.attributes["value"] for option in part.all("option")] == ["tag:plan", "level", "judge"]
 
 
