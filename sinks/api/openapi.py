@@ -5,6 +5,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from aggregator.days import Window
+from aggregator.facts import TAG_NAME, Level
 from aggregator.snapshot import schema as snapshot_schema
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
@@ -334,6 +335,16 @@ def openapi(version: str) -> dict[str, Any]:
                         f"Only these outcomes, separated by commas: {', '.join(OUTCOMES)}. Default: all.",
                         {"type": "string", "pattern": f"^{_OUTCOMES}(,{_OUTCOMES})*$"},
                     ),
+                    _query("annotator", "Only annotations of this annotator.", _TEXT),
+                    _query("level", "Only annotations of items of this level.", {"enum": list(get_args(Level))}),
+                    _query("judge", "Only evaluations of this judge version that are current.", _TEXT),
+                    _query(
+                        "tag",
+                        "Only comparisons with this tag, as `NAME:VALUE`.",
+                        {"type": "string", "pattern": f"^{TAG_NAME}:.+$"},
+                    ),
+                    _query("from", "Start of annotations, inclusive: RFC 3339, or milliseconds since 1970.", _TIME),
+                    _query("to", "End of annotations, exclusive, in the same forms.", _TIME),
                     _WINDOW,
                     _CURSOR,
                     _limit(50),

@@ -5,24 +5,26 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast, get_args
 from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from aggregator.days import Window, milliseconds
+from aggregator.days import DAY_MS, Window, day_number, milliseconds
+from aggregator.facts import LATEST_AT, TAG_NAME, Level
 from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.queries.segments import ATTRIBUTES, TAG
 
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
 _NAMES: Final = frozenset({
-    "by", "cost", "criterion", "cursor", "empty", "from", "limit", "metric", "outcome", "queue", "seed", "skip",
-    "strategy", "to", "window",
+    "annotator", "by", "cost", "criterion", "cursor", "empty", "from", "judge", "level", "limit",
+    "metric", "outcome", "queue", "seed", "skip", "strategy", "tag", "to", "window",
 })  # fmt: skip
 """Parameters of the API."""
+_TAG: Final = re.compile(TAG_NAME)
 _NUMBER: Final = re.compile(r"[0-9.eE+-]+")
 _Member = TypeVar("_Member", bound=StrEnum)
 _Response = TypeVar("_Response")
@@ -81,6 +83,19 @@ def member(request: Request, name: str, default: _Member) -> _Member:
         raise HTTPException(400, f"{name}: {value!r} is not one of {', '.join(type(default))}") from error
 
 
+def exact(request: Request, name: str) -> str | None:
+    """A text that is not normalised, such as an annotator; None when it is missing or empty."""
+    return request.query_params.get(name) or None
+
+
+def level(request: Request) -> Level | None:
+    """The level of items; None when the parameter is missing or empty."""
+    value = request.query_params.get("level") or None
+    if value is not None and value not in get_args(Level):
+        raise HTTPException(400, f"level: {value!r} is not one of {', '.join(get_args(Level))}")
+    return cast("Level | None", value)
+
+
 def needed(request: Request, name: str) -> str:
     """A required name, normalised."""
     value = text(request, name)
@@ -100,6 +115,31 @@ def with_empty(request: Request) -> bool:
     if value not in ("0", "1"):
         raise HTTPException(400, f"empty: {value!r} is not 0 or 1")
     return value == "1"
+
+
+def tag(request: Request) -> tuple[str, str] | None:
+    """Name and value of a tag, from `NAME:VALUE`; None when the parameter is missing or empty."""
+    value = request.query_params.get("tag")
+    if not value:
+        return None
+    name, colon, value_of_tag = value.partition(":")
+    if not (colon and value_of_tag and _TAG.fullmatch(name)):
+        raise HTTPException(400, f"tag: {value!r} is not NAME:VALUE")
+    return name, value_of_tag
+
+
+def day(request: Request, name: str) -> int | None:
+    """The first millisecond of a UTC day given as YYYY-MM-DD; None when the parameter is missing or empty."""
+    value = request.query_params.get(name)
+    if not value:
+        return None
+    try:
+        at = day_number(value) * DAY_MS
+    except ValueError as error:
+        raise HTTPException(400, f"{name}: {value!r} is not a day (YYYY-MM-DD)") from error
+    if not 0 <= at <= LATEST_AT:
+        raise HTTPException(400, f"{name}: {value!r} is before 1970")
+    return at
 
 
 def outcomes(request: Request) -> list[Outcome]:

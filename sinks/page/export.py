@@ -2,9 +2,12 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -14,18 +17,38 @@ from sinks.page.csv_cells import guarded
 from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
 
 COLUMNS: Final = (
-    "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected", "metric",
-    "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
+    "queue", "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected",
+    "metric", "evaluated_at", "judge", "score", "threshold", "direction", "passed", "reason", "outcome", "url",
     "input", "output", "tags",
 )  # fmt: skip
 _PART_BYTES: Final = 1 << 18
 """Bytes of texts that are read at a time. A client that does not read keeps a few times as much in memory: what it was
 sent, and the next part.
 """
+_UNSAFE: Final = re.compile(r"[^\w.-]+")
+_NAME_CHARACTERS: Final = 80
 _TIMES: Final = ("annotated_at", "evaluated_at")
 
 
-def csv_lines(rows: list[Comparison], *, head: bool, raw: bool = False, bom: bool = False) -> bytes:
+def file_name(what: str, queue: str, today: date, kind: str) -> str:
+    r"""The parameters of `Content-Disposition` that name a download by what it has, its queue and the UTC day.
+
+    Characters other than letters, digits, dots, dashes and underscores become dashes. Programs that do not read UTF-8
+    get a name without other letters than ASCII's.
+
+    >>> file_name("comparisons", "Support / ü", date(2026, 11, 24), "csv")
+    'filename="comparisons-Support-2026-11-24.csv"; filename*=UTF-8\'\'comparisons-Support-%C3%BC-2026-11-24.csv'
+    """
+
+    def name(part: str) -> str:
+        return "-".join([what, *([part] if part else []), f"{today}.{kind}"])
+
+    letters = _UNSAFE.sub("-", queue)[:_NAME_CHARACTERS].strip("-.")
+    ascii_letters = _UNSAFE.sub("-", letters.encode("ascii", "replace").decode()).strip("-.")
+    return f"filename=\"{name(ascii_letters)}\"; filename*=UTF-8''{quote(name(letters), safe='')}"
+
+
+def csv_lines(rows: list[Comparison], *, head: bool, queue: str, raw: bool = False, bom: bool = False) -> bytes:
     """Rows as CSV (RFC 4180, UTF-8); times as RFC 3339.
 
     Tags are a JSON object. Every cell is quoted. `raw` writes every cell exactly, without the guard against formulas.
@@ -38,14 +61,14 @@ def csv_lines(rows: list[Comparison], *, head: bool, raw: bool = False, bom: boo
     if head:
         writer.writerow(COLUMNS)
     for row in rows:
-        cells: dict[str, Any] = dict(row)
+        cells: dict[str, Any] = {"queue": queue, **row}
         cells.update({name: moment(cells[name]).isoformat(timespec="milliseconds") for name in _TIMES})
         cells["tags"] = orjson.dumps(row["tags"]).decode() if row["tags"] else None
         writer.writerow([cells[name] if raw else guarded(cells[name]) for name in COLUMNS])
     return text.getvalue().encode()
 
 
-def json_lines(rows: list[Comparison], *, head: bool) -> bytes:  # noqa: ARG001 -- the signature of csv_lines
+def json_lines(rows: list[Comparison], *, head: bool, queue: str) -> bytes:  # noqa: ARG001 -- as csv_lines
     """Rows as JSON lines, with the fields and the exact texts of the API."""
     return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
@@ -66,7 +89,7 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
     head = True
     while True:
         page = await services.requests.run(read, begun=True)
-        text, following = lines(page["comparisons"], head=head), page["next"]
+        text, following = lines(page["comparisons"], head=head, queue=query.queue), page["next"]
         # The rows are not kept while the client reads.
         del page
         yield text

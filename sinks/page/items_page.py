@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from aggregator.days import Window
+from aggregator.days import DAY_MS, Window, day_of
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES, Outcome
@@ -25,7 +25,7 @@ PAGE: Final = 20
 """Items on a page."""
 MOST_PAGES: Final = 50_000
 _CHOICES: Final = 200
-"""Most annotators in the menu."""
+"""Most annotators, and most judge versions, in a menu."""
 MISALIGNED: Final[tuple[Outcome, ...]] = ("fp", "fn")
 TABS: Final[tuple[tuple[str, tuple[Outcome, ...]], ...]] = (
     ("All misaligned", MISALIGNED),
@@ -37,8 +37,8 @@ TABS: Final[tuple[tuple[str, tuple[Outcome, ...]], ...]] = (
 )
 HEADS: Final[Mapping[tuple[Outcome, ...], str]] = {
     MISALIGNED: "where people and metrics disagree",
-    ("fp",): "where people fail what metrics pass",
-    ("fn",): "where people pass what metrics fail",
+    ("fp",): "where people and metrics disagree",
+    ("fn",): "where people and metrics disagree",
     ("tp",): "where people and metrics pass",
     ("tn",): "where people and metrics fail",
 }
@@ -51,6 +51,20 @@ class ItemsRequest:
     query: Query
     page: int = 1
 
+    @property
+    def first_day(self) -> str | None:
+        """First UTC day of annotations, if one is chosen."""
+        return day_of(self.query.since) if self.query.since else None
+
+    @property
+    def last_day(self) -> str | None:
+        """Last UTC day of annotations, if one is chosen."""
+        return None if self.query.until is None else day_of(self.query.until - DAY_MS)
+
+    def with_tag(self, name: str, value: str) -> str:
+        """The address of the items with a tag."""
+        return self.href(tag=f"{name}:{value}")
+
     def href(self, rest: str = "/items", **changes: Value) -> str:
         """The address of this page, or of an export, with changes."""
         query = self.query
@@ -61,6 +75,9 @@ class ItemsRequest:
             "annotator": query.annotator,
             "level": query.level,
             "judge": query.judge,
+            "tag": ":".join(query.tag) if query.tag else None,
+            "from": self.first_day,
+            "to": self.last_day,
             "window": None if query.window is Window.ALL else query.window.value,
             "sort": None if query.sort is ComparisonSort.DISSENT else query.sort.value,
             "page": None,
@@ -101,6 +118,8 @@ class ItemsPage:
     criteria: list[str]
     metrics: list[str]
     annotators: list[str]
+    judges: list[str]
+    """Judge versions with a comparison."""
     earlier: str | None
     later: str | None
 
@@ -128,7 +147,7 @@ def items_page(
     rows = item_rows(connection, query.queue, found.items, rules, choice)
     pairs = [found.pairs[item] for item in found.items]
     counts = _counts(connection, document, chosen, query, rules=rules, today=today)
-    counted = not (query.annotator or query.level or query.judge)
+    counted = not query.narrowed
     outcomes = tuple(query.outcomes) or OUTCOMES
     return ItemsPage(
         shell=surrounding,
@@ -154,6 +173,7 @@ def items_page(
         misaligned=sum(counts[outcome] for outcome in MISALIGNED),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
         metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
+        judges=sorted({judge for metric in chosen for judge in metric["judges"] if judge})[:_CHOICES],
         annotators=annotator_names(connection, query.queue, _CHOICES),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
         later=request.href(page=request.page + 1) if query.offset + PAGE < found.total else None,
@@ -194,7 +214,7 @@ def _counts(
     """Comparisons of the chosen pairs by outcome: those of the document, else of the rows, which takes longer."""
     if not _leaves_out(document, query):
         return {outcome: sum(metric[outcome] for metric in chosen) for outcome in OUTCOMES}
-    pairs = replace(query, annotator=None, level=None, judge=None)
+    pairs = replace(query, annotator=None, level=None, judge=None, tag=None, since=0, until=None)
     return {
         outcome: count_comparisons(connection, replace(pairs, outcomes=(outcome,)), rules, today)
         for outcome in OUTCOMES

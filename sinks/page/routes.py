@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from aggregator.days import DAY_MS
 from aggregator.snapshot.build import PAIRS
 from sinks import budgets
 from sinks.api import parameters
@@ -25,7 +26,7 @@ from sinks.page import charts, index_page, item_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
-from sinks.page.export import csv_lines, export, json_lines
+from sinks.page.export import csv_lines, export, file_name, json_lines
 from sinks.page.item_entries import folds
 from sinks.page.item_page import ItemPage
 from sinks.page.layout import Shell, shell
@@ -211,7 +212,8 @@ class Pages:
     async def _export(self, request: Request, kind: str, media_type: str, lines: Callable[..., bytes]) -> Response:
         query = _query(request)
         await self._services.query_queue(query.queue, lambda _, entry: entry)
-        headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="comparisons.{kind}"'}
+        name = file_name("comparisons", query.queue, self._services.today(), kind)
+        headers = {**_HEADERS, "Content-Disposition": f"attachment; {name}"}
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
 
     async def _next(self, request: Request) -> Response:
@@ -278,14 +280,18 @@ def _cut(request: Request) -> int | None:
 
 def _query(request: Request) -> Query:
     criterion, metric = parameters.text(request, "criterion"), parameters.text(request, "metric")
+    last = parameters.day(request, "to")
     return Query(
         queue=parameters.queue_name(request),
         criterion=criterion,
         metric=metric,
         outcomes=parameters.outcomes(request) or list(items_page.MISALIGNED),
-        annotator=parameters.text(request, "annotator"),
-        level=parameters.text(request, "level"),
+        annotator=parameters.exact(request, "annotator"),
+        level=parameters.level(request),
         judge=parameters.text(request, "judge"),
+        tag=parameters.tag(request),
+        since=parameters.day(request, "from") or 0,
+        until=None if last is None else last + DAY_MS,
         # Off-topic comparisons are shown when criterion and metric are both chosen.
         on_topic=criterion is None or metric is None,
         window=parameters.window(request),

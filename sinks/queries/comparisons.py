@@ -20,7 +20,7 @@ from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
 from sinks.queries.item_urls import item_address
-from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, Scope, Values
+from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, TAG_VALUE, Scope, Values
 from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
@@ -160,6 +160,12 @@ class Query:
     annotator: str | None = None
     level: str | None = None
     judge: str | None = None
+    tag: tuple[str, str] | None = None
+    """Name and value of a tag."""
+    since: int = 0
+    """Time in ms of the first annotations."""
+    until: int | None = None
+    """Time in ms from which annotations are left out."""
     on_topic: bool = False
     """Whether to leave out the pairs that the setting `criterion_metrics` leaves out."""
     window: Window = Window.ALL
@@ -172,6 +178,11 @@ class Query:
     """Size of the page, 1 to `PAGE_LIMIT`."""
     most_bytes: int | None = None
     """Bytes of texts after which the page ends early. Only with the order `NEWEST`, whose next page has a cursor."""
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether more than criterion, metric, outcomes and window choose, so that no document has the number."""
+        return bool(self.annotator or self.level or self.judge or self.tag or self.since or self.until is not None)
 
 
 def comparisons(
@@ -222,9 +233,15 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
         values.update(scope.topic_values())
     if query.outcomes:
         sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
-    if scope.start:
+    if start := max(scope.start, query.since):
         sql += " AND a.at >= :start"
-        values["start"] = scope.start
+        values["start"] = start
+    if query.until is not None:
+        sql += " AND a.at < :until"
+        values["until"] = query.until
+    if query.tag is not None:
+        sql += f" AND {TAG_VALUE} = :tag_value"
+        values["tag"], values["tag_value"] = query.tag
     return sql, values
 
 

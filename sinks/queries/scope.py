@@ -20,6 +20,15 @@ ON_TOPIC: Final = """(
 `e`.
 """
 
+TAG_VALUE: Final = """
+coalesce(
+    (SELECT t.value FROM json_each(a.tags) AS t WHERE t.key = :tag),
+    (SELECT t.value FROM queue_items AS q CROSS JOIN json_each(q.tags) AS t
+        WHERE q.queue = a.queue AND q.item_id = a.item_id AND t.key = :tag),
+    (SELECT t.value FROM json_each(e.tags) AS t WHERE t.key = :tag))
+"""
+"""SQL: the value of a tag of annotation `a`, else of the queue item, else of evaluation `e`."""
+
 Values = dict[str, str | int | None]
 """Named values of an SQL statement."""
 

@@ -12,21 +12,13 @@ from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.segments import ItemVotes, SegmentTest, differences
 from sinks import budgets
 from sinks.queries.results import WindowName
-from sinks.queries.scope import HUMAN_PASS, Scope
+from sinks.queries.scope import HUMAN_PASS, TAG_VALUE, Scope
 
 TAG: Final = "tag:"
 """Prefix of a tag's name in `by`."""
 _COLUMNS: Final = {"annotator": "a.annotator", "level": "a.level", "judge": "e.judge"}
 ATTRIBUTES: Final = tuple(_COLUMNS)
 """What comparisons can be divided by, other than tags."""
-# A tag of the annotation comes before that of the queue item, and both before that of the evaluation.
-_TAG_VALUE: Final = """
-coalesce(
-    (SELECT t.value FROM json_each(a.tags) AS t WHERE t.key = :tag),
-    (SELECT t.value FROM queue_items AS q CROSS JOIN json_each(q.tags) AS t
-        WHERE q.queue = a.queue AND q.item_id = a.item_id AND t.key = :tag),
-    (SELECT t.value FROM json_each(e.tags) AS t WHERE t.key = :tag))
-"""
 _FROM: Final = """
 FROM annotations AS a CROSS JOIN evaluations AS e INDEXED BY evaluations_current
     ON e.item_id = a.item_id AND e.metric = :metric AND e.current = 1
@@ -191,7 +183,7 @@ def segments(
 
 
 def _votes(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, by: str) -> Iterator[_Votes]:
-    value = _TAG_VALUE if by.startswith(TAG) else _COLUMNS.get(by)
+    value = TAG_VALUE if by.startswith(TAG) else _COLUMNS.get(by)
     if value is None:
         raise ValueError(f"{by!r} is not one of {', '.join(ATTRIBUTES)}, or {TAG} and a name")
     values = {**scope.values(criterion, metric), "tag": by.removeprefix(TAG)}

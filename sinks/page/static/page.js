@@ -167,11 +167,15 @@ addEventListener('click', (event) => {
 addEventListener('change', (event) => {
   if (event.target.matches('select, input[type="checkbox"]') && event.target.form?.matches('[data-patch]')) event.target.form.requestSubmit();
 });
+// A choice applies by itself. The focus stays, because the page is patched.
+addEventListener('change', (event) => {
+  if (event.target.form?.matches('[data-auto]')) event.target.form.requestSubmit();
+});
 addEventListener('submit', (event) => {
   const form = event.target;
   if (!form.matches('[data-patch]')) return;
   const url = new URL(location.pathname, location.href);
-  url.search = new URLSearchParams(new FormData(form));
+  url.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
   url.hash = new URL(form.action).hash;
   go(event, url.href);
 });

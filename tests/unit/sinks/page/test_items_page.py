@@ -57,6 +57,10 @@ def many(store: Store, tmp_path: object) -> Services:
         ("?outcome=tp,fn,tn,fp&judge=v2", {"i2"}),
         ("?outcome=tp,fn,tn,fp&level=span", set()),
         ("?outcome=tp,fn,tn,fp&window=7d", {"i1", "i2"}),
+        ("?outcome=tp,fn,tn,fp&to=2026-11-23", {"i3"}),
+        ("?outcome=tp,fn,tn,fp&from=2026-11-24&to=2026-11-24", {"i1", "i2"}),
+        ("?outcome=tp,fn,tn,fp&from=2026-11-25", set()),
+        ("?outcome=tp,fn,tn,fp&tag=plan:free", set()),
     ],
 )
 async def test_items_are_filtered(page: Get, query: str, items: set[str]) -> None:
@@ -240,6 +244,55 @@ async def test_an_item_with_many_metrics_shows_some_of_them(store: Store, tmp_pa
     assert f"{200 - 2 * ITEM_ROWS} more metrics" in item.words
 
 
+@pytest.mark.parametrize(
+    ("query", "items"),
+    [
+        ("tag=plan:free", {"a", "c"}),
+        ("tag=plan:pro", {"b"}),
+        ("tag=language:en", {"c"}),
+        ("tag=plan:fre", set()),
+        ("tag=plan:free&judge=j1&level=trace&annotator=by%20a&from=2026-11-24&to=2026-11-24&window=7d", {"a"}),
+    ],
+)
+async def test_page_exports_and_api_filter_alike(store: Store, tmp_path: object, query: str, items: set[str]) -> None:
+    facts = [fact for name in "abc" for fact in case(name, stars=2, passed=True)]
+    facts += [
+        QueueItem(at=1, id="q", queue="q", item="a", tags={"plan": "free"}),
+        QueueItem(at=1, id="q", queue="q", item="b", tags={"plan": "pro"}),
+        QueueItem(at=1, id="q", queue="q", item="c", tags={"plan": "free", "language": "en"}),
+    ]
+    fill(store, facts)
+    of_api = query.replace("from=2026-11-24&to=2026-11-24", "from=2026-11-24&to=2026-11-25")
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        page = read((await client.get(f"/queues/q/items?{query}")).text)
+        lines = (await client.get(f"/queues/q/items.jsonl?{query}")).text.splitlines()
+        answer = (await client.get(f"/api/v1/queues/q/comparisons?{of_api}")).json()
+        for tab in page.one("nav", class_="tabs").all("a"):
+            again = read((await client.get(tab.attributes["href"])).text)
+            assert set(shown(again)) in (items, set()), "a tab keeps the filters"
+    assert set(shown(page)) == items
+    assert {json.loads(line)["item"] for line in lines} == items
+    assert {row["item"] for row in answer["comparisons"]} == items
+
+
+@pytest.mark.parametrize(
+    "query", ["tag=plan", "tag=:x", "tag=Plan:x", "from=yesterday", "to=2026-02-30", "level=row", "from=1969-12-31"]
+)
+async def test_a_filter_that_is_no_filter_is_named(services: Services, query: str) -> None:
+    async with connected(services) as client:
+        answer = await client.get(f"/queues/support/items?{query}")
+    assert answer.status_code == 400
+    assert f"{query.partition('=')[0].capitalize()}: " in answer.text
+
+
+async def test_a_tag_of_an_item_opens_the_items_with_it(store: Store, tmp_path: object) -> None:
+    facts = [*case("a", stars=2, passed=True), *case("b", stars=2, passed=True)]
+    fill(store, [*facts, QueueItem(at=1, id="q", queue="q", item="a", tags={"plan": "a:b c"})])
+    async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
+        (tag,) = (link for link in read((await client.get("/queues/q/items")).text).all("a", class_="tag"))
+        assert shown(read((await client.get(tag.attributes["href"])).text)) == ["a"]
+
+
 # ---- files
 
 
@@ -249,7 +302,7 @@ async def test_json_lines_are_the_rows_of_the_api(many: Services) -> None:
         answer = await client.get("/queues/q/items.jsonl?page=2&sort=dissent")
     assert [json.loads(line) for line in answer.text.splitlines()] == rows
     assert len(rows) == PAGE + 4
-    assert answer.headers["content-disposition"] == 'attachment; filename="comparisons.jsonl"'
+    assert answer.headers["content-disposition"].startswith('attachment; filename="comparisons-q-2026-11-24.jsonl"')
 
 
 async def test_csv_has_every_row_and_runs_nothing(store: Store, tmp_path: object) -> None:
@@ -285,9 +338,9 @@ async def test_csv_has_a_byte_order_mark_or_exact_cells_when_asked(
     async with connected(view_of(store, tmp_path)) as client:  # type: ignore[arg-type]
         text = (await client.get(f"/queues/q/items.csv{query}")).content.decode()
         exact = json.loads((await client.get("/queues/q/items.jsonl")).text)
-    assert text.startswith(f'{start}"item",')
+    assert text.startswith(f'{start}"queue","item",')
     (row,) = csv.DictReader(io.StringIO(text.removeprefix(start), newline=""))
-    assert row["item"] == item
+    assert (row["queue"], row["item"]) == ("q", item)
     assert exact["item"] == "-i"
 
 
