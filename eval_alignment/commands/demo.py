@@ -30,9 +30,17 @@ _PLAIN_SECONDS: Final = 5.0
 _COLUMNS: Final = """
 agree, 95 %: how often metric and person agree, and its confidence interval
 n: comparisons; strict: metric fails, person passes; lenient: the reverse
-gate: may the metric replace people? undecided, not trusted, probation, trusted"""
+gate: may the metric replace people? undecided, not trusted, probation, trusted
+Ctrl-C ends the demo, and prints the commands for your own events"""
+_WHAT_TO_SEE: Final = """\
+What to look at on the page:
+  Support replies  one metric is trusted, one too strict, one too lenient; worse in German
+  Code review bot  the newest version of correctness_judge is worse than the one before
+  Marketing copy   people disagree among themselves, so no metric can be judged
+"""
 _NEXT_STEPS: Final = f"""\
-The demo has stopped. Nothing was kept. Next, with your own events:
+The demo has stopped. Nothing was kept. Next, with your own data:
+  eval-alignment check results.csv     compares the labels and verdicts of a table
   eval-alignment schema annotation     prints the format of an event
   eval-alignment up                    starts an installation
   eval-alignment load --broker 127.0.0.1:{EMBEDDED_BROKER_PORT} events.ndjson"""
@@ -64,6 +72,7 @@ def demo(http: str | None, embedded_broker_port: int | None, rate: int) -> None:
         console = Console()
 
         async def play(supervisor: Supervisor) -> None:
+            console.print(_WHAT_TO_SEE, highlight=False, soft_wrap=True)
             await asyncio.gather(_produce(supervisor, rate), _show(supervisor, console))
 
         try:
