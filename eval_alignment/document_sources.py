@@ -1,7 +1,7 @@
 """Sources of a queue's documents for commands, and the names that a command may ask them for."""
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Protocol, overload
 import click
 
 from aggregator.days import Window
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
-from eval_alignment import settings
+from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import GateRequest, missing_names
 from eval_alignment.insights import ViewInsights
 from eval_alignment.terminal_text import printable
@@ -31,6 +32,14 @@ def ignore_waiting(_: WaitingTotals) -> None:
 class DocumentSource(Protocol):
     """A source of documents. Its methods raise UnreachableError, for an unknown queue QueueNotFoundError."""
 
+    @property
+    def rules(self) -> CountingRules:
+        """The rules of this machine's settings; a document has the pass mark that it was counted by."""
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """Where the documents come from: an address, or names of files."""
+
     def document(self, queue: str, window: str) -> SnapshotDocument:
         """The document of a queue."""
 
@@ -49,6 +58,13 @@ class ServedDocuments:
     """Documents from a view."""
 
     view: View
+    rules: CountingRules
+    """Of this machine's settings."""
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """The address of the view."""
+        return [self.view.url]
 
     def document(self, queue: str, window: str) -> SnapshotDocument:
         """The document of a queue."""
@@ -76,7 +92,7 @@ def open_served(url: str | None, token_file: Path | None) -> Iterator[ServedDocu
     """The documents of the view at an address; None is that of the setting `http`. Raises UnreachableError."""
     chosen = settings.load(token_file=token_file)
     with open_view(url or _local_url(chosen.http), chosen.token_file) as view:
-        yield ServedDocuments(view)
+        yield ServedDocuments(view, wiring.counting_rules(chosen))
 
 
 def _local_url(http: str) -> str:

@@ -216,6 +216,11 @@ class Settings(BaseSettings):
         description="Show numbers of single annotators, with their names: how often they agree with the others, how "
         "strict they are, and alignment by annotator. Numbers about people: ask them first.",
     )
+    public_badges: bool = Field(
+        False,
+        description="Serve the badges of queues (`badge.svg`) without a token. Who knows or guesses the name of a "
+        "queue then sees its alignment.",
+    )
     item_url: str = Field(
         "", description="URL template for items without `url`, with the placeholders `{item}` and `{level}`."
     )

@@ -169,6 +169,7 @@ class AccessMiddleware:
         refusals: counts and logs what is refused.
         verifies: whether the application itself verifies who sends a request for a path. Such a request needs no
             token; `sender` is in its scope only if it has one.
+        is_public: whether a request needs no token because everybody may see the answer.
     """
 
     def __init__(
@@ -180,6 +181,7 @@ class AccessMiddleware:
         allowed_hosts: Iterable[str] = (),
         methods: Sequence[str] = READ_METHODS,
         verifies: Callable[[str], bool] = lambda _: False,
+        is_public: Callable[[Scope], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._refusals = refusals
@@ -187,6 +189,7 @@ class AccessMiddleware:
         self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
         self._methods = methods
         self._verifies = verifies
+        self._is_public = is_public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or reject a request."""
@@ -216,7 +219,7 @@ class AccessMiddleware:
             sender = self._sender(_sent_token(headers.get(b"authorization", b"")))
             if sender is not None:
                 scope["sender"] = sender
-            elif not self._verifies(scope["path"]):
+            elif not (self._verifies(scope["path"]) or self._is_public(scope)):
                 self._note(RefusalReason.TOKEN, scope)
                 return problem(401, "token missing or wrong", CHALLENGE)
         return None

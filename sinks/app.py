@@ -13,6 +13,7 @@ from sinks.access import AccessMiddleware, AccessToken, on_http_error, on_unexpe
 from sinks.api.openapi import OPENAPI_PATH
 from sinks.api.routes import api_routes
 from sinks.api.services import Services
+from sinks.page.badge import is_badge
 from sinks.page.routes import Pages
 
 
@@ -44,6 +45,7 @@ def create_app(services: Services, tokens: Sequence[AccessToken] = ()) -> ASGIAp
         refusals=services.metrics.refusals,
         tokens=tokens,
         allowed_hosts=(config.host, *config.allowed_hosts),
+        is_public=lambda scope: config.public_badges and is_badge(scope),
     )
 
 

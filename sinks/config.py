@@ -39,6 +39,8 @@ class ViewConfig:
     """Whether page and API show numbers of single annotators."""
     alternative_epsilon: float = 0.2
     """How much worse than a person a metric may be in the alternative annotator test."""
+    public_badges: bool = False
+    """Whether badges need no token."""
     item_url: str = ""
     """Template of an item's address, with `{item}` and `{level}`, for items whose events have no `url`."""
     queue_url: str = ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import click
 import orjson
@@ -16,6 +15,7 @@ from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment import __version__
 from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
+from eval_alignment.html_reports import gate_result, write_report
 from eval_alignment.input_checks import now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Share, bound_option, min_items_option
@@ -24,7 +24,6 @@ from eval_alignment.tables.events import RowCounts, RowEvents
 from eval_alignment.tables.options import column_options
 from eval_alignment.tables.roles import ColumnChoice, TableRules, read_tables, rules_of
 from streams.events.decoder import Decoder, Rejection
-from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
 QUEUE = "check"
@@ -114,19 +113,11 @@ def check(
         click.echo(line, err=as_json)
     if html is not None:
         gate = None if outcome is None else (outcome, lines)
-        _write(html, _report(document, source, tables, counts, gate))
+        write_report(html, _report(document, source, tables, counts, gate))
     if outcome is not None:
         raise click.exceptions.Exit(outcome.code)
     if counts.invalid:
         raise click.exceptions.Exit(1)
-
-
-_OUTCOMES: Final = {
-    ExitCode.PASS: ("trusted", "Reaches the limit"),
-    ExitCode.BELOW: ("untrusted", "Below the limit"),
-    ExitCode.TOO_FEW: ("undecided", "Too few items"),
-}
-"""Style and words of the gate's outcome."""
 
 
 def _report(
@@ -137,29 +128,13 @@ def _report(
     gate: tuple[ExitCode, Sequence[str]] | None,
 ) -> str:
     # Only a report needs the templates.
-    from sinks.page.report_file import GateResult, InputSummary, report_html  # noqa: PLC0415
+    from sinks.page.report_file import InputSummary, report_html  # noqa: PLC0415
 
     numbers = [(name.replace("_", " "), number) for name, number in counts.document().items()]
     summary = InputSummary([each.table.name for each in tables], [each.note for each in tables], numbers)
-    result = None
-    if gate is not None:
-        outcome, lines = gate
-        result = GateResult(*_OUTCOMES[outcome], [line.partition(": ")[2] for line in lines])
+    result = None if gate is None else gate_result(*gate)
     insights = {each["criterion"]: source.insights(document, each) for each in document["criteria"]}
     return report_html(document, insights, rules=source.rules, summary=summary, gate=result, version=__version__)
-
-
-class _ReportError(EvalAlignmentError):
-    """The report cannot be written."""
-
-    exit_code = ExitCode.UNREACHABLE
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _ReportError(f"cannot write the report: {error}") from error
 
 
 def _facts(tables: Sequence[TableRules]) -> tuple[list[Fact], RowCounts]:

@@ -1,8 +1,8 @@
 """`report`: shows the numbers of a queue, and is the gate for CI."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from aggregator.statistics.gate import Looks
-from eval_alignment import settings, wiring
+from eval_alignment import __version__, settings, wiring
 from eval_alignment.ci_gate import NEWEST_JUDGE, Bound, GateRequest, decide, outcome_lines
 from eval_alignment.commands.recount import read_facts
 from eval_alignment.csv_tables import metrics_csv, queues_csv
@@ -27,6 +27,7 @@ from eval_alignment.document_sources import (
     require_names,
     stored_name,
 )
+from eval_alignment.html_reports import gate_result, write_report
 from eval_alignment.input_checks import now_ms
 from eval_alignment.insights import RecountInsights
 from eval_alignment.options import Share, bound_option, min_items_option, token_file_option
@@ -36,6 +37,7 @@ from eval_alignment.view_client import DEFAULT_URL, QueueNotFoundError, Unreacha
 from sinks.api.responses import QueueListing
 from sinks.page.wording import rebuilding_words
 from sinks.queries.results import Insights, WaitingTotals
+from streams.runtime.exit_codes import ExitCode
 
 Output = Literal["json", "csv"] | None
 """Format of standard output; None for tables."""
@@ -47,6 +49,7 @@ class _Files:
 
     counted: Recount
     rules: CountingRules
+    origins: Sequence[str]
 
     def document(self, queue: str, window: str) -> SnapshotDocument:
         if queue not in self.counted.queues:
@@ -96,6 +99,12 @@ class _Files:
     flag_value="csv",
     help="Print a CSV row for each criterion and metric; without QUEUE, for each queue.",
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Also write the numbers of QUEUE as one HTML file.",
+)
 @click.option("--fail-under", type=Share(), metavar="X", help="Act as a gate: minimum alignment, 0 to 1.")
 @click.option("--criterion", help="With --fail-under: check only this criterion.")
 @click.option("--metric", help="With --fail-under: check only this metric.")
@@ -122,6 +131,7 @@ def report(
     more_paths: tuple[Path, ...],
     window: Literal["7d", "30d", "90d", "all"],
     output: Output,
+    html: Path | None,
     fail_under: float | None,
     criterion: str | None,
     metric: str | None,
@@ -139,8 +149,7 @@ def report(
     """
     if fail_under is None and (criterion is not None or metric is not None):
         raise click.UsageError("--criterion and --metric require --fail-under")
-    if fail_under is not None and queue is None:
-        raise click.UsageError("--fail-under requires QUEUE")
+    _require_queue(queue, {"--fail-under": fail_under, "--html": html})
     # A file is a fixed data set, evaluated one time; a view is queried again after more labels.
     chosen = Looks(looks or (Looks.ONE if paths else Looks.MANY))
     selection = stored_name(criterion), stored_name(metric), stored_name(judge), chosen
@@ -155,16 +164,46 @@ def report(
                 require_names(source, document, request)
             if output is not None or request is None:
                 _show(document, output, source)
+            gate = None if request is None else _gate(document, request)
+            if html is not None:
+                write_report(html, _html(document, source, gate))
     except (UnreachableError, UnknownNameError) as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(error.exit_code.code) from error
-    if request is not None:
+    if gate is not None:
         if rebuilding := document.get("rebuilding"):
             click.echo(rebuilding_words(rebuilding), err=True)
-        outcome, deciding = decide(document, request)
-        for line in outcome_lines(outcome, deciding, request):
+        for line in gate[1]:
             click.echo(line, err=output is not None)
-        raise click.exceptions.Exit(outcome.code)
+        raise click.exceptions.Exit(gate[0].code)
+
+
+def _require_queue(queue: str | None, options: Mapping[str, object]) -> None:
+    for option, value in options.items():
+        if value is not None and queue is None:
+            raise click.UsageError(f"{option} requires QUEUE")
+
+
+def _gate(document: SnapshotDocument, request: GateRequest) -> tuple[ExitCode, list[str]]:
+    outcome, deciding = decide(document, request)
+    return outcome, list(outcome_lines(outcome, deciding, request))
+
+
+def _html(document: SnapshotDocument, source: DocumentSource, gate: tuple[ExitCode, list[str]] | None) -> str:
+    # Only a report needs the templates.
+    from sinks.page.report_file import InputSummary, report_html  # noqa: PLC0415
+
+    cards, window = document["cards"], document["window"]
+    numbers = [("annotations", cards["annotations"]), ("comparisons", cards["comparisons"])]
+    notes = [f"Window {window}, policy {document['policy']}, as of {document['as_of']}.", *source.origins]
+    return report_html(
+        document,
+        {each["criterion"]: source.insights(document, each) for each in document["criteria"]},
+        rules=replace(source.rules, pass_stars=document["pass_stars"]),
+        summary=InputSummary([document["queue"]], notes, numbers),
+        gate=None if gate is None else gate_result(*gate),
+        version=__version__,
+    )
 
 
 @contextmanager
@@ -184,7 +223,9 @@ def _open_source(
         facts, _ = read_facts((*paths, *more_paths), wiring.decoder(chosen), now_ms())
     except click.ClickException as error:
         raise UnreachableError(error.message) from error
-    yield _Files(Recount(facts, chosen.policy), wiring.counting_rules(chosen))
+    yield _Files(
+        Recount(facts, chosen.policy), wiring.counting_rules(chosen), [path.name for path in (*paths, *more_paths)]
+    )
 
 
 def _show(document: SnapshotDocument, output: Output, source: DocumentSource) -> None:

@@ -58,6 +58,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         expose_judge_version=chosen.expose_judge_version,
         alternative_epsilon=chosen.alternative_epsilon,
         show_annotators=chosen.show_annotators,
+        public_badges=chosen.public_badges,
         item_url=chosen.item_url,
         queue_url=chosen.queue_url,
         token_file=chosen.token_file,

@@ -24,6 +24,7 @@ from sinks.api.deep_dive_routes import next_query
 from sinks.api.services import Services
 from sinks.page import charts, index_page, item_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
+from sinks.page.badge import MOST_LABEL, BadgeError, BadgeRequest, badge
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, file_name, json_lines
@@ -35,7 +36,7 @@ from sinks.page.templating import page_environment
 from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
-from sinks.queries.queues import QueueEntry
+from sinks.queries.queues import QueueEntry, read_state
 from sinks.queue_index import QueueSort
 from streams.events.reasons import Reason
 
@@ -103,6 +104,8 @@ class Pages:
         }
         return [
             *(Route(path, self._with_errors(handler), middleware=_COMPRESSED) for path, handler in handlers.items()),
+            # An error is no page here: a page has the list of queues, and a badge may need no token.
+            Route("/queues/{queue}/badge.svg", self._badge),
             Route(PREFIX + "{name}", self._assets.serve, middleware=_COMPRESSED),
         ]
 
@@ -215,6 +218,25 @@ class Pages:
         name = file_name("comparisons", query.queue, self._services.today(), kind)
         headers = {**_HEADERS, "Content-Disposition": f"attachment; {name}"}
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
+
+    async def _badge(self, request: Request) -> Response:
+        choice = BadgeRequest(
+            queue=parameters.queue_name(request),
+            window=parameters.window(request),
+            criterion=parameters.text(request, "criterion"),
+            metric=parameters.text(request, "metric"),
+            label=(request.query_params.get("label") or "")[:MOST_LABEL] or None,
+        )
+        documents = self._services.documents
+        document = await self._services.query_queue(
+            choice.queue,
+            lambda connection, entry: documents.build(connection, entry, read_state(connection), choice.window),
+        )
+        try:
+            drawn = badge(document, choice, self._services.config.rules.limits)
+        except BadgeError as error:
+            raise HTTPException(404 if "not found" in str(error) else 400, str(error)) from error
+        return Response(drawn, headers={"Cache-Control": "no-cache"}, media_type="image/svg+xml")
 
     async def _next(self, request: Request) -> Response:
         return await self._render("next.html", await self._next_items(request))

@@ -10,6 +10,7 @@ class EvalAlignmentError(Exception):
 
         EvalAlignmentError
         ├── AssignmentChanged     streams.engine.restore        the group moved on during a restore
+        ├── BadgeError            sinks.page.badge              a badge cannot be drawn as asked
         ├── BindError             sinks.access                  an HTTP server may not, or cannot, listen
         │   └── AddressInUseError     sinks.listener                another program listens on the address
         ├── BlockedError          eval_alignment.doctor.target  a check lacks what it examines
@@ -43,6 +44,7 @@ class EvalAlignmentError(Exception):
         │   ├── ToolBusyError         sources.pulls.connection      it may answer later
         │   └── ToolNotFoundError     sources.pulls.connection      it does not have what was asked for
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
+        ├── ReportError           eval_alignment.html_reports   an HTML report cannot be written
         ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters
         ├── SecretFileError       ingest.signatures             the secrets of a webhook cannot be used
         ├── SettingsError         eval_alignment.settings       invalid settings
