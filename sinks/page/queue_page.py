@@ -87,6 +87,10 @@ class QueueRequest:
         """The address of this page with changes."""
         return address(queue_path(self.queue), {**self._parameters(), **changes})
 
+    def file(self, name: str) -> str:
+        """The address of a chart or table of this page as a file."""
+        return address(queue_path(self.queue, f"/files/{name}"), {**self._parameters(), "more": None, "live": None})
+
     def fields(self) -> list[tuple[str, str]]:
         """Hidden fields of a form: names and values of the current choices."""
         pairs: list[tuple[str, str]] = []

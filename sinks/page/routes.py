@@ -22,9 +22,11 @@ from sinks import budgets
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import next_query
 from sinks.api.services import Services
+from sinks.config import ViewConfig
 from sinks.page import charts, index_page, item_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.badge import MOST_LABEL, BadgeError, BadgeRequest, badge
+from sinks.page.chart_files import CHARTS, TABLES, chart_style, table_csv, valid_xml
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, file_name, json_lines
@@ -45,6 +47,11 @@ POLICY: Final = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """Content security policy of a page: its own files only, nothing inline."""
+FILE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""Of a file that stands alone: it has its style inside."""
 _HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 _COMPRESSED: Final = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)]
 _CHOICES: Final = 200
@@ -99,6 +106,7 @@ class Pages:
             "/queues/{queue}/items/{item}": self._item,
             "/queues/{queue}/items.csv": self._csv,
             "/queues/{queue}/items.jsonl": self._jsonl,
+            "/queues/{queue}/files/{name}": self._file,
             "/queues/{queue}/next": self._next,
             "/queues/{queue}/next.csv": self._next_csv,
         }
@@ -138,32 +146,30 @@ class Pages:
         return await self._render("index.html", page)
 
     async def _queue(self, request: Request) -> Response:
-        choice = queue_page.QueueRequest(
-            queue=parameters.queue_name(request),
-            criterion=parameters.text(request, "criterion"),
-            window=parameters.window(request),
-            view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
-            metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
-            live=request.query_params.get("live") != "off",
-            options=DeepDiveOptions(
-                trend_metric=parameters.text(request, "trend"),
-                published=request.query_params.get("by") == "publication",
-                metric=parameters.text(request, "depth"),
-                cut=_cut(request),
-                cost=parameters.positive(request, "cost", 1.0),
-                epsilon=self._services.config.alternative_epsilon,
-                annotators=self._services.config.show_annotators,
-                next_to=parameters.text(request, "with"),
-                segments_by=_division(request, self._services.config.show_annotators),
-            ),
-            more=request.query_params.get("more") == "1",
-            start=parameters.number(request, "from", 0, least=0, most=PAIRS),
-        )
-        page = await self._services.query_queue(
+        page = await self._queue_page(self._queue_choice(request))
+        return await self._render("queue.html", page, windows=queue_page.WINDOW_NAMES)
+
+    def _queue_choice(self, request: Request) -> queue_page.QueueRequest:
+        return _queue_choice(request, self._services.config)
+
+    async def _queue_page(self, choice: queue_page.QueueRequest) -> queue_page.QueuePage:
+        return await self._services.query_queue(
             choice.queue,
             lambda connection, entry: queue_page.queue_page(self._services, self._cache, connection, entry, choice),
         )
-        return await self._render("queue.html", page, windows=queue_page.WINDOW_NAMES)
+
+    async def _file(self, request: Request) -> Response:
+        name, _, kind = request.path_params["name"].partition(".")
+        page = await self._queue_page(replace(self._queue_choice(request), more=True))
+        headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+        if kind == "svg" and name in CHARTS and CHARTS[name](page):
+            drawn = await self._text(
+                "chart.svg", page, windows=queue_page.WINDOW_NAMES, chart=name, style=chart_style()
+            )
+            return Response(valid_xml(drawn), headers=headers, media_type="image/svg+xml")
+        if kind == "csv" and name in TABLES and (rows := TABLES[name](page)):
+            return Response(table_csv(rows), headers=headers, media_type="text/csv")
+        raise HTTPException(404, f"file {name}.{kind} not found: this page has no such chart or table")
 
     async def _items(self, request: Request) -> Response:
         number = _page(request)
@@ -255,9 +261,11 @@ class Pages:
         )
 
     async def _render(self, template: str, page: object, status: int = 200, **more: Any) -> Response:
+        return Response(await self._text(template, page, **more), status, _HEADERS, media_type="text/html")
+
+    async def _text(self, template: str, page: object, **more: Any) -> str:
         render = self._templates.get_template(template).render
-        text = await self._services.requests.run(partial(render, page=page, **self._context, **more), begun=True)
-        return Response(text, status, _HEADERS, media_type="text/html")
+        return await self._services.requests.run(partial(render, page=page, **self._context, **more), begun=True)
 
     async def _words(self, template: str, _request: Request) -> Response:
         return await self._render(template, {"shell": await self._shell()})
@@ -284,6 +292,30 @@ _SORTS: Final = (
 )
 _WINDOWS: Final = [(window.value, words.capitalize()) for window, (_, words) in queue_page.WINDOW_NAMES.items()]
 _LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
+
+
+def _queue_choice(request: Request, config: ViewConfig) -> queue_page.QueueRequest:
+    return queue_page.QueueRequest(
+        queue=parameters.queue_name(request),
+        criterion=parameters.text(request, "criterion"),
+        window=parameters.window(request),
+        view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
+        metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
+        live=request.query_params.get("live") != "off",
+        options=DeepDiveOptions(
+            trend_metric=parameters.text(request, "trend"),
+            published=request.query_params.get("by") == "publication",
+            metric=parameters.text(request, "depth"),
+            cut=_cut(request),
+            cost=parameters.positive(request, "cost", 1.0),
+            epsilon=config.alternative_epsilon,
+            annotators=config.show_annotators,
+            next_to=parameters.text(request, "with"),
+            segments_by=_division(request, config.show_annotators),
+        ),
+        more=request.query_params.get("more") == "1",
+        start=parameters.number(request, "from", 0, least=0, most=PAIRS),
+    )
 
 
 def _page(request: Request) -> int:
