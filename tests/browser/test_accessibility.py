@@ -31,6 +31,7 @@ ROUTES = {
     "aggregate": queue_path(QUEUE) + "?view=aggregate&criterion=tone",
     "items": queue_path(QUEUE, "/items"),
     "item": item_path(QUEUE, "trace-0007"),
+    "next": queue_path(QUEUE, "/next?strategy=boundary"),
     "empty": queue_path("waiting"),
     "missing": queue_path("nobody"),
 }

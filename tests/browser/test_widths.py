@@ -133,6 +133,7 @@ PAGES: Final = {
     "sample": queue_path(QUEUE),
     "nothing": queue_path(LONG) + f"?criterion={LONG}",
     "items": queue_path(LONG, "/items?outcome="),
+    "next": queue_path(LONG, "/next?strategy=boundary"),
     "empty": queue_path(EMPTY),
     "unknown": queue_path(long("unknown")),
     "bad request": queue_path(LONG, f"/items?outcome={LONG}"),
