@@ -22,7 +22,7 @@ from sinks.queries.people import annotators, disagreements
 from sinks.queries.results import TrendBasis
 from sinks.queries.scope import Scope
 from sinks.queries.segments import segments
-from sinks.queries.side_by_side import Judge, side_by_side
+from sinks.queries.side_by_side import JudgedBy, side_by_side
 from sinks.queries.thresholds import what_if
 
 SKIP_LIMIT: Final = 1_000_000
@@ -115,8 +115,8 @@ class _DeepDiveApi:
 
     async def side_by_side(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
-        first = Judge(metric, parameters.text(request, "judge"))
-        second = Judge(parameters.text(request, "other_metric") or metric, parameters.text(request, "other_judge"))
+        first = JudgedBy(metric, parameters.text(request, "judge"))
+        second = JudgedBy(parameters.text(request, "other_metric") or metric, parameters.text(request, "other_judge"))
         if first == second:
             raise HTTPException(400, "other_metric, other_judge: name another metric or another version")
         return await self._answer(

@@ -24,7 +24,7 @@ from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
 from sinks.queries.rows import Judges, judge_versions, scales
 from sinks.queries.scope import Scope
 from sinks.queries.segments import Segments, segments
-from sinks.queries.side_by_side import Judge, SideBySide, side_by_side
+from sinks.queries.side_by_side import JudgedBy, SideBySide, side_by_side
 from sinks.queries.thresholds import what_if
 
 LIGHT: Final = 20_000
@@ -139,7 +139,7 @@ class CachedQueries:
         """The annotators, compared with each other."""
         return self._cached("annotators", lambda: annotators(self.connection, self.scope, self.criterion))
 
-    def side_by_side(self, first: Judge, second: Judge) -> SideBySide:
+    def side_by_side(self, first: JudgedBy, second: JudgedBy) -> SideBySide:
         """Two metrics, or two versions of one."""
         return self._cached(
             f"{first!r} next to {second!r}",

@@ -39,7 +39,7 @@ from sinks.queries.counts import count_unannounced
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
-from sinks.queries.side_by_side import Judge
+from sinks.queries.side_by_side import JudgedBy
 
 WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
     Window.DAYS_7: ("7 d", "last 7 days"),
@@ -344,7 +344,7 @@ def _side_by_side(
     chosen = next((each for each in choices if each.value == request.options.next_to), choices[0])
     # An earlier version is set next to the newest one.
     version = versions[-1] if chosen.judge.metric == slow_parts.metric else None
-    answer = queries.side_by_side(Judge(slow_parts.metric, version), chosen.judge)
+    answer = queries.side_by_side(JudgedBy(slow_parts.metric, version), chosen.judge)
     return side_by_side_card(answer, choices, chosen)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from sinks.page.formats import count, p_value, plural
 from sinks.page.wording import isolated
-from sinks.queries.side_by_side import Judge, JudgeSide, SideBySide
+from sinks.queries.side_by_side import JudgedBy, JudgeSide, SideBySide
 
 _SIGNIFICANT: Final = 0.05
 
@@ -17,7 +17,7 @@ class Opponent:
     value: str
     """Value of the form."""
     name: str
-    judge: Judge
+    judge: JudgedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class SideBySideCard:
 
 def opponents(metric: str, metrics: list[str], versions: list[str]) -> list[Opponent]:
     """The other metrics, and the earlier ones of the metric's `versions`, which are in their order."""
-    others = [Opponent(f"metric:{name}", name, Judge(name, None)) for name in metrics if name != metric]
+    others = [Opponent(f"metric:{name}", name, JudgedBy(name, None)) for name in metrics if name != metric]
     earlier = versions[:-1]
     return others + [
-        Opponent(f"judge:{judge}", f"Version {judge or 'unnamed'}", Judge(metric, judge)) for judge in earlier
+        Opponent(f"judge:{judge}", f"Version {judge or 'unnamed'}", JudgedBy(metric, judge)) for judge in earlier
     ]
 
 

@@ -14,7 +14,7 @@ from sinks.queries.results import WindowName
 from sinks.queries.scope import HUMAN_PASS, Scope
 
 
-class Judge(NamedTuple):
+class JudgedBy(NamedTuple):
     """A metric, or one version of it."""
 
     metric: str
@@ -104,7 +104,7 @@ GROUP BY 1, 2, 3
 """
 
 
-class _Group(NamedTuple):
+class _AlikeItems(NamedTuple):
     """Items of the same verdicts and the same majority."""
 
     first: int
@@ -117,7 +117,7 @@ class _Group(NamedTuple):
 
 
 def side_by_side(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, first: Judge, second: Judge
+    connection: sqlite3.Connection, scope: Scope, criterion: str, first: JudgedBy, second: JudgedBy
 ) -> SideBySide:
     """Two judges on the items of a criterion that both judged."""
     values = {
@@ -127,7 +127,7 @@ def side_by_side(
         "f_metric": second.metric,
         "f_judge": second.judge,
     }
-    groups = [_Group(*row) for row in connection.execute(_SIDE_BY_SIDE, values)]
+    groups = [_AlikeItems(*row) for row in connection.execute(_SIDE_BY_SIDE, values)]
 
     def items(*, first_right: bool, second_right: bool) -> int:
         wanted = first_right, second_right
@@ -156,7 +156,7 @@ def side_by_side(
     )
 
 
-def _side(judge: Judge, verdicts: Iterable[tuple[int, _Group]]) -> JudgeSide:
+def _side(judge: JudgedBy, verdicts: Iterable[tuple[int, _AlikeItems]]) -> JudgeSide:
     tp = fn = tn = fp = items = 0
     for passed, group in verdicts:
         items += group.items

@@ -15,14 +15,14 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Confusion, Estimate
 from sinks.queries.scope import Scope
-from sinks.queries.side_by_side import Judge, JudgeSide, side_by_side
+from sinks.queries.side_by_side import JudgedBy, JudgeSide, side_by_side
 from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, metrics, policies, scopes, stored
 
-judges = st.builds(Judge, metrics, st.sampled_from((None, "", "v1", "v2")))
+judges = st.builds(JudgedBy, metrics, st.sampled_from((None, "", "v1", "v2")))
 CELLS = {(True, True): "tp", (True, False): "fn", (False, False): "tn", (False, True): "fp"}
 
 
-def verdict(plain: Plain, item: str, judge: Judge) -> bool | None:
+def verdict(plain: Plain, item: str, judge: JudgedBy) -> bool | None:
     """The verdict of a judge on a compared item; None without one."""
     rows = [row for row in plain.verdicts if (row.item, row.metric) == (item, judge.metric)]
     if judge.judge is not None:
@@ -35,7 +35,7 @@ def verdict(plain: Plain, item: str, judge: Judge) -> bool | None:
 @given(histories, policies, scopes, criteria, st.tuples(judges, judges))
 @settings(max_examples=60)
 def test_both_sides_are_loops_over_the_items_that_both_judged(
-    history: list[Fact], policy: Policy, scope: Scope, criterion: str, pair: tuple[Judge, Judge]
+    history: list[Fact], policy: Policy, scope: Scope, criterion: str, pair: tuple[JudgedBy, JudgedBy]
 ) -> None:
     first, second = pair
     plain = Plain(Recount(history, policy), scope)
@@ -72,7 +72,7 @@ def test_both_sides_are_loops_over_the_items_that_both_judged(
         equal(side, judge, own, answer["items"])
 
 
-def equal(side: JudgeSide, judge: Judge, own: Counter[str], items: int) -> None:
+def equal(side: JudgeSide, judge: JudgedBy, own: Counter[str], items: int) -> None:
     """Fail unless a side has these cells and their rates."""
     counts = Confusion(own["tp"], own["fn"], own["tn"], own["fp"], items)
     assert (side["metric"], side["judge"], side["comparisons"]) == (*judge, counts.n)
@@ -94,7 +94,7 @@ def test_a_judge_that_is_right_more_often_is_told_from_one_that_is_not() -> None
         ]
     scope = Scope("support", Window.ALL, date(1970, 1, 8), CountingRules())
     with stored(facts, Policy.EACH) as store, store.read() as connection:
-        answer = side_by_side(connection, scope, "overall", Judge("m", "new"), Judge("m", "old"))
+        answer = side_by_side(connection, scope, "overall", JudgedBy("m", "new"), JudgedBy("m", "old"))
     assert (answer["items"], answer["both"], answer["first_only"], answer["second_only"], answer["neither"]) == (
         12, 1, 10, 0, 1,
     )  # fmt: skip
