@@ -111,7 +111,6 @@ def address(store: Store, tmp_path: Path) -> Iterator[str]:
         rebuilding=(1 << 40) - 1,
         missing=(1 << 40) - 1,
         evaluations=(1 << 40) - 1,
-        items=(1 << 40) - 1,
         since=NOW_MS,
         sample=[long(f"waits{number}-", 256) for number in range(3)],
         judges=[(long("metric_"), long("judge"), NOW_MS, NOW_MS, 1)],

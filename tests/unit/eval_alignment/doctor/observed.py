@@ -33,6 +33,4 @@ def storing(
 
 
 def waits(rebuilding: int = 0, missing: int = 0) -> WaitingState:
-    return WaitingState(
-        rebuilding=rebuilding, missing=missing, evaluations=7, items=2, since=1, sample=["a"], judges=[]
-    )
+    return WaitingState(rebuilding=rebuilding, missing=missing, evaluations=7, since=1, sample=["a"], judges=[])
