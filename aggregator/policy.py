@@ -10,3 +10,7 @@ class Policy(StrEnum):
     """Every standing annotation, so several annotators of one item are several comparisons."""
     LATEST = "latest"
     """Only the newest standing annotation."""
+    MAJORITY = "majority"
+    """One comparison with the lower median of the ratings of all standing annotations (`ratings.ORDER`), on the day of
+    the newest. On one scale it is the majority vote, for every number of stars that may be a pass; a tie fails.
+    """

@@ -8,11 +8,16 @@ from typing import Final, Literal
 
 Thumbs = Literal["up", "down"]
 
-LEVELS: Final = ("down", "up", "1", "2", "3", "4", "5")
+Rating = Literal["down", "up", "1", "2", "3", "4", "5"]
+
+LEVELS: Final[tuple[Rating, ...]] = ("down", "up", "1", "2", "3", "4", "5")
 """Names of the rating levels, in the order of their index."""
 
 NO_RATING: Final = -1
 """The rating of a deleted annotation."""
+
+ORDER: Final[tuple[Rating, ...]] = ("1", "2", "down", "up", "3", "4", "5")
+"""The rating levels from worst to best, for the median of ratings on both scales."""
 
 COUNTS: Final = 2 * len(LEVELS)
 """Length of a cell vector."""

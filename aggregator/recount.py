@@ -7,6 +7,8 @@ What counts (tests/laws has an example of each rule):
 
 - An annotation stands when it is not deleted and its item is not taken out of the queue. Under policy `latest`, only
   the newest standing annotation of a queue, item and criterion is compared; all standing ones are annotations.
+- Under policy `majority` it is compared too, with the lower median of the standing ratings of its queue, item and
+  criterion in place of its own.
 - A verdict stands when its row is not deleted. The newest over all judges is the item's current verdict; the verdicts
   of the other judges are superseded.
 - A failure shows only when no verdict of the metric stands on the item and no newer deletion of the same judge exists.
@@ -19,12 +21,13 @@ What counts (tests/laws has an example of each rule):
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from statistics import median_low
 from typing import NamedTuple
 
 from aggregator.days import Window, date_of, day_of, timestamp, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, key, version
 from aggregator.policy import Policy
-from aggregator.ratings import COUNTS, LEVELS, cell_index, human_passes
+from aggregator.ratings import COUNTS, LEVELS, ORDER, cell_index, human_passes
 from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import (
     CountingRules,
@@ -153,27 +156,32 @@ class Recount:
         """The latest `at` of all rows, in milliseconds; 0 without rows."""
         return max((row.at for row in self.rows.values()), default=0)
 
-    def _standing(self, queue: str) -> Iterator[tuple[Annotation, dict[str, list[StandingVerdict]]]]:
-        """Standing annotations of a queue, each with the verdicts that it is compared with, by metric."""
+    def _standing(self, queue: str) -> Iterator[tuple[Annotation, int, dict[str, list[StandingVerdict]]]]:
+        """Standing annotations of a queue, each with the rating and the verdicts that are compared, by metric."""
         annotations = self._annotations.get(queue, [])
-        compared = annotations
-        if self.policy == Policy.LATEST:
-            newest: dict[tuple[str, str], Annotation] = {}
+        if self.policy == Policy.EACH:
             for annotation in annotations:
-                rival = newest.setdefault((annotation.item, annotation.criterion), annotation)
-                if version(annotation) > version(rival):
-                    newest[annotation.item, annotation.criterion] = annotation
-            compared = list(newest.values())
-        chosen = {id(annotation) for annotation in compared}
+                yield annotation, annotation.rating, self._verdicts.get(annotation.item, {})
+            return
+        groups: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
         for annotation in annotations:
-            yield annotation, self._verdicts.get(annotation.item, {}) if id(annotation) in chosen else {}
+            groups[annotation.item, annotation.criterion].append(annotation)
+        for (item, _), group in groups.items():
+            newest = max(group, key=version)
+            for annotation in group:
+                if annotation is not newest:
+                    yield annotation, annotation.rating, {}
+            rating = newest.rating
+            if self.policy == Policy.MAJORITY:
+                rating = LEVELS.index(ORDER[median_low(ORDER.index(LEVELS[each.rating]) for each in group)])
+            yield newest, rating, self._verdicts.get(item, {})
 
     def state(self, queue: str, window: Window, today: date, rules: CountingRules) -> QueueState:
         """Counts of a queue in a window that ends on `today` (UTC)."""
         start = window_start(window, today)
         criteria: dict[str, CriterionTotals] = defaultdict(CriterionTotals)
         annotated: set[str] = set()
-        for annotation, verdicts in self._standing(queue):
+        for annotation, rating, verdicts in self._standing(queue):
             if day_of(annotation.at) < start:
                 continue
             counts = criteria[annotation.criterion]
@@ -190,7 +198,7 @@ class Recount:
                 counts.items[metric].add(annotation.item)
                 for verdict in by_judge:
                     counts.judged[metric, verdict.judge].add(annotation.item)
-                _add(counts.cells[metric], annotation, by_judge)
+                _add(counts.cells[metric], rating, by_judge)
         return QueueState(
             queue=queue,
             items_compared=len(set().union(*(counts.compared for counts in criteria.values()))),
@@ -203,10 +211,10 @@ class Recount:
     def people(self, queue: str, criterion: str, start: str, pass_stars: int) -> dict[str, tuple[int, int]]:
         """Human passes and fails of each compared item since a UTC day (ISO text, empty for all days)."""
         people: dict[str, tuple[int, int]] = {}
-        for annotation, verdicts in self._standing(queue):
+        for annotation, rating, verdicts in self._standing(queue):
             if verdicts and annotation.criterion == criterion and day_of(annotation.at) >= start:
                 passes, fails = people.get(annotation.item, (0, 0))
-                passed = human_passes(annotation.rating, pass_stars)
+                passed = human_passes(rating, pass_stars)
                 people[annotation.item] = passes + passed, fails + (not passed)
         return people
 
@@ -280,13 +288,13 @@ class Recount:
         annotations: dict[TallyGroup, list[int]] = defaultdict(lambda: [0, 0])
         evaluations: dict[TallyGroup, list[Coverage]] = defaultdict(list)
         for queue in self.queues:
-            for annotation, verdicts in self._standing(queue):
+            for annotation, rating, verdicts in self._standing(queue):
                 day = day_of(annotation.at)
                 counts = annotations["annotations", queue, annotation.criterion, day]
                 counts[0] += 1
                 counts[1] += bool(verdicts)
                 for metric, by_judge in verdicts.items():
-                    _add(cells["cells", queue, annotation.criterion, metric, day], annotation, by_judge)
+                    _add(cells["cells", queue, annotation.criterion, metric, day], rating, by_judge)
             for item in self._placed.get(queue, ()):
                 for metric, (coverage, day) in self._coverage.get(item, {}).items():
                     evaluations["evaluations", queue, metric, day].append(coverage)
@@ -315,11 +323,11 @@ def winners(facts: Iterable[Fact]) -> dict[bytes, Fact]:
     return {identity: fact for identity, (_, fact) in rows.items()}
 
 
-def _add(cells: dict[str, Vectors], annotation: Annotation, verdicts: list[StandingVerdict]) -> None:
+def _add(cells: dict[str, Vectors], rating: int, verdicts: list[StandingVerdict]) -> None:
     for verdict in verdicts:
         current, superseded = cells.setdefault(verdict.judge, ([0] * COUNTS, [0] * COUNTS))
         vector = current if verdict.current else superseded
-        vector[cell_index(annotation.rating, verdict.passed)] += 1
+        vector[cell_index(rating, verdict.passed)] += 1
 
 
 def _newest_in_use(judges: Mapping[str, Sequence[int]]) -> JudgePeriod:

@@ -93,10 +93,12 @@ class AnnotationRow(Row, gc=False):
     rating: int = NO_RATING
     """Index in `ratings.LEVELS`; `NO_RATING` when deleted."""
     bucket: Bucket | None = None
-    """Where it is counted while it stands, else None."""
+    """Where it is counted while it stands, else None. Under policy `majority` the bucket of a compared annotation has
+    the median of the ratings of its group instead of its own.
+    """
     compared: bool = False
-    """Whether it is compared with the verdicts of its item. Every compared annotation stands; under policy `latest`
-    only the newest standing one of a queue, item and criterion is compared.
+    """Whether it is compared with the verdicts of its item. Every compared annotation stands; only under policy `each`
+    more than the newest standing one of a queue, item and criterion is compared.
     """
 
 

@@ -17,7 +17,7 @@ from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.policy import Policy
-from aggregator.ratings import NO_RATING
+from aggregator.ratings import LEVELS, NO_RATING, ORDER
 from aggregator.rows import (
     APPLIED,
     DELETED,
@@ -38,6 +38,8 @@ _RATINGS: Final[Mapping[str | int | None, int]] = {
     rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
 }
 """Index in `ratings.LEVELS`, or `NO_RATING`, by thumbs or stars."""
+_RANKS: Final = tuple(map(ORDER.index, LEVELS))
+"""Place in `ratings.ORDER` by index in `ratings.LEVELS`."""
 _COVERAGE: Final[Mapping[bool | None, int]] = {
     True: tallies.COVERAGE.index("pass"),
     False: tallies.COVERAGE.index("fail"),
@@ -345,7 +347,8 @@ class Shard:
         standing = [row for row in rivals if row.rating >= 0]
         newest = max(standing, key=version, default=None)
         for row in standing:
-            row.bucket = criterion.bucket(row.at // DAY_MS, row.rating)
+            rating = _lower_median(standing) if row is newest and self.policy is _MAJORITY else row.rating
+            row.bucket = criterion.bucket(row.at // DAY_MS, rating)
             row.compared = self.policy is _EACH or row is newest
             self._enter_cells(item, row.bucket, compared=row.compared)
 
@@ -411,7 +414,14 @@ class Shard:
                     self._counts.count_coverage(queue, metric, shown.at // DAY_MS, shown.coverage, sign)
 
 
+def _lower_median(rows: Iterable[AnnotationRow]) -> int:
+    """The rating, an index in `ratings.LEVELS`, that the worse half of these annotations ends with."""
+    ratings = sorted((row.rating for row in rows), key=_RANKS.__getitem__)
+    return ratings[(len(ratings) - 1) // 2]
+
+
 _EACH: Final = Policy.EACH
+_MAJORITY: Final = Policy.MAJORITY
 _MERGES: Final[Mapping[type[Fact], Callable[[Shard, Any], Merge]]] = {
     Annotation: Shard._merge_annotation,  # noqa: SLF001 its own
     Evaluation: Shard._merge_evaluation,  # noqa: SLF001 its own

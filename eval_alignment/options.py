@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from aggregator.policy import Policy
+
 EMBEDDED_BROKER_PORT: Final = 9392
 """Default port of the embedded broker."""
 
@@ -100,8 +102,8 @@ def policy_option(command: Decorated) -> Decorated:
     """`--policy` for the setting `policy`."""
     return click.option(
         "--policy",
-        type=click.Choice(["each", "latest"]),
-        help="Compare every annotation, or the latest per item.  [setting: policy]",
+        type=click.Choice([policy.value for policy in Policy]),
+        help="Compare every annotation, the latest, or the majority per item and criterion.  [setting: policy]",
     )(command)
 
 

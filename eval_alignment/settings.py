@@ -111,8 +111,9 @@ class Settings(BaseSettings):
     # What counts
     policy: Policy = Field(
         Policy.EACH,
-        description="`each` compares every annotation, `latest` the newest per queue, item and criterion. "
-        "After a change, the workers recount everything at their next start.",
+        description="`each` compares every annotation. Per queue, item and criterion, `latest` compares the newest, "
+        "and `majority` the lower median of their ratings, as one comparison on the day of the newest. After a change, "
+        "the workers recount everything at their next start.",
     )
     pass_stars: int = Field(
         DEFAULT_PASS_STARS,

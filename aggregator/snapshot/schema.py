@@ -279,7 +279,7 @@ class SnapshotDocument(TypedDict):
     positions: dict[str, int]
     """Ledger offset up to which each partition is counted, by partition."""
     policy: Policy
-    """Which annotations are compared: `each`, or the `latest` of a queue, item and criterion."""
+    """Which annotations are compared: `each`, or of a queue, item and criterion the `latest` or the `majority`."""
     pass_stars: int
     """Stars from which a rating is a human pass."""
     window: Window

@@ -42,10 +42,10 @@ QUEUE = "check"
 @click.option("--queue", default=QUEUE, show_default=True, metavar="NAME", help="Name of the queue in the output.")
 @click.option(
     "--policy",
-    type=click.Choice(["each", "latest"]),
-    default="each",
+    type=click.Choice([policy.value for policy in Policy]),
+    default=Policy.EACH.value,
     show_default=True,
-    help="Compare every label, or the latest per item and criterion.",
+    help="Compare every label, the latest, or the majority per item and criterion.",
 )
 @click.option(
     "--pass-stars",

@@ -13,7 +13,7 @@ from sinks.page.formats import plural
 from sinks.page.urls import item_path, openable
 from sinks.page.wording import isolated
 from sinks.queries.item_answer import ItemAnnotation, ItemEvaluation, PairState
-from sinks.queries.item_rows import ItemRows, item_level, item_pairs, item_tags, item_text
+from sinks.queries.item_rows import ItemRows, compared_rating, item_level, item_pairs, item_tags, item_text
 from sinks.queries.item_urls import item_address
 from sinks.queries.items import PairNames
 
@@ -158,13 +158,13 @@ def item_entry(
             continue
         person, verdict = annotations[names[:2]], verdicts[pair["metric"]]
         person.compared += 1
-        verdict.people.setdefault(outcome, []).append(_who(pair["annotator"], pair["criterion"]))
+        verdict.people.setdefault(outcome, []).append(_who(person.row))
         if outcome in ("fp", "fn"):
             person.disagreeing.append(pair["metric"])
         if names in chosen:
             person.chosen = verdict.chosen = True
             if outcome in ("fp", "fn"):
-                pips.add(_strength(person.row["stars"], rules.pass_stars))
+                pips.add(_strength(compared_rating(person.row) - 1, rules.pass_stars))
     criteria = {criterion for criterion, *_ in chosen}
     main = _ordered(each for each in evaluations if each.chosen)
     aside = _ordered(each for each in evaluations if not each.chosen)
@@ -204,13 +204,14 @@ def _ordered(evaluations: Iterable[ShownEvaluation]) -> list[ShownEvaluation]:
     return sorted(evaluations, key=lambda each: (not each.disagrees, each.row["metric"]))
 
 
-def _who(annotator: str, criterion: str) -> str:
-    return f"{isolated(annotator) if annotator else 'unnamed'} ({isolated(criterion)})"
+def _who(row: ItemAnnotation) -> str:
+    name = isolated(row["annotator"]) if row["annotator"] else "unnamed"
+    return f"{name if row['median'] is None else 'the median rating'} ({isolated(row['criterion'])})"
 
 
-def _strength(stars: int | None, pass_stars: int) -> int | None:
-    """1 next to the pass mark, 3 at an end of the scale, otherwise 2; None for a thumb."""
-    if stars is None:
+def _strength(stars: int, pass_stars: int) -> int | None:
+    """1 next to the pass mark, 3 at an end of the scale, otherwise 2; None for a thumb, which has no stars."""
+    if stars < 1:
         return None
     if stars in (pass_stars - 1, pass_stars):
         return 1

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 import orjson
 
@@ -20,7 +20,7 @@ from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
 from sinks.queries.item_urls import item_address
-from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, TAG_VALUE, Scope, Values
+from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, RATING, TAG_VALUE, Scope, Values
 from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
@@ -37,12 +37,22 @@ _OUTCOME: Final = {
 
 # The texts are read after the page is chosen, and one comparison at a time: sorting would read those of all.
 _CHOSEN: Final = "SELECT a.id, e.id {where} ORDER BY {order} LIMIT :limit OFFSET :offset"
+# Annotation `a` counts, and `t` has the texts and the rating. Under the policy `majority` it is one with the median.
 _COMPARISON: Final = f"""
-SELECT a.item, a.level, a.criterion, a.annotator, a.at, a.thumbs, a.stars, a.explanation, a.expected,
+SELECT a.item, a.level, a.criterion, a.annotator, a.at, t.thumbs, t.stars, t.explanation, t.expected,
     e.metric, e.at, e.judge, e.score, e.threshold, e.direction, e.reason,
-    coalesce(a.url, q.url, e.url), coalesce(a.input, q.input, e.input), coalesce(a.output, q.output, e.output),
-    e.tags, q.tags, a.tags, e.passed, {HUMAN_PASS}
+    coalesce(t.url, q.url, e.url), coalesce(t.input, q.input, e.input), coalesce(t.output, q.output, e.output),
+    e.tags, q.tags, t.tags, e.passed, {HUMAN_PASS}, CASE WHEN a.median IS NOT NULL THEN (
+        SELECT json_group_object(rating, annotations) FROM (
+            SELECT coalesce(g.thumbs, g.stars) AS rating, count(*) AS annotations FROM annotations AS g
+            WHERE g.queue = a.queue AND g.item_id = a.item_id AND g.criterion = a.criterion AND g.deleted = 0
+            GROUP BY rating ORDER BY annotations DESC, rating)) END
 FROM annotations AS a CROSS JOIN evaluations AS e
+JOIN annotations AS t ON t.id = CASE WHEN a.median IS NULL THEN a.id ELSE (
+    SELECT g.id FROM annotations AS g
+    WHERE g.queue = a.queue AND g.item_id = a.item_id AND g.criterion = a.criterion AND g.deleted = 0
+        AND {RATING.replace("a.", "g.")} = a.median
+    ORDER BY g.explanation IS NULL, g.version DESC, g.annotator DESC LIMIT 1) END
 LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
 WHERE a.id = :annotation AND e.id = :evaluation
 """
@@ -63,8 +73,10 @@ class ComparisonSort(StrEnum):
     """Scores closest to the threshold first."""
 
 
-STRENGTH: Final = "abs(a.stars - :pass_stars + 0.5)"
-"""SQL: how far the stars of annotation `a` are from the pass mark; NULL for thumbs."""
+STRENGTH: Final = """
+abs(CASE WHEN a.median IS NULL THEN a.stars WHEN a.median > 1 THEN a.median - 1 END - :pass_stars + 0.5)
+"""
+"""SQL: how far the stars that annotation `a` is compared with are from the pass mark; NULL for thumbs."""
 MARGIN: Final = "abs(e.score - e.threshold)"
 """SQL: how far the score of evaluation `e` is from its threshold."""
 
@@ -74,12 +86,15 @@ _ORDERS: Final = {
     ComparisonSort.DISSENT: f"{STRENGTH} DESC NULLS LAST, {MARGIN} DESC NULLS LAST, {_NEWEST}",
     ComparisonSort.THRESHOLD: f"{MARGIN} ASC NULLS LAST, {_NEWEST}",
 }
-_EQUAL: Final = {
-    "criterion": "a.criterion",
-    "metric": "e.metric",
-    "annotator": "a.annotator",
-    "level": "a.level",
-    "judge": "e.judge",
+_CHOICES: Final = {
+    "criterion": "a.criterion = :criterion",
+    "metric": "e.metric = :metric",
+    "annotator": """CASE WHEN a.median IS NULL THEN a.annotator = :annotator ELSE EXISTS (
+        SELECT 1 FROM annotations AS g
+        WHERE g.queue = a.queue AND g.item_id = a.item_id AND g.criterion = a.criterion AND g.deleted = 0
+            AND g.annotator = :annotator) END""",
+    "level": "a.level = :level",
+    "judge": "e.judge = :judge",
 }
 _AFTER: Final = """
 AND a.at <= :at
@@ -97,15 +112,19 @@ class Comparison(TypedDict):
     criterion: str
     """Name of the criterion."""
     annotator: str
-    """Name of the annotator; empty when the annotation has none."""
+    """Name of the annotator; empty when the annotation has none, and under policy `majority`."""
     annotated_at: int
-    """Time of the annotation, milliseconds since 1970."""
+    """Time of the annotation, milliseconds since 1970; under policy `majority` that of the newest one."""
     thumbs: Thumbs | None
-    """Rating by thumbs; null when it is by stars."""
+    """Rating by thumbs; null when it is by stars. Under policy `majority` the median of the ratings."""
     stars: int | None
-    """Rating by stars, 1 to 5; null when it is by thumbs."""
+    """Rating by stars, 1 to 5; null when it is by thumbs. Under policy `majority` the median of the ratings."""
+    ratings: NotRequired[dict[str, int]]
+    """Under policy `majority`, number of annotations by rating: `up`, `down`, `1` to `5`. Else left out."""
     explanation: str | None
-    """The annotator's explanation."""
+    """The annotator's explanation. Under policy `majority` the newest one of an annotation that has the median; so are
+    the other fields of the annotation.
+    """
     expected: str | None
     """The output that the annotator expected."""
     metric: str
@@ -201,16 +220,18 @@ def comparisons(
     sql = _CHOSEN.format(where=where, order=_ORDERS[query.sort])
     chosen = connection.execute(sql, values).fetchall()
     page: list[Comparison] = []
+    following = None
     left = query.most_bytes
     for annotation, evaluation in chosen[: query.limit]:
         ids = {"annotation": annotation, "evaluation": evaluation, "pass_stars": rules.pass_stars}
         row = connection.execute(_COMPARISON, ids).fetchone()
         page.append(_comparison(row, item_url))
+        following = _cursor(row)
         if left is not None:
             left -= sum(len(column.encode()) for column in row if isinstance(column, str))
             if left <= 0:
                 break
-    return Page(comparisons=page, next=_cursor(page[-1]) if len(chosen) > len(page) else None)
+    return Page(comparisons=page, next=following if len(chosen) > len(page) else None)
 
 
 def count_comparisons(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
@@ -224,9 +245,9 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
     scope = Scope(query.queue, query.window, today, rules)
     sql = _FROM
     values: Values = {"queue": query.queue, "pass_stars": rules.pass_stars}
-    for name, column in _EQUAL.items():
+    for name, condition in _CHOICES.items():
         if (value := getattr(query, name)) is not None:
-            sql += f" AND {column} = :{name}"
+            sql += f" AND {condition}"
             values[name] = value
     if query.on_topic and rules.criterion_metrics:
         sql += f" AND {ON_TOPIC}"
@@ -246,7 +267,7 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
 
 
 def _comparison(row: Sequence[Any], item_url: str) -> Comparison:
-    *columns, evaluation_tags, queue_item_tags, annotation_tags, passed, human = row
+    *columns, evaluation_tags, queue_item_tags, annotation_tags, passed, human, ratings = row
     names = (
         "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation",
         "expected", "metric", "evaluated_at", "judge", "score", "threshold", "direction", "reason", "url", "input",
@@ -261,11 +282,14 @@ def _comparison(row: Sequence[Any], item_url: str) -> Comparison:
     }
     comparison["passed"] = bool(passed)
     comparison["outcome"] = ("tn", "fp", "fn", "tp")[2 * bool(human) + bool(passed)]
+    if ratings is not None:
+        comparison["annotator"], comparison["ratings"] = "", orjson.loads(ratings)
     return cast("Comparison", comparison)
 
 
-def _cursor(last: Comparison) -> str:
-    key = (last["annotated_at"], last["item"], last["criterion"], last["annotator"], last["metric"])
+def _cursor(last: Sequence[Any]) -> str:
+    item, _, criterion, annotator, at, *_, metric = last[:10]
+    key = (at, item, criterion, annotator, metric)
     return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 

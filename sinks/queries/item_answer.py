@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from aggregator.facts import Direction, Level, Status
 from aggregator.policy import Policy
-from aggregator.ratings import Thumbs
+from aggregator.ratings import Rating, Thumbs
 from aggregator.statistics.confusion import Outcome
 
 
@@ -49,6 +49,10 @@ class ItemAnnotation(ItemText):
     """Whether the person passes the item, by the setting `pass_stars`; null when deleted."""
     counted: bool
     """Whether it is compared, by the policy."""
+    median: Rating | None
+    """Under policy `majority`, of the newest annotation of the criterion: the rating that is compared in place of its
+    own, the lower median of all. Else null.
+    """
 
 
 class ItemEvaluation(ItemText):
@@ -94,7 +98,9 @@ class PairState(StrEnum):
     EVALUATION_DELETED = "evaluation_deleted"
     """Not counted: the evaluation was deleted."""
     NOT_LATEST = "not_latest"
-    """Not counted: the policy `latest` takes a newer annotation of the item and criterion."""
+    """Not counted by itself: the policy `latest` takes a newer annotation of the item and criterion, and `majority`
+    makes one comparison of all of them, which is listed with the newest.
+    """
     ANNOTATION_DELETED = "annotation_deleted"
     """Not counted: the annotation was deleted."""
     ITEM_REMOVED = "item_removed"
@@ -134,7 +140,7 @@ class ItemTrace(TypedDict):
     as_of: str | None
     """Time up to which every partition is complete; null before the first checkpoint."""
     policy: Policy
-    """Which annotations are compared: `each`, or the `latest` of each criterion."""
+    """Which annotations are compared: `each`, or of each criterion the `latest` or the `majority`."""
     pass_stars: int
     """Number of stars from which a person passes an item."""
     url: str | None

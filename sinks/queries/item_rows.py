@@ -12,7 +12,7 @@ import orjson
 
 from aggregator.days import day_of, in_words
 from aggregator.facts import Level
-from aggregator.ratings import human_passes, level_of
+from aggregator.ratings import LEVELS, human_passes, level_of
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
 from sinks.queries.item_answer import (
@@ -56,7 +56,7 @@ _ANNOTATIONS: Final = _CHOSEN.format(
     table="annotations",
     where=f"r.queue = :queue AND {_ITEMS} AND (:all OR r.deleted = 0)",
     first="r.criterion IS :criterion DESC, r.annotator IS :annotator DESC",
-    columns="r.criterion, r.annotator, r.thumbs, r.stars, r.explanation, r.expected, r.counted",
+    columns="r.criterion, r.annotator, r.thumbs, r.stars, r.explanation, r.expected, r.counted, r.median",
 )
 _EVALUATIONS: Final = _CHOSEN.format(
     table="evaluations",
@@ -124,6 +124,7 @@ def item_rows(
         for row in rows:
             level = level_of(row["thumbs"], row["stars"])
             row["passes"] = None if row["deleted"] else human_passes(level, rules.pass_stars)
+            row["median"] = None if row["median"] is None else LEVELS[row["median"]]
     for rows in evaluations.values():
         for row in rows:
             row["passed"] = None if row["passed"] is None else bool(row["passed"])
@@ -164,7 +165,7 @@ def item_pairs(rows: ItemRows, rules: CountingRules) -> Iterator[ItemPair]:
     for annotation in rows["annotations"]:
         for evaluation in rows["evaluations"]:
             state = _state(annotation, evaluation, rules, removed=removed)
-            outcome = _outcome(annotation, evaluation) if state in _IN_CELLS else None
+            outcome = _outcome(annotation, evaluation, rules) if state in _IN_CELLS else None
             yield ItemPair(
                 criterion=annotation["criterion"],
                 annotator=annotation["annotator"],
@@ -205,7 +206,14 @@ def _why(
         case PairState.ANNOTATION_DELETED:
             why = f"the annotation was deleted at {in_words(annotation['at'])}"
         case PairState.NOT_LATEST:
-            why = "by the policy latest, a newer annotation of this criterion counts instead"
+            of_majority = any(
+                row["median"] is not None and row["criterion"] == annotation["criterion"] for row in rows["annotations"]
+            )
+            why = (
+                "by the policy majority, it is part of the comparison that is listed with the newest annotation"
+                if of_majority
+                else "by the policy latest, a newer annotation of this criterion counts instead"
+            )
         case PairState.EVALUATION_DELETED:
             why = f"the evaluation was deleted at {in_words(evaluation['at'])}"
         case PairState.ERROR:
@@ -224,11 +232,21 @@ def _why(
     return why
 
 
+def compared_rating(annotation: ItemAnnotation) -> int:
+    """The rating that an annotation is compared with, an index in `LEVELS`; its own except under policy `majority`."""
+    if annotation["median"] is not None:
+        return LEVELS.index(annotation["median"])
+    return level_of(annotation["thumbs"], annotation["stars"])
+
+
 def _rating_words(annotation: ItemAnnotation, rules: CountingRules) -> str:
-    verb = "passes" if annotation["passes"] else "fails"
-    if annotation["stars"] is None:
-        return f"thumb {annotation['thumbs']} {verb}"
-    return f"{annotation['stars']} of 5 stars {verb} (pass from {rules.pass_stars})"
+    level = compared_rating(annotation)
+    verb = "passes" if human_passes(level, rules.pass_stars) else "fails"
+    rating = LEVELS[level]
+    of = "" if annotation["median"] is None else "the median of the ratings, "
+    if rating in ("up", "down"):
+        return f"{of}thumb {rating} {verb}"
+    return f"{of}{rating} of 5 stars {verb} (pass from {rules.pass_stars})"
 
 
 def _verdict_words(evaluation: ItemEvaluation) -> str:
@@ -242,8 +260,8 @@ def _verdict_words(evaluation: ItemEvaluation) -> str:
     return f"the metric {verb} it (score {score!r} is {met}{sign} {threshold!r}{by_event})"
 
 
-def _outcome(annotation: ItemAnnotation, evaluation: ItemEvaluation) -> Outcome:
-    passes, passed = bool(annotation["passes"]), bool(evaluation["passed"])
+def _outcome(annotation: ItemAnnotation, evaluation: ItemEvaluation, rules: CountingRules) -> Outcome:
+    passes, passed = human_passes(compared_rating(annotation), rules.pass_stars), bool(evaluation["passed"])
     outcomes: tuple[Outcome, ...] = ("tn", "fp", "fn", "tp")
     return outcomes[2 * passes + passed]
 

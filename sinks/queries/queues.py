@@ -108,10 +108,11 @@ def last_annotated_at(connection: sqlite3.Connection, queue: str) -> int | None:
 
 
 def annotator_names(connection: sqlite3.Connection, queue: str, limit: int) -> list[str]:
-    """Names of the annotators with a counted annotation in a queue, sorted."""
+    """Names of the annotators whose annotations are compared in a queue, alone or as part of a majority, sorted."""
     rows = connection.execute(
-        "SELECT DISTINCT annotator FROM annotations WHERE queue = ? AND counted = 1 AND annotator <> '' "
-        "ORDER BY annotator LIMIT ?",
+        "SELECT DISTINCT annotator FROM annotations AS a WHERE queue = ? AND annotator <> '' AND (counted = 1 "
+        "OR deleted = 0 AND EXISTS (SELECT 1 FROM annotations AS b WHERE b.queue = a.queue AND b.item_id = a.item_id "
+        "AND b.criterion = a.criterion AND b.counted = 1 AND b.median IS NOT NULL)) ORDER BY annotator LIMIT ?",
         (queue, limit),
     )
     return [name for (name,) in rows]

@@ -9,8 +9,16 @@ import orjson
 from aggregator.days import DAY_MS, Window, day_number, window_start
 from aggregator.snapshot.inputs import CountingRules
 
-HUMAN_PASS: Final = "(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)"
-"""SQL: whether annotation `a` passes its item."""
+RATING: Final = "CASE a.thumbs WHEN 'down' THEN 0 WHEN 'up' THEN 1 ELSE a.stars + 1 END"
+"""SQL: the rating of annotation `a`, an index in `ratings.LEVELS`; NULL when it is deleted."""
+RANK: Final = "CASE a.thumbs WHEN 'down' THEN 2 WHEN 'up' THEN 3 ELSE a.stars - 1 + 2 * (a.stars > 2) END"
+"""SQL: its place in `ratings.ORDER`."""
+
+HUMAN_PASS: Final = """(
+    CASE WHEN a.median IS NULL THEN a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars
+    ELSE a.median = 1 OR a.median > :pass_stars END)
+"""
+"""SQL: whether the rating that annotation `a` is compared with passes its item."""
 
 ON_TOPIC: Final = """(
     a.criterion NOT IN (SELECT value FROM json_each(:limited_criteria)) OR (a.criterion, e.metric) IN (

@@ -5,7 +5,9 @@ partition belongs to another layout of the topics and is always replaced. Derive
 changed:
 
 - `annotations.counted`: the annotation is not deleted, its item is not removed from the queue, and it is compared:
-  always under the policy `each`, the newest of its item, queue and criterion under `latest`;
+  always under the policy `each`, the newest of its item, queue and criterion under `latest` and `majority`;
+- `annotations.median`: under `majority`, of a counted annotation, the rating that is compared in place of its own, an
+  index in `ratings.LEVELS`; else NULL;
 - `evaluations.current`: the newest verdict of (item, metric) over all judges that is not deleted;
 - `evaluations.shown`: the newest failure where there is no such verdict, unless the same judge's deletion is newer;
 - `item_days`: items with a counted annotation, annotations by day, and the newest day;
@@ -25,6 +27,7 @@ import orjson
 
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, parse, version
+from sinks.queries.scope import RANK, RATING
 from sinks.store.damage import is_damage
 from sinks.store.schema import PROFILE
 
@@ -55,12 +58,16 @@ _CHUNK: Final = 10_000
 """Most rows in memory."""
 
 
-def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **guesses: str) -> str:
+def _upsert(
+    table: str, columns: tuple[str, ...], identity: tuple[str, ...], unset: tuple[str, ...] = (), **guesses: str
+) -> str:
     """SQL: insert or replace by the law.
 
-    `guesses`: derived columns with the values that most new rows get, so that most rows are written once.
+    `unset`: derived columns that a replaced row loses. `guesses`: derived columns with the values that most new rows
+    get, so that most rows are written once.
     """
-    changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in identity)
+    changed = [f"{column} = excluded.{column}" for column in columns if column not in identity]
+    changes = ", ".join((*changed, *(f"{column} = NULL" for column in unset)))
     values = [f"?{index}" for index in range(1, len(columns) + 1)]
     named = dict(zip(columns, values, strict=True))
     guessed = [guess.format(**named) for guess in guesses.values()]
@@ -72,7 +79,11 @@ def _upsert(table: str, columns: tuple[str, ...], identity: tuple[str, ...], **g
 
 
 _MERGE_ANNOTATIONS: Final = _upsert(
-    "annotations", _ANNOTATION, ("queue", "item_id", "criterion", "annotator"), counted="NOT {deleted}"
+    "annotations",
+    _ANNOTATION,
+    ("queue", "item_id", "criterion", "annotator"),
+    unset=("median",),
+    counted="NOT {deleted}",
 )
 _MERGE_EVALUATIONS: Final = _upsert(
     "evaluations",
@@ -150,6 +161,25 @@ _FLAGS: Final = (
     """,
 )
 
+_MEDIANS: Final = (
+    f"""
+    UPDATE annotations AS c SET median = NULL
+    WHERE c.id IN (SELECT a.id FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted = 0 AND a.median IS NOT NULL)
+    """,
+    f"""
+    UPDATE annotations AS c SET median = m.rating
+    FROM (
+        SELECT a.queue AS queue, a.item_id AS item_id, a.criterion AS criterion, {RATING} AS rating,
+            row_number() OVER (PARTITION BY a.queue, a.item_id, a.criterion ORDER BY {RANK}) AS place,
+            count(*) OVER (PARTITION BY a.queue, a.item_id, a.criterion) AS ratings
+        FROM {_TOUCHED_ANNOTATIONS} WHERE a.deleted = 0) AS m
+    WHERE m.place = (m.ratings + 1) / 2
+        AND c.queue = m.queue AND c.item_id = m.item_id AND c.criterion = m.criterion AND c.counted = 1
+        AND c.median IS NOT m.rating
+        AND (SELECT p.policy FROM partitions AS p WHERE p.partition = c.partition) = 'majority'
+    """,
+)
+
 _DAYS: Final = (
     """
     DELETE FROM item_days WHERE (queue, item_id, criterion) IN (
@@ -203,7 +233,7 @@ _PROFILES: Final = (
     "DELETE FROM item_profiles WHERE items = 0 AND id IN (SELECT old FROM changed_profiles)",
 )
 
-DERIVE: Final = (*_FLAGS, *_DAYS, *_PROFILES)
+DERIVE: Final = (*_FLAGS, *_MEDIANS, *_DAYS, *_PROFILES)
 """Statements that derive everything that the temporary tables name, in this order."""
 
 
@@ -315,6 +345,7 @@ def _item_id(connection: sqlite3.Connection, item: str) -> int:
 
 def touch_annotations(connection: sqlite3.Connection, partition: int) -> None:
     """Note that all annotations of a partition must be derived again, because its policy changed."""
+    connection.execute("UPDATE annotations SET median = NULL WHERE partition = ? AND median IS NOT NULL", (partition,))
     connection.execute(
         "INSERT OR IGNORE INTO touched_criteria SELECT queue, item_id, criterion FROM annotations WHERE partition = ?",
         (partition,),
@@ -351,8 +382,10 @@ def derive(connection: sqlite3.Connection) -> None:
 
     The policies of the partitions must be set before.
     """
+    (medians,) = connection.execute("SELECT EXISTS (SELECT 1 FROM partitions WHERE policy = 'majority')").fetchone()
     for statement in DERIVE:
-        connection.execute(statement)
+        if medians or statement not in _MEDIANS:
+            connection.execute(statement)
     for table in ("touched_criteria", "touched_metrics", "touched_items", "changed_profiles"):
         connection.execute(f"DELETE FROM {table}")
 

@@ -27,7 +27,7 @@ from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
 from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
-from streams.ledger.claim import CLAIM_KEY, SCHEMA, WAITING_SCHEMA, Claim, parse_claim
+from streams.ledger.claim import CLAIM_KEY, Claim, new_claim, parse_claim
 from streams.ledger.log import Log, OnRecords, read_to_end
 from streams.ledger.published import Published
 from streams.runtime.errors import EvalAlignmentError
@@ -262,8 +262,8 @@ class Restore:
             )
 
     def _new_claim(self, ledger: str) -> Claim:
-        schema = WAITING_SCHEMA - 1 if self.waiting is None else SCHEMA
-        return Claim(ledger, self.partitions, self.policy, schema, self.name, int(time.time() * 1000))
+        now, waiting = int(time.time() * 1000), self.waiting is not None
+        return new_claim(ledger, self.partitions, self.policy, self.name, now, waiting=waiting)
 
     async def _first_id(self, partition: int, claimed: Claim | None) -> str | None:
         """The ledger id for a partition without a claim; None if this worker has partition 0 and cannot claim it.

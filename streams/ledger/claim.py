@@ -15,14 +15,15 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
 CLAIM_KEY: Final = b'["claim"]'
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Version of ledger rows and tallies. Workers and views refuse a ledger with a higher version, and read lower ones.
 
 2: the judges of a cells tally may stand in several records. A reader of version 1 would count one of them.
 3: evaluations of items that are not known wait outside of the ledger. A worker of version 2 would not look for them.
+4: the policy is `majority`. A view of version 3 would show other ratings than the tallies count.
 """
 WAITING_SCHEMA: Final = 3
-"""The first version whose workers let evaluations wait."""
+"""The version of claims of workers that let evaluations wait, and need nothing of a later version."""
 MAX_LEDGER_ID: Final = 64
 """Longest ledger id in characters, without the renewal of a partition: every tally carries it."""
 
@@ -36,25 +37,41 @@ _LedgerId = Annotated[
 ]
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value of a claim."""
 
     ledger: _LedgerId
     """The ledger id."""
     partitions: Annotated[int, msgspec.Meta(ge=1)]
     """P, the number of partitions."""
-    policy: Policy
+    policy: str
+    """A `Policy`, or one of a later release."""
     schema: Annotated[int, msgspec.Meta(ge=1)]
     owner: str
     """The worker's stable name."""
     at: int
     """When the worker claimed the partition, in milliseconds since 1970 UTC."""
+    waiting: bool = False
+    """Whether the worker lets evaluations wait, where the version does not state it; see `waits`."""
+    counting: str = ""
+    """On the wire only: the policy, where readers of version 3 would take it for an invalid claim instead of refusing
+    the version; `policy` is `latest` then.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """Whether the worker lets evaluations wait outside of the ledger."""
+        return self.waiting or self.schema == WAITING_SCHEMA
 
     def encode(self) -> bytes:
         """Encode the claim as a ledger value."""
-        return _encode(self)
+        if self.policy in _FIRST_POLICIES:
+            return _encode(self)
+        return _encode(msgspec.structs.replace(self, policy=Policy.LATEST, counting=self.policy))
 
 
+_FIRST_POLICIES: Final = (Policy.EACH, Policy.LATEST)
+"""Policies that readers of all versions know."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Claim).decode
 
@@ -62,9 +79,21 @@ _decode: Final = msgspec.json.Decoder(Claim).decode
 def parse_claim(value: bytes) -> Claim:
     """Parse a ledger value. Raises ValueError when it is not a claim."""
     try:
-        return _decode(value)
+        claim = _decode(value)
     except RecursionError:
         raise ValueError("the value is nested too deeply") from None
+    return msgspec.structs.replace(claim, policy=claim.counting, counting="") if claim.counting else claim
+
+
+def new_claim(ledger: str, partitions: int, policy: Policy, owner: str, at: int, *, waiting: bool) -> Claim:
+    """A claim of the lowest version that states it, so that earlier releases go on where they can.
+
+    Args:
+        waiting: whether the worker lets evaluations wait.
+    """
+    if policy is Policy.MAJORITY:
+        return Claim(ledger, partitions, policy, SCHEMA, owner, at, waiting)
+    return Claim(ledger, partitions, policy, WAITING_SCHEMA if waiting else WAITING_SCHEMA - 1, owner, at)
 
 
 def check_schema(claim: Claim, where: str) -> None:

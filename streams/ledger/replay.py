@@ -19,7 +19,7 @@ from typing import Final
 
 from aggregator.shard import Shard
 from streams.kafka.batches import Record, UnreadableRecords
-from streams.ledger.claim import CLAIM_KEY, WAITING_SCHEMA, Claim, parse_claim
+from streams.ledger.claim import CLAIM_KEY, Claim, parse_claim
 from streams.ledger.passed_over import NAMED, PassedOver, listed
 
 MAX_DAMAGED: Final = 10_000
@@ -73,7 +73,7 @@ class LedgerReplay:
                 if key == CLAIM_KEY:
                     claim = parse_claim(value)
                     self.claimed(claim, record.offset)
-                    self.waited |= claim.schema >= WAITING_SCHEMA and record.offset not in self.own_claims
+                    self.waited |= claim.waits and record.offset not in self.own_claims
                     self._claimants.add(_producer_of(record.offset, producers))
                     continue
                 replay(key, value)

@@ -140,7 +140,7 @@ class Nemesis:
 
     def _change_policy(self) -> None:
         world = self._world
-        world.policy = Policy.LATEST if world.policy is Policy.EACH else Policy.EACH
+        world.policy = self._rng.choice([policy for policy in Policy if policy is not world.policy])
         for instance, worker in list(world.running.items()):
             draw = self._rng.random()
             if draw < 0.4:

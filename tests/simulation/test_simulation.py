@@ -42,7 +42,14 @@ def test_every_kind_of_fault_happens() -> None:
         assert f"killed at: {place}" in trace and f"paused at: {place}" in trace, place
     for end in ("ANOTHER_WRITER", "BROKER_LOST"):
         assert f"ends: {end}" in trace
-    for fault in ("cut off from its group", "fenced by another", "drained", "policy latest", "policy each"):
+    for fault in (
+        "cut off from its group",
+        "fenced by another",
+        "drained",
+        "policy latest",
+        "policy each",
+        "policy majority",
+    ):
         assert fault in trace, fault
     for how in RESETS:
         assert f"are reset: {how}" in trace, how

@@ -14,6 +14,7 @@ Tallies = dict[Key, Any]
 _Verdicts = dict[str, dict[str, list[Event]]]
 
 _RATINGS = ("down", "up", "1", "2", "3", "4", "5")
+_WORST_FIRST = ("1", "2", "down", "up", "3", "4", "5")
 
 
 def parse_event(value: bytes | None) -> Event:
@@ -81,7 +82,9 @@ def count(rows: Mapping[Key, Event], policy: str = "each") -> Tallies:
             counts[("annotations", queue, criterion, day), "annotations"] += 1
             if newest is None or newest is rating:
                 counts[("annotations", queue, criterion, day), "contributing"] += any(standing.values())
-                counts.update(_compared(rating, standing, (queue, criterion, day)))
+                compared = given if policy == "majority" else [rating]
+                level = _RATINGS.index(_median([each.get("thumbs") or str(each["stars"]) for each in compared]))
+                counts.update(_compared(level, standing, (queue, criterion, day)))
     for (queue, item), placed in queues.items():
         for metric, of_metric in verdicts[item].items() if placed else ():
             if state := _state(of_metric):
@@ -97,10 +100,18 @@ def _newest(given: Sequence[Event]) -> Event:
     return newest
 
 
-def _compared(rating: Event, standing: Mapping[str, Sequence[Event]], names: Key) -> Iterator[tuple[Any, ...]]:
+def _median(names: Sequence[str]) -> str:
+    """The best rating that more than half of these ratings reach."""
+    for name in reversed(_WORST_FIRST):
+        reached = sum(_WORST_FIRST.index(each) >= _WORST_FIRST.index(name) for each in names)
+        if 2 * reached > len(names):
+            return name
+    raise AssertionError("no ratings")
+
+
+def _compared(level: int, standing: Mapping[str, Sequence[Event]], names: Key) -> Iterator[tuple[Any, ...]]:
     """The cells that one rating is counted in: of every metric, and of every judge."""
     queue, criterion, day = names
-    level = _RATINGS.index(rating.get("thumbs") or str(rating["stars"]))
     for metric, latest_first in standing.items():
         for place, verdict in enumerate(latest_first):
             cell = "superseded" if place else "current", 2 * level + bool(_passed(verdict))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.tallies import SourcePosition, WaitingState
 from sinks.api.services import Services
@@ -45,7 +46,13 @@ FACTS: list[Fact] = [
 ]
 
 
-def fill(store: Store, facts: list[Fact], at: int = NOW_MS, waiting: WaitingState | None = None) -> set[str]:
+def fill(
+    store: Store,
+    facts: list[Fact],
+    at: int = NOW_MS,
+    waiting: WaitingState | None = None,
+    policy: Policy = Policy.EACH,
+) -> set[str]:
     """Apply facts to a store as one checkpoint of one partition; returns the queues that changed.
 
     `waiting`: what its marker reports of waiting evaluations.
@@ -54,7 +61,7 @@ def fill(store: Store, facts: list[Fact], at: int = NOW_MS, waiting: WaitingStat
     sources = {
         topic: SourcePosition(position=counts[kind], end=counts[kind]) for topic, kind in Topics().sources.items()
     }
-    logs = Logs(at=at - 1, sources=sources, waiting=waiting)
+    logs = Logs(at=at - 1, sources=sources, waiting=waiting, policy=policy)
     logs.write(facts)
     return store.apply(steps_of(logs), 1)
 

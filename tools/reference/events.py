@@ -147,7 +147,9 @@ def _rules() -> str:
         "event replaces the whole row; it does not change single fields ([architecture](architecture.md#merge-law)).",
         "Deletion": "`deleted: true` deletes the row. A later event of the same identity creates it again.",
         "Several annotators": "With the policy `each` (default) every annotation of an item is a comparison. With "
-        "`latest` only the newest annotation per queue, item and criterion counts.",
+        "`latest` only the newest annotation per queue, item and criterion counts. With `majority` the annotations of "
+        "a queue, item and criterion are one comparison with the lower median of their ratings, in the order 1 and 2 "
+        "stars, thumbs down, thumbs up, 3, 4 and 5 stars, on the day of the newest; a tie is a human fail.",
         "Human verdict": f"`thumbs: up`, or at least {DEFAULT_PASS_STARS} stars (setting `pass_stars`), is a pass.",
         "Metric verdict": "`passed` if it is present, otherwise `score` against `threshold` by `direction`; a score "
         "equal to the threshold passes. The setting `metrics` has a threshold and direction for evaluations without "

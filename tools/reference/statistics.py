@@ -66,7 +66,9 @@ def _notation() -> str:
     return section(
         "Notation",
         "A comparison pairs one annotation with the current verdict of one metric on the same item. People are the "
-        "truth. Thumbs up is a human pass, and so are 3 stars or more (setting `pass_stars`). n = tp + fn + tn + fp is "
+        "truth. Thumbs up is a human pass, and so are 3 stars or more (setting `pass_stars`). Under the "
+        "policy `majority` the annotations of one item and criterion are one comparison, with the lower median of "
+        "their ratings. n = tp + fn + tn + fp is "
         f"the number of comparisons. The examples on this page use these {EXAMPLE.n} comparisons on {EXAMPLE.items} "
         "items:",
         counts,

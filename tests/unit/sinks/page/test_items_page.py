@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
 from sinks.budgets import ITEM_ROWS
@@ -81,6 +83,22 @@ async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> Non
     addresses = [link.attributes["href"] for link in item.all("a")]
     assert addresses == ["/queues/support/items/i1", "https://t.test/trace/i1"]
     assert {time.words.split()[-1] for time in item.all("time")} == {"UTC"}
+
+
+async def test_a_majority_is_compared_by_its_median_rating(store: Store, tmp_path: Path) -> None:
+    votes: list[Fact] = [
+        Annotation(at=NOW_MS - at, id=f"{at}", queue="q", item="i", annotator=f"ann {at}", stars=stars)
+        for at, stars in ((1, 5), (2, 1), (3, 1))
+    ]
+    fill(store, [*votes, Evaluation(at=NOW_MS - 9, id="e", item="i", metric="m", passed=True)], policy=Policy.MAJORITY)
+    async with connected(view_of(store, tmp_path)) as client:
+        (item,) = read((await client.get("/queues/q/items?outcome=fp")).text).all("li", class_="item")
+        page = read((await client.get("/queues/q/items/i")).text).words
+    assert "The median rating disagrees with 1 of 1 metric" in item.words
+    assert "Too lenient for the median rating" in item.words
+    assert "Strong disagreement" in item.words
+    assert "the median of the ratings, 1 of 5 stars fails (pass from 3)" in page
+    assert "by the policy majority, it is part of the comparison" in page
 
 
 @pytest.mark.parametrize(

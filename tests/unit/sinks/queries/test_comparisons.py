@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
 from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons
+from sinks.queries.queues import annotator_names
 from sinks.store.store import Store
 from tests.support.sample_view import NOW, fill
 
@@ -107,3 +109,77 @@ def test_a_page_ends_early_after_so_many_bytes_of_texts(store: Store, most_bytes
             cursor = page["next"]
     assert pages == sizes
     assert items == [f"i{number}" for number in reversed(range(5))]
+
+
+def voted(*ratings: tuple[str, int, str | int, str | None]) -> list[Fact]:
+    """Annotations of one item (annotator, time, rating and explanation), and two verdicts."""
+    annotations: list[Fact] = []
+    for annotator, at, rating, explanation in ratings:
+        given: dict[str, Any] = {"thumbs": rating} if isinstance(rating, str) else {"stars": rating}
+        annotations.append(Annotation(at, f"a{at}", "q", "i", annotator=annotator, explanation=explanation, **given))
+    return [*annotations, *(Evaluation(1, f"e{name}", "i", name, passed=True) for name in "mn")]
+
+
+def other_item() -> list[Fact]:
+    return [
+        Annotation(5, "b", "q", "j", annotator="bob", stars=1),
+        Annotation(6, "c", "q", "j", annotator="cyd", deleted=True),
+        Evaluation(1, "e", "j", "m", passed=True),
+    ]
+
+
+def majority(store: Store, facts: list[Fact], **query: Any) -> list[Comparison]:
+    fill(store, facts, policy=Policy.MAJORITY)
+    return chosen(store, **query)
+
+
+def chosen(store: Store, **query: Any) -> list[Comparison]:
+    with store.read() as connection:
+        return comparisons(connection, Query(queue="q", **query), CountingRules(), TODAY)["comparisons"]
+
+
+def test_a_majority_is_one_comparison_of_each_metric_and_names_no_annotator(store: Store) -> None:
+    rows = majority(
+        store, voted(("ann", 1, "up", None), ("bob", 2, "up", "fine"), ("cyd", 3, "up", None), ("dan", 4, "down", "no"))
+    )
+    assert [row["metric"] for row in rows] == ["n", "m"]
+    for row in rows:
+        assert (row["annotator"], row["annotated_at"], row["thumbs"], row["outcome"]) == ("", 4, "up", "tp")
+        assert row["ratings"] == {"up": 3, "down": 1}
+        assert row["explanation"] == "fine"
+
+
+def test_the_texts_of_a_majority_are_of_the_newest_explained_annotation_with_the_median(store: Store) -> None:
+    facts = voted(("ann", 1, 4, "old"), ("bob", 2, 4, "new"), ("cyd", 3, 4, None), ("dan", 4, 5, "great"))
+    assert {(row["stars"], row["explanation"]) for row in majority(store, facts)} == {(4, "new")}
+
+
+def test_an_annotator_chooses_the_majorities_that_the_annotation_is_part_of(store: Store) -> None:
+    fill(store, [*voted(("ann", 1, "up", None), ("bob", 2, "down", None)), *other_item()], policy=Policy.MAJORITY)
+    assert {row["item"] for row in chosen(store, annotator="ann")} == {"i"}
+    assert {row["item"] for row in chosen(store, annotator="bob")} == {"i", "j"}
+    assert chosen(store, annotator="cyd") == []
+    with store.read() as connection:
+        assert annotator_names(connection, "q", 9) == ["ann", "bob"]
+
+
+def test_pages_of_majorities_have_every_comparison_once(store: Store) -> None:
+    facts = [*voted(("ann", 5, "up", None), ("bob", 2, "down", None)), *other_item()]
+    fill(store, facts, policy=Policy.MAJORITY)
+    seen, cursor = [], None
+    with store.read() as connection:
+        for _ in range(3):
+            query = Query(queue="q", cursor=cursor, limit=1)
+            page = comparisons(connection, query, CountingRules(), TODAY)
+            seen += [(row["item"], row["metric"]) for row in page["comparisons"]]
+            cursor = page["next"]
+    assert (seen, cursor) == ([("j", "m"), ("i", "n"), ("i", "m")], None)
+
+
+def test_the_dissent_of_a_majority_is_that_of_its_median(store: Store) -> None:
+    facts: list[Fact] = []
+    for item, stars in (("b", (2, 2, 5)), ("a", (1, 1, 5))):
+        facts += [Annotation(at, f"{item}{at}", "q", item, annotator=str(at), stars=s) for at, s in enumerate(stars)]
+        facts.append(Evaluation(1, item, item, "m", passed=True))
+    rows = majority(store, facts, sort=ComparisonSort.DISSENT)
+    assert [(row["item"], row["stars"]) for row in rows] == [("a", 1), ("b", 2)]

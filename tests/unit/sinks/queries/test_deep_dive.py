@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aggregator.days import Window, day_of, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
+from aggregator.ratings import LEVELS
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import MetricDocument
@@ -51,11 +52,9 @@ class Plain:
     def __init__(self, recount: Recount, scope: Scope) -> None:
         start = window_start(scope.window, scope.today)
         self.scope = scope
-        self.compared = [
-            (annotation, verdicts)
-            for annotation, verdicts in recount._standing(scope.queue)
-            if day_of(annotation.at) >= start
-        ]
+        standing = [row for row in recount._standing(scope.queue) if day_of(row[0].at) >= start]
+        self.standing = [annotation for annotation, *_ in standing]
+        self.compared = [(rated(annotation, rating), verdicts) for annotation, rating, verdicts in standing]
         rows = recount.rows.values()
         self.placed = {r.item for r in rows if isinstance(r, QueueItem) and r.queue == scope.queue and not r.deleted}
         self.verdicts = [r for r in rows if isinstance(r, Evaluation) and not r.failed and not r.deleted]
@@ -77,6 +76,13 @@ class Plain:
 
     def first_at(self, items: set[str], metric: str, judge: str) -> int:
         return min(r.at for r in self.verdicts if r.item in items and (r.metric, r.judge) == (metric, judge))
+
+
+def rated(annotation: Annotation, rating: int) -> Annotation:
+    """The annotation with this rating, an index in `LEVELS`."""
+    level = LEVELS[rating]
+    thumbs, stars = (level, None) if level in ("up", "down") else (None, int(level))
+    return msgspec.structs.replace(annotation, thumbs=thumbs, stars=stars)
 
 
 def crowded(fact: Fact) -> Fact:
@@ -223,7 +229,7 @@ def test_ceiling_is_over_all_pairs_of_people(history: list[Fact], policy: Policy
     recount = Recount(history, policy)
     plain = Plain(recount, scope)
     people: dict[str, list[Annotation]] = defaultdict(list)
-    for annotation, _ in plain.compared:
+    for annotation in plain.standing:
         if annotation.criterion == criterion:
             people[annotation.item].append(annotation)
     both = [pair for rated in people.values() for pair in combinations(rated, 2)]

@@ -14,6 +14,7 @@ from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
 from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
+from aggregator.ratings import LEVELS
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from sinks.documents import Documents
@@ -227,22 +228,27 @@ def test_rows_follow_their_items_to_more_partitions(store: Store, order: tuple[i
 def test_a_changed_policy_recounts_all_annotations(store: Store) -> None:
     facts: list[Fact] = [
         Annotation(at=at, id="a", queue="q", item="i", annotator=who, stars=stars)
-        for at, who, stars in ((1, "ann", 5), (2, "bob", 1))
+        for at, who, stars in ((1, "ann", 5), (2, "bob", 4), (3, "cyd", 1))
     ]
     facts.append(Evaluation(at=1, id="e", item="i", metric="m", passed=True))
     logs = Logs()
     logs.write(facts)
     store.apply(steps_of(logs), 1)
     assert_matches(store, facts, Policy.EACH)
-    read = len(logs.facts), len(logs.tallies)
-    logs.policy = Policy.LATEST
-    logs = logs.successor()
-    logs.write([])
-    store.apply([step_from(Tail(0, "first", read[0], read[0]), logs, *read)], 1)
-    assert_matches(store, facts, Policy.LATEST)
-    with store.read() as connection:
-        counted = connection.execute("SELECT annotator FROM annotations WHERE counted = 1").fetchall()
-    assert counted == [("bob",)]
+    for policy, medians in (
+        (Policy.LATEST, [("cyd", None)]),
+        (Policy.MAJORITY, [("cyd", LEVELS.index("4"))]),
+        (Policy.EACH, [("ann", None), ("bob", None), ("cyd", None)]),
+    ):
+        read = len(logs.facts), len(logs.tallies)
+        logs.policy = policy
+        logs = logs.successor()
+        logs.write([])
+        store.apply([step_from(Tail(0, "first", read[0], read[0]), logs, *read)], 1)
+        assert_matches(store, facts, policy)
+        with store.read() as connection:
+            counted = connection.execute("SELECT annotator, median FROM annotations WHERE counted = 1 ORDER BY 1")
+            assert counted.fetchall() == medians
 
 
 @given(history=strategies.histories)

@@ -1,15 +1,16 @@
 """Claims on the wire, and which of them a worker refuses."""
 
 import msgspec
+import orjson
 import pytest
 
 from aggregator.ledger_ids import renewed
 from aggregator.policy import Policy
-from streams.ledger.claim import MAX_LEDGER_ID, SCHEMA, Claim, check_claim, parse_claim
+from streams.ledger.claim import MAX_LEDGER_ID, SCHEMA, WAITING_SCHEMA, Claim, check_claim, new_claim, parse_claim
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
-CLAIM = Claim("5f0c", 8, Policy.LATEST, SCHEMA, "w1", 1_780_000_000_000)
+CLAIM = Claim("5f0c", 8, Policy.LATEST, WAITING_SCHEMA, "w1", 1_780_000_000_000)
 
 
 def test_a_claim_is_read_back() -> None:
@@ -17,6 +18,27 @@ def test_a_claim_is_read_back() -> None:
         b'{"ledger":"5f0c","partitions":8,"policy":"latest","schema":3,"owner":"w1","at":1780000000000}'
     )
     assert parse_claim(CLAIM.encode()) == CLAIM
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+@pytest.mark.parametrize("policy", Policy)
+def test_a_new_claim_has_the_lowest_version_that_states_it(policy: Policy, waiting: bool) -> None:
+    claim = new_claim("5f0c", 8, policy, "w1", 1, waiting=waiting)
+    assert parse_claim(claim.encode()) == claim
+    assert (claim.policy, claim.waits) == (policy, waiting)
+    assert claim.schema == (SCHEMA if policy is Policy.MAJORITY else 2 + waiting)
+
+
+def test_earlier_releases_see_the_version_of_a_policy_that_they_do_not_know() -> None:
+    """They read the two first policies only, and would take any other claim for an invalid one."""
+    record = orjson.loads(new_claim("5f0c", 8, Policy.MAJORITY, "w1", 1, waiting=False).encode())
+    assert (record["policy"], record["schema"]) == ("latest", 4)
+
+
+def test_the_version_of_a_later_release_is_refused_with_any_policy() -> None:
+    later = orjson.dumps({**orjson.loads(CLAIM.encode()), "policy": "weighted", "schema": SCHEMA + 1})
+    with pytest.raises(FatalError, match=f"supports up to {SCHEMA}"):
+        check_claim(parse_claim(later), 8, "facts[0]")
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b'{"ledger":1}', b"[]"])
