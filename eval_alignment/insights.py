@@ -38,7 +38,7 @@ class RecountInsights:
         queue, name, counted = document["queue"], criterion["criterion"], self.counted
         scope = Scope(queue, document["window"], self.today or date_of(counted.newest), self.rules)
         panels, annotators = counted.panels(queue, name, scope.first_day)
-        people = counted.people(queue, name, scope.first_day, self.rules.pass_stars)
+        people = counted.people(queue, name, scope.first_day, self.rules.pass_limit(name))
         alignments = {
             metric["metric"]: metric["alignment"] for metric in _compared(criterion) if metric["alignment"] is not None
         }

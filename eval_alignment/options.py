@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from unicodedata import normalize
 
 import click
 
@@ -14,6 +15,19 @@ EMBEDDED_BROKER_PORT: Final = 9392
 """Default port of the embedded broker."""
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class PassStars(click.ParamType):
+    """A number of stars, 1 to 5, or CRITERION=NUMBER; as a pair of the criterion, empty for all others, and it."""
+
+    name = "pass stars"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """The criterion and the number."""
+        criterion, equals, number = str(value).rpartition("=")
+        if (equals and not criterion) or number not in ("1", "2", "3", "4", "5"):
+            self.fail(f"{value!r} is neither a number of stars, 1 to 5, nor CRITERION=NUMBER.", param, ctx)
+        return normalize("NFC", criterion), int(number)
 
 
 class Share(click.ParamType):

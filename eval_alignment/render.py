@@ -34,6 +34,15 @@ def output_console() -> Console:
     return console if console.is_terminal else Console(width=_UNLIMITED)
 
 
+def _own_limits(document: SnapshotDocument) -> str:
+    """Pass limits of criteria that have one of their own."""
+    return "".join(
+        f", {printable(criterion['criterion'])} from {criterion['pass_stars']}"
+        for criterion in document["criteria"]
+        if "pass_stars" in criterion
+    )
+
+
 def render(
     document: SnapshotDocument, console: Console, source: "InsightSource | None" = None, *, funnel: bool = True
 ) -> None:
@@ -46,7 +55,7 @@ def render(
         Text.assemble(
             (printable(document["queue"]), "bold"),
             f"   window {document['window']}, policy {document['policy']}, ",
-            f"pass from {document['pass_stars']} stars, as of {document['as_of']}",
+            f"pass from {document['pass_stars']} stars{_own_limits(document)}, as of {document['as_of']}",
         ),
         soft_wrap=True,
     )

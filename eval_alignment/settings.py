@@ -121,6 +121,10 @@ class Settings(BaseSettings):
         le=5,
         description="Lowest star rating that is a pass. A change applies to stored annotations too.",
     )
+    pass_stars_by_criterion: dict[str, Annotated[int, Field(ge=1, le=5)]] = Field(
+        default_factory=dict,
+        description="Lowest star rating that is a pass, of criteria for which it is not `pass_stars`.",
+    )
     criterion_metrics: dict[str, list[str]] = Field(
         default_factory=dict,
         description="Metrics that are meaningful for a criterion, by criterion. Other comparisons of that criterion "

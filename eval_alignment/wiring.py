@@ -30,7 +30,10 @@ def decoder(settings: Settings) -> Decoder:
 def counting_rules(settings: Settings) -> CountingRules:
     """Rules that apply when counts are read."""
     return CountingRules(
-        pass_stars=settings.pass_stars, criterion_metrics=settings.criterion_metrics, limits=settings.limits()
+        pass_stars=settings.pass_stars,
+        criterion_metrics=settings.criterion_metrics,
+        limits=settings.limits(),
+        pass_stars_by_criterion=settings.pass_stars_by_criterion,
     )
 
 

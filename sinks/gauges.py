@@ -283,7 +283,7 @@ class GaugeCollector:
         lines = {}
         for criterion in totals.criteria:
             rated_items, _ = panels(connection, Scope(entry.queue, Window.ALL, today, rules), criterion)
-            agreement = ordered_pairs(rated_items, rules.pass_stars).alignment
+            agreement = ordered_pairs(rated_items, rules.pass_limit(criterion)).alignment
             if not isinstance(agreement, Undefined):
                 labels = f"queue={label(entry.queue)},criterion={label(criterion)}"
                 lines[Pair(entry.queue, criterion, None)] = [_line(_HUMAN_AGREEMENT, labels, agreement.value)]
@@ -298,7 +298,7 @@ class GaugeCollector:
                 newest = counts.judges.get(metric)
                 cell = None if newest is None else pair.judges.get(newest.judge)
                 if cell is not None:
-                    own = Confusion(*rules.outcomes(cell.own), cell.items)
+                    own = Confusion(*rules.outcomes(criterion, cell.own), cell.items)
                     if not isinstance(own.alignment, Undefined):
                         recent[criterion, metric] = own.alignment
         return recent

@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: CountingRules) -> SnapshotDocument:
     """The snapshot document of a queue in a window. Raises ValueError for impossible counts (see `Confusion`)."""
-    on_topic: list[Vector] = []
+    on_topic: list[tuple[int, ...]] = []
     compared: set[str] = set()
     criteria: list[CriterionDocument] = []
     listed = _listed_pairs(state, rules)
@@ -52,18 +52,19 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
         vectors = {metric: _current(pair.judges) for metric, pair in criterion.metrics.items()}
         counted = [m for m, vector in vectors.items() if any(vector) and rules.on_topic(name, m)]
         compared.update(counted)
-        total = _sum(vectors[metric] for metric in counted)
-        on_topic.append(total)
+        outcomes = rules.outcomes(name, _sum(vectors[metric] for metric in counted))
+        on_topic.append(outcomes)
         criteria.append(
             _criterion(
                 name,
                 criterion,
-                Confusion(*rules.outcomes(total), criterion.items_compared),
+                Confusion(*outcomes, criterion.items_compared),
                 state,
                 rules,
                 listed=listed[name],
             )
         )
+    tp, fn, tn, fp = (sum(numbers) for numbers in zip((0, 0, 0, 0), *on_topic, strict=True))
     built = SnapshotDocument(
         schema=SCHEMA_NAME,
         queue=state.queue,
@@ -74,7 +75,7 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
         policy=stamp.policy,
         pass_stars=rules.pass_stars,
         window=window,
-        cards=_cards(state, Confusion(*rules.outcomes(_sum(on_topic)), state.items_compared), len(compared)),
+        cards=_cards(state, Confusion(tp, fn, tn, fp, state.items_compared), len(compared)),
         criteria=criteria,
     )
     if stamp.rebuilding:
@@ -178,7 +179,7 @@ def _criterion(
     alignment = counts.alignment
     metrics = [_metric(name, metric, criterion, state, rules) for metric in listed.names]
     metrics.sort(key=_rank)
-    return CriterionDocument(
+    built = CriterionDocument(
         criterion=name,
         annotations=criterion.annotations,
         annotations_contributing=criterion.contributing,
@@ -192,6 +193,9 @@ def _criterion(
         metrics=metrics,
         metrics_left_out=listed.left_out,
     )
+    if (limit := rules.pass_limit(name)) != rules.pass_stars:
+        built["pass_stars"] = limit
+    return built
 
 
 def _rank(metric: MetricDocument) -> tuple[float, int, str]:
@@ -206,7 +210,7 @@ def _metric(
     failures = counted.failures.get(name, JudgeFailures(0, 0))
     funnel, newest = state.funnel, state.judges.get(name)
     current = _current(pair.judges)
-    counts = Confusion(*rules.outcomes(current), pair.items)
+    counts = Confusion(*rules.outcomes(criterion, current), pair.items)
     on_topic = rules.on_topic(criterion, name)
     nulls = Nulls()
     alignment, alignment_low, alignment_high = nulls.estimate("alignment", counts.alignment)
@@ -214,7 +218,7 @@ def _metric(
     tnr, tnr_low, tnr_high = nulls.estimate("tnr", counts.tnr)
     ppv, ppv_low, ppv_high = nulls.estimate("ppv", counts.ppv)
     npv, npv_low, npv_high = nulls.estimate("npv", counts.npv)
-    own = _own_counts(pair.judges.get(newest.judge) if newest is not None else None, rules)
+    own = _own_counts(criterion, pair.judges.get(newest.judge) if newest is not None else None, rules)
     decision, obstacles = gate(own, rules.limits)
     labels = labels_needed(own, rules.limits) if on_topic else Undefined.OFF_TOPIC
     coverage = funnel and funnel.metrics.get(name, MetricCoverage(0, 0, 0, 0, waiting=funnel.items))
@@ -271,7 +275,10 @@ def _metric(
         off_topic=not on_topic,
         undefined=nulls.reasons,
         ratings=_ratings(current),
-        judges={judge: _judge(pair.judges[judge], rules) for judge in _listed(pair.judges, newest and newest.judge)},
+        judges={
+            judge: _judge(criterion, pair.judges[judge], rules)
+            for judge in _listed(pair.judges, newest and newest.judge)
+        },
     )
 
 
@@ -292,11 +299,11 @@ def _value(estimate: Estimate | Undefined) -> float | Undefined:
     return estimate if isinstance(estimate, Undefined) else estimate.value
 
 
-def _own_counts(cell: JudgeVectors | None, rules: CountingRules) -> Confusion:
+def _own_counts(criterion: str, cell: JudgeVectors | None, rules: CountingRules) -> Confusion:
     """A judge version's own comparisons, current or superseded."""
     if cell is None:
         return Confusion(0, 0, 0, 0, 0)
-    return Confusion(*rules.outcomes(cell.own), cell.items)
+    return Confusion(*rules.outcomes(criterion, cell.own), cell.items)
 
 
 def _newest_judge(newest: JudgePeriod, own: Confusion, rules: CountingRules) -> NewestJudgeDocument:
@@ -326,8 +333,8 @@ def _newest_judge(newest: JudgePeriod, own: Confusion, rules: CountingRules) -> 
     )
 
 
-def _judge(cell: JudgeVectors, rules: CountingRules) -> JudgeDocument:
-    tp, fn, tn, fp = rules.outcomes(cell.own)
+def _judge(criterion: str, cell: JudgeVectors, rules: CountingRules) -> JudgeDocument:
+    tp, fn, tn, fp = rules.outcomes(criterion, cell.own)
     return JudgeDocument(tp=tp, fn=fn, tn=tn, fp=fp, superseded=sum(cell.superseded), items_compared=cell.items)
 
 

@@ -140,22 +140,29 @@ class CountingRules:
     """Settings that apply when counts are read."""
 
     pass_stars: int = DEFAULT_PASS_STARS
-    """Stars from which a rating is a human pass."""
+    """Stars from which a rating is a human pass, where the criterion has no number of its own."""
     criterion_metrics: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The metrics that are on topic, by criterion; for a criterion that is not a key, all are."""
     limits: GateLimits = field(default_factory=GateLimits)
     """Limits of the gate."""
+    pass_stars_by_criterion: Mapping[str, int] = field(default_factory=dict)
+    """The same as `pass_stars`, of criteria that have a number of their own."""
+
+    def pass_limit(self, criterion: str) -> int:
+        """Stars from which a rating of this criterion is a human pass."""
+        return self.pass_stars_by_criterion.get(criterion, self.pass_stars)
 
     def on_topic(self, criterion: str, metric: str) -> bool:
         """Whether the pair is in cards, gauges, gate and alerts."""
         return criterion not in self.criterion_metrics or metric in self.criterion_metrics[criterion]
 
-    def outcomes(self, vector: Vector) -> tuple[int, int, int, int]:
-        """tp, fn, tn and fp of a cell vector; `pass_stars` decides what a human pass is."""
+    def outcomes(self, criterion: str, vector: Vector) -> tuple[int, int, int, int]:
+        """tp, fn, tn and fp of a cell vector; `pass_limit` decides what a human pass is."""
+        limit = self.pass_limit(criterion)
         tp = fn = tn = fp = 0
         for level in range(len(LEVELS)):
             fails, passes = vector[2 * level], vector[2 * level + 1]
-            if human_passes(level, self.pass_stars):
+            if human_passes(level, limit):
                 tp, fn = tp + passes, fn + fails
             else:
                 tn, fp = tn + fails, fp + passes

@@ -198,6 +198,8 @@ class CriterionDocument(TypedDict):
 
     criterion: str
     """Name of the criterion."""
+    pass_stars: NotRequired[int]
+    """Stars from which a rating is a human pass, where it is not the number of the document."""
     annotations: int
     """Annotations that are not deleted and whose item is in the queue."""
     annotations_contributing: int
@@ -281,7 +283,7 @@ class SnapshotDocument(TypedDict):
     policy: Policy
     """Which annotations are compared: `each`, or of a queue, item and criterion the `latest` or the `majority`."""
     pass_stars: int
-    """Stars from which a rating is a human pass."""
+    """Stars from which a rating is a human pass, unless the criterion has a number of its own."""
     window: Window
     """Days that are counted: UTC days up to today, or all."""
     cards: Cards

@@ -35,18 +35,18 @@ class AlignedShare(NamedTuple):
 
 
 def by_day(
-    vectors: Iterable[tuple[str, Vector]], items: Mapping[str, int], rules: CountingRules
+    vectors: Iterable[tuple[str, str, Vector]], items: Mapping[str, int], rules: CountingRules
 ) -> dict[str, AlignedShare]:
     """Comparisons by day, oldest first, without days that have none.
 
     Args:
-        vectors: cell vectors with their day, any number for each day.
+        vectors: cell vectors with their day and criterion, any number for each.
         items: distinct items among the comparisons, by day.
         rules: what a human pass is.
     """
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for day, vector in vectors:
-        tp, _, tn, _ = rules.outcomes(vector)
+    for day, criterion, vector in vectors:
+        tp, _, tn, _ = rules.outcomes(criterion, vector)
         sums[day][0] += tp + tn
         sums[day][1] += sum(vector)
     return {day: AlignedShare(k, n, items[day]) for day, (k, n) in sorted(sums.items()) if n}

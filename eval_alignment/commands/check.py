@@ -18,7 +18,7 @@ from eval_alignment.ci_gate import Bound, GateRequest, decide, outcome_lines
 from eval_alignment.html_reports import gate_result, write_report
 from eval_alignment.input_checks import now_ms
 from eval_alignment.insights import RecountInsights
-from eval_alignment.options import Share, bound_option, min_items_option
+from eval_alignment.options import PassStars, Share, bound_option, min_items_option
 from eval_alignment.render import output_console, render
 from eval_alignment.tables.events import RowCounts, RowEvents
 from eval_alignment.tables.options import column_options
@@ -49,10 +49,11 @@ QUEUE = "check"
 )
 @click.option(
     "--pass-stars",
-    type=click.IntRange(1, 5),
-    default=DEFAULT_PASS_STARS,
-    show_default=True,
-    help="Lowest star rating that is a pass.",
+    type=PassStars(),
+    multiple=True,
+    metavar="N",
+    help="Lowest star rating that is a pass; CRITERION=N for one criterion. May be repeated.  "
+    f"[default: {DEFAULT_PASS_STARS}]",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the snapshot document as JSON, with the counts of the input."
@@ -72,7 +73,7 @@ def check(
     choice: ColumnChoice,
     queue: str,
     policy: str,
-    pass_stars: int,
+    pass_stars: tuple[tuple[str, int], ...],
     as_json: bool,
     html: Path | None,
     fail_under: float | None,
@@ -98,7 +99,8 @@ def check(
         missing = "label" if not counts.annotations else "verdict"
         click.echo(f"nothing to compare: no row has a {missing}", err=True)
     pairs = counts.pairs if any(each.rules.criterion is not None for each in tables) else {}
-    rules = CountingRules(pass_stars=pass_stars, criterion_metrics=pairs, limits=GateLimits(looks=Looks.ONE))
+    stars = {"": DEFAULT_PASS_STARS, **dict(pass_stars)}
+    rules = CountingRules(stars.pop(""), pairs, GateLimits(looks=Looks.ONE), stars)
     counted = Recount(facts, Policy(policy))
     document = counted.document(queue, rules=rules)
     request = None if fail_under is None else GateRequest(fail_under, bound, min_items, looks=Looks.ONE)

@@ -39,7 +39,9 @@ class RatingCounts:
     counts: tuple[int, ...]
     """By level, in the order of `LEVELS`."""
     borderline: int
-    """Ratings by stars next to the pass mark, on both sides of it."""
+    """Ratings by stars next to the pass mark of their criterion, on both sides of it."""
+    near: str
+    """Which these are, in words."""
     clear: int
     """Other ratings by stars."""
     thumbs: int
@@ -52,20 +54,35 @@ class RatingCounts:
         return sum(self.counts)
 
 
-def ratings(metrics: Iterable[MetricDocument], outcomes: Sequence[Outcome], rules: CountingRules) -> RatingCounts:
-    """Ratings of the comparisons with these outcomes, summed over metrics."""
+def ratings(metrics: Iterable[tuple[int, MetricDocument]], outcomes: Sequence[Outcome]) -> RatingCounts:
+    """Ratings of the comparisons with these outcomes, summed over metrics.
+
+    Args:
+        metrics: each with the number of stars from which a rating of its criterion is a pass.
+        outcomes: the outcomes.
+    """
     counts = [0] * len(LEVELS)
-    for metric in metrics:
+    borderline, limits = 0, set()
+    for limit, metric in metrics:
+        limits.add(limit)
         by_level: Mapping[str, Mapping[str, int]] = metric["ratings"]  # type: ignore[assignment]
         for index, level in enumerate(LEVELS):
             for outcome in outcomes:
                 human, verdict_name = _SIDES[outcome]
-                if human_passes(index, rules.pass_stars) == human:
-                    counts[index] += by_level[level][verdict_name]
-    near = {str(rules.pass_stars - 1), str(rules.pass_stars)}
-    borderline = sum(counts[index] for index, level in enumerate(LEVELS) if level in near)
+                if human_passes(index, limit) == human:
+                    number = by_level[level][verdict_name]
+                    counts[index] += number
+                    borderline += number if level in (str(limit - 1), str(limit)) else 0
     thumbs = counts[0] + counts[1]
-    return RatingCounts(tuple(counts), borderline, sum(counts) - borderline - thumbs, thumbs, _bars(counts))
+    near = f"{min(limits) - 1} or {min(limits)} stars" if len(limits) == 1 else "next to the pass mark"
+    return RatingCounts(
+        tuple(counts),
+        borderline,
+        near,
+        sum(counts) - borderline - thumbs,
+        thumbs,
+        _bars(counts),
+    )
 
 
 def _bars(counts: Sequence[int]) -> str:
@@ -105,7 +122,7 @@ class Part:
         return self.outcome in ("tp", "tn")
 
 
-def _parts(metric: MetricDocument, rules: CountingRules) -> dict[Outcome, Part]:
+def _parts(metric: MetricDocument, limit: int) -> dict[Outcome, Part]:
     total = metric["comparisons"]
     numbers: dict[Outcome, int] = {outcome: metric[outcome] for outcome in _DRAWN}
     shown = [outcome for outcome in _DRAWN if numbers[outcome]]
@@ -117,7 +134,7 @@ def _parts(metric: MetricDocument, rules: CountingRules) -> dict[Outcome, Part]:
         heat = min(9, int((share or 0) * (14 if outcome in ("tp", "tn") else 28)))
         parts[outcome] = Part(
             outcome, numbers[outcome], share, x, width, heat, OUTCOME_NAMES[outcome], OUTCOME_WORDS[outcome],
-            SEGMENT_WORDS[outcome], ratings([metric], [outcome], rules),
+            SEGMENT_WORDS[outcome], ratings([(limit, metric)], [outcome]),
         )  # fmt: skip
         x += width + _GAP if outcome in shown else 0
     return parts
@@ -191,7 +208,7 @@ def _figure(criterion: str, metric: MetricDocument, rules: CountingRules) -> Fig
         key=anchor(criterion, metric["metric"]),
         gate_summary=gate_summary(metric, rules.limits),
         lean=lean(metric),
-        parts=_parts(metric, rules),
+        parts=_parts(metric, rules.pass_limit(criterion)),
     )
 
 
@@ -224,10 +241,10 @@ class Margin:
 
 def margins(criterion: CriterionDocument, shown: Sequence[Figure], rules: CountingRules) -> list[Margin]:
     """Margins of people and of metrics, for a criterion with comparisons."""
-    metrics = [figure.document for figure in shown]
+    metrics = [(rules.pass_limit(criterion["criterion"]), figure.document) for figure in shown]
 
     def margin(name: str, passes: Sequence[Outcome], fails: Sequence[Outcome]) -> Margin:
-        passed, failed = (ratings(metrics, outcomes, rules) for outcomes in (passes, fails))
+        passed, failed = (ratings(metrics, outcomes) for outcomes in (passes, fails))
         key = anchor(criterion["criterion"], name)
         return Margin(name, key, passed.total, failed.total, passed, failed)
 

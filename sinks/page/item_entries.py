@@ -164,7 +164,7 @@ def item_entry(
         if names in chosen:
             person.chosen = verdict.chosen = True
             if outcome in ("fp", "fn"):
-                pips.add(_strength(compared_rating(person.row) - 1, rules.pass_stars))
+                pips.add(_strength(compared_rating(person.row) - 1, rules.pass_limit(pair["criterion"])))
     criteria = {criterion for criterion, *_ in chosen}
     main = _ordered(each for each in evaluations if each.chosen)
     aside = _ordered(each for each in evaluations if not each.chosen)

@@ -139,7 +139,7 @@ def items_page(
     document = services.documents.build(connection, entry, state, query.window)
     if document is None:
         return None
-    chosen = _chosen(document, query)
+    chosen = _chosen(document, query, rules)
     found = chosen_items(connection, query, rules, today)
     choice = RowChoice(
         standing=True, most=ITEM_READ, criterion=query.criterion, annotator=query.annotator, metric=query.metric
@@ -164,7 +164,7 @@ def items_page(
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "comparisons"),
         # The document has no ratings of a pair that it leaves out.
-        ratings=ratings(chosen, outcomes, rules) if counted and not _leaves_out(document, query) else None,
+        ratings=ratings(chosen, outcomes) if counted and not _leaves_out(document, query) else None,
         entries=entries(query.queue, rows, pairs, rules, services.config.item_url),
         first=query.offset + 1,
         total=found.total,
@@ -180,12 +180,14 @@ def items_page(
     )
 
 
-def _chosen(document: SnapshotDocument, query: Query) -> list[MetricDocument]:
+def _chosen(document: SnapshotDocument, query: Query, rules: CountingRules) -> list[tuple[int, MetricDocument]]:
+    """The chosen metrics, each with the stars from which a rating of its criterion is a pass."""
+
     def of(criterion: CriterionDocument) -> Sequence[MetricDocument]:
         return criterion["metrics"] if query.criterion in (None, criterion["criterion"]) else ()
 
     return [
-        metric
+        (rules.pass_limit(criterion["criterion"]), metric)
         for criterion in document["criteria"]
         for metric in of(criterion)
         if query.metric in (None, metric["metric"]) and not (query.on_topic and metric["off_topic"])
@@ -205,7 +207,7 @@ def _leaves_out(document: SnapshotDocument, query: Query) -> bool:
 def _counts(
     connection: sqlite3.Connection,
     document: SnapshotDocument,
-    chosen: Sequence[MetricDocument],
+    chosen: Sequence[tuple[int, MetricDocument]],
     query: Query,
     *,
     rules: CountingRules,
@@ -213,7 +215,7 @@ def _counts(
 ) -> Mapping[Outcome, int]:
     """Comparisons of the chosen pairs by outcome: those of the document, else of the rows, which takes longer."""
     if not _leaves_out(document, query):
-        return {outcome: sum(metric[outcome] for metric in chosen) for outcome in OUTCOMES}
+        return {outcome: sum(metric[outcome] for _, metric in chosen) for outcome in OUTCOMES}
     pairs = replace(query, annotator=None, level=None, judge=None, tag=None, since=0, until=None)
     return {
         outcome: count_comparisons(connection, replace(pairs, outcomes=(outcome,)), rules, today)

@@ -15,7 +15,7 @@ def ceiling_of(
 ) -> Ceiling:
     """How well people agree with each other, and the headroom of each metric, by the alignment of these."""
     nulls = Nulls()
-    pass_stars = scope.rules.pass_stars
+    pass_stars = scope.rules.pass_limit(criterion)
     pairs = ordered_pairs(panels, pass_stars)
     agreement = pairs.alignment if pairs.n else Undefined.NO_PAIRS
     value, low, high = nulls.estimate("agreement", agreement)

@@ -28,6 +28,8 @@ PAGE_LIMIT: Final = 500
 PAGE_BYTES: Final = 1 << 20
 """Bytes of texts on a page, after which it ends early; its last comparison may exceed them."""
 
+LIMIT: Final = ":pass_stars"
+"""In the SQL here and in `HUMAN_PASS`: the stars from which annotation `a` is a human pass."""
 _OUTCOME: Final = {
     "tp": f"({HUMAN_PASS} AND e.passed = 1)",
     "fn": f"({HUMAN_PASS} AND e.passed = 0)",
@@ -217,14 +219,15 @@ def comparisons(
         where += _AFTER
         values.update(zip(("at", "item", "row", "column", "name"), _parse(query.cursor), strict=True))
     values.update(limit=query.limit + 1, offset=query.offset)
-    sql = _CHOSEN.format(where=where, order=_ORDERS[query.sort])
+    limit, limits = pass_limit(query, rules)
+    sql = _CHOSEN.format(where=where, order=_ORDERS[query.sort].replace(LIMIT, limit))
     chosen = connection.execute(sql, values).fetchall()
     page: list[Comparison] = []
     following = None
     left = query.most_bytes
     for annotation, evaluation in chosen[: query.limit]:
-        ids = {"annotation": annotation, "evaluation": evaluation, "pass_stars": rules.pass_stars}
-        row = connection.execute(_COMPARISON, ids).fetchone()
+        ids = {"annotation": annotation, "evaluation": evaluation, **limits}
+        row = connection.execute(_COMPARISON.replace(LIMIT, limit), ids).fetchone()
         page.append(_comparison(row, item_url))
         following = _cursor(row)
         if left is not None:
@@ -244,7 +247,8 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
     """SQL from FROM on, with the values that it binds: annotations `a` and evaluations `e` of a choice."""
     scope = Scope(query.queue, query.window, today, rules)
     sql = _FROM
-    values: Values = {"queue": query.queue, "pass_stars": rules.pass_stars}
+    limit, limits = pass_limit(query, rules)
+    values: Values = {"queue": query.queue, **limits}
     for name, condition in _CHOICES.items():
         if (value := getattr(query, name)) is not None:
             sql += f" AND {condition}"
@@ -253,7 +257,8 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
         sql += f" AND {ON_TOPIC}"
         values.update(scope.topic_values())
     if query.outcomes:
-        sql += f" AND ({' OR '.join(_OUTCOME[outcome] for outcome in query.outcomes)})"
+        outcomes = " OR ".join(_OUTCOME[outcome] for outcome in query.outcomes)
+        sql += f" AND ({outcomes.replace(LIMIT, limit)})"
     if start := max(scope.start, query.since):
         sql += " AND a.at >= :start"
         values["start"] = start
@@ -264,6 +269,15 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
         sql += f" AND {TAG_VALUE} = :tag_value"
         values["tag"], values["tag_value"] = query.tag
     return sql, values
+
+
+def pass_limit(query: Query, rules: CountingRules) -> tuple[str, Values]:
+    """SQL of the stars from which annotation `a` is a human pass, and the values that it binds."""
+    if query.criterion is not None:
+        return LIMIT, {"pass_stars": rules.pass_limit(query.criterion)}
+    names = {f"criterion_{index}": criterion for index, criterion in enumerate(rules.pass_stars_by_criterion)}
+    cases = " ".join(f"WHEN :{name} THEN {rules.pass_limit(criterion)}" for name, criterion in names.items())
+    return f"CASE a.criterion {cases} ELSE {LIMIT} END" if cases else LIMIT, {"pass_stars": rules.pass_stars, **names}
 
 
 def _comparison(row: Sequence[Any], item_url: str) -> Comparison:

@@ -49,7 +49,7 @@ def day_cells(
 def weekly_alignment(cells: Iterable[DayCells], scope: Scope) -> dict[str, float]:
     """Alignment of the week that ends on each UTC day with comparisons, by day (ISO text), oldest first."""
     no_items: Counter[str] = Counter()  # Shares without intervals need none.
-    days = by_day(((cell.day, cell.vector) for cell in cells), no_items, scope.rules)
+    days = by_day(((cell.day, cell.criterion, cell.vector) for cell in cells), no_items, scope.rules)
     return {day: share.alignment for day, share in by_week(days, no_items).items()}
 
 

@@ -54,7 +54,7 @@ def trend(
     judges: Judges | None = None,
 ) -> Trend:
     """Alignment by day of annotation, with the current rows, of one metric or of all on-topic pairs."""
-    vectors = ((cells.day, cells.vector) for cells in day_cells(connection, scope, criterion, metric))
+    vectors = ((cells.day, cells.criterion, cells.vector) for cells in day_cells(connection, scope, criterion, metric))
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
     marks = _marks(connection, scope, criterion, metric, judges)
@@ -105,7 +105,7 @@ def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) ->
         vectors[cells.metric].append(cells.vector)
     alignments = {}
     for metric, of_metric in vectors.items():
-        tp, fn, tn, fp = scope.rules.outcomes(sum_vectors(of_metric))
+        tp, fn, tn, fp = scope.rules.outcomes(criterion, sum_vectors(of_metric))
         if n := tp + fn + tn + fp:
             alignments[metric] = (tp + tn) / n, n
     return alignments

@@ -142,7 +142,7 @@ class ItemTrace(TypedDict):
     policy: Policy
     """Which annotations are compared: `each`, or of each criterion the `latest` or the `majority`."""
     pass_stars: int
-    """Number of stars from which a person passes an item."""
+    """Stars from which a person passes an item, unless the criterion has a number of its own."""
     url: str | None
     """Address of the item in the annotation tool: of its events, else by `item_url`."""
     input: str | None

@@ -123,7 +123,7 @@ def item_rows(
     for rows in annotations.values():
         for row in rows:
             level = level_of(row["thumbs"], row["stars"])
-            row["passes"] = None if row["deleted"] else human_passes(level, rules.pass_stars)
+            row["passes"] = None if row["deleted"] else human_passes(level, rules.pass_limit(row["criterion"]))
             row["median"] = None if row["median"] is None else LEVELS[row["median"]]
     for rows in evaluations.values():
         for row in rows:
@@ -240,13 +240,13 @@ def compared_rating(annotation: ItemAnnotation) -> int:
 
 
 def _rating_words(annotation: ItemAnnotation, rules: CountingRules) -> str:
-    level = compared_rating(annotation)
-    verb = "passes" if human_passes(level, rules.pass_stars) else "fails"
+    level, limit = compared_rating(annotation), rules.pass_limit(annotation["criterion"])
+    verb = "passes" if human_passes(level, limit) else "fails"
     rating = LEVELS[level]
     of = "" if annotation["median"] is None else "the median of the ratings, "
     if rating in ("up", "down"):
         return f"{of}thumb {rating} {verb}"
-    return f"{of}{rating} of 5 stars {verb} (pass from {rules.pass_stars})"
+    return f"{of}{rating} of 5 stars {verb} (pass from {limit})"
 
 
 def _verdict_words(evaluation: ItemEvaluation) -> str:
@@ -261,7 +261,8 @@ def _verdict_words(evaluation: ItemEvaluation) -> str:
 
 
 def _outcome(annotation: ItemAnnotation, evaluation: ItemEvaluation, rules: CountingRules) -> Outcome:
-    passes, passed = human_passes(compared_rating(annotation), rules.pass_stars), bool(evaluation["passed"])
+    passes = human_passes(compared_rating(annotation), rules.pass_limit(annotation["criterion"]))
+    passed = bool(evaluation["passed"])
     outcomes: tuple[Outcome, ...] = ("tn", "fp", "fn", "tp")
     return outcomes[2 * passes + passed]
 

@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from aggregator.snapshot.inputs import CountingRules
-from sinks.queries.comparisons import MARGIN, STRENGTH, ComparisonSort, Query, chosen_rows
+from sinks.queries.comparisons import LIMIT, MARGIN, STRENGTH, ComparisonSort, Query, chosen_rows, pass_limit
 
 PairNames = tuple[str, str, str]
 """Criterion, annotator and metric: one comparison of an item."""
@@ -52,7 +52,8 @@ def chosen_items(connection: sqlite3.Connection, query: Query, rules: CountingRu
     """A page of items in the state that a connection sees, ordered by the first of their chosen comparisons."""
     sql, values = chosen_rows(query, rules, today)
     page = {**values, "limit": query.limit, "offset": query.offset}
-    rows = connection.execute(_CHOSEN.format(rows=sql, order=_ORDERS[query.sort]), page).fetchall()
+    order = _ORDERS[query.sort].replace(LIMIT, pass_limit(query, rules)[0])
+    rows = connection.execute(_CHOSEN.format(rows=sql, order=order), page).fetchall()
     if not rows:
         # A page after the last one.
         total, comparisons = connection.execute(_TOTALS.format(rows=sql), values).fetchone() if query.offset else (0, 0)

@@ -78,7 +78,7 @@ def queue_totals(
     for queue, criterion, metric, cells in connection.execute(_CELLS, names):
         vectors = [judge["current"] for cell in orjson.loads(cells) for judge in cell["judges"].values()]
         if vectors and rules.on_topic(criterion, metric):
-            tp, fn, tn, fp = rules.outcomes(sum_vectors(vectors))
+            tp, fn, tn, fp = rules.outcomes(criterion, sum_vectors(vectors))
             if comparisons := tp + fn + tn + fp:
                 total = totals[queue]
                 total.pairs[criterion, metric] = comparisons

@@ -18,7 +18,9 @@ HUMAN_PASS: Final = """(
     CASE WHEN a.median IS NULL THEN a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars
     ELSE a.median = 1 OR a.median > :pass_stars END)
 """
-"""SQL: whether the rating that annotation `a` is compared with passes its item."""
+"""SQL: whether the rating that annotation `a` is compared with passes its item. `:pass_stars` is the limit of its
+criterion.
+"""
 
 ON_TOPIC: Final = """(
     a.criterion NOT IN (SELECT value FROM json_each(:limited_criteria)) OR (a.criterion, e.metric) IN (
@@ -68,7 +70,7 @@ class Scope:
             "criterion": criterion,
             "metric": metric,
             "start": self.start,
-            "pass_stars": self.rules.pass_stars,
+            "pass_stars": self.rules.pass_stars if criterion is None else self.rules.pass_limit(criterion),
         }
 
     def topic_values(self) -> Values:

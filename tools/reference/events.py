@@ -150,7 +150,8 @@ def _rules() -> str:
         "`latest` only the newest annotation per queue, item and criterion counts. With `majority` the annotations of "
         "a queue, item and criterion are one comparison with the lower median of their ratings, in the order 1 and 2 "
         "stars, thumbs down, thumbs up, 3, 4 and 5 stars, on the day of the newest; a tie is a human fail.",
-        "Human verdict": f"`thumbs: up`, or at least {DEFAULT_PASS_STARS} stars (setting `pass_stars`), is a pass.",
+        "Human verdict": f"`thumbs: up`, or at least {DEFAULT_PASS_STARS} stars (settings `pass_stars` "
+        "and `pass_stars_by_criterion`), is a pass.",
         "Metric verdict": "`passed` if it is present, otherwise `score` against `threshold` by `direction`; a score "
         "equal to the threshold passes. The setting `metrics` has a threshold and direction for evaluations without "
         "them. The worker stores the verdict, so a changed setting does not change rows that exist.",

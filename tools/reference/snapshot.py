@@ -83,7 +83,7 @@ def page() -> str:
             "[Statistics](statistics.md): formulas and sources",
             "[HTTP API](api.md)",
             "[Topics](topics.md)",
-            "[Settings](settings.md): `policy`, `pass_stars`, `criterion_metrics`, `gate_*`",
+            "[Settings](settings.md): `policy`, `pass_stars`, `pass_stars_by_criterion`, `criterion_metrics`, `gate_*`",
         ),
     )
 

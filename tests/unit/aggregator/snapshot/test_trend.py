@@ -17,16 +17,20 @@ days = st.sampled_from(("2026-11-22", "2026-11-23", "2026-11-24"))
 vectors = st.lists(st.integers(0, 3), min_size=COUNTS, max_size=COUNTS)
 
 
-@given(st.lists(st.tuples(days, vectors), max_size=8), st.integers(1, 5))
-def test_days_of_a_trend_add_up(parts: list[tuple[str, list[int]]], pass_stars: int) -> None:
-    rules = CountingRules(pass_stars=pass_stars)
-    whole: dict[str, list[int]] = defaultdict(lambda: [0] * COUNTS)
-    for day, vector in parts:
-        whole[day] = [one + other for one, other in zip(whole[day], vector, strict=True)]
+@given(
+    st.lists(st.tuples(days, st.sampled_from(strategies.CRITERIA), vectors), max_size=8),
+    st.integers(1, 5),
+    st.integers(1, 5),
+)
+def test_days_of_a_trend_add_up(parts: list[tuple[str, str, list[int]]], pass_stars: int, of_tone: int) -> None:
+    rules = CountingRules(pass_stars=pass_stars, pass_stars_by_criterion={"tone": of_tone})
+    whole: dict[str, list[int]] = defaultdict(lambda: [0] * 4)
+    for day, criterion, vector in parts:
+        whole[day] = [one + other for one, other in zip(whole[day], rules.outcomes(criterion, vector), strict=True)]
     shares = by_day(parts, dict.fromkeys(whole, 1), rules)
-    assert list(shares) == sorted(day for day, vector in whole.items() if any(vector))
+    assert list(shares) == sorted(day for day, outcomes in whole.items() if any(outcomes))
     for day, share in shares.items():
-        tp, fn, tn, fp = rules.outcomes(whole[day])
+        tp, fn, tn, fp = whole[day]
         assert share == AlignedShare(tp + tn, tp + fn + tn + fp, 1)
 
 

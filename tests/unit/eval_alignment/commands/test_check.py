@@ -206,6 +206,19 @@ def test_the_policy_and_the_pass_mark_are_options() -> None:
     assert (metric["tn"], metric["comparisons"], read["pass_stars"]) == (1, 1, 4)
 
 
+def test_a_criterion_may_have_a_pass_mark_of_its_own() -> None:
+    table = "item,criterion,stars,passed\na,tone,4,yes\na,overall,4,yes\n"
+    read = document("--labels", "stars", "--pass-stars", "2", "--pass-stars", "tone=5", stdin=table)
+    found = {each["criterion"]: (each["metrics"][0]["tp"], each.get("pass_stars")) for each in read["criteria"]}
+    assert (found, read["pass_stars"]) == ({"tone": (0, 5), "overall": (1, None)}, 2)
+
+
+@pytest.mark.parametrize("value", ["6", "0", "tone=", "=4", "tone", "tone=x"])
+def test_a_pass_mark_is_a_number_of_stars(value: str) -> None:
+    result = call("-", "--pass-stars", value, stdin="item,stars,passed\na,4,yes\n")
+    assert (result.exit_code, "neither a number of stars" in result.stderr) == (2, True)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2))
 def test_the_matrix_is_that_of_scikit_learn(pairs: list[tuple[bool, bool]]) -> None:
     table = HEADER + "".join(f"{number},{human},{verdict}\n" for number, (human, verdict) in enumerate(pairs))

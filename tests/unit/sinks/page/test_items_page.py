@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
@@ -365,3 +366,19 @@ async def test_csv_has_a_byte_order_mark_or_exact_cells_when_asked(
 async def test_the_export_button_asks_for_a_byte_order_mark(page: Get) -> None:
     (button,) = (link for link in (await page("/queues/support/items")).all("a") if link.words == "Export CSV")
     assert "bom=1" in button.attributes["href"]
+
+
+async def test_a_criterion_with_a_pass_limit_of_its_own_names_it(store: Store, tmp_path: Path) -> None:
+    facts = [fact for criterion in ("tone", "overall") for fact in case(criterion, stars=4, passed=True)]
+    facts = [replace(fact, criterion=fact.item) if isinstance(fact, Annotation) else fact for fact in facts]
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path, CountingRules(pass_stars_by_criterion={"tone": 5}))) as client:
+        pages = {
+            criterion: read((await client.get(f"/queues/q?criterion={criterion}")).text).words
+            for criterion in ("tone", "overall")
+        }
+        items = read((await client.get("/queues/q/items")).text)
+    assert "5 stars or more, as set for tone" in pages["tone"]
+    assert "3 stars or more. " in pages["overall"]
+    assert shown(items) == ["tone"]
+    assert "Borderline" in items.words

@@ -8,7 +8,7 @@ import pytest
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
-from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons
+from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, count_comparisons
 from sinks.queries.queues import annotator_names
 from sinks.store.store import Store
 from tests.support.sample_view import NOW, fill
@@ -183,3 +183,29 @@ def test_the_dissent_of_a_majority_is_that_of_its_median(store: Store) -> None:
         facts.append(Evaluation(1, item, item, "m", passed=True))
     rows = majority(store, facts, sort=ComparisonSort.DISSENT)
     assert [(row["item"], row["stars"]) for row in rows] == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize("criterion", [None, "tone"])
+def test_each_comparison_has_the_pass_limit_of_its_criterion(store: Store, criterion: str | None) -> None:
+    facts: list[Fact] = [Evaluation(1, "e", "i", "m", passed=True)]
+    facts += [Annotation(1, name, "q", "i", criterion=name, stars=3) for name in ("tone", 'it\'s "odd"', "other")]
+    fill(store, facts)
+    rules = CountingRules(pass_stars_by_criterion={"tone": 4, 'it\'s "odd"': 2, "unused": 1})
+    expected = {"tone": "fp", 'it\'s "odd"': "tp", "other": "tp"}
+    with store.read() as connection:
+        for sort in ComparisonSort:
+            page = comparisons(connection, Query(queue="q", criterion=criterion, sort=sort), rules, TODAY)
+            found = {row["criterion"]: row["outcome"] for row in page["comparisons"]}
+            assert found == ({criterion: expected[criterion]} if criterion else expected)
+        failed = Query(queue="q", criterion=criterion, outcomes=("fp",))
+        assert count_comparisons(connection, failed, rules, TODAY) == 1
+
+
+def test_dissent_is_the_distance_from_the_pass_limit_of_the_criterion(store: Store) -> None:
+    facts: list[Fact] = [Evaluation(1, "e", "i", "m", passed=True)]
+    facts += [Annotation(1, name, "q", "i", criterion=name, stars=2) for name in ("a", "b")]
+    fill(store, facts)
+    rules = CountingRules(pass_stars_by_criterion={"b": 5})
+    with store.read() as connection:
+        page = comparisons(connection, Query(queue="q", sort=ComparisonSort.DISSENT), rules, TODAY)
+    assert [row["criterion"] for row in page["comparisons"]] == ["b", "a"]

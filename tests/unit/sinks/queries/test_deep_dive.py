@@ -61,7 +61,7 @@ class Plain:
         self.start = start
 
     def human(self, annotation: Annotation) -> bool:
-        return annotation.thumbs == "up" or (annotation.stars or 0) >= self.scope.rules.pass_stars
+        return annotation.thumbs == "up" or (annotation.stars or 0) >= self.scope.rules.pass_limit(annotation.criterion)
 
     def current(self, item: str, metric: str) -> Evaluation:
         rows = [row for row in self.verdicts if (row.item, row.metric) == (item, metric)]
@@ -97,11 +97,14 @@ def crowded(fact: Fact) -> Fact:
 
 histories = st.lists(strategies.facts.map(crowded), min_size=12, max_size=45)
 scopes = st.builds(
-    lambda queue, window, pass_stars, pairs: Scope(queue, window, TODAY, CountingRules(pass_stars, pairs or {})),
+    lambda queue, window, pass_stars, pairs, own: Scope(
+        queue, window, TODAY, CountingRules(pass_stars, pairs or {}, pass_stars_by_criterion=own)
+    ),
     st.sampled_from(("support", "support", "support", "nobody")),
     st.sampled_from(Window),
     st.integers(1, 5),
     pairs,
+    st.just({}) | st.fixed_dictionaries({"tone": st.integers(1, 5)}),
 )
 criteria = st.sampled_from(("overall", "overall", "tone"))
 metrics = st.sampled_from(("relevance", "relevance", "toxicity"))

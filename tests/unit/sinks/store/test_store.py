@@ -74,16 +74,17 @@ def test_order_and_duplicates_of_ledger_rows_do_not_matter(
 pairs = st.dictionaries(st.sampled_from(strategies.CRITERIA), st.sets(st.sampled_from(strategies.METRICS)), max_size=2)
 
 
-@given(history=strategies.histories, pairs=pairs, pass_stars=st.integers(1, 5))
+@given(history=strategies.histories, pairs=pairs, pass_stars=st.integers(1, 5), of_tone=st.integers(1, 5))
 @settings(max_examples=60)
 def test_documents_follow_pairs_and_pass_convention(
-    history: list[Fact], pairs: dict[str, set[str]], pass_stars: int
+    history: list[Fact], pairs: dict[str, set[str]], pass_stars: int, of_tone: int
 ) -> None:
     logs = Logs()
     logs.write(history)
     with new_store() as store:
         store.apply(steps_of(logs), 1)
-        assert_matches(store, history, Policy.EACH, CountingRules(pass_stars=pass_stars, criterion_metrics=pairs))
+        rules = CountingRules(pass_stars, pairs, pass_stars_by_criterion={"tone": of_tone})
+        assert_matches(store, history, Policy.EACH, rules)
 
 
 def test_equal_items_count_each_under_criterion_metrics(store: Store) -> None:
