@@ -173,6 +173,11 @@ class Settings(BaseSettings):
     circuit_breaker: bool = Field(
         True, description="Pause on a flood of invalid events instead of sending them all to the dead-letter topic."
     )
+    pseudonyms_key_file: Path | None = Field(
+        None,
+        description="File with a secret key, of at least 16 bytes. Workers then replace the names of annotators by "
+        "keyed hashes. Set it before the first start: another key, or none, needs a new `topic_prefix`.",
+    )
     audit_interval_s: float = Field(
         60.0,
         ge=0,

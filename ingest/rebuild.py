@@ -29,13 +29,14 @@ from aiokafka.errors import (
 )
 
 from aggregator import facts
-from aggregator.facts import Fact
+from aggregator.facts import Annotation, Fact
 from ingest.config import IngestConfig
 from ingest.metrics import IngestMetrics
 from sources.intake.intake import SourceIntake
 from sources.intake.rebuild import SourceEvents, rebuild
 from sources.intake.store import IndexUnusableError, SourcePositions, StoredIndex
 from streams.events.decoder import Decoder, Kind, Rejection
+from streams.events.pseudonyms import is_pseudonym
 from streams.kafka.batches import CorruptPartitionError
 from streams.kafka.client import KafkaClient, connect
 from streams.kafka.producer import source_partitions
@@ -174,10 +175,13 @@ class _Reading:
         for record in records:
             if self._may_be_of_a_source(record.value):
                 try:
-                    self._add(facts.parse(record.key or b"", record.value or b""), self._lost)
+                    fact = facts.parse(record.key or b"", record.value or b"")
                 except ValueError:
                     # Workers end at a record that is no row, and name it.
                     continue
+                # A source states the name, and would take the row of its pseudonym for one that it no longer states.
+                if not (isinstance(fact, Annotation) and is_pseudonym(fact.annotator)):
+                    self._add(fact, self._lost)
 
     def events(self, kind: Kind) -> Callable[[int, Records], None]:
         """Reads records of a source topic."""

@@ -235,6 +235,7 @@ class Worker:
             owned=self._owned,
             limits=limits,
             waiting=waiting,
+            pseudonyms=decoder.pseudonyms.fingerprint if decoder.pseudonyms is not None else "",
         )
         topic_watch = TopicWatch(topics, counts[topics.facts], self._owned, partial(describe_topics, ends_reader))
         watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)

@@ -1,6 +1,7 @@
 """`worker`: runs a worker."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -96,7 +97,7 @@ def _config(chosen: settings.Settings) -> WorkerConfig:
         group=wiring.group(chosen),
         topics=kafka_wiring.topics(chosen),
         policy=chosen.policy,
-        decoder=wiring.decoder(chosen),
+        decoder=replace(wiring.decoder(chosen), pseudonyms=wiring.pseudonyms(chosen)),
         accept_loss=chosen.accept_loss,
         circuit_breaker=CircuitBreakerPolicy() if chosen.circuit_breaker else None,
         audit_interval_s=chosen.audit_interval_s,

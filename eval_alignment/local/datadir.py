@@ -70,6 +70,22 @@ class DataDir:
                 "use another --data-dir, and move the rows with `export` and `load`"
             )
 
+    def check_pseudonyms(self, fingerprint: str) -> None:
+        """Raise DataDirError if the rows of this directory have pseudonyms of another key; see `Pseudonyms`.
+
+        A directory whose rows have names may begin with pseudonyms: the worker replaces the names when it loads them.
+        """
+        mark = self.path / "pseudonyms"
+        known = mark.read_text() if mark.exists() else ""
+        if known and known != fingerprint:
+            own = f"the file of `pseudonyms_key_file` has key {fingerprint[:6]}" if fingerprint else "no key is set"
+            raise DataDirError(
+                f"{self.path} has pseudonyms of annotators of key {known[:6]}, and {own}: set `pseudonyms_key_file` to "
+                "the file with that key, or use another --data-dir"
+            )
+        if fingerprint and not known:
+            mark.write_text(fingerprint)
+
     @property
     def aside(self) -> list[Path]:
         """Stores of earlier runs whose rows are not all in the current store, oldest first."""

@@ -116,6 +116,8 @@ class Supervisor:
             with self._data.locked() as lock:
                 # The view shares it: no other view may use the store, not even when only `up` was killed.
                 self._view.inherits = (lock,)
+                key = wiring.pseudonyms(self.settings)
+                self._data.check_pseudonyms("" if key is None else key.fingerprint)
                 self._refuse_taken_addresses()
                 broker = "" if self._embedded_port is None else "broker, "
                 self._say(f"Starting {broker}worker, view and ingest. This takes about ten seconds.")

@@ -27,7 +27,7 @@ from streams.kafka.client import Capabilities
 from streams.kafka.group import ConsumerGroup
 from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
-from streams.ledger.claim import CLAIM_KEY, Claim, new_claim, parse_claim
+from streams.ledger.claim import CLAIM_KEY, Claim, check_pseudonyms, new_claim, parse_claim
 from streams.ledger.log import Log, OnRecords, read_to_end
 from streams.ledger.published import Published
 from streams.runtime.errors import EvalAlignmentError
@@ -74,6 +74,8 @@ class Restore:
     """How large batches, and the parts of tallies, may be."""
     waiting: WaitingEvaluations | None = None
     """Evaluations of unknown items wait there; None where they are rows."""
+    pseudonyms: str = ""
+    """Fingerprint of the key of annotators' pseudonyms; empty without one."""
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
@@ -121,7 +123,7 @@ class Restore:
 
     @property
     def _salvage(self) -> Salvage:
-        return Salvage(self.topics.facts, self.topics.tallies, self.partitions, self.accept_loss)
+        return Salvage(self.topics.facts, self.topics.tallies, self.partitions, self.accept_loss, self.pseudonyms)
 
     def _stop_if_moved(self) -> None:
         if self._moved():
@@ -262,8 +264,8 @@ class Restore:
             )
 
     def _new_claim(self, ledger: str) -> Claim:
-        now, waiting = int(time.time() * 1000), self.waiting is not None
-        return new_claim(ledger, self.partitions, self.policy, self.name, now, waiting=waiting)
+        at, waits = int(time.time() * 1000), self.waiting is not None
+        return new_claim(ledger, self.partitions, self.policy, self.name, at, waiting=waits, pseudonyms=self.pseudonyms)
 
     async def _first_id(self, partition: int, claimed: Claim | None) -> str | None:
         """The ledger id for a partition without a claim; None if this worker has partition 0 and cannot claim it.
@@ -296,6 +298,8 @@ class Restore:
                         f"no worker claimed {self.topics.facts}[0] within {_FIRST_CLAIM_SECONDS:g} s",
                     )
                 await asyncio.sleep(0.1)
+        # Of another worker: all of them have the same key.
+        check_pseudonyms(claims[-1], self.pseudonyms, f"{self.topics.facts}[0]")
         return common_id(claims[-1].ledger)
 
     # ---- 4. what was published

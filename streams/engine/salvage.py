@@ -36,6 +36,8 @@ class Salvage:
     partitions: int
     """P, the number of partitions."""
     accept_loss: bool
+    pseudonyms: str = ""
+    """Fingerprint of the key of annotators' pseudonyms; empty without one."""
 
     def corrupt(self, owned: OwnedPartition, error: CorruptPartitionError) -> None:
         """Put a partition in quarantine whose log is corrupt on the broker's disk."""
@@ -80,7 +82,7 @@ class Salvage:
             if owned.claim is None:
                 continue
             try:
-                check_claim(owned.claim, self.partitions, f"{self.facts}[{owned.partition}]")
+                check_claim(owned.claim, self.partitions, f"{self.facts}[{owned.partition}]", self.pseudonyms)
             except FatalError as error:
                 if not agreeing or error.exit_code is not ExitCode.PARTITIONS_CHANGED:
                     raise

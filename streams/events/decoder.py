@@ -30,6 +30,7 @@ from streams.events import messages, values
 from streams.events.cloudevents import NO_ENVELOPE, Envelope, Headers, unwrap
 from streams.events.fast_path import GIVEN_NAMES, normal_annotation, normal_evaluation
 from streams.events.parsing import parse, parse_event
+from streams.events.pseudonyms import Pseudonyms
 from streams.events.reasons import Reason
 from streams.events.values import EARLIEST_INTEGER_AT, InvalidValueError
 from streams.events.wire import AnnotationEvent, EvaluationEvent, FileEventKind, QueueItemEvent, WireEvent
@@ -102,11 +103,13 @@ class Decoder:
         metrics: threshold and direction by metric name, for evaluations without them.
         future_ms: how far `at` may be ahead of the record's broker timestamp, in milliseconds.
         on_unknown_fields: called with each accepted event that has unknown fields.
+        pseudonyms: replaces the names of annotators; None keeps them. Only the decoder of workers has it.
     """
 
     metrics: Mapping[str, MetricDefaults] = field(default_factory=dict)
     future_ms: int = 300_000
     on_unknown_fields: Callable[[Kind, bytes], object] = _ignore
+    pseudonyms: Pseudonyms | None = None
     _names: dict[str, str] = field(default_factory=lambda: dict(GIVEN_NAMES), repr=False)
 
     def decode(
@@ -130,6 +133,8 @@ class Decoder:
         if len(value) <= MAX_VALUE_BYTES:
             if kind is _ANNOTATIONS:
                 fact = normal_annotation(value, self._names)
+                if self.pseudonyms is not None and fact is not None:
+                    fact.annotator = self.pseudonyms.of(fact.annotator)
             elif kind is _EVALUATIONS:
                 fact = normal_evaluation(value, self._names, self.metrics)
         if fact is not None and EARLIEST_INTEGER_AT <= fact.at <= timestamp + self.future_ms:
@@ -273,6 +278,8 @@ class Decoder:
         queue = self._name("queue", values.required("queue", event.queue))
         criterion = DEFAULT_CRITERION if event.criterion is None else self._name("criterion", event.criterion)
         annotator = "" if not event.annotator else values.checked_id("annotator", event.annotator)
+        if self.pseudonyms is not None:
+            annotator = self.pseudonyms.of(annotator)
         level: Level = event.level or "trace"
         stars = values.stars(event.stars)
         if event.deleted:

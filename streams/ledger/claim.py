@@ -20,7 +20,8 @@ SCHEMA: Final = 4
 
 2: the judges of a cells tally may stand in several records. A reader of version 1 would count one of them.
 3: evaluations of items that are not known wait outside of the ledger. A worker of version 2 would not look for them.
-4: the policy is `majority`. A view of version 3 would show other ratings than the tallies count.
+4: the policy is `majority`, or annotators have pseudonyms. A view of version 3 would show other ratings than the
+tallies count, and a worker of version 3 would write names.
 """
 WAITING_SCHEMA: Final = 3
 """The version of claims of workers that let evaluations wait, and need nothing of a later version."""
@@ -57,6 +58,8 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """On the wire only: the policy, where readers of version 3 would take it for an invalid claim instead of refusing
     the version; `policy` is `latest` then.
     """
+    pseudonyms: str = ""
+    """Fingerprint of the key of annotators' pseudonyms; empty where they have their names."""
 
     @property
     def waits(self) -> bool:
@@ -85,14 +88,12 @@ def parse_claim(value: bytes) -> Claim:
     return msgspec.structs.replace(claim, policy=claim.counting, counting="") if claim.counting else claim
 
 
-def new_claim(ledger: str, partitions: int, policy: Policy, owner: str, at: int, *, waiting: bool) -> Claim:
-    """A claim of the lowest version that states it, so that earlier releases go on where they can.
-
-    Args:
-        waiting: whether the worker lets evaluations wait.
-    """
-    if policy is Policy.MAJORITY:
-        return Claim(ledger, partitions, policy, SCHEMA, owner, at, waiting)
+def new_claim(
+    ledger: str, partitions: int, policy: Policy, owner: str, at: int, *, waiting: bool, pseudonyms: str = ""
+) -> Claim:
+    """A claim of the lowest version that states it, so that earlier releases go on where they can."""
+    if policy is Policy.MAJORITY or pseudonyms:
+        return Claim(ledger, partitions, policy, SCHEMA, owner, at, waiting, pseudonyms=pseudonyms)
     return Claim(ledger, partitions, policy, WAITING_SCHEMA if waiting else WAITING_SCHEMA - 1, owner, at)
 
 
@@ -104,11 +105,41 @@ def check_schema(claim: Claim, where: str) -> None:
         )
 
 
-def check_claim(claim: Claim, partitions: int, where: str) -> None:
+def check_claim(claim: Claim, partitions: int, where: str, pseudonyms: str = "") -> None:
     """Raise FatalError when this worker must not continue the ledger partition `where`, which has this claim."""
     check_schema(claim, where)
+    check_pseudonyms(claim, pseudonyms, where)
     if claim.partitions != partitions:
         raise FatalError(
             ExitCode.PARTITIONS_CHANGED,
             f"{where} was claimed with P = {claim.partitions}, the topics now have {partitions} partitions",
         )
+
+
+def check_pseudonyms(claim: Claim, pseudonyms: str, where: str) -> None:
+    """Raise FatalError when the ledger partition `where` has annotators under names that this worker does not use.
+
+    Args:
+        claim: of the partition.
+        pseudonyms: fingerprint of this worker's key; empty without one.
+        where: the partition.
+    """
+    if claim.pseudonyms == pseudonyms:
+        return
+    if not claim.pseudonyms:
+        problem = (
+            f"{where} was begun without the setting `pseudonyms_key_file`, so it may have names of annotators. "
+            "Pseudonyms need a new `topic_prefix`; `export` and `load` move the rows"
+        )
+    elif not pseudonyms:
+        problem = (
+            f"{where} has pseudonyms of annotators, and this worker would write names. Set `pseudonyms_key_file` to "
+            f"the file with key {claim.pseudonyms[:6]}"
+        )
+    else:
+        problem = (
+            f"{where} has pseudonyms of key {claim.pseudonyms[:6]}, and the file of "
+            f"`pseudonyms_key_file` has key {pseudonyms[:6]}, which would count every annotator twice. "
+            "Use the same key for all workers; another key needs a new `topic_prefix`"
+        )
+    raise FatalError(ExitCode.USAGE, problem)

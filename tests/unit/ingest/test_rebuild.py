@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
@@ -20,6 +21,7 @@ from ingest.rebuild import IndexKeeper, SourceTopics, _Reading
 from sources.intake.intake import Delivery, SourceIntake
 from sources.intake.store import IndexStore, IndexUnusableError
 from streams.events.decoder import Decoder, Kind
+from streams.events.pseudonyms import Pseudonyms
 from streams.kafka.batches import CorruptPartitionError
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import Topics
@@ -149,3 +151,14 @@ def test_an_event_between_garbage_is_read(intake: SourceIntake) -> None:
     row = _record(facts.key(fact), facts.encode(fact))
     reading.ledger(0, [_record(None, _DEEP), _record(facts.key(fact), _DEEP), row, _record(row.key, None)])
     assert len(reading.sources["langfuse"].changes()[0].records) == 1
+
+
+def test_rows_of_pseudonyms_are_no_rows_that_a_source_states(intake: SourceIntake) -> None:
+    """It states them under names, so each would count as one that the record no longer states, and be deleted."""
+    named = Annotation(5, "langfuse:1/tone@5", "q", "i", criterion="tone", annotator="ann", stars=4)
+    hidden = msgspec.structs.replace(named, annotator=Pseudonyms(b"k" * 16).of("ann"))
+    where = SourceTopics(KafkaClient(["127.0.0.1:1"]), Topics(), "g", Decoder(), ["langfuse"])
+    reading = _Reading(where, [intake], {"langfuse"})
+    reading.ledger(0, [_record(facts.key(fact), facts.encode(fact)) for fact in (named, hidden)])
+    (record,) = reading.sources["langfuse"].changes()[0].records.values()
+    assert [row.fact for row in record.rows] == [named]

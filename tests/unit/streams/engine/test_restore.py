@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from aggregator.policy import Policy
 from aggregator.tallies import CheckpointMarker, source_position
 from streams.engine.partition import OwnedPartitions
 from streams.engine.restore import Restore
 from streams.kafka.client import KAFKA
+from streams.ledger.claim import CLAIM_KEY, new_claim
 from streams.ledger.published import Published
+from streams.runtime.failures import FatalError
 from streams.worker import WorkerConfig
 
 SOURCE = TP("alignment.annotations.v1", 0)
@@ -116,3 +119,23 @@ async def test_a_circuit_breaker_is_half_open_for_the_topic_that_it_saw(
     (partition,) = owned
     assert partition.seen_before == ({SOURCE.topic: seen} if left else {})
     assert partition.drain().seen == partition.seen_before
+
+
+@pytest.mark.parametrize(("theirs", "same"), [("1a" * 16, True), ("2b" * 16, False), ("", False)])
+async def test_an_empty_partition_is_not_claimed_with_another_key_of_pseudonyms(
+    monkeypatch: pytest.MonkeyPatch, theirs: str, same: bool
+) -> None:
+    """Partition 0 is another worker's, and its claim creates the ledger id."""
+    claim = new_claim("5f0c", 2, Policy.EACH, "other", 1, waiting=False, pseudonyms=theirs)
+
+    async def read(_: Restore, logs: Any, on_records: Any) -> None:
+        on_records(logs[0], [SimpleNamespace(key=CLAIM_KEY, value=claim.encode())])
+
+    restoring = restore(monkeypatch, _Offsets({}), OwnedPartitions())
+    restoring.pseudonyms = "1a" * 16
+    monkeypatch.setattr(Restore, "_read", read)
+    if same:
+        assert await restoring._first_id(1, None) == "5f0c"
+        return
+    with pytest.raises(FatalError, match=r"facts.v1\[0\]"):
+        await restoring._first_id(1, None)

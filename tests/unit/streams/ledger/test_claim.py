@@ -6,7 +6,16 @@ import pytest
 
 from aggregator.ledger_ids import renewed
 from aggregator.policy import Policy
-from streams.ledger.claim import MAX_LEDGER_ID, SCHEMA, WAITING_SCHEMA, Claim, check_claim, new_claim, parse_claim
+from streams.ledger.claim import (
+    MAX_LEDGER_ID,
+    SCHEMA,
+    WAITING_SCHEMA,
+    Claim,
+    check_claim,
+    check_pseudonyms,
+    new_claim,
+    parse_claim,
+)
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
@@ -76,3 +85,32 @@ def test_a_newer_release_is_refused() -> None:
 
 def test_an_older_release_is_continued() -> None:
     check_claim(Claim("5f0c", 8, Policy.EACH, SCHEMA - 1, "w1", 0), 8, "facts[0]")
+
+
+ONE, OTHER = "1a" * 16, "2b" * 16
+
+
+def test_a_claim_with_pseudonyms_is_not_for_earlier_releases() -> None:
+    claim = new_claim("5f0c", 8, Policy.EACH, "w1", 1, waiting=True, pseudonyms=ONE)
+    assert (claim.schema, claim.waits) == (SCHEMA, True)
+    assert parse_claim(claim.encode()) == claim
+    assert claim.pseudonyms == ONE
+
+
+@pytest.mark.parametrize(
+    ("claimed", "own", "problem"),
+    [
+        (ONE, OTHER, "has pseudonyms of key 1a1a1a, and the file of `pseudonyms_key_file` has key 2b2b2b"),
+        (ONE, "", "this worker would write names. Set `pseudonyms_key_file` to the file with key 1a1a1a"),
+        ("", ONE, "begun without the setting `pseudonyms_key_file`"),
+    ],
+)
+def test_a_worker_that_names_annotators_otherwise_is_refused(claimed: str, own: str, problem: str) -> None:
+    claim = new_claim("5f0c", 8, Policy.EACH, "w1", 1, waiting=False, pseudonyms=claimed)
+    check_claim(claim, 8, "facts[0]", claimed)
+    check_pseudonyms(claim, claimed, "facts[0]")
+    with pytest.raises(FatalError, match=problem) as refused:
+        check_claim(claim, 8, "facts[0]", own)
+    assert refused.value.exit_code is ExitCode.USAGE
+    with pytest.raises(FatalError, match=problem):
+        check_pseudonyms(claim, own, "facts[0]")
