@@ -11,13 +11,13 @@ from aggregator.statistics.alternative import WINS, LeftOut, alternative
 from aggregator.statistics.confusion import Undefined
 from sinks.queries.alternative_results import AlternativeAnnotator, MetricAlternative
 from sinks.queries.people import STANDING
-from sinks.queries.scope import HUMAN_PASS, Scope
+from sinks.queries.scope import OWN_PASS, Scope
 
 # Where person and judge differ, the others agree with one of them: `apart` is above 0 where more agree with the person.
 _LEFT_OUT: Final = f"""
 WITH standing AS (
-    SELECT a.item_id AS item_id, a.annotator AS annotator, {HUMAN_PASS} AS own, count(*) OVER item AS people,
-        sum({HUMAN_PASS}) OVER item AS passes
+    SELECT a.item_id AS item_id, a.annotator AS annotator, {OWN_PASS} AS own, count(*) OVER item AS people,
+        sum({OWN_PASS}) OVER item AS passes
     {STANDING} WINDOW item AS (PARTITION BY a.item_id)),
 shared AS (
     SELECT item_id, annotator, own,

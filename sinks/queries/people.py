@@ -18,7 +18,7 @@ from aggregator.statistics.annotators import SharedItems
 from aggregator.statistics.confusion import Undefined
 from sinks import budgets
 from sinks.queries.results import WindowName
-from sinks.queries.scope import HUMAN_PASS, Scope, Values
+from sinks.queries.scope import OWN_PASS, Scope, Values
 
 STANDING: Final = """
 FROM annotations AS a
@@ -28,8 +28,8 @@ WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >
 """SQL: every standing annotation `a` of a criterion, under any policy, because people are compared and not metrics."""
 _ANNOTATORS: Final = f"""
 WITH standing AS (
-    SELECT a.annotator AS annotator, {HUMAN_PASS} AS own, count(*) OVER item AS people,
-        sum({HUMAN_PASS}) OVER item AS passes
+    SELECT a.annotator AS annotator, {OWN_PASS} AS own, count(*) OVER item AS people,
+        sum({OWN_PASS}) OVER item AS passes
     {STANDING} WINDOW item AS (PARTITION BY a.item_id)),
 compared AS (
     SELECT annotator, own, people - 1 AS pairs, people > 1 AS shared,
@@ -42,7 +42,7 @@ FROM compared GROUP BY annotator ORDER BY count(*) DESC, annotator
 """
 _OF_DISPUTED: Final = f"""
 FROM (
-    SELECT a.item_id AS item_id, count(*) AS people, sum({HUMAN_PASS}) AS passes, max(a.at) AS at
+    SELECT a.item_id AS item_id, count(*) AS people, sum({OWN_PASS}) AS passes, max(a.at) AS at
     {STANDING} GROUP BY a.item_id)
 WHERE passes > 0 AND passes < people
 """
@@ -52,13 +52,13 @@ SELECT item_id, count(*) OVER () {_OF_DISPUTED}
 ORDER BY people DESC, abs(2 * passes - people), at DESC, item_id LIMIT :limit OFFSET :skip
 """
 _ANSWERS: Final = f"""
-SELECT a.item_id, a.item, a.level, coalesce(a.url, q.url), a.annotator, a.thumbs, a.stars, {HUMAN_PASS}, a.explanation,
+SELECT a.item_id, a.item, a.level, coalesce(a.url, q.url), a.annotator, a.thumbs, a.stars, {OWN_PASS}, a.explanation,
     a.at
 FROM json_each(:items) AS wanted
 CROSS JOIN annotations AS a ON a.queue = :queue AND a.item_id = wanted.value
 LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
 WHERE a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
-ORDER BY wanted.key, {HUMAN_PASS}, a.stars, a.at, a.annotator
+ORDER BY wanted.key, {OWN_PASS}, a.stars, a.at, a.annotator
 """
 
 

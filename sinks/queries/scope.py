@@ -14,13 +14,13 @@ RATING: Final = "CASE a.thumbs WHEN 'down' THEN 0 WHEN 'up' THEN 1 ELSE a.stars 
 RANK: Final = "CASE a.thumbs WHEN 'down' THEN 2 WHEN 'up' THEN 3 ELSE a.stars - 1 + 2 * (a.stars > 2) END"
 """SQL: its place in `ratings.ORDER`."""
 
-HUMAN_PASS: Final = """(
-    CASE WHEN a.median IS NULL THEN a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars
-    ELSE a.median = 1 OR a.median > :pass_stars END)
+OWN_PASS: Final = "(a.thumbs IS 'up' OR ifnull(a.stars, 0) >= :pass_stars)"
+"""SQL: whether the own rating of annotation `a` passes its item. `:pass_stars` is the limit of its criterion."""
+
+HUMAN_PASS: Final = f"""(
+    CASE WHEN a.median IS NULL THEN {OWN_PASS} ELSE a.median = 1 OR a.median > :pass_stars END)
 """
-"""SQL: whether the rating that annotation `a` is compared with passes its item. `:pass_stars` is the limit of its
-criterion.
-"""
+"""SQL: the same of the rating that `a` is compared with: under the policy `majority` it is the median of its group."""
 
 ON_TOPIC: Final = """(
     a.criterion NOT IN (SELECT value FROM json_each(:limited_criteria)) OR (a.criterion, e.metric) IN (

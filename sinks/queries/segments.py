@@ -16,7 +16,7 @@ from sinks.queries.scope import HUMAN_PASS, TAG_VALUE, Scope
 
 TAG: Final = "tag:"
 """Prefix of a tag's name in `by`."""
-_COLUMNS: Final = {"annotator": "a.annotator", "level": "a.level", "judge": "e.judge"}
+_COLUMNS: Final = {"annotator": "iif(a.median IS NULL, a.annotator, NULL)", "level": "a.level", "judge": "e.judge"}
 ATTRIBUTES: Final = tuple(_COLUMNS)
 """What comparisons can be divided by, other than tags."""
 _FROM: Final = """
@@ -59,7 +59,9 @@ class SegmentAlignment(TypedDict):
     """
 
     value: str | None
-    """The value; null for comparisons without the tag, and for those without a name of annotator or judge."""
+    """The value; null for comparisons without the tag, and for those without a name of annotator or judge. Under policy
+    `majority` a comparison has no annotator, and the tags of the newest annotation.
+    """
     comparisons: int
     """Number of comparisons."""
     items: int

@@ -298,7 +298,6 @@ class Restore:
                         f"no worker claimed {self.topics.facts}[0] within {_FIRST_CLAIM_SECONDS:g} s",
                     )
                 await asyncio.sleep(0.1)
-        # Of another worker: all of them have the same key.
         check_pseudonyms(claims[-1], self.pseudonyms, f"{self.topics.facts}[0]")
         return common_id(claims[-1].ledger)
 

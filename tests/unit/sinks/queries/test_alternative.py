@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from aggregator.days import Window
 from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.alternative import LeftOut
@@ -16,15 +17,17 @@ from sinks.page.wording import replaces_people
 from sinks.queries.alternative import alternative_annotator
 from sinks.queries.scope import Scope
 from tests.unit.aggregator.statistics.test_alternative import left_out
-from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, scopes, stored
+from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, policies, scopes, stored
 from tests.unit.sinks.queries.test_people import standing
 
 SCOPE = Scope("support", Window.ALL, date(1970, 1, 8), CountingRules(criterion_metrics={"overall": ["m", "n"]}))
 
 
-@given(histories, scopes, criteria)
+@given(histories, policies, scopes, criteria)
 @settings(max_examples=50)
-def test_people_are_left_out_one_by_one(history: list[Fact], scope: Scope, criterion: str) -> None:
+def test_people_are_left_out_one_by_one(
+    history: list[Fact], policy: Policy, scope: Scope, criterion: str
+) -> None:
     recount = Recount(history)
     human = Plain(recount, scope).human
     ratings: dict[str, dict[str, bool]] = defaultdict(dict)
@@ -37,7 +40,7 @@ def test_people_are_left_out_one_by_one(history: list[Fact], scope: Scope, crite
         seen.append(sorted(people))
         raise LookupError
 
-    with stored(history) as store, store.read() as connection:
+    with stored(history, policy) as store, store.read() as connection:
         current = connection.execute("SELECT metric, item, passed FROM evaluations WHERE current = 1").fetchall()
         verdicts: dict[str, dict[str, bool]] = defaultdict(dict)
         for metric, item, passed in current:

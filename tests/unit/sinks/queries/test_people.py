@@ -8,11 +8,12 @@ from hypothesis import given, settings
 
 from aggregator.days import day_of
 from aggregator.facts import Annotation, Fact, QueueItem
+from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.statistics.confusion import Estimate, wilson
 from sinks.queries.people import annotators, disagreements
 from sinks.queries.scope import Scope
-from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, scopes, stored
+from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, policies, scopes, stored
 
 
 def standing(history: list[Fact], scope: Scope, criterion: str) -> Mapping[str, dict[str, Annotation]]:
@@ -31,14 +32,14 @@ def standing(history: list[Fact], scope: Scope, criterion: str) -> Mapping[str, 
     return by_item
 
 
-@given(histories, scopes, criteria)
+@given(histories, policies, scopes, criteria)
 @settings(max_examples=50)
 def test_annotators_are_compared_on_the_items_that_they_share(
-    history: list[Fact], scope: Scope, criterion: str
+    history: list[Fact], policy: Policy, scope: Scope, criterion: str
 ) -> None:
     human = Plain(Recount(history), scope).human
     items = standing(history, scope, criterion)
-    with stored(history) as store, store.read() as connection:
+    with stored(history, policy) as store, store.read() as connection:
         answer = annotators(connection, scope, criterion)
     names = {name for rated in items.values() for name in rated}
     assert answer["annotators_total"] == len(names)
@@ -65,9 +66,11 @@ def test_annotators_are_compared_on_the_items_that_they_share(
         assert each["undefined"] == {}
 
 
-@given(histories, scopes, criteria)
+@given(histories, policies, scopes, criteria)
 @settings(max_examples=50)
-def test_items_with_most_annotators_come_first(history: list[Fact], scope: Scope, criterion: str) -> None:
+def test_items_with_most_annotators_come_first(
+    history: list[Fact], policy: Policy, scope: Scope, criterion: str
+) -> None:
     human = Plain(Recount(history), scope).human
     items = standing(history, scope, criterion)
     disputed = {item: rated for item, rated in items.items() if len({human(row) for row in rated.values()}) == 2}
@@ -77,7 +80,7 @@ def test_items_with_most_annotators_come_first(history: list[Fact], scope: Scope
         newest = max(row.at for row in disputed[item].values())
         return -len(passes), abs(2 * sum(passes) - len(passes)), -newest
 
-    with stored(history) as store, store.read() as connection:
+    with stored(history, policy) as store, store.read() as connection:
         answer = disagreements(connection, scope, criterion, names=True)
         parts = [disagreements(connection, scope, criterion, skip=skip, limit=1) for skip in range(len(disputed) + 1)]
     assert answer["total"] == len(answer["items"]) == len(disputed)
