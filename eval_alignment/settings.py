@@ -112,8 +112,7 @@ class Settings(BaseSettings):
     policy: Policy = Field(
         Policy.EACH,
         description="`each` compares every annotation. Per queue, item and criterion, `latest` compares the newest, "
-        "and `majority` the lower median of their ratings, as one comparison on the day of the newest. After a change, "
-        "the workers recount everything at their next start.",
+        "and `majority` the lower median of all. After a change, the workers recount everything at their next start.",
     )
     pass_stars: int = Field(
         DEFAULT_PASS_STARS,
@@ -122,8 +121,7 @@ class Settings(BaseSettings):
         description="Lowest star rating that is a pass. A change applies to stored annotations too.",
     )
     pass_stars_by_criterion: dict[str, Annotated[int, Field(ge=1, le=5)]] = Field(
-        default_factory=dict,
-        description="Lowest star rating that is a pass, of criteria for which it is not `pass_stars`.",
+        default_factory=dict, description="Lowest star rating that is a pass, by criterion, if it is not `pass_stars`."
     )
     criterion_metrics: dict[str, list[str]] = Field(
         default_factory=dict,
@@ -175,8 +173,8 @@ class Settings(BaseSettings):
     )
     pseudonyms_key_file: Path | None = Field(
         None,
-        description="File with a secret key, of at least 16 bytes. Workers then replace the names of annotators by "
-        "keyed hashes. Set it before the first start: another key, or none, needs a new `topic_prefix`.",
+        description="File with a key of at least 16 bytes: workers replace the names of annotators by keyed hashes. "
+        "Set it before the first start; another key, or none, needs a new `topic_prefix`.",
     )
     audit_interval_s: float = Field(
         60.0,

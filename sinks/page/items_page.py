@@ -173,7 +173,7 @@ def items_page(
         misaligned=sum(counts[outcome] for outcome in MISALIGNED),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
         metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
-        judges=sorted({judge for metric in chosen for judge in metric["judges"] if judge})[:_CHOICES],
+        judges=sorted({judge for _, metric in chosen for judge in metric["judges"] if judge})[:_CHOICES],
         annotators=annotator_names(connection, query.queue, _CHOICES),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
         later=request.href(page=request.page + 1) if query.offset + PAGE < found.total else None,

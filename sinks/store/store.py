@@ -23,7 +23,7 @@ from aggregator.facts import Fact
 from aggregator.tallies import TallyKey, WaitingState
 from sinks.queries.judge_versions import judges_in_use
 from sinks.queries.queues import count_rebuilding
-from sinks.store import merge
+from sinks.store import derive, merge
 from sinks.store.damage import StoreDamagedError, is_damage
 from sinks.store.schema import StoreError, migrate
 from sinks.store.tail import LedgerRow, Step
@@ -107,7 +107,7 @@ class Store:
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
             self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             migrate(self._writer)
-            self._writer.executescript(merge.TEMPORARY)
+            self._writer.executescript(derive.TEMPORARY)
             self._judges = {metric: period.judge for metric, period in judges_in_use(self._writer).items()}
             self._left = _partitions(self._writer)
         except sqlite3.Error as error:
@@ -258,7 +258,7 @@ class Store:
                 changed |= _begin(connection, step, partitions)
             for step in steps:
                 changed |= _fold(connection, step, on_invalid)
-            merge.derive(connection)
+            derive.derive(connection)
             if (count_rebuilding(connection) > 0) != rebuilding:
                 # Every document states it.
                 changed |= {queue for (queue,) in connection.execute("SELECT queue FROM queues")}

@@ -7,7 +7,9 @@ from aggregator.snapshot.inputs import CountingRules
 
 # One, two, four ... comparisons, so that every sum identifies its levels.
 POWERS = [1 << index for index in range(2 * len(LEVELS))]
-BY_LEVEL = {level: (POWERS[2 * index], POWERS[2 * index + 1]) for index, level in enumerate(LEVELS)}
+BY_LEVEL: dict[str, tuple[int, int]] = {
+    level: (POWERS[2 * index], POWERS[2 * index + 1]) for index, level in enumerate(LEVELS)
+}
 
 
 @pytest.mark.parametrize("criterion", ["overall", "tone"])

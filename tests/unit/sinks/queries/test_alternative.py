@@ -25,9 +25,7 @@ SCOPE = Scope("support", Window.ALL, date(1970, 1, 8), CountingRules(criterion_m
 
 @given(histories, policies, scopes, criteria)
 @settings(max_examples=50)
-def test_people_are_left_out_one_by_one(
-    history: list[Fact], policy: Policy, scope: Scope, criterion: str
-) -> None:
+def test_people_are_left_out_one_by_one(history: list[Fact], policy: Policy, scope: Scope, criterion: str) -> None:
     recount = Recount(history)
     human = Plain(recount, scope).human
     ratings: dict[str, dict[str, bool]] = defaultdict(dict)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sinks.store import merge
+from sinks.store import derive
 from tests.support.stores import open_store
 
 
-@pytest.mark.parametrize("statement", merge.DERIVE)
+@pytest.mark.parametrize("statement", derive.DERIVE)
 def test_derivation_scans_touched_rows_only(tmp_path: Path, statement: str) -> None:
     store = open_store(tmp_path / "store.sqlite3")
     with store.write() as connection:
