@@ -69,7 +69,7 @@ async def test_the_page_works_without_scripts(address: str, browser: Browser) ->
     await expect(page.locator("article:visible")).to_have_count(2)
     await expect(page.locator("#outcomes")).to_contain_text("Human annotations")
     await page.locator("#depth-metric").select_option("relevancy")
-    await page.locator("#depth").get_by_role("button", name="Show").click()
+    await page.locator("#depth form").first.get_by_role("button", name="Show").click()
     await expect(page.locator("#wi-h")).to_contain_text("relevancy")
     await page.locator("#cut").fill("2")
     await page.get_by_role("button", name="Try this threshold").click()
