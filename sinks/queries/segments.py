@@ -16,7 +16,11 @@ from sinks.queries.scope import HUMAN_PASS, TAG_VALUE, Scope
 
 TAG: Final = "tag:"
 """Prefix of a tag's name in `by`."""
-_COLUMNS: Final = {"annotator": "iif(a.median IS NULL, a.annotator, NULL)", "level": "a.level", "judge": "e.judge"}
+_COLUMNS: Final = {
+    "annotator": "CASE WHEN a.median IS NULL THEN a.annotator END",
+    "level": "a.level",
+    "judge": "e.judge",
+}
 ATTRIBUTES: Final = tuple(_COLUMNS)
 """What comparisons can be divided by, other than tags."""
 _FROM: Final = """
