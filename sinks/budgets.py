@@ -28,7 +28,7 @@ SEGMENTS: Final = 100
 """Most segments in an answer."""
 TAGS: Final = 50
 """Most names of tags in an answer about segments, those of most comparisons."""
-METRICS_UNFOLDED: Final = 5
+METRICS_UNFOLDED: Final = 4
 """Most metrics that charts and tables of a page show before a reader unfolds the others."""
 MATRICES_UNFOLDED: Final = 3
 """Most confusion matrices: one row of a page of 1,440 pixels."""
