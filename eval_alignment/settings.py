@@ -214,15 +214,15 @@ class Settings(BaseSettings):
     expose_judge_version: bool = Field(
         False, description="Also export comparisons by judge version, with the version as label `judge`."
     )
+    segment_gauges: list[str] = Field(
+        [], description="Names of tags: also export alignment by their values, within `series_limit`."
+    )
     alternative_epsilon: Fraction = Field(
-        0.2,
-        description="How much worse than a person a metric may be in the alternative annotator test, as a share of "
-        "items: what it is worth to need one person less. The paper takes 0.2 for experts, and less for other people.",
+        0.2, description="How much worse than a person a metric may be in the alternative annotator test, as a share."
     )
     show_annotators: bool = Field(
         False,
-        description="Show numbers of single annotators, with their names: how often they agree with the others, how "
-        "strict they are, and alignment by annotator. Numbers about people: ask them first.",
+        description="Show agreement, strictness and alignment of single annotators, with their names. Ask them first.",
     )
     public_badges: bool = Field(
         False,

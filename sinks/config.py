@@ -35,6 +35,8 @@ class ViewConfig:
     """Most Prometheus series of the agreement gauges."""
     expose_judge_version: bool = False
     """Whether judge versions are labels of gauges."""
+    segment_gauges: Sequence[str] = ()
+    """Names of tags by whose values gauges have alignment."""
     show_annotators: bool = False
     """Whether page and API show numbers of single annotators."""
     alternative_epsilon: float = 0.2

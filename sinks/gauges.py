@@ -11,7 +11,7 @@ no document.
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -27,9 +27,11 @@ from sinks.queries.queue_totals import QueueTotals
 from sinks.queries.queues import QueueEntry, StoreState, read_state
 from sinks.queries.rows import panels
 from sinks.queries.scope import Scope
+from sinks.segment_gauges import SEGMENT_FAMILIES, SegmentGauges
+from sinks.series import SeriesLine, label, line
 from sinks.series_cap import Pair, SeriesCap
 from sinks.store.store import Store
-from streams.runtime.metric_specs import MetricSpec, gauge
+from streams.runtime.metric_specs import gauge
 
 _PAIR: Final = ("queue", "criterion", "metric")
 
@@ -110,6 +112,7 @@ FAMILIES: Final = (
     _NEWEST_JUDGE_FIRST,
     _NEWEST_JUDGE_COMPARISONS,
     _JUDGE_COMPARISONS,
+    *SEGMENT_FAMILIES,
 )
 """Every agreement gauge, in the order of a scrape."""
 
@@ -133,10 +136,6 @@ HUMAN_AGREEMENT_SECONDS: Final = 15.0
 SERIES_PER_CRITERION: Final = 3
 """Series of a criterion itself: annotations by state, and human agreement."""
 
-_ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-
-SeriesLine = tuple[str, str]
-"""The name of a family, and one of its lines."""
 Recent = dict[tuple[str, str], Estimate]
 """Alignment of the last `RECENT_DAYS` by criterion and metric."""
 
@@ -155,15 +154,6 @@ class Gauges:
     """Time of the state in ms; None before the first checkpoint."""
     complete: Mapping[int, int] = field(default_factory=dict)
     """Time in ms up to which each partition is complete."""
-
-
-def label(value: str) -> str:
-    r"""A label value, escaped and quoted.
-
-    >>> print(label('say "hi"\n'))
-    "say \"hi\"\n"
-    """
-    return f'"{value.translate(_ESCAPED)}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +187,7 @@ class GaugeCollector:
         documents: builds the documents.
         limit: the cap on series.
         expose_judge_version: whether to expose comparisons by judge version too, with the version as a label.
+        segment_tags: names of tags by whose values to expose alignment too.
         clock: returns monotonic seconds.
     """
 
@@ -207,6 +198,7 @@ class GaugeCollector:
         limit: int,
         *,
         expose_judge_version: bool = False,
+        segment_tags: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -217,6 +209,7 @@ class GaugeCollector:
         self._clock = clock
         self._queues: dict[str, _QueueSeries] = {}
         self._people: dict[str, _HumanAgreement] = {}
+        self._segments = SegmentGauges(segment_tags, documents.rules, clock)
 
     def collect(self, today: date, *, caught_up: bool = True) -> Gauges:
         """The gauges of the store's current state on a UTC day.
@@ -235,11 +228,12 @@ class GaugeCollector:
                     queues[pair.queue] = self._queue_series(connection, of_queue.entry, state, today)
                     people[pair.queue] = self._human_agreement(connection, of_queue, today)
                 human = people[pair.queue].lines.get(pair) or []
-                return [*queues[pair.queue].lines.get(pair, ()), *human]
+                segments = self._segments.lines(connection, of_queue.entry, pair, today)
+                return [*queues[pair.queue].lines.get(pair, ()), *human, *segments]
 
             shares = self._cap.decide(_pairs(totals.values()), lambda pair: len(lines(pair)), caught_up=caught_up)
             kept = dict.fromkeys(each for pair in shares.kept for each in (pair.of_criterion, pair))
-            shown = [line for pair in kept for line in lines(pair)]
+            shown = [each for pair in kept for each in lines(pair)]
             suppressed = sum(SERIES_PER_PAIR if pair.metric else SERIES_PER_CRITERION for pair in shares.dropped)
             if not shares.dropped:
                 # These count all queues, so they need the series of all queues.
@@ -249,7 +243,8 @@ class GaugeCollector:
                     else:
                         suppressed += len(of_metric)
         self._queues, self._people = queues, people
-        if len({line.rsplit(" ", 1)[0] for _, line in shown}) != len(shown):
+        self._segments.forget(shares.dropped)
+        if len({text.rsplit(" ", 1)[0] for _, text in shown}) != len(shown):
             raise AssertionError("duplicate series")
         return Gauges("".join(_text(shown)).encode(), len(shown), suppressed, state.as_of, state.complete)
 
@@ -286,7 +281,7 @@ class GaugeCollector:
             agreement = ordered_pairs(rated_items, rules.pass_limit(criterion)).alignment
             if not isinstance(agreement, Undefined):
                 labels = f"queue={label(entry.queue)},criterion={label(criterion)}"
-                lines[Pair(entry.queue, criterion, None)] = [_line(_HUMAN_AGREEMENT, labels, agreement.value)]
+                lines[Pair(entry.queue, criterion, None)] = [line(_HUMAN_AGREEMENT, labels, agreement.value)]
         return _HumanAgreement(entry.revision, now, lines)
 
     def _recent(self, connection: sqlite3.Connection, entry: QueueEntry, today: date) -> Recent:
@@ -313,8 +308,8 @@ class GaugeCollector:
                 judge = f",judge={label(newest.judge)}" if self._expose_judge_version else ""
                 labels = f"metric={label(metric)}{judge}"
                 yield [
-                    _line(_NEWEST_JUDGE_FIRST, labels, newest.first_at / 1000),
-                    _line(_NEWEST_JUDGE_COMPARISONS, labels, comparisons),
+                    line(_NEWEST_JUDGE_FIRST, labels, newest.first_at / 1000),
+                    line(_NEWEST_JUDGE_COMPARISONS, labels, comparisons),
                 ]
 
 
@@ -331,8 +326,8 @@ def _pairs(queues: Iterable[QueueTotals]) -> dict[Pair, int]:
 
 def _text(lines: Iterable[SeriesLine]) -> Iterator[str]:
     families: dict[str, list[str]] = defaultdict(list)
-    for family, line in lines:
-        families[family].append(line)
+    for family, text in lines:
+        families[family].append(text)
     for spec in FAMILIES:
         if spec.name in families:
             yield f"# HELP {spec.name} {spec.help}\n# TYPE {spec.name} {spec.kind}\n"
@@ -384,7 +379,7 @@ def _lines(
 def _judged(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for judge, counts in metric["judges"].items():
         for outcome in OUTCOMES:
-            yield _line(_JUDGE_COMPARISONS, f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
+            yield line(_JUDGE_COMPARISONS, f'{labels},judge={label(judge)},outcome="{outcome}"', counts[outcome])
 
 
 def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[SeriesLine]:
@@ -393,15 +388,15 @@ def _windowed(labels: str, window: Window, metric: MetricDocument) -> Iterator[S
     if window is Window.DAYS_30 and newest is not None and newest["comparisons"]:
         # These have families of their own: a sum over `comparisons` must not count them twice.
         for outcome in OUTCOMES:
-            yield _line(_NEWEST_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', newest[outcome])
-        yield _line(_NEWEST_WINDOW_ITEMS, labels, newest["items_compared"])
+            yield line(_NEWEST_WINDOW_COMPARISONS, f'{labels},outcome="{outcome}"', newest[outcome])
+        yield line(_NEWEST_WINDOW_ITEMS, labels, newest["items_compared"])
         yield from _newest_agreement(labels, (newest["alignment"], newest["alignment_low"], newest["alignment_high"]))
 
 
 def _newest_agreement(labels: str, estimate: Iterable[float | None]) -> Iterator[SeriesLine]:
     for spec, value in zip(_NEWEST_JUDGE_AGREEMENT, estimate, strict=True):
         if value is not None:
-            yield _line(spec, labels, value)
+            yield line(spec, labels, value)
 
 
 def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLine]:
@@ -410,17 +405,17 @@ def _annotations(labels: str, criterion: CriterionDocument) -> Iterator[SeriesLi
         ("contributing", contributing),
         ("not_contributing", criterion["annotations"] - contributing),
     ):
-        yield _line(_ANNOTATIONS, f'{labels},state="{state}"', count)
+        yield line(_ANNOTATIONS, f'{labels},state="{state}"', count)
 
 
 def _pair(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     for outcome in OUTCOMES:
-        yield _line(_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
+        yield line(_COMPARISONS, f'{labels},outcome="{outcome}"', metric[outcome])
     for spec, value in ((_KAPPA, metric["kappa"]), (_MCC, metric["mcc"])):
         if value is not None:
-            yield _line(spec, labels, value)
+            yield line(spec, labels, value)
     if metric["gate_state"] is not None:
-        yield _line(_GATE, f'{labels},state="{metric["gate_state"].value}"', 1)
+        yield line(_GATE, f'{labels},state="{metric["gate_state"].value}"', 1)
 
 
 def _ratios(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
@@ -434,8 +429,4 @@ def _ratios(labels: str, metric: MetricDocument) -> Iterator[SeriesLine]:
     )
     for spec, value in zip(_RATIOS, values, strict=True):
         if value is not None:
-            yield _line(spec, labels, value)
-
-
-def _line(spec: MetricSpec, labels: str, value: float) -> SeriesLine:
-    return spec.name, f"{spec.name}{{{labels}}} {float(value)!r}\n"
+            yield line(spec, labels, value)

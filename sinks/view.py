@@ -173,7 +173,11 @@ async def _run(config: ViewConfig, store: Store, listener: socket.socket, tokens
         loop.add_signal_handler(number, stop.set)
     with changes.subscribe() as for_gauges, changes.subscribe() as for_snapshots:
         collector = GaugeCollector(
-            store, documents, config.series_limit, expose_judge_version=config.expose_judge_version
+            store,
+            documents,
+            config.series_limit,
+            expose_judge_version=config.expose_judge_version,
+            segment_tags=config.segment_gauges,
         )
         snapshots = Snapshots(
             documents,

@@ -10,8 +10,10 @@ from monitoring.grafana.panels import (
     GREY,
     LIMITS,
     LOW_BOUND,
+    NONE_IS_GOOD,
     RATE_OF_FAILS,
     Query,
+    alerts,
     data_link,
     grid,
     link,
@@ -155,6 +157,36 @@ def _others() -> list[object]:
     ]
 
 
+def _segments() -> list[object]:
+    def each(name: str) -> str:
+        return f"max by (tag, value) (eval_alignment_segment_{name}{{{PAIR}}})"
+
+    columns = {
+        "Worse than the rest": each("worse"),
+        "Alignment": each("agreement_ratio"),
+        "Low": each("agreement_ci_low"),
+        "High": each("agreement_ci_high"),
+        "Items": each("items"),
+    }
+    return [
+        grid(
+            "Alignment by segment",
+            "Alignment by the values of the tags that the setting `segment_gauges` names. Worse than the rest: by "
+            f"Fisher's exact test.{alerts('SegmentWorse')}",
+            "percentunit",
+            columns,
+            keys=("tag", "value"),
+            sort=("Low", False),
+            width=24,
+            properties={
+                "Worse than the rest": (("unit", "bool_yes_no"), threshold_property(NONE_IS_GOOD), COLOURED),
+                "Low": (threshold_property(LOW_BOUND), COLOURED, ("decimals", 1)),
+                "Items": (("unit", "short"), ("decimals", 0)),
+            },
+        ),
+    ]
+
+
 def build(page: str = PAGE) -> models.Dashboard:
     """The dashboard."""
     every = "eval_alignment_comparisons"
@@ -168,6 +200,7 @@ def build(page: str = PAGE) -> models.Dashboard:
             ("Direction of errors", pair.direction()),
             ("Counts", pair.counts()),
             ("Recent labels, new judge versions", pair.fresh()),
+            ("Segments", _segments()),
             ("Other metrics of the criterion", _others()),
         ),
         variables=(

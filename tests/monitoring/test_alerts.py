@@ -18,7 +18,9 @@ from tests.support.rules import CASES, PROMETHEUS, alerts, load, promtool_test
 from tests.support.tree import ROOT
 
 EXPECTED: Final = {
-    "product": {"Low", "Dropped", "BelowBaseline", "TooLenient", "TooStrict", "StaleLabels", "JudgeChanged"},
+    "product": {
+        "Low", "Dropped", "BelowBaseline", "TooLenient", "TooStrict", "SegmentWorse", "StaleLabels", "JudgeChanged",
+    },
     "service": {
         "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
         "PartitionQuarantined",

@@ -38,6 +38,7 @@ EMPTY: Final = {
     ("queues.json: Gate states", 'state="undecided"'): "every pair of the sample has enough labels",
     ("queues.json: Alerts about people and metrics", ""): "nothing is wrong",
     ("queue.json: Drop since last week", ""): "there is no last week",
+    ("queue.json: Alignment by segment", ""): "no tag is set",
     ("service.json: Alerts, firing or pending", ""): "nothing is wrong",
     ("service.json: Alerts over time", ""): "nothing is wrong",
     ("service.json: Rejected events, by reason", ""): "the sample has no bad event",

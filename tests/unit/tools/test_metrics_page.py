@@ -10,6 +10,7 @@ from eval_alignment.settings import Settings
 from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.gauges import SERIES_PER_PAIR, GaugeCollector
+from sinks.segment_gauges import SEGMENT_FAMILIES
 from sinks.store.store import Store
 from streams.runtime.metric_specs import PREFIX
 from tests.support.exposition import families, series
@@ -22,6 +23,7 @@ from tools.reference.metrics import QUERIES
 AGREEMENT = documented_metrics("Agreement, from the view")
 VIEW = documented_metrics("The view itself")
 BY_JUDGE = f"{PREFIX}judge_comparisons"
+SEGMENTS = {spec.name for spec in SEGMENT_FAMILIES}
 NEWEST = {f"{PREFIX}newest_judge_first_timestamp_seconds", f"{PREFIX}newest_judge_comparisons"}
 
 
@@ -47,12 +49,12 @@ async def scrape(view: Services, *, expose_judge_version: bool) -> str:
 
 async def test_a_view_serves_the_documented_families_with_their_labels(view: Services) -> None:
     served = families(await scrape(view, expose_judge_version=False))
-    assert served == {name: family for name, family in (AGREEMENT | VIEW).items() if name != BY_JUDGE}
+    assert served == {name: family for name, family in (AGREEMENT | VIEW).items() if name not in {BY_JUDGE, *SEGMENTS}}
 
 
 async def test_exposed_judge_versions_add_the_documented_labels(view: Services) -> None:
     served = families(await scrape(view, expose_judge_version=True))
-    expected = AGREEMENT | VIEW
+    expected = {name: family for name, family in (AGREEMENT | VIEW).items() if name not in SEGMENTS}
     expected.update({name: (expected[name][0], ("judge", "metric")) for name in NEWEST})
     assert served == expected
 
