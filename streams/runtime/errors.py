@@ -59,6 +59,7 @@ class EvalAlignmentError(Exception):
         ├── TopicsError           streams.kafka.topics          topics are missing or differ in partitions
         ├── UnknownNameError      eval_alignment.unknown_names  an argument names what does not exist
         ├── UnknownShapeError     sources.records               a payload is none of a tool's
+        │   └── TooManyRejectedError  sources.intake.dead_letter_budget  a request has too many rejected records
         ├── UnreachableError      eval_alignment.view_client    a view did not return a document
         │   └── QueueNotFoundError    eval_alignment.view_client    the source has no queue of the name
         ├── UnreadableCellError   eval_alignment.tables.labels  a cell is not a label; also a ValueError

@@ -85,6 +85,7 @@ def test_recount_prints_documents_and_names_bad_lines(tmp_path: Path) -> None:
     assert [line.split(": ")[:2] for line in output] == [
         [f"{file}:3", "missing_field"],
         [f"{file}:5", "malformed"],
+        ["2 invalid lines", "1 missing_field, 1 malformed"],
     ]
 
 
