@@ -328,13 +328,13 @@ async def test_a_new_ledger_replaces_all_rows_of_the_old_one(
 
 
 def downgrade(path: Path) -> None:
-    """Make a store one of 0.1.0's tables, which have neither input, output nor tags, nor what waits."""
+    """Make a store one of 0.1.0's tables, which have neither input, output, tags nor median, nor what waits."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for table, column in product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags")):
+        connection.execute("DROP INDEX annotations_people")
+        texts = product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags"))
+        for table, column in (*texts, ("annotations", "median"), ("partitions", "waiting")):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        connection.executescript(
-            "ALTER TABLE partitions DROP waiting; DROP TABLE waiting_judges; PRAGMA user_version = 7"
-        )
+        connection.executescript("DROP TABLE waiting_judges; PRAGMA user_version = 7")
 
 
 @pytest.mark.parametrize("spool_rows", [1, 20_000])
