@@ -100,8 +100,8 @@ async def test_newer_items_are_offered_and_the_page_keeps_its_scroll_position(
     offer = page.get_by_role("button", name="Show newer items")
     await expect(page.locator("[data-live]")).to_have_text("Live")
     await expect(offer).to_be_hidden()
-    second = await page.locator(".item").nth(1).locator("b.id").inner_text()
-    sort = page.get_by_role("button", name="Sort")
+    second = await page.locator(".item h3").nth(1).inner_text()
+    sort = page.get_by_label("Sort by")
     await sort.focus()
     await page.evaluate("window.mark = 1")
 
@@ -111,8 +111,8 @@ async def test_newer_items_are_offered_and_the_page_keeps_its_scroll_position(
     await expect(sort).to_be_focused()
     await offer.focus()
     await page.keyboard.press("Enter")
-    await expect(page.locator(".item b.id").first).to_have_text("i900")
-    await expect(page.locator(".item b.id").nth(2)).to_have_text(second)
+    await expect(page.locator(".item h3").first).to_have_text("i900")
+    await expect(page.locator(".item h3").nth(2)).to_have_text(second)
     await expect(offer).to_be_hidden()
     await expect(page.get_by_role("button", name="Pause")).to_be_focused()
     assert await page.evaluate("window.mark") == 1
