@@ -117,8 +117,6 @@ class _DeepDiveApi:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
         first = JudgedBy(metric, parameters.text(request, "judge"))
         second = JudgedBy(parameters.text(request, "other_metric") or metric, parameters.text(request, "other_judge"))
-        if first == second:
-            raise HTTPException(400, "other_metric, other_judge: name another metric or another version")
         return await self._answer(
             request, lambda connection, scope: side_by_side(connection, scope, criterion, first, second)
         )

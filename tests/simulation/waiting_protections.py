@@ -335,7 +335,7 @@ SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "read committed": ("wipe", 1),
     "decided once": ("", 42),
     "no times compared": ("order", 0),
-    "slack of the topic": ("wipe", 37),
+    "slack of the topic": ("wipe", 57),
     "slack of the store": ("away", 16),
     "slowest source": ("calm", 0),
     "missed while away": ("away", 0),
