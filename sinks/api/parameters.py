@@ -21,7 +21,7 @@ _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
 _NAMES: Final = frozenset({
     "annotator", "by", "cost", "criterion", "cursor", "empty", "from", "judge", "level", "limit",
-    "metric", "outcome", "queue", "seed", "skip", "strategy", "tag", "to", "window",
+    "metric", "other_judge", "other_metric", "outcome", "queue", "seed", "skip", "strategy", "tag", "to", "window",
 })  # fmt: skip
 """Parameters of the API."""
 _TAG: Final = re.compile(TAG_NAME)
