@@ -97,6 +97,10 @@ class Nulls:
             return None
         return value
 
+    def rate(self, name: str, value: Estimate | Undefined) -> float | None:
+        """The share without its interval, or null."""
+        return self.number(name, value if isinstance(value, Undefined) else value.value)
+
     def estimate(self, name: str, value: Estimate | Undefined) -> tuple[float | None, float | None, float | None]:
         """The share, and the lower and upper bound of its interval; or three nulls."""
         names = name, f"{name}_low", f"{name}_high"
@@ -186,7 +190,7 @@ def _criterion(
         items_compared=criterion.items_compared,
         comparisons=counts.n,
         misaligned=counts.misaligned,
-        alignment=nulls.number("alignment", alignment if isinstance(alignment, Undefined) else alignment.value),
+        alignment=nulls.rate("alignment", alignment),
         human=Verdicts({"pass": counts.human_pass, "fail": counts.human_fail}),
         metric=Verdicts({"pass": counts.metric_pass, "fail": counts.metric_fail}),
         undefined=nulls.reasons,

@@ -165,7 +165,6 @@ def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Conf
     rate, low, high = nulls.estimate(
         "corrected", corrected_pass_rate(passed, evaluated, counts) if evaluated else missing
     )
-    tpr, tnr = counts.tpr, counts.tnr
     return CorrectedJudge(
         judge=judge,
         evaluated=evaluated,
@@ -173,8 +172,8 @@ def _corrected(judge: str, items: int, evaluated: int, passed: int, counts: Conf
         pass_rate=nulls.number("pass_rate", passed / evaluated if evaluated else missing),
         comparisons=counts.n,
         items=counts.items,
-        tpr=nulls.number("tpr", tpr if isinstance(tpr, Undefined) else tpr.value),
-        tnr=nulls.number("tnr", tnr if isinstance(tnr, Undefined) else tnr.value),
+        tpr=nulls.rate("tpr", counts.tpr),
+        tnr=nulls.rate("tnr", counts.tnr),
         corrected=rate,
         corrected_low=low,
         corrected_high=high,

@@ -171,7 +171,6 @@ def _annotator(name: str, annotations: int, shared: SharedItems) -> AnnotatorNum
     nulls = Nulls()
     agreement, low, high = nulls.estimate("agreement", shared.agreement)
     strictness, strictness_low, strictness_high = nulls.estimate("strictness", shared.strictness)
-    own, theirs = shared.pass_rate, shared.others_pass_rate
     return AnnotatorNumbers(
         annotator=name,
         annotations=annotations,
@@ -179,8 +178,8 @@ def _annotator(name: str, annotations: int, shared: SharedItems) -> AnnotatorNum
         agreement=agreement,
         agreement_low=low,
         agreement_high=high,
-        pass_rate=nulls.number("pass_rate", own if isinstance(own, Undefined) else own.value),
-        others_pass_rate=nulls.number("others_pass_rate", theirs if isinstance(theirs, Undefined) else theirs.value),
+        pass_rate=nulls.rate("pass_rate", shared.pass_rate),
+        others_pass_rate=nulls.rate("others_pass_rate", shared.others_pass_rate),
         strictness=strictness,
         strictness_low=strictness_low,
         strictness_high=strictness_high,

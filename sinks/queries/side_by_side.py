@@ -166,7 +166,6 @@ def _side(judge: JudgedBy, verdicts: Iterable[tuple[int, _AlikeItems]]) -> Judge
             fn, tn = fn + group.passes, tn + group.fails
     counts, nulls = Confusion(tp, fn, tn, fp, items), Nulls()
     alignment, low, high = nulls.estimate("alignment", counts.alignment)
-    tpr, tnr = counts.tpr, counts.tnr
     return JudgeSide(
         metric=judge.metric,
         judge=judge.judge,
@@ -178,7 +177,7 @@ def _side(judge: JudgedBy, verdicts: Iterable[tuple[int, _AlikeItems]]) -> Judge
         alignment=alignment,
         alignment_low=low,
         alignment_high=high,
-        tpr=nulls.number("tpr", tpr if isinstance(tpr, Undefined) else tpr.value),
-        tnr=nulls.number("tnr", tnr if isinstance(tnr, Undefined) else tnr.value),
+        tpr=nulls.rate("tpr", counts.tpr),
+        tnr=nulls.rate("tnr", counts.tnr),
         undefined=nulls.reasons,
     )
