@@ -102,7 +102,7 @@ class Checkpoint:
     def _drain(self, owned: OwnedPartition) -> _PartitionCheckpoint:
         drained, now = owned.drain(), Now.read()
         owned.behind = self.observe(owned, now)
-        sources = drained.positions.items()
+        sources = [(tp, max(position, owned.counted[tp.topic])) for tp, position in drained.positions.items()]
         # Ledger and position are known once the rows are appended.
         marker = CheckpointMarker(
             ledger="",
@@ -110,8 +110,8 @@ class Checkpoint:
             policy=self.policy.value,
             at=owned.complete.at(now),
             sources={
-                tp.topic: source_position(position, self._end(tp, position), owned.topic_ids.get(tp.topic))
-                for tp, position in sources
+                tp.topic: source_position(counted, self._end(tp, counted), owned.topic_ids.get(tp.topic))
+                for tp, counted in sources
             },
         )
         if drained.seen:

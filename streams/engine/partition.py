@@ -26,6 +26,7 @@ from aggregator.shard import CheckpointDelta, Shard
 from aggregator.tallies import WAITING_WORDS, Behind, CheckpointMarker
 from streams.engine.circuit_breaker import HeldBack, seen_offsets
 from streams.engine.completeness import Completeness, Now
+from streams.engine.start import Start
 from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
@@ -62,6 +63,7 @@ class OwnedPartition:
         "changed",
         "checkpointed_at",
         "complete",
+        "counted",
         "foreign",
         "held",
         "ledger",
@@ -90,6 +92,9 @@ class OwnedPartition:
         """Number of counted ledger rows that no worker wrote, as far as markers and this worker know of them."""
         self.positions: dict[str, int] = {}
         """By source topic, the next offset to process."""
+        self.counted: Mapping[str, int] = {}
+        """By source topic, the offset below which an earlier checkpoint counted every event. It is above the position
+        while events are processed again, after a reset of the group."""
         self.seen_before: dict[str, int] = {}
         """By source topic, the offset up to which the process before this one saw events while its circuit breaker was
         open: they do not open it again."""
@@ -153,16 +158,21 @@ class OwnedPartition:
         """Take a claim that is at this offset of the ledger, in place of an earlier one."""
         self.replay.claimed(claim, offset)
 
-    def restored(self, positions: Mapping[TP, int], topic_ids: Mapping[str, str] = {}) -> None:
-        """Process events from these source positions: the shard has the state of the logs.
+    def restored(self, starts: Mapping[TP, Start], topic_ids: Mapping[str, str] = {}) -> None:
+        """Process events from these places of the sources: the shard has the state of the logs.
 
         Args:
-            positions: by source partition, the next offset to process.
+            starts: by source partition, where it starts.
             topic_ids: by source topic, its id, as far as the broker has ids.
         """
-        self.positions = {tp.topic: offset for tp, offset in positions.items()}
+        self.positions = {tp.topic: start.offset for tp, start in starts.items()}
+        self.counted = {tp.topic: start.counted for tp, start in starts.items()}
         self.topic_ids = topic_ids
         self.held = HeldBack()
+
+    def expected(self, topic: str) -> int:
+        """The offset at which a source has to go on at the latest: every event below it is counted."""
+        return max(self.positions[topic], self.counted[topic])
 
     def half_open(self, seen: Mapping[str, int]) -> None:
         """Let events before these offsets of the sources become dead letters: an open circuit breaker saw them."""

@@ -406,7 +406,7 @@ class Restore:
         if losses:
             _log.warning("lost input accepted, continuing with the oldest events that are left: %s", losses)
         for owned in self.owned:
-            own = {tp: start.offset for tp, start in starts.items() if tp.partition == owned.partition}
+            own = {tp: start for tp, start in starts.items() if tp.partition == owned.partition}
             owned.restored(own, offsets.topic_ids)
             _half_open(owned, known)
             self._find_waiting(owned, known, published.get(owned.partition))

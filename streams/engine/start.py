@@ -41,6 +41,8 @@ class Start:
     """What is lost, for the log; empty where nothing is. `offset` is then that of the oldest event that is left."""
     note: str = ""
     """Why it is not the committed offset, for the log; empty where it is, or where there is nothing to report."""
+    counted: int = 0
+    """Events below it are counted already: where the topic no longer has them, nothing is lost."""
 
 
 def start_of(known: Known) -> Start:
@@ -85,7 +87,7 @@ def _lower(position: int, committed: int, known: Known) -> Start:
             ),
         )
     # Everything below the position is counted: a commit that is older than the topic's records loses nothing.
-    return Start(max(committed, known.oldest))
+    return Start(max(committed, known.oldest), counted=position)
 
 
 def _start_without_tallies(known: Known) -> Start:

@@ -10,6 +10,7 @@ from aggregator.shard import Shard
 from streams.engine.apply import BatchApplier, expect_events
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.partition import OwnedPartition
+from streams.engine.start import Start
 from streams.events.decoder import Decoder
 from streams.events.reasons import WORKER_REASONS, Reason
 from streams.kafka.batches import Record, UnreadableRecords
@@ -31,7 +32,7 @@ class Applied:
         circuit_breaker = CircuitBreaker(CircuitBreakerPolicy(in_a_row=in_a_row))
         self.applier = BatchApplier(Topics(), 1, Decoder(), circuit_breaker, self.metrics)
         self.owned = OwnedPartition(0, Shard(0), UNUSED, UNUSED)
-        self.owned.restored({TP(TOPIC, 0): 0})
+        self.owned.restored({TP(TOPIC, 0): Start(0)})
 
     def reasons(self, *records: Record) -> list[tuple[int, Reason, str]]:
         rejected = self.applier.apply(self.owned, TOPIC, records)

@@ -14,6 +14,7 @@ from aggregator.tallies import MARKER_KEY
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.completeness import Now
 from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.start import Start
 from streams.kafka.watermarks import Watermarks
 from streams.ledger.claim import Claim
 from streams.runtime.health import Health
@@ -52,7 +53,7 @@ class Fixture:
         group: Any = SimpleNamespace(watermarks=lambda _: self.marks, release=lambda _: None)
         self.checkpoint = Checkpoint(Policy.EACH, group, self.metrics, lambda _: None, self.health)
         (self.partition,) = self.owned
-        self.partition.restored({SOURCE: 10})
+        self.partition.restored({SOURCE: Start(10)})
         self.owned.begin_generation(1)
 
     def _partition(self, number: int) -> OwnedPartition:
@@ -129,3 +130,12 @@ async def test_a_clock_that_is_set_does_not_spoil_the_histogram(
     await made.checkpoint([made.partition])
     value = made.metrics.registry.get_sample_value("eval_alignment_event_to_publish_seconds_sum")
     assert value == pytest.approx(0.25)
+
+
+async def test_a_marker_of_a_partition_that_processes_again_keeps_the_position_that_was_counted(made: Fixture) -> None:
+    made.partition.restored({SOURCE: Start(4, counted=10)})
+    positions = []
+    for following in (6, 10, 11):
+        made.partition.processed(SOURCE.topic, following, oldest=None)
+        positions.append((await made.marker())["sources"][SOURCE.topic]["position"])
+    assert positions == [10, 10, 11]

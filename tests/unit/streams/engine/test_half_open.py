@@ -20,6 +20,7 @@ from streams.engine.apply import BatchApplier
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy, seen_before
 from streams.engine.engine import _split
 from streams.engine.partition import OwnedPartition
+from streams.engine.start import Start
 from streams.events.decoder import Decoder
 from streams.kafka.batches import Batch, Record
 from streams.kafka.topics import Topics
@@ -67,7 +68,7 @@ class World:
         self.consented, self.looked = self.consented | self.looked if same else set(), set()
         self.claims.append(name)
         self.owned.half_open(seen_before(name, self.owned.predecessor, self.marker))
-        self.owned.restored({TP(TOPIC, 0): self.committed})
+        self.owned.restored({TP(TOPIC, 0): Start(self.committed)})
         self.applier = BatchApplier(Topics(), 1, Decoder(), CircuitBreaker(POLICY), METRICS)
         self.unseen = []
         self.checkpoint()

@@ -9,6 +9,7 @@ from faust.types import TP
 from aggregator.facts import Annotation
 from aggregator.shard import Shard
 from streams.engine.partition import OwnedPartition, OwnedPartitions, Progress
+from streams.engine.start import Start
 from streams.kafka.watermarks import Watermarks
 
 UNUSED: Any = SimpleNamespace()
@@ -27,7 +28,7 @@ def annotate(owned: OwnedPartition) -> None:
 @pytest.fixture
 def owned() -> OwnedPartition:
     owned = partition(3)
-    owned.restored({SOURCE: 10})
+    owned.restored({SOURCE: Start(10)})
     return owned
 
 
@@ -45,6 +46,14 @@ def test_a_drain_takes_rows_tallies_and_positions_of_one_moment(owned: OwnedPart
 def test_a_replayed_batch_does_not_move_the_position_back(owned: OwnedPartition) -> None:
     owned.processed(SOURCE.topic, 7, oldest=None)
     assert owned.positions == {SOURCE.topic: 10}
+
+
+def test_events_that_were_counted_before_need_not_be_there_again() -> None:
+    owned = partition(3)
+    owned.restored({SOURCE: Start(10, counted=20)})
+    expected = [owned.expected(SOURCE.topic)]
+    owned.processed(SOURCE.topic, 25, oldest=None)
+    assert [*expected, owned.expected(SOURCE.topic)] == [20, 25]
 
 
 def test_a_partition_is_changed_from_the_first_event_to_the_drain(owned: OwnedPartition) -> None:

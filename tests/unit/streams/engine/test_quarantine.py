@@ -12,6 +12,7 @@ from aggregator.facts import Annotation
 from aggregator.shard import Shard
 from streams.engine.engine import Engine
 from streams.engine.partition import OwnedPartition, OwnedPartitions, Progress
+from streams.engine.start import Start
 from streams.kafka.batches import Batch
 from streams.kafka.watermarks import Watermarks
 from streams.runtime.health import Health
@@ -22,7 +23,7 @@ SOURCE = "annotations"
 
 def partition(number: int) -> OwnedPartition:
     owned = OwnedPartition(number, Shard(number), UNUSED, UNUSED)
-    owned.restored({TP(SOURCE, number): 10})
+    owned.restored({TP(SOURCE, number): Start(10)})
     return owned
 
 

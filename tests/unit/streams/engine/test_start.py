@@ -53,6 +53,7 @@ def test_nothing_between_the_position_and_the_start_is_passed_over(
         assert oldest <= start.offset <= position
         assert not start.lost
         assert committed is None or start.offset == position or start.offset == max(committed, oldest)
+        assert max(start.offset, start.counted) == position
     else:
         assert start.lost
         assert start.offset == oldest
@@ -79,7 +80,7 @@ def test_events_that_are_gone_are_lost(known: Known) -> None:
 
 
 def test_a_commit_older_than_the_topics_records_loses_nothing_that_is_counted() -> None:
-    assert start_of(replace(KNOWN, committed=2, oldest=30)) == Start(30)
+    assert start_of(replace(KNOWN, committed=2, oldest=30)) == Start(30, counted=40)
 
 
 def test_without_tallies_the_committed_offset_decides() -> None:

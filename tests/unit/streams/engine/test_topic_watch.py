@@ -11,6 +11,7 @@ from faust.types import TP
 from aggregator.shard import Shard
 from streams.engine import topic_watch
 from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.start import Start
 from streams.engine.topic_watch import TopicWatch
 from streams.kafka.topic_metadata import TopicMetadata
 from streams.kafka.topics import Topics
@@ -28,7 +29,7 @@ def owned_partitions() -> OwnedPartitions:
     owned = OwnedPartitions()
     owned.assign({1}, lambda number: OwnedPartition(number, Shard(number), UNUSED, UNUSED))
     for each in owned:
-        each.restored({TP(SOURCE, 1): 7}, {SOURCE: f"id of {SOURCE}"})
+        each.restored({TP(SOURCE, 1): Start(7)}, {SOURCE: f"id of {SOURCE}"})
     owned.begin_generation(3)
     return owned
 
