@@ -164,7 +164,7 @@ class AccessMiddleware:
             user name, which browsers and event streams can send too. Empty admits every client. Health paths never
             need one.
         allowed_hosts: values of the Host header (without port) that are served besides loopback; `*` allows all. A
-            name that starts with `*.` allows its subdomains.
+            name that starts with `*.` allows its subdomains. An IPv6 address may lack the brackets.
         methods: the methods that the server has. Those that only read have no body.
         refusals: counts and logs what is refused.
         verifies: whether the application itself verifies who sends a request for a path. Such a request needs no
@@ -186,7 +186,7 @@ class AccessMiddleware:
         self._app = app
         self._refusals = refusals
         self._tokens = tokens
-        self._hosts = (*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts))
+        self._hosts = (*LOOPBACK_HOSTS, *map(_as_in_header, allowed_hosts))
         self._methods = methods
         self._verifies = verifies
         self._is_public = is_public
@@ -240,6 +240,12 @@ class AccessMiddleware:
             allowed in {name, "*"} or (allowed.startswith("*.") and name.endswith(allowed[1:]))
             for allowed in self._hosts
         )
+
+
+def _as_in_header(host: str) -> str:
+    """A host as the Host header has it: in lower case, an IPv6 address in brackets, which few settings have."""
+    bare = host.lower().removeprefix("[").removesuffix("]")
+    return f"[{bare}]" if ":" in bare else bare
 
 
 def client_address(scope: Scope) -> str:

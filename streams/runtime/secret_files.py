@@ -12,7 +12,6 @@ FILE_BYTES: Final = 1 << 16
 """Largest file."""
 SECRET_BYTES: Final = 4_096
 """Largest secret: servers and proxies take no longer header."""
-_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 
 _log = logging.getLogger(__name__)
 
@@ -20,16 +19,26 @@ _log = logging.getLogger(__name__)
 def read_secret_file(path: Path) -> bytes:
     """The content of a file. Raises OSError, and ValueError for a file that is too large."""
     with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+        status = os.fstat(file.fileno())
         content = file.read(FILE_BYTES + 1)
     if len(content) > FILE_BYTES:
         raise ValueError(f"larger than {FILE_BYTES:,} bytes")
-    if mode & _OTHERS and stat.S_ISREG(mode):
+    if is_shared(status, os.geteuid()):
         _log.warning(
             "file with secrets is readable by other users: allow its owner only, such as with `chmod 600`",
-            extra={"file": str(path), "mode": f"{stat.S_IMODE(mode):04o}"},
+            extra={"file": str(path), "mode": f"{stat.S_IMODE(status.st_mode):04o}"},
         )
     return content
+
+
+def is_shared(status: os.stat_result, user: int) -> bool:
+    """Whether others than `user` may read a regular file for no reason.
+
+    The group of a file that belongs to somebody else is how `user` may read it: Kubernetes mounts secrets as files of
+    root with the group of the pod, and systemd hands over credentials of root with an entry for the user.
+    """
+    unneeded = stat.S_IROTH | (stat.S_IRGRP if status.st_uid == user else 0)
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & unneeded)
 
 
 def warn_of_shared_directory(path: Path) -> None:

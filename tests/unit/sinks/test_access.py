@@ -163,6 +163,9 @@ async def test_health_endpoints_need_no_token_and_no_known_host() -> None:
         ("evals.example.test", 200),
         ("EVALS.example.test:443", 200),
         ("a.wild.test", 200),
+        ("[fd00::1]:8390", 200),
+        ("[FD00::2]", 200),
+        ("[fd00::3]:8390", 400),
         ("wild.test", 400),
         ("evil.test", 400),
         ("localhost.evil.test", 400),
@@ -170,7 +173,7 @@ async def test_health_endpoints_need_no_token_and_no_known_host() -> None:
     ],
 )
 async def test_only_known_hosts_are_served(host: str, status: int) -> None:
-    async with client(allowed_hosts=("evals.example.test", "*.wild.test")) as asking:
+    async with client(allowed_hosts=("evals.example.test", "*.wild.test", "fd00::1", "[fd00::2]")) as asking:
         assert (await asking.get("/", headers={"Host": host})).status_code == status
 
 

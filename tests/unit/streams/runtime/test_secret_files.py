@@ -1,5 +1,7 @@
 """Files with secrets."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from streams.runtime.secret_files import (
     FILE_BYTES,
     SECRET_BYTES,
     invalid_secret,
+    is_shared,
     read_secret_file,
     warn_of_shared_directory,
 )
@@ -25,6 +28,23 @@ def test_a_file_that_others_may_read_is_read_with_a_warning(
         (str(file), f"{mode:04o}")
     ] * warned
     assert "secret-text" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "shared"),
+    [
+        # A mounted Kubernetes secret, and a credential of systemd, whose group bits are those of its access list.
+        (stat.S_IFREG | 0o440, 0, False),
+        (stat.S_IFREG | 0o444, 0, True),
+        (stat.S_IFREG | 0o440, 10001, True),
+        (stat.S_IFREG | 0o400, 10001, False),
+        # A pipe, such as of `<(...)`.
+        (stat.S_IFIFO | 0o666, 10001, False),
+    ],
+)
+def test_the_group_may_read_a_file_that_belongs_to_somebody_else(mode: int, owner: int, shared: bool) -> None:
+    status = os.stat_result((mode, 0, 0, 1, owner, 10001, 0, 0, 0, 0))
+    assert is_shared(status, 10001) is shared
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
