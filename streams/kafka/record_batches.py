@@ -2,7 +2,8 @@
 
 aiokafka's parser, in C, reads nearly every batch. It raises for a header whose name is not UTF-8, which Kafka allows,
 and for bytes that no client should send. Such a batch is parsed again, record by record, and what cannot be read
-becomes an `UnreadableRecords` in the place of its records. This module is pure.
+becomes an `UnreadableRecords` in the place of its records. So does a record whose offset is not after the one before it
+or outside of its batch: consumers pass over it, as if it had been read already. This module is pure.
 
 The format: https://kafka.apache.org/documentation/#recordbatch
 """
@@ -129,7 +130,8 @@ def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
         return _read_legacy(batch, raw)
     if not batch.attributes & _CODEC_MASK and len(raw) <= _ALWAYS_OWN_PARSER:
         try:
-            return list(batch), len(raw)  # type: ignore[arg-type] # its protocol lacks `__next__`
+            plain: list[Record] = list(batch)  # type: ignore[arg-type] # its protocol lacks `__next__`
+            return _in_place(plain, batch.base_offset, batch.next_offset), len(raw)
         except Exception:  # noqa: BLE001, S110 -- with any failure, the own parser finds the records that can be read
             pass
     count: int = _COUNT.unpack_from(raw, _COUNT_AT)[0]
@@ -150,10 +152,24 @@ def _read(batch: Any, raw: memoryview, count: int) -> tuple[list[Record], int]:
     payload = unpack(codec, raw[_HEAD_BYTES:].tobytes())
     if codec and len(payload) <= _ALWAYS_OWN_PARSER:
         try:
-            return list(_without_codec(raw, batch.attributes ^ codec, payload)), len(payload)
+            plain = list(_without_codec(raw, batch.attributes ^ codec, payload))
+            return _in_place(plain, batch.base_offset, batch.next_offset), len(payload)
         except Exception:  # noqa: BLE001, S110 -- as above
             pass
     return list(_parse(batch, bytes(payload), count)), len(payload)
+
+
+def _in_place(records: list[Record], first: int, following: int) -> list[Record]:
+    """The records, if their offsets ascend from `first` on and are below `following`. Raises ValueError otherwise."""
+    before = first - 1
+    for record in records:
+        offset = record.offset
+        if offset <= before:
+            raise ValueError(f"offset {offset} follows {before}")
+        before = offset
+    if before >= following:
+        raise ValueError(f"offset {before} is after its batch")
+    return records
 
 
 def _without_codec(raw: memoryview, attributes: int, payload: Unpacked) -> Any:
@@ -176,6 +192,7 @@ def _read_legacy(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
             ParsedRecord(each.offset, -1 if each.timestamp is None else each.timestamp, each.key, each.value, [])
             for each in batch
         ]
+        _in_place(records, 0, batch.next_offset)
     except TooLargeError:
         reason, why = Reason.OVERSIZED, f"unpacks to more than {_LIMIT}"
     except Exception as error:  # noqa: BLE001 -- aiokafka's parser raises errors of many types
@@ -190,33 +207,40 @@ def _read_legacy(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
 
 def _parse(batch: Any, payload: bytes, count: int) -> Iterator[Record]:
     """Parse records one by one. Raises TooLargeError if they have too many headers."""
-    base, first = batch.base_offset, batch.first_timestamp
+    base, first, last = batch.base_offset, batch.first_timestamp, batch.next_offset - 1
     appended = batch.max_timestamp if batch.timestamp_type else None
-    position, following, headers = 0, base, 0
+    position, headers = 0, 0
+    # The least offset that the next record may have, and the records since that have none.
+    least, unread = base, 0
     for index in range(max(0, count)):
+        place = min(least + unread, last)
         try:
             length, position = _varint(payload, position)
             end = position + length
             if length < 0 or end > len(payload):
                 raise ValueError("its length is wrong")
         except ValueError as error:
-            yield _rest(batch, following, count - index, str(error))
+            yield _rest(batch, place, count - index, str(error))
             return
         try:
             record = _parse_record(payload, position, end, MAX_BATCH_RECORDS - headers)
+            offset = base + record.offset
+            if not least <= offset <= last:
+                raise ValueError(f"its offset {offset} is out of place: offsets ascend from {base} to {last}")
         except ValueError as error:
+            unread += 1
             detail = f"the record cannot be read: {error}"
-            yield UnreadableRecords(following, appended or first, 1, Reason.MALFORMED, detail)
+            yield UnreadableRecords(place, appended or first, 1, Reason.MALFORMED, detail)
         else:
+            least, unread = offset + 1, 0
             headers += len(record.headers)
+            record.offset = offset
             record.timestamp = _int64(first + record.timestamp) if appended is None else appended
             record.timestamp_type = batch.timestamp_type
-            following = record.offset = _int64(base + record.offset)
             yield record
-        following += 1
         position = end
     if position != len(payload):
-        yield _rest(batch, following, 0, f"{len(payload) - position:,} bytes follow the last record")
+        yield _rest(batch, min(least + unread, last), 0, f"{len(payload) - position:,} bytes follow the last record")
 
 
 def _parse_record(payload: bytes, position: int, end: int, headers_left: int) -> ParsedRecord:

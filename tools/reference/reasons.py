@@ -74,7 +74,9 @@ def page() -> str:
             "`alignment-binary-headers-sha256` and `alignment-binary-headers-bytes`.",
             "Records that cannot be read are one dead letter for each record batch, without key and value: `oversized` "
             f"when the batch would unpack to more than {MAX_UNPACKED_BYTES >> 20} MiB or has more than "
-            f"{MAX_BATCH_RECORDS:,} records, `malformed` when its bytes are not what its codec makes. "
+            f"{MAX_BATCH_RECORDS:,} records, `malformed` when its bytes are not what its codec makes. A single "
+            "record that cannot be read, or whose offset is outside of its batch or not after the one before it, is a "
+            "`malformed` dead letter of its own. "
             "`alignment-offset` is the offset of the first of them, and `alignment-records` their number. They cannot "
             "be requeued. An `oversized` batch does not count towards the circuit breaker.",
             "What `ingest` received for a source and cannot send, a body in another format than the tool's or an event "

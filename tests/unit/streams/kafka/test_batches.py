@@ -101,6 +101,15 @@ def test_a_start_inside_of_a_batch_that_cannot_be_read_is_where_its_record_is() 
     assert (record.offset, batch.start, batch.next) == (4, 4, 10)
 
 
+@pytest.mark.parametrize("codec", [0, 4])
+def test_a_record_before_its_batch_is_not_passed_over(codec: int) -> None:
+    records = [RawRecord(offset_delta=-4), RawRecord(offset_delta=1)]
+    (batch,) = Fetcher(plain(0) + RawBatch(records, base_offset=1, codec=codec).encode()).take()
+    assert [record.offset for record in batch.records] == [0, 1, 2]
+    assert [isinstance(record, UnreadableRecords) for record in batch.records] == [False, True, False]
+    assert batch.next == 3
+
+
 def test_a_wrong_checksum_is_fetched_again_three_times_and_then_reported() -> None:
     corrupt = RawBatch([RawRecord()], base_offset=2, broken_checksum=True).encode()
     fetcher = Fetcher(plain(0, 1) + corrupt, *[corrupt] * 8)

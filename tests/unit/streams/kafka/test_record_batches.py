@@ -1,7 +1,6 @@
 """Record batches as bytes: everything that can be read is read, and nothing stops the reader."""
 
 import gzip
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,8 @@ from streams.kafka.record_batches import CorruptBatchError, Record, UnreadableRe
 from tests.fuzz.batches import COMPRESS, CONTROL, LOG_APPEND_TIME, RawBatch, RawMessage, RawRecord, varint
 from tests.fuzz.records import batches, spoiled_batches
 
+# Read as snappy, its length is small.
+GARBAGE = b"\x40" + b"\xfe" * 98
 EVENT = RawRecord(b"item", b'{"id":"1"}', [(b"ce_id", b"1")])
 
 
@@ -52,6 +53,10 @@ def test_no_content_stops_the_reader(batch: RawBatch) -> None:
     after = RawBatch([EVENT], base_offset=10_000)
     records = everything(batch, after)
     assert contents(records[-1:]) == expected(after)
+    before = [record.offset for record in records[:-1]]
+    last = batch.base_offset + (batch.last_offset_delta or 0)
+    assert all(batch.base_offset <= offset <= last for offset in before)
+    assert before == sorted(before)
     for record in records:
         if isinstance(record, UnreadableRecords):
             assert record.reason in {Reason.MALFORMED, Reason.OVERSIZED}
@@ -65,6 +70,8 @@ def test_both_parsers_agree_where_both_read(batch: RawBatch) -> None:
         by_aiokafka = list(parsed)
     except Exception:  # noqa: BLE001 -- what it does not read is not compared
         return
+    offsets = [record.offset for record in by_aiokafka]
+    assume(offsets == sorted(set(offsets)) and all(parsed.base_offset <= each < parsed.next_offset for each in offsets))
     records, _ = read(parsed, raw)
     assert contents(records) == contents(by_aiokafka)
     if batch.packed is not None:
@@ -97,7 +104,8 @@ def test_a_batch_has_a_limit_of_records_and_of_headers(monkeypatch: pytest.Monke
     monkeypatch.setattr(record_batches, "_ALWAYS_OWN_PARSER", 0)
     many = [replace(EVENT, offset_delta=index) for index in range(11)]
     assert [type(record) for record in everything(RawBatch(many))] == [UnreadableRecords]
-    headers = RawBatch([replace(EVENT, headers=[(b"", None)] * 6), EVENT, replace(EVENT, headers=[(b"", None)] * 4)])
+    six, four = ([(b"", None)] * number for number in (6, 4))
+    headers = RawBatch([replace(EVENT, headers=six), many[1], replace(EVENT, headers=four, offset_delta=2)])
     assert [type(record) for record in everything(headers)] == [UnreadableRecords]
     assert len(everything(RawBatch(many[:10]))) == 10
 
@@ -110,6 +118,32 @@ def test_a_record_that_cannot_be_read_costs_no_other() -> None:
     assert [isinstance(record, UnreadableRecords) for record in records] == [False, True, False]
 
 
+@pytest.mark.parametrize("codec", COMPRESS)
+@pytest.mark.parametrize(
+    ("deltas", "places", "unread", "offset"),
+    [
+        ([0, -1, 2], [100, 101, 102], [1], 99),
+        ([-3, 1, 2], [100, 101, 102], [0], 97),
+        ([-(2**31), -1, 2], [100, 101, 102], [0, 1], 99),
+        ([0, 0, 2], [100, 101, 102], [1], 100),
+        ([0, 3, 1], [100, 101, 101], [1], 103),
+        ([0, 2, 1], [100, 102, 102], [2], 101),
+    ],
+)
+def test_a_record_whose_offset_is_out_of_place_is_reported_and_costs_no_other(
+    codec: int, deltas: list[int], places: list[int], unread: list[int], offset: int
+) -> None:
+    records = everything(
+        RawBatch([replace(EVENT, offset_delta=delta) for delta in deltas], base_offset=100, codec=codec)
+    )
+    assert [record.offset for record in records] == places
+    unreadable = [record for record in records if isinstance(record, UnreadableRecords)]
+    assert [index for index, record in enumerate(records) if isinstance(record, UnreadableRecords)] == unread
+    assert (unreadable[-1].reason, unreadable[-1].count) == (Reason.MALFORMED, 1)
+    why = f"its offset {offset} is out of place: offsets ascend from 100 to 102"
+    assert unreadable[-1].detail == f"the record cannot be read: {why}"
+
+
 def test_what_follows_a_wrong_length_is_one_unreadable_record() -> None:
     payload = EVENT.encode() + varint(1000) + b"rest"
     _, rest = everything(RawBatch([EVENT] * 3, payload=payload, base_offset=100))
@@ -120,7 +154,7 @@ def test_what_follows_a_wrong_length_is_one_unreadable_record() -> None:
 
 @pytest.mark.parametrize("codec", [1, 2, 3, 4, 5, 7])
 def test_bytes_that_no_codec_made_are_one_unreadable_record(codec: int) -> None:
-    (record,) = everything(RawBatch([EVENT] * 4, codec=codec, packed=os.urandom(99), base_offset=3))
+    (record,) = everything(RawBatch([EVENT] * 4, codec=codec, packed=GARBAGE, base_offset=3))
     assert isinstance(record, UnreadableRecords)
     assert (record.offset, record.count, record.reason) == (3, 4, Reason.MALFORMED)
 
@@ -145,6 +179,14 @@ def test_older_formats_are_read_within_the_same_limit(magic: int, codec: int) ->
         (record,) = everything(bomb)
         assert isinstance(record, UnreadableRecords)
         assert record.reason is Reason.OVERSIZED
+
+
+@pytest.mark.parametrize("offsets", [(1, 0), (0, 0), (0, 5, 1)])
+def test_an_older_format_with_offsets_out_of_place_is_one_unreadable_record(offsets: Sequence[int]) -> None:
+    (record,) = everything(RawMessage(inner=[RawMessage(offset=each) for each in offsets], codec=1, offset=9))
+    assert isinstance(record, UnreadableRecords)
+    assert record.reason is Reason.MALFORMED
+    assert "offset" in record.detail
 
 
 def test_a_wrong_checksum_ends_the_response_after_what_is_before_it() -> None:
