@@ -13,31 +13,33 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from streams.runtime.exit_codes import VIEW, WORKER, codes_without_restart
+from streams.runtime.exit_codes import INGEST, VIEW, WORKER, codes_without_restart
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-PARKED = codes_without_restart(WORKER, VIEW)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""Each stops the process in order: it gets SIGTERM, because the last two would end it without a drain."""
+PARKED = codes_without_restart(WORKER, VIEW, INGEST)
 
 
 def main(command: Sequence[str]) -> int:
-    """Run the command and forward signals to it; returns its exit code, when parked only after a signal."""
-    received: list[int] = []
+    """Run the command and stop it after a signal; returns its exit code, when parked only after a signal."""
+    stopping = False
     child: subprocess.Popen[bytes] | None = None
 
-    def forward(number: int, _: object) -> None:
-        received.append(number)
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
         if child is not None:
-            child.send_signal(number)
+            child.terminate()
 
     for number in STOP_SIGNALS:
-        signal.signal(number, forward)
+        signal.signal(number, stop)
     child = subprocess.Popen(command)
-    for early in received:
-        child.send_signal(early)
+    if stopping:
+        child.terminate()
     code = child.wait()
-    # From here a signal waits for `sigwait`: none is lost between the look at `received` and the wait.
+    # From here a signal waits for `sigwait`: none is lost between the look at `stopping` and the wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    if code in PARKED and not received:
+    if code in PARKED and not stopping:
         sys.stderr.write(
             f"run-or-park: on hold: {command[0]} ended with exit code {code}, which no restart can mend. "
             "Fix the cause (docs/exit-codes.md), then restart the container.\n"

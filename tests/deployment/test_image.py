@@ -54,12 +54,22 @@ def test_an_exit_code_that_no_restart_can_mend_parks_the_container_until_a_signa
         assert process.wait(SECONDS) == code
 
 
-def test_a_signal_is_forwarded_to_the_process() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_every_signal_to_stop_reaches_the_process_as_sigterm(number: signal.Signals) -> None:
     with run_or_park(ASLEEP) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        process.terminate()
+        process.send_signal(number)
         assert process.wait(SECONDS) == 5
+
+
+def test_a_parked_container_ends_after_every_signal_to_stop() -> None:
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        with run_or_park("import sys; sys.exit(64)") as process:
+            assert process.stderr is not None
+            process.stderr.readline()
+            process.send_signal(number)
+            assert process.wait(SECONDS) == 64
 
 
 def test_a_process_killed_by_a_signal_yields_the_exit_code_of_a_shell() -> None:
