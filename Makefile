@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test coverage examples tools faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
+.PHONY: help venv demo page unit test coverage examples tools kubernetes faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,16 @@ tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(INSTALLED),$(or $(T
 	@ln -sfn node_modules/.bin $(@D)/bin
 	@touch $@
 
+kubernetes: venv .venv-tools/kubernetes/.installed ## render the Kubernetes manifests, check every object, and record that all are valid
+	$(BIN)/python -m tools.kubernetes
+
+.venv-tools/kubernetes/.installed: tools/kubernetes/requirements.txt tools/kubernetes/programs.txt | venv
+	@echo "Installing kustomize, kube-score and kubernetes-validate in $(@D), which takes some minutes the first time"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@for program in $$(cat tools/kubernetes/programs.txt); do GOBIN=$(abspath $(@D))/bin go install $$program || exit 1; done
+	@touch $@
+
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
 
@@ -111,8 +121,9 @@ docs: venv ## generate the reference pages of docs/ from code
 dashboards: venv ## generate the JSON for Grafana from monitoring/grafana; PAGE=https://... is the page that links open
 	$(BIN)/python -m monitoring.grafana $(if $(PAGE),--page $(PAGE))
 
-rules: venv ## write the address of your runbook into the alert rules: RUNBOOK=https://...
-	$(BIN)/python -m monitoring.runbook $(RUNBOOK)
+rules: venv ## make Kubernetes objects of the rules; RUNBOOK=https://... first writes the address of your runbook into them
+	$(if $(RUNBOOK),$(BIN)/python -m monitoring.runbook $(RUNBOOK))
+	$(BIN)/python -m monitoring.prometheus_rules
 
 wheel: venv ## build the wheel in dist/
 	rm -rf dist
@@ -145,4 +156,5 @@ lock: ## resolve pyproject.toml into requirements*.txt; UPGRADE=--upgrade takes 
 	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(UV) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
 	$(UV) --group bench --output-file requirements-bench.txt
+	$(UV) --group kubernetes --output-file tools/kubernetes/requirements.txt
 	for tool in $(REAL); do $(UV) --group tool-$$tool --output-file tools/real/requirements-$$tool.txt || exit 1; done
