@@ -60,7 +60,7 @@ async def open_source(chosen: Settings, name: str) -> AsyncIterator[RunnableSour
     source = wiring.source(chosen, name)
     store = None
     try:
-        store = IndexStore(chosen.data_dir)
+        store = IndexStore(chosen.data_dir, command="source")
     except (IndexInUseError, IndexUnusableError) as error:
         # Without an index, names without a rule are not kept.
         if source.owns:

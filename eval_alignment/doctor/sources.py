@@ -89,7 +89,7 @@ def judge_producers(seen: Sequence[SampledRecord]) -> list[Finding]:
             findings.append(
                 problem_found(
                     Problem.RECORDS_UNREADABLE,
-                    f"{topic}: {len(unreadable)} record batches cannot be read, the newest in partition "
+                    f"{topic}: {len(unreadable)} record batches or records cannot be read, the newest in partition "
                     f"{newest.partition} at {newest.offset}: {newest.unreadable}",
                 )
             )

@@ -3,7 +3,6 @@
 What is committed survives a crash of the machine: an id-only deletion finds the record that was answered before it.
 """
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from aggregator.facts import Fact
 from sources.intake.natives import native_bytes, native_text
 from sources.ownership import OwnedRecord
 from sources.records import UnruledName
+from streams.runtime.directory_lock import DirectoryInUseError, lock_directory
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
@@ -140,18 +140,19 @@ class IndexStore:
     Args:
         directory: it is created when it does not exist.
         readonly: only read, also while another process has it open; the file must exist.
+        command: who uses it, for the error of another process.
 
     Raises IndexInUseError while another process has it open, IndexUnusableError when it cannot be opened.
     """
 
-    def __init__(self, directory: Path, *, readonly: bool = False) -> None:
+    def __init__(self, directory: Path, *, readonly: bool = False, command: str = "ingest") -> None:
         self.path = directory / FILE
         self._using = threading.RLock()
         self._lock: int | None = None
         try:
             if not readonly:
                 directory.mkdir(parents=True, exist_ok=True)
-                self._lock = _lock(directory)
+                self._lock = lock_directory(directory, command, name=_LOCK)
                 # It has names of annotators.
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(
@@ -162,6 +163,11 @@ class IndexStore:
                 check_same_thread=False,
             )
             self._open(readonly=readonly)
+        except DirectoryInUseError as error:
+            raise IndexInUseError(
+                f"{error}: only one `ingest` may run sources that remember their records (start others with `--sources "
+                "none`)"
+            ) from None
         except (OSError, sqlite3.Error) as error:
             self._unlock()
             raise IndexUnusableError(f"cannot open {self.path}: {error}; {_REMEDY}") from error
@@ -429,17 +435,3 @@ class StoredIndex:
         (names,) = connection.execute("SELECT count(*) FROM names WHERE source = ?", (self.source,)).fetchone()
         if values < _MAX_VALUES and names < _MAX_NAMES:
             connection.execute("INSERT INTO names VALUES (?, ?, ?, ?, ?, ?)", (*key, value, count, at))
-
-
-def _lock(directory: Path) -> int:
-    """The descriptor of the lock, which ends with the process. Raises IndexInUseError."""
-    lock = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise IndexInUseError(
-            f"another process uses the owner index in {directory}: only one `ingest` may run sources that remember "
-            "their records (start others with `--sources none`)"
-        ) from None
-    return lock

@@ -26,6 +26,7 @@ class EvalAlignmentError(Exception):
         ├── CredentialsError      sources.pulls.credentials     the credentials of a tool are missing or invalid
         ├── CursorError           sinks.queries.comparisons     an invalid cursor; also a ValueError
         ├── DataDirError          eval_alignment.local.datadir  the data directory of `up` cannot be used
+        ├── DirectoryInUseError   streams.runtime.directory_lock    another process uses a directory
         ├── DocumentError         sinks.documents               the numbers of a queue cannot be computed
         ├── FatalError            streams.runtime.failures      ends the process with any exit code
         ├── IndexInUseError       sources.intake.store          another process uses the owner index

@@ -1,16 +1,14 @@
 """The directory of a store: its lock, and its deletion."""
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
 from typing import Final
 
+from streams.runtime.directory_lock import LOCK_NAME, DirectoryInUseError, lock_directory
 from streams.waiting.store import StoreAwayError
 
 DIRECTORY_MODE: Final = 0o700
-_FILE_MODE: Final = 0o600
-_LOCK_NAME: Final = "lock"
 
 
 class StoreDirectory:
@@ -23,7 +21,7 @@ class StoreDirectory:
     @property
     def is_new(self) -> bool:
         """Whether there is nothing in it but the lock."""
-        return [path.name for path in self.path.iterdir()] == [_LOCK_NAME]
+        return [path.name for path in self.path.iterdir()] == [LOCK_NAME]
 
     @property
     def free_bytes(self) -> int:
@@ -31,19 +29,13 @@ class StoreDirectory:
         return shutil.disk_usage(self.path).free
 
     def lock(self) -> None:
-        """Create the directory if need be, and lock it. Raises StoreAwayError if another process has the lock.
-
-        The kernel releases the lock when the process ends, however it ends.
-        """
+        """Create the directory if need be, and lock it. Raises StoreAwayError if another process has the lock."""
         self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         self.path.chmod(DIRECTORY_MODE)
-        lock = os.open(self.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise StoreAwayError(f"{self.path} is in use by another process") from None
-        self._lock = lock
+            self._lock = lock_directory(self.path, "worker")
+        except DirectoryInUseError as error:
+            raise StoreAwayError(f"{error}: give each worker a data directory or a name of its own") from None
 
     def release(self) -> None:
         """Release the lock."""
@@ -56,5 +48,5 @@ class StoreDirectory:
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != _LOCK_NAME:
+            elif path.name != LOCK_NAME:
                 path.unlink()

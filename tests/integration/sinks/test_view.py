@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from aggregator.facts import Fact
 from aggregator.recount import Recount
-from sinks.store.lock import LOCK_NAME
 from sinks.store.store import Store
 from sinks.view import STORE_NAME
+from streams.runtime.directory_lock import LOCK_NAME
 from tests.integration.sinks.test_reader import Topics, comparison, rows
 from tests.support.kafka import Kafka
 from tests.support.logs import Logs

@@ -84,7 +84,7 @@ def test_a_directory_of_another_process_is_left_alone(directory: Path) -> None:
         assert holder.stdout.readline() == "open\n"
         store = new_store(directory)
         store.open()
-        assert "in use by another process" in (store.away or "")
+        assert "in use by `worker` with process id" in (store.away or "")
         assert (directory / positions.NAME).exists()
         holder.kill()
     store.open()
