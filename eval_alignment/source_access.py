@@ -31,7 +31,7 @@ from sources.pulls.pull import PullError
 from sources.pulls.sync import Observer, PullClocks, PullRequest, SourcePull, StreamReport
 from sources.records import UnknownShapeError
 from streams.kafka.producer import Outgoing, producer, require_sources
-from streams.runtime.http_client import TRANSPORT_ERRORS, async_one_coding_hooks, client_options, explain
+from streams.runtime.http_client import STREAMED, TRANSPORT_ERRORS, async_client, explain, lines
 
 _ANSWER_SECONDS: Final = 600.0
 """A source may have much to say before it answers."""
@@ -156,8 +156,7 @@ class _HttpSource:
         url = f"http://{chosen.ingest_http}"
         token_file = chosen.ingest_token_file or chosen.token_file
         token = None if token_file is None else read_token(token_file)
-        options = client_options(url, timeout=_ANSWER_SECONDS, token=token)
-        async with httpx.AsyncClient(base_url=url, **options, event_hooks=async_one_coding_hooks()) as client:
+        async with async_client(url, timeout=_ANSWER_SECONDS, token=token, base_url=url) as client:
             yield cls(client, SOURCES_PATH.format(name=name))
 
     async def file(self, content: bytes, made: int) -> IntakeResult:
@@ -170,11 +169,12 @@ class _HttpSource:
         chosen = {"full": request.full, "confirm_empty": request.confirm_empty}
         query = {name: "1" for name, is_set in chosen.items() if is_set}
         try:
-            async with self._client.stream("POST", f"{self._path}/-/sync", params=query) as response:
+            path = f"{self._path}/-/sync"
+            async with self._client.stream("POST", path, params=query, extensions=STREAMED) as response:
                 if response.status_code != 200:
                     await response.aread()
                     raise self._refusal(response)
-                async for text in response.aiter_lines():
+                async for text in lines(response):
                     line = msgspec.json.decode(text, type=PullLine)
                     if line.progress is not None:
                         observe(line.progress)

@@ -17,7 +17,7 @@ from sinks.queries.item_answer import ItemTrace
 from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.http_client import TRANSPORT_ERRORS, client_options, explain, one_coding_hooks
+from streams.runtime.http_client import TRANSPORT_ERRORS, explain, sync_client
 
 DEFAULT_URL: Final = "http://127.0.0.1:8390"
 _TIMEOUT_SECONDS: Final = 30.0
@@ -52,8 +52,7 @@ class View:
         if not self.url.lower().startswith(("http://", "https://")):
             raise UnreachableError(f"{url}: not an http or https address")
         try:
-            options = client_options(self.url, timeout=_TIMEOUT_SECONDS, token=token)
-            self._client = httpx.Client(**options, event_hooks=one_coding_hooks())
+            self._client = sync_client(self.url, timeout=_TIMEOUT_SECONDS, token=token)
         except TRANSPORT_ERRORS as error:
             raise UnreachableError(f"{url}: {explain(error)}") from error
 

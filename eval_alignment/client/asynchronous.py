@@ -16,7 +16,7 @@ from eval_alignment.client.errors import ClientError
 from eval_alignment.client.events import AnnotationFields, EvaluationFields, QueueItemFields, encode
 from eval_alignment.client.outbox import EventBatch
 from streams.events.decoder import Kind
-from streams.runtime.http_client import async_one_coding_hooks
+from streams.runtime.http_client import async_client
 
 _END_S: Final = 1.0
 """How long `close` waits for a task that has nothing left to send, in seconds."""
@@ -120,7 +120,7 @@ class AsyncClient(BaseClient):
             await _wait(self._progress, remaining)
             self._check_usable()
         if self._task is None:
-            http = httpx.AsyncClient(**self._connection.client_arguments(), event_hooks=async_one_coding_hooks())
+            http = async_client(**self._connection.client_arguments())
             self._task = asyncio.create_task(self._run(http), name="eval-alignment-client")
         if self._outbox.add(id, line, time.monotonic()):
             self._work.set()

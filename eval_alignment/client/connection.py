@@ -66,8 +66,8 @@ class IngestConnection:
         return f"IngestConnection({self.url!r})"
 
     def client_arguments(self) -> dict[str, Any]:
-        """Arguments of `httpx.Client` and `httpx.AsyncClient`."""
-        return {**client_options(self.url, timeout=TIMEOUT_S), "transport": self._transport}
+        """Arguments of `sync_client` and `async_client`."""
+        return {"url": self.url, "timeout": TIMEOUT_S, "transport": self._transport}
 
     def request(self, batch: EventBatch) -> dict[str, Any]:
         """Arguments of `post` for a batch. Raises one of `REQUEST_ERRORS` if the token file has become invalid."""

@@ -15,7 +15,7 @@ from eval_alignment.client.errors import ClientError
 from eval_alignment.client.events import AnnotationFields, EvaluationFields, QueueItemFields, encode
 from eval_alignment.client.outbox import EventBatch
 from streams.events.decoder import Kind
-from streams.runtime.http_client import one_coding_hooks
+from streams.runtime.http_client import sync_client
 
 _END_S: Final = 1.0
 """How long `close` waits for a thread that has nothing left to send, in seconds."""
@@ -120,7 +120,7 @@ class Client(BaseClient):
 
     def _start(self) -> None:
         # Made here, because httpx imports modules for it: a fork meanwhile would leave them half imported in the child.
-        http = httpx.Client(**self._connection.client_arguments(), event_hooks=one_coding_hooks())
+        http = sync_client(**self._connection.client_arguments())
         thread = threading.Thread(target=self._run, args=(http,), name="eval-alignment-client", daemon=True)
         thread.start()
         self._thread = thread

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import httpx
 import msgspec
 
-from streams.runtime.http_client import TRANSPORT_ERRORS, async_one_coding_hooks, client_options, explain
+from streams.runtime.http_client import TRANSPORT_ERRORS, async_client, explain
 
 _SECONDS: Final = 5.0
-_MAX_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +37,12 @@ async def get(url: str, token: bytes | None = None) -> Answer:
         return Answer(url, 0, error="not an http or https address")
     requested = time.time()
     try:
-        async with (
-            httpx.AsyncClient(
-                **client_options(url, timeout=_SECONDS, token=token), event_hooks=async_one_coding_hooks()
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            body = await _read(response)
-            ahead = _ahead(response.headers.get("Date"), requested, time.time())
-            return Answer(url, response.status_code, body, ahead_s=ahead)
+        async with async_client(url, timeout=_SECONDS, token=token) as client:
+            response = await client.get(url)
     except TRANSPORT_ERRORS as error:
         return Answer(url, 0, error=explain(error))
-
-
-async def _read(response: httpx.Response) -> bytes:
-    """The body, at most 64 MiB of it."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) >= _MAX_BYTES:
-            break
-    return bytes(body[:_MAX_BYTES])
+    ahead = _ahead(response.headers.get("Date"), requested, time.time())
+    return Answer(url, response.status_code, response.content, ahead_s=ahead)
 
 
 def _ahead(date: str | None, requested: float, answered: float) -> float | None:

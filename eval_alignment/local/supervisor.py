@@ -34,6 +34,7 @@ from streams.kafka import topics as topic_table
 from streams.kafka.dead_letter_tail import DeadLetterHeaders, DeadLetterTail
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode, codes_without_restart
+from streams.runtime.http_client import async_client
 
 READY_SECONDS: Final = 60.0
 WORKER_STOP_SECONDS: Final = 15.0
@@ -232,7 +233,7 @@ class Supervisor:
     async def _begin(self, aside: list[Path]) -> None:
         """Wait until the processes are ready, load the rows of earlier runs, then await `on_ready`."""
         # Without the proxies of the environment: all processes are on this machine.
-        async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
+        async with async_client("http://127.0.0.1", timeout=_PROBE_SECONDS) as client:
             await asyncio.gather(
                 *(self._wait_ready(client, child) for child in (self._worker, self._view, self._ingest))
             )

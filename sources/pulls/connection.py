@@ -14,7 +14,7 @@ from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError
 from sources.records import UnknownShapeError
 from sources.shapes import read
-from streams.runtime.http_client import TRANSPORT_ERRORS, async_one_coding_hooks, client_options, explain
+from streams.runtime.http_client import TRANSPORT_ERRORS, async_client, explain
 from streams.runtime.retries import retry_requests
 from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, asked_wait
 
@@ -23,8 +23,6 @@ _STEP_SECONDS: Final = 60.0
 """Time to connect, to send, and to receive the next bytes."""
 ANSWER_SECONDS: Final = 300.0
 """Time in which an answer must be complete."""
-ANSWER_BYTES: Final = 64 << 20
-"""Largest answer after decompression."""
 ANSWER_PARTS: Final = 4_000_000
 """Most commas, objects and arrays of an answer, also in its texts: as objects they need many times its memory."""
 _DETAIL: Final = 200
@@ -113,10 +111,9 @@ class Connection:
         self.url: Final = url.rstrip("/")
         self._credentials = credentials
         try:
-            options = client_options(self.url, timeout=_STEP_SECONDS)
+            self._http = async_client(self.url, timeout=_STEP_SECONDS, auth=auth, transport=transport)
         except TRANSPORT_ERRORS as error:
             raise PullError(f"{self.url}: {explain(error)}") from error
-        self._http = httpx.AsyncClient(**options, auth=auth, transport=transport, event_hooks=async_one_coding_hooks())
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -149,27 +146,21 @@ class Connection:
     ) -> ToolAnswer:
         place = f"{method} {self.url}{path}"
         try:
-            async with (
-                asyncio.timeout(ANSWER_SECONDS),
-                self._http.stream(method, self.url + path, params=query, json=document) as response,
-            ):
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > ANSWER_BYTES:
-                        raise PullError(f"{place}: the answer is larger than {ANSWER_BYTES >> 20} MiB")
+            async with asyncio.timeout(ANSWER_SECONDS):
+                response = await self._http.request(method, self.url + path, params=query, json=document)
         except TimeoutError as error:
             raise ToolBusyError(f"{place}: no complete answer in {ANSWER_SECONDS:.0f} s") from error
         except TRANSPORT_ERRORS as error:
             away = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
             raise (ToolBusyError if away else PullError)(f"{place}: {explain(error)}") from error
+        content = response.content
         if response.status_code == httpx.codes.OK:
             if sum(map(content.count, (b",", b"{", b"["))) > ANSWER_PARTS:
                 raise PullError(f"{place}: the answer has more than {ANSWER_PARTS:,} parts")
-            return ToolAnswer(place, bytes(content))
-        raise self._refusal(place, response, bytes(content))
+            return ToolAnswer(place, content)
+        raise self._refusal(place, response)
 
-    def _refusal(self, place: str, response: httpx.Response, content: bytes) -> PullError:
+    def _refusal(self, place: str, response: httpx.Response) -> PullError:
         status = response.status_code
         if status in _BUSY:
             wait = asked_wait(response.headers, datetime.now(UTC))
@@ -183,7 +174,7 @@ class Connection:
             target = response.headers.get("location", "")
             return PullError(f"{place}: redirected to {_printable(target)}, which is not followed; correct `url`")
         kind = ToolNotFoundError if status == httpx.codes.NOT_FOUND else PullError
-        return kind(f"{place}: status {status}: {_printable(content.decode(errors='replace'))}")
+        return kind(f"{place}: status {status}: {_printable(response.content.decode(errors='replace'))}")
 
 
 def _backoff(error: Exception) -> bool | float:

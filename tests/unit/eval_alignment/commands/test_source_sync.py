@@ -18,6 +18,7 @@ from ingest.pulls import PullLine
 from sources.intake.store import IndexStore
 from sources.pulls.pull import PullError
 from sources.pulls.sync import StreamReport
+from streams.runtime.http_client import async_client
 
 LANGFUSE = {"tool": "langfuse", "queue": "q", "criteria": {"tone": {"rating": "stars"}}}
 
@@ -84,10 +85,10 @@ def ingest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
             requests.append(request)
             return httpx.Response(status, content=content or json.dumps({"detail": problem}).encode())
 
-        def client_options(*_: Any, **__: Any) -> dict[str, Any]:
-            return {"transport": httpx.MockTransport(reply)}
+        def client(url: str, **options: Any) -> httpx.AsyncClient:
+            return async_client(url, **options, transport=httpx.MockTransport(reply))
 
-        monkeypatch.setattr(source_access, "client_options", client_options)
+        monkeypatch.setattr(source_access, "async_client", client)
         return requests
 
     yield answer

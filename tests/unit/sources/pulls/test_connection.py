@@ -151,9 +151,12 @@ async def test_an_answer_of_another_shape_names_the_address() -> None:
 
 
 async def test_an_answer_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.pulls.connection.ANSWER_BYTES", 1 << 20)
-    packed = httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(bytes(2 << 20)))
-    with pytest.raises(PullError, match="larger than 1 MiB"):
+    monkeypatch.setattr("streams.runtime.http_client.ANSWER_BYTES", 1 << 20)
+    stream = httpx.ByteStream(gzip.compress(bytes(2 << 20)))
+    packed = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
+    with pytest.raises(
+        PullError, match=r"^GET https://tool.*larger than 1 MiB after decompression: check which server"
+    ):
         await replied(packed)
 
 

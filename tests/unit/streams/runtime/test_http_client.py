@@ -1,19 +1,27 @@
 """HTTP clients: no proxy for loopback, no redirects, and errors as results."""
 
+import gzip
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
 
+from eval_alignment.client.asynchronous import AsyncClient
 from eval_alignment.client.errors import DeliveryError
 from eval_alignment.client.sync import Client
 from eval_alignment.doctor.http import get
 from eval_alignment.view_client import UnreachableError, View
-from streams.runtime.http_client import async_one_coding_hooks, client_options
+from streams.runtime import http_client
+from streams.runtime.http_client import STREAMED, async_client, client_options, lines
 from tests.support.ports import free_port
+from tests.support.tree import PACKAGES, ROOT, modules
 
+MIB = 1 << 20
+LARGE = b" " * 2 * MIB
+BOMB = gzip.compress(LARGE)
 TOKEN = b"0123456789abcdef0123456789abcdef"
 
 
@@ -22,14 +30,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.requests.append((self.path, self.headers["Authorization"]))
+        # What is not read of a request resets its connection.
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         moved = self.path == "/moved"
         self.send_response(302 if moved else 200)
         if "packed" in self.path:
             self.send_header("Content-Encoding", "gzip, gzip")
         if moved:
             self.send_header("Location", "/elsewhere")
+        elif "bomb" in self.path:
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(BOMB if "bomb" in self.path else LARGE if "large" in self.path else b"{}")
 
     do_POST = do_GET  # noqa: N815
 
@@ -91,6 +103,90 @@ async def test_no_client_unpacks_an_answer_twice(server: HTTPServer) -> None:
     client.queue_item(queue="q", item="1")
     with pytest.raises(DeliveryError, match=problem):
         client.close(timeout_s=2)
-    async with httpx.AsyncClient(event_hooks=async_one_coding_hooks()) as asynchronous:
+    async with async_client(url, timeout=10) as asynchronous:
         with pytest.raises(httpx.DecodingError, match=problem):
             await asynchronous.get(url)
+
+
+@pytest.mark.parametrize("kind", ["large", "bomb"])
+async def test_no_client_reads_more_of_an_answer_than_the_limit(
+    server: HTTPServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(http_client, "ANSWER_BYTES", MIB)
+    url = f"http://127.0.0.1:{server.server_port}/{kind}"
+    problem = "the answer is larger than 1 MiB after decompression: check which server has this address"
+    with View(url) as view, pytest.raises(UnreachableError, match=rf"{url}/api/v1/queues\S*: {problem}"):
+        view.ready()
+    answer = await get(url)
+    assert (answer.status, answer.error) == (0, problem)
+    client = Client(url)
+    client.queue_item(queue="q", item="1")
+    with pytest.raises(DeliveryError, match=problem):
+        client.close(timeout_s=2)
+    other = AsyncClient(url)
+    await other.queue_item(queue="q", item="1")
+    with pytest.raises(DeliveryError, match=problem):
+        await other.close(timeout_s=2)
+
+
+class _Parts(httpx.AsyncByteStream):
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self.parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            yield part
+
+
+async def lines_of(*parts: bytes, status: int = 200, coding: str | None = None) -> list[bytes]:
+    headers = {} if coding is None else {"Content-Encoding": coding}
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers, stream=_Parts(parts)))
+    async with (
+        async_client("http://ingest.invalid", timeout=1, transport=transport) as client,
+        client.stream("POST", "http://ingest.invalid/", extensions=STREAMED) as response,
+    ):
+        return [line async for line in lines(response)]
+
+
+async def test_an_answer_by_lines_has_a_limit_of_each_line_and_none_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "ANSWER_BYTES", MIB)
+    third = b"x" * (MIB // 3)
+    assert await lines_of(third, third + b"\n", third, third, b"\nend") == [third * 2, third * 2, b"end"]
+    with pytest.raises(httpx.DecodingError, match="a line of the answer is larger than 1 MiB"):
+        await lines_of(b"short\n" + third, third, third, third)
+    with pytest.raises(httpx.DecodingError, match="the answer is larger than 1 MiB"):
+        await lines_of(*[third + b"\n"] * 4, status=500)
+
+
+@pytest.mark.parametrize(
+    ("coding", "parts", "problem"),
+    [
+        ("br", (b"{}",), "content coding 'br', expected gzip or none"),
+        ("gzip", (b"{}",), "the answer is not gzip"),
+        ("gzip", (gzip.compress(b"{}")[:-1],), "the answer is cut off"),
+    ],
+)
+async def test_an_answer_that_cannot_be_unpacked_is_an_error(coding: str, parts: Sequence[bytes], problem: str) -> None:
+    with pytest.raises(httpx.DecodingError, match=problem):
+        await lines_of(*parts, coding=coding)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity", None])
+async def test_a_packed_answer_arrives_in_any_parts(coding: str | None) -> None:
+    content = b"\n".join(b"%d" % number for number in range(100_000))
+    body = gzip.compress(content) if (coding or "").lower() == "gzip" else content
+    parts = [body[start : start + 1000] for start in range(0, len(body), 1000)]
+    assert await lines_of(*parts, coding=coding) == content.split(b"\n")
+    # Nothing arrives of an answer to HEAD, or with status 204.
+    assert await lines_of(coding=coding) == []
+
+
+def test_no_other_module_makes_a_client() -> None:
+    """Httpx alone reads answers without a limit."""
+    makers = [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in modules(package)
+        if re.search(r"httpx\.(Client|AsyncClient|get|post|request|stream)\(|urlopen|http\.client", path.read_text())
+    ]
+    assert makers == ["streams/runtime/http_client.py"]
