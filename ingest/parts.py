@@ -6,7 +6,7 @@ while nobody else is served. What a tool sends does not come near these bounds. 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -20,6 +20,10 @@ COMMAS: Final = 2_000_000
 """Most commas of JSON outside of its texts, and delimiters of a table. Real records have 30 bytes or more for each."""
 BRACKETS: Final = 600_000
 """Most objects and arrays of JSON."""
+NAMES: Final = 200_000
+"""Most different names of fields of JSON: each is an object of its own, where those of records repeat."""
+ESCAPES: Final = 8_000_000
+"""Most escapes of JSON: JSON in a text of JSON has about one in ten bytes."""
 LINES: Final = 500_000
 """Most lines of records or rows."""
 NON_TEXT: Final = 500_000
@@ -68,6 +72,9 @@ class _JsonCounts:
     commas: int = 0
     brackets: int = 0
     non_text: int = 0
+    escapes: int = 0
+    names: set[int] = field(default_factory=set)
+    """Hashes of the names of fields, as they are escaped. One whose slice ends before the colon is left out."""
     _in_string: int = 0
     _escape: bytes = b""
     """The backslash at the end of the last slice, if it escapes what follows."""
@@ -80,12 +87,22 @@ class _JsonCounts:
         piece = self._escape + piece
         backslashes = len(piece) - len(piece.rstrip(_BACKSLASH))
         self._escape = _BACKSLASH * (backslashes % 2)
-        texts = piece.replace(_BACKSLASH * 2, b"").replace(b'\\"', b"").split(b'"')
+        plain = piece.replace(_BACKSLASH * 2, b"\0").replace(b'\\"', b"\1")
+        self.escapes += len(piece) - len(plain) + plain.count(_BACKSLASH)
+        texts = plain.split(b'"')
         outside = b" ".join(texts[self._in_string :: 2])
+        named = zip(texts[1 - self._in_string :: 2], texts[2 - self._in_string :: 2], strict=False)
+        self.names.update(hash(name) for name, after in named if after.lstrip().startswith(b":"))
         self._in_string ^= (len(texts) - 1) % 2
         self.commas += outside.count(b",")
         self.brackets += outside.count(b"{") + outside.count(b"[")
-        return self.commas > COMMAS or self.brackets > BRACKETS or self.non_text > NON_TEXT
+        return (
+            self.commas > COMMAS
+            or self.brackets > BRACKETS
+            or self.non_text > NON_TEXT
+            or self.escapes > ESCAPES
+            or len(self.names) > NAMES
+        )
 
 
 def has_too_many_fields(protobuf: bytes) -> bool:

@@ -1,5 +1,6 @@
 """Values of single fields in normal form, or the reason why one is invalid."""
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -38,12 +39,13 @@ _HIGH: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW: Final = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _NON_TEXT: Final = re.compile(f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}|[\udc80-\udcff]+")
 """Half of a surrogate pair, or bytes that are not UTF-8, where no backslash is escaped."""
-_PAIR: Final = re.compile(_HIGH + _LOW)
-_TEXT: Final = re.compile("[^\udc80-\udcff]")
+_HIGH_HALF: Final = re.compile(_HIGH)
+_BYTES: Final = "".join(map(chr, range(0xDC80, 0xDD00)))
+"""What bytes that are not UTF-8 are decoded to."""
 _ESCAPE: Final = 6
 """Characters of the longest escape."""
 _STEP: Final = 1 << 18
-"""Characters in which text is replaced in one step."""
+"""Bytes in which text is replaced in one step."""
 _BACKSLASH: Final = r"\\"
 _NO_BACKSLASH: Final = "\ud800"
 """Stands for an escaped backslash: bytes are never decoded to it."""
@@ -68,24 +70,32 @@ def replace_non_text(value: bytes, replacement: str) -> bytes:
     >>> replace_non_text(rb'"\ud83d\ude00 \ud83d \\ud83d"', "?"), replace_non_text(b'"caf\xe9 \xed\xa0\x80"', "?")
     (b'"\\ud83d\\ude00 ? \\\\ud83d"', b'"caf? ?"')
     """
-    # No call for each match, since an event may have a hundred thousand; and a body in steps, for which others wait.
-    text = value.decode(errors="surrogateescape").replace(_BACKSLASH, _NO_BACKSLASH)
-    replaced, start = [], 0
-    while start < len(text):
-        end = _safe_end(text, start + _STEP)
-        replaced.append(_NON_TEXT.sub(replacement, text[start:end]))
-        start = end
-    return "".join(replaced).replace(_NO_BACKSLASH, _BACKSLASH).encode(errors="surrogateescape")
+    # No call for each match, since an event may have a hundred thousand; and in steps, for which other threads wait.
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+    replaced: list[bytes] = []
+    escape, begun, in_run = "", "", False
+    for start in range(0, len(value) + 1, _STEP):
+        text = escape + decoder.decode(value[start : start + _STEP], final=start + _STEP > len(value))
+        # The first character of an escape, whose second comes in the next step.
+        escape = "\\" if (len(text) - len(text.rstrip("\\"))) % 2 else ""
+        text = begun + text.removesuffix(escape).replace(_BACKSLASH, _NO_BACKSLASH)
+        text, begun = (text, "") if start + _STEP > len(value) else _cut(text)
+        if in_run:
+            text = text.lstrip(_BYTES)
+        in_run = text[-1:] in _BYTES if text else in_run
+        whole = _NON_TEXT.sub(replacement, text).replace(_NO_BACKSLASH, _BACKSLASH)
+        replaced.append(whole.encode(errors="surrogateescape"))
+    return b"".join(replaced) + escape.encode()
 
 
-def _safe_end(text: str, at: int) -> int:
-    """Where a text can be cut from a place on: not in an escape, a surrogate pair or a run of bytes."""
-    if (escape := text.find("\\", at, at + _STEP)) >= 0:
-        pair = _PAIR.match(text, max(0, escape - _ESCAPE))
-        return escape if pair is None else pair.end()
-    # An escape that began before has ended here.
-    whole = _TEXT.search(text, at + _ESCAPE)
-    return len(text) if whole is None else whole.start()
+def _cut(text: str) -> tuple[str, str]:
+    """The text up to its last escape, if that may belong to what follows it, and the rest."""
+    last = text.find("\\", max(0, len(text) - 2 * _ESCAPE + 1))
+    if last < 0:
+        return text, ""
+    if _HIGH_HALF.match(text, max(0, last - _ESCAPE)):
+        last = max(0, last - _ESCAPE)
+    return text[:last], text[last:]
 
 
 def rfc3339(text: str) -> datetime | None:

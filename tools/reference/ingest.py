@@ -14,7 +14,7 @@ from ingest.decide import AnsweredRejection, AnsweredWarning, IngestAnswer
 from ingest.media import ENCODINGS, TYPES, Format
 from ingest.openapi import ANSWERED, EVENTS_PATH, OTLP_STATUSES, SOURCE_STATUSES, STATUSES
 from ingest.otlp import OTLP_PATHS
-from ingest.parts import BRACKETS, COMMAS, LINES
+from ingest.parts import BRACKETS, COMMAS, ESCAPES, LINES, NAMES
 from ingest.signatures import TOLERANCE_SECONDS
 from ingest.sources import SOURCES_PATH, RecordsAnswer
 from sinks.access import TOKEN_BYTES
@@ -179,7 +179,8 @@ def _webhooks(limits: Limits) -> Sequence[str]:
         f"`POST {path}/...` is for an SDK whose address was changed to it, and which appends a path. Such an SDK no "
         "longer reaches its vendor; what is no evaluation is skipped as `not_an_evaluation`. A body has at most "
         f"{limits.source_body_bytes >> 20} MiB after decompression and {LINES:,} lines; JSON has at most "
-        f"{COMMAS:,} commas outside of its texts, and {BRACKETS:,} objects and arrays."
+        f"{COMMAS:,} commas outside of its texts, {BRACKETS:,} objects and arrays, {NAMES:,} different names of "
+        f"fields, and {ESCAPES:,} escapes. A body with more is refused with 413: send fewer records per request."
     )
     statuses = (
         (str(status), f"[{RecordsAnswer.__name__}](#recordsanswer)" if status == 200 else "problem", text)

@@ -20,6 +20,8 @@ def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COMMAS", "BRACKETS", "LINES", "FIELDS"):
         monkeypatch.setattr(parts, name, LIMIT)
     monkeypatch.setattr(parts, "NON_TEXT", 10 * LIMIT)
+    monkeypatch.setattr(parts, "ESCAPES", 5_000_000)
+    monkeypatch.setattr(parts, "NAMES", LIMIT // 2)
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -48,6 +50,33 @@ def test_json_has_too_many_objects_and_arrays_above_its_limit(brackets: tuple[st
     opening, closing = brackets
     assert not has_too_many_parts((opening * LIMIT + '"[{"' + closing * LIMIT).encode())
     assert has_too_many_parts((" " * 2_000_000 + opening * (LIMIT + 1) + "1" + closing * (LIMIT + 1)).encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["k%d", '\\"' * 3 + "%d", "\\\\" * 3 + "%d", "%d" + "\\\\", "\\u00e9%d", "é%d", ":%d{,"]
+)
+@pytest.mark.parametrize("space", ["", " \n"])
+def test_json_has_too_many_different_names_above_its_limit(name: str, space: str) -> None:
+    def named(count: int) -> bytes:
+        fields = [f'"{name % number}"{space}:{{"same":"a:b"}}' for number in range(count - 1)]
+        return ("{" + ",".join(fields) + "}").encode()
+
+    assert not has_too_many_parts(named(LIMIT // 2))
+    assert has_too_many_parts(named(LIMIT // 2 + 1))
+    assert not has_too_many_parts(b"[" + named(LIMIT // 2) + b"," + named(LIMIT // 2 - 1) + b"]")
+
+
+def test_names_of_escapes_alone_are_different() -> None:
+    """Without what is escaped, all of them would be the same."""
+    names = [rf"{number:b}".replace("0", r"\\").replace("1", r"\"") for number in range(1, LIMIT // 2 + 2)]
+    assert has_too_many_parts(("{" + ",".join(f'"{name}":0' for name in names) + "}").encode())
+
+
+@pytest.mark.parametrize("escape", [rb"\n", rb"\\", rb"\"", rb"\u0041"])
+def test_json_has_too_many_escapes_above_its_limit(escape: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "ESCAPES", LIMIT)
+    assert not has_too_many_parts(b'["' + escape * LIMIT + b'"]')
+    assert has_too_many_parts(b'["' + escape * (LIMIT + 1) + b'"]')
 
 
 @pytest.mark.parametrize("non_text", [rb"\ud83d", rb"\uDE00", b"\xff", b"\xc3"])

@@ -8,11 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, encode
+from streams.events import values
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
-from streams.events.values import CUT_MARK
+from streams.events.values import CUT_MARK, _cut
 
 ANNOTATION = {"id": "a1", "at": 1_700_000_000_000, "queue": "support", "item": "t1", "thumbs": "up"}
+PIECES = [
+    *(rb"\\", rb"\"", b"\\", rb"\n", rb"\u", rb"\ud8", rb"\u0041", rb"\ud83d", rb"\uDBFF", rb"\ude00", rb"\uDC00"),
+    *(b"a", b"text ", b'"', b"\xff", b"\xc3", b"\xa9", b"\xe2\x82", "€😀".encode(), b"\xed\xa0\xbd", b"\xed\xb8\x80"),
+]
+"""Parts of escapes, of pairs, and of characters, which a step may cut."""
 EVALUATION = {"id": "e1", "at": 1_700_000_000_000, "item": "t1", "metric": "relevance", "passed": True}
 
 
@@ -85,3 +91,33 @@ def test_long_text_is_cut_at_8_kib_with_a_mark() -> None:
     assert isinstance(fact, Annotation) and fact.explanation is not None
     assert fact.explanation.endswith("é" + CUT_MARK)
     assert 8190 <= len(fact.explanation.encode()) <= 8192
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join),
+    st.integers(1, 20),
+    st.sampled_from(["?", "\ufffd", ""]),
+)
+def test_what_is_not_text_is_replaced_in_steps_as_in_one(value: bytes, step: int, replacement: str) -> None:
+    in_one = values.replace_non_text(value, replacement)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(values, "_STEP", step)
+        assert values.replace_non_text(value, replacement) == in_one
+
+
+@pytest.mark.parametrize(
+    "part", [b"a", rb"\\", rb"\n", b"\\", rb"\ud83d", rb"\ude00", rb"\ud83d\ude00", b"\xff", b"\xc3"]
+)
+def test_no_step_is_larger_than_the_others(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds up all other threads."""
+    monkeypatch.setattr(values, "_STEP", 100)
+    steps: list[int] = []
+
+    def cut(text: str) -> tuple[str, str]:
+        steps.append(len(text))
+        return _cut(text)
+
+    monkeypatch.setattr(values, "_cut", cut)
+    values.replace_non_text(b'"\xff' + part * 10_000 + b'"', "?")
+    assert len(steps) == len(part) * 100
+    assert max(steps) <= 100 + 20
