@@ -46,3 +46,9 @@ ITEM_PAIRS: Final = 2_000
 """Most pairs of them in an answer about an item, those in cells first to be kept."""
 ITEM_CHARACTERS: Final = 2_000
 """Most characters of a text in a list of items; the item's page has all of it."""
+SEARCHED_ITEMS: Final = 10_000
+"""Most items with the words of a search that its answer chooses from, those that changed last."""
+SEARCHED_ROWS: Final = 500
+"""Most annotations, and most evaluations, of an item by whose texts it can be found, those that arrived last."""
+SEARCHED_CHARACTERS: Final = 200_000
+"""Characters of the texts of an item after which the rest is not searched."""

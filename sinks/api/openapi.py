@@ -22,6 +22,7 @@ from sinks.queries import (
     next_items,
     people,
     results,
+    search,
     segments,
     side_by_side,
 )
@@ -32,6 +33,7 @@ from sinks.queries.item_answer import ItemTrace
 from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
 from sinks.queries.people import Annotators, Disagreements
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
+from sinks.queries.search import MOST_CHARACTERS, PREFIX
 from sinks.queries.segments import ATTRIBUTES, TAG, Segments
 from sinks.queries.side_by_side import SideBySide
 
@@ -67,6 +69,7 @@ _MODULES: Final = (
     item_answer,
     next_items,
     results,
+    search,
     segments,
     side_by_side,
     people,
@@ -342,6 +345,12 @@ def openapi(version: str) -> dict[str, Any]:
                         "tag",
                         "Only comparisons with this tag, as `NAME:VALUE`.",
                         {"type": "string", "pattern": f"^{TAG_NAME}:.+$"},
+                    ),
+                    _query(
+                        "search",
+                        "Only items with all these words in their id or texts. A word of "
+                        f"{PREFIX} or more characters is found at the beginning of longer ones too.",
+                        {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
                     ),
                     _query("from", "Start of annotations, inclusive: RFC 3339, or milliseconds since 1970.", _TIME),
                     _query("to", "End of annotations, exclusive, in the same forms.", _TIME),

@@ -15,13 +15,15 @@ from starlette.requests import Request
 from aggregator.days import DAY_MS, Window, day_number, milliseconds
 from aggregator.facts import LATEST_AT, TAG_NAME, Level
 from aggregator.statistics.confusion import OUTCOMES, Outcome
+from sinks.queries.search import MOST_CHARACTERS, has_words
 from sinks.queries.segments import ATTRIBUTES, TAG
 
 _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
 _NAMES: Final = frozenset({
     "annotator", "by", "cost", "criterion", "cursor", "empty", "from", "judge", "level", "limit",
-    "metric", "other_judge", "other_metric", "outcome", "queue", "seed", "skip", "strategy", "tag", "to", "window",
+    "metric", "other_judge", "other_metric", "outcome", "queue", "search", "seed", "skip", "strategy", "tag", "to",
+    "window",
 })  # fmt: skip
 """Parameters of the API."""
 _TAG: Final = re.compile(TAG_NAME)
@@ -126,6 +128,18 @@ def tag(request: Request) -> tuple[str, str] | None:
     if not (colon and value_of_tag and _TAG.fullmatch(name)):
         raise HTTPException(400, f"tag: {value!r} is not NAME:VALUE")
     return name, value_of_tag
+
+
+def search(request: Request) -> str | None:
+    """A search for items; None when the parameter is missing or empty."""
+    value = exact(request, "search")
+    if value is None:
+        return None
+    if len(value) > MOST_CHARACTERS:
+        raise HTTPException(400, f"search: longer than {MOST_CHARACTERS} characters")
+    if not has_words(value):
+        raise HTTPException(400, f"search: {value!r} has no letter or digit")
+    return value
 
 
 def day(request: Request, name: str) -> int | None:

@@ -84,6 +84,7 @@ class _Api:
             level=parameters.level(request),
             judge=parameters.text(request, "judge"),
             tag=parameters.tag(request),
+            search=parameters.search(request),
             since=parameters.time(request, "from", 0),
             until=parameters.time(request, "to", 2**62),
             window=parameters.window(request),

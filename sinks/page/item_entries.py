@@ -1,8 +1,12 @@
 """Items as pages show them: what people and metrics state about each, next to each other."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
+
+from markupsafe import Markup, escape
 
 from aggregator.facts import Level
 from aggregator.snapshot.inputs import CountingRules
@@ -16,6 +20,7 @@ from sinks.queries.item_answer import ItemAnnotation, ItemEvaluation, PairState
 from sinks.queries.item_rows import ItemRows, compared_rating, item_level, item_pairs, item_tags, item_text
 from sinks.queries.item_urls import item_address
 from sinks.queries.items import PairNames
+from sinks.queries.search import PREFIX, search_words, unspaced
 
 LINES: Final = 6
 """Lines of a text that is folded."""
@@ -239,6 +244,34 @@ def folds(text: str) -> bool:
     (False, True, True)
     """
     return len(text) > _LONG or text.count("\n") >= LINES
+
+
+def marked(text: str, search: str | None) -> Markup:
+    """A text, escaped, with marks where a search finds it.
+
+    Words that have other letters than the text, such as those without accents, are found and not marked.
+
+    >>> marked("<b> Refunds", "refund b")
+    Markup('&lt;<mark>b</mark>&gt; <mark>Refund</mark>s')
+    """
+    if search is None:
+        return escape(text)
+    parts = _places(search).split(text)
+    return Markup("").join(
+        Markup("<mark>{}</mark>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
+
+
+@lru_cache(32)
+def _places(search: str) -> re.Pattern[str]:
+    """Where words of a search are in a text, at the beginning of a word; in scripts without blanks anywhere."""
+    wanted = [
+        re.escape(word)
+        if unspaced(word)
+        else rf"(?<![^\W_]){re.escape(word)}" + ("" if len(word) >= PREFIX else r"(?![^\W_])")
+        for word in sorted(search_words(search), key=len, reverse=True)
+    ]
+    return re.compile(f"({'|'.join(wanted)})", re.IGNORECASE)
 
 
 def entries(

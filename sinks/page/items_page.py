@@ -12,14 +12,16 @@ from aggregator.snapshot.schema import CriterionDocument, MetricDocument, Snapsh
 from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.api.services import Services
 from sinks.budgets import ITEM_READ
+from sinks.page.deep_dive import AnswerCache
 from sinks.page.figures import RatingCounts, ratings
 from sinks.page.item_entries import ItemEntry, entries
 from sinks.page.layout import Shell, shell
-from sinks.page.urls import Value, address, queue_path
-from sinks.queries.comparisons import ComparisonSort, Query, count_comparisons
-from sinks.queries.item_rows import RowChoice, item_rows
-from sinks.queries.items import chosen_items
+from sinks.page.urls import Value, address, item_path, queue_path
+from sinks.queries.comparisons import ComparisonSort, Query, count_comparisons, find
+from sinks.queries.item_rows import RowChoice, find_item, item_rows
+from sinks.queries.items import ItemTotals, chosen_items, count_items
 from sinks.queries.queues import QueueEntry, annotator_names
+from sinks.queries.search import SearchState
 
 PAGE: Final = 20
 """Items on a page."""
@@ -76,6 +78,7 @@ class ItemsRequest:
             "level": query.level,
             "judge": query.judge,
             "tag": ":".join(query.tag) if query.tag else None,
+            "search": query.search,
             "from": self.first_day,
             "to": self.last_day,
             "window": None if query.window is Window.ALL else query.window.value,
@@ -120,6 +123,10 @@ class ItemsPage:
     annotators: list[str]
     judges: list[str]
     """Judge versions with a comparison."""
+    search: SearchState | None
+    """What the search does not look at; None without a search."""
+    same_id: str | None
+    """The address of the item whose id is the search."""
     earlier: str | None
     later: str | None
 
@@ -131,7 +138,7 @@ class ItemsPage:
 
 
 def items_page(
-    services: Services, connection: sqlite3.Connection, entry: QueueEntry, request: ItemsRequest
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, entry: QueueEntry, request: ItemsRequest
 ) -> ItemsPage | None:
     """The items of a queue in the state that a connection sees; None before the first checkpoint."""
     query, rules, today = request.query, services.config.rules, services.today()
@@ -140,7 +147,9 @@ def items_page(
     if document is None:
         return None
     chosen = _chosen(document, query, rules)
-    found = chosen_items(connection, query, rules, today)
+    query, search = find(connection, query)
+    totals = _totals(services, cache, connection, entry, query)
+    found = chosen_items(connection, query, rules, today, totals)
     choice = RowChoice(
         standing=True, most=ITEM_READ, criterion=query.criterion, annotator=query.annotator, metric=query.metric
     )
@@ -167,17 +176,43 @@ def items_page(
         ratings=ratings(chosen, outcomes) if counted and not _leaves_out(document, query) else None,
         entries=entries(query.queue, rows, pairs, rules, services.config.item_url),
         first=query.offset + 1,
-        total=found.total,
-        chosen=found.comparisons,
+        total=totals.items,
+        chosen=totals.comparisons,
         comparisons=sum(counts.values()),
         misaligned=sum(counts[outcome] for outcome in MISALIGNED),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
         metrics=sorted({metric["metric"] for criterion in document["criteria"] for metric in criterion["metrics"]}),
         judges=sorted({judge for _, metric in chosen for judge in metric["judges"] if judge})[:_CHOICES],
-        annotators=annotator_names(connection, query.queue, _CHOICES),
+        annotators=cache.get(
+            (query.queue, entry.revision, "annotator names"),
+            lambda: annotator_names(connection, query.queue, _CHOICES),
+        ),
+        search=search,
+        same_id=_same_id(connection, query),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
-        later=request.href(page=request.page + 1) if query.offset + PAGE < found.total else None,
+        later=request.href(page=request.page + 1) if query.offset + PAGE < totals.items else None,
     )
+
+
+def _totals(
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, entry: QueueEntry, query: Query
+) -> ItemTotals:
+    """The numbers of a choice, which all its pages share."""
+    today = services.today()
+
+    def count() -> ItemTotals:
+        return count_items(connection, query, services.config.rules, today)
+
+    if query.search is not None:
+        # What a search finds changes without a change of the queue.
+        return count()
+    choice = replace(query, sort=ComparisonSort.NEWEST, offset=0)
+    return cache.get((entry.revision, today, str(choice)), count)
+
+
+def _same_id(connection: sqlite3.Connection, query: Query) -> str | None:
+    item = (query.search or "").strip()
+    return item_path(query.queue, item) if item and find_item(connection, query.queue, item) is not None else None
 
 
 def _chosen(document: SnapshotDocument, query: Query, rules: CountingRules) -> list[tuple[int, MetricDocument]]:
@@ -216,7 +251,7 @@ def _counts(
     """Comparisons of the chosen pairs by outcome: those of the document, else of the rows, which takes longer."""
     if not _leaves_out(document, query):
         return {outcome: sum(metric[outcome] for _, metric in chosen) for outcome in OUTCOMES}
-    pairs = replace(query, annotator=None, level=None, judge=None, tag=None, since=0, until=None)
+    pairs = replace(query, annotator=None, level=None, judge=None, tag=None, search=None, since=0, until=None)
     return {
         outcome: count_comparisons(connection, replace(pairs, outcomes=(outcome,)), rules, today)
         for outcome in OUTCOMES

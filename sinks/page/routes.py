@@ -30,7 +30,7 @@ from sinks.page.chart_files import CHARTS, TABLES, chart_style, table_csv, valid
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, file_name, json_lines
-from sinks.page.item_entries import folds
+from sinks.page.item_entries import folds, marked
 from sinks.page.item_page import ItemPage
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
@@ -39,6 +39,7 @@ from sinks.page.urls import queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
 from sinks.queries.queues import QueueEntry, read_state
+from sinks.queries.search import MOST_CHARACTERS
 from sinks.queue_index import QueueSort
 from streams.events.reasons import Reason
 
@@ -63,8 +64,13 @@ def templates() -> Environment:
     """The templates of this release. All are compiled now, so no request waits for that."""
     environment = page_environment()
     environment.filters.update(short=charts.short, twice=lambda names: [(name, name) for name in names])
-    environment.filters.update(code=_code, folds=folds)
-    environment.globals.update(queue_path=queue_path, most_characters=budgets.ITEM_CHARACTERS)
+    environment.filters.update(code=_code, folds=folds, marked=marked)
+    environment.globals.update(
+        queue_path=queue_path,
+        most_characters=budgets.ITEM_CHARACTERS,
+        most_search=MOST_CHARACTERS,
+        searched_items=budgets.SEARCHED_ITEMS,
+    )
     for name in environment.list_templates():
         environment.get_template(name)
     return environment
@@ -177,7 +183,7 @@ class Pages:
         choice = items_page.ItemsRequest(query=query, page=number)
         page = await self._services.query_queue(
             query.queue,
-            lambda connection, entry: items_page.items_page(self._services, connection, entry, choice),
+            lambda connection, entry: items_page.items_page(self._services, self._cache, connection, entry, choice),
         )
         return await self._render(
             "items.html",
@@ -344,6 +350,7 @@ def _query(request: Request) -> Query:
         level=parameters.level(request),
         judge=parameters.text(request, "judge"),
         tag=parameters.tag(request),
+        search=parameters.search(request),
         since=parameters.day(request, "from") or 0,
         until=None if last is None else last + DAY_MS,
         # Off-topic comparisons are shown when criterion and metric are both chosen.

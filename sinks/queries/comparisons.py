@@ -7,7 +7,7 @@ import base64
 import binascii
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final, NotRequired, TypedDict, cast
@@ -21,6 +21,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
 from sinks.queries.item_urls import item_address
 from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, RATING, TAG_VALUE, Scope, Values
+from sinks.queries.search import SearchState, search_items
 from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
@@ -164,6 +165,8 @@ class Page(TypedDict):
     """Comparisons, newest annotation first."""
     next: str | None
     """`cursor` of the following page; null at the end."""
+    search: NotRequired[SearchState]
+    """What the search does not look at. Only with a search."""
 
 
 class CursorError(EvalAlignmentError, ValueError):
@@ -183,6 +186,10 @@ class Query:
     judge: str | None = None
     tag: tuple[str, str] | None = None
     """Name and value of a tag."""
+    search: str | None = None
+    """Words of the items; at least one (`sinks.queries.search.has_words`). `find` looks them up."""
+    found: str | None = None
+    """The items that `search` finds: their ids in the store as a JSON array."""
     since: int = 0
     """Time in ms of the first annotations."""
     until: int | None = None
@@ -203,7 +210,8 @@ class Query:
     @property
     def narrowed(self) -> bool:
         """Whether more than criterion, metric, outcomes and window choose, so that no document has the number."""
-        return bool(self.annotator or self.level or self.judge or self.tag or self.since or self.until is not None)
+        choices = (self.annotator, self.level, self.judge, self.tag, self.search, self.since)
+        return any(choices) or self.until is not None
 
 
 def comparisons(
@@ -214,6 +222,7 @@ def comparisons(
     `item_url` is the template of an item's address, with `{item}` and `{level}`, for items whose events have no url.
     Raises CursorError.
     """
+    query, search = find(connection, query)
     where, values = chosen_rows(query, rules, today)
     if query.cursor is not None:
         where += _AFTER
@@ -234,7 +243,18 @@ def comparisons(
             left -= sum(len(column.encode()) for column in row if isinstance(column, str))
             if left <= 0:
                 break
-    return Page(comparisons=page, next=following if len(chosen) > len(page) else None)
+    answer = Page(comparisons=page, next=following if len(chosen) > len(page) else None)
+    if search is not None:
+        answer["search"] = search
+    return answer
+
+
+def find(connection: sqlite3.Connection, query: Query) -> tuple[Query, SearchState | None]:
+    """The query with what its search finds in the state that a connection sees, and what the search leaves out."""
+    if query.search is None:
+        return query, None
+    items, state = search_items(connection, query.queue, query.search)
+    return replace(query, found=orjson.dumps(items).decode()), state
 
 
 def count_comparisons(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
@@ -268,6 +288,10 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
     if query.tag is not None:
         sql += f" AND {TAG_VALUE} = :tag_value"
         values["tag"], values["tag_value"] = query.tag
+    if query.search is not None:
+        assert query.found is not None, "the search was looked up"
+        sql += " AND a.item_id IN (SELECT value FROM json_each(:found))"
+        values["found"] = query.found
     return sql, values
 
 

@@ -6,9 +6,10 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from math import ceil
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -18,20 +19,27 @@ from sinks.queries.comparisons import LIMIT, MARGIN, STRENGTH, ComparisonSort, Q
 PairNames = tuple[str, str, str]
 """Criterion, annotator and metric: one comparison of an item."""
 
-_NEWEST: Final = "max(a.at) DESC, a.item_id DESC"
+_NEWEST: Final = "a.at DESC, a.item_id DESC"
 _ORDERS: Final = {
     ComparisonSort.NEWEST: _NEWEST,
-    ComparisonSort.DISSENT: f"max({STRENGTH}) DESC NULLS LAST, max({MARGIN}) DESC NULLS LAST, {_NEWEST}",
-    ComparisonSort.THRESHOLD: f"min({MARGIN}) ASC NULLS LAST, {_NEWEST}",
+    ComparisonSort.DISSENT: f"{STRENGTH} DESC NULLS LAST, {MARGIN} DESC NULLS LAST, {_NEWEST}",
+    ComparisonSort.THRESHOLD: f"{MARGIN} ASC NULLS LAST, {_NEWEST}",
 }
-_CHOSEN: Final = """
-SELECT a.item_id, count(*) OVER (), sum(count(*)) OVER () {rows}
-GROUP BY a.item_id ORDER BY {order} LIMIT :limit OFFSET :offset
-"""
+# Comparisons, not groups of them: SQLite keeps the first ones of an order alone, and of groups all.
+_CHOSEN: Final = "SELECT a.item_id {rows} ORDER BY {order} LIMIT :most"
 _TOTALS: Final = "SELECT count(DISTINCT a.item_id), count(*) {rows}"
 _PAIRS: Final = """
 SELECT a.item_id, a.criterion, a.annotator, e.metric {rows} AND a.item_id IN (SELECT value FROM json_each(:items))
 """
+
+
+class ItemTotals(NamedTuple):
+    """How many items a choice of comparisons has."""
+
+    items: int
+    """Number of items on all pages."""
+    comparisons: int
+    """Number of their chosen comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +50,42 @@ class ChosenItems:
     """Ids of the items in the store."""
     pairs: Mapping[int, AbstractSet[PairNames]]
     """The chosen comparisons of each of them."""
-    total: int
-    """Number of items on all pages."""
-    comparisons: int
-    """Number of their chosen comparisons."""
 
 
-def chosen_items(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> ChosenItems:
-    """A page of items in the state that a connection sees, ordered by the first of their chosen comparisons."""
+def count_items(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> ItemTotals:
+    """The numbers of all pages of a choice, in the state that a connection sees."""
     sql, values = chosen_rows(query, rules, today)
-    page = {**values, "limit": query.limit, "offset": query.offset}
-    order = _ORDERS[query.sort].replace(LIMIT, pass_limit(query, rules)[0])
-    rows = connection.execute(_CHOSEN.format(rows=sql, order=order), page).fetchall()
-    if not rows:
-        # A page after the last one.
-        total, comparisons = connection.execute(_TOTALS.format(rows=sql), values).fetchone() if query.offset else (0, 0)
-        return ChosenItems([], {}, total, comparisons)
-    items = [item for item, *_ in rows]
+    return ItemTotals(*connection.execute(_TOTALS.format(rows=sql), values).fetchone())
+
+
+def chosen_items(
+    connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, totals: ItemTotals
+) -> ChosenItems:
+    """A page of items in the state that a connection sees, ordered by the first of their chosen comparisons.
+
+    `totals` are those of `count_items`.
+    """
+    items = _page(connection, query, rules, today, totals) if query.offset < totals.items else []
     pairs: dict[int, set[PairNames]] = defaultdict(set)
+    # Items that a search has found need not be found again.
+    sql, values = chosen_rows(replace(query, search=None), rules, today)
     values["items"] = orjson.dumps(items).decode()
     for item, criterion, annotator, metric in connection.execute(_PAIRS.format(rows=sql), values):
         pairs[item].add((criterion, annotator, metric))
-    return ChosenItems(items, pairs, *rows[0][1:])
+    return ChosenItems(items, pairs)
+
+
+def _page(
+    connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, totals: ItemTotals
+) -> list[int]:
+    sql, values = chosen_rows(query, rules, today)
+    statement = _CHOSEN.format(rows=sql, order=_ORDERS[query.sort].replace(LIMIT, pass_limit(query, rules)[0]))
+    wanted = min(query.offset + query.limit, totals.items)
+    # Twice as many as items have on average: usually one attempt is enough.
+    most = 2 * wanted * ceil(totals.comparisons / totals.items)
+    while True:
+        rows = connection.execute(statement, {**values, "most": most})
+        items = list(dict.fromkeys(item for (item,) in rows))
+        if len(items) >= wanted or most >= totals.comparisons:
+            return items[query.offset : wanted]
+        most *= 4

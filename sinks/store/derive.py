@@ -9,6 +9,7 @@ Derived, for everything that a merge may have changed:
 - `evaluations.current`: the newest verdict of (item, metric) over all judges that is not deleted;
 - `evaluations.shown`: the newest failure where there is no such verdict, unless the same judge's deletion is newer;
 - `item_days`: items with a counted annotation, annotations by day, and the newest day;
+- `search_pending`: items by whose texts nobody can find them yet (`sinks.store.search_index`);
 - `item_profiles`: the number of items of a queue with the same profile (see `sinks.store.schema.PROFILE`).
 """
 
@@ -20,6 +21,7 @@ from typing import Final
 
 from aggregator.days import DAY_MS
 from sinks.queries.scope import RANK, RATING
+from sinks.store import search_index
 from sinks.store.schema import PROFILE
 
 TEMPORARY: Final = """
@@ -174,5 +176,6 @@ def derive(connection: sqlite3.Connection) -> None:
     for statement in DERIVE:
         if medians or statement not in _MEDIANS:
             connection.execute(statement)
+    connection.execute(search_index.NOTE)
     for table in ("touched_criteria", "touched_metrics", "touched_items", "changed_profiles"):
         connection.execute(f"DELETE FROM {table}")

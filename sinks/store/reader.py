@@ -31,6 +31,7 @@ from aiokafka.errors import (
 
 from sinks.freshness import Freshness
 from sinks.metrics import ViewMetrics
+from sinks.store.search_writer import SearchWriter
 from sinks.store.store import ForeignWriteError, Store
 from sinks.store.tail import Step, Tail
 from streams.kafka.batches import Batch, CorruptPartitionError, fetch
@@ -102,6 +103,7 @@ class Reader:
         self._changed = changed
         self._metrics = metrics
         self._freshness = freshness
+        self._search = SearchWriter(store, metrics)
         self._tails: dict[int, Tail] = {}
         self._tallies_next: dict[int, int] = {}
         self._goals: dict[TopicPartition, int] = {}
@@ -157,6 +159,8 @@ class Reader:
                     applied = time.monotonic()
                     await self._check_held(consumer)
                     await self._check_ready(consumer, quiet=not batches)
+                    if self.ready:
+                        await self._search.write_some(lag=self._lag(consumer), busy=bool(batches))
         finally:
             await consumer.stop()
 
@@ -319,10 +323,22 @@ class Reader:
             self._pass_over([*(over for step in steps for over in step.passed_over), *invalid])
             self._marker_ms.update((step.partition, step.appended or step.marker["at"]) for step in steps)
             self._changed(changed)
+            self._search.note_change()
         self._metrics.succeeded("store", time.time())
         for tail in self._tails.values():
             if tail.waiting > self._config.spool_rows:
                 await self._retried(partial(self._store.spool, tail.partition, tail.spool()))
+
+    def _lag(self, consumer: AIOKafkaConsumer) -> int:
+        """Number of records that the broker has and this reader has not read, as far as the last answers tell."""
+        lag = 0
+        for partition, tail in self._tails.items():
+            for topic, following in (
+                (self._config.facts_topic, tail.facts_next),
+                (self._config.tallies_topic, self._tallies_next[partition]),
+            ):
+                lag += max(0, (consumer.highwater(TopicPartition(topic, partition)) or 0) - following)
+        return lag
 
     def _write(self, steps: Sequence[Step]) -> tuple[set[str], list[str]]:
         """Apply steps; returns the changed queues, and the rows that are passed over, in words."""

@@ -23,7 +23,7 @@ from aggregator.facts import Fact
 from aggregator.tallies import TallyKey, WaitingState
 from sinks.queries.judge_versions import judges_in_use
 from sinks.queries.queues import count_rebuilding
-from sinks.store import derive, merge
+from sinks.store import derive, merge, search_index
 from sinks.store.damage import StoreDamagedError, is_damage
 from sinks.store.schema import StoreError, migrate
 from sinks.store.tail import LedgerRow, Step
@@ -271,6 +271,11 @@ class Store:
             )
         self._judges = judges
         return changed
+
+    def write_search_documents(self) -> bool:
+        """Make some items whose texts changed searchable, in one transaction; returns whether more are left."""
+        with self.write() as connection:
+            return search_index.write_documents(connection)
 
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
         """The current rows of one state as facts, including deletions and failures; loading them restores the state.

@@ -48,7 +48,7 @@ TAGS = {
     "time", "button", "section", "footer", "dl", "dt", "dd", "line", "circle", "text", "g", "table", "caption", "thead",
     "tr", "th", "td", "tbody", "abbr", "details", "summary", "fieldset", "legend", "label", "input", "article", "br",
     "select", "option", "clippath", "use", "blockquote", "i", "code",
-    "bdi",
+    "bdi", "mark",
 }  # fmt: skip
 
 
