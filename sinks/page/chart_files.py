@@ -117,6 +117,30 @@ def _ceiling(page: QueuePage) -> Sequence[Mapping[str, Any]]:
     return [] if ceiling is None else [{"agreement": ceiling["agreement"], **each} for each in ceiling["metrics"]]
 
 
+def _side_by_side(page: QueuePage) -> Sequence[Mapping[str, Any]]:
+    answer = page.side_by_side.answer if page.side_by_side else None
+    if answer is None or not answer["items"]:
+        return []
+    shared = {name: answer[name] for name in ("items", "both", "neither", "tied", "p_value")}
+    sides = ((answer["first"], answer["first_only"]), (answer["second"], answer["second_only"]))
+    return [{**side, "only_this": only, **shared} for side, only in sides]
+
+
+def _corrected(page: QueuePage) -> Sequence[Mapping[str, Any]]:
+    corrected = page.deep_dive.corrected if page.deep_dive else None
+    return [] if corrected is None else [{"metric": corrected["metric"], **each} for each in corrected["judges"]]
+
+
+def _calibration(page: QueuePage) -> Sequence[Mapping[str, Any]]:
+    scores = page.deep_dive.calibration if page.deep_dive else None
+    return [] if scores is None else [{"metric": scores["metric"], **each} for each in scores["bins"]]
+
+
+def _annotators(page: QueuePage) -> Sequence[Mapping[str, Any]]:
+    people = page.deep_dive.annotators if page.deep_dive else None
+    return [] if people is None else people["annotators"]
+
+
 TABLES: Final[Mapping[str, Callable[[QueuePage], Sequence[Mapping[str, Any]]]]] = {
     "metrics": _metrics,
     "trend": _trend,
@@ -124,6 +148,10 @@ TABLES: Final[Mapping[str, Callable[[QueuePage], Sequence[Mapping[str, Any]]]]] 
     "versions": _versions,
     "segments": _segments,
     "ceiling": _ceiling,
+    "side-by-side": _side_by_side,
+    "corrected": _corrected,
+    "calibration": _calibration,
+    "annotators": _annotators,
 }
 """The rows of each table of a page, with the names of the HTTP API."""
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aggregator.days import Window
 from sinks.api.services import Services
@@ -26,17 +26,20 @@ class DisagreementsRequest:
 
     def href(self, **changes: Value) -> str:
         """The address of this page with changes."""
-        own: dict[str, Value] = {
-            "criterion": self.criterion,
-            "window": None if self.window is Window.ALL else self.window.value,
-        }
-        return address(queue_path(self.queue, "/disagreements"), {**own, **changes})
+        return address(queue_path(self.queue, "/disagreements"), {**self._parameters(), **changes})
+
+    def file(self, name: str) -> str:
+        """The address of the table as a file."""
+        page = None if self.page == 1 else self.page
+        return address(queue_path(self.queue, f"/{name}"), {**self._parameters(), "page": page})
+
+    def _parameters(self) -> dict[str, Value]:
+        return {"criterion": self.criterion, "window": None if self.window is Window.ALL else self.window.value}
 
     @property
     def back(self) -> str:
         """The address of the queue's page."""
-        window = None if self.window is Window.ALL else self.window.value
-        return address(queue_path(self.queue), {"criterion": self.criterion, "window": window})
+        return address(queue_path(self.queue), self._parameters())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,14 @@ class DisagreementsPage:
     request: DisagreementsRequest
     answer: Disagreements
     items: list[tuple[DisputedItem, str | None]]
-    """Items with the address that a link may have."""
+    """Items with the address in the annotation tool, if a link may have it."""
     earlier: str | None
     later: str | None
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each answer, with the names of the HTTP API."""
+        return [{**item, **answer} for item, _ in self.items for answer in item["answers"]]
 
 
 def disagreements_page(

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 from aggregator.days import Window
 from aggregator.snapshot.inputs import CountingRules
@@ -19,7 +19,7 @@ from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
 from sinks.page.formats import age
 from sinks.page.hints import queue_hints
 from sinks.page.layout import Shell, shell
-from sinks.page.urls import address, queue_path
+from sinks.page.urls import Value, address, queue_path
 from sinks.queries.days import day_cells, weekly_alignment
 from sinks.queries.queues import last_annotated_at
 from sinks.queries.scope import Scope
@@ -53,6 +53,8 @@ class IndexRow:
     """Number of metrics in each state of the gate: tone and words."""
     last: str | None
     """Age of the newest annotation."""
+    last_at: int | None
+    """Its time in ms."""
     spark: Spark | None
     """Alignment over the last 30 days."""
 
@@ -83,8 +85,24 @@ class IndexPage:
     """Hints at queues whose names look alike."""
     waiting: str
     """What waits for an annotation, in words; empty when nothing does."""
+    request: "IndexRequest"
     earlier: str | None
     later: str | None
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """The rows of the table, with the names of the HTTP API."""
+        return [
+            {
+                "queue": row.name,
+                **row.cards,
+                "baseline": row.baseline,
+                "lowest_metric": row.lowest[0] if row.lowest else None,
+                "lowest_alignment": row.lowest[1] if row.lowest else None,
+                "last_annotated_at": row.last_at,
+            }
+            for row in self.rows
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +115,15 @@ class IndexRequest:
     page: int = 1
     empty: bool = False
     """Whether queues in which nothing stands any more are listed."""
+
+    def href(self, path: str = "/", **changes: Value) -> str:
+        """The address of this page, or of its table, with changes."""
+        own: dict[str, Value] = {"q": self.query, "sort": self.sort.value, "empty": "1" if self.empty else None}
+        return address(path, {**own, **changes})
+
+    def file(self, name: str) -> str:
+        """The address of the table as a file."""
+        return self.href(f"/{name}", page=self.page)
 
 
 def index_page(
@@ -122,9 +149,6 @@ def index_page(
     shown = {row.name for row in rows}
     failed = services.documents.failed - shown
 
-    def href(number: int | None, *, empty: bool = request.empty) -> str:
-        return address("/", {"q": query, "sort": sort.value, "page": number, "empty": "1" if empty else None})
-
     return IndexPage(
         shell=surrounding,
         rows=rows,
@@ -136,12 +160,13 @@ def index_page(
         sort=sort,
         empty=request.empty,
         left_out=len(matching) - len(listed),
-        with_empty=href(None, empty=True),
+        with_empty=request.href(empty="1"),
         failed=[totals.entry.queue for totals in listed if totals.entry.queue in failed],
         hints=queue_hints(alike_queues(cache, connection)),
         waiting=waiting_in_words(connection),
-        earlier=href(page - 1) if page > 1 else None,
-        later=href(page + 1) if first + PAGE < len(listed) else None,
+        request=request,
+        earlier=request.href(page=page - 1) if page > 1 else None,
+        later=request.href(page=page + 1) if first + PAGE < len(listed) else None,
     )
 
 
@@ -168,6 +193,7 @@ def _row(
         lowest=_lowest(metrics, services.config.rules),
         gates=[(tone, f"{states.count(state)} {words}") for state, tone, words in _GATES if state in states],
         last=None if last is None else age(services.now() - last / 1000),
+        last_at=last,
         spark=cache.get(
             (scope.queue, document["revision"], scope.today, "spark"),
             lambda: spark(weekly_alignment(day_cells(connection, scope), scope)),

@@ -49,6 +49,10 @@ class ItemPage:
         """The pairs that give none."""
         return [pair for pair in self.trace["pairs"] if pair["outcome"] is None]
 
+    def file(self, name: str) -> str:
+        """The address of a table as a file."""
+        return f"{self.path}/{name}"
+
     @property
     def open(self) -> str | None:
         """Address in the annotation tool, if a link may have it."""

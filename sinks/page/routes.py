@@ -1,7 +1,7 @@
 """Routes of the page. Content is read in a thread, from one state of the store, and rendered by templates."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Final
@@ -28,14 +28,14 @@ from sinks.page.assets import PREFIX, Assets
 from sinks.page.badge import MOST_LABEL, BadgeError, BadgeRequest, badge
 from sinks.page.chart_files import CHARTS, TABLES, chart_style, table_csv, valid_xml
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
-from sinks.page.disagreements_page import DisagreementsRequest, disagreements_page
+from sinks.page.disagreements_page import DisagreementsPage, DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, file_name, json_lines
 from sinks.page.item_entries import folds, marked
 from sinks.page.item_page import ItemPage
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
 from sinks.page.templating import page_environment
-from sinks.page.urls import queue_path
+from sinks.page.urls import item_path, queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
 from sinks.queries.comparisons import Query
 from sinks.queries.queues import QueueEntry, read_state
@@ -67,6 +67,7 @@ def templates() -> Environment:
     environment.filters.update(code=_code, folds=folds, marked=marked)
     environment.globals.update(
         queue_path=queue_path,
+        item_path=item_path,
         most_characters=budgets.ITEM_CHARACTERS,
         most_search=MOST_CHARACTERS,
         searched_items=budgets.SEARCHED_ITEMS,
@@ -103,13 +104,17 @@ class Pages:
         """Routes of the page."""
         handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._index,
+            "/queues.csv": self._queues_csv,
             "/glossary": partial(self._words, "glossary.html"),
             "/statistics": partial(self._words, "statistics.html"),
             "/reasons": self._reasons,
             "/queues/{queue}": self._queue,
             "/queues/{queue}/disagreements": self._disagreements,
+            "/queues/{queue}/disagreements.csv": self._disagreements_csv,
             "/queues/{queue}/items": self._items,
             "/queues/{queue}/items/{item}": self._item,
+            "/queues/{queue}/items/{item}/pairs.csv": self._pairs_csv,
+            "/queues/{queue}/items/{item}/rows.csv": self._rows_csv,
             "/queues/{queue}/items.csv": self._csv,
             "/queues/{queue}/items.jsonl": self._jsonl,
             "/queues/{queue}/files/{name}": self._file,
@@ -140,16 +145,22 @@ class Pages:
         return endpoint
 
     async def _index(self, request: Request) -> Response:
+        return await self._render("index.html", await self._index_page(request))
+
+    async def _queues_csv(self, request: Request) -> Response:
+        page = await self._index_page(request)
+        return _table("queues", page.table)
+
+    async def _index_page(self, request: Request) -> index_page.IndexPage:
         choice = index_page.IndexRequest(
             query=parameters.text(request, "q") or "",
             sort=parameters.member(request, "sort", QueueSort.COMPARISONS),
             page=_page(request),
             empty=parameters.with_empty(request),
         )
-        page = await self._services.query(
+        return await self._services.query(
             lambda connection: index_page.index_page(self._services, self._cache, connection, choice)
         )
-        return await self._render("index.html", page)
 
     async def _queue(self, request: Request) -> Response:
         page = await self._queue_page(self._queue_choice(request))
@@ -174,7 +185,7 @@ class Pages:
             )
             return Response(valid_xml(drawn), headers=headers, media_type="image/svg+xml")
         if kind == "csv" and name in TABLES and (rows := TABLES[name](page)):
-            return Response(table_csv(rows), headers=headers, media_type="text/csv")
+            return _table(name, rows)
         raise HTTPException(404, f"file {name}.{kind} not found: this page has no such chart or table")
 
     async def _items(self, request: Request) -> Response:
@@ -195,18 +206,35 @@ class Pages:
         )
 
     async def _disagreements(self, request: Request) -> Response:
+        return await self._render("disagreements.html", await self._disagreements_page(request))
+
+    async def _disagreements_csv(self, request: Request) -> Response:
+        page = await self._disagreements_page(request)
+        return _table("disagreements", page.table)
+
+    async def _disagreements_page(self, request: Request) -> DisagreementsPage:
         choice = DisagreementsRequest(
             queue=parameters.queue_name(request),
             criterion=parameters.needed(request, "criterion"),
             window=parameters.window(request),
             page=_page(request),
         )
-        page = await self._services.query_queue(
+        return await self._services.query_queue(
             choice.queue, lambda connection, entry: disagreements_page(self._services, connection, entry, choice)
         )
-        return await self._render("disagreements.html", page)
 
     async def _item(self, request: Request) -> Response:
+        return await self._render("item.html", await self._item_page(request))
+
+    async def _pairs_csv(self, request: Request) -> Response:
+        page = await self._item_page(request)
+        return _table("pairs", page.trace["pairs"])
+
+    async def _rows_csv(self, request: Request) -> Response:
+        page = await self._item_page(request)
+        return _table("rows", [event._asdict() for event in page.events])
+
+    async def _item_page(self, request: Request) -> ItemPage:
         queue, item = parameters.queue_name(request), parameters.item_id(request)
 
         def find(connection: sqlite3.Connection, _: QueueEntry) -> ItemPage:
@@ -215,7 +243,7 @@ class Pages:
                 raise HTTPException(404, f"item {item!r} not found in queue {queue!r}")
             return page
 
-        return await self._render("item.html", await self._services.query_queue(queue, find))
+        return await self._services.query_queue(queue, find)
 
     async def _csv(self, request: Request) -> Response:
         raw, bom = (request.query_params.get(name) == "1" for name in ("raw", "bom"))
@@ -289,6 +317,12 @@ class Pages:
 
     async def _shell(self) -> Shell:
         return await self._services.query(lambda connection: shell(self._services, connection)[0])
+
+
+def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Response:
+    """The rows of a table as a file."""
+    headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(table_csv(rows), headers=headers, media_type="text/csv")
 
 
 _SORTS: Final = (

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from playwright.async_api import Browser, Page
 from aggregator.facts import Annotation
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
-from sinks.page.urls import item_path, queue_path
+from sinks.page.urls import queue_path
 from sinks.store.store import Store
 from tests.browser.conftest import watch
+from tests.support.page_routes import PAGES
 from tests.support.sample_queue import QUEUE, sample_queue
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tests.support.serving import serving
@@ -26,15 +28,13 @@ OF_COLOURS = json.dumps({"type": "rule", "values": ["color-contrast", "link-in-t
 OPEN = "(open) => document.querySelectorAll('details').forEach((each) => { each.open = open; })"
 """Open every folded part, so that axe checks it."""
 ROUTES = {
-    "index": "/",
-    "queue": queue_path(QUEUE),
+    **PAGES,
     "aggregate": queue_path(QUEUE) + "?view=aggregate&criterion=tone",
-    "items": queue_path(QUEUE, "/items"),
-    "item": item_path(QUEUE, "trace-0007"),
-    "next": queue_path(QUEUE, "/next?strategy=boundary"),
+    "search": queue_path(QUEUE, "/items?search=refund+trace-0007"),
     "empty": queue_path("waiting"),
     "missing": queue_path("nobody"),
 }
+"""Addresses by name: every page, and other states of some."""
 
 
 @pytest.fixture
@@ -42,7 +42,11 @@ def services(store: Store, tmp_path: Path) -> Services:
     """The sample queue with an off-topic pair, and a queue without a comparison."""
     waiting = Annotation(at=NOW_MS - 5, id="w", queue="waiting", item="w", thumbs="up")
     fill(store, [*sample_queue(NOW_MS), waiting])
-    return view_of(store, tmp_path, CountingRules(criterion_metrics={"tone": ["strict_judge", "lenient_judge"]}))
+    while store.write_search_documents():
+        pass
+    view = view_of(store, tmp_path, CountingRules(criterion_metrics={"tone": ["strict_judge", "lenient_judge"]}))
+    view.config = replace(view.config, show_annotators=True)
+    return view
 
 
 @pytest.fixture
@@ -65,29 +69,31 @@ async def violations(page: Page, rules: str = EVERY) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("name", ROUTES)
 @pytest.mark.parametrize(
     ("scripts", "widths"), [(True, (320, 800, 1440)), pytest.param(False, (320, 1440), marks=pytest.mark.slow)]
 )
-async def test_axe_finds_no_violation(address: str, browser: Browser, scripts: bool, widths: tuple[int, ...]) -> None:
-    lines_by_page: dict[str, list[str]] = {}
+async def test_axe_finds_no_violation(
+    address: str, browser: Browser, name: str, scripts: bool, widths: tuple[int, ...]
+) -> None:
+    lines: dict[str, list[str]] = {}
     context = await browser.new_context(color_scheme="light", reduced_motion="reduce")
     page = (await watch(context)).page
     if not scripts:
         # axe is a script itself, so the page's policy must not apply.
         await page.route("**/static/page.*.js", lambda route: route.abort())
-    for name, path in ROUTES.items():
-        await page.goto(address + path)
-        for width in widths:
-            await page.set_viewport_size({"width": width, "height": 900})
-            for opened in (False, True):
-                await page.evaluate(OPEN, opened)
-                wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                lines_by_page[f"{name} {width} {opened}"] = ["too wide"] * (wide > 0)
-            lines_by_page[f"{name} {width}"] = await violations(page)
-            await page.emulate_media(color_scheme="dark")
-            lines_by_page[f"{name} {width} dark"] = await violations(page, OF_COLOURS)
-            await page.emulate_media(color_scheme="light")
-    assert {name: lines for name, lines in lines_by_page.items() if lines} == {}
+    await page.goto(address + ROUTES[name])
+    for width in widths:
+        await page.set_viewport_size({"width": width, "height": 900})
+        for opened in (False, True):
+            await page.evaluate(OPEN, opened)
+            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            lines[f"{width} {opened}"] = ["too wide"] * (wide > 0)
+        lines[f"{width}"] = await violations(page)
+        await page.emulate_media(color_scheme="dark")
+        lines[f"{width} dark"] = await violations(page, OF_COLOURS)
+        await page.emulate_media(color_scheme="light")
+    assert {where: found for where, found in lines.items() if found} == {}
 
 
 async def test_axe_finds_a_violation_that_exists(address: str, browser: Browser) -> None:

@@ -4,12 +4,14 @@ import csv
 import io
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from aggregator.facts import Evaluation, Fact
+from sinks.api.services import Services
 from sinks.page.chart_files import CHARTS, TABLES, chart_style
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
@@ -28,9 +30,16 @@ def facts() -> list[Fact]:
     return [*sample_queue(NOW_MS), *hostile]
 
 
+def with_names(store: Store, tmp_path: Path) -> Services:
+    """The view of a store, with the names of annotators."""
+    services = view_of(store, tmp_path)
+    services.config = replace(services.config, show_annotators=True)
+    return services
+
+
 async def ask(store: Store, tmp_path: Path, name: str, **parameters: str) -> httpx.Response:
     fill(store, facts())
-    async with connected(view_of(store, tmp_path)) as client:
+    async with connected(with_names(store, tmp_path)) as client:
         return await client.get(queue_path(QUEUE, f"/files/{name}"), params=parameters)
 
 
@@ -85,7 +94,7 @@ async def test_a_chart_that_a_page_does_not_have_is_not_found(store: Store, tmp_
 
 async def test_every_download_of_the_page_answers(store: Store, tmp_path: Path) -> None:
     fill(store, facts())
-    async with connected(view_of(store, tmp_path)) as client:
+    async with connected(with_names(store, tmp_path)) as client:
         page = read((await client.get(queue_path(QUEUE), params={"window": "30d", "more": "1"})).text)
         links = [link.attributes["href"] for link in page.all("a", class_="file")]
         assert {link.partition("?")[0].rpartition("/")[2] for link in links} == {
