@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test coverage examples tools kubernetes faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
+.PHONY: help venv demo page unit test coverage examples tools kubernetes sbom faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,16 @@ kubernetes: venv .venv-tools/kubernetes/.installed ## render the Kubernetes mani
 	@for program in $$(cat tools/kubernetes/programs.txt); do GOBIN=$(abspath $(@D))/bin go install $$program || exit 1; done
 	@touch $@
 
+sbom: venv .venv-tools/sbom/.installed ## write dist/sbom.cdx.json, a bill of materials of the packages in the image
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/image
+	@$(BIN)/uv pip install --quiet --python .venv-tools/image/bin/python --require-hashes -r requirements.txt
+	$(BIN)/python -m tools.sbom
+
+.venv-tools/sbom/.installed: tools/sbom/requirements.txt | venv
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
 faults: venv ## inject every fault of docs/reliability.md into a real Apache Kafka, and write the table of this run
 	$(BIN)/python -m pytest tests -m row --timeout 600 --reliability docs/reliability.md
 
@@ -157,4 +167,5 @@ lock: ## resolve pyproject.toml into requirements*.txt; UPGRADE=--upgrade takes 
 	$(UV) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
 	$(UV) --group bench --output-file requirements-bench.txt
 	$(UV) --group kubernetes --output-file tools/kubernetes/requirements.txt
+	$(UV) --group sbom --output-file tools/sbom/requirements.txt
 	for tool in $(REAL); do $(UV) --group tool-$$tool --output-file tools/real/requirements-$$tool.txt || exit 1; done

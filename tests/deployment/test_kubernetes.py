@@ -16,7 +16,6 @@ from eval_alignment.main import cli
 from ingest.config import Limits
 from sinks.access import HEALTH_PATHS
 from streams.worker import DRAIN_SECONDS, END_SECONDS
-from tests.deployment.containers import services
 from tests.deployment.pods import NAMESPACE, WORKLOADS, Pod, objects, of_kind, pods, settings_file
 from tests.support.tree import ROOT
 from tools.kubernetes import OVERLAYS
@@ -184,7 +183,8 @@ def test_a_worker_has_the_name_of_its_pod(overlay: str) -> None:
 
 @every_overlay
 def test_the_image_is_that_of_the_compose_file(overlay: str) -> None:
-    assert {pod.container["image"] for pod in pods(overlay)} == {services()["view"]["image"]}
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert {pod.container["image"] for pod in pods(overlay)} == {services["view"]["image"]}
 
 
 @every_overlay
