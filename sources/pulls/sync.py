@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
-from aggregator.days import DAY_MS
+from aggregator.days import DAY_MS, timestamp
 from sources.intake.intake import SourceIntake
 from sources.intake.store import StoredIndex
 from sources.pulls.credentials import CredentialsError
@@ -256,12 +256,21 @@ class _StreamReading:
 
     def _require_end(self) -> None:
         """Raise PullError for a list that seems to have no end."""
-        if self.report.records > MAX_RECORDS or self.report.pages > MAX_PAGES:
-            remedy = ": shorten `lookback_days` of the source" if self.stream.windowed else ""
-            raise PullError(
-                f"the list has more than {MAX_RECORDS:,} records, or than {MAX_PAGES:,} pages; the rest was not read, "
-                f"and no record is taken to be deleted{remedy}"
-            )
+        report = self.report
+        if report.records <= MAX_RECORDS and report.pages <= MAX_PAGES:
+            return
+        if not self.stream.windowed:
+            remedy = "delete in the tool what is done"
+        elif report.since is None:
+            remedy = "pull without `--full`, which reads the last `lookback_days` only"
+        else:
+            remedy = "shorten `lookback_days` of the source, until its window has fewer"
+        last = "" if report.reached is None else f", the last of them listed at {timestamp(report.reached)}"
+        raise PullError(
+            f"the list has more than {MAX_RECORDS:,} records, or than {MAX_PAGES:,} pages: {report.records:,} records "
+            f"were read{last}; the rest was not read, no record is taken to be deleted, and each pull begins at the "
+            f"start of the list again: {remedy}"
+        )
 
     async def _retract(self, state: StreamState) -> None:
         """Delete what vanished."""
