@@ -170,9 +170,9 @@ class _CountedMarker(TypedDict):
     """
     sources: dict[str, SourcePosition]
     """By source topic."""
-    seen: NotRequired[dict[str, Count]]
-    """By source topic, the offset up to which an open circuit breaker has looked at events that are not processed. Only
-    there while it is open, and until the next process has processed them.
+    seen_by: NotRequired[dict[str, dict[str, Count]]]
+    """By worker and source topic, the offset up to which its open circuit breaker has looked at events that are not
+    processed. Every owner of the partition keeps the entries of the others, until the events are processed.
     """
     foreign: NotRequired[Count]
     """Number of counted ledger rows that no worker wrote. Absent while no such row is known."""

@@ -114,8 +114,8 @@ class Checkpoint:
                 for tp, counted in sources
             },
         )
-        if drained.seen:
-            marker["seen"] = drained.seen
+        if drained.seen_by:
+            marker["seen_by"] = drained.seen_by
         if owned.behind is not None:
             marker["behind"] = owned.behind
         if owned.foreign:

@@ -3,16 +3,18 @@
 After a bad deployment of a producer nearly every event is rejected. A paused worker leaves those events in their source
 topic, and goes on looking at them, so that it can report what it holds back. This module is pure and has no clock.
 
-A restart of the paused worker is the consent to reject what it had seen: the next process does not count those events
-(see docs/decisions/0015-half-open-circuit-breaker.md).
+A restart of the paused worker is the consent to reject what it had seen: its next process does not count those events,
+also if other workers owned the partition in between (see docs/decisions/0015-half-open-circuit-breaker.md).
 """
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aggregator.tallies import CheckpointMarker
 from streams.events.example import RejectedExample
+
+SeenBy = Mapping[str, Mapping[str, int]]
+"""By worker and source topic, the offset up to which its open circuit breaker saw events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +117,12 @@ class HeldBack:
         self.last = last or self.last
 
 
-def seen_offsets(held: HeldBack, earlier: Mapping[str, int], positions: Mapping[str, int]) -> dict[str, int]:
-    """By source topic, the offset up to which this or the process before it saw events that are not processed."""
-    seen = {topic: max(held.looked.get(topic, 0), earlier.get(topic, 0)) for topic in {*held.looked, *earlier}}
-    return {topic: offset for topic, offset in sorted(seen.items()) if offset > positions.get(topic, 0)}
-
-
-def seen_before(name: str, predecessor: tuple[str, int] | None, marker: CheckpointMarker | None) -> Mapping[str, int]:
-    """By source topic, the offset up to which the process before this one saw events with an open circuit breaker.
-
-    Only a restart of the worker that was paused counts as the consent to reject them. So the claim before this one must
-    have this worker's name, and the marker must be written under that claim. A worker of another name that takes the
-    partition over must open its own circuit breaker: otherwise a flood would walk through the group.
-
-    Args:
-        name: this worker's name.
-        predecessor: owner and ledger offset of the claim before this worker's; None for the first claim.
-        marker: the last checkpoint marker.
-    """
-    if predecessor is None or marker is None:
-        return {}
-    owner, offset = predecessor
-    return marker.get("seen", {}) if owner == name and marker["position"] > offset else {}
+def seen_offsets(name: str, held: HeldBack, earlier: SeenBy, positions: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """What each worker saw and nobody has processed yet: this one, called `name`, now and `earlier`, and the others."""
+    own = earlier.get(name, {})
+    latest = {topic: max(held.looked.get(topic, 0), own.get(topic, 0)) for topic in {*held.looked, *own}}
+    left = {
+        worker: {topic: offset for topic, offset in sorted(seen.items()) if offset > positions.get(topic, 0)}
+        for worker, seen in sorted({**earlier, name: latest}.items())
+    }
+    return {worker: seen for worker, seen in left.items() if seen}

@@ -24,7 +24,7 @@ from faust.types import TP
 from aggregator.days import in_words
 from aggregator.shard import CheckpointDelta, Shard
 from aggregator.tallies import WAITING_WORDS, Behind, CheckpointMarker
-from streams.engine.circuit_breaker import HeldBack, seen_offsets
+from streams.engine.circuit_breaker import HeldBack, SeenBy, seen_offsets
 from streams.engine.completeness import Completeness, Now
 from streams.engine.start import Start
 from streams.kafka.dead_letters import RejectedRecord
@@ -46,8 +46,8 @@ class Drained:
     """Dirty rows and touched tallies."""
     positions: dict[TP, int]
     """By source partition, the next offset to process: committable once the rest is written."""
-    seen: dict[str, int]
-    """By source topic, up to where a circuit breaker saw events that are not processed."""
+    seen_by: dict[str, dict[str, int]]
+    """By worker and source topic, up to where its circuit breaker saw events that are not processed."""
     oldest: list[int]
     """Per batch since the last checkpoint, the broker's timestamp of its oldest event, in milliseconds."""
 
@@ -72,11 +72,12 @@ class OwnedPartition:
         "quarantined",
         "ready",
         "replay",
-        "seen_before",
+        "seen_by",
         "shard",
         "tallies",
         "topic_ids",
         "waiting",
+        "worker",
     )
 
     def __init__(
@@ -95,9 +96,10 @@ class OwnedPartition:
         self.counted: Mapping[str, int] = {}
         """By source topic, the offset below which an earlier checkpoint counted every event. It is above the position
         while events are processed again, after a reset of the group."""
-        self.seen_before: dict[str, int] = {}
-        """By source topic, the offset up to which the process before this one saw events while its circuit breaker was
-        open: they do not open it again."""
+        self.worker = ""
+        """Name of the worker of this process."""
+        self.seen_by: SeenBy = {}
+        """What the open circuit breakers of all workers saw before this process owned the partition."""
         self.held = HeldBack()
         """What the circuit breaker of this process holds back."""
         self.topic_ids: Mapping[str, str] = {}
@@ -126,9 +128,11 @@ class OwnedPartition:
         return self.replay.claim
 
     @property
-    def predecessor(self) -> tuple[str, int] | None:
-        """Owner and ledger offset of the claim before it."""
-        return self.replay.predecessor
+    def seen_before(self) -> Mapping[str, int]:
+        """By source topic, the offset up to which earlier processes of this worker saw events while their circuit
+        breaker was open: they do not open it again.
+        """
+        return self.seen_by.get(self.worker, {})
 
     @property
     def fully_published(self) -> bool:
@@ -154,9 +158,9 @@ class OwnedPartition:
         if records:
             self._unchanged_elsewhere = False
 
-    def claimed(self, claim: Claim, offset: int = 0) -> None:
-        """Take a claim that is at this offset of the ledger, in place of an earlier one."""
-        self.replay.claimed(claim, offset)
+    def claimed(self, claim: Claim) -> None:
+        """Take a claim of the ledger in place of an earlier one."""
+        self.replay.claim = claim
 
     def restored(self, starts: Mapping[TP, Start], topic_ids: Mapping[str, str] = {}) -> None:
         """Process events from these places of the sources: the shard has the state of the logs.
@@ -174,9 +178,12 @@ class OwnedPartition:
         """The offset at which a source has to go on at the latest: every event below it is counted."""
         return max(self.positions[topic], self.counted[topic])
 
-    def half_open(self, seen: Mapping[str, int]) -> None:
-        """Let events before these offsets of the sources become dead letters: an open circuit breaker saw them."""
-        self.seen_before = dict(seen)
+    def half_open(self, worker: str, seen_by: SeenBy) -> None:
+        """Let the events that earlier processes of this worker saw become dead letters, and keep what others saw.
+
+        A process whose circuit breaker is open stays paused, so what it finds of its own name is of an earlier one.
+        """
+        self.worker, self.seen_by = worker, seen_by
 
     def begin(self) -> None:
         """Allow events to be processed, unless the partition is in quarantine."""
@@ -245,8 +252,8 @@ class OwnedPartition:
         oldest, self._oldest = self._oldest, []
         self.changed = False
         self._unchanged_elsewhere = True
-        seen = seen_offsets(self.held, self.seen_before, self.positions)
-        return Drained(self.shard.drain(), self.sources(), seen, oldest)
+        seen_by = seen_offsets(self.worker, self.held, self.seen_by, self.positions)
+        return Drained(self.shard.drain(), self.sources(), seen_by, oldest)
 
     def checkpointed(self, now: float) -> tuple[int, int]:
         """Note that the checkpoint is written; returns the comparisons added and retracted since the last one."""

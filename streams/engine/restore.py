@@ -16,7 +16,6 @@ from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.circuit_breaker import seen_before
 from streams.engine.partition import OwnedPartition, OwnedPartitions, ranges
 from streams.engine.salvage import Salvage, sound
 from streams.engine.source_offsets import SourceOffsets, known_source
@@ -310,8 +309,7 @@ class Restore:
             published = published_by_partition[owned.partition]
             owned.complete.restored(published.complete)
             self._salvage.report(owned, published)
-            # A claim that renews the ledger id makes this worker its own predecessor.
-            owned.half_open(seen_before(self.name, owned.predecessor, published.marker))
+            owned.half_open(self.name, published.marker.get("seen_by", {}) if published.marker else {})
             if published.highest > owned.ledger.next:
                 await self._expect_alone([owned])
                 await self._salvage.outgrow(owned, published.highest, self._new_claim)
@@ -436,13 +434,13 @@ class Restore:
 
 def _half_open(owned: OwnedPartition, known: Mapping[TP, Known]) -> None:
     """Let the circuit breaker be half open for what it saw in the topics that there are now."""
-    seen = {
-        topic: offset
-        for topic, offset in owned.seen_before.items()
-        if (source := known.get(TP(topic, owned.partition))) is not None and seen_is_left(offset, source)
+    sources = {tp.topic: source for tp, source in known.items() if tp.partition == owned.partition}
+    seen_by = {
+        worker: {each: at for each, at in seen.items() if each in sources and seen_is_left(at, sources[each])}
+        for worker, seen in owned.seen_by.items()
     }
-    owned.half_open(seen)
-    if seen:
+    owned.half_open(owned.worker, seen_by)
+    if seen := owned.seen_before:
         _log.warning(
             "circuit breaker is half open: the invalid events that this worker saw before its restart become dead "
             "letters: %s",

@@ -132,7 +132,7 @@ class Salvage:
             renewal = claim_of(renewed(claim.ledger))
             _log.warning("shortened ledger accepted, continuing under ledger id %s: %s", renewal.ledger, loss)
             await ledger.append([(CLAIM_KEY, renewal.encode())])
-            owned.claimed(renewal, ledger.next - 1)
+            owned.claimed(renewal)
 
     async def give_up(self, claimed: Iterable[OwnedPartition]) -> None:
         """Continue without the rows that are lost. By now, that is accepted in every partition with such a loss."""

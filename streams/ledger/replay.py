@@ -37,10 +37,6 @@ class LedgerReplay:
         self._shard = shard
         self.claim: Claim | None = None
         """The last valid claim."""
-        self.claimed_at = -1
-        """Its offset."""
-        self.predecessor: tuple[str, int] | None = None
-        """Owner and offset of the claim before it."""
         self.waited = False
         """Whether evaluations wait outside of this ledger: a worker that lets them wait claimed it before this one."""
         self.own_claims: set[int] = set()
@@ -72,7 +68,7 @@ class LedgerReplay:
                     raise ValueError("no key" if key is None else "null value")
                 if key == CLAIM_KEY:
                     claim = parse_claim(value)
-                    self.claimed(claim, record.offset)
+                    self.claim = claim
                     self.waited |= claim.waits and record.offset not in self.own_claims
                     self._claimants.add(_producer_of(record.offset, producers))
                     continue
@@ -85,12 +81,6 @@ class LedgerReplay:
                 # Before the first claim that is left, compaction may have removed the claims of the rows.
                 if strange and self.claim and _producer_of(record.offset, producers) not in self._claimants:
                     self.foreign.append(record.offset)
-
-    def claimed(self, claim: Claim, offset: int) -> None:
-        """Take a claim at this offset, in place of an earlier one."""
-        if self.claim is not None:
-            self.predecessor = self.claim.owner, self.claimed_at
-        self.claim, self.claimed_at = claim, offset
 
     def rewrite(self, records: Sequence[Record]) -> None:
         """Second pass: a record that is the row of a key in `Shard.needs_rewrite` becomes dirty."""

@@ -89,4 +89,7 @@ def test_seen_offsets_are_those_after_the_positions() -> None:
     held.saw("a", 7, 2, "a:0:5")
     held.saw("a", 9, 0, None)
     assert (held.invalid, held.last) == (2, "a:0:5")
-    assert seen_offsets(held, {"a": 8, "b": 3, "c": 4}, {"a": 2, "b": 3, "c": 1}) == {"a": 9, "c": 4}
+    earlier = {"v": {"a": 2, "c": 1}, "w": {"a": 8, "b": 3, "c": 4}, "x": {"a": 5, "b": 1}}
+    left = {"w": {"a": 9, "c": 4}, "x": {"a": 5}}
+    assert seen_offsets("w", held, earlier, {"a": 2, "b": 3, "c": 1}) == left
+    assert seen_offsets("y", HeldBack(), left, {"a": 9, "c": 4}) == {}

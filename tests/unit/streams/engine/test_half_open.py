@@ -13,18 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, encode
-from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import CheckpointMarker
 from streams.engine.apply import BatchApplier
-from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy, seen_before
+from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import _split
 from streams.engine.partition import OwnedPartition
 from streams.engine.start import Start
 from streams.events.decoder import Decoder
 from streams.kafka.batches import Batch, Record
 from streams.kafka.topics import Topics
-from streams.ledger.claim import SCHEMA, Claim
 from streams.runtime.metrics import WorkerMetrics
 
 UNUSED: Any = SimpleNamespace()
@@ -49,25 +47,22 @@ class World:
     source: list[Record] = field(default_factory=list)
     committed: int = 0
     marker: CheckpointMarker | None = None
-    claims: list[str] = field(default_factory=list)
+    name: str = ""
     rows: set[str] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
     looked: set[int] = field(default_factory=set)
     """What this process saw while its circuit breaker was open."""
-    consented: set[int] = field(default_factory=set)
-    """What earlier processes of this name saw like that, without another worker in between."""
+    seen: dict[str, set[int]] = field(default_factory=dict)
+    """What earlier processes of each name saw like that."""
     unseen: list[bool] = field(default_factory=list)
     """For each other event that this process took: whether it is a dead letter now."""
 
     def start(self, name: str) -> None:
         """A process with this name takes the partition over."""
         self.owned = OwnedPartition(0, Shard(0), UNUSED, UNUSED)
-        for offset, owner in enumerate((*self.claims, name)):
-            self.owned.claimed(Claim("l", 1, Policy.EACH, SCHEMA, owner, 0), offset)
-        same = self.claims[-1:] == [name]
-        self.consented, self.looked = self.consented | self.looked if same else set(), set()
-        self.claims.append(name)
-        self.owned.half_open(seen_before(name, self.owned.predecessor, self.marker))
+        self.seen.setdefault(self.name, set()).update(self.looked)
+        self.name, self.looked = name, set()
+        self.owned.half_open(name, {} if self.marker is None else self.marker.get("seen_by", {}))
         self.owned.restored({TP(TOPIC, 0): Start(self.committed)})
         self.applier = BatchApplier(Topics(), 1, Decoder(), CircuitBreaker(POLICY), METRICS)
         self.unseen = []
@@ -86,16 +81,16 @@ class World:
                 continue
             dead = {one.record.offset for one in rejected}
             self.dead |= dead
-            self.unseen += [one.offset in dead for one in records if one.offset not in self.consented]
+            self.unseen += [one.offset in dead for one in records if one.offset not in self.seen.get(self.name, set())]
             self.owned.processed(TOPIC, start + len(records), None)
 
     def checkpoint(self) -> None:
         """Write rows and marker, and commit."""
         drained = self.owned.drain()
         self.rows |= {row.decode() for row in drained.delta.rows}
-        self.marker = CheckpointMarker(ledger="l", position=len(self.claims), policy="each", at=0, sources={})
-        if drained.seen:
-            self.marker["seen"] = drained.seen
+        self.marker = CheckpointMarker(ledger="l", position=0, policy="each", at=0, sources={})
+        if drained.seen_by:
+            self.marker["seen_by"] = drained.seen_by
         self.committed = drained.positions[TP(TOPIC, 0)]
 
 
@@ -127,13 +122,15 @@ def test_no_history_lets_a_flood_through_or_loses_an_event(acts: list[Act]) -> N
         for end in range(len(world.unseen) + 1):
             assert world.unseen[max(0, end - 3) : end] != [True] * 3
             assert sum(world.unseen[max(0, end - 10) : end]) <= 3 or end < 10
-    # An operator restarts the same worker, twice at most: once more if it takes the partition over from another one.
-    for _ in range(2):
+    # An operator restarts workers that are paused, each of them once. Another one has the partition in between.
+    for name in ("a", "b"):
+        world.start(name)
         world.work(5)
         world.checkpoint()
-        if not world.applier.paused:
-            break
-        world.start(world.claims[-1])
+    for name in ("a", "b"):
+        world.start(name)
+        world.work(5)
+        assert not world.applier.paused
     world.work(5)
     world.checkpoint()
     assert not world.applier.paused
@@ -151,7 +148,7 @@ def flooded() -> World:
     world.checkpoint()
     assert world.applier.paused
     assert world.marker is not None
-    assert world.marker["seen"] == {TOPIC: 60}
+    assert world.marker["seen_by"] == {"a": {TOPIC: 60}}
     assert (world.committed, world.owned.held.invalid, world.owned.held.last) == (0, 57, f"{TOPIC}:0:59")
     return world
 
@@ -171,19 +168,32 @@ def test_a_restart_rejects_what_was_seen_and_a_new_flood_opens_it_again() -> Non
     world.checkpoint()
     assert (world.applier.paused, world.committed) == (False, 60)
     assert world.marker is not None
-    assert "seen" not in world.marker
+    assert "seen_by" not in world.marker
 
 
 def test_another_worker_that_takes_over_is_not_half_open_even_after_its_own_crash() -> None:
+    for crashes in (0, 1):
+        world = flooded()
+        for _ in range(crashes):
+            world.start("b")  # It ends before it has looked.
+        world.start("b")
+        world.work(5)
+        assert (world.applier.paused, world.dead) == (True, set())
+
+
+def test_a_paused_worker_is_half_open_when_others_had_the_partition_during_its_restart() -> None:
     world = flooded()
-    world.start("b")
-    world.work(5)
-    assert (world.applier.paused, world.dead) == (True, set())
-    world = flooded()
-    world.claims.append("b")  # It ended before its first checkpoint.
-    world.start("b")
-    world.work(5)
-    assert (world.applier.paused, world.dead) == (True, set())
+    for name in ("b", "c"):
+        world.start(name)
+        world.work(5)
+        world.checkpoint()
+        assert (world.applier.paused, world.dead) == (True, set())
+    # What arrived since is new to it, and a flood of its own.
+    world.source += [record(60 + number, good=False) for number in range(10)]
     world.start("a")
     world.work(5)
-    assert (world.applier.paused, world.dead) == (True, set())
+    world.checkpoint()
+    assert (world.applier.paused, len(world.dead), world.committed) == (True, 57, 60)
+    world.start("b")
+    world.work(5)
+    assert (world.applier.paused, len(world.dead)) == (True, 57)

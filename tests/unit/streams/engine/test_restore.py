@@ -109,7 +109,7 @@ async def test_a_circuit_breaker_is_half_open_for_the_topic_that_it_saw(
     async def compare(restoring: Restore, *_: Any) -> dict[int, Any]:
         """The marker of the process before this one."""
         (partition,) = restoring.owned
-        partition.half_open({SOURCE.topic: seen})
+        partition.half_open("w", {"w": {SOURCE.topic: seen}, "x": {SOURCE.topic: seen}})
         marker = Published("l", 9)
         sources = {topic: source_position(20, 20, "a") for topic in restoring.topics.sources}
         marker.marker = CheckpointMarker(ledger="l", position=1, policy="each", at=0, sources=sources)
@@ -118,7 +118,8 @@ async def test_a_circuit_breaker_is_half_open_for_the_topic_that_it_saw(
     await restore(monkeypatch, group, owned, topic_id, _compare=compare)(lambda: False)
     (partition,) = owned
     assert partition.seen_before == ({SOURCE.topic: seen} if left else {})
-    assert partition.drain().seen == partition.seen_before
+    own = {SOURCE.topic: seen}
+    assert partition.drain().seen_by == ({"w": own, "x": own} if left else {})
 
 
 @pytest.mark.parametrize(("theirs", "same"), [("1a" * 16, True), ("2b" * 16, False), ("", False)])
