@@ -55,7 +55,8 @@ def test_a_container_is_hardened(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
-    assert service["mem_limit"]
+    assert service["mem_limit"] == service["memswap_limit"]
+    assert service["ulimits"]["nofile"]
     assert service["pids_limit"]
     assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "env_file"} & service.keys()
     assert "docker.sock" not in json.dumps(service)
@@ -71,9 +72,11 @@ def test_images_are_pinned_to_a_version(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", services()[name]["image"])
 
 
-def test_the_image_has_the_version_of_the_project() -> None:
+def test_the_image_has_the_version_of_the_project_and_comes_from_no_registry() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {services()[name]["image"] for name in OURS} == {f"eval-alignment:{version}"}
+    assert {services()[name]["pull_policy"] for name in OURS} == {"never"}
+    assert [name for name in services() if "build" in services()[name]] == ["topics"]
 
 
 def test_every_service_has_a_health_check_and_is_restarted() -> None:
@@ -139,6 +142,13 @@ def test_volumes_networks_and_secrets_are_declared_and_used() -> None:
 
 def test_prometheus_and_grafana_do_not_reach_kafka() -> None:
     assert {n for n, service in services().items() if "kafka" in service["networks"]} == {"kafka", *OURS}
+
+
+@pytest.mark.parametrize("name", services())
+def test_only_a_published_port_leads_out_and_over_a_network_of_its_own(name: str) -> None:
+    networks = compose()["networks"]
+    outward = {network for network in services()[name]["networks"] if not (networks[network] or {}).get("internal")}
+    assert outward == ({f"{name}-port"} if "ports" in services()[name] else set())
 
 
 def test_prometheus_scrapes_every_process_by_its_name_and_with_the_token() -> None:
