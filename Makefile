@@ -162,7 +162,7 @@ UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate
 
 lock: ## resolve pyproject.toml into requirements*.txt; UPGRADE=--upgrade takes newer versions
 	@test -x $(BIN)/uv || { test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); $(BIN)/python -m pip install --quiet uv; }
-	$(UV) pyproject.toml --all-extras --output-file requirements.txt
+	$(UV) pyproject.toml --output-file requirements.txt
 	$(UV) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(UV) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
 	$(UV) --group bench --output-file requirements-bench.txt

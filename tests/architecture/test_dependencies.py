@@ -50,12 +50,12 @@ def lock(name: str) -> dict[str, Locked]:
 
 
 def declared(*, development: bool) -> dict[str, Requirement]:
-    """The direct dependencies of pyproject.toml for this Python and system, extras included."""
+    """The direct dependencies of pyproject.toml for this Python and system; `development` includes the extras."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = document["project"]
-    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    lines = list(project["dependencies"])
     if development:
-        lines += document["dependency-groups"]["dev"]
+        lines += [*itertools.chain(*project["optional-dependencies"].values()), *document["dependency-groups"]["dev"]]
     requirements = filter(applies, map(Requirement, lines))
     return {canonicalize_name(requirement.name): requirement for requirement in requirements}
 
