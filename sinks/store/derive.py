@@ -20,9 +20,10 @@ import sqlite3
 from typing import Final
 
 from aggregator.days import DAY_MS
+from aggregator.policy import Policy
 from sinks.queries.scope import RANK, RATING
 from sinks.store import search_index
-from sinks.store.schema import PROFILE
+from sinks.store.schema import JUDGED, PROFILE
 
 TEMPORARY: Final = """
 CREATE TEMP TABLE touched_criteria (
@@ -30,9 +31,10 @@ CREATE TEMP TABLE touched_criteria (
 ) WITHOUT ROWID;
 CREATE TEMP TABLE touched_metrics (item_id INTEGER, metric TEXT, PRIMARY KEY (item_id, metric)) WITHOUT ROWID;
 CREATE TEMP TABLE touched_items (queue TEXT, item_id INTEGER, PRIMARY KEY (queue, item_id)) WITHOUT ROWID;
+CREATE TEMP TABLE judged_items (item_id INTEGER PRIMARY KEY, verdicts TEXT, failures TEXT);
 CREATE TEMP TABLE changed_profiles (queue TEXT, item_id INTEGER, profile TEXT, old INTEGER);
 """
-"""Temporary tables of the writing connection: what the merges of one transaction may have changed."""
+"""Temporary tables of the writing connection: what one transaction may have changed, and what it derives on the way."""
 
 # A cross join fixes the order: SQLite does not know the size of a temporary table, and would scan all annotations. The
 # index covers all columns that are read here.
@@ -40,56 +42,51 @@ _TOUCHED_ANNOTATIONS: Final = """
     touched_criteria AS t CROSS JOIN annotations AS a INDEXED BY annotations_people
         ON a.queue = t.queue AND a.item_id = t.item_id AND a.criterion = t.criterion
 """
-_TOUCHED_EVALUATIONS: Final = """
-    SELECT f.id FROM touched_metrics AS t CROSS JOIN evaluations AS f ON f.item_id = t.item_id AND f.metric = t.metric
+_IN_QUEUE: Final = """
+a.deleted = 0
+AND NOT EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item_id = t.item_id AND q.deleted = 1)
 """
 
+# An item may have any number of rows, so each statement sorts or scans a touched group once: a lookup of the newest row
+# for each row of the group would cost the square of them for every event.
+#
 # Most rows are right as they were inserted, and a row that is not written again costs no page: only rows that differ
 # are updated. With the policy `each` in all partitions the index shows which ones differ.
-_FLAGS: Final = (
-    f"""
-    UPDATE annotations AS c SET counted = NOT counted
-    WHERE c.id IN (
-        SELECT a.id FROM {_TOUCHED_ANNOTATIONS}
-        WHERE EXISTS (SELECT 1 FROM partitions AS p WHERE p.policy IS NOT 'each') OR a.counted <> (
-            a.deleted = 0
-            AND NOT EXISTS (
-                SELECT 1 FROM queue_items AS q WHERE q.queue = a.queue AND q.item_id = a.item_id AND q.deleted = 1))
-    ) AND c.counted <> (
-        c.deleted = 0
-        AND NOT EXISTS (
-            SELECT 1 FROM queue_items AS q WHERE q.queue = c.queue AND q.item_id = c.item_id AND q.deleted = 1)
-        AND (
-            (SELECT p.policy FROM partitions AS p WHERE p.partition = c.partition) = 'each'
-            OR c.id IS (
-                SELECT b.id FROM annotations AS b
-                WHERE b.queue = c.queue AND b.item_id = c.item_id AND b.criterion = c.criterion AND b.deleted = 0
-                ORDER BY b.version DESC, b.annotator DESC LIMIT 1)))
-    """,
-    f"""
-    UPDATE evaluations AS e SET current = NOT current
-    WHERE e.id IN ({_TOUCHED_EVALUATIONS}) AND e.current <> (
-        e.failure = 0 AND e.deleted = 0
-        AND e.version IS (
-            SELECT max(f.version) FROM evaluations AS f
-            WHERE f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0))
-    """,
-    f"""
-    UPDATE evaluations AS e SET shown = NOT shown
-    WHERE e.id IN ({_TOUCHED_EVALUATIONS}) AND (e.shown = 1 OR e.failure = 1) AND e.shown <> (
-        e.failure = 1
-        AND NOT EXISTS (
-            SELECT 1 FROM evaluations AS f
-            WHERE f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.deleted = 0)
-        AND e.version IS (
-            SELECT max(f.version) FROM evaluations AS f
-            WHERE f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 1
-                AND NOT EXISTS (
-                    SELECT 1 FROM evaluations AS d
-                    WHERE d.item_id = f.item_id AND d.metric = f.metric AND d.failure = 0 AND d.judge = f.judge
-                        AND d.version > f.version)))
-    """,
-)
+_COUNT_EACH: Final = f"""
+UPDATE annotations SET counted = NOT counted
+WHERE id IN (SELECT a.id FROM {_TOUCHED_ANNOTATIONS} WHERE a.counted <> ({_IN_QUEUE}))
+"""
+_COUNT_NEWEST: Final = f"""
+UPDATE annotations SET counted = NOT counted
+WHERE id IN (
+    SELECT m.id FROM (
+        SELECT a.id AS id, a.partition AS partition, a.counted AS counted, {_IN_QUEUE} AS stands, row_number() OVER (
+            PARTITION BY t.queue, t.item_id, t.criterion ORDER BY a.deleted, a.version DESC, a.annotator DESC) AS place
+        FROM {_TOUCHED_ANNOTATIONS}) AS m
+    WHERE m.counted <> (m.stands AND (
+        m.place = 1 OR (SELECT p.policy FROM partitions AS p WHERE p.partition = m.partition) = 'each')))
+"""
+_CURRENT: Final = """
+UPDATE evaluations SET current = new.current, shown = new.shown
+FROM (
+    SELECT id, current, shown FROM (
+        SELECT m.id AS id, m.current AS was_current, m.shown AS was_shown,
+            m.stands AND m.version IS max(m.version) FILTER (WHERE m.stands) OVER of_metric AS current,
+            m.fails AND max(m.version) FILTER (WHERE m.stands) OVER of_metric IS NULL
+                AND m.version IS max(m.version) FILTER (WHERE m.fails) OVER of_metric AS shown
+        FROM (
+            SELECT e.id, e.version, t.item_id, t.metric, e.current, e.shown,
+                e.failure = 0 AND e.deleted = 0 AS stands,
+                e.failure = 1 AND NOT EXISTS (
+                    SELECT 1 FROM evaluations AS f
+                    WHERE f.item_id = t.item_id AND f.metric = t.metric AND f.failure = 0 AND f.judge = e.judge
+                        AND f.version > e.version) AS fails
+            FROM touched_metrics AS t CROSS JOIN evaluations AS e INDEXED BY evaluations_identity
+                ON e.item_id = t.item_id AND e.metric = t.metric) AS m
+        WINDOW of_metric AS (PARTITION BY m.item_id, m.metric))
+    WHERE was_current <> current OR was_shown <> shown) AS new
+WHERE evaluations.id = new.id
+"""
 
 _MEDIANS: Final = (
     f"""
@@ -134,11 +131,15 @@ _PROFILES: Final = (
     SELECT queue, item_id FROM touched_criteria
     UNION SELECT p.queue, p.item_id FROM touched_metrics AS t CROSS JOIN profile_items AS p ON p.item_id = t.item_id
     """,
+    # An item may be in any number of queues.
+    f"""
+    INSERT INTO judged_items SELECT t.item_id, {JUDGED} FROM (SELECT DISTINCT item_id FROM touched_items) AS t
+    """,
     f"""
     INSERT INTO changed_profiles
     SELECT t.queue, t.item_id, {PROFILE},
         (SELECT p.profile_id FROM profile_items AS p WHERE p.item_id = t.item_id AND p.queue = t.queue)
-    FROM touched_items AS t
+    FROM touched_items AS t CROSS JOIN judged_items AS j ON j.item_id = t.item_id
     """,
     """
     UPDATE item_profiles AS p SET items = p.items - gone.items
@@ -163,19 +164,26 @@ _PROFILES: Final = (
     "DELETE FROM item_profiles WHERE items = 0 AND id IN (SELECT old FROM changed_profiles)",
 )
 
-DERIVE: Final = (*_FLAGS, *_MEDIANS, *_DAYS, *_PROFILES)
-"""Statements that derive everything that the temporary tables name, in this order."""
+DERIVE: Final = (_COUNT_EACH, _COUNT_NEWEST, _CURRENT, *_MEDIANS, *_DAYS, *_PROFILES)
+"""Statements that derive everything that the temporary tables name, in this order.
+
+A transaction leaves out those that its policies do not need.
+"""
 
 
 def derive(connection: sqlite3.Connection) -> None:
     """Derive everything that the merges of this transaction may have changed.
 
-    The policies of the partitions must be set before.
+    The policies of the partitions must be set before. With the policy `each` in all of them nothing depends on which
+    annotation is the newest.
     """
-    (medians,) = connection.execute("SELECT EXISTS (SELECT 1 FROM partitions WHERE policy = 'majority')").fetchone()
+    policies = {policy for (policy,) in connection.execute("SELECT policy FROM partitions")}
+    spared = {_COUNT_NEWEST if policies <= {Policy.EACH} else _COUNT_EACH}
+    if Policy.MAJORITY not in policies:
+        spared.update(_MEDIANS)
     for statement in DERIVE:
-        if medians or statement not in _MEDIANS:
+        if statement not in spared:
             connection.execute(statement)
     connection.execute(search_index.NOTE)
-    for table in ("touched_criteria", "touched_metrics", "touched_items", "changed_profiles"):
+    for table in ("touched_criteria", "touched_metrics", "touched_items", "judged_items", "changed_profiles"):
         connection.execute(f"DELETE FROM {table}")

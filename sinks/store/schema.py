@@ -19,24 +19,30 @@ MIGRATIONS: Final = tuple(
 )
 """SQL scripts in the order of application."""
 
+JUDGED: Final = """
+(SELECT json_group_array(json_array(e.metric, e.judge))
+    FROM evaluations AS e WHERE e.item_id = t.item_id AND e.failure = 0 AND e.deleted = 0) AS verdicts,
+(SELECT json_group_array(json_array(e.metric, e.status))
+    FROM evaluations AS e WHERE e.item_id = t.item_id AND e.shown = 1) AS failures
+"""
+"""SQL: what the profile of the item of a row `t` (`item_id`) states of its evaluations, in every queue alike."""
+
 PROFILE: Final = """
     CASE WHEN EXISTS (SELECT 1 FROM item_days AS d WHERE d.queue = t.queue AND d.item_id = t.item_id)
         OR EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item_id = t.item_id AND q.deleted = 0)
-    THEN json_array(
-        EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item_id = t.item_id AND q.deleted = 0),
-        json((SELECT json_group_array(json_array(d.criterion, d.day))
-            FROM item_days AS d WHERE d.queue = t.queue AND d.item_id = t.item_id)),
-        json((SELECT json_group_array(json_array(e.metric, e.judge))
-            FROM evaluations AS e WHERE e.item_id = t.item_id AND e.failure = 0 AND e.deleted = 0)),
-        json((SELECT json_group_array(json_array(e.metric, e.status))
-            FROM evaluations AS e WHERE e.item_id = t.item_id AND e.shown = 1)))
+    THEN '['
+        || EXISTS (SELECT 1 FROM queue_items AS q WHERE q.queue = t.queue AND q.item_id = t.item_id AND q.deleted = 0)
+        || ','
+        || (SELECT json_group_array(json_array(d.criterion, d.day))
+            FROM item_days AS d WHERE d.queue = t.queue AND d.item_id = t.item_id)
+        || ',' || j.verdicts || ',' || j.failures || ']'
     END
 """
 """SQL: the profile of the item of a row `t` (`queue`, `item_id`): everything that counts of distinct items need.
 
 A JSON array: whether a queue-item row places the item in the queue, [criterion, newest day] of every criterion with a
 counted annotation, [metric, judge version] of every standing verdict, and [metric, status] of every failure that is
-shown. NULL when the queue does not have the item.
+shown; the last two are the columns of `JUDGED` in a row `j`. NULL when the queue does not have the item.
 """
 
 

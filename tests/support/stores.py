@@ -15,7 +15,7 @@ from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from sinks.documents import Documents
 from sinks.queries.queues import list_queues
-from sinks.store.schema import PROFILE
+from sinks.store.schema import JUDGED, PROFILE
 from sinks.store.store import Store
 
 TODAY = date(1970, 1, 8)
@@ -59,7 +59,8 @@ def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
 _PROFILES = f"""
 SELECT queue, item_id, profile FROM (
     SELECT t.queue, t.item_id, {PROFILE} AS profile
-    FROM (SELECT queue, item_id FROM annotations UNION SELECT queue, item_id FROM queue_items) AS t)
+    FROM (SELECT queue, item_id FROM annotations UNION SELECT queue, item_id FROM queue_items) AS t
+    JOIN (SELECT t.item_id, {JUDGED} FROM items AS t) AS j ON j.item_id = t.item_id)
 WHERE profile IS NOT NULL
 """  # noqa: S608 -- a constant
 
