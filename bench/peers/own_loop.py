@@ -24,6 +24,7 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import CHECKPOINT_SECONDS, CHUNK_EVENTS, MAX_DIRTY_ROWS
 from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.start import Start
 from streams.events.decoder import Decoder
 from streams.kafka.batches import fetch
 from streams.kafka.client import KAFKA, KafkaClient
@@ -89,7 +90,7 @@ class Loop:
             claim = Claim(self._ledger, partitions, Policy.EACH, SCHEMA, "bench", int(time.time() * 1000))
             await owned.ledger.append([(CLAIM_KEY, claim.encode())])
             owned.claimed(claim)
-            owned.restored({TP(*tp): 0 for tp in self._sources if tp.partition == owned.partition})
+            owned.restored({TP(*tp): Start(0) for tp in self._sources if tp.partition == owned.partition})
         self._owned.begin_generation(1)
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
