@@ -28,7 +28,7 @@ from sources.rules import SourceSettings
 from streams.events.decoder import MetricDefaults
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.keep import SLACK_DAYS
+from streams.runtime.keep import SLACK_DAYS, WAIT_DAYS
 from streams.runtime.secret_files import read_secret_file
 
 _LIMITS = GateLimits()
@@ -186,13 +186,12 @@ class Settings(BaseSettings):
         False,
         description="Start although events or ledger rows were lost. For one start, after reading docs/exit-codes.md.",
     )
-    wait_days: int | None = Field(
-        None,
+    wait_days: int = Field(
+        WAIT_DAYS,
         ge=1,
         le=365,
         description="Days that an evaluation waits, on the worker's disk, for an annotation or a queue item of its "
-        f"item. The evaluations topic must keep its events {SLACK_DAYS} days longer. Default: evaluations do not wait, "
-        "each is a row in memory and in the ledger. The same for all workers; once set, it cannot be unset.",
+        f"item. The evaluations topic must keep its events {SLACK_DAYS} days longer. The same for all workers.",
     )
 
     # View

@@ -42,7 +42,7 @@ from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError, end_process, exit_now
 from streams.runtime.health import Health
 from streams.runtime.heap import trim_heap
-from streams.runtime.keep import keep_ms, wait_seconds
+from streams.runtime.keep import WAIT_DAYS, keep_ms, wait_seconds
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.rebuild import Rebuild, new_rebuild_reader
 from streams.waiting.rocks import RocksStore
@@ -83,8 +83,8 @@ class WorkerConfig:
     """Seconds between two audits; 0 turns them off."""
     security: Mapping[str, Any] = field(default_factory=dict)
     """aiokafka's arguments for SASL and TLS."""
-    wait_days: int | None = None
-    """How long evaluations wait for their items; None makes all of them rows."""
+    wait_days: int = WAIT_DAYS
+    """How long evaluations wait for their items."""
     waiting_dir: Path = Path("waiting")
     """The directory in which they wait. No other worker uses it."""
     release: str = "unknown"
@@ -216,7 +216,7 @@ class Worker:
         group = ConsumerGroup(app)
         decoder = replace(config.decoder, on_unknown_fields=IgnoredFields(topics, self.metrics).report)
         rebuild = await self._new_rebuild(capabilities, counts[topics.evaluations], decoder)
-        waiting = None if rebuild is None else rebuild.waiting
+        waiting = rebuild.waiting
         checkpoint = Checkpoint(config.policy, group, self.metrics, config.on_step, self.health, waiting)
         restore = Restore(
             name=config.name,
@@ -275,11 +275,9 @@ class Worker:
         engine.start()
         return engine
 
-    async def _new_rebuild(self, capabilities: Capabilities, partitions: int, decoder: Decoder) -> Rebuild | None:
-        """The waiting evaluations, and what reads them again; None where evaluations do not wait."""
+    async def _new_rebuild(self, capabilities: Capabilities, partitions: int, decoder: Decoder) -> Rebuild:
+        """The waiting evaluations, and what reads them again."""
         config = self.config
-        if config.wait_days is None:
-            return None
         directory = config.waiting_dir
         keep = keep_ms(config.wait_days)
         self.metrics.waiting_wait_seconds.set(wait_seconds(config.wait_days))

@@ -28,7 +28,7 @@ class Target:
     policy: Policy
     partitions: int | None
     """The configured number of partitions; None without that setting."""
-    wait_days: int | None
+    wait_days: int
     """Days that evaluations wait; None where they do not."""
     partition: int | None
     """The partition to recount; None to choose one."""

@@ -20,17 +20,15 @@ _DAY_SECONDS: Final = 86_400
 """Age from which a store shows how fast it grows."""
 
 
-def judge_waiting(workers: Sequence[Process], markers: LastMarkers, wait_days: int | None) -> list[Finding]:
+def judge_waiting(workers: Sequence[Process], markers: LastMarkers, wait_days: int) -> list[Finding]:
     """Findings about waiting evaluations.
 
     Args:
         workers: the workers whose addresses were given.
         markers: the last checkpoint marker of each partition.
-        wait_days: the setting of `doctor`; None where evaluations do not wait.
+        wait_days: the setting of `doctor`.
     """
-    findings = [*_stores(workers), *_settings(workers, wait_days)]
-    if wait_days is not None:
-        findings += _disks(workers, wait_days)
+    findings = [*_stores(workers), *_settings(workers, wait_days), *_disks(workers, wait_days)]
     reports = [marker["waiting"] for marker, _ in markers.values() if "waiting" in marker]
     if rebuilding := sum(report["rebuilding"] for report in reports):
         findings.append(problem_found(Problem.REBUILDING, f"{rebuilding} offsets of the evaluations topic are left"))
@@ -58,12 +56,11 @@ def _stores(workers: Sequence[Process]) -> Iterator[Finding]:
             yield problem_found(Problem.WAITING_STORE, f"{worker.url}: {away}")
 
 
-def _settings(workers: Sequence[Process], wait_days: int | None) -> Iterator[Finding]:
+def _settings(workers: Sequence[Process], wait_days: int) -> Iterator[Finding]:
     days = {worker.url: report.get("wait_days", wait_days) for worker, report in _reports(workers)}
     if set(days.values()) - {wait_days}:
         listed = ", ".join(f"{url} {value}" for url, value in days.items())
-        setting = "not set" if wait_days is None else wait_days
-        yield problem_found(Problem.WAIT_DAYS, f"{listed}; the setting is {setting}")
+        yield problem_found(Problem.WAIT_DAYS, f"{listed}; the setting is {wait_days}")
 
 
 def _disks(workers: Sequence[Process], wait_days: int) -> Iterator[Finding]:

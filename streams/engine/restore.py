@@ -16,7 +16,7 @@ from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
-from streams.engine.partition import OwnedPartition, OwnedPartitions, ranges
+from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.salvage import Salvage, sound
 from streams.engine.source_offsets import SourceOffsets, known_source
 from streams.engine.start import Known, seen_is_left, start_of
@@ -233,7 +233,6 @@ class Restore:
 
     async def _claim(self, partitions: Sequence[OwnedPartition]) -> None:
         self._salvage.check_claims(self.owned, sound(partitions))
-        self._check_waiting(partitions)
         # Partition 0 first: its first claim creates the ledger id.
         claims: dict[int, Claim] = {}
         for owned in sorted(sound(partitions), key=lambda owned: owned.partition):
@@ -251,16 +250,6 @@ class Restore:
             owned.replay.own_claims.add(offset)
         await self._read([owned.ledger for owned in claimed], self._replayer(claimed), until)
         self._salvage.check_rows(self.owned)
-
-    def _check_waiting(self, partitions: Iterable[OwnedPartition]) -> None:
-        """Raise FatalError if evaluations wait outside of a ledger, and this worker would not look for them."""
-        waited = [owned.partition for owned in partitions if owned.replay.waited]
-        if waited and self.waiting is None:
-            raise FatalError(
-                ExitCode.USAGE,
-                f"{self.topics.facts}: evaluations of partitions {ranges(waited)} wait on the disks of workers with "
-                "the setting `wait_days`. Set it for this worker too",
-            )
 
     def _new_claim(self, ledger: str) -> Claim:
         at, waits = int(time.time() * 1000), self.waiting is not None

@@ -7,7 +7,7 @@ writes to the partition with the source's index. The ledger's claim has P, which
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,7 +19,7 @@ from streams.events.decoder import Kind
 from streams.kafka.client import connect
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.keep import keep_ms
+from streams.runtime.keep import WAIT_DAYS, keep_ms
 
 DEFAULT_PARTITIONS: Final = 8
 DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
@@ -27,6 +27,7 @@ MAX_MESSAGE_BYTES: Final = "max.message.bytes"
 """The setting of a topic that limits its batches of records, after compression."""
 RETENTION_MS: Final = "retention.ms"
 RETENTION_BYTES: Final = "retention.bytes"
+_KEPT: Final = {RETENTION_MS: str(7 * DAY_MS)}
 _TAKES_BATCHES: Final = {MAX_MESSAGE_BYTES: "1000000"}
 """What the batches of workers and of usual producers need."""
 _COPARTITIONED: Final = 0
@@ -84,13 +85,8 @@ class TopicSpec:
     """Names in `configs` for which a larger value is right too."""
 
 
-def _source(role: str, meaning: str, written_by: str) -> TopicSpec:
-    configs = {
-        "cleanup.policy": "delete",
-        RETENTION_MS: str(7 * DAY_MS),
-        "message.timestamp.type": "LogAppendTime",
-        **_TAKES_BATCHES,
-    }
+def _source(role: str, meaning: str, written_by: str, kept: Mapping[str, str] = _KEPT) -> TopicSpec:
+    configs = {"cleanup.policy": "delete", **kept, "message.timestamp.type": "LogAppendTime", **_TAKES_BATCHES}
     return TopicSpec(
         role,
         "item",
@@ -116,9 +112,15 @@ def _compacted(role: str, key: str, meaning: str, read_by: str) -> TopicSpec:
     return TopicSpec(role, key, meaning, "worker", read_by, configs, at_least=at_least)
 
 
+def _evaluations(wait_days: int) -> TopicSpec:
+    # A worker that lost its disk reads from here what waits.
+    kept = {RETENTION_MS: str(keep_ms(wait_days)), RETENTION_BYTES: "-1"}
+    return _source("evaluations", "evaluations: a metric scored an item", "evaluators", kept)
+
+
 TABLE: Final = (
     _source("annotations", "annotations: a person judged an item", "annotation tools"),
-    _source("evaluations", "evaluations: a metric scored an item", "evaluators"),
+    _evaluations(WAIT_DAYS),
     _source(
         "queue_items",
         "queue items: an item is in a queue (the events are optional, the topic is not)",
@@ -158,17 +160,9 @@ TABLE: Final = (
 )
 
 
-def table(wait_days: int | None = None) -> Sequence[TopicSpec]:
-    """The table for a value of the setting `wait_days`; None where evaluations do not wait."""
-    return TABLE if wait_days is None else [_keeping(spec, wait_days) for spec in TABLE]
-
-
-def _keeping(spec: TopicSpec, wait_days: int) -> TopicSpec:
-    if spec.role != "evaluations":
-        return spec
-    # A worker that lost its disk reads from here what waits.
-    kept = {RETENTION_MS: str(keep_ms(wait_days)), RETENTION_BYTES: "-1"}
-    return replace(spec, configs={**spec.configs, **kept})
+def table(wait_days: int) -> Sequence[TopicSpec]:
+    """The table for a value of the setting `wait_days`."""
+    return [_evaluations(wait_days) if spec.role == "evaluations" else spec for spec in TABLE]
 
 
 assert [spec.role for spec in TABLE] == [field.name for field in fields(Topics)]
@@ -250,7 +244,7 @@ async def apply(
     topics: Topics,
     partitions: int | None = None,
     replication: int = 0,
-    wait_days: int | None = None,
+    wait_days: int = WAIT_DAYS,
 ) -> list[str]:
     """Create the topics that are missing, with their settings; returns the names created.
 
@@ -284,7 +278,7 @@ async def apply(
 
 
 async def diff(
-    client: Mapping[str, Any], topics: Topics, partitions: int | None = None, wait_days: int | None = None
+    client: Mapping[str, Any], topics: Topics, partitions: int | None = None, wait_days: int = WAIT_DAYS
 ) -> TopicsDiff:
     """Compare the broker's topics with the table.
 

@@ -60,6 +60,16 @@ def merge(rows: dict[Key, Event], key: Key, event: Event) -> None:
         assert content(event) == content(rival), f"the history is ambiguous: {event} and {rival}"
 
 
+def item_of(key: Key) -> str:
+    return key[1] if key[0] in "ex" else key[2]
+
+
+def known(rows: Mapping[Key, Event]) -> dict[Key, Event]:
+    """Rows of items with an annotation or a queue item. Evaluations of all others wait outside of the ledger."""
+    items = {item_of(key) for key in rows if key[0] not in "ex"}
+    return {key: row for key, row in rows.items() if item_of(key) in items}
+
+
 # ---- counts
 
 

@@ -168,7 +168,7 @@ ROWS: Mapping[int, tuple[str, str]] = {
     ),
     53: (
         "changed settings: `metrics`, `wait_days`, number of partitions",
-        "decided once; spans of another width are used; a worker without `wait_days` refuses; difference 0",
+        "decided once; spans of another width are used; difference 0",
     ),
     54: ("`up` with a store stopped, or its processes killed", "what waited is compared afterwards; difference 0"),
     55: ("ledger of release 0.1.0, also under a running older view", "goes on with its rows; only new ones wait"),

@@ -1,7 +1,7 @@
 """docs/topics.md: the topics with keys, settings, writers and readers."""
 
 from streams.kafka.topics import DEFAULT_PARTITIONS, TABLE, Topics
-from streams.runtime.keep import SLACK_DAYS
+from streams.runtime.keep import SLACK_DAYS, WAIT_DAYS
 from tools.reference.markdown import document, section, table
 
 
@@ -42,10 +42,10 @@ def page() -> str:
             "`load` it under a new prefix. The setting `replication_factor` is the number of replicas: 0 (default) "
             "means 3, or the number of brokers if that is lower. With three or more replicas, `topics apply` also "
             "sets `min.insync.replicas=2`.",
-            "Where `wait_days` is set (by default it is not), the evaluations topic has `retention.ms` of at least "
-            f"`wait_days` and {SLACK_DAYS} days, and `retention.bytes=-1`: a worker without its disk reads from it "
-            "what [waits](architecture.md#evaluations-that-wait). `topics apply` changes no topic that exists, and "
-            "prints the command of Apache Kafka that does.",
+            f"The evaluations topic has a `retention.ms` of at least `wait_days` (here {WAIT_DAYS}) and {SLACK_DAYS} "
+            "days, and `retention.bytes=-1`: a worker without its disk reads from it what "
+            "[waits](architecture.md#evaluations-that-wait). `topics apply` changes no topic that exists, and prints "
+            "the command of Apache Kafka that does.",
         ),
         see_also=(
             "[Events](events.md)",

@@ -20,10 +20,12 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine
 from streams.kafka.batches import Batch
 from streams.kafka.transport import BatchConsumer
+from streams.ledger import claim
 from streams.ledger.log import LogRow
 from streams.runtime import heap
 from streams.runtime.failures import end_process
 from streams.waiting import spans, waiting
+from streams.waiting.waiting import WaitingEvaluations
 from streams.worker import Worker
 
 
@@ -176,6 +178,13 @@ def its_disk_fails(_: Worker) -> Callable[[], None]:
     return lambda: failing.clear() if failing else failing.append(True)
 
 
+def everything_is_a_row(_: Worker) -> Callable[[], None]:
+    """No evaluation waits, and claims say so: as of the first release."""
+    setattr(claim, "WAITING_SCHEMA", 2)  # noqa: B010 mypy knows no other way
+    setattr(WaitingEvaluations, "receive", lambda _, part, fact, __: part.shard.apply(fact))  # noqa: B010 as above
+    return lambda: None
+
+
 FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
     each.__name__: each
     for each in (
@@ -190,6 +199,7 @@ FAULTS: Mapping[str, Callable[[Worker], Callable[[], None]]] = {
         its_clock_is_ahead,
         its_store_is_flushed_often,
         its_disk_fails,
+        everything_is_a_row,
     )
 }
 

@@ -121,7 +121,7 @@ class Rig:
         """Start a worker.
 
         `inject` names a fault of tests/integration/streams/injections.py. Evaluations wait in the directory `waiting`
-        of this rig; without it, all of them are rows.
+        of this rig, by default in one of this name.
         """
         settings = {
             "brokers": self.bootstrap.split(","),
@@ -136,7 +136,7 @@ class Rig:
             "inject": inject,
             "audit": audit,
             "log_level": log_level,
-            "waiting": None if waiting is None else str(self.directory / waiting),
+            "waiting": str(self.directory / (waiting or f"waiting-{name}")),
         }
         log = self.directory / f"{name}-{len(self.workers)}.log"
         with log.open("wb") as output:

@@ -82,7 +82,7 @@ async def test_a_ledger_of_the_first_release_goes_on_with_evaluations_that_wait(
         with contextlib.ExitStack() as views:
             old = views.enter_context(view_of(rig, "old", _OLDER_RELEASE)) if older_view else None
             if old is not None:
-                before = rig.worker()
+                before = rig.worker("before", inject="everything_is_a_row")
                 await shows(rig, old, facts)
                 before.kill()
             ends = await rig.ends(rig.topics.facts)

@@ -336,13 +336,12 @@ async def test_a_topic_that_was_created_again_has_other_offsets(rig: Rig) -> Non
 
 async def test_a_ledger_with_rows_of_unknown_items_goes_on_with_them(rig: Rig) -> None:
     """As of a release in which every evaluation was a row."""
-    worker = rig.worker()
-    await rig.restored(worker)
+    worker = await started(rig, inject="everything_is_a_row")
     await rig.produce(evaluations()[:50])
     await rig.settled()
     await stopped(worker)
     ends = await rig.ends(rig.topics.facts)
-    again = await started(rig)
+    again = await started(rig, waiting="again")
     await rig.produce(evaluations()[50:])
     await rig.settled()
     assert sum((await rig.ends(rig.topics.facts)).values()) == sum(ends.values()) + rig.partitions, "claims only"
@@ -350,12 +349,3 @@ async def test_a_ledger_with_rows_of_unknown_items_goes_on_with_them(rig: Rig) -
     await rig.settled()
     await rig.until("a recount", lambda: rig.matches([*evaluations(), *people(0, 60)]))
     assert "reading" not in again.text(), "the ledger has everything that was processed before"
-
-
-@pytest.mark.row(53)
-async def test_a_worker_that_would_not_look_for_them_does_not_take_over(rig: Rig) -> None:
-    worker = await started(rig)
-    await stopped(worker)
-    other = rig.worker()
-    assert await other.ended() == 64
-    assert "wait_days" in other.text()

@@ -43,8 +43,7 @@ def main() -> ExitCode:
             accept_loss=settings["accept_loss"],
             circuit_breaker=CircuitBreakerPolicy() if settings["circuit_breaker"] else None,
             audit_interval_s=settings["audit"],
-            wait_days=30 if settings["waiting"] else None,
-            waiting_dir=Path(settings["waiting"] or "waiting"),
+            waiting_dir=Path(settings["waiting"]),
             on_step=on_step,
         )
     )
