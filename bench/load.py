@@ -1,4 +1,4 @@
-"""Loads on a broker: items without annotations, and the reference load, sent in whole batches."""
+"""Loads on a broker: items of a queue with one evaluation each, and the reference load, sent in whole batches."""
 
 import itertools
 import random
@@ -19,15 +19,22 @@ _PIECE: Final = 20_000
 _BATCH_BYTES: Final = 128 << 10
 
 
-def waiting(items: int, start_ms: int) -> Iterator[list[Event]]:
-    """One evaluation per item, by one metric, piece by piece, without annotations."""
+def queued(items: int, start_ms: int) -> Iterator[list[Event]]:
+    """A queue item and an evaluation per item, piece by piece, without annotations: two rows per item."""
     rng = random.Random(1)
     for first in range(0, items, _PIECE):
-        yield [_evaluation(rng, number, start_ms) for number in range(first, min(items, first + _PIECE))]
+        numbers = range(first, min(items, first + _PIECE))
+        named = [(number, f"{rng.randbytes(6).hex()}-M{number}") for number in numbers]
+        yield [_queue_item(rng, number, item, start_ms) for number, item in named]
+        yield [_evaluation(rng, number, item, start_ms) for number, item in named]
 
 
-def _evaluation(rng: random.Random, number: int, start_ms: int) -> Event:
-    item = f"{rng.randbytes(6).hex()}-M{number}"
+def _queue_item(rng: random.Random, number: int, item: str, start_ms: int) -> Event:
+    value = orjson.dumps({"id": rng.randbytes(9).hex(), "at": start_ms + number, "queue": "queue-0", "item": item})
+    return Kind.QUEUE_ITEM, item.encode(), value
+
+
+def _evaluation(rng: random.Random, number: int, item: str, start_ms: int) -> Event:
     value = orjson.dumps(
         {
             "id": rng.randbytes(9).hex(),

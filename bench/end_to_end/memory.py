@@ -29,8 +29,8 @@ class Shape:
     days: int = 1
 
 
-WAITING: Final = Shape(0, 1)
-"""One metric judged the item, and nobody annotates it."""
+ONE_EVALUATION: Final = Shape(0, 1)
+"""One metric judged the item: a row that stands for nothing else. Those of a ledger of the first release do."""
 REFERENCE: Final = Shape(24, 9)
 """SummEval's shape: 4 criteria, 6 annotators, 9 metrics."""
 
@@ -137,7 +137,7 @@ def coefficients(items: int) -> Coefficients:
     evaluation = (nine metrics - one metric) / 8, item = one metric - evaluation, annotation = (24 annotations - item)
     / 24, tally = (the same rows over 60 days - over one day) / more tallies.
     """
-    one, nine = held(WAITING, items), held(Shape(0, 9), items)
+    one, nine = held(ONE_EVALUATION, items), held(Shape(0, 9), items)
     evaluation = (nine.bytes - one.bytes) / (8 * items)
     item = one.bytes / items - evaluation
     annotated = held(Shape(24, 0), items)

@@ -11,7 +11,7 @@ from typing import Final
 from bench import load
 from bench.end_to_end import flow
 from bench.end_to_end.flow import Freshness, percentile
-from bench.end_to_end.memory import REFERENCE, WAITING, coefficients, held
+from bench.end_to_end.memory import ONE_EVALUATION, REFERENCE, coefficients, held
 from bench.end_to_end.scrapes import Scrapes, scrapes, series_shown
 from bench.end_to_end.site import Row, Site, patiently
 from bench.end_to_end.store import making, own_rate
@@ -27,9 +27,9 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of a run: items without annotations, items of the reference load, seconds of each flow, rates."""
+    """Sizes of a run: items of a queue, items of the reference load, seconds of each flow, rates."""
 
-    waiting: int = 1_000_000
+    queued: int = 500_000
     reference: int = 30_304
     seconds: float = 20
     rates: tuple[int, ...] = (1_000, 10_000)
@@ -38,7 +38,7 @@ class Sizes:
     shard: int = 4_096
 
 
-SMALL: Final = Sizes(waiting=5_000, reference=700, seconds=3, rates=(200,), known=100, own=200, shard=256)
+SMALL: Final = Sizes(queued=2_500, reference=700, seconds=3, rates=(200,), known=100, own=200, shard=256)
 
 
 def shard_memory(sizes: Sizes) -> Iterator[Row]:
@@ -50,7 +50,7 @@ def shard_memory(sizes: Sizes) -> Iterator[Row]:
         f"{known.tally:.0f} a tally",
     )
     for name, shape, items in (
-        ("one evaluation an item", WAITING, 4 * sizes.shard),
+        ("one evaluation an item", ONE_EVALUATION, 4 * sizes.shard),
         ("24 annotations and 9 evaluations an item", REFERENCE, sizes.shard // 2),
     ):
         of = held(shape, items, seed=2)
@@ -205,10 +205,9 @@ def parts(kafka: Kafka, directory: Path, sizes: Sizes) -> Iterator[Row]:
     """All rows, in order."""
     yield from shard_memory(sizes)
     yield from view_rate(sizes)
-    with Site(kafka, "waiting.", directory) as site:
-        yield from worker(
-            site, f"{sizes.waiting:,} evaluations of as many items", load.waiting(sizes.waiting, _start_ms())
-        )
+    with Site(kafka, "queued.", directory) as site:
+        what = f"{2 * sizes.queued:,} rows of {sizes.queued:,} items of a queue"
+        yield from worker(site, what, load.queued(sizes.queued, _start_ms()))
     with Site(kafka, "fresh.", directory) as site:
         yield from freshness(site, sizes)
     with Site(kafka, "reference.", directory, {"EVAL_ALIGNMENT_SERIES_LIMIT": "20000"}) as site:
