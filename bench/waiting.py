@@ -139,11 +139,11 @@ def read(store: RocksStore, measured: Measured) -> None:
     rng = random.Random(2)
     began = time.process_time()
     for _ in range(_LOOK_UPS):
-        assert len(store.look_up(0, rng.choice(measured.items))) == OF_ITEM
+        assert len(store.look_up(0, rng.choice(measured.items)).records) == OF_ITEM
     measured.hit = (time.process_time() - began) / _LOOK_UPS
     began = time.process_time()
     for _ in range(_LOOK_UPS):
-        assert store.look_up(0, rng.randbytes(12)) == []
+        assert store.look_up(0, rng.randbytes(12)).records == []
     measured.miss = (time.process_time() - began) / _LOOK_UPS
 
 

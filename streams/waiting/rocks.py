@@ -19,17 +19,15 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from streams.kafka.batches import Record
 from streams.waiting.directory import StoreDirectory
 from streams.waiting.positions import PositionsFile, SettledPositions, StorePositions
 from streams.waiting.spans import Span, Spans, failure_of
-from streams.waiting.store import Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Found, Place, Settled, StoreAwayError, StoreLostError
 from streams.waiting.threads import DiskJobs
 from streams.waiting.window import EvaluationWindow, Group, epoch_of, group_of, hash_of, in_order
 
@@ -39,6 +37,8 @@ SPANS_OF_KEEP: Final = 8
 """How many spans cover the time for which evaluations are kept."""
 SEAL_AFTER_SECONDS: Final = 600.0
 """How long nothing must have come into a span before it is compacted."""
+LOOK_UP_BYTES: Final = 4 << 20
+"""Bytes of rows with which a part of a look-up ends: an item may have gigabytes."""
 MIN_FREE_BYTES: Final = 1 << 30
 """Free space of the file system below which the oldest span is dropped."""
 
@@ -278,35 +278,34 @@ class RocksStore:
             self._fail(failure)
             raise StoreAwayError(str(failure))
 
-    def look_up(self, partition: int, item: bytes) -> list[Record]:
-        """All waiting records of an item, also those of items whose hash is the same, by offset.
-
-        Raises StoreLostError or StoreAwayError.
-        """
+    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:
+        """The next part of what waits of an item, by offset: see `WaitingStore`."""
         self._refuse_away()
-        failure: StoreLostError | StoreAwayError | None = None
-        found: list[Record] = []
-        try:
-            found = in_order(self._groups(partition, item))
-        except msgspec.DecodeError as error:
-            failure = StoreLostError(f"a row is damaged: {error}")
-        except _FAILURES as error:
-            failure = failure_of(error)
-        if failure is not None:
-            self._fail(failure)
-            raise failure if self._away is None else StoreAwayError(self._away)
+        found = self._part(partition, item, after)
+        if found.rest is not None and after is None and self._window.find(partition, item):
+            # Only what is in a span has a place.
+            self.write_window()
+            found = self._part(partition, item, None)
         return found
 
-    def _groups(self, partition: int, item: bytes) -> Iterator[tuple[int, Group]]:
-        """The groups of an item, each with the number of its epoch: two epochs may have the same offsets."""
-        epochs = self._positions.epochs_of(partition)
-        newest = max(0, len(epochs) - 1)
-        for group in self._window.find(partition, item):
-            yield newest, group
+    def _part(self, partition: int, item: bytes, after: Place | None) -> Found:
+        try:
+            groups, rest = self._groups(partition, item, after)
+            return Found(in_order(groups), rest)
+        except _FAILURES as error:
+            failure = failure_of(error)
+        self._fail(failure)
+        raise failure if self._away is None else StoreAwayError(self._away)
+
+    def _groups(self, partition: int, item: bytes, after: Place | None) -> tuple[list[tuple[int, Group]], Place | None]:
+        """Groups of an item, each with the number of its epoch: two epochs may have the same offsets."""
+        epochs, groups, rest = self._positions.epochs_of(partition), list[tuple[int, Group]](), None
         if epochs:
-            for key, value in self._spans.look_up(hash_of(item, self._positions.seed)):
-                if (epoch := epoch_of(key)) in epochs:
-                    yield epochs.index(epoch), group_of(value)
+            rows, rest = self._spans.look_up(hash_of(item, self._positions.seed), after, LOOK_UP_BYTES)
+            groups += [(epochs.index(at), group_of(value)) for key, value in rows if (at := epoch_of(key)) in epochs]
+        if rest is None:
+            groups += [(max(0, len(epochs) - 1), group) for group in self._window.find(partition, item)]
+        return groups, rest
 
     def adopted(self, partition: int, records: Iterable[Record]) -> None:
         """Do not count these records any more: their item is known. They are found until they expire."""

@@ -41,7 +41,7 @@ from rocksdict import (
 
 from streams.waiting.directory import DIRECTORY_MODE
 from streams.waiting.positions import SpanContent, sync_directory
-from streams.waiting.store import StoreAwayError, StoreLostError
+from streams.waiting.store import Place, StoreAwayError, StoreLostError
 from streams.waiting.window import HASH_BYTES, Slice
 
 log = logging.getLogger(__name__)
@@ -190,16 +190,25 @@ class Span:
         count = content.evaluations.get(piece.partition, 0)
         content.evaluations[piece.partition] = count + piece.evaluations
 
-    def look_up(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """Key and value of all rows whose keys start with a prefix of at least `HASH_BYTES`."""
+    def look_up(self, prefix: bytes, start: bytes, limit: int) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        """Key and value of rows whose keys start with a prefix of at least `HASH_BYTES`, from the key `start` on.
+
+        Ends after the row that reaches `limit` bytes of values; returns the key of the row after it, too.
+        """
         rows: list[tuple[bytes, bytes]] = []
+        following: bytes | None = None
         failure: StoreLostError | StoreAwayError | None = None
         try:
             iterator = self._rows.iter(self._resources.read)
             try:
-                iterator.seek(prefix)
+                iterator.seek(start)
                 while iterator.valid() and (key := iterator.key()).startswith(prefix):
-                    rows.append((key, iterator.value()))
+                    if limit <= 0:
+                        following = key
+                        break
+                    value = iterator.value()
+                    rows.append((key, value))
+                    limit -= len(value)
                     iterator.next()
                 iterator.status()
             finally:
@@ -209,7 +218,7 @@ class Span:
             failure = failure_of(error)
         if failure is not None:
             raise failure
-        return rows
+        return rows, following
 
     def flush(self) -> None:
         """Make rows in memory durable. For a thread."""
@@ -327,9 +336,24 @@ class Spans:
         """Write rows into the span of their newest evaluation."""
         self.for_time(piece.newest).write(piece)
 
-    def look_up(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """Key and value of all rows whose keys start with a prefix."""
-        return [row for span in self._spans for row in span.look_up(prefix)]
+    def look_up(self, prefix: bytes, after: Place | None, limit: int) -> tuple[list[tuple[bytes, bytes]], Place | None]:
+        """Key and value of rows whose keys start with a prefix, from a place on, until they have `limit` bytes.
+
+        The second value is the place of the next row, None if there is none: the start of its span, and its key.
+        """
+        rows: list[tuple[bytes, bytes]] = []
+        for span in self._spans:
+            start = prefix
+            if after is not None and span.content.start <= after[0]:
+                if span.content.start < after[0]:
+                    continue
+                start = after[1]
+            of_span, following = span.look_up(prefix, start, limit)
+            rows += of_span
+            if following is not None:
+                return rows, (span.content.start, following)
+            limit -= sum(len(value) for _, value in of_span)
+        return rows, None
 
     def ended(self, before: int) -> list[Span]:
         """Spans without an evaluation from `before` on, nor any that may still come."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streams.kafka.batches import Record
 from streams.runtime.errors import EvalAlignmentError
@@ -29,6 +29,18 @@ class Settled:
     """OffsetRanges of the evaluations topic, as of the last acknowledged checkpoint."""
     adopted_to: int = 0
     """A ledger offset: every item with a row of a person below it was adopted from this store."""
+
+
+Place = tuple[int, bytes]
+"""Where a look-up goes on. Only the store knows what it means."""
+
+
+class Found(NamedTuple):
+    """A part of what waits of an item."""
+
+    records: list[Record]
+    rest: Place | None = None
+    """Where the next part begins; None after the last one."""
 
 
 class WaitingStore(Protocol):
@@ -90,9 +102,10 @@ class WaitingStore(Protocol):
         """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
         ...
 
-    def look_up(self, partition: int, item: bytes) -> list[Record]:
-        """All waiting records of an item, also those of items whose hash is the same.
+    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:
+        """The next waiting records of an item, also those of items whose hash is the same, from a place on.
 
+        A part has a few MiB, however much waits. Nothing of the item may be put between the first part and the last.
         Raises StoreLostError or StoreAwayError.
         """
         ...

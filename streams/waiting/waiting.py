@@ -36,7 +36,7 @@ from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.clock import SourceReach, clock
 from streams.waiting.partition import Continuation, Noted, WaitingPartition
-from streams.waiting.store import StoreAwayError, StoreLostError, WaitingStore
+from streams.waiting.store import Place, StoreAwayError, StoreLostError, WaitingStore
 
 _log = logging.getLogger(__name__)
 
@@ -223,6 +223,10 @@ class WaitingEvaluations:
 
     def adopt(self, part: WaitingPartition, item: bytes) -> None:
         """Merge what waits for an item that becomes known. The caller merges its row without an await between."""
+        if part.found:
+            # There is memory for a part of one item at a time.
+            part.owed[item.decode()] = None
+            return
         started = time.perf_counter()
         found = self._look_up(part, item)
         room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows())) if found else 0
@@ -278,16 +282,19 @@ class WaitingEvaluations:
             # It was accepted when it came, so it is no dead letter.
             self.metrics.waiting_undecided.inc()
 
-    def _look_up(self, part: WaitingPartition, item: bytes) -> list[Record]:
-        """What waits for an item. While the store is away, the item is owed."""
+    def _look_up(self, part: WaitingPartition, item: bytes, after: Place | None = None) -> list[Record]:
+        """The next part of what waits for an item, which is owed if there is more, or while the store is away."""
         if not self.away:
             try:
-                found = [record for record in self.store.look_up(part.partition, item) if record.key == item]
+                found, rest = self.store.look_up(part.partition, item, after)
             except (StoreAwayError, StoreLostError):
                 self._look()
             else:
-                self.store.adopted(part.partition, found)
-                return found
+                records = [record for record in found if record.key == item]
+                self.store.adopted(part.partition, records)
+                if rest is not None:
+                    part.owed[item.decode()] = rest
+                return records
         if self.away:
             part.owed[item.decode()] = None
         # Of a store that was lost, everything is a gap: the rebuild merges what is of this item.
@@ -323,10 +330,10 @@ class WaitingEvaluations:
         while part.owed and not part.found and items and not self.away:
             items -= 1
             item = next(iter(part.owed))
-            del part.owed[item]
+            after = part.owed.pop(item)
             worked = True
             if part.shard.has_item(item):
-                part.found.extend(self._look_up(part, item.encode()))
+                part.found.extend(self._look_up(part, item.encode(), after))
                 self.on_step("swept")
         for _ in range(min(WORK_OFF_RECORDS, len(part.found))):
             worked = True

@@ -21,11 +21,14 @@ import xxhash
 
 from streams.kafka.batches import Record
 from streams.kafka.record_batches import Header, ParsedRecord
+from streams.waiting.store import StoreLostError
 
 GROUPS_OF_SLICE: Final = 500
 """Groups that are written to a span in one go: no other thread runs meanwhile."""
 WINDOW_EVALUATIONS: Final = 20_000
 WINDOW_SECONDS: Final = 5.0
+WINDOW_BYTES: Final = 8 << 20
+"""Bytes of values and headers with which a window ends: so no row of the store is much larger."""
 STEP_EVALUATIONS: Final = 500
 """Evaluations that come between two slices."""
 HASH_BYTES: Final = 8
@@ -76,6 +79,8 @@ class _Buffer:
 
     def __init__(self, span_ms: int) -> None:
         self.count = 0
+        self.bytes = 0
+        """Bytes of everything that was added."""
         self._span_ms = span_ms
         self._parts: dict[tuple[int, int], _WindowPart] = {}
 
@@ -83,8 +88,8 @@ class _Buffer:
     def value_bytes(self) -> int:
         return sum(part.value_bytes for part in self._parts.values())
 
-    def add(self, partition: int, record: Record) -> int:
-        """Take a record, which has a key; returns the number of records."""
+    def add(self, partition: int, record: Record) -> None:
+        """Take a record, which has a key."""
         place = partition, record.timestamp // self._span_ms
         part = self._parts.get(place)
         if part is None:
@@ -96,11 +101,13 @@ class _Buffer:
             part.groups[item] = [item, record.offset, record.timestamp, content]  # type: ignore[index]
         else:
             group += record.offset, record.timestamp, content
+        size = 0 if value is None else len(value)
+        if record.headers:
+            size += sum(len(name) + len(content or b"") for name, content in record.headers)
         part.count += 1
-        if value is not None:
-            part.value_bytes += len(value)
+        part.value_bytes += size
         self.count += 1
-        return self.count
+        self.bytes += size
 
     def partitions(self) -> set[int]:
         return {partition for partition, _ in self._parts}
@@ -149,7 +156,7 @@ class EvaluationWindow:
 
     @property
     def value_bytes(self) -> int:
-        """About the bytes of their values."""
+        """About the bytes of their values and headers."""
         return sum(buffer.value_bytes for buffer in self._buffers())
 
     @property
@@ -169,12 +176,16 @@ class EvaluationWindow:
 
     def add(self, partition: int, record: Record) -> bool:
         """Take a record, which has a key; returns whether a slice is to be written, or a window to be ended."""
-        return self._coming.add(partition, record) >= self._due
+        coming = self._coming
+        coming.add(partition, record)
+        return coming.count >= self._due or coming.bytes >= WINDOW_BYTES
 
     def is_full(self) -> bool:
         """Whether the window is to be ended, because of its size or its age; asked when `add` returned true."""
-        self._due = self._coming.count + STEP_EVALUATIONS
-        return self._coming.count >= WINDOW_EVALUATIONS or time.monotonic() - self._began >= WINDOW_SECONDS
+        coming = self._coming
+        self._due = coming.count + STEP_EVALUATIONS
+        is_large = coming.count >= WINDOW_EVALUATIONS or coming.bytes >= WINDOW_BYTES
+        return is_large or time.monotonic() - self._began >= WINDOW_SECONDS
 
     def partitions(self) -> set[int]:
         """Partitions that `end` needs the epochs of."""
@@ -210,8 +221,11 @@ def epoch_of(key: bytes) -> int:
 
 
 def group_of(value: bytes) -> Group:
-    """The group that a row has. Raises msgspec.DecodeError."""
-    return _decode(value)
+    """The group that a row has. Raises StoreLostError."""
+    try:
+        return _decode(value)
+    except msgspec.DecodeError as error:
+        raise StoreLostError(f"a row is damaged: {error}") from None
 
 
 def records_of(group: Group) -> Iterator[ParsedRecord]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.kafka.batches import Record
-from streams.waiting.store import Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Found, Place, Settled, StoreAwayError, StoreLostError
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
 
 _HASHES: Final = 3
 """So few that items collide."""
 _WINDOW_RECORDS: Final = 4
+_PART_RECORDS: Final = 3
+"""Records of a part of a look-up: so few that items have several parts."""
 STORE_PLACES: Final = ("window written", "between files", "rows durable", "positions renamed", "looked up")
 """Points of a store: prefixes of their names."""
 
@@ -127,8 +129,8 @@ class FakeStore:
         if len(self._window) >= _WINDOW_RECORDS:
             self._write_window()
 
-    def look_up(self, partition: int, item: bytes) -> list[Record]:
-        """All waiting records of an item, and of those with its hash."""
+    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:
+        """The next few waiting records of an item, and of those with its hash. A place is an offset alone."""
         self._access()
         prefix = self._key(partition, item, 0)[:3]
         found: dict[_Key, Record] = {}
@@ -140,7 +142,9 @@ class FakeStore:
                     break
                 found[key] = rows[key]
         self._life.point("looked up")
-        return list(found.values())
+        ordered = [found[key] for key in sorted(found) if after is None or key[3] >= after[0]]
+        rest = (ordered[_PART_RECORDS].offset, b"") if len(ordered) > _PART_RECORDS else None
+        return Found(ordered[:_PART_RECORDS], rest)
 
     @property
     def unflushed_bytes(self) -> int:

@@ -13,6 +13,7 @@ from tests.simulation import clock
 from tests.simulation.broker import Stored
 from tests.simulation.disks import STORE_PLACES, Disk, FakeStore, hash_of
 from tests.simulation.lifeline import Killed, Lifeline
+from tests.support.rocks_stores import look_up
 
 SPAN_MS = 1000
 SETTLED = {0: Settled("ledger", "id", OffsetRanges.of([(0, 9)]), 5)}
@@ -31,7 +32,7 @@ def opened(disk: Disk, life: Lifeline | None = None) -> FakeStore:
 
 
 def offsets(store: WaitingStore, item: str, partition: int = 0) -> list[int]:
-    return sorted(found.offset for found in store.look_up(partition, item.encode()))
+    return sorted(found.offset for found in look_up(store, partition, item.encode()))
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

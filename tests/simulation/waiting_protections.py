@@ -20,7 +20,7 @@ from streams.kafka.dead_letters import RejectedRecord
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.partition import Noted, WaitingPartition
 from streams.waiting.rebuild import Rebuild
-from streams.waiting.store import Settled
+from streams.waiting.store import Found, Place, Settled
 from streams.waiting.waiting import WaitingEvaluations
 from tests.simulation import waiting_world
 from tests.simulation.disks import FakeStore
@@ -156,8 +156,8 @@ def no_kept_rows() -> AbstractContextManager[object]:
     """What was looked up is deleted from the store."""
     look_up = FakeStore.look_up
 
-    def take(self: FakeStore, partition: int, item: bytes) -> list[Record]:
-        found = look_up(self, partition, item)
+    def take(self: FakeStore, partition: int, item: bytes, after: Place | None = None) -> Found:
+        found = look_up(self, partition, item, after)
         for rows in (self._disk.rows, self._memtables, self._window):
             for key in [key for key, record in rows.items() if record.key == item and key[0] == partition]:
                 del rows[key]
@@ -197,8 +197,10 @@ def an_await() -> Iterator[None]:
         finally:
             ahead.clear()
 
-    def looked_up(self: WaitingEvaluations, part: WaitingPartition, item: bytes) -> list[Record]:
-        return ahead.pop(item) if item in ahead else look_up(self, part, item)
+    def looked_up(
+        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: Place | None = None
+    ) -> list[Record]:
+        return ahead.pop(item) if item in ahead else look_up(self, part, item, after)
 
     with (
         patch.object(Engine, "_apply_records", after_a_while),
@@ -225,8 +227,10 @@ def no_item_check() -> AbstractContextManager[object]:
     """What is found under a hash is merged, of whichever item it is."""
     look_up = WaitingEvaluations._look_up
 
-    def of_any_item(self: WaitingEvaluations, part: WaitingPartition, item: bytes) -> list[Record]:
-        return look_up(self, part, _Any(item))
+    def of_any_item(
+        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: Place | None = None
+    ) -> list[Record]:
+        return look_up(self, part, _Any(item), after)
 
     return patch.object(WaitingEvaluations, "_look_up", of_any_item)
 
@@ -254,9 +258,11 @@ def times_compared() -> Iterator[None]:
         finally:
             now[0] = 0
 
-    def in_time(self: WaitingEvaluations, part: WaitingPartition, item: bytes) -> list[Record]:
+    def in_time(
+        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: Place | None = None
+    ) -> list[Record]:
         least = now[0] - WAIT_SECONDS * 1000
-        return [record for record in look_up(self, part, item) if record.timestamp >= least]
+        return [record for record in look_up(self, part, item, after) if record.timestamp >= least]
 
     with patch.object(WaitingEvaluations, "receive", note), patch.object(WaitingEvaluations, "_look_up", in_time):
         yield

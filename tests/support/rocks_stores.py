@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from streams.kafka.batches import Record
 from streams.kafka.record_batches import ParsedRecord
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.rocks import RocksStore
-from streams.waiting.store import Settled
+from streams.waiting.store import Settled, WaitingStore
 
 TOPIC = "evaluations"
 SPAN_MS = 1_000
@@ -54,9 +55,18 @@ def put_items(store: RocksStore, start: int = 0) -> None:
         store.put(0, record(offset, b"%d" % offset, value=os.urandom(200)))
 
 
+def look_up(store: WaitingStore, partition: int, item: bytes) -> list[Record]:
+    """All parts of what waits of an item."""
+    records, rest = store.look_up(partition, item)
+    while rest is not None:
+        more, rest = store.look_up(partition, item, rest)
+        records += more
+    return records
+
+
 def found(store: RocksStore, start: int = 0) -> int:
     """How many of the items are found."""
-    return sum(len(store.look_up(0, b"%d" % offset)) for offset in range(start, start + ITEMS))
+    return sum(len(look_up(store, 0, b"%d" % offset)) for offset in range(start, start + ITEMS))
 
 
 def why(store: RocksStore) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from streams.kafka.batches import Record
-from streams.waiting.store import Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Found, Place, Settled, StoreAwayError, StoreLostError
 
 
 class DictionaryStore:
@@ -23,6 +23,8 @@ class DictionaryStore:
         self.unflushed_bytes = 0
         self.bytes_on_disk = 0
         self.oldest_ms: int | None = None
+        self.part = 1_000
+        """Records of a part of a look-up."""
 
     def evaluations(self, partition: int | None = None) -> int:
         return sum(partition in (None, key[0]) for key in self.rows.keys() - self.known)
@@ -52,10 +54,12 @@ class DictionaryStore:
         self._access()
         self.rows[partition, record.key or b"", record.offset] = record
 
-    def look_up(self, partition: int, item: bytes) -> list[Record]:  # noqa: ARG002
-        """Items collide: all of a partition are found."""
+    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:  # noqa: ARG002
+        """Items collide: all of a partition are found, `part` at a time."""
         self._access()
-        return [row for key, row in sorted(self.rows.items(), key=lambda row: row[0][2]) if key[0] == partition]
+        rows = [row for key, row in sorted(self.rows.items(), key=lambda row: row[0][2]) if key[0] == partition]
+        left = [row for row in rows if after is None or row.offset >= after[0]]
+        return Found(left[: self.part], (left[self.part].offset, b"") if len(left) > self.part else None)
 
     def write_window(self) -> None:
         self._access()

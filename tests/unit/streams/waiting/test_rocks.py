@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from streams.kafka.record_batches import ParsedRecord
 from streams.waiting import window
 from streams.waiting.coverage import OffsetRanges
-from streams.waiting.rocks import RocksStore
+from streams.waiting.rocks import LOOK_UP_BYTES, RocksStore
 from streams.waiting.store import Settled, StoreAwayError
-from streams.waiting.window import EvaluationWindow, Slice, group_of, records_of
-from tests.support.rocks_stores import SPAN_MS, covered_to, new_store, opened_store, record
+from streams.waiting.window import WINDOW_BYTES, EvaluationWindow, Slice, group_of, records_of
+from tests.support.rocks_stores import SPAN_MS, covered_to, look_up, new_store, opened_store, record
 
 
 async def opened_again(store: RocksStore) -> RocksStore:
@@ -54,6 +55,43 @@ def test_records_come_back_as_they_came(records: list[ParsedRecord]) -> None:
     assert sorted(found, key=repr) == sorted(records, key=repr)
 
 
+_LARGE = 100_000
+
+
+def _large(offset: int) -> ParsedRecord:
+    """Of 100 kB, half of it in a header."""
+    half = bytes(_LARGE // 2)
+    return replace(record(offset, b"asked", offset * 9, half), headers=[("h", half)])
+
+
+async def test_an_item_of_any_size_is_read_in_parts_of_a_few_mebibytes(store: RocksStore) -> None:
+    count = 400
+    for offset in range(count):
+        store.put(0, _large(offset))
+        assert store._window.value_bytes < 2 * WINDOW_BYTES + 2 * _LARGE
+    assert store._window.evaluations(0) and len(store._spans) > 1, "a part of it is on disk, a part in the window"
+    found, after, parts = [], None, 0
+    while True:
+        records, after = store.look_up(0, b"asked", after)
+        assert sum(len(each.value or b"") for each in records) < LOOK_UP_BYTES + WINDOW_BYTES + _LARGE
+        found += records
+        parts += 1
+        if after is None:
+            break
+    assert parts > 2
+    assert [each.offset for each in found] == list(range(count))
+
+
+async def test_a_look_up_goes_on_behind_a_span_that_has_expired_meanwhile(store: RocksStore) -> None:
+    for offset in range(400):
+        store.put(0, _large(offset))
+    first, after = store.look_up(0, b"asked")
+    assert after is not None
+    store.expire(2_000)
+    rest, _ = store.look_up(0, b"asked", after)
+    assert rest and rest[0].offset > first[-1].offset
+
+
 async def test_a_look_up_finds_what_is_in_the_window_being_written_and_on_disk(store: RocksStore) -> None:
     records = [record(offset, b"asked", offset * 300) for offset in range(4)]
     for number, each in enumerate(records):
@@ -65,9 +103,9 @@ async def test_a_look_up_finds_what_is_in_the_window_being_written_and_on_disk(s
             store.write_window()
         elif number == 2:
             store._end_window()
-    assert store.look_up(1, b"asked") == records
-    assert store.look_up(1, b"unknown") == []
-    assert store.look_up(0, b"asked") == []
+    assert look_up(store, 1, b"asked") == records
+    assert look_up(store, 1, b"unknown") == []
+    assert look_up(store, 0, b"asked") == []
 
 
 async def test_what_is_flushed_is_there_after_opening_again(store: RocksStore) -> None:
@@ -80,7 +118,7 @@ async def test_what_is_flushed_is_there_after_opening_again(store: RocksStore) -
     again = await opened_again(store)
     assert again.settled(2) == settled
     assert again.settled(1) is None
-    assert again.look_up(2, b"item") == records
+    assert look_up(again, 2, b"item") == records
     assert again.evaluations() == again.evaluations(2) == 40
     assert again.oldest_ms == 0
     assert again.bytes_on_disk > 0
@@ -91,15 +129,15 @@ async def test_adopted_evaluations_are_found_and_not_counted(store: RocksStore) 
     store.put(0, record(1, b"a", 10))
     store.put(0, record(2, b"b", SPAN_MS))
     store.put(1, record(1, b"a", 10))
-    store.adopted(0, store.look_up(0, b"a"))
+    store.adopted(0, look_up(store, 0, b"a"))
     assert (store.evaluations(), store.evaluations(0)) == (2, 1), "while they are in the window, too"
     await store.flush({0: covered_to(3)})
     await store.close()
     again = await opened_again(store)
-    assert (again.evaluations(), again.evaluations(0), len(again.look_up(0, b"a"))) == (2, 1, 1)
+    assert (again.evaluations(), again.evaluations(0), len(look_up(again, 0, b"a"))) == (2, 1, 1)
     again.expire(SPAN_MS)
     assert (again.evaluations(), again.evaluations(0), again.evaluations(1)) == (1, 1, 0), "not taken off twice"
-    again.adopted(0, again.look_up(0, b"b"))
+    again.adopted(0, look_up(again, 0, b"b"))
     assert again.evaluations(0) == 0
     again.count_all(0)
     assert again.evaluations(0) == 1
@@ -111,7 +149,7 @@ async def test_partitions_with_the_same_offsets_are_apart(store: RocksStore) -> 
     await store.flush({})
     again = await opened_again(store)
     # Nothing was settled, so nothing of the epochs is lost either.
-    found = [[each.value for each in again.look_up(partition, b"item")] for partition in range(4)]
+    found = [[each.value for each in look_up(again, partition, b"item")] for partition in range(4)]
     assert found == [[b"0"], [b"1"], [b"2"], [b"3"]]
     await again.close()
 
@@ -121,7 +159,7 @@ async def test_items_of_one_hash_are_told_apart(store: RocksStore, monkeypatch: 
     store.put(0, record(1, b"one"))
     store.put(0, record(2, b"two"))
     store.write_window()
-    found = store.look_up(0, b"one")
+    found = look_up(store, 0, b"one")
     assert [(each.offset, each.key) for each in found] == [(1, b"one"), (2, b"two")]
 
 
@@ -130,7 +168,7 @@ async def test_a_record_that_is_read_again_is_found_once(store: RocksStore) -> N
         store.put(0, each)
     store.write_window()
     store.put(0, record(2))
-    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [1, 2]
 
 
 async def test_a_full_window_is_written_in_slices_between_the_next_records(
@@ -159,7 +197,7 @@ async def test_a_full_window_is_written_in_slices_between_the_next_records(
     assert written == [500]
     put_more(1_500)
     assert written == [500] * 4
-    assert all(store.look_up(0, b"%d" % offset) for offset in range(0, put, 99))
+    assert all(look_up(store, 0, b"%d" % offset) for offset in range(0, put, 99))
     assert store.evaluations() == put
 
 
@@ -179,10 +217,10 @@ async def test_what_is_put_during_a_flush_is_found_and_not_lost(store: RocksStor
         for _ in range(100):
             store.put(0, record(offset, b"%d" % offset))
             offset += 1
-        assert store.look_up(0, b"2999") and store.look_up(0, b"%d" % (offset - 1))
+        assert look_up(store, 0, b"2999") and look_up(store, 0, b"%d" % (offset - 1))
         await asyncio.sleep(0)
     assert store.settled(0) == covered_to(3_000)
-    assert all(len(store.look_up(0, b"%d" % each)) == 1 for each in range(0, offset, 97))
+    assert all(len(look_up(store, 0, b"%d" % each)) == 1 for each in range(0, offset, 97))
 
 
 async def test_positions_of_partitions_that_are_not_passed_stay(store: RocksStore) -> None:
@@ -200,14 +238,14 @@ async def test_a_forgotten_partition_has_no_rows_and_no_positions(store: RocksSt
     await store.flush({0: covered_to(3), 1: covered_to(3)})
     store.put(0, record(3))
     store.forget(0)
-    assert store.look_up(0, b"item") == []
+    assert look_up(store, 0, b"item") == []
     again = await opened_again(store)
     assert (again.settled(0), again.settled(1)) == (None, covered_to(3))
-    assert again.look_up(0, b"item") == []
-    assert len(again.look_up(1, b"item")) == 2
+    assert look_up(again, 0, b"item") == []
+    assert len(look_up(again, 1, b"item")) == 2
     assert (again.evaluations(0), again.evaluations(1)) == (0, 2)
     again.put(0, record(1, value=b"of the new topic"))
-    assert [each.value for each in again.look_up(0, b"item")] == [b"of the new topic"]
+    assert [each.value for each in look_up(again, 0, b"item")] == [b"of the new topic"]
     await again.close()
 
 
@@ -228,13 +266,13 @@ async def test_spans_are_dropped_whole(store: RocksStore, directory: Path) -> No
         store.put(0, record(second, b"item", second * SPAN_MS + 999))
     await store.flush({0: covered_to(4)})
     store.expire(1_999)
-    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2, 3]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [1, 2, 3]
     store.expire(3_000)
-    assert [each.offset for each in store.look_up(0, b"item")] == [3]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [3]
     assert span_names(directory) == ["3000_4000"]
     assert (store.evaluations(), store.oldest_ms) == (1, 3_999)
     again = await opened_again(store)
-    assert [each.offset for each in again.look_up(0, b"item")] == [3]
+    assert [each.offset for each in look_up(again, 0, b"item")] == [3]
     assert again.settled(0) == covered_to(4)
     await again.close()
 
@@ -251,7 +289,7 @@ async def test_spans_of_another_width_are_used_to_their_end(store: RocksStore, d
         wider.write_window()
     assert span_names(directory) == ["0_1000", "1000_3000", "3000_6000"]
     wider.expire(3_000)
-    assert [each.offset for each in wider.look_up(0, b"item")] == [4]
+    assert [each.offset for each in look_up(wider, 0, b"item")] == [4]
     await wider.close()
 
 
@@ -264,9 +302,9 @@ async def test_an_evaluation_beyond_the_end_of_its_span_keeps_the_span(
         store.write_window()
     assert len(store._spans) == 2
     store.expire(8_000)
-    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [1, 2]
     store.expire(9_001)
-    assert store.look_up(0, b"item") == []
+    assert look_up(store, 0, b"item") == []
 
 
 async def test_a_quiet_span_is_compacted_into_one_run(store: RocksStore) -> None:
@@ -281,10 +319,10 @@ async def test_a_quiet_span_is_compacted_into_one_run(store: RocksStore) -> None
     await store.seal()
     old, new = store._spans
     assert (old.runs, new.runs) == (0, 1)
-    assert [each.offset for each in store.look_up(0, b"item")] == [0, 1, 2, 3, 4]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [0, 1, 2, 3, 4]
     again = await opened_again(store)
     assert [span.runs for span in again._spans] == [0, 1]
-    assert [each.offset for each in again.look_up(0, b"item")] == [0, 1, 2, 3, 4]
+    assert [each.offset for each in look_up(again, 0, b"item")] == [0, 1, 2, 3, 4]
     await again.close()
 
 
@@ -301,7 +339,7 @@ async def test_with_a_log_rows_survive_without_a_flush(directory: Path, tmp_path
     copy = tmp_path / "copy"
     shutil.copytree(directory, copy)
     killed = opened_store(copy, wal=True)
-    assert [each.offset for each in killed.look_up(0, b"item")] == [1]
+    assert [each.offset for each in look_up(killed, 0, b"item")] == [1]
     assert killed.settled(0) is None
     await killed.close()
     await store.close()
@@ -322,15 +360,15 @@ async def test_with_a_log_rows_of_older_offsets_are_found_with_those_of_new_ones
             store.forget(0)
             assert store.settled(0) is None
     expected = [(5, b"0"), (6, b"0"), (5, b"1"), (6, b"1"), (5, b"2"), (6, b"2")]
-    assert [(each.offset, each.value) for each in store.look_up(0, b"item")] == expected
+    assert [(each.offset, each.value) for each in look_up(store, 0, b"item")] == expected
     assert store.evaluations(0) == 6
     store.forget(0)
     store.put(0, record(5, value=b"3"))
     store.write_window()
     await store.close()
     again = opened_store(directory, wal=True)
-    assert [(each.offset, each.value) for each in again.look_up(0, b"item")] == [*expected, (5, b"3")]
-    assert again.look_up(1, b"item") == []
+    assert [(each.offset, each.value) for each in look_up(again, 0, b"item")] == [*expected, (5, b"3")]
+    assert look_up(again, 1, b"item") == []
     await again.close()
 
 
@@ -339,7 +377,7 @@ async def test_without_a_log_rows_need_a_flush(store: RocksStore, directory: Pat
     store.write_window()
     shutil.copytree(directory, tmp_path / "copy")
     killed = opened_store(tmp_path / "copy")
-    assert killed.look_up(0, b"item") == []
+    assert look_up(killed, 0, b"item") == []
     await killed.close()
 
 
@@ -349,7 +387,7 @@ async def test_a_store_that_is_not_open_is_away(directory: Path) -> None:
     with pytest.raises(StoreAwayError):
         store.put(0, record(1))
     with pytest.raises(StoreAwayError):
-        store.look_up(0, b"item")
+        look_up(store, 0, b"item")
     await store.flush({0: covered_to(1)})
     store.expire(1)
     await store.seal()

@@ -26,6 +26,7 @@ from tests.support.rocks_stores import (
     damage_rows,
     flip,
     found,
+    look_up,
     new_store,
     opened_store,
     put_items,
@@ -38,7 +39,7 @@ from tests.support.tree import ROOT
 _HOLDER = """
 import sys
 from pathlib import Path
-from tests.support.rocks_stores import opened_store
+from tests.support.rocks_stores import look_up, opened_store
 store = opened_store(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()
@@ -46,7 +47,7 @@ sys.stdin.read()
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from tests.support.rocks_stores import covered_to, opened_store, record
+from tests.support.rocks_stores import look_up, covered_to, opened_store, record
 
 async def write(directory):
     store = opened_store(directory)
@@ -107,7 +108,7 @@ def test_positions_are_never_ahead_of_rows_when_a_process_is_killed(directory: P
         settled = store.settled(0)
         assert settled
         assert settled.covered.end >= flushed
-        offsets = {each.offset for item in range(100) for each in store.look_up(0, b"%d" % item)}
+        offsets = {each.offset for item in range(100) for each in look_up(store, 0, b"%d" % item)}
         assert offsets >= set(range(settled.covered.end))
         asyncio.run(store.close())
 
@@ -126,7 +127,7 @@ async def test_a_full_disk_keeps_what_was_flushed(small_disk: Path) -> None:
         assert "No space left on device" in (store.away or "")
         assert store.number == 1
         with pytest.raises(StoreAwayError, match="No space left"):
-            store.look_up(0, b"1")
+            look_up(store, 0, b"1")
         with pytest.raises(StoreAwayError, match="No space left"):
             store.put(0, record(1))
         store.open()
@@ -176,7 +177,7 @@ async def test_positions_that_cannot_be_written_leave_the_old_ones(
     assert store.number == 1
     store.open()
     assert (store.away, store.settled(0)) == (None, covered_to(2))
-    assert [each.offset for each in store.look_up(0, b"item")] == [1, 2]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [1, 2]
 
 
 @pytest.mark.row(46)
@@ -192,7 +193,7 @@ async def test_a_window_that_cannot_be_written_is_refused(store: RocksStore, mon
     assert store.number == 1
     monkeypatch.undo()
     store.open()
-    assert store.look_up(0, b"item") == []
+    assert look_up(store, 0, b"item") == []
 
 
 async def test_a_partition_that_was_forgotten_while_the_store_was_away_stays_forgotten(directory: Path) -> None:
@@ -203,7 +204,7 @@ async def test_a_partition_that_was_forgotten_while_the_store_was_away_stays_for
     store.forget(0)
     store.open()
     assert store.settled(0) is None
-    assert store.look_up(0, b"item") == []
+    assert look_up(store, 0, b"item") == []
     await store.close()
     again = opened_store(directory)
     assert again.settled(0) is None
@@ -226,7 +227,7 @@ async def test_a_nearly_full_disk_costs_the_oldest_spans(
     free[0] = 10
     with caplog.at_level(logging.WARNING):
         await store.flush({0: covered_to(100)})
-    assert [each.offset for each in store.look_up(0, b"item")] == [30, 31, 32, 33]
+    assert [each.offset for each in look_up(store, 0, b"item")] == [30, 31, 32, 33]
     assert store.take_given_up() == {0: 1 + 2 + 3}
     assert store.take_given_up() == {}
     assert "the disk is nearly full: drop 3 waiting evaluations before 3000" in caplog.text
@@ -295,7 +296,7 @@ async def test_a_damaged_directory_is_begun_again(directory: Path, damage: Calla
     again.open()
     assert (again.away, again.settled(0), again.evaluations()) == (None, None, 0)
     assert again.number == 1
-    assert again.look_up(0, b"1") == []
+    assert look_up(again, 0, b"1") == []
     put_items(again)
     await again.flush({0: covered_to(ITEMS)})
     assert found(again) == ITEMS
@@ -314,7 +315,7 @@ async def test_a_directory_of_another_topic_is_begun_again(directory: Path, othe
     again = new_store(directory, **other)  # type: ignore[arg-type]
     again.open()
     assert (again.away, again.settled(0), again.number) == (None, None, 1)
-    assert again.look_up(0, b"1") == []
+    assert look_up(again, 0, b"1") == []
     await again.close()
 
 

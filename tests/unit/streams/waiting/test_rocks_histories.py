@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from streams.kafka.record_batches import ParsedRecord
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.store import Settled
-from tests.support.rocks_stores import SPAN_MS, opened_store
+from tests.support.rocks_stores import SPAN_MS, look_up, opened_store
 
 _PARTITIONS = 2
 _ITEMS = (b"a", b"b", b"c")
@@ -131,7 +131,7 @@ class Histories(RuleBasedStateMachine):
     def everything_covered_is_found_and_nothing_else(self) -> None:
         for partition, topic in self.topic.items():
             for item in _ITEMS:
-                found = self.store.look_up(partition, item)
+                found = look_up(self.store, partition, item)
                 assert found == [topic[each.offset] for each in found]
                 assert all(each.key == item for each in found)
                 must = [each for each in topic[: self.position[partition]] if each.key == item]

@@ -16,6 +16,7 @@ from tests.support.rocks_stores import (
     covered_to,
     damage_rows,
     found,
+    look_up,
     opened_store,
     put_items,
     record,
@@ -63,7 +64,7 @@ async def test_a_store_that_is_lost_during_a_flush_is_emptied_when_its_thread_ha
     await flush
     again.open()
     assert (why(again), again.settled(0), again.number) == (None, None, number + 1)
-    assert again.look_up(0, b"item") == []
+    assert look_up(again, 0, b"item") == []
     await again.close()
 
 
@@ -85,7 +86,7 @@ async def test_a_flush_after_a_cancelled_one_waits_for_the_same_rows(
     shutil.copytree(directory, tmp_path / "copy")
     killed = opened_store(tmp_path / "copy")
     assert killed.settled(0) == covered_to(2)
-    assert [each.offset for each in killed.look_up(0, b"item")] == [1]
+    assert [each.offset for each in look_up(killed, 0, b"item")] == [1]
     await killed.close()
 
 
@@ -117,7 +118,7 @@ async def test_spans_are_written_and_read_while_one_is_compacted(store: RocksSto
     while not seal.done():
         store.put(0, record(offset, b"late %d" % offset))
         store.write_window()
-        assert store.look_up(0, b"late %d" % offset) and store.look_up(0, b"1")
+        assert look_up(store, 0, b"late %d" % offset) and look_up(store, 0, b"1")
         offset += 1
         await asyncio.sleep(0)
     assert store.away is None

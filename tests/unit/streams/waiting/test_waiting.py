@@ -168,6 +168,33 @@ def test_more_records_than_fit_are_merged_in_pieces_and_owed(monkeypatch: pytest
     assert worker.part.settled.adopted_to == 40
 
 
+def test_an_item_with_more_than_fits_into_memory_is_looked_up_part_by_part() -> None:
+    worker = Worker()
+    worker.store.part = 2
+    worker.live(*(record(evaluation(metric=f"m{index}"), index) for index in range(5)), record(annotation()))
+    sizes = [len(worker.rows)]
+    while worker.part.owes:
+        assert len(worker.part.found) <= 2
+        worker.checkpoint(ledger_next=30)
+        assert worker.part.settled.adopted_to == 10, "the offset stays while something is owed"
+        assert worker.waiting.work_off(worker.part)
+        sizes.append(len(worker.rows))
+    assert (sizes[0], sizes[-1]) == (3, 6)
+    assert worker.counted("adopted") == 5
+
+
+def test_a_second_item_waits_while_records_of_another_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ADOPT_RECORDS", 1)
+    worker = Worker()
+    for item in ("i1", "i2"):
+        worker.live(*(record(evaluation(item, f"m{index}"), index) for index in range(3)))
+    worker.live(record(annotation("i1")), record(annotation("i2")))
+    assert (len(worker.part.found), list(worker.part.owed)) == (2, ["i2"])
+    while worker.part.owes:
+        assert worker.waiting.work_off(worker.part)
+    assert len(worker.rows) == 8
+
+
 def test_what_is_found_waits_while_too_many_rows_are_dirty() -> None:
     worker = Worker(max_dirty_rows=1)
     worker.live(record(annotation("i2")), record(evaluation()), record(annotation()))
