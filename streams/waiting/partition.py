@@ -105,7 +105,7 @@ class WaitingPartition:
         self.report = WaitingReport()
         """What its checkpoint markers report."""
         self.progress: Mapping[str, SourceReach] | None = None
-        """By source topic, as of the last acknowledged checkpoint."""
+        """By source topic, as of the last acknowledged checkpoint at which nothing was owed."""
         self._unread = unread
         self._places: list[Continuation] = []
         """Where it was restored since the store was last read."""
@@ -216,7 +216,9 @@ class WaitingPartition:
 
     def settle(self, noted: Noted, store: int, ledger_next: int) -> None:
         """The checkpoint is acknowledged, and the ledger ends at `ledger_next`."""
-        self.progress = noted.progress
+        if not noted.owes:
+            # What is owed must not expire before it is looked up.
+            self.progress = noted.progress
         self.settled = replace(
             self.settled,
             covered=noted.covered if noted.store == store else self.settled.covered,

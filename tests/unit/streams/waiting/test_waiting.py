@@ -401,27 +401,6 @@ def test_on_the_embedded_broker_a_store_that_fails_ends_the_worker() -> None:
         worker.live(record(evaluation()))
 
 
-# ---- expiry
-
-
-def test_what_is_too_old_expires_by_the_slowest_source() -> None:
-    worker = Worker()
-    worker.waiting.expire()
-    assert worker.store.expired == [], "nothing is known of the sources yet"
-    worker.checkpoint(progress=[SourceReach(AT, lags=True), SourceReach(AT + 5000, lags=False)])
-    worker.waiting.expire()
-    assert worker.store.expired == [AT - 1000]
-    worker.live(record(evaluation(), timestamp=AT - 1001), record(evaluation(), 1, timestamp=AT - 1000))
-    assert worker.store.evaluations() == 1
-
-
-def test_a_clock_of_the_future_does_not_wipe_the_store() -> None:
-    worker = Worker()
-    worker.checkpoint(progress=[SourceReach(2**50, lags=False)])
-    worker.waiting.expire()
-    assert worker.store.expired[0] < 2**42
-
-
 # ---- the report
 
 
