@@ -47,7 +47,7 @@ UNION ALL SELECT * FROM (
 """
 
 
-class _State(NamedTuple):
+class _IndexState(NamedTuple):
     """The row of search_state."""
 
     active: int
@@ -57,7 +57,7 @@ class _State(NamedTuple):
 
 def write_documents(connection: sqlite3.Connection) -> bool:
     """Write the documents of some items in the caller's transaction; returns whether more are to be written."""
-    state = _State(*connection.execute("SELECT active, first, next FROM search_state").fetchone())
+    state = _IndexState(*connection.execute("SELECT active, first, next FROM search_state").fetchone())
     values = {"most": _DOCUMENTS, "first": state.first}
     rows = connection.execute(_PENDING, values).fetchall() or connection.execute(_LEFT, values).fetchall()
     if not rows:
@@ -98,7 +98,9 @@ def _words(texts: Iterable[str]) -> list[str]:
     return sorted(words)
 
 
-def _replace(connection: sqlite3.Connection, row: tuple[int, str, int], words: list[str], state: _State) -> _State:
+def _replace(
+    connection: sqlite3.Connection, row: tuple[int, str, int], words: list[str], state: _IndexState
+) -> _IndexState:
     """Write the document of an item, unless the standing one has the same words."""
     item, queue, queue_id = row
     digest = blake2b(" ".join(words).encode(), digest_size=12).digest()
@@ -118,7 +120,7 @@ def _replace(connection: sqlite3.Connection, row: tuple[int, str, int], words: l
     return state._replace(next=state.next + 1)
 
 
-def _clean(connection: sqlite3.Connection, state: _State) -> bool:
+def _clean(connection: sqlite3.Connection, state: _IndexState) -> bool:
     """Empty the table that has been left, or leave the active one when most of its documents are replaced.
 
     All items are in the active table. Returns whether there is more to do.

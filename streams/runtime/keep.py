@@ -3,7 +3,7 @@
 from typing import Final
 
 WAIT_DAYS: Final = 30
-"""Days that an evaluation waits where the setting `wait_days` says nothing else."""
+"""Default of the setting `wait_days`: days that an evaluation waits."""
 SLACK_DAYS: Final = 7
 """Days that evaluations are kept beyond their wait. They pay for lag and for reading again: both together must stay
 below.

@@ -16,7 +16,7 @@ from streams.kafka.batches import Record
 from streams.waiting.clock import SourceReach
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.report import WaitingReport
-from streams.waiting.store import Place, Settled
+from streams.waiting.store import Settled, StorePlace
 
 _PEOPLE: Final = frozenset((b"a", b"q"))
 """Kinds of ledger keys whose rows make an item known."""
@@ -98,7 +98,7 @@ class WaitingPartition:
         """Whether it is restored: `covered` and `settled` are of its ledger and its topic."""
         self.covered = NOTHING
         self.settled = Settled("", None)
-        self.owed: dict[str, Place | None] = {}
+        self.owed: dict[str, StorePlace | None] = {}
         """Items that are still to be looked up, each from a place in the store on; None: from the beginning."""
         self.found: deque[Record] = deque()
         """Records that were looked up, and are still to be merged."""

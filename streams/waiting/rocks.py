@@ -27,7 +27,7 @@ from streams.kafka.batches import Record
 from streams.waiting.directory import StoreDirectory
 from streams.waiting.positions import PositionsFile, SettledPositions, StorePositions
 from streams.waiting.spans import Span, Spans, failure_of
-from streams.waiting.store import Found, Place, Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Found, Settled, StoreAwayError, StoreLostError, StorePlace
 from streams.waiting.threads import DiskJobs
 from streams.waiting.window import EvaluationWindow, Group, epoch_of, group_of, hash_of, in_order
 
@@ -278,7 +278,7 @@ class RocksStore:
             self._fail(failure)
             raise StoreAwayError(str(failure))
 
-    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:
+    def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:
         """The next part of what waits of an item, by offset: see `WaitingStore`."""
         self._refuse_away()
         found = self._part(partition, item, after)
@@ -288,7 +288,7 @@ class RocksStore:
             found = self._part(partition, item, None)
         return found
 
-    def _part(self, partition: int, item: bytes, after: Place | None) -> Found:
+    def _part(self, partition: int, item: bytes, after: StorePlace | None) -> Found:
         try:
             groups, rest = self._groups(partition, item, after)
             return Found(in_order(groups), rest)
@@ -297,7 +297,9 @@ class RocksStore:
         self._fail(failure)
         raise failure if self._away is None else StoreAwayError(self._away)
 
-    def _groups(self, partition: int, item: bytes, after: Place | None) -> tuple[list[tuple[int, Group]], Place | None]:
+    def _groups(
+        self, partition: int, item: bytes, after: StorePlace | None
+    ) -> tuple[list[tuple[int, Group]], StorePlace | None]:
         """Groups of an item, each with the number of its epoch: two epochs may have the same offsets."""
         epochs, groups, rest = self._positions.epochs_of(partition), list[tuple[int, Group]](), None
         if epochs:

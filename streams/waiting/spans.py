@@ -41,7 +41,7 @@ from rocksdict import (
 
 from streams.waiting.directory import DIRECTORY_MODE
 from streams.waiting.positions import SpanContent, sync_directory
-from streams.waiting.store import Place, StoreAwayError, StoreLostError
+from streams.waiting.store import StoreAwayError, StoreLostError, StorePlace
 from streams.waiting.window import HASH_BYTES, Slice
 
 log = logging.getLogger(__name__)
@@ -336,10 +336,12 @@ class Spans:
         """Write rows into the span of their newest evaluation."""
         self.for_time(piece.newest).write(piece)
 
-    def look_up(self, prefix: bytes, after: Place | None, limit: int) -> tuple[list[tuple[bytes, bytes]], Place | None]:
+    def look_up(
+        self, prefix: bytes, after: StorePlace | None, limit: int
+    ) -> tuple[list[tuple[bytes, bytes]], StorePlace | None]:
         """Key and value of rows whose keys start with a prefix, from a place on, until they have `limit` bytes.
 
-        The second value is the place of the next row, None if there is none: the start of its span, and its key.
+        The second value is the place of the next row, None after the last one: the start of its span, and its key.
         """
         rows: list[tuple[bytes, bytes]] = []
         for span in self._spans:

@@ -31,7 +31,7 @@ class Settled:
     """A ledger offset: every item with a row of a person below it was adopted from this store."""
 
 
-Place = tuple[int, bytes]
+StorePlace = tuple[int, bytes]
 """Where a look-up goes on. Only the store knows what it means."""
 
 
@@ -39,7 +39,7 @@ class Found(NamedTuple):
     """A part of what waits of an item."""
 
     records: list[Record]
-    rest: Place | None = None
+    rest: StorePlace | None = None
     """Where the next part begins; None after the last one."""
 
 
@@ -102,7 +102,7 @@ class WaitingStore(Protocol):
         """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
         ...
 
-    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:
+    def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:
         """The next waiting records of an item, also those of items whose hash is the same, from a place on.
 
         A part has a few MiB, however much waits. Nothing of the item may be put between the first part and the last.

@@ -36,7 +36,7 @@ from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.clock import SourceReach, clock
 from streams.waiting.partition import Continuation, Noted, WaitingPartition
-from streams.waiting.store import Place, StoreAwayError, StoreLostError, WaitingStore
+from streams.waiting.store import StoreAwayError, StoreLostError, StorePlace, WaitingStore
 
 _log = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ class WaitingEvaluations:
             # It was accepted when it came, so it is no dead letter.
             self.metrics.waiting_undecided.inc()
 
-    def _look_up(self, part: WaitingPartition, item: bytes, after: Place | None = None) -> list[Record]:
+    def _look_up(self, part: WaitingPartition, item: bytes, after: StorePlace | None = None) -> list[Record]:
         """The next part of what waits for an item, which is owed if there is more, or while the store is away."""
         if not self.away:
             try:

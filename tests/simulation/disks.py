@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.kafka.batches import Record
-from streams.waiting.store import Found, Place, Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Found, Settled, StoreAwayError, StoreLostError, StorePlace
 from tests.simulation.clock import monotonic
 from tests.simulation.lifeline import Lifeline
 
@@ -129,7 +129,7 @@ class FakeStore:
         if len(self._window) >= _WINDOW_RECORDS:
             self._write_window()
 
-    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:
+    def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:
         """The next few waiting records of an item, and of those with its hash. A place is an offset alone."""
         self._access()
         prefix = self._key(partition, item, 0)[:3]

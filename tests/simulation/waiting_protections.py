@@ -20,7 +20,7 @@ from streams.kafka.dead_letters import RejectedRecord
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.partition import Noted, WaitingPartition
 from streams.waiting.rebuild import Rebuild
-from streams.waiting.store import Found, Place, Settled
+from streams.waiting.store import Found, Settled, StorePlace
 from streams.waiting.waiting import WaitingEvaluations
 from tests.simulation import waiting_world
 from tests.simulation.disks import FakeStore
@@ -156,7 +156,7 @@ def no_kept_rows() -> AbstractContextManager[object]:
     """What was looked up is deleted from the store."""
     look_up = FakeStore.look_up
 
-    def take(self: FakeStore, partition: int, item: bytes, after: Place | None = None) -> Found:
+    def take(self: FakeStore, partition: int, item: bytes, after: StorePlace | None = None) -> Found:
         found = look_up(self, partition, item, after)
         for rows in (self._disk.rows, self._memtables, self._window):
             for key in [key for key, record in rows.items() if record.key == item and key[0] == partition]:
@@ -198,7 +198,7 @@ def an_await() -> Iterator[None]:
             ahead.clear()
 
     def looked_up(
-        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: Place | None = None
+        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: StorePlace | None = None
     ) -> list[Record]:
         return ahead.pop(item) if item in ahead else look_up(self, part, item, after)
 
@@ -228,7 +228,7 @@ def no_item_check() -> AbstractContextManager[object]:
     look_up = WaitingEvaluations._look_up
 
     def of_any_item(
-        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: Place | None = None
+        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: StorePlace | None = None
     ) -> list[Record]:
         return look_up(self, part, _Any(item), after)
 
@@ -259,7 +259,7 @@ def times_compared() -> Iterator[None]:
             now[0] = 0
 
     def in_time(
-        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: Place | None = None
+        self: WaitingEvaluations, part: WaitingPartition, item: bytes, after: StorePlace | None = None
     ) -> list[Record]:
         least = now[0] - WAIT_SECONDS * 1000
         return [record for record in look_up(self, part, item, after) if record.timestamp >= least]

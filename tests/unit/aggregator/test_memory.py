@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bench.end_to_end.memory import REFERENCE, WAITING, Coefficients, Shape, coefficients, held
+from bench.end_to_end.memory import ONE_EVALUATION, REFERENCE, Coefficients, Shape, coefficients, held
 from tests.support.tree import ROOT
 
 ITEMS = 256
@@ -23,7 +23,7 @@ def documented() -> Coefficients:
 
 @pytest.mark.parametrize(
     ("shape", "items"),
-    [(WAITING, 400), (WAITING, 1500), (REFERENCE, 100), (Shape(3, 4), 400), (Shape(2, 12, 30), 300)],
+    [(ONE_EVALUATION, 400), (ONE_EVALUATION, 1500), (REFERENCE, 100), (Shape(3, 4), 400), (Shape(2, 12, 30), 300)],
 )
 def test_the_documented_formula_predicts_the_memory_of_a_shard(shape: Shape, items: int) -> None:
     shard = held(shape, items, seed=7)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from streams.kafka.batches import Record
-from streams.waiting.store import Found, Place, Settled, StoreAwayError, StoreLostError
+from streams.waiting.store import Found, Settled, StoreAwayError, StoreLostError, StorePlace
 
 
 class DictionaryStore:
@@ -54,7 +54,7 @@ class DictionaryStore:
         self._access()
         self.rows[partition, record.key or b"", record.offset] = record
 
-    def look_up(self, partition: int, item: bytes, after: Place | None = None) -> Found:  # noqa: ARG002
+    def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:  # noqa: ARG002
         """Items collide: all of a partition are found, `part` at a time."""
         self._access()
         rows = [row for key, row in sorted(self.rows.items(), key=lambda row: row[0][2]) if key[0] == partition]
