@@ -12,7 +12,7 @@ from starlette.routing import Route
 from sinks import budgets
 from sinks.api import parameters
 from sinks.api.parameters import without_empty
-from sinks.api.responses import json_response
+from sinks.api.responses import json_response, serialized
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
@@ -150,4 +150,6 @@ class _DeepDiveApi:
     async def _answer(self, request: Request, ask: _Ask) -> Response:
         services, queue = self._services, parameters.queue_name(request)
         scope = Scope(queue, parameters.window(request), services.today(), services.config.rules)
-        return json_response(await services.query_queue(queue, lambda connection, _: ask(connection, scope)))
+        return json_response(
+            await services.query_queue(queue, serialized(lambda connection, _: ask(connection, scope)))
+        )

@@ -1,12 +1,15 @@
 """Types of the HTTP API's answers. The OpenAPI document is derived from them."""
 
-from typing import NotRequired, TypedDict
+from collections.abc import Callable
+from typing import NotRequired, ParamSpec, TypedDict
 
 import orjson
 from starlette.responses import Response
 
 from aggregator.snapshot.schema import Cards, SnapshotDocument
 from sinks.queries.results import WaitingTotals
+
+_P = ParamSpec("_P")
 
 
 class QueueListing(TypedDict):
@@ -136,6 +139,16 @@ class ProblemDetails(TypedDict):
     """What is wrong."""
 
 
-def json_response(body: object, status: int = 200) -> Response:
-    """A JSON answer that no cache keeps."""
-    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store"}, media_type="application/json")
+def serialized(ask: Callable[_P, object]) -> Callable[_P, bytes | None]:
+    """`ask` with its answer as JSON, so that the thread that calls it serializes it too; None stays None."""
+
+    def ask_and_serialize(*arguments: _P.args, **named: _P.kwargs) -> bytes | None:
+        answer = ask(*arguments, **named)
+        return None if answer is None else orjson.dumps(answer)
+
+    return ask_and_serialize
+
+
+def json_response(body: bytes | None, status: int = 200) -> Response:
+    """A JSON answer that no cache keeps, of a body that is JSON (`serialized`)."""
+    return Response(body, status, {"Cache-Control": "no-store"}, media_type="application/json")

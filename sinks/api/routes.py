@@ -24,12 +24,15 @@ from sinks.api.responses import (
     SourceProgress,
     ViewPositions,
     json_response,
+    serialized,
 )
 from sinks.api.services import Services
 from sinks.exposition import expose
 from sinks.queries.comparisons import PAGE_BYTES, PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
-from sinks.queries.queues import read_state, source_positions
+from sinks.queries.item_answer import ItemTrace
+from sinks.queries.item_trace import trace_item
+from sinks.queries.queues import QueueEntry, read_state, source_positions
 from sinks.queries.waiting import waiting_evaluations
 
 _HISTORY_LIMIT: Final = 50
@@ -63,14 +66,18 @@ class _Api:
         after = parameters.number(request, "cursor", 0, least=0, most=2**62)
         limit = parameters.number(request, "limit", 100, least=1, most=PAGE_LIMIT)
         empty = parameters.with_empty(request)
-        return json_response(await self._services.query(lambda connection: self._list(connection, after, limit, empty)))
+        return json_response(
+            await self._services.query(serialized(lambda connection: self._list(connection, after, limit, empty)))
+        )
 
     async def queue(self, request: Request) -> Response:
         window, documents = parameters.window(request), self._services.documents
         return json_response(
             await self._services.query_queue(
                 parameters.queue_name(request),
-                lambda connection, entry: documents.build(connection, entry, read_state(connection), window),
+                serialized(
+                    lambda connection, entry: documents.build(connection, entry, read_state(connection), window)
+                ),
             )
         )
 
@@ -96,7 +103,11 @@ class _Api:
         try:
             page = await services.query_queue(
                 query.queue,
-                lambda connection, _: comparisons(connection, query, config.rules, services.today(), config.item_url),
+                serialized(
+                    lambda connection, _: comparisons(
+                        connection, query, config.rules, services.today(), config.item_url
+                    )
+                ),
             )
         except CursorError as error:
             raise HTTPException(400, f"cursor: {error}") from error
@@ -104,7 +115,15 @@ class _Api:
 
     async def item(self, request: Request) -> Response:
         queue, item = parameters.queue_name(request), parameters.item_id(request)
-        return json_response(await self._services.query_item(queue, item))
+        config = self._services.config
+
+        def find(connection: sqlite3.Connection, _: QueueEntry) -> ItemTrace:
+            trace = trace_item(connection, queue, item, config.rules, config.item_url)
+            if trace is None:
+                raise HTTPException(404, f"item {item!r} not found in queue {queue!r}")
+            return trace
+
+        return json_response(await self._services.query_queue(queue, serialized(find)))
 
     async def history(self, request: Request) -> Response:
         start, end = parameters.time(request, "from", 0), parameters.time(request, "to", 2**62)
@@ -112,12 +131,12 @@ class _Api:
         return json_response(
             await self._services.query_queue(
                 parameters.queue_name(request),
-                lambda connection, entry: _history(connection, entry.queue, start, end, limit),
+                serialized(lambda connection, entry: _history(connection, entry.queue, start, end, limit)),
             )
         )
 
     async def positions(self, _request: Request) -> Response:
-        return json_response(await self._services.query(_positions))
+        return json_response(await self._services.query(serialized(_positions)))
 
     async def stream(self, request: Request) -> ASGIApp:
         name, window = parameters.needed(request, "queue"), parameters.window(request)
@@ -137,11 +156,11 @@ class _Api:
         return Response(text, headers={"Content-Type": own.content_type, "Cache-Control": "no-store"})
 
     async def healthz(self, _request: Request) -> Response:
-        return json_response({"status": "ok"})
+        return json_response(orjson.dumps({"status": "ok"}))
 
     async def readyz(self, _request: Request) -> Response:
         readiness = await self._services.current_readiness()
-        return json_response(readiness, 200 if readiness["ready"] else 503)
+        return json_response(orjson.dumps(readiness), 200 if readiness["ready"] else 503)
 
     async def openapi(self, _request: Request) -> Response:
         return Response(self._openapi, media_type="application/json")

@@ -19,8 +19,6 @@ from sinks.documents import DocumentError, Documents
 from sinks.freshness import Freshness
 from sinks.gauges import Gauges
 from sinks.metrics import ViewMetrics
-from sinks.queries.item_answer import ItemTrace
-from sinks.queries.item_trace import trace_item
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
 from sinks.rejections import RecentRejections
 from sinks.request_pool import RequestPool
@@ -31,6 +29,8 @@ from streams.runtime.refusals import RefusalReason
 _PROBE_THREADS: Final = 1
 _PROBES_WAITING: Final = 300
 """As many as there are connections: each probe takes a fraction of a millisecond."""
+_BADGE_THREADS: Final = 1
+_BADGES_WAITING: Final = 16
 
 _T = TypeVar("_T")
 
@@ -61,12 +61,15 @@ class Services:
     """The threads of requests."""
     probes: RequestPool = field(init=False)
     """The thread of health checks and heartbeats."""
+    badges: RequestPool = field(init=False)
+    """The thread of badges: with `public_badges` strangers ask for them, who take no place of readers with a token."""
 
     def __post_init__(self) -> None:
         """Prepare the threads."""
         refused = partial(self.metrics.refusals.note, RefusalReason.BUSY, None)
         self.requests = RequestPool(refused=refused)
         self.probes = RequestPool(_PROBE_THREADS, _PROBES_WAITING, refused)
+        self.badges = RequestPool(_BADGE_THREADS, _BADGES_WAITING, refused)
 
     def today(self) -> date:
         """The current UTC day."""
@@ -88,14 +91,16 @@ class Services:
         """Readiness and staleness of the present state, which requests do not delay."""
         return await self.probes.run(lambda: self._read(lambda connection: self.readiness(read_state(connection))))
 
-    async def query(self, ask: Callable[[sqlite3.Connection], _T], *, begun: bool = False) -> _T:
-        """Call `ask` in a thread, with a connection that sees one state of the store.
+    async def query(
+        self, ask: Callable[[sqlite3.Connection], _T], *, begun: bool = False, pool: RequestPool | None = None
+    ) -> _T:
+        """Call `ask` in a thread of the pool (default: `requests`), with a connection that sees one state of the store.
 
         Raises HTTPException: 503 when too many requests wait or the store is damaged, 500 when the numbers of the queue
         cannot be computed. See `RequestPool` for `begun`.
         """
         try:
-            return await self.requests.run(lambda: self._read(ask), begun=begun)
+            return await (pool or self.requests).run(lambda: self._read(ask), begun=begun)
         except DocumentError as error:
             raise HTTPException(500, str(error)) from error
         except StoreDamagedError as error:
@@ -106,7 +111,9 @@ class Services:
         with self.store.read() as connection:
             return ask(connection)
 
-    async def query_queue(self, queue: str, ask: Callable[[sqlite3.Connection, QueueEntry], _T | None]) -> _T:
+    async def query_queue(
+        self, queue: str, ask: Callable[[sqlite3.Connection, QueueEntry], _T | None], pool: RequestPool | None = None
+    ) -> _T:
         """Call `ask` as `query` does, with a queue's entry too.
 
         Raises HTTPException 404 when no row names the queue, or when `ask` returns None.
@@ -116,19 +123,7 @@ class Services:
             entry = find_queue(connection, queue)
             return None if entry is None else ask(connection, entry)
 
-        answer = await self.query(find_and_ask)
+        answer = await self.query(find_and_ask, pool=pool)
         if answer is None:
             raise HTTPException(404, f"queue {queue!r} not found")
         return answer
-
-    async def query_item(self, queue: str, item: str) -> ItemTrace:
-        """The trace of an item. Raises HTTPException as `query_queue` does, and 404 when the queue has no such item."""
-        config = self.config
-
-        def find(connection: sqlite3.Connection, _: QueueEntry) -> ItemTrace:
-            trace = trace_item(connection, queue, item, config.rules, config.item_url)
-            if trace is None:
-                raise HTTPException(404, f"item {item!r} not found in queue {queue!r}")
-            return trace
-
-        return await self.query_queue(queue, find)

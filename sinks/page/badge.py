@@ -13,6 +13,7 @@ from starlette.types import Scope
 from aggregator.days import Window
 from aggregator.snapshot.schema import MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate, GateLimits
+from sinks.page.chart_files import valid_xml
 from sinks.page.figures import pooled, queue_tone
 from sinks.page.formats import percent
 from streams.runtime.errors import EvalAlignmentError
@@ -83,7 +84,7 @@ def _metric(document: SnapshotDocument, criterion: str | None, name: str) -> Met
 def _svg(label: str, value: str, colour: str) -> str:
     left, right = _width(label), _width(value)
     total, words = left + right, escape(f"{label}: {value}")
-    return f"""\
+    drawn = f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="20" viewBox="0 0 {total} 20" role="img" \
 aria-label="{words}"><title>{words}</title>
 <rect width="{total}" height="20" rx="3" fill="#3a414f"/>
@@ -94,6 +95,7 @@ aria-label="{words}"><title>{words}</title>
 </g>
 </svg>
 """
+    return valid_xml(drawn)
 
 
 def _width(text: str) -> int:

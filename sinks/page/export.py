@@ -14,7 +14,7 @@ import orjson
 from aggregator.days import moment
 from sinks.api.services import Services
 from sinks.page.csv_cells import guarded
-from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Page, Query, comparisons
+from sinks.queries.comparisons import PAGE_LIMIT, Comparison, ComparisonSort, Query, comparisons
 
 COLUMNS: Final = (
     "queue", "item", "level", "criterion", "annotator", "annotated_at", "thumbs", "stars", "explanation", "expected",
@@ -80,18 +80,17 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
     may be missing or appear twice.
     """
 
-    def read() -> Page:
+    def read() -> tuple[bytes, str | None]:
+        """A part as text, and the cursor of the next one. The rows are not kept while the client reads."""
         with services.store.read() as connection:
             config = services.config
-            return comparisons(connection, part, config.rules, services.today(), config.item_url)
+            page = comparisons(connection, part, config.rules, services.today(), config.item_url)
+        return lines(page["comparisons"], head=head, queue=query.queue), page["next"]
 
     part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, most_bytes=_PART_BYTES, cursor=None)
     head = True
     while True:
-        page = await services.requests.run(read, begun=True)
-        text, following = lines(page["comparisons"], head=head, queue=query.queue), page["next"]
-        # The rows are not kept while the client reads.
-        del page
+        text, following = await services.requests.run(read, begun=True)
         yield text
         if following is None:
             return

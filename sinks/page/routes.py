@@ -149,7 +149,7 @@ class Pages:
 
     async def _queues_csv(self, request: Request) -> Response:
         page = await self._index_page(request)
-        return _table("queues", page.table)
+        return await self._table("queues", page.table)
 
     async def _index_page(self, request: Request) -> index_page.IndexPage:
         choice = index_page.IndexRequest(
@@ -185,7 +185,7 @@ class Pages:
             )
             return Response(valid_xml(drawn), headers=headers, media_type="image/svg+xml")
         if kind == "csv" and name in TABLES and (rows := TABLES[name](page)):
-            return _table(name, rows)
+            return await self._table(name, rows)
         raise HTTPException(404, f"file {name}.{kind} not found: this page has no such chart or table")
 
     async def _items(self, request: Request) -> Response:
@@ -210,7 +210,7 @@ class Pages:
 
     async def _disagreements_csv(self, request: Request) -> Response:
         page = await self._disagreements_page(request)
-        return _table("disagreements", page.table)
+        return await self._table("disagreements", page.table)
 
     async def _disagreements_page(self, request: Request) -> DisagreementsPage:
         choice = DisagreementsRequest(
@@ -228,11 +228,11 @@ class Pages:
 
     async def _pairs_csv(self, request: Request) -> Response:
         page = await self._item_page(request)
-        return _table("pairs", page.trace["pairs"])
+        return await self._table("pairs", page.trace["pairs"])
 
     async def _rows_csv(self, request: Request) -> Response:
         page = await self._item_page(request)
-        return _table("rows", [event._asdict() for event in page.events])
+        return await self._table("rows", [event._asdict() for event in page.events])
 
     async def _item_page(self, request: Request) -> ItemPage:
         queue, item = parameters.queue_name(request), parameters.item_id(request)
@@ -271,6 +271,7 @@ class Pages:
         document = await self._services.query_queue(
             choice.queue,
             lambda connection, entry: documents.build(connection, entry, read_state(connection), choice.window),
+            self._services.badges,
         )
         try:
             drawn = badge(document, choice, self._services.config.rules.limits)
@@ -285,7 +286,8 @@ class Pages:
         page = await self._next_items(request)
         bom = "\ufeff".encode() if request.query_params.get("bom") == "1" else b""
         headers = {**_HEADERS, "Content-Disposition": 'attachment; filename="next.csv"'}
-        return Response(bom + next_csv(page.answer), headers=headers, media_type="text/csv; charset=utf-8")
+        text = await self._services.requests.run(partial(next_csv, page.answer), begun=True)
+        return Response(bom + text, headers=headers, media_type="text/csv; charset=utf-8")
 
     async def _next_items(self, request: Request) -> NextPage:
         query = next_query(request, parameters.text(request, "criterion") or "")
@@ -300,6 +302,12 @@ class Pages:
     async def _text(self, template: str, page: object, **more: Any) -> str:
         render = self._templates.get_template(template).render
         return await self._services.requests.run(partial(render, page=page, **self._context, **more), begun=True)
+
+    async def _table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Response:
+        """The rows of a table as a file."""
+        headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.csv"'}
+        text = await self._services.requests.run(partial(table_csv, rows), begun=True)
+        return Response(text, headers=headers, media_type="text/csv")
 
     async def _words(self, template: str, _request: Request) -> Response:
         return await self._render(template, {"shell": await self._shell()})
@@ -317,12 +325,6 @@ class Pages:
 
     async def _shell(self) -> Shell:
         return await self._services.query(lambda connection: shell(self._services, connection)[0])
-
-
-def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Response:
-    """The rows of a table as a file."""
-    headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Response(table_csv(rows), headers=headers, media_type="text/csv")
 
 
 _SORTS: Final = (

@@ -1,5 +1,7 @@
 """Badges: what they show, and that only they are served without a token, and only with `public_badges`."""
 
+import asyncio
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,6 +49,7 @@ def client_of(store: Store, tmp_path: Path, *, public: bool = False, token: bool
         ({"metric": HOSTILE, "criterion": "overall"}, f"{HOSTILE}: 50.0%", "#a8370f"),
         ({"metric": "good", "criterion": "overall", "label": "judge <1>"}, "judge <1>: 95.0%", "#765100"),
         ({"metric": "good", "criterion": "overall", "label": "x" * 90}, f"{'x' * 60}: 95.0%", "#765100"),
+        ({"label": "a\0\x1b\ufffe"}, "a\ufffd\ufffd\ufffd: 73.2%", "#0a6f5e"),
         ({}, "alignment: 73.2%", "#0a6f5e"),
     ],
 )
@@ -106,3 +109,19 @@ async def test_only_badges_need_no_token_and_only_with_the_setting(
         assert (await client.get(path)).status_code == status
         with_token = await client.get(path, headers={"Authorization": f"Bearer {TOKEN.decode()}"})
         assert with_token.status_code != 401
+
+
+async def test_badges_take_no_thread_of_readers(store: Store, tmp_path: Path) -> None:
+    fill(store, facts())
+    services = view_of(store, tmp_path)
+    gate = threading.Event()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(services)), base_url="http://localhost"
+    ) as client:
+        slow = [asyncio.create_task(services.badges.run(gate.wait, begun=True)) for _ in range(100)]
+        await asyncio.sleep(0)
+        assert (await client.get(BADGE)).status_code == 503
+        assert (await client.get("/queues/a%2Fb")).status_code == 200
+        gate.set()
+        await asyncio.gather(*slow)
+        assert (await client.get(BADGE)).status_code == 200
