@@ -8,7 +8,8 @@ elements; equal moves are added to the cells together before anything reads the 
 from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from itertools import repeat
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -117,6 +118,51 @@ class CriterionCounts(msgspec.Struct, gc=False, eq=False):
             self.buckets.pop(day * len(LEVELS) + rating, None)
 
 
+Side = TypeVar("Side", Bucket, Verdict)
+
+
+class SideCounts(Generic[Side]):
+    """Many sides of comparisons, in place of a list: `remove` needs no search, and equal sides are counted together."""
+
+    __slots__ = ("_total", "numbers")
+
+    def __init__(self, sides: Iterable[Side]) -> None:
+        self.numbers: dict[Side, int] = {}
+        """How many there are of each."""
+        self._total = 0
+        for side in sides:
+            self.append(side)
+
+    def __len__(self) -> int:
+        return self._total
+
+    def append(self, side: Side) -> None:
+        """Add one."""
+        self._add(side, +1)
+
+    def remove(self, side: Side) -> None:
+        """Remove one of those that were added."""
+        self._add(side, -1)
+
+    def _add(self, side: Side, number: int) -> None:
+        """Add so many equal ones; a negative number removes them."""
+        self._total += number
+        number += self.numbers.get(side, 0)
+        if number:
+            self.numbers[side] = number
+        else:
+            del self.numbers[side]
+
+
+Sides = list[Side] | SideCounts[Side]
+"""Sides of comparisons of one item: a list of few, as it is smaller and faster then."""
+
+
+def numbers(sides: Sides[Side]) -> Iterable[tuple[Side, int]]:
+    """Sides with how many there are of each; a list has equal ones apart."""
+    return sides.numbers.items() if isinstance(sides, SideCounts) else zip(sides, repeat(1), strict=False)
+
+
 class CoverageTally:
     """Coverage of a metric: the items placed in a queue by what the metric shows for them, on one UTC day."""
 
@@ -181,13 +227,20 @@ class ShardCounts:
             counts = self._criteria[queue, criterion] = CriterionCounts(queue, criterion, {}, {})
         return counts
 
-    def count_comparisons(self, one: Bucket | Verdict, others: Iterable[Bucket | Verdict], sign: int) -> None:
-        """Add `sign` for the comparison of one side with each of the others; equal others count each."""
-        moves = self._added if sign > 0 else self._removed
+    def count_comparisons(self, one: Bucket | Verdict, others: Sides[Any], number: int) -> None:
+        """Add `number` for the comparison of one side with each of the others; equal others count each."""
+        moves = self._added if number > 0 else self._removed
         times = moves.get(one)
         if times is None:
             times = moves[one] = {}
-        _count_elements(times, others)
+        if type(others) is list and -1 <= number <= 1:
+            _count_elements(times, others)
+        elif type(one) is Bucket and -1 <= number <= 1:
+            # No two evaluations of an item are the same verdict.
+            _count_elements(times, others.numbers)  # type: ignore[union-attr]
+        else:
+            for other, equal in numbers(others):
+                times[other] = times.get(other, 0) + abs(number) * equal
 
     def count_annotations(self, tally: DayTally, annotations: int, contributing: int) -> None:
         """Add to the annotations of a day, and to those of them that contribute."""

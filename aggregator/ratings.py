@@ -4,6 +4,7 @@ A cell vector has 14 counts: `down_fail, down_pass, up_fail, up_pass, 1_fail, 1_
 stored apart, so a setting decides at reading time which of them are a human pass.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 Thumbs = Literal["up", "down"]
@@ -18,6 +19,8 @@ NO_RATING: Final = -1
 
 ORDER: Final[tuple[Rating, ...]] = ("1", "2", "down", "up", "3", "4", "5")
 """The rating levels from worst to best, for the median of ratings on both scales."""
+
+_BY_RANK: Final = tuple(map(LEVELS.index, ORDER))
 
 COUNTS: Final = 2 * len(LEVELS)
 """Length of a cell vector."""
@@ -43,3 +46,17 @@ def cell_index(level: int, passed: bool) -> int:
 def human_passes(level: int, pass_stars: int) -> bool:
     """Whether a rating is a human pass: thumbs up, or `pass_stars` stars or more. `level` is an index in `LEVELS`."""
     return level == 1 or level >= pass_stars + 1
+
+
+def lower_median(numbers: Sequence[int]) -> int:
+    """The rating, an index in `LEVELS`, with which the worse half of ratings ends.
+
+    Args:
+        numbers: of ratings, in the order of `LEVELS`; not all 0.
+    """
+    middle = (sum(numbers) - 1) // 2
+    for rating in _BY_RANK:
+        middle -= numbers[rating]
+        if middle < 0:
+            break
+    return rating

@@ -5,14 +5,14 @@ reference cycle goes through a row: a row does not refer to its item, and nothin
 many rows have in common is one shared object: judges, annotator keys, buckets.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, Self
 
 import msgspec
 
 from aggregator import tallies
-from aggregator.cells import Bucket, CriterionCounts, Verdict
+from aggregator.cells import Bucket, CriterionCounts, Sides, Verdict
 from aggregator.ratings import NO_RATING
 
 
@@ -33,7 +33,7 @@ APPLIED: Final = Merge.APPLIED
 DELETED: Final = len(tallies.COVERAGE)
 """The coverage of a deleted evaluation."""
 
-_LAST_VERDICT: Final = tallies.COVERAGE.index("fail")
+LAST_VERDICT: Final = tallies.COVERAGE.index("fail")
 """Coverage up to this index is a verdict: pass or fail."""
 
 RowVersion = tuple[int, str, str]
@@ -82,7 +82,7 @@ class Judge(msgspec.Struct, gc=False, eq=False):
 
     def verdict(self, coverage: int, *, current: bool) -> Verdict | None:
         """The verdict of an evaluation with this coverage; None for a failure or a deletion."""
-        if coverage > _LAST_VERDICT:
+        if coverage > LAST_VERDICT:
             return None
         return (self.current if current else self.superseded)[coverage]
 
@@ -128,14 +128,14 @@ class AnnotatorKey(msgspec.Struct, gc=False, eq=False):
 
 
 class ItemRow(msgspec.Struct, gc=False, eq=False):
-    """One item: its rows, and lists of what a changed row is compared with."""
+    """One item: its rows, and what a changed row is compared with."""
 
     annotations: dict[AnnotatorKey, AnnotationRow]
     evaluations: dict[Judge, EvaluationRow]
-    compared: list[Bucket]
-    """The bucket of every compared annotation."""
-    verdicts: list[Verdict]
-    """Every standing verdict."""
+    compared: Sides[Bucket]
+    """The bucket of every compared annotation; of many annotations a `many_rows.ManyAnnotations`."""
+    verdicts: Sides[Verdict]
+    """Every standing verdict; of many evaluations a `many_rows.ManyEvaluations`."""
     queues: dict[str, QueueRow] | None = None
     judged_metrics: int = 0
     """Number of metrics with a standing verdict."""
@@ -153,31 +153,6 @@ class ItemRow(msgspec.Struct, gc=False, eq=False):
         if len(judges) <= len(evaluations):
             return {judge: evaluations[judge] for judge in judges.values() if judge in evaluations}
         return {judge: row for judge, row in evaluations.items() if judges.get(judge.name) is judge}
-
-
-def resolve_verdicts(rows: Mapping[Judge, EvaluationRow]) -> Iterator[tuple[EvaluationRow, Verdict | None]]:
-    """The verdict of each evaluation of one item and metric; the newest standing verdict is the current one."""
-    newest: EvaluationRow | None = None
-    for row in rows.values():
-        if row.coverage <= _LAST_VERDICT and (newest is None or newest.version < row.version):
-            newest = row
-    for judge, row in rows.items():
-        yield row, judge.verdict(row.coverage, current=row is newest)
-
-
-def shown_evaluation(
-    verdicts: Mapping[Judge, EvaluationRow], failures: Mapping[Judge, EvaluationRow]
-) -> EvaluationRow | None:
-    """The row whose coverage a metric shows for an item.
-
-    It is the current verdict, or else the newest failure that its judge has not deleted since.
-    """
-    for row in verdicts.values():
-        if row.verdict is not None and row.verdict.current:
-            return row
-    deletions = {judge.name: row.version for judge, row in verdicts.items()}
-    shown = [row for judge, row in failures.items() if row.version >= deletions.get(judge.name, row.version)]
-    return max(shown, key=version, default=None)
 
 
 def version(row: Row) -> RowVersion:

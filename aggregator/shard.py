@@ -7,17 +7,30 @@ produces the same tallies.
 A shard is pure: no I/O, no clock. Each checkpoint takes dirty rows and touched tallies with `drain`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aggregator import parts, tallies
-from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict
+from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict, numbers
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
 from aggregator.facts import rest as rest_of
+from aggregator.many_rows import MANY
 from aggregator.policy import Policy
-from aggregator.ratings import LEVELS, NO_RATING, ORDER
+from aggregator.ratings import NO_RATING, lower_median
+from aggregator.rivals import (
+    Shown,
+    criteria_of,
+    index_annotation,
+    index_evaluation,
+    metrics_of,
+    ratings_of,
+    resolve_verdicts,
+    rivals_of,
+    shown_evaluation,
+)
 from aggregator.rows import (
     APPLIED,
     DELETED,
@@ -29,8 +42,6 @@ from aggregator.rows import (
     Merge,
     QueueRow,
     Row,
-    resolve_verdicts,
-    shown_evaluation,
     version,
 )
 
@@ -38,8 +49,6 @@ _RATINGS: Final[Mapping[str | int | None, int]] = {
     rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
 }
 """Index in `ratings.LEVELS`, or `NO_RATING`, by thumbs or stars."""
-_RANKS: Final = tuple(map(ORDER.index, LEVELS))
-"""Place in `ratings.ORDER` by index in `ratings.LEVELS`."""
 _COVERAGE: Final[Mapping[bool | None, int]] = {
     True: tallies.COVERAGE.index("pass"),
     False: tallies.COVERAGE.index("fail"),
@@ -65,12 +74,16 @@ class Shard:
         partition: the number of the partition, for log lines.
         policy: which annotations are compared.
         record_bytes: most bytes of the judges in one record of a cells tally; see `parts`.
+        many: an item with more annotations, or more evaluations, has an index of them; see `many_rows`.
     """
 
-    def __init__(self, partition: int, policy: Policy = Policy.EACH, record_bytes: int = parts.RECORD_BYTES) -> None:
+    def __init__(
+        self, partition: int, policy: Policy = Policy.EACH, record_bytes: int = parts.RECORD_BYTES, many: int = MANY
+    ) -> None:
         self.partition = partition
         self.policy = policy
         self.record_bytes = record_bytes
+        self._many = many
         self.dirty: dict[bytes, bytes] = {}
         """Rows to write to the ledger, value by key."""
         self.needs_rewrite: set[bytes] = set()
@@ -198,6 +211,7 @@ class Shard:
         annotator = self._annotator_keys.get(identity) or self._new_annotator(identity)
         criterion = annotator.criterion
         rating = _RATINGS[fact.thumbs or fact.stars]
+        former = None
         row = item.annotations.get(annotator)
         if row is not None:
             if at == row.at and id == row.id and rest != row.rest:
@@ -205,6 +219,7 @@ class Shard:
             result = row.compare_version(at, id, rest)
             if result is not APPLIED:
                 return result
+            former = row.rating
             if row.bucket is not None:
                 self._leave_cells(item, row, row.bucket)
         bucket = None
@@ -217,10 +232,12 @@ class Shard:
         else:
             row.at, row.id, row.rest = at, id, rest
             row.rating, row.bucket, row.compared = rating, bucket, compared
+        if len(item.annotations) > self._many:
+            index_annotation(item, annotator, former, self.policy)
         if bucket is not None:
-            self._enter_cells(item, bucket, compared=True)
+            self._enter_cells(item, bucket)
         elif self.policy is not _EACH:
-            self._choose_compared(item, criterion)
+            self._choose_compared(item, criterion, annotator)
         return APPLIED
 
     def _merge_evaluation(self, fact: Evaluation) -> Merge:
@@ -238,18 +255,19 @@ class Shard:
             result = row.compare_version(at, id, rest)
             if result is not APPLIED:
                 return result
-        if item.queues:
-            self._count_coverage(item, fact.metric, item.queues, -1)
+        former = self._coverage(item, fact.metric) if item.queues else None
         coverage = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _COVERAGE[fact.passed]
         if row is None:
             row = item.evaluations[judge] = EvaluationRow(at, id, rest, coverage)
             self.rows += 1
         else:
             row.at, row.id, row.rest, row.coverage = at, id, rest, coverage
+        if len(item.evaluations) > self._many:
+            index_evaluation(item, judge)
         if not failed:
             self._resolve_metric(item, judges, judge, row)
         if item.queues:
-            self._count_coverage(item, fact.metric, item.queues, +1)
+            self._move_coverage(item.queues, fact.metric, former, self._coverage(item, fact.metric))
         return APPLIED
 
     def _merge_queue_item(self, fact: QueueItem) -> Merge:
@@ -258,6 +276,7 @@ class Shard:
         queues = item.queues
         if queues is None:
             queues = item.queues = {}
+        was_queued = item.is_queued(fact.queue)
         row = queues.get(fact.queue)
         if row is None:
             row = queues[fact.queue] = QueueRow(at, id, rest)
@@ -269,18 +288,14 @@ class Shard:
             if result is not APPLIED:
                 return result
             row.at, row.id, row.rest = at, id, rest
-        annotations = {
-            annotator: row for annotator, row in item.annotations.items() if annotator.criterion.queue == fact.queue
-        }
-        metrics = {judge.metric for judge in item.evaluations}
-        self._leave_all_cells(item, annotations.values())
-        for metric in metrics:
-            self._count_coverage(item, metric, (fact.queue,), -1)
-        row.placed = not fact.deleted
-        for metric in metrics:
-            self._count_coverage(item, metric, (fact.queue,), +1)
-        for criterion in {annotator.criterion for annotator in annotations}:
-            self._choose_compared(item, criterion)
+        if row.placed is fact.deleted:
+            row.placed = not fact.deleted
+            for metric in metrics_of(item):
+                if (coverage := self._coverage(item, metric)) is not None:
+                    self._counts.count_coverage(fact.queue, metric, *coverage, +1 if row.placed else -1)
+        if item.is_queued(fact.queue) is not was_queued:
+            for criterion in criteria_of(item, fact.queue):
+                self._choose_compared(item, criterion)
         return APPLIED
 
     def _row(self, fact: Fact) -> Row:
@@ -320,49 +335,54 @@ class Shard:
 
     # ---- counting
 
-    def _enter_cells(self, item: ItemRow, bucket: Bucket, *, compared: bool) -> None:
-        """Count a standing annotation, and its comparisons when it is compared."""
-        if compared:
-            item.compared.append(bucket)
-        self._count_annotation(item, bucket, compared, +1)
+    def _enter_cells(self, item: ItemRow, bucket: Bucket) -> None:
+        """Count a compared annotation and its comparisons."""
+        item.compared.append(bucket)
+        self._count_annotations(item, bucket, compared=True, number=+1)
 
     def _leave_cells(self, item: ItemRow, row: AnnotationRow, bucket: Bucket) -> None:
-        self._count_annotation(item, bucket, row.compared, -1)
+        self._count_annotations(item, bucket, row.compared, -1)
         if row.compared:
-            row.compared = False
             item.compared.remove(bucket)
-        row.bucket = None
+        row.bucket, row.compared = None, False
 
-    def _leave_all_cells(self, item: ItemRow, rows: Iterable[AnnotationRow]) -> None:
-        for row in rows:
-            if row.bucket is not None:
-                self._leave_cells(item, row, row.bucket)
+    def _choose_compared(self, item: ItemRow, criterion: CriterionCounts, changed: AnnotatorKey | None = None) -> None:
+        """Count annotations of one item and criterion as the policy has them now.
 
-    def _choose_compared(self, item: ItemRow, criterion: CriterionCounts) -> None:
-        """Count the annotations of one item and criterion again: the policy decides which of them are compared."""
-        rivals = [row for annotator, row in item.annotations.items() if annotator.criterion is criterion]
-        self._leave_all_cells(item, rivals)
-        if not item.is_queued(criterion.queue):
-            return
-        standing = [row for row in rivals if row.rating >= 0]
-        newest = max(standing, key=version, default=None)
-        for row in standing:
-            rating = _lower_median(standing) if row is newest and self.policy is _MAJORITY else row.rating
-            row.bucket = criterion.bucket(row.at // DAY_MS, rating)
-            row.compared = self.policy is _EACH or row is newest
-            self._enter_cells(item, row.bucket, compared=row.compared)
+        Those that may change with the annotation of `changed`; all of them without one.
+        """
+        rivals = rivals_of(item, criterion, changed)
+        standing = [row for row in rivals if row.rating >= 0] if item.is_queued(criterion.queue) else []
+        newest = max(standing, key=version) if standing and self.policy is not _EACH else None
+        moves: dict[tuple[Bucket | None, bool], int] = defaultdict(int)
+        for row in rivals:
+            bucket, compared = None, False
+            if standing and row.rating >= 0:
+                rating = row.rating
+                if row is newest and self.policy is _MAJORITY:
+                    rating = lower_median(ratings_of(item, criterion, standing))
+                bucket, compared = criterion.bucket(row.at // DAY_MS, rating), newest is None or row is newest
+            if bucket is not row.bucket or compared is not row.compared:
+                moves[row.bucket, row.compared] -= 1
+                moves[bucket, compared] += 1
+                row.bucket, row.compared = bucket, compared
+        for (moved, compared), number in moves.items():
+            if moved is not None and number:
+                for _ in range(abs(number) * compared):
+                    (item.compared.append if number > 0 else item.compared.remove)(moved)
+                self._count_annotations(item, moved, compared, number)
 
-    def _count_annotation(self, item: ItemRow, bucket: Bucket, compared: bool, sign: int) -> None:
-        """Add `sign` for an annotation, and for its comparisons with the standing verdicts when it is compared."""
+    def _count_annotations(self, item: ItemRow, bucket: Bucket, compared: bool, number: int) -> None:
+        """Add `number` for equal annotations, and for their comparisons with the standing verdicts if compared."""
         if not compared or not item.judged_metrics:
-            self._counts.count_annotations(bucket.tally, sign, 0)
+            self._counts.count_annotations(bucket.tally, number, 0)
             return
-        self._counts.count_annotations(bucket.tally, sign, sign)
-        if sign > 0:
-            self.added += item.judged_metrics
+        self._counts.count_annotations(bucket.tally, number, number)
+        if number > 0:
+            self.added += number * item.judged_metrics
         else:
-            self.retracted += item.judged_metrics
-        self._counts.count_comparisons(bucket, item.verdicts, sign)
+            self.retracted -= number * item.judged_metrics
+        self._counts.count_comparisons(bucket, item.verdicts, number)
 
     def _resolve_metric(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
         """Set the verdicts of all judges of a metric after the evaluation `row` of one of them changed.
@@ -370,14 +390,14 @@ class Shard:
         Annotations contribute from the first standing verdict of their item to the last.
         """
         before = item.judged_metrics
-        if len(judges) == 1:
+        if len(judges) == 1 and type(item.verdicts) is list:
             self._set_verdict(item, row, judge.verdict(row.coverage, current=True))
         else:
-            for rival, verdict in resolve_verdicts(item.evaluations_by(judges)):
+            for rival, verdict in resolve_verdicts(item, judges, judge):
                 self._set_verdict(item, rival, verdict)
         if (before == 0) is not (item.judged_metrics == 0):
-            for bucket in item.compared:
-                self._counts.count_annotations(bucket.tally, 0, +1 if before == 0 else -1)
+            for bucket, number in numbers(item.compared):
+                self._counts.count_annotations(bucket.tally, 0, number if before == 0 else -number)
 
     def _set_verdict(self, item: ItemRow, row: EvaluationRow, verdict: Verdict | None) -> None:
         former = row.verdict
@@ -402,22 +422,22 @@ class Shard:
         if item.compared:
             self._counts.count_comparisons(verdict, item.compared, sign)
 
-    def _count_coverage(self, item: ItemRow, metric: str, queues: Iterable[str], sign: int) -> None:
-        """Add `sign` to the coverage of the metric, in each of these queues that the item is placed in."""
+    def _coverage(self, item: ItemRow, metric: str) -> Shown:
         shown = shown_evaluation(
-            item.evaluations_by(self._judges_of(metric, failed=False)),
-            item.evaluations_by(self._judges_of(metric, failed=True)),
+            item, metric, self._judges_of(metric, failed=False), self._judges_of(metric, failed=True)
         )
-        if shown is not None and item.queues is not None:
-            for queue in queues:
-                if item.queues[queue].placed:
-                    self._counts.count_coverage(queue, metric, shown.at // DAY_MS, shown.coverage, sign)
+        return None if shown is None else (shown.at // DAY_MS, shown.coverage)
 
-
-def _lower_median(rows: Iterable[AnnotationRow]) -> int:
-    """The rating, an index in `ratings.LEVELS`, that the worse half of these annotations ends with."""
-    ratings = sorted((row.rating for row in rows), key=_RANKS.__getitem__)
-    return ratings[(len(ratings) - 1) // 2]
+    def _move_coverage(self, queues: Mapping[str, QueueRow], metric: str, former: Shown, current: Shown) -> None:
+        """Count what the metric shows for an item now in place of what it showed, in each queue it is placed in."""
+        if former == current:
+            return
+        for queue, row in queues.items():
+            if row.placed:
+                if former is not None:
+                    self._counts.count_coverage(queue, metric, *former, -1)
+                if current is not None:
+                    self._counts.count_coverage(queue, metric, *current, +1)
 
 
 _EACH: Final = Policy.EACH

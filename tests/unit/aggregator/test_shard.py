@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aggregator import tallies
 from aggregator.cells import DayTally
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
+from aggregator.many_rows import MANY
 from aggregator.parts import RECORD_BYTES
 from aggregator.policy import Policy
 from aggregator.recount import Recount, winners
@@ -26,11 +27,14 @@ policies = st.sampled_from(Policy)
 limits = st.sampled_from((RECORD_BYTES, 1, 2 * len("v1") + 1_000))
 """Most bytes of the judges in one record: all of them, one, or two."""
 
+many = st.sampled_from((0, 1, 2, MANY))
+"""Rows from which an item has an index: always, after one or two, or never in these histories."""
+
 Counted = dict[tuple[str, ...], Any]
 
 
-def folded(history: Iterable[Fact], policy: Policy = Policy.EACH, limit: int = RECORD_BYTES) -> Shard:
-    shard = Shard(0, policy, limit)
+def folded(history: Iterable[Fact], policy: Policy = Policy.EACH, limit: int = RECORD_BYTES, many: int = MANY) -> Shard:
+    shard = Shard(0, policy, limit, many=many)
     for fact in history:
         shard.apply(fact)
     return shard
@@ -52,20 +56,24 @@ def rows(history: Iterable[Fact]) -> dict[bytes, bytes]:
     return {identity: encode(fact) for identity, fact in winners(history).items()}
 
 
-@given(histories, policies, limits)
-def test_tallies_are_the_fold_of_the_rows_at_every_prefix(history: list[Fact], policy: Policy, limit: int) -> None:
-    shard = Shard(0, policy, limit)
+@given(histories, policies, limits, many)
+def test_tallies_are_the_fold_of_the_rows_at_every_prefix(
+    history: list[Fact], policy: Policy, limit: int, many: int
+) -> None:
+    shard = Shard(0, policy, limit, many=many)
     for end, fact in enumerate(history, start=1):
         shard.apply(fact)
         assert counted(shard) == recounted(history[:end], policy)
         assert shard.dirty == rows(history[:end])
 
 
-@given(st.data(), histories, policies)
-def test_order_and_duplicates_do_not_matter(data: st.DataObject, history: list[Fact], policy: Policy) -> None:
+@given(st.data(), histories, policies, many)
+def test_order_and_duplicates_do_not_matter(
+    data: st.DataObject, history: list[Fact], policy: Policy, many: int
+) -> None:
     again = data.draw(st.lists(st.sampled_from(history))) if history else []
     shuffled = data.draw(st.permutations(history + again))
-    shard, other = folded(history, policy), folded(shuffled, policy)
+    shard, other = folded(history, policy), folded(shuffled, policy, many=many)
     assert counted(other) == counted(shard)
     assert other.dirty == shard.dirty
 
@@ -109,9 +117,9 @@ def test_of_two_conflicting_facts_the_content_decides(order: int) -> None:
         assert shard.dirty == rows(history)
 
 
-@given(histories, policies)
-def test_no_count_is_ever_negative(history: list[Fact], policy: Policy) -> None:
-    shard = Shard(0, policy)
+@given(histories, policies, many)
+def test_no_count_is_ever_negative(history: list[Fact], policy: Policy, many: int) -> None:
+    shard = Shard(0, policy, many=many)
     for fact in history:
         shard.apply(fact)
         for payload in shard.drain().tallies.values():
@@ -182,13 +190,13 @@ def test_a_drained_tally_is_a_copy(history: list[Fact], policy: Policy) -> None:
     assert orjson.dumps({key.decode(): payload for key, payload in taken.tallies.items()}) == before
 
 
-@given(st.data(), histories, policies)
+@given(st.data(), histories, policies, many)
 def test_a_replay_restores_the_shard_and_finds_rows_that_compaction_would_lose(
-    data: st.DataObject, history: list[Fact], policy: Policy
+    data: st.DataObject, history: list[Fact], policy: Policy, many: int
 ) -> None:
     """A log in any order, as zombies leave it: same rows and tallies, and superseded last records are repaired."""
     log = [(key(fact), encode(fact)) for fact in data.draw(st.permutations(history))]
-    shard = Shard(0, policy)
+    shard = Shard(0, policy, many=many)
     for identity, value in log:
         shard.replay(identity, value)
     assert counted(shard) == recounted(history, policy)
