@@ -28,13 +28,14 @@ from bench.end_to_end.memory import replayed
 from bench.reference import Event, events, summeval_events
 from streams.engine.apply import BatchApplier
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
-from streams.engine.engine import CHUNK_EVENTS, MAX_DIRTY_ROWS
+from streams.engine.engine import MAX_DIRTY_ROWS
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder
 from streams.kafka.batches import Record
 from streams.kafka.client import KAFKA, KafkaClient
 from streams.kafka.topics import Topics
 from streams.ledger.log import Log, new_producer
+from streams.runtime.chunks import CHUNK_RECORDS
 from streams.runtime.heap import HeapFreezer, pause_collection
 from streams.runtime.metrics import WorkerMetrics
 
@@ -136,7 +137,7 @@ class Round:
             records = unpack(batch.content)
             steps.done("fetch: unpack lz4 batches into records")
             iterator = iter(records)
-            while chunk := list(islice(iterator, CHUNK_EVENTS)):
+            while chunk := list(islice(iterator, CHUNK_RECORDS)):
                 assert not self.applier.apply(self.owned, batch.topic, chunk)
             steps.done("fold")
             if len(shard.dirty) >= MAX_DIRTY_ROWS:

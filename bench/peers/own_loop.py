@@ -22,7 +22,7 @@ from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
-from streams.engine.engine import CHECKPOINT_SECONDS, CHUNK_EVENTS, MAX_DIRTY_ROWS
+from streams.engine.engine import CHECKPOINT_SECONDS, MAX_DIRTY_ROWS
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.start import Start
 from streams.events.decoder import Decoder
@@ -31,6 +31,7 @@ from streams.kafka.client import KAFKA, KafkaClient
 from streams.kafka.topics import Topics, partition_counts
 from streams.ledger.claim import CLAIM_KEY, SCHEMA, Claim
 from streams.ledger.log import Log, new_producer, new_reader
+from streams.runtime.chunks import CHUNK_RECORDS
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
 
@@ -108,8 +109,8 @@ class Loop:
             for batch in await fetch(self._consumer, self._sources, 0.5):
                 owned = self._owned.get(batch.partition)
                 assert owned is not None
-                for start in range(0, len(batch.records), CHUNK_EVENTS):
-                    rejected = self._applier.apply(owned, batch.topic, batch.records[start : start + CHUNK_EVENTS])
+                for start in range(0, len(batch.records), CHUNK_RECORDS):
+                    rejected = self._applier.apply(owned, batch.topic, batch.records[start : start + CHUNK_RECORDS])
                     assert not rejected, rejected[0]
                     owned.applied()
                     self._work.set()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final
@@ -24,9 +24,10 @@ from streams.engine.pause import PauseReport
 from streams.engine.restore import AssignmentChanged, Restore
 from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog
-from streams.kafka.batches import Batch, Record
+from streams.kafka.batches import Batch
 from streams.kafka.dead_letters import DeadLetterPublisher, RejectedRecord
 from streams.kafka.group import ConsumerGroup
+from streams.runtime.chunks import Chunks
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError, end_process
 from streams.runtime.health import Health
@@ -46,8 +47,6 @@ MAX_DIRTY_ROWS: Final = 40_000
 """Dirty rows above which the next checkpoint is due, and no further event is applied before it."""
 IDLE_MARKER_SECONDS: Final = 5.0
 """Time without a checkpoint after which an idle partition gets one, so that readers see that it is alive."""
-CHUNK_EVENTS: Final = 2000
-"""Events applied before other tasks run."""
 BATCH_END_SECONDS: Final = 5.0
 """How long the end of a generation waits for the batch in progress."""
 LAST_FLUSH_SECONDS: Final = 4.0
@@ -88,6 +87,7 @@ class Engine:
         self._waiting = waiting
         self._rebuild = rebuild
         self._applier = applier
+        self._chunks = Chunks()
         self._dead_letters = dead_letters
         self._group = group
         self._health = health
@@ -277,12 +277,13 @@ class Engine:
             )
 
     async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord] | None:
-        """Apply a few thousand events at a time; returns the rejected ones, and None if the circuit breaker opens."""
+        """Apply events in chunks; returns the rejected ones, and None if the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
-        for records in _chunks(batch.records):
+        for records in self._chunks.of(batch.records):
             if owned.quarantined is not None:
                 break
             rejected += self._applier.apply(owned, batch.topic, records)
+            self._chunks.handled()
             if self._applier.paused:
                 return None
             owned.applied()
@@ -306,8 +307,9 @@ class Engine:
         following = owned.held.looked.get(topic, owned.positions[topic])
         if batch.start <= following < batch.next:
             rejected: list[RejectedRecord] = []
-            for records in _chunks([record for record in batch.records if record.offset >= following]):
+            for records in self._chunks.of([record for record in batch.records if record.offset >= following]):
                 rejected += self._applier.look(owned, topic, records)
+                self._chunks.handled()
                 await asyncio.sleep(0)
             owned.saw(topic, batch.next, rejected)
             self._work.set()
@@ -378,11 +380,6 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
-
-
-def _chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    for start in range(0, len(records), CHUNK_EVENTS):
-        yield records[start : start + CHUNK_EVENTS]
 
 
 def _split(batch: Batch, offset: int) -> Iterator[Batch]:

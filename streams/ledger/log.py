@@ -18,6 +18,7 @@ from aiokafka.structs import RecordMetadata
 from streams.kafka.batches import Record, fetch
 from streams.kafka.client import Capabilities, KafkaClient
 from streams.kafka.record_limits import BATCH_BYTES, TOO_LARGE, too_large
+from streams.runtime.chunks import Chunks
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 
@@ -27,8 +28,6 @@ READ_BYTES: Final = 128 << 10
 """Compressed bytes of one fetch per partition, about 3,500 rows. More does not make reading faster, but needs more
 memory, which the process keeps, and delays the events during an audit."""
 _READ_WAIT_SECONDS: Final = 0.02
-_CHUNK_RECORDS: Final = 2000
-"""Records handled before other tasks run."""
 _ENDS_TIMEOUT_SECONDS: Final = 5.0
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 
@@ -204,21 +203,22 @@ async def _read(
     abandoned: Callable[[], bool],
 ) -> bool:
     progress_at = time.monotonic()
+    chunks = Chunks()
     while pending:
         if abandoned():
             return False
         for batch in await fetch(reader, pending, _READ_WAIT_SECONDS):
             log = pending[TopicPartition(batch.topic, batch.partition)]
             log.producers = batch.producers
-            # At least one call: compaction may have removed all records of a batch.
-            for start in range(0, len(batch.records) or 1, _CHUNK_RECORDS):
-                records = batch.records[start : start + _CHUNK_RECORDS]
+            for records in chunks.of(batch.records):
                 on_records(log, records)
-                if records:
-                    log.next = records[-1].offset + 1
+                chunks.handled()
+                log.next = records[-1].offset + 1
                 # Let heartbeats, health checks and other tasks run.
                 await asyncio.sleep(0)
             log.next = batch.next
+            # Once more, as compaction may have removed all records of a batch.
+            await asyncio.sleep(0)
             progress_at = time.monotonic()
         for tp, log in list(pending.items()):
             end = until[tp] if until is not None else reader.highwater(tp)

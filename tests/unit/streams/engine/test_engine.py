@@ -1,4 +1,4 @@
-"""The engine when a restore fails or is no longer awaited, and when it stops."""
+"""The engine when a restore fails or is no longer awaited, when it stops, and while events are slow."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
+from faust.types import TP
 
 from aggregator.shard import Shard
 from streams.engine.engine import Engine
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.restore import AssignmentChanged
+from streams.engine.start import Start
+from streams.kafka.batches import Batch
+from streams.runtime.chunks import CHUNK_SECONDS, Chunks
 from streams.runtime.health import Health
+from tests.unit.streams.runtime.test_chunks import Clock
 
 UNUSED: Any = SimpleNamespace()
 
@@ -130,3 +135,42 @@ async def test_a_restore_continues_when_the_task_that_awaits_it_is_cancelled() -
     await asyncio.wait_for(restoring, 5)
     assert ended.is_set()
     assert restore.owned.generation == 7
+
+
+async def test_slow_events_are_applied_in_small_chunks_so_that_heartbeats_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streams.engine.engine.Chunks", lambda: Chunks(clock))
+    owned = OwnedPartitions()
+    owned.assign({0}, partition)
+    owned.begin_generation(7)
+    (only,) = owned
+    only.restored({TP("annotations", 0): Start(0)})
+    chunks: list[int] = []
+
+    class Applier:
+        paused = False
+
+        def apply(self, _owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+            clock.now += CHUNK_SECONDS * len(records)
+            chunks.append(len(records))
+            return []
+
+    applying = engine(SimpleNamespace(owned=owned))
+    applying._applier = Applier()  # type: ignore[assignment]
+    heartbeats: list[int] = []
+
+    async def heartbeat() -> None:
+        while True:
+            heartbeats.append(len(chunks))
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(heartbeat())
+    records: Any = [SimpleNamespace(timestamp=1)] * 500
+    await applying._apply(Batch("annotations", 0, 0, 500, records, 7))
+    beating.cancel()
+    assert sum(chunks) == len(records)
+    assert set(chunks[1:]) == {1}
+    assert heartbeats == sorted(set(heartbeats)), "another task runs after every chunk"
+    assert len(heartbeats) >= len(chunks)

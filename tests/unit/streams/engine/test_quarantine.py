@@ -127,7 +127,8 @@ async def test_a_batch_that_meets_the_quarantine_half_way_moves_no_position(part
     async with asyncio.timeout(10):
         await engine._apply(Batch(SOURCE, 0, 10, 5010, records, 7))
         await engine._apply(Batch(SOURCE, 0, 5010, 5020, records, 7))
-    assert applied == [2000]
+    assert len(applied) == 1, "the rest of the batch, and the next one, are not applied"
+    assert applied[0] < len(records)
     assert owned.positions == {SOURCE: 10}
     assert partitions.due(idle_since=1e9) == [get(partitions, 1)]
 
