@@ -4,7 +4,12 @@ A producer can send any number of judge versions, such as the id of a run, and o
 request would cost memory and time with the square of them.
 """
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+import orjson
+
+_T = TypeVar("_T")
 
 VERSIONS: Final = 50
 """Most judge versions in an answer or table, the newest first to be kept; `skip` pages to older ones."""
@@ -38,6 +43,8 @@ PEOPLE: Final = 200
 """Most annotators in an answer, those with most annotations."""
 DISAGREEMENTS: Final = 100
 """Most items on which people disagree in an answer; `skip` pages to the others."""
+ANSWER_BYTES: Final = 1 << 20
+"""Bytes of the rows of an answer, after which it ends early; its last row may exceed them."""
 ITEM_ROWS: Final = 30
 """Most annotations and most evaluations of an item that a list of items shows, each in two groups."""
 ITEM_READ: Final = 200
@@ -52,3 +59,20 @@ SEARCHED_ROWS: Final = 500
 """Most annotations, and most evaluations, of an item by whose texts it can be found, those that arrived last."""
 SEARCHED_CHARACTERS: Final = 200_000
 """Characters of the texts of an item after which the rest is not searched."""
+
+
+def size_of(row: object) -> int:
+    """Bytes of a row in an answer."""
+    return len(orjson.dumps(row))
+
+
+def fitting(rows: Iterable[_T], most_bytes: int) -> list[_T]:
+    """The first rows, up to the one that exceeds the bytes of an answer."""
+    fitted: list[_T] = []
+    left = most_bytes
+    for row in rows:
+        if left <= 0:
+            break
+        fitted.append(row)
+        left -= size_of(row)
+    return fitted

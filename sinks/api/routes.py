@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from aggregator.days import Window, timestamp
+from sinks import budgets
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import deep_dive_routes
 from sinks.api.openapi import OPENAPI_PATH, openapi
@@ -28,7 +29,7 @@ from sinks.api.responses import (
 )
 from sinks.api.services import Services
 from sinks.exposition import expose
-from sinks.queries.comparisons import PAGE_BYTES, PAGE_LIMIT, CursorError, Query, comparisons
+from sinks.queries.comparisons import PAGE_LIMIT, CursorError, Query, comparisons
 from sinks.queries.history import documents_between
 from sinks.queries.item_answer import ItemTrace
 from sinks.queries.item_trace import trace_item
@@ -97,7 +98,7 @@ class _Api:
             window=parameters.window(request),
             cursor=request.query_params.get("cursor"),
             limit=parameters.number(request, "limit", 50, least=1, most=PAGE_LIMIT),
-            most_bytes=PAGE_BYTES,
+            most_bytes=budgets.ANSWER_BYTES,
         )
         services, config = self._services, self._services.config
         try:
@@ -217,7 +218,7 @@ def _positions(connection: sqlite3.Connection) -> ViewPositions:
 
 
 def _history(connection: sqlite3.Connection, queue: str, start: int, end: int, limit: int) -> HistoryList:
-    documents, more = documents_between(connection, queue, (start, end), limit, PAGE_BYTES)
+    documents, more = documents_between(connection, queue, (start, end), limit, budgets.ANSWER_BYTES)
     return HistoryList(
         queue=queue,
         snapshots=[HistoryEntry(at=timestamp(at), document=document) for at, document in documents],

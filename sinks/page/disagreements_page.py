@@ -17,12 +17,12 @@ PAGE: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class DisagreementsRequest:
-    """The reader's choice. `page` counts from 1."""
+    """The reader's choice. `skip`: items before the page."""
 
     queue: str
     criterion: str
     window: Window
-    page: int
+    skip: int
 
     def href(self, **changes: Value) -> str:
         """The address of this page with changes."""
@@ -30,8 +30,7 @@ class DisagreementsRequest:
 
     def file(self, name: str) -> str:
         """The address of the table as a file."""
-        page = None if self.page == 1 else self.page
-        return address(queue_path(self.queue, f"/{name}"), {**self._parameters(), "page": page})
+        return address(queue_path(self.queue, f"/{name}"), {**self._parameters(), "skip": self.skip or None})
 
     def _parameters(self) -> dict[str, Value]:
         return {"criterion": self.criterion, "window": None if self.window is Window.ALL else self.window.value}
@@ -65,12 +64,12 @@ def disagreements_page(
 ) -> DisagreementsPage:
     """The items of a queue on which people disagree, in the state that a connection sees."""
     surrounding, _ = shell(services, connection, entry.queue)
-    config, before = services.config, (request.page - 1) * PAGE
+    config = services.config
     answer = disagreements(
         connection,
         Scope(entry.queue, request.window, services.today(), config.rules),
         request.criterion,
-        skip=before,
+        skip=request.skip,
         limit=PAGE,
         names=config.show_annotators,
     )
@@ -79,6 +78,6 @@ def disagreements_page(
         request=request,
         answer=answer,
         items=[(item, openable(item["url"])) for item in answer["items"]],
-        earlier=request.href(page=request.page - 1) if request.page > 1 else None,
-        later=request.href(page=request.page + 1) if before + PAGE < answer["total"] else None,
+        earlier=request.href(skip=max(0, request.skip - PAGE) or None) if request.skip else None,
+        later=None if answer["next"] is None else request.href(skip=answer["next"]),
     )

@@ -10,8 +10,8 @@ from aggregator.days import DAY_MS, Window, day_of
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES, Outcome
+from sinks import budgets
 from sinks.api.services import Services
-from sinks.budgets import ITEM_READ
 from sinks.page.deep_dive import AnswerCache
 from sinks.page.figures import RatingCounts, ratings
 from sinks.page.item_entries import ItemEntry, entries
@@ -151,7 +151,13 @@ def items_page(
     totals = _totals(services, cache, connection, entry, query)
     found = chosen_items(connection, query, rules, today, totals)
     choice = RowChoice(
-        standing=True, most=ITEM_READ, criterion=query.criterion, annotator=query.annotator, metric=query.metric
+        standing=True,
+        most=budgets.ITEM_READ,
+        most_bytes=budgets.ANSWER_BYTES // PAGE,
+        most_characters=budgets.ITEM_CHARACTERS,
+        criterion=query.criterion,
+        annotator=query.annotator,
+        metric=query.metric,
     )
     rows = item_rows(connection, query.queue, found.items, rules, choice)
     pairs = [found.pairs[item] for item in found.items]

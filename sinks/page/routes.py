@@ -20,7 +20,7 @@ from aggregator.days import DAY_MS
 from aggregator.snapshot.build import PAIRS
 from sinks import budgets
 from sinks.api import parameters
-from sinks.api.deep_dive_routes import next_query
+from sinks.api.deep_dive_routes import SKIP_LIMIT, next_query
 from sinks.api.services import Services
 from sinks.config import ViewConfig
 from sinks.page import charts, index_page, item_page, items_page, queue_page
@@ -217,7 +217,7 @@ class Pages:
             queue=parameters.queue_name(request),
             criterion=parameters.needed(request, "criterion"),
             window=parameters.window(request),
-            page=_page(request),
+            skip=parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT),
         )
         return await self._services.query_queue(
             choice.queue, lambda connection, entry: disagreements_page(self._services, connection, entry, choice)

@@ -26,8 +26,6 @@ from streams.runtime.errors import EvalAlignmentError
 
 PAGE_LIMIT: Final = 500
 """Largest number of comparisons on a page."""
-PAGE_BYTES: Final = 1 << 20
-"""Bytes of texts on a page, after which it ends early; its last comparison may exceed them."""
 
 LIMIT: Final = ":pass_stars"
 """In the SQL here and in `HUMAN_PASS`: the stars from which annotation `a` is a human pass."""

@@ -1,12 +1,14 @@
 """The rows of single items: what people and metrics have stated about each, and what every two of them count for."""
 
 # SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, Final, TypedDict, cast
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 import orjson
 
@@ -15,6 +17,7 @@ from aggregator.facts import Level
 from aggregator.ratings import LEVELS, human_passes, level_of
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
+from sinks.budgets import fitting
 from sinks.queries.item_answer import (
     ItemAnnotation,
     ItemEvaluation,
@@ -42,34 +45,50 @@ class ItemRows(TypedDict):
     """Number of such evaluations."""
 
 
-# Texts are read after the rows are chosen: an item may have any number of them.
-_CHOSEN: Final = """
-WITH ranked AS MATERIALIZED (
-    SELECT r.id AS id, count(*) OVER item AS rows, row_number() OVER (item ORDER BY {first}, r.at DESC) AS place
-    FROM {table} AS r WHERE {where} WINDOW item AS (PARTITION BY r.item_id))
-SELECT r.item_id, r.event, r.at, r.level, r.url, r.input, r.output, r.tags, r.deleted, {columns}, k.rows
-FROM ranked AS k CROSS JOIN {table} AS r ON r.id = k.id
-WHERE k.place <= :most ORDER BY r.item_id, r.at, r.event
-"""
-_ITEMS: Final = "r.item_id IN (SELECT value FROM json_each(:items))"
-_ANNOTATIONS: Final = _CHOSEN.format(
-    table="annotations",
-    where=f"r.queue = :queue AND {_ITEMS} AND (:all OR r.deleted = 0)",
+class _Table(NamedTuple):
+    """SQL that reads rows of items."""
+
+    chosen: str
+    """Item, id and number of all rows of the item, of each row of a choice; no texts."""
+    row: str
+    """One of them."""
+
+
+def _table(name: str, columns: str, where: str, first: str) -> _Table:
+    # Texts are read after the rows are chosen, and one row at a time: an item may have any number of them.
+    chosen = f"""
+    SELECT item_id, id, rows FROM (
+        SELECT r.item_id AS item_id, r.id AS id, count(*) OVER item AS rows,
+            row_number() OVER (item ORDER BY {first}, r.at DESC) AS place
+        FROM {name} AS r
+        WHERE r.item_id IN (SELECT value FROM json_each(:items)) AND {where}
+        WINDOW item AS (PARTITION BY r.item_id))
+    WHERE place <= :most ORDER BY item_id, place
+    """
+    return _Table(chosen, f"SELECT {_COMMON}, {columns} FROM {name} WHERE id = ?")
+
+
+_COMMON: Final = "event, at, level, url, input, output, tags, deleted"
+_ANNOTATIONS: Final = _table(
+    "annotations",
+    "criterion, annotator, thumbs, stars, explanation, expected, counted, median",
+    where="r.queue = :queue AND (:all OR r.deleted = 0)",
     first="r.criterion IS :criterion DESC, r.annotator IS :annotator DESC",
-    columns="r.criterion, r.annotator, r.thumbs, r.stars, r.explanation, r.expected, r.counted, r.median",
 )
-_EVALUATIONS: Final = _CHOSEN.format(
-    table="evaluations",
-    where=f"{_ITEMS} AND (:all OR r.current = 1 OR r.shown = 1)",
+_EVALUATIONS: Final = _table(
+    "evaluations",
+    "metric, judge, status, score, threshold, direction, passed, reason, current",
+    where="(:all OR r.current = 1 OR r.shown = 1)",
     first="r.metric IS :metric DESC",
-    columns="r.metric, r.judge, r.status, r.score, r.threshold, r.direction, r.passed, r.reason, r.current",
 )
-_PLACEMENTS: Final = """
-SELECT item_id, event, at, level, url, input, output, tags, deleted FROM queue_items
-WHERE queue = :queue AND item_id IN (SELECT value FROM json_each(:items))
-"""
+_PLACEMENTS: Final = _Table(
+    "SELECT item_id, id, 1 FROM queue_items "
+    "WHERE queue = :queue AND item_id IN (SELECT value FROM json_each(:items)) ORDER BY item_id",
+    f"SELECT {_COMMON} FROM queue_items WHERE id = ?",
+)
 _NAMES: Final = "SELECT item_id, item FROM items WHERE item_id IN (SELECT value FROM json_each(:items))"
 _FLAGS: Final = ("deleted", "counted", "current")
+_TEXTS: Final = ("input", "output", "explanation", "expected", "reason")
 
 
 def find_item(connection: sqlite3.Connection, queue: str, item: str) -> int | None:
@@ -93,6 +112,10 @@ class RowChoice:
     """
     most: int
     """Most annotations, and most evaluations, of an item: the newest."""
+    most_bytes: int
+    """Bytes of the annotations, and of the evaluations, of an item, after which no more are read."""
+    most_characters: int | None = None
+    """A text with more characters is cut after one more than these."""
     criterion: str | None = None
     """Annotations of this criterion, and of this annotator, come before newer ones."""
     annotator: str | None = None
@@ -116,47 +139,61 @@ def item_rows(
         "annotator": choice.annotator,
         "metric": choice.metric,
     }
-    annotations = _by_item(connection.execute(_ANNOTATIONS, values))
-    evaluations = _by_item(connection.execute(_EVALUATIONS, values))
-    placements = _by_item(connection.execute(_PLACEMENTS, values))
+    annotations = _read(connection, _ANNOTATIONS, values, choice)
+    evaluations = _read(connection, _EVALUATIONS, values, choice)
+    placements = _read(connection, _PLACEMENTS, values, choice)
     names = dict(connection.execute(_NAMES, values))
-    for rows in annotations.values():
-        for row in rows:
-            level = level_of(row["thumbs"], row["stars"])
-            row["passes"] = None if row["deleted"] else human_passes(level, rules.pass_limit(row["criterion"]))
-            row["median"] = None if row["median"] is None else LEVELS[row["median"]]
-    for rows in evaluations.values():
-        for row in rows:
-            row["passed"] = None if row["passed"] is None else bool(row["passed"])
-    nothing: list[dict[str, Any]] = []
+    for row in chain.from_iterable(of_item.rows for of_item in annotations.values()):
+        level = level_of(row["thumbs"], row["stars"])
+        row["passes"] = None if row["deleted"] else human_passes(level, rules.pass_limit(row["criterion"]))
+        row["median"] = None if row["median"] is None else LEVELS[row["median"]]
+    for row in chain.from_iterable(of_item.rows for of_item in evaluations.values()):
+        row["passed"] = None if row["passed"] is None else bool(row["passed"])
+    nothing = _OfItem([], 0)
     return [
         ItemRows(
             item=names[item],
-            annotations_left_out=_left_out(annotations.get(item, nothing)),
-            evaluations_left_out=_left_out(evaluations.get(item, nothing)),
-            annotations=cast("list[ItemAnnotation]", annotations.get(item, nothing)),
-            evaluations=cast("list[ItemEvaluation]", evaluations.get(item, nothing)),
-            placement=cast("QueuePlacement | None", next(iter(placements.get(item, nothing)), None)),
+            annotations_left_out=annotations.get(item, nothing).left_out,
+            evaluations_left_out=evaluations.get(item, nothing).left_out,
+            annotations=cast("list[ItemAnnotation]", annotations.get(item, nothing).rows),
+            evaluations=cast("list[ItemEvaluation]", evaluations.get(item, nothing).rows),
+            placement=cast("QueuePlacement | None", next(iter(placements.get(item, nothing).rows), None)),
         )
         for item in items
     ]
 
 
-def _by_item(cursor: sqlite3.Cursor) -> dict[int, list[dict[str, Any]]]:
-    columns = [name for name, *_ in cursor.description]
-    by_item: dict[int, list[dict[str, Any]]] = {}
-    for item, group in groupby(cursor, lambda row: row[0]):
-        rows = by_item[item] = [dict(zip(columns[1:], row[1:], strict=True)) for row in group]
-        for row in rows:
-            row["id"] = row.pop("event")
-            row["tags"] = orjson.loads(row["tags"] or "{}")
-            row.update({flag: bool(row[flag]) for flag in _FLAGS if flag in row})
+class _OfItem(NamedTuple):
+    """Rows of one item, oldest first."""
+
+    rows: list[dict[str, Any]]
+    left_out: int
+
+
+def _read(
+    connection: sqlite3.Connection, table: _Table, values: Mapping[str, object], choice: RowChoice
+) -> dict[int, _OfItem]:
+    """The rows of each item that has any."""
+    chosen = connection.execute(table.chosen, values).fetchall()
+    by_item: dict[int, _OfItem] = {}
+    for item, group in groupby(chosen, itemgetter(0)):
+        _, ids, (total, *_) = zip(*group, strict=True)
+        read = (_row(connection.execute(table.row, (id,)), choice.most_characters) for id in ids)
+        rows = fitting(read, choice.most_bytes)
+        rows.sort(key=itemgetter("at", "id"))
+        by_item[item] = _OfItem(rows, total - len(rows))
     return by_item
 
 
-def _left_out(rows: list[dict[str, Any]]) -> int:
-    """How many rows of an item are not among these, from which the number of all is removed."""
-    return max((row.pop("rows") for row in rows), default=0) - len(rows)
+def _row(cursor: sqlite3.Cursor, most_characters: int | None) -> dict[str, Any]:
+    columns = [name for name, *_ in cursor.description]
+    row: dict[str, Any] = dict(zip(columns, cursor.fetchone(), strict=True))
+    row["id"] = row.pop("event")
+    row["tags"] = orjson.loads(row["tags"] or "{}")
+    row.update({flag: bool(row[flag]) for flag in _FLAGS if flag in row})
+    if most_characters is not None:
+        row.update({name: row[name][: most_characters + 1] for name in _TEXTS if row.get(name) is not None})
+    return row
 
 
 def item_pairs(rows: ItemRows, rules: CountingRules) -> Iterator[ItemPair]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from aggregator.days import timestamp
 from aggregator.snapshot.inputs import CountingRules
-from sinks.budgets import ITEM_PAIRS, ITEM_READ
+from sinks import budgets
 from sinks.queries.item_answer import ItemTrace, PairState
 from sinks.queries.item_rows import RowChoice, find_item, item_level, item_pairs, item_rows, item_tags, item_text
 from sinks.queries.item_urls import item_address
@@ -26,9 +26,11 @@ def trace_item(
     number = find_item(connection, queue, item)
     if number is None:
         return None
-    (rows,) = item_rows(connection, queue, [number], rules, RowChoice(most=ITEM_READ))
+    choice = RowChoice(most=budgets.ITEM_READ, most_bytes=budgets.ANSWER_BYTES // 2)
+    (rows,) = item_rows(connection, queue, [number], rules, choice)
     state = read_state(connection)
     pairs = sorted(item_pairs(rows, rules), key=lambda pair: _ORDER.index(pair["state"]))
+    listed = budgets.fitting(pairs[: budgets.ITEM_PAIRS], budgets.ANSWER_BYTES // 2)
     return ItemTrace(
         queue=queue,
         item=item,
@@ -42,8 +44,8 @@ def trace_item(
         placement=rows["placement"],
         annotations=rows["annotations"],
         evaluations=rows["evaluations"],
-        pairs=pairs[:ITEM_PAIRS],
+        pairs=listed,
         annotations_left_out=rows["annotations_left_out"],
         evaluations_left_out=rows["evaluations_left_out"],
-        pairs_left_out=max(0, len(pairs) - ITEM_PAIRS),
+        pairs_left_out=len(pairs) - len(listed),
     )

@@ -18,6 +18,7 @@ from typing import Any, Final, TypedDict
 import orjson
 
 from aggregator.facts import Level
+from sinks import budgets
 from sinks.queries.item_urls import item_address
 from sinks.queries.scope import Scope
 
@@ -81,7 +82,7 @@ class NextItems(TypedDict):
     and a fail.
     """
     items: list[NextItem]
-    """Items, the first to annotate first."""
+    """Items, the first to annotate first; fewer than `limit` when their texts have about a megabyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,7 @@ def next_items(connection: sqlite3.Connection, scope: Scope, query: NextQuery, i
     key = f"{query.seed}\0{scope.queue}\0{query.criterion}".encode()
     chosen = nsmallest(query.limit, rows, key=lambda row: (row[2], _place(key, row[1])))
     (unannotated,) = connection.execute(_UNANNOTATED, values).fetchone()
+    texts = _texts(connection, scope.queue, [item_id for item_id, *_ in chosen], item_url)
     return NextItems(
         queue=scope.queue,
         criterion=query.criterion,
@@ -167,7 +169,7 @@ def next_items(connection: sqlite3.Connection, scope: Scope, query: NextQuery, i
         seed=query.seed,
         unannotated=unannotated,
         candidates=len(rows),
-        items=list(_texts(connection, scope.queue, [item_id for item_id, *_ in chosen], item_url)),
+        items=budgets.fitting(texts, budgets.ANSWER_BYTES),
     )
 
 

@@ -4,12 +4,7 @@
 # ruff: noqa: S608
 
 import sqlite3
-from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, Final, TypedDict
-
-import orjson
+from typing import Any, Final, NotRequired, TypedDict
 
 from aggregator.facts import Level
 from aggregator.ratings import Thumbs
@@ -48,17 +43,25 @@ WHERE passes > 0 AND passes < people
 """
 _DISPUTED: Final = f"SELECT count(*) {_OF_DISPUTED}"
 _DISAGREEMENTS: Final = f"""
-SELECT item_id, count(*) OVER () {_OF_DISPUTED}
+SELECT item_id, people, passes, count(*) OVER () {_OF_DISPUTED}
 ORDER BY people DESC, abs(2 * passes - people), at DESC, item_id LIMIT :limit OFFSET :skip
 """
-_ANSWERS: Final = f"""
-SELECT a.item_id, a.item, a.level, coalesce(a.url, q.url), a.annotator, a.thumbs, a.stars, {OWN_PASS}, a.explanation,
-    a.at
-FROM json_each(:items) AS wanted
-CROSS JOIN annotations AS a ON a.queue = :queue AND a.item_id = wanted.value
-LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
-WHERE a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
-ORDER BY wanted.key, {OWN_PASS}, a.stars, a.at, a.annotator
+# The newest of those who pass the item and of those who fail it, in turn. Texts are read after the answers are chosen,
+# and one answer at a time: an item may have any number of them.
+_CHOSEN: Final = f"""
+SELECT id FROM (
+    SELECT a.id AS id, a.at AS at,
+        row_number() OVER (PARTITION BY {OWN_PASS} ORDER BY a.at DESC, a.annotator) AS place
+    FROM annotations AS a
+    WHERE a.queue = :queue AND a.item_id = :item AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start)
+ORDER BY place, at DESC, id LIMIT {budgets.ITEM_READ}
+"""
+_ANSWER: Final = f"""
+SELECT a.annotator, a.thumbs, a.stars, {OWN_PASS}, a.explanation, a.at, a.url FROM annotations AS a WHERE a.id = :answer
+"""
+_ITEM: Final = """
+SELECT a.item, a.level, q.url FROM annotations AS a
+LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id WHERE a.id = :answer
 """
 
 
@@ -137,7 +140,11 @@ class DisputedItem(TypedDict):
     fails: int
     """People who fail it."""
     answers: list[HumanAnswer]
-    """All ratings, the lowest first."""
+    """Ratings, the lowest first: all, or of very many the newest of both sides."""
+    answers_left_out: NotRequired[int]
+    """Number of ratings that are not listed because the item has so many, or such long ones. Earlier releases do not
+    send it.
+    """
 
 
 class Disagreements(TypedDict):
@@ -152,7 +159,11 @@ class Disagreements(TypedDict):
     total: int
     """Number of all such items."""
     items: list[DisputedItem]
-    """Items with most annotators first; of equal ones the evenest split first, then the newest."""
+    """Items with most annotators first; of equal ones the evenest split first, then the newest. Fewer than `limit` when
+    their texts have about a megabyte.
+    """
+    next: NotRequired[int | None]
+    """`skip` of the following page; null at the end. Earlier releases do not send it."""
 
 
 def annotators(connection: sqlite3.Connection, scope: Scope, criterion: str) -> Annotators:
@@ -197,34 +208,47 @@ def disagreements(
     names: bool = False,
 ) -> Disagreements:
     """A part of the items on which people disagree; `names`: with names of annotators."""
-    values = {**scope.values(criterion), "skip": skip, "limit": limit}
-    chosen = connection.execute(_DISAGREEMENTS, values).fetchall()
-    ids = [item_id for item_id, _ in chosen]
+    values = scope.values(criterion)
+    chosen = connection.execute(_DISAGREEMENTS, {**values, "skip": skip, "limit": limit}).fetchall()
     # A page after the last one has no row with the total.
-    (total,) = chosen[0][1:] if chosen else connection.execute(_DISPUTED, scope.values(criterion)).fetchone()
+    total = chosen[0][-1] if chosen else connection.execute(_DISPUTED, values).fetchone()[0]
+    items: list[DisputedItem] = []
+    left = budgets.ANSWER_BYTES
+    for item_id, people, passes, _ in chosen:
+        item = _item(connection, {**values, "item": item_id}, people, passes, left, names=names)
+        left -= budgets.size_of(item)
+        # What does not fit is on the next page, where it is the first.
+        if left < 0 and items:
+            break
+        items.append(item)
+    following = skip + len(items)
     return Disagreements(
         queue=scope.queue,
         criterion=criterion,
         window=scope.window.value,
         total=total,
-        items=list(_items(connection, {**scope.values(criterion), "items": orjson.dumps(ids).decode()}, names)),
+        items=items,
+        next=following if following < total else None,
     )
 
 
-def _items(connection: sqlite3.Connection, values: Values, names: bool) -> Iterator[DisputedItem]:
-    for _, rows in groupby(connection.execute(_ANSWERS, values), itemgetter(0)):
-        of_item = list(rows)
-        answers = [_answer(*row[4:], names=names) for row in of_item]
-        passes = sum(answer["passed"] for answer in answers)
-        _, item, level, *_ = of_item[0]
-        yield DisputedItem(
-            item=item,
-            level=level,
-            url=next((url for _, _, _, url, *_ in of_item if url is not None), None),
-            passes=passes,
-            fails=len(answers) - passes,
-            answers=answers,
-        )
+def _item(
+    connection: sqlite3.Connection, values: Values, people: int, passes: int, most_bytes: int, *, names: bool
+) -> DisputedItem:
+    ids = [id for (id,) in connection.execute(_CHOSEN, values).fetchall()]
+    of_answer = [{**values, "answer": id} for id in ids]
+    item, level, url = connection.execute(_ITEM, of_answer[0]).fetchone()
+    rows = budgets.fitting((connection.execute(_ANSWER, each).fetchone() for each in of_answer), most_bytes)
+    rows.sort(key=lambda row: (row[3], row[2] or 0, row[5], row[0]))
+    return DisputedItem(
+        item=item,
+        level=level,
+        url=next((row[6] for row in rows if row[6] is not None), url),
+        passes=passes,
+        fails=people - passes,
+        answers=[_answer(*row[:6], names=names) for row in rows],
+        answers_left_out=people - len(rows),
+    )
 
 
 def _answer(annotator: str, thumbs: Thumbs | None, stars: int | None, *rest: Any, names: bool) -> HumanAnswer:

@@ -111,7 +111,7 @@ def page() -> str:
             "- Null means undefined; the object's `undefined` has the field and the [reason]"
             "(statistics.md#undefined-numbers).\n"
             "- Lists have `next`, the `cursor` of the following page, or null at the end.\n"
-            "- A page ends early when its entries have about a megabyte of texts.\n"
+            "- A list ends early when its entries have about a megabyte: it may have fewer of them than `limit`.\n"
             "- A parameter without a value (`limit=`) is an error: leave it out for its default.\n"
             "- 503 with `Retry-After`: too many requests wait for their turn.",
         ),

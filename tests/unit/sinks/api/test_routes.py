@@ -189,7 +189,7 @@ async def test_history_gives_what_was_kept_in_a_span(client: httpx.AsyncClient, 
 async def test_pages_of_large_entries_end_early(
     client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sinks.api.routes.PAGE_BYTES", 1)
+    monkeypatch.setattr("sinks.budgets.ANSWER_BYTES", 1)
     fill(services.store, FACTS)
     document = services.documents.get("support")
     assert document is not None

@@ -127,6 +127,19 @@ def test_an_item_with_more_rows_than_are_read_states_how_many_are_left_out(store
     assert trace["evaluations"][0]["metric"] == "m50", "the newest are kept"
 
 
+def test_an_item_with_longer_texts_than_an_answer_may_have_states_how_many_rows_are_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.budgets.ANSWER_BYTES", 20_000)
+    facts: list[Fact] = [rated(f"p{number}", at=number, stars=4, expected=4_000 * "x") for number in range(5)]
+    facts += [Evaluation(number, "e", "i", f"m{number}", passed=True) for number in range(20)]
+    trace = traced(store, facts)
+    assert [row["annotator"] for row in trace["annotations"]] == ["p2", "p3", "p4"], "the newest are kept"
+    assert (trace["annotations_left_out"], trace["evaluations_left_out"]) == (2, 0)
+    assert len(trace["pairs"]) + trace["pairs_left_out"] == 3 * 20
+    assert trace["pairs_left_out"] > 0
+
+
 @settings(max_examples=30, deadline=None)
 @given(histories)
 def test_the_pairs_of_all_items_are_the_comparisons_of_the_queue(history: list[Fact]) -> None:

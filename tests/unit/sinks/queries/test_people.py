@@ -6,13 +6,15 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 
-from aggregator.days import day_of
+from aggregator.days import DAY_MS, Window, day_of
 from aggregator.facts import Annotation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.recount import Recount
+from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Estimate, wilson
 from sinks.queries.people import annotators, disagreements
 from sinks.queries.scope import Scope
+from tests.support.stores import TODAY
 from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, policies, scopes, stored
 
 
@@ -98,3 +100,32 @@ def test_items_with_most_annotators_come_first(
     assert [item["item"] for part in parts for item in part["items"]] == found
     assert {part["total"] for part in parts} == {len(disputed)}
     assert {each["annotator"] for part in parts for item in part["items"] for each in item["answers"]} <= {None}
+
+
+def test_of_very_many_answers_the_newest_of_both_sides_are_listed_and_all_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sinks.budgets.ANSWER_BYTES", 3_000)
+    history: list[Fact] = [
+        Annotation(
+            id=f"a{who}", at=DAY_MS + who, queue="q", item=item, criterion="c", annotator=f"p{who}",
+            explanation=100 * "x", thumbs="up" if who < passes else "down",
+        )
+        for item, passes, people in (("large", 30, 45), ("middle", 1, 4), ("small", 1, 3))
+        for who in range(people)
+    ]  # fmt: skip
+    scope = Scope("q", Window.ALL, TODAY, CountingRules())
+    with stored(history, Policy.EACH) as store, store.read() as connection:
+        pages = [disagreements(connection, scope, "c", names=True)]
+        while (skip := pages[-1]["next"]) is not None:
+            pages.append(disagreements(connection, scope, "c", skip=skip, names=True))
+    assert [[item["item"] for item in page["items"]] for page in pages] == [["large"], ["middle", "small"]]
+    (large,) = pages[0]["items"]
+    assert (large["passes"], large["fails"]) == (30, 15)
+    listed = [each["annotator"] for each in large["answers"]]
+    assert large["answers_left_out"] == 45 - len(listed) > 0
+    in_turn = [f"p{who}" for pair in zip(range(29, 14, -1), range(44, 29, -1), strict=True) for who in pair]
+    assert set(in_turn[: len(listed) - 1]) < set(listed) <= set(in_turn[: len(listed) + 1])
+    passed = [each["passed"] for each in large["answers"]]
+    assert passed == sorted(passed)
+    assert [item["answers_left_out"] for item in pages[1]["items"]] == [0, 0]
