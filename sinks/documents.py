@@ -17,7 +17,9 @@ from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import CountingRules, DocumentStamp, QueueState
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.queries.counts import queue_states
+from sinks.queries.judge_counts import judge_state
 from sinks.queries.queues import QueueEntry, StoreState, find_queue, read_state
+from sinks.queries.scope import Scope
 from sinks.queue_index import QueueIndex
 from sinks.store.store import Store
 from streams.runtime.errors import EvalAlignmentError
@@ -105,10 +107,7 @@ class Documents:
         """The document of a queue in the state that a connection sees; None before the first checkpoint."""
         if state.as_of is None:
             return None
-        today = self._today()
-        stamp = DocumentStamp(
-            timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy, state.rebuilding
-        )
+        today, stamp = self._today(), _stamp(entry, state)
         # Many clients ask together when a queue changed: one of them builds the document, the others wait for it.
         with self._lock:
             cached = self._documents.get((entry.queue, window))
@@ -120,6 +119,18 @@ class Documents:
                 built = counts.document(window, stamp, self.rules)
             self._documents[entry.queue, window] = (entry.revision, today, built)
         return built
+
+    def build_of_judge(
+        self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, scope: Scope
+    ) -> SnapshotDocument | None:
+        """The document of the scope's judge version; None before the first checkpoint.
+
+        It reads rows, so it is built without the lock, and not cached here.
+        """
+        if state.as_of is None:
+            return None
+        counts = self.counts(connection, entry, scope.first_day)
+        return document(judge_state(connection, counts, scope), scope.window, _stamp(entry, state), self.rules)
 
     def build_if_possible(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, window: Window
@@ -167,6 +178,13 @@ class Documents:
             counts = _QueueCounts(entry.revision, today, dict(zip(starts, states, strict=True)))
             self._counts[entry.queue] = counts
         return counts
+
+
+def _stamp(entry: QueueEntry, state: StoreState) -> DocumentStamp:
+    assert state.as_of is not None, "there was a checkpoint"
+    return DocumentStamp(
+        timestamp(state.as_of), entry.revision, state.ledger, state.positions, state.policy, state.rebuilding
+    )
 
 
 def _restamped(document: SnapshotDocument, stamp: DocumentStamp) -> SnapshotDocument:

@@ -78,6 +78,8 @@ def document(state: QueueState, window: Window, stamp: DocumentStamp, rules: Cou
         cards=_cards(state, Confusion(tp, fn, tn, fp, state.items_compared), len(compared)),
         criteria=criteria,
     )
+    if state.judge is not None:
+        built["judge"] = state.judge
     if stamp.rebuilding:
         built["rebuilding"] = stamp.rebuilding
     return built
@@ -114,7 +116,7 @@ def _cards(state: QueueState, counts: Confusion, metrics: int) -> Cards:
     nulls = Nulls()
     alignment, low, high = nulls.estimate("alignment", counts.alignment)
     funnel = state.funnel
-    missing = Undefined.NO_QUEUE_ITEMS
+    missing = state.no_funnel
     return Cards(
         items_compared=state.items_compared,
         items_annotated=state.items_annotated,
@@ -226,7 +228,7 @@ def _metric(
     decision, obstacles = gate(own, rules.limits)
     labels = labels_needed(own, rules.limits) if on_topic else Undefined.OFF_TOPIC
     coverage = funnel and funnel.metrics.get(name, MetricCoverage(0, 0, 0, 0, waiting=funnel.items))
-    missing = Undefined.NO_QUEUE_ITEMS
+    missing = state.no_funnel
     return MetricDocument(
         metric=name,
         comparisons=counts.n,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS, LEVELS, human_passes
+from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.gate import GateLimits
 from aggregator.statistics.judge_in_use import JudgePeriod
 
@@ -114,9 +115,18 @@ class QueueState:
     """Distinct items with a standing annotation."""
     criteria: Mapping[str, CriterionState]
     funnel: Funnel | None = None
-    """None when no queue item places an item in the queue."""
+    """None when no queue item places an item in the queue, and of one judge version."""
     judges: Mapping[str, JudgePeriod] = field(default_factory=dict)
-    """By metric the newest judge version in use, over the items of all queues."""
+    """By metric the judge version that the gate decides on: the newest in use, over the items of all queues, or
+    `judge`.
+    """
+    judge: str | None = None
+    """Judge version whose current comparisons are counted alone; None for those of all versions."""
+
+    @property
+    def no_funnel(self) -> Undefined:
+        """Why `funnel` is None."""
+        return Undefined.NO_QUEUE_ITEMS if self.judge is None else Undefined.ONE_JUDGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class JudgeDocument(TypedDict):
 
 
 class NewestJudgeDocument(TypedDict):
-    """The newest judge version in use, on its own comparisons: what the gate decides on."""
+    """The newest judge version in use, or the requested one, on its own comparisons: what the gate decides on."""
 
     judge: str
     """Judge version; empty where events carry none."""
@@ -290,6 +290,10 @@ class SnapshotDocument(TypedDict):
     """Numbers of the whole queue."""
     criteria: list[CriterionDocument]
     """Numbers of each criterion."""
+    judge: NotRequired[str]
+    """Judge version whose current verdicts alone are compared. Only there where the request names one. Annotations,
+    criteria and people are of all versions; numbers of queue items are null. The gate decides on this version.
+    """
     rebuilding: NotRequired[int]
     """Offsets of the evaluations topic that workers read again, because their disks lack them: until then, comparisons
     of items that became known meanwhile may be missing. Only there while they do.

@@ -40,6 +40,8 @@ class Undefined(StrEnum):
     """People and metric gave only one verdict, the same one: chance explains all agreement."""
     NO_QUEUE_ITEMS = "no_queue_items"
     """The queue has no queue items, so the number of its items is unknown."""
+    ONE_JUDGE = "one_judge"
+    """The answer is of one judge version, and the number is of all of them."""
     NO_VERDICTS = "no_verdicts"
     """The metric has no verdict on any item of the queue."""
     OFF_TOPIC = "off_topic"

@@ -71,19 +71,23 @@ class _DeepDiveApi:
             raise HTTPException(400, f"by: {by!r} is not one of {', '.join(get_args(TrendBasis))}")
         if by == "publication" and metric is not None and criterion is None:
             raise HTTPException(400, "criterion: required with a metric and by=publication")
+        if by == "publication" and "judge" in request.query_params:
+            raise HTTPException(400, "judge: not counted by publication; use by=annotation")
         query = deep_dive.trend if by == "annotation" else deep_dive.published
-        return await self._answer(request, lambda connection, scope: query(connection, scope, criterion, metric))
+        return await self._answer_of_judge(
+            request, lambda connection, scope: query(connection, scope, criterion, metric)
+        )
 
     async def what_if(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
         cost = parameters.positive(request, "cost", 1.0)
-        return await self._answer(
+        return await self._answer_of_judge(
             request, lambda connection, scope: what_if(connection, scope, criterion, metric, cost=cost)
         )
 
     async def calibration(self, request: Request) -> Response:
         criterion, metric = parameters.needed(request, "criterion"), parameters.needed(request, "metric")
-        return await self._answer(
+        return await self._answer_of_judge(
             request, lambda connection, scope: score_calibration(connection, scope, criterion, metric)
         )
 
@@ -95,7 +99,7 @@ class _DeepDiveApi:
 
     async def alternative_annotator(self, request: Request) -> Response:
         criterion, epsilon = parameters.needed(request, "criterion"), self._services.config.alternative_epsilon
-        return await self._answer(
+        return await self._answer_of_judge(
             request, lambda connection, scope: alternative_annotator(connection, scope, criterion, epsilon)
         )
 
@@ -126,7 +130,9 @@ class _DeepDiveApi:
         by = parameters.division(request, "by")
         if by == "annotator" and not self._services.config.show_annotators:
             raise HTTPException(403, "by: annotator needs the setting show_annotators")
-        return await self._answer(request, lambda connection, scope: segments(connection, scope, criterion, metric, by))
+        return await self._answer_of_judge(
+            request, lambda connection, scope: segments(connection, scope, criterion, metric, by)
+        )
 
     async def next(self, request: Request) -> Response:
         query, item_url = next_query(request, parameters.needed(request, "criterion")), self._services.config.item_url
@@ -147,9 +153,13 @@ class _DeepDiveApi:
             raise HTTPException(403, "numbers of single annotators need the setting show_annotators")
         return await self._answer(request, lambda connection, scope: annotators(connection, scope, criterion))
 
-    async def _answer(self, request: Request, ask: _Ask) -> Response:
+    async def _answer_of_judge(self, request: Request, ask: _Ask) -> Response:
+        """The answer of the judge version that the request names, if it does."""
+        return await self._answer(request, ask, parameters.text(request, "judge"))
+
+    async def _answer(self, request: Request, ask: _Ask, judge: str | None = None) -> Response:
         services, queue = self._services, parameters.queue_name(request)
-        scope = Scope(queue, parameters.window(request), services.today(), services.config.rules)
+        scope = Scope(queue, parameters.window(request), services.today(), services.config.rules, judge)
         return json_response(
             await services.query_queue(queue, serialized(lambda connection, _: ask(connection, scope)))
         )

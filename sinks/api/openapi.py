@@ -109,6 +109,9 @@ _WINDOW: Final = _query(
 )
 _CRITERION: Final = _query("criterion", "Name of the criterion.", _TEXT, required=True)
 _METRIC: Final = _query("metric", "Name of the metric.", _TEXT, required=True)
+_JUDGE: Final = _query(
+    "judge", "Only current verdicts of this judge version. Without one of them, the answer has no comparisons.", _TEXT
+)
 _CURSOR: Final = _query("cursor", "`next` of the previous page.", {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})
 _PLACE: Final = _query("cursor", "`next` of the previous page.", {"type": "integer", "minimum": 0, "maximum": 2**62})
 _ERRORS: Final = {
@@ -166,6 +169,7 @@ def _deep_dive() -> dict[str, Any]:
                     "`annotation`: current rows, by day of annotation. `publication`: the last document of each day.",
                     {"enum": list(get_args(TrendBasis)), "default": "annotation"},
                 ),
+                {**_JUDGE, "description": f"{_JUDGE['description']} Not with `by=publication`."},
                 _WINDOW,
             ],
             errors,
@@ -175,6 +179,7 @@ def _deep_dive() -> dict[str, Any]:
             WhatIf,
             [
                 *pair,
+                _JUDGE,
                 _query(
                     "cost",
                     "Cost of a false positive in false negatives.",
@@ -184,7 +189,10 @@ def _deep_dive() -> dict[str, Any]:
             errors,
         ),
         "/api/v1/queues/{queue}/calibration": _get(
-            "Scores as probabilities: Brier score, calibration error and bins.", ScoreCalibration, pair, errors
+            "Scores as probabilities: Brier score, calibration error and bins.",
+            ScoreCalibration,
+            [*pair, _JUDGE],
+            errors,
         ),
         "/api/v1/queues/{queue}/ceiling": _get(
             "Agreement of annotators with each other: the human ceiling.",
@@ -195,7 +203,7 @@ def _deep_dive() -> dict[str, Any]:
         "/api/v1/queues/{queue}/alternative-annotator": _get(
             "Whether each metric may replace one of the annotators: the alternative annotator test.",
             AlternativeAnnotator,
-            [_QUEUE, _CRITERION, _WINDOW],
+            [_QUEUE, _CRITERION, _JUDGE, _WINDOW],
             errors,
         ),
         "/api/v1/queues/{queue}/versions": _get("Comparison of judge versions.", Versions, [*pair, skip], errors),
@@ -218,6 +226,7 @@ def _deep_dive() -> dict[str, Any]:
             Segments,
             [
                 *pair,
+                _JUDGE,
                 _query(
                     "by",
                     f"What divides the comparisons: {', '.join(f'`{name}`' for name in ATTRIBUTES)}, or `{TAG}` and "
@@ -324,7 +333,10 @@ def openapi(version: str) -> dict[str, Any]:
                 (400, 401, 503),
             ),
             "/api/v1/queues/{queue}": _get(
-                "The snapshot document of a queue.", SnapshotDocument, [_QUEUE, _WINDOW], (400, 401, 404, 500, 503)
+                "The snapshot document of a queue.",
+                SnapshotDocument,
+                [_QUEUE, _JUDGE, _WINDOW],
+                (400, 401, 404, 500, 503),
             ),
             "/api/v1/queues/{queue}/comparisons": _get(
                 "Comparisons one by one, newest annotation first.",

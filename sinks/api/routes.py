@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from aggregator.days import Window, timestamp
+from aggregator.snapshot.schema import SnapshotDocument
 from sinks import budgets
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import deep_dive_routes
@@ -34,6 +35,7 @@ from sinks.queries.history import documents_between
 from sinks.queries.item_answer import ItemTrace
 from sinks.queries.item_trace import trace_item
 from sinks.queries.queues import QueueEntry, read_state, source_positions
+from sinks.queries.scope import Scope
 from sinks.queries.waiting import waiting_evaluations
 
 _HISTORY_LIMIT: Final = 50
@@ -72,15 +74,17 @@ class _Api:
         )
 
     async def queue(self, request: Request) -> Response:
-        window, documents = parameters.window(request), self._services.documents
-        return json_response(
-            await self._services.query_queue(
-                parameters.queue_name(request),
-                serialized(
-                    lambda connection, entry: documents.build(connection, entry, read_state(connection), window)
-                ),
-            )
-        )
+        services, documents, window = self._services, self._services.documents, parameters.window(request)
+        judge = parameters.text(request, "judge")
+
+        def build(connection: sqlite3.Connection, entry: QueueEntry) -> SnapshotDocument | None:
+            state = read_state(connection)
+            if judge is None:
+                return documents.build(connection, entry, state, window)
+            scope = Scope(entry.queue, window, services.today(), services.config.rules, judge)
+            return documents.build_of_judge(connection, entry, state, scope)
+
+        return json_response(await services.query_queue(parameters.queue_name(request), serialized(build)))
 
     async def comparisons(self, request: Request) -> Response:
         query = Query(

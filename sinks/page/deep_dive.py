@@ -151,7 +151,7 @@ class CachedQueries:
 
     def _cached(self, name: str, build: Callable[[], _T], metric: str | None = None) -> _T:
         scope = self.scope
-        key = (scope.queue, scope.window, scope.today, self.revision, self.criterion, name, metric)
+        key = (scope.queue, scope.window, scope.today, scope.judge, self.revision, self.criterion, name, metric)
         return self.cache.get(key, build)
 
 

@@ -58,8 +58,9 @@ class _Judged:
 
     def choice(self, outcome: str) -> dict[str, Value]:
         """What chooses its items with an outcome."""
-        judge = self.judge["judge"] if self.version else ""
-        return {"metric": self.figure.document["metric"], "outcome": outcome, "judge": judge or None}
+        chosen: dict[str, Value] = {"metric": self.figure.document["metric"], "outcome": outcome}
+        # Without a version of its own, the one that the reader chose stays.
+        return {**chosen, "judge": self.judge["judge"]} if self.version and self.judge["judge"] else chosen
 
 
 def find(

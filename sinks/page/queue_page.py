@@ -9,6 +9,7 @@ from typing import Final
 from aggregator.days import Window, window_start
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
+from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks import budgets
 from sinks.api.services import Services
 from sinks.page.alike_queues import alike_queues
@@ -36,6 +37,7 @@ from sinks.page.side_by_side_card import SideBySideCard, opponents, side_by_side
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
+from sinks.queries.judge_versions import judge_periods
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
@@ -59,6 +61,8 @@ class QueueRequest:
     view: str = "metrics"
     metrics: Sequence[str] = ()
     """Metrics in charts, tables and matrices; empty for all."""
+    judge: str | None = None
+    """Judge version whose current verdicts alone are counted; None for those of all versions."""
     live: bool = True
     options: DeepDiveOptions = field(default_factory=DeepDiveOptions)
     more: bool = False
@@ -72,6 +76,7 @@ class QueueRequest:
             "window": None if self.window is Window.ALL else self.window.value,
             "view": None if self.view == "metrics" else self.view,
             "metric": self.metrics,
+            "judge": self.judge,
             "live": None if self.live else "off",
             "trend": self.options.trend_metric,
             "by": "publication" if self.options.published else None,
@@ -103,10 +108,12 @@ class QueueRequest:
 
     def items(self, rest: str = "/items", /, **parameters: Value) -> str:
         """The address of the items that a number of this page counts, or of their export."""
-        own = {
+        own: dict[str, Value] = {
             "criterion": self.criterion,
             "window": None if self.window is Window.ALL else self.window.value,
         }
+        if self.judge is not None:
+            own["judge"] = self.judge
         return address(queue_path(self.queue, rest), {**own, **parameters})
 
 
@@ -138,6 +145,10 @@ class QueuePage:
     figures: list[Figure]
     """Of the chosen metrics."""
     off_topic: list[Figure]
+    judges: list[str]
+    """Judge versions that the reader can choose, the newest first."""
+    judges_total: int
+    """Number of the criterion's judge versions that have a name."""
     every: list[Choice]
     """All metrics that this page can show."""
     detailed: list[str]
@@ -226,10 +237,17 @@ def queue_page(
 ) -> QueuePage | None:
     """The page of a queue in the state that a connection sees; None before the first checkpoint."""
     surrounding, state = shell(services, connection, request.queue)
-    document = services.documents.build(connection, entry, state, request.window)
-    if document is None:
+    whole_document = services.documents.build(connection, entry, state, request.window)
+    if whole_document is None:
         return None
     rules = services.config.rules
+    scope = Scope(request.queue, request.window, services.today(), rules, request.judge)
+    document = whole_document
+    if request.judge is not None:
+        key = (scope.queue, scope.window, scope.today, entry.revision, scope.judge, "document")
+        of_judge = cache.get(key, lambda: services.documents.build_of_judge(connection, entry, state, scope))
+        assert of_judge is not None, "there was a checkpoint"
+        document = of_judge
     criterion = _chosen(document, request.criterion)
     if criterion is not None:
         request = replace(request, criterion=criterion["criterion"])
@@ -238,13 +256,14 @@ def queue_page(
     every = [_choice(figure, request) for figure in (*drawn, *off_topic)]
     chosen = {each.metric for each in every if each.chosen}
     whole = pooled(document)
-    cards, start = document["cards"], window_start(request.window, services.today())
-    scope = Scope(request.queue, request.window, services.today(), rules)
+    whole_cards, start = whole_document["cards"], window_start(request.window, services.today())
+    periods = cache.get((scope.queue, entry.revision, "judge periods"), lambda: judge_periods(connection))
+    judges = _judges(_chosen(whole_document, request.criterion), periods)
     queries, ceiling, slow_parts = None, None, None
     if criterion is not None and drawn:
         queries = CachedQueries(cache, connection, scope, entry.revision, criterion["criterion"])
         ceiling = queries.ceiling()
-        if request.more or cards["comparisons"] <= LIGHT:
+        if request.more or whole_cards["comparisons"] <= LIGHT:
             slow_parts = _slow_parts(queries, request.options, criterion, drawn, ceiling)
     return QueuePage(
         shell=surrounding,
@@ -257,16 +276,20 @@ def queue_page(
         metrics_total=0 if listed is None else len(listed["metrics"]) + listed["metrics_left_out"],
         figures=[figure for figure in drawn if figure.document["metric"] in chosen],
         off_topic=[figure for figure in off_topic if figure.document["metric"] in chosen],
+        judges=judges[: budgets.VERSIONS],
+        judges_total=len(judges),
         every=every,
         detailed=[figure.document["metric"] for figure in drawn],
         margins=margins(criterion, drawn, rules) if criterion is not None and criterion["comparisons"] else [],
         scale=metric_scale([*drawn, *off_topic], ceiling),
-        card_scale=Scale.of([cards["alignment_low"], defined(whole.baseline)]),
+        card_scale=Scale.of([document["cards"]["alignment_low"], defined(whole.baseline)]),
         unannounced=cache.get(
             (scope.queue, entry.revision, start, "unannounced"),
-            lambda: count_unannounced(connection, scope.queue, start, rules) if cards["items_queued"] else 0,
+            lambda: count_unannounced(connection, scope.queue, start, rules) if whole_cards["items_queued"] else 0,
         ),
-        findings=find(request, drawn, ceiling, rules, remedies_of(request, cards, queries if slow_parts else None)),
+        findings=find(
+            request, drawn, ceiling, rules, remedies_of(request, whole_cards, queries if slow_parts else None)
+        ),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
@@ -278,8 +301,20 @@ def queue_page(
         else segments_card(slow_parts.segments, request.items, show_annotators=services.config.show_annotators),
         scale_warnings=_scale_warnings(queries) if queries is not None and slow_parts is not None else {},
         alike_queues=next((group for group in alike_queues(cache, connection) if request.queue in group), []),
-        waiting=waiting(connection, request.queue, services.now()) if _empty(request, document) else None,
+        waiting=waiting(connection, request.queue, services.now()) if _empty(request, whole_document) else None,
     )
+
+
+def _judges(criterion: CriterionDocument | None, periods: Mapping[str, Mapping[str, JudgePeriod]]) -> list[str]:
+    """The judge versions of a criterion's metrics, those with the latest first verdict first. A version without a name
+    cannot be chosen.
+    """
+    first_at: dict[str, int] = {}
+    for metric in criterion["metrics"] if criterion is not None else ():
+        for judge in filter(None, metric["judges"]):
+            period = periods.get(metric["metric"], {}).get(judge)
+            first_at[judge] = max(first_at.get(judge, 0), 0 if period is None else period.first_at)
+    return sorted(first_at, key=lambda judge: (first_at[judge], judge), reverse=True)
 
 
 def _on_page(criterion: CriterionDocument, request: QueueRequest) -> CriterionDocument:

@@ -337,16 +337,19 @@ _LEVELS: Final = (("trace", "Traces"), ("span", "Spans"), ("thread", "Threads"))
 
 
 def _queue_choice(request: Request, config: ViewConfig) -> queue_page.QueueRequest:
+    judge = parameters.text(request, "judge")
     return queue_page.QueueRequest(
         queue=parameters.queue_name(request),
         criterion=parameters.text(request, "criterion"),
         window=parameters.window(request),
         view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
         metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
+        judge=judge,
         live=request.query_params.get("live") != "off",
         options=DeepDiveOptions(
             trend_metric=parameters.text(request, "trend"),
-            published=request.query_params.get("by") == "publication",
+            # Published documents are of all versions.
+            published=judge is None and request.query_params.get("by") == "publication",
             metric=parameters.text(request, "depth"),
             cut=_cut(request),
             cost=parameters.positive(request, "cost", 1.0),

@@ -23,6 +23,7 @@ _WHY: Final[Mapping[str, str]] = {
     Undefined.NO_METRIC_FAIL: "The metric failed none of the compared items",
     Undefined.ONE_CLASS: "People and metric gave every item the same result",
     Undefined.NO_QUEUE_ITEMS: "Available only for queues that receive queue-item events",
+    Undefined.ONE_JUDGE: "Not counted by judge version: choose all versions",
     Undefined.NO_VERDICTS: "The metric gave no verdict on any item of the queue",
     Undefined.NO_SCORES: "No compared evaluation has a score",
     Undefined.NO_THRESHOLD: "The evaluations have no threshold",

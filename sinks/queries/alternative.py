@@ -11,7 +11,7 @@ from aggregator.statistics.alternative import WINS, LeftOut, alternative
 from aggregator.statistics.confusion import Undefined
 from sinks.queries.alternative_results import AlternativeAnnotator, MetricAlternative
 from sinks.queries.people import STANDING
-from sinks.queries.scope import OWN_PASS, Scope
+from sinks.queries.scope import OF_JUDGE, OWN_PASS, Scope
 
 # Where person and judge differ, the others agree with one of them: `apart` is above 0 where more agree with the person.
 _LEFT_OUT: Final = f"""
@@ -25,7 +25,7 @@ shared AS (
     FROM standing WHERE people > 1)
 SELECT e.metric, s.annotator, count(*), sum(e.passed <> s.own AND s.apart > 0), sum(e.passed <> s.own AND s.apart < 0)
 FROM shared AS s CROSS JOIN evaluations AS e INDEXED BY evaluations_current
-    ON e.item_id = s.item_id AND e.current = 1
+    ON e.item_id = s.item_id AND e.current = 1 AND {OF_JUDGE}
 GROUP BY e.metric, s.annotator
 """
 

@@ -14,7 +14,7 @@ from aggregator.days import DAY_MS, day_name
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.inputs import Vector, sum_vectors
 from aggregator.snapshot.trend import WEEK, by_day, by_week
-from sinks.queries.scope import ON_TOPIC, Scope
+from sinks.queries.scope import OF_JUDGE, ON_TOPIC, Scope
 
 _NO_COMPARISONS: Final = (0,) * COUNTS
 
@@ -41,8 +41,9 @@ def day_cells(
     for row_criterion, row_metric, day, payload in connection.execute(sql, values):
         if metric is None and not scope.rules.on_topic(row_criterion, row_metric):
             continue
-        judges = orjson.loads(payload)["judges"].values()
-        vector = sum_vectors((_NO_COMPARISONS, *(cells["current"] for cells in judges)))
+        judges = orjson.loads(payload)["judges"].items()
+        counted = (cells["current"] for judge, cells in judges if scope.judge in (None, judge))
+        vector = sum_vectors((_NO_COMPARISONS, *counted))
         yield DayCells(row_criterion, row_metric, day, vector)
 
 
@@ -60,7 +61,7 @@ SELECT day, gap, count(*) FROM (
     SELECT day, min({WEEK}, ifnull(lead(day) OVER (PARTITION BY item_id ORDER BY day) - day, {WEEK})) AS gap FROM (
         SELECT DISTINCT a.item_id AS item_id, a.at / {DAY_MS} AS day FROM annotations AS a {annotations}
             AND a.counted = 1 AND a.at >= :start AND EXISTS (
-                SELECT 1 FROM evaluations AS e WHERE e.item_id = a.item_id AND e.current = 1 AND (
+                SELECT 1 FROM evaluations AS e WHERE e.item_id = a.item_id AND e.current = 1 AND {OF_JUDGE} AND (
                     e.metric = :metric OR :metric IS NULL AND {ON_TOPIC}))))
 GROUP BY day, gap
 """

@@ -53,7 +53,10 @@ def trend(
     metric: str | None = None,
     judges: Judges | None = None,
 ) -> Trend:
-    """Alignment by day of annotation, with the current rows, of one metric or of all on-topic pairs."""
+    """Alignment by day of annotation, with the current rows, of one metric or of all on-topic pairs.
+
+    Of a judge version, the only change is its own beginning.
+    """
     vectors = ((cells.day, cells.criterion, cells.vector) for cells in day_cells(connection, scope, criterion, metric))
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
@@ -74,8 +77,10 @@ def published(
 ) -> Trend:
     """Alignment over all days as it was published: the last document in the history of each UTC day of the window.
 
-    Raises ValueError for a metric without a criterion, which documents do not contain.
+    Raises ValueError for a metric without a criterion, and for a judge version: documents do not contain their trend.
     """
+    if scope.judge is not None:
+        raise ValueError("documents have no current verdicts by judge version")
     shares: dict[str, AlignedShare] = {}
     for day, document in last_documents(connection, scope):
         share = in_document(document, criterion, metric)
@@ -295,7 +300,7 @@ def _marks(
         return marks
     for name, of_metric in _versions(connection, scope, criterion, metric, judges).items():
         if name == metric if metric is not None else scope.rules.on_topic(criterion, name):
-            marks += _epochs(name, of_metric)
+            marks += [mark for mark in _epochs(name, of_metric) if scope.judge in (None, mark["judge"])]
     return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
 
 

@@ -32,8 +32,17 @@ _WAITING: Final = "SELECT metric, judge, min(first_at), max(last_at) FROM waitin
 
 
 def judges_in_use(connection: sqlite3.Connection) -> dict[str, JudgePeriod]:
-    """By metric the newest judge version in use; a pure function of the verdicts that stand in the state that a
-    connection sees, and of those that wait in it.
+    """By metric the newest judge version in use."""
+    return {
+        metric: newest
+        for metric, versions in judge_periods(connection).items()
+        if (newest := newest_in_use(versions.values())) is not None
+    }
+
+
+def judge_periods(connection: sqlite3.Connection) -> dict[str, dict[str, JudgePeriod]]:
+    """The periods of all judge versions by metric and version; a pure function of the verdicts that stand in the state
+    that a connection sees, and of those that wait in it.
     """
     periods: dict[str, dict[str, JudgePeriod]] = defaultdict(dict)
     # A name of a metric is never empty, so the first version is after this.
@@ -45,11 +54,7 @@ def judges_in_use(connection: sqlite3.Connection) -> dict[str, JudgePeriod]:
     for metric, judge, first_at, last_at in connection.execute(_WAITING):
         period = periods[metric].get(judge, JudgePeriod(judge, first_at, last_at))
         periods[metric][judge] = JudgePeriod(judge, min(period.first_at, first_at), max(period.last_at, last_at))
-    return {
-        metric: newest
-        for metric, versions in periods.items()
-        if (newest := newest_in_use(versions.values())) is not None
-    }
+    return periods
 
 
 def _next_version(connection: sqlite3.Connection, metric: str, judge: str) -> tuple[str, str] | None:

@@ -22,7 +22,7 @@ from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.scales import ScaleCheck, ScoredVerdict, check_scales
 from aggregator.statistics.versions import VersionCounts
 from aggregator.statistics.what_if import ScoredItems
-from sinks.queries.scope import HUMAN_PASS, Scope
+from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, Scope
 
 _PEOPLE: Final = f"""
 people AS MATERIALIZED (
@@ -40,7 +40,7 @@ _SCORED: Final = f"""
 WITH {_PEOPLE}
 SELECT e.judge, e.score, e.threshold, e.direction, e.passed, max(e.at), count(*), sum(p.passes), sum(p.fails)
 FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
-    ON e.item_id = p.item_id AND e.metric = :metric AND e.current = 1
+    ON e.item_id = p.item_id AND e.metric = :metric AND e.current = 1 AND {OF_JUDGE}
 GROUP BY e.judge, e.score, e.threshold, e.direction, e.passed
 """
 
@@ -57,7 +57,7 @@ SELECT e.metric, e.judge, e.threshold,
     min(e.score) FILTER (WHERE abs(e.score) > 1 AND abs(e.score) < 10),
     max(abs(e.score))
 FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current ON e.item_id = p.item_id AND e.current = 1
-WHERE e.score IS NOT NULL
+WHERE e.score IS NOT NULL AND {OF_JUDGE}
 GROUP BY e.metric, e.judge, e.threshold
 """
 

@@ -1,4 +1,4 @@
-"""What every query over rows binds: a queue, a window, and the rules by which its rows count."""
+"""What every query over rows binds: a queue, a window, a judge version, and the rules by which its rows count."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -39,6 +39,9 @@ coalesce(
 """
 """SQL: the value of a tag of annotation `a`, else of the queue item, else of evaluation `e`."""
 
+OF_JUDGE: Final = "(:judge IS NULL OR e.judge = :judge)"
+"""SQL: whether the scope counts the verdicts of the judge version of evaluation `e`."""
+
 Values = dict[str, str | int | None]
 """Named values of an SQL statement."""
 
@@ -52,6 +55,8 @@ class Scope:
     today: date
     """UTC day on which the window ends."""
     rules: CountingRules
+    judge: str | None = None
+    """Judge version whose current verdicts alone are compared; None for those of all versions."""
 
     @property
     def first_day(self) -> str:
@@ -70,6 +75,7 @@ class Scope:
             "criterion": criterion,
             "metric": metric,
             "start": self.start,
+            "judge": self.judge,
             "pass_stars": self.rules.pass_stars if criterion is None else self.rules.pass_limit(criterion),
         }
 

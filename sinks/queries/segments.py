@@ -12,7 +12,7 @@ from aggregator.statistics.confusion import Confusion, Estimate, Undefined
 from aggregator.statistics.segments import ItemVotes, SegmentTest, differences
 from sinks import budgets
 from sinks.queries.results import WindowName
-from sinks.queries.scope import HUMAN_PASS, TAG_VALUE, Scope
+from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, TAG_VALUE, Scope
 
 TAG: Final = "tag:"
 """Prefix of a tag's name in `by`."""
@@ -23,9 +23,9 @@ _COLUMNS: Final = {
 }
 ATTRIBUTES: Final = tuple(_COLUMNS)
 """What comparisons can be divided by, other than tags."""
-_FROM: Final = """
+_FROM: Final = f"""
 FROM annotations AS a CROSS JOIN evaluations AS e INDEXED BY evaluations_current
-    ON e.item_id = a.item_id AND e.metric = :metric AND e.current = 1
+    ON e.item_id = a.item_id AND e.metric = :metric AND e.current = 1 AND {OF_JUDGE}
 """
 _WHERE: Final = "WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start"
 # Most annotations of an item decide whether the metric is aligned on it: m, w and o are above 0 where it is, of the

@@ -29,6 +29,7 @@ OPEN = "(open) => document.querySelectorAll('details').forEach((each) => { each.
 """Open every folded part, so that axe checks it."""
 ROUTES = {
     **PAGES,
+    "judge": queue_path(QUEUE) + "?criterion=tone&judge=p1",
     "aggregate": queue_path(QUEUE) + "?view=aggregate&criterion=tone",
     "search": queue_path(QUEUE, "/items?search=refund+trace-0007"),
     "empty": queue_path("waiting"),
