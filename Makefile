@@ -9,7 +9,7 @@ TESTS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo page unit test coverage examples tools kubernetes sbom faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
+.PHONY: help venv demo page unit test coverage examples tools containers kubernetes sbom faults fuzz soak lint docs dashboards rules wheel peers bench kafka lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,11 @@ tools: venv $(patsubst %,.venv-tools/%/.installed,$(filter $(INSTALLED),$(or $(T
 	@mkdir -p $(@D) && cp $^ $(@D) && cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@ln -sfn node_modules/.bin $(@D)/bin
 	@touch $@
+
+ENGINE ?=
+
+containers: venv ## run docker-compose.yml on Docker Engines of two Debian releases, as root, and record it; ENGINE="trixie bookworm arm64"
+	$(BIN)/python -m tools.containers $(ENGINE)
 
 kubernetes: venv .venv-tools/kubernetes/.installed ## render the Kubernetes manifests, check every object, and record that all are valid
 	$(BIN)/python -m tools.kubernetes

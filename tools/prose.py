@@ -51,7 +51,10 @@ EXCLUDED = {"tools/prose.py", "tests/unit/tools/test_prose.py", "LICENSE"}
 """Files that list the words, and a text that is not ours."""
 
 _MARKUP = {".md", ".html"}
-_PLAIN = {".yml", ".yaml", ".toml", ".sql", ".js", ".css", ".conf", ".service", ".target", ".env", ".java", ".xml"}
+_PLAIN = {
+    *(".yml", ".yaml", ".toml", ".sql", ".js", ".css", ".conf", ".service", ".target", ".env", ".java", ".xml"),
+    *(".sh", ".Containerfile"),
+}
 _PLAIN_NAMES = {"Makefile", "Dockerfile", "run", "smoke"}
 _CODE = re.compile(
     r"^(?P<fence>```|~~~).*?^(?P=fence)|``[^`]*``|`[^`]*`|<code>.*?</code>|\{%.*?%\}|\{\{.*?\}\}",

@@ -213,7 +213,7 @@ def missing() -> str | None:
 def jar_directory(pom: Path = _HERE / "pom.xml") -> Path:
     """The directory of the jars of a pom.xml, the broker's by default; the first call for it fills it with Maven."""
     content = hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
-    target = _cache() / f"kafka-{content}"
+    target = cache_directory() / f"kafka-{content}"
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         filling = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
@@ -236,7 +236,8 @@ def jar_directory(pom: Path = _HERE / "pom.xml") -> Path:
     return target
 
 
-def _cache() -> Path:
+def cache_directory() -> Path:
+    """Where tests and tools keep what they download: `EVAL_ALIGNMENT_CACHE`, else in the user's cache directory."""
     if own := os.environ.get("EVAL_ALIGNMENT_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eval-alignment"
