@@ -116,12 +116,14 @@ FUZZ_SECONDS ?= 600
 fuzz: venv ## run each fuzzer for ten minutes; FUZZ_SECONDS=20 for less
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-lint: venv ## check code (ruff, mypy) and words (codespell, tools/prose.py)
+lint: venv ## check code (ruff, mypy), words (codespell, tools/prose.py), Dockerfile (hadolint) and docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell .
 	$(BIN)/python -m tools.prose
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/docker-compose config --quiet
 
 SEEDS ?= 20000
 MINUTES ?= 120

@@ -11,10 +11,11 @@ from threading import Thread
 import pytest
 
 from streams.runtime.exit_codes import ExitCode
-from tests.deployment.containers import CONTAINER
 from tests.support.ports import free_port
 from tests.support.processes import isolated
+from tests.support.tree import ROOT
 
+CONTAINER = ROOT / "deploy" / "container"
 SECONDS = 30.0
 ASLEEP = (
     "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); print(1, flush=True); signal.pause()"
