@@ -45,7 +45,7 @@ class ItemRows(TypedDict):
     """Number of such evaluations."""
 
 
-class _Table(NamedTuple):
+class _RowTable(NamedTuple):
     """SQL that reads rows of items."""
 
     chosen: str
@@ -54,7 +54,7 @@ class _Table(NamedTuple):
     """One of them."""
 
 
-def _table(name: str, columns: str, where: str, first: str) -> _Table:
+def _table(name: str, columns: str, where: str, first: str) -> _RowTable:
     # Texts are read after the rows are chosen, and one row at a time: an item may have any number of them.
     chosen = f"""
     SELECT item_id, id, rows FROM (
@@ -65,7 +65,7 @@ def _table(name: str, columns: str, where: str, first: str) -> _Table:
         WINDOW item AS (PARTITION BY r.item_id))
     WHERE place <= :most ORDER BY item_id, place
     """
-    return _Table(chosen, f"SELECT {_COMMON}, {columns} FROM {name} WHERE id = ?")
+    return _RowTable(chosen, f"SELECT {_COMMON}, {columns} FROM {name} WHERE id = ?")
 
 
 _COMMON: Final = "event, at, level, url, input, output, tags, deleted"
@@ -81,7 +81,7 @@ _EVALUATIONS: Final = _table(
     where="(:all OR r.current = 1 OR r.shown = 1)",
     first="r.metric IS :metric DESC",
 )
-_PLACEMENTS: Final = _Table(
+_PLACEMENTS: Final = _RowTable(
     "SELECT item_id, id, 1 FROM queue_items "
     "WHERE queue = :queue AND item_id IN (SELECT value FROM json_each(:items)) ORDER BY item_id",
     f"SELECT {_COMMON} FROM queue_items WHERE id = ?",
@@ -171,7 +171,7 @@ class _OfItem(NamedTuple):
 
 
 def _read(
-    connection: sqlite3.Connection, table: _Table, values: Mapping[str, object], choice: RowChoice
+    connection: sqlite3.Connection, table: _RowTable, values: Mapping[str, object], choice: RowChoice
 ) -> dict[int, _OfItem]:
     """The rows of each item that has any."""
     chosen = connection.execute(table.chosen, values).fetchall()

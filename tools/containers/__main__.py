@@ -15,7 +15,7 @@ from tests.support import kafka
 from tools.containers import ARM64, ENGINES, RECORDS, arm64, covers
 from tools.containers.commands import ContainerError, note, run
 from tools.containers.compose_file import COMPOSE
-from tools.containers.engine import Engine
+from tools.containers.engine import ContainerEngine
 from tools.containers.image_checks import check_image
 from tools.containers.images import Images, full_name
 from tools.containers.installation import Installation
@@ -61,7 +61,7 @@ def _run(names: Sequence[str]) -> None:
     images.make_stand_ins()
     versions = _versions(podman, images)
     for name in engines:
-        with Engine(machine, name) as engine, tempfile.TemporaryDirectory(dir=machine.home) as directory:
+        with ContainerEngine(machine, name) as engine, tempfile.TemporaryDirectory(dir=machine.home) as directory:
             found = {**engine.versions(), **versions}
             note(f"{name}: {', '.join(found.values())}")
             for image in sorted(set(images.by_service.values())):

@@ -21,7 +21,7 @@ apt-get install --quiet --yes --no-install-recommends docker.io iptables $cli
 """
 
 
-class Engine:
+class ContainerEngine:
     """A running Docker Engine; a context manager that starts and stops it.
 
     Args:

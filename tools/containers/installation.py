@@ -11,7 +11,7 @@ from typing import Any, Final
 from tools.containers import LEFT_OUT
 from tools.containers.commands import await_that, note, require, run
 from tools.containers.compose_file import COMPOSE, compose_file
-from tools.containers.engine import Engine
+from tools.containers.engine import ContainerEngine
 from tools.records import ROOT
 
 _PROJECT: Final = "eval-alignment-check"
@@ -26,7 +26,7 @@ class Installation:
         directory: an empty one, for the file, what it mounts, and the secrets.
     """
 
-    def __init__(self, engine: Engine, directory: Path) -> None:
+    def __init__(self, engine: ContainerEngine, directory: Path) -> None:
         self.engine = engine
         self.directory = directory
         services = compose_file()["services"]
