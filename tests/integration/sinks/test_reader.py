@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import date
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from streams.runtime.exit_codes import ExitCode, codes_without_restart
 from streams.runtime.failures import FatalError
 from tests.support.kafka import Kafka
 from tests.support.logs import Logs
+from tests.support.old_stores import downgrade
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE_SECONDS, eventually
 
@@ -325,16 +324,6 @@ async def test_a_new_ledger_replaces_all_rows_of_the_old_one(
             view = await stack.enter_async_context(running(topics, store))
         await view.reaches(new)
         view.shows(comparison(2, stars=1) + comparison(3))
-
-
-def downgrade(path: Path) -> None:
-    """Make a store one of 0.1.0's tables, which have neither input, output, tags nor median, nor what waits."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("DROP INDEX annotations_people")
-        texts = product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags"))
-        for table, column in (*texts, ("annotations", "median"), ("partitions", "waiting")):
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        connection.executescript("DROP TABLE waiting_judges; PRAGMA user_version = 7")
 
 
 @pytest.mark.parametrize("spool_rows", [1, 20_000])

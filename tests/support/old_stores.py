@@ -1,0 +1,19 @@
+"""Stores as earlier releases of the view left them."""
+
+import contextlib
+import sqlite3
+from itertools import product
+from pathlib import Path
+
+
+def downgrade(path: Path) -> None:
+    """Make a store one of 0.1.0's tables, which lack input, output, tags, medians, what waits and the search."""
+    later = ("waiting_judges", *(f"search_{of}" for of in ("words_0", "words_1", "documents", "state", "pending")))
+    drops = (
+        "".join(f"DROP TABLE {table};" for table in later) + "DROP INDEX annotations_people; PRAGMA user_version = 7"
+    )
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(drops)
+        texts = product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags"))
+        for table, column in (*texts, ("annotations", "median"), ("partitions", "waiting")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
