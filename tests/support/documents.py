@@ -7,11 +7,11 @@ from tests.support.deployments import Cluster, Installation
 from tests.support.processes import get_json
 
 Documents = dict[str, Mapping[str, Any]]
-_OWN = ("as_of", "revision", "ledger", "positions")
+_OWN = ("as_of", "revision", "ledger", "positions", "rebuilding")
 
 
 def comparable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A document without its times, revision and ledger."""
+    """A document without its times, revision and ledger, and what workers read again meanwhile."""
     return {name: part for name, part in document.items() if name not in _OWN}
 
 
