@@ -36,7 +36,7 @@ async def test_an_idle_worker_collects_garbage(rig: Rig) -> None:
     await rig.until("collected", collected)
 
 
-async def test_a_worker_runs_no_producer_or_web_server_of_faust_and_makes_no_directories(rig: Rig) -> None:
+async def test_a_worker_runs_no_producer_or_web_server_of_faust_and_makes_no_directory_but_its_own(rig: Rig) -> None:
     before = set(rig.directory.iterdir())
     worker = rig.worker()
     await rig.restored(worker)
@@ -46,4 +46,4 @@ async def test_a_worker_runs_no_producer_or_web_server_of_faust_and_makes_no_dir
     assert await worker.ended(10.0) == 0
     for service in ("Producer", "Web"):
         assert f"{service}: Starting" not in worker.text()
-    assert set(rig.directory.iterdir()) == before | {worker.log}
+    assert set(rig.directory.iterdir()) == before | {worker.log, rig.directory / "waiting-w1"}
