@@ -21,7 +21,7 @@ _STAMP = ("ledger", "position", "policy")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was compared: events and how many of them are dead letters, rows, and states of the tallies; and the
+    """What was compared: events, dead letters, rows with the evaluations that wait, and states of the tallies; and the
     annotations and comparisons on the cards of each queue.
     """
 
@@ -99,7 +99,7 @@ class Judge:
             for group, payload in self._at_rest(partition).items():
                 if group[0] in cards:
                     cards[group[0]][group[1]] += _on_cards(group, payload)
-        standing = sum(map(len, self._rows.values()))
+        standing = sum(map(len, self._accepted.values()))
         counted = +cards["annotations"], +cards["cells"]
         return Verdict(self._events, len(self._rejected), standing, self._states, *counted)
 
