@@ -40,7 +40,7 @@ ROWS: Mapping[int, tuple[str, str]] = {
     7: ("request errors, leader and coordinator moves", "retried with jitter; never resets to latest"),
     8: (
         "each event 1 to 5 times, shuffled within and across topics",
-        "difference 0; consumed = applied + superseded + duplicate + rejected",
+        "difference 0; consumed = applied + waiting + superseded + duplicate + rejected",
     ),
     9: (
         "corrections, deletions, queue or rating changed, days late",
