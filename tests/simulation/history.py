@@ -6,6 +6,7 @@ be those of a recount of the events.
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from unittest.mock import patch
@@ -40,6 +41,8 @@ def installed() -> Iterator[None]:
         patch("streams.engine.restore.pause_collection", contextlib.nullcontext),
         patch("streams.engine.engine.HeapFreezer", process.NoHeapFreezer),
         patch("streams.engine.restore.new_ledger_id", lambda: "ledger"),
+        # The size of chunks would depend on this machine's speed.
+        patch("streams.runtime.chunks.CHUNK_SECONDS", math.inf),
     ):
         silenced = logging.root.manager.disable
         logging.disable()
