@@ -232,8 +232,8 @@ class WaitingEvaluations:
         room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows())) if found else 0
         for record in found[:room]:
             self._merge_found(part, record)
-        if len(found) > room:
-            part.found.extend(found[room:])
+        part.found.extend(found[room:])
+        if part.found or item.decode() in part.owed:
             self.on_step("adopted in part")
         self.metrics.adopt_seconds.observe(time.perf_counter() - started)
 
