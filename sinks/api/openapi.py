@@ -361,7 +361,8 @@ def openapi(version: str) -> dict[str, Any]:
                     _query(
                         "search",
                         "Only items with all these words in their id or texts. A word of "
-                        f"{PREFIX} or more characters is found at the beginning of longer ones too.",
+                        f"{PREFIX} or more characters is found at the beginning of longer ones too. "
+                        "A text without a letter or digit finds no item.",
                         {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
                     ),
                     _query("from", "Start of annotations, inclusive: RFC 3339, or milliseconds since 1970.", _TIME),

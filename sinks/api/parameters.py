@@ -15,7 +15,7 @@ from starlette.requests import Request
 from aggregator.days import DAY_MS, Window, day_number, milliseconds
 from aggregator.facts import LATEST_AT, TAG_NAME, Level
 from aggregator.statistics.confusion import OUTCOMES, Outcome
-from sinks.queries.search import MOST_CHARACTERS, has_words
+from sinks.queries.search import MOST_CHARACTERS
 from sinks.queries.segments import ATTRIBUTES, TAG
 
 _DOTS: Final = re.compile(r"~*\.\.?")
@@ -137,8 +137,6 @@ def search(request: Request) -> str | None:
         return None
     if len(value) > MOST_CHARACTERS:
         raise HTTPException(400, f"search: longer than {MOST_CHARACTERS} characters")
-    if not has_words(value):
-        raise HTTPException(400, f"search: {value!r} has no letter or digit")
     return value
 
 

@@ -271,7 +271,8 @@ def _places(search: str) -> re.Pattern[str]:
         else rf"(?<![^\W_]){re.escape(word)}" + ("" if len(word) >= PREFIX else r"(?![^\W_])")
         for word in sorted(search_words(search), key=len, reverse=True)
     ]
-    return re.compile(f"({'|'.join(wanted)})", re.IGNORECASE)
+    # Without words it matches nowhere.
+    return re.compile(f"({'|'.join(wanted) or '(?!)'})", re.IGNORECASE)
 
 
 def entries(

@@ -21,7 +21,7 @@ from sinks.queries.comparisons import ComparisonSort, Query, count_comparisons, 
 from sinks.queries.item_rows import RowChoice, find_item, item_rows
 from sinks.queries.items import ItemTotals, chosen_items, count_items
 from sinks.queries.queues import QueueEntry, annotator_names
-from sinks.queries.search import SearchState
+from sinks.queries.search import SearchState, search_words
 
 PAGE: Final = 20
 """Items on a page."""
@@ -125,6 +125,8 @@ class ItemsPage:
     """Judge versions with a comparison."""
     search: SearchState | None
     """What the search does not look at; None without a search."""
+    wordless: bool
+    """Whether the search has no letter or digit."""
     same_id: str | None
     """The address of the item whose id is the search."""
     earlier: str | None
@@ -194,6 +196,7 @@ def items_page(
             lambda: annotator_names(connection, query.queue, _CHOICES),
         ),
         search=search,
+        wordless=query.search is not None and not search_words(query.search),
         same_id=_same_id(connection, query),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
         later=request.href(page=request.page + 1) if query.offset + PAGE < totals.items else None,

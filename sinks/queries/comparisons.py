@@ -185,7 +185,7 @@ class Query:
     tag: tuple[str, str] | None = None
     """Name and value of a tag."""
     search: str | None = None
-    """Words of the items; at least one (`sinks.queries.search.has_words`). `find` looks them up."""
+    """Words of the items. `find` looks them up."""
     found: str | None = None
     """The items that `search` finds: their ids in the store as a JSON array."""
     since: int = 0

@@ -90,11 +90,6 @@ def queue_word(queue_id: int) -> str:
     return f"{_QUEUE}{queue_id}"
 
 
-def has_words(search: str) -> bool:
-    """Whether a search has a letter or digit to look for."""
-    return bool(_runs(search))
-
-
 def search_words(search: str) -> list[str]:
     """The words of a search, each once; what has no blanks is one word."""
     return list(dict.fromkeys(_runs(search)))
@@ -121,11 +116,11 @@ def _expression(search: str) -> str:
 def search_items(connection: sqlite3.Connection, queue: str, search: str) -> tuple[list[int], SearchState]:
     """Ids in the store of the items of a queue that a search finds, those that changed last first.
 
-    The search has words (`has_words`).
+    A search without a letter or digit finds none.
     """
     most = budgets.SEARCHED_ITEMS
     values = {"queue": queue, "search_queue": _QUEUE, "search_words": _expression(search), "search_most": most + 1}
-    found = [item for (item,) in connection.execute(_FOUND, values)]
+    found = [item for (item,) in connection.execute(_FOUND, values)] if values["search_words"] else []
     (pending,) = connection.execute(
         "SELECT count(*) FROM (SELECT 1 FROM search_pending WHERE queue = :queue LIMIT :most)",
         {"queue": queue, "most": most},
