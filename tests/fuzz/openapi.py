@@ -83,9 +83,12 @@ class Target:
         """Send one request, and check its response. Raises FindingError."""
         for where, name in _OPAQUE.items():
             (getattr(case, where) or {}).pop(name, None)
-        if mode is GenerationMode.POSITIVE and "criterion" not in (query := case.query or {}):
-            # The trend by publication needs both, as their descriptions state.
-            query.pop("metric", None)
+        query = case.query or {}
+        if mode is GenerationMode.POSITIVE and query.get("by") == "publication":
+            # This trend takes no judge, and a metric only with its criterion, as their descriptions state.
+            query.pop("judge", None)
+            if "criterion" not in query:
+                query.pop("metric", None)
         response = case.call(base_url=self.base, **({} if self.app is None else {"app": self.app}))
         self.tried += 1
         self.statuses.add((case.operation.label, mode.value, response.status_code))
