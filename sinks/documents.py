@@ -13,6 +13,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from aggregator.days import Window, timestamp, window_start
+from aggregator.facts import DEFAULT_CRITERION
 from aggregator.snapshot.build import document
 from aggregator.snapshot.inputs import CountingRules, DocumentStamp, QueueState
 from aggregator.snapshot.schema import SnapshotDocument
@@ -55,6 +56,13 @@ class _QueueCounts:
         copy = _restamped(built, stamp)
         copy["window"] = window
         return copy
+
+
+def first_criterion(document: SnapshotDocument) -> str:
+    """The criterion that a page of the queue opens with: the first that has comparisons, or the first."""
+    criteria = document["criteria"]
+    compared = [each["criterion"] for each in criteria if each["comparisons"]]
+    return next(iter(compared or [each["criterion"] for each in criteria]), DEFAULT_CRITERION)
 
 
 class DocumentError(EvalAlignmentError):

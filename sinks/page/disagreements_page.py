@@ -1,11 +1,12 @@
 """The page of the items on which people disagree."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aggregator.days import Window
 from sinks.api.services import Services
+from sinks.documents import first_criterion
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, openable, queue_path
 from sinks.queries.people import Disagreements, DisputedItem, disagreements
@@ -17,7 +18,7 @@ PAGE: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class DisagreementsRequest:
-    """The reader's choice. `skip`: items before the page."""
+    """The reader's choice. Without a criterion it is the queue's first. `skip`: items before the page."""
 
     queue: str
     criterion: str
@@ -61,9 +62,16 @@ class DisagreementsPage:
 
 def disagreements_page(
     services: Services, connection: sqlite3.Connection, entry: QueueEntry, request: DisagreementsRequest
-) -> DisagreementsPage:
-    """The items of a queue on which people disagree, in the state that a connection sees."""
-    surrounding, _ = shell(services, connection, entry.queue)
+) -> DisagreementsPage | None:
+    """The items of a queue on which people disagree in the state that a connection sees; None before the first
+    checkpoint.
+    """
+    surrounding, state = shell(services, connection, entry.queue)
+    if not request.criterion:
+        document = services.documents.build(connection, entry, state, Window.ALL)
+        if document is None:
+            return None
+        request = replace(request, criterion=first_criterion(document))
     config = services.config
     answer = disagreements(
         connection,

@@ -10,6 +10,7 @@ from typing import Final
 from aggregator.days import Window
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.api.services import Services
+from sinks.documents import first_criterion
 from sinks.page.csv_cells import guarded
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, openable, queue_path
@@ -90,7 +91,7 @@ def next_page(
         return None
     criteria = [criterion["criterion"] for criterion in document["criteria"]]
     if not request.query.criterion:
-        request = replace(request, query=replace(request.query, criterion=criteria[0] if criteria else "overall"))
+        request = replace(request, query=replace(request.query, criterion=first_criterion(document)))
     config = services.config
     scope = Scope(request.queue, Window.ALL, services.today(), config.rules)
     return NextPage(

@@ -12,6 +12,7 @@ from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks import budgets
 from sinks.api.services import Services
+from sinks.documents import first_criterion
 from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
@@ -396,8 +397,5 @@ def _worst(drawn: Sequence[Figure]) -> str | None:
 
 
 def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument | None:
-    """The criterion of a name; without one, the first that has comparisons, or the first."""
-    criteria = document["criteria"]
-    if name is not None:
-        return next((criterion for criterion in criteria if criterion["criterion"] == name), None)
-    return next((criterion for criterion in criteria if criterion["comparisons"]), criteria[0] if criteria else None)
+    wanted = first_criterion(document) if name is None else name
+    return next((criterion for criterion in document["criteria"] if criterion["criterion"] == wanted), None)

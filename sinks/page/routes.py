@@ -215,7 +215,7 @@ class Pages:
     async def _disagreements_page(self, request: Request) -> DisagreementsPage:
         choice = DisagreementsRequest(
             queue=parameters.queue_name(request),
-            criterion=parameters.needed(request, "criterion"),
+            criterion=parameters.text(request, "criterion") or "",
             window=parameters.window(request),
             skip=parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT),
         )

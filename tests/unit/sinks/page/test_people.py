@@ -74,6 +74,7 @@ async def test_annotators_are_shown_with_their_setting(services: Services) -> No
     assert list(rows) == ["ann", "bob", "<b>cleo"]
     assert rows["<b>cleo"][:2] == ["1", "1"]
     there = await get(services, "/queues/q/disagreements?criterion=overall")
+    assert (await get(services, "/queues/q/disagreements")).text == there.text
     assert "<b>cleo" in there.all("li", class_="disputed")[0].words
 
 
