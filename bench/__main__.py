@@ -1,6 +1,7 @@
-"""`python -m bench`: memory, restore, freshness, scrapes, the view's rates and requests to ingest, as Markdown tables.
+"""`python -m bench`: what operators and readers notice, as Markdown tables.
 
-On a real Apache Kafka with real processes, some minutes. What the load must come to is asserted: rows written and
+Memory, restore, freshness, scrapes, the view's rates, requests to ingest, and the page. On a real Apache Kafka with
+real processes, some minutes. What the load must come to is asserted: rows written and
 replayed, comparisons served, events acknowledged, the rate of what flows.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from bench import page
 from bench.end_to_end import rows
 from bench.end_to_end.report import machine, table, write
 from bench.end_to_end.site import Row
@@ -23,6 +25,7 @@ _TABLES: Final[Mapping[str, Callable[[Kafka, Path, bool], Iterator[Row]]]] = {
     "ingest": lambda broker, directory, small: ingest.parts(
         broker, directory, ingest.SMALL if small else ingest.Sizes()
     ),
+    "page": lambda _, directory, small: page.parts(directory, page.SMALL if small else page.Sizes()),
 }
 
 
