@@ -31,8 +31,14 @@ _IMPOSSIBLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, Attri
 """What arithmetic and decoding raise on numbers that no worker publishes."""
 _DOCUMENTS: Final = 2_000
 """Most documents in the cache."""
+_JUDGES: Final = 64
+"""Most documents of judge versions in the cache."""
 _QUEUES: Final = 16
 """Most queues whose counts are in the cache, for the documents of their other windows."""
+
+
+_Built = tuple[int, date, SnapshotDocument]
+"""A document, after the revision of its queue and the UTC day on which it was built."""
 
 
 @dataclass(slots=True)
@@ -85,7 +91,8 @@ class Documents:
         self.index = QueueIndex(rules)
         self._store = store
         self._today = today
-        self._documents: LRUCache[tuple[str, Window], tuple[int, date, SnapshotDocument]] = LRUCache(_DOCUMENTS)
+        self._documents: LRUCache[tuple[str, Window], _Built] = LRUCache(_DOCUMENTS)
+        self._of_judges: LRUCache[tuple[str, Window, str | None], _Built] = LRUCache(_JUDGES)
         self._counts: LRUCache[str, _QueueCounts] = LRUCache(_QUEUES)
         self._lock = threading.RLock()
         self._failed: dict[str, tuple[int, str]] = {}
@@ -131,14 +138,20 @@ class Documents:
     def build_of_judge(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, scope: Scope
     ) -> SnapshotDocument | None:
-        """The document of the scope's judge version; None before the first checkpoint.
-
-        It reads rows, so it is built without the lock, and not cached here.
-        """
+        """The document of the scope's judge version; None before the first checkpoint."""
         if state.as_of is None:
             return None
+        key, stamp = (entry.queue, scope.window, scope.judge), _stamp(entry, state)
+        with self._lock:
+            cached = self._of_judges.get(key)
+        if cached is not None and cached[:2] == (entry.revision, scope.today):
+            return _restamped(cached[2], stamp)
+        # It reads rows: other documents do not wait for it.
         counts = self.counts(connection, entry, scope.first_day)
-        return document(judge_state(connection, counts, scope), scope.window, _stamp(entry, state), self.rules)
+        built = document(judge_state(connection, counts, scope), scope.window, stamp, self.rules)
+        with self._lock:
+            self._of_judges[key] = (entry.revision, scope.today, built)
+        return built
 
     def build_if_possible(
         self, connection: sqlite3.Connection, entry: QueueEntry, state: StoreState, window: Window

@@ -245,8 +245,7 @@ def queue_page(
     scope = Scope(request.queue, request.window, services.today(), rules, request.judge)
     document = whole_document
     if request.judge is not None:
-        key = (scope.queue, scope.window, scope.today, entry.revision, scope.judge, "document")
-        of_judge = cache.get(key, lambda: services.documents.build_of_judge(connection, entry, state, scope))
+        of_judge = services.documents.build_of_judge(connection, entry, state, scope)
         assert of_judge is not None, "there was a checkpoint"
         document = of_judge
     criterion = _chosen(document, request.criterion)

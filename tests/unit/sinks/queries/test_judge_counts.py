@@ -8,21 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.days import Window
-from aggregator.facts import Evaluation, Fact
+from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.policy import Policy
 from aggregator.recount import Recount
-from aggregator.snapshot.inputs import CountingRules
+from aggregator.snapshot.inputs import CountingRules, QueueState
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.documents import Documents
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
 from sinks.queries.calibration import score_calibration
+from sinks.queries.judge_counts import judge_state
 from sinks.queries.queues import find_queue, read_state
 from sinks.queries.scope import Scope
 from sinks.queries.segments import segments
 from sinks.queries.thresholds import what_if
 from sinks.store.store import Store
-from tests.support.sample_view import FACTS, NOW_MS
+from tests.support.sample_view import FACTS, NOW_MS, fill
 from tests.unit.sinks.queries.test_deep_dive import (
     TODAY,
     Plain,
@@ -170,3 +171,30 @@ def test_a_failure_is_of_its_version() -> None:
 def test_documents_have_no_trend_of_a_version() -> None:
     with stored(list(FACTS)) as store, store.read() as connection, pytest.raises(ValueError, match="judge version"):
         deep_dive.published(connection, Scope("support", Window.ALL, TODAY, CountingRules(), "v1"))
+
+
+def test_a_document_of_a_version_is_built_once_for_each_state(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str | None] = []
+
+    def counting(connection: Any, counts: QueueState, scope: Scope) -> QueueState:
+        built.append(scope.judge)
+        return judge_state(connection, counts, scope)
+
+    monkeypatch.setattr("sinks.documents.judge_state", counting)
+    documents = Documents(store, CountingRules(), lambda: TODAY)
+
+    def answer(judge: str) -> SnapshotDocument:
+        with store.read() as connection:
+            entry, state = find_queue(connection, "support"), read_state(connection)
+            assert entry is not None
+            scope = Scope(entry.queue, Window.ALL, TODAY, documents.rules, judge)
+            found = documents.build_of_judge(connection, entry, state, scope)
+        assert found is not None
+        return found
+
+    fill(store, FACTS)
+    assert answer("v1") == answer("v1") != answer("v2")
+    assert built == ["v1", "v2"]
+    fill(store, [*FACTS, Annotation(at=NOW_MS, id="later", queue="support", item="i2", stars=1)], at=NOW_MS + 1)
+    assert answer("v2")["revision"] == answer("v2")["revision"] > 1
+    assert built == ["v1", "v2", "v2"]
