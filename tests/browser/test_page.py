@@ -129,6 +129,25 @@ async def test_the_keyboard_reaches_everything(address: str, browser: Browser) -
     await watched.clean()
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_judge_version_is_chosen_and_left_again(address: str, browser: Browser, *, scripts: bool) -> None:
+    watched = await watch(await browser.new_context(java_script_enabled=scripts))
+    page = watched.page
+    await page.goto(f"{address}{PATH}?criterion=tone")
+    whole = await page.locator("#breakdown article").all_inner_texts()
+    version = (await page.locator("#judge option").all_inner_texts())[1]
+    for choice in (version, "All versions"):
+        await page.locator("#judge").select_option(choice)
+        if not scripts:
+            await page.locator("form:has(#judge) button").click()
+        alone = page.get_by_text(f"Judge version {version} alone")
+        await (expect(alone).to_be_visible() if choice == version else expect(alone).to_be_hidden())
+        await expect(page.get_by_role("link", name="tone")).to_have_attribute("aria-current", "page")
+    assert await page.locator("#breakdown article").all_inner_texts() == whole
+    if scripts:
+        await watched.clean()
+
+
 async def test_a_choice_of_view_keeps_scroll_position_and_focus(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}, reduced_motion="reduce"))
     page = watched.page
