@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from bench.end_to_end.report import table
 from bench.end_to_end.site import Row
+from bench.production import JUDGES, OF_ITEM, evaluation, new_item
 from streams.kafka.record_batches import ParsedRecord
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.rocks import SPANS_OF_KEEP, RocksStore
@@ -27,14 +26,11 @@ from streams.waiting.store import Settled
 
 SPANS: Final = 10
 """All are sealed but the newest."""
-OF_ITEM: Final = 3
 FLUSH_BYTES: Final = 24 << 20
 _PIECE: Final = 500
 _SPAN_MS: Final = 1_000_000
 _LOOK_UPS: Final = 2_000
-_REASON: Final = 100
-_WORDS: Final = """the answer names source of claim which contradicts a passage in retrieved context and leaves out
-reason for refund although user asked about delivery date invoice number customer policy"""
+_REASON_BYTES: Final = 100
 
 
 @dataclass
@@ -61,24 +57,14 @@ class Measured:
 def evaluations(count: int, seed: int = 1) -> Iterator[ParsedRecord]:
     """The load: consecutive offsets, and broker times over all spans."""
     rng = random.Random(seed)
-    words, item = _WORDS.split(), ""
+    item = ""
     for offset in range(count):
         if offset % OF_ITEM == 0:
-            item = f"{rng.randbytes(6).hex()}-M{offset // OF_ITEM}"
-        metric = f"metric {offset % OF_ITEM} by judge"
-        event = {
-            "id": rng.randbytes(9).hex(),
-            "at": 1_683_000_000_000 + offset,
-            "item": item,
-            "level": "trace",
-            "metric": metric,
-            "score": rng.randint(0, 4) / 4,
-            "threshold": 0.5,
-            "judge": "gpt-4o/p3",
-            "reason": " ".join(rng.choices(words, k=20))[:_REASON],
-        }
+            item = new_item(rng, offset // OF_ITEM)
+        at = 1_683_000_000_000 + offset
+        value = evaluation(rng, item, offset % OF_ITEM, at=at, judge=JUDGES[0], reason_bytes=_REASON_BYTES)
         time_ms = offset * SPANS * _SPAN_MS // count
-        yield ParsedRecord(offset, time_ms, item.encode(), orjson.dumps(event), [])
+        yield ParsedRecord(offset, time_ms, item.encode(), value, [])
 
 
 def resident_mib() -> float:

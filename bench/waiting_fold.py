@@ -22,7 +22,8 @@ from aggregator.facts import Annotation, encode
 from aggregator.shard import Shard
 from bench.end_to_end.report import table
 from bench.end_to_end.site import Row
-from bench.waiting import FLUSH_BYTES, OF_ITEM, SPANS, evaluations, new_store, resident_mib
+from bench.production import OF_ITEM
+from bench.waiting import FLUSH_BYTES, SPANS, evaluations, new_store, resident_mib
 from streams.engine.apply import BatchApplier
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder

@@ -23,18 +23,22 @@ PEERS_PYTHON: Final = _ROOT / ".venv-bench" / "bin" / "python"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of one run: broker, load, consumer group (also the prefix of its topics), directory, JVM heap."""
+    """The place of one run: broker, load, consumer group (also the prefix of its topics), and directory."""
 
     bootstrap: str
     load: Load
     group: str
     directory: Path
-    heap: str
 
     @property
     def cells(self) -> Path:
         """The file with the counts of a peer that keeps them in memory only."""
         return self.directory / f"{self.group}.cells"
+
+    @property
+    def state(self) -> Path:
+        """The directory of what its processes keep on disk."""
+        return self.directory / self.group
 
     @property
     def log(self) -> Path:
@@ -50,7 +54,12 @@ class Place:
     def settings(self) -> Mapping[str, str]:
         """The worker's settings as environment variables."""
         topics = {f"EVAL_ALIGNMENT_TOPIC_{spec.role.upper()}": self.topic(spec.role) for spec in TABLE}
-        return {**topics, "EVAL_ALIGNMENT_GROUP": self.group, "EVAL_ALIGNMENT_BROKERS": self.bootstrap}
+        return {
+            **topics,
+            "EVAL_ALIGNMENT_GROUP": self.group,
+            "EVAL_ALIGNMENT_BROKERS": self.bootstrap,
+            "EVAL_ALIGNMENT_DATA_DIR": str(self.state),
+        }
 
 
 Arguments = Sequence[str]
@@ -60,10 +69,9 @@ Arguments = Sequence[str]
 class Contender:
     """One row.
 
-    `rate` are the events a second that size its load, `most` the most events that it gets. `needs` are modules.
-    `logs`: it writes the worker's topics, which are made before. `ends`: it ends by itself at the end of the topics.
-    `jvm`: it needs javac. `by_name`: it runs only when `--only` names it.
-    `changelogs`: tables whose changelog topics are made before.
+    `rate` are the events a second that size its load. `needs` are modules. `logs`: it writes the worker's topics, which
+    are made before. `ends`: it ends by itself at the end of the topics. `jvm`: it needs javac. `changelogs`: tables
+    whose changelog topics are made before.
     """
 
     name: str
@@ -75,8 +83,6 @@ class Contender:
     logs: bool = False
     ends: bool = False
     jvm: bool = False
-    most: int | None = None
-    by_name: bool = False
     changelogs: Sequence[str] = ()
 
     def missing(self) -> str | None:
@@ -115,14 +121,15 @@ def _workers(count: int) -> Callable[[Place], Sequence[Arguments]]:
     return processes
 
 
-def _streams(guarantee: str) -> Callable[[Place], Sequence[Arguments]]:
+def _streams(guarantee: str, store: str, heap: str) -> Callable[[Place], Sequence[Arguments]]:
     def processes(place: Place) -> Sequence[Arguments]:
         jars = kafka.jar_directory(STREAMS / "pom.xml")
         return [
             [
-                *("java", f"-Xms{place.heap}", f"-Xmx{place.heap}", "-cp", f"{compiled(jars)}:{jars}/*", "Job"),
-                *(place.bootstrap, place.load.annotations, place.load.evaluations, place.group, guarantee),
-                str(place.directory / place.group),
+                *("java", f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseParallelGC"),
+                *("-cp", f"{compiled(jars)}:{jars}/*", "Job"),
+                *(place.bootstrap, place.load.annotations, place.load.evaluations, place.group, guarantee, store),
+                str(place.state),
             ]
         ]
 
@@ -130,11 +137,12 @@ def _streams(guarantee: str) -> Callable[[Place], Sequence[Arguments]]:
 
 
 def compiled(jars: Path) -> Path:
-    """The directory of Job.java's classes, compiled again when the source is newer. Raises CalledProcessError."""
-    source, classes = STREAMS / "Job.java", jars / "classes"
+    """The directory of the job's classes, compiled again when a source is newer. Raises CalledProcessError."""
+    sources, classes = sorted(STREAMS.glob("*.java")), jars / "classes"
     done = classes / "Job.class"
-    if not done.is_file() or done.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["javac", "-Xlint:all", "-cp", f"{jars}/*", "-d", str(classes), str(source)], check=True)
+    if not done.is_file() or done.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        shutil.rmtree(classes, ignore_errors=True)
+        subprocess.run(["javac", "-Xlint:all", "-cp", f"{jars}/*", "-d", classes, *sources], check=True)
     return classes
 
 
@@ -154,9 +162,6 @@ async def _changelog(place: Place) -> Cells:
     return await results.from_streams(place.bootstrap, f"{place.group}-tallies-changelog")
 
 
-_IN_HEAP: Final = 1_500_000
-"""Events whose rows a heap of 1 GB holds without thrashing."""
-
 _AUDITED: Final = 240_000
 """Twice what is expected: a minute after its start a worker audits, and each of those that audit runs longer."""
 
@@ -165,44 +170,46 @@ CONTENDERS: Final = (
     Contender("own_loop", "the same steps without Faust", _AUDITED, _peer("own_loop"), _tallies, logs=True),
     Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True),
     Contender(
-        "workers_small",
-        "two workers, the load of Kafka Streams",
-        40_000,
-        _workers(2),
-        _tallies,
-        logs=True,
-        most=_IN_HEAP,
-        by_name=True,
-    ),
-    Contender(
         "streams_alos",
-        "Kafka Streams, 2 threads, at least once",
-        40_000,
-        _streams("at_least_once"),
+        "Kafka Streams in memory, at least once",
+        160_000,
+        _streams("at_least_once", "memory", "6g"),
         _changelog,
         jvm=True,
-        most=_IN_HEAP,
-        by_name=True,
     ),
     Contender(
         "streams_eos",
-        "Kafka Streams, 2 threads, exactly_once_v2",
-        40_000,
-        _streams("exactly_once_v2"),
+        "Kafka Streams in memory, exactly_once_v2",
+        160_000,
+        _streams("exactly_once_v2", "memory", "6g"),
         _changelog,
         jvm=True,
-        most=_IN_HEAP,
-        by_name=True,
+    ),
+    Contender(
+        "streams_alos_rocksdb",
+        "Kafka Streams on RocksDB, at least once",
+        160_000,
+        _streams("at_least_once", "rocksdb", "1g"),
+        _changelog,
+        jvm=True,
+    ),
+    Contender(
+        "streams_eos_rocksdb",
+        "Kafka Streams on RocksDB, exactly_once_v2",
+        160_000,
+        _streams("exactly_once_v2", "rocksdb", "1g"),
+        _changelog,
+        jvm=True,
     ),
     Contender(
         "confluent",
         "confluent-kafka, orjson, dicts",
-        100_000,
+        160_000,
         _peer("confluent_loop", PEERS_PYTHON),
         _file,
         needs=["confluent_kafka"],
     ),
-    Contender("aiokafka", "aiokafka, orjson, dicts", 100_000, _peer("aiokafka_loop"), _file),
+    Contender("aiokafka", "aiokafka, orjson, dicts", 160_000, _peer("aiokafka_loop"), _file),
     Contender(
         "bytewax",
         "Bytewax",

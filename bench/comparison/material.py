@@ -1,61 +1,97 @@
-"""The loads of the comparison: the reference load with corrections, its topics, and the expected counts.
+"""The loads of the comparison: two shapes with corrections, their topics, and the expected counts.
 
-A load is a number of items, in pieces of 2,000 in random order each, so a smaller load begins as a larger one does.
-One event in fifty is sent again with another rating or score, half of them with an older time, which loses.
+A load is a number of items of one shape, in pieces of whole items. Corrections are events that are sent again with
+another rating or score, half of them with an older time, which loses.
 """
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bench import production, reference
+from bench.load import batching, send
 from bench.peers.job import DAY_MS, PASS_STARS, Group
-from bench.reference import EVENTS_PER_ITEM, Event
-from bench.reference import events as reference_events
+from bench.reference import Event
 from streams.events.decoder import Kind
 from streams.kafka.producer import home_partition
 
 PARTITIONS: Final = 8
-PIECE_ITEMS: Final = 2000
-_CORRECTED: Final = 50
-_BATCH_BYTES: Final = 128 << 10
 
 Cells = dict[Group, list[int]]
 """Counts by group; groups without counts are left out."""
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What a load looks like.
+
+    `made` returns the events of `count` items from `first` on, of a load of `total` items, by a seed. One event in
+    `corrected` is sent again, at most `within` events later.
+    """
+
+    name: str
+    title: str
+    events_per_item: float
+    piece_items: int
+    made: Callable[[int, int, int, int], list[Event]]
+    corrected: int
+    within: int
+
+    def items(self, events: float) -> int:
+        """Items of the smallest load with this many events: sizes double, so that contenders share loads."""
+        items = 30
+        while items * self.events_per_item < events:
+            items *= 2
+        return items
+
+    def pieces(self, items: int) -> Iterator[list[Event]]:
+        """The load piece by piece."""
+        for seed, first in enumerate(range(0, items, self.piece_items), 1):
+            made = self.made(first, min(self.piece_items, items - first), items, seed)
+            rng = random.Random(seed)
+            for place in sorted(rng.sample(range(len(made)), len(made) // self.corrected), reverse=True):
+                after = rng.randint(place + 1, min(place + self.within, len(made)))
+                made.insert(after, _corrected(rng, made[place]))
+            yield made
+
+
+DENSE: Final = Shape(
+    "dense",
+    "Dense load: all items annotated, 33 events an item",
+    reference.EVENTS_PER_ITEM,
+    2_000,
+    lambda _first, count, _total, seed: reference.events(count, seed),
+    corrected=50,
+    within=60_000,
+)
+PRODUCTION: Final = Shape(
+    "production",
+    "Production load: 2 % of the items annotated, three evaluations with reasons an item",
+    production.EVENTS_PER_ITEM,
+    production.PIECE_ITEMS,
+    production.events,
+    corrected=100,
+    within=5_000,
+)
+SHAPES: Final = (DENSE, PRODUCTION)
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """A load in its topics: the number of events, and the expected counts."""
+    """A load in its topics: the number of events, the ends of its partitions, and the expected counts."""
 
     annotations: str
     evaluations: str
     events: int
+    ends: dict[TopicPartition, int]
     cells: Cells
-
-
-def items_for(events: float) -> int:
-    """Items of the smallest load with this many events: sizes double, so that contenders share loads."""
-    items = 30
-    while items * EVENTS_PER_ITEM < events:
-        items *= 2
-    return items
-
-
-def pieces(items: int) -> Iterator[list[Event]]:
-    """The load piece by piece."""
-    for seed, start in enumerate(range(0, items, PIECE_ITEMS), 1):
-        made = reference_events(min(PIECE_ITEMS, items - start), seed)
-        rng = random.Random(seed)
-        for event in rng.sample(made, len(made) // _CORRECTED):
-            made.insert(rng.randrange(len(made) + 1), _corrected(rng, event))
-        yield made
 
 
 def _corrected(rng: random.Random, event: Event) -> Event:
@@ -95,9 +131,10 @@ def recount(events: list[Event]) -> Cells:
     return dict(cells)
 
 
-async def preload(bootstrap: str, prefix: str, items: int) -> Load:
+async def preload(bootstrap: str, prefix: str, shape: Shape, items: int) -> Load:
     """Create the two topics of a load and fill them, lz4; everything is acknowledged."""
-    topics = {Kind.ANNOTATION: f"{prefix}annotations-{items}", Kind.EVALUATION: f"{prefix}evaluations-{items}"}
+    suffix = f"{shape.name}-{items}"
+    topics = {Kind.ANNOTATION: f"{prefix}annotations-{suffix}", Kind.EVALUATION: f"{prefix}evaluations-{suffix}"}
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -109,17 +146,15 @@ async def preload(bootstrap: str, prefix: str, items: int) -> Load:
         )
     finally:
         await admin.close()
-    count, cells = 0, Counter[tuple[Group, int]]()
-    async with AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", compression_type="lz4", max_batch_size=_BATCH_BYTES
-    ) as producer:
-        for piece in pieces(items):
-            by_place: dict[tuple[str, int], list[Event]] = defaultdict(list)
+    ends, cells = Counter[TopicPartition](), Counter[tuple[Group, int]]()
+    async with batching(bootstrap) as producer:
+        for piece in shape.pieces(items):
+            by_place: dict[TopicPartition, list[Event]] = defaultdict(list)
             for event in piece:
-                by_place[topics[event[0]], home_partition(event[1], PARTITIONS)].append(event)
-            for (topic, partition), events in by_place.items():
-                await _send(producer, topic, partition, events)
-            count += len(piece)
+                by_place[TopicPartition(topics[event[0]], home_partition(event[1], PARTITIONS))].append(event)
+            for place, events in by_place.items():
+                await send(producer, *place, events)
+                ends[place] += len(events)
             for group, cell in recount(piece).items():
                 for which, number in enumerate(cell):
                     cells[group, which] += number
@@ -127,14 +162,5 @@ async def preload(bootstrap: str, prefix: str, items: int) -> Load:
     counted: Cells = defaultdict(lambda: [0, 0, 0, 0])
     for (group, which), number in cells.items():
         counted[group][which] = number
-    return Load(topics[Kind.ANNOTATION], topics[Kind.EVALUATION], count, dict(counted))
-
-
-async def _send(producer: AIOKafkaProducer, topic: str, partition: int, events: list[Event]) -> None:
-    batch = producer.create_batch()
-    for _, key, value in events:
-        if batch.append(timestamp=None, key=key, value=value) is None:
-            await producer.send_batch(batch, topic, partition=partition)
-            batch = producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value)
-    await producer.send_batch(batch, topic, partition=partition)
+    annotations, evaluations = topics.values()
+    return Load(annotations, evaluations, ends.total(), dict(ends), dict(counted))

@@ -1,4 +1,4 @@
-"""The tables of the comparison: medians and ranges, and ratios with their targets, met or not."""
+"""The tables of the comparison: medians and ranges, ratios with their targets, and who is exact after a kill."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,71 +8,112 @@ from statistics import median
 from typing import Final
 
 from bench.comparison.contenders import CONTENDERS
-from bench.comparison.running import Run
+from bench.comparison.material import DENSE, PRODUCTION, Shape
+from bench.comparison.running import Killed, Run
 
 BEGIN: Final = "<!-- comparison: made by `make bench` -->"
 END: Final = "<!-- comparison: end -->"
 
-Rounds = Mapping[str, Sequence[Run]]
-"""Runs by contender, in the order of the rounds."""
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of one load: the runs of each contender in the order of the rounds, and what became of those killed."""
+
+    rounds: Mapping[str, Sequence[Run]]
+    killed: Mapping[str, Killed]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A lower or upper bound on the ratio of one contender to another."""
+    """A lower or upper bound on the ratio of one contender to another, on loads of one shape."""
 
+    shape: Shape
     ours: str
     theirs: str
-    what: str
     field: str
     bound: float
     at_least: bool
 
+    @property
+    def what(self) -> str:
+        """The ratio's name."""
+        return _QUANTITIES[self.field]
+
+
+_QUANTITIES: Final = {"rate": "rate", "cpu_us": "CPU per event", "memory_mib": "peak memory"}
 
 TARGETS: Final = (
-    Target("worker", "own_loop", "rate", "rate", 0.95, at_least=True),
-    Target("worker", "own_loop", "CPU per event", "cpu_us", 1.1, at_least=False),
-    Target("worker", "faust", "rate", "rate", 80, at_least=True),
-    Target("worker", "confluent", "rate", "rate", 1.8, at_least=True),
-    Target("worker", "confluent", "CPU per event", "cpu_us", 0.7, at_least=False),
+    Target(DENSE, "worker", "own_loop", "rate", 0.95, at_least=True),
+    Target(DENSE, "worker", "own_loop", "cpu_us", 1.1, at_least=False),
+    Target(DENSE, "worker", "faust", "rate", 80, at_least=True),
+    Target(DENSE, "worker", "confluent", "rate", 1.8, at_least=True),
+    Target(DENSE, "worker", "confluent", "cpu_us", 0.7, at_least=False),
+    Target(DENSE, "workers", "streams_alos", "rate", 1.3, at_least=True),
+    Target(DENSE, "workers", "streams_eos", "rate", 1.5, at_least=True),
+    Target(DENSE, "workers", "streams_eos", "cpu_us", 0.65, at_least=False),
+    *(
+        target
+        for peer in ("streams_alos", "streams_eos")
+        for target in (
+            Target(PRODUCTION, "workers", peer, "rate", 2.5, at_least=True),
+            Target(PRODUCTION, "workers", peer, "cpu_us", 0.4, at_least=False),
+            Target(PRODUCTION, "workers", peer, "memory_mib", 0.25, at_least=False),
+        )
+    ),
+    Target(PRODUCTION, "workers", "confluent", "rate", 1, at_least=True),
+    Target(PRODUCTION, "workers", "aiokafka", "rate", 1, at_least=True),
 )
 CPU_TARGET_US: Final = 4.0
+"""Of one worker per event, dense."""
 
 
-def table(rounds: Rounds, missing: Mapping[str, str]) -> str:
-    """Both tables in Markdown."""
-    return "\n".join([*_rows(rounds, missing), "", *_targets(rounds)])
+def table(shape: Shape, compared: Compared, missing: Mapping[str, str]) -> str:
+    """The measurements, and the ratios that have a target, in Markdown."""
+    return "\n".join([*_rows(compared.rounds, missing), "", *_targets(shape, compared.rounds)])
 
 
-def _rows(rounds: Rounds, missing: Mapping[str, str]) -> list[str]:
+def killed_table(compared: Compared) -> str:
+    """Who is still exact after `kill -9`, in Markdown."""
+    lines = ["| contender | counts after `kill -9` | taken over after s |", "| --- | --- | ---: |"]
+    for contender in CONTENDERS:
+        if came := compared.killed.get(contender.name):
+            seconds = "never" if came.seconds is None else f"{came.seconds:.1f}"
+            lines.append(f"| {contender.title} | {came.problem or 'exact'} | {seconds} |")
+    return "\n".join(lines)
+
+
+_COLUMNS: Final = {
+    "measured s": ("seconds", "{:.0f}"),
+    "events/s": ("rate", "{:,.0f}"),
+    "CPU us per event": ("cpu_us", "{:.2f}"),
+    "broker CPU us per event": ("broker_us", "{:.2f}"),
+    "peak memory MiB": ("memory_mib", "{:,.0f}"),
+    "bytes to Kafka per event": ("kafka_bytes", "{:,.0f}"),
+    "bytes to own disk per event": ("disk_bytes", "{:,.0f}"),
+}
+
+
+def _rows(rounds: Mapping[str, Sequence[Run]], missing: Mapping[str, str]) -> list[str]:
     lines = [
-        "| contender | events | measured s | events/s | CPU us per event | broker CPU us per event | peak memory MiB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| contender | events | {' | '.join(_COLUMNS)} |",
+        f"| --- | ---: |{' ---: |' * len(_COLUMNS)}",
     ]
     for contender in CONTENDERS:
-        runs = rounds.get(contender.name, ())
-        # The Kafka Streams job has no row until it is rebuilt as its most experienced users would build it.
-        if contender.jvm or (not runs and contender.by_name):
-            continue
-        if not runs:
-            lines.append(f"| {contender.title} | not run: {missing.get(contender.name, 'not selected')} | | | | | |")
-            continue
-        cells = [
-            f"{runs[0].events:,}",
-            _spread(runs, "seconds", "{:.0f}"),
-            _spread(runs, "rate", "{:,.0f}"),
-            _spread(runs, "cpu_us", "{:.2f}"),
-            _spread(runs, "broker_us", "{:.2f}"),
-            _spread(runs, "memory_mib", "{:,.0f}"),
-        ]
-        lines.append(f"| {contender.title} | {' | '.join(cells)} |")
+        if runs := rounds.get(contender.name):
+            cells = [f"{runs[0].events:,}", *(_spread(runs, field, form) for field, form in _COLUMNS.values())]
+            lines.append(f"| {contender.title} | {' | '.join(cells)} |")
+        else:
+            reason = missing.get(contender.name, "not selected")
+            lines.append(f"| {contender.title} | not run: {reason} |{' |' * len(_COLUMNS)}")
     return lines
 
 
-def _targets(rounds: Rounds) -> list[str]:
+def _targets(shape: Shape, rounds: Mapping[str, Sequence[Run]]) -> list[str]:
     titles = {contender.name: contender.title for contender in CONTENDERS}
     lines = ["| ratio | measured | target | |", "| --- | ---: | ---: | --- |"]
     for target in TARGETS:
+        if target.shape is not shape:
+            continue
         pairs = list(zip(rounds.get(target.ours, ()), rounds.get(target.theirs, ()), strict=False))
         if pairs:
             value = attrgetter(target.field)
@@ -80,7 +121,7 @@ def _targets(rounds: Rounds) -> list[str]:
             name = f"{titles[target.ours]} / {titles[target.theirs]}: {target.what}"
             met = median(ratios) >= target.bound if target.at_least else median(ratios) <= target.bound
             lines.append(f"| {name} | {_range(ratios, '{:.2f}')} | {_bound(target)} | {_met(met)} |")
-    if runs := rounds.get("worker"):
+    if shape is DENSE and (runs := rounds.get("worker")):
         cpu = [run.cpu_us for run in runs]
         lines.append(
             f"| one worker: CPU per event | {_range(cpu, '{:.2f} us')} | < {CPU_TARGET_US:g} us "

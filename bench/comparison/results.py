@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import cast
 
 import orjson
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.comparison.material import PARTITIONS, Cells
 from streams.kafka.batches import Record
 from streams.kafka.client import KafkaClient
-from streams.ledger.log import Log, new_reader, read_to_end
+from streams.ledger.log import Log, read_to_end
 
 _STOP_SECONDS = 5.0
 _EPOCH = date(1970, 1, 1)
@@ -24,7 +24,9 @@ _LEVELS = ("down", "up", "1", "2", "3", "4", "5")
 
 
 def from_file(path: Path) -> Cells:
-    """What a peer on dicts wrote at its end."""
+    """What a peer on dicts wrote at its end; nothing, if it ended before it began to count."""
+    if not path.exists():
+        return {}
     return _summed((group, cell) for group, cell in orjson.loads(path.read_bytes()))
 
 
@@ -86,7 +88,8 @@ async def _last(bootstrap: str, topic: str) -> Iterable[tuple[bytes, bytes]]:
     client = KafkaClient([bootstrap])
     # Never started: these logs are only read.
     writer = AIOKafkaProducer(**client.settings)
-    reader = new_reader(client)
+    # What an aborted transaction wrote is no result.
+    reader = AIOKafkaConsumer(**client.settings, auto_offset_reset="earliest", isolation_level="read_committed")
     await reader.start()
     try:
         await read_to_end(reader, [Log(writer, topic, number) for number in range(PARTITIONS)], note)

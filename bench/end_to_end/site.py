@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from bench.comparison.running import cpu_seconds
+from bench.comparison.processes import cpu_seconds
 from sinks.view import STORE_NAME
 from streams.kafka.topics import TABLE, Topics
 from tests.support.deployments import Cluster

@@ -1,7 +1,7 @@
 """aiokafka, orjson and dicts: the plain loop on asyncio. No durability: counts die with the process.
 
 Options: `getmany`, 10,000 records at most; a fetch waits 50 ms at most; offsets are committed every second, by the
-client itself.
+client itself. Static membership, so a restart does not wait for the session of its predecessor.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ async def consume(told: Told, join: Join, ending: Ending) -> None:
         told.evaluations,
         bootstrap_servers=told.bootstrap,
         group_id=told.group,
+        group_instance_id="peer",
         auto_offset_reset="earliest",
         auto_commit_interval_ms=1000,
         fetch_max_wait_ms=50,

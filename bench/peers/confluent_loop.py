@@ -2,6 +2,7 @@
 
 Options: batches by `consume` as its docs advise for throughput, lists of 10,000; a fetch waits 50 ms at most;
 librdkafka checks no CRCs and prefetches 64 MB by default. Offsets of what `consume` gave are committed every second.
+Static membership, so a restart does not wait for the session of its predecessor.
 """
 
 import gc
@@ -21,6 +22,7 @@ def main() -> None:
         {
             "bootstrap.servers": told.bootstrap,
             "group.id": told.group,
+            "group.instance.id": "peer",
             "auto.offset.reset": "earliest",
             "auto.commit.interval.ms": 1000,
             "fetch.wait.max.ms": 50,

@@ -1,7 +1,7 @@
 """Quix Streams: two streaming data frames become one, with the item's state in RocksDB and its changelog topic.
 
-Options: Quix Streams' own defaults (at least once, changelog on), and a commit every second. Counts by group stay in a
-dict: grouping by them would send every change through a topic once more.
+Options: Quix Streams' own defaults (at least once, changelog on), a commit every second, and static membership. Counts
+by group stay in a dict: grouping by them would send every change through a topic once more.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ def main() -> None:
         auto_offset_reset="earliest",
         commit_interval=1.0,
         consumer_poll_timeout=0.1,
-        consumer_extra_config={"fetch.wait.max.ms": 50},
+        consumer_extra_config={"fetch.wait.max.ms": 50, "group.instance.id": "peer"},
         state_dir=told.cells.parent / told.group,
         loglevel="WARNING",
     )
