@@ -127,7 +127,7 @@ class IngestPulls:
             for result, count in report.counted.items():
                 self._count(pull.name, result, count)
         failed.set(any(report.error is not None for report in reports))
-        if all(report.error is None for report in reports):
+        if all(report.error is None and not report.unfinished for report in reports):
             self._metrics.source_pulled.labels(pull.name).set(self._publisher.clock.wall() / 1000)
         return reports
 

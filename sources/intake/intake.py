@@ -213,7 +213,7 @@ class SourceIntake:
         """Retract what the tool does not have any more.
 
         Args:
-            seen: the tool's ids of all records that it has.
+            seen: the tool's ids of all records that it has, without those that the index has noted as seen.
             received: when they were read, in milliseconds.
             stream: the kind of records that were read.
             since: the time in milliseconds from which on they were listed; None: all were.
@@ -222,7 +222,7 @@ class SourceIntake:
         """
         assert self.index is not None, "a source without an index retracts nothing"
         async with self._takes() as taken:
-            gone = [native for native in self.index.listed(stream, since) if native not in seen]
+            gone = [native for native in self.index.unseen(stream, since) if native not in seen]
             for natives in _batches(gone):
                 taken.add(await self._retract(natives, received))
         return taken

@@ -187,8 +187,7 @@ class IndexStore:
             return
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
-        if version == 0:
-            self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
+        self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -267,13 +266,21 @@ class StoredIndex:
         rows = self.store.read("SELECT native FROM records WHERE source = ?", self.source)
         return [native_text(native) for (native,) in rows]
 
-    def listed(self, stream: str, since: int | None) -> Collection[str]:
-        """The records of a stream that the tool lists at or after a time in milliseconds; all of them with None."""
-        sql, values = "SELECT native FROM records WHERE source = ? AND stream = ?", [self.source, stream]
+    def unseen(self, stream: str, since: int | None) -> Collection[str]:
+        """The records of a stream that are not noted as seen.
+
+        Args:
+            stream: the kind of records.
+            since: those that the tool lists at or after a time in milliseconds; None: all.
+        """
+        sql = (
+            "SELECT native FROM records WHERE source = ?1 AND stream = ?2 AND NOT EXISTS "
+            "(SELECT 1 FROM seen WHERE source = ?1 AND stream = ?2 AND native = records.native)"
+        )
         rows = (
-            self.store.read(sql, *values)
+            self.store.read(sql, self.source, stream)
             if since is None
-            else self.store.read(f"{sql} AND listed >= ?", *values, since)
+            else self.store.read(f"{sql} AND listed >= ?3", self.source, stream, since)
         )
         return [native_text(native) for (native,) in rows]
 

@@ -12,6 +12,7 @@ import httpx
 
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError
+from sources.pulls.reading import PullReading
 from sources.records import UnknownShapeError
 from sources.shapes import read
 from streams.runtime.http_client import TRANSPORT_ERRORS, async_client, explain
@@ -124,20 +125,28 @@ class Connection:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def get(self, path: str, parameters: Parameters | None = None) -> ToolAnswer:
-        """The answer to GET. `path` begins with a slash and is quoted. Raises PullError."""
-        return await self._request("GET", path, parameters, None)
+    async def get(self, reading: PullReading, path: str, parameters: Parameters | None = None) -> ToolAnswer:
+        """The answer to GET. `path` begins with a slash and is quoted. Raises PullError, ReadingLimitError."""
+        return await self._request(reading, "GET", path, parameters, None)
 
-    async def post(self, path: str, document: Mapping[str, Any], parameters: Parameters | None = None) -> ToolAnswer:
-        """The answer to POST of a JSON document that asks for records. Raises PullError."""
-        return await self._request("POST", path, parameters, document)
+    async def post(
+        self, reading: PullReading, path: str, document: Mapping[str, Any], parameters: Parameters | None = None
+    ) -> ToolAnswer:
+        """The answer to POST of a JSON document that asks for records. Raises PullError, ReadingLimitError."""
+        return await self._request(reading, "POST", path, parameters, document)
 
     async def _request(
-        self, method: str, path: str, parameters: Parameters | None, document: Mapping[str, Any] | None
+        self,
+        reading: PullReading,
+        method: str,
+        path: str,
+        parameters: Parameters | None,
+        document: Mapping[str, Any] | None,
     ) -> ToolAnswer:
         query = {name: value for name, value in (parameters or {}).items() if value is not None}
         async for attempt in retry_requests(_backoff, ATTEMPTS):
             with attempt:
+                reading.count_request()
                 return await self._attempt(method, path, query, document)
         raise AssertionError("the last attempt returns or raises")
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import msgspec
 
 from aggregator.days import day_of
+from sources.pulls.reading import PullReading
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
@@ -49,13 +50,14 @@ class Stream(Protocol):
     def windowed(self) -> bool:
         """Whether a reading can begin at a listing time. Otherwise every reading has all records."""
 
-    def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
-        """All records listed at or after `since` (milliseconds; None: all), to the end of the list.
+    def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """All records listed at or after `reading.since`, from its bookmark to the end of the list.
 
         A record may be in several pages, and pages may have records from before `since`. Every record that exists
-        while the pages are read must be in one of them: what is in none is taken to be deleted.
+        while the pages are read must be in one of them: what is in none is taken to be deleted. That holds for a
+        reading of several pulls too, each of which begins at the bookmark of the one before.
 
-        Raises PullError; nothing is taken to be deleted then.
+        Raises PullError; nothing is taken to be deleted then. Raises ReadingLimitError at a limit of the reading.
         """
 
 
@@ -64,23 +66,27 @@ class PageGuard:
 
     Args:
         place: what is read, for the error.
+        reading: counts what the list has.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, reading: PullReading) -> None:
         self._place = place
+        self._reading = reading
         self._ids: set[str] = set()
         self._positions: set[Hashable] = set()
         self._idle = 0
         """Pages in a row without a new record."""
 
     def check(self, ids: Iterable[str], following: Hashable) -> None:
-        """Raise PullError if a page brings no new record and the list does not advance either.
+        """Count a page, and raise PullError if it brings no new record and the list does not advance either.
 
         Args:
-            ids: of the records on the page.
+            ids: of the records on the page, or of what else it lists.
             following: the cursor, token or number of the next page; None at the end of the list.
         """
-        page = set(ids)
+        listed = [*ids]
+        self._reading.count_listed(len(listed))
+        page = set(listed)
         self._idle = 0 if page - self._ids else self._idle + 1
         self._ids |= page
         if following is None:

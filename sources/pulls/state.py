@@ -1,10 +1,39 @@
 """What a source remembers of its pulls from one process to the next. Times are milliseconds."""
 
+from typing import Any
+
 import msgspec
 
 from sources.intake.store import StoredIndex
 
 _NAME = "pulls"
+
+
+class UnfinishedReading(msgspec.Struct, omit_defaults=True):
+    """A reading of a stream that takes several pulls."""
+
+    started: int
+    """Beginning of its first pull."""
+    since: int | None
+    """Listing time from which records are read; None: all."""
+    sweep: bool
+    """Whether vanished records are looked for."""
+    settings: str
+    """Digest of the settings of the source: with others the reading begins again."""
+    bookmark: Any = None
+    """Where the stream goes on; None: at its start."""
+    again: bool = False
+    """Whether everything has been read once, and is read again to see whether what is missing was only hidden."""
+    records: int = 0
+    """Records of the earlier pulls."""
+    unreadable: int = 0
+    """Records of the earlier pulls that could not be read."""
+    took_ms: int = 0
+    """How long the earlier pulls took."""
+
+    def serves(self, *, full: bool) -> bool:
+        """Whether a pull goes on with it: one that is to read everything needs a reading of everything."""
+        return not full or (self.sweep and self.since is None)
 
 
 class StreamState(msgspec.Struct, omit_defaults=True):
@@ -16,6 +45,8 @@ class StreamState(msgspec.Struct, omit_defaults=True):
     """Beginning of the last sweep, a reading that finds what vanished."""
     sweep_ms: int = 0
     """How long it took."""
+    unfinished: UnfinishedReading | None = None
+    """The reading that the next pull goes on with; None: it begins one."""
     empty: bool = False
     """Whether a full reading was empty, although records are known, and no record has been read since."""
 

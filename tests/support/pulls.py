@@ -1,6 +1,6 @@
 """Sources whose tools are fake, pulled into an index in a file and a broker in memory."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sources.intake.intake import Delivery, SourceIntake
 from sources.intake.store import IndexStore
 from sources.meaning import Rules
 from sources.pulls.pull import PulledPage, Stream
+from sources.pulls.reading import PullReading
 from sources.pulls.registry import open_streams
 from sources.pulls.sync import PullClocks, SourcePull
 from sources.registry import TOOLS
@@ -46,9 +47,9 @@ def opened(
     return open_streams("support", settings, transport)
 
 
-async def read(pages: AsyncIterator[PulledPage]) -> list[PulledPage]:
+async def read(stream: Stream, since: int | None) -> list[PulledPage]:
     """All pages of a reading."""
-    return [page async for page in pages]
+    return [page async for page in stream.pages(PullReading(since))]
 
 
 class MemoryBroker:

@@ -19,6 +19,7 @@ from aggregator.days import timestamp
 from sources.pulls.connection import Connection, HeaderAuth, Parameters, ToolNotFoundError
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PageGuard, PulledPage, PullError, Stream, daily_pages
+from sources.pulls.reading import PullReading
 from sources.rules import SourceSettings
 from sources.shapes import TextTime, read_each
 
@@ -107,18 +108,19 @@ class TaskStream:
     name: str = "tasks"
     windowed: bool = True
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
-        """Tasks that changed at or after `since`."""
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """Tasks that changed at or after `since`. The bookmark is the id of the last one."""
+        since = reading.since
         window = [] if since is None else [_after("updated_at", "Datetime", timestamp(max(0, since - 1)))]
         if not self.every_task:
             window.append(_after("total_annotations", "Number", 0))
-        guard, last = PageGuard(f"{_TASKS} of project {self.project}"), 0
+        guard, last = PageGuard(f"{_TASKS} of project {self.project}", reading), reading.resume(int) or 0
         while True:
             filters = {"conjunction": "and", "items": [*window, _after("id", "Number", last)]}
             query = json.dumps({"filters": filters, "ordering": ["tasks:id"]})
             parameters: Parameters = {"project": self.project, "fields": "all", "page_size": LIMIT, "query": query}
             try:
-                answer = await self.connection.get(_TASKS, parameters)
+                answer = await self.connection.get(reading, _TASKS, parameters)
             except ToolNotFoundError as error:
                 raise PullError(f"{error}; correct `project`") from error
             raws = answer.read(_TaskPage).tasks
@@ -132,6 +134,7 @@ class TaskStream:
             guard.check([str(key.id) for key in keys if key], following)
             if following is None:
                 return
+            reading.keep(last)
 
 
 def _after(field: str, kind: str, value: Any) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from msgspec import Raw, Struct
 from aggregator.days import timestamp
 from sources.pulls.connection import Connection, segment
 from sources.pulls.credentials import Credentials
-from sources.pulls.paging import numbered_pages
+from sources.pulls.paging import NumberedPlace, numbered_pages, starting_at
 from sources.pulls.pull import PageGuard, PulledPage, Stream, daily_pages
+from sources.pulls.reading import PullReading
 from sources.rules import SourceSettings
 from sources.shapes import TextTime, read_each
 
@@ -55,6 +56,16 @@ class _NumberedIds(Struct):
     meta: _NumberMeta
 
 
+class _QueuePlace(Struct, frozen=True):
+    """Where the items of all queues go on."""
+
+    queues: NumberedPlace = NumberedPlace()
+    """The page of queues."""
+    queue: str | None = None
+    """The queue on this page; None: the first one."""
+    items: NumberedPlace = NumberedPlace()
+
+
 @dataclass(frozen=True, slots=True)
 class _NumberedPage:
     content: bytes
@@ -81,16 +92,17 @@ class ScoreStream:
     name: str = "scores"
     windowed: bool = True
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
-        """Scores whose `timestamp` is at or after `since`."""
-        guard, cursor = PageGuard(_SCORES), None
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """Scores whose `timestamp` is at or after `since`. The bookmark is the cursor."""
+        guard, cursor = PageGuard(_SCORES, reading), reading.resume(str)
         while True:
             answer = await self.connection.get(
+                reading,
                 _SCORES,
                 {
                     "limit": LIMIT,
                     "fields": "details,subject,annotation",
-                    "fromTimestamp": None if since is None else timestamp(since),
+                    "fromTimestamp": None if reading.since is None else timestamp(reading.since),
                     "cursor": cursor,
                 },
             )
@@ -103,6 +115,7 @@ class ScoreStream:
             guard.check([key.id for key in keys if key], cursor)
             if cursor is None:
                 return
+            reading.keep(cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +126,28 @@ class QueueItemStream:
     name: str = "queue-items"
     windowed: bool = False
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:  # noqa: ARG002 -- the list has no window
-        """All items of all queues."""
-        queues = {id: None async for page in self._list(_QUEUES) for id in page.ids}
-        for queue in queues:
-            async for page in self._list(f"{_QUEUES}/{segment(queue)}/items"):
-                yield PulledPage(page.content)
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """All items of all queues. The bookmark is a place in the list of queues, and one in the items of a queue."""
+        start = reading.resume(_QueuePlace) or _QueuePlace()
+        queues, done = start.queues, set[str]()
+        async for page, more_queues in self._list(reading, _QUEUES, start.queues):
+            for queue in starting_at(page.ids, start.queue):
+                if queue in done:
+                    continue
+                done.add(queue)
+                items = start.items if queue == start.queue else NumberedPlace()
+                reading.keep(_QueuePlace(queues, queue, items))
+                async for some, more_items in self._list(reading, f"{_QUEUES}/{segment(queue)}/items", items):
+                    yield PulledPage(some.content)
+                    reading.keep(_QueuePlace(queues, queue, more_items))
+            queues = more_queues
 
-    def _list(self, path: str) -> AsyncIterator[_NumberedPage]:
+    def _list(
+        self, reading: PullReading, path: str, start: NumberedPlace
+    ) -> AsyncIterator[tuple[_NumberedPage, NumberedPlace]]:
         async def fetch(number: int) -> _NumberedPage:
-            answer = await self.connection.get(path, {"page": number, "limit": LIMIT})
+            answer = await self.connection.get(reading, path, {"page": number, "limit": LIMIT})
             page = answer.read(_NumberedIds)
             return _NumberedPage(answer.content, [each.id for each in page.data], page.meta.total_items)
 
-        return numbered_pages(fetch, LIMIT, path)
+        return numbered_pages(fetch, LIMIT, path, reading, start)

@@ -13,10 +13,11 @@ import httpx
 from msgspec import Raw, Struct
 
 from aggregator.days import timestamp
-from sources.pulls.connection import Connection, HeaderAuth
+from sources.pulls.connection import Connection, HeaderAuth, Parameters
 from sources.pulls.credentials import Credentials
 from sources.pulls.paging import offset_pages
 from sources.pulls.pull import PulledPage, PullError, Stream, daily_pages
+from sources.pulls.reading import PullReading
 from sources.rules import SourceSettings
 from sources.shapes import TextTime, read_each
 
@@ -66,31 +67,32 @@ class FeedbackStream:
     name: str = "feedback"
     windowed: bool = True
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
-        """Feedback that was created at or after `since`."""
-        session = None if self.project is None else await self._project_id(self.project)
-        # Whether the bound is inclusive is not documented.
-        created = None if since is None else timestamp(max(0, since - 1))
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """Feedback that was created at or after `since`. The bookmark is an offset, with what the page before had."""
+        session = None if self.project is None else await self._project_id(reading, self.project)
+        # Whether the bounds are inclusive is not documented.
+        first = None if reading.since is None else timestamp(max(0, reading.since - 1))
+        # What was created since this reading began must not move the rest of it; the next reading has that.
+        last = None if reading.bookmark is None else timestamp(reading.started + 1)
 
         async def fetch(offset: int) -> _FeedbackPage:
-            answer = await self.connection.get(
-                _FEEDBACK, {"limit": LIMIT, "offset": offset, "session": session, "min_created_at": created}
-            )
+            window: Parameters = {"session": session, "min_created_at": first, "max_created_at": last}
+            answer = await self.connection.get(reading, _FEEDBACK, {"limit": LIMIT, "offset": offset, **window})
             raws = answer.read(list[Raw])
             keys = [key if isinstance(key, _FeedbackKey) else None for key in read_each(raws, _FeedbackKey)]
             records = [(key.created_at.ms if key else None, raw) for key, raw in zip(keys, raws, strict=True)]
             ids = [key.id if key else bytes(raw).decode() for key, raw in zip(keys, raws, strict=True)]
             return _FeedbackPage(records, ids)
 
-        async for page in offset_pages(fetch, LIMIT, _FEEDBACK):
+        async for page in offset_pages(fetch, LIMIT, _FEEDBACK, reading):
             for each in daily_pages(page.records):
                 yield each
 
-    async def _project_id(self, project: str) -> str:
+    async def _project_id(self, reading: PullReading, project: str) -> str:
         try:
             return str(UUID(project))
         except ValueError:
-            answer = await self.connection.get(_PROJECTS, {"name": project, "limit": 1})
+            answer = await self.connection.get(reading, _PROJECTS, {"name": project, "limit": 1})
         found = answer.read(list[_LangSmithProject])
         if not found:
             raise PullError(f"{answer.place}: project {project!r} not found: correct `project`")

@@ -14,7 +14,9 @@ from msgspec import Raw, Struct
 
 from sources.pulls.connection import Connection, HeaderAuth, Parameters, ToolNotFoundError
 from sources.pulls.credentials import Credentials
+from sources.pulls.paging import starting_at
 from sources.pulls.pull import PageGuard, PulledPage, PullError, Stream, daily_pages
+from sources.pulls.reading import PullReading
 from sources.rules import SourceSettings
 from sources.shapes import TextTime, read_each
 
@@ -67,6 +69,21 @@ class _ReviewItemPage(Struct):
     next_page_token: str | None = None
 
 
+class _TracePlace(Struct, frozen=True):
+    """Where the traces go on."""
+
+    experiment: str | None = None
+    first: int = 0
+    """Request time in milliseconds."""
+
+
+class _ReviewPlace(Struct, frozen=True):
+    """Where the items of review queues go on."""
+
+    experiment: str | None = None
+    queue: str | None = None
+
+
 def authenticate(credentials: Credentials) -> httpx.Auth | None:
     """A token, or a user name and password; None for a server that asks for neither."""
     if token := credentials.get("MLFLOW_TRACKING_TOKEN"):
@@ -99,16 +116,19 @@ class TraceStream:
     name: str = "traces"
     windowed: bool = True
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
-        """Traces whose request time is at or after `since`."""
-        for experiment in self.experiments:
-            await _check_experiment(self.connection, experiment)
-            async for page in self._experiment(experiment, since or 0):
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """Traces whose request time is at or after `since`. The bookmark is an experiment and a request time."""
+        start = reading.resume(_TracePlace) or _TracePlace()
+        for experiment in starting_at(self.experiments, start.experiment):
+            await _check_experiment(self.connection, reading, experiment)
+            first = start.first if experiment == start.experiment else reading.since or 0
+            reading.keep(_TracePlace(experiment, first))
+            async for page in self._experiment(reading, experiment, first):
                 yield page
 
-    async def _experiment(self, experiment: str, first: int) -> AsyncIterator[PulledPage]:
+    async def _experiment(self, reading: PullReading, experiment: str, first: int) -> AsyncIterator[PulledPage]:
         location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
-        guard, token = PageGuard(f"{_TRACES} of experiment {experiment}"), None
+        guard, token = PageGuard(f"{_TRACES} of experiment {experiment}", reading), None
         while True:
             document: dict[str, Any] = {
                 "locations": [location],
@@ -116,7 +136,7 @@ class TraceStream:
                 "order_by": ["timestamp_ms ASC"],
                 "max_results": LIMIT,
             }
-            answer = await self.connection.post(_TRACES, document | ({"page_token": token} if token else {}))
+            answer = await self.connection.post(reading, _TRACES, document | ({"page_token": token} if token else {}))
             page = answer.read(_TracePage)
             keys = [key if isinstance(key, _TraceKey) else None for key in read_each(page.traces, _TraceKey)]
             records = [(key.request_time.ms if key else None, raw) for key, raw in zip(keys, page.traces, strict=True)]
@@ -131,6 +151,7 @@ class TraceStream:
             guard.check([key.trace_id for key in keys if key], None if last else (first, token))
             if last:
                 return
+            reading.keep(_TracePlace(experiment, first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +163,25 @@ class ReviewItemStream:
     name: str = "queue-items"
     windowed: bool = False
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:  # noqa: ARG002 -- the list has no window
-        """All items of all queues."""
-        for experiment in self.experiments:
-            await _check_experiment(self.connection, experiment)
-            for queue in await self._queues(experiment):
-                async for page in self._items(queue):
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """All items of all queues. The bookmark is an experiment and a queue: tokens are offsets, which shift."""
+        start = reading.resume(_ReviewPlace) or _ReviewPlace()
+        for experiment in starting_at(self.experiments, start.experiment):
+            await _check_experiment(self.connection, reading, experiment)
+            queues = await self._queues(reading, experiment)
+            for queue in starting_at(queues, start.queue if experiment == start.experiment else None):
+                reading.keep(_ReviewPlace(experiment, queue))
+                async for page in self._items(reading, queue):
                     yield page
 
-    async def _queues(self, experiment: str) -> Sequence[str]:
+    async def _queues(self, reading: PullReading, experiment: str) -> Sequence[str]:
         """The ids of the queues of an experiment; none on a server older than MLflow 3.14."""
-        guard, token = PageGuard(f"{_QUEUES} of experiment {experiment}"), None
+        guard, token = PageGuard(f"{_QUEUES} of experiment {experiment}", reading), None
         queues: dict[str, None] = {}
         while True:
             parameters: Parameters = {"experiment_id": experiment, "max_results": ITEM_LIMIT, "page_token": token}
             try:
-                page = (await self.connection.get(_QUEUES, parameters)).read(_ReviewQueuePage)
+                page = (await self.connection.get(reading, _QUEUES, parameters)).read(_ReviewQueuePage)
             except ToolNotFoundError:
                 return ()
             ids = [queue.queue_id for queue in page.review_queues]
@@ -167,12 +191,12 @@ class ReviewItemStream:
             if token is None:
                 return tuple(queues)
 
-    async def _items(self, queue: str) -> AsyncIterator[PulledPage]:
-        guard, token = PageGuard(f"{_QUEUE_ITEMS} of queue {queue}"), None
+    async def _items(self, reading: PullReading, queue: str) -> AsyncIterator[PulledPage]:
+        guard, token = PageGuard(f"{_QUEUE_ITEMS} of queue {queue}", reading), None
         while True:
             parameters: Parameters = {"queue_id": queue, "max_results": ITEM_LIMIT, "page_token": token}
             try:
-                answer = await self.connection.get(_QUEUE_ITEMS, parameters)
+                answer = await self.connection.get(reading, _QUEUE_ITEMS, parameters)
             except ToolNotFoundError:
                 return  # The queue was deleted after it was listed.
             page = answer.read(_ReviewItemPage)
@@ -183,10 +207,10 @@ class ReviewItemStream:
                 return
 
 
-async def _check_experiment(connection: Connection, experiment: str) -> None:
+async def _check_experiment(connection: Connection, reading: PullReading, experiment: str) -> None:
     """Raise PullError for an experiment that does not exist or is deleted: its traces would be an empty list."""
     try:
-        answer = await connection.get(_EXPERIMENT, {"experiment_id": experiment})
+        answer = await connection.get(reading, _EXPERIMENT, {"experiment_id": experiment})
     except ToolNotFoundError as error:
         raise PullError(f"{error}; correct `experiments`") from error
     if answer.read(_ExperimentAnswer).experiment.lifecycle_stage != "active":

@@ -16,6 +16,7 @@ from aggregator.days import day_of, timestamp
 from sources.pulls.connection import Connection, HeaderAuth, Parameters, ToolNotFoundError, segment
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PageGuard, PulledPage, PullError, Stream
+from sources.pulls.reading import PullReading
 from sources.rules import SourceSettings
 from sources.shapes import TextTime
 
@@ -73,33 +74,34 @@ class AnnotationStream:
     name: str = "annotations"
     windowed: bool = True
 
-    async def pages(self, since: int | None) -> AsyncIterator[PulledPage]:
-        """Annotations of what has spans that started at or after `since`."""
+    async def pages(self, reading: PullReading) -> AsyncIterator[PulledPage]:
+        """Annotations of what has spans that started at or after `since`. The bookmark is the cursor of spans."""
         path = self._path("spans")
-        guard, cursor = PageGuard(path), None
+        guard, cursor = PageGuard(path, reading), reading.resume(str)
         while True:
             parameters: Parameters = {
                 "limit": SPAN_LIMIT,
                 "sort": "start_time",
                 "order": "asc",
-                "start_time": None if since is None else timestamp(since),
+                "start_time": None if reading.since is None else timestamp(reading.since),
                 "cursor": cursor,
             }
             try:
-                answer = await self.connection.get(path, parameters)
+                answer = await self.connection.get(reading, path, parameters)
             except ToolNotFoundError as error:
                 raise PullError(f"{error}; correct `project`") from error
             page = answer.read(_SpanPage)
             spans = sorted(page.data, key=lambda span: span.start_time.ms)
             for _, day in groupby(spans, key=lambda span: day_of(span.start_time.ms)):
-                async for each in self._of([*day]):
+                async for each in self._of(reading, [*day]):
                     yield each
             cursor = page.next_cursor
             guard.check([span.context.span_id for span in spans], cursor)
             if cursor is None:
                 return
+            reading.keep(cursor)
 
-    async def _of(self, spans: Sequence[_PhoenixSpan]) -> AsyncIterator[PulledPage]:
+    async def _of(self, reading: PullReading, spans: Sequence[_PhoenixSpan]) -> AsyncIterator[PulledPage]:
         """The annotations of spans of one day, in the order of their start."""
         targets: dict[tuple[str, str], list[Any]] = {
             ("span_annotations", "span_ids"): [span.context.span_id for span in spans],
@@ -109,19 +111,21 @@ class AnnotationStream:
         for (kind, key), ids in targets.items():
             distinct = [*dict.fromkeys(id for id in ids if isinstance(id, str) and id)]
             if distinct:
-                async for content in self._annotations(kind, {key: distinct}):
+                async for content in self._annotations(reading, kind, {key: distinct}):
                     yield PulledPage(content, spans[0].start_time.ms)
 
-    async def _annotations(self, kind: str, ids: Mapping[str, list[str]]) -> AsyncIterator[bytes]:
+    async def _annotations(self, reading: PullReading, kind: str, ids: Mapping[str, list[str]]) -> AsyncIterator[bytes]:
         path, cursor = self._path(kind), None
         while True:
             try:
-                answer = await self.connection.get(path, {**ids, "limit": LIMIT, "cursor": cursor})
+                answer = await self.connection.get(reading, path, {**ids, "limit": LIMIT, "cursor": cursor})
             except ToolNotFoundError:
                 return  # All of them were deleted after they were listed, or the server is older than these lists.
             yield answer.content
+            page = answer.read(_AnnotationPage)
+            reading.count_listed(len(page.data))
             # The cursor is an id that only decreases, so the list ends.
-            cursor = answer.read(_AnnotationPage).next_cursor
+            cursor = page.next_cursor
             if cursor is None:
                 return
 

@@ -53,7 +53,9 @@ class FakeLangSmith(FakeTool):
                 reverse=not self.oldest_first,
             )
             if parameters.get("session") in (None, feedback["session_id"])
-            and parameters.get("min_created_at", "") < iso(feedback["created_at"])
+            and parameters.get("min_created_at", "")
+            < iso(feedback["created_at"])
+            < parameters.get("max_created_at", "~")
         ]
         offset = int(parameters.get("offset", "0"))
         return found[offset : offset + limit]

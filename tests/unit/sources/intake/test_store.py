@@ -48,8 +48,8 @@ def test_what_is_committed_is_there_after_the_file_was_closed(tmp_path: Path) ->
     assert index.deleted_at(b"gone") == 7
     assert index.totals() == {"events": 3}
     assert index.state("cursor") == {"at": 1}
-    assert list(index.listed("scores", 3)) == list(index.listed("scores", None)) == ["n"]
-    assert list(index.listed("scores", 4)) == list(index.listed("items", None)) == []
+    assert list(index.unseen("scores", 3)) == list(index.unseen("scores", None)) == ["n"]
+    assert list(index.unseen("scores", 4)) == list(index.unseen("items", None)) == []
     assert other.get("n") is None and other.state("cursor") is None and other.deleted_at(b"gone") == -1
     store.close()
 

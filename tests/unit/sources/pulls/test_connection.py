@@ -20,6 +20,7 @@ from sources.pulls.connection import (
 )
 from sources.pulls.credentials import Credentials
 from sources.pulls.pull import PullError
+from sources.pulls.reading import PullReading
 from streams.runtime.retry_after import LONGEST_RETRY_AFTER_S, retry_after
 
 URL = "https://tool.invalid/base"
@@ -39,7 +40,7 @@ async def replied(*replies: Reply) -> tuple[bytes, list[httpx.Request]]:
         return given
 
     async with Connection(URL, NONE, HeaderAuth({"x-api-key": "k"}), httpx.MockTransport(reply)) as connection:
-        answer = await connection.get("/api/scores", {"limit": 100, "cursor": None})
+        answer = await connection.get(PullReading(), "/api/scores", {"limit": 100, "cursor": None})
     assert not pending
     return answer.content, requests
 
@@ -131,7 +132,7 @@ async def test_a_refusal_names_the_keys_and_their_file(status: int, tmp_path: Pa
     reply = httpx.MockTransport(lambda _: httpx.Response(status, text="invented is wrong"))
     async with Connection(URL, credentials, auth, reply) as connection:
         with pytest.raises(PullError) as raised:
-            await connection.get("/api")
+            await connection.get(PullReading(), "/api")
     assert str(raised.value) == (
         f"GET {URL}/api: access refused (status {status}); check TOOL_KEY in {tmp_path}/tool.toml"
     )
@@ -145,7 +146,7 @@ async def test_a_redirect_is_not_followed_and_names_its_target() -> None:
 async def test_an_answer_of_another_shape_names_the_address() -> None:
     reply = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>"))
     async with Connection(URL, NONE, None, reply) as connection:
-        answer = await connection.post("/api/search", {"limit": 1})
+        answer = await connection.post(PullReading(), "/api/search", {"limit": 1})
     with pytest.raises(PullError, match=r"^POST https://tool\.invalid/base/api/search: unexpected answer: not JSON"):
         answer.read(list[int])
 
@@ -208,7 +209,7 @@ async def test_an_answer_that_breaks_off_is_asked_for_again(waits: list[float]) 
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n" + bodies.pop(0))
 
     async with served(serve) as url, Connection(url, NONE) as connection:
-        assert (await connection.get("/api")).content == b"[1,2]"
+        assert (await connection.get(PullReading(), "/api")).content == b"[1,2]"
     assert len(waits) == 1
 
 
@@ -224,6 +225,6 @@ async def test_an_answer_that_trickles_for_ever_ends_with_an_error(
 
     async with served(serve) as url, Connection(url, NONE) as connection:
         with pytest.raises(ToolBusyError, match="no complete answer in 0 s"):
-            await connection.get("/api")
+            await connection.get(PullReading(), "/api")
         ended.set()
     assert len(waits) == ATTEMPTS - 1

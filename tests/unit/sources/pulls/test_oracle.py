@@ -1,8 +1,8 @@
 """Seeded histories of a tool, pulled through all its troubles, against a plain count of what the tool has at the end.
 
 A history edits, deletes and adds records, also while lists are read, and in between the source is pulled. Requests
-fail, answers of the broker are lost. After a last sweep, the rows that the published events leave must be those that
-the records of the tool's store mean. What they mean is written here by hand, without the mapper.
+fail, answers of the broker are lost, and a reading may take many pulls. After a last sweep, the rows that the published
+events leave must be those that the records of the store mean, which is written here by hand, without the mapper.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sources.pulls.pull import PullError
-from sources.pulls.sync import PullRequest
+from sources.pulls.sync import PullRequest, StreamReport
 from tests.support.fake_tools.base import FakeClock, FakeTool
 from tests.support.fake_tools.labelstudio import FakeLabelStudio
 from tests.support.fake_tools.langfuse import FakeLangfuse
@@ -392,9 +392,19 @@ async def live(history: History, source: PulledSource, random: Random) -> None:
     # The tool's lists move no more, and an empty one needs a second full reading.
     tool.clock.advance(2 * HOUR)
     full = PullRequest(full=random.random() < 0.5)
-    await source.pull.run(full)
-    if any(report.notes for report in await source.pull.run(full)) or not history.meaning():
-        await source.pull.run(PullRequest(full=True, confirm_empty=True))
+    await read_to_the_end(source, full)
+    if any(report.notes for report in await read_to_the_end(source, full)) or not history.meaning():
+        await read_to_the_end(source, PullRequest(full=True, confirm_empty=True))
+
+
+async def read_to_the_end(source: PulledSource, request: PullRequest) -> list[StreamReport]:
+    """Pull until no reading is left unfinished, and return the last reports."""
+    for _ in range(200):
+        reports = await source.pull.run(request)
+        assert [report.error for report in reports if report.error] == []
+        if not any(report.unfinished for report in reports):
+            return reports
+    raise AssertionError("the readings do not end")
 
 
 async def check(directory: Path, tool: str, seed: int) -> None:
@@ -419,6 +429,16 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:  
 @pytest.mark.parametrize("tool", HISTORIES)
 @pytest.mark.parametrize("seed", FEW)
 async def test_what_is_published_is_what_the_tool_has(tmp_path: Path, tool: str, seed: int) -> None:
+    await check(tmp_path, tool, seed)
+
+
+@pytest.mark.parametrize("tool", HISTORIES)
+@pytest.mark.parametrize("seed", FEW[:2])
+async def test_what_is_published_is_what_the_tool_has_when_a_pull_reads_little(
+    tmp_path: Path, tool: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.pulls.reading.MAX_RECORDS", 40)
+    monkeypatch.setattr("sources.pulls.reading.MAX_REQUESTS", 12)
     await check(tmp_path, tool, seed)
 
 

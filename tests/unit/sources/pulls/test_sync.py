@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.days import timestamp
 from sources.intake.rebuild import SourceEvents, rebuild
-from sources.pulls import sync
 from sources.pulls.credentials import CredentialsError
 from sources.pulls.pull import PullError
 from sources.pulls.state import load
@@ -402,32 +400,3 @@ async def test_a_full_reading_that_is_not_whole_deletes_no_record_of_an_unknown_
         await again.pull.run(FULL)
     assert again.broker.facts == []
     again.store.close()
-
-
-@pytest.mark.parametrize("bound", ["MAX_RECORDS", "MAX_PAGES"])
-async def test_a_list_without_an_end_is_left_and_nothing_is_taken_to_be_deleted(
-    tool: FakeLangfuse, source: PulledSource, monkeypatch: pytest.MonkeyPatch, bound: str
-) -> None:
-    gone = rate(tool, "gone")
-    await scores(source)
-    del tool.scores[gone]
-    for number in range(20):
-        tool.clock.advance(1)
-        rate(tool, f"t{number}")
-    monkeypatch.setattr(sync, bound, 3)
-    report = StreamReport("", None, sweep=False)
-    for request, remedy in ((FULL, "pull without `--full`"), (None, "shorten `lookback_days`")):
-        tool.clock.advance(2 * 3600 * 1000)
-        report = await scores(source, request)
-        assert report.error is not None and "the list has more than" in report.error
-        assert report.reached is not None
-        assert (
-            f"{report.records} records were read, the last of them listed at {timestamp(report.reached)}"
-            in report.error
-        )
-        assert f"each pull begins at the start of the list again: {remedy}" in report.error
-        # For `source ls`, and the metric of a pull that fails.
-        assert load(source.index).error == f"scores: {report.error}"
-    assert report.records < 20 and report.vanished == 0 and "gone" in items(source)
-    monkeypatch.undo()
-    assert (await scores(source, FULL)).error is None

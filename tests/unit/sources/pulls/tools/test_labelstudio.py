@@ -35,7 +35,7 @@ def settings(tmp_path: Path, **config: Any) -> Any:
 
 async def pulled(tool: FakeLabelStudio, tmp_path: Path, since: int | None = None, **config: Any) -> list[PulledPage]:
     async with opened(settings(tmp_path, **config), tool.transport) as (stream,):
-        return await read(stream.pages(since))
+        return await read(stream, since)
 
 
 def tasks(pages: list[PulledPage]) -> set[int]:
@@ -107,11 +107,11 @@ async def test_a_token_is_exchanged_again_before_it_ends_and_when_it_is_refused(
     async with opened(settings(tmp_path), tool.transport) as (stream,):
         for wait, exchanges in ((0, 1), (1, 1), (ACCESS_SECONDS, 2)):
             tool.clock.advance(wait * 1_000)
-            assert len(await read(stream.pages(None))) == 1
+            assert len(await read(stream, None)) == 1
             assert len(tool.access) == exchanges
         assert all(request.headers.get("authorization") != "Bearer None" for request in tool.requests)
         tool.access.clear()
-        assert len(await read(stream.pages(None))) == 1
+        assert len(await read(stream, None)) == 1
         assert [request.method for request in tool.requests[-3:]] == ["GET", "POST", "GET"]
 
 

@@ -32,7 +32,7 @@ def ids(pages: Sequence[PulledPage]) -> list[str]:
 
 async def pulled(tool: FakeLangfuse, tmp_path: Path, stream: str, since: int | None = None) -> list[PulledPage]:
     async with opened(pulled_settings(tmp_path, "langfuse", queue="support"), tool.transport) as streams:
-        return await read(named(streams, stream).pages(since))
+        return await read(named(streams, stream), since)
 
 
 def named(streams: Sequence[Stream], name: str) -> Stream:

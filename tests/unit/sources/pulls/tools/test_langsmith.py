@@ -36,7 +36,7 @@ async def pulled(
 ) -> list[PulledPage]:
     settings = pulled_settings(tmp_path, "langsmith", queue="support", project=project)
     async with opened(settings, tool.transport) as (stream,):
-        return await read(stream.pages(since))
+        return await read(stream, since)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 7, 8, 21])

@@ -35,13 +35,13 @@ def ids(pages: Sequence[PulledPage]) -> set[str]:
 async def traces(tool: FakeMlflow, tmp_path: Path, since: int | None = None, **config: Any) -> list[PulledPage]:
     settings = pulled_settings(tmp_path, "mlflow", **{"experiments": ["1"], **config})
     async with opened(settings, tool.transport) as (stream,):
-        return await read(stream.pages(since))
+        return await read(stream, since)
 
 
 async def items(tool: FakeMlflow, tmp_path: Path) -> list[tuple[str, str]]:
     settings = pulled_settings(tmp_path, "mlflow", experiments=["1"], queue="support")
     async with opened(settings, tool.transport) as (_, stream):
-        pages = await read(stream.pages(None))
+        pages = await read(stream, None)
     found = [item for page in pages for item in json.loads(page.content).get("items", [])]
     return [(item["queue_id"], item["item_id"]) for item in found]
 

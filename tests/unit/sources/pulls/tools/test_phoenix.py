@@ -32,7 +32,7 @@ async def pulled(
 ) -> list[PulledPage]:
     settings = pulled_settings(tmp_path, "phoenix", project=project)
     async with opened(settings, tool.transport) as (stream,):
-        return await read(stream.pages(since))
+        return await read(stream, since)
 
 
 def ids(pages: list[PulledPage]) -> set[str]:
