@@ -51,6 +51,8 @@ ITEM_READ: Final = 200
 """Most annotations and most evaluations of an item that are read at all."""
 ITEM_PAIRS: Final = 2_000
 """Most pairs of them in an answer about an item, those in cells first to be kept."""
+ITEM_PEOPLE: Final = 20
+"""Most people with whom a metric is said to disagree on an item; the number of the others is stated."""
 ITEM_CHARACTERS: Final = 2_000
 """Most characters of a text in a list of items; the item's page has all of it."""
 SEARCHED_ITEMS: Final = 10_000

@@ -11,13 +11,21 @@ from markupsafe import Markup, escape
 from aggregator.facts import Level
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Outcome
-from sinks.budgets import ITEM_ROWS
+from sinks.budgets import ITEM_PEOPLE, ITEM_ROWS
 from sinks.page.figures import anchor
 from sinks.page.formats import plural
 from sinks.page.urls import item_path, openable
 from sinks.page.wording import isolated
 from sinks.queries.item_answer import ItemAnnotation, ItemEvaluation, PairState
-from sinks.queries.item_rows import ItemRows, compared_rating, item_level, item_pairs, item_tags, item_text
+from sinks.queries.item_rows import (
+    ItemRows,
+    compared_rating,
+    item_level,
+    item_tags,
+    item_text,
+    pair_outcomes,
+    pair_states,
+)
 from sinks.queries.item_urls import item_address
 from sinks.queries.items import PairNames
 from sinks.queries.search import PREFIX, search_words, unspaced
@@ -57,8 +65,8 @@ class ShownAnnotation:
     row: ItemAnnotation
     chosen: bool = False
     """Whether a chosen comparison has it."""
-    disagreeing: list[str] = field(default_factory=list)
-    """Metrics that disagree with it."""
+    disagreeing: int = 0
+    """Number of metrics that disagree with it."""
     compared: int = 0
     """Number of metrics that it is compared with."""
 
@@ -72,8 +80,8 @@ class ShownEvaluation:
     """None without a score or a threshold."""
     chosen: bool = False
     """Whether a chosen comparison has it."""
-    people: dict[Outcome, list[str]] = field(default_factory=dict)
-    """Who it is compared with, by outcome."""
+    people: dict[Outcome, list[ItemAnnotation]] = field(default_factory=dict)
+    """The annotations that it is compared with, by outcome."""
 
     @property
     def disagrees(self) -> bool:
@@ -84,7 +92,7 @@ class ShownEvaluation:
     def against(self) -> str:
         """With whom it disagrees, in words; empty when with nobody."""
         text = ", ".join(
-            f"{words} {', '.join(self.people[outcome])}" for outcome, words in _SIDES if outcome in self.people
+            f"{words} {_names(self.people[outcome])}" for outcome, words in _SIDES if outcome in self.people
         )
         return f"{text[:1].upper()}{text[1:]}"
 
@@ -94,6 +102,7 @@ class ShownEvaluation:
         return sum(len(self.people.get(outcome, ())) for outcome in ("tp", "tn"))
 
 
+_DISAGREE: Final = ("fp", "fn")
 _SIDES: Final[tuple[tuple[Outcome, str], ...]] = (("fp", "too lenient for"), ("fn", "too strict for"))
 
 
@@ -150,33 +159,33 @@ def item_entry(
 
     `chosen` names the comparisons for which it is in the list; of each group at most so many are shown.
     """
-    annotations = {(row["criterion"], row["annotator"]): ShownAnnotation(row) for row in rows["annotations"]}
+    annotations = [ShownAnnotation(row) for row in rows["annotations"]]
     evaluations = [ShownEvaluation(row, score_bar(row)) for row in rows["evaluations"]]
-    verdicts = {each.row["metric"]: each for each in evaluations if each.row["current"]}
     pips: set[int | None] = set()
-    for pair in item_pairs(rows, rules):
-        names = pair["criterion"], pair["annotator"], pair["metric"]
-        outcome = pair["outcome"]
-        if outcome is None or not (pair["state"] is PairState.COUNTED or names in chosen):
-            continue
-        if pair["state"] is PairState.SUPERSEDED:
-            continue
-        person, verdict = annotations[names[:2]], verdicts[pair["metric"]]
-        person.compared += 1
-        verdict.people.setdefault(outcome, []).append(_who(person.row))
-        if outcome in ("fp", "fn"):
-            person.disagreeing.append(pair["metric"])
-        if names in chosen:
-            person.chosen = verdict.chosen = True
-            if outcome in ("fp", "fn"):
-                pips.add(_strength(compared_rating(person.row) - 1, rules.pass_limit(pair["criterion"])))
+    # An item may have very many pairs: what one annotation has alone is computed outside of the loop.
+    for (annotation, states), person in zip(pair_states(rows, rules), annotations, strict=True):
+        outcomes = pair_outcomes(annotation, rules)
+        for verdict, state in zip(evaluations, states, strict=True):
+            row = verdict.row
+            is_chosen = (annotation["criterion"], annotation["annotator"], row["metric"]) in chosen
+            if state is not PairState.COUNTED and not (state is PairState.OFF_TOPIC and is_chosen):
+                continue
+            outcome = outcomes[bool(row["passed"])]
+            disagrees = outcome in _DISAGREE
+            person.compared += 1
+            person.disagreeing += disagrees
+            verdict.people.setdefault(outcome, []).append(annotation)
+            if is_chosen:
+                person.chosen = verdict.chosen = True
+                if disagrees:
+                    pips.add(_strength(compared_rating(annotation) - 1, rules.pass_limit(annotation["criterion"])))
     criteria = {criterion for criterion, *_ in chosen}
     main = _ordered(each for each in evaluations if each.chosen)
     aside = _ordered(each for each in evaluations if not each.chosen)
     if len(aside) <= _ASIDE:
         main, aside = main + aside, []
-    people = [each for each in annotations.values() if each.row["criterion"] in criteria]
-    others = [each for each in annotations.values() if each.row["criterion"] not in criteria]
+    people = [each for each in annotations if each.row["criterion"] in criteria]
+    others = [each for each in annotations if each.row["criterion"] not in criteria]
     strongest = max((each for each in pips if each is not None), default=None)
     level = item_level(rows)
     return ItemEntry(
@@ -207,6 +216,12 @@ _STRENGTHS: Final = ("Borderline", "Clear disagreement", "Strong disagreement")
 def _ordered(evaluations: Iterable[ShownEvaluation]) -> list[ShownEvaluation]:
     """Those that disagree first, then by name."""
     return sorted(evaluations, key=lambda each: (not each.disagrees, each.row["metric"]))
+
+
+def _names(people: Sequence[ItemAnnotation]) -> str:
+    others = len(people) - ITEM_PEOPLE
+    named = ", ".join(map(_who, people[:ITEM_PEOPLE]))
+    return named if others <= 0 else f"{named} and {plural(others, 'other')}"
 
 
 def _who(row: ItemAnnotation) -> str:

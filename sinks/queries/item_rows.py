@@ -197,12 +197,26 @@ def _row(cursor: sqlite3.Cursor, most_characters: int | None) -> dict[str, Any]:
 
 
 def item_pairs(rows: ItemRows, rules: CountingRules) -> Iterator[ItemPair]:
-    """Every annotation of an item with every evaluation of it, and what they count for."""
-    removed = rows["placement"] is not None and rows["placement"]["deleted"]
-    for annotation in rows["annotations"]:
-        for evaluation in rows["evaluations"]:
-            state = _state(annotation, evaluation, rules, removed=removed)
-            outcome = _outcome(annotation, evaluation, rules) if state in _IN_CELLS else None
+    """Every annotation of an item with every evaluation of it, and what they count for; those in cells first.
+
+    An item may have very many: each pair is put into words only when it is asked for.
+    """
+    by_state: dict[PairState, list[tuple[ItemAnnotation, ItemEvaluation]]] = {state: [] for state in PairState}
+    for annotation, states in pair_states(rows, rules):
+        for evaluation, state in zip(rows["evaluations"], states, strict=True):
+            by_state[state].append((annotation, evaluation))
+    medians = {row["criterion"] for row in rows["annotations"] if row["median"] is not None}
+    newest = {row["metric"]: row["at"] for row in reversed(rows["evaluations"]) if row["current"]}
+    for state, pairs in by_state.items():
+        for annotation, evaluation in pairs:
+            outcome = pair_outcomes(annotation, rules)[bool(evaluation["passed"])] if state in _IN_CELLS else None
+            match state:
+                case PairState.NOT_LATEST:
+                    why = _superseded_rating(by_majority=annotation["criterion"] in medians)
+                case PairState.SUPERSEDED:
+                    why = _superseded_verdict(newest.get(evaluation["metric"]))
+                case _:
+                    why = _why(state, annotation, evaluation, rows, rules)
             yield ItemPair(
                 criterion=annotation["criterion"],
                 annotator=annotation["annotator"],
@@ -212,25 +226,59 @@ def item_pairs(rows: ItemRows, rules: CountingRules) -> Iterator[ItemPair]:
                 state=state,
                 outcome=outcome,
                 day=None if outcome is None else day_of(annotation["at"]),
-                why=_why(state, annotation, evaluation, rows, rules),
+                why=why,
             )
+
+
+def pair_states(rows: ItemRows, rules: CountingRules) -> Iterator[tuple[ItemAnnotation, list[PairState]]]:
+    """Each annotation of an item, with its state with every evaluation."""
+    removed = rows["placement"] is not None and rows["placement"]["deleted"]
+    evaluations = [(row["metric"], _evaluation_state(row)) for row in rows["evaluations"]]
+    for annotation in rows["annotations"]:
+        of_annotation = PairState.ITEM_REMOVED if removed else _annotation_state(annotation)
+        if of_annotation is not None:
+            yield annotation, [of_annotation] * len(evaluations)
+            continue
+        criterion = annotation["criterion"]
+        yield (
+            annotation,
+            [
+                state or (PairState.COUNTED if rules.on_topic(criterion, metric) else PairState.OFF_TOPIC)
+                for metric, state in evaluations
+            ],
+        )
 
 
 _IN_CELLS: Final = (PairState.COUNTED, PairState.OFF_TOPIC, PairState.SUPERSEDED)
 
 
-def _state(annotation: ItemAnnotation, evaluation: ItemEvaluation, rules: CountingRules, *, removed: bool) -> PairState:
+def _annotation_state(annotation: ItemAnnotation) -> PairState | None:
+    """Why an annotation is compared with nothing; None if it is."""
+    if annotation["deleted"]:
+        return PairState.ANNOTATION_DELETED
+    return None if annotation["counted"] else PairState.NOT_LATEST
+
+
+def _evaluation_state(evaluation: ItemEvaluation) -> PairState | None:
+    """Why an evaluation does not count for its metric; None if it does."""
     holds = (
-        (PairState.ITEM_REMOVED, removed),
-        (PairState.ANNOTATION_DELETED, annotation["deleted"]),
-        (PairState.NOT_LATEST, not annotation["counted"]),
         (PairState.EVALUATION_DELETED, evaluation["deleted"]),
         (PairState.ERROR, evaluation["status"] == "error"),
         (PairState.SKIPPED, evaluation["status"] == "skipped"),
         (PairState.SUPERSEDED, not evaluation["current"]),
-        (PairState.OFF_TOPIC, not rules.on_topic(annotation["criterion"], evaluation["metric"])),
     )
-    return next((state for state, true in holds if true), PairState.COUNTED)
+    return next((state for state, true in holds if true), None)
+
+
+def _superseded_rating(*, by_majority: bool) -> str:
+    if by_majority:
+        return "by the policy majority, it is part of the comparison that is listed with the newest annotation"
+    return "by the policy latest, a newer annotation of this criterion counts instead"
+
+
+def _superseded_verdict(newest: int | None) -> str:
+    of = "" if newest is None else f" of {in_words(newest)}"
+    return f"the metric's verdict{of} is newer: this one counts for its own judge version only"
 
 
 def _why(
@@ -242,26 +290,12 @@ def _why(
             why = f"the item was removed from the queue at {in_words(rows['placement']['at'])}"
         case PairState.ANNOTATION_DELETED:
             why = f"the annotation was deleted at {in_words(annotation['at'])}"
-        case PairState.NOT_LATEST:
-            of_majority = any(
-                row["median"] is not None and row["criterion"] == annotation["criterion"] for row in rows["annotations"]
-            )
-            why = (
-                "by the policy majority, it is part of the comparison that is listed with the newest annotation"
-                if of_majority
-                else "by the policy latest, a newer annotation of this criterion counts instead"
-            )
         case PairState.EVALUATION_DELETED:
             why = f"the evaluation was deleted at {in_words(evaluation['at'])}"
         case PairState.ERROR:
             why = "the evaluation failed: it has no verdict"
         case PairState.SKIPPED:
             why = "the evaluation was skipped: it has no verdict"
-        case PairState.SUPERSEDED:
-            metric = evaluation["metric"]
-            newer = next((row for row in rows["evaluations"] if row["metric"] == metric and row["current"]), None)
-            of = f" of {in_words(newer['at'])}" if newer else ""
-            why = f"the metric's verdict{of} is newer: this one counts for its own judge version only"
         case PairState.OFF_TOPIC:
             why = "the setting criterion_metrics leaves this metric out of the numbers of the criterion"
         case _:
@@ -297,11 +331,10 @@ def _verdict_words(evaluation: ItemEvaluation) -> str:
     return f"the metric {verb} it (score {score!r} is {met}{sign} {threshold!r}{by_event})"
 
 
-def _outcome(annotation: ItemAnnotation, evaluation: ItemEvaluation, rules: CountingRules) -> Outcome:
+def pair_outcomes(annotation: ItemAnnotation, rules: CountingRules) -> tuple[Outcome, Outcome]:
+    """The outcomes of an annotation with a verdict that fails, and with one that passes."""
     passes = human_passes(compared_rating(annotation), rules.pass_limit(annotation["criterion"]))
-    passed = bool(evaluation["passed"])
-    outcomes: tuple[Outcome, ...] = ("tn", "fp", "fn", "tp")
-    return outcomes[2 * passes + passed]
+    return ("fn", "tp") if passes else ("tn", "fp")
 
 
 def item_text(rows: ItemRows, name: str) -> str | None:

@@ -6,17 +6,15 @@ no queue item names wait in the workers, and events that were rejected are in th
 """
 
 import sqlite3
-from typing import Final
+from itertools import islice
 
 from aggregator.days import timestamp
 from aggregator.snapshot.inputs import CountingRules
 from sinks import budgets
-from sinks.queries.item_answer import ItemTrace, PairState
+from sinks.queries.item_answer import ItemTrace
 from sinks.queries.item_rows import RowChoice, find_item, item_level, item_pairs, item_rows, item_tags, item_text
 from sinks.queries.item_urls import item_address
 from sinks.queries.queues import read_state
-
-_ORDER: Final = list(PairState)
 
 
 def trace_item(
@@ -29,8 +27,8 @@ def trace_item(
     choice = RowChoice(most=budgets.ITEM_READ, most_bytes=budgets.ANSWER_BYTES // 2)
     (rows,) = item_rows(connection, queue, [number], rules, choice)
     state = read_state(connection)
-    pairs = sorted(item_pairs(rows, rules), key=lambda pair: _ORDER.index(pair["state"]))
-    listed = budgets.fitting(pairs[: budgets.ITEM_PAIRS], budgets.ANSWER_BYTES // 2)
+    pairs = len(rows["annotations"]) * len(rows["evaluations"])
+    listed = budgets.fitting(islice(item_pairs(rows, rules), budgets.ITEM_PAIRS), budgets.ANSWER_BYTES // 2)
     return ItemTrace(
         queue=queue,
         item=item,
@@ -47,5 +45,5 @@ def trace_item(
         pairs=listed,
         annotations_left_out=rows["annotations_left_out"],
         evaluations_left_out=rows["evaluations_left_out"],
-        pairs_left_out=len(pairs) - len(listed),
+        pairs_left_out=pairs - len(listed),
     )

@@ -10,6 +10,8 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import OUTCOMES
+from sinks import budgets
+from sinks.queries import item_rows
 from sinks.queries.comparisons import Query, count_comparisons
 from sinks.queries.item_answer import ItemTrace, PairState
 from sinks.queries.item_trace import trace_item
@@ -138,6 +140,24 @@ def test_an_item_with_longer_texts_than_an_answer_may_have_states_how_many_rows_
     assert (trace["annotations_left_out"], trace["evaluations_left_out"]) == (2, 0)
     assert len(trace["pairs"]) + trace["pairs_left_out"] == 3 * 20
     assert trace["pairs_left_out"] > 0
+
+
+def test_only_the_pairs_that_are_listed_are_put_into_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts: list[Fact] = [rated(f"p{number}", at=100 + number, stars=4) for number in range(100)]
+    facts += [Evaluation(200, "e", "i", f"m{number}", passed=True) for number in range(100)]
+    facts += [Evaluation(number, "e", "i", f"m{number}", judge="old", passed=True) for number in range(100)]
+    words: list[PairState] = []
+    real = item_rows._why
+
+    def counted(state: PairState, *args: Any) -> str:
+        words.append(state)
+        return real(state, *args)
+
+    monkeypatch.setattr(item_rows, "_why", counted)
+    trace = traced(store, facts)
+    assert len(words) <= len(trace["pairs"]) + 1 <= budgets.ITEM_PAIRS + 1
+    assert len(trace["pairs"]) + trace["pairs_left_out"] == 100 * 200
+    assert {pair["state"] for pair in trace["pairs"]} == {PairState.COUNTED}, "those in cells first"
 
 
 @settings(max_examples=30, deadline=None)
