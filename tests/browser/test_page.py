@@ -148,6 +148,50 @@ async def test_a_judge_version_is_chosen_and_left_again(address: str, browser: B
         await watched.clean()
 
 
+async def test_the_controls_show_what_a_link_chose(address: str, browser: Browser) -> None:
+    watched = await watch(await browser.new_context())
+    page = watched.page
+    await page.goto(f"{address}{PATH}?criterion=tone")
+    version = (await page.locator("#judge option").all_inner_texts())[1]
+    await page.locator("#judge").select_option(version)
+    await page.get_by_label("One false positive is worth").fill("0.5")
+    await page.get_by_label("One false positive is worth").press("Enter")
+    await page.wait_for_url("**cost=0.5**")
+    await page.get_by_role("link", name="Show all versions").click()
+    await expect(page.get_by_text(f"Judge version {version} alone")).to_be_hidden()
+    await expect(page.locator("#judge")).to_have_value("")
+    await watched.clean()
+
+
+@pytest.mark.parametrize("control", ["text", "checkbox"])
+async def test_a_refresh_keeps_what_is_not_applied_and_a_choice_replaces_it(
+    address: str, browser: Browser, control: str
+) -> None:
+    watched = await watch(await browser.new_context())
+    page = watched.page
+    await page.goto(f"{address}{PATH}?criterion=tone")
+    await page.locator("#trend-metric").evaluate("(select) => { select.selectedIndex = 1; }")
+    if control == "text":
+        await page.locator("#cost").evaluate("(input) => { input.value = '7'; }")
+    else:
+        await page.locator(".picker [type=checkbox]").first.evaluate("(input) => { input.checked = false; }")
+    # A refresh replaces the word of this heading.
+    heading = page.locator("#c-comparisons")
+    await heading.evaluate("(node) => { node.textContent = ''; }")
+    await page.get_by_role("button", name="Pause").click()
+    await page.get_by_role("button", name="Resume").click()
+    await expect(heading).to_have_text("Comparisons")
+    assert await page.locator("#trend-metric").evaluate("(select) => select.selectedIndex") == 1
+    await expect(page.locator("#cost")).to_have_value("7" if control == "text" else "1")
+    assert await page.locator(".picker [type=checkbox]").first.is_checked() == (control == "text")
+    await page.get_by_role("link", name="Aggregate").click()
+    await page.wait_for_url("**view=aggregate**")
+    await expect(page.locator("#cost")).to_have_value("1")
+    await expect(page.locator("#trend-metric")).to_have_value("")
+    await expect(page.locator(".picker [type=checkbox]").first).to_be_checked()
+    await watched.clean()
+
+
 async def test_a_choice_of_view_keeps_scroll_position_and_focus(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}, reduced_motion="reduce"))
     page = watched.page

@@ -82,16 +82,32 @@ addEventListener('input', (event) => {
 // ---- patching: the page takes over the differences of a newer rendering
 
 const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key || '' : '');
-const own = { details: ['open'], g: ['tabindex'], input: ['checked', 'value'], tr: ['hidden'] };
+const own = { details: ['open'], g: ['tabindex'], tr: ['hidden'] };
 
-function patch(from, to) {
+// A control that was used keeps its state when its attributes change. What the reader has entered and not yet applied
+// stays; everything else, and after a choice all that the address states, takes the state of the newer rendering.
+const stateOf = (control) => (control.type === 'checkbox' ? control.checked : control.value);
+const defaultOf = (control) => {
+  if (control.type === 'checkbox') return control.defaultChecked;
+  if (control.localName === 'input') return control.defaultValue;
+  return (control.querySelector('option[selected]') ?? control.options[0])?.value ?? '';
+};
+const isControl = (node) => node.matches('select, input:not([type="hidden"])');
+const takes = (control, chosen) => {
+  if (stateOf(control) === defaultOf(control)) return true;
+  // A threshold that is tried is not a choice, and nobody loses the text that they are typing.
+  return chosen && control.type !== 'range' && (control.localName === 'select' || control.type === 'checkbox' || control !== document.activeElement);
+};
+
+function patch(from, to, chosen) {
   if (from.nodeType !== Node.ELEMENT_NODE) {
     if (from.data !== to.data) from.data = to.data;
     return;
   }
   // The script owns the live line. Slow parts stay until they are requested again.
   if (from.hasAttribute('data-own') || (to.hasAttribute('data-lazy') && !from.hasAttribute('data-lazy'))) return;
-  const kept = (from.type === 'hidden' ? [] : own[from.localName]) ?? [];
+  const taken = isControl(from) && takes(from, chosen);
+  const kept = own[from.localName] ?? [];
   for (const { name } of [...from.attributes]) if (!kept.includes(name) && !to.hasAttribute(name)) from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (!kept.includes(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
   const keyed = new Map([...from.childNodes].map((node) => [key(node), node]));
@@ -102,7 +118,7 @@ function patch(from, to) {
     if (match && match.nodeName === target.nodeName && key(match) === name) {
       if (match === next) next = next.nextSibling;
       else from.insertBefore(match, next);
-      patch(match, target);
+      patch(match, target, chosen);
     } else {
       from.insertBefore(document.importNode(target, true), next);
     }
@@ -112,6 +128,7 @@ function patch(from, to) {
     next.remove();
     next = after;
   }
+  if (taken && stateOf(from) !== stateOf(to)) from[from.type === 'checkbox' ? 'checked' : 'value'] = stateOf(to);
 }
 
 const settle = () => {
@@ -136,7 +153,7 @@ const more = () => {
 
 // An answer is dropped when a later choice has been made while it was under way.
 let choices = 0;
-async function refresh(address = light(location.href)) {
+async function refresh(address = light(location.href), chosen = false) {
   const made = choices;
   const response = await fetch(address, { headers: { Accept: 'text/html' } });
   if (!response.ok) throw new Error(`status ${response.status}`);
@@ -145,7 +162,7 @@ async function refresh(address = light(location.href)) {
   const focused = document.activeElement;
   for (const part of ['.rail', '.main']) {
     const [from, to] = [document.querySelector(part), page.querySelector(part)];
-    if (from && to) patch(from, to);
+    if (from && to) patch(from, to, chosen);
   }
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   settle();
@@ -156,7 +173,7 @@ const go = (event, address) => {
   event.preventDefault();
   choices += 1;
   history.replaceState(null, '', address);
-  refresh(address).catch(() => location.assign(address));
+  refresh(address, true).catch(() => location.assign(address));
 };
 addEventListener('click', (event) => {
   const link = event.target.closest?.('a[data-patch]');
