@@ -21,7 +21,7 @@ from sinks.queries.calibration import ScoreCalibration, score_calibration
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.people import Annotators, annotators
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
-from sinks.queries.rows import Judges, judge_versions, scales
+from sinks.queries.rows import Judges, judge_versions, scales, successors
 from sinks.queries.scope import Scope
 from sinks.queries.segments import Segments, segments
 from sinks.queries.side_by_side import JudgedBy, SideBySide, side_by_side
@@ -106,6 +106,10 @@ class CachedQueries:
             lambda: deep_dive.versions(self.connection, self.scope, self.criterion, metric, self._judges()),
             metric,
         )
+
+    def successors(self) -> list[tuple[str, str, int]]:
+        """The versions with newer verdicts on the items of the scope's version: version, metric, number of items."""
+        return self._cached("successors", lambda: successors(self.connection, self.scope, self.criterion))
 
     def corrected(self, metric: str) -> Corrected:
         """Pass rates of a metric, corrected for the judge's errors."""

@@ -13,7 +13,16 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion, Outcome, Undefined
 from aggregator.statistics.gate import Gate, GateLimits
-from sinks.page.wording import OUTCOME_NAMES, OUTCOME_WORDS, SEGMENT_WORDS, GateSummary, Lean, gate_summary, lean
+from sinks.page.wording import (
+    OUTCOME_NAMES,
+    OUTCOME_WORDS,
+    SEGMENT_WORDS,
+    GateSummary,
+    Lean,
+    gate_summary,
+    lean,
+    superseded_words,
+)
 from sinks.queries.results import Ceiling
 
 _DRAWN: Final[tuple[Outcome, ...]] = ("tp", "fp", "fn", "tn")
@@ -203,11 +212,12 @@ def figures(criterion: CriterionDocument, rules: CountingRules) -> tuple[list[Fi
 
 
 def _figure(criterion: str, metric: MetricDocument, rules: CountingRules) -> Figure:
+    replaced = superseded_words(metric)
     return Figure(
         document=metric,
         key=anchor(criterion, metric["metric"]),
         gate_summary=gate_summary(metric, rules.limits),
-        lean=lean(metric),
+        lean=Lean("No current comparisons.", f"{replaced}.") if replaced else lean(metric),
         parts=_parts(metric, rules.pass_limit(criterion)),
     )
 

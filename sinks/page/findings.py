@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import NewestJudgeDocument
+from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.gate import Gate
 from sinks.page.figures import Figure
 from sinks.page.formats import count, percent, plural
@@ -33,10 +33,12 @@ class Highlight:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A metric by its newest judge version, which is the one that the gate is about."""
+    """A metric by its newest judge version, which is the one that the gate is about; where the reader chose a version,
+    by the current verdicts of that one, which its items and all other numbers of the page are of.
+    """
 
     figure: Figure
-    judge: NewestJudgeDocument
+    judge: NewestJudgeDocument | MetricDocument
     lean: Lean
 
     @property
@@ -60,7 +62,8 @@ class _Judged:
         """What chooses its items with an outcome."""
         chosen: dict[str, Value] = {"metric": self.figure.document["metric"], "outcome": outcome}
         # Without a version of its own, the one that the reader chose stays.
-        return {**chosen, "judge": self.judge["judge"]} if self.version and self.judge["judge"] else chosen
+        newest = self.figure.document["newest_judge"]
+        return {**chosen, "judge": newest["judge"]} if self.version and newest and newest["judge"] else chosen
 
 
 def find(
@@ -76,7 +79,8 @@ def find(
     known = [
         _Judged(figure, judge, lean(judge))
         for figure in drawn
-        if (judge := figure.document["newest_judge"]) is not None and judge["items_compared"] >= rules.limits.items
+        if (judge := figure.document["newest_judge"] if request.judge is None else figure.document) is not None
+        and judge["items_compared"] >= rules.limits.items
     ]
     findings = [] if ceiling is None else list(_disagreement(request, ceiling))
     findings += [

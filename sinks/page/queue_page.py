@@ -35,6 +35,7 @@ from sinks.page.layout import Shell, shell
 from sinks.page.remedies import remedies_of
 from sinks.page.segments_card import SegmentsCard, segments_card
 from sinks.page.side_by_side_card import SideBySideCard, opponents, side_by_side_card
+from sinks.page.superseded_note import SupersededNote, superseded_note
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
@@ -163,6 +164,8 @@ class QueuePage:
     ceiling: Ceiling | None
     sparks: Mapping[str, Spark]
     deep_dive: DeepDive | None
+    superseded: SupersededNote | None
+    """Only where newer verdicts replaced some of the chosen judge version."""
     side_by_side: SideBySideCard | None
     """None where the metric has no other one, and no other version."""
     segments: SegmentsCard | None
@@ -253,6 +256,12 @@ def queue_page(
         request = replace(request, criterion=criterion["criterion"])
     listed, criterion = criterion, None if criterion is None else _on_page(criterion, request)
     drawn, off_topic = figures(criterion, rules) if criterion is not None else ([], [])
+    superseded = None
+    if criterion is not None and request.judge is not None:
+        of_criterion = CachedQueries(cache, connection, scope, entry.revision, criterion["criterion"])
+        superseded = superseded_note(criterion, request.judge, of_criterion.successors(), request.href)
+        if superseded is not None and not any(map(_shows_something, (*drawn, *off_topic))):
+            drawn, off_topic = [], []
     every = [_choice(figure, request) for figure in (*drawn, *off_topic)]
     chosen = {each.metric for each in every if each.chosen}
     whole = pooled(document)
@@ -293,6 +302,7 @@ def queue_page(
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,
+        superseded=superseded,
         side_by_side=None
         if queries is None or slow_parts is None
         else _side_by_side(queries, slow_parts, [figure.document["metric"] for figure in drawn], request),
@@ -337,6 +347,11 @@ def _choice(figure: Figure, request: QueueRequest) -> Choice:
     metric = figure.document["metric"]
     chosen = not request.metrics or metric in request.metrics
     return Choice(metric, figure.key, figure.document["comparisons"], chosen)
+
+
+def _shows_something(figure: Figure) -> bool:
+    """Whether a metric has current comparisons, or items that its judge failed on."""
+    return bool(figure.document["comparisons"]) or judge_failures(figure.document) is not None
 
 
 def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:

@@ -20,6 +20,10 @@ class QueueChoices(Protocol):
     def criterion(self) -> str | None:
         """Name of the criterion."""
 
+    @property
+    def judge(self) -> str | None:
+        """The judge version that the reader chose."""
+
     def href(self, **changes: Value) -> str:
         """The address of the page with changes."""
 

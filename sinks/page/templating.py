@@ -40,6 +40,7 @@ def page_environment() -> Environment:
         folded=folded,
         unfolded=unfolded,
         rebuilding_words=wording.rebuilding_words,
+        superseded_words=wording.superseded_words,
         replaces_people=wording.replaces_people,
         why=wording.why,
     )

@@ -16,7 +16,7 @@ from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
 _LISTED: Final = 4
 """Most thresholds or names in a sentence."""
 _WHY: Final[Mapping[str, str]] = {
-    Undefined.NO_COMPARISONS: "No item has both a human annotation and a verdict yet",
+    Undefined.NO_COMPARISONS: "No item has both a human annotation and a current verdict",
     Undefined.NO_HUMAN_PASS: "People passed none of the compared items",
     Undefined.NO_HUMAN_FAIL: "People failed none of the compared items",
     Undefined.NO_METRIC_PASS: "The metric passed none of the compared items",
@@ -167,6 +167,14 @@ def judge_failures(metric: MetricDocument) -> str | None:
         return None
     parts = (plural(errored, "error") if errored else "", f"{count(skipped)} skipped" if skipped else "")
     return f"No verdict on {plural(errored + skipped, 'annotated item')}: {', '.join(filter(None, parts))}."
+
+
+def superseded_words(metric: MetricDocument) -> str | None:
+    """Why a metric has no current comparison although the chosen judge version judged annotated items; else None."""
+    replaced = sum(judge["superseded"] for judge in metric["judges"].values())
+    if metric["comparisons"] or not replaced:
+        return None
+    return f"Newer verdicts replaced its {plural(replaced, 'comparison')}"
 
 
 def lean(counts: MetricDocument | NewestJudgeDocument) -> Lean:

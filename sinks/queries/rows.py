@@ -124,6 +124,25 @@ def judge_versions(connection: sqlite3.Connection, scope: Scope, criterion: str,
     return judges
 
 
+_SUCCESSORS: Final = f"""
+WITH {_PEOPLE}
+SELECT f.judge, e.metric, count(*)
+FROM people AS p
+CROSS JOIN evaluations AS e ON e.item_id = p.item_id AND e.failure = 0
+CROSS JOIN evaluations AS f INDEXED BY evaluations_current
+    ON f.item_id = e.item_id AND f.metric = e.metric AND f.current = 1
+WHERE e.deleted = 0 AND e.current = 0 AND e.judge = :judge
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+"""
+
+
+def successors(connection: sqlite3.Connection, scope: Scope, criterion: str) -> list[tuple[str, str, int]]:
+    """The versions whose verdicts supersede those of the scope's version: version, metric and number of items, most
+    items first.
+    """
+    return connection.execute(_SUCCESSORS, scope.values(criterion)).fetchall()
+
+
 class VersionPair(NamedTuple):
     """Two judge versions on the items that both judged."""
 

@@ -1,11 +1,15 @@
 """The choice of a judge version on a queue's page: its numbers are those of the API, and its links keep the choice."""
 
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from aggregator.facts import Annotation, Evaluation, Fact
 from sinks.api.services import Services
+from sinks.store.store import Store
 from tests.support.html import Element, read
+from tests.support.sample_view import NOW_MS, fill, view_of
 from tests.unit.sinks.page.conftest import connected
 from tests.unit.sinks.page.test_deep_dive import cells, percent
 
@@ -93,6 +97,51 @@ async def test_a_criterion_without_versions_has_no_selector(lively: Services) ->
     async with connected(lively) as client:
         tree = read((await client.get("/queues/q?criterion=nothing")).text)
     assert not tree.all("select", id="judge")
+
+
+def judged_again(again: int) -> list[Fact]:
+    """40 items that v1 judged, of which v2 judged some again; people agree with v2 and mostly with v1."""
+    facts: list[Fact] = []
+    for number in range(40):
+        item, passed = f"i{number}", number % 2 == 0
+        facts.append(Annotation(at=NOW_MS, id="a", queue="q", item=item, thumbs="up" if passed else "down"))
+        wrong = number < 3
+        facts.append(Evaluation(at=NOW_MS, id="e", item=item, metric="m", judge="v1", passed=passed != wrong))
+        if number < again:
+            facts.append(Evaluation(at=NOW_MS + 1, id="f", item=item, metric="m", judge="v2", passed=passed))
+    return facts
+
+
+async def test_a_version_whose_items_were_judged_again_says_so(store: Store, tmp_path: Path) -> None:
+    fill(store, judged_again(40))
+    async with connected(view_of(store, tmp_path)) as client:
+        page = read((await client.get("/queues/q?judge=v1")).text)
+        (link,) = page.one(data_key="superseded").all("a")
+        target = read((await client.get(link.attributes["href"])).text)
+    assert page.one(data_key="superseded").words.replace("\u2068", "").replace("\u2069", "") == (
+        "Judged again Judge version v2 judged all of its items again. All 40 comparisons count for that version now. "
+        "Compare the versions"
+    )
+    assert not page.all(class_="finding")
+    assert "Agrees with people" not in page.words
+    assert " yet" not in page.one("main").words
+    assert target.one("select", id="judge").all("option", selected="") == []
+    sides = [row.one("th").words for row in target.one(id="side-by-side").one("tbody").all("tr")]
+    assert sides == ["m, v2", "m, v1"]
+
+
+async def test_the_cards_of_a_chosen_version_count_its_current_verdicts(store: Store, tmp_path: Path) -> None:
+    fill(store, judged_again(2))
+    async with connected(view_of(store, tmp_path)) as client:
+        page = read((await client.get("/queues/q?judge=v1")).text)
+        (card,) = page.all(class_="finding")
+        items = read((await client.get(card.all("a")[0].attributes["href"])).text)
+    assert "judged some of its items again. 2 of its 40 comparisons count for that version now." in (
+        page.one(data_key="superseded").words
+    )
+    assert card.all("a")[0].words == "Read 1 disagreement"
+    assert "Agrees with people on 97.4%" in card.words
+    assert len(items.all(class_="item")) == 1
 
 
 @pytest.mark.parametrize(
