@@ -8,9 +8,10 @@ newest version.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -49,6 +50,16 @@ class OwnedRow(msgspec.Struct, frozen=True):
         """The key of the row that a deletion has: that of a failure is the one of its verdict."""
         return _verdict_key(self.key)
 
+    @property
+    def rank(self) -> str:
+        """What orders the rows that records have of one identity; the greatest stands.
+
+        A verdict stands before a failure, which shows only where no verdict does; then the newest does. Two rows of one
+        rank have one id, as records `a` with the part `b/c` and `a/b` with the part `c` may have at one time.
+        """
+        fact = self.fact
+        return f"{self.key == self.identity:d}{fact.at:015d}{fact.id}"
+
 
 class OwnedRecord(msgspec.Struct, frozen=True):
     """What a record said last."""
@@ -75,8 +86,11 @@ class OwnerIndex(Protocol):
     def natives(self) -> Collection[str]:
         """All records that were seen."""
 
-    def holders(self, identity: bytes) -> Collection[str]:
-        """The records that have a row of this identity now."""
+    def best_other(self, identity: bytes, native: str) -> "HeldRow | None":
+        """The row of the greatest rank that a record other than this one has of an identity; None if none has one.
+
+        However many records have one, the work is about the same.
+        """
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
@@ -85,12 +99,90 @@ class OwnerIndex(Protocol):
         """Remember the deletion of an identity."""
 
 
+class HeldRow(NamedTuple):
+    """A row that a record has, and its rank."""
+
+    rank: str
+    native: str
+    """The tool's id of the record."""
+    row: OwnedRow
+
+    def __lt__(self, other: tuple[object, ...]) -> bool:
+        """Whether it comes first in a heap: it has the greater rank."""
+        return self[:2] > other[:2]
+
+
+@dataclass(slots=True)
+class _Ranking:
+    """The rows of one identity."""
+
+    rows: dict[tuple[str, str], OwnedRow] = field(default_factory=dict)
+    """By rank and record."""
+    heap: list[HeldRow] = field(default_factory=list)
+    """These rows, and some that are gone."""
+
+    def add(self, held: HeldRow) -> None:
+        self.rows[held[:2]] = held.row
+        heappush(self.heap, held)
+        # A record that is edited again and again leaves its former rows below its newest one.
+        if len(self.heap) > 2 * len(self.rows) + 8:
+            self.heap = [HeldRow(*key, row) for key, row in self.rows.items()]
+            heapify(self.heap)
+
+    def best_other(self, native: str) -> HeldRow | None:
+        own = []
+        best = None
+        while self.heap and best is None:
+            first = self.heap[0]
+            if self.rows.get(first[:2]) is not first.row:
+                heappop(self.heap)
+            elif first.native == native:
+                own.append(heappop(self.heap))
+            else:
+                best = first
+        for held in own:
+            heappush(self.heap, held)
+        return best
+
+
+class HeldRows:
+    """The rows that records have, by identity.
+
+    A change or an answer takes work of the logarithm of the rows of its identity.
+    """
+
+    def __init__(self) -> None:
+        self._rankings: dict[bytes, _Ranking] = {}
+
+    def replace(self, native: str, before: Collection[OwnedRow], after: Collection[OwnedRow]) -> None:
+        """A record has the rows `after`, and no longer those of `before`."""
+        gone, added = changed_rows(before, after)
+        for row in gone:
+            ranking = self._rankings[row.identity]
+            del ranking.rows[row.rank, native]
+            if not ranking.rows:
+                del self._rankings[row.identity]
+        for row in added:
+            self._rankings.setdefault(row.identity, _Ranking()).add(HeldRow(row.rank, native, row))
+
+    def best_other(self, identity: bytes, native: str) -> HeldRow | None:
+        """The row of the greatest rank that a record other than this one has of an identity; None if none has one."""
+        ranking = self._rankings.get(identity)
+        return None if ranking is None else ranking.best_other(native)
+
+
+def changed_rows(before: Collection[OwnedRow], after: Collection[OwnedRow]) -> tuple[set[OwnedRow], set[OwnedRow]]:
+    """The rows that are gone, and those that are new."""
+    old, new = {*before}, {*after}
+    return old - new, new - old
+
+
 class MemoryIndex:
     """An owner index in memory."""
 
     def __init__(self) -> None:
         self._records: dict[str, OwnedRecord] = {}
-        self._holders: dict[bytes, set[str]] = {}
+        self._held = HeldRows()
         self._deleted: dict[bytes, int] = {}
 
     def get(self, native: str) -> OwnedRecord | None:
@@ -99,19 +191,16 @@ class MemoryIndex:
 
     def put(self, native: str, owned: OwnedRecord) -> None:
         """Remember what a record stated."""
-        for row in self._records.get(native, OwnedRecord()).rows:
-            self._holders[row.identity].discard(native)
+        self._held.replace(native, self._records.get(native, OwnedRecord()).rows, owned.rows)
         self._records[native] = owned
-        for row in owned.rows:
-            self._holders.setdefault(row.identity, set()).add(native)
 
     def natives(self) -> Collection[str]:
         """All records that were seen."""
         return tuple(self._records)
 
-    def holders(self, identity: bytes) -> Collection[str]:
-        """The records that have a row of this identity now."""
-        return tuple(self._holders.get(identity, ()))
+    def best_other(self, identity: bytes, native: str) -> HeldRow | None:
+        """The row of the greatest rank that a record other than this one has of an identity; None if none has one."""
+        return self._held.best_other(identity, native)
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
@@ -120,14 +209,6 @@ class MemoryIndex:
     def delete(self, identity: bytes, at: int) -> None:
         """Remember the deletion of an identity."""
         self._deleted[identity] = max(at, self.deleted_at(identity))
-
-
-class _HeldRow(NamedTuple):
-    """A row that a record has."""
-
-    native: str
-    owned: OwnedRecord
-    row: OwnedRow
 
 
 def event_id(prefix: str, native: str, part: str, version: int, *, deleted: bool = False) -> str:
@@ -213,11 +294,12 @@ class RecordVersion:
         at = self._after(before, self.received if repeated or self.at is None else self.at)
         number = at if self.number is None or repeated else self.number
         gone = [row for key, row in old.items() if key not in new and row.identity not in new]
+        going = {row.identity for row in gone}
         said: dict[bytes, Fact] = {}
         for key, statement in new.items():
             identity = _verdict_key(key)
             # The deletion of another record may be later, and that of a verdict in whose place there is a failure now.
-            deleted_at = max(index.deleted_at(identity), *(at for row in gone if row.identity == identity), -1)
+            deleted_at = max(index.deleted_at(identity), at if identity in going else -1)
             later = min(deleted_at + 1, LATEST_AT)
             said[key] = self._fact(statement, at, number) if at >= later else self._fact(statement, later, later)
         rows = tuple(OwnedRow(key, facts.encode(fact), new[key].part) for key, fact in said.items())
@@ -275,39 +357,35 @@ class RecordVersion:
         Another record may have a row of the same identity: someone deletes a rating, and rates again. Then the row is
         restated as that record has it.
         """
-        sent = []
+        sent: list[Fact] = []
+        by_identity: dict[bytes, list[OwnedRow]] = {}
         for row in rows:
-            identity, others = row.identity, self._others(index, row.identity)
+            by_identity.setdefault(row.identity, []).append(row)
+        restated: dict[str, list[OwnedRow]] = {}
+        for identity, gone in by_identity.items():
+            best = index.best_other(identity, self.native)
             # A failure shows only where no verdict stands.
-            stands = bool(others) and others[0].row.key == identity
+            stands = best is not None and best.row.key == identity
             if not stands:
-                sent.append(self._deletion(row, at, number))
+                sent += [self._deletion(row, at, number) for row in gone]
                 index.delete(identity, at)
-            if others:
-                sent += self._restated(index, others[0], at if stands else min(at + 1, LATEST_AT))
+            later = at if stands else min(at + 1, LATEST_AT)
+            if best is not None and best.row.fact.at < later:
+                id = event_id(self.prefix, best.native, best.row.part, later)
+                sent.append(msgspec.structs.replace(best.row.fact, at=later, id=id))
+                row = OwnedRow(best.row.key, facts.encode(sent[-1]), best.row.part)
+                restated.setdefault(best.native, []).append(row)
+        self._restate(index, restated)
         return sent
 
-    def _others(self, index: OwnerIndex, identity: bytes) -> list[_HeldRow]:
-        """The rows that other records have of an identity: verdicts before failures, the newest first."""
-        held = [
-            _HeldRow(native, owned, row)
-            for native in index.holders(identity)
-            if native != self.native and (owned := index.get(native)) is not None
-            for row in owned.rows
-            if row.identity == identity
-        ]
-        return sorted(held, key=lambda each: (each.row.key == identity, facts.version(each.row.fact)), reverse=True)
-
-    def _restated(self, index: OwnerIndex, held: _HeldRow, at: int) -> list[Fact]:
-        """The row of another record at a later time; nothing if it is that late already."""
-        native, owned, row = held
-        if row.fact.at >= at:
-            return []
-        restated = msgspec.structs.replace(row.fact, at=at, id=event_id(self.prefix, native, row.part, at))
-        replaced = OwnedRow(row.key, facts.encode(restated), row.part)
-        rows = tuple(replaced if each is row else each for each in owned.rows)
-        index.put(native, msgspec.structs.replace(owned, at=max(at, owned.at or at), rows=rows))
-        return [restated]
+    @staticmethod
+    def _restate(index: OwnerIndex, restated: Mapping[str, Iterable[OwnedRow]]) -> None:
+        """Remember rows of other records at their later times, each record once however many of its rows these are."""
+        for native, rows in restated.items():
+            owned = index.get(native) or OwnedRecord()
+            replaced = {row.key: row for row in owned.rows} | {row.key: row for row in rows}
+            latest = max(owned.at or 0, *(row.fact.at for row in rows))
+            index.put(native, msgspec.structs.replace(owned, at=latest, rows=tuple(replaced.values())))
 
     def _deletion(self, row: OwnedRow, at: int, number: int) -> Fact:
         """The deletion of a row; of a failure it is that of the verdict, as for every deletion of an evaluation."""

@@ -44,6 +44,12 @@ class SourceEvents:
     """By record, and then by key and name."""
     _parts: set[str] | None = None
     """What the parts of records with hashed names may be; None without such names."""
+    _holders: dict[bytes, set[str]] = field(default_factory=dict)
+    """The remembered records by identity, for those of events with hashed names."""
+    _names: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Their record and part, by the names of these records' events."""
+    _named: set[str] = field(default_factory=set)
+    """The records whose names are known."""
 
     @property
     def prefix(self) -> str:
@@ -57,7 +63,9 @@ class SourceEvents:
         name, settings, key = parsed.name, self.source.rules.settings, facts.key(fact)
         if _HASHED.fullmatch(name):
             native, part = self._holder(name, key)
-            self._parts = {*(self._parts or ()), *settings.criteria, *settings.metrics, *own_names(fact, settings)}
+            if self._parts is None:
+                self._parts = {*settings.criteria, *settings.metrics}
+            self._parts.update(own_names(fact, settings))
         else:
             native = self.source.tool.native(name, fact, settings)
             part = name[len(native) + 1 :]
@@ -68,11 +76,15 @@ class SourceEvents:
 
     def _holder(self, name: str, key: bytes) -> tuple[str, str]:
         """The record of a hashed name and its part, if it is known; else a record that has this name."""
-        for native in self.index.holders(OwnedRow(key, b"").identity):
-            for row in (self.index.get(native) or OwnedRecord()).rows:
-                if event_name(self.prefix, native, row.part) == name:
-                    return native, row.part
-        return name, ""
+        identity = OwnedRow(key, b"").identity
+        if (holders := self._holders.get(identity)) is None:
+            holders = self._holders[identity] = {*self.index.holders(identity)}
+            for native in holders - self._named:
+                owned = self.index.get(native) or OwnedRecord()
+                self._names |= {event_name(self.prefix, native, row.part): (native, row.part) for row in owned.rows}
+            self._named |= holders
+        found = self._names.get(name)
+        return found if found is not None and found[0] in holders else (name, "")
 
     def changes(self) -> tuple[IndexChanges, set[str] | None]:
         """What the index does not have yet, and what the parts of hashed names may be."""

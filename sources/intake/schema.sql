@@ -10,14 +10,6 @@ CREATE TABLE IF NOT EXISTS records (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS records_by_stream ON records (source, stream, listed);
 
--- The records that have a row of an identity now.
-CREATE TABLE IF NOT EXISTS holders (
-    source TEXT NOT NULL,
-    identity BLOB NOT NULL,
-    native BLOB NOT NULL,
-    PRIMARY KEY (source, identity, native)
-) WITHOUT ROWID;
-
 -- The latest deletion of an identity, in milliseconds.
 CREATE TABLE IF NOT EXISTS deletions (
     source TEXT NOT NULL,

@@ -17,6 +17,7 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import Fact
+from sources.intake import holders
 from sources.intake.natives import native_bytes, native_text
 from sources.ownership import OwnedRecord
 from sources.records import UnruledName
@@ -30,8 +31,10 @@ SourcePositions = Mapping[str, Mapping[int, int]]
 FILE: Final = "sources.sqlite"
 """Name of the file in the data directory."""
 _LOCK: Final = "sources.lock"
-_VERSION: Final = 1
-_SCHEMA: Final = (files("sources.intake") / "schema.sql").read_text(encoding="utf-8")
+_VERSION: Final = 2
+_SCHEMA: Final = (files("sources.intake") / "schema.sql").read_text(encoding="utf-8") + holders.TABLE
+_UNRANKED: Final = 1
+"""The version whose table `holders` has no ranks."""
 _TAKEN: Final = "taken"
 _MAX_VALUES: Final = 20
 """Different values of a name that are kept."""
@@ -187,6 +190,10 @@ class IndexStore:
             return
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
+        if version == _UNRANKED:
+            with self.transaction() as connection:
+                holders.make_again(connection, _OWNED.decode)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
         self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
 
     def _unlock(self) -> None:
@@ -253,8 +260,8 @@ class StoredIndex:
 
     def holders(self, identity: bytes) -> Collection[str]:
         """The records that have a row of this identity."""
-        rows = self.store.read("SELECT native FROM holders WHERE source = ? AND identity = ?", self.source, identity)
-        return [native_text(native) for (native,) in rows]
+        sql = "SELECT DISTINCT native FROM holders WHERE source = ? AND identity = ?"
+        return [native_text(native) for (native,) in self.store.read(sql, self.source, identity)]
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
@@ -411,16 +418,7 @@ class StoredIndex:
         )
 
     def _put(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
-        before = self.get(native_text(name))
-        old = {row.identity for row in before.rows} if before else set()
-        new = {row.identity for row in owned.rows}
-        connection.executemany(
-            "DELETE FROM holders WHERE source = ? AND identity = ? AND native = ?",
-            [(self.source, identity, name) for identity in old - new],
-        )
-        connection.executemany(
-            "INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", [(self.source, identity, name) for identity in new - old]
-        )
+        holders.replace(connection, self.source, name, self.get(native_text(name)), owned)
         connection.execute(
             "INSERT INTO records (source, native, stream, owned) VALUES (?, ?, '', ?) "
             "ON CONFLICT DO UPDATE SET owned = excluded.owned",

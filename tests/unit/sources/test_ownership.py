@@ -1,6 +1,8 @@
 """In any order of arrival, versions of records end in the rows of the newest versions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import permutations
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from aggregator import facts
 from aggregator.facts import MAX_ID, Annotation, Evaluation, Fact
-from sources.ownership import MemoryIndex, OwnedRecord, RecordVersion, Statement, event_id
+from sources.ownership import HeldRow, MemoryIndex, OwnedRecord, RecordVersion, Statement, event_id
 
 RECEIVED = 1_795_000_000_000
 """The first time of arrival; records change before it."""
@@ -37,11 +39,24 @@ def version(
     return RecordVersion("tool", native, received, at, number)
 
 
+class ScannedIndex(MemoryIndex):
+    """Looks at all rows of all records."""
+
+    def best_other(self, identity: bytes, native: str) -> HeldRow | None:
+        held = [
+            HeldRow("", other, row)
+            for other in self.natives()
+            for row in (self.get(other) or OwnedRecord()).rows
+            if other != native and row.identity == identity
+        ]
+        return max(held, key=lambda each: (each.row.key == identity, facts.version(each.row.fact)), default=None)
+
+
 class Tool:
     """What arrived from a tool, and the rows of a ledger that has all of it."""
 
-    def __init__(self) -> None:
-        self.index = MemoryIndex()
+    def __init__(self, index: MemoryIndex | None = None) -> None:
+        self.index = MemoryIndex() if index is None else index
         self.sent: list[Fact] = []
 
     def says(self, said: RecordVersion, *statements: Statement) -> list[Fact] | None:
@@ -246,6 +261,60 @@ def test_a_long_id_and_one_that_is_not_text_are_hashed() -> None:
     assert event_id("tool", "n" * 200, "", 1) == f"tool:{'n' * 200}@1"
 
 
+def parsed(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> int:
+    """How many facts a change parses."""
+    counted = Counter[str]()
+    parse = facts.parse
+
+    def count(key: bytes, value: bytes) -> Fact:
+        counted["facts"] += 1
+        return parse(key, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(facts, "parse", count)
+        change()
+    return counted["facts"]
+
+
+def test_records_that_leave_one_row_cost_no_more_each_the_more_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(records: int) -> int:
+        tool = Tool()
+        for number in range(records):
+            tool.says(version(str(number), at=number + 1), rating("tone", 4))
+        # The one that stands goes first, so that each of the others stands for a time.
+        deletions = [version(str(number), None, RECEIVED + records - number) for number in reversed(range(records))]
+        return parsed(monkeypatch, lambda: [tool.deletes(each) for each in deletions])
+
+    assert leave(800) < 10 * leave(100)
+
+
+class CountingIndex(MemoryIndex):
+    """Counts the rows of records that are put."""
+
+    rows = 0
+
+    def put(self, native: str, owned: OwnedRecord) -> None:
+        self.rows += len(owned.rows)
+        super().put(native, owned)
+
+
+def test_rows_that_one_record_leaves_to_another_cost_no_more_each_the_more_they_are() -> None:
+    index = CountingIndex()
+    tool = Tool(index)
+    for native in "12":
+        tool.says(version(native), *(rating("tone", 4, f"person {number}") for number in range(100)))
+    tool.deletes(version("2", at=None))
+    assert len(tool.rows()) == 100
+    assert index.rows == 300
+
+
+def test_an_edited_record_does_not_keep_its_former_rows() -> None:
+    index = MemoryIndex()
+    for at in range(1, 1_000):
+        version(at=at).state(index, [rating("tone", 1 + at % 5)])
+    assert len(pickle.dumps(index)) < 5_000
+
+
 statements = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), unique_by=lambda each: each[0], max_size=3)
 
 
@@ -276,10 +345,7 @@ history = st.lists(
 )
 
 
-@given(history)
-def test_a_row_stands_exactly_while_a_record_has_it(steps: Sequence[tuple[str, str, dict[str, int], int]]) -> None:
-    """The records share identities. Where one has a verdict and another a failure, the verdict stands."""
-    tool = Tool()
+def replay(tool: Tool, steps: Sequence[tuple[str, str, dict[str, int], int]]) -> None:
     time = dict.fromkeys("123", 1)
     for received, (what, native, ratings, moved) in enumerate(steps, start=RECEIVED):
         time[native] += moved
@@ -289,6 +355,15 @@ def test_a_row_stands_exactly_while_a_record_has_it(steps: Sequence[tuple[str, s
             tool.deletes(version(native, None, received))
         else:
             tool.misses(version(native, None, received))
+
+
+@given(history)
+def test_a_row_stands_exactly_while_a_record_has_it(steps: Sequence[tuple[str, str, dict[str, int], int]]) -> None:
+    """The records share identities. Where one has a verdict and another a failure, the verdict stands."""
+    tool, scanned = Tool(), Tool(ScannedIndex())
+    for each in (tool, scanned):
+        replay(each, steps)
+    assert tool.sent == scanned.sent
     held: dict[bytes, set[object]] = {}
     for native in tool.index.natives():
         for row in (tool.index.get(native) or OwnedRecord()).rows:

@@ -137,6 +137,28 @@ def test_a_record_with_a_hashed_name_is_known_by_its_id(part: str, index: Stored
     assert says(index, native, 9, statement) is None
 
 
+def test_hashed_names_of_one_row_cost_no_more_each_the_more_they_are(
+    index: StoredIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [
+        fact
+        for number in range(100)
+        for fact in says(index, f"{number:03d}{'7' * 300}", number + 1, Statement(rating().fact, "")) or ()
+    ]
+    rows = 0
+    read = IndexStore.read
+
+    def counting(store: IndexStore, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        nonlocal rows
+        found = read(store, sql, *values)
+        rows += len(found)
+        return found
+
+    monkeypatch.setattr(IndexStore, "read", counting)
+    made(index, *events)
+    assert rows < 500
+
+
 def test_an_old_copy_gets_what_was_said_since(index: StoredIndex) -> None:
     first = says(index, "7", 10, rating(), rating("brief")) or []
     kept = index.get("7")

@@ -10,28 +10,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator import facts
+from aggregator.facts import Annotation, Evaluation, Fact
+from sources.intake.holders import ranked
 from sources.intake.staged import StagedIndex
 from sources.intake.store import FILE, IndexInUseError, IndexStore, IndexUnusableError, StoredIndex, pending_batch
-from sources.ownership import MemoryIndex, OwnedRecord, OwnedRow
+from sources.ownership import HeldRow, MemoryIndex, OwnedRecord, OwnedRow, OwnerIndex, RecordVersion, Statement
 
-NATIVES = st.sampled_from(["a", "b", "a/b", "\ud83d"])
-KEYS = st.sampled_from([b'["a","q","i","c","p"]', b'["e","i","m",""]', b'["x","i","m",""]'])
+NATIVES = st.sampled_from(["a", "b", "a/b", "c", "d", "e", "\ud83d"])
+IDENTITIES = (b'["a","q","i","c","p"]', b'["e","i","m",""]')
+KEYS = st.sampled_from(IDENTITIES)
+VERSIONS = {
+    "at": st.integers(1, 5),
+    "id": st.sampled_from(["t:a@9", "t:b@10", "t:\u00e9@1", "t:\U0001f600@1", "t:\uffee@1"]),
+}
+FACTS: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(
+        Annotation,
+        queue=st.just("q"),
+        item=st.just("i"),
+        criterion=st.just("c"),
+        annotator=st.just("p"),
+        thumbs=st.just("up"),
+        **VERSIONS,
+    ),
+    st.builds(Evaluation, item=st.just("i"), metric=st.just("m"), passed=st.booleans(), **VERSIONS),
+    st.builds(Evaluation, item=st.just("i"), metric=st.just("m"), status=st.just("error"), **VERSIONS),
+)
 OWNED = st.builds(
     OwnedRecord,
     version=st.none() | st.integers(0, 2**64 - 1),
     at=st.none() | st.integers(0, 2**45),
-    rows=st.lists(st.builds(OwnedRow, KEYS, st.binary(max_size=4), st.sampled_from(["", "p"])), max_size=3).map(tuple),
+    rows=st.lists(
+        st.builds(lambda fact, part: OwnedRow(facts.key(fact), facts.encode(fact), part), FACTS, st.sampled_from("p")),
+        max_size=3,
+        unique_by=lambda row: row.key,
+    ).map(tuple),
 )
 STEPS = st.lists(
     st.tuples(st.just("put"), NATIVES, OWNED)
     | st.tuples(st.just("delete"), KEYS, st.integers(0, 9))
     | st.tuples(st.just("commit"), st.none(), st.none()),
-    max_size=12,
+    max_size=20,
 )
 
 
 def test_what_is_committed_is_there_after_the_file_was_closed(tmp_path: Path) -> None:
-    owned = OwnedRecord(2**64 - 1, 5, (OwnedRow(b'["e","i","m",""]', b"{}"),))
+    owned = OwnedRecord(
+        2**64 - 1, 5, (OwnedRow(b'["e","i","m",""]', facts.encode(Evaluation(1, "x", "i", "m", passed=True))),)
+    )
     store = IndexStore(tmp_path / "new")
     staged = StagedIndex(store.index("tool"))
     staged.put("n", owned)
@@ -80,6 +107,75 @@ def test_an_index_of_a_newer_release_is_refused(tmp_path: Path) -> None:
         IndexStore(tmp_path)
 
 
+def test_an_index_of_a_former_release_gets_the_ranks_of_its_rows(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    staged = StagedIndex(store.index("tool"))
+    for number in range(5):
+        _states(staged, str(number), at=number + 1)
+    store.index("tool").commit(pending_batch(staged.changes))
+    with store.transaction() as connection:
+        connection.execute("DROP TABLE holders")
+        connection.execute(
+            "CREATE TABLE holders (source TEXT NOT NULL, identity BLOB NOT NULL, native BLOB NOT NULL, "
+            "PRIMARY KEY (source, identity, native)) WITHOUT ROWID"
+        )
+        rows = [("tool", _IDENTITY, str(number).encode()) for number in range(5)]
+        connection.executemany("INSERT INTO holders VALUES (?, ?, ?)", rows)
+        connection.execute("PRAGMA user_version = 1")
+    store.close()
+    # `source` reads it while the `ingest` of the former release has it open.
+    IndexStore(tmp_path, readonly=True).close()
+    for _ in range(2):
+        store = IndexStore(tmp_path)
+        best = StagedIndex(store.index("tool")).best_other(_IDENTITY, "4")
+        assert best is not None
+        assert (best.native, best.row.fact.at) == ("3", 4)
+        assert len(store.index("tool").holders(_IDENTITY)) == 5
+        store.close()
+
+
+_IDENTITY = b'["a","q","i","overall","ada"]'
+
+
+def _states(index: OwnerIndex, native: str, at: int, item: str = "i") -> list[Fact] | None:
+    """A record states a rating of an item."""
+    statement = Statement(Annotation(1, "x", "q", item, annotator="ada", thumbs="up"))
+    return RecordVersion("tool", native, 1_795_000_000_000, at).state(index, [statement])
+
+
+def _steps_of_moves(directory: Path, records: int) -> int:
+    """The steps of SQLite and the parsed facts that it takes to move records that state one row to other rows."""
+    store = IndexStore(directory)
+    index = store.index("tool")
+    work = 0
+
+    def count(*_: object) -> int:
+        nonlocal work
+        work += 1
+        return 0
+
+    def moves(at: int, item: str) -> None:
+        for start in range(0, records, 50):
+            staged = StagedIndex(index)
+            for number in range(start, start + 50):
+                _states(staged, str(records - number), at + records - number, item)
+            index.commit(pending_batch(staged.changes))
+
+    moves(1, "i")
+    with store.transaction() as connection, pytest.MonkeyPatch.context() as patched:
+        connection.set_progress_handler(count, 1)
+        parse = facts.parse
+        patched.setattr(facts, "parse", lambda key, value: (count(), parse(key, value))[1])
+        moves(1 + records, "j")
+    store.close()
+    return work
+
+
+def test_records_that_leave_one_row_cost_no_more_each_the_more_they_are(tmp_path: Path) -> None:
+    few, many = (_steps_of_moves(tmp_path / str(records), records) for records in (100, 800))
+    assert many < 10 * few
+
+
 def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:
     store = IndexStore(tmp_path)
     assert store.path.stat().st_mode & 0o077 == 0
@@ -113,9 +209,30 @@ def _assert_equal(memory: MemoryIndex, index: StagedIndex | StoredIndex) -> None
     assert {*memory.natives()} == {*index.natives()}
     for native in memory.natives():
         assert memory.get(native) == index.get(native)
-    for key in (b'["a","q","i","c","p"]', b'["e","i","m",""]'):
-        assert {*memory.holders(key)} == {*index.holders(key)}
+    for key in IDENTITIES:
         assert memory.deleted_at(key) == index.deleted_at(key)
+        for native in (*memory.natives(), "of no record"):
+            best = _best_other(memory, key, native)
+            assert memory.best_other(key, native) == best
+            if isinstance(index, StagedIndex):
+                assert index.best_other(key, native) == best
+            else:
+                rows = [row for row in ranked(index.store.read, "tool", key, None, 99) if row.native != native]
+                assert rows[:1] == ([] if best is None else [best[:2]])
+
+
+def _best_other(memory: MemoryIndex, identity: bytes, native: str) -> HeldRow | None:
+    """The row that stands, found among all rows of all records."""
+    rows = [
+        (row.key == identity, row.fact.at, row.fact.id, other, row)
+        for other in memory.natives()
+        for row in (memory.get(other) or OwnedRecord()).rows
+        if row.identity == identity and other != native
+    ]
+    if not rows:
+        return None
+    verdict, at, id, other, row = max(rows, key=lambda each: each[:4])
+    return HeldRow(f"{verdict:d}{at:015d}{id}", other, row)
 
 
 @contextmanager
