@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.comparison.contenders import CONTENDERS, PEERS_PYTHON, Contender, Place
+from bench.comparison.contenders import CONTENDERS, PEERS_PYTHON, Contender, Place, java_version
 from bench.comparison.material import SHAPES, Load, Shape, preload
 from bench.comparison.report import Compared, killed_table, table, write
 from bench.comparison.running import WARM_UP, Killed, Run, run, run_killed
@@ -68,7 +68,8 @@ def machine() -> str:
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     return (
         f"{datetime.now(UTC).date()}, {cpu.partition(':')[2].strip() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, Apache Kafka and Kafka Streams {kafka.version()}, "
+        f"Python {platform.python_version()}, Apache Kafka {kafka.version()}, "
+        f"Kafka Streams {java_version('kafka_streams')}, Flink {java_version('flink')}, "
         + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
         + "."
     )

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 from tests.support.processes import LOOPBACK
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-STREAMS: Final = _ROOT / "bench" / "peers" / "kafka_streams"
+_PEERS: Final = _ROOT / "bench" / "peers"
 PEERS_PYTHON: Final = _ROOT / ".venv-bench" / "bin" / "python"
 """The interpreter for peers that need packages which the product does not have."""
 
@@ -123,27 +123,37 @@ def _workers(count: int) -> Callable[[Place], Sequence[Arguments]]:
 
 def _streams(guarantee: str, store: str, heap: str) -> Callable[[Place], Sequence[Arguments]]:
     def processes(place: Place) -> Sequence[Arguments]:
-        jars = kafka.jar_directory(STREAMS / "pom.xml")
-        return [
-            [
-                *("java", f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseParallelGC"),
-                *("-cp", f"{compiled(jars)}:{jars}/*", "Job"),
-                *(place.bootstrap, place.load.annotations, place.load.evaluations, place.group, guarantee, store),
-                str(place.state),
-            ]
-        ]
+        sources = place.bootstrap, place.load.annotations, place.load.evaluations, place.group
+        return [[*_java("kafka_streams", "Job", heap), *sources, guarantee, store, str(place.state)]]
 
     return processes
 
 
-def compiled(jars: Path) -> Path:
-    """The directory of the job's classes, compiled again when a source is newer. Raises CalledProcessError."""
-    sources, classes = sorted(STREAMS.glob("*.java")), jars / "classes"
-    done = classes / "Job.class"
+def _flink(place: Place) -> Sequence[Arguments]:
+    sources = place.bootstrap, place.load.annotations, place.load.evaluations, place.group
+    # As Flink's own configuration opens them.
+    opened = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", "util", "time", "util.concurrent")]
+    return [[*_java("flink", "FlinkJob", "6g", *opened), *sources, _changelog_topic(place), str(place.state)]]
+
+
+def _java(peer: str, main: str, heap: str, *options: str) -> Sequence[str]:
+    """The command of a peer in Java: compiled when a source is newer than its classes. Raises CalledProcessError."""
+    jars = kafka.jar_directory(_PEERS / peer / "pom.xml")
+    sources = [source for directory in (peer, "java_events") for source in sorted((_PEERS / directory).glob("*.java"))]
+    classes = jars / "classes"
+    done = classes / f"{main}.class"
     if not done.is_file() or done.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         shutil.rmtree(classes, ignore_errors=True)
-        subprocess.run(["javac", "-Xlint:all", "-cp", f"{jars}/*", "-d", classes, *sources], check=True)
-    return classes
+        checks = "-Xlint:all,-classfile,-path,-processing"
+        subprocess.run(["javac", checks, "-cp", f"{jars}/*", "-d", classes, *sources], check=True)
+    machine = (f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseParallelGC", *options)
+    return ["java", *machine, "-cp", f"{classes}:{jars}/*", main]
+
+
+def java_version(peer: str) -> str:
+    """The version of the library of a peer in Java: that of the first dependency of its pom.xml."""
+    dependencies = (_PEERS / peer / "pom.xml").read_text().partition("<dependency>")[2]
+    return dependencies.partition("<version>")[2].partition("<")[0]
 
 
 async def _file(place: Place) -> Cells:
@@ -159,7 +169,11 @@ async def _faust(place: Place) -> Cells:
 
 
 async def _changelog(place: Place) -> Cells:
-    return await results.from_streams(place.bootstrap, f"{place.group}-tallies-changelog")
+    return await results.from_packed(place.bootstrap, _changelog_topic(place))
+
+
+def _changelog_topic(place: Place) -> str:
+    return f"{place.group}-tallies-changelog"
 
 
 _AUDITED: Final = 240_000
@@ -200,6 +214,15 @@ CONTENDERS: Final = (
         _streams("exactly_once_v2", "rocksdb", "1g"),
         _changelog,
         jvm=True,
+    ),
+    Contender(
+        "flink",
+        "Flink DataStream, state on the heap",
+        160_000,
+        _flink,
+        _changelog,
+        jvm=True,
+        changelogs=["tallies"],
     ),
     Contender(
         "confluent",

@@ -57,11 +57,11 @@ async def from_faust(bootstrap: str, topic: str) -> Cells:
     return _summed(found)
 
 
-async def from_streams(bootstrap: str, topic: str) -> Cells:
-    """The changelog of the Kafka Streams peer's store: names by NUL, four counts of eight bytes."""
+async def from_packed(bootstrap: str, topic: str) -> Cells:
+    """What the peers in Java write: names by NUL, then perhaps the writer's number, and four counts of eight bytes."""
     found = []
     for key, value in await _last(bootstrap, topic):
-        queue, criterion, metric, day = key.decode().split("\0")
+        queue, criterion, metric, day, *_ = key.decode().split("\0")
         found.append(((queue, criterion, metric, int(day)), struct.unpack(">4q", value)))
     return _summed(found)
 
