@@ -6,8 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from aggregator.facts import MAX_NAME
 from aggregator.snapshot.schema import SnapshotDocument
 
+_LONGEST_COMPOSED: Final = 4
+"""Most characters that NFC makes one."""
 _BETWEEN: Final = re.compile(r"[\s_-]+")
 
 
@@ -18,6 +21,12 @@ class AlikeNames(NamedTuple):
     """What they name, in plural."""
     names: list[str]
     """Two or more, sorted."""
+
+
+def in_nfc(name: str, longest: int = MAX_NAME) -> str:
+    """A name in NFC. What is longer than any name of `longest` characters is returned as it is."""
+    # The time to normalise a text of many combining characters grows with the square of their number.
+    return unicodedata.normalize("NFC", name) if len(name) <= longest * _LONGEST_COMPOSED else name
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
 from typing import Final, TypeVar, cast, get_args
-from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 from starlette.exceptions import HTTPException
@@ -14,6 +13,7 @@ from starlette.requests import Request
 
 from aggregator.days import DAY_MS, Window, day_number, milliseconds
 from aggregator.facts import LATEST_AT, TAG_NAME, Level
+from aggregator.names import in_nfc
 from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.queries.search import MOST_CHARACTERS
 from sinks.queries.segments import ATTRIBUTES, TAG
@@ -55,7 +55,7 @@ def path_segment(name: str) -> str:
 
 def queue_name(request: Request) -> str:
     """The queue in the path, as `path_segment` writes it, normalised."""
-    return normalize("NFC", _from_path(request, "queue"))
+    return in_nfc(_from_path(request, "queue"))
 
 
 def item_id(request: Request) -> str:
@@ -73,7 +73,7 @@ def _from_path(request: Request, parameter: str) -> str:
 
 def text(request: Request, name: str) -> str | None:
     """A name, normalised; None when it is missing or, as in a form, empty."""
-    return normalize("NFC", request.query_params.get(name, "")) or None
+    return in_nfc(request.query_params.get(name, "")) or None
 
 
 def member(request: Request, name: str, default: _Member) -> _Member:

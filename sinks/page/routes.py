@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Final
-from unicodedata import normalize
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
@@ -17,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from aggregator.days import DAY_MS
+from aggregator.names import in_nfc
 from aggregator.snapshot.build import PAIRS
 from sinks import budgets
 from sinks.api import parameters
@@ -343,7 +343,7 @@ def _queue_choice(request: Request, config: ViewConfig) -> queue_page.QueueReque
         criterion=parameters.text(request, "criterion"),
         window=parameters.window(request),
         view="aggregate" if request.query_params.get("view") == "aggregate" else "metrics",
-        metrics=[normalize("NFC", name) for name in request.query_params.getlist("metric")[:_CHOICES]],
+        metrics=[in_nfc(name) for name in request.query_params.getlist("metric")[:_CHOICES]],
         judge=judge,
         live=request.query_params.get("live") != "off",
         options=DeepDiveOptions(

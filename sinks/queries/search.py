@@ -35,6 +35,10 @@ _MARKS: Final = (
 _WORD: Final = re.compile(f"[{_UNSPACED}]+|(?:[^\\W_{_UNSPACED}]|[{_MARKS}]){{1,{_WORD_CHARACTERS}}}")
 _ASCII_WORD: Final = re.compile(f"[a-z0-9]{{1,{_WORD_CHARACTERS}}}")
 _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
+_MANY_MARKS: Final = re.compile(r"([^\w\x00-\x7f]{30})[^\w\x00-\x7f]+")
+"""More than 30 characters in a row that may be marks. No text has so many marks on one letter (Unicode's Stream-Safe
+Text Format), and the time to bring marks into order grows with the square of their number.
+"""
 _UNSPACED_RUN: Final = re.compile(f"[{_UNSPACED}]+")
 
 _QUEUE: Final = "\ue000"
@@ -81,7 +85,7 @@ def words_in(text: str) -> list[str]:
 
 
 def _runs(text: str) -> list[str]:
-    folded = normalize("NFKD", normalize("NFKD", text).casefold())
+    folded = normalize("NFKD", normalize("NFKD", _MANY_MARKS.sub(r"\1", text)).casefold())
     return _WORD.findall(normalize("NFC", _ACCENTS.sub("", folded)))
 
 

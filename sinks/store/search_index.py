@@ -8,6 +8,7 @@ some at a time: writing them together with the rows would take as long as the ro
 # ruff: noqa: S608
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -22,6 +23,8 @@ _DOCUMENTS: Final = 500
 """Most documents of a transaction: it takes about 50 ms, and writers of the store wait meanwhile."""
 _CHARACTERS: Final = 1_000_000
 """Characters of texts after which a transaction ends early."""
+_SECONDS: Final = 0.1
+"""Time after which a transaction ends early."""
 _SPARE: Final = 10_000
 """Replaced documents that a table may have in addition to as many as stand."""
 
@@ -64,12 +67,13 @@ def write_documents(connection: sqlite3.Connection) -> bool:
         return _clean(connection, state)
     characters = 0
     done = []
+    end = time.monotonic() + _SECONDS
     for item, queue, queue_id in rows:
         texts = _texts(connection, item, queue)
         state = _replace(connection, (item, queue, queue_id), _words(texts), state)
         done.append((item, queue))
         characters += sum(map(len, texts))
-        if characters >= _CHARACTERS:
+        if characters >= _CHARACTERS or time.monotonic() >= end:
             break
     connection.executemany("DELETE FROM search_pending WHERE item_id = ? AND queue = ?", done)
     connection.execute("UPDATE search_state SET next = ?", (state.next,))

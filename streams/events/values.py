@@ -2,7 +2,6 @@
 
 import codecs
 import re
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -20,6 +19,7 @@ from aggregator.facts import (
     MAX_URL_BYTES,
     TAG_NAME,
 )
+from aggregator.names import in_nfc
 from streams.events import messages
 from streams.events.fast_path import is_address
 from streams.events.reasons import Reason
@@ -49,8 +49,6 @@ _STEP: Final = 1 << 18
 _BACKSLASH: Final = r"\\"
 _NO_BACKSLASH: Final = "\ud800"
 """Stands for an escaped backslash: bytes are never decoded to it."""
-_LONGEST_COMPOSED: Final = 4
-"""Most characters that NFC makes one."""
 _FRACTION: Final = re.compile(r"(?<=:\d\d)(\.\d{1,6})\d*")
 _TAG_NAME: Final = re.compile(TAG_NAME)
 _LEAP_SECOND: Final = re.compile(r"(?<=:\d\d:)60")
@@ -148,9 +146,7 @@ def check(name: str, value: str, longest: int) -> None:
 
 def normal(name: str, value: str, longest: int) -> str:
     """Return a name in NFC, checked."""
-    # Normalizing takes seconds for a text of many combining characters: its time is quadratic.
-    if len(value) <= longest * _LONGEST_COMPOSED:
-        value = unicodedata.normalize("NFC", value)
+    value = in_nfc(value, longest)
     check(name, value, longest)
     return value
 

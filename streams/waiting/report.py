@@ -4,6 +4,7 @@ A new owner goes on from its predecessor's last report: its own store may still 
 """
 
 from collections import deque
+from heapq import nlargest
 from typing import Final
 
 from aggregator.facts import Evaluation
@@ -13,6 +14,8 @@ from aggregator.tallies import WAITING_JUDGES, WAITING_SAMPLE, WaitingState
 RENEW_SECONDS: Final = 5.0
 """Least time between two reports that differ."""
 _RECENT_ITEMS: Final = 16
+_JUDGES: Final = 10 * WAITING_JUDGES
+"""Judge versions that are kept when there are twice as many; the report has the newest `WAITING_JUDGES`."""
 
 
 class WaitingReport:
@@ -47,6 +50,9 @@ class WaitingReport:
         times = self._judges.get((fact.metric, fact.judge))
         if times is None:
             self._judges[fact.metric, fact.judge] = [fact.at, fact.at, 1]
+            if len(self._judges) > 2 * _JUDGES:
+                # Those that are forgotten and seen again are counted from 1.
+                self._judges = dict(self._newest(_JUDGES))
             return
         times[2] += 1
         if fact.at > times[1]:
@@ -75,7 +81,7 @@ class WaitingReport:
             evaluations = max(evaluations, last["evaluations"])
         since = max(0, before or 0, 0 if last is None else last["since"])
         sample = [item for item in dict.fromkeys(reversed(self._recent)) if not shard.has_item(item)]
-        newest = sorted(self._judges.items(), key=lambda judge: -judge[1][1])[:WAITING_JUDGES]
+        self._judges = {judge: times for judge, times in self._judges.items() if times[1] >= since}
         self._at = now
         self._last = WaitingState(
             rebuilding=rebuilding,
@@ -85,8 +91,11 @@ class WaitingReport:
             sample=sample[:WAITING_SAMPLE],
             judges=[
                 (metric, judge, first_at, last_at, count)
-                for (metric, judge), (first_at, last_at, count) in newest
-                if last_at >= since
+                for (metric, judge), (first_at, last_at, count) in self._newest(WAITING_JUDGES)
             ],
         )
         return self._last
+
+    def _newest(self, most: int) -> list[tuple[tuple[str, str], list[int]]]:
+        """The judge versions that were seen last, newest first."""
+        return nlargest(most, self._judges.items(), key=lambda judge: judge[1][1])

@@ -1,7 +1,7 @@
 """The HTTP API, through HTTP requests."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unicodedata import normalize
 from urllib.parse import quote
 
@@ -63,6 +63,27 @@ async def test_names_may_hold_anything_printable(client: httpx.AsyncClient) -> N
 
 async def test_names_are_found_in_either_unicode_form(client: httpx.AsyncClient) -> None:
     assert (await client.get(path(normalize("NFD", HOSTILE)))).json()["queue"] == HOSTILE
+
+
+async def test_an_address_is_not_normalised_where_it_cannot_be_a_name(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def watched(form: Literal["NFC"], text: str) -> str:
+        seen.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr("aggregator.names.unicodedata.normalize", watched)
+    marks = "\u0315\u0327" * 1_000
+    for address in (
+        path(marks),
+        f"{path(HOSTILE)}/comparisons?metric={marks}",
+        f"/queues/{quote(HOSTILE, safe='')}?metric={marks}",
+    ):
+        await client.get(address)
+    assert seen
+    assert max(seen) <= 512
 
 
 async def test_the_list_pages_in_the_order_of_appearance(client: httpx.AsyncClient) -> None:

@@ -1,8 +1,11 @@
 """Items are found by the words of their ids and texts, as a naive search over the rows finds them."""
 
 import contextlib
+import re
 import sqlite3
-from typing import Any
+import sys
+from itertools import groupby
+from typing import Any, Literal
 from unicodedata import combining, normalize
 from unittest.mock import patch
 
@@ -12,10 +15,11 @@ from hypothesis import strategies as st
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from sinks import budgets
-from sinks.queries.search import SearchState, search_items, search_words
+from sinks.queries.search import SearchState, search_items, search_words, words_in
 from sinks.store import search_index
 from sinks.store.store import Store
 from tests.support.logs import Logs, steps_of
+from tests.support.sample_view import fill
 from tests.support.stores import new_store
 
 QUEUES = ("q", "r")
@@ -217,3 +221,27 @@ def test_a_text_that_is_too_long_is_searched_to_its_limit(store: Store, monkeypa
     finish(store)
     assert found(store, "q", "first") == {"i"}
     assert found(store, "q", "last") == set()
+
+
+def test_the_time_for_many_marks_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = 0
+
+    def watched(form: Literal["NFC", "NFKD"], text: str) -> str:
+        nonlocal longest
+        runs = (len(list(run)) for marks, run in groupby(text, lambda char: combining(char) > 0) if marks)
+        longest = max(longest, *runs, 0)
+        return normalize(form, text)
+
+    monkeypatch.setattr("sinks.queries.search.normalize", watched)
+    descending = "\u0315" * 500 + "\u0327" * 500
+    assert words_in(f"u{descending}ber Za{descending[:9]}hl {descending}") == ["uber", "zahl"]
+    assert 9 < longest <= 60
+    assert {char for char in map(chr, range(sys.maxunicode + 1)) if combining(char) and re.match(r"\w", char)} == set()
+
+
+def test_a_transaction_ends_by_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, [QueueItem(at=1, id=f"a{item}", queue="q", item=f"i{item}") for item in range(3)])
+    monkeypatch.setattr(search_index, "_SECONDS", 0.0)
+    for left in (2, 1, 0):
+        assert store.write_search_documents()
+        assert len(pending(store)) == left
