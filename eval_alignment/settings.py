@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from aggregator.facts import TAG_NAME
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits, Looks
@@ -213,7 +214,7 @@ class Settings(BaseSettings):
     expose_judge_version: bool = Field(
         False, description="Also export comparisons by judge version, with the version as label `judge`."
     )
-    segment_gauges: list[str] = Field(
+    segment_gauges: list[Annotated[str, Field(pattern=f"^{TAG_NAME}$")]] = Field(
         [], description="Names of tags: also export alignment by their values, within `series_limit`."
     )
     alternative_epsilon: Fraction = Field(

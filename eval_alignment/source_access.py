@@ -114,7 +114,7 @@ class _LocalSource:
     _intake: SourceIntake
 
     async def file(self, content: bytes, made: int) -> IntakeResult:
-        return await self._intake.take(content, made, max(made, now_ms()), dead_letters=False, current=True)
+        return await self._intake.take(content, made, now_ms(), dead_letters=False, current=True)
 
     async def retract(self) -> IntakeResult:
         if not self._intake.source.owns:

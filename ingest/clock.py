@@ -1,7 +1,7 @@
 """The clock that stamps records, as acknowledgements show it.
 
 Workers compare `at` with the timestamp of the record, so the same clock decides here: the broker's, or this machine's
-where the broker keeps the producer's timestamp.
+until the broker's is known, and where the broker keeps the producer's timestamp.
 """
 
 import time
@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from aggregator.days import DAY_MS
-
-UNKNOWN_MS: Final = DAY_MS
-"""How far the broker may be ahead of this machine, in milliseconds, until its clock is known.
-
-A wrong rejection would make the sender drop an event. What is too far ahead all the same becomes a dead letter.
-"""
 _WINDOW_SECONDS: Final = 30.0
+
+
+def _steady_seconds() -> float:
+    # It goes on while the machine sleeps. `time.monotonic` does not: events of the time after would be too far ahead.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _wall_ms() -> int:
@@ -29,7 +27,7 @@ class BrokerClock:
     acknowledgement.
     """
 
-    steady: Callable[[], float] = time.monotonic
+    steady: Callable[[], float] = _steady_seconds
     """Returns seconds. A step of this machine's clock does not move it."""
     wall: Callable[[], int] = _wall_ms
     """Returns this machine's time, in milliseconds."""
@@ -55,11 +53,9 @@ class BrokerClock:
             self._offset = max(self._offset, offset)
 
     def now(self) -> int:
-        """The time that a record of now gets, in milliseconds; the latest possible one while that is not known."""
-        if self._is_own:
+        """The time that a record of now gets, in milliseconds."""
+        if self._is_own or self._offset is None:
             return self.wall()
-        if self._offset is None:
-            return self.wall() + UNKNOWN_MS
         # Without a recent acknowledgement the last one holds: clocks drift by seconds a day.
         offset = self._offset if self._previous is None else max(self._offset, self._previous)
         return int(self.steady() * 1000 + offset)

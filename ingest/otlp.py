@@ -188,7 +188,8 @@ class OtlpHandlers:
         return _response(_answer(export, signal), content.encoding)
 
     async def _read(self, content: ExportContent, source: ToolSource) -> Export:
-        read = partial(read_export, content, source, self._publisher.clock.wall(), self._publisher.clock.now())
+        now = self._publisher.clock.now()
+        read = partial(read_export, content, source, now, now)
         if len(content.body) <= LARGE_BYTES:
             return read()
         # One large body at a time.

@@ -64,7 +64,7 @@ class IngestPulls:
         self._publisher = publisher
         self._intakes = intakes
         self._metrics = metrics
-        clocks = PullClocks(publisher.clock.wall, publisher.clock.now)
+        clocks = PullClocks(publisher.clock.now, publisher.clock.now)
         self._pulls = {
             name: SourcePull(name, intake, clocks, connect)
             for name, intake in intakes.items()

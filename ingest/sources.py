@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypedDict
 
+import msgspec
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -93,7 +94,7 @@ class KafkaDelivery:
         records = [
             Outgoing(topics[KIND_OF[type(fact)]], encode_event(fact), fact.item.encode()) for fact in delivery.facts
         ]
-        received = self.publisher.clock.wall()
+        received = self.publisher.clock.now()
         for outcome in delivery.rejected:
             match outcome.result:
                 case EventRejection(rejection, value):
@@ -128,7 +129,7 @@ class KafkaDelivery:
         size, setting = f"{len(value):,} bytes", f"`max.message.bytes` of {record.topic}"
         why = f"the broker refuses the event of {size} as too large ({setting})"
         _log.error("source %s: %s: it becomes a dead letter", self.name, why)
-        return self.dead_letter(value, Rejection(Reason.OVERSIZED, why), self.publisher.clock.wall())
+        return self.dead_letter(value, Rejection(Reason.OVERSIZED, why), self.publisher.clock.now())
 
     async def reject(self, value: bytes, rejection: Rejection, received: int) -> None:
         """Send the dead letter of something that came for this source. Raises NotAcknowledgedError."""
@@ -194,7 +195,7 @@ class SourceHandlers:
         refuse_web_pages(request.headers)
         unverified = self._access.admit(request, name)
         intake = self._intake(name)
-        received = self._publisher.clock.wall()
+        received = self._publisher.clock.now()
         with Reservation(self._budget) as reservation:
             body = await self._bodies.read(request, reservation)
             if unverified is not None:
@@ -237,7 +238,7 @@ class SourceHandlers:
                     raise HTTPException(422, self._unknown_shape(name, str(error))) from error
         self.count(name, taken)
         return Response(
-            orjson.dumps({**answer(taken), "unchanged": taken.unchanged, "refusals": taken.refusals}),
+            msgspec.json.encode({**answer(taken), "unchanged": taken.unchanged, "refusals": taken.refusals}),
             media_type="application/json",
         )
 
@@ -251,7 +252,7 @@ class SourceHandlers:
                 422, f"source {name!r} does not remember what its records said, so nothing can be taken back"
             )
         with Reservation(self._budget) as reservation, acknowledged(reservation):
-            taken = await intake.retract_all(self._publisher.clock.wall())
+            taken = await intake.retract_all(self._publisher.clock.now())
         self.count(name, taken)
         return Response(orjson.dumps(answer(taken)), media_type="application/json")
 

@@ -139,7 +139,7 @@ class ToolSource:
         results = [self._normal(result, fields, clock) for result in record.results]
         if any(isinstance(result, Statement) for result in results):
             results += left_out
-        if (rejection := self._ahead(record.at, clock)) is not None:
+        if (rejection := self._ahead(received if record.at is None else record.at, clock)) is not None:
             # Nothing is remembered of it: the record may come again with a right time.
             yield from (_rejected(result, rejection) if isinstance(result, Statement) else result for result in results)
             return
@@ -163,9 +163,9 @@ class ToolSource:
                 yield fact
         yield from by_key.values()
 
-    def _ahead(self, at: int | None, clock: int | None) -> Rejection | None:
-        """The rejection of a record whose time is too far ahead of the clock."""
-        return None if at is None or clock is None else self.decoder.future_rejection(at, clock)
+    def _ahead(self, at: int, clock: int | None) -> Rejection | None:
+        """The rejection of a record whose time is too far ahead of the clock: workers would reject its events."""
+        return None if clock is None else self.decoder.future_rejection(at, clock)
 
     def _normal(
         self, result: Result, fields: Mapping[str, Any], clock: int | None

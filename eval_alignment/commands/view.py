@@ -56,7 +56,7 @@ def _config(chosen: settings.Settings) -> ViewConfig:
         history_days=chosen.snapshot_history_days,
         series_limit=chosen.series_limit,
         expose_judge_version=chosen.expose_judge_version,
-        segment_gauges=chosen.segment_gauges,
+        segment_gauges=list(dict.fromkeys(chosen.segment_gauges)),
         alternative_epsilon=chosen.alternative_epsilon,
         show_annotators=chosen.show_annotators,
         public_badges=chosen.public_badges,

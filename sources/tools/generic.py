@@ -4,6 +4,7 @@ CSV stands for every table: TSV, and one JSON object per line as well. Paths int
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from sources.tables import NestedCell, Table, TableError, parse_table
 from streams.events import values
 from streams.events.values import InvalidValueError
 
+_WHOLE: Final = re.compile("[0-9]{1,15}")
+"""Milliseconds until the year 9999 have no more digits."""
 _UNRATED: Final = Skip(SkipReason.NOT_SUBMITTED, "the rating is empty")
 _UNJUDGED: Final = Skip(SkipReason.NOT_RUN, "score and verdict are empty")
 
@@ -162,4 +165,4 @@ def _time(fields: RecordFields) -> int | None:
     text = _text(fields, "at")
     if text is None:
         return None
-    return values.milliseconds(int(text)) if text.isascii() and text.isdigit() else milliseconds(text)
+    return values.milliseconds(int(text)) if _WHOLE.fullmatch(text) else milliseconds(text)

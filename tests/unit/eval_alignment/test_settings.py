@@ -60,6 +60,12 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
+def test_the_tags_of_gauges_are_names_of_tags() -> None:
+    assert settings.load(segment_gauges=["model"]).segment_gauges == ["model"]
+    with pytest.raises(SettingsError, match="segment_gauges"):
+        settings.load(segment_gauges=["Model version"])
+
+
 def test_variables_of_the_client_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE):
         monkeypatch.setenv(name, "x")

@@ -212,7 +212,11 @@ async def test_a_file_has_a_time_of_its_own(source_door: Door) -> None:
 async def test_a_file_of_an_impossible_time_is_refused_and_keeps_nothing_back(source_door: Door, time: str) -> None:
     undated = {name: value for name, value in ROW.items() if name != "at"}
     assert (await post(source_door, "rows/-/file", [undated], time=time)).status_code == 400
-    assert (await post(source_door, "rows/-/file", [undated], time="253402300799999")).json()["events"] == 1
+    ahead = (await post(source_door, "rows/-/file", [undated], time="253402300799999")).json()
+    assert (ahead["events"], ahead["rejected"]) == (0, 1)
+    [(_, reason, detail)] = ahead["refusals"]
+    assert (reason, "days ahead" in detail) == ("future_timestamp", True)
+    assert source_door.publisher.sent == []
     for value in (0, 1):
         assert (await post(source_door, "rows/-/file", [{**undated, "value": value}], time="1")).json()["events"] == 1
     assert (await post(source_door, "rows/-/retract", b"")).json()["events"] == 1

@@ -90,6 +90,7 @@ def test_a_decimal_comma_is_one_only_by_the_settings() -> None:
     ("row", "why"),
     [
         (b"t,1795428900,tone,0.5", "line 2: at is in seconds"),
+        (b"t," + b"9" * 5_000 + b",tone,0.5", "line 2: a time is not RFC 3339"),
         (b"t,yesterday,tone,0.5", "line 2: a time is not RFC 3339"),
         (b"t,,tone,high", "line 2: score is not a number"),
         (b"t,,tone", "line 2: has 3 cells"),
