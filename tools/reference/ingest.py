@@ -134,9 +134,8 @@ def page() -> str:
             "the producer is idempotent.\n"
             f"- After 503 some events may have arrived. The broker has {limits.acknowledge_seconds:g} s to acknowledge "
             "(setting `ingest_acknowledge_timeout_s`).\n"
-            "- `at` is compared with the broker's clock, which acknowledgements show. Until the first one, the broker "
-            "may be up to a day ahead of this machine, so an event that is less than that too far ahead is accepted, "
-            "and the workers reject it. The embedded broker keeps the time of ingest.\n"
+            "- `at` is compared with the broker's clock, which acknowledgements show. Until the first one it is "
+            "compared with the clock of this machine. The embedded broker keeps the time of ingest.\n"
             "- At SIGTERM the process takes no new connection, and finishes the requests that it has.",
         ),
         see_also=(
