@@ -20,7 +20,7 @@ from sinks.queries.alternative_results import AlternativeAnnotator
 from sinks.queries.calibration import ScoreCalibration, score_calibration
 from sinks.queries.days import DayCells, day_cells, weekly_alignment
 from sinks.queries.people import Annotators, annotators
-from sinks.queries.results import Ceiling, Corrected, Trend, Versions, WhatIf
+from sinks.queries.results import Ceiling, Corrected, Trend, Versions, VersionTest, WhatIf
 from sinks.queries.rows import Judges, judge_versions, scales, successors
 from sinks.queries.scope import Scope
 from sinks.queries.segments import Segments, segments
@@ -110,6 +110,13 @@ class CachedQueries:
     def successors(self) -> list[tuple[str, str, int]]:
         """The versions with newer verdicts on the items of the scope's version: version, metric, number of items."""
         return self._cached("successors", lambda: successors(self.connection, self.scope, self.criterion))
+
+    def tests_of_newest(self, newest: Mapping[str, str]) -> Mapping[str, VersionTest]:
+        """Tests of the newest judge versions, by metric, against the versions before."""
+        return self._cached(
+            f"tests of newest {sorted(newest.items())!r}",
+            lambda: deep_dive.tests_of_newest(self.connection, self.scope, self.criterion, newest, self._judges()),
+        )
 
     def corrected(self, metric: str) -> Corrected:
         """Pass rates of a metric, corrected for the judge's errors."""

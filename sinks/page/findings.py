@@ -1,18 +1,19 @@
 """Findings about the metrics of a criterion: what stands out, which items show it, and what to do about it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
+from aggregator.statistics.error_side import SIGNIFICANCE
 from aggregator.statistics.gate import Gate
 from sinks.page.figures import Figure
-from sinks.page.formats import count, percent, plural
+from sinks.page.formats import count, p_value, percent, plural
 from sinks.page.remedies import QueueChoices, Remedies
 from sinks.page.urls import Value
-from sinks.page.wording import DISAGREEMENT, Lean, judge_version, lean, people_disagree
-from sinks.queries.results import Ceiling
+from sinks.page.wording import DISAGREEMENT, Lean, isolated, judge_version, lean, people_disagree
+from sinks.queries.results import Ceiling, VersionTest
 
 _FINDINGS: Final = 3
 
@@ -23,12 +24,15 @@ class Highlight:
 
     tone: str
     head: str
-    metric: str
+    name: str
+    """Name of the metric, or of the criterion."""
     text: str
     action: str
     href: str
     remedies: Sequence[tuple[str, str]] = ()
     """What else to do about it: words and address of each."""
+    metric: str | None = None
+    """The metric that it is about; None where it is about the criterion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,28 @@ class _Judged:
         return {**chosen, "judge": newest["judge"]} if self.version and newest and newest["judge"] else chosen
 
 
+def newest_of_several(request: QueueChoices, drawn: Sequence[Figure]) -> dict[str, str]:
+    """The newest judge version of each metric with several; none where the reader chose a version."""
+    return {
+        figure.document["metric"]: newest["judge"]
+        for figure in drawn
+        if request.judge is None
+        and figure.document["judge_versions"] > 1
+        and (newest := figure.document["newest_judge"]) is not None
+    }
+
+
 def find(
-    request: QueueChoices,
     drawn: Sequence[Figure],
     ceiling: Ceiling | None,
     rules: CountingRules,
     remedies: Remedies,
+    tests: Mapping[str, VersionTest],
 ) -> list[Highlight]:
-    """Whether people disagree; the strictest and the most lenient metric, metrics no better than a constant judge, and
-    the closest to people.
+    """Whether people disagree; judge versions that are worse than the one before, by `tests`; the strictest and the
+    most lenient metric, metrics no better than a constant judge, and the closest to people.
     """
+    request = remedies.request
     known = [
         _Judged(figure, judge, lean(judge))
         for figure in drawn
@@ -83,6 +99,7 @@ def find(
         and judge["items_compared"] >= rules.limits.items
     ]
     findings = [] if ceiling is None else list(_disagreement(request, ceiling))
+    findings += _worse_versions(request, tests, remedies)
     findings += [
         _leaning(request, max(leaning, key=lambda judged: abs(judged.judge["bias"] or 0)), remedies)
         for side in ("fn", "fp")
@@ -92,6 +109,7 @@ def find(
         Highlight(
             tone="probation",
             head="No better than a constant",
+            name=judged.figure.document["metric"],
             metric=judged.figure.document["metric"],
             text=f"Agrees with people no more often than a judge that never changes its answer.{judged.version}",
             action=f"Read {plural(judged.judge['fp'] + judged.judge['fn'], 'disagreement')}",
@@ -112,10 +130,35 @@ def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight
         yield Highlight(
             tone="probation",
             head="People disagree",
-            metric=ceiling["criterion"],
+            name=ceiling["criterion"],
             text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
             action="Read where people disagree",
             href=request.items("/disagreements"),
+        )
+
+
+def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], remedies: Remedies) -> Iterator[Highlight]:
+    """Newest versions with which people agree less often than with the one before; the surest first."""
+    worse = [
+        (test["p_value"], metric, test)
+        for metric, test in tests.items()
+        if test["p_value"] is not None and test["p_value"] < SIGNIFICANCE and test["second_only"] < test["first_only"]
+    ]
+    for p, metric, test in sorted(worse, key=lambda each: each[:2]):
+        compared: dict[str, Value] = {"depth": metric, "with": f"judge:{test['first']}"}
+        new, old = (isolated(test[side]) if test[side] else "the unnamed version" for side in ("second", "first"))
+        disagreements: dict[str, Value] = {"metric": metric, "outcome": "fp,fn", "judge": test["second"] or None}
+        yield Highlight(
+            tone="untrusted",
+            head="New version worse",
+            name=metric,
+            metric=metric,
+            text=f"People agree with {new} less often than with {old}. Of {plural(test['items'], 'item')} that both "
+            f"judged, only {new} is right on {count(test['second_only'])} and only {old} on "
+            f"{count(test['first_only'])}. This is unlikely to be chance (exact McNemar test, p {p_value(p)}).",
+            action="Compare the versions",
+            href=f"{request.href(**compared)}#side-by-side",
+            remedies=remedies.of_version(disagreements),
         )
 
 
@@ -126,6 +169,7 @@ def _leaning(request: QueueChoices, judged: _Judged, remedies: Remedies) -> High
     return Highlight(
         tone="untrusted",
         head="Too strict" if strict else "Too lenient",
+        name=judged.figure.document["metric"],
         metric=judged.figure.document["metric"],
         text=f"{metric_verb} {percent(wrong / (wrong + right), 0)} of what people {human_verb}: {count(wrong)} of "
         f"{plural(wrong + right, 'comparison')}.{judged.version}",
@@ -143,6 +187,7 @@ def _closest(request: QueueChoices, judged: _Judged, remedies: Remedies) -> High
     return Highlight(
         tone=gate.tone,
         head="Trusted" if trusted else "Closest to people",
+        name=figure.document["metric"],
         metric=figure.document["metric"],
         text=rate + (f"{gate.reasons}." if trusted else gate.sentence),
         action=f"Read {plural(wrong, 'disagreement')}" if wrong else "See its numbers",

@@ -9,6 +9,7 @@ from typing import Final
 from aggregator.days import Window, window_start
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
+from aggregator.statistics.gate import Gate
 from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks import budgets
 from sinks.api.services import Services
@@ -29,7 +30,7 @@ from sinks.page.figures import (
     pooled,
     queue_tone,
 )
-from sinks.page.findings import Highlight, find
+from sinks.page.findings import Highlight, find, newest_of_several
 from sinks.page.hints import document_hints, queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.remedies import remedies_of
@@ -171,12 +172,20 @@ class QueuePage:
     segments: SegmentsCard | None
     scale_warnings: Mapping[str, str]
     """Warnings about thresholds and scales, by metric; empty without the slow parts."""
+    findings_lack_versions: bool
+    """Whether findings about judge versions may be missing, because they are slow parts of a large queue."""
     alike_queues: list[str]
     """The names of queues that look like this one's, this one included; empty without another."""
     waiting: Waiting | None
     """Only for a queue that never had a comparison."""
     metrics_total: int
     """Number of metrics of the criterion, of which `figures` and `off_topic` are a part."""
+
+    @property
+    def trusted(self) -> set[str]:
+        """The metrics that the gate trusts."""
+        metrics = () if self.listed is None else self.listed["metrics"]
+        return {metric["metric"] for metric in metrics if metric["gate_state"] is Gate.TRUSTED}
 
     @property
     def metrics_shown(self) -> int:
@@ -269,11 +278,19 @@ def queue_page(
     periods = cache.get((scope.queue, entry.revision, "judge periods"), lambda: judge_periods(connection))
     judges = _judges(_chosen(whole_document, request.criterion), periods)
     queries, ceiling, slow_parts = None, None, None
+    findings: list[Highlight] = []
     if criterion is not None and drawn:
         queries = CachedQueries(cache, connection, scope, entry.revision, criterion["criterion"])
         ceiling = queries.ceiling()
-        if request.more or whole_cards["comparisons"] <= LIGHT:
-            slow_parts = _slow_parts(queries, request.options, criterion, drawn, ceiling)
+        slow = queries if request.more or whole_cards["comparisons"] <= LIGHT else None
+        remedies = remedies_of(request, whole_cards, ceiling, slow)
+        tests = slow.tests_of_newest(newest_of_several(request, drawn)) if slow is not None else {}
+        findings = find(drawn, ceiling, rules, remedies, tests)
+        if slow is not None:
+            # The details open on the metric of the first card.
+            first = next((finding.metric for finding in findings if finding.metric is not None), None)
+            options = replace(request.options, metric=request.options.metric or first)
+            slow_parts = _slow_parts(slow, options, criterion, drawn, ceiling)
     return QueuePage(
         shell=surrounding,
         request=request,
@@ -296,9 +313,8 @@ def queue_page(
             (scope.queue, entry.revision, start, "unannounced"),
             lambda: count_unannounced(connection, scope.queue, start, rules) if whole_cards["items_queued"] else 0,
         ),
-        findings=find(
-            request, drawn, ceiling, rules, remedies_of(request, whole_cards, queries if slow_parts else None)
-        ),
+        findings=findings,
+        findings_lack_versions=slow_parts is None and bool(newest_of_several(request, drawn)),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,

@@ -7,6 +7,8 @@ from typing import Protocol
 from aggregator.snapshot.schema import Cards
 from sinks.page.deep_dive import CachedQueries
 from sinks.page.urls import Value, address, queue_path
+from sinks.page.wording import people_disagree
+from sinks.queries.results import Ceiling
 
 
 class QueueChoices(Protocol):
@@ -37,7 +39,7 @@ class Remedies:
 
     request: QueueChoices
     scored: Collection[str] | None
-    """Metrics that have scores; None while they are not known."""
+    """Metrics with scores for which another threshold may help; None while they are not known."""
     has_open_items: bool
     """Whether the queue has items without an annotation."""
 
@@ -49,6 +51,13 @@ class Remedies:
             remedies.append(("Try another threshold", f"{self.request.href(depth=metric, **more)}#whatif"))
         return [*remedies, *self.labels(), ("Export disagreements", self.request.items("/items.jsonl", **choice))]
 
+    def of_version(self, choice: Mapping[str, Value]) -> list[tuple[str, str]]:
+        """The remedies for a judge version that is worse; `choice` are the parameters of its disagreements."""
+        return [
+            ("Read its disagreements", self.request.items(**choice)),
+            ("Export disagreements", self.request.items("/items.jsonl", **choice)),
+        ]
+
     def labels(self) -> list[tuple[str, str]]:
         """The remedy for too few labels."""
         if not self.has_open_items:
@@ -57,7 +66,14 @@ class Remedies:
         return [("Label these 20 next", address(path, {"criterion": self.request.criterion}))]
 
 
-def remedies_of(request: QueueChoices, cards: Cards, queries: CachedQueries | None) -> Remedies:
-    """The remedies of a page. Without `queries` nobody knows which metrics have scores."""
+def remedies_of(
+    request: QueueChoices, cards: Cards, ceiling: Ceiling | None, queries: CachedQueries | None
+) -> Remedies:
+    """The remedies of a page. Without `queries` nobody knows which metrics have scores.
+
+    Where people disagree, no threshold can be right, so none is suggested.
+    """
     scored = None if queries is None else frozenset(queries.scales())
+    if ceiling is not None and people_disagree(ceiling):
+        scored = frozenset()
     return Remedies(request, scored, has_open_items=bool(cards["items_waiting_annotation"]))

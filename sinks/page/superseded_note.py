@@ -51,5 +51,5 @@ def superseded_note(
     return SupersededNote(
         f"Judge {'version' if len(names) == 1 else 'versions'} {listed}{more} judged {which} of its items again. "
         f"{counted} for {newer} now.",
-        f"{href(**changes)}#versions",
+        f"{href(**changes)}#side-by-side",
     )

@@ -1,6 +1,6 @@
 """Texts for enumerations and counts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -285,16 +285,36 @@ def human_ceiling(ceiling: Ceiling) -> str | None:
     )
 
 
-def replaces_people(answer: AlternativeAnnotator, name: Callable[[str], str] = isolated) -> str:
-    """The answer to whether a metric may replace one of the annotators, or why it cannot be told."""
+def replaces_people(
+    answer: AlternativeAnnotator,
+    ceiling: Ceiling,
+    trusted: Collection[str],
+    name: Callable[[str], str] = isolated,
+) -> str:
+    """The answer to whether a metric may replace one of the annotators, or why it cannot be told.
+
+    Args:
+        answer: the test of each metric.
+        ceiling: how well the annotators agree with each other.
+        trusted: metrics that the gate trusts. The test alone compares a metric with people, who may be wrong too.
+        name: as for `alike_names`.
+    """
+    if people_disagree(ceiling):
+        return f"That cannot be told. {DISAGREEMENT}"
     metrics = answer["metrics"]
     tested = [metric for metric in metrics if metric["may_replace"] is not None]
     if not tested:
         reason = Undefined.FEW_ANNOTATORS if metrics else Undefined.NO_PAIRS
         return f"That cannot be told yet. {why(reason)}."
+    passed = [metric for metric in tested if metric["may_replace"]]
+    untrusted = [metric for metric in passed if metric["metric"] not in trusted]
+    groups = (
+        ("Yes", [metric for metric in passed if metric["metric"] in trusted]),
+        ("As close to people as they are to each other, but not trusted by the gate", untrusted),
+        ("No", [metric for metric in tested if not metric["may_replace"]]),
+    )
     sentences = []
-    for head, chosen in (("Yes", True), ("No", False)):
-        these = [metric for metric in tested if metric["may_replace"] is chosen]
+    for head, these in groups:
         these.sort(key=lambda metric: -(metric["advantage"] or 0))
         listed = ", ".join(
             f"{name(metric['metric'])} (as good as {metric['won']} of {metric['people']} people)"
@@ -302,6 +322,10 @@ def replaces_people(answer: AlternativeAnnotator, name: Callable[[str], str] = i
         )
         more = f" and {count(len(these) - _LISTED)} more" if len(these) > _LISTED else ""
         sentences += [f"{head}: {listed}{more}."] if these else []
+        if these is untrusted and these:
+            sentences.append(
+                "The test compares a metric only with these people. The gate decides whether it may stand in for them."
+            )
     return " ".join(sentences)
 
 

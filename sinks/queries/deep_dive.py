@@ -8,7 +8,7 @@ queue, criterion or metric that no row names has no comparisons.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import nsmallest
 from itertools import combinations, pairwise
 from typing import Final, TypeVar
@@ -200,7 +200,7 @@ def versions(
     everything = in_order(known.get(metric, ()))
     ordered = _newest(everything, skip)
     names = [version.judge for version in ordered]
-    pairs = rows.version_pairs(connection, scope, criterion, metric, names) if len(ordered) > 1 else {}
+    pairs = [(metric, first, second) for first, second in _tested(names)]
     return Versions(
         queue=scope.queue,
         criterion=criterion,
@@ -208,9 +208,21 @@ def versions(
         window=scope.window.value,
         versions=[_version(version) for version in ordered],
         versions_total=len(everything),
-        tests=[_test(pairs.get(pair) or rows.VersionPair(*pair, 0, 0, 0)) for pair in _tested(names)],
+        tests=[_test(pair) for pair in rows.version_pairs(connection, scope, criterion, pairs)],
         epochs=_epochs(metric, ordered),
     )
+
+
+def tests_of_newest(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, newest: Mapping[str, str], judges: Judges
+) -> dict[str, VersionTest]:
+    """By metric the test of its version in `newest` against the one before; only metrics with both."""
+    pairs = []
+    for metric, judge in newest.items():
+        names = [version.judge for version in in_order(judges.get(metric, ()))]
+        if judge in names[1:]:
+            pairs.append((metric, names[names.index(judge) - 1], judge))
+    return {pair.metric: _test(pair) for pair in rows.version_pairs(connection, scope, criterion, pairs)}
 
 
 def _tested(versions: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -144,8 +144,9 @@ def successors(connection: sqlite3.Connection, scope: Scope, criterion: str) -> 
 
 
 class VersionPair(NamedTuple):
-    """Two judge versions on the items that both judged."""
+    """Two judge versions of a metric on the items that both judged."""
 
+    metric: str
     first: str
     second: str
     items: int
@@ -156,26 +157,27 @@ class VersionPair(NamedTuple):
 
 
 _VERSION_PAIRS: Final = f"""
-WITH {_PEOPLE}
-SELECT e.judge, f.judge, count(*),
+WITH {_PEOPLE},
+metrics AS MATERIALIZED (SELECT DISTINCT json_extract(value, '$[0]') AS metric FROM json_each(:pairs))
+SELECT e.metric, e.judge, f.judge, count(*),
     sum(e.passed > f.passed AND p.passes > p.fails OR e.passed < f.passed AND p.passes < p.fails),
     sum(e.passed < f.passed AND p.passes > p.fails OR e.passed > f.passed AND p.passes < p.fails)
-FROM people AS p
-CROSS JOIN evaluations AS e ON e.item_id = p.item_id AND e.metric = :metric AND e.failure = 0
+FROM people AS p CROSS JOIN metrics AS m
+CROSS JOIN evaluations AS e ON e.item_id = p.item_id AND e.metric = m.metric AND e.failure = 0
 CROSS JOIN evaluations AS f ON f.item_id = e.item_id AND f.metric = e.metric AND f.failure = 0 AND f.judge <> e.judge
-WHERE e.deleted = 0 AND f.deleted = 0
-    AND e.judge IN (SELECT value FROM json_each(:judges)) AND f.judge IN (SELECT value FROM json_each(:judges))
-GROUP BY e.judge, f.judge
+WHERE e.deleted = 0 AND f.deleted = 0 AND (e.metric, e.judge, f.judge) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:pairs))
+GROUP BY e.metric, e.judge, f.judge
 """
 
 
 def version_pairs(
-    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, judges: Sequence[str]
-) -> dict[tuple[str, str], VersionPair]:
-    """Every two of these judge versions of a metric with a common item, in both orders."""
-    values = {**scope.values(criterion, metric), "judges": orjson.dumps(judges).decode()}
-    rows = connection.execute(_VERSION_PAIRS, values)
-    return {row[:2]: VersionPair(*row) for row in rows}
+    connection: sqlite3.Connection, scope: Scope, criterion: str, pairs: Sequence[tuple[str, str, str]]
+) -> list[VersionPair]:
+    """Pairs of judge versions, in the order of `pairs`: each a metric and two versions of it."""
+    values = {**scope.values(criterion), "pairs": orjson.dumps(pairs).decode()}
+    rows = {row[:3]: VersionPair(*row) for row in connection.execute(_VERSION_PAIRS, values)} if pairs else {}
+    return [rows.get(pair) or VersionPair(*pair, 0, 0, 0) for pair in pairs]
 
 
 # ---- all items of the queue

@@ -267,7 +267,8 @@ def _versions() -> str:
         "The p-value is the two-sided probability of a split at least as uneven as b to c among b + c fair coin "
         "tosses.\n"
         f"- How to read it: 1 against 5 has p = {mcnemar(1, 5):.3f}, so it may be chance. 10 against 30 has p = "
-        f"{mcnemar(10, 30):.3f}, so the second version agrees better.\n"
+        f"{mcnemar(10, 30):.3f}, so the second version agrees better. The page "
+        "shows a card for a metric whose newest version agrees worse than the one before, from p below 0.05 on.\n"
         "- Undefined: `no_shared_items` when no item was judged by both.\n"
         "- Source: Q. McNemar 1947, Psychometrika 12:153-157, with the binomial distribution.",
     )

@@ -89,7 +89,9 @@ def alternative_test() -> str:
         "- How to read it: three people with 60 items each. The person is closer to the others on 6, 4 and 18 items, "
         f"the metric on 5, 9 and 6. The p-values are {p_values}: the metric wins against {result.won} of "
         f"{result.people}, its advantage is {result.advantage:.2f}, and it may replace one of them. Alignment answers "
-        "how good the metric is, this test whether it is worse than the people at hand.\n"
+        "how good the metric is, this test whether it is worse than the people at hand. The gate, not this test, "
+        "decides whether a metric may stand in for people: where the gate does not trust it, the page names it apart, "
+        "and where people agree no better than by chance, the page has no answer.\n"
         "- Undefined: `few_annotators`.\n"
         "- Source: N. Calderon, R. Reichart and R. Dror 2025, The Alternative Annotator Test for LLM-as-a-Judge; "
         "Y. Benjamini and D. Yekutieli 2001, Annals of Statistics 29:1165-1188.",

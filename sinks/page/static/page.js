@@ -172,8 +172,14 @@ async function refresh(address = light(location.href), chosen = false) {
 const go = (event, address) => {
   event.preventDefault();
   choices += 1;
+  const made = choices;
   history.replaceState(null, '', address);
-  refresh(address, true).catch(() => location.assign(address));
+  refresh(address, true).then((page) => {
+    const part = page.querySelector('#more[data-lazy]');
+    if (!part || made !== choices) return null;
+    slow = Date.now();
+    return refresh(part.dataset.more, true);
+  }).catch(() => location.assign(address));
 };
 addEventListener('click', (event) => {
   const link = event.target.closest?.('a[data-patch]');

@@ -174,6 +174,9 @@ async def test_slow_parts_of_a_large_queue_wait_to_be_asked_for(
         (link,) = page.one(id="more").all("a")
         more = read((await client.get(link.attributes["href"].partition("#")[0])).text)
     assert (len(more.all(id="trend")), len(more.all(id="whatif"))) == (1, 1)
+    # Cards about judge versions are slow parts: the script keeps those that it has until it has asked again.
+    assert "data-lazy" in page.one(id="findings").attributes
+    assert "data-lazy" not in more.one(id="findings").attributes
 
 
 def test_results_are_cached_and_the_oldest_are_dropped() -> None:

@@ -78,3 +78,54 @@ async def test_the_start_page_hints_at_queues_that_look_alike(store: Store, tmp_
     (hint,) = page.all(class_="banner")
     assert "look alike and are counted apart" in hint.words
     assert "truth" not in hint.words
+
+
+def on_the_same_items(*versions: list[bool]) -> list[Fact]:
+    """Versions v1, v2 and so on of metric m that judged the same items one after the other: whether each is right.
+
+    People pass every second item. Metric other, which has scores, passes all of them.
+    """
+    facts: list[Fact] = []
+    for number, right in enumerate(zip(*versions, strict=True)):
+        item, human = f"i{number}", number % 2 == 0
+        facts.append(Annotation(at=NOW_MS, id="a", queue="q", item=item, thumbs="up" if human else "down"))
+        facts.append(Evaluation(at=NOW_MS, id="o", item=item, metric="other", score=0.9, threshold=0.5, passed=True))
+        facts += [
+            Evaluation(
+                at=NOW_MS + place, id=f"e{place}", item=item, metric="m", judge=f"v{place}", passed=human == each
+            )
+            for place, each in enumerate(right, start=1)
+        ]
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "worse"),
+    [
+        ([True] * 40, [True] * 34 + [False] * 6, True),
+        ([True] * 40, [True] * 35 + [False] * 5, False),
+        ([True] * 34 + [False] * 6, [True] * 40, False),
+    ],
+    ids=["worse", "may be chance", "better"],
+)
+async def test_a_version_that_is_worse_than_the_one_before_is_the_first_card(
+    store: Store, tmp_path: Path, old: list[bool], new: list[bool], worse: bool
+) -> None:
+    # Not the first version, but the one before is compared.
+    page = await page_of(store, tmp_path, on_the_same_items(new, old, new), "/queues/q")
+    cards = page.all(class_="finding")
+    assert [card.words.startswith("New version worse") for card in cards].count(True) == worse
+    if not worse:
+        return
+    card = cards[0]
+    assert "Of 40 items that both judged, only \u2068v3\u2069 is right on 0 and only \u2068v2\u2069 on 6." in card.words
+    assert "p = 0.031" in card.words
+    compare, read_them, export = card.all("a")
+    target = await page_of(store, tmp_path, [], compare.attributes["href"])
+    sides = [row.one("th").words for row in target.one(id="side-by-side").one("tbody").all("tr")]
+    assert sides == ["m, v3", "m, v2"]
+    items = await page_of(store, tmp_path, [], read_them.attributes["href"])
+    assert len(items.all(class_="item")) == 6
+    assert export.words == "Export disagreements"
+    # The other metric has more disagreements; the details are of the one of the first card.
+    assert page.one(id="wi-h").words == "Threshold what-if: m"

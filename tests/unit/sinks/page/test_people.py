@@ -63,6 +63,23 @@ async def test_the_first_card_leads_to_the_items_on_which_people_disagree(servic
     assert 0 < len(second.all("li", class_="disputed")) < 20
 
 
+async def test_no_threshold_is_suggested_where_people_disagree(store: Store, services: Services) -> None:
+    fill(
+        store,
+        [
+            Evaluation(
+                at=NOW_MS, id="s", item=f"i{number}", metric="scored", score=0.9, threshold=0.5, passed=True
+            )
+            for number in range(60)
+        ],
+    )  # fmt: skip
+    page = await get(services, "/queues/q")
+    lenient = next(card for card in page.all(class_="finding") if card.words.startswith("Too lenient"))
+    assert "Export disagreements" in lenient.words
+    assert "threshold" not in lenient.words
+    assert "That cannot be told. People agree no better than by chance." in page.one(id="ceiling").words
+
+
 async def test_annotators_are_shown_with_their_setting(services: Services) -> None:
     assert (await get(services, "/queues/q")).all(id="annotators") == []
     services.config = replace(services.config, show_annotators=True)

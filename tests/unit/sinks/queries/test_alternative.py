@@ -15,6 +15,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.alternative import LeftOut
 from sinks.page.wording import replaces_people
 from sinks.queries.alternative import alternative_annotator
+from sinks.queries.deep_dive import ceiling
 from sinks.queries.scope import Scope
 from tests.unit.aggregator.statistics.test_alternative import left_out
 from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, policies, scopes, stored
@@ -74,11 +75,17 @@ def panel(number: int) -> list[Fact]:
 def test_the_answer_in_words() -> None:
     with stored([fact for number in range(60) for fact in panel(number)]) as store, store.read() as connection:
         answer = alternative_annotator(connection, SCOPE, "overall", 0.2)
-    words = replaces_people(answer, str)
-    assert words == "Yes: m (as good as 3 of 3 people). No: n (as good as 0 of 3 people)."
+        agreeing = ceiling(connection, SCOPE, "overall")
+    no = "No: n (as good as 0 of 3 people)."
+    assert replaces_people(answer, agreeing, {"m"}, str) == f"Yes: m (as good as 3 of 3 people). {no}"
+    assert replaces_people(answer, agreeing, {"n"}, str) == (
+        "As close to people as they are to each other, but not trusted by the gate: m (as good as 3 of 3 people). "
+        f"The test compares a metric only with these people. The gate decides whether it may stand in for them. {no}"
+    )
     with stored([fact for number in range(29) for fact in panel(number)]) as store, store.read() as connection:
         few = alternative_annotator(connection, SCOPE, "overall", 0.2)
         nobody = alternative_annotator(connection, SCOPE, "tone", 0.2)
+        alone = ceiling(connection, SCOPE, "tone")
     assert few["metrics"][0]["undefined"]["may_replace"] == "few_annotators"
-    assert replaces_people(few).startswith("That cannot be told yet. It takes 3 people")
-    assert "No item was rated by two people" in replaces_people(nobody)
+    assert replaces_people(few, agreeing, ()).startswith("That cannot be told yet. It takes 3 people")
+    assert "No item was rated by two people" in replaces_people(nobody, alone, ())
