@@ -31,6 +31,8 @@ HEADROOMS: Final = 1_000
 """Most metrics in an answer about the human ceiling, those with most comparisons: as many as a document lists pairs."""
 SEGMENTS: Final = 100
 """Most segments in an answer."""
+SEGMENTS_READ: Final = 1_000
+"""Most segments that an answer chooses from, those with most items: each is an object, and may be tested."""
 TAGS: Final = 50
 """Most names of tags in an answer about segments, those of most comparisons."""
 METRICS_UNFOLDED: Final = 4

@@ -8,9 +8,10 @@ from typing import Final
 
 from aggregator.days import Window
 from aggregator.snapshot.inputs import CountingRules
+from sinks import budgets
 from sinks.queries.queues import QueueEntry
 from sinks.queries.scope import Scope
-from sinks.queries.segments import TAG, SegmentAlignment, segments
+from sinks.queries.segments import TAG, SegmentAlignment, divide
 from sinks.series import SeriesLine, label, line
 from sinks.series_cap import Pair
 from streams.runtime.metric_specs import gauge
@@ -36,6 +37,8 @@ SEGMENT_FAMILIES: Final = (_RATIO, _LOW, _HIGH, _ITEMS, _WORSE)
 
 SEGMENTS_SECONDS: Final = 15.0
 """Minimum time between two computations of a pair's segments, which read rows instead of counts."""
+_REST: Final = 20
+"""A pair is computed again after this many times as long as the last computations of all pairs took together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class _PairLines:
     day: date
     at: float
     """Monotonic time of the computation."""
+    took: float
+    """How long it took, in seconds."""
     lines: list[SeriesLine]
 
 
@@ -63,6 +68,8 @@ class SegmentGauges:
         self._rules = rules
         self._clock = clock
         self._known: dict[Pair, _PairLines] = {}
+        self._took = 0.0
+        """Seconds that the computations of all known pairs took."""
 
     def lines(self, connection: sqlite3.Connection, entry: QueueEntry, pair: Pair, today: date) -> list[SeriesLine]:
         """The lines of a pair in the state that a connection sees; none for a criterion itself."""
@@ -70,23 +77,28 @@ class SegmentGauges:
             return []
         known, now = self._known.get(pair), self._clock()
         if known is not None and (
-            (known.revision, known.day) == (entry.revision, today) or now - known.at < SEGMENTS_SECONDS
+            (known.revision, known.day) == (entry.revision, today)
+            or now - known.at < max(SEGMENTS_SECONDS, _REST * self._took)
         ):
             return known.lines
         found = list(self._lines(connection, pair, pair.metric, today))
-        self._known[pair] = _PairLines(entry.revision, today, now, found)
+        self.forget([pair])
+        self._known[pair] = _PairLines(entry.revision, today, now, took := self._clock() - now, found)
+        self._took += took
         return found
 
     def forget(self, pairs: Iterable[Pair]) -> None:
         """Drop pairs that have no gauges."""
         for pair in pairs:
-            self._known.pop(pair, None)
+            if (known := self._known.pop(pair, None)) is not None:
+                self._took -= known.took
 
     def _lines(self, connection: sqlite3.Connection, pair: Pair, metric: str, today: date) -> Iterator[SeriesLine]:
         scope = Scope(pair.queue, Window.ALL, today, self._rules)
         of_pair = f"queue={label(pair.queue)},criterion={label(pair.criterion)},metric={label(metric)}"
         for tag in self._tags:
-            for segment in segments(connection, scope, pair.criterion, metric, f"{TAG}{tag}")["segments"]:
+            divided = divide(connection, scope, pair.criterion, metric, f"{TAG}{tag}")
+            for segment in divided.segments[: budgets.SEGMENTS]:
                 # Comparisons without the tag are no segment that a label could name.
                 if segment["value"] is not None:
                     yield from _segment(f"{of_pair},tag={label(tag)},value={label(segment['value'])}", segment)

@@ -4,8 +4,7 @@
 # ruff: noqa: S608
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from aggregator.snapshot.build import Nulls
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
@@ -40,11 +39,15 @@ weighed AS (
     SELECT value, passed, passes, fails, (passes - fails) * (2 * passed - 1) AS m,
         sum((passes - fails) * (2 * passed - 1)) OVER item AS w,
         row_number() OVER (PARTITION BY item_id ORDER BY value) AS place
-    FROM voted WINDOW item AS (PARTITION BY item_id))
-SELECT value, sum(passes * passed), sum(passes * (1 - passed)), sum(fails * (1 - passed)), sum(fails * passed),
-    count(*), sum(m > 0), sum(m < 0), sum(w > 0), sum(w < 0), sum(w - m > 0), sum(w - m < 0),
-    sum(w > 0 AND place = 1), sum(w < 0 AND place = 1)
-FROM weighed GROUP BY value
+    FROM voted WINDOW item AS (PARTITION BY item_id)),
+divided AS (
+    SELECT value, sum(passes * passed) AS tp, sum(passes * (1 - passed)) AS fn, sum(fails * (1 - passed)) AS tn,
+        sum(fails * passed) AS fp, count(*) AS items, sum(m > 0), sum(m < 0), sum(w > 0), sum(w < 0), sum(w - m > 0),
+        sum(w - m < 0), sum(w > 0 AND place = 1) AS aligned, sum(w < 0 AND place = 1) AS misaligned
+    FROM weighed GROUP BY value)
+SELECT count(*) OVER (), sum(tp + fn + tn + fp) OVER (), sum(fn + fp) OVER (), sum(aligned) OVER (),
+    sum(misaligned) OVER (), *
+FROM divided ORDER BY items DESC, value LIMIT {budgets.SEGMENTS_READ}
 """
 _TAGS: Final = f"""
 SELECT name FROM (
@@ -126,7 +129,7 @@ class Segments(TypedDict):
     tags: list[str]
     """Names of tags of the comparisons, those of most comparisons first, at most 50."""
     tested: int
-    """Number of segments that are tested."""
+    """Number of segments that are tested, of the 1,000 with most items."""
     segments: list[SegmentAlignment]
     """Segments: those that differ and are aligned worse than the rest, the worst first; then those with most items. At
     most 100.
@@ -145,16 +148,26 @@ class _Votes(NamedTuple):
     """Of the segment's items, by all of their annotations."""
     others: ItemVotes
     """Of the segment's items, by their annotations in other segments."""
-    first: ItemVotes
-    """Of the items whose first segment this is, by all of their annotations: every item is in one of these."""
 
 
 class _Whole(NamedTuple):
-    """All segments together."""
+    """All segments together, those that are not read included."""
 
+    segments: int
     n: int
     misaligned: int
     votes: ItemVotes
+    """Of each item once, by all of its annotations."""
+
+
+class DividedComparisons(NamedTuple):
+    """The segments with most items."""
+
+    segments: list[SegmentAlignment]
+    """In the order of `Segments.segments`."""
+    tested: int
+    total: int
+    """Number of all segments."""
 
 
 def segments(
@@ -166,15 +179,7 @@ def segments(
     """
     tags = [name for (name,) in connection.execute(_TAGS, scope.values(criterion, metric))]
     by = by or (f"{TAG}{tags[0]}" if tags else "level")
-    votes = list(_votes(connection, scope, criterion, metric, by))
-    whole = _Whole(
-        n=sum(each.counts.n for each in votes),
-        misaligned=sum(each.counts.misaligned for each in votes),
-        votes=ItemVotes(*(sum(each.first[side] for each in votes) for side in (0, 1))),
-    )
-    tests = differences({each.value: (each.own, _rest(each, whole)) for each in votes})
-    found = [_segment(each, whole, tests[each.value]) for each in votes]
-    found.sort(key=lambda segment: (*_worst(segment), -segment["items"], segment["value"] or ""))
+    divided = divide(connection, scope, criterion, metric, by)
     return Segments(
         queue=scope.queue,
         criterion=criterion,
@@ -182,21 +187,40 @@ def segments(
         window=scope.window.value,
         by=by,
         tags=tags,
-        tested=sum(isinstance(test, SegmentTest) for test in tests.values()),
-        segments=found[: budgets.SEGMENTS],
-        segments_total=len(found),
+        tested=divided.tested,
+        segments=divided.segments[: budgets.SEGMENTS],
+        segments_total=divided.total,
     )
 
 
-def _votes(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, by: str) -> Iterator[_Votes]:
+def divide(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, by: str) -> DividedComparisons:
+    """Divide the comparisons of a criterion and metric. A tag may have any number of values, so few are read.
+
+    Raises ValueError for another `by` than `Segments.by` lists.
+    """
+    votes, whole = _votes(connection, scope, criterion, metric, by)
+    tests = differences({each.value: (each.own, _rest(each, whole)) for each in votes})
+    found = [_segment(each, whole, tests[each.value]) for each in votes]
+    found.sort(key=lambda segment: (*_worst(segment), -segment["items"], segment["value"] or ""))
+    return DividedComparisons(found, sum(isinstance(test, SegmentTest) for test in tests.values()), whole.segments)
+
+
+def _votes(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str, by: str
+) -> tuple[list[_Votes], _Whole]:
     value = TAG_VALUE if by.startswith(TAG) else _COLUMNS.get(by)
     if value is None:
         raise ValueError(f"{by!r} is not one of {', '.join(ATTRIBUTES)}, or {TAG} and a name")
     values = {**scope.values(criterion, metric), "tag": by.removeprefix(TAG)}
-    rows: Iterator[Sequence[Any]] = connection.execute(_SEGMENTS.format(value=f"nullif({value}, '')"), values)
-    for name, tp, fn, tn, fp, items, *numbers in rows:
-        votes = [ItemVotes(*numbers[place : place + 2]) for place in range(0, len(numbers), 2)]
-        yield _Votes(name, Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items), *votes)
+    rows = connection.execute(_SEGMENTS.format(value=f"nullif({value}, '')"), values)
+    votes, whole = list[_Votes](), _Whole(0, 0, 0, ItemVotes(0, 0))
+    for row in rows:
+        total, n, misaligned, *all_items = row[:5]
+        name, tp, fn, tn, fp, items, *numbers = row[5:17]
+        whole = _Whole(total, n, misaligned, ItemVotes(*all_items))
+        counts = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items)
+        votes.append(_Votes(name, counts, *(ItemVotes(*numbers[place : place + 2]) for place in (0, 2, 4))))
+    return votes, whole
 
 
 def _rest(segment: _Votes, whole: _Whole) -> ItemVotes:

@@ -85,7 +85,8 @@ def page() -> str:
             "With the setting `expose_judge_version`, `eval_alignment_newest_judge_first_timestamp_seconds` and "
             "`eval_alignment_newest_judge_comparisons` also have the label `judge`, and "
             "`eval_alignment_judge_comparisons` exists. The families `eval_alignment_segment_...` exist only for the "
-            "tags of the setting `segment_gauges`, with at most 100 values of each tag and pair.",
+            "tags of the setting `segment_gauges`, with at most 100 values of each tag and pair. A pair "
+            "is read again after 15 seconds or 20 times as long as the last readings of all pairs took.",
         ),
         section("The view itself", _specs(VIEW_METRICS)),
         section("A worker", _specs(WORKER_METRICS)),

@@ -22,7 +22,7 @@ from sinks.api.services import Services
 from sinks.app import create_app
 from sinks.documents import Documents
 from sinks.gauges import FAMILIES, HUMAN_AGREEMENT_SECONDS, SERIES_PER_PAIR, GaugeCollector, Gauges
-from sinks.segment_gauges import SEGMENT_FAMILIES, SEGMENTS_SECONDS
+from sinks.segment_gauges import SEGMENT_FAMILIES
 from sinks.series_cap import LOG_SECONDS
 from sinks.store.store import Store
 from streams.runtime.metric_specs import PREFIX
@@ -383,59 +383,3 @@ def test_human_agreement_is_of_all_pairs_of_people_and_paced(store: Store) -> No
     fill(store, [*rated("alone", "up"), *three, *rated("same", "down", "down")])
     now[0] += HUMAN_AGREEMENT_SECONDS
     assert agreement() == pytest.approx(2 / 4)
-
-
-def tagged(lang: str, items: int, passed: int) -> list[Fact]:
-    """Items of a language that people pass, `passed` of which the metric passes too."""
-    facts: list[Fact] = []
-    tags = {"lang": lang} if lang else None
-    for number in range(items):
-        item = f"{lang} {number}"
-        facts.append(Evaluation(at=NOW_MS, id="e", item=item, metric="m", passed=number < passed))
-        facts.append(
-            Annotation(
-                at=NOW_MS,
-                id="a",
-                queue="q",
-                item=item,
-                criterion="c",
-                thumbs="up",
-                tags=tags,
-            )
-        )
-    return facts
-
-
-def test_segments_have_gauges_for_the_tags_of_the_setting(store: Store) -> None:
-    facts = [*tagged("de", 20, 5), *tagged('"\n\\', 30, 28), *tagged("", 10, 10)]
-    fill(store, facts)
-    documents = Documents(store, CountingRules(), lambda: TODAY)
-    now = [0.0]
-    collector = GaugeCollector(store, documents, 10_000, segment_tags=["lang", "unknown"], clock=lambda: now[0])
-    gauges = collector.collect(TODAY)
-    of_pair = {"queue": "q", "criterion": "c", "metric": "m", "tag": "lang"}
-    for name, expected in (
-        ("segment_agreement_ratio", 5 / 20),
-        ("segment_agreement_ci_low", wilson(5 / 20, 20)[0]),
-        ("segment_agreement_ci_high", wilson(5 / 20, 20)[1]),
-        ("segment_items", 20),
-        ("segment_worse", 1),
-    ):
-        assert value(gauges, name, **of_pair, value="de") == pytest.approx(expected)
-    assert value(gauges, "segment_worse", **of_pair, value='"\n\\') == 0
-    assert len([s for s in samples(gauges) if "segment" in s.name]) == 2 * 5
-    assert not any("segment" in s.name for s in samples(collect(store)))
-
-    # Rows are read again when the queue has changed, at most once in a while.
-    fill(store, [*facts, *tagged("fr", 5, 5)])
-    assert value(collector.collect(TODAY), "segment_items", **of_pair, value="fr") is None
-    now[0] += SEGMENTS_SECONDS
-    assert value(collector.collect(TODAY), "segment_items", **of_pair, value="fr") == 5
-
-
-def test_segments_are_within_the_cap(store: Store) -> None:
-    fill(store, [*tagged("de", 20, 5), *tagged("en", 20, 20), *comparisons("other", "pp:ff")])
-    documents = Documents(store, CountingRules(), lambda: TODAY)
-    gauges = GaugeCollector(store, documents, SERIES_PER_PAIR + 5, segment_tags=["lang"]).collect(TODAY)
-    assert gauges.series <= SERIES_PER_PAIR + 5
-    assert not any("segment" in s.name for s in samples(gauges))

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from datetime import date
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -15,6 +16,8 @@ from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Confusion, Estimate
+from sinks import budgets
+from sinks.queries import segments as queries
 from sinks.queries.scope import Scope
 from sinks.queries.segments import ATTRIBUTES, SegmentAlignment, segments
 from tests.unit.sinks.queries.test_deep_dive import Plain, criteria, histories, metrics, policies, scopes, stored
@@ -144,6 +147,28 @@ def test_an_item_counts_once_on_each_side() -> None:
     assert found["p0"]["p_value"] == pytest.approx(fisher_exact([[18, 12], [12, 0]]).pvalue)
     # Of the items of p1 the others are split, which is a tie; the rest are those that only p0 rated.
     assert found["p1"]["p_value"] == pytest.approx(fisher_exact([[12, 0], [18, 0]]).pvalue)
+
+
+def test_of_very_many_values_only_those_with_most_items_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = [fact for number in range(12) for fact in rated(f"free{number}", "free", number % 3 == 0)]
+    facts += [fact for number in range(1_100) for fact in rated(f"i{number}", f"plan {number:04}", number % 10 > 0)]
+    made: list[str | None] = []
+    real = queries._segment
+
+    def counted(segment: Any, *others: Any) -> SegmentAlignment:
+        made.append(segment.value)
+        return real(segment, *others)
+
+    monkeypatch.setattr(queries, "_segment", counted)
+    with stored(facts) as store, store.read() as connection:
+        answer = segments(connection, SCOPE, "overall", "m", "tag:plan")
+    assert len(made) == budgets.SEGMENTS_READ
+    assert (answer["segments_total"], len(answer["segments"]), answer["tested"]) == (1_101, budgets.SEGMENTS, 1)
+    free = answer["segments"][0]
+    assert (free["value"], free["comparisons"]) == ("free", 12)
+    # The rest has all values, those that are not read included.
+    assert free["rest_alignment"] == 990 / 1_100
+    assert free["p_value"] == pytest.approx(fisher_exact([[4, 8], [990, 110]]).pvalue)
 
 
 def test_other_divisions_are_refused() -> None:
