@@ -6,8 +6,9 @@ Coordinates are computed on the server, in percent or viewBox units.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from math import floor
-from typing import Final
+from typing import Final, Literal
 
 from aggregator.days import day_name, day_number
 from sinks.queries.calibration import ScoreCalibration
@@ -173,7 +174,11 @@ def _ticks(first: date, width: float, last: date, *, years: bool) -> list[tuple[
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Histograms of scores, up for human passes and down for human fails, in a box of 1000 by 160."""
+    """Histograms of scores, up for human passes and down for human fails, in a box of 1000 by 160.
+
+    Each bar is between two neighbouring cuts of the slider, so that a cut never divides a bar: what is on either side
+    of it is what the table counts. The first and the last bar are of the scores before and after all cuts.
+    """
 
     up: str
     down: str
@@ -193,7 +198,7 @@ class Roc:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """The threshold what-if of a metric. Positions are shares of the range of scores."""
+    """The threshold what-if of a metric. Positions are shares of the width of the chart."""
 
     operator: str
     bars: Bars
@@ -210,24 +215,27 @@ class Lab:
 
 def lab(what_if: WhatIf, cut: int | None) -> Lab | None:
     """The what-if of a metric; None without cuts. `cut` is the row of the grid to try, None the best one."""
-    bins, grid, best = what_if["histogram"], what_if["grid"], what_if["best_alignment"]
-    if not bins or not grid or best is None:
+    grid, best, recommended = what_if["grid"], what_if["best_alignment"], what_if["recommended"]
+    if not grid or best is None:
         return None
-    recommended = what_if["recommended"]
-    low, high = bins[0]["low"], bins[-1]["high"]
+    low, high = grid[0]["cut"], grid[-1]["cut"]
+    assert low is not None, "every cut of the grid is a threshold"
+    assert high is not None, "every cut of the grid is a threshold"
+    bars, lower = len(grid) + 1, what_if["direction"] == "lower"
 
     def place(value: float | None) -> float | None:
-        # Halved first: the difference of two large numbers may overflow.
         if value is None:
             return None
-        return round(min(1.0, max(0.0, (value / 2 - low / 2) / (high / 2 - low / 2))), 4) if high > low else 0.5
+        # Halved first: the difference of two large numbers may overflow.
+        share = min(1.0, max(0.0, (value / 2 - low / 2) / (high / 2 - low / 2))) if high > low else 0.5
+        return round((1 + share * (bars - 2)) / bars, 4)
 
     rows = [(row, place(row["cut"]) or 0.0) for row in grid]
     best_at = place(best["cut"]) or 0.0
     nearest = min(range(len(rows)), key=lambda index: abs(rows[index][1] - best_at))
     return Lab(
-        operator="≤" if what_if["direction"] == "lower" else "≥",
-        bars=_bars([bin_["pass"] for bin_ in bins], [bin_["fail"] for bin_ in bins]),
+        operator="≤" if lower else "≥",
+        bars=_bars(_between(grid, "tp", "fn", lower=lower), _between(grid, "fp", "tn", lower=lower)),
         low=low,
         high=high,
         rows=rows,
@@ -276,6 +284,14 @@ def reliability(scores: ScoreCalibration) -> list[Reliability]:
         Reliability(round(100 * each["score"], 1), y(each["pass_rate"]), y(each["low"]), y(each["high"]))
         for each in scores["bins"]
     ]
+
+
+def _between(
+    grid: Sequence[Cut], passed: Literal["tp", "fp"], failed: Literal["fn", "tn"], *, lower: bool
+) -> list[int]:
+    """Comparisons of one human result before the first cut, between every two cuts, and after the last one."""
+    below = [cut[passed if lower else failed] for cut in grid]
+    return [after - before for before, after in pairwise([0, *below, grid[0][passed] + grid[0][failed]])]
 
 
 def _bars(passes: Sequence[int], fails: Sequence[int]) -> Bars:

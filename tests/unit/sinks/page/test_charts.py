@@ -1,10 +1,21 @@
 """Axes show everything that is drawn on them."""
 
-import pytest
+import re
+from datetime import date
 
-from sinks.page.charts import history
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.days import Window
+from aggregator.facts import Direction
+from aggregator.snapshot.inputs import CountingRules
+from aggregator.statistics.what_if import ScoredItems
+from sinks.page.charts import history, lab
 from sinks.page.figures import Scale
 from sinks.queries.results import Agreed, Trend, TrendDay
+from sinks.queries.scope import Scope
+from sinks.queries.what_if_answer import what_if_of
 
 
 def agreed(alignment: float, low: float) -> Agreed:
@@ -38,3 +49,38 @@ def test_a_scale_starts_at_0_when_a_share_is_below_its_usual_start() -> None:
     assert Scale.of([0.9, None, 0.41]).start == 0.4
     assert Scale.of([0.9, 0.307]) == Scale(0.0)
     assert Scale(0.0).at(0.307) == 30.7
+
+
+SCOPE = Scope("q", Window.ALL, date(2026, 11, 24), CountingRules())
+BAR = re.compile(r"M(\d+) [\d.]+v(-?[\d.]+)h(\d+)")
+
+
+def drawn(path: str, at: float, *, right: bool) -> float:
+    """The share of a histogram's area on one side of a cut; no bar lies on both."""
+    bars = [(int(x), int(x) + int(width), abs(float(height))) for x, height, width in BAR.findall(path)]
+    assert all(end <= 1000 * at or start >= 1000 * at for start, end, _ in bars)
+    total = sum(height for _, _, height in bars)
+    return sum(height for start, _, height in bars if (start >= 1000 * at) is right) / total if total else 0.0
+
+
+scores = st.one_of(st.sampled_from([0.0, 0.049, 0.05, 0.5, 0.99, 1.0, -3.0, 7.0, 90.0]), st.floats(0, 1))
+
+
+@given(
+    st.lists(st.tuples(scores, st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=12),
+    st.sampled_from(["higher", "lower"]),
+)
+def test_what_is_coloured_at_a_threshold_is_what_the_table_counts(
+    compared: list[tuple[float, int, int]], direction: Direction
+) -> None:
+    rows = [
+        ScoredItems("j", score, 0.5, direction, passed=True, at=0, items=1, passes=passes, fails=fails)
+        for score, passes, fails in compared
+    ]
+    shown = lab(what_if_of(rows, SCOPE, "c", "m"), None)
+    assert shown is not None
+    for cut, at in shown.rows:
+        passing = direction == "higher"
+        for path, counted, other in ((shown.bars.up, cut["tp"], cut["fn"]), (shown.bars.down, cut["fp"], cut["tn"])):
+            share = counted / (counted + other) if counted + other else 0.0
+            assert drawn(path, at, right=passing) == pytest.approx(share, abs=0.02)
