@@ -152,7 +152,7 @@ ROUNDS ?= 3
 
 peers: $(BENCH)/.installed ## .venv-bench with the other libraries that `make bench` compares
 
-bench: venv peers ## compare workers with other libraries, two hours; SECONDS=5 ROUNDS=1 for a short run
+bench: venv peers ## compare workers with other libraries, three hours; SECONDS=5 ROUNDS=1 for a short run
 	$(BIN)/python -m bench.comparison --seconds $(SECONDS) --rounds $(ROUNDS) --write docs/performance.md
 	$(BIN)/python -m bench
 

@@ -102,8 +102,7 @@ def _rows(rounds: Mapping[str, Sequence[Run]], missing: Mapping[str, str]) -> li
         if runs := rounds.get(contender.name):
             cells = [f"{runs[0].events:,}", *(_spread(runs, field, form) for field, form in _COLUMNS.values())]
             lines.append(f"| {contender.title} | {' | '.join(cells)} |")
-        else:
-            reason = missing.get(contender.name, "not selected")
+        elif reason := missing.get(contender.name):
             lines.append(f"| {contender.title} | not run: {reason} |{' |' * len(_COLUMNS)}")
     return lines
 

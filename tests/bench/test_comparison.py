@@ -127,6 +127,7 @@ def test_a_missed_target_is_reported(tmp_path: Path) -> None:
     assert "rate | 1.00 (0.90 to 1.10) | >= 1.8 | **not met** |" in content
     assert "| one worker: CPU per event | 3.00 us (3.00 us to 3.00 us) | < 4 us | met |" in content
     assert "| Bytewax | not run: not installed: bytewax | | | | | | | |" in content
+    assert "Quix" not in content
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write(page, content)
