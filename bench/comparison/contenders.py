@@ -13,7 +13,7 @@ from bench.comparison.material import Cells, Load
 from streams.kafka.topics import TABLE
 from tests.support import kafka
 from tests.support.ports import free_port
-from tests.support.processes import LOOPBACK
+from tests.support.processes import LOOPBACK, get
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PEERS: Final = _ROOT / "bench" / "peers"
@@ -71,7 +71,7 @@ class Contender:
 
     `rate` are the events a second that size its load. `needs` are modules. `logs`: it writes the worker's topics, which
     are made before. `ends`: it ends by itself at the end of the topics. `jvm`: it needs javac. `changelogs`: tables
-    whose changelog topics are made before.
+    whose changelog topics are made before. `busy` is whether a process has work left that no commit shows.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Contender:
     logs: bool = False
     ends: bool = False
     jvm: bool = False
+    busy: Callable[[Arguments], bool] = lambda _: False
     changelogs: Sequence[str] = ()
 
     def missing(self) -> str | None:
@@ -119,6 +120,13 @@ def _workers(count: int) -> Callable[[Place], Sequence[Arguments]]:
         ]
 
     return processes
+
+
+def _rebuilding(worker: Arguments) -> bool:
+    """Whether a worker still reads evaluations again that waited in its store when it was killed."""
+    text = get(f"http://{worker[-1]}/metrics").body.decode()
+    samples = [line.split() for line in text.splitlines() if line.startswith("eval_alignment_waiting_rebuild_events{")]
+    return any(float(value) > 0 for *_, value in samples)
 
 
 def _streams(guarantee: str, store: str, heap: str) -> Callable[[Place], Sequence[Arguments]]:
@@ -180,9 +188,9 @@ _AUDITED: Final = 240_000
 """Twice what is expected: a minute after its start a worker audits, and each of those that audit runs longer."""
 
 CONTENDERS: Final = (
-    Contender("worker", "one worker", _AUDITED, _workers(1), _tallies, logs=True),
+    Contender("worker", "one worker", _AUDITED, _workers(1), _tallies, logs=True, busy=_rebuilding),
     Contender("own_loop", "the same steps without Faust", _AUDITED, _peer("own_loop"), _tallies, logs=True),
-    Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True),
+    Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True, busy=_rebuilding),
     Contender(
         "streams_alos",
         "Kafka Streams in memory, at least once",

@@ -33,11 +33,13 @@ from eval_alignment.local.guarded_process import guard
 from streams.kafka.client import KafkaClient
 from streams.kafka.topics import TABLE, Topics, apply
 from tests.support.kafka import Kafka
+from tests.support.processes import wait_until
 
 WARM_UP: Final = 0.2
 _KILLED_AT: Final = 0.5
 _POLL_SECONDS: Final = 0.1
 _END_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 300.0
 _ROOT: Final = Path(__file__).resolve().parents[2]
 # The first group of a new broker: its coordinator is being made.
 _NOT_YET: Final = (CoordinatorLoadInProgressError, GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
@@ -103,13 +105,15 @@ class Attempt:
         self._broker = broker
         self._admin = admin
         self._ending = contextlib.ExitStack()
+        self._commands: Sequence[Sequence[str]] = ()
         self._started: list[subprocess.Popen[bytes]] = []
         self._topics = LogBytes(broker.directory / "data")
 
     def start(self) -> None:
         """Start its processes."""
+        self._commands = self._contender.processes(self._place)
         with self._place.log.open("ab") as output:
-            self._started = [self._process(arguments, output) for arguments in self._contender.processes(self._place)]
+            self._started = [self._process(arguments, output) for arguments in self._commands]
 
     def _process(self, arguments: Sequence[str], output: Any) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
@@ -159,6 +163,11 @@ class Attempt:
                 count = sum(committed.values())
                 raise WrongError(f"{contender.name}: {count} of {place.load.events} are committed:\n{self._tail()}")
             await asyncio.sleep(_POLL_SECONDS)
+
+    def settle(self) -> None:
+        """Wait until no process has work left that no commit shows."""
+        for command in self._commands:
+            wait_until(lambda: not self._contender.busy(command), _SETTLE_SECONDS, "settled")  # noqa: B023 called here
 
     def _sample(self, committed: int, running: Sequence[int]) -> Sample:
         return Sample(
@@ -239,6 +248,7 @@ async def run_killed(contender: Contender, place: Place, broker: Kafka) -> Kille
             await attempt.watch(lambda committed: _taken_over(before, committed, place.load.ends))
             seconds = time.monotonic() - killed_at
             await attempt.watch(attempt.everything)
+            await asyncio.to_thread(attempt.settle)
             await asyncio.to_thread(attempt.end)
             await attempt.check()
     except WrongError as problem:
