@@ -6,7 +6,7 @@ elements; equal moves are added to the cells together before anything reads the 
 """
 
 from collections import _count_elements  # type: ignore[attr-defined]
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
@@ -15,30 +15,15 @@ import msgspec
 
 from aggregator import parts, tallies
 from aggregator.days import day_name, day_number
+from aggregator.many_cells import MANY, ManyCells
 from aggregator.ratings import COUNTS, LEVELS
-
-
-class Verdict(msgspec.Struct, gc=False, eq=False):
-    """A verdict of a judge version, as one side of comparisons.
-
-    A shard has one object for each, compared by identity.
-    """
-
-    metric: str
-    judge: str
-    passed: bool
-    current: bool
-    """Whether it is the newest verdict of the metric on its item."""
-
-
-Cells = dict[Verdict, list[int]]
-"""Numbers of comparisons by rating, in the order of `ratings.LEVELS`, of each verdict."""
+from aggregator.verdicts import Cells, Verdict
 
 
 class DayTally:
     """Annotations of one queue, criterion and UTC day, and the cells of their comparisons."""
 
-    __slots__ = ("annotations", "cells", "contributing", "criterion", "day", "queue", "touched")
+    __slots__ = ("annotations", "cells", "contributing", "criterion", "day", "many", "queue", "touched")
 
     def __init__(self, queue: str, criterion: str, day: int) -> None:
         self.queue = queue
@@ -50,6 +35,8 @@ class DayTally:
         self.contributing = 0
         """Those with at least one comparison."""
         self.cells: Cells = {}
+        self.many: ManyCells | None = None
+        """The cells as the last `drain` divided them, if they are many."""
         self.touched = False
         """Whether the next `drain` publishes the annotations."""
 
@@ -333,15 +320,14 @@ class ShardCounts:
         self._settle()
         published = {tallies.group_key(*key): tallies.empty(key.group) for key in self._vanished}
         for day, metrics in self._cells_to_publish().items():
-            by_metric = day.by_metric()
+            divided = self._divide(day)
             for metric, judges in metrics.items():
-                cells = by_metric.get(metric, {})
                 requested = self._requested.get(day, {}).get(metric, set())
-                for part, payload in self._drain_cells(day, metric, cells, judges, requested).items():
+                for part, payload in self._drain_cells(day, metric, divided(metric), judges, requested).items():
                     published[tallies.group_key(day.cells_group(metric), part)] = payload
-                for verdict, counts in cells.items():
-                    if not any(counts):
-                        del day.cells[verdict]
+            for verdict in self._touched_cells.get(day, ()):
+                if not any(day.cells[verdict]):
+                    del day.cells[verdict]
         for tally in self._touched:
             tally.touched = False
             published[tallies.group_key(tally.group)] = tally.payload()
@@ -366,20 +352,33 @@ class ShardCounts:
                 metrics.setdefault(metric, set())
         return cells
 
+    def _divide(self, day: DayTally) -> Callable[[str], Mapping[int, Cells]]:
+        """What returns the cells of a metric of a day by part, as they are now."""
+        if len(day.cells) <= MANY:
+            day.many = None
+            by_metric = day.by_metric()
+            return lambda metric: self._parts(by_metric.get(metric, {}))
+        if day.many is None:
+            day.many = ManyCells(day.cells, self._record_bytes)
+        else:
+            for verdict in self._touched_cells.get(day, ()):
+                day.many.update(verdict, day.cells[verdict])
+        return day.many.parts
+
     def _drain_cells(
-        self, day: DayTally, metric: str, cells: Cells, judges: Iterable[str], requested: AbstractSet[int]
+        self,
+        day: DayTally,
+        metric: str,
+        current: Mapping[int, Cells],
+        judges: Iterable[str],
+        requested: AbstractSet[int],
     ) -> dict[int, tallies.CellsPayload]:
         """The parts to publish: requested, of changed judges, new since the last `drain`, or, without judges, gone."""
-        current = self._parts(cells)
         before = self._divided.pop((day, metric), _UNDIVIDED)
         if (now := frozenset(current)) != _UNDIVIDED:
             self._divided[day, metric] = now
-        changed = {parts.part_of(judge, current) for judge in judges}
-        return {
-            part: _cells_payload(current.get(part, {}))
-            for part in sorted(before | now | requested)
-            if part in changed or part in requested or part not in before or part not in now
-        }
+        changed = {part for judge in judges if (part := parts.part_of(judge, current)) is not None}
+        return {part: _cells_payload(current.get(part, {})) for part in sorted(changed | requested | (before ^ now))}
 
     def _parts(self, cells: Cells) -> dict[int, Cells]:
         """The cells of a day and metric by part. Verdicts that count nothing are in no part of divided cells."""

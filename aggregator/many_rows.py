@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from aggregator.cells import Bucket, CriterionCounts, SideCounts, Verdict, numbers
+from aggregator.cells import Bucket, CriterionCounts, SideCounts, numbers
 from aggregator.policy import Policy
 from aggregator.ratings import LEVELS
 from aggregator.rows import (
@@ -27,6 +27,7 @@ from aggregator.rows import (
     Row,
     RowVersion,
 )
+from aggregator.verdicts import Verdict
 
 MANY: Final = 64
 """An item with more annotations, or more evaluations, has an index of them."""

@@ -18,7 +18,7 @@ _VECTORS_BYTES: Final = 2 * 14 * 11 + 36
 """Most bytes of a judge besides its name: two vectors of 14 counts below 10,000,000,000, their names and braces."""
 MOST_BYTES: Final = 2 * 4 * 128 + _VECTORS_BYTES
 """Most bytes of a judge: of 128 characters a quotation mark has two bytes in JSON, an emoji has four."""
-_DEPTH: Final = 48
+DEPTH: Final = 48
 """Most bits of a hash: more judges than fit into a record never share these by chance."""
 
 
@@ -29,10 +29,10 @@ def split(judges: Iterable[str], limit: int) -> dict[int, list[str]]:
     only part of no judges.
     """
     parts: dict[int, list[str]] = {}
-    undivided = [(0, 0, [(name, *_measured(name)) for name in judges])]
+    undivided = [(0, 0, [(name, *measure(name)) for name in judges])]
     while undivided:
         part, depth, measured = undivided.pop()
-        if len(measured) <= 1 or depth == _DEPTH or sum(size for _, size, _ in measured) <= limit:
+        if len(measured) <= 1 or depth == DEPTH or sum(size for _, size, _ in measured) <= limit:
             if measured or part == 0:
                 parts[part] = [name for name, _, _ in measured]
             continue
@@ -44,9 +44,9 @@ def split(judges: Iterable[str], limit: int) -> dict[int, list[str]]:
 
 def part_of(judge: str, parts: Container[int]) -> int | None:
     """The part, of these, in which a judge stands if it stands in any; None when its part is not among them."""
-    _, bits = _measured(judge)
+    _, bits = measure(judge)
     part = 0
-    for depth in range(_DEPTH + 1):
+    for depth in range(DEPTH + 1):
         if part in parts:
             return part
         part = 2 * part + 1 + (bits >> depth & 1)
@@ -54,7 +54,7 @@ def part_of(judge: str, parts: Container[int]) -> int | None:
 
 
 @lru_cache(maxsize=1 << 15)
-def _measured(judge: str) -> tuple[int, int]:
+def measure(judge: str) -> tuple[int, int]:
     """Most bytes of a judge as JSON, and the hash of its name."""
     name = judge.encode()
     return 2 * len(name) + _VECTORS_BYTES, int.from_bytes(hashlib.blake2b(name, digest_size=8).digest())

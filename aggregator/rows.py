@@ -12,8 +12,9 @@ from typing import Final, Self
 import msgspec
 
 from aggregator import tallies
-from aggregator.cells import Bucket, CriterionCounts, Sides, Verdict
+from aggregator.cells import Bucket, CriterionCounts, Sides
 from aggregator.ratings import NO_RATING
+from aggregator.verdicts import Verdict
 
 
 class Merge(IntEnum):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aggregator import parts, tallies
-from aggregator.cells import Bucket, CriterionCounts, ShardCounts, Verdict, numbers
+from aggregator.cells import Bucket, CriterionCounts, ShardCounts, numbers
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
 from aggregator.facts import rest as rest_of
@@ -44,6 +44,7 @@ from aggregator.rows import (
     Row,
     version,
 )
+from aggregator.verdicts import Verdict
 
 _RATINGS: Final[Mapping[str | int | None, int]] = {
     rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)

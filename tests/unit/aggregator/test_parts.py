@@ -1,12 +1,15 @@
 """Parts of a cells tally: all judges, each in one part, none too large, and as stable as can be."""
 
+from unittest.mock import patch
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator import tallies
+from aggregator import cells, tallies
 from aggregator.facts import Annotation, Evaluation, Fact
+from aggregator.many_cells import MANY
 from aggregator.parts import MOST_BYTES, part_of, split
 from aggregator.recount import Recount
 from aggregator.shard import Shard
@@ -63,10 +66,19 @@ def test_one_more_judge_changes_the_part_that_it_enters_and_no_other(
     assert kept.items() <= {part: set(of_part) for part, of_part in after.items()}.items()
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans(), st.booleans()), max_size=30), st.integers(1, 2_000))
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans(), st.booleans()), max_size=30),
+    st.integers(1, 2_000),
+    st.sampled_from([0, 3, MANY]),
+)
 def test_parts_that_are_published_add_up_to_a_recount_however_they_are_divided_and_joined(
-    changes: list[tuple[str, bool, bool]], limit: int
+    changes: list[tuple[str, bool, bool]], limit: int, many: int
 ) -> None:
+    with patch.object(cells, "MANY", many):
+        _expect_a_recount(changes, limit)
+
+
+def _expect_a_recount(changes: list[tuple[str, bool, bool]], limit: int) -> None:
     history: list[Fact] = [Annotation(at=1, id="a", queue="q", item="i", thumbs="up")]
     shard, published = Shard(0, record_bytes=limit), dict[bytes, tallies.Payload]()
     shard.apply(history[0])
@@ -96,9 +108,9 @@ def test_the_parts_of_many_judges_are_published_when_they_change_and_add_up_to_a
     for fact in history:
         shard.apply(fact)
     published = shard.drain().tallies
-    cells = [key for key in published if key.startswith(b'["cells"')]
-    assert len(cells) > 3
-    assert max(len(orjson.dumps(published[key])) for key in cells) < 300_000
+    records = [key for key in published if key.startswith(b'["cells"')]
+    assert len(records) > 3
+    assert max(len(orjson.dumps(published[key])) for key in records) < 300_000
 
     # Less than the newest before and after: only its own counts change.
     shard.apply(changed := Evaluation(at=0, id="e", item="i", metric="m", judge="another", passed=True))
