@@ -20,7 +20,6 @@ from aggregator.days import Window, first_day
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.ceiling import ordered_pairs
 from aggregator.statistics.confusion import OUTCOMES, Confusion, Estimate, Undefined
-from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks.documents import DocumentError, Documents
 from sinks.queries.judge_versions import judges_in_use
 from sinks.queries.queue_totals import QueueTotals
@@ -237,7 +236,7 @@ class GaugeCollector:
             suppressed = sum(SERIES_PER_PAIR if pair.metric else SERIES_PER_CRITERION for pair in shares.dropped)
             if not shares.dropped:
                 # These count all queues, so they need the series of all queues.
-                for of_metric in self._newest_judges(judges_in_use(connection), queues.values()):
+                for of_metric in self._newest_judges(connection, queues.values()):
                     if len(shown) + len(of_metric) <= self._limit:
                         shown += of_metric
                     else:
@@ -299,9 +298,10 @@ class GaugeCollector:
         return recent
 
     def _newest_judges(
-        self, judges: Mapping[str, JudgePeriod], queues: Collection[_QueueSeries]
+        self, connection: sqlite3.Connection, queues: Collection[_QueueSeries]
     ) -> Iterator[list[SeriesLine]]:
         metrics = sorted({metric for queue_series in queues for metric, _ in queue_series.judged})
+        judges = judges_in_use(connection, metrics)
         for metric in metrics:
             if (newest := judges.get(metric)) is not None:
                 comparisons = sum(queue_series.judged.get((metric, newest.judge), 0) for queue_series in queues)

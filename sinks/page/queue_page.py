@@ -10,7 +10,6 @@ from aggregator.days import Window, window_start
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.gate import Gate
-from aggregator.statistics.judge_in_use import JudgePeriod
 from sinks import budgets
 from sinks.api.services import Services
 from sinks.documents import first_criterion
@@ -275,8 +274,10 @@ def queue_page(
     chosen = {each.metric for each in every if each.chosen}
     whole = pooled(document)
     whole_cards, start = whole_document["cards"], window_start(request.window, services.today())
-    periods = cache.get((scope.queue, entry.revision, "judge periods"), lambda: judge_periods(connection))
-    judges = _judges(_chosen(whole_document, request.criterion), periods)
+    every_judge = _chosen(whole_document, request.criterion)
+    judges = cache.get(
+        (scope.queue, entry.revision, start, request.criterion, "judges"), lambda: _judges(connection, every_judge)
+    )
     queries, ceiling, slow_parts = None, None, None
     findings: list[Highlight] = []
     if criterion is not None and drawn:
@@ -331,15 +332,17 @@ def queue_page(
     )
 
 
-def _judges(criterion: CriterionDocument | None, periods: Mapping[str, Mapping[str, JudgePeriod]]) -> list[str]:
+def _judges(connection: sqlite3.Connection, criterion: CriterionDocument | None) -> list[str]:
     """The judge versions of a criterion's metrics, those with the latest first verdict first. A version without a name
     cannot be chosen.
     """
+    metrics = () if criterion is None else criterion["metrics"]
+    versions = [(metric["metric"], judge) for metric in metrics for judge in metric["judges"] if judge]
+    periods = judge_periods(connection, versions)
     first_at: dict[str, int] = {}
-    for metric in criterion["metrics"] if criterion is not None else ():
-        for judge in filter(None, metric["judges"]):
-            period = periods.get(metric["metric"], {}).get(judge)
-            first_at[judge] = max(first_at.get(judge, 0), 0 if period is None else period.first_at)
+    for metric, judge in versions:
+        period = periods.get((metric, judge))
+        first_at[judge] = max(first_at.get(judge, 0), 0 if period is None else period.first_at)
     return sorted(first_at, key=lambda judge: (first_at[judge], judge), reverse=True)
 
 

@@ -80,6 +80,12 @@ class _Sums:
     def __bool__(self) -> bool:
         return any(vars(self).values())
 
+    def metrics(self) -> set[str]:
+        """The metrics that have something here."""
+        compared = {metric for _, metric in self.cells}
+        failed = {metric for failures in self.failures.values() for metric, _ in failures}
+        return compared | failed | self.coverage.keys()
+
     def gather(self, criterion: str, metric: str, judge: str, current: Iterable[Vector], old: Iterable[Vector]) -> None:
         judges = self.cells[criterion, metric]
         vectors = judges.get(judge)
@@ -185,7 +191,8 @@ def queue_states(
     _read_tallies(connection, queue, bands, placed, rules)
     _read_profiles(connection, queue, bands, placed, rules)
     totals = bands.totals()
-    in_use = judges_in_use(connection)
+    metrics = {metric for sums in totals.values() for metric in sums.metrics()}
+    in_use = judges_in_use(connection, metrics)
     states = {id(sums): _state(queue, sums, placed, in_use) for sums in totals.values()}
     return [states[id(totals[start])] for start in starts]
 

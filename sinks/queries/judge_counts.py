@@ -64,7 +64,8 @@ def judge_state(connection: sqlite3.Connection, state: QueueState, scope: Scope)
     failures: dict[str, dict[str, JudgeFailures]] = defaultdict(dict)
     for criterion, metric, errored, skipped in connection.execute(_FAILURES, scope.values()):
         failures[criterion][metric] = JudgeFailures(errored, skipped)
-    periods = judge_periods(connection)
+    metrics = {metric for criterion in state.criteria.values() for metric in criterion.metrics}
+    periods = judge_periods(connection, ((metric, judge) for metric in metrics))
     return replace(
         state,
         items_compared=items[None, None],
@@ -83,6 +84,6 @@ def judge_state(connection: sqlite3.Connection, state: QueueState, scope: Scope)
             for name, criterion in state.criteria.items()
         },
         funnel=None,
-        judges={metric: versions[judge] for metric, versions in periods.items() if judge in versions},
+        judges={metric: period for (metric, _), period in periods.items()},
         judge=judge,
     )

@@ -10,6 +10,7 @@ Derived, for everything that a merge may have changed:
 - `evaluations.shown`: the newest failure where there is no such verdict, unless the same judge's deletion is newer;
 - `item_days`: items with a counted annotation, annotations by day, and the newest day;
 - `search_pending`: items by whose texts nobody can find them yet (`sinks.store.search_index`);
+- `judge_periods`: the first and the last time of the standing verdicts of a judge version;
 - `item_profiles`: the number of items of a queue with the same profile (see `sinks.store.schema.PROFILE`).
 """
 
@@ -30,11 +31,20 @@ CREATE TEMP TABLE touched_criteria (
     queue TEXT, item_id INTEGER, criterion TEXT, PRIMARY KEY (queue, item_id, criterion)
 ) WITHOUT ROWID;
 CREATE TEMP TABLE touched_metrics (item_id INTEGER, metric TEXT, PRIMARY KEY (item_id, metric)) WITHOUT ROWID;
+CREATE TEMP TABLE touched_judges (metric TEXT, judge TEXT, PRIMARY KEY (metric, judge)) WITHOUT ROWID;
 CREATE TEMP TABLE touched_items (queue TEXT, item_id INTEGER, PRIMARY KEY (queue, item_id)) WITHOUT ROWID;
 CREATE TEMP TABLE judged_items (item_id INTEGER PRIMARY KEY, verdicts TEXT, failures TEXT);
 CREATE TEMP TABLE changed_profiles (queue TEXT, item_id INTEGER, profile TEXT, old INTEGER);
 """
 """Temporary tables of the writing connection: what one transaction may have changed, and what it derives on the way."""
+_TABLES: Final = (
+    "touched_criteria",
+    "touched_metrics",
+    "touched_judges",
+    "touched_items",
+    "judged_items",
+    "changed_profiles",
+)
 
 # A cross join fixes the order: SQLite does not know the size of a temporary table, and would scan all annotations. The
 # index covers all columns that are read here.
@@ -125,6 +135,27 @@ _DAYS: Final = (
     """,
 )
 
+_VERDICTS: Final = """
+    FROM evaluations AS e INDEXED BY evaluations_judges
+    WHERE e.failure = 0 AND e.deleted = 0 AND e.metric = t.metric AND e.judge = t.judge
+"""
+_PERIODS: Final = (
+    f"""
+    DELETE FROM judge_periods WHERE (metric, judge) IN (
+        SELECT t.metric, t.judge FROM touched_judges AS t WHERE NOT EXISTS (SELECT 1 {_VERDICTS}))
+    """,
+    f"""
+    INSERT INTO judge_periods
+    SELECT metric, judge, first_at, last_at FROM (
+        SELECT t.metric AS metric, t.judge AS judge, (SELECT e.at {_VERDICTS} ORDER BY e.at LIMIT 1) AS first_at,
+            (SELECT e.at {_VERDICTS} ORDER BY e.at DESC LIMIT 1) AS last_at
+        FROM touched_judges AS t)
+    WHERE first_at IS NOT NULL
+    ON CONFLICT (metric, judge) DO UPDATE SET first_at = excluded.first_at, last_at = excluded.last_at
+        WHERE judge_periods.first_at <> excluded.first_at OR judge_periods.last_at <> excluded.last_at
+    """,
+)
+
 _PROFILES: Final = (
     """
     INSERT OR IGNORE INTO touched_items
@@ -164,7 +195,7 @@ _PROFILES: Final = (
     "DELETE FROM item_profiles WHERE items = 0 AND id IN (SELECT old FROM changed_profiles)",
 )
 
-DERIVE: Final = (_COUNT_EACH, _COUNT_NEWEST, _CURRENT, *_MEDIANS, *_DAYS, *_PROFILES)
+DERIVE: Final = (_COUNT_EACH, _COUNT_NEWEST, _CURRENT, *_MEDIANS, *_DAYS, *_PERIODS, *_PROFILES)
 """Statements that derive everything that the temporary tables name, in this order.
 
 A transaction leaves out those that its policies do not need.
@@ -185,5 +216,5 @@ def derive(connection: sqlite3.Connection) -> None:
         if statement not in spared:
             connection.execute(statement)
     connection.execute(search_index.NOTE)
-    for table in ("touched_criteria", "touched_metrics", "touched_items", "judged_items", "changed_profiles"):
+    for table in _TABLES:
         connection.execute(f"DELETE FROM {table}")

@@ -146,6 +146,7 @@ def _merge_chunk(
     queue_items: list[SqlRow] = []
     criteria: set[tuple[str, int, str]] = set()
     metrics: set[tuple[int, str]] = set()
+    judges: set[tuple[str, str]] = set()
     items: set[tuple[str, int]] = set()
     item_ids: dict[str, int] = {}
     for key, value in rows:
@@ -163,6 +164,7 @@ def _merge_chunk(
         elif isinstance(fact, Evaluation):
             evaluations.append(evaluation_row(fact, item_id, partition))
             metrics.add((item_id, fact.metric))
+            judges.add((fact.metric, fact.judge))
         else:
             queue_items.append(queue_item_row(fact, item_id, partition))
             items.add((fact.queue, item_id))
@@ -171,6 +173,7 @@ def _merge_chunk(
     connection.executemany(_MERGE_QUEUE_ITEMS, queue_items)
     connection.executemany("INSERT OR IGNORE INTO touched_criteria VALUES (?, ?, ?)", criteria)
     connection.executemany("INSERT OR IGNORE INTO touched_metrics VALUES (?, ?)", metrics)
+    connection.executemany("INSERT OR IGNORE INTO touched_judges VALUES (?, ?)", judges)
     connection.executemany(
         "INSERT OR IGNORE INTO touched_criteria "
         "SELECT queue, item_id, criterion FROM annotations WHERE queue = ? AND item_id = ?",
@@ -218,6 +221,7 @@ def drop_rows(connection: sqlite3.Connection, condition: str, value: int) -> Non
     connection.execute(
         f"INSERT OR IGNORE INTO touched_metrics SELECT item_id, metric FROM evaluations {where}", (value,)
     )
+    connection.execute(f"INSERT OR IGNORE INTO touched_judges SELECT metric, judge FROM evaluations {where}", (value,))
     for table in ("annotations", "evaluations", "queue_items"):
         connection.execute(f"DELETE FROM {table} {where}", (value,))
 

@@ -21,7 +21,7 @@ import orjson
 
 from aggregator.facts import Fact
 from aggregator.tallies import TallyKey, WaitingState
-from sinks.queries.judge_versions import judges_in_use
+from sinks.queries.judge_versions import judged_metrics, judges_in_use
 from sinks.queries.queues import count_rebuilding
 from sinks.store import derive, merge, search_index
 from sinks.store.damage import StoreDamagedError, is_damage
@@ -89,6 +89,7 @@ class Store:
         self._writing = threading.RLock()
         self._closed = False
         self._judges: dict[str, str] = {}
+        """The judge version in use of each metric, as this process has read or left them."""
         self.on_damage: Callable[[StoreDamagedError], None] = lambda _: None
         """Called, in any thread, when a statement finds that the file is damaged."""
         self._left: dict[int, PartitionState] = {}
@@ -108,7 +109,8 @@ class Store:
             self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             migrate(self._writer)
             self._writer.executescript(derive.TEMPORARY)
-            self._judges = {metric: period.judge for metric, period in judges_in_use(self._writer).items()}
+            in_use = judges_in_use(self._writer, [*judged_metrics(self._writer)])
+            self._judges = {metric: period.judge for metric, period in in_use.items()}
             self._left = _partitions(self._writer)
         except sqlite3.Error as error:
             self.close()
@@ -258,18 +260,21 @@ class Store:
                 changed |= _begin(connection, step, partitions)
             for step in steps:
                 changed |= _fold(connection, step, on_invalid)
+            metrics = [metric for (metric,) in connection.execute("SELECT DISTINCT metric FROM touched_judges")]
             derive.derive(connection)
             if (count_rebuilding(connection) > 0) != rebuilding:
                 # Every document states it.
                 changed |= {queue for (queue,) in connection.execute("SELECT queue FROM queues")}
-            judges = {metric: period.judge for metric, period in judges_in_use(connection).items()}
+            judges = {metric: period.judge for metric, period in judges_in_use(connection, metrics).items()}
             changed |= _judged_by_others(connection, self._judges, judges)
             connection.executemany(
                 "INSERT INTO queues (queue, revision) VALUES (?, 1) "
                 "ON CONFLICT (queue) DO UPDATE SET revision = revision + 1",
                 ((queue,) for queue in sorted(changed)),
             )
-        self._judges = judges
+        for metric in metrics:
+            self._judges.pop(metric, None)
+        self._judges |= judges
         return changed
 
     def write_search_documents(self) -> bool:
@@ -309,6 +314,10 @@ def _begin(connection: sqlite3.Connection, step: Step, partitions: int) -> set[s
         changed = _queues(connection, "= ?", step.partition) | _queues(connection, ">= ?", partitions)
         merge.drop_rows(connection, "= ?", step.partition)
         merge.drop_rows(connection, ">= ?", partitions)
+        connection.execute(
+            "INSERT OR IGNORE INTO touched_judges SELECT metric, judge FROM waiting_judges WHERE partition >= ?",
+            (partitions,),
+        )
         for table in ("tallies", "partitions", "pending", "waiting_judges"):
             connection.execute(f"DELETE FROM {table} WHERE partition >= ?", (partitions,))
     if ledger is not None and ledger != step.marker["ledger"]:
@@ -372,8 +381,10 @@ def _report(connection: sqlite3.Connection, partition: int, waiting: WaitingStat
     judges = {} if waiting is None else {(metric, judge): rest for metric, judge, *rest in waiting["judges"]}
     columns = "metric, judge, first_at, last_at, verdicts"
     rows = connection.execute(f"SELECT {columns} FROM waiting_judges WHERE partition = ?", (partition,))
+    known = {(metric, judge): rest for metric, judge, *rest in rows}
     # Markers repeat it, and most of them change nothing.
-    if {(metric, judge): rest for metric, judge, *rest in rows} != judges:
+    if known != judges:
+        connection.executemany("INSERT OR IGNORE INTO touched_judges VALUES (?, ?)", known.keys() | judges.keys())
         connection.execute("DELETE FROM waiting_judges WHERE partition = ?", (partition,))
         connection.executemany(
             f"INSERT INTO waiting_judges (partition, {columns}) VALUES (?, ?, ?, ?, ?, ?)",

@@ -7,8 +7,12 @@ from pathlib import Path
 
 
 def downgrade(path: Path) -> None:
-    """Make a store one of 0.1.0's tables, which lack input, output, tags, medians, what waits and the search."""
-    later = ("waiting_judges", *(f"search_{of}" for of in ("words_0", "words_1", "documents", "state", "pending")))
+    """Make a store one of 0.1.0: without input, output, tags, medians, judge periods, what waits, and the search."""
+    later = (
+        "waiting_judges",
+        "judge_periods",
+        *(f"search_{of}" for of in ("words_0", "words_1", "documents", "state", "pending")),
+    )
     drops = (
         "".join(f"DROP TABLE {table};" for table in later) + "DROP INDEX annotations_people; PRAGMA user_version = 7"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.tallies import WaitingState
-from sinks.queries.judge_versions import judges_in_use
+from sinks.queries.judge_versions import judged_metrics, judges_in_use
 from sinks.queries.queues import read_state
 from sinks.queries.waiting import waiting_evaluations
 from sinks.store.store import Store
@@ -102,7 +102,8 @@ def test_a_rebuild_with_fewer_partitions_drops_the_reports_of_the_others(store: 
 
 def in_use(store: Store) -> dict[str, tuple[str, int, int]]:
     with store.read() as connection:
-        return {metric: tuple(period) for metric, period in judges_in_use(connection).items()}  # type: ignore[misc]
+        periods = judges_in_use(connection, [*judged_metrics(connection)])
+        return {metric: tuple(period) for metric, period in periods.items()}  # type: ignore[misc]
 
 
 def test_a_judge_version_whose_verdicts_all_wait_is_in_use(store: Store) -> None:
