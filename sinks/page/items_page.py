@@ -1,10 +1,10 @@
 """The page of items: human annotations next to the verdicts of metrics."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from typing import Final, TypeVar
 
 from aggregator.days import DAY_MS, Window, day_of
 from aggregator.snapshot.inputs import CountingRules
@@ -17,7 +17,7 @@ from sinks.page.figures import RatingCounts, ratings
 from sinks.page.item_entries import ItemEntry, entries
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, item_path, queue_path
-from sinks.queries.comparisons import ComparisonSort, Query, count_comparisons, find
+from sinks.queries.comparisons import ComparisonsByOutcome, ComparisonSort, Query, count_outcomes, find
 from sinks.queries.item_rows import RowChoice, find_item, item_rows
 from sinks.queries.items import ItemTotals, chosen_items, count_items
 from sinks.queries.queues import QueueEntry, annotator_names
@@ -37,6 +37,7 @@ TABS: Final[tuple[tuple[str, tuple[Outcome, ...]], ...]] = (
     ("Both fail (TN)", ("tn",)),
     ("All", OUTCOMES),
 )
+_T = TypeVar("_T")
 HEADS: Final[Mapping[tuple[Outcome, ...], str]] = {
     MISALIGNED: "where people and metrics disagree",
     ("fp",): "where people and metrics disagree",
@@ -94,8 +95,8 @@ class Tab:
 
     name: str
     href: str
-    number: int | None
-    """Number of comparisons; None where the document does not have it."""
+    number: int
+    """Number of comparisons."""
     current: bool
 
 
@@ -163,8 +164,12 @@ def items_page(
     )
     rows = item_rows(connection, query.queue, found.items, rules, choice)
     pairs = [found.pairs[item] for item in found.items]
-    counts = _counts(connection, document, chosen, query, rules=rules, today=today)
-    counted = not query.narrowed
+    documented = not query.narrowed and not _leaves_out(document, query)
+    counts = (
+        {outcome: sum(metric[outcome] for _, metric in chosen) for outcome in OUTCOMES}
+        if documented
+        else _outcomes(services, cache, connection, entry, query)
+    )
     outcomes = tuple(query.outcomes) or OUTCOMES
     return ItemsPage(
         shell=surrounding,
@@ -174,14 +179,13 @@ def items_page(
             Tab(
                 name,
                 request.href(outcome=",".join(of)),
-                sum(counts[outcome] for outcome in of) if counted else None,
+                sum(counts[outcome] for outcome in of),
                 set(of) == set(outcomes),
             )
             for name, of in TABS
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "comparisons"),
-        # The document has no ratings of a pair that it leaves out.
-        ratings=ratings(chosen, outcomes) if counted and not _leaves_out(document, query) else None,
+        ratings=ratings(chosen, outcomes) if documented else None,
         entries=entries(query.queue, rows, pairs, rules, services.config.item_url),
         first=query.offset + 1,
         total=totals.items,
@@ -207,16 +211,25 @@ def _totals(
     services: Services, cache: AnswerCache, connection: sqlite3.Connection, entry: QueueEntry, query: Query
 ) -> ItemTotals:
     """The numbers of a choice, which all its pages share."""
-    today = services.today()
+    rules, today = services.config.rules, services.today()
+    return _shared(cache, entry, ("items", today), query, lambda: count_items(connection, query, rules, today))
 
-    def count() -> ItemTotals:
-        return count_items(connection, query, services.config.rules, today)
 
+def _outcomes(
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, entry: QueueEntry, query: Query
+) -> ComparisonsByOutcome:
+    """Comparisons of a choice by outcome, from the rows, which takes longer than the document."""
+    rules, today, choice = services.config.rules, services.today(), replace(query, outcomes=())
+    return _shared(cache, entry, ("outcomes", today), choice, lambda: count_outcomes(connection, choice, rules, today))
+
+
+def _shared(cache: AnswerCache, entry: QueueEntry, key: tuple[str, date], query: Query, count: Callable[[], _T]) -> _T:
+    """What all pages of a choice share, from the cache."""
     if query.search is not None:
         # What a search finds changes without a change of the queue.
         return count()
     choice = replace(query, sort=ComparisonSort.NEWEST, offset=0)
-    return cache.get((entry.revision, today, str(choice)), count)
+    return cache.get((entry.revision, key, str(choice)), count)
 
 
 def _same_id(connection: sqlite3.Connection, query: Query) -> str | None:
@@ -246,22 +259,3 @@ def _leaves_out(document: SnapshotDocument, query: Query) -> bool:
         for criterion in document["criteria"]
         if query.criterion in (None, criterion["criterion"])
     )
-
-
-def _counts(
-    connection: sqlite3.Connection,
-    document: SnapshotDocument,
-    chosen: Sequence[tuple[int, MetricDocument]],
-    query: Query,
-    *,
-    rules: CountingRules,
-    today: date,
-) -> Mapping[Outcome, int]:
-    """Comparisons of the chosen pairs by outcome: those of the document, else of the rows, which takes longer."""
-    if not _leaves_out(document, query):
-        return {outcome: sum(metric[outcome] for _, metric in chosen) for outcome in OUTCOMES}
-    pairs = replace(query, annotator=None, level=None, judge=None, tag=None, search=None, since=0, until=None)
-    return {
-        outcome: count_comparisons(connection, replace(pairs, outcomes=(outcome,)), rules, today)
-        for outcome in OUTCOMES
-    }

@@ -18,7 +18,7 @@ from aggregator.days import Window
 from aggregator.facts import Direction, Level
 from aggregator.ratings import Thumbs
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.statistics.confusion import Outcome
+from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks.queries.item_urls import item_address
 from sinks.queries.scope import HUMAN_PASS, ON_TOPIC, RATING, TAG_VALUE, Scope, Values
 from sinks.queries.search import SearchState, search_items
@@ -29,6 +29,9 @@ PAGE_LIMIT: Final = 500
 
 LIMIT: Final = ":pass_stars"
 """In the SQL here and in `HUMAN_PASS`: the stars from which annotation `a` is a human pass."""
+ComparisonsByOutcome = dict[Outcome, int]
+"""Number of comparisons by outcome."""
+
 _OUTCOME: Final = {
     "tp": f"({HUMAN_PASS} AND e.passed = 1)",
     "fn": f"({HUMAN_PASS} AND e.passed = 0)",
@@ -255,10 +258,15 @@ def find(connection: sqlite3.Connection, query: Query) -> tuple[Query, SearchSta
     return replace(query, found=orjson.dumps(items).decode()), state
 
 
-def count_comparisons(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> int:
-    """The number of comparisons on all pages of a query."""
-    where, values = chosen_rows(query, rules, today)
-    return int(connection.execute(f"SELECT count(*) {where}", values).fetchone()[0])
+def count_outcomes(
+    connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date
+) -> ComparisonsByOutcome:
+    """The number of comparisons on all pages of a query by outcome, whichever outcomes it chooses."""
+    where, values = chosen_rows(replace(query, outcomes=()), rules, today)
+    limit = pass_limit(query, rules)[0]
+    counts = ", ".join(f"count(*) FILTER (WHERE {_OUTCOME[outcome].replace(LIMIT, limit)})" for outcome in OUTCOMES)
+    numbers = connection.execute(f"SELECT {counts} {where}", values).fetchone()
+    return dict(zip(OUTCOMES, numbers, strict=True))
 
 
 def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, Values]:

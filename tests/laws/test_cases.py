@@ -22,7 +22,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES
 from sinks.documents import Documents
-from sinks.queries.comparisons import Query, count_comparisons
+from sinks.queries.comparisons import Query, count_outcomes
 from sinks.store.store import Store
 from streams.events.decoder import Decoder, Rejection
 from tests.laws.case import Annotations, Case, Cell, Funnel
@@ -151,9 +151,8 @@ def test_the_store_gives_the_counts_of_the_case(case: Case, tmp_path: Path) -> N
         document = Documents(store, CountingRules(), lambda: TODAY).get("support")
         assert (outcomes(document), funnel(document)) == (totals(case), case.funnel)
         with store.read() as connection:
-            for outcome in OUTCOMES:
-                query = Query(queue="support", outcomes=(outcome,))
-                assert count_comparisons(connection, query, CountingRules(), TODAY) == totals(case)[outcome]
+            counts = count_outcomes(connection, Query(queue="support"), CountingRules(), TODAY)
+            assert {outcome: totals(case)[outcome] for outcome in OUTCOMES} == counts
             assert published(connection) == expected(case)
 
 

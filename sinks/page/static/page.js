@@ -230,7 +230,8 @@ function live(form) {
     return `${Math.floor(seconds)} s`;
   };
   const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
-  const clock = () => (asOf ? new Date(asOf).toISOString().slice(11, 19) : 'now');
+  const clock = () => new Date(asOf).toISOString().slice(11, 19);
+  const upTo = () => (asOf ? `The numbers below are complete up to ${clock()} UTC.` : 'There are no numbers yet.');
   const announce = (tone, head, text) => {
     if (banner.textContent.trim() === (head ? `${head} ${text}` : '')) return;
     banner.replaceChildren();
@@ -253,9 +254,9 @@ function live(form) {
       ageText.textContent = `${words(age())} ago`;
     }
     if (paused) announce();
-    else if (!online) announce('untrusted', 'Connection lost', `Showing the last numbers, as of ${clock()} UTC. Reconnecting automatically.`);
-    else if (!ready) announce('undecided', 'Catching up', `The view is reading what it missed. The numbers below are complete up to ${clock()} UTC.`);
-    else if (stale) announce('probation', 'Stale', `${sentence(reason || 'no new checkpoint arrives')} The numbers below are complete up to ${clock()} UTC.`);
+    else if (!online) announce('untrusted', 'Connection lost', `${asOf ? `Showing the last numbers, as of ${clock()} UTC. ` : ''}Reconnecting automatically.`);
+    else if (!ready) announce('undecided', 'Catching up', `The view is reading ${asOf ? 'what it missed' : 'its data'}. ${upTo()}`);
+    else if (stale) announce('probation', 'Stale', `${sentence(reason || 'no new checkpoint arrives')} ${upTo()}`);
     else announce();
   };
   // One refresh at a time. Changes in the meantime cause one more, after a pause as long as the last refresh.

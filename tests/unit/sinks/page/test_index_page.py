@@ -119,3 +119,17 @@ async def test_the_api_lists_the_queues_that_the_page_lists(client: httpx.AsyncC
     everything, total, left_out = await api("&empty=1")
     assert (set(everything) - set(names), total, left_out) == ({EMPTIED}, SMALL + 2, 0)
     assert f"{SMALL + 2} queues" in (await start(client, "?empty=1")).words
+
+
+async def test_a_view_that_still_reads_says_so(store: Store, tmp_path: Path) -> None:
+    services = view_of(store, tmp_path)
+    services.ready = lambda: False
+    async with connected(services) as client:
+        page = await start(client)
+        services.ready = lambda: True
+        empty = await start(client)
+    assert "Catching up The view is reading its data. There are no numbers yet." in page.words
+    assert "Queues appear here when it has read them." in page.words
+    assert "No queues yet" not in page.words
+    assert "No queues yet" in empty.words
+    assert "UTC" not in page.one("main").words

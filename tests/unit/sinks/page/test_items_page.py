@@ -289,6 +289,8 @@ async def test_page_exports_and_api_filter_alike(store: Store, tmp_path: object,
         for tab in page.one("nav", class_="tabs").all("a"):
             again = read((await client.get(tab.attributes["href"])).text)
             assert set(shown(again)) in (items, set()), "a tab keeps the filters"
+            number = tab.one("span").words
+            assert f"{number} comparison{'' if number == '1' else 's'}" in again.one("nav", aria_label="Pages").words
     assert set(shown(page)) == items
     assert {json.loads(line)["item"] for line in lines} == items
     assert {row["item"] for row in answer["comparisons"]} == items

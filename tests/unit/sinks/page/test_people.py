@@ -23,7 +23,7 @@ def rated(number: int) -> list[Fact]:
         *(
             Annotation(
                 at=NOW_MS, id=who, queue="q", item=f"i{number}", annotator=who, stars=4 if vote else 2,
-                explanation=f"<i>because</i> {number}",
+                input=f"Question {number}?", output=f"<b>Answer</b> {number}", explanation=f"<i>because</i> {number}",
             )
             for who, vote in zip(PEOPLE, votes, strict=False)
         ),
@@ -57,6 +57,7 @@ async def test_the_first_card_leads_to_the_items_on_which_people_disagree(servic
     assert head.words.endswith("2 pass, 1 fail")
     assert len(first.one("tbody").all("tr")) == 3
     assert "<i>because</i> 9" in first.words
+    assert [text.words for text in first.one(class_="io").all("dd")] == ["Question 9?", "<b>Answer</b> 9"]
     assert "ann" not in first.words.split()
     assert len(there.all("li", class_="disputed")) == 20
     second = await get(services, there.one("a", class_="button").attributes["href"])

@@ -8,7 +8,7 @@ import pytest
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
-from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, count_comparisons
+from sinks.queries.comparisons import Comparison, ComparisonSort, Query, comparisons, count_outcomes
 from sinks.queries.queues import annotator_names
 from sinks.store.store import Store
 from tests.support.sample_view import NOW, fill
@@ -197,8 +197,9 @@ def test_each_comparison_has_the_pass_limit_of_its_criterion(store: Store, crite
             page = comparisons(connection, Query(queue="q", criterion=criterion, sort=sort), rules, TODAY)
             found = {row["criterion"]: row["outcome"] for row in page["comparisons"]}
             assert found == ({criterion: expected[criterion]} if criterion else expected)
-        failed = Query(queue="q", criterion=criterion, outcomes=("fp",))
-        assert count_comparisons(connection, failed, rules, TODAY) == 1
+        counts = count_outcomes(connection, Query(queue="q", criterion=criterion), rules, TODAY)
+    outcomes = [expected[criterion]] if criterion else list(expected.values())
+    assert counts == {outcome: outcomes.count(outcome) for outcome in ("tp", "fn", "fp", "tn")}
 
 
 def test_dissent_is_the_distance_from_the_pass_limit_of_the_criterion(store: Store) -> None:

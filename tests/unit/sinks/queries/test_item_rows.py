@@ -12,7 +12,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import OUTCOMES
 from sinks import budgets
 from sinks.queries import item_rows
-from sinks.queries.comparisons import Query, count_comparisons
+from sinks.queries.comparisons import Query, count_outcomes
 from sinks.queries.item_answer import ItemTrace, PairState
 from sinks.queries.item_trace import trace_item
 from sinks.store.store import Store
@@ -175,6 +175,5 @@ def test_the_pairs_of_all_items_are_the_comparisons_of_the_queue(history: list[F
                     for pair in (trace["pairs"] if trace else ())
                     if pair["state"] is PairState.COUNTED
                 )
-                for outcome in OUTCOMES:
-                    query = Query(queue=queue, outcomes=(outcome,))
-                    assert cells[outcome] == count_comparisons(connection, query, rules, TODAY)
+                counts = count_outcomes(connection, Query(queue=queue), rules, TODAY)
+                assert {outcome: cells[outcome] for outcome in OUTCOMES} == counts
