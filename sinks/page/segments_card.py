@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.statistics.confusion import Undefined
+from aggregator.statistics.error_side import ErrorSide
+from aggregator.statistics.segments import SegmentLean
 from sinks.page.figures import Scale
 from sinks.page.formats import points
 from sinks.queries.segments import ATTRIBUTES, TAG, SegmentAlignment, Segments
 
 _WORDS: Final = {"annotator": "Annotator", "level": "Level", "judge": "Judge version"}
+_SIDES: Final = {ErrorSide.TOO_STRICT: "strict", ErrorSide.TOO_LENIENT: "lenient"}
 _UNNAMED: Final = {"annotator": "no name", "judge": "unnamed"}
 
 
@@ -23,6 +26,8 @@ class SegmentRow:
     """Class of the style sheet."""
     words: str
     """Whether the segment differs from the rest."""
+    p_value: float | None
+    """The smallest adjusted p-value of what the words state; None where nothing is tested."""
     href: str | None
     """The address of its items; None where no filter finds them."""
 
@@ -63,6 +68,7 @@ def _row(segment: SegmentAlignment, answer: Segments, items: Callable[..., str])
         name=value if value is not None else _UNNAMED.get(by, "not tagged"),
         tone=tone,
         words=words,
+        p_value=_p_value(segment),
         href=None if value is None else items(metric=answer["metric"], outcome="fp,fn", **chosen),
     )
 
@@ -73,8 +79,27 @@ def _difference(segment: SegmentAlignment) -> tuple[str, str]:
         return "undecided", "Nothing to compare with"
     if segment["p_value"] is None:
         return "undecided", "Too few items"
+    leaning = _leaning(segment)
     if not segment["differs"]:
-        return "undecided", "No clear difference"
+        return ("probation", leaning) if leaning else ("undecided", "No clear difference")
     difference = segment["alignment"] - rest
-    side = "Worse" if difference < 0 else "Better"
-    return "untrusted" if difference < 0 else "trusted", f"{side} by {points(abs(difference))[1:]} points"
+    tone, side = ("untrusted", "Worse") if difference < 0 else ("trusted", "Better")
+    words = f"{side} by {points(abs(difference))[1:]} points"
+    return tone, f"{words}, {leaning[0].lower()}{leaning[1:]}" if leaning else words
+
+
+def _leaning(segment: SegmentAlignment) -> str:
+    """Whether the metric is more lenient or stricter in the segment than elsewhere; empty where no test finds it."""
+    lean = segment["lean"]
+    if lean not in (SegmentLean.MORE_LENIENT, SegmentLean.STRICTER):
+        return ""
+    here, elsewhere = (_SIDES.get(segment[name]) for name in ("error_side", "rest_error_side"))
+    if here is not None and elsewhere is not None and here != elsewhere:
+        return f"Too {here} here, too {elsewhere} elsewhere"
+    return "More lenient than elsewhere" if lean is SegmentLean.MORE_LENIENT else "Stricter than elsewhere"
+
+
+def _p_value(segment: SegmentAlignment) -> float | None:
+    if segment["differs"] or not _leaning(segment):
+        return segment["p_adjusted"]
+    return min(p for p in (segment["passes_p_adjusted"], segment["fails_p_adjusted"]) if p is not None)

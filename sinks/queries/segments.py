@@ -8,7 +8,8 @@ from typing import Final, NamedTuple, TypedDict
 
 from aggregator.snapshot.build import Nulls
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined
-from aggregator.statistics.segments import ItemVotes, SegmentTest, differences
+from aggregator.statistics.error_side import ErrorSide, error_side
+from aggregator.statistics.segments import FisherTest, ItemVotes, SegmentLean, SegmentTest, differences
 from sinks import budgets
 from sinks.queries.results import WindowName
 from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, TAG_VALUE, Scope
@@ -27,8 +28,21 @@ FROM annotations AS a CROSS JOIN evaluations AS e INDEXED BY evaluations_current
     ON e.item_id = a.item_id AND e.metric = :metric AND e.current = 1 AND {OF_JUDGE}
 """
 _WHERE: Final = "WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start"
-# Most annotations of an item decide whether the metric is aligned on it: m, w and o are above 0 where it is, of the
-# segment, of the whole item, and of what the item has in other segments.
+
+
+def _votes_of(weight: str, condition: str = "1") -> str:
+    """SQL: the items whose `weight` is not 0 by cell, in the order of ItemVotes."""
+    cells = (
+        f"{weight} > 0 AND passed = 1",
+        f"{weight} > 0 AND passed = 0",
+        f"{weight} < 0 AND passed = 0",
+        f"{weight} < 0 AND passed = 1",
+    )
+    return ", ".join(f"sum({cell} AND {condition})" for cell in cells)
+
+
+# Most annotations of an item decide whether people pass it: m, w and w - m are above 0 where they do, of the segment,
+# of the whole item, and of what the item has in other segments. An item has one verdict of the metric.
 _SEGMENTS: Final = f"""
 WITH voted AS (
     SELECT {{value}} AS value, a.item_id AS item_id, e.passed AS passed,
@@ -36,17 +50,16 @@ WITH voted AS (
     {_FROM} {_WHERE}
     GROUP BY value, a.item_id),
 weighed AS (
-    SELECT value, passed, passes, fails, (passes - fails) * (2 * passed - 1) AS m,
-        sum((passes - fails) * (2 * passed - 1)) OVER item AS w,
+    SELECT value, passed, passes, fails, passes - fails AS m, sum(passes - fails) OVER item AS w,
         row_number() OVER (PARTITION BY item_id ORDER BY value) AS place
     FROM voted WINDOW item AS (PARTITION BY item_id)),
-divided AS (
-    SELECT value, sum(passes * passed) AS tp, sum(passes * (1 - passed)) AS fn, sum(fails * (1 - passed)) AS tn,
-        sum(fails * passed) AS fp, count(*) AS items, sum(m > 0), sum(m < 0), sum(w > 0), sum(w < 0), sum(w - m > 0),
-        sum(w - m < 0), sum(w > 0 AND place = 1) AS aligned, sum(w < 0 AND place = 1) AS misaligned
+divided (value, tp, fn, tn, fp, items, m1, m2, m3, m4, w1, w2, w3, w4, o1, o2, o3, o4, all1, all2, all3, all4) AS (
+    SELECT value, sum(passes * passed), sum(passes * (1 - passed)), sum(fails * (1 - passed)), sum(fails * passed),
+        count(*), {_votes_of("m")},
+        {_votes_of("w")}, {_votes_of("w - m")}, {_votes_of("w", "place = 1")}
     FROM weighed GROUP BY value)
-SELECT count(*) OVER (), sum(tp + fn + tn + fp) OVER (), sum(fn + fp) OVER (), sum(aligned) OVER (),
-    sum(misaligned) OVER (), *
+SELECT count(*) OVER (), sum(tp + fn + tn + fp) OVER (), sum(fn + fp) OVER (), sum(all1) OVER (),
+    sum(all2) OVER (), sum(all3) OVER (), sum(all4) OVER (), *
 FROM divided ORDER BY items DESC, value LIMIT {budgets.SEGMENTS_READ}
 """
 _TAGS: Final = f"""
@@ -109,6 +122,18 @@ class SegmentAlignment(TypedDict):
     """The same by Holm, over all segments that are tested."""
     differs: bool
     """Whether `p_adjusted` is below 0.05."""
+    passes_p_adjusted: float | None
+    """p value of Fisher's exact test of what the metric fails of the items that people pass, against the rest, by Holm
+    over all tests of this and of `fails_p_adjusted`.
+    """
+    fails_p_adjusted: float | None
+    """The same of what it passes of the items that people fail."""
+    lean: SegmentLean | None
+    """Whether the metric is more lenient or stricter than in the rest, by these two tests below 0.05."""
+    error_side: ErrorSide
+    """The side on which the metric errs in the segment, by item."""
+    rest_error_side: ErrorSide
+    """The side on which it errs in the rest."""
     undefined: dict[str, Undefined]
     """Reason for every field of this object that is null."""
 
@@ -131,8 +156,8 @@ class Segments(TypedDict):
     tested: int
     """Number of segments that are tested, of the 1,000 with most items."""
     segments: list[SegmentAlignment]
-    """Segments: those that differ and are aligned worse than the rest, the worst first; then those with most items. At
-    most 100.
+    """Segments: those that differ and are aligned worse than the rest, the worst first; then those where the metric is
+    more lenient or stricter; then those with most items. At most 100.
     """
     segments_total: int
     """Number of all segments."""
@@ -213,30 +238,33 @@ def _votes(
         raise ValueError(f"{by!r} is not one of {', '.join(ATTRIBUTES)}, or {TAG} and a name")
     values = {**scope.values(criterion, metric), "tag": by.removeprefix(TAG)}
     rows = connection.execute(_SEGMENTS.format(value=f"nullif({value}, '')"), values)
-    votes, whole = list[_Votes](), _Whole(0, 0, 0, ItemVotes(0, 0))
+    votes, whole = list[_Votes](), _Whole(0, 0, 0, ItemVotes(0, 0, 0, 0))
     for row in rows:
-        total, n, misaligned, *all_items = row[:5]
-        name, tp, fn, tn, fp, items, *numbers = row[5:17]
+        total, n, misaligned, *all_items = row[:7]
+        name, tp, fn, tn, fp, items, *numbers = row[7:]
         whole = _Whole(total, n, misaligned, ItemVotes(*all_items))
         counts = Confusion(tp=tp, fn=fn, tn=tn, fp=fp, items=items)
-        votes.append(_Votes(name, counts, *(ItemVotes(*numbers[place : place + 2]) for place in (0, 2, 4))))
+        votes.append(_Votes(name, counts, *(ItemVotes(*numbers[place : place + 4]) for place in (0, 4, 8))))
     return votes, whole
 
 
 def _rest(segment: _Votes, whole: _Whole) -> ItemVotes:
     """The votes on items outside a segment: all but its own items, and its own by their other annotations."""
-    aligned, misaligned = (whole.votes[side] - segment.whole[side] + segment.others[side] for side in (0, 1))
-    return ItemVotes(aligned, misaligned)
+    cells = zip(whole.votes, segment.whole, segment.others, strict=True)
+    return ItemVotes(*(all_items - own + others for all_items, own, others in cells))
 
 
-def _worst(segment: SegmentAlignment) -> tuple[bool, float]:
-    """Order: worse than the rest first, the worst of them first."""
+def _worst(segment: SegmentAlignment) -> tuple[bool, float, bool]:
+    """Order: worse than the rest first, the worst of them first; then more lenient or stricter ones."""
     rest = segment["rest_alignment"]
     worse = segment["differs"] and rest is not None and segment["alignment"] < rest
-    return not worse, segment["alignment"] if worse else 0.0
+    leans = segment["lean"] in (SegmentLean.MORE_LENIENT, SegmentLean.STRICTER)
+    return not worse, segment["alignment"] if worse else 0.0, not leans
 
 
 def _segment(segment: _Votes, whole: _Whole, test: SegmentTest | Undefined) -> SegmentAlignment:
+    rest = _rest(segment, whole)
+    passes, fails, lean = (test,) * 3 if isinstance(test, Undefined) else (test.passes, test.fails, test.lean)
     nulls, counts = Nulls(), segment.counts
     alignment = counts.alignment
     assert isinstance(alignment, Estimate), "every segment has comparisons"
@@ -262,8 +290,17 @@ def _segment(segment: _Votes, whole: _Whole, test: SegmentTest | Undefined) -> S
         tnr_low=tnr_low,
         tnr_high=tnr_high,
         rest_alignment=nulls.number("rest_alignment", agreed / elsewhere if elsewhere else Undefined.NO_REST),
-        p_value=nulls.number("p_value", test if isinstance(test, Undefined) else test.p_value),
-        p_adjusted=nulls.number("p_adjusted", test if isinstance(test, Undefined) else test.adjusted),
-        differs=isinstance(test, SegmentTest) and test.significant,
+        p_value=nulls.number("p_value", test if isinstance(test, Undefined) else test.alignment.p_value),
+        p_adjusted=nulls.number("p_adjusted", test if isinstance(test, Undefined) else test.alignment.adjusted),
+        differs=isinstance(test, SegmentTest) and test.alignment.significant,
+        passes_p_adjusted=nulls.number("passes_p_adjusted", _adjusted(passes)),
+        fails_p_adjusted=nulls.number("fails_p_adjusted", _adjusted(fails)),
+        lean=nulls.number("lean", lean),
+        error_side=error_side(segment.own.fn, segment.own.fp),
+        rest_error_side=error_side(rest.fn, rest.fp),
         undefined=nulls.reasons,
     )
+
+
+def _adjusted(test: FisherTest | Undefined) -> float | Undefined:
+    return test if isinstance(test, Undefined) else test.adjusted

@@ -1,5 +1,7 @@
 """Sections of docs/statistics.md about numbers that rows have and no document: segments, people, scores."""
 
+from typing import Final
+
 from aggregator.statistics.alternative import LEAST_ITEMS as LEAST_RATED
 from aggregator.statistics.alternative import LEAST_PEOPLE, WINS, Alternative, LeftOut, alternative
 from aggregator.statistics.annotators import SharedItems
@@ -10,13 +12,15 @@ from aggregator.statistics.what_if import Scored
 from tools.reference.markdown import section
 from tools.reference.statistics_numbers import interval
 
+_ALIGNMENT: Final = ("aligned", "misaligned")
+
 
 def segments() -> str:
     """Segments and their test."""
-    trial, team, free = ItemVotes(5, 15), ItemVotes(48, 12), ItemVotes(27, 5)
-    everything = ItemVotes(*map(sum, zip(trial, team, free, strict=True)))
+    trial, team, free = ItemVotes(3, 5, 2, 10), ItemVotes(30, 8, 18, 4), ItemVotes(17, 3, 10, 2)
+    aligned, misaligned = (sum(getattr(each, name) for each in (trial, team, free)) for name in _ALIGNMENT)
     p_values = [
-        fisher(own, (everything.aligned - own.aligned, everything.misaligned - own.misaligned))
+        fisher((own.aligned, own.misaligned), (aligned - own.aligned, misaligned - own.misaligned))
         for own in (trial, team, free)
     ]
     adjusted = holm(p_values)
@@ -31,6 +35,12 @@ def segments() -> str:
         "An item counts once on each side, by the majority of its annotations there; a tie does not count. "
         "`p_adjusted` is Holm's: the i-th smallest of m p-values times m - i + 1, at least as large as the one before. "
         f"A segment `differs` below 0.05. Segments with fewer than {LEAST_ITEMS} items are not tested.\n"
+        "- Direction: a metric that is too lenient in a segment and too strict elsewhere may agree with people equally "
+        "often in both. So the same test compares what it fails of the items that people pass "
+        "(`passes_p_adjusted`), and what it passes of the items that people fail (`fails_p_adjusted`), with Holm's "
+        "correction over all of these tests together. `lean` is `more_lenient` or `stricter` where one of them is "
+        "below 0.05 and the other does not point the other way, else `unclear`. `error_side` and `rest_error_side` "
+        "are the exact binomial tests of the items' false negatives and false positives.\n"
         f"- How to read it: the metric agrees with people on {trial.aligned} of {sum(trial)} items of the plan "
         f"`trial`, {team.aligned} of {sum(team)} of `team` and {free.aligned} of {sum(free)} of `free`. The p-values "
         f"are {', '.join(f'{value:.2g}' for value in p_values)}, by Holm "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.facts import Annotation, Evaluation, Fact
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
@@ -40,7 +41,7 @@ def shown(part: Element) -> dict[str, str]:
 async def test_the_tag_of_most_comparisons_divides_and_the_worst_segment_is_first(services: Services) -> None:
     part = await card(services)
     assert shown(part) == {
-        "trial": "Worse by 57.4 points p < 0.001",
+        "trial": "Worse by 57.4 points, more lenient than elsewhere p < 0.001",
         "team": "Better by 18.0 points p = 0.021",
         "free": "Better by 22.6 points p = 0.021",
     }
@@ -68,3 +69,22 @@ async def test_annotators_are_shown_with_their_setting_only(services: Services) 
     part = await card(services, f"{DEPTH}&segments=annotator")
     assert set(shown(part)) == {"ann", "bob"}
     assert part.one("option", selected="").words == "Annotator"
+
+
+async def test_opposite_errors_are_named_where_alignment_is_equal(store: Store, tmp_path: Path) -> None:
+    facts: list[Fact] = []
+    for language, lenient in (("de", True), ("en", False)):
+        for number in range(60):
+            human, wrong, item = number % 2 == 0, number % 4 == int(lenient), f"{language}{number}"
+            facts += [
+                Annotation(
+                    at=NOW_MS, id="a", queue="q", item=item, thumbs="up" if human else "down", tags={"lang": language}
+                ),
+                Evaluation(at=NOW_MS, id="e", item=item, metric="m", passed=human is not wrong),
+            ]
+    fill(store, facts)
+    part = await card(view_of(store, tmp_path), "/queues/q")
+    assert shown(part) == {
+        "de": "Too lenient here, too strict elsewhere p < 0.001",
+        "en": "Too strict here, too lenient elsewhere p < 0.001",
+    }

@@ -16,6 +16,7 @@ from aggregator.policy import Policy
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import Confusion, Estimate
+from aggregator.statistics.error_side import ErrorSide, error_side
 from sinks import budgets
 from sinks.queries import segments as queries
 from sinks.queries.scope import Scope
@@ -41,6 +42,22 @@ def majority(results: list[bool]) -> int:
     return (2 * sum(results) > len(results)) - (2 * sum(results) < len(results))
 
 
+def elsewhere(found: dict[str | None, dict[str, list[bool]]], value: str | None) -> dict[str, list[bool]]:
+    """What the items have in other segments."""
+    others: dict[str, list[bool]] = defaultdict(list)
+    for name, items in found.items():
+        for item, of_item in items.items() if name != value else ():
+            others[item] += of_item
+    return others
+
+
+def errs(people: dict[str, list[bool]], passes: dict[str, bool]) -> ErrorSide:
+    """The side on which a metric errs that passes these items."""
+    votes = {item: majority(of_item) for item, of_item in people.items()}
+    wrong = Counter(vote for item, vote in votes.items() if vote != (1 if passes[item] else -1))
+    return error_side(wrong[1], wrong[-1])
+
+
 @given(histories, policies, scopes, st.tuples(criteria, metrics), divisions)
 @settings(max_examples=60)
 def test_segments_are_the_comparisons_by_value(
@@ -52,6 +69,8 @@ def test_segments_are_the_comparisons_by_value(
     placed = {row.item: row for row in recount.rows.values() if isinstance(row, QueueItem) and row.queue == scope.queue}
     cells: dict[str | None, Counter[str]] = defaultdict(Counter)
     results: dict[str | None, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    people: dict[str | None, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    passes: dict[str, bool] = {}
     names: Counter[str] = Counter()
     for annotation, verdicts in plain.compared:
         if annotation.criterion == criterion and metric in verdicts:
@@ -62,6 +81,8 @@ def test_segments_are_the_comparisons_by_value(
             human, passed = plain.human(annotation), bool(verdict.passed)
             cells[value]["tp" if human and passed else "fn" if human else "fp" if passed else "tn"] += 1
             results[value][annotation.item].append(human is passed)
+            people[value][annotation.item].append(human)
+            passes[annotation.item] = passed
             sources = (annotation, verdict, placed.get(annotation.item))
             names.update({name for source in sources if source is not None for name in source.tags or {}})
     # The histories have three items.
@@ -85,16 +106,15 @@ def test_segments_are_the_comparisons_by_value(
         for name, rate in (("tpr", counts.tpr), ("tnr", counts.tnr)):
             shown = segment[name], segment[f"{name}_low"], segment[f"{name}_high"]  # type: ignore[literal-required]
             assert shown == (rate if isinstance(rate, Estimate) else (None, None, None))
-        others: dict[str, list[bool]] = defaultdict(list)
-        for value, items in results.items():
-            for item, of_item in items.items() if value != segment["value"] else ():
-                others[item] += of_item
+        others = elsewhere(results, segment["value"])
         rest = [result for of_item in others.values() for result in of_item]
         assert segment["rest_alignment"] == (sum(rest) / len(rest) if rest else None)
         sides = [[majority(each) for each in items.values()] for items in (results[segment["value"]], others)]
         table = [[side.count(1), side.count(-1)] for side in sides]
         expected = fisher_exact(table).pvalue if all(map(sum, table)) else None
         assert segment["p_value"] == (None if expected is None else pytest.approx(expected))
+        by_people = people[segment["value"]], elsewhere(people, segment["value"])
+        assert [segment["error_side"], segment["rest_error_side"]] == [errs(items, passes) for items in by_people]
     assert not cells
 
 
@@ -134,7 +154,8 @@ def test_the_worst_segment_that_differs_comes_first() -> None:
     assert (free["differs"], paid["differs"], untagged["differs"]) == (True, True, False)
     assert untagged["undefined"] == {
         "tpr": "no_human_pass", "tpr_low": "no_human_pass", "tpr_high": "no_human_pass", "p_value": "few_items",
-        "p_adjusted": "few_items",
+        "p_adjusted": "few_items", "passes_p_adjusted": "few_items", "fails_p_adjusted": "few_items",
+        "lean": "few_items",
     }  # fmt: skip
     assert free["rest_alignment"] == (116 + 0) / 125
 
