@@ -192,6 +192,24 @@ async def test_a_refresh_keeps_what_is_not_applied_and_a_choice_replaces_it(
     await watched.clean()
 
 
+async def test_a_choice_reaches_the_slow_parts_of_a_large_queue(
+    address: str, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.page.queue_page.LIGHT", 10)
+    watched = await watch(await browser.new_context())
+    page = watched.page
+    await page.goto(f"{address}{PATH}?criterion=tone")
+    await expect(page.locator("#whatif")).to_be_visible()
+    # A refresh without a choice leaves them as they are, and the forms without the parameter for the slow parts.
+    await page.locator(".main").evaluate(
+        "(main) => main.querySelectorAll('[name=more]').forEach((each) => each.remove())"
+    )
+    version = (await page.locator("#judge option").all_inner_texts())[1]
+    await page.locator("#judge").select_option(version)
+    await expect(page.locator("#depth form [name=judge]").first).to_have_value(version)
+    await watched.clean()
+
+
 async def test_a_choice_of_view_keeps_scroll_position_and_focus(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 500}, reduced_motion="reduce"))
     page = watched.page
