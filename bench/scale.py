@@ -1,14 +1,12 @@
 """`python -m bench.scale`: one worker and one view with many evaluations that wait, and many annotated items.
 
-On a real Apache Kafka with real processes. Evaluations by three metrics of each item come first, with reasons of 60 to
-200 bytes; then people annotate one item of fifty, on two criteria. Measured: memory and disk, a restart after
-`kill -9`, a start without the worker's disk (as after a lost machine, or a take-over by a worker that never had the
-partitions), and pages of the view. Every comparison must be served in the end.
+On a real Apache Kafka with real processes, and the production load (`bench.production`). Measured: memory and disk, a
+restart after `kill -9`, a start without the worker's disk (as after a lost machine, or a take-over by a worker that
+never had the partitions), and pages of the view. Every comparison must be served in the end.
 """
 
 import argparse
 import asyncio
-import random
 import shutil
 import sys
 import tempfile
@@ -18,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench import load
+from bench import load, production
 from bench.end_to_end.report import machine, table
 from bench.end_to_end.site import Row, Site, sample
 from bench.reference import Event
@@ -27,92 +25,65 @@ from tests.support import kafka
 from tests.support.kafka import Kafka
 from tests.support.processes import get, resident_bytes, wait_until
 
-METRICS: Final = 3
-CRITERIA: Final = ("helpfulness", "tone")
-OF_ITEMS: Final = 50
-"""One item of so many is annotated."""
 QUEUE: Final = "support"
 _HOUR_SECONDS: Final = 3600.0
-_PIECE: Final = 10_000
-_DAYS_MS: Final = 2 * 86_400_000
 _MIB: Final = 2**20
 _TIMES: Final = 5
-_WORDS: Final = "the answer names a source that contradicts the context and leaves out what the user asked about"
 
 
-def _item(number: int) -> str:
-    return f"trace-{number * 2_654_435_761 % 2**32:08x}-{number}"
+class _Load:
+    """The production load, which is counted while it is sent."""
 
+    def __init__(self, items: int) -> None:
+        self._items = items
+        self.evaluations = 0
+        self.annotations = 0
+        self.annotated: set[bytes] = set()
 
-def evaluations(items: int, now_ms: int) -> Iterator[list[Event]]:
-    """Evaluations of all items in the order of time, piece by piece, over the two days before `now_ms`."""
-    rng = random.Random(1)
-    words = _WORDS.split()
-    reasons = [" ".join(rng.choices(words, k=rng.randint(11, 34)))[:200].encode() for _ in range(5_000)]
-    scores = [b"0.25", b"0.5", b"0.75", b"1"]
-    for first in range(0, items, _PIECE):
-        piece = []
-        for number in range(first, min(items, first + _PIECE)):
-            item, at = _item(number).encode(), now_ms - _DAYS_MS + number * _DAYS_MS // items
-            for metric in range(METRICS):
-                value = (
-                    b'{"id":"%016x","at":%d,"item":"%s","level":"trace","metric":"metric %d by judge","score":%s,'
-                    b'"threshold":0.5,"judge":"gpt-4o/p3","reason":"%s"}'
-                    % (rng.getrandbits(64), at, item, metric, rng.choice(scores), rng.choice(reasons))
-                )
-                piece.append((Kind.EVALUATION, item, value))
-        yield piece
+    def pieces(self) -> Iterator[list[Event]]:
+        """All events in order of time, piece by piece."""
+        for first in range(0, self._items, production.PIECE_ITEMS):
+            count = min(production.PIECE_ITEMS, self._items - first)
+            piece = production.events(first, count, self._items, seed=first)
+            rated = [item for kind, item, _ in piece if kind is Kind.ANNOTATION]
+            self.annotations += len(rated)
+            self.evaluations += len(piece) - len(rated)
+            self.annotated.update(rated)
+            yield piece
 
-
-def annotations(items: int, now_ms: int) -> Iterator[list[Event]]:
-    """Annotations of one item of `OF_ITEMS`, one for each criterion."""
-    rng = random.Random(2)
-    numbers = range(0, items, OF_ITEMS)
-    for first in range(0, len(numbers), _PIECE):
-        piece = []
-        for number in numbers[first : first + _PIECE]:
-            item, at = _item(number).encode(), now_ms - _DAYS_MS + number * _DAYS_MS // items
-            for criterion in CRITERIA:
-                value = (
-                    b'{"id":"%016x","at":%d,"queue":"%s","item":"%s","criterion":"%s","annotator":"p%d","stars":%d,'
-                    b'"explanation":"Not what the customer asked for."}'
-                    % (rng.getrandbits(64), at, QUEUE.encode(), item, criterion.encode(), number % 7, rng.randint(1, 5))
-                )
-                piece.append((Kind.ANNOTATION, item, value))
-        yield piece
+    @property
+    def comparisons(self) -> int:
+        """What they must come to."""
+        return self.annotations * production.OF_ITEM
 
 
 def rows(site: Site, items: int) -> Iterator[Row]:
     """All rows, in order."""
-    now_ms = time.time_ns() // 1_000_000
-    annotated = len(range(0, items, OF_ITEMS))
+    sent = _Load(items)
     site.start_worker()
     site.start_view()
     idle = resident_bytes(site.worker.pid)
     with site.cores() as cores:
         started = time.monotonic()
-        waiting = asyncio.run(_send(site, evaluations(items, now_ms)))
-        _wait(lambda: sample(site.worker_url, "eval_alignment_waiting_evaluations") >= waiting, "all evaluations wait")
+        asyncio.run(_send(site, sent.pieces()))
+        sending = time.monotonic() - started
+        _wait_served(site, sent)
         seconds = time.monotonic() - started
-    yield Row(f"{waiting:,} evaluations sent and put to wait", f"{seconds:.0f} s, {waiting / seconds:,.0f} a second")
-    used = ", ".join(f"{name} {of:.2f}" for name, of in cores.used.items())
-    yield Row("cores meanwhile, without the load's", used)
+    events, annotated = sent.evaluations + sent.annotations, len(sent.annotated)
+    waiting = sent.evaluations - production.OF_ITEM * annotated
+    yield Row(
+        f"{sent.evaluations:,} evaluations and {sent.annotations:,} annotations of {annotated:,} items, until every "
+        "comparison is served",
+        f"{seconds:.0f} s, {events / seconds:,.0f} events/s; sending them took {sending:.0f} s of it",
+    )
+    yield Row("cores meanwhile, without the load's", ", ".join(f"{name} {of:.2f}" for name, of in cores.used.items()))
     on_disk = sample(site.worker_url, "eval_alignment_waiting_bytes")
     topic = site.log_bytes("evaluations")
     yield Row(
-        "disk of an evaluation that waits", f"{on_disk / waiting:.0f} bytes; in the topic (lz4) {topic / waiting:.0f}"
+        f"{waiting:,} evaluations wait: disk of each",
+        f"{on_disk / waiting:.0f} bytes; in the topic (lz4) {topic / sent.evaluations:.0f}",
     )
-    yield _memory(site, "memory of the worker, all waiting", idle)
-    started = time.monotonic()
-    asyncio.run(_send(site, annotations(items, now_ms)))
-    _wait_served(site, annotated)
-    seconds = time.monotonic() - started
-    adopted = annotated * METRICS
-    yield Row(
-        f"{annotated:,} items annotated, until every comparison is served",
-        f"{seconds:.0f} s, {adopted / seconds:,.0f} adopted evaluations a second",
-    )
-    yield _memory(site, "memory of the worker, with the rows of annotated items", idle)
+    yield _memory(site, "memory of the worker", idle)
     yield Row(
         "view",
         f"{resident_bytes(site.cluster.view.pid) / _MIB:,.0f} MiB of memory, store of "
@@ -137,13 +108,13 @@ def rows(site: Site, items: int) -> Iterator[Row]:
         f"ready in {seconds:.1f} s; all read again after {rebuilt:.0f} s, {waiting / rebuilt:,.0f} a second",
     )
     yield _memory(site, "memory of the worker, rebuilt", idle)
-    _wait_served(site, annotated)
+    _wait_served(site, sent)
     for what, path in {
         "start page": "/",
         "page of the queue": f"/queues/{QUEUE}",
         "its details": f"/queues/{QUEUE}?more=1",
         "list of items": f"/queues/{QUEUE}/items",
-        "search": f"/queues/{QUEUE}/items?search={_item(OF_ITEMS)}",
+        "search for an item": f"/queues/{QUEUE}/items?search={min(sent.annotated).decode()}",
     }.items():
         first, *later = (_timed(site, path) for _ in range(1 + _TIMES))
         yield Row(f"{what}, {annotated:,} annotated items", f"first {first:.0f} ms, then {median(later):.0f} ms")
@@ -162,9 +133,8 @@ def _settled(site: Site) -> None:
     _wait(lambda: sample(site.worker_url, "eval_alignment_waiting_rebuild_events") == 0, "nothing is read again")
 
 
-def _wait_served(site: Site, annotated: int) -> None:
-    expected = annotated * METRICS * len(CRITERIA)
-    _wait(lambda: _served(site) == expected, f"{expected:,} comparisons are served")
+def _wait_served(site: Site, sent: _Load) -> None:
+    _wait(lambda: _served(site) == sent.comparisons, "all comparisons of the load are served")
 
 
 def _served(site: Site) -> int:
