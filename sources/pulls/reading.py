@@ -5,6 +5,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from streams.runtime.errors import EvalAlignmentError
+
 MAX_RECORDS: Final = 2_000_000
 """Most records that a pull reads of a stream, also of the lists that lead to them, such as those of queues."""
 MAX_REQUESTS: Final = 100_000
@@ -13,7 +15,7 @@ MAX_REQUESTS: Final = 100_000
 Bookmark = TypeVar("Bookmark")
 
 
-class ReadingLimitError(Exception):
+class ReadingLimitError(EvalAlignmentError):
     """A pull has read as much of a stream as one pull may."""
 
 

@@ -44,6 +44,7 @@ class EvalAlignmentError(Exception):
         ├── PullError             sources.pulls.pull            a tool did not answer as its API does
         │   ├── ToolBusyError         sources.pulls.connection      it may answer later
         │   └── ToolNotFoundError     sources.pulls.connection      it does not have what was asked for
+        ├── ReadingLimitError     sources.pulls.reading         a pull has read as much of a list as one pull may
         ├── ScaleError            eval_alignment.tables.labels  the scale of a column is not known
         ├── ReportError           eval_alignment.html_reports   an HTML report cannot be written
         ├── SavedDeadLettersError eval_alignment.local.saved_dead_letters   a damaged file of dead letters
