@@ -228,7 +228,7 @@ def run(
         timeout=RUN_SECONDS,
         check=False,
     )
-    output = f"{(done.stdout + done.stderr)[-3000:].decode(errors='replace')}"
+    output = f"{(done.stdout + done.stderr)[-10_000:].decode(errors='replace')}"
     assert done.returncode == expect, (
         f"{' '.join(arguments)[:500]}: exit code {done.returncode}, not {expect}\n{output}"
     )
