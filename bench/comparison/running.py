@@ -228,6 +228,7 @@ async def run(contender: Contender, place: Place, broker: Kafka) -> Run:
     """Run it. Raises WrongError when its counts are not those of the load."""
     async with _attempt(contender, place, broker) as attempt:
         samples = await attempt.watch(attempt.everything)
+        await asyncio.to_thread(attempt.settle)
         await asyncio.to_thread(attempt.end)
         await attempt.check()
         return measured(samples, place.load.events)
