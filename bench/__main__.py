@@ -1,8 +1,8 @@
 """`python -m bench`: what operators and readers notice, as Markdown tables.
 
 Memory, restore, freshness, scrapes, the view's rates, requests to ingest, and the page. On a real Apache Kafka with
-real processes, some minutes. What the load must come to is asserted: rows written and
-replayed, comparisons served, events acknowledged, the rate of what flows.
+real processes, some minutes. What the load must come to is asserted: rows written and replayed, comparisons served,
+events acknowledged, the rate of what flows.
 """
 
 import argparse

@@ -123,7 +123,7 @@ def _workers(count: int) -> Callable[[Place], Sequence[Arguments]]:
 
 
 def _rebuilding(worker: Arguments) -> bool:
-    """Whether a worker still reads evaluations again that waited in its store when it was killed."""
+    """Whether a worker still reads evaluations again that its store lacks, as after a move of partitions or a kill."""
     text = get(f"http://{worker[-1]}/metrics").body.decode()
     samples = [line.split() for line in text.splitlines() if line.startswith("eval_alignment_waiting_rebuild_events{")]
     return any(float(value) > 0 for *_, value in samples)
