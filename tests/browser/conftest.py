@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.support.deployments import Installation
 from tests.support.kafka import Kafka
@@ -21,6 +21,7 @@ ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE_MS: Final = 30_000
 _WATCH: Final = """
 window.reports = [];
 document.addEventListener('securitypolicyviolation', (event) => reports.push(event.violatedDirective));
@@ -42,7 +43,8 @@ class Watched:
 
 @pytest.fixture
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """A running chromium."""
+    """A running chromium. Nothing that a test awaits has a shorter limit than `PATIENCE_MS`."""
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
@@ -53,7 +55,7 @@ async def watch(context: BrowserContext) -> Watched:
     """A new page that is watched."""
     await context.add_init_script(_WATCH)
     page = await context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE_MS)
     watched = Watched(page)
     page.on("console", lambda message: watched.wrong.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: watched.wrong.append(f"error: {error}"))
