@@ -64,6 +64,9 @@ class Place:
 
 Arguments = Sequence[str]
 
+_LEFT: Final = ("eval_alignment_waiting_rebuild_events{", "eval_alignment_waiting_owed_items ")
+"""How lines of metrics begin that have what is left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -122,10 +125,12 @@ def _workers(count: int) -> Callable[[Place], Sequence[Arguments]]:
     return processes
 
 
-def _rebuilding(worker: Arguments) -> bool:
-    """Whether a worker still reads evaluations again that its store lacks, as after a move of partitions or a kill."""
+def _unmerged(worker: Arguments) -> bool:
+    """Whether a worker has evaluations to read again, or to look up, that no commit shows: after a move or a kill, or
+    when many items became known together.
+    """
     text = get(f"http://{worker[-1]}/metrics").body.decode()
-    samples = [line.split() for line in text.splitlines() if line.startswith("eval_alignment_waiting_rebuild_events{")]
+    samples = [line.split() for line in text.splitlines() if line.startswith(_LEFT)]
     return any(float(value) > 0 for *_, value in samples)
 
 
@@ -188,9 +193,9 @@ _AUDITED: Final = 240_000
 """Twice what is expected: a minute after its start a worker audits, and each of those that audit runs longer."""
 
 CONTENDERS: Final = (
-    Contender("worker", "one worker", _AUDITED, _workers(1), _tallies, logs=True, busy=_rebuilding),
+    Contender("worker", "one worker", _AUDITED, _workers(1), _tallies, logs=True, busy=_unmerged),
     Contender("own_loop", "the same steps without Faust", _AUDITED, _peer("own_loop"), _tallies, logs=True),
-    Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True, busy=_rebuilding),
+    Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True, busy=_unmerged),
     Contender(
         "streams_alos",
         "Kafka Streams in memory, at least once",

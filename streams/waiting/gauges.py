@@ -13,7 +13,6 @@ def update_gauges(waiting: WaitingEvaluations, rebuild: Rebuild) -> None:
     metrics.waiting_bytes.set(store.bytes_on_disk)
     oldest = store.oldest_ms
     metrics.waiting_oldest_seconds.set(0 if oldest is None else max(0.0, time.time() - oldest / 1000))
-    metrics.waiting_owed_items.set(waiting.owed_items)
     # The series of revoked partitions disappear.
     metrics.waiting_rebuild_events.clear()
     for partition, left in rebuild.left().items():

@@ -96,6 +96,7 @@ class WaitingEvaluations:
         self.decoder = replace(self.decoder, on_unknown_fields=lambda _kind, _event: None)
         self._seen = (self.store.number, self.store.away is not None)
         self._flushed_at = time.monotonic()
+        self.metrics.waiting_owed_items.set_function(lambda: self.owed_items)
 
     # ---- the store, and which one it is
 
@@ -307,8 +308,8 @@ class WaitingEvaluations:
 
     @property
     def owed_items(self) -> int:
-        """Number of items that are still to be looked up or merged."""
-        return sum(len(part.owed) + bool(part.found) for part in self._parts.values())
+        """Number of items that are still to be looked up or merged; may be asked from any thread."""
+        return sum(len(part.owed) + bool(part.found) for part in list(self._parts.values()))
 
     def _dirty_rows(self) -> int:
         return sum(len(part.shard.dirty) for part in self._parts.values())
