@@ -104,12 +104,13 @@ class _App(faust.App):
 
     BootStrategy = _Boot
 
-    def __init__(self, id: str, client_settings: Mapping[str, Any], **options: Any) -> None:
+    def __init__(self, id: str, client_settings: Mapping[str, Any], read_last: str, **options: Any) -> None:
         super().__init__(id, **options)
         self._client_settings = client_settings
+        self._read_last = read_last
 
     def _new_transport(self) -> BatchTransport:
-        return BatchTransport(self, self._client_settings)
+        return BatchTransport(self, self._client_settings, self._read_last)
 
     def _create_directories(self) -> None:
         """Faust keeps nothing on disk."""
@@ -178,6 +179,7 @@ class Worker:
         return _App(
             config.group,
             self._client.settings,
+            config.topics.evaluations,
             broker=";".join(f"kafka://{broker}" for broker in config.brokers),
             store="memory://",
             # Both stay the same over restarts, so the new process gets the assignment of the old one.

@@ -21,6 +21,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 
+from streams.kafka.reading_order import ReadingOrder
 from streams.kafka.record_batches import (
     CorruptBatchError,
     Record,
@@ -123,15 +124,22 @@ class _Failures:
 _failures: WeakKeyDictionary[Fetcher, _Failures] = WeakKeyDictionary()
 
 
-def drain(fetcher: Fetcher, wanted: Collection[tuple[str, int]], enough: int, generation: int = -1) -> list[Batch]:
+def drain(
+    fetcher: Fetcher,
+    wanted: Collection[tuple[str, int]],
+    enough: int,
+    generation: int = -1,
+    order: ReadingOrder | None = None,
+) -> list[Batch]:
     """Take fetched responses of the `wanted` partitions, without waiting, until they have `enough` records.
 
-    The consumer's positions move past these records. A batch that is corrupt is fetched again, three times; a `Batch`
-    that states so follows, and the caller decides on the partition. Raises what the fetch of a partition raised.
+    They are taken in the order in which they came, or in `order`. The consumer's positions move past these records. A
+    batch that is corrupt is fetched again, three times; a `Batch` that states so follows, and the caller decides on the
+    partition. Raises what the fetch of a partition raised.
     """
     batches: list[Batch] = []
     records = unpacked = 0
-    for partition in list(fetcher._records):
+    for partition in list(fetcher._records) if order is None else order.of(fetcher._records):
         if partition not in wanted:
             if not fetcher._subscriptions.is_assigned(partition):
                 del fetcher._records[partition]
@@ -144,6 +152,8 @@ def drain(fetcher: Fetcher, wanted: Collection[tuple[str, int]], enough: int, ge
             fetched.check_raise()
         batch, size = _unpack(fetched, partition, generation, fetcher)
         unpacked += size
+        if order is not None:
+            order.took(partition)
         if batch is not None:
             batches.append(batch)
             records += len(batch.records)

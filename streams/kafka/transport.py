@@ -19,6 +19,7 @@ from faust.types.transports import TPorTopicSet
 
 from streams.kafka.batches import Batch, drain, wait_for_fetch
 from streams.kafka.client import back_off_on_missing_leader
+from streams.kafka.reading_order import ReadingOrder
 from streams.kafka.watermarks import Watermarks
 from streams.runtime.failures import end_process
 
@@ -43,13 +44,21 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread. Everything that touches the aiokafka consumer runs here."""
 
     consumer: "BatchConsumer"
+    _order: ReadingOrder | None = None
+
+    def _lag(self, partition: TopicPartition) -> int:
+        """Records that a consumer can get now beyond what was taken; 0 while that is not known."""
+        marks, state = self.watermarks(TP(*partition)), self._state(TP(*partition))
+        return 0 if marks is None or not state.has_valid_position else marks.stable - state.position
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         """Make an aiokafka consumer with the product's settings and Faust's assignor, which co-partitions."""
         conf = self.app.conf
         self._assignor = self.app.assignor
+        batches = cast("BatchTransport", transport)
+        self._order = ReadingOrder(batches.read_last, self._lag)
         consumer = AIOKafkaConsumer(
-            **cast("BatchTransport", transport).client_settings,
+            **batches.client_settings,
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
@@ -97,7 +106,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             while True:
                 coordinator.check_errors()
                 if self.consumer.flow_active and not fetcher._subscriptions.reassignment_in_progress:
-                    batches = drain(fetcher, active, ENOUGH_RECORDS, coordinator.generation)
+                    batches = drain(fetcher, active, ENOUGH_RECORDS, coordinator.generation, self._order)
                     for batch in batches:
                         if batch.corrupt is not None:
                             consumer.pause(TopicPartition(batch.topic, batch.partition))
@@ -136,16 +145,20 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     def watermarks(self, partition: TP) -> Watermarks | None:
         """The ends that the last fetch of an assigned partition reported; None before the first."""
-        subscription: Any = self._ensure_consumer()._subscription.subscription
-        assignment = None if subscription is None else subscription.assignment
-        if assignment is None or partition not in assignment.tps:
+        state = self._state(partition)
+        if state is None:
             return None
-        state = assignment.state_value(partition)
         # The time first: this thread is not the consumer's, and a newer end is no excuse for an older time.
         at, high, stable = state.timestamp, state.highwater, state.lso
         if at is None or high is None:
             return None
         return Watermarks(high, high if stable is None or stable < 0 else stable, at)
+
+    def _state(self, partition: TP) -> Any:
+        """What aiokafka knows of an assigned partition; None of another."""
+        subscription: Any = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None or partition not in assignment.tps else assignment.state_value(partition)
 
 
 class BatchConsumer(driver.Consumer):
@@ -298,12 +311,14 @@ class BatchTransport(driver.Transport):
     Args:
         app: the Faust app.
         client_settings: arguments of an aiokafka client.
+        read_last: the topic that is read after the others while they lag.
     """
 
     Consumer = BatchConsumer
 
-    def __init__(self, app: faust.App, client_settings: Mapping[str, Any]) -> None:
+    def __init__(self, app: faust.App, client_settings: Mapping[str, Any], read_last: str) -> None:
         super().__init__(app.conf.broker_consumer, app)
+        self.read_last = read_last
         self.client_settings = dict(client_settings)
 
 

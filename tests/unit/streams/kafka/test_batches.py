@@ -14,6 +14,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionReco
 from streams.kafka import batches
 from streams.kafka.batches import Batch, CorruptPartitionError, UnreadableRecords, drain, fetch
 from streams.kafka.codecs import MAX_UNPACKED_BYTES
+from streams.kafka.reading_order import LAG_RECORDS, ReadingOrder
 from tests.fuzz.batches import CONTROL, TRANSACTIONAL, RawBatch, RawRecord
 
 TP = TopicPartition("t", 0)
@@ -79,6 +80,22 @@ def test_a_response_is_one_batch_and_the_position_moves_past_it() -> None:
     (first,), (second,) = fetcher.take(), fetcher.take()
     assert [record.offset for record in first.records] == [0, 1, 2]
     assert (first.start, first.next, second.start, second.next) == (0, 3, 3, 6)
+
+
+def test_what_is_held_back_stays_fetched_and_is_taken_once_the_others_do_not_lag() -> None:
+    annotations, lags = TopicPartition("annotations", 0), [LAG_RECORDS]
+    order = ReadingOrder(TP.topic, lambda _: lags[-1])
+    fake = Fetcher()
+    fetcher: Any = fake
+    fake.respond(TP, plain(0, 1))
+    fake.respond(annotations, plain(0))
+    (batch,) = drain(fetcher, [TP, annotations], 100, order=order)
+    assert (batch.topic, list(fake._records), fake.states[TP].position) == ("annotations", [TP], 0)
+    assert drain(fetcher, [TP, annotations], 100, order=order) == []
+    lags.append(0)
+    fake.respond(annotations, plain(1))
+    taken = drain(fetcher, [TP, annotations], 100, order=order)
+    assert [(batch.topic, batch.start, batch.next) for batch in taken] == [("annotations", 1, 2), (TP.topic, 0, 2)]
 
 
 def test_what_was_aborted_is_passed_over_and_control_batches_are_never_unpacked() -> None:

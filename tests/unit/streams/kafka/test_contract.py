@@ -44,6 +44,8 @@ USED = [
     ("aiokafka.consumer.subscription_state:SubscriptionState.fetch_context", ""),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.highwater = None"),
     ("aiokafka.consumer.subscription_state:TopicPartitionState.__init__", "self.lso = None"),
+    ("aiokafka.consumer.subscription_state:TopicPartitionState.has_valid_position", ""),
+    ("aiokafka.consumer.subscription_state:TopicPartitionState.position", "return self._position"),
     ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "records = MemoryRecords(part_data[-1])"),
     ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "if records.has_next():"),
     ("aiokafka.consumer.fetcher:Fetcher._proc_fetch_request", "elif records.size_in_bytes() > 0:"),

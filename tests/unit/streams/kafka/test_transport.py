@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport.drivers import aiokafka as driver
@@ -133,6 +134,10 @@ async def test_the_consumer_has_our_settings(capabilities: Any) -> None:
     # Without a Faust table, Faust would take aiokafka's round robin, which does not co-partition.
     assert created._partition_assignment_strategy == [app.assignor]
     assert isinstance(app.assignor, PartitionAssignor)
+    thread._consumer = created
+    order: Any = thread._order
+    read = order.of([TopicPartition("alignment.evaluations.v1", 0), TopicPartition(*SOURCE)])
+    assert [tp.topic for tp in read] == ["alignment.annotations.v1", "alignment.evaluations.v1"]
     assert created._fetch_max_wait_ms == transport.FETCH_MAX_WAIT_MS == 50
     assert created._fetch_min_bytes == transport.FETCH_MIN_BYTES
     assert created._isolation_level == "read_committed"
@@ -200,3 +205,25 @@ async def test_a_partition_starts_where_the_restore_has_sought(
     assert consumer._read_offset[SOURCE] is None
     assert consumer.committed_offset(SOURCE) == 70
     assert consumer.committed_offset(other) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "lag"),
+    [
+        ({"highwater": 90, "lso": 90}, 50),
+        # What follows is of an open transaction, and does not come.
+        ({"highwater": 90, "lso": 45}, 5),
+        ({"highwater": 90, "lso": -1}, 50),
+        ({"highwater": None, "lso": None}, 0),
+        ({"highwater": 90, "lso": 90, "has_valid_position": False}, 0),
+    ],
+)
+def test_the_lag_of_a_source_is_what_can_be_fetched(state: dict[str, Any], lag: int) -> None:
+    known = SimpleNamespace(**{"timestamp": 1, "position": 40, "has_valid_position": True, **state})
+    assignment = SimpleNamespace(tps={SOURCE}, state_value={SOURCE: known}.__getitem__)
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    thread: Any = SimpleNamespace(_consumer=SimpleNamespace(_subscription=subscription))
+    for method in ("watermarks", "_state", "_ensure_consumer"):
+        setattr(thread, method, getattr(BatchThread, method).__get__(thread))
+    assert BatchThread._lag(thread, TopicPartition(*SOURCE)) == lag
+    assert BatchThread._lag(thread, TopicPartition("revoked", 0)) == 0
