@@ -300,6 +300,11 @@ class ShardCounts:
         self._settle()
         return len(self._touched) + sum(map(len, self._cells_to_publish().values())) + len(self._vanished)
 
+    def changes(self) -> int:
+        """Number of noted moves, equal ones once, of cells to publish, and of other tallies to publish."""
+        counted = (self._added, self._removed, self._touched_cells)
+        return sum(len(each) for by in counted for each in by.values()) + len(self._touched)
+
     def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""
         self._settle()

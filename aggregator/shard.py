@@ -108,6 +108,8 @@ class Shard:
         """Whether an item is known: the shard has an annotation or a queue item of it, deleted or not."""
         self.touch: Final = self._counts.touch
         """Include a tally, by its key, in the next `drain`; it is empty when its group counts nothing."""
+        self.changes: Final = self._counts.changes
+        """Number of changes of cells and tallies since the last `drain`, which need memory until the next one."""
         self.tallies: Final = self._counts.all_tallies
         """All tallies that count anything, as (key, payload)."""
 
@@ -314,10 +316,8 @@ class Shard:
         """Whether there is a row of this identity."""
         match identity:
             case ("a", queue, item, criterion, annotator):
-                by_annotator = self._annotator_keys.get((queue, criterion, annotator))
-                return (
-                    by_annotator is not None and item in self._items and by_annotator in self._items[item].annotations
-                )
+                whose = self._annotator_keys.get((queue, criterion, annotator))
+                return whose is not None and item in self._items and whose in self._items[item].annotations
             case (("e" | "x") as kind, item, metric, judge):
                 metrics = self._failing_judges if kind == "x" else self._judges
                 by = metrics.get(metric, {}).get(judge)

@@ -148,6 +148,7 @@ class Worker:
         self.metrics.uncommitted.set_function(self._uncommitted)
         self.metrics.foreign_rows.set_function(lambda: self._owned.foreign_rows)
         self.metrics.quarantined.set_function(lambda: len(self.health.quarantined))
+        self.metrics.delayed.set_function(lambda: len(self.health.delayed()))
         self._client = KafkaClient(config.brokers, config.security)
 
     def run(self) -> ExitCode:

@@ -100,6 +100,21 @@ def lag() -> list[object]:
             *quantiles("eval_alignment_checkpoint_seconds"),
             colours=SHADES,
         ),
+        series(
+            "Bytes of tallies",
+            "Bytes of counts that checkpoints write, after compression. Many with few events: an item has thousands "
+            "of judge versions, or stands in thousands of queues. Then checkpoints are delayed; the log of the worker "
+            "names queue and metric.",
+            "Bps",
+            (rate("eval_alignment_tallies_written_bytes_total", "instance"), "{{instance}}"),
+        ),
+        series(
+            "Delayed checkpoints",
+            "Partitions whose next checkpoint waits, because their tallies need more bytes than a partition may write. "
+            "Their counts are published later, and stay exact.",
+            "short",
+            ("sum by (instance) (eval_alignment_delayed_partitions)", "{{instance}}"),
+        ),
     ]  # fmt: skip
 
 

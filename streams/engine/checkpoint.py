@@ -6,7 +6,7 @@ that differ, and continues from the committed positions.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -15,6 +15,7 @@ from faust.types import TP
 from aggregator.policy import Policy
 from aggregator.tallies import MARKER_KEY, Behind, CheckpointMarker, WaitingState, source_position
 from streams.engine.completeness import Now
+from streams.engine.pace import Written
 from streams.engine.partition import Drained, OwnedPartition
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
@@ -51,8 +52,8 @@ class Checkpoint:
     """Evaluations of unknown items wait there; None where they are rows."""
     _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, partitions: Sequence[OwnedPartition]) -> None:
-        """Write one checkpoint of these partitions together.
+    async def __call__(self, partitions: Sequence[OwnedPartition]) -> list[Written]:
+        """Write one checkpoint of these partitions together; returns what it wrote of each.
 
         1. Drain dirty rows, touched tallies and positions, and note what of the waiting evaluations they settle, all of
            the same moment.
@@ -72,7 +73,7 @@ class Checkpoint:
         self.on_step("rows appended")
         if self.waiting is not None:
             self.waiting.secure()
-        await _all(part.owned.tallies.append(self._tallies(part)) for part in parts)
+        sizes = await _all(part.owned.tallies.append(self._tallies(part)) for part in parts)
         self.on_step("tallies published")
         self._settle(parts)
         for part in parts:
@@ -80,6 +81,12 @@ class Checkpoint:
         self.on_step("positions released")
         self.health.checkpoint_since = None
         self._complete(parts, started)
+        self.metrics.tallies_written_bytes.inc(sum(sizes))
+        deltas = (part.drained.delta for part in parts)
+        return [
+            Written(owned, len(delta.rows), delta.tallies, size)
+            for owned, delta, size in zip(partitions, deltas, sizes, strict=True)
+        ]
 
     def _settle(self, parts: Sequence[_PartitionCheckpoint]) -> None:
         for part in parts:
@@ -172,5 +179,5 @@ class Checkpoint:
         self.metrics.checkpoint_seconds.observe(now - started)
 
 
-async def _all(appends: Iterable[object]) -> None:
-    await asyncio.gather(*appends)  # type: ignore[call-overload]
+async def _all(appends: Iterable[Awaitable[int]]) -> list[int]:
+    return await asyncio.gather(*appends)

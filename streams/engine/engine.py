@@ -19,6 +19,7 @@ from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.completeness import Now
+from streams.engine.pace import TallyPace
 from streams.engine.partition import OwnedPartition, ranges
 from streams.engine.pause import PauseReport
 from streams.engine.restore import AssignmentChanged, Restore
@@ -45,6 +46,10 @@ SETTLE_SECONDS: Final = 0.005
 """Least time from the first event to its checkpoint, so that the events fetched with it are in the same one."""
 MAX_DIRTY_ROWS: Final = 40_000
 """Dirty rows above which the next checkpoint is due, and no further event is applied before it."""
+MAX_TOUCHED: Final = 500_000
+"""Changes of cells and tallies of a partition above which no further event is applied to it before its next checkpoint:
+events that change thousands of cells each must not fill the memory.
+"""
 IDLE_MARKER_SECONDS: Final = 5.0
 """Time without a checkpoint after which an idle partition gets one, so that readers see that it is alive."""
 BATCH_END_SECONDS: Final = 5.0
@@ -98,7 +103,9 @@ class Engine:
         self._topic_watch = topic_watch
         self._audit = audit
         self._pause = PauseReport(health, metrics)
+        self._pace = TallyPace(time.monotonic)
         self._owned = restore.owned
+        health.delayed = lambda: self._pace.delayed(self._owned)
         self._suspended = False
         self._stopped = False
         self._lock = asyncio.Lock()
@@ -186,6 +193,9 @@ class Engine:
     async def wait_empty(self) -> None:
         """Finish the batch in progress, checkpoint and commit: before partitions are revoked or the worker stops."""
         self._suspended = True
+        # A batch in progress may wait for a checkpoint, which is not delayed any more.
+        self._work.set()
+        self._urgent.set()
         await asyncio.shield(self._spawn(self._end_generation))
 
     async def _end_generation(self) -> None:
@@ -288,7 +298,7 @@ class Engine:
                 return None
             owned.applied()
             self._work.set()
-            while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
+            while self._owned.dirty_rows >= MAX_DIRTY_ROWS or owned.shard.changes() >= MAX_TOUCHED:
                 self._urgent.set()
                 await self._checkpoint.next_drain()
             if self._waiting is not None and self._waiting.full:
@@ -334,18 +344,21 @@ class Engine:
     # ---- checkpoints
 
     async def _checkpoints(self) -> None:
-        """Checkpoint every 50 ms while there are changes, immediately when many rows are dirty, and when idle."""
+        """Checkpoint every 50 ms while there are changes, immediately when many rows are dirty, and when idle.
+
+        A partition whose tallies are large waits longer (`pace`).
+        """
         heap = HeapFreezer()
         drained_at = 0.0
         while True:
-            await _set_within(self._work, 1.0)
+            await _set_within(self._work, min([1.0, *self._pace.delayed(self._owned).values()]))
             self._work.clear()
             await _set_within(self._urgent, max(SETTLE_SECONDS, drained_at + CHECKPOINT_SECONDS - time.monotonic()))
             self._urgent.clear()
             async with self._lock:
                 if due := self._due():
                     drained_at = time.monotonic()
-                    await self._checkpoint(due)
+                    self._pace.wrote(await self._checkpoint(due))
                     heap.count(self._owned.rows)
 
     def _due(self) -> list[OwnedPartition]:
@@ -353,7 +366,8 @@ class Engine:
         due = self._owned.due(idle_since=time.monotonic() - IDLE_MARKER_SECONDS)
         now = Now.read()
         late = [owned for owned in self._owned if owned.ready and owned.behind is not None and owned not in due]
-        return due + [owned for owned in late if self._checkpoint.observe(owned, now) is None]
+        due += [owned for owned in late if self._checkpoint.observe(owned, now) is None]
+        return [owned for owned in due if self._suspended or not self._pace.wait(owned)]
 
 
 async def fail_fast(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -84,7 +84,7 @@ class Watchdog:
             progress=self.group.commits() + self.owned.replayed_rows,
             lag=Progress(self.owned, self.group).uncommitted(),
             member=generation >= 0,
-            paused=self.health.circuit_breaker is not None,
+            paused=self.health.circuit_breaker is not None or bool(self.health.delayed()),
         )
         if self.health.stalled is not None:
             raise FatalError(ExitCode.STALLED, self.health.stalled)

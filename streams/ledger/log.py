@@ -114,8 +114,10 @@ class Log:
         offset: int = written.offset
         return offset
 
-    async def append(self, rows: Iterable[LogRow]) -> None:
+    async def append(self, rows: Iterable[LogRow]) -> int:
         """Append rows in this order; on return all are acknowledged, and `next` is the offset after them.
+
+        Returns the bytes of their batches as they were sent.
 
         Raises FatalError (another writer) if an acknowledged batch has an unexpected offset, FatalError (record too
         large) if the topic does not take a row, and KafkaError if the broker refuses the rows. While the broker is
@@ -126,11 +128,14 @@ class Log:
             count = batch.record_count()
             future = await self._producer.send_batch(batch, self.topic, partition=self.partition)
             acknowledgements.append((future, count, batch))
+        size = 0
         for future, count, batch in acknowledgements:
             written = await self._acknowledged(future, batch)
             self.expect(written.offset)
             self.next += count
             self.appended = max(written.timestamp or 0, 0)
+            size += batch.size()
+        return size
 
     async def _acknowledged(self, future: Awaitable[RecordMetadata], batch: Any) -> RecordMetadata:
         try:

@@ -31,6 +31,8 @@ class Health:
     """Returns, by partition whose events have waited too long, why, and whether they are being processed meanwhile."""
     partitions: Callable[[], Mapping[int, str | None]] = dict
     """Returns, by owned partition, why it is in quarantine, and None for one that is not."""
+    delayed: Callable[[], Mapping[int, float]] = dict
+    """Returns, by partition whose changes wait because its tallies are large, the seconds until its next checkpoint."""
 
     rebuilding: Callable[[], Mapping[int, int]] = dict
     """Returns, by owned partition, the offsets of evaluations that are read again while events are processed."""

@@ -32,6 +32,12 @@ MISROUTED: Final = counter(
     "events_misrouted_total", "Rejected events whose item belongs to another partition.", "topic"
 )
 FACTS_WRITTEN: Final = counter("facts_written_total", "Rows appended to the ledger.")
+TALLIES_WRITTEN_BYTES: Final = counter(
+    "tallies_written_bytes_total", "Bytes of tallies and checkpoint markers appended, after compression."
+)
+DELAYED: Final = gauge(
+    "delayed_partitions", "Partitions whose next checkpoint waits, because their tallies need many bytes."
+)
 COMPARISONS_ADDED: Final = counter(
     "comparisons_added_total", "Comparisons added to the counts, live or by replaying the ledger."
 )
@@ -118,6 +124,8 @@ METRICS: Final = (
     UNKNOWN_FIELDS,
     MISROUTED,
     FACTS_WRITTEN,
+    TALLIES_WRITTEN_BYTES,
+    DELAYED,
     COMPARISONS_ADDED,
     COMPARISONS_RETRACTED,
     CHECKPOINT_SECONDS,
@@ -169,6 +177,8 @@ class WorkerMetrics:
         self.unknown_fields = UNKNOWN_FIELDS.counter(registry)
         self.misrouted = MISROUTED.counter(registry)
         self.facts_written = FACTS_WRITTEN.counter(registry)
+        self.tallies_written_bytes = TALLIES_WRITTEN_BYTES.counter(registry)
+        self.delayed = DELAYED.gauge(registry)
         self.comparisons_added = COMPARISONS_ADDED.counter(registry)
         self.comparisons_retracted = COMPARISONS_RETRACTED.counter(registry)
         self.checkpoint_seconds = CHECKPOINT_SECONDS.histogram(registry)

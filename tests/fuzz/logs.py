@@ -99,6 +99,9 @@ class _Batch:
     def record_count(self) -> int:
         return len(self.rows)
 
+    def size(self) -> int:
+        return len(self.rows)
+
 
 @dataclass(slots=True)
 class _Client:

@@ -41,6 +41,10 @@ class FakeBatch:
         """Set the number of records."""
         return self._relative_offset or len(self.rows)
 
+    def size(self) -> int:
+        """So many bytes that checkpoints are delayed now and then."""
+        return 16 * sum(len(key or b"") + len(value or b"") for key, value, _ in self.rows)
+
 
 class _FakeBuilder:
     def __init__(self, batch: FakeBatch) -> None:

@@ -34,11 +34,12 @@ class FakeLog:
         self.accepts = asyncio.Event()
         self.accepts.set()
 
-    async def append(self, rows: Any) -> None:
+    async def append(self, rows: Any) -> int:
         new = list(rows)
         await self.accepts.wait()
         self.rows += new
         self.next += len(new)
+        return sum(len(key) + len(value) for key, value in new)
 
 
 class Fixture:
