@@ -76,6 +76,8 @@ class Tool:
     """Where the settings `input`, `output`, `url_path` and `tags` find their values; empty: its events have them."""
     columns: bool = field(default=False, kw_only=True)
     """Whether these settings name columns instead of paths."""
+    numbered: bool = field(default=False, kw_only=True)
+    """Whether its records have versions of their own. Those of other tools have times only, in the ids of events too."""
     native: Callable[[str, Fact, SourceSettings], str] = field(default=names.whole, kw_only=True)
     """The tool's id of the record of an event, by the name in the id of the event."""
 
@@ -90,7 +92,12 @@ TOOLS: Final[Mapping[str, Tool]] = {
         record="`data` of the body: the response",
     ),
     "braintrust": Tool(
-        "Braintrust", ("pull", "file"), braintrust.records, native=names.of_braintrust, record="the span of `events`"
+        "Braintrust",
+        ("pull", "file"),
+        braintrust.records,
+        numbered=True,
+        native=names.of_braintrust,
+        record="the span of `events`",
     ),
     "confident": Tool(
         "Confident AI",

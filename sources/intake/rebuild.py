@@ -4,6 +4,9 @@ The ledger has the latest row of every identity, so it has what a lost index wou
 whose event was dated later, records whose rows another record of the source replaced, and deletions of records that had
 become no event. Where that makes a difference, the next full sync corrects it.
 
+Who may send events can send ids of a source, too. Of these, a version that is later than the time of its event is not
+believed: it would make all later edits of the record older than it, for good.
+
 Events that were sent shortly before a crash, and are not in the index, are found in the topics in the same way.
 """
 
@@ -69,7 +72,7 @@ class SourceEvents:
         else:
             native = self.source.tool.native(name, fact, settings)
             part = name[len(native) + 1 :]
-        row = _NamedEvent(fact, facts.version(fact), parsed.number, part)
+        row = _NamedEvent(fact, facts.version(fact), self._version(fact, parsed.number), part)
         rows = self._rows.setdefault(native, {})
         if (known := rows.get((key, name))) is None or row.version > known.version:
             rows[key, name] = row
@@ -111,7 +114,16 @@ class SourceEvents:
         for owned in () if record is None else record.rows:
             fact = owned.fact
             parsed = parse_event_id(self.prefix, fact.id)
-            yield _NamedEvent(fact, facts.version(fact), fact.at if parsed is None else parsed.number, owned.part)
+            number = fact.at if parsed is None else self._version(fact, parsed.number)
+            yield _NamedEvent(fact, facts.version(fact), number, owned.part)
+
+    def _version(self, fact: Fact, number: int) -> int:
+        """The version of an event whose id has this number.
+
+        A source dates an event no earlier than the version of the record. Only the tool can tell a number of its own
+        from another; such tools are pulled, and what they list is current.
+        """
+        return number if self.source.tool.numbered else min(number, fact.at)
 
 
 def rebuild(index: StoredIndex, events: SourceEvents, positions: SourcePositions) -> None:

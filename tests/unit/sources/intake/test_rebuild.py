@@ -105,6 +105,38 @@ def test_a_webhook_of_an_earlier_version_is_older_and_what_a_list_has_is_not(ind
     assert [fact.at for fact in says(index, "7", 10, rating(stars=5), current=True) or ()] == [RECEIVED]
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_id_of_a_far_version_that_no_source_has_sent_holds_no_later_edit_back(
+    deleted: bool, index: StoredIndex
+) -> None:
+    """Anyone who may send events can send the ids of a source."""
+    far = 99_999_999_999_999
+    events = says_elsewhere("7", 10, rating())
+    suffix, stars = ("~deleted", None) if deleted else ("", 1)
+    id = f"labelstudio:7/clear@{far}{suffix}"
+    forged = Annotation(20, id, "q", "i", criterion="clear", annotator="ada", stars=stars, deleted=deleted)
+    made(index, *events, forged)
+    record = index.get("7")
+    assert record is not None
+    assert record.version == 20, "not later than the event"
+    assert says(index, "7", 19, rating(stars=4)) is None
+    # A webhook that only has the time of the edit.
+    assert [fact.at for fact in says(index, "7", 30, rating(stars=5)) or ()] == [30]
+    assert deletes(index, "7", 40)
+    assert [fact.at for fact in says(index, "7", 50, rating(stars=5)) or ()] == [50]
+
+
+def test_versions_of_a_tool_that_numbers_them_are_kept(tmp_path: Path) -> None:
+    number = 1_000_192_656_880_881_099
+    source = tool_source("braintrust")
+    store = IndexStore(tmp_path)
+    events = RecordVersion(source.rules.settings.prefix, "7", RECEIVED, 10, number).dated([rating()])
+    record = made(store.index(source.rules.settings.prefix), *events, source=source).get("7")
+    store.close()
+    assert record is not None
+    assert record.version == number
+
+
 def test_a_deletion_is_remembered(index: StoredIndex) -> None:
     events = says_elsewhere("7", 10, rating())
     gone = Annotation(20, "labelstudio:7/clear@20~deleted", "q", "i", criterion="clear", annotator="ada", deleted=True)
