@@ -18,7 +18,7 @@ from typing import Final
 
 from bench import load, production
 from bench.end_to_end.report import machine, table
-from bench.end_to_end.site import Row, Site, sample
+from bench.end_to_end.site import Row, Site, sample, samples
 from bench.reference import Event
 from streams.events.decoder import Kind
 from tests.support import kafka
@@ -130,7 +130,13 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 
 def _settled(site: Site) -> None:
-    _wait(lambda: sample(site.worker_url, "eval_alignment_waiting_rebuild_events") == 0, "nothing is read again")
+    """Wait until nothing is read again. The series of a worker that has just started are not there yet."""
+
+    def is_settled() -> bool:
+        left = samples(site.worker_url, "eval_alignment_waiting_rebuild_events")
+        return len(left) == site.cluster.partitions and not any(left)
+
+    _wait(is_settled, "nothing is read again")
 
 
 def _wait_served(site: Site, sent: _Load) -> None:

@@ -115,8 +115,13 @@ class Site:
 
 def sample(url: str, name: str) -> float:
     """Sum of the samples of a metric on a worker's or view's `/metrics`."""
+    return sum(samples(url, name))
+
+
+def samples(url: str, name: str) -> list[float]:
+    """The sample of each series of a metric; none before the metric has labels."""
     lines = get(f"{url}/metrics").body.decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}(\{{|\s)", line))
+    return [float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}(\{{|\s)", line)]
 
 
 def patiently(condition: Callable[[], bool], what: str) -> None:
