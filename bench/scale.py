@@ -130,7 +130,7 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 
 def _settled(site: Site) -> None:
-    """Wait until nothing is read again. The series of a worker that has just started are not there yet."""
+    """Wait until nothing is read again. A worker that has just started has no series."""
 
     def is_settled() -> bool:
         left = samples(site.worker_url, "eval_alignment_waiting_rebuild_events")
