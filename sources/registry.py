@@ -77,7 +77,7 @@ class Tool:
     columns: bool = field(default=False, kw_only=True)
     """Whether these settings name columns instead of paths."""
     numbered: bool = field(default=False, kw_only=True)
-    """Whether its records have versions of their own. Those of other tools have times only, in the ids of events too."""
+    """Whether its records have versions of their own. Those of other tools have times only, also in ids of events."""
     native: Callable[[str, Fact, SourceSettings], str] = field(default=names.whole, kw_only=True)
     """The tool's id of the record of an event, by the name in the id of the event."""
 
