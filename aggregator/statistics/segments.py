@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Final, NamedTuple, TypeVar
 
 from aggregator.statistics.confusion import Undefined
@@ -11,6 +11,8 @@ from aggregator.statistics.error_side import SIGNIFICANCE
 LEAST_ITEMS: Final = 10
 """Items that a segment needs to be tested."""
 _K = TypeVar("_K")
+_NEGLIGIBLE: Final = 1e-20
+"""Weight of a table, compared with that of the one seen, from which on it is not added up."""
 _TIE: Final = 1 + 1e-7
 """Tables whose probabilities differ by less are equally likely, as in R's fisher.test."""
 
@@ -138,7 +140,7 @@ def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
     mode = min(high, max(low, (size + 1) * (column + 1) // (total + 2)))
 
     def weights(step: int) -> Iterator[tuple[int, float]]:
-        """Tables by the number in their first cell, from the mode on, until they have no weight."""
+        """Tables by the number in their first cell, from the mode on; their weights fall."""
         weight, cell = 1.0, mode
         while low <= cell <= high:
             yield cell, weight
@@ -148,11 +150,18 @@ def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
             weight *= more / less
             cell += step
 
-    tables = {
-        cell: weight for step in (1, -1) for cell, weight in takewhile(lambda table: table[1] > 0.0, weights(step))
-    }
-    seen = tables.get(first[0], 0.0)
-    return min(1.0, sum(weight for weight in tables.values() if weight <= seen * _TIE) / sum(tables.values()))
+    towards = weights(1 if first[0] >= mode else -1)
+    seen = next(weight for cell, weight in towards if cell == first[0] or not weight)
+    if not seen:
+        return 0.0
+    # All tables that follow a lighter one are together too light to change the sum.
+    least = seen * _NEGLIGIBLE
+    all_weights = [1.0]
+    for step in (1, -1):
+        all_weights += [
+            weight for _, weight in takewhile(lambda table: table[1] > least, islice(weights(step), 1, None))
+        ]
+    return min(1.0, sum(weight for weight in all_weights if weight <= seen * _TIE) / sum(all_weights))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

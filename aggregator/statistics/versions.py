@@ -6,7 +6,6 @@ from itertools import pairwise
 from math import comb
 from typing import NamedTuple
 
-from aggregator.days import day_of
 from aggregator.statistics.confusion import Confusion
 
 
@@ -16,7 +15,9 @@ class VersionCounts:
 
     judge: str
     first_at: int
-    """Time of its first verdict among them, in milliseconds."""
+    """Time of its first verdict on any item, in milliseconds."""
+    first_day: str
+    """UTC day of the first annotation among them."""
     counts: Confusion
     superseded: int
     """Number of them where another version's verdict on the item is newer."""
@@ -26,7 +27,7 @@ class VersionChange(NamedTuple):
     """A judge version that followed another one."""
 
     day: str
-    """UTC day of its first verdict."""
+    """UTC day of the first annotation that is compared with the new version."""
     before: VersionCounts
     after: VersionCounts
 
@@ -39,7 +40,7 @@ def in_order(versions: Iterable[VersionCounts]) -> list[VersionCounts]:
 def epochs(versions: Iterable[VersionCounts]) -> list[VersionChange]:
     """The changes from each version to the next, oldest first."""
     ordered = in_order(versions)
-    return [VersionChange(day_of(after.first_at), before, after) for before, after in pairwise(ordered)]
+    return [VersionChange(after.first_day, before, after) for before, after in pairwise(ordered)]
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

@@ -21,7 +21,8 @@ _HEIGHT: Final = 200
 _TICKS: Final = 8
 _YEAR_TICKS: Final = 4
 """Most ticks whose labels have a year."""
-_SPARK_DAYS: Final = 30
+SPARK_DAYS: Final = 30
+"""Days of a small chart."""
 _LEAST: Final = 5
 
 
@@ -43,15 +44,15 @@ def spark(weeks: Mapping[str, float]) -> Spark | None:
     """
     if not weeks:
         return None
-    first = day_number(max(weeks)) - _SPARK_DAYS + 1
-    days = [day_name(first + place) for place in range(_SPARK_DAYS)]
+    first = day_number(max(weeks)) - SPARK_DAYS + 1
+    days = [day_name(first + place) for place in range(SPARK_DAYS)]
     shares = [(place, weeks[day]) for place, day in enumerate(days) if day in weeks]
     if len(shares) < _LEAST:
         return None
     low, high = min(share for _, share in shares), max(share for _, share in shares)
     # A range of less than 4 points does not fill the height, so that an almost flat line looks flat.
     middle, height = (low + high) / 2, max(high - low, 0.04)
-    points = [(2 + 96 * place / (_SPARK_DAYS - 1), 12 - 20 * (share - middle) / height) for place, share in shares]
+    points = [(2 + 96 * place / (SPARK_DAYS - 1), 12 - 20 * (share - middle) / height) for place, share in shares]
     path = "M" + " ".join(f"{x:.0f} {y:.1f}" for x, y in points)
     return Spark(path, round(points[-1][1], 1), shares[0][1], shares[-1][1])
 

@@ -7,25 +7,40 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, TypeVar, cast
 
 from cachetools import LRUCache
 
 from aggregator.statistics.scales import ScaleCheck
-from sinks.page.charts import Lab, Reliability, Spark, TrendChart, history, lab, reliability, several_years, spark
+from aggregator.statistics.what_if import ScoredItems
+from sinks.page.charts import (
+    SPARK_DAYS,
+    Lab,
+    Reliability,
+    Spark,
+    TrendChart,
+    history,
+    lab,
+    reliability,
+    several_years,
+    spark,
+)
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
 from sinks.queries.alternative_results import AlternativeAnnotator
-from sinks.queries.calibration import ScoreCalibration, score_calibration
-from sinks.queries.days import DayCells, day_cells, weekly_alignment
+from sinks.queries.calibration import ScoreCalibration, calibration_of
+from sinks.queries.days import DayCells, PublishedCells, day_cells, published_cells, weekly_alignment
+from sinks.queries.judge_changes import successors
 from sinks.queries.people import Annotators, annotators
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, VersionTest, WhatIf
-from sinks.queries.rows import Judges, judge_versions, scales, successors
+from sinks.queries.rows import scales, scored
 from sinks.queries.scope import Scope
 from sinks.queries.segments import Segments, segments
 from sinks.queries.side_by_side import JudgedBy, SideBySide, side_by_side
-from sinks.queries.thresholds import what_if
+from sinks.queries.version_counts import Judges, judge_versions
+from sinks.queries.what_if_answer import what_if_of
 
 LIGHT: Final = 20_000
 """Most comparisons of a queue whose page contains everything; the page of a larger one loads the slow parts later."""
@@ -52,46 +67,53 @@ class AnswerCache:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CachedQueries:
-    """The deep-dive queries of one criterion, answered from a cache where the queue has not changed."""
+    """The deep-dive queries of one criterion in one request, answered from a cache where the queue has not changed."""
 
     cache: AnswerCache
     connection: sqlite3.Connection
     scope: Scope
     revision: int
     criterion: str
+    _scores: dict[str, list[ScoredItems]] = field(default_factory=dict)
+    """The scores that several answers of one request are made of, by metric."""
 
     def ceiling(self) -> Ceiling:
         """How well people agree with each other."""
-        return self._cached("ceiling", lambda: deep_dive.ceiling(self.connection, self.scope, self.criterion))
+        return self._cached(
+            "ceiling", lambda: deep_dive.ceiling(self.connection, self.scope, self.criterion, cells=self._day_cells)
+        )
 
     def sparks(self) -> Mapping[str, Spark]:
         """Small charts of alignment over time, by metric; on-topic metrics with enough days only."""
 
         def build() -> Mapping[str, Spark]:
             by_metric: dict[str, list[DayCells]] = defaultdict(list)
-            for cells in day_cells(self.connection, self.scope, self.criterion):
+            for cells in self._day_cells:
                 by_metric[cells.metric].append(cells)
-            charts = {metric: spark(weekly_alignment(of, self.scope)) for metric, of in by_metric.items()}
+            charts = {metric: spark(weekly_alignment(of, self.scope, SPARK_DAYS)) for metric, of in by_metric.items()}
             return {metric: chart for metric, chart in charts.items() if chart is not None}
 
         return self._cached("sparks", build)
 
     def trend(self, metric: str | None, *, published: bool) -> Trend:
-        """Alignment over time, by day of annotation or of publication; `metric` None: of all metrics."""
-        query = deep_dive.published if published else deep_dive.trend
-        return self._cached(
-            f"trend {published}",
-            lambda: query(self.connection, self.scope, self.criterion, metric, self._judges()),
-            metric,
-        )
+        """Alignment over time, by day of annotation or of publication, of an on-topic metric; None: of all of them."""
+
+        def build() -> Trend:
+            of = self.connection, self.scope, self.criterion, metric, self._judges()
+            if published:
+                return deep_dive.published(*of)
+            of_metric = [cells for cells in self._day_cells if metric in (None, cells.metric)]
+            return deep_dive.trend(*of, cells=of_metric)
+
+        return self._cached(f"trend {published}", build, metric)
 
     def what_if(self, metric: str, cost: float) -> WhatIf:
         """Other thresholds of a metric; `cost`: false negatives that one false positive is worth."""
         return self._cached(
             f"what-if {cost!r}",
-            lambda: what_if(self.connection, self.scope, self.criterion, metric, cost=cost),
+            lambda: what_if_of(self._scored(metric), self.scope, self.criterion, metric, cost=cost),
             metric,
         )
 
@@ -137,7 +159,7 @@ class CachedQueries:
     def calibration(self, metric: str) -> ScoreCalibration:
         """Scores of a metric as probabilities."""
         return self._cached(
-            "calibration", lambda: score_calibration(self.connection, self.scope, self.criterion, metric), metric
+            "calibration", lambda: calibration_of(self._scored(metric), self.scope, self.criterion, metric), metric
         )
 
     def alternative(self, epsilon: float) -> AlternativeAnnotator:
@@ -158,7 +180,24 @@ class CachedQueries:
         )
 
     def _judges(self) -> Judges:
-        return self._cached("judges", lambda: judge_versions(self.connection, self.scope, self.criterion))
+        return self._cached(
+            "judges", lambda: judge_versions(self.connection, self.scope, self.criterion, cells=self._cells)
+        )
+
+    @cached_property
+    def _day_cells(self) -> list[DayCells]:
+        """The current ones of on-topic metrics."""
+        return list(day_cells(self._cells, self.scope))
+
+    def _scored(self, metric: str) -> list[ScoredItems]:
+        if metric not in self._scores:
+            self._scores[metric] = scored(self.connection, self.scope, self.criterion, metric)
+        return self._scores[metric]
+
+    @cached_property
+    def _cells(self) -> list[PublishedCells]:
+        """The published cells of the criterion; several answers of one request are made of them."""
+        return published_cells(self.connection, self.scope, self.criterion)
 
     def _cached(self, name: str, build: Callable[[], _T], metric: str | None = None) -> _T:
         scope = self.scope

@@ -12,7 +12,7 @@ from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
 from sinks.page.alike_queues import alike_queues
-from sinks.page.charts import Spark, spark
+from sinks.page.charts import SPARK_DAYS, Spark, spark
 from sinks.page.deep_dive import AnswerCache
 from sinks.page.empty_state import waiting_in_words
 from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
@@ -20,7 +20,7 @@ from sinks.page.formats import age
 from sinks.page.hints import queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.queries.days import day_cells, weekly_alignment
+from sinks.queries.days import day_cells, published_cells, weekly_alignment
 from sinks.queries.queues import last_annotated_at
 from sinks.queries.scope import Scope
 from sinks.queue_index import QueueSort, sort_queues
@@ -196,7 +196,7 @@ def _row(
         last_at=last,
         spark=cache.get(
             (scope.queue, document["revision"], scope.today, "spark"),
-            lambda: spark(weekly_alignment(day_cells(connection, scope), scope)),
+            lambda: spark(weekly_alignment(day_cells(published_cells(connection, scope), scope), scope, SPARK_DAYS)),
         ),
     )
 

@@ -1,12 +1,13 @@
 """Scores of a criterion and metric as probabilities of a human pass."""
 
 import sqlite3
+from collections.abc import Iterable
 from typing import TypedDict
 
 from aggregator.snapshot.build import Nulls
 from aggregator.statistics.calibration import Calibration, ScoreGroup, calibration
 from aggregator.statistics.confusion import Undefined, wilson
-from aggregator.statistics.what_if import Scored
+from aggregator.statistics.what_if import Scored, ScoredItems
 from sinks.queries.results import WindowName
 from sinks.queries.rows import scored
 from sinks.queries.scope import Scope
@@ -54,7 +55,12 @@ class ScoreCalibration(TypedDict):
 
 def score_calibration(connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str) -> ScoreCalibration:
     """The scores of the compared items of a criterion and metric, as probabilities."""
-    with_score = [row for row in scored(connection, scope, criterion, metric) if row.score is not None]
+    return calibration_of(scored(connection, scope, criterion, metric), scope, criterion, metric)
+
+
+def calibration_of(compared: Iterable[ScoredItems], scope: Scope, criterion: str, metric: str) -> ScoreCalibration:
+    """The same of the compared items, by their scores."""
+    with_score = [row for row in compared if row.score is not None]
     comparisons = sum(row.passes + row.fails for row in with_score)
     items = sum(row.items for row in with_score)
     directions = {row.direction for row in with_score}

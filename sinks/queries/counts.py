@@ -8,10 +8,8 @@ for any number of windows.
 import sqlite3
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
-
-import orjson
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from aggregator.days import day_name, day_number
 from aggregator.snapshot.inputs import (
@@ -29,16 +27,12 @@ from aggregator.snapshot.inputs import (
 from aggregator.statistics.judge_in_use import JudgePeriod
 from aggregator.tallies import COVERAGE
 from sinks.queries.judge_versions import judges_in_use
+from sinks.queries.profiles import item_profiles, json_rows
 
-# Each query returns one row: a JSON array of all rows. sqlite3 releases the GIL between rows, and another thread may
-# then keep it for milliseconds.
+# Each query returns one row, a JSON array of all rows: see `sinks.queries.profiles`.
 _TALLIES: Final = """
 SELECT '[' || coalesce(group_concat(
     json_array(kind, criterion, metric, day, json(CAST(payload AS TEXT)))), '') || ']' FROM tallies WHERE queue = ?
-"""
-_PROFILES: Final = """
-SELECT '[' || coalesce(group_concat('[' || id || ',' || items || ',' || profile || ']'), '') || ']'
-FROM item_profiles WHERE queue = ?
 """
 _CONTRIBUTING: Final = """
 SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || days || ']'), '') || ']' FROM (
@@ -203,22 +197,17 @@ def count_unannounced(connection: sqlite3.Connection, queue: str, start: str, ru
     """
     first = day_number(start) if start else 0
     number = 0
-    for _, items, (is_placed, days, versions, _) in _rows(connection, _PROFILES, queue):
+    for _, items, is_placed, days, versions, _ in item_profiles(connection, queue):
         criteria = [criterion for criterion, day in days if day >= first]
         if not is_placed and _compared(criteria, [metric for metric, _ in versions], rules):
             number += items
     return number
 
 
-def _rows(connection: sqlite3.Connection, statement: str, *values: str) -> Iterator[Any]:
-    (rows,) = connection.execute(statement, values).fetchone()
-    yield from orjson.loads(rows)
-
-
 def _read_tallies(
     connection: sqlite3.Connection, queue: str, bands: _Bands, placed: _Placed, rules: CountingRules
 ) -> None:
-    for kind, criterion, metric, day, body in _rows(connection, _TALLIES, queue):
+    for kind, criterion, metric, day, body in json_rows(connection, _TALLIES, queue):
         sums = bands.of(day)
         if kind == "cells":
             for judge, vectors in body["judges"].items():
@@ -238,7 +227,7 @@ def _read_profiles(
     # Profiles that differ only by days of one band, or by criteria rated in it, are added up first: far fewer are left.
     groups: Counter[tuple[_Rated, tuple[_Version, ...]]] = Counter()
     on_topic: dict[str, set[int]] = {criterion: set() for criterion in rules.criterion_metrics}
-    for profile, items, (is_placed, days, versions, failures) in _rows(connection, _PROFILES, queue):
+    for profile, items, is_placed, days, versions, failures in item_profiles(connection, queue):
         if is_placed:
             placed.add(items, verdict=bool(versions), failed=bool(failures), rated=bool(days))
         rated = bands.cut(tuple(map(tuple, days)))
@@ -296,7 +285,7 @@ def _read_contributing(
     Which metrics are on topic is a setting of the view; the tallies count contributions to any metric.
     """
     for criterion, profiles in on_topic.items():
-        for profile, items, days in _rows(connection, _CONTRIBUTING, queue, criterion):
+        for profile, items, days in json_rows(connection, _CONTRIBUTING, queue, criterion):
             for day, annotations in days if profile in profiles else ():
                 bands.of(day).contributing[criterion] += items * annotations
 

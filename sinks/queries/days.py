@@ -10,13 +10,23 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from aggregator.days import DAY_MS, day_name
+from aggregator.days import DAY_MS, day_name, day_number
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.inputs import Vector, sum_vectors
 from aggregator.snapshot.trend import WEEK, by_day, by_week
 from sinks.queries.scope import OF_JUDGE, ON_TOPIC, Scope
 
 _NO_COMPARISONS: Final = (0,) * COUNTS
+
+
+class PublishedCells(NamedTuple):
+    """Comparisons of a criterion, metric and UTC day in one partition."""
+
+    criterion: str
+    metric: str
+    day: str
+    judges: Mapping[str, Mapping[str, Vector]]
+    """By judge version, the vectors `current` and `superseded`."""
 
 
 class DayCells(NamedTuple):
@@ -28,30 +38,43 @@ class DayCells(NamedTuple):
     vector: Vector
 
 
-def day_cells(
+def published_cells(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None = None, metric: str | None = None
-) -> Iterator[DayCells]:
-    """Current comparisons of the window: of one metric, or of all on-topic pairs."""
+) -> list[PublishedCells]:
+    """Comparisons of the window, on topic or not, of all judge versions."""
     sql = "SELECT criterion, metric, day, payload FROM tallies WHERE queue = :queue AND kind = 'cells' AND day >= :day"
     if criterion is not None:
         sql += " AND criterion = :criterion"
     if metric is not None:
         sql += " AND metric = :metric"
     values = {**scope.values(criterion, metric), "day": scope.first_day}
-    for row_criterion, row_metric, day, payload in connection.execute(sql, values):
-        if metric is None and not scope.rules.on_topic(row_criterion, row_metric):
-            continue
-        judges = orjson.loads(payload)["judges"].items()
-        counted = (cells["current"] for judge, cells in judges if scope.judge in (None, judge))
-        vector = sum_vectors((_NO_COMPARISONS, *counted))
-        yield DayCells(row_criterion, row_metric, day, vector)
+    return [
+        PublishedCells(row_criterion, row_metric, day, orjson.loads(payload)["judges"])
+        for row_criterion, row_metric, day, payload in connection.execute(sql, values)
+    ]
 
 
-def weekly_alignment(cells: Iterable[DayCells], scope: Scope) -> dict[str, float]:
-    """Alignment of the week that ends on each UTC day with comparisons, by day (ISO text), oldest first."""
+def day_cells(cells: Iterable[PublishedCells], scope: Scope, metric: str | None = None) -> Iterator[DayCells]:
+    """The current comparisons among cells that the scope counts: of one metric, or of all on-topic pairs."""
+    for each in cells:
+        if each.metric == metric if metric is not None else scope.rules.on_topic(each.criterion, each.metric):
+            counted = (vectors["current"] for judge, vectors in each.judges.items() if scope.judge in (None, judge))
+            yield DayCells(each.criterion, each.metric, each.day, sum_vectors((_NO_COMPARISONS, *counted)))
+
+
+def weekly_alignment(cells: Iterable[DayCells], scope: Scope, days: int) -> dict[str, float]:
+    """Alignment of the week that ends on each UTC day with comparisons, by day (ISO text), oldest first.
+
+    Of the last `days` days up to the last one with comparisons.
+    """
+    compared = [cell for cell in cells if any(cell.vector)]
+    last = max((day_number(cell.day) for cell in compared), default=0)
+    # The first week begins before the first day.
+    start, first = day_name(last - days - WEEK + 2), day_name(last - days + 1)
+    recent = ((cell.day, cell.criterion, cell.vector) for cell in compared if cell.day >= start)
     no_items: Counter[str] = Counter()  # Shares without intervals need none.
-    days = by_day(((cell.day, cell.criterion, cell.vector) for cell in cells), no_items, scope.rules)
-    return {day: share.alignment for day, share in by_week(days, no_items).items()}
+    weeks = by_week(by_day(recent, no_items, scope.rules), no_items)
+    return {day: share.alignment for day, share in weeks.items() if day >= first}
 
 
 def _days_of_items(annotations: str) -> str:

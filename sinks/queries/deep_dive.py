@@ -1,7 +1,7 @@
 """What the page shows beyond the snapshot document, computed on demand from the store.
 
 Every function reads on a connection that sees one state (`Store.read`), so its answer agrees with those of other
-functions, and with a document, on the same connection. `judges` is the result of `rows.judge_versions`, where the
+functions, and with a document, on the same connection. `judges` is the result of `judge_versions`, where the
 caller has it. Windows are of the annotations' days unless the type of the result states otherwise. The result for a
 queue, criterion or metric that no row names has no comparisons.
 """
@@ -23,14 +23,14 @@ from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcne
 from sinks import budgets
 from sinks.queries import rows
 from sinks.queries.ceiling_answer import ceiling_of
-from sinks.queries.days import day_cells, distinct_items
+from sinks.queries.days import DayCells, day_cells, distinct_items, published_cells
 from sinks.queries.history import last_documents
+from sinks.queries.judge_changes import VersionPair, agreed, changes_of, judge_changes, version_pairs
+from sinks.queries.judge_versions import judge_periods
 from sinks.queries.results import (
-    Agreed,
     Ceiling,
     Corrected,
     CorrectedJudge,
-    JudgeChange,
     JudgeVersion,
     Trend,
     TrendBasis,
@@ -38,8 +38,8 @@ from sinks.queries.results import (
     Versions,
     VersionTest,
 )
-from sinks.queries.rows import Judges
 from sinks.queries.scope import Scope
+from sinks.queries.version_counts import Judges, judge_versions
 
 _V = TypeVar("_V")
 
@@ -52,19 +52,23 @@ def trend(
     criterion: str | None = None,
     metric: str | None = None,
     judges: Judges | None = None,
+    *,
+    cells: Iterable[DayCells] | None = None,
 ) -> Trend:
     """Alignment by day of annotation, with the current rows, of one metric or of all on-topic pairs.
 
     Of a judge version, the only change is its own beginning.
     """
-    vectors = ((cells.day, cells.criterion, cells.vector) for cells in day_cells(connection, scope, criterion, metric))
+    if cells is None:
+        cells = day_cells(published_cells(connection, scope, criterion, metric), scope, metric)
+    vectors = ((each.day, each.criterion, each.vector) for each in cells)
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
-    marks = _marks(connection, scope, criterion, metric, judges)
-    answer = _trend(scope, (criterion, metric), shares, "annotation", marks)
+    answer = _trend(scope, (criterion, metric), shares, "annotation")
+    _mark(answer, connection, scope, judges)
     weeks = by_week(shares, items.by_week)
     for day in answer["days"]:
-        day["week"] = _agreed(weeks[day["day"]])
+        day["week"] = agreed(weeks[day["day"]])
     return answer
 
 
@@ -86,28 +90,38 @@ def published(
         share = in_document(document, criterion, metric)
         if share is not None:
             shares[day] = share
-    marks = _marks(connection, scope, criterion, metric, judges)
-    return _trend(scope, (criterion, metric), shares, "publication", marks)
+    answer = _trend(scope, (criterion, metric), shares, "publication")
+    _mark(answer, connection, scope, judges)
+    return answer
 
 
-def ceiling(connection: sqlite3.Connection, scope: Scope, criterion: str, most: int | None = None) -> Ceiling:
+def ceiling(
+    connection: sqlite3.Connection,
+    scope: Scope,
+    criterion: str,
+    most: int | None = None,
+    *,
+    cells: Iterable[DayCells] | None = None,
+) -> Ceiling:
     """How well people agree with each other, and the headroom of each on-topic metric.
 
     With `most` only of that many metrics, those with most comparisons.
     """
     panels, annotators = rows.panels(connection, scope, criterion)
-    alignments = _alignments(connection, scope, criterion)
+    if cells is None:
+        cells = day_cells(published_cells(connection, scope, criterion), scope)
+    alignments = _alignments(cells, scope, criterion)
     kept = alignments if most is None else nsmallest(most, alignments, key=lambda name: (-alignments[name][1], name))
     answer = ceiling_of(panels, annotators, {name: alignments[name][0] for name in kept}, scope, criterion)
     answer["metrics_left_out"] = len(alignments) - len(answer["metrics"])
     return answer
 
 
-def _alignments(connection: sqlite3.Connection, scope: Scope, criterion: str) -> dict[str, tuple[float, int]]:
+def _alignments(cells: Iterable[DayCells], scope: Scope, criterion: str) -> dict[str, tuple[float, int]]:
     """The alignment and the number of comparisons of each on-topic metric with comparisons."""
     vectors: dict[str, list[Vector]] = defaultdict(list)
-    for cells in day_cells(connection, scope, criterion):
-        vectors[cells.metric].append(cells.vector)
+    for each in cells:
+        vectors[each.metric].append(each.vector)
     alignments = {}
     for metric, of_metric in vectors.items():
         tp, fn, tn, fp = scope.rules.outcomes(criterion, sum_vectors(of_metric))
@@ -130,14 +144,12 @@ def corrected(
     known = _versions(connection, scope, criterion, metric, judges)
     compared = {version.judge: version for version in known.get(metric, ())}
     judged = rows.judged_items(connection, scope, metric)
-    first_at = {
-        judge: min(versions[judge].first_at for versions in (compared, judged) if judge in versions)
-        for judge in compared | judged
-    }
+    periods = judge_periods(connection, ((metric, judge) for judge in compared | judged))
+    first_at = {judge: period.first_at for (_, judge), period in periods.items()}
     answers = []
     for judge in _newest(sorted(first_at, key=lambda judge: (first_at[judge], judge)), skip):
         counts = compared[judge].counts if judge in compared else _NO_COMPARISONS
-        _, evaluated, passed = judged.get(judge, rows.NOTHING_JUDGED)
+        evaluated, passed = judged.get(judge, rows.NOTHING_JUDGED)
         answers.append(_corrected(judge, items, evaluated, passed, counts))
     return Corrected(
         queue=scope.queue,
@@ -155,7 +167,7 @@ def _versions(
     connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None, judges: Judges | None
 ) -> Judges:
     """`judges`, which are read if the caller does not have them."""
-    return rows.judge_versions(connection, scope, criterion, metric) if judges is None else judges
+    return judge_versions(connection, scope, criterion, metric) if judges is None else judges
 
 
 def _newest(versions: Sequence[_V], skip: int) -> Sequence[_V]:
@@ -208,8 +220,8 @@ def versions(
         window=scope.window.value,
         versions=[_version(version) for version in ordered],
         versions_total=len(everything),
-        tests=[_test(pair) for pair in rows.version_pairs(connection, scope, criterion, pairs)],
-        epochs=_epochs(metric, ordered),
+        tests=[_test(pair) for pair in version_pairs(connection, scope, criterion, pairs)],
+        epochs=judge_changes(connection, scope, criterion, ((metric, change) for change in epochs(ordered))),
     )
 
 
@@ -222,7 +234,7 @@ def tests_of_newest(
         names = [version.judge for version in in_order(judges.get(metric, ()))]
         if judge in names[1:]:
             pairs.append((metric, names[names.index(judge) - 1], judge))
-    return {pair.metric: _test(pair) for pair in rows.version_pairs(connection, scope, criterion, pairs)}
+    return {pair.metric: _test(pair) for pair in version_pairs(connection, scope, criterion, pairs)}
 
 
 def _tested(versions: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -266,7 +278,7 @@ def _version(version: VersionCounts) -> JudgeVersion:
     )
 
 
-def _test(pair: rows.VersionPair) -> VersionTest:
+def _test(pair: VersionPair) -> VersionTest:
     nulls = Nulls()
     p_value = mcnemar(pair.first_only, pair.second_only) if pair.items else Undefined.NO_SHARED_ITEMS
     return VersionTest(
@@ -280,40 +292,24 @@ def _test(pair: rows.VersionPair) -> VersionTest:
     )
 
 
-def _epochs(metric: str, versions: Iterable[VersionCounts]) -> list[JudgeChange]:
-    return [
-        JudgeChange(
-            day=epoch.day,
-            metric=metric,
-            judge=epoch.after.judge,
-            previous=epoch.before.judge,
-            before=_agreed(_share(epoch.before)),
-            after=_agreed(_share(epoch.after)),
-        )
-        for epoch in epochs(versions)
-    ]
-
-
-def _share(version: VersionCounts) -> AlignedShare:
-    counts = version.counts
-    return AlignedShare(counts.tp + counts.tn, counts.n, counts.items)
-
-
-def _agreed(share: AlignedShare) -> Agreed:
-    low, high = share.interval
-    return Agreed(k=share.k, n=share.n, items=share.items, alignment=share.alignment, low=low, high=high)
-
-
-def _marks(
-    connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None, judges: Judges | None
-) -> list[JudgeChange]:
-    marks: list[JudgeChange] = []
+def _mark(trend: Trend, connection: sqlite3.Connection, scope: Scope, judges: Judges | None) -> None:
+    """Add the new judge versions of a trend of a criterion."""
+    criterion, metric, published = trend["criterion"], trend["metric"], trend["by"] == "publication"
     if criterion is None:
-        return marks
-    for name, of_metric in _versions(connection, scope, criterion, metric, judges).items():
-        if name == metric if metric is not None else scope.rules.on_topic(criterion, name):
-            marks += [mark for mark in _epochs(name, of_metric) if scope.judge in (None, mark["judge"])]
-    return sorted(marks, key=lambda mark: (mark["day"], mark["metric"], mark["judge"]))
+        return
+    marked = {
+        name: versions
+        for name, versions in _versions(connection, scope, criterion, metric, judges).items()
+        if (name == metric if metric is not None else scope.rules.on_topic(criterion, name))
+    }
+    changes = [
+        (name, change)
+        for name, change in changes_of(marked, published=published)
+        if scope.judge in (None, change.after.judge)
+    ]
+    newest = changes[-budgets.CHANGES :]
+    trend["epochs"] = judge_changes(connection, scope, criterion, newest, published=published)
+    trend["epochs_total"] = len(changes)
 
 
 def _trend(
@@ -321,7 +317,6 @@ def _trend(
     pair: tuple[str | None, str | None],
     shares: dict[str, AlignedShare],
     by: TrendBasis,
-    marks: list[JudgeChange],
 ) -> Trend:
     return Trend(
         queue=scope.queue,
@@ -329,7 +324,7 @@ def _trend(
         metric=pair[1],
         window=scope.window.value,
         by=by,
-        days=[TrendDay(day=day, week=None, **_agreed(share)) for day, share in shares.items()],
-        epochs=marks[-budgets.CHANGES :],
-        epochs_total=len(marks),
+        days=[TrendDay(day=day, week=None, **agreed(share)) for day, share in shares.items()],
+        epochs=[],
+        epochs_total=0,
     )

@@ -12,24 +12,24 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Final
 
+import orjson
+
 from aggregator.snapshot.inputs import CriterionState, JudgeFailures, PairCounts, QueueState
 from sinks.queries.judge_versions import judge_periods
-from sinks.queries.scope import OF_JUDGE, ON_TOPIC, Scope
+from sinks.queries.scope import OF_JUDGE, Scope
 
-# Distinct items do not add up over metrics or criteria, so each is counted on its own.
+# Items that the version judged with the same metrics are alike, and few differ: to group by metric would sort every
+# comparison. Distinct items do not add up over criteria, so those of all criteria are counted by the list of these.
 _ITEMS: Final = f"""
-WITH compared AS MATERIALIZED (
-    SELECT a.item_id AS item_id, a.criterion AS criterion, e.metric AS metric, {ON_TOPIC} AS on_topic,
-        count(*) AS annotations
-    FROM annotations AS a CROSS JOIN evaluations AS e INDEXED BY evaluations_current
-        ON e.item_id = a.item_id AND e.current = 1 AND {OF_JUDGE}
-    WHERE a.queue = :queue AND a.counted = 1 AND a.at >= :start
-    GROUP BY a.item_id, a.criterion, e.metric),
-by_criterion AS (
-    SELECT criterion, item_id, max(annotations) AS annotations FROM compared WHERE on_topic GROUP BY criterion, item_id)
-SELECT criterion, metric, count(*), 0 FROM compared GROUP BY criterion, metric
-UNION ALL SELECT criterion, NULL, count(*), sum(annotations) FROM by_criterion GROUP BY criterion
-UNION ALL SELECT NULL, NULL, count(DISTINCT item_id), 0 FROM by_criterion
+WITH rated AS (
+    SELECT a.item_id AS item_id, a.criterion AS criterion, count(*) AS annotations
+    FROM annotations AS a WHERE a.queue = :queue AND a.counted = 1 AND a.at >= :start GROUP BY a.item_id, a.criterion),
+items AS MATERIALIZED (
+    SELECT item_id, json_group_array(json_array(criterion, annotations)) AS criteria, (
+        SELECT json_group_array(e.metric) FROM evaluations AS e INDEXED BY evaluations_current
+        WHERE e.item_id = rated.item_id AND e.current = 1 AND {OF_JUDGE}) AS metrics
+    FROM rated GROUP BY item_id)
+SELECT criteria, metrics, count(*) FROM items WHERE metrics <> '[]' GROUP BY criteria, metrics
 """
 _FAILURES: Final = f"""
 SELECT a.criterion, e.metric, count(DISTINCT a.item_id) FILTER (WHERE e.status = 'error'),
@@ -56,11 +56,16 @@ def judge_state(connection: sqlite3.Connection, state: QueueState, scope: Scope)
     assert judge is not None
     items: dict[tuple[str | None, str | None], int] = defaultdict(int)
     contributing: dict[str, int] = defaultdict(int)
-    for criterion, metric, number, annotations in connection.execute(
-        _ITEMS, {**scope.values(), **scope.topic_values()}
-    ):
-        items[criterion, metric] = number
-        contributing[criterion] += annotations
+    for rated, judged, number in connection.execute(_ITEMS, scope.values()):
+        metrics_of_items, any_on_topic = orjson.loads(judged), False
+        for criterion, annotations in orjson.loads(rated):
+            for metric in metrics_of_items:
+                items[criterion, metric] += number
+            if any(scope.rules.on_topic(criterion, metric) for metric in metrics_of_items):
+                items[criterion, None] += number
+                contributing[criterion] += annotations * number
+                any_on_topic = True
+        items[None, None] += number * any_on_topic
     failures: dict[str, dict[str, JudgeFailures]] = defaultdict(dict)
     for criterion, metric, errored, skipped in connection.execute(_FAILURES, scope.values()):
         failures[criterion][metric] = JudgeFailures(errored, skipped)

@@ -45,7 +45,8 @@ class JudgeChange(TypedDict):
     """A new version of the judge, compared with the one before it."""
 
     day: str
-    """UTC day of the version's first verdict among the comparisons."""
+    """UTC day of the first annotation that is compared with the version; by publication not before its first verdict.
+    """
     metric: str
     """Name of the metric."""
     judge: str
@@ -56,6 +57,12 @@ class JudgeChange(TypedDict):
     """All comparisons of the previous version."""
     after: Agreed
     """All comparisons of the new version."""
+    p_value: float
+    """p value of the difference: of McNemar's exact test on the items that both versions judged where there are as many
+    as the setting `gate_items`, else of Fisher's exact test of the items of `before` and `after`.
+    """
+    change: Literal["better", "worse", "unclear"]
+    """`unclear` unless `p_value` is below 0.05."""
 
 
 class Trend(TypedDict):
@@ -293,7 +300,7 @@ class JudgeVersion(TypedDict):
     judge: str
     """Version of the judge."""
     first_day: str
-    """UTC day of its first verdict among the comparisons."""
+    """UTC day of its first verdict, on any item."""
     comparisons: int
     """All comparisons of the version."""
     superseded: int

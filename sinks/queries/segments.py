@@ -42,13 +42,13 @@ def _votes_of(weight: str, condition: str = "1") -> str:
 
 
 # Most annotations of an item decide whether people pass it: m, w and w - m are above 0 where they do, of the segment,
-# of the whole item, and of what the item has in other segments. An item has one verdict of the metric.
+# of the whole item, and of what the item has in other segments. An item has one verdict of the metric. Materialized,
+# because a value in GROUP BY would be looked up twice.
 _SEGMENTS: Final = f"""
-WITH voted AS (
-    SELECT {{value}} AS value, a.item_id AS item_id, e.passed AS passed,
-        sum({HUMAN_PASS}) AS passes, sum(NOT {HUMAN_PASS}) AS fails
-    {_FROM} {_WHERE}
-    GROUP BY value, a.item_id),
+WITH compared AS MATERIALIZED (
+    SELECT {{value}} AS value, a.item_id AS item_id, e.passed AS passed, {HUMAN_PASS} AS human {_FROM} {_WHERE}),
+voted AS (
+    SELECT value, item_id, passed, sum(human) AS passes, sum(NOT human) AS fails FROM compared GROUP BY value, item_id),
 weighed AS (
     SELECT value, passed, passes, fails, passes - fails AS m, sum(passes - fails) OVER item AS w,
         row_number() OVER (PARTITION BY item_id ORDER BY value) AS place
@@ -62,13 +62,15 @@ SELECT count(*) OVER (), sum(tp + fn + tn + fp) OVER (), sum(fn + fp) OVER (), s
     sum(all2) OVER (), sum(all3) OVER (), sum(all4) OVER (), *
 FROM divided ORDER BY items DESC, value LIMIT {budgets.SEGMENTS_READ}
 """
+# Comparisons with the same tags are counted first. json_patch merges objects: a name counts once for a comparison.
 _TAGS: Final = f"""
-SELECT name FROM (
-    SELECT t.key AS name, a.id AS id {_FROM} CROSS JOIN json_each(a.tags) AS t {_WHERE}
-    UNION SELECT t.key, a.id {_FROM} CROSS JOIN json_each(e.tags) AS t {_WHERE}
-    UNION SELECT t.key, a.id {_FROM} CROSS JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
-        CROSS JOIN json_each(q.tags) AS t {_WHERE})
-GROUP BY name ORDER BY count(*) DESC, name LIMIT {budgets.TAGS}
+WITH alike AS MATERIALIZED (
+    SELECT a.tags AS of_annotation, q.tags AS of_item, e.tags AS of_evaluation, count(*) AS comparisons
+    {_FROM} LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id {_WHERE}
+    GROUP BY 1, 2, 3)
+SELECT t.key FROM alike CROSS JOIN json_each(json_patch(json_patch(
+    ifnull(of_annotation, '{{}}'), ifnull(of_item, '{{}}')), ifnull(of_evaluation, '{{}}'))) AS t
+GROUP BY t.key ORDER BY sum(comparisons) DESC, t.key LIMIT {budgets.TAGS}
 """
 
 

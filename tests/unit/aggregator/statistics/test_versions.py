@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference
 
-from aggregator.days import DAY_MS
+from aggregator.days import DAY_MS, day_of
 from aggregator.statistics.confusion import Confusion
 from aggregator.statistics.versions import VersionCounts, epochs, in_order, mcnemar
 
@@ -33,14 +33,15 @@ def test_large_counts_are_quick_and_exact() -> None:
 
 
 def version(judge: str, first_at: int) -> VersionCounts:
-    return VersionCounts(judge, first_at, Confusion(tp=1, fn=0, tn=0, fp=0, items=1), superseded=0)
+    first_day = day_of(first_at + DAY_MS)
+    return VersionCounts(judge, first_at, first_day, Confusion(tp=1, fn=0, tn=0, fp=0, items=1), superseded=0)
 
 
-def test_epochs_follow_the_first_verdicts() -> None:
+def test_epochs_are_in_the_order_of_first_verdicts_on_the_days_of_first_comparisons() -> None:
     versions = [version("new", 3 * DAY_MS + 5), version("b", DAY_MS), version("a", DAY_MS)]
     assert [v.judge for v in in_order(versions)] == ["a", "b", "new"]
     assert [(e.day, e.before.judge, e.after.judge) for e in epochs(versions)] == [
-        ("1970-01-02", "a", "b"),
-        ("1970-01-04", "b", "new"),
+        ("1970-01-03", "a", "b"),
+        ("1970-01-05", "b", "new"),
     ]
     assert epochs(versions[:1]) == []

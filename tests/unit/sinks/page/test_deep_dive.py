@@ -62,7 +62,10 @@ async def test_slow_parts_of_the_page_equal_the_api(lively: Services) -> None:
         ]
         for day in reversed(trend["days"])
     ]
-    assert len(page.one(class_="events").all("li")) == len(trend["epochs"]) == 1
+    (mark,), (change,) = page.one(class_="events").all("li"), trend["epochs"]
+    assert change["change"] == "unclear"
+    assert f": no clear change (p = {change['p_value']:.3f})" in mark.words
+    assert not mark.all(class_="good") + mark.all(class_="bad")
 
     grid = [
         [*(str(cut[name]) for name in ("tp", "fn", "fp", "tn")), percent(cut["alignment"])] for cut in what_if["grid"]
@@ -101,6 +104,23 @@ async def test_days_have_their_year_where_several_years_are_shown(
     shown += [note.words.removeprefix("since ") for note in versions.all("span") if note.words.startswith("since")]
     assert len(shown) >= 8
     assert [text for text in shown if not re.fullmatch(pattern, text)] == []
+
+
+@pytest.mark.parametrize(("right", "word"), [(5, "worse"), (39, "better")])
+async def test_a_new_version_is_called_better_or_worse_where_it_is(
+    store: Store, tmp_path: Path, right: int, word: str
+) -> None:
+    """v1 agrees with people on 20 of 40 items; v2 on `right` of 40 that people annotated later."""
+    facts: list[Fact] = []
+    for judge, agreed, day in (("v1", 20, 3), ("v2", right, 1)):
+        for number in range(40):
+            item, at = f"{judge}-{number}", NOW_MS - day * DAY_MS
+            facts.append(Annotation(at=at, id=item, queue="q", item=item, stars=5))
+            facts.append(Evaluation(at=at, id=item, item=item, metric="m", judge=judge, passed=number < agreed))
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:
+        (mark,) = read((await client.get("/queues/q")).text).one(class_="events").all("li")
+    assert mark.one(class_="good" if word == "better" else "bad").words == word
 
 
 async def test_one_absurd_score_does_not_hide_the_others(store: Store, tmp_path: Path) -> None:
@@ -207,4 +227,10 @@ def test_alignment_of_a_week_pools_its_comparisons() -> None:
         for day, passes, fails in (("2026-11-01", 2, 0), ("2026-11-02", 1, 2), ("2026-11-08", 0, 1))
     ]
     scope = Scope("q", Window.ALL, date(2026, 11, 8), CountingRules())
-    assert weekly_alignment(cells, scope) == {"2026-11-01": 1, "2026-11-02": 3 / 5, "2026-11-08": 1 / 4}
+    weeks = {"2026-11-01": 1, "2026-11-02": 3 / 5, "2026-11-08": 1 / 4}
+    assert weekly_alignment(cells, scope, days=30) == weekly_alignment(cells, scope, days=8) == weeks
+    # The last days, with weeks that begin before them; a day without comparisons is not the last.
+    assert weekly_alignment(cells, scope, days=7) == {day: weeks[day] for day in ("2026-11-02", "2026-11-08")}
+    cells.append(DayCells("c", "m", "2026-11-20", [0] * 14))
+    assert weekly_alignment(cells, scope, days=1) == {"2026-11-08": 1 / 4}
+    assert weekly_alignment([], scope, days=30) == {}

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact
 
 from aggregator.days import Window, day_of, window_start
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
@@ -74,8 +75,8 @@ class Plain:
         )
         return next(row for row in rows if row.judge == judge)
 
-    def first_at(self, items: set[str], metric: str, judge: str) -> int:
-        return min(r.at for r in self.verdicts if r.item in items and (r.metric, r.judge) == (metric, judge))
+    def first_at(self, metric: str, judge: str) -> int:
+        return min(row.at for row in self.verdicts if (row.metric, row.judge) == (metric, judge))
 
 
 def rated(annotation: Annotation, rating: int) -> Annotation:
@@ -115,6 +116,11 @@ checked = settings(max_examples=50)
 def share(k: int, n: int, items: int) -> Agreed:
     low, high = wilson(k / n, items)
     return Agreed(k=k, n=n, items=items, alignment=k / n, low=low, high=high)
+
+
+def by_item(part: Agreed) -> list[int]:
+    aligned = round(part["alignment"] * part["items"])
+    return [aligned, part["items"] - aligned]
 
 
 def in_document(recount: Recount, scope: Scope, criterion: str, metric: str) -> MetricDocument | None:
@@ -272,11 +278,14 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
     plain = Plain(recount, scope)
     judges: dict[str, dict[str, bool]] = defaultdict(dict)
     votes: dict[str, int] = defaultdict(int)
+    first_days: dict[str, str] = {}
     for annotation, verdicts in plain.compared:
         if annotation.criterion == criterion and metric in verdicts:
+            day = day_of(annotation.at)
             votes[annotation.item] += 1 if plain.human(annotation) else -1
             for verdict in verdicts[metric]:
                 judges[verdict.judge][annotation.item] = verdict.passed
+                first_days[verdict.judge] = min(day, first_days.get(verdict.judge, day))
     with stored(history, policy) as store, store.read() as connection:
         answer = deep_dive.versions(connection, scope, criterion, metric)
     document = in_document(recount, scope, criterion, metric)
@@ -286,7 +295,7 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
         for version in answer["versions"]
     }
     assert counts_by_judge == (document["judges"] if document else {})
-    first_at = {judge: plain.first_at(set(items), metric, judge) for judge, items in judges.items()}
+    first_at = {judge: plain.first_at(metric, judge) for judge in judges}
     ordered = sorted(judges, key=lambda judge: (first_at[judge], judge))
     assert [(version["judge"], version["first_day"], version["items"]) for version in answer["versions"]] == [
         (judge, day_of(first_at[judge]), len(judges[judge])) for judge in ordered
@@ -303,14 +312,20 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
         else:
             assert (test["p_value"], test["undefined"]) == (None, {"p_value": "no_shared_items"})
     agreed = {v["judge"]: share(v["tp"] + v["tn"], v["comparisons"], v["items"]) for v in answer["versions"]}
+    p_values = {(test["first"], test["second"]): test["p_value"] for test in answer["tests"]}
+    shared_items = {(test["first"], test["second"]): test["items"] for test in answer["tests"]}
     assert answer["epochs"] == [
         {
-            "day": day_of(first_at[after]),
+            "day": first_days[after],
             "metric": metric,
             "judge": after,
             "previous": before,
             "before": agreed[before],
             "after": agreed[after],
+            "p_value": p_values[before, after]
+            if shared_items[before, after] >= scope.rules.limits.items
+            else pytest.approx(fisher_exact([by_item(agreed[before]), by_item(agreed[after])]).pvalue),
+            "change": "unclear",
         }
         for before, after in pairwise(ordered)
     ]

@@ -6,6 +6,8 @@ from aggregator.days import DAY_MS, Window
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.statistics.confusion import wilson
+from aggregator.statistics.segments import fisher
+from aggregator.statistics.versions import mcnemar
 from sinks.queries import deep_dive
 from sinks.queries.scope import Scope
 from sinks.queries.thresholds import what_if
@@ -87,7 +89,8 @@ def test_epochs_of_a_criterion_are_those_of_its_on_topic_metrics() -> None:
     with stored(facts) as store, store.read() as connection:
         epochs = deep_dive.trend(connection, scope, "overall")["epochs"]
         named = deep_dive.trend(connection, scope, "overall", "other")["epochs"]
-    assert [(e["day"], e["metric"], e["previous"], e["judge"]) for e in epochs] == [("1970-01-04", "m", "old", "new")]
+    # The day of the annotation: before it, nothing was compared with the new version.
+    assert [(e["day"], e["metric"], e["previous"], e["judge"]) for e in epochs] == [("1970-01-06", "m", "old", "new")]
     assert (epochs[0]["before"]["alignment"], epochs[0]["after"]["alignment"]) == (0, 1)
     assert [e["metric"] for e in named] == ["other"]
 
@@ -127,3 +130,63 @@ def test_the_pass_rate_to_correct_is_of_the_windows_verdicts() -> None:
                 "judges"
             ]
             assert (judge["evaluated"], judge["pass_rate"]) == (evaluated, 1)
+
+
+def test_a_change_of_the_judge_is_on_the_day_of_its_first_comparison() -> None:
+    """The version judged its first item on day 1, and items that people annotated from day 3 on."""
+    facts: list[Fact] = []
+    for day, judge, at in ((1, "old", 0), (2, "old", 0), (3, "new", 1), (4, "new", 4)):
+        facts.append(Annotation(at=day * DAY_MS, id="a", queue="q", item=f"i{day}", stars=5))
+        facts.append(Evaluation(at=at * DAY_MS, id="e", item=f"i{day}", metric="m", judge=judge, passed=True))
+    with stored(facts) as store, store.read() as connection:
+        (change,) = deep_dive.trend(connection, SCOPE, "overall")["epochs"]
+    assert (change["day"], change["previous"], change["judge"]) == ("1970-01-04", "old", "new")
+
+
+def test_a_change_as_published_is_not_before_the_first_verdict() -> None:
+    """The new version judged on day 6 what people annotated on day 1: documents of days before cannot have it."""
+    facts: list[Fact] = [Annotation(at=DAY_MS, id="a", queue="q", item="i", stars=5)]
+    for judge, at in (("old", 1), ("new", 6)):
+        facts.append(Evaluation(at=at * DAY_MS, id="e", item="i", metric="m", judge=judge, passed=True))
+    with stored(facts) as store, store.read() as connection:
+        (change,) = deep_dive.trend(connection, SCOPE, "overall")["epochs"]
+        (published,) = deep_dive.published(connection, SCOPE, "overall")["epochs"]
+    assert (change["day"], published["day"]) == ("1970-01-02", "1970-01-07")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"), [(20, 39, "better"), (39, 20, "worse"), (30, 33, "unclear"), (33, 30, "unclear")]
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_new_version_is_better_or_worse_only_where_this_is_unlikely_to_be_chance(
+    old: int, new: int, expected: str, shared: bool
+) -> None:
+    """40 items each, of which `old` and `new` are right: the same items, or others."""
+    facts: list[Fact] = []
+    for judge, right, at in (("old", old, 1), ("new", new, 2)):
+        for number in range(40):
+            item = f"i{number}" if shared else f"{judge}{number}"
+            facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
+            facts.append(Evaluation(at=at, id="e", item=item, metric="m", judge=judge, passed=number < right))
+    with stored(facts) as store, store.read() as connection:
+        (change,) = deep_dive.trend(connection, SCOPE, "overall")["epochs"]
+    assert change["change"] == expected
+    assert (change["p_value"] < 0.05) is (expected != "unclear")
+    assert change["p_value"] == pytest.approx(
+        mcnemar(max(0, old - new), max(0, new - old)) if shared else fisher((new, 40 - new), (old, 40 - old))
+    )
+
+
+def test_versions_that_a_third_one_superseded_are_compared_once() -> None:
+    facts: list[Fact] = [Annotation(at=1, id="a", queue="q", item="i", stars=5)]
+    facts += [
+        Evaluation(at=at, id="e", item="i", metric="m", judge=judge, passed=judge != "v1")
+        for at, judge in enumerate(("v1", "v2", "v3"))
+    ]
+    with stored(facts) as store, store.read() as connection:
+        tests = deep_dive.versions(connection, SCOPE, "overall", "m")["tests"]
+    assert [(t["first"], t["second"], t["items"], t["first_only"], t["second_only"]) for t in tests] == [
+        ("v1", "v2", 1, 0, 1),
+        ("v1", "v3", 1, 0, 1),
+        ("v2", "v3", 1, 0, 0),
+    ]
