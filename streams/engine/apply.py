@@ -1,9 +1,9 @@
 """Apply batches: decide on each record, and merge the accepted events into the shard."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from aggregator.facts import Fact
+from aggregator.facts import Evaluation, Fact
 from aggregator.rows import Merge
 from streams.engine.circuit_breaker import CircuitBreaker
 from streams.engine.partition import OwnedPartition
@@ -12,7 +12,7 @@ from streams.events.reasons import WORKER_REASONS, Reason
 from streams.events.rejection_log import RejectionLog
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
-from streams.kafka.decide import decide
+from streams.kafka.decide import decider
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.waiting import WaitingEvaluations
@@ -74,18 +74,18 @@ class BatchApplier:
 
     def look(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
         """The records that `apply` would reject. Changes nothing and counts nothing."""
-        decisions = ((record, self._decide(owned, topic, record)) for record in records)
+        decide = self._decider(owned, topic)
+        decisions = ((record, decide(record)) for record in records)
         return [
             RejectedRecord(topic, owned.partition, record, decision)
             for record, decision in decisions
             if type(decision) is Rejection
         ]
 
-    def _decide(self, owned: OwnedPartition, topic: str, record: Record) -> Fact | Rejection:
-        return decide(
+    def _decider(self, owned: OwnedPartition, topic: str) -> Callable[[Record], Fact | Rejection]:
+        return decider(
             self._decoder,
             self._kinds[topic],
-            record,
             partition=owned.partition,
             partitions=self._partitions,
             has_item=owned.shard.has_item,
@@ -95,17 +95,23 @@ class BatchApplier:
         self, owned: OwnedPartition, topic: str, records: Sequence[Record], circuit_breaker: CircuitBreaker | None
     ) -> list[RejectedRecord]:
         shard = owned.shard
-        apply, part, waiting = shard.apply, owned.waiting, self._waiting
+        apply, has_item, part, waiting = shard.apply, shard.has_item, owned.waiting, self._waiting
+        decide = self._decider(owned, topic)
+        waits = list[Evaluation](), list[Record]()
         rejected: list[RejectedRecord] = []
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
         accepted = 0
         for record in records:
-            decision = self._decide(owned, topic, record)
+            decision = decide(record)
             if type(decision) is not Rejection:
                 accepted += 1
                 if waiting is None or part is None:
                     outcomes[apply(decision)] += 1
+                elif type(decision) is Evaluation and not has_item(decision.item):
+                    # Together, below: nothing among these records makes an item known.
+                    waits[0].append(decision)
+                    waits[1].append(record)
                 elif (outcome := waiting.receive(part, decision, record)) is not None:
                     outcomes[outcome] += 1
                 continue
@@ -118,6 +124,8 @@ class BatchApplier:
                 if not (isinstance(record, UnreadableRecords) and record.reason is Reason.OVERSIZED):
                     circuit_breaker.rejected(topic, dead.example)
             rejected.append(dead)
+        if waiting is not None and part is not None and waits[0]:
+            waiting.let_wait(part, *waits)
         if circuit_breaker is not None:
             circuit_breaker.accepted(topic, accepted)
         self._metrics.conflicting.labels(topic).inc(shard.conflicts - conflicts)

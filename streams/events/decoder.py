@@ -122,24 +122,30 @@ class Decoder:
     ) -> Fact | Rejection:
         """Decode one record. `timestamp` is the broker's, in milliseconds. No content makes it raise."""
         if value is not None and not headers and timestamp is not None:
-            fact = self._normal(kind, value, timestamp)
-            if fact is not None and key == fact.item.encode():
+            fact: Fact | None
+            if kind is _EVALUATIONS and len(value) <= MAX_VALUE_BYTES:
+                # Nearly all events are evaluations, and a call more would cost as much as a check.
+                fact = normal_evaluation(value, self._names, self.metrics)
+            else:
+                fact = self._normal(kind, value)
+            if (
+                fact is not None
+                and EARLIEST_INTEGER_AT <= fact.at <= timestamp + self.future_ms
+                and key == fact.item.encode()
+            ):
                 return fact
         return self._decide(kind, value, key, headers, timestamp)
 
-    def _normal(self, kind: Kind, value: bytes, timestamp: int) -> Fact | None:
-        """Decode an event that is in normal form already and not too far ahead; None for any other."""
-        fact: Fact | None = None
-        if len(value) <= MAX_VALUE_BYTES:
-            if kind is _ANNOTATIONS:
-                fact = normal_annotation(value, self._names)
-                if self.pseudonyms is not None and fact is not None:
-                    fact.annotator = self.pseudonyms.of(fact.annotator)
-            elif kind is _EVALUATIONS:
-                fact = normal_evaluation(value, self._names, self.metrics)
-        if fact is not None and EARLIEST_INTEGER_AT <= fact.at <= timestamp + self.future_ms:
+    def _normal(self, kind: Kind, value: bytes) -> Fact | None:
+        """Decode an event that is in normal form already; None for any other. Its time is not checked."""
+        if len(value) > MAX_VALUE_BYTES:
+            return None
+        if kind is _ANNOTATIONS:
+            fact = normal_annotation(value, self._names)
+            if self.pseudonyms is not None and fact is not None:
+                fact.annotator = self.pseudonyms.of(fact.annotator)
             return fact
-        return None
+        return normal_evaluation(value, self._names, self.metrics) if kind is _EVALUATIONS else None
 
     # A method of its own: its closure would slow the fast path down.
     def _decide(
@@ -182,8 +188,10 @@ class Decoder:
 
     def _check_line(self, line: bytes, headers: Headers, timestamp: int | None) -> _Decoded:
         kind = _kind_of(unwrap(line, headers)[1] if headers else line)
-        if timestamp is not None and not headers and (normal := self._normal(kind, line, timestamp)) is not None:
-            return _Decoded(kind, normal)
+        if timestamp is not None and not headers:
+            normal = self._normal(kind, line)
+            if normal is not None and EARLIEST_INTEGER_AT <= normal.at <= timestamp + self.future_ms:
+                return _Decoded(kind, normal)
         decoded = self._decode(kind, line, headers)
         self._check_time(decoded.fact, timestamp)
         return decoded

@@ -18,7 +18,7 @@ GIVEN_NAMES: Final = {DEFAULT_CRITERION: DEFAULT_CRITERION}
 """Names that need no check. The default is one object, because the canonical form leaves it out by identity."""
 
 _ANNOTATION: Final = msgspec.json.Decoder(Annotation)
-_EVALUATION: Final = msgspec.json.Decoder(Evaluation)
+_decode_evaluation: Final = msgspec.json.Decoder(Evaluation).decode
 _UNUSUAL: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
 _SURELY_SHORT: Final = MAX_TEXT_BYTES // 4
 """Number of characters of text that is never cut, even if each has four bytes.
@@ -50,10 +50,10 @@ def normal_annotation(value: bytes, names: Mapping[str, str]) -> Annotation | No
 def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container[str]) -> Evaluation | None:
     """Return the fact of a verdict in normal form, resolved. `metrics`: those that have defaults."""
     try:
-        fact = _EVALUATION.decode(value)
+        fact = _decode_evaluation(value)
         fact.metric = names[fact.metric]
-        if fact.judge:
-            fact.judge = names[fact.judge]
+        if judge := fact.judge:
+            fact.judge = names[judge]
     except _UNUSUAL:
         return None
     score, threshold = fact.score, fact.threshold
@@ -70,10 +70,10 @@ def normal_evaluation(value: bytes, names: Mapping[str, str], metrics: Container
         if score is None or threshold is None or fact.metric in metrics:
             return None
         fact.passed = score <= threshold if fact.direction == "lower" else score >= threshold
-    # Without a negative zero.
-    if score == 0:
+    # Without a negative zero. Floats compare faster with floats.
+    if score == 0.0:
         fact.score = 0.0
-    if threshold == 0:
+    if threshold == 0.0:
         fact.threshold = 0.0
     return fact
 

@@ -25,7 +25,8 @@ def home_partition(key: bytes, partitions: int) -> int:
     >>> home_partition(b"item-1", 8)
     3
     """
-    return int(murmurhash2.murmurhash2(key, _SEED) & 0x7FFFFFFF) % partitions
+    digest: int = murmurhash2.murmurhash2(key, _SEED)
+    return (digest & 0x7FFFFFFF) % partitions
 
 
 def _partitioner(key: bytes | None, all_partitions: Sequence[int], available: Sequence[int]) -> int:

@@ -209,6 +209,7 @@ class Rebuild:
         if not self._is_current(gap):
             return False
         part, merged = gap.part, False
+        unknown: list[Record] = []
         has_item = part.shard.has_item
         for record in records:
             key, value = record.key, record.value
@@ -222,7 +223,8 @@ class Rebuild:
                 # A record that is not accepted has its dead letter already.
                 merged = self.waiting.merge(part, record) or merged
             else:
-                self.waiting.put(part, record)
+                unknown.append(record)
+        self.waiting.put(part, unknown)
         if merged:
             gap.owned.applied()
         if gap.mark != self.waiting.mark:

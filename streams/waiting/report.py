@@ -41,24 +41,28 @@ class WaitingReport:
             self._judges.setdefault((metric, judge), [first_at, last_at, count])
         self._recent.extend(last["sample"])
 
-    def saw(self, fact: Evaluation) -> None:
-        """Note an evaluation that waits."""
-        if not self._recent or self._recent[-1] != fact.item:
-            self._recent.append(fact.item)
-        if fact.passed is None:
-            return
-        times = self._judges.get((fact.metric, fact.judge))
-        if times is None:
-            self._judges[fact.metric, fact.judge] = [fact.at, fact.at, 1]
-            if len(self._judges) > 2 * _JUDGES:
-                # Those that are forgotten and seen again are counted from 1.
-                self._judges = dict(self._newest(_JUDGES))
-            return
-        times[2] += 1
-        if fact.at > times[1]:
-            times[1] = fact.at
-        elif fact.at < times[0]:
-            times[0] = fact.at
+    def saw(self, *facts: Evaluation) -> None:
+        """Note evaluations that wait."""
+        for fact in facts[-_RECENT_ITEMS:]:
+            if not self._recent or self._recent[-1] != fact.item:
+                self._recent.append(fact.item)
+        judges = self._judges
+        for fact in facts:
+            if fact.passed is None:
+                continue
+            at = fact.at
+            times = judges.get((fact.metric, fact.judge))
+            if times is None:
+                judges[fact.metric, fact.judge] = [at, at, 1]
+                if len(judges) > 2 * _JUDGES:
+                    # Those that are forgotten and seen again are counted from 1.
+                    judges = self._judges = dict(self._newest(_JUDGES))
+                continue
+            times[2] += 1
+            if at > times[1]:
+                times[1] = at
+            elif at < times[0]:
+                times[0] = at
 
     def state(
         self, shard: Shard, evaluations: int, rebuilding: int, before: int | None, now: float

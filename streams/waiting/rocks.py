@@ -224,10 +224,11 @@ class RocksStore:
 
     # Rows
 
-    def put(self, partition: int, record: Record) -> None:
-        """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
+    def put(self, partition: int, *records: Record) -> None:
+        """Take records into the window. Raises StoreAwayError where a full window cannot be written."""
         self._refuse_away()
-        if self._window.add(partition, record):
+        left = iter(records)
+        while self._window.add(partition, left):
             self._write(self._end_window if self._window.is_full() else self._write_slice)
 
     def _end_window(self) -> None:

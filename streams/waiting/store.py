@@ -98,8 +98,8 @@ class WaitingStore(Protocol):
         """
         ...
 
-    def put(self, partition: int, record: Record) -> None:
-        """Take a record into the window. Raises StoreAwayError where a full window cannot be written."""
+    def put(self, partition: int, *records: Record) -> None:
+        """Take records into the window. Raises StoreAwayError where a full window cannot be written."""
         ...
 
     def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:

@@ -2,7 +2,7 @@
 
 Known: an item with an annotation or a queue item, deleted or not. The orders of steps:
 
-- an evaluation of an item that is not known (`put`): into the store, unless it is too old to be kept;
+- evaluations of items that are not known (`put`): into the store, unless they are too old to be kept;
 - an annotation or a queue item of such an item (`adopt`): look up, and without an await between, decode what was found
   by the settings of now, drop what is of another item or is no longer accepted, merge it; then the caller merges the
   row. So the row and what waited for it are dirty in the same checkpoint;
@@ -19,7 +19,7 @@ All methods are for the event loop, and none of them waits, except `flush`, `roo
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -200,8 +200,7 @@ class WaitingEvaluations:
         shard = part.shard
         if type(fact) is Evaluation:
             if not shard.has_item(fact.item):
-                self.put(part, record)
-                part.report.saw(fact)
+                self.let_wait(part, [fact], [record])
                 return None
             if self.decoder.metrics and self.decided_already(part, fact, record):
                 return Merge.SUPERSEDED
@@ -209,18 +208,24 @@ class WaitingEvaluations:
             self.adopt(part, record.key or b"")
         return shard.apply(fact)
 
-    def put(self, part: WaitingPartition, record: Record) -> None:
-        """Let an accepted evaluation wait, whose item is not known."""
+    def let_wait(self, part: WaitingPartition, facts: Sequence[Evaluation], records: Sequence[Record]) -> None:
+        """Let accepted evaluations wait, whose items are not known."""
+        self.put(part, records)
+        part.report.saw(*facts)
+
+    def put(self, part: WaitingPartition, records: Sequence[Record]) -> None:
+        """Let records wait, whose items are not known."""
         if self._seen[1]:
             return
-        if self.before is not None and record.timestamp < self.before:
-            return
+        before = self.before
+        if before is not None:
+            records = [record for record in records if record.timestamp >= before]
         try:
-            self.store.put(part.partition, record)
+            self.store.put(part.partition, *records)
         except (StoreAwayError, StoreLostError):
             self._look()
             return
-        self._stored += 1
+        self._stored += len(records)
 
     def adopt(self, part: WaitingPartition, item: bytes) -> None:
         """Merge what waits for an item that becomes known. The caller merges its row without an await between."""

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -34,8 +35,11 @@ STEP_EVALUATIONS: Final = 500
 HASH_BYTES: Final = 8
 """Length of the hash of an item at the start of a key: the prefix that the filter of a span is made of."""
 
+_KEY: Final = struct.Struct(">QIQ")
+"""Hash of the item, epoch, offset of the first record."""
+_HASH: Final = struct.Struct(">Q")
 _EPOCH: Final = struct.Struct(">I")
-_OFFSET: Final = struct.Struct(">Q")
+_FIRST: Final = itemgetter(0)
 _FIELDS: Final = 3
 """Elements of a group for each record, after the item."""
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -88,25 +92,49 @@ class _Buffer:
     def value_bytes(self) -> int:
         return sum(part.value_bytes for part in self._parts.values())
 
-    def add(self, partition: int, record: Record) -> None:
-        """Take a record, which has a key."""
-        place = partition, record.timestamp // self._span_ms
-        part = self._parts.get(place)
-        if part is None:
-            part = self._parts[place] = _WindowPart()
-        value, item = record.value, record.key
-        content = [value, _names_as_bytes(record.headers)] if record.headers else value
-        group = part.groups.get(item)  # type: ignore[arg-type]  # not None: see above
-        if group is None:
-            part.groups[item] = [item, record.offset, record.timestamp, content]  # type: ignore[index]
-        else:
-            group += record.offset, record.timestamp, content
-        size = 0 if value is None else len(value)
-        if record.headers:
-            size += sum(len(name) + len(content or b"") for name, content in record.headers)
-        part.count += 1
+    def add(self, partition: int, records: Iterator[Record], count: int, size: int) -> None:
+        """Take records, which have keys, until there are so many in all, or so many bytes of them.
+
+        Every waiting evaluation passes, so it does for a run of records of one interval what would else be done for
+        each.
+        """
+        # Of none yet.
+        part, start, end = _WindowPart(), 0, 0
+        groups, added, added_bytes = part.groups, 0, 0
+        count -= self.count
+        size -= self.bytes
+        for record in records:
+            timestamp = record.timestamp
+            if not start <= timestamp < end:
+                self._added(part, added, added_bytes)
+                count -= added
+                size -= added_bytes
+                added = added_bytes = 0
+                place = timestamp // self._span_ms
+                start, end = place * self._span_ms, (place + 1) * self._span_ms
+                part = self._parts.setdefault((partition, place), _WindowPart())
+                groups = part.groups
+            item, headers = record.key, record.headers
+            value = content = record.value
+            if value is not None:
+                added_bytes += len(value)
+            if headers:
+                content = [value, _names_as_bytes(headers)]  # type: ignore[assignment]
+                added_bytes += sum(len(name) + len(each or b"") for name, each in headers)
+            group = groups.get(item)  # type: ignore[arg-type]  # not None: see above
+            if group is None:
+                groups[item] = [item, record.offset, timestamp, content]  # type: ignore[index]
+            else:
+                group += record.offset, timestamp, content
+            added += 1
+            if added >= count or added_bytes >= size:
+                break
+        self._added(part, added, added_bytes)
+
+    def _added(self, part: "_WindowPart", count: int, size: int) -> None:
+        part.count += count
         part.value_bytes += size
-        self.count += 1
+        self.count += count
         self.bytes += size
 
     def partitions(self) -> set[int]:
@@ -123,17 +151,16 @@ class _Buffer:
     def slices(self, seed: int, epochs: Mapping[int, int]) -> Iterator[Slice]:
         """Everything in the form in which it is written. Nothing may be added meanwhile."""
         for (partition, _), part in self._parts.items():
-            epoch = _EPOCH.pack(epochs[partition])
+            epoch, key_of, digest_of = epochs[partition], _KEY.pack, xxhash.xxh3_64_intdigest
+            keyed = [(key_of(digest_of(item, seed), epoch, group[1]), group) for item, group in part.groups.items()]
             # Sorted, so that RocksDB inserts neighbours one after the other.
-            ordered = sorted(
-                (xxhash.xxh3_64_digest(item, seed), group[1], group) for item, group in part.groups.items()
-            )
+            keyed.sort(key=_FIRST)
             times = [at for group in part.groups.values() for at in group[2::_FIELDS]]
             oldest, newest = min(times), max(times)
-            for start in range(0, len(ordered), GROUPS_OF_SLICE):
-                piece = ordered[start : start + GROUPS_OF_SLICE]
-                rows = [(digest + epoch + _OFFSET.pack(offset), _encode(group)) for digest, offset, group in piece]
-                evaluations = sum(len(group) // _FIELDS for _, _, group in piece)
+            for start in range(0, len(keyed), GROUPS_OF_SLICE):
+                piece = keyed[start : start + GROUPS_OF_SLICE]
+                rows = [(key, _encode(group)) for key, group in piece]
+                evaluations = sum([len(group) // _FIELDS for _, group in piece])
                 part.count -= evaluations
                 self.count -= evaluations
                 part.value_bytes = 0
@@ -174,10 +201,13 @@ class EvaluationWindow:
         """The groups of an item."""
         return [group for buffer in self._buffers() for group in buffer.find(partition, item)]
 
-    def add(self, partition: int, record: Record) -> bool:
-        """Take a record, which has a key; returns whether a slice is to be written, or a window to be ended."""
+    def add(self, partition: int, records: Iterator[Record]) -> bool:
+        """Take records, which have keys, until a slice is to be written, or a window to be ended; returns whether so.
+
+        What is left of the records is to be added afterwards.
+        """
         coming = self._coming
-        coming.add(partition, record)
+        coming.add(partition, records, self._due, WINDOW_BYTES)
         return coming.count >= self._due or coming.bytes >= WINDOW_BYTES
 
     def is_full(self) -> bool:
@@ -211,7 +241,7 @@ class EvaluationWindow:
 
 def hash_of(item: bytes, seed: int) -> bytes:
     """What the keys of all rows of an item start with, and of items whose hash is the same."""
-    return xxhash.xxh3_64_digest(item, seed)
+    return _HASH.pack(xxhash.xxh3_64_intdigest(item, seed))
 
 
 def epoch_of(key: bytes) -> int:

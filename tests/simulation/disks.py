@@ -122,12 +122,13 @@ class FakeStore:
         """The epoch after this one."""
         return epoch + 1
 
-    def put(self, partition: int, record: Record) -> None:
-        """Take a record into the window, which is written when it is full: missing files are not noticed then."""
+    def put(self, partition: int, *records: Record) -> None:
+        """Take records into the window, which is written when it is full: missing files are not noticed then."""
         self._find_disk()
-        self._window[self._key(partition, record.key or b"", record.offset)] = record
-        if len(self._window) >= _WINDOW_RECORDS:
-            self._write_window()
+        for record in records:
+            self._window[self._key(partition, record.key or b"", record.offset)] = record
+            if len(self._window) >= _WINDOW_RECORDS:
+                self._write_window()
 
     def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:
         """The next few waiting records of an item, and of those with its hash. A place is an offset alone."""

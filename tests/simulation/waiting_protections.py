@@ -63,7 +63,7 @@ def no_late_merge() -> Iterator[None]:
     def store(self: WaitingEvaluations, part: WaitingPartition, record: Record) -> bool:
         if not rebuilding[0]:
             return merge(self, part, record)
-        self.put(part, record)
+        self.put(part, [record])
         return False
 
     with patch.object(Rebuild, "_fold_piece", mark), patch.object(WaitingEvaluations, "merge", store):

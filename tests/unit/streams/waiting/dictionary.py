@@ -50,9 +50,10 @@ class DictionaryStore:
         self.kept.pop(partition, None)
         self.rows = {key: row for key, row in self.rows.items() if key[0] != partition}
 
-    def put(self, partition: int, record: Record) -> None:
+    def put(self, partition: int, *records: Record) -> None:
         self._access()
-        self.rows[partition, record.key or b"", record.offset] = record
+        for record in records:
+            self.rows[partition, record.key or b"", record.offset] = record
 
     def look_up(self, partition: int, item: bytes, after: StorePlace | None = None) -> Found:  # noqa: ARG002
         """Items collide: all of a partition are found, `part` at a time."""

@@ -228,11 +228,11 @@ async def test_a_store_that_is_lost_meanwhile_is_read_again_from_the_start(monke
     lost: list[bool] = []
     put = DictionaryStore.put
 
-    def lose(self: DictionaryStore, partition: int, record: Any) -> None:
-        if record.offset == 4 and not lost:
+    def lose(self: DictionaryStore, partition: int, *records: Any) -> None:
+        if any(record.offset == 4 for record in records) and not lost:
             lost.append(True)
             self.lose()
-        put(self, partition, record)
+        put(self, partition, *records)
 
     monkeypatch.setattr(DictionaryStore, "put", lose)
     with running(worker.rebuild):

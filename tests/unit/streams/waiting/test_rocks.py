@@ -47,12 +47,23 @@ _records = st.builds(
 @given(st.lists(_records, min_size=1, max_size=20))
 def test_records_come_back_as_they_came(records: list[ParsedRecord]) -> None:
     waiting = EvaluationWindow(SPAN_MS)
-    for each in records:
-        waiting.add(0, each)
+    assert not waiting.add(0, iter(records)), "nothing is to be written yet"
     waiting.end(7, {0: 1})
     rows = [row for piece in iter(waiting.next_slice, None) for row in piece.rows]
     found = [each for _, value in rows for each in records_of(group_of(value))]
     assert sorted(found, key=repr) == sorted(records, key=repr)
+
+
+@given(st.lists(_records, min_size=1, max_size=20))
+def test_records_that_are_put_together_are_kept_as_those_that_are_put_one_by_one(records: list[ParsedRecord]) -> None:
+    together, alone = EvaluationWindow(SPAN_MS), EvaluationWindow(SPAN_MS)
+    together.add(0, iter(records))
+    for each in records:
+        alone.add(0, iter([each]))
+    assert (together.value_bytes, together.evaluations(0)) == (alone.value_bytes, alone.evaluations(0))
+    for waiting in (together, alone):
+        waiting.end(7, {0: 1})
+    assert list(iter(together.next_slice, None)) == list(iter(alone.next_slice, None))
 
 
 _LARGE = 100_000
@@ -64,10 +75,11 @@ def _large(offset: int) -> ParsedRecord:
     return replace(record(offset, b"asked", offset * 9, half), headers=[("h", half)])
 
 
-async def test_an_item_of_any_size_is_read_in_parts_of_a_few_mebibytes(store: RocksStore) -> None:
+@pytest.mark.parametrize("together", [1, 200])
+async def test_an_item_of_any_size_is_read_in_parts_of_a_few_mebibytes(store: RocksStore, together: int) -> None:
     count = 400
-    for offset in range(count):
-        store.put(0, _large(offset))
+    for start in range(0, count, together):
+        store.put(0, *map(_large, range(start, start + together)))
         assert store._window.value_bytes < 2 * WINDOW_BYTES + 2 * _LARGE
     assert store._window.evaluations(0) and len(store._spans) > 1, "a part of it is on disk, a part in the window"
     found, after, parts = [], None, 0
@@ -155,7 +167,7 @@ async def test_partitions_with_the_same_offsets_are_apart(store: RocksStore) -> 
 
 
 async def test_items_of_one_hash_are_told_apart(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xxhash.xxh3_64_digest", lambda *_: bytes(8))
+    monkeypatch.setattr("xxhash.xxh3_64_intdigest", lambda *_: 0)
     store.put(0, record(1, b"one"))
     store.put(0, record(2, b"two"))
     store.write_window()
@@ -171,8 +183,9 @@ async def test_a_record_that_is_read_again_is_found_once(store: RocksStore) -> N
     assert [each.offset for each in look_up(store, 0, b"item")] == [1, 2]
 
 
+@pytest.mark.parametrize("together", [1, 750])
 async def test_a_full_window_is_written_in_slices_between_the_next_records(
-    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(window, "WINDOW_EVALUATIONS", 2_000)
     written: list[int] = []
@@ -187,9 +200,10 @@ async def test_a_full_window_is_written_in_slices_between_the_next_records(
 
     def put_more(count: int) -> None:
         nonlocal put
-        for _ in range(count):
-            store.put(0, record(put, b"%d" % put))
-            put += 1
+        records = [record(offset, b"%d" % offset) for offset in range(put, put + count)]
+        for start in range(0, count, together):
+            store.put(0, *records[start : start + together])
+        put += count
 
     put_more(2_000)
     assert written == []
