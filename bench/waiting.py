@@ -16,17 +16,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from aggregator.shard import Shard
 from bench.end_to_end.report import table
 from bench.end_to_end.site import Row
 from bench.production import JUDGES, OF_ITEM, evaluation, new_item
+from streams.events.decoder import Decoder
 from streams.kafka.record_batches import ParsedRecord
+from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.rocks import SPANS_OF_KEEP, RocksStore
 from streams.waiting.store import Settled
+from streams.waiting.waiting import WaitingEvaluations
 
 SPANS: Final = 10
 """All are sealed but the newest."""
 FLUSH_BYTES: Final = 24 << 20
+BROKER_MS: Final = 1_700_000_000_000
+"""Start of a span."""
 _PIECE: Final = 500
 _SPAN_MS: Final = 1_000_000
 _LOOK_UPS: Final = 2_000
@@ -47,6 +53,8 @@ class Measured:
     disk_bytes: int = 0
     hit: float = 0.0
     miss: float = 0.0
+    adopt: float = 0.0
+    """Of an item: looked up, decoded and merged."""
     opening: float = 0.0
     memory_start: float = 0.0
     memory_third: float = 0.0
@@ -55,7 +63,7 @@ class Measured:
 
 
 def evaluations(count: int, seed: int = 1) -> Iterator[ParsedRecord]:
-    """The load: consecutive offsets, and broker times over all spans."""
+    """The load: consecutive offsets, and broker times from `BROKER_MS` on over all spans, after those of events."""
     rng = random.Random(seed)
     item = ""
     for offset in range(count):
@@ -63,7 +71,7 @@ def evaluations(count: int, seed: int = 1) -> Iterator[ParsedRecord]:
             item = new_item(rng, offset // OF_ITEM)
         at = 1_683_000_000_000 + offset
         value = evaluation(rng, item, offset % OF_ITEM, at=at, judge=JUDGES[0], reason_bytes=_REASON_BYTES)
-        time_ms = offset * SPANS * _SPAN_MS // count
+        time_ms = BROKER_MS + offset * SPANS * _SPAN_MS // count
         yield ParsedRecord(offset, time_ms, item.encode(), value, [])
 
 
@@ -98,8 +106,7 @@ async def write(store: RocksStore, count: int, measured: Measured) -> None:
         measured.json_bytes += sum(len(record.value or b"") for record in piece)
         measured.items.append(piece[0].key or b"")
         began = time.thread_time()
-        for record in piece:
-            store.put(0, record)
+        store.put(0, *piece)
         measured.thread += time.thread_time() - began
         if store.unflushed_bytes >= FLUSH_BYTES:
             await _flush(store, piece[-1].offset + 1, measured)
@@ -133,6 +140,19 @@ def read(store: RocksStore, measured: Measured) -> None:
     measured.miss = (time.process_time() - began) / _LOOK_UPS
 
 
+def adopt(store: RocksStore, measured: Measured) -> None:
+    """Let items become known, as their first annotation does."""
+    shard, topic = Shard(0), "evaluations"
+    waiting = WaitingEvaluations(store, topic, Decoder(), 1, 1 << 50, WorkerMetrics("0", list), 40_000)
+    part = waiting.assigned(0, shard)
+    items = random.Random(3).sample(measured.items, min(_LOOK_UPS, len(measured.items)))
+    began = time.process_time()
+    for item in items:
+        waiting.adopt(part, item)
+    measured.adopt = (time.process_time() - began) / len(items)
+    assert shard.rows == OF_ITEM * len(items)
+
+
 async def measure(directory: Path, count: int) -> Measured:
     """Write, close, open again, and read."""
     measured = Measured()
@@ -145,6 +165,7 @@ async def measure(directory: Path, count: int) -> Measured:
     measured.opening = time.perf_counter() - began
     assert store.evaluations() == count
     read(store, measured)
+    adopt(store, measured)
     await store.close()
     return measured
 
@@ -159,8 +180,9 @@ def rows(measured: Measured) -> Iterator[Row]:
     sizes = f"{measured.disk_bytes / count:.0f} of {measured.json_bytes / count:.0f} bytes"
     yield Row("disk / JSON of an evaluation", f"{ratio:.2f} ({sizes})", "<= 0.45", ratio <= 0.45)
     hit, miss = measured.hit * 1e6, measured.miss * 1e6
-    what = f"look-up of {OF_ITEM} evaluations in {SPANS} spans, opened again, CPU"
-    yield Row(what, f"{hit:.0f} us", "<= 150 us", hit <= 150)
+    yield Row(f"look-up of {OF_ITEM} evaluations in {SPANS} spans, opened again, CPU", f"{hit:.0f} us")
+    whole = measured.adopt * 1e6
+    yield Row(f"adoption of {OF_ITEM}: look-up, decoding, merging, CPU", f"{whole:.0f} us", "<= 150 us", whole <= 150)
     yield Row("look-up of an unknown item, CPU", f"{miss:.0f} us", "<= 60 us", miss <= 60)
     yield Row("opening", f"{measured.opening:.2f} s", "<= 0.5 s", measured.opening <= 0.5)
     third, end = measured.memory_third - measured.memory_start, measured.memory_end - measured.memory_start

@@ -29,7 +29,7 @@ from aggregator.shard import Shard
 from bench.end_to_end.report import table
 from bench.end_to_end.site import Row
 from bench.production import OF_ITEM
-from bench.waiting import FLUSH_BYTES, SPANS, evaluations, new_store, resident_mib
+from bench.waiting import BROKER_MS, FLUSH_BYTES, SPANS, evaluations, new_store, resident_mib
 from streams.engine.apply import BatchApplier
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.partition import OwnedPartition
@@ -58,7 +58,6 @@ _OPENED: Final = 2
 evaluations see."""
 _TOPICS: Final = Topics()
 _NEVER_MS: Final = 1 << 50
-_BROKER_MS: Final = 1_700_000_000_000
 _LZ4: Final = 3
 _BASE_OFFSET: Final = struct.Struct(">q")
 FETCH, FOLD, FLUSH, LEDGER = "fetch: unpack lz4 batches", "fold", "flush", "ledger and tallies: into zstd batches"
@@ -172,7 +171,7 @@ async def fold(directory: Path, count: int, *, wait: bool) -> FoldCosts:
     memory, began_all = resident_mib(), time.process_time()
     watch = _Stopwatch(costs)
     for fetch in itertools.count():
-        piece = [_today(record) for record in itertools.islice(load, _FETCH)]
+        piece = [_in_few_spans(record) for record in itertools.islice(load, _FETCH)]
         people.append(list(_annotations(piece)))
         annotations = people.popleft() if fetch >= _LATER else []
         fetched = [(_TOPICS.evaluations, _batch(piece))] if piece else []
@@ -206,9 +205,9 @@ async def fold(directory: Path, count: int, *, wait: bool) -> FoldCosts:
     return costs
 
 
-def _today(record: ParsedRecord) -> ParsedRecord:
-    """With a broker time after the event's own."""
-    time_ms = _BROKER_MS + record.timestamp * (100 * _OPENED + 1) // (100 * SPANS)
+def _in_few_spans(record: ParsedRecord) -> ParsedRecord:
+    """In few spans."""
+    time_ms = BROKER_MS + (record.timestamp - BROKER_MS) * (100 * _OPENED + 1) // (100 * SPANS)
     return ParsedRecord(record.offset, time_ms, record.key, record.value, [])
 
 

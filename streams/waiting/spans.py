@@ -56,6 +56,11 @@ _RUNS: Final = 64
 """Files of the open span before RocksDB merges them. A look-up reads the filter of each, about 1 us."""
 _OPEN_FILES: Final = 256
 _BLOOM_BITS: Final = 10
+_BLOCK_BYTES: Final = 16 << 10
+"""Before compression. With 4 KiB, RocksDB's default, sealing takes half as much CPU again, and files are a fifth
+larger."""
+_ZSTD_LEVEL: Final = 1
+_DEFAULT_WINDOW_BITS: Final = -14
 _LOG_FILES: Final = 2
 _LOG_BYTES: Final = 1 << 20
 _FILE_MODE: Final = 0o600
@@ -100,6 +105,7 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
     table.set_index_type(BlockBasedIndexType.two_level_index_search())
     table.set_partition_filters(True)
     table.set_bloom_filter(_BLOOM_BITS, False)
+    table.set_block_size(_BLOCK_BYTES)
     options = Options(raw_mode=True)
     options.create_if_missing(False)
     options.set_block_based_table_factory(table)
@@ -112,6 +118,8 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
     options.set_level_zero_slowdown_writes_trigger(4 * _RUNS)
     options.set_level_zero_stop_writes_trigger(8 * _RUNS)
     options.set_compression_type(DBCompressionType.lz4())
+    # For sealing: lz4 has no positive level.
+    options.set_compression_options(_DEFAULT_WINDOW_BITS, _ZSTD_LEVEL, 0, 0)
     options.set_max_open_files(_OPEN_FILES)
     options.set_keep_log_file_num(_LOG_FILES)
     options.set_max_log_file_size(_LOG_BYTES)
