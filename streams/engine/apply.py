@@ -7,7 +7,7 @@ from aggregator.facts import Evaluation, Fact
 from aggregator.rows import Merge
 from streams.engine.circuit_breaker import CircuitBreaker
 from streams.engine.partition import OwnedPartition
-from streams.events.decoder import Decoder, Rejection
+from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import WORKER_REASONS, Reason
 from streams.events.rejection_log import RejectionLog
 from streams.kafka.batches import Record, UnreadableRecords
@@ -98,6 +98,8 @@ class BatchApplier:
         apply, has_item, part, waiting = shard.apply, shard.has_item, owned.waiting, self._waiting
         decide = self._decider(owned, topic)
         waits = list[Evaluation](), list[Record]()
+        # What a setting decided once is not decided again: see `WaitingEvaluations.receive`.
+        merges_known = waiting is None or self._kinds[topic] is not Kind.EVALUATION or not self._decoder.metrics
         rejected: list[RejectedRecord] = []
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
@@ -106,9 +108,10 @@ class BatchApplier:
             decision = decide(record)
             if type(decision) is not Rejection:
                 accepted += 1
-                if waiting is None or part is None:
+                known = has_item(decision.item)
+                if (known and merges_known) or waiting is None or part is None:
                     outcomes[apply(decision)] += 1
-                elif type(decision) is Evaluation and not has_item(decision.item):
+                elif type(decision) is Evaluation and not known:
                     # Together, below: nothing among these records makes an item known.
                     waits[0].append(decision)
                     waits[1].append(record)
