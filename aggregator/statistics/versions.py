@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import comb
 from typing import NamedTuple
 
+from aggregator.days import day_of
 from aggregator.statistics.confusion import Confusion
 
 
@@ -27,7 +28,9 @@ class VersionChange(NamedTuple):
     """A judge version that followed another one."""
 
     day: str
-    """UTC day of the first annotation that is compared with the new version."""
+    """UTC day from which the new version has comparisons: that of its first verdict, or of the first annotation that is
+    compared with it if this is later.
+    """
     before: VersionCounts
     after: VersionCounts
 
@@ -40,7 +43,10 @@ def in_order(versions: Iterable[VersionCounts]) -> list[VersionCounts]:
 def epochs(versions: Iterable[VersionCounts]) -> list[VersionChange]:
     """The changes from each version to the next, oldest first."""
     ordered = in_order(versions)
-    return [VersionChange(after.first_day, before, after) for before, after in pairwise(ordered)]
+    return [
+        VersionChange(max(after.first_day, day_of(after.first_at)), before, after)
+        for before, after in pairwise(ordered)
+    ]
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

@@ -12,7 +12,7 @@ from sinks.page.figures import Figure
 from sinks.page.formats import count, p_value, percent, plural
 from sinks.page.remedies import QueueChoices, Remedies
 from sinks.page.urls import Value
-from sinks.page.wording import DISAGREEMENT, Lean, isolated, judge_version, lean, people_disagree
+from sinks.page.wording import DISAGREEMENT, Lean, isolated, judge_version, lean, lean_sentence, people_disagree
 from sinks.queries.results import Ceiling, VersionTest
 
 _FINDINGS: Final = 3
@@ -163,16 +163,14 @@ def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], rem
 
 
 def _leaning(request: QueueChoices, judged: _Judged, remedies: Remedies) -> Highlight:
-    counts, strict = judged.judge, judged.lean.side == "fn"
-    wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
-    metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
+    strict = judged.lean.side == "fn"
+    wrong, human_verb = (judged.judge["fn"], "passed") if strict else (judged.judge["fp"], "failed")
     return Highlight(
         tone="untrusted",
         head="Too strict" if strict else "Too lenient",
         name=judged.figure.document["metric"],
         metric=judged.figure.document["metric"],
-        text=f"{metric_verb} {percent(wrong / (wrong + right), 0)} of what people {human_verb}: {count(wrong)} of "
-        f"{plural(wrong + right, 'comparison')}.{judged.version}",
+        text=f"{lean_sentence(judged.judge, judged.lean.side)}.{judged.version}",
         action=f"Read why people {human_verb} {'them' if wrong > 1 else 'it'}",
         href=judged.items(request, judged.lean.side),
         remedies=remedies.of(judged.figure.document["metric"], judged.choice(judged.lean.side)),

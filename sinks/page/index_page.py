@@ -16,6 +16,7 @@ from sinks.page.charts import SPARK_DAYS, Spark, spark
 from sinks.page.deep_dive import AnswerCache
 from sinks.page.empty_state import waiting_in_words
 from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
+from sinks.page.first_look import FirstLook, first_look
 from sinks.page.formats import age
 from sinks.page.hints import queue_hints
 from sinks.page.layout import Shell, shell
@@ -83,6 +84,8 @@ class IndexPage:
     """Queues whose numbers cannot be computed, in the order in which they were first seen."""
     hints: list[str]
     """Hints at queues whose names look alike."""
+    first_look: list[FirstLook]
+    """What to look at first, of all queues; only on the first page of the list without a search."""
     waiting: str
     """What waits for an annotation, in words; empty when nothing does."""
     request: "IndexRequest"
@@ -162,6 +165,9 @@ def index_page(
         left_out=len(matching) - len(listed),
         with_empty=request.href(empty="1"),
         failed=[totals.entry.queue for totals in listed if totals.entry.queue in failed],
+        first_look=[]
+        if part or page > 1
+        else first_look(services, cache, connection, state, (totals for totals in listed if totals.standing)),
         hints=queue_hints(alike_queues(cache, connection)),
         waiting=waiting_in_words(connection),
         request=request,

@@ -194,6 +194,15 @@ def lean(counts: MetricDocument | NewestJudgeDocument) -> Lean:
     return Lean("No clear direction.", f"{count(fn)} too strict, {count(fp)} too lenient.")
 
 
+def lean_sentence(counts: MetricDocument | NewestJudgeDocument, side: str) -> str:
+    """What a metric does on a side, `fn` or `fp`, on which it has errors."""
+    strict = side == "fn"
+    wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
+    metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
+    share = percent(wrong / (wrong + right), 0)
+    return f"{metric_verb} {share} of what people {human_verb}: {count(wrong)} of {plural(wrong + right, 'comparison')}"
+
+
 def scale_warning(
     thresholds: Mapping[str, Sequence[float]], two_scales: bool, name: Callable[[str], str] = isolated
 ) -> str | None:

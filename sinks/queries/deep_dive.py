@@ -294,7 +294,7 @@ def _test(pair: VersionPair) -> VersionTest:
 
 def _mark(trend: Trend, connection: sqlite3.Connection, scope: Scope, judges: Judges | None) -> None:
     """Add the new judge versions of a trend of a criterion."""
-    criterion, metric, published = trend["criterion"], trend["metric"], trend["by"] == "publication"
+    criterion, metric = trend["criterion"], trend["metric"]
     if criterion is None:
         return
     marked = {
@@ -302,13 +302,9 @@ def _mark(trend: Trend, connection: sqlite3.Connection, scope: Scope, judges: Ju
         for name, versions in _versions(connection, scope, criterion, metric, judges).items()
         if (name == metric if metric is not None else scope.rules.on_topic(criterion, name))
     }
-    changes = [
-        (name, change)
-        for name, change in changes_of(marked, published=published)
-        if scope.judge in (None, change.after.judge)
-    ]
+    changes = [(name, change) for name, change in changes_of(marked) if scope.judge in (None, change.after.judge)]
     newest = changes[-budgets.CHANGES :]
-    trend["epochs"] = judge_changes(connection, scope, criterion, newest, published=published)
+    trend["epochs"] = judge_changes(connection, scope, criterion, newest)
     trend["epochs_total"] = len(changes)
 
 

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from aggregator.days import day_of
 from aggregator.snapshot.trend import AlignedShare
 from aggregator.statistics.error_side import SIGNIFICANCE
 from aggregator.statistics.segments import fisher
@@ -96,41 +95,31 @@ def judge_changes(
     scope: Scope,
     criterion: str,
     changes: Iterable[tuple[str, VersionChange]],
-    *,
-    published: bool = False,
 ) -> list[JudgeChange]:
-    """Changes of metrics from one judge version to the next, each with its test; `changes`: metric and change.
-
-    With `published` a change is on the day from which documents can have it.
-    """
+    """Changes of metrics from one judge version to the next, each with its test; `changes`: metric and change."""
     listed = list(changes)
     pairs = [(metric, change.before.judge, change.after.judge) for metric, change in listed]
     tests = version_pairs(connection, scope, criterion, pairs)
     return [
-        _change(metric, change, pair, scope.rules.limits.items, published=published)
+        _change(metric, change, pair, scope.rules.limits.items)
         for (metric, change), pair in zip(listed, tests, strict=True)
     ]
 
 
-def changes_of(judges: Mapping[str, Iterable[VersionCounts]], *, published: bool) -> list[tuple[str, VersionChange]]:
+def changes_of(judges: Mapping[str, Iterable[VersionCounts]]) -> list[tuple[str, VersionChange]]:
     """The changes of metrics from each version to the next, oldest first."""
     changes = [(metric, change) for metric, versions in judges.items() for change in epochs(versions)]
-    return sorted(changes, key=lambda each: (_day(each[1], published=published), each[0], each[1].after.judge))
+    return sorted(changes, key=lambda each: (each[1].day, each[0], each[1].after.judge))
 
 
-def _day(change: VersionChange, *, published: bool) -> str:
-    # Documents of a day before the first verdict cannot have the version, though it may have judged older annotations.
-    return max(change.day, day_of(change.after.first_at)) if published else change.day
-
-
-def _change(metric: str, change: VersionChange, pair: VersionPair, least: int, *, published: bool) -> JudgeChange:
+def _change(metric: str, change: VersionChange, pair: VersionPair, least: int) -> JudgeChange:
     before, after = _share(change.before), _share(change.after)
     if pair.items >= least:
         p_value, better = mcnemar(pair.first_only, pair.second_only), pair.second_only > pair.first_only
     else:
         p_value, better = fisher(_by_item(after), _by_item(before)), after.alignment > before.alignment
     return JudgeChange(
-        day=_day(change, published=published),
+        day=change.day,
         metric=metric,
         judge=change.after.judge,
         previous=change.before.judge,

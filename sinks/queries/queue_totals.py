@@ -5,13 +5,14 @@ them, and a queue whose revision is the same has the same totals.
 """
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
-from aggregator.snapshot.inputs import CountingRules, sum_vectors
+from aggregator.snapshot.inputs import CountingRules, Vector, sum_vectors
 from sinks.queries.queues import QueueEntry
 
 _QUEUES: Final = """
@@ -33,6 +34,8 @@ SELECT t.queue, t.criterion, t.metric, '[' || group_concat(CAST(t.payload AS TEX
 FROM json_each(?) AS wanted CROSS JOIN tallies AS t ON t.queue = wanted.value AND t.kind = 'cells'
 GROUP BY t.queue, t.criterion, t.metric
 """
+_SQUARE: Final = 3.84
+"""The 95 % point of the chi-squared distribution with one degree of freedom."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,11 @@ class QueueTotals:
     """Comparisons by criterion and metric, where there are any."""
     comparisons: int = 0
     misaligned: int = 0
+    apart: float = 0.0
+    """How far the worst metric is from people, 0 to 1: its excess of errors on one side, or what it is below a constant
+    judge, as a share of comparisons. Of its judge versions the worst, of those with as many comparisons as the gate
+    needs items. 0 where nothing stands out.
+    """
 
     @property
     def alignment(self) -> float | None:
@@ -76,7 +84,11 @@ def queue_totals(
     for queue, criterion in connection.execute(_ANNOTATED, names):
         totals[queue].criteria.append(criterion)
     for queue, criterion, metric, cells in connection.execute(_CELLS, names):
-        vectors = [judge["current"] for cell in orjson.loads(cells) for judge in cell["judges"].values()]
+        judges: dict[str, list[Vector]] = defaultdict(list)
+        for cell in orjson.loads(cells):
+            for judge, of_judge in cell["judges"].items():
+                judges[judge].append(of_judge["current"])
+        vectors = [vector for of_judge in judges.values() for vector in of_judge]
         if vectors and rules.on_topic(criterion, metric):
             tp, fn, tn, fp = rules.outcomes(criterion, sum_vectors(vectors))
             if comparisons := tp + fn + tn + fp:
@@ -84,4 +96,21 @@ def queue_totals(
                 total.pairs[criterion, metric] = comparisons
                 total.comparisons += comparisons
                 total.misaligned += fn + fp
+                total.apart = max(
+                    total.apart, *(_apart(rules, criterion, sum_vectors(of_judge)) for of_judge in judges.values())
+                )
     return totals
+
+
+def _apart(rules: CountingRules, criterion: str, vector: Vector) -> float:
+    """How far one judge version is from people."""
+    tp, fn, tn, fp = rules.outcomes(criterion, vector)
+    comparisons = tp + fn + tn + fp
+    if comparisons < rules.limits.items:
+        return 0.0
+    excess = abs(fp - fn)
+    # About the test of `error_side`, which takes long for large counts.
+    one_sided = excess if excess * excess > _SQUARE * (fp + fn) else 0
+    # As often as a constant judge is not enough either.
+    below = max(tp + fn, tn + fp) - (tp + tn) + 1
+    return max(one_sided, below) / comparisons

@@ -45,7 +45,8 @@ class JudgeChange(TypedDict):
     """A new version of the judge, compared with the one before it."""
 
     day: str
-    """UTC day of the first annotation that is compared with the version; by publication not before its first verdict.
+    """UTC day from which the version has comparisons: of its first verdict, or of the first annotation that is compared
+    with it if this is later.
     """
     metric: str
     """Name of the metric."""

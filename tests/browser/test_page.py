@@ -32,11 +32,45 @@ def address(services: Services) -> Iterator[str]:
         yield base
 
 
+async def test_enter_and_a_click_on_a_segment_lead_to_its_items(address: str, browser: Browser) -> None:
+    page = (await watch(await browser.new_context(viewport={"width": 1280, "height": 900}))).page
+    await page.goto(address + PATH)
+    segment = page.locator("#outcomes svg a").first
+    target = address + str(await segment.get_attribute("href"))
+    await segment.focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(target)
+    await page.go_back()
+    await segment.click()
+    await page.wait_for_url(target)
+
+
+async def test_the_card_of_the_first_bar_leaves_its_title_free(address: str, browser: Browser) -> None:
+    page = (await watch(await browser.new_context(viewport={"width": 1280, "height": 900}))).page
+    await page.goto(address + PATH)
+    await page.locator("#outcomes svg a").first.focus()
+    card, title = page.locator("#outcomes .ratings:visible"), page.locator("#outcomes h2")
+    await expect(card).to_have_count(1)
+    over, under = await card.bounding_box(), await title.bounding_box()
+    assert over is not None
+    assert under is not None
+    assert over["y"] >= under["y"] + under["height"]
+
+
+async def test_a_table_that_goes_on_sideways_shows_it(address: str, browser: Browser) -> None:
+    page = (await watch(await browser.new_context(viewport={"width": 390, "height": 800}))).page
+    await page.goto(address + PATH)
+    table = page.locator("#versions .scroll-x")
+    await table.scroll_into_view_if_needed()
+    assert await table.evaluate("(part) => part.scrollWidth > part.clientWidth")
+    assert "linear-gradient" in await table.evaluate("(part) => getComputedStyle(part).backgroundImage")
+
+
 async def test_links_lead_from_the_start_page_to_an_explanation(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context())
     page = watched.page
     await page.goto(address)
-    await page.get_by_role("main").get_by_role("link", name=QUEUE).click()
+    await page.get_by_role("main").get_by_role("link", name=QUEUE, exact=True).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(QUEUE)
     findings = page.get_by_role("region", name="What stands out")
     await expect(findings).to_contain_text("Too strictstrict_judgeFails 46% of what people passed: 46 of 99")
@@ -89,8 +123,8 @@ async def test_the_keyboard_reaches_everything(address: str, browser: Browser) -
     await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
 
     # The bars are one stop; arrows move in them; a card opens with the focus, and Escape closes it.
-    segments = page.locator(".bars g[tabindex]")
-    await expect(page.locator(".bars g[tabindex='0']")).to_have_count(1)
+    segments = page.locator(".bars svg [tabindex]")
+    await expect(page.locator(".bars svg [tabindex='0']")).to_have_count(1)
     await page.get_by_role("link", name="Per metric").focus()
     await page.keyboard.press("Tab")
     await expect(segments.first).to_be_focused()
@@ -103,7 +137,7 @@ async def test_the_keyboard_reaches_everything(address: str, browser: Browser) -
     await page.keyboard.press("ArrowLeft")
     await expect(segments.first).to_be_focused()
     await page.keyboard.press("Tab")
-    await expect(page.locator(".bars g:focus")).to_have_count(0)
+    await expect(page.locator(".bars svg :focus")).to_have_count(0)
 
     # The choice of metrics: Escape closes it and returns the focus.
     summary = page.locator(".picker summary")

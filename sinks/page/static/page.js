@@ -25,14 +25,14 @@ addEventListener('pointerdown', (event) => {
 
 // ---- bars: one tab stop, arrow keys move between segments
 
-const stops = (bars) => all('g[tabindex]', bars);
+const stops = (bars) => all('svg [tabindex]', bars);
 const rove = (bars, to) => stops(bars).forEach((stop) => stop.setAttribute('tabindex', stop === to ? 0 : -1));
 addEventListener('focusin', (event) => {
-  const stop = event.target.closest?.('.bars g[tabindex]');
+  const stop = event.target.closest?.('.bars svg [tabindex]');
   if (stop) rove(stop.closest('.bars'), stop);
 });
 addEventListener('keydown', (event) => {
-  const stop = event.target.closest?.('.bars g[tabindex]');
+  const stop = event.target.closest?.('.bars svg [tabindex]');
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   if (!stop || !step) return;
   const list = stops(stop.closest('.bars'));

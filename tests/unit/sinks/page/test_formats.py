@@ -110,7 +110,7 @@ async def test_a_lively_queue_shows_the_numbers_of_a_recount(store: Store, tmp_p
             answer = await client.get(queue_path(QUEUE) + f"?criterion={criterion['criterion']}")
             page = read(answer.text)
             compare_page(page, document, criterion)
-            segments = [each.attributes["aria-label"] for each in page.one(id="outcomes").all("g")]
+            segments = [each.attributes["aria-label"] for each in drawn(page)]
             assert sorted(segments) == sorted(
                 f"{metric['metric']} {words}: {metric[outcome]}"
                 for metric in criterion["metrics"]
@@ -141,9 +141,21 @@ async def test_the_aggregate_view_adds_up(page: Get) -> None:
             assert len(matching) == 1, (labels, number)
 
 
+def drawn(page: Element) -> list[Element]:
+    """The segments of the chart of outcomes, which are links."""
+    return [link for svg in page.one(id="outcomes").all("svg") for link in svg.all("a")]
+
+
+async def test_a_segment_of_a_chart_leads_to_its_items(page: Get) -> None:
+    for segment in drawn(await page("/queues/support?criterion=overall")):
+        items = await page(segment.attributes["href"])
+        number = int(segment.attributes["aria-label"].rpartition(": ")[2])
+        assert f"{number} of" in items.words or f"{number} comparison" in items.words
+
+
 async def test_a_segment_of_a_chart_names_its_ratings(page: Get) -> None:
     shown = await page("/queues/support?criterion=overall")
-    (segment,) = (each for each in shown.one(id="outcomes").all("g") if each.attributes["class"] == "s-fp")
+    (segment,) = (each for each in drawn(shown) if each.attributes["class"] == "s-fp")
     card = shown.one(id=segment.attributes["aria-describedby"])
     assert [number.words for number in card.all("dd")] == ["0", "0", "0", "1", "0", "0", "0"]
     assert "1 borderline (2 or 3 stars)" in card.words

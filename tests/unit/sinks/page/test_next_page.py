@@ -14,6 +14,7 @@ from sinks.page.urls import queue_path
 from sinks.store.store import Store
 from tests.support.html import read
 from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.conftest import connected
 
 QUEUE = "a/b"
 SCRIPT = "<script>alert(1)</script>"
@@ -102,3 +103,21 @@ async def test_findings_lead_to_their_remedies(client: httpx.AsyncClient) -> Non
     assert (await client.get(links["Label these 20 next"])).status_code == 200
     # A metric without scores has no threshold to move.
     assert "Try another threshold" not in findings["unscored"].words
+
+
+async def test_a_queue_without_queue_items_says_how_to_choose_what_to_label(store: Store, tmp_path: Path) -> None:
+    fill(
+        store,
+        [
+            *(Annotation(at=NOW_MS, id="a", queue=queue, item="i", thumbs="up") for queue in ("with", "without")),
+            Evaluation(at=NOW_MS, id="e", item="i", metric="m", passed=True),
+            QueueItem(at=NOW_MS, id="q", queue="with", item="i"),
+        ],
+    )
+    async with connected(view_of(store, tmp_path)) as client:
+        hints = {
+            queue: read((await client.get(f"/queues/{queue}")).text).all(data_key="no-queue-items")
+            for queue in ("with", "without")
+        }
+    assert hints["with"] == []
+    assert "send a queue_item event for each item" in hints["without"][0].words

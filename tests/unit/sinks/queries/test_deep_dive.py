@@ -316,7 +316,7 @@ def test_versions_are_the_documents_and_are_tested_item_by_item(
     shared_items = {(test["first"], test["second"]): test["items"] for test in answer["tests"]}
     assert answer["epochs"] == [
         {
-            "day": first_days[after],
+            "day": max(first_days[after], day_of(first_at[after])),
             "metric": metric,
             "judge": after,
             "previous": before,

@@ -1,0 +1,129 @@
+"""The start page names the metrics of all queues that are furthest from people."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.facts import Annotation, Evaluation, Fact
+from sinks.documents import Documents
+from sinks.store.store import Store
+from tests.support.html import Element, read
+from tests.support.sample_view import NOW_MS, fill, view_of
+from tests.unit.sinks.page.conftest import connected
+
+GOOD = (20, 0, 20, 0)
+
+
+def judged(
+    queue: str,
+    counts: tuple[int, int, int, int],
+    *,
+    judge: str = "v1",
+    criterion: str = "truth",
+    annotators: Sequence[str] = ("ann",),
+) -> Iterator[Fact]:
+    """Items of a queue by outcome, of which `counts` has the numbers: tp, fn, tn and fp."""
+    at = NOW_MS - 1_000 if judge == "v1" else NOW_MS
+    for outcome, number in zip(("tp", "fn", "tn", "fp"), counts, strict=True):
+        for place in range(number):
+            item = f"{queue} {judge} {criterion} {outcome} {place}"
+            for annotator in annotators:
+                yield Annotation(
+                    at=at, id=f"a-{annotator}", queue=queue, item=item, criterion=criterion, annotator=annotator,
+                    thumbs="up" if outcome in ("tp", "fn") else "down",
+                )  # fmt: skip
+            yield Evaluation(at=at, id="e", item=item, metric="m", judge=judge, passed=outcome in ("tp", "fp"))
+
+
+async def start_page(store: Store, directory: Path, facts: list[Fact], query: str = "") -> Element:
+    fill(store, facts)
+    async with connected(view_of(store, directory)) as client:
+        answer = await client.get(f"/{query}")
+    assert answer.status_code == 200, answer.text
+    return read(answer.text)
+
+
+def entries(page: Element) -> list[str]:
+    return [entry.words for panel in page.all(id="first-look") for entry in panel.one("ol").all("li")]
+
+
+async def test_the_furthest_metric_comes_first_with_its_direction_and_the_human_ceiling(
+    store: Store, tmp_path: Path
+) -> None:
+    facts = [
+        *judged("fine", GOOD),
+        *judged("strict", (20, 20, 30, 0), annotators=("ann", "bob")),
+        *judged("lenient", (20, 0, 5, 35), criterion="tone"),
+    ]
+    page = await start_page(store, tmp_path, facts)
+    lenient, strict = entries(page)
+    assert lenient.startswith("Too lenientm on tone in lenientPasses 88% of what people failed: 35 of 40 comparisons.")
+    assert lenient.endswith("Agrees with people on 41.7%. Human ceiling unknown: no item has two annotators.")
+    assert strict.startswith("Too strictm on truth in strictFails 50% of what people passed: 40 of 80 comparisons.")
+    assert strict.endswith("Agrees with people on 71.4%, people with each other on 100.0%.")
+    assert [link.attributes["href"] for link in page.one(id="first-look").one("ol").all("a")] == [
+        "/queues/lenient?criterion=tone",
+        "/queues/strict?criterion=truth",
+    ]
+
+
+async def test_only_the_newest_judge_version_counts(store: Store, tmp_path: Path) -> None:
+    mended = [*judged("mended", (5, 40, 5, 0)), *judged("mended", GOOD, judge="v2")]
+    spoiled = [*judged("spoiled", (200, 0, 200, 0)), *judged("spoiled", (20, 0, 5, 15), judge="v2")]
+    (entry,) = entries(await start_page(store, tmp_path, [*mended, *spoiled]))
+    assert "Too lenientm on truth in spoiled" in entry
+    assert "Judge version \u2068v2\u2069." in entry
+
+
+async def test_a_judge_that_is_no_better_than_a_constant_follows(store: Store, tmp_path: Path) -> None:
+    facts = [*judged("coin", (20, 20, 20, 20)), *judged("strict", (30, 9, 30, 0))]
+    first, second = entries(await start_page(store, tmp_path, facts))
+    assert first.startswith("Too strictm on truth in strict")
+    assert second.startswith("No better than a constantm on truth in coin")
+
+
+async def test_people_who_disagree_are_named(store: Store, tmp_path: Path) -> None:
+    facts = list(judged("q", (20, 0, 5, 35)))
+    for number, fact in enumerate([*facts]):
+        if isinstance(fact, Annotation):
+            facts.append(
+                Annotation(
+                    at=NOW_MS - 1_000, id="b", queue="q", item=fact.item, criterion="truth", annotator="bob",
+                    thumbs="up" if number % 4 else "down",
+                )
+            )  # fmt: skip
+    (entry,) = entries(await start_page(store, tmp_path, facts))
+    assert "clarify the criterion first" in entry
+
+
+@pytest.mark.parametrize("query", ["?q=strict", "?page=2"])
+async def test_a_search_and_later_pages_have_only_the_list(store: Store, tmp_path: Path, query: str) -> None:
+    facts = [fact for number in range(60) for fact in judged(f"strict {number}", (1, 0, 0, 0))]
+    page = await start_page(store, tmp_path, [*facts, *judged("strict", (20, 20, 30, 0))], query)
+    assert entries(page) == []
+
+
+async def test_few_items_and_good_metrics_need_no_look(store: Store, tmp_path: Path) -> None:
+    assert entries(await start_page(store, tmp_path, [*judged("few", (0, 20, 0, 0)), *judged("fine", GOOD)])) == []
+
+
+async def test_of_many_queues_few_documents_are_built(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 queues are listed, with most comparisons; the one that needs a look has fewest."""
+    facts = [fact for number in range(90) for fact in judged(f"q{number:02}", (8, 12, 16, 1))]
+    facts += judged("worst", (0, 31, 0, 0))
+    built: set[str] = set()
+    build = Documents.build
+
+    def counted(self: Documents, connection: Any, entry: Any, *rest: Any) -> Any:
+        built.add(entry.queue)
+        return build(self, connection, entry, *rest)
+
+    monkeypatch.setattr(Documents, "build", counted)
+    found = entries(await start_page(store, tmp_path, facts))
+    assert len(found) == 5
+    assert found[0].startswith("Too strictm on truth in worst")
+    assert len(built) <= 50 + 20
