@@ -44,7 +44,7 @@ class FirstLook:
     """Address of the criterion on the page of the queue."""
 
 
-class _Found(NamedTuple):
+class _FarMetric(NamedTuple):
     """A metric whose newest judge version errs on one side, or is no better than a constant judge."""
 
     totals: QueueTotals
@@ -70,7 +70,7 @@ def first_look(
 ) -> list[FirstLook]:
     """The metrics of these queues to look at first, at most one of each criterion, in the state of a connection."""
     suspicious = nlargest(_QUEUES, (queue for queue in queues if queue.apart > 0), key=lambda queue: queue.apart)
-    worst: dict[tuple[str, str], _Found] = {}
+    worst: dict[tuple[str, str], _FarMetric] = {}
     for totals in suspicious:
         for found in _found(services, connection, state, totals):
             place = totals.entry.queue, found.criterion
@@ -83,7 +83,7 @@ def first_look(
 
 def _found(
     services: Services, connection: sqlite3.Connection, state: StoreState, totals: QueueTotals
-) -> Iterator[_Found]:
+) -> Iterator[_FarMetric]:
     document = services.documents.build_if_possible(connection, totals.entry, state, Window.ALL)
     least = services.config.rules.limits.items
     for criterion in document["criteria"] if document is not None else ():
@@ -96,10 +96,10 @@ def _found(
                 judge["baseline"] or 0
             )
             if side or constant:
-                yield _Found(totals, criterion["criterion"], metric, judge, side)
+                yield _FarMetric(totals, criterion["criterion"], metric, judge, side)
 
 
-def _entry(services: Services, cache: AnswerCache, connection: sqlite3.Connection, found: _Found) -> FirstLook:
+def _entry(services: Services, cache: AnswerCache, connection: sqlite3.Connection, found: _FarMetric) -> FirstLook:
     entry, criterion, name = found.totals.entry, found.criterion, found.metric["metric"]
     scope = Scope(entry.queue, Window.ALL, services.today(), services.config.rules)
     ceiling = CachedQueries(cache, connection, scope, entry.revision, criterion).ceiling()
