@@ -116,7 +116,7 @@ def _fold(chunks: Chunks, store: WaitingStore | None) -> list[tuple[bytes, bytes
     shard, decoder, metrics = Shard(0), Decoder(), WorkerMetrics("0", list)
     waiting = part = None
     if store is not None:
-        waiting = WaitingEvaluations(store, _TOPICS.evaluations, decoder, 1, _NEVER_MS, metrics, 40_000)
+        waiting = WaitingEvaluations(store, _TOPICS.evaluations, decoder, _NEVER_MS, metrics, 40_000)
         part = waiting.assigned(0, shard)
         waiting.restored(part, Continuation("ledger", 0, 0, None, None, old=True, anew=False))
     log: Any = None

@@ -143,7 +143,7 @@ def read(store: RocksStore, measured: Measured) -> None:
 def adopt(store: RocksStore, measured: Measured) -> None:
     """Let items become known, as their first annotation does."""
     shard, topic = Shard(0), "evaluations"
-    waiting = WaitingEvaluations(store, topic, Decoder(), 1, 1 << 50, WorkerMetrics("0", list), 40_000)
+    waiting = WaitingEvaluations(store, topic, Decoder(), 1 << 50, WorkerMetrics("0", list), 40_000)
     part = waiting.assigned(0, shard)
     items = random.Random(3).sample(measured.items, min(_LOOK_UPS, len(measured.items)))
     began = time.process_time()

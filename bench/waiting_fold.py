@@ -128,7 +128,7 @@ class _Worker:
         shard, metrics, decoder, part = Shard(0), WorkerMetrics("0", list), Decoder(), None
         if self.how != ROWS:
             store = new_store(self.directory)
-            self.waiting = WaitingEvaluations(store, _TOPICS.evaluations, decoder, 1, _NEVER_MS, metrics, 40_000)
+            self.waiting = WaitingEvaluations(store, _TOPICS.evaluations, decoder, _NEVER_MS, metrics, 40_000)
             part = self.waiting.assigned(0, shard)
             self.waiting.restored(part, Continuation("ledger", 0, 0, None, None, old=True, anew=False))
         ledger, tallies = Log(self.producer, _TOPICS.facts, 0), Log(self.producer, _TOPICS.tallies, 0)

@@ -296,7 +296,6 @@ class Worker:
             store=store,
             topic=config.topics.evaluations,
             decoder=decoder,
-            partitions=partitions,
             keep_ms=keep,
             metrics=self.metrics,
             max_dirty_rows=MAX_DIRTY_ROWS,

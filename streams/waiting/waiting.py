@@ -30,7 +30,6 @@ from aggregator.shard import Shard
 from aggregator.tallies import WaitingState
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.batches import Batch, Record
-from streams.kafka.decide import decide
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
@@ -66,8 +65,6 @@ class WaitingEvaluations:
     topic: str
     """The evaluations topic."""
     decoder: Decoder
-    partitions: int
-    """P, the number of partitions."""
     keep_ms: int
     """How long an evaluation waits, and a week more, in milliseconds of the broker's time."""
     metrics: WorkerMetrics
@@ -268,18 +265,14 @@ class WaitingEvaluations:
 
     def merge(self, part: WaitingPartition, record: Record) -> bool:
         """Merge a record of an item that is known, or becomes known; False if it is not accepted."""
-        fact = decide(
-            self.decoder,
-            Kind.EVALUATION,
-            record,
-            partition=part.partition,
-            partitions=self.partitions,
-            has_item=lambda _: True,
-        )
+        # Not where it is: a partition accepts all events of the items that it knows.
+        fact = self.decoder.decode(Kind.EVALUATION, record.value, record.key, record.headers, record.timestamp)
         if type(fact) is Rejection:
             return False
         assert type(fact) is Evaluation, "only evaluations wait"
-        if not self.decided_already(part, fact, record) and part.shard.apply(fact) is Merge.APPLIED:
+        if self.decoder.metrics and self.decided_already(part, fact, record):
+            return True
+        if part.shard.apply(fact) is Merge.APPLIED:
             self.metrics.waiting_adopted.inc()
         return True
 

@@ -131,7 +131,6 @@ class Process:
             store,
             TOPICS.evaluations,
             decoder,
-            self._partitions,
             store.keep_ms,
             METRICS,
             self.life.rng.choice((3, 40_000)),

@@ -67,7 +67,7 @@ class History:
         """
         store = new_store(self.directory, partition_count=1, wal=True)
         store.open()
-        waiting = WaitingEvaluations(store, TOPIC, Decoder(), 1, KEEP_MS, METRICS, 1_000, embedded=True)
+        waiting = WaitingEvaluations(store, TOPIC, Decoder(), KEEP_MS, METRICS, 1_000, embedded=True)
         shard = Shard(0)
         part = waiting.assigned(0, shard)
         ledger = [ParsedRecord(offset, AT, name, row, []) for offset, (name, row) in enumerate(self.rows.items())]

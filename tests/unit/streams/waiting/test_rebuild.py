@@ -99,7 +99,7 @@ class Rebuilt:
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
         self.store = DictionaryStore()
         self.metrics = WorkerMetrics("0", list)
-        self.waiting = WaitingEvaluations(self.store, TOPIC, Decoder(), 1, KEEP_MS, self.metrics, 1_000)
+        self.waiting = WaitingEvaluations(self.store, TOPIC, Decoder(), KEEP_MS, self.metrics, 1_000)
         self.reader = Reader(records)
         self.owned: list[Any] = [self._own(partition, each) for partition, each in records.items()]
         consumer: Any = self.reader

@@ -59,7 +59,7 @@ class Worker:
         self.metrics = WorkerMetrics("0", list)
         self.decoder = given.pop("decoder", Decoder())
         self.waiting = WaitingEvaluations(
-            self.store, TOPIC, self.decoder, 1, 1000, self.metrics, given.pop("max_dirty_rows", 1000), **given
+            self.store, TOPIC, self.decoder, 1000, self.metrics, given.pop("max_dirty_rows", 1000), **given
         )
         self.shard = Shard(0)
         self.part = self.waiting.assigned(0, self.shard)
