@@ -57,6 +57,18 @@ async def test_the_card_of_the_first_bar_leaves_its_title_free(address: str, bro
     assert over["y"] >= under["y"] + under["height"]
 
 
+async def test_the_card_of_a_cell_leaves_the_title_and_the_other_cells_free(address: str, browser: Browser) -> None:
+    page = (await watch(await browser.new_context(viewport={"width": 1280, "height": 900}))).page
+    await page.goto(address + PATH)
+    matrix = page.locator("#breakdown article").first.locator(".matrix")
+    for cell in await matrix.locator("a.cell-face").all():
+        await cell.focus()
+        card, under = await matrix.locator(".ratings:visible").bounding_box(), await matrix.bounding_box()
+        assert card is not None
+        assert under is not None
+        assert card["y"] >= under["y"] + under["height"]
+
+
 async def test_a_table_that_goes_on_sideways_shows_it(address: str, browser: Browser) -> None:
     page = (await watch(await browser.new_context(viewport={"width": 390, "height": 800}))).page
     await page.goto(address + PATH)
