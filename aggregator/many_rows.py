@@ -222,9 +222,9 @@ class ManyAnnotations(SideCounts[Bucket]):
         """
         index = self._index(criterion)
         former, index.compared = index.compared, index.newest.find()
-        annotators: Iterable[AnnotatorKey | None] = index.annotators
-        if changed is not None:
-            annotators = dict.fromkeys((changed, former, index.compared))
+        others: Iterable[AnnotatorKey | None] = index.annotators if changed is None else (changed, former)
+        # First, so that of equal versions this one is taken for the newest.
+        annotators = dict.fromkeys((index.compared, *others))
         return [self._annotations[annotator] for annotator in annotators if annotator is not None]
 
     def ratings(self, criterion: CriterionCounts) -> Sequence[int]:
