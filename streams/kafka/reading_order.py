@@ -46,16 +46,24 @@ class ReadingOrder:
         """By number of the partition, responses of other topics since the last one of the topic that is read last."""
 
     def of(self, fetched: Iterable[TopicPartition]) -> list[TopicPartition]:
-        """The partitions to take from, in this order. Those that are held back are left out."""
-        at_hand = list(fetched)
-        first: list[TopicPartition] = []
-        later: list[TopicPartition] = []
-        for tp in at_hand:
+        """The partitions to take from, in this order. Those that are held back are left out.
+
+        The order in which they came, so that no partition waits for another, but evaluations follow the others of their
+        partition.
+        """
+        came = {tp: place for place, tp in enumerate(fetched)}
+        others: dict[int, list[TopicPartition]] = {}
+        for tp in came:
+            if tp.topic != self._last:
+                others.setdefault(tp.partition, []).append(tp)
+        places: dict[TopicPartition, float] = {}
+        for tp, place in came.items():
+            before = others.get(tp.partition, [])
             if tp.topic != self._last or self._ahead.get(tp.partition, 0) >= FETCHES_AHEAD:
-                first.append(tp)
-            elif not self._is_held_back(tp.partition, at_hand):
-                later.append(tp)
-        return first + later
+                places[tp] = place
+            elif not self._is_held_back(tp.partition, before):
+                places[tp] = max([place, *(came[other] + 0.5 for other in before)])
+        return sorted(places, key=places.__getitem__)
 
     def took(self, tp: TopicPartition) -> None:
         """Note that the response of a partition was taken."""
@@ -65,9 +73,8 @@ class ReadingOrder:
             self._ahead[tp.partition] = self._ahead.get(tp.partition, 0) + 1
             self._taken_at.setdefault(tp.partition, {})[tp] = self._clock()
 
-    def _is_held_back(self, partition: int, at_hand: Iterable[TopicPartition]) -> bool:
-        """Whether another topic of this partition lags, and is at hand or was a moment ago."""
+    def _is_held_back(self, partition: int, others: Iterable[TopicPartition]) -> bool:
+        """Whether another topic of this partition lags, and is at hand (`others`) or was a moment ago."""
         since = self._clock() - HOLD_SECONDS
         coming = {tp for tp, at in self._taken_at.get(partition, {}).items() if at > since}
-        coming.update(tp for tp in at_hand if tp.partition == partition and tp.topic != self._last)
-        return any(self._lag(tp) >= LAG_RECORDS for tp in coming)
+        return any(self._lag(tp) >= LAG_RECORDS for tp in coming.union(others))
