@@ -13,7 +13,6 @@ from streams.events.reasons import Reason
 from streams.events.unknown_fields import nearest_field, unknown_fields
 
 _MAX_NAMES: Final = 20
-_SHOWN_CHARACTERS: Final = 64
 
 
 def now_ms() -> int:
@@ -62,7 +61,7 @@ class UnknownFields:
             nearest = nearest_field(kind, name)
             hint = f": did you mean `{nearest}`?" if nearest else ""
             events = f"{count} {kind.value.replace('_', ' ')}{'' if count == 1 else 's'}"
-            yield f"unknown field `{printable(name[:_SHOWN_CHARACTERS])}` is ignored in {events}{hint}"
+            yield f"unknown field `{printable(name)}` is ignored in {events}{hint}"
         if self._others:
             yield f"fields with other unknown names are ignored {self._others} times"
 

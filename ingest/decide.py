@@ -19,8 +19,6 @@ from streams.kafka.producer import Outgoing
 
 _MAX_WARNINGS: Final = 20
 """Most different unknown fields in one answer."""
-_SHOWN: Final = 64
-"""Characters of an unknown field's name in a warning."""
 
 
 class AnsweredRejection(TypedDict):
@@ -206,5 +204,5 @@ class _Warnings:
             nearest = nearest_field(kind, name)
             hint = f": did you mean `{nearest}`?" if nearest else ""
             kinds = f"{found.events} {kind.value.replace('_', ' ')}{'' if found.events == 1 else 's'}"
-            yield AnsweredWarning(**found.first, message=f"unknown field `{name[:_SHOWN]}` is ignored in {kinds}{hint}")
+            yield AnsweredWarning(**found.first, message=f"unknown field `{name}` is ignored in {kinds}{hint}")
         yield from self._conflicts

@@ -15,7 +15,6 @@ _log = logging.getLogger(__name__)
 
 _LOG_SECONDS: Final = 60.0
 _MAX_NAMES: Final = 5
-_SHOWN_CHARACTERS: Final = 64
 
 
 class IgnoredFields:
@@ -52,5 +51,4 @@ class IgnoredFields:
 
 def _described(kind: Kind, name: str) -> str:
     nearest = nearest_field(kind, name)
-    shown = ascii(name[:_SHOWN_CHARACTERS])
-    return f"{shown} (did you mean {nearest!r}?)" if nearest else shown
+    return f"{name!a} (did you mean {nearest!r}?)" if nearest else ascii(name)
