@@ -8,7 +8,7 @@ tool never mentions their records again.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
@@ -208,7 +208,7 @@ class SourceIntake:
             yield await self._settle()
 
     async def retract_missing(
-        self, seen: Collection[str], received: int, *, stream: str = "", since: int | None = None
+        self, seen: Container[str], received: int, *, stream: str = "", since: int | None = None
     ) -> IntakeResult:
         """Retract what the tool does not have any more.
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from sources.pulls.digests import DigestSet
 from sources.pulls.pull import PageGuard
 from sources.pulls.reading import PullReading
 
@@ -112,14 +113,14 @@ async def offset_pages(
     """
     start = reading.resume(OffsetPlace) or OffsetPlace()
     guard, offset, furthest = PageGuard(place, reading), start.offset, -1
-    known = {*start.overlap}
+    known = DigestSet(start.overlap)
     while True:
         page = await fetch(offset)
         yield page
-        if offset and not known & {*page.ids}:
+        if offset and not any(id in known for id in page.ids):
             offset = max(0, offset - size)
             continue
-        known |= {*page.ids}
+        known.update(page.ids)
         last = len(page.ids) < size
         if offset > furthest:
             guard.check(page.ids, None if last else offset + len(page.ids) - 1)

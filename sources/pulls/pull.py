@@ -10,11 +10,14 @@ from typing import Final, Protocol
 import msgspec
 
 from aggregator.days import day_of
+from sources.pulls.digests import DigestSet
 from sources.pulls.reading import PullReading
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
 _EMPTY_PAGES: Final = 1_000
+_COMMON_ID: Final = 128
+"""An entry of a list counts once more for each of these characters of its id."""
 _REPEATED_PAGES: Final = 3
 """Pages in a row without a new record, after which a list is taken to have no end."""
 
@@ -72,8 +75,8 @@ class PageGuard:
     def __init__(self, place: str, reading: PullReading) -> None:
         self._place = place
         self._reading = reading
-        self._ids: set[str] = set()
-        self._positions: set[Hashable] = set()
+        self._ids = DigestSet()
+        self._positions = DigestSet()
         self._idle = 0
         """Pages in a row without a new record."""
 
@@ -84,19 +87,19 @@ class PageGuard:
             ids: of the records on the page, or of what else it lists.
             following: the cursor, token or number of the next page; None at the end of the list.
         """
-        listed = [*ids]
-        self._reading.count_listed(len(listed))
-        page = set(listed)
-        self._idle = 0 if page - self._ids else self._idle + 1
-        self._ids |= page
+        page = [*ids]
+        # Streams may keep the ids to the end of the pull.
+        self._reading.count_listed(sum(1 + len(id) // _COMMON_ID for id in page))
+        self._idle = 0 if self._ids.update(page) else self._idle + 1
         if following is None:
             return
-        if self._idle and following in self._positions:
+        position = repr(following)
+        if self._idle and position in self._positions:
             raise PullError(f"{self._place}: a page has no new records, and leads to a page that was read before")
         # A list that shifts while it is read may repeat a page.
         if self._idle > (_REPEATED_PAGES if page else _EMPTY_PAGES):
             raise PullError(f"{self._place}: {self._idle:,} pages in a row have no new records, and none is the last")
-        self._positions.add(following)
+        self._positions.update([position])
 
 
 def daily_pages(

@@ -39,7 +39,7 @@ class PullReading:
     """
     requests: int = 0
     listed: int = 0
-    """Entries of all lists, repeated ones included."""
+    """Entries of all lists, repeated ones included. One with a long id counts as several."""
     records: int = 0
     """Different records."""
 

@@ -24,6 +24,7 @@ from sources.intake.store import StoredIndex
 from sources.pulls import reading as limits
 from sources.pulls.connection import ToolBusyError
 from sources.pulls.credentials import CredentialsError
+from sources.pulls.digests import DigestSet
 from sources.pulls.pull import PullError, Stream
 from sources.pulls.reading import PullReading, ReadingLimitError
 from sources.pulls.registry import open_streams
@@ -235,7 +236,7 @@ class _StreamReading:
         self._due = due
         self._again = due.again
         self._reading = PullReading(due.since, due.started, due.bookmark)
-        self._seen: set[str] = set()
+        self._seen = DigestSet()
         """The records that this pull has read."""
         self._unreadable = due.unreadable
         """Records that were not read, and whose ids are not known."""
@@ -296,7 +297,10 @@ class _StreamReading:
             "goes on there, and no record is taken to be deleted before the end of the list"
         )
         if due.sweep:
-            await asyncio.to_thread(note_seen, self._index, self._stream.name, self._seen)
+            # Only those that the index knows can be missing.
+            known = await asyncio.to_thread(self._index.unseen, self._stream.name, None)
+            seen = [native for native in known if native in self._seen]
+            await asyncio.to_thread(note_seen, self._index, self._stream.name, seen)
         return UnfinishedReading(
             due.started,
             due.since,
@@ -324,7 +328,7 @@ class _StreamReading:
                 report.rejected += not again
             else:
                 readable += 1
-                self._seen |= taken.natives
+                self._seen.update(taken.natives)
                 self._unreadable += taken.malformed
                 report.events += taken.events
                 _add(report.counted, taken.counted)
@@ -391,7 +395,7 @@ class _StreamReading:
     async def _missing(self) -> set[str]:
         """The known records of what was read that were not seen, by this pull or an earlier one."""
         known = await asyncio.to_thread(self._index.unseen, self._stream.name, self.report.since)
-        return {*known} - self._seen
+        return {native for native in known if native not in self._seen}
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

@@ -191,6 +191,23 @@ async def test_what_vanished_is_deleted_after_the_last_of_several_pulls(tmp_path
     source.store.close()
 
 
+@pytest.mark.usefixtures("_few_requests")
+async def test_records_with_long_ids_are_read_and_deleted_as_others_are(
+    tool: FakeLangfuse, source: PulledSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "\N{GRINNING FACE}" * 2_000
+    monkeypatch.setattr(tool, "new_id", lambda kind: f"{long}-{kind}-{len(tool.scores)}")
+    for number in range(120):
+        tool.add_score("quality", 4, item=f"t{number}", author="ada", timestamp=tool.clock.now - number)
+    await pull_all(source)
+    assert len(source.rows()) == 120
+    del tool.scores[f"{long}-sc-60"]
+    tool.clock.advance(2 * HOUR)
+    pulls = await pull_all(source)
+    assert (sum(report.vanished for reports in pulls for report in reports), len(source.rows())) == (1, 119)
+    assert len(pulls) > 3
+
+
 @pytest.mark.parametrize("bound", ["MAX_RECORDS", "MAX_REQUESTS"])
 async def test_a_pull_that_ends_at_its_limit_says_where_the_next_goes_on(
     tool: FakeLangfuse, source: PulledSource, monkeypatch: pytest.MonkeyPatch, bound: str
