@@ -4,7 +4,7 @@ A cell vector has 14 counts: `down_fail, down_pass, up_fail, up_pass, 1_fail, 1_
 stored apart, so a setting decides at reading time which of them are a human pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 Thumbs = Literal["up", "down"]
@@ -16,6 +16,11 @@ LEVELS: Final[tuple[Rating, ...]] = ("down", "up", "1", "2", "3", "4", "5")
 
 NO_RATING: Final = -1
 """The rating of a deleted annotation."""
+
+RATINGS: Final[Mapping[str | int | None, int]] = {
+    rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
+}
+"""Index in `LEVELS`, or `NO_RATING`, by thumbs or stars."""
 
 ORDER: Final[tuple[Rating, ...]] = ("1", "2", "down", "up", "3", "4", "5")
 """The rating levels from worst to best, for the median of ratings on both scales."""

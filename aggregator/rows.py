@@ -37,6 +37,13 @@ DELETED: Final = len(tallies.COVERAGE)
 LAST_VERDICT: Final = tallies.COVERAGE.index("fail")
 """Coverage up to this index is a verdict: pass or fail."""
 
+COVERAGE_OF_VERDICT: Final[Mapping[bool | None, int]] = {
+    True: tallies.COVERAGE.index("pass"),
+    False: tallies.COVERAGE.index("fail"),
+    None: DELETED,
+}
+"""Index in `tallies.COVERAGE`, or `DELETED`, by the verdict of an evaluation that did not fail."""
+
 RowVersion = tuple[int, str, str]
 """`at`, `id` and `facts.rest`; rows of one identity are ordered by it."""
 
@@ -116,7 +123,7 @@ class QueueRow(Row, gc=False):
     """A queue item."""
 
     placed: bool = False
-    """Whether the item is in the queue."""
+    """Whether the item is in the queue, as it is counted; see `placements`."""
 
 
 class AnnotatorKey(msgspec.Struct, gc=False, eq=False):

@@ -2,13 +2,13 @@
 
 Every change of a row follows one pattern: its comparisons leave their cells, the row changes, its comparisons enter
 their new cells. So the tallies are always the fold of the rows, and replaying the ledger through the same merge
-produces the same tallies.
+produces the same tallies. Changes of placement are counted before anything reads the counts; see `placements`.
 
 A shard is pure: no I/O, no clock. Each checkpoint takes dirty rows and touched tallies with `drain`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,9 @@ from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
 from aggregator.facts import rest as rest_of
 from aggregator.many_rows import MANY
+from aggregator.placements import ChangedPlacements
 from aggregator.policy import Policy
-from aggregator.ratings import NO_RATING, lower_median
+from aggregator.ratings import RATINGS, lower_median
 from aggregator.rivals import (
     Shown,
     criteria_of,
@@ -33,7 +34,7 @@ from aggregator.rivals import (
 )
 from aggregator.rows import (
     APPLIED,
-    DELETED,
+    COVERAGE_OF_VERDICT,
     AnnotationRow,
     AnnotatorKey,
     EvaluationRow,
@@ -45,17 +46,6 @@ from aggregator.rows import (
     version,
 )
 from aggregator.verdicts import Verdict
-
-_RATINGS: Final[Mapping[str | int | None, int]] = {
-    rating: index for index, rating in enumerate((None, "down", "up", 1, 2, 3, 4, 5), start=NO_RATING)
-}
-"""Index in `ratings.LEVELS`, or `NO_RATING`, by thumbs or stars."""
-_COVERAGE: Final[Mapping[bool | None, int]] = {
-    True: tallies.COVERAGE.index("pass"),
-    False: tallies.COVERAGE.index("fail"),
-    None: DELETED,
-}
-"""Index in `tallies.COVERAGE`, or `DELETED`, by the verdict of an evaluation that did not fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +88,7 @@ class Shard:
         self.conflicts = 0
         """Number of facts so far that had the time and the id of their row, and other content."""
         self._counts = ShardCounts(record_bytes)
+        self._placements = ChangedPlacements()
         self._items: dict[str, ItemRow] = {}
         self._apart: dict[str, ItemRow] = {}
         """Items that are not known: of a ledger that has their evaluations only."""
@@ -106,12 +97,6 @@ class Shard:
         self._failing_judges: dict[str, dict[str, Judge]] = {}
         self.has_item: Final = self._items.__contains__
         """Whether an item is known: the shard has an annotation or a queue item of it, deleted or not."""
-        self.touch: Final = self._counts.touch
-        """Include a tally, by its key, in the next `drain`; it is empty when its group counts nothing."""
-        self.changes: Final = self._counts.changes
-        """Number of changes of cells and tallies since the last `drain`, which need memory until the next one."""
-        self.tallies: Final = self._counts.all_tallies
-        """All tallies that count anything, as (key, payload)."""
 
     # ---- merging
 
@@ -143,7 +128,7 @@ class Shard:
         Returns whether there is a row of this key; it must be written again. Raises ValueError when no row can have
         this key.
         """
-        known = self._has_row(identity(key))
+        known = self._find(identity(key)) is not None
         if known and key not in self.dirty:
             self.needs_rewrite.add(key)
         return known
@@ -155,30 +140,43 @@ class Shard:
         """
         if key in self.needs_rewrite:
             fact = parse(key, value)
-            if self._row(fact).version == (fact.at, fact.id, rest_of(fact)):
+            row = self._find(identity(key))
+            if row is not None and row.version == (fact.at, fact.id, rest_of(fact)):
                 self.dirty[key] = value
                 self.needs_rewrite.discard(key)
 
     def has_another(self, fact: Evaluation) -> bool:
         """Whether the row of an evaluation has the same time and id, and other content."""
-        item = self._any_item(fact.item)
-        judge = self._judges_of(fact.metric, fact.failed).get(fact.judge)
-        row = None if item is None or judge is None else item.evaluations.get(judge)
+        row = self._find(identity(key(fact)))
         return row is not None and (row.at, row.id) == (fact.at, fact.id) and row.rest != rest_of(fact)
 
     def drain(self) -> CheckpointDelta:
         """Take dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
         rows, self.dirty = self.dirty, {}
-        return CheckpointDelta(rows, self._counts.drain())
+        return CheckpointDelta(rows, self._settled().drain())
 
     def clear_touched(self) -> None:
         """Publish no tally at the next `drain`, unless it is touched again."""
-        self._counts.drain()
+        self._settled().drain()
+
+    def touch(self, key: bytes) -> None:
+        """Include a tally in the next `drain`, empty if its group counts nothing; ValueError for an invalid key."""
+        self._settled().touch(key)
+
+    def tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
+        """All tallies that count anything, as (key, payload)."""
+        return self._settled().all_tallies()
+
+    def changes(self) -> int:
+        """Number of changes of cells and tallies since the last `drain`, which need memory until the next one, and of
+        rows of items whose changed placement is not counted yet.
+        """
+        return self._counts.changes() + self._placements.rows
 
     @property
     def touched_tallies(self) -> int:
         """Number of tallies in the next `drain`."""
-        return self._counts.touched_tallies
+        return self._settled().touched_tallies
 
     @property
     def items(self) -> int:
@@ -192,8 +190,7 @@ class Shard:
 
     def _new_item(self, name: str) -> ItemRow:
         """Let an item become known; its evaluations count from now on."""
-        item = self._apart.pop(name) if name in self._apart else ItemRow({}, {}, [], [])
-        self._items[name] = item
+        item = self._items[name] = self._apart.pop(name) if name in self._apart else ItemRow({}, {}, [], [])
         return item
 
     def _new_apart(self, name: str) -> ItemRow:
@@ -213,7 +210,7 @@ class Shard:
         identity = (fact.queue, fact.criterion, fact.annotator)
         annotator = self._annotator_keys.get(identity) or self._new_annotator(identity)
         criterion = annotator.criterion
-        rating = _RATINGS[fact.thumbs or fact.stars]
+        rating = RATINGS[fact.thumbs or fact.stars]
         former = None
         row = item.annotations.get(annotator)
         if row is not None:
@@ -259,7 +256,7 @@ class Shard:
             if result is not APPLIED:
                 return result
         former = self._coverage(item, fact.metric) if item.queues else None
-        coverage = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else _COVERAGE[fact.passed]
+        coverage = tallies.COVERAGE.index(fact.status) if fact.status != "ok" else COVERAGE_OF_VERDICT[fact.passed]
         if row is None:
             row = item.evaluations[judge] = EvaluationRow(at, id, rest, coverage)
             self.rows += 1
@@ -276,63 +273,46 @@ class Shard:
     def _merge_queue_item(self, fact: QueueItem) -> Merge:
         item = self._items.get(fact.item) or self._new_item(fact.item)
         at, id, rest = fact.at, fact.id, rest_of(fact)
-        queues = item.queues
-        if queues is None:
-            queues = item.queues = {}
-        was_queued = item.is_queued(fact.queue)
+        queues = item.queues = item.queues or {}
         row = queues.get(fact.queue)
         if row is None:
             row = queues[fact.queue] = QueueRow(at, id, rest)
             self.rows += 1
-        else:
-            if at == row.at and id == row.id and rest != row.rest:
-                self.conflicts += 1
-            result = row.compare_version(at, id, rest)
-            if result is not APPLIED:
-                return result
+            if fact.deleted:
+                self._choose_of_queue(item, fact.queue)
+            else:
+                self._move_placement(item, fact.queue, row)
+            return APPLIED
+        if at == row.at and id == row.id and rest != row.rest:
+            self.conflicts += 1
+        result = row.compare_version(at, id, rest)
+        if result is APPLIED:
             row.at, row.id, row.rest = at, id, rest
-        if row.placed is fact.deleted:
-            row.placed = not fact.deleted
-            for metric in metrics_of(item):
-                if (coverage := self._coverage(item, metric)) is not None:
-                    self._counts.count_coverage(fact.queue, metric, *coverage, +1 if row.placed else -1)
-        if item.is_queued(fact.queue) is not was_queued:
-            for criterion in criteria_of(item, fact.queue):
-                self._choose_compared(item, criterion)
-        return APPLIED
+            if row.placed is fact.deleted:
+                self._placements.add(fact.item, fact.queue, len(item.annotations) + len(item.evaluations))
+            else:
+                self._placements.discard(fact.item, fact.queue)
+        return result
 
-    def _row(self, fact: Fact) -> Row:
-        """The row of a fact that was merged."""
-        item = self._any_item(fact.item)
-        assert item is not None, "the fact was merged before"
-        if isinstance(fact, Annotation):
-            return item.annotations[self._annotator_keys[fact.queue, fact.criterion, fact.annotator]]
-        if isinstance(fact, Evaluation):
-            return item.evaluations[self._judges_of(fact.metric, fact.failed)[fact.judge]]
-        assert item.queues is not None, "the fact was merged before"
-        return item.queues[fact.queue]
-
-    def _has_row(self, identity: tuple[str, ...]) -> bool:
-        """Whether there is a row of this identity."""
+    def _find(self, identity: tuple[str, ...]) -> Row | None:
+        """The row of this identity."""
         match identity:
             case ("a", queue, item, criterion, annotator):
                 whose = self._annotator_keys.get((queue, criterion, annotator))
-                return whose is not None and item in self._items and whose in self._items[item].annotations
+                if whose is not None and item in self._items:
+                    return self._items[item].annotations.get(whose)
             case (("e" | "x") as kind, item, metric, judge):
-                metrics = self._failing_judges if kind == "x" else self._judges
-                by = metrics.get(metric, {}).get(judge)
-                return by is not None and (found := self._any_item(item)) is not None and by in found.evaluations
-            case ("q", queue, item):
-                return item in self._items and queue in (self._items[item].queues or {})
-        return False
+                by = (self._failing_judges if kind == "x" else self._judges).get(metric, {}).get(judge)
+                if by is not None and (found := self._any_item(item)) is not None:
+                    return found.evaluations.get(by)
+            case ("q", queue, item) if item in self._items:
+                return (self._items[item].queues or {}).get(queue)
+        return None
 
     def _judges_of(self, metric: str, failed: bool) -> dict[str, Judge]:
         """The judges of a metric by name, for its verdicts or for its failures."""
         metrics = self._failing_judges if failed else self._judges
-        judges = metrics.get(metric)
-        if judges is None:
-            judges = metrics[metric] = {}
-        return judges
+        return metrics.get(metric) or metrics.setdefault(metric, {})
 
     # ---- counting
 
@@ -346,6 +326,26 @@ class Shard:
         if row.compared:
             item.compared.remove(bucket)
         row.bucket, row.compared = None, False
+
+    def _settled(self) -> ShardCounts:
+        """The counts, with all changes of placement."""
+        for name, queue in self._placements.take():
+            item = self._items[name]
+            assert item.queues is not None, "only a queue item changes a placement"
+            self._move_placement(item, queue, item.queues[queue])
+            self._choose_of_queue(item, queue)
+        return self._counts
+
+    def _move_placement(self, item: ItemRow, queue: str, row: QueueRow) -> None:
+        """Count the coverage of an item as in the queue if it is not counted so, or else as not in it."""
+        row.placed = not row.placed
+        for metric in metrics_of(item):
+            if (coverage := self._coverage(item, metric)) is not None:
+                self._counts.count_coverage(queue, metric, *coverage, +1 if row.placed else -1)
+
+    def _choose_of_queue(self, item: ItemRow, queue: str) -> None:
+        for criterion in criteria_of(item, queue):
+            self._choose_compared(item, criterion)
 
     def _choose_compared(self, item: ItemRow, criterion: CriterionCounts, changed: AnnotatorKey | None = None) -> None:
         """Count annotations of one item and criterion as the policy has them now.

@@ -101,6 +101,38 @@ def other_queues(count: int) -> Iterator[Fact]:
     yield from (QueueItem(1, "q", f"q{number}", "i", deleted=number % 2 == 0) for number in range(count))
 
 
+def metrics(count: int) -> Iterator[Fact]:
+    yield QueueItem(1, "q", "q", "i")
+    yield from (verdict(number, metric=f"m{number}", passed=True) for number in range(count))
+
+
+def toggles(count: int) -> Iterator[Fact]:
+    """One queue item is deleted and put again."""
+    yield from (QueueItem(2 + number, "q", "q", "i", deleted=number % 2 == 0) for number in range(count))
+
+
+def a_queue_item_that_comes_and_goes_with_many_metrics(count: int) -> Iterator[Fact]:
+    yield from metrics(count)
+    yield from toggles(count)
+
+
+def a_queue_item_that_comes_and_goes_while_metrics_come(count: int) -> Iterator[Fact]:
+    yield from metrics(count)
+    for toggle, fact in zip(toggles(count), metrics(2 * count), strict=False):
+        yield from (toggle, fact)
+
+
+def a_queue_item_that_comes_and_goes_with_many_annotators(count: int) -> Iterator[Fact]:
+    yield from annotators(count)
+    yield from toggles(count)
+
+
+def a_queue_item_that_comes_and_goes_with_many_criteria(count: int) -> Iterator[Fact]:
+    yield verdict(1, passed=True)
+    yield from (Annotation(number, "a", "q", "i", criterion=f"c{number}", stars=1) for number in range(count))
+    yield from toggles(count)
+
+
 EVALUATIONS = [
     judges,
     judges_from_newest_to_oldest,
@@ -110,6 +142,8 @@ EVALUATIONS = [
     failing_judges_deleted_from_the_newest_on,
     one_of_many_judges_again_and_again,
     one_verdict_that_comes_and_goes_with_many_annotators,
+    a_queue_item_that_comes_and_goes_with_many_metrics,
+    a_queue_item_that_comes_and_goes_while_metrics_come,
 ]
 ANNOTATIONS = [
     annotators,
@@ -118,6 +152,8 @@ ANNOTATIONS = [
     judges_of_an_item_with_many_annotators,
     queue_items_that_change_nothing,
     other_queues,
+    a_queue_item_that_comes_and_goes_with_many_annotators,
+    a_queue_item_that_comes_and_goes_with_many_criteria,
 ]
 
 
@@ -173,6 +209,7 @@ def _cost(
         try:
             for fact in history:
                 merge(shard, fact)
+            shard.drain()
         finally:
             sys.settrace(former)
     return cost
