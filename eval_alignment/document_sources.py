@@ -15,6 +15,7 @@ from aggregator.snapshot.schema import CriterionDocument, SnapshotDocument
 from eval_alignment import settings, wiring
 from eval_alignment.ci_gate import GateRequest, missing_names
 from eval_alignment.insights import ViewInsights
+from eval_alignment.setting_checks import address
 from eval_alignment.terminal_text import printable
 from eval_alignment.unknown_names import UnknownNameError, not_found
 from eval_alignment.view_client import QueueNotFoundError, UnreachableError, View, open_view
@@ -97,7 +98,7 @@ def open_served(url: str | None, token_file: Path | None) -> Iterator[ServedDocu
 
 def _local_url(http: str) -> str:
     """The address at which this machine reaches a server that listens on `http` (`host:port`)."""
-    host, port = settings.address(http)
+    host, port = address(http)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -23,6 +23,7 @@ from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits, Looks
 from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
+from eval_alignment.setting_checks import address, path_problems, template_problems, topic_problems
 from sinks.connections import LOOPBACK_NETWORKS, is_network
 from sources.registry import source_problems
 from sources.rules import SourceSettings
@@ -49,7 +50,7 @@ class SettingsError(EvalAlignmentError):
 class MetricSettings(BaseModel):
     """Threshold and direction of one metric, for evaluations without them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     threshold: float | None = None
     direction: Literal["higher", "lower"] = "higher"
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
         env_nested_delimiter=None,
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
 
@@ -230,10 +232,11 @@ class Settings(BaseSettings):
         "queue then sees its alignment.",
     )
     item_url: str = Field(
-        "", description="URL template for items without `url`, with the placeholders `{item}` and `{level}`."
+        "",
+        description="http or https URL template for items without `url`, with the placeholders `{item}` and `{level}`.",
     )
     queue_url: str = Field(
-        "", description="URL template of a queue in the annotation tool, with the placeholder `{queue}`."
+        "", description="http or https URL template of a queue in the annotation tool, with the placeholder `{queue}`."
     )
 
     # Ingest
@@ -333,6 +336,9 @@ class Settings(BaseSettings):
         names = [self.topic(role) for role in TOPIC_ROLES]
         if len(set(names)) != len(names):
             problems.append("two topics have the same name")
+        problems += topic_problems(
+            self.topic_prefix, {name: getattr(self, name) for name in (f"topic_{role}" for role in TOPIC_ROLES)}
+        )
         problems += [
             f"ingest_in_flight_bytes must be at least {body}"
             for body in ("ingest_body_bytes", "ingest_source_body_bytes")
@@ -349,6 +355,12 @@ class Settings(BaseSettings):
             for network in self.proxy_addresses
             if not is_network(network)
         ]
+        problems += template_problems("item_url", self.item_url, "item", "level")
+        problems += template_problems("queue_url", self.queue_url, "queue")
+        paths = dict(self)
+        for name, source in self.sources.items():
+            paths |= {f"sources.{name}.{field}": value for field, value in source}
+        problems += path_problems(paths)
         problems += source_problems(self.sources)
         if problems:
             raise ValueError("; ".join(problems))
@@ -398,18 +410,6 @@ class Settings(BaseSettings):
 
 
 TOPIC_ROLES = ("annotations", "evaluations", "queue_items", "facts", "tallies", "snapshots", "dead_letters")
-
-
-def address(text: str) -> tuple[str, int]:
-    """Host and port of `host:port` (`[::1]:80` for IPv6). Raises ValueError when the text is malformed.
-
-    >>> address("127.0.0.1:8390")
-    ('127.0.0.1', 8390)
-    """
-    host, colon, port = text.strip().rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def load(**given: Any) -> Settings:

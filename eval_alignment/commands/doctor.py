@@ -15,6 +15,7 @@ from eval_alignment.doctor.findings import Finding, exit_code
 from eval_alignment.doctor.severity import Severity
 from eval_alignment.doctor.target import Target
 from eval_alignment.options import broker_option, data_dir_option
+from eval_alignment.setting_checks import address
 from eval_alignment.terminal_text import printable
 from sinks.access import BindError, read_token
 
@@ -137,7 +138,7 @@ _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- a server on all 
 
 def _local(bound: str) -> str:
     """Base address of a server on this machine, from its bind address."""
-    host, port = settings.address(bound)
+    host, port = address(bound)
     host = _LOCAL.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

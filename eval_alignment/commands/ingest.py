@@ -6,6 +6,7 @@ import click
 
 from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, http_option
+from eval_alignment.setting_checks import address
 from ingest.config import IngestConfig, Limits
 from ingest.process import run_ingest
 from streams.runtime.secret_files import warn_of_shared_directory
@@ -37,7 +38,7 @@ def ingest(brokers: str | None, ingest_http: str | None, sources: str | None) ->
 
 def _config(chosen: settings.Settings) -> IngestConfig:
     """The configuration of ingest."""
-    host, port = settings.address(chosen.ingest_http)
+    host, port = address(chosen.ingest_http)
     return IngestConfig(
         kafka=kafka_wiring.client(chosen),
         topics=kafka_wiring.topics(chosen),

@@ -7,6 +7,7 @@ import click
 
 from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, data_dir_option, http_option, pass_stars_option
+from eval_alignment.setting_checks import address
 from sinks.config import ViewConfig
 from sinks.view import run_view
 from streams.runtime.secret_files import warn_of_shared_directory
@@ -40,7 +41,7 @@ def view(
 
 def _config(chosen: settings.Settings) -> ViewConfig:
     """The configuration of the view."""
-    host, port = settings.address(chosen.http)
+    host, port = address(chosen.http)
     return ViewConfig(
         client=kafka_wiring.client(chosen).settings,
         data_dir=chosen.data_dir,

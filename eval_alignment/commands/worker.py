@@ -9,6 +9,7 @@ from prometheus_client import ProcessCollector
 
 from eval_alignment import __version__, kafka_wiring, logs, settings, wiring
 from eval_alignment.options import broker_option, data_dir_option, http_option, policy_option
+from eval_alignment.setting_checks import address
 from eval_alignment.worker_http import Probes
 from sinks.access import BindError
 from sinks.listener import AddressInUseError
@@ -62,7 +63,7 @@ def worker(
     process = Worker(_config(chosen))
     ProcessCollector(registry=process.metrics.registry)
     try:
-        host, port = settings.address(chosen.worker_http)
+        host, port = address(chosen.worker_http)
         probes = Probes(
             host,
             port,

@@ -21,7 +21,7 @@ from eval_alignment.doctor.findings import Finding, ok, problem_found, skipped
 from eval_alignment.doctor.problems import Problem
 from eval_alignment.doctor.severity import Severity
 from eval_alignment.doctor.target import Target
-from eval_alignment.settings import address
+from eval_alignment.setting_checks import address
 from streams.kafka import topics
 from streams.kafka.client import connect
 from streams.kafka.topics import TopicsDiff

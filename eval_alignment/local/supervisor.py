@@ -21,7 +21,8 @@ from eval_alignment.local.children import Child
 from eval_alignment.local.datadir import EMBEDDED, EXTERNAL, DataDir, DataDirError
 from eval_alignment.local.log_files import cap_log
 from eval_alignment.local.saved_dead_letters import MAX_BYTES, SavedDeadLetters, SavedDeadLettersError
-from eval_alignment.settings import Settings, address
+from eval_alignment.setting_checks import address
+from eval_alignment.settings import Settings
 from eval_alignment.terminal_text import printable
 from ingest.openapi import EVENTS_PATH
 from sinks.access import BindError

@@ -13,6 +13,7 @@ import yaml
 from eval_alignment import settings
 from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
 from eval_alignment.main import cli
+from eval_alignment.setting_checks import address
 from ingest.config import Limits
 from sinks.access import HEALTH_PATHS
 from streams.worker import DRAIN_SECONDS, END_SECONDS
@@ -81,8 +82,8 @@ def test_a_server_listens_at_its_port_and_knows_the_names_that_it_has(
 ) -> None:
     loaded = configured(pod, tmp_path, monkeypatch)
     setting = LISTENERS[pod.component]
-    default = settings.address(settings.Settings.model_fields[setting].default)
-    host, port = settings.address(getattr(loaded, setting))
+    default = address(settings.Settings.model_fields[setting].default)
+    host, port = address(getattr(loaded, setting))
     assert ipaddress.ip_address(host).is_unspecified
     assert port == pod.port == default[1]
     names = {

@@ -1,14 +1,19 @@
 """Settings: their sources, errors that list all problems, and secrets that no error shows."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from aggregator.policy import Policy
 from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.client.connection import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE
 from eval_alignment.environment import CONFIG_VARIABLE
-from eval_alignment.settings import MetricSettings, SettingsError
+from eval_alignment.setting_checks import address
+from eval_alignment.settings import MetricSettings, Settings, SettingsError
+from sources.rules import JudgeRule, SourceSettings
 from streams.events.decoder import MetricDefaults
 
 
@@ -106,16 +111,41 @@ def test_an_unusable_settings_file_is_reported(
 
 @pytest.mark.parametrize(
     ("text", "parsed"),
-    [("127.0.0.1:8390", ("127.0.0.1", 8390)), ("[::1]:80", ("::1", 80)), (" kafka:9092", ("kafka", 9092))],
+    [
+        ("127.0.0.1:8390", ("127.0.0.1", 8390)),
+        ("[::1]:80", ("::1", 80)),
+        (" kafka:9092", ("kafka", 9092)),
+        ("::1:80", ("::1", 80)),
+        ("fe80::1%eth0:80", ("fe80::1%eth0", 80)),
+    ],
 )
 def test_an_address_is_a_host_and_a_port(text: str, parsed: tuple[str, int]) -> None:
-    assert settings.address(text) == parsed
+    assert address(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["8390", "host", "host:", ":80", "host:eighty", "host:65536", "host:-1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8390",
+        "host",
+        "host:",
+        ":80",
+        "host:eighty",
+        "host:65536",
+        "host:-1",
+        "[::1:80",
+        "::1]:80",
+        "[]:80",
+        "[a]:80",
+        "a b:80",
+        "a\0:80",
+        "http://a:80",
+        "a:\N{FULLWIDTH DIGIT EIGHT}",
+    ],
+)
 def test_an_invalid_address_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
-        settings.address(text)
+        address(text)
 
 
 def test_a_prefix_is_an_installation_of_its_own() -> None:
@@ -132,3 +162,71 @@ def test_sasl_and_tls_reach_the_client(tmp_path: Path) -> None:
     assert client.settings["ssl_context"].check_hostname
     with pytest.raises(SettingsError, match="ssl_ca_file"):
         kafka_wiring.client(settings.load(security_protocol="SSL", ssl_ca_file=tmp_path / "none.pem"))
+
+
+def numbers_of(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if "float" in str(field.annotation):
+            yield field.alias or name
+
+
+MODELS = (Settings, MetricSettings, SourceSettings, JudgeRule)
+NUMBERS = [(model, name) for model in MODELS for name in numbers_of(model)]
+
+
+@pytest.mark.parametrize(("model", "name"), NUMBERS)
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_every_number_is_finite(model: type[BaseModel], name: str, number: str) -> None:
+    given = {"tool": "langfuse"} if model is SourceSettings else {}
+    with pytest.raises(ValidationError, match="finite number"):
+        model(**given, **{name: float(number)})
+
+
+def test_a_threshold_of_the_file_is_finite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[metrics.m]\nthreshold = nan\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    assert problems() == ["metrics.m.threshold: Input should be a finite number"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("item_url", "https://t.test/{item:>1000000000}"),
+        ("item_url", "https://t.test/{item.__class__}"),
+        ("item_url", "https://t.test/{item!r}"),
+        ("item_url", "https://t.test/{queue}"),
+        ("item_url", "https://t.test/{"),
+        ("item_url", "javascript:alert({item})"),
+        ("item_url", "/{item}"),
+        ("item_url", "https://[::1/{item}"),
+        ("item_url", "https://t.test/\n{item}"),
+        ("queue_url", "https:///{queue}"),
+        ("queue_url", "https://t.test/a b/{queue}"),
+        ("queue_url", "https://t.test/{item}"),
+        ("topic_prefix", "team\n"),
+        ("topic_facts", "facts/v1"),
+        ("topic_facts", "f" * 250),
+        ("topic_facts", ""),
+        ("http", "[::1"),
+        ("data_dir", "data\0"),
+        ("token_file", "token\0"),
+        ("sources", {"support": {"tool": "langfuse", "queue": "q", "secret_file": "secret\0"}}),
+    ],
+)
+def test_a_text_that_cannot_be_what_it_is_for_is_refused_by_name(name: str, value: object) -> None:
+    (problem,) = problems(**{name: value})
+    assert problem.startswith(name) and "\n" not in problem and "\0" not in problem
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"item_url": "https://t.test:8080/{level}/{item}?q=%7B{item}%7D#x", "queue_url": "http://[::1]/{queue}"},
+        {"item_url": "https://{item}.t.test", "queue_url": ""},
+        {"topic_prefix": "a-B_c.9.", "topic_facts": "facts"},
+        {"data_dir": "data of\nme"},
+    ],
+)
+def test_a_text_that_can_be_what_it_is_for_is_taken(given: dict[str, Any]) -> None:
+    settings.load(**given)
