@@ -16,7 +16,7 @@ from sinks.api.services import Services
 from sinks.page.deep_dive import AnswerCache, CachedQueries
 from sinks.page.formats import percent
 from sinks.page.urls import address, queue_path
-from sinks.page.wording import isolated, lean, lean_sentence, people_disagree
+from sinks.page.wording import isolated, lean, lean_sentence, people_disagree, wrong_share
 from sinks.queries.queue_totals import QueueTotals
 from sinks.queries.queues import StoreState
 from sinks.queries.results import Ceiling
@@ -55,10 +55,15 @@ class _FarMetric(NamedTuple):
     """As `Lean.side`."""
 
     @property
-    def order(self) -> tuple[bool, float, str, str, str]:
-        """Metrics that err on one side first, those with most such comparisons first."""
-        name = self.totals.entry.queue, self.criterion, self.metric["metric"]
-        return not self.side, -abs(self.judge["bias"] or 0), *name
+    def card_order(self) -> tuple[bool, float, str]:
+        """Of a criterion's metrics the first is the one that the page of the queue has a card about."""
+        return not self.side, -abs(self.judge["bias"] or 0), self.metric["metric"]
+
+    @property
+    def list_order(self) -> tuple[bool, float, str, str]:
+        """Metrics that err on one side first, by the share of people's fails, or passes, that they get wrong."""
+        wrong = wrong_share(self.judge, self.side) if self.side else 0.0
+        return not self.side, -wrong, self.totals.entry.queue, self.criterion
 
 
 def first_look(
@@ -74,10 +79,10 @@ def first_look(
     for totals in suspicious:
         for found in _found(services, connection, state, totals):
             place = totals.entry.queue, found.criterion
-            worst[place] = min(found, worst.get(place, found), key=lambda each: each.order)
+            worst[place] = min(found, worst.get(place, found), key=lambda each: each.card_order)
     return [
         _entry(services, cache, connection, found)
-        for found in nsmallest(_ENTRIES, worst.values(), key=lambda each: each.order)
+        for found in nsmallest(_ENTRIES, worst.values(), key=lambda each: each.list_order)
     ]
 
 

@@ -109,4 +109,8 @@ HELP: Final[Mapping[str, Help]] = {
         "threshold-what-if-cuts-auc-best-cuts",
         "The counts that another threshold would have given for the same scores.",
     ),
+    "What to look at first": _statistics(
+        "bias-bias",
+        "Metrics that err on one side more often than chance explains, or that are no better than a constant judge.",
+    ),
 }

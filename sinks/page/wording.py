@@ -194,12 +194,18 @@ def lean(counts: MetricDocument | NewestJudgeDocument) -> Lean:
     return Lean("No clear direction.", f"{count(fn)} too strict, {count(fp)} too lenient.")
 
 
+def wrong_share(counts: MetricDocument | NewestJudgeDocument, side: str) -> float:
+    """The share of what people failed, or passed, that a metric gets wrong; `side` as for `lean_sentence`."""
+    wrong, right = (counts["fn"], counts["tp"]) if side == "fn" else (counts["fp"], counts["tn"])
+    return wrong / (wrong + right)
+
+
 def lean_sentence(counts: MetricDocument | NewestJudgeDocument, side: str) -> str:
     """What a metric does on a side, `fn` or `fp`, on which it has errors."""
     strict = side == "fn"
     wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
     metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
-    share = percent(wrong / (wrong + right), 0)
+    share = percent(wrong_share(counts, side), 0)
     return f"{metric_verb} {share} of what people {human_verb}: {count(wrong)} of {plural(wrong + right, 'comparison')}"
 
 

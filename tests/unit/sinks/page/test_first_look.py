@@ -127,3 +127,16 @@ async def test_of_many_queues_few_documents_are_built(
     assert len(found) == 5
     assert found[0].startswith("Too strictm on truth in worst")
     assert len(built) <= 50 + 20
+
+
+async def test_the_list_is_sorted_by_the_share_that_the_metric_gets_wrong(store: Store, tmp_path: Path) -> None:
+    """Of more comparisons the first is wrong, of what people failed the second."""
+    facts = [*judged("many", (10, 0, 30, 30)), *judged("most", (60, 0, 2, 18))]
+    page = await start_page(store, tmp_path, facts)
+    most, many = entries(page)
+    assert "in mostPasses 90% of what people failed: 18 of 20" in most
+    assert "in manyPasses 50% of what people failed: 30 of 60" in many
+    panel = page.one(id="first-look")
+    assert "Sorted by the share of people's fails (or passes) that the metric gets wrong." in panel.words
+    (mark,) = panel.all("a", class_="help")
+    assert mark.attributes["aria-label"].startswith("What to look at first: ")
