@@ -8,7 +8,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.error_side import SIGNIFICANCE
 from aggregator.statistics.gate import Gate
-from sinks.page.figures import Figure
+from sinks.page.figures import Figure, anchor
 from sinks.page.formats import count, p_value, percent, plural
 from sinks.page.remedies import QueueChoices, Remedies
 from sinks.page.urls import Value
@@ -33,6 +33,16 @@ class Highlight:
     """What else to do about it: words and address of each."""
     metric: str | None = None
     """The metric that it is about; None where it is about the criterion."""
+
+    @property
+    def key(self) -> str:
+        """Element id of its card."""
+        return finding_key(self.head, self.name)
+
+
+def finding_key(head: str, name: str) -> str:
+    """Element id of the card with a head about a metric, or about the criterion."""
+    return f"f-{anchor(head, name)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.gate import Gate
 from sinks.api.services import Services
 from sinks.page.deep_dive import AnswerCache, CachedQueries
+from sinks.page.findings import finding_key
 from sinks.page.formats import percent
 from sinks.page.urls import address, queue_path
 from sinks.page.wording import isolated, lean, lean_sentence, people_disagree, wrong_share
@@ -41,7 +42,7 @@ class FirstLook:
     people: str
     """How often it agrees with people, and they with each other."""
     href: str
-    """Address of the criterion on the page of the queue."""
+    """Address of the card about it on the page of the queue."""
 
 
 class _FarMetric(NamedTuple):
@@ -120,7 +121,7 @@ def _entry(services: Services, cache: AnswerCache, connection: sqlite3.Connectio
         head=head,
         text=newest + text,
         people=_people(found.judge, ceiling),
-        href=address(queue_path(entry.queue), {"criterion": criterion}),
+        href=f"{address(queue_path(entry.queue), {'criterion': criterion})}#{finding_key(head, name)}",
     )
 
 

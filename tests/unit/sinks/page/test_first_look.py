@@ -49,6 +49,18 @@ def entries(page: Element) -> list[str]:
     return [entry.words for panel in page.all(id="first-look") for entry in panel.one("ol").all("li")]
 
 
+def links_of(page: Element) -> list[str]:
+    return [link.attributes["href"] for link in page.one(id="first-look").one("ol").all("a")]
+
+
+async def linked_card(store: Store, directory: Path, link: str) -> Element:
+    """The card of a queue's page that a link leads to."""
+    address, _, fragment = link.partition("#")
+    async with connected(view_of(store, directory)) as client:
+        answer = await client.get(address)
+    return read(answer.text).one(class_="finding", id=fragment)
+
+
 async def test_the_furthest_metric_comes_first_with_its_direction_and_the_human_ceiling(
     store: Store, tmp_path: Path
 ) -> None:
@@ -63,10 +75,8 @@ async def test_the_furthest_metric_comes_first_with_its_direction_and_the_human_
     assert lenient.endswith("Agrees with people on 41.7%. Human ceiling unknown: no item has two annotators.")
     assert strict.startswith("Too strictm on truth in strictFails 50% of what people passed: 40 of 80 comparisons.")
     assert strict.endswith("Agrees with people on 71.4%, people with each other on 100.0%.")
-    assert [link.attributes["href"] for link in page.one(id="first-look").one("ol").all("a")] == [
-        "/queues/lenient?criterion=tone",
-        "/queues/strict?criterion=truth",
-    ]
+    cards = [await linked_card(store, tmp_path, link) for link in links_of(page)]
+    assert [card.words[:20] for card in cards] == ["Too lenientmPasses 8", "Too strictmFails 50%"]
 
 
 async def test_only_the_newest_judge_version_counts(store: Store, tmp_path: Path) -> None:
