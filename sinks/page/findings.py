@@ -16,6 +16,8 @@ from sinks.page.wording import DISAGREEMENT, Lean, isolated, judge_version, lean
 from sinks.queries.results import Ceiling, VersionTest
 
 _FINDINGS: Final = 3
+NEW_VERSION_WORSE: Final = "New version worse"
+PEOPLE_DISAGREE: Final = "People disagree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight
     if people_disagree(ceiling):
         yield Highlight(
             tone="probation",
-            head="People disagree",
+            head=PEOPLE_DISAGREE,
             name=ceiling["criterion"],
             text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
             action="Read where people disagree",
@@ -149,18 +151,13 @@ def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight
 
 def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], remedies: Remedies) -> Iterator[Highlight]:
     """Newest versions with which people agree less often than with the one before; the surest first."""
-    worse = [
-        (test["p_value"], metric, test)
-        for metric, test in tests.items()
-        if test["p_value"] is not None and test["p_value"] < SIGNIFICANCE and test["second_only"] < test["first_only"]
-    ]
-    for p, metric, test in sorted(worse, key=lambda each: each[:2]):
+    for p, metric, test in worse_versions(tests):
         compared: dict[str, Value] = {"depth": metric, "with": f"judge:{test['first']}"}
         new, old = (isolated(test[side]) if test[side] else "the unnamed version" for side in ("second", "first"))
         disagreements: dict[str, Value] = {"metric": metric, "outcome": "fp,fn", "judge": test["second"] or None}
         yield Highlight(
             tone="untrusted",
-            head="New version worse",
+            head=NEW_VERSION_WORSE,
             name=metric,
             metric=metric,
             text=f"People agree with {new} less often than with {old}. Of {plural(test['items'], 'item')} that both "
@@ -170,6 +167,16 @@ def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], rem
             href=f"{request.href(**compared)}#side-by-side",
             remedies=remedies.of_version(disagreements),
         )
+
+
+def worse_versions(tests: Mapping[str, VersionTest]) -> list[tuple[float, str, VersionTest]]:
+    """Of tests of newest versions those that found a worse one: p value, metric and test, the surest first."""
+    worse = [
+        (test["p_value"], metric, test)
+        for metric, test in tests.items()
+        if test["p_value"] is not None and test["p_value"] < SIGNIFICANCE and test["second_only"] < test["first_only"]
+    ]
+    return sorted(worse, key=lambda each: each[:2])
 
 
 def _leaning(request: QueueChoices, judged: _Judged, remedies: Remedies) -> Highlight:

@@ -104,8 +104,20 @@ async def test_people_who_disagree_are_named(store: Store, tmp_path: Path) -> No
                     thumbs="up" if number % 4 else "down",
                 )
             )  # fmt: skip
-    (entry,) = entries(await start_page(store, tmp_path, facts))
-    assert "clarify the criterion first" in entry
+    # A second metric of the criterion adds no entry.
+    facts += [
+        Evaluation(at=NOW_MS, id="e", item=fact.item, metric="n", judge=f"v{place % 2 + 1}", passed=place % 2 == 0)
+        for place, fact in enumerate(facts)
+        if isinstance(fact, Evaluation)
+    ]
+    page = await start_page(store, tmp_path, facts)
+    (entry,) = entries(page)
+    assert entry == (
+        "People disagreetruth in q"
+        "People agree with each other on 50%, no better than chance. Clarify the criterion first."
+    )
+    (link,) = links_of(page)
+    assert (await linked_card(store, tmp_path, link)).words.startswith("People disagreetruth")
 
 
 @pytest.mark.parametrize("query", ["?q=strict", "?page=2"])
@@ -147,6 +159,41 @@ async def test_the_list_is_sorted_by_the_share_that_the_metric_gets_wrong(store:
     assert "in mostPasses 90% of what people failed: 18 of 20" in most
     assert "in manyPasses 50% of what people failed: 30 of 60" in many
     panel = page.one(id="first-look")
-    assert "Sorted by the share of people's fails (or passes) that the metric gets wrong." in panel.words
+    assert "sorted by the share of people's fails (or passes) that the metric gets wrong." in panel.words
     (mark,) = panel.all("a", class_="help")
     assert mark.attributes["aria-label"].startswith("What to look at first: ")
+
+
+def judged_twice(queue: str, wrong: int) -> Iterator[Fact]:
+    """80 items that version p1 judges as people do, and p2 with `wrong` errors on both sides."""
+    for place in range(80):
+        item, human = f"{queue} twice {place}", place % 2 == 0
+        yield Annotation(
+            at=NOW_MS,
+            id="a",
+            queue=queue,
+            item=item,
+            criterion="truth",
+            annotator="ann",
+            thumbs="up" if human else "down",
+        )
+        for judge, passed in (("p1", human), ("p2", human != (place < wrong))):
+            yield Evaluation(at=NOW_MS + (judge == "p2"), id=judge, item=item, metric="c", judge=judge, passed=passed)
+
+
+async def test_a_new_version_that_is_worse_comes_first(store: Store, tmp_path: Path) -> None:
+    facts = [*judged_twice("q", 26), *judged("q", (20, 0, 5, 35)), *judged("lenient", (20, 0, 5, 35))]
+    page = await start_page(store, tmp_path, facts)
+    worse, *others = entries(page)
+    assert worse == (
+        "New version worsec on truth in qVersion \u2068p2\u2069 agrees on 67.5%, \u2068p1\u2069 on 100.0%. "
+        "Human ceiling unknown: no item has two annotators."
+    )
+    assert [other.startswith("Too lenientm on truth in ") for other in others] == [True, True]
+    assert (await linked_card(store, tmp_path, links_of(page)[0])).words.startswith("New version worsec")
+
+
+async def test_a_version_that_may_be_as_good_is_not_listed(store: Store, tmp_path: Path) -> None:
+    facts = [*judged_twice("q", 4), *judged("q", (20, 0, 5, 35))]
+    (entry,) = entries(await start_page(store, tmp_path, facts))
+    assert entry.startswith("Too lenientm")
