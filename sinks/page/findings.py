@@ -1,7 +1,7 @@
 """Findings about the metrics of a criterion: what stands out, which items show it, and what to do about it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aggregator.snapshot.inputs import CountingRules
@@ -134,7 +134,17 @@ def find(
     closest = max(known, key=lambda judged: judged.judge["alignment"] or 0, default=None)
     if closest is not None and closest.lean.side == "" and not closest.below_baseline:
         findings.append(_closest(request, closest, remedies))
-    return findings[:_FINDINGS]
+    return _without_repetition(findings[:_FINDINGS])
+
+
+def _without_repetition(findings: Iterable[Highlight]) -> list[Highlight]:
+    """The findings, each remedy only on the first card that has it: labels are for a whole criterion."""
+    seen: set[tuple[str, str]] = set()
+    cards = []
+    for finding in findings:
+        cards.append(replace(finding, remedies=[remedy for remedy in finding.remedies if remedy not in seen]))
+        seen.update(finding.remedies)
+    return cards
 
 
 def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight]:

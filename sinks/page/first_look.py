@@ -25,7 +25,7 @@ from sinks.queries.scope import Scope
 
 _QUEUES: Final = 20
 """Most queues whose documents are read."""
-_TESTS: Final = 20
+_TESTS: Final = 10
 """Most criteria whose judge versions are compared."""
 _ENTRIES: Final = 5
 

@@ -91,18 +91,19 @@ async def test_findings_lead_to_their_remedies(client: httpx.AsyncClient) -> Non
     page = read((await client.get(queue_path(QUEUE))).text)
     findings = {finding.one("p", class_="what").words: finding for finding in page.all("div", class_="finding")}
     links = {link.words: link.attributes["href"] for link in findings["scored"].all("a")}
-    assert list(links) == [
-        "Read why people failed them", "Try another threshold", "Label these 20 next", "Export disagreements",
-    ]  # fmt: skip
+    assert list(links) == ["Read why people failed them", "Try another threshold", "Export disagreements"]
     threshold = urlsplit(links["Try another threshold"])
     assert (parse_qs(threshold.query)["depth"], threshold.fragment) == (["scored"], "whatif")
     opened = read((await client.get(links["Try another threshold"])).text)
     assert opened.one("h3", id="wi-h").words == "Threshold what-if: scored"
     exported = (await client.get(links["Export disagreements"])).text.splitlines()
     assert len(exported) == 30
-    assert (await client.get(links["Label these 20 next"])).status_code == 200
+    # The items to label are those of the criterion, so one card leads to them.
+    assert [card.words.count("Label these 20 next") for card in page.all("div", class_="finding")].count(1) == 1
     # A metric without scores has no threshold to move.
     assert "Try another threshold" not in findings["unscored"].words
+    (labels,) = (link for link in page.one(id="findings").all("a") if link.words == "Label these 20 next")
+    assert (await client.get(labels.attributes["href"])).status_code == 200
 
 
 async def test_a_queue_without_queue_items_says_how_to_choose_what_to_label(store: Store, tmp_path: Path) -> None:
