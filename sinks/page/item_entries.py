@@ -261,6 +261,15 @@ def folds(text: str) -> bool:
     return len(text) > _LONG or text.count("\n") >= LINES
 
 
+def breakable(name: str) -> Markup:
+    """A name that may go on in the next line after each underscore.
+
+    >>> breakable("a_<b>")
+    Markup('a_<wbr>&lt;b&gt;')
+    """
+    return Markup("_<wbr>").join(map(escape, name.split("_")))
+
+
 def marked(text: str, search: str | None) -> Markup:
     """A text, escaped, with marks where a search finds it.
 

@@ -30,7 +30,7 @@ from sinks.page.chart_files import CHARTS, TABLES, chart_style, table_csv, valid
 from sinks.page.deep_dive import AnswerCache, DeepDiveOptions
 from sinks.page.disagreements_page import DisagreementsPage, DisagreementsRequest, disagreements_page
 from sinks.page.export import csv_lines, export, file_name, json_lines
-from sinks.page.item_entries import folds, marked
+from sinks.page.item_entries import breakable, folds, marked
 from sinks.page.item_page import ItemPage
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
@@ -64,7 +64,7 @@ def templates() -> Environment:
     """The templates of this release. All are compiled now, so no request waits for that."""
     environment = page_environment()
     environment.filters.update(short=charts.short, twice=lambda names: [(name, name) for name in names])
-    environment.filters.update(code=_code, folds=folds, marked=marked)
+    environment.filters.update(breakable=breakable, code=_code, folds=folds, marked=marked)
     environment.globals.update(
         queue_path=queue_path,
         item_path=item_path,

@@ -78,6 +78,62 @@ async def test_a_table_that_goes_on_sideways_shows_it(address: str, browser: Bro
     assert "linear-gradient" in await table.evaluate("(part) => getComputedStyle(part).backgroundImage")
 
 
+LINES = """(names) => names.map((name) => {
+  const lines = [], walker = document.createTreeWalker(name, NodeFilter.SHOW_TEXT);
+  let bottom = null;
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    for (let at = 0; at < node.data.length; at += 1) {
+      const range = document.createRange();
+      range.setStart(node, at);
+      range.setEnd(node, at + 1);
+      const box = range.getBoundingClientRect();
+      if (bottom === null || box.top >= bottom) lines.push('');
+      bottom = box.bottom - 2;
+      lines[lines.length - 1] += node.data[at];
+    }
+  }
+  return lines;
+})"""
+"""The lines of each name."""
+GAPS = """(table) => [...table.querySelectorAll('tr')].flatMap((row) => {
+  const texts = [...row.cells].map((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return range.getBoundingClientRect();
+  }).filter((text) => text.width > 0);
+  return texts.slice(1).map((text, place) => text.left - texts[place].right);
+})"""
+"""The distances between the texts of neighbouring cells."""
+COVERED = """(chart) => {
+  const texts = [...chart.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  return texts.flatMap(([one, a], place) => texts.slice(place + 1).filter(([, b]) => a.left < b.right
+    && b.left < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom).map(([other]) => `${one} and ${other}`));
+}"""
+"""The words of a chart that cover each other."""
+
+
+@pytest.mark.parametrize("width", [320, 390])
+async def test_words_of_a_narrow_page_keep_apart(address: str, browser: Browser, width: int) -> None:
+    page = (await watch(await browser.new_context(viewport={"width": width, "height": 800}))).page
+    await page.goto(address + PATH)
+    gaps = await page.locator("#whatif table").first.evaluate(GAPS)
+    assert len(gaps) > 10
+    assert min(gaps) >= 8
+    assert await page.locator("#trend svg.chart").evaluate(COVERED) == []
+
+
+async def test_a_name_breaks_after_an_underscore(address: str, browser: Browser) -> None:
+    page = (await watch(await browser.new_context(viewport={"width": 320, "height": 800}))).page
+    await page.goto(address + queue_path(QUEUE, "/items?outcome="))
+    await page.locator(".item-head h3 a").first.click()
+    await expect(page.locator("#why-h")).to_be_visible()
+    await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    lines = await page.locator("table.pairs td[data-label=Evaluation] bdi").evaluate_all(LINES)
+    assert any(len(of_name) > 1 for of_name in lines)
+    for of_name in lines:
+        assert all(line.endswith("_") for line in of_name[:-1]), of_name
+
+
 async def test_links_lead_from_the_start_page_to_an_explanation(address: str, browser: Browser) -> None:
     watched = await watch(await browser.new_context())
     page = watched.page

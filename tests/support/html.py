@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_VOID = frozenset({"meta", "link", "input", "br", "hr", "img"})
+_VOID = frozenset({"meta", "link", "input", "br", "hr", "img", "wbr"})
 
 
 @dataclass(eq=False)
