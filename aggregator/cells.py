@@ -6,64 +6,20 @@ elements; equal moves are added to the cells together before anything reads the 
 """
 
 from collections import _count_elements  # type: ignore[attr-defined]
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from collections.abc import Set as AbstractSet
 from itertools import repeat
-from typing import Any, Final, Generic, TypeVar
+from math import inf
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from aggregator import parts, tallies
-from aggregator.days import day_name, day_number
+from aggregator.day_tallies import CoverageTally, DayTally
+from aggregator.days import day_number
 from aggregator.many_cells import MANY, ManyCells
 from aggregator.ratings import COUNTS, LEVELS
 from aggregator.verdicts import Cells, Verdict
-
-
-class DayTally:
-    """Annotations of one queue, criterion and UTC day, and the cells of their comparisons."""
-
-    __slots__ = ("annotations", "cells", "contributing", "criterion", "day", "many", "queue", "touched")
-
-    def __init__(self, queue: str, criterion: str, day: int) -> None:
-        self.queue = queue
-        self.criterion = criterion
-        self.day = day
-        """Number of the day."""
-        self.annotations = 0
-        """Standing annotations."""
-        self.contributing = 0
-        """Those with at least one comparison."""
-        self.cells: Cells = {}
-        self.many: ManyCells | None = None
-        """The cells as the last `drain` divided them, if they are many."""
-        self.touched = False
-        """Whether the next `drain` publishes the annotations."""
-
-    @property
-    def group(self) -> tallies.TallyGroup:
-        """The group of the tally."""
-        return tallies.annotations_group(self.queue, self.criterion, day_name(self.day))
-
-    def cells_group(self, metric: str) -> tallies.TallyGroup:
-        """The group of the day's comparisons with a metric."""
-        return tallies.cells_group(self.queue, self.criterion, metric, day_name(self.day))
-
-    @property
-    def empty(self) -> bool:
-        """Whether it counts nothing."""
-        return self.annotations == 0
-
-    def payload(self) -> tallies.AnnotationsPayload:
-        """The counts as they are published."""
-        return {"annotations": self.annotations, "contributing": self.contributing}
-
-    def by_metric(self) -> dict[str, Cells]:
-        """The cells of each metric."""
-        metrics: dict[str, Cells] = {}
-        for verdict, counts in self.cells.items():
-            metrics.setdefault(verdict.metric, {})[verdict] = counts
-        return metrics
 
 
 class Bucket(msgspec.Struct, gc=False, eq=False):
@@ -150,38 +106,15 @@ def numbers(sides: Sides[Side]) -> Iterable[tuple[Side, int]]:
     return sides.numbers.items() if isinstance(sides, SideCounts) else zip(sides, repeat(1), strict=False)
 
 
-class CoverageTally:
-    """Coverage of a metric: the items placed in a queue by what the metric shows for them, on one UTC day."""
-
-    __slots__ = ("counts", "day", "metric", "queue", "touched")
-
-    def __init__(self, queue: str, metric: str, day: int) -> None:
-        self.queue = queue
-        self.metric = metric
-        self.day = day
-        """Number of the day of the evaluations."""
-        self.counts = [0, 0, 0, 0]
-        """In the order of `tallies.COVERAGE`."""
-        self.touched = False
-        """Whether the next `drain` publishes it."""
-
-    @property
-    def group(self) -> tallies.TallyGroup:
-        """The group of the tally."""
-        return tallies.evaluations_group(self.queue, self.metric, day_name(self.day))
-
-    @property
-    def empty(self) -> bool:
-        """Whether it counts nothing."""
-        return not any(self.counts)
-
-    def payload(self) -> tallies.EvaluationsPayload:
-        """The counts as they are published."""
-        passed, failed, error, skipped = self.counts
-        return {"pass": passed, "fail": failed, "error": error, "skipped": skipped}
-
-
 _UNDIVIDED: Final = frozenset({0})
+_NO_COUNTS: Final = [0] * len(LEVELS)
+_NONE: Final = [0] * COUNTS
+"""A vector of one payload or of several, which nobody may change."""
+
+MAX_NOTED: Final = 500_000
+"""Most noted moves, equal ones once, before they are added to the cells."""
+VERDICTS: Final = 4
+"""Verdicts that a cells tally may have, on average, in a partition with `max_tallies`: a hundred bytes each."""
 
 
 class ShardCounts:
@@ -189,10 +122,19 @@ class ShardCounts:
 
     Args:
         record_bytes: most bytes of the judges in one record; see `parts`.
+        max_tallies: most tallies, and a `VERDICTS`th of the cells; see `full`.
     """
 
-    def __init__(self, record_bytes: int = parts.RECORD_BYTES) -> None:
+    def __init__(self, record_bytes: int = parts.RECORD_BYTES, max_tallies: float = inf) -> None:
         self._record_bytes = record_bytes
+        self.max_tallies: Final = max_tallies
+        self._full = False
+        self._room = MAX_NOTED
+        """Moves that may be noted before their number is looked at."""
+        self._days = 0
+        """Tallies of annotations that count anything."""
+        self._cells_tallies = 0
+        self._cells = 0
         self._criteria: dict[tuple[str, str], CriterionCounts] = {}
         self._coverage: dict[tuple[str, str, int], CoverageTally] = {}
         self._added: dict[Bucket | Verdict, dict[Any, int]] = {}
@@ -216,6 +158,11 @@ class ShardCounts:
 
     def count_comparisons(self, one: Bucket | Verdict, others: Sides[Any], number: int) -> None:
         """Add `number` for the comparison of one side with each of the others; equal others count each."""
+        if self._full:
+            return
+        self._room -= len(others if type(others) is list else others.numbers)  # type: ignore[union-attr]
+        if self._room < 0:
+            self._make_room()
         moves = self._added if number > 0 else self._removed
         times = moves.get(one)
         if times is None:
@@ -231,7 +178,11 @@ class ShardCounts:
 
     def count_annotations(self, tally: DayTally, annotations: int, contributing: int) -> None:
         """Add to the annotations of a day, and to those of them that contribute."""
+        if not tally.annotations:
+            self._days += 1
         tally.annotations += annotations
+        if not tally.annotations:
+            self._days -= 1
         tally.contributing += contributing
         if not tally.touched:
             self._touch(tally)
@@ -240,6 +191,8 @@ class ShardCounts:
         """Add `sign` to the coverage of a metric; `coverage` is an index in `tallies.COVERAGE`."""
         tally = self._coverage.get((queue, metric, day))
         if tally is None:
+            if self._size() >= self.max_tallies and self.full():
+                return
             tally = self._coverage[queue, metric, day] = CoverageTally(queue, metric, day)
         tally.counts[coverage] += sign
         self._touch(tally)
@@ -255,9 +208,51 @@ class ShardCounts:
                     counts = tally.cells.get(verdict)
                     if counts is None:
                         counts = tally.cells[verdict] = [0] * len(LEVELS)
+                        self._cells += 1
+                        of_metric = tally.metrics.get(verdict.metric, 0)
+                        tally.metrics[verdict.metric] = of_metric + 1
+                        self._cells_tallies += of_metric == 0
                     counts[bucket.rating] += sign * times
                     self._touched_cells.setdefault(tally, {})[verdict] = None
             moves.clear()
+        self._room = MAX_NOTED
+
+    # ---- the limit
+
+    def full(self) -> bool:
+        """Whether there are more tallies than `max_tallies`.
+
+        From then on nothing that could add one is counted, so that memory is bounded: the counts are of no more use.
+        """
+        if not self._full and self._size() + _length(self._added) > self.max_tallies:
+            self._settle()
+            if self._size() > self.max_tallies:
+                for day in self._touched_cells:
+                    self._drop_cells(day)
+                    day.many = None
+                self._full = self._size() > self.max_tallies
+        return self._full
+
+    def _size(self) -> float:
+        return max(self._days + self._cells_tallies + len(self._coverage), self._cells / VERDICTS)
+
+    def _make_room(self) -> None:
+        noted = _length(self._added) + _length(self._removed)
+        self._room = MAX_NOTED - noted
+        if self._room < MAX_NOTED // 2:
+            self._settle()
+            self.full()
+
+    def _drop_cells(self, day: DayTally) -> None:
+        """Drop the changed cells of a day that count nothing."""
+        for verdict in self._touched_cells.get(day, ()):
+            if not any(day.cells.get(verdict, (True,))):
+                del day.cells[verdict]
+                self._cells -= 1
+                day.metrics[verdict.metric] -= 1
+                if not day.metrics[verdict.metric]:
+                    del day.metrics[verdict.metric]
+                    self._cells_tallies -= 1
 
     # ---- publishing
 
@@ -302,8 +297,8 @@ class ShardCounts:
 
     def changes(self) -> int:
         """Number of noted moves, equal ones once, of cells to publish, and of other tallies to publish."""
-        counted = (self._added, self._removed, self._touched_cells)
-        return sum(len(each) for by in counted for each in by.values()) + len(self._touched)
+        noted = _length(self._added) + _length(self._removed)
+        return noted + _length(self._touched_cells) + len(self._touched)
 
     def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""
@@ -322,27 +317,33 @@ class ShardCounts:
 
     def drain(self) -> dict[bytes, tallies.Payload]:
         """Take the touched tallies, as copies, by key; nothing is touched afterwards."""
+        return dict(self._drain())
+
+    def clear_touched(self) -> None:
+        """Publish no tally at the next `drain`, unless it is touched again."""
+        for _ in self._drain():
+            pass
+
+    def _drain(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         self._settle()
-        published = {tallies.group_key(*key): tallies.empty(key.group) for key in self._vanished}
+        for key in self._vanished:
+            yield tallies.group_key(*key), tallies.empty(key.group)
         for day, metrics in self._cells_to_publish().items():
             divided = self._divide(day)
             for metric, judges in metrics.items():
                 requested = self._requested.get(day, {}).get(metric, set())
                 for part, payload in self._drain_cells(day, metric, divided(metric), judges, requested).items():
-                    published[tallies.group_key(day.cells_group(metric), part)] = payload
-            for verdict in self._touched_cells.get(day, ()):
-                if not any(day.cells[verdict]):
-                    del day.cells[verdict]
+                    yield tallies.group_key(day.cells_group(metric), part), payload
+            self._drop_cells(day)
         for tally in self._touched:
             tally.touched = False
-            published[tallies.group_key(tally.group)] = tally.payload()
+            yield tallies.group_key(tally.group), tally.payload()
             if tally.empty:
                 self._forget(tally)
         self._touched.clear()
         self._touched_cells.clear()
         self._requested.clear()
         self._vanished.clear()
-        return published
 
     def _cells_to_publish(self) -> dict[DayTally, dict[str, set[str]]]:
         """Judges with changed cells by day and metric; no judge of a metric whose parts are only requested."""
@@ -367,7 +368,7 @@ class ShardCounts:
             day.many = ManyCells(day.cells, self._record_bytes)
         else:
             for verdict in self._touched_cells.get(day, ()):
-                day.many.update(verdict, day.cells[verdict])
+                day.many.update(verdict, day.cells.get(verdict, _NO_COUNTS))
         return day.many.parts
 
     def _drain_cells(
@@ -414,10 +415,17 @@ def _cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:
         if any(counts):
             vectors = judges.get(verdict.judge)
             if vectors is None:
-                vectors = judges[verdict.judge] = {"current": [0] * COUNTS, "superseded": [0] * COUNTS}
+                vectors = judges[verdict.judge] = {"current": _NONE, "superseded": _NONE}
+            side: Literal["current", "superseded"] = "current" if verdict.current else "superseded"
+            if vectors[side] is _NONE:
+                vectors[side] = [0] * COUNTS
             # The indexes that `ratings.cell_index` returns.
-            vectors["current" if verdict.current else "superseded"][verdict.passed :: 2] = counts
+            vectors[side][verdict.passed :: 2] = counts
     return {"judges": judges}
+
+
+def _length(by: Mapping[Any, Sized]) -> int:
+    return sum(map(len, by.values()))
 
 
 def _number(day: str) -> int:

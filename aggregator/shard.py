@@ -9,14 +9,17 @@ A shard is pure: no I/O, no clock. Each checkpoint takes dirty rows and touched 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Any, Final
 
 from aggregator import parts, tallies
 from aggregator.cells import Bucket, CriterionCounts, ShardCounts, numbers
+from aggregator.day_tallies import CheckpointDelta
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
 from aggregator.facts import rest as rest_of
+from aggregator.largest import largest_item
 from aggregator.many_rows import MANY
 from aggregator.placements import ChangedPlacements
 from aggregator.policy import Policy
@@ -48,16 +51,6 @@ from aggregator.rows import (
 from aggregator.verdicts import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointDelta:
-    """What one checkpoint writes."""
-
-    rows: dict[bytes, bytes]
-    """Ledger rows, value by key."""
-    tallies: dict[bytes, tallies.Payload]
-    """Absolute payloads of tallies by key; that of a group without counts is empty."""
-
-
 class Shard:
     """Rows and tallies of one source partition.
 
@@ -66,10 +59,16 @@ class Shard:
         policy: which annotations are compared.
         record_bytes: most bytes of the judges in one record of a cells tally; see `parts`.
         many: an item with more annotations, or more evaluations, has an index of them; see `many_rows`.
+        max_tallies: most tallies; see `full`.
     """
 
     def __init__(
-        self, partition: int, policy: Policy = Policy.EACH, record_bytes: int = parts.RECORD_BYTES, many: int = MANY
+        self,
+        partition: int,
+        policy: Policy = Policy.EACH,
+        record_bytes: int = parts.RECORD_BYTES,
+        many: int = MANY,
+        max_tallies: float = inf,
     ) -> None:
         self.partition = partition
         self.policy = policy
@@ -87,7 +86,7 @@ class Shard:
         """Number of rows."""
         self.conflicts = 0
         """Number of facts so far that had the time and the id of their row, and other content."""
-        self._counts = ShardCounts(record_bytes)
+        self._counts = ShardCounts(record_bytes, max_tallies)
         self._placements = ChangedPlacements()
         self._items: dict[str, ItemRow] = {}
         self._apart: dict[str, ItemRow] = {}
@@ -97,6 +96,10 @@ class Shard:
         self._failing_judges: dict[str, dict[str, Judge]] = {}
         self.has_item: Final = self._items.__contains__
         """Whether an item is known: the shard has an annotation or a queue item of it, deleted or not."""
+        self.largest: Final = partial(largest_item, self._items)
+        """The item with most tallies."""
+        self.full: Final = self._counts.full
+        """Whether there are more tallies than `max_tallies`. The shard has its rows then, and wrong counts."""
 
     # ---- merging
 
@@ -153,19 +156,19 @@ class Shard:
     def drain(self) -> CheckpointDelta:
         """Take dirty rows and touched tallies, as copies; nothing is dirty or touched afterwards."""
         rows, self.dirty = self.dirty, {}
-        return CheckpointDelta(rows, self._settled().drain())
+        return CheckpointDelta(rows, self.settle().drain())
 
     def clear_touched(self) -> None:
         """Publish no tally at the next `drain`, unless it is touched again."""
-        self._settled().drain()
+        self.settle().clear_touched()
 
     def touch(self, key: bytes) -> None:
         """Include a tally in the next `drain`, empty if its group counts nothing; ValueError for an invalid key."""
-        self._settled().touch(key)
+        self.settle().touch(key)
 
     def tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""
-        return self._settled().all_tallies()
+        return self.settle().all_tallies()
 
     def changes(self) -> int:
         """Number of changes of cells and tallies since the last `drain`, which need memory until the next one, and of
@@ -176,7 +179,7 @@ class Shard:
     @property
     def touched_tallies(self) -> int:
         """Number of tallies in the next `drain`."""
-        return self._settled().touched_tallies
+        return self.settle().touched_tallies
 
     @property
     def items(self) -> int:
@@ -191,10 +194,6 @@ class Shard:
     def _new_item(self, name: str) -> ItemRow:
         """Let an item become known; its evaluations count from now on."""
         item = self._items[name] = self._apart.pop(name) if name in self._apart else ItemRow({}, {}, [], [])
-        return item
-
-    def _new_apart(self, name: str) -> ItemRow:
-        item = self._apart[name] = ItemRow({}, {}, [], [])
         return item
 
     def _any_item(self, name: str) -> ItemRow | None:
@@ -241,7 +240,7 @@ class Shard:
         return APPLIED
 
     def _merge_evaluation(self, fact: Evaluation) -> Merge:
-        item = self._items.get(fact.item) or self._apart.get(fact.item) or self._new_apart(fact.item)
+        item = self._any_item(fact.item) or self._apart.setdefault(fact.item, ItemRow({}, {}, [], []))
         at, id, rest = fact.at, fact.id, rest_of(fact)
         failed = fact.status != "ok"
         judges = self._judges_of(fact.metric, failed)
@@ -327,7 +326,7 @@ class Shard:
             item.compared.remove(bucket)
         row.bucket, row.compared = None, False
 
-    def _settled(self) -> ShardCounts:
+    def settle(self) -> ShardCounts:
         """The counts, with all changes of placement."""
         for name, queue in self._placements.take():
             item = self._items[name]

@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from aggregator.day_tallies import MAX_TALLIES
 from aggregator.facts import TAG_NAME
 from aggregator.policy import Policy
 from aggregator.ratings import DEFAULT_PASS_STARS
 from aggregator.statistics.gate import GateLimits, Looks
-from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX
+from eval_alignment.environment import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, OTHERS
 from eval_alignment.setting_checks import address, path_problems, template_problems, topic_problems
 from sinks.connections import LOOPBACK_NETWORKS, is_network
 from sources.registry import source_problems
@@ -195,6 +191,12 @@ class Settings(BaseSettings):
         le=365,
         description="Days that an evaluation waits, on the worker's disk, for an annotation or a queue item of its "
         f"item. The evaluations topic must keep its events {SLACK_DAYS} days longer. The same for all workers.",
+    )
+    max_tallies: int = Field(
+        MAX_TALLIES,
+        ge=10_000,
+        description="Most tallies of one partition, and a quarter of the verdicts of judges in them. A partition with "
+        "more is put in quarantine, so that a worker with little memory goes on with its others.",
     )
 
     # View
@@ -422,7 +424,7 @@ def load(**given: Any) -> Settings:
     problems = [
         f"{name}: unknown setting"
         for name in sorted(os.environ)
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not name.startswith(_OTHERS)
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not name.startswith(OTHERS)
     ]
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -438,10 +440,6 @@ def load(**given: Any) -> Settings:
         if not problems:
             return settings
     raise SettingsError(*problems)
-
-
-_OTHERS = ("EVAL_ALIGNMENT_CLIENT_", "EVAL_ALIGNMENT_REQUIRE", "EVAL_ALIGNMENT_CACHE", "EVAL_ALIGNMENT_TEST_")
-"""Prefixes of variables of the client for events and of the test suite, which are not settings."""
 
 
 def _problem(detail: Any) -> str:

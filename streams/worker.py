@@ -17,6 +17,7 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
+from aggregator.day_tallies import MAX_TALLIES
 from aggregator.policy import Policy
 from streams.engine.apply import BatchApplier, expect_events
 from streams.engine.audit import Audit
@@ -87,6 +88,8 @@ class WorkerConfig:
     """How long evaluations wait for their items."""
     waiting_dir: Path = Path("waiting")
     """The directory in which they wait. No other worker uses it."""
+    max_tallies: int = MAX_TALLIES
+    """Most tallies of a partition; one with more is put in quarantine."""
     release: str = "unknown"
     """The version that the metrics report."""
     on_step: Callable[[str], None] = _no_step
@@ -239,6 +242,7 @@ class Worker:
             limits=limits,
             waiting=waiting,
             pseudonyms=decoder.pseudonyms.fingerprint if decoder.pseudonyms is not None else "",
+            max_tallies=config.max_tallies,
         )
         topic_watch = TopicWatch(topics, counts[topics.facts], self._owned, partial(describe_topics, ends_reader))
         watchdog = Watchdog(topics.facts, self._owned, group, ends_reader, capabilities.exact_ends, self.health)

@@ -104,5 +104,6 @@ def _config(chosen: settings.Settings) -> WorkerConfig:
         audit_interval_s=chosen.audit_interval_s,
         waiting_dir=chosen.data_dir / "waiting" / chosen.name,
         wait_days=chosen.wait_days,
+        max_tallies=chosen.max_tallies,
         release=__version__,
     )

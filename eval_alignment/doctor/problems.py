@@ -252,9 +252,10 @@ class Problem(Enum):
     PARTITION_QUARANTINED = Entry(
         "worker",
         _CRITICAL,
-        "A worker cannot read a partition correctly. It processes and publishes nothing of that partition, and "
-        "continues with its others.",
-        'The finding names topic, partition and offset. See docs/operations.md, "Partition in quarantine".',
+        "A worker cannot read a partition correctly, or the partition has more tallies than `max_tallies`. It "
+        "processes and publishes nothing of that partition, and continues with its others.",
+        "The finding names topic, partition and offset, or the item with most tallies. See docs/operations.md, "
+        '"Partition in quarantine".',
     )
     AUDIT_MISMATCH = Entry(
         "worker",

@@ -55,6 +55,8 @@ class Checkpoint:
     async def __call__(self, partitions: Sequence[OwnedPartition]) -> list[Written]:
         """Write one checkpoint of these partitions together; returns what it wrote of each.
 
+        A partition with too many tallies is in quarantine instead.
+
         1. Drain dirty rows, touched tallies and positions, and note what of the waiting evaluations they settle, all of
            the same moment.
         2. Append the rows to the ledger.
@@ -65,6 +67,7 @@ class Checkpoint:
         Raises FatalError or KafkaError; the process must end then, because the drained rows are lost.
         """
         started = self.health.checkpoint_since = time.monotonic()
+        partitions = [owned for owned in partitions if owned.fits()]
         parts = [self._drain(owned) for owned in partitions]
         self._drained.set()
         self._drained = asyncio.Event()

@@ -294,9 +294,11 @@ class Engine:
                 break
             rejected += self._applier.apply(owned, batch.topic, records)
             self._chunks.handled()
-            if self._applier.paused:
+            if self._applier.paused and not owned.shard.full():
                 return None
             owned.applied()
+            if owned.shard.full():
+                break
             self._work.set()
             while self._owned.dirty_rows >= MAX_DIRTY_ROWS or owned.shard.changes() >= MAX_TOUCHED:
                 self._urgent.set()

@@ -7,9 +7,9 @@ In the order of one generation:
 - checkpoint: `drain`, and `checkpointed` once it is written;
 - the end: `end_generation`. A partition that stays with the worker keeps its shard for the next restore.
 
-Quarantine: `quarantine` stops a partition whose logs or sources cannot be read correctly, at any of these points. The
-worker keeps the partition assigned, and neither processes nor writes anything of it; its other partitions go on. The
-next assignment makes the partition again from its logs, so it is a new attempt.
+Quarantine: `quarantine` stops a partition whose logs or sources cannot be read correctly, or which has too many
+tallies, at any of these points. The worker keeps the partition assigned, and neither processes nor writes anything of
+it; its other partitions go on. The next assignment makes the partition again from its logs, so it is a new attempt.
 
 Other modules read the state and call these transitions. Only this module changes the state.
 """
@@ -21,8 +21,10 @@ from dataclasses import dataclass
 
 from faust.types import TP
 
+from aggregator.day_tallies import CheckpointDelta
 from aggregator.days import in_words
-from aggregator.shard import CheckpointDelta, Shard
+from aggregator.names import printable
+from aggregator.shard import Shard
 from aggregator.tallies import WAITING_WORDS, Behind, CheckpointMarker
 from streams.engine.circuit_breaker import HeldBack, SeenBy, seen_offsets
 from streams.engine.completeness import Completeness, Now
@@ -213,11 +215,26 @@ class OwnedPartition:
             reason.rstrip("."),
         )
 
+    def limit_tallies(self) -> None:
+        """Put the partition in quarantine if its shard has too many tallies, before a checkpoint makes them.
+
+        No event is rejected instead: which of them comes last is no property of the events.
+        """
+        if self.quarantined is None and self.shard.full():
+            self.quarantine(_too_many(self.shard))
+
+    def fits(self) -> bool:
+        """Whether a checkpoint can be made of it; if it has too many tallies, it is in quarantine from now on."""
+        self.shard.settle()
+        self.limit_tallies()
+        return self.quarantined is None
+
     # ---- events and checkpoints
 
     def applied(self) -> None:
-        """Note that events were merged into the shard."""
+        """Note that events were merged into the shard. With too many tallies, this partition is in quarantine."""
         self.changed = True
+        self.limit_tallies()
 
     def processed(self, topic: str, following: int, oldest: int | None, newest: int | None = None) -> None:
         """Move a position past a batch that is applied and whose dead letters are acknowledged.
@@ -348,6 +365,15 @@ class OwnedPartitions:
         for owned in self._partitions.values():
             owned.end()
         return None if generation is None else changed
+
+
+def _too_many(shard: Shard) -> str:
+    largest, most = shard.largest(), shard.settle().max_tallies
+    return (
+        f"more tallies than max_tallies = {most:,}. Most are of item {printable(largest.item)!r} in queue "
+        f"{printable(largest.queue)!r}: {largest.groups:,} queues, criteria and days x {largest.metrics:,} metrics = "
+        f"{largest.tallies:,}. Raise max_tallies and the memory of the worker, and restart it"
+    )
 
 
 class Progress:

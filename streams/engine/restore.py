@@ -11,6 +11,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
 
+from aggregator.day_tallies import MAX_TALLIES
 from aggregator.ledger_ids import common_id, new_ledger_id
 from aggregator.policy import Policy
 from aggregator.shard import Shard
@@ -75,6 +76,8 @@ class Restore:
     """Evaluations of unknown items wait there; None where they are rows."""
     pseudonyms: str = ""
     """Fingerprint of the key of annotators' pseudonyms; empty without one."""
+    max_tallies: int = MAX_TALLIES
+    """Most tallies of a partition."""
     _moved: Callable[[], bool] = lambda: False
 
     async def __call__(self, moved: Callable[[], bool]) -> None:
@@ -166,7 +169,7 @@ class Restore:
             self.waiting.keep(owned.waiting for owned in self.owned if owned.waiting is not None)
 
     def _new_partition(self, partition: int) -> OwnedPartition:
-        shard = Shard(partition, self.policy, self.limits.judges_bytes)
+        shard = Shard(partition, self.policy, self.limits.judges_bytes, max_tallies=self.max_tallies)
         return OwnedPartition(
             partition,
             shard,
@@ -207,6 +210,7 @@ class Restore:
 
     def _replay_records(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
         owned.replay.read(records, owned.ledger.producers)
+        owned.limit_tallies()
         if owned.waiting is not None:
             owned.waiting.replayed(records)
         self.owned.replayed(owned, len(records))

@@ -21,6 +21,7 @@ from faust.types import TP
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from aggregator.day_tallies import MAX_TALLIES
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse
 from aggregator.policy import Policy
 from aggregator.recount import Recount
@@ -163,7 +164,9 @@ async def _describe(names: Collection[str]) -> Mapping[str, TopicMetadata]:
     return {}
 
 
-def restored(logs: Logs, *, accept_loss: bool = False, facts: Iterable[Fact] = ()) -> dict[int, OwnedPartition]:
+def restored(
+    logs: Logs, *, accept_loss: bool = False, facts: Iterable[Fact] = (), max_tallies: int = MAX_TALLIES
+) -> dict[int, OwnedPartition]:
     """Restore both partitions, and checkpoint these facts, all of the damaged partition; returns them by number."""
     client: Any = _Client(logs)
     group: Any = SimpleNamespace(
@@ -194,6 +197,7 @@ def restored(logs: Logs, *, accept_loss: bool = False, facts: Iterable[Fact] = (
         metrics=_METRICS,
         on_step=lambda _: None,
         owned=owned,
+        max_tallies=max_tallies,
     )
 
     async def run() -> None:

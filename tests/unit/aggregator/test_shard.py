@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator import tallies
-from aggregator.cells import DayTally
+from aggregator.day_tallies import DayTally
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key, parse, version
 from aggregator.many_rows import MANY
 from aggregator.parts import RECORD_BYTES
