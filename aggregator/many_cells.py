@@ -137,24 +137,38 @@ class ManyCells:
         limit: most bytes of the judges of a part.
     """
 
-    __slots__ = ("_limit", "_metrics")
+    __slots__ = ("_few", "_limit", "_metrics")
 
     def __init__(self, cells: Cells, limit: int) -> None:
         self._limit = limit
+        self._few: dict[str, Cells] = {}
+        """Those of metrics with so few that they are one part: a day may have thousands of metrics with one judge."""
         self._metrics: dict[str, DividedCells] = {}
         for verdict, counts in cells.items():
             self.update(verdict, counts)
 
     def update(self, verdict: Verdict, counts: list[int]) -> None:
         """Take over the counts of a verdict, which may have changed."""
-        metric = self._metrics.get(verdict.metric)
-        if metric is None:
-            metric = self._metrics[verdict.metric] = DividedCells(self._limit)
-        metric.update(verdict, counts)
-        if not metric.parts:
-            del self._metrics[verdict.metric]
+        metric = verdict.metric
+        divided = self._metrics.get(metric)
+        if divided is not None:
+            divided.update(verdict, counts)
+            if not divided.parts:
+                del self._metrics[metric]
+            return
+        few = self._few.setdefault(metric, {})
+        if any(counts):
+            few[verdict] = counts
+        else:
+            few.pop(verdict, None)
+        if not few:
+            del self._few[metric]
+        elif len(few) * parts.MOST_BYTES > self._limit:
+            divided = self._metrics[metric] = DividedCells(self._limit)
+            for each, of_each in self._few.pop(metric).items():
+                divided.update(each, of_each)
 
     def parts(self, metric: str) -> Mapping[int, Cells]:
         """The cells of a metric by part, as `ShardCounts` publishes them: without any, one part that is empty."""
         divided = self._metrics.get(metric)
-        return {0: {}} if divided is None else divided.parts
+        return {0: self._few.get(metric, {})} if divided is None else divided.parts
