@@ -32,7 +32,8 @@ _TAKES_BATCHES: Final = {MAX_MESSAGE_BYTES: "1000000"}
 """What the batches of workers and of usual producers need."""
 _COPARTITIONED: Final = 0
 _SMALL: Final = 1
-_LISTED_SECONDS: Final = 15.0
+_LISTED_SECONDS: Final = 120.0
+"""A busy broker has needed more than 15 s for the logs of 200 partitions of each topic."""
 
 
 class TopicsError(EvalAlignmentError):
@@ -359,5 +360,9 @@ async def _wait_until_listed(admin: AIOKafkaAdminClient, topics: Topics) -> None
     deadline = time.monotonic() + _LISTED_SECONDS
     while missing := set(_names(topics)) - (await _counts(admin)).keys():
         if time.monotonic() > deadline:
-            raise TopicsError(f"topics were created, but the broker does not list them: {', '.join(sorted(missing))}")
+            names = ", ".join(sorted(missing))
+            raise TopicsError(
+                f"topics were created, but the broker does not list them after {_LISTED_SECONDS:.0f} s: {names}. Run "
+                "`topics apply` again: it goes on with what exists"
+            )
         await asyncio.sleep(0.05)
