@@ -15,6 +15,7 @@ from tests.support import summeval
 
 QUEUE: Final = "summeval"
 EVENTS_PER_ITEM: Final = 33
+EVALUATIONS_OF_ITEM: Final = 9
 
 _CRITERIA: Final = ("coherence", "consistency", "fluency", "relevance")
 _ANNOTATORS: Final = (*(f"expert-{n}" for n in range(1, 4)), *(f"turker-{n}" for n in range(1, 6)))
@@ -48,7 +49,7 @@ def _of_item(rng: random.Random, item: str, start_ms: int, queue: str) -> Iterat
                 start_ms,
                 {"queue": queue, "criterion": criterion, "annotator": annotator, "stars": rng.randint(1, 5)},
             )
-    for metric, judge in rng.sample(_METRICS, 9):
+    for metric, judge in rng.sample(_METRICS, EVALUATIONS_OF_ITEM):
         yield _event(
             rng,
             Kind.EVALUATION,

@@ -1,6 +1,7 @@
-"""`python -m bench.scale`: one worker and one view with many evaluations that wait, and many annotated items.
+"""`python -m bench.scale`: one worker and one view with many evaluations that wait, or many annotated items.
 
-On a real Apache Kafka with real processes, and the production load (`bench.production`). Measured: memory and disk, a
+On a real Apache Kafka with real processes, and the production load (`bench.production`), or with `--dense` the
+reference load, whose items are all annotated (`bench.reference`). Measured: memory and disk, a
 restart after `kill -9`, a start without the worker's disk (as after a lost machine, or a take-over by a worker that
 never had the partitions), and pages of the view. Every comparison must be served in the end.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench import load, production
+from bench import load, production, reference
 from bench.end_to_end.report import machine, table
 from bench.end_to_end.site import Row, Site, sample, samples
 from bench.reference import Event
@@ -25,26 +26,32 @@ from tests.support import kafka
 from tests.support.kafka import Kafka
 from tests.support.processes import get, resident_bytes, wait_until
 
-QUEUE: Final = "support"
 _HOUR_SECONDS: Final = 3600.0
 _MIB: Final = 2**20
 _TIMES: Final = 5
 
 
 class _Load:
-    """The production load, which is counted while it is sent."""
+    """A load that is counted while it is sent, piece by piece: in order of time, unless it is dense."""
 
-    def __init__(self, items: int) -> None:
+    def __init__(self, items: int, *, dense: bool) -> None:
         self._items = items
+        self._dense = dense
+        self.queue = reference.QUEUE if dense else "support"
+        self.of_item = reference.EVALUATIONS_OF_ITEM if dense else production.OF_ITEM
+        """Evaluations of each item."""
         self.evaluations = 0
         self.annotations = 0
         self.annotated: set[bytes] = set()
 
     def pieces(self) -> Iterator[list[Event]]:
-        """All events in order of time, piece by piece."""
+        """All events."""
         for first in range(0, self._items, production.PIECE_ITEMS):
             count = min(production.PIECE_ITEMS, self._items - first)
-            piece = production.events(first, count, self._items, seed=first)
+            if self._dense:
+                piece = reference.events(count, seed=first)
+            else:
+                piece = production.events(first, count, self._items, seed=first)
             rated = [item for kind, item, _ in piece if kind is Kind.ANNOTATION]
             self.annotations += len(rated)
             self.evaluations += len(piece) - len(rated)
@@ -54,12 +61,12 @@ class _Load:
     @property
     def comparisons(self) -> int:
         """What they must come to."""
-        return self.annotations * production.OF_ITEM
+        return self.annotations * self.of_item
 
 
-def rows(site: Site, items: int) -> Iterator[Row]:
+def rows(site: Site, items: int, *, dense: bool) -> Iterator[Row]:
     """All rows, in order."""
-    sent = _Load(items)
+    sent = _Load(items, dense=dense)
     site.start_worker()
     site.start_view()
     idle = resident_bytes(site.worker.pid)
@@ -70,19 +77,20 @@ def rows(site: Site, items: int) -> Iterator[Row]:
         _wait_served(site, sent)
         seconds = time.monotonic() - started
     events, annotated = sent.evaluations + sent.annotations, len(sent.annotated)
-    waiting = sent.evaluations - production.OF_ITEM * annotated
+    waiting = sent.evaluations - sent.of_item * annotated
     yield Row(
         f"{sent.evaluations:,} evaluations and {sent.annotations:,} annotations of {annotated:,} items, until every "
         "comparison is served",
         f"{seconds:.0f} s, {events / seconds:,.0f} events/s; sending them took {sending:.0f} s of it",
     )
     yield Row("cores meanwhile, without the load's", ", ".join(f"{name} {of:.2f}" for name, of in cores.used.items()))
-    on_disk = sample(site.worker_url, "eval_alignment_waiting_bytes")
-    topic = site.log_bytes("evaluations")
-    yield Row(
-        f"{waiting:,} evaluations wait: disk of each",
-        f"{on_disk / waiting:.0f} bytes; in the topic (lz4) {topic / sent.evaluations:.0f}",
-    )
+    if waiting:
+        on_disk = sample(site.worker_url, "eval_alignment_waiting_bytes")
+        topic = site.log_bytes("evaluations")
+        yield Row(
+            f"{waiting:,} evaluations wait: disk of each",
+            f"{on_disk / waiting:.0f} bytes; in the topic (lz4) {topic / sent.evaluations:.0f}",
+        )
     yield _memory(site, "memory of the worker", idle)
     yield Row(
         "view",
@@ -96,6 +104,23 @@ def rows(site: Site, items: int) -> Iterator[Row]:
         "restart after `kill -9`", f"ready in {seconds:.1f} s, of which the group waits up to 10 for the killed worker"
     )
     yield _memory(site, "memory of the worker, restarted", idle)
+    if waiting:
+        yield from _without_disk(site, waiting)
+        yield _memory(site, "memory of the worker, rebuilt", idle)
+    _wait_served(site, sent)
+    for what, path in {
+        "start page": "/",
+        "page of the queue": f"/queues/{sent.queue}",
+        "its details": f"/queues/{sent.queue}?more=1",
+        "list of items": f"/queues/{sent.queue}/items",
+        "search for an item": f"/queues/{sent.queue}/items?search={min(sent.annotated).decode()}",
+    }.items():
+        first, *later = (_timed(site, path) for _ in range(1 + _TIMES))
+        yield Row(f"{what}, {annotated:,} annotated items", f"first {first:.0f} ms, then {median(later):.0f} ms")
+
+
+def _without_disk(site: Site, waiting: int) -> Iterator[Row]:
+    """A start without what waits on the worker's disk."""
     site.worker.kill()
     for directory in site.cluster.directory.glob("**/waiting-*"):
         shutil.rmtree(directory)
@@ -107,17 +132,6 @@ def rows(site: Site, items: int) -> Iterator[Row]:
         "start without the disk of before",
         f"ready in {seconds:.1f} s; all read again after {rebuilt:.0f} s, {waiting / rebuilt:,.0f} a second",
     )
-    yield _memory(site, "memory of the worker, rebuilt", idle)
-    _wait_served(site, sent)
-    for what, path in {
-        "start page": "/",
-        "page of the queue": f"/queues/{QUEUE}",
-        "its details": f"/queues/{QUEUE}?more=1",
-        "list of items": f"/queues/{QUEUE}/items",
-        "search for an item": f"/queues/{QUEUE}/items?search={min(sent.annotated).decode()}",
-    }.items():
-        first, *later = (_timed(site, path) for _ in range(1 + _TIMES))
-        yield Row(f"{what}, {annotated:,} annotated items", f"first {first:.0f} ms, then {median(later):.0f} ms")
 
 
 async def _send(site: Site, pieces: Iterator[list[Event]]) -> int:
@@ -140,11 +154,11 @@ def _settled(site: Site) -> None:
 
 
 def _wait_served(site: Site, sent: _Load) -> None:
-    _wait(lambda: _served(site) == sent.comparisons, "all comparisons of the load are served")
+    _wait(lambda: _served(site, sent.queue) == sent.comparisons, "all comparisons of the load are served")
 
 
-def _served(site: Site) -> int:
-    document = site.cluster.document(QUEUE)
+def _served(site: Site, queue: str) -> int:
+    document = site.cluster.document(queue)
     return 0 if document is None else int(document["cards"]["comparisons"])
 
 
@@ -164,6 +178,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000, help="10,000,000 for 30 million evaluations")
+    parser.add_argument("--dense", action="store_true", help="annotate all items: 303,031 for 10 million rows")
     options = parser.parse_args()
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
@@ -173,7 +188,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as directory,
         Site(broker, "scale.", Path(directory)) as site,
     ):
-        for row in rows(site, options.items):
+        for row in rows(site, options.items, dense=options.dense):
             print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
             measured.append(row)
     print(f"{machine()}\n\n{table(measured)}")
