@@ -162,8 +162,9 @@ class Freshness:
         if old := [partition for partition, age in silent.items() if age > self._stale_after_s]:
             yield Staleness(
                 StaleCause.SILENT,
-                f"{_named(old)}: no checkpoint for {max(silent.values()):.0f} s. No worker owns it, its worker cannot "
-                "write, or the view cannot read",
+                f"{_named(old)}: no checkpoint for {max(silent.values()):.0f} s. No worker owns it, its worker has it "
+                "in quarantine, delays its checkpoint or cannot write (`/readyz` and log of the worker have it), "
+                "or the view cannot read",
             )
         behind = [partition for partition, at in complete.items() if now - at / 1000 > self._stale_after_s]
         if behind:
