@@ -13,11 +13,10 @@ def downgrade(path: Path) -> None:
         "judge_periods",
         *(f"search_{of}" for of in ("words_0", "words_1", "documents", "state", "pending")),
     )
-    drops = (
-        "".join(f"DROP TABLE {table};" for table in later) + "DROP INDEX annotations_people; PRAGMA user_version = 7"
-    )
+    indexes = ("annotations_people", "evaluations_superseded")
+    drops = [f"DROP TABLE {table}" for table in later] + [f"DROP INDEX {index}" for index in indexes]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(drops)
+        connection.executescript("; ".join([*drops, "PRAGMA user_version = 7"]))
         texts = product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags"))
         for table, column in (*texts, ("annotations", "median"), ("partitions", "waiting")):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
