@@ -17,6 +17,7 @@ from typing import Any, Final
 from tools.containers.commands import ContainerError, await_that, note, require
 from tools.containers.installation import Installation
 
+WORKERS: Final = ("worker-1", "worker-2")
 PORTS: Final = {"worker-1": 8391, "worker-2": 8391, "view": 8390, "ingest": 8389}
 """Our processes, and the ports of their HTTP servers."""
 BY_KAFKA: Final = range(4_000)
@@ -109,7 +110,7 @@ class InstallationChecks:
 
     def _networks(self) -> None:
         """All networks of workers are internal, and monitoring does not reach Kafka."""
-        for service in ("worker-1", "worker-2"):
+        for service in WORKERS:
             networks = self._installation.inspect(service)["NetworkSettings"]["Networks"]
             internal = self._installation.engine.docker("network", "inspect", "--format", "{{.Internal}}", *networks)
             require(set(internal.split()) == {"true"}, f"internal networks of {service} only: {[*networks]} {internal}")
@@ -223,6 +224,9 @@ class InstallationChecks:
         """`down` and `up` keep counts, stores of workers and the series of Prometheus; every volume has a name."""
         before = time.time()
         counts = self._installation.query('sum(eval_alignment_comparisons{queue="check"})', before)
+        # A worker that stops writes what waits in its memory to its store, which it may not have had until then.
+        self._installation.compose("restart", *WORKERS)
+        self._installation.await_healthy()
         stores = self._waiting_stores()
         self._installation.compose("down")
         unnamed = {name for name in self._installation.volumes() if re.fullmatch(r"[0-9a-f]{64}", name)}
@@ -236,7 +240,7 @@ class InstallationChecks:
 
     def _waiting_stores(self) -> dict[str, list[str]]:
         """The identities of the stores on the volume of each worker. A store that was made again has another one."""
-        return {service: self._identities(service) for service in ("worker-1", "worker-2")}
+        return {service: self._identities(service) for service in WORKERS}
 
     def _identities(self, service: str) -> list[str]:
         command = ("find", "/data/waiting", "-name", "IDENTITY", "-exec", "cat", "{}", ";")
