@@ -43,13 +43,14 @@ def no_claim() -> Iterator[None]:
 def no_continuity() -> Iterator[None]:
     """A writer believes that its records are where it expected them."""
 
-    async def append(self: Log, rows: Iterable[LogRow]) -> None:
+    async def append(self: Log, rows: Iterable[LogRow]) -> int:
         acknowledgements = []
         for batch in self._batches(rows):
             future = await self._producer.send_batch(batch, self.topic, partition=self.partition)
-            acknowledgements.append((future, batch.record_count()))
-        for future, count in acknowledgements:
+            acknowledgements.append((future, batch.record_count(), batch.size()))
+        for future, count, _ in acknowledgements:
             self.next = (await future).offset + count
+        return sum(size for _, _, size in acknowledgements)
 
     with patch.object(Log, "append", append):
         yield

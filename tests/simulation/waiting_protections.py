@@ -341,7 +341,7 @@ SEEDS: Final[Mapping[str, tuple[str, int]]] = {
     "read committed": ("wipe", 1),
     "decided once": ("", 42),
     "no times compared": ("order", 0),
-    "slack of the topic": ("wipe", 57),
+    "slack of the topic": ("wipe", 62),
     "slack of the store": ("away", 35),
     "slowest source": ("calm", 0),
     "missed while away": ("away", 0),

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import faust
@@ -15,6 +15,7 @@ import orjson
 import rocksdict
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from aggregator.facts import Evaluation
 from streams.engine import engine, topic_watch
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.engine import Engine
@@ -25,6 +26,7 @@ from streams.ledger.log import LogRow
 from streams.runtime import heap
 from streams.runtime.failures import end_process
 from streams.waiting import spans, waiting
+from streams.waiting.partition import WaitingPartition
 from streams.waiting.waiting import WaitingEvaluations
 from streams.worker import Worker
 
@@ -181,7 +183,13 @@ def its_disk_fails(_: Worker) -> Callable[[], None]:
 def everything_is_a_row(_: Worker) -> Callable[[], None]:
     """No evaluation waits, and claims say so: as of the first release."""
     setattr(claim, "WAITING_SCHEMA", 2)  # noqa: B010 mypy knows no other way
+
+    def merge(_: WaitingEvaluations, part: WaitingPartition, facts: Iterable[Evaluation], __: object) -> None:
+        for fact in facts:
+            part.shard.apply(fact)
+
     setattr(WaitingEvaluations, "receive", lambda _, part, fact, __: part.shard.apply(fact))  # noqa: B010 as above
+    setattr(WaitingEvaluations, "let_wait", merge)  # noqa: B010 as above
     return lambda: None
 
 
