@@ -1,5 +1,6 @@
 """The worker's Prometheus metrics: one typed list, from which the registry and the docs are generated."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -194,6 +195,8 @@ class WorkerMetrics:
         self.waiting_evaluations = WAITING_EVALUATIONS.gauge(registry)
         self.waiting_bytes = WAITING_BYTES.gauge(registry)
         self.waiting_free_bytes = WAITING_FREE_BYTES.gauge(registry)
+        # Until it is known. 0 would be a full disk.
+        self.waiting_free_bytes.set(math.nan)
         self.waiting_oldest_seconds = WAITING_OLDEST_SECONDS.gauge(registry)
         self.waiting_wait_seconds = WAITING_WAIT_SECONDS.gauge(registry)
         self.waiting_rebuild_events = WAITING_REBUILD_EVENTS.gauge(registry)

@@ -26,7 +26,7 @@ from streams.kafka.topics import TABLE, Topics
 from tests.support.deployments import Cluster, Installation
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
-from tests.support.processes import LOOPBACK, Command, get, wait_until
+from tests.support.processes import LOOPBACK, Command, wait_until
 from tests.support.prometheus import Prometheus
 from tests.support.requirements import Requirements
 
@@ -93,10 +93,6 @@ def examined(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             {**event, "id": "e", "metric": "m", "score": 0.9, "threshold": 0.5},
         )
         wait_until(lambda: cluster.document("doctored"), DEADLINE, "the events are counted")
-        (url,) = cluster.worker_urls.values()
-        # It is set some seconds after the start.
-        empty = "\neval_alignment_waiting_free_bytes 0.0\n"
-        wait_until(lambda: empty not in get(f"{url}/metrics").body.decode(), DEADLINE, "the free disk is known")
         yield Examined(cluster, f"http://{http}", prefix)
 
 

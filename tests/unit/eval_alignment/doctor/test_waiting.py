@@ -1,5 +1,7 @@
 """What `doctor` finds about the stores and disks of waiting evaluations."""
 
+import math
+
 import pytest
 
 from eval_alignment.doctor.http import Answer
@@ -19,6 +21,8 @@ from tests.unit.eval_alignment.doctor.observed import URL, answer, process, stor
         # It covers too little, or nothing.
         (storing(free=2e9, age=3_600), [Severity.OK]),
         (storing(free=2e9, size=0, age=0), [Severity.OK]),
+        # A worker that has just started does not know it.
+        (storing(free=math.nan, size=0, age=0), [Severity.OK]),
     ],
 )
 def test_a_disk_needs_room_for_all_that_will_wait(store: Process, severities: list[Severity]) -> None:
