@@ -12,6 +12,7 @@ Readers add up tallies over partitions; nothing else adds them up. Keys are JSON
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Annotated, Final, Literal, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
 import msgspec
@@ -133,6 +134,12 @@ WAITING_JUDGES: Final = 200
 """Most judge versions that a marker lists."""
 
 
+QUARANTINED: Final = 10
+"""Most partitions in quarantine that a marker lists."""
+QUARANTINE_CHARACTERS: Final = 300
+"""Most characters of the reason for each of them."""
+
+
 class WaitingState(TypedDict):
     """What a partition's worker reports of evaluations whose item no annotation and no queue item names yet.
 
@@ -194,12 +201,23 @@ class CheckpointMarker(_CountedMarker):
     """Absent while no evaluation waits and none is missing, and where it is invalid: it decides no count, so it must
     not hold a reader back.
     """
+    quarantined: NotRequired[dict[str, str]]
+    """By partition, why other partitions of the same worker are in quarantine: nothing is written to their own logs.
+    `QUARANTINED` of them at most, each with `QUARANTINE_CHARACTERS` at most. Absent where none is, and where it is
+    invalid, like `waiting`.
+    """
 
 
-class _MarkerReport(TypedDict):
-    """The rest of a checkpoint marker."""
+class _WaitingPart(TypedDict):
+    """A part of a checkpoint marker that decides no count."""
 
     waiting: NotRequired[WaitingState]
+
+
+class _QuarantinePart(TypedDict):
+    """Another one."""
+
+    quarantined: NotRequired[dict[str, str]]
 
 
 # Results stay in memory, where a result of orjson would keep its whole buffer of about 4 KiB.
@@ -207,7 +225,8 @@ _encode = msgspec.json.Encoder().encode
 
 _decode_stamp: Final = msgspec.json.Decoder(TallyStamp).decode
 _decode_checkpoint: Final = msgspec.json.Decoder(_CountedMarker).decode
-_decode_report: Final = msgspec.json.Decoder(_MarkerReport).decode
+_decode_waiting: Final = msgspec.json.Decoder(_WaitingPart).decode
+_decode_quarantine: Final = msgspec.json.Decoder(_QuarantinePart).decode
 _decode_payload: Final[Mapping[str, Callable[[bytes], Payload]]] = {
     "cells": msgspec.json.Decoder(CellsPayload).decode,
     "annotations": msgspec.json.Decoder(AnnotationsPayload).decode,
@@ -236,11 +255,27 @@ def parse_marker(value: bytes) -> CheckpointMarker:
     marker = cast("CheckpointMarker", _decoded(_decode_checkpoint, value))
     if b"waiting" in value:
         with contextlib.suppress(ValueError):
-            if (waiting := _decoded(_decode_report, value).get("waiting")) is not None:
+            if (waiting := _decoded(_decode_waiting, value).get("waiting")) is not None:
                 waiting["sample"] = waiting["sample"][:WAITING_SAMPLE]
                 waiting["judges"] = waiting["judges"][:WAITING_JUDGES]
                 marker["waiting"] = waiting
+    if b"quarantined" in value:
+        with contextlib.suppress(ValueError):
+            if quarantined := shorten_quarantined(_decoded(_decode_quarantine, value).get("quarantined", {})):
+                marker["quarantined"] = quarantined
     return marker
+
+
+def shorten_quarantined(reasons: Mapping[str, str]) -> dict[str, str]:
+    """The first `QUARANTINED` reasons by partition, each cut to `QUARANTINE_CHARACTERS`.
+
+    >>> len(shorten_quarantined({"3": "x" * 1000})["3"])
+    300
+    """
+    return {
+        partition: reason if len(reason) <= QUARANTINE_CHARACTERS else f"{reason[: QUARANTINE_CHARACTERS - 1]}…"
+        for partition, reason in islice(reasons.items(), QUARANTINED)
+    }
 
 
 def _decoded(decode: Callable[[bytes], _T], value: bytes) -> _T:

@@ -7,7 +7,8 @@ complete only up to a time more than `stale_after_s` ago, and also when that tim
 - no checkpoint marker of a partition has arrived for `stale_after_s` of the view's own monotonic clock, whichever times
   the markers had;
 - a clock is wrong: a marker's time is ahead of the view's clock, or of the broker's clock when the marker was appended;
-- a part of the view holds a partition: it cannot read it, so it serves its last good state.
+- a part of the view holds a partition: it cannot read it, so it serves its last good state;
+- a worker has a partition in quarantine, as the markers of its other partitions report.
 
 The reader feeds a `Freshness`; page, API, `/readyz` and gauges show what it returns.
 """
@@ -32,6 +33,8 @@ class StaleCause(StrEnum):
     """A partition has no checkpoint marker yet."""
     HELD = "held"
     """The view cannot read a partition."""
+    QUARANTINE = "quarantine"
+    """A worker has a partition in quarantine."""
     CLOCK = "clock"
     """Two clocks differ."""
     SILENT = "silent"
@@ -75,6 +78,10 @@ class _Closed:
     behind: str | None
     ahead_s: float
     """By how much the marker's time was ahead of the broker's clock; negative when it was late."""
+    written: int
+    """When it was written, in milliseconds by the broker's clock, or else by the worker's."""
+    quarantined: Mapping[str, str]
+    """As in the marker."""
 
 
 class Freshness:
@@ -116,7 +123,9 @@ class Freshness:
         if arrived and appended is not None:
             self._broker = appended, now
         received = now if arrived else None
-        self._closed = {**self._closed, partition: _Closed(received, marker.get("behind"), ahead_s)}
+        written = marker["at"] if appended is None else appended
+        closed = _Closed(received, marker.get("behind"), ahead_s, written, marker.get("quarantined", {}))
+        self._closed = {**self._closed, partition: closed}
 
     def hold(self, partition: int | None, reason: str) -> None:
         """Mark a partition as stale until `release`, for a reason in words. None marks the whole view."""
@@ -152,6 +161,8 @@ class Freshness:
     def _causes(self, complete: Mapping[int, int], now: float) -> Iterator[Staleness]:
         for partition, reason in self._held.items():
             yield Staleness(StaleCause.HELD, reason if partition is None else f"partition {partition}: {reason}")
+        for partition, reason in self._quarantined():
+            yield Staleness(StaleCause.QUARANTINE, f"partition {partition} is in quarantine: {reason.rstrip('.')}")
         if not complete:
             yield Staleness(StaleCause.NO_CHECKPOINT, "no worker has written a checkpoint yet")
         if lacking := self._expected - complete.keys():
@@ -162,14 +173,23 @@ class Freshness:
         if old := [partition for partition, age in silent.items() if age > self._stale_after_s]:
             yield Staleness(
                 StaleCause.SILENT,
-                f"{_named(old)}: no checkpoint for {max(silent.values()):.0f} s. No worker owns it, its worker has it "
-                "in quarantine, delays its checkpoint or cannot write (`/readyz` and log of the worker have it), "
-                "or the view cannot read",
+                f"{_named(old)}: no checkpoint for {max(silent.values()):.0f} s. No worker owns it, its worker has "
+                "all its partitions in quarantine, delays its checkpoint or cannot write (`/readyz` and log of the "
+                "worker have it), or the view cannot read",
             )
         behind = [partition for partition, at in complete.items() if now - at / 1000 > self._stale_after_s]
         if behind:
             oldest = min(behind, key=complete.__getitem__)
             yield self._behind(oldest, behind, complete[oldest])
+
+    def _quarantined(self) -> Iterator[tuple[int, str]]:
+        """Partitions in quarantine, and why, as their worker stated last. Their next marker ends it."""
+        for closed in self._closed.values():
+            for partition in sorted(self._expected):
+                if (reason := closed.quarantined.get(str(partition))) is not None:
+                    own = self._closed.get(partition)
+                    if own is None or own.written <= closed.written:
+                        yield partition, reason
 
     def _received(self, partition: int) -> float:
         """When a marker of a partition arrived, or the view began to wait for one."""

@@ -13,7 +13,14 @@ import orjson
 from faust.types import TP
 
 from aggregator.policy import Policy
-from aggregator.tallies import MARKER_KEY, Behind, CheckpointMarker, WaitingState, source_position
+from aggregator.tallies import (
+    MARKER_KEY,
+    Behind,
+    CheckpointMarker,
+    WaitingState,
+    shorten_quarantined,
+    source_position,
+)
 from streams.engine.completeness import Now
 from streams.engine.pace import Written
 from streams.engine.partition import Drained, OwnedPartition
@@ -132,6 +139,9 @@ class Checkpoint:
             marker["foreign"] = owned.foreign
         if (waiting := self._waits(owned)) is not None:
             marker["waiting"] = waiting
+        if quarantined := self.health.quarantined:
+            reasons = {str(partition): reason for partition, reason in sorted(quarantined.items())}
+            marker["quarantined"] = shorten_quarantined(reasons)
         return _PartitionCheckpoint(owned, drained, marker, self._note(owned))
 
     def _waits(self, owned: OwnedPartition) -> WaitingState | None:

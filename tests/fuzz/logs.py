@@ -35,6 +35,7 @@ from streams.kafka.topic_metadata import TopicMetadata
 from streams.kafka.topics import Topics
 from streams.ledger import log as log_module
 from streams.ledger.claim import CLAIM_KEY
+from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
 
 TOPICS: Final = Topics()
@@ -181,7 +182,8 @@ def restored(
         seek=client.seek_all,
     )
     owned = OwnedPartitions()
-    checkpoint = Checkpoint(Policy.EACH, group, _METRICS, lambda _: None)
+    health = Health(partitions=owned.quarantined)
+    checkpoint = Checkpoint(Policy.EACH, group, _METRICS, lambda _: None, health)
     restore = Restore(
         name="fuzz",
         topics=TOPICS,

@@ -220,3 +220,33 @@ def test_a_long_report_is_cut() -> None:
     read = read_waiting(orjson.dumps({**WAITING, "sample": list("abcde"), "judges": judges}))
     assert read["sample"] == ["a", "b", "c"]
     assert read["judges"] == [tuple(judge) for judge in judges[:-5]]
+
+
+def read_quarantined(quarantined: bytes) -> Any:
+    """What a reader gets as `quarantined` of a marker that has these bytes there."""
+    waiting = b',"waiting":' + orjson.dumps(WAITING)
+    marker = tallies.parse_marker(orjson.dumps(MARKER)[:-1] + waiting + b',"quarantined":' + quarantined + b"}")
+    assert {name: value for name, value in marker.items() if name not in {"waiting", "quarantined"}} == MARKER
+    assert "waiting" in marker
+    return marker.get("quarantined")
+
+
+def test_a_marker_reports_a_bounded_number_of_bounded_reasons_of_quarantine() -> None:
+    assert read_quarantined(b'{"3":"facts[3] at 5: no row"}') == {"3": "facts[3] at 5: no row"}
+    many = read_quarantined(orjson.dumps({str(number): "x" * 10_000 for number in range(500)}))
+    assert len(many) == tallies.QUARANTINED
+    assert {(len(reason), reason[-2:]) for reason in many.values()} == {(tallies.QUARANTINE_CHARACTERS, "x…")}
+
+
+@given(odd)
+def test_an_invalid_report_of_quarantine_never_makes_a_marker_invalid(value: Any) -> None:
+    try:
+        written = orjson.dumps(value)
+    except TypeError:
+        return
+    assert read_quarantined(written) in (None, value)
+
+
+@pytest.mark.parametrize("quarantined", [b"[" * 600 + b"]" * 600, b'{"3":1}', b'"3"', b"null", b"{}"])
+def test_a_quarantine_that_nobody_can_read_is_passed_over(quarantined: bytes) -> None:
+    assert read_quarantined(quarantined) is None

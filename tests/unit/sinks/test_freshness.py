@@ -157,6 +157,33 @@ def test_a_held_partition_is_stale_until_it_is_released() -> None:
     assert view.judge() == FRESH
 
 
+REASON = "more tallies than max_tallies = 500,000. Most are of item 'hot'. Raise max_tallies, and restart it."
+
+
+def test_a_quarantine_is_named_with_its_own_reason_until_the_partition_has_a_later_marker() -> None:
+    view = View()
+    view.clock.seconds += 5
+    view.closed(0, NOW_MS + 5_000, NOW_MS + 5_000, quarantined={"1": REASON, "7": "of no partition"})
+    assert view.judge(NOW + 5) == Staleness(StaleCause.QUARANTINE, f"partition 1 is in quarantine: {REASON[:-1]}")
+    view.closed(1, NOW_MS + 6_000, NOW_MS + 6_000)
+    assert view.judge(NOW + 6) == FRESH
+
+
+def test_a_quarantine_ends_with_a_marker_of_its_worker_that_does_not_name_it() -> None:
+    view = View()
+    view.closed(0, NOW_MS, quarantined={"1": REASON})
+    assert view.judge().cause is StaleCause.QUARANTINE
+    view.closed(0, NOW_MS + 1_000, NOW_MS + 1_000)
+    assert view.judge(NOW + 1) == FRESH
+
+
+def test_a_partition_in_quarantine_that_never_had_a_checkpoint_is_named_with_its_reason() -> None:
+    freshness = Freshness()
+    freshness.expect(range(2))
+    freshness.closed(0, marker(NOW_MS, quarantined={"1": "facts[1] at 5: no row"}), NOW_MS)
+    assert freshness.judge({0: NOW_MS}, NOW).reason == "partition 1 is in quarantine: facts[1] at 5: no row"
+
+
 def test_the_brokers_clock_goes_on_when_the_own_clock_is_set() -> None:
     view = View()
     view.freshness.closed(0, marker(0), 0, arrived=False)

@@ -9,6 +9,7 @@ from faust.types import TP
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.shard import Shard
+from aggregator.tallies import parse_marker
 from streams.engine.engine import Engine
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.start import Start
@@ -101,6 +102,10 @@ def test_a_restore_comes_to_the_same_quarantine_until_the_limit_is_raised() -> N
     assert "max_tallies = 419" in (both[DAMAGED].quarantined or "")
     assert (both[DAMAGED].ready, both[1].ready) == (False, True)
     assert logs[TOPICS.tallies, DAMAGED].end == before
+    # Nothing is written to its own logs: the markers of the worker's other partitions report it.
+    reported = parse_marker(logs[TOPICS.tallies, 1].records[-1].value or b"")["quarantined"]
+    assert reported == {str(DAMAGED): both[DAMAGED].quarantined}
     owned = restored(logs, max_tallies=420)[DAMAGED]
     assert owned.quarantined is None
     counted(logs, owned, [*ANNOTATIONS, *EVALUATIONS])
+    assert "quarantined" not in parse_marker(logs[TOPICS.tallies, 1].records[-1].value or b"")
