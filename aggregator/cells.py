@@ -191,7 +191,7 @@ class ShardCounts:
         """Add `sign` to the coverage of a metric; `coverage` is an index in `tallies.COVERAGE`."""
         tally = self._coverage.get((queue, metric, day))
         if tally is None:
-            if self._size() >= self.max_tallies and self.full():
+            if self.size() >= self.max_tallies and self.full():
                 return
             tally = self._coverage[queue, metric, day] = CoverageTally(queue, metric, day)
         tally.counts[coverage] += sign
@@ -224,16 +224,17 @@ class ShardCounts:
 
         From then on nothing that could add one is counted, so that memory is bounded: the counts are of no more use.
         """
-        if not self._full and self._size() + _length(self._added) > self.max_tallies:
+        if not self._full and self.size() + _length(self._added) > self.max_tallies:
             self._settle()
-            if self._size() > self.max_tallies:
+            if self.size() > self.max_tallies:
                 for day in self._touched_cells:
                     self._drop_cells(day)
                     day.many = None
-                self._full = self._size() > self.max_tallies
+                self._full = self.size() > self.max_tallies
         return self._full
 
-    def _size(self) -> float:
+    def size(self) -> float:
+        """What `max_tallies` limits: tallies, or a `VERDICTS`th of the cells if that is more; without noted moves."""
         return max(self._days + self._cells_tallies + len(self._coverage), self._cells / VERDICTS)
 
     def _make_room(self) -> None:

@@ -86,7 +86,8 @@ class Shard:
         """Number of rows."""
         self.conflicts = 0
         """Number of facts so far that had the time and the id of their row, and other content."""
-        self._counts = ShardCounts(record_bytes, max_tallies)
+        self.counts: Final = ShardCounts(record_bytes, max_tallies)
+        """The counts as of the last `settle`."""
         self._placements = ChangedPlacements()
         self._items: dict[str, ItemRow] = {}
         self._apart: dict[str, ItemRow] = {}
@@ -98,7 +99,7 @@ class Shard:
         """Whether an item is known: the shard has an annotation or a queue item of it, deleted or not."""
         self.largest: Final = partial(largest_item, self._items)
         """The item with most tallies."""
-        self.full: Final = self._counts.full
+        self.full: Final = self.counts.full
         """Whether there are more tallies than `max_tallies`. The shard has its rows then, and wrong counts."""
 
     # ---- merging
@@ -174,7 +175,7 @@ class Shard:
         """Number of changes of cells and tallies since the last `drain`, which need memory until the next one, and of
         rows of items whose changed placement is not counted yet.
         """
-        return self._counts.changes() + self._placements.rows
+        return self.counts.changes() + self._placements.rows
 
     @property
     def touched_tallies(self) -> int:
@@ -200,7 +201,7 @@ class Shard:
         return self._items.get(name) or self._apart.get(name)
 
     def _new_annotator(self, identity: tuple[str, str, str]) -> AnnotatorKey:
-        annotator = self._annotator_keys[identity] = AnnotatorKey(self._counts.criterion(identity[0], identity[1]))
+        annotator = self._annotator_keys[identity] = AnnotatorKey(self.counts.criterion(identity[0], identity[1]))
         return annotator
 
     def _merge_annotation(self, fact: Annotation) -> Merge:
@@ -333,14 +334,14 @@ class Shard:
             assert item.queues is not None, "only a queue item changes a placement"
             self._move_placement(item, queue, item.queues[queue])
             self._choose_of_queue(item, queue)
-        return self._counts
+        return self.counts
 
     def _move_placement(self, item: ItemRow, queue: str, row: QueueRow) -> None:
         """Count the coverage of an item as in the queue if it is not counted so, or else as not in it."""
         row.placed = not row.placed
         for metric in metrics_of(item):
             if (coverage := self._coverage(item, metric)) is not None:
-                self._counts.count_coverage(queue, metric, *coverage, +1 if row.placed else -1)
+                self.counts.count_coverage(queue, metric, *coverage, +1 if row.placed else -1)
 
     def _choose_of_queue(self, item: ItemRow, queue: str) -> None:
         for criterion in criteria_of(item, queue):
@@ -375,14 +376,14 @@ class Shard:
     def _count_annotations(self, item: ItemRow, bucket: Bucket, compared: bool, number: int) -> None:
         """Add `number` for equal annotations, and for their comparisons with the standing verdicts if compared."""
         if not compared or not item.judged_metrics:
-            self._counts.count_annotations(bucket.tally, number, 0)
+            self.counts.count_annotations(bucket.tally, number, 0)
             return
-        self._counts.count_annotations(bucket.tally, number, number)
+        self.counts.count_annotations(bucket.tally, number, number)
         if number > 0:
             self.added += number * item.judged_metrics
         else:
             self.retracted -= number * item.judged_metrics
-        self._counts.count_comparisons(bucket, item.verdicts, number)
+        self.counts.count_comparisons(bucket, item.verdicts, number)
 
     def _resolve_metric(self, item: ItemRow, judges: Mapping[str, Judge], judge: Judge, row: EvaluationRow) -> None:
         """Set the verdicts of all judges of a metric after the evaluation `row` of one of them changed.
@@ -397,7 +398,7 @@ class Shard:
                 self._set_verdict(item, rival, verdict)
         if (before == 0) is not (item.judged_metrics == 0):
             for bucket, number in numbers(item.compared):
-                self._counts.count_annotations(bucket.tally, 0, number if before == 0 else -number)
+                self.counts.count_annotations(bucket.tally, 0, number if before == 0 else -number)
 
     def _set_verdict(self, item: ItemRow, row: EvaluationRow, verdict: Verdict | None) -> None:
         former = row.verdict
@@ -420,7 +421,7 @@ class Shard:
             else:
                 self.retracted += len(item.compared)
         if item.compared:
-            self._counts.count_comparisons(verdict, item.compared, sign)
+            self.counts.count_comparisons(verdict, item.compared, sign)
 
     def _coverage(self, item: ItemRow, metric: str) -> Shown:
         shown = shown_evaluation(
@@ -435,9 +436,9 @@ class Shard:
         for queue, row in queues.items():
             if row.placed:
                 if former is not None:
-                    self._counts.count_coverage(queue, metric, *former, -1)
+                    self.counts.count_coverage(queue, metric, *former, -1)
                 if current is not None:
-                    self._counts.count_coverage(queue, metric, *current, +1)
+                    self.counts.count_coverage(queue, metric, *current, +1)
 
 
 _EACH: Final = Policy.EACH

@@ -151,6 +151,8 @@ class Worker:
         self.metrics.uncommitted.set_function(self._uncommitted)
         self.metrics.foreign_rows.set_function(lambda: self._owned.foreign_rows)
         self.metrics.quarantined.set_function(lambda: len(self.health.quarantined))
+        self.metrics.tallies.set_function(lambda: self._owned.tallies)
+        self.metrics.tallies_limit.set_function(lambda: self._owned.fullest)
         self.metrics.delayed.set_function(lambda: len(self.health.delayed()))
         self._client = KafkaClient(config.brokers, config.security)
 

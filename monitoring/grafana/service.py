@@ -85,8 +85,9 @@ def _now() -> list[object]:
         ),
         number(
             "In quarantine",
-            "Partitions that a worker cannot read correctly, so it counts and publishes nothing of them. Its log and "
-            "`/readyz` name the record and what to do." + alerts("PartitionQuarantined"),
+            "Partitions that a worker cannot read correctly, or that have more tallies than `max_tallies`, so it "
+            "counts and publishes nothing of them. Its log, `/readyz` and the page have the reason and what to do."
+            + alerts("PartitionQuarantined"),
             "short",
             ("sum(eval_alignment_quarantined_partitions)", "partitions"),
             width=2,

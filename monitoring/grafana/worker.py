@@ -231,4 +231,22 @@ def recovery() -> list[object]:
             ("sum by (instance) (eval_alignment_foreign_rows)", "{{instance}}"),
             width=8,
         ),
+        series(
+            "Tallies of the fullest partition",
+            "Share of the setting `max_tallies` that the fullest partition of each worker has. Above 100 %, the "
+            "partition is in quarantine. Growing: many criteria, metrics and queues are multiplied, or one item is "
+            "sent with thousands of names." + alerts("TalliesNearLimit"),
+            "percentunit",
+            ("max by (instance) (eval_alignment_tallies_limit_ratio)", "{{instance}}"),
+            limit=((None, "transparent"), (0.8, GREY)),
+            width=8,
+        ),
+        series(
+            "Tallies",
+            "Counts in the memory of each worker, of all its partitions together: 420 bytes each, and 1 KiB for each "
+            "that one checkpoint writes.",
+            "short",
+            ("sum by (instance) (eval_alignment_tallies)", "{{instance}}"),
+            width=8,
+        ),
     ]

@@ -318,6 +318,17 @@ class OwnedPartitions:
         return sum(owned.foreign for owned in self)
 
     @property
+    def tallies(self) -> float:
+        """Tallies of all shards."""
+        return sum(owned.shard.counts.size() for owned in self)
+
+    @property
+    def fullest(self) -> float:
+        """Tallies of the partition with most, as a share of `max_tallies`; partitions in quarantine do not count."""
+        counts = (owned.shard.counts for owned in self if owned.quarantined is None)
+        return max((each.size() / each.max_tallies for each in counts), default=0.0)
+
+    @property
     def rows(self) -> int:
         """Rows of all shards."""
         return sum(owned.shard.rows for owned in self._partitions.values())

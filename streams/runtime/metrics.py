@@ -58,6 +58,15 @@ CIRCUIT_BREAKER_OPEN: Final = gauge("circuit_breaker_open", "1 while the circuit
 QUARANTINED: Final = gauge(
     "quarantined_partitions", "Partitions that this worker owns and does not process, because they are in quarantine."
 )
+TALLIES: Final = gauge(
+    "tallies",
+    "Tallies in memory, or a quarter of the verdicts of judges in them if that is more. All owned partitions together.",
+)
+TALLIES_LIMIT: Final = gauge(
+    "tallies_limit_ratio",
+    "Tallies of the fullest owned partition, as a share of the setting `max_tallies`: above 1 it is in quarantine, and "
+    "does not count here.",
+)
 FOREIGN_ROWS: Final = gauge(
     "foreign_rows",
     "Ledger rows of owned partitions that another program wrote, and that are counted; expected to be 0.",
@@ -134,6 +143,8 @@ METRICS: Final = (
     RECOVERY_ROWS,
     CIRCUIT_BREAKER_OPEN,
     QUARANTINED,
+    TALLIES,
+    TALLIES_LIMIT,
     FOREIGN_ROWS,
     RECOVERING,
     AUDITS,
@@ -187,6 +198,8 @@ class WorkerMetrics:
         self.recovery_rows = RECOVERY_ROWS.counter(registry)
         self.circuit_breaker_open = CIRCUIT_BREAKER_OPEN.gauge(registry)
         self.quarantined = QUARANTINED.gauge(registry)
+        self.tallies = TALLIES.gauge(registry)
+        self.tallies_limit = TALLIES_LIMIT.gauge(registry)
         self.foreign_rows = FOREIGN_ROWS.gauge(registry)
         self.recovering = RECOVERING.gauge(registry)
         self.audits = AUDITS.counter(registry)

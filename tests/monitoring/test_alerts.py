@@ -23,7 +23,7 @@ EXPECTED: Final = {
     },
     "service": {
         "Down", "WorkerDown", "Absent", "NotReady", "Lag", "CommitsStalled", "RejectsHigh", "CircuitBreakerOpen",
-        "PartitionQuarantined",
+        "PartitionQuarantined", "TalliesNearLimit",
         "SnapshotStale", "StateStale", "SeriesSuppressed", "SnapshotsTooLarge", "Misrouted", "AuditMismatch",
         "IngestDown", "IngestNotReady", "IngestBusy", "IngestRejectsHigh",
         "SourcePullFails", "SourceStale", "SourceRejects",

@@ -76,7 +76,7 @@ def memory_goes_bad(worker: Worker) -> Callable[[], None]:
     """One count in memory changes without a trace."""
 
     def begin() -> None:
-        criteria = (counts for owned in worker._owned for counts in owned.shard._counts._criteria.values())
+        criteria = (counts for owned in worker._owned for counts in owned.shard.counts._criteria.values())
         next(day for counts in criteria for day in counts.days.values()).annotations += 1
 
     return begin

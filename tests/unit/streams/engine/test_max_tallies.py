@@ -81,6 +81,19 @@ async def test_its_events_are_neither_written_nor_committed_and_other_partitions
     assert partitions.due(idle_since=1e9) == [second]
 
 
+def test_the_share_of_the_limit_is_of_the_fullest_partition_that_is_not_in_quarantine() -> None:
+    partitions = OwnedPartitions()
+    assert (partitions.tallies, partitions.fullest) == (0, 0.0)
+    partitions.assign({0, 1}, partition)
+    first, _ = partitions
+    for fact in EVALUATIONS[:5]:
+        first.shard.apply(fact)
+    first.drain()
+    assert (partitions.tallies, partitions.fullest) == (140, 0.6)
+    first.quarantine("more tallies than max_tallies")
+    assert (partitions.tallies, partitions.fullest) == (140, 0.1)
+
+
 def test_an_item_that_comes_back_into_its_queue_counts_before_the_checkpoint() -> None:
     owned = partition(0)
     owned.shard.apply(QueueItem(AT, "out", "q", "hot\x1b", deleted=True))
