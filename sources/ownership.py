@@ -83,6 +83,17 @@ class OwnerIndex(Protocol):
     def put(self, native: str, owned: OwnedRecord) -> None:
         """Remember what a record stated."""
 
+    def restate(self, native: str, former: OwnedRow, row: OwnedRow) -> None:
+        """Remember a row of a record at a later time.
+
+        However many rows the record has, the work is about the same.
+
+        Args:
+            native: the tool's id of the record.
+            former: the row that it has.
+            row: the one that it has from now on; the key is the same.
+        """
+
     def natives(self) -> Collection[str]:
         """All records that were seen."""
 
@@ -165,10 +176,23 @@ class HeldRows:
         for row in added:
             self._rankings.setdefault(row.identity, _Ranking()).add(HeldRow(row.rank, native, row))
 
+    def restate(self, native: str, former: OwnedRow, row: OwnedRow) -> None:
+        """A record has a row in place of a former one of the same key, if it has that one here."""
+        ranking = self._rankings.setdefault(row.identity, _Ranking())
+        ranking.rows.pop((former.rank, native), None)
+        ranking.add(HeldRow(row.rank, native, row))
+
     def best_other(self, identity: bytes, native: str) -> HeldRow | None:
         """The row of the greatest rank that a record other than this one has of an identity; None if none has one."""
         ranking = self._rankings.get(identity)
         return None if ranking is None else ranking.best_other(native)
+
+
+def with_later_rows(owned: OwnedRecord, rows: Mapping[bytes, OwnedRow]) -> OwnedRecord:
+    """What a record states, with some of its rows, by key, at later times."""
+    latest = max(owned.at or 0, *(row.fact.at for row in rows.values()))
+    all_rows = {row.key: row for row in owned.rows} | {**rows}
+    return msgspec.structs.replace(owned, at=latest, rows=tuple(all_rows.values()))
 
 
 def changed_rows(before: Collection[OwnedRow], after: Collection[OwnedRow]) -> tuple[set[OwnedRow], set[OwnedRow]]:
@@ -182,17 +206,26 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._records: dict[str, OwnedRecord] = {}
+        self._restated: dict[str, dict[bytes, OwnedRow]] = {}
+        """Rows at later times, by record and key."""
         self._held = HeldRows()
         self._deleted: dict[bytes, int] = {}
 
     def get(self, native: str) -> OwnedRecord | None:
         """What a record stated last; None for one that was never seen."""
+        if (rows := self._restated.pop(native, None)) is not None:
+            self._records[native] = with_later_rows(self._records[native], rows)
         return self._records.get(native)
 
     def put(self, native: str, owned: OwnedRecord) -> None:
         """Remember what a record stated."""
-        self._held.replace(native, self._records.get(native, OwnedRecord()).rows, owned.rows)
+        self._held.replace(native, (self.get(native) or OwnedRecord()).rows, owned.rows)
         self._records[native] = owned
+
+    def restate(self, native: str, former: OwnedRow, row: OwnedRow) -> None:
+        """Remember a row of a record at a later time."""
+        self._held.restate(native, former, row)
+        self._restated.setdefault(native, {})[row.key] = row
 
     def natives(self) -> Collection[str]:
         """All records that were seen."""
@@ -361,7 +394,6 @@ class RecordVersion:
         by_identity: dict[bytes, list[OwnedRow]] = {}
         for row in rows:
             by_identity.setdefault(row.identity, []).append(row)
-        restated: dict[str, list[OwnedRow]] = {}
         for identity, gone in by_identity.items():
             best = index.best_other(identity, self.native)
             # A failure shows only where no verdict stands.
@@ -373,19 +405,8 @@ class RecordVersion:
             if best is not None and best.row.fact.at < later:
                 id = event_id(self.prefix, best.native, best.row.part, later)
                 sent.append(msgspec.structs.replace(best.row.fact, at=later, id=id))
-                row = OwnedRow(best.row.key, facts.encode(sent[-1]), best.row.part)
-                restated.setdefault(best.native, []).append(row)
-        self._restate(index, restated)
+                index.restate(best.native, best.row, OwnedRow(best.row.key, facts.encode(sent[-1]), best.row.part))
         return sent
-
-    @staticmethod
-    def _restate(index: OwnerIndex, restated: Mapping[str, Iterable[OwnedRow]]) -> None:
-        """Remember rows of other records at their later times, each record once however many of its rows these are."""
-        for native, rows in restated.items():
-            owned = index.get(native) or OwnedRecord()
-            replaced = {row.key: row for row in owned.rows} | {row.key: row for row in rows}
-            latest = max(owned.at or 0, *(row.fact.at for row in rows))
-            index.put(native, msgspec.structs.replace(owned, at=latest, rows=tuple(replaced.values())))
 
     def _deletion(self, row: OwnedRow, at: int, number: int) -> Fact:
         """The deletion of a row; of a failure it is that of the verdict, as for every deletion of an evaluation."""
@@ -405,3 +426,8 @@ def _same(one: Fact, other: Fact) -> bool:
 def _verdict_key(key: bytes) -> bytes:
     """The key of the verdict that stands in place of a failure."""
     return b'["e"' + key[4:] if key.startswith(b'["x"') else key
+
+
+def key_of(identity: bytes, rank: str) -> bytes:
+    """The key of the row of an identity and a rank: a verdict stands before a failure."""
+    return identity if rank.startswith("1") else b'["x"' + identity[4:]

@@ -6,12 +6,17 @@ the same event however often it arrives.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, final
+from hashlib import blake2b
+from typing import Any, Final, Literal, NamedTuple, final
 
 from streams.events.cloudevents import Headers
 from streams.events.wire import WireEvent
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
+
+LONGEST_ID: Final = 256
+"""Most characters of the id of a record that are kept."""
+_DIGEST_BYTES: Final = 16
 
 
 class SkipReason(StrEnum):
@@ -119,3 +124,15 @@ class SourceRecord:
     """The record as it came, for the paths of the settings: JSON, or a row by column."""
     deleted: bool = False
     """Whether the tool reports that the record was deleted; such a record has no results."""
+
+
+def bounded_id(native: str) -> str:
+    """The id of a record, or its digest if it is long: a tool decides how long ids are, and each row is kept with one.
+
+    >>> bounded_id("a"), bounded_id(257 * "a")
+    ('a', 'blake2b:29e452ed1a672b027a1cd3f5ac4849c6')
+    """
+    if len(native) <= LONGEST_ID:
+        return native
+    # Ids of tools may have half of a surrogate pair.
+    return f"blake2b:{blake2b(native.encode(errors='surrogatepass'), digest_size=_DIGEST_BYTES).hexdigest()}"

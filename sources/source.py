@@ -15,7 +15,17 @@ from aggregator.facts import Fact
 from sources.item_paths import ItemPaths
 from sources.meaning import Rules
 from sources.ownership import MemoryIndex, OwnerIndex, RecordVersion, Statement
-from sources.records import Malformed, OwnEvent, Result, Said, Skip, SkipReason, SourceRecord, UnknownShapeError
+from sources.records import (
+    Malformed,
+    OwnEvent,
+    Result,
+    Said,
+    Skip,
+    SkipReason,
+    SourceRecord,
+    UnknownShapeError,
+    bounded_id,
+)
 from sources.registry import Tool
 from streams.events import values
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -89,7 +99,7 @@ class ToolSource:
         for number, document in enumerate(documents, start=1):
             place = f"document {number}: " if len(documents) > 1 else ""
             try:
-                records.extend(_placed(record, place) for record in self.tool.map(document, self.rules))
+                records.extend(_placed(_bounded(record), place) for record in self.tool.map(document, self.rules))
             except UnknownShapeError as error:
                 records.append(_placed(SourceRecord("", (Malformed(str(error), document),)), place))
         if records and all(_is_malformed(record) for record in records):
@@ -196,6 +206,12 @@ def _encoded(event: WireEvent) -> bytes:
 
 def _rejected(statement: Statement, rejection: Rejection) -> EventRejection:
     return EventRejection(rejection, encode_event(statement.fact))
+
+
+def _bounded(record: SourceRecord) -> SourceRecord:
+    """The record with an id that is not too long."""
+    native = bounded_id(record.native)
+    return record if native == record.native else replace(record, native=native)
 
 
 def _placed(record: SourceRecord, place: str) -> SourceRecord:

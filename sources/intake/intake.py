@@ -17,10 +17,11 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from sources.intake.changes import IndexChanges, PendingBatch, pending_batch
 from sources.intake.dead_letter_budget import DeadLetterBudget
 from sources.intake.natives import native_text
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexChanges, PendingBatch, StoredIndex, pending_batch
+from sources.intake.store import StoredIndex
 from sources.records import Malformed, Skip, SourceRecord, UnruledName
 from sources.source import EventRejection, RecordOutcome, ToolSource
 from streams.events.reasons import Reason
@@ -332,9 +333,14 @@ class SourceIntake:
             before = await asyncio.to_thread(self.index.get, native_text(native)) if gone else None
             former = () if before is None else tuple(row for row in before.rows if row.key in gone)
             records.append((native, msgspec.structs.replace(owned, rows=(*stands, *former)) if gone else owned))
+        restated = [
+            (native, [row for row in later if (row.key, row.value) not in rows]) for native, later in batch.restated
+        ]
         fresh = sum(row in rows for row in batch.events)
         totals = Counter(batch.totals) + Counter({REJECTED: fresh}) - Counter({EVENTS: fresh}) if batch.totals else {}
-        return msgspec.structs.replace(batch, records=records, totals=dict(totals))
+        return msgspec.structs.replace(
+            batch, records=records, restated=[each for each in restated if each[1]], totals=dict(totals)
+        )
 
     def _refused_before(self, outcomes: Iterable[RecordOutcome]) -> list[Fact]:
         """The facts that the broker refused in this process: a list is read again and again."""

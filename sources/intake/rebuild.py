@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from aggregator import facts
 from aggregator.facts import Fact
-from sources.intake.store import IndexChanges, SourcePositions, StoredIndex
+from sources.intake.changes import IndexChanges
+from sources.intake.store import SourcePositions, StoredIndex
 from sources.names import own_names
 from sources.ownership import OwnedRecord, OwnedRow, event_name, parse_event_id
 from sources.source import ToolSource

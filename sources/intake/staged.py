@@ -1,13 +1,15 @@
 """An owner index whose changes are committed when the broker has their events."""
 
 from collections import deque
-from collections.abc import Collection, Container
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from sources.intake.holders import RankedRecord, ranked
-from sources.intake.store import IndexChanges, StoredIndex
-from sources.ownership import HeldRow, HeldRows, OwnedRecord, OwnedRow, event_name
+from sources.intake.changes import IndexChanges
+from sources.intake.former import distinct
+from sources.intake.rows import RankedRecord, ranked
+from sources.intake.store import StoredIndex
+from sources.ownership import HeldRow, HeldRows, OwnedRecord, OwnedRow, event_name, with_later_rows
 
 _FIRST_PAGE: Final = 2
 """Rows of an identity that are read at first: most have one. Each further page has twice as many as the one before."""
@@ -24,29 +26,39 @@ class StagedIndex:
         self.changes = IndexChanges()
         self._committed = committed
         self._held = HeldRows()
-        """The rows of the changed records."""
+        """The rows of the changed records, and the restated ones of the others."""
         self._unchanged: dict[bytes, _CommittedRows] = {}
-        self._rows: dict[str, dict[bytes, list[OwnedRow]]] = {}
-        """Rows of records that are not changed, by record and identity, as far as they were asked for."""
         self._parts = committed.hashed_parts()
 
     def get(self, native: str) -> OwnedRecord | None:
         """What a record stated last; None for one that was never seen."""
-        known = self.changes.records.get(native) or self._committed.get(native)
+        known = self._known(native)
         return self._claimed(native) if known is None and self._parts is not None else known
+
+    def _known(self, native: str) -> OwnedRecord | None:
+        changed = self.changes.records.get(native)
+        known = changed or self._committed.get(native)
+        rows = self.changes.restated.get(native)
+        if known is None or rows is None:
+            return known
+        known = with_later_rows(known, rows)
+        if changed is not None:
+            self.changes.records[native] = known
+            del self.changes.restated[native]
+        return known
 
     def _claimed(self, native: str) -> OwnedRecord | None:
         """A record that was made again from its events, under their names because its own is hashed in them."""
         claimed: OwnedRecord | None = None
         for part in ("", *(self._parts or ())):
             name, plain = event_name(self._committed.source, native, part), f"{native}/{part}" if part else native
-            found = None if name == plain else self.changes.records.get(name) or self._committed.get(name)
+            found = None if name == plain else self._known(name)
             if found is None or not found.recovered:
                 continue
             rows = (*(claimed or OwnedRecord()).rows, *(OwnedRow(row.key, row.value, part) for row in found.rows))
             at = max((row.fact.at for row in rows), default=None)
             versions = [each.version for each in (claimed, found) if each is not None and each.version is not None]
-            claimed = OwnedRecord(min(versions, default=None), at, rows, recovered=True)
+            claimed = OwnedRecord(min(versions, default=None), at, distinct(rows), recovered=True)
             self.put(name, OwnedRecord())
         if claimed is not None:
             self.put(native, claimed)
@@ -54,9 +66,20 @@ class StagedIndex:
 
     def put(self, native: str, owned: OwnedRecord) -> None:
         """Remember what a record stated."""
-        before = self.changes.records.get(native, OwnedRecord())
-        self._held.replace(native, before.rows, owned.rows)
+        self._held.replace(native, self._held_rows(native), owned.rows)
+        self.changes.restated.pop(native, None)
         self.changes.records[native] = owned
+
+    def _held_rows(self, native: str) -> Collection[OwnedRow]:
+        """The rows of a record that are in `_held`."""
+        if native in self.changes.records:
+            return (self._known(native) or OwnedRecord()).rows
+        return self.changes.restated.get(native, {}).values()
+
+    def restate(self, native: str, former: OwnedRow, row: OwnedRow) -> None:
+        """Remember a row of a record at a later time."""
+        self._held.restate(native, former, row)
+        self.changes.restated.setdefault(native, {})[row.key] = row
 
     def natives(self) -> Collection[str]:
         """All records that were seen."""
@@ -64,19 +87,22 @@ class StagedIndex:
 
     def best_other(self, identity: bytes, native: str) -> HeldRow | None:
         """The row of the greatest rank that a record other than this one has of an identity; None if none has one."""
-        rows = self._unchanged.setdefault(identity, _CommittedRows(self._committed, identity))
-        committed = rows.best_other(native, self.changes.records)
+        rows = self._unchanged.setdefault(identity, _CommittedRows(self._committed, identity, self._is_passed))
+        committed = rows.best_other(native)
         found = [self._held.best_other(identity, native), None if committed is None else self._row(identity, committed)]
         return min((held for held in found if held is not None), default=None)
 
-    def _row(self, identity: bytes, committed: RankedRecord) -> HeldRow:
-        """The row of a record that is not changed. A record may have any number of rows, so it is read once."""
-        rank, native = committed
-        if (rows := self._rows.get(native)) is None:
-            rows = self._rows[native] = {}
-            for row in (self._committed.get(native) or OwnedRecord()).rows:
-                rows.setdefault(row.identity, []).append(row)
-        return next(HeldRow(rank, native, row) for row in rows[identity] if row.rank == rank)
+    def _is_passed(self, identity: bytes, committed: RankedRecord) -> bool:
+        """Whether a committed row is not one any more, or stands at a later time."""
+        native = committed.native
+        if native in self.changes.records:
+            return True
+        rows = self.changes.restated.get(native)
+        return rows is not None and committed.key(identity) in rows
+
+    def _row(self, identity: bytes, committed: RankedRecord) -> HeldRow | None:
+        row = self._committed.row(committed.native, committed.key(identity))
+        return None if row is None else HeldRow(committed.rank, committed.native, row)
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
@@ -89,25 +115,28 @@ class StagedIndex:
 
 @dataclass(slots=True)
 class _CommittedRows:
-    """The committed rows of one identity, of records that are not changed, the greatest rank first.
+    """The committed rows of one identity that are not changed, the greatest rank first.
 
-    Changes of a record are never undone, so a row of a changed record is passed once and for all.
+    Changes are never undone, so a changed row is passed once and for all.
     """
 
     index: StoredIndex
     identity: bytes
+    is_passed: Callable[[bytes, RankedRecord], bool]
     _left: deque[RankedRecord] = field(default_factory=deque)
     """Those that are read and not passed."""
     _last: RankedRecord | None = None
     _page: int = _FIRST_PAGE
     """How many are read next; 0 after all were read."""
 
-    def best_other(self, native: str, changed: Container[str]) -> RankedRecord | None:
+    def best_other(self, native: str) -> RankedRecord | None:
         """The first of another record than this one."""
-        while (first := self._at(0)) is not None and first.native in changed:
+        while (first := self._at(0)) is not None and self.is_passed(self.identity, first):
             self._left.popleft()
         place = 0
-        while (found := self._at(place)) is not None and (found.native == native or found.native in changed):
+        while (found := self._at(place)) is not None and (
+            found.native == native or self.is_passed(self.identity, found)
+        ):
             place += 1
         return found
 

@@ -8,18 +8,18 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from aggregator import facts
-from aggregator.facts import Fact
-from sources.intake import holders
+from sources.intake import rows
+from sources.intake.changes import PENDING, IndexChanges, PendingBatch
+from sources.intake.former import header, upgrade
 from sources.intake.natives import native_bytes, native_text
-from sources.ownership import OwnedRecord
+from sources.ownership import OwnedRecord, OwnedRow
 from sources.records import UnruledName
 from streams.runtime.directory_lock import DirectoryInUseError, lock_directory
 from streams.runtime.errors import EvalAlignmentError
@@ -31,10 +31,8 @@ SourcePositions = Mapping[str, Mapping[int, int]]
 FILE: Final = "sources.sqlite"
 """Name of the file in the data directory."""
 _LOCK: Final = "sources.lock"
-_VERSION: Final = 2
-_SCHEMA: Final = (files("sources.intake") / "schema.sql").read_text(encoding="utf-8") + holders.TABLE
-_UNRANKED: Final = 1
-"""The version whose table `holders` has no ranks."""
+_VERSION: Final = 3
+_SCHEMA: Final = (files("sources.intake") / "schema.sql").read_text(encoding="utf-8") + rows.TABLES
 _TAKEN: Final = "taken"
 _MAX_VALUES: Final = 20
 """Different values of a name that are kept."""
@@ -57,74 +55,6 @@ class IndexUnusableError(EvalAlignmentError):
     """The owner index cannot be opened; the message names the remedy."""
 
     exit_code = ExitCode.STORE_UNUSABLE
-
-
-@dataclass(slots=True)
-class IndexChanges:
-    """What a batch of records changes in the index of its source."""
-
-    records: dict[str, OwnedRecord] = field(default_factory=dict)
-    deletions: dict[bytes, int] = field(default_factory=dict)
-
-
-class PendingBatch(msgspec.Struct, array_like=True):
-    """Events that are being sent, and what the index remembers when the broker has acknowledged them."""
-
-    events: list[tuple[bytes, bytes]]
-    """Key and value of each fact, as the ledger has it."""
-    records: list[tuple[bytes, OwnedRecord]]
-    deletions: list[tuple[bytes, int]]
-    seen: list[bytes]
-    stream: str
-    listed: int | None
-    totals: dict[str, int]
-    unruled: list[tuple[UnruledName, int]]
-    at: int
-    """When the records came, in milliseconds."""
-
-    def natives(self) -> set[str]:
-        """The records that state something else than before."""
-        return {native_text(native) for native, _ in self.records}
-
-
-_PENDING: Final = msgspec.msgpack.Decoder(PendingBatch)
-
-
-def pending_batch(
-    changes: IndexChanges,
-    events: Iterable[Fact] = (),
-    *,
-    seen: Iterable[str] = (),
-    stream: str = "",
-    listed: int | None = None,
-    totals: Mapping[str, int] | None = None,
-    unruled: Mapping[UnruledName, int] | None = None,
-    at: int = 0,
-) -> PendingBatch:
-    """A batch to prepare and to commit.
-
-    Args:
-        changes: of records, and deletions.
-        events: to be sent.
-        seen: the records that were read, changed or not.
-        stream: the kind of records that they are.
-        listed: the lowest time by which the tool lists them, in milliseconds; without a stream when they arrived, or
-            None if they were retracted.
-        totals: results to add to those before.
-        unruled: names without a rule, and how often each came.
-        at: when the records came, in milliseconds.
-    """
-    return PendingBatch(
-        [(facts.key(fact), facts.encode(fact)) for fact in events],
-        [(native_bytes(native), owned) for native, owned in changes.records.items()],
-        [*changes.deletions.items()],
-        [*map(native_bytes, seen)],
-        stream,
-        listed,
-        {**(totals or {})},
-        [*(unruled or {}).items()],
-        at,
-    )
 
 
 class SeenName(NamedTuple):
@@ -190,9 +120,9 @@ class IndexStore:
             return
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
-        if version == _UNRANKED:
+        if 0 < version < _VERSION:
             with self.transaction() as connection:
-                holders.make_again(connection, _OWNED.decode)
+                upgrade(connection, _SCHEMA, lambda batch: msgspec.msgpack.encode(PENDING.decode(batch).bounded()))
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
         self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
 
@@ -253,10 +183,21 @@ class StoredIndex:
 
     def get(self, native: str) -> OwnedRecord | None:
         """What a record stated last; None for one that was never seen."""
-        rows = self.store.read(
-            "SELECT owned FROM records WHERE source = ? AND native = ?", self.source, native_bytes(native)
+        found = self.store.read(
+            "SELECT records.owned, rows.key, rows.value, rows.part FROM records "
+            "LEFT JOIN rows ON rows.source = records.source AND rows.native = records.native "
+            "WHERE records.source = ? AND records.native = ?",
+            self.source,
+            native_bytes(native),
         )
-        return next((_OWNED.decode(owned) for (owned,) in rows), None)
+        if not found:
+            return None
+        owned = tuple(OwnedRow(key, value, part) for _, key, value, part in found if key is not None)
+        return msgspec.structs.replace(_OWNED.decode(found[0][0]), rows=owned)
+
+    def row(self, native: str, key: bytes) -> OwnedRow | None:
+        """The row of a record with this key, if it has one."""
+        return rows.find(self.store.read, self.source, native_bytes(native), key)
 
     def holders(self, identity: bytes) -> Collection[str]:
         """The records that have a row of this identity."""
@@ -265,8 +206,8 @@ class StoredIndex:
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
-        rows = self.store.read("SELECT at FROM deletions WHERE source = ? AND identity = ?", self.source, identity)
-        return next((at for (at,) in rows), -1)
+        found = self.store.read("SELECT at FROM deletions WHERE source = ? AND identity = ?", self.source, identity)
+        return next((at for (at,) in found), -1)
 
     def natives(self) -> Collection[str]:
         """All records that were seen."""
@@ -299,7 +240,7 @@ class StoredIndex:
         """
         rows = self.store.read(
             "SELECT native FROM records WHERE source = ?1 AND stream = '' AND (listed IS NULL OR listed < ?2) "
-            "AND native IN (SELECT native FROM holders WHERE source = ?1)",
+            "AND EXISTS (SELECT 1 FROM rows WHERE source = ?1 AND native = records.native)",
             self.source,
             before,
         )
@@ -332,7 +273,7 @@ class StoredIndex:
             self._delete(connection, changes.deletions.items())
             if (batch := self.pending()) is not None:
                 # The changes have what its events state. They are sent again all the same.
-                events = msgspec.structs.replace(batch, records=[], deletions=[])
+                events = msgspec.structs.replace(batch, records=[], deletions=[], restated=[])
                 connection.execute(
                     "UPDATE outbox SET batch = ? WHERE source = ?", (msgspec.msgpack.encode(events), self.source)
                 )
@@ -379,7 +320,7 @@ class StoredIndex:
     def pending(self) -> PendingBatch | None:
         """The batch that was prepared and not committed; None for none."""
         rows = self.store.read("SELECT batch FROM outbox WHERE source = ?", self.source)
-        return next((_PENDING.decode(batch) for (batch,) in rows), None)
+        return next((PENDING.decode(batch) for (batch,) in rows), None)
 
     def prepare(self, batch: PendingBatch) -> None:
         """Remember a batch before its events are sent: they may arrive without an acknowledgement."""
@@ -390,6 +331,8 @@ class StoredIndex:
         """Remember what records stated, once the broker has their events."""
         with self.store.transaction() as connection:
             self._remember(connection, batch.records)
+            for native, restated in batch.restated:
+                self._restate(connection, native, restated)
             self._delete(connection, batch.deletions)
             connection.executemany(
                 "UPDATE records SET stream = ?1, listed = ?2 WHERE source = ?3 AND native = ?4 "
@@ -418,11 +361,24 @@ class StoredIndex:
         )
 
     def _put(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
-        holders.replace(connection, self.source, name, self.get(native_text(name)), owned)
+        before = self.get(native_text(name))
+        rows.replace(connection, self.source, name, () if before is None else before.rows, owned.rows)
+        self._put_header(connection, name, owned)
+
+    def _restate(self, connection: sqlite3.Connection, name: bytes, later: Sequence[OwnedRow]) -> None:
+        """Note rows of a record at later times, without a look at its others."""
+        rows.restate(connection, self.source, name, later)
+        sql = "SELECT owned FROM records WHERE source = ? AND native = ?"
+        for (value,) in connection.execute(sql, (self.source, name)).fetchall():
+            owned = _OWNED.decode(value)
+            latest = max(owned.at or 0, *(row.fact.at for row in later))
+            self._put_header(connection, name, msgspec.structs.replace(owned, at=latest))
+
+    def _put_header(self, connection: sqlite3.Connection, name: bytes, owned: OwnedRecord) -> None:
         connection.execute(
             "INSERT INTO records (source, native, stream, owned) VALUES (?, ?, '', ?) "
             "ON CONFLICT DO UPDATE SET owned = excluded.owned",
-            (self.source, name, msgspec.msgpack.encode(owned)),
+            (self.source, name, header(owned)),
         )
 
     def _put_name(self, connection: sqlite3.Connection, unruled: UnruledName, count: int, at: int) -> None:

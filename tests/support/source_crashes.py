@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from aggregator.facts import Annotation, Fact
+from sources.intake.changes import PendingBatch, pending_batch
 from sources.intake.intake import Delivery, IntakeResult, SourceIntake
 from sources.intake.rebuild import SourceEvents, rebuild
-from sources.intake.store import FILE, IndexStore, PendingBatch, StoredIndex, pending_batch
+from sources.intake.store import FILE, IndexStore, StoredIndex
 from sources.meaning import Rules
 from sources.ownership import OwnedRecord
 from sources.rules import SourceSettings

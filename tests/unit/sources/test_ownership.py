@@ -305,7 +305,21 @@ def test_rows_that_one_record_leaves_to_another_cost_no_more_each_the_more_they_
         tool.says(version(native), *(rating("tone", 4, f"person {number}") for number in range(100)))
     tool.deletes(version("2", at=None))
     assert len(tool.rows()) == 100
-    assert index.rows == 300
+    assert index.rows == 200
+
+
+def test_a_row_that_is_left_to_a_record_costs_no_more_the_more_rows_it_has() -> None:
+    index = CountingIndex()
+    tool = Tool(index)
+    tool.says(version("large"), *(rating("tone", 4, f"person {number}") for number in range(500)))
+    for number in range(100):
+        tool.says(version(str(number), at=20), rating("tone", 3, f"person {number}"))
+    for number in range(100):
+        tool.deletes(version(str(number), at=None))
+    assert len(tool.rows()) == 500
+    assert index.rows == 600
+    large = index.get("large")
+    assert large is not None and large.at == max(row.fact.at for row in large.rows) > 20
 
 
 def test_an_edited_record_does_not_keep_its_former_rows() -> None:

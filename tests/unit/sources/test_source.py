@@ -117,3 +117,16 @@ def test_a_text_of_any_length_costs_no_rating() -> None:
 def test_ids_begin_with_the_prefix_of_the_source() -> None:
     [fact] = facts_of(langfuse(id_prefix="second"), page(score()))
     assert fact.id == "second:s-1@1795428000000"
+
+
+def test_a_long_id_is_kept_as_a_digest_and_its_record_edited_and_deleted() -> None:
+    source = langfuse()
+    first, second = 100_000 * "s" + "1", 100_000 * "s" + "2"
+    facts_of(source, page(score(first), score(second, subject={"kind": "trace", "id": "u"})))
+    assert len({*source.index.natives()}) == 2
+    assert max(map(len, source.index.natives())) < 100
+    [edited] = facts_of(source, page(score(first, updated="2026-11-23T10:00:01Z", value=5)))
+    assert isinstance(edited, Annotation) and edited.stars == 5
+    rest = source.read(json.dumps(page(score(first))).encode())
+    [gone] = source.missing(rest, RECEIVED)
+    assert isinstance(gone.result, Annotation) and gone.result.deleted and gone.result.item == "u"

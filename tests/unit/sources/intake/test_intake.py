@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from aggregator.facts import Annotation, Fact, version
+from sources.intake.changes import PendingBatch
 from sources.intake.intake import Delivery, SourceIntake
-from sources.intake.store import IndexStore, PendingBatch, StoredIndex
+from sources.intake.store import IndexStore, StoredIndex
 from sources.records import SourceRecord, UnknownShapeError
 from sources.source import ToolSource
 from tests.support.sources import RECEIVED, tool_source

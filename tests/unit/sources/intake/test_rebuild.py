@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact
+from sources.intake.changes import pending_batch
 from sources.intake.rebuild import SourceEvents, rebuild
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexStore, StoredIndex, pending_batch
+from sources.intake.store import IndexStore, StoredIndex
 from sources.ownership import OwnedRecord, RecordVersion, Statement
 from sources.source import ToolSource
 from tests.support.sources import RECEIVED, tool_source
