@@ -17,6 +17,10 @@ TESTED_VERSIONS: Final = 20
 """Newest judge versions of which every two are tested; of older ones each with its successor."""
 CHANGES: Final = 50
 """Most changes of the judge version in a trend, the newest."""
+DAYS: Final = 1_000
+"""Most days in a trend, the newest; `skip` pages to older ones."""
+PUBLISHED_BYTES: Final = 32 << 20
+"""Bytes of the published documents that a trend by publication reads, after which it ends early."""
 JUDGES: Final = 50
 """Most judge versions whose thresholds a what-if lists, those with several thresholds first."""
 THRESHOLDS: Final = 20
@@ -35,6 +39,12 @@ SEGMENTS_READ: Final = 1_000
 """Most segments that an answer chooses from, those with most items: each is an object, and may be tested."""
 TAGS: Final = 50
 """Most names of tags in an answer about segments, those of most comparisons."""
+NAVIGATION_TALLIES: Final = 50_000
+"""Most tallies that a page reads for its navigation, where queues have changed since anybody read them."""
+LISTED_PAIRS: Final = 3_000
+"""Pairs of criterion and metric after which a page, or an answer, of the list of queues ends early."""
+LOOKED_PAIRS: Final = 3_000
+"""Most pairs of criterion and metric of the queues that the start page looks into for what to look at first."""
 METRICS_UNFOLDED: Final = 4
 """Most metrics that charts and tables of a page show before a reader unfolds the others."""
 MATRICES_UNFOLDED: Final = 3

@@ -73,9 +73,10 @@ class _DeepDiveApi:
             raise HTTPException(400, "criterion: required with a metric and by=publication")
         if by == "publication" and "judge" in request.query_params:
             raise HTTPException(400, "judge: not counted by publication; use by=annotation")
+        skip = parameters.number(request, "skip", 0, least=0, most=SKIP_LIMIT)
         query = deep_dive.trend if by == "annotation" else deep_dive.published
         return await self._answer_of_judge(
-            request, lambda connection, scope: query(connection, scope, criterion, metric)
+            request, lambda connection, scope: query(connection, scope, criterion, metric, skip=skip)
         )
 
     async def what_if(self, request: Request) -> Response:

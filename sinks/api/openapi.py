@@ -171,6 +171,7 @@ def _deep_dive() -> dict[str, Any]:
                 ),
                 {**_JUDGE, "description": f"{_JUDGE['description']} Not with `by=publication`."},
                 _WINDOW,
+                {**skip, "description": f"Number of newest days to skip: an answer has at most {budgets.DAYS:,}."},
             ],
             errors,
         ),

@@ -10,7 +10,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import nsmallest
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
 from typing import Final, TypeVar
 
 from aggregator.days import day_of
@@ -24,7 +24,7 @@ from sinks import budgets
 from sinks.queries import rows
 from sinks.queries.ceiling_answer import ceiling_of
 from sinks.queries.days import DayCells, day_cells, distinct_items, published_cells
-from sinks.queries.history import last_documents
+from sinks.queries.history import last_documents, published_days
 from sinks.queries.judge_changes import VersionPair, agreed, changes_of, judge_changes, version_pairs
 from sinks.queries.judge_versions import judge_periods
 from sinks.queries.results import (
@@ -54,17 +54,22 @@ def trend(
     judges: Judges | None = None,
     *,
     cells: Iterable[DayCells] | None = None,
+    skip: int = 0,
 ) -> Trend:
     """Alignment by day of annotation, with the current rows, of one metric or of all on-topic pairs.
 
-    Of a judge version, the only change is its own beginning.
+    The newest days but `skip`. Of a judge version, the only change is its own beginning.
     """
     if cells is None:
         cells = day_cells(published_cells(connection, scope, criterion, metric), scope, metric)
     vectors = ((each.day, each.criterion, each.vector) for each in cells)
     items = distinct_items(connection, scope, criterion, metric)
     shares = by_day(vectors, items.by_day, scope.rules)
-    answer = _trend(scope, (criterion, metric), shares, "annotation")
+    end = max(0, len(shares) - skip)
+    start = max(0, end - budgets.DAYS)
+    listed = dict(islice(shares.items(), start, end))
+    answer = _trend(scope, (criterion, metric), listed, "annotation")
+    answer["days_total"], answer["days_left_out"] = len(shares), start
     _mark(answer, connection, scope, judges)
     weeks = by_week(shares, items.by_week)
     for day in answer["days"]:
@@ -78,19 +83,28 @@ def published(
     criterion: str | None = None,
     metric: str | None = None,
     judges: Judges | None = None,
+    *,
+    skip: int = 0,
 ) -> Trend:
     """Alignment over all days as it was published: the last document in the history of each UTC day of the window.
 
-    Raises ValueError for a metric without a criterion, and for a judge version: documents do not contain their trend.
+    The newest days but `skip`. Raises ValueError for a metric without a criterion, and for a judge version: documents
+    do not contain their trend.
     """
     if scope.judge is not None:
         raise ValueError("documents have no current verdicts by judge version")
     shares: dict[str, AlignedShare] = {}
-    for day, document in last_documents(connection, scope):
+    read = 0
+    for day, document in last_documents(
+        connection, scope, skip=skip, most=budgets.DAYS, most_bytes=budgets.PUBLISHED_BYTES
+    ):
+        read += 1
         share = in_document(document, criterion, metric)
         if share is not None:
             shares[day] = share
-    answer = _trend(scope, (criterion, metric), shares, "publication")
+    answer = _trend(scope, (criterion, metric), dict(reversed(shares.items())), "publication")
+    answer["days_total"] = published_days(connection, scope)
+    answer["days_left_out"] = max(0, answer["days_total"] - skip - read)
     _mark(answer, connection, scope, judges)
     return answer
 
@@ -321,6 +335,8 @@ def _trend(
         window=scope.window.value,
         by=by,
         days=[TrendDay(day=day, week=None, **agreed(share)) for day, share in shares.items()],
+        days_total=len(shares),
+        days_left_out=0,
         epochs=[],
         epochs_total=0,
     )

@@ -14,11 +14,12 @@ from aggregator.days import DAY_MS, day_of
 from aggregator.snapshot.schema import SnapshotDocument
 from sinks.queries.scope import Scope
 
+_DAYS: Final = f"SELECT count(DISTINCT at / {DAY_MS}) FROM snapshots WHERE queue = :queue AND at >= :start"
 _LAST_OF_DAYS: Final = f"""
 SELECT at, document FROM snapshots AS s WHERE s.queue = :queue AND s.at >= :start AND NOT EXISTS (
     SELECT 1 FROM snapshots AS later
     WHERE later.queue = s.queue AND later.at > s.at AND later.at < (s.at / {DAY_MS} + 1) * {DAY_MS})
-ORDER BY s.at
+ORDER BY s.at DESC LIMIT :most OFFSET :skip
 """
 
 
@@ -44,10 +45,26 @@ def documents_between(
     return documents, False
 
 
-def last_documents(connection: sqlite3.Connection, scope: Scope) -> Iterator[tuple[str, SnapshotDocument]]:
-    """The last document of each UTC day of the window, oldest first."""
-    for at, document in connection.execute(_LAST_OF_DAYS, scope.values()):
-        yield day_of(at), _unpacked(document)
+def published_days(connection: sqlite3.Connection, scope: Scope) -> int:
+    """Number of UTC days of the window with a document."""
+    (days,) = connection.execute(_DAYS, scope.values()).fetchone()
+    return int(days)
+
+
+def last_documents(
+    connection: sqlite3.Connection, scope: Scope, *, skip: int, most: int, most_bytes: int
+) -> Iterator[tuple[str, SnapshotDocument]]:
+    """The last document of each UTC day of the window but `skip`, newest first.
+
+    At most `most`, and none after those that have `most_bytes` as JSON.
+    """
+    left = most_bytes
+    for at, packed in connection.execute(_LAST_OF_DAYS, {**scope.values(), "most": most, "skip": skip}):
+        if left <= 0:
+            return
+        document = zlib.decompress(packed)
+        left -= len(document)
+        yield day_of(at), cast("SnapshotDocument", orjson.loads(document))
 
 
 def last_digest(connection: sqlite3.Connection, queue: str) -> bytes | None:
@@ -56,7 +73,3 @@ def last_digest(connection: sqlite3.Connection, queue: str) -> bytes | None:
         "SELECT digest FROM snapshots WHERE queue = ? ORDER BY at DESC LIMIT 1", (queue,)
     ).fetchone()
     return None if row is None else bytes(row[0])
-
-
-def _unpacked(document: bytes) -> SnapshotDocument:
-    return cast("SnapshotDocument", orjson.loads(zlib.decompress(document)))

@@ -80,7 +80,13 @@ class Trend(TypedDict):
     by: TrendBasis
     """Which comparisons a day has."""
     days: list[TrendDay]
-    """Days with comparisons, oldest first."""
+    """Days with comparisons, oldest first: the 1,000 newest but `skip`, and by publication fewer of a queue whose
+    documents are large.
+    """
+    days_total: int
+    """Number of all days; by publication of those with a document."""
+    days_left_out: int
+    """Number of older days that are left out: `skip` of the next request is `days_total` less these."""
     epochs: list[JudgeChange]
     """New judge versions, oldest first, the 50 newest of them; empty without a criterion."""
     epochs_total: int

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from aggregator.days import DAY_MS, Window, day_of
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
+from sinks import budgets
 from sinks.api.services import Services
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
@@ -141,6 +142,39 @@ async def test_published_is_the_last_document_of_each_day(
         for day, cards in last.items()
     ]
     assert body["by"] == "publication"
+
+
+@pytest.mark.parametrize("by", ["annotation", "publication"])
+async def test_a_trend_of_many_days_is_answered_in_pages_that_join(
+    by: str, client: httpx.AsyncClient, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = path(scope.queue, f"/trend?by={by}&{PAIR}")
+    whole = (await client.get(address)).json()
+    assert (whole["days_total"], whole["days_left_out"]) == (len(whole["days"]), 0)
+    monkeypatch.setattr(budgets, "DAYS", 2)
+    days: list[object] = []
+    skip = 0
+    while skip < whole["days_total"]:
+        page = (await client.get(f"{address}&skip={skip}")).json()
+        assert 1 <= len(page["days"]) <= 2
+        assert page["days_total"] == whole["days_total"]
+        days = page["days"] + days
+        skip = page["days_total"] - page["days_left_out"]
+    assert days == whole["days"]
+    assert (await client.get(f"{address}&skip={skip}")).json()["days"] == []
+    assert (await client.get(f"{address}&skip=x")).status_code == 400
+
+
+async def test_a_trend_of_large_documents_ends_early_and_goes_on(
+    client: httpx.AsyncClient, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "PUBLISHED_BYTES", 1)
+    address = path(scope.queue, "/trend?by=publication")
+    first = (await client.get(address)).json()
+    assert [len(first["days"]), first["days_total"], first["days_left_out"]] == [1, 3, 2]
+    second = (await client.get(f"{address}&skip=1")).json()
+    assert second["days"][0]["day"] < first["days"][0]["day"]
+    assert second["days_left_out"] == 1
 
 
 async def test_of_several_documents_of_a_day_the_last_is_published(

@@ -26,6 +26,7 @@ def trend(*days: tuple[Agreed, Agreed]) -> Trend:
     """A trend of consecutive days, each with the week that ends on it."""
     return Trend(
         queue="q", by="annotation", metric=None, criterion=None, window="all", epochs=[], epochs_total=0,
+        days_total=0, days_left_out=0,
         days=[TrendDay(**day, day=f"2026-11-{number:02}", week=week) for number, (day, week) in enumerate(days, 1)],
     )  # fmt: skip
 
